@@ -1,0 +1,1 @@
+"""The client: arguments, one request, text or JSON, an exit code."""

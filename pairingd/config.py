@@ -1,0 +1,209 @@
+"""config.toml: every key, its type and its default.
+
+An unknown or ill-typed key is refused with the file, the key and the allowed values.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from pairingd.core.durations import parse_duration
+from pairingd.core.model import Access
+from pairingd.core.refusal import Refused
+from pairingd.errors import Misconfigured
+
+_PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+_RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
+
+
+def _seconds(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError('a duration in quotes, such as "2h"')
+    try:
+        return parse_duration(value)
+    except Refused as refused:
+        raise ValueError(f"{refused.message}; {refused.hint}") from None
+
+
+def _keys_url(value: str) -> str:
+    parts = urlsplit(value)
+    if value.count("{name}") != 1 or "{name}" in parts.netloc:
+        raise ValueError("a URL with {name} once, in its path")
+    if parts.scheme == "https" and parts.hostname:
+        return value
+    if parts.scheme == "http" and _is_loopback(parts.hostname):
+        return value
+    raise ValueError("an https:// URL (plain http:// only to loopback)")
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _address(value: str) -> str:
+    if value:
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            raise ValueError('an IP address, or "" for all') from None
+    return value
+
+
+def _http_url(value: str) -> str:
+    if value:
+        parts = urlsplit(value)
+        if parts.scheme != "http" or not parts.hostname:
+            raise ValueError('an http:// URL of the router\'s description, or ""')
+    return value
+
+
+def _session_name(value: str) -> str:
+    # tmux(1): a session name may hold no colon or period; the rest keeps it printable.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value, re.ASCII):
+        raise ValueError("letters, digits, - and _, at most 64 of them")
+    return value
+
+
+def _absolute(value: str) -> str:
+    if value and not value.startswith("/"):
+        raise ValueError("an absolute path")
+    return value
+
+
+Duration = Annotated[int, BeforeValidator(_seconds)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Guests(Table):
+    ttl: Duration = 7200
+    max_ttl: Duration = 86400
+    access: Annotated[Access, Field(strict=False)] = Access.WRITE
+
+
+class Provider(Table):
+    """`keys_url` answers GET with one public key a line, as sshd's authorized_keys has them."""
+
+    keys_url: Annotated[str, AfterValidator(_keys_url)]
+
+
+class Door(Table):
+    address: Annotated[str, AfterValidator(_address)] = ""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+
+class Router(Table):
+    enabled: bool = True
+    external_port: Annotated[int, Field(ge=1, le=65535)] = 22
+    protocols: tuple[Literal["pcp", "natpmp", "upnp"], ...] = Field(
+        default=("pcp", "natpmp", "upnp"), strict=False
+    )
+    gateway: Annotated[str, AfterValidator(_address)] = ""
+    description_url: Annotated[str, AfterValidator(_http_url)] = ""
+    lease: Annotated[Duration, Field(ge=5, le=604800)] = 600
+    allow_permanent: bool = False
+
+
+class Tmux(Table):
+    session: Annotated[str, AfterValidator(_session_name)] = "pairing"
+    command: AbsolutePath = ""
+
+
+class Sshd(Table):
+    command: Annotated[AbsolutePath, Field(min_length=1)] = "/usr/sbin/sshd"
+
+
+PROVIDERS: Mapping[str, Provider] = {
+    "github": Provider(keys_url="https://github.com/{name}.keys"),
+    "gitlab": Provider(keys_url="https://gitlab.com/{name}.keys"),
+    "codeberg": Provider(keys_url="https://codeberg.org/{name}.keys"),
+    "sourcehut": Provider(keys_url="https://meta.sr.ht/~{name}.keys"),
+}
+
+
+def _providers(value: object) -> object:
+    if isinstance(value, dict):
+        for name in value:
+            if not _PROVIDER_NAME.fullmatch(str(name)) or name in _RESERVED_PROVIDERS:
+                raise ValueError(f"{name!r} cannot name a provider")
+        return {**PROVIDERS, **value}
+    return value
+
+
+class Config(Table):
+    guests: Guests = Guests()
+    providers: Annotated[dict[str, Provider], BeforeValidator(_providers)] = dict(PROVIDERS)
+    door: Door = Door()
+    router: Router = Router()
+    tmux: Tmux = Tmux()
+    sshd: Sshd = Sshd()
+
+
+def load(path: Path) -> Config:
+    """The configuration in `path`, or the defaults where there is no such file.
+
+    Raises Misconfigured `bad-config`, with the line of a syntax error or the key of a wrong value.
+    """
+    try:
+        return parse(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        raise Misconfigured(
+            "bad-config", f"{path}: {error.strerror}", "make the file readable, or remove it"
+        ) from None
+
+
+def parse(content: bytes, name: str) -> Config:
+    try:
+        return Config.model_validate(tomllib.loads(content.decode()))
+    except UnicodeDecodeError as error:
+        raise Misconfigured(
+            "bad-config", f"{name}: not UTF-8 at byte {error.start}", "save the file as UTF-8"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(
+            "bad-config", f"{name}: {error}", "mend the TOML there; text values need quotes"
+        ) from None
+    except ValidationError as error:
+        raise _explained(error, name) from None
+
+
+def _explained(error: ValidationError, name: str) -> Misconfigured:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return Misconfigured(
+            "bad-config", f"{name}: unknown key {key}", f"allowed there: {_allowed(first['loc'])}"
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    return Misconfigured(
+        "bad-config",
+        f"{name}: {key} = {first['input']!r} is not allowed",
+        f"{key} must be: {message}",
+    )
+
+
+def _allowed(location: tuple[int | str, ...]) -> str:
+    table: Any = Config
+    for part in location[:-1]:
+        if table is Config and part == "providers":
+            return "keys_url"
+        table = table.model_fields[part].annotation
+    return ", ".join(table.model_fields)

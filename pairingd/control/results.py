@@ -1,0 +1,178 @@
+"""What the daemon answers: the outward JSON, as `--json` prints it.
+
+Times are RFC 3339 in UTC with `Z`, durations seconds, ports integers. Keys are never given in
+full outside `known_hosts`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+
+class KeyInfo(TypedDict):
+    type: str
+    bits: int
+    fingerprint: str
+    comment: str
+
+
+class Connection(TypedDict):
+    peer: str
+    since: str
+    pid: int
+
+
+class InvitationInfo(TypedDict):
+    id: str
+    guest: str
+    access: Literal["write", "read"]
+    issued_at: str
+    expires_at: str
+    keys: list[KeyInfo]
+    state: Literal["live", "expired", "revoked", "ended"]
+    connections: list[Connection]
+
+
+class Endpoint(TypedDict):
+    kind: Literal["router", "ipv6", "lan", "relay"]
+    host: str
+    port: int
+    command: str
+    protocol: str | None
+    verified: Literal["readback", "hairpin", "guest"] | None
+
+
+class HostKey(TypedDict):
+    type: str
+    fingerprint: str
+    known_hosts: str
+
+
+class Problem(TypedDict):
+    """A warning, or the error of a mapping: one line of cause, one of remedy."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class Invited(TypedDict):
+    invitations: list[InvitationInfo]
+    command: str
+    pinned_command: str
+    endpoints: list[Endpoint]
+    host_key: HostKey
+    reachability: Literal["internet", "unverified", "lan"]
+    warnings: list[Problem]
+
+
+class DaemonInfo(TypedDict):
+    version: str
+    pid: int
+    started_at: str
+
+
+class SessionInfo(TypedDict):
+    name: str
+    socket: str
+    running: bool
+    clients: int
+
+
+class DoorInfo(TypedDict):
+    open: bool
+    port: int | None
+
+
+class MappingInfo(TypedDict):
+    state: Literal["open", "opening", "failed"]
+    protocol: str | None
+    gateway: str | None
+    external_host: str | None
+    external_port: int | None
+    internal_port: int | None
+    expires_at: str | None
+    error: Problem | None
+
+
+class Status(TypedDict):
+    daemon: DaemonInfo
+    session: SessionInfo
+    invitations: list[InvitationInfo]
+    door: DoorInfo
+    mapping: MappingInfo | None
+    endpoints: list[Endpoint]
+    warnings: list[Problem]
+
+
+class Changed(TypedDict):
+    """The invitations that a request changed, as they are now."""
+
+    invitations: list[InvitationInfo]
+
+
+class Hello(TypedDict):
+    version: str
+    protocol: int
+    pid: int
+    session: str
+    tmux: str
+    tmux_socket: str
+
+
+class Event(TypedDict):
+    """One line of the history. `kind` is stable; `text` is for people, already made printable."""
+
+    id: int
+    at: str
+    session: str | None
+    kind: str
+    text: str
+    data: dict[str, Any]
+
+
+class Log(TypedDict):
+    events: list[Event]
+
+
+class Visit(TypedDict):
+    """One connection that got in, from `since` to `until`."""
+
+    guest: str
+    peer: str
+    fingerprint: str
+    since: str
+    until: str | None
+    why: str | None
+
+
+class Receipt(TypedDict):
+    session: str
+    started_at: str
+    ended_at: str | None
+    invitations: list[InvitationInfo]
+    visits: list[Visit]
+    refused: int
+
+
+class Setting(TypedDict):
+    key: str
+    value: Any
+    source: str
+
+
+class Settings(TypedDict):
+    file: str
+    settings: list[Setting]
+
+
+class Stopping(TypedDict):
+    pid: int
+
+
+class Progress(TypedDict):
+    """Sent as notification `progress` while a request is under way."""
+
+    step: Literal["keys", "session", "door", "router"]
+    state: Literal["begun", "done", "failed"]
+    text: str

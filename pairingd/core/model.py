@@ -1,0 +1,111 @@
+"""What the daemon wishes for. Facts about the world are observed, never stored here.
+
+All times are wall-clock seconds since the epoch: a deadline must hold across sleep, and a
+monotonic clock stands still meanwhile. Deadlines are whole seconds, the grain of sshd's
+`expiry-time` (sshd(8), AUTHORIZED_KEYS FILE FORMAT), so that all four locks agree on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Access(StrEnum):
+    """What a guest may do in the session; `read` is tmux's read-only attach."""
+
+    WRITE = "write"
+    READ = "read"
+
+
+class Standing(StrEnum):
+    """Where an invitation is in its life. Only `live` lets anyone in; the others are final."""
+
+    LIVE = "live"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One public key, RFC 4253 §6.6 blob in base64. `bits` is 256 for Ed25519."""
+
+    type: str
+    blob: str
+    bits: int
+    fingerprint: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """One guest's right to enter. `guest` is an identity such as `github:octocat`."""
+
+    id: str
+    guest: str
+    access: Access
+    keys: tuple[Key, ...]
+    issued_at: int
+    expires_at: int
+    standing: Standing = Standing.LIVE
+    over_at: int | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.standing is Standing.LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """From the first invitation until no one may enter any more; what a receipt is about.
+
+    `external_port` is what the router is asked for. `door_port` is where the door was opened
+    first: a restarted daemon asks for it again, so that the guests' commands stay true.
+    """
+
+    id: str
+    started_at: int
+    external_port: int
+    door_port: int | None = None
+    invitations: tuple[Invitation, ...] = ()
+    ended_at: int | None = None
+
+    @property
+    def live(self) -> tuple[Invitation, ...]:
+        return tuple(invitation for invitation in self.invitations if invitation.live)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The whole intent: the session under way, or the last one, or none."""
+
+    session: Session | None = None
+
+    @property
+    def live(self) -> tuple[Invitation, ...]:
+        return self.session.live if self.session else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A journal entry: a mapping that was asked of a gateway and is not confirmed gone.
+
+    Written before the gateway is asked, erased after the mapping is seen to be absent.
+    `network` names the network it was made in; a delete is never sent to another one.
+    `handle` is what the protocol needs to undo it (control URL, PCP nonce).
+    `granted_until` is None until the gateway has confirmed it.
+    """
+
+    id: str
+    protocol: str
+    network: str
+    gateway: str
+    external_host: str
+    external_port: int
+    internal_host: str
+    internal_port: int
+    token: str
+    handle: tuple[tuple[str, str], ...] = ()
+    granted_until: float | None = None
+    renew_at: float | None = None

@@ -1,0 +1,70 @@
+"""What every gateway protocol must be able to do. One adapter a protocol; none knows another.
+
+To add a protocol: write its codec (bytes in, bytes out), an Adapter, and its line in router.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from pairingd.core.model import Mapping
+
+
+class Presence(Enum):
+    """What a look at the gateway showed. "Could not look" is never "not there"."""
+
+    PRESENT = auto()
+    ABSENT = auto()
+    FOREIGN = auto()  # the external port is somebody else's
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where this machine is: the way home over its default route.
+
+    `identity` tells this network from others with the same numbers (interface, own address,
+    gateway, the gateway's MAC where it is known).
+    """
+
+    interface: str
+    address: str
+    gateway: str
+    gateway_mac: str = ""
+
+    @property
+    def identity(self) -> str:
+        return "/".join((self.interface, self.address, self.gateway, self.gateway_mac))
+
+
+class Journal(Protocol):
+    """The durable record of mappings. Both calls have reached the disk when they return."""
+
+    def record(self, mapping: Mapping) -> None: ...
+
+    def erase(self, mapping_id: str) -> None: ...
+
+
+class Adapter(Protocol):
+    """One protocol's way to a mapping. All calls end within a few seconds, by GatewayError if need be.
+
+    `open` is given a journaled mapping that says what is wanted and returns what was granted
+    (`external_host`, `external_port`, `handle`, `granted_until`, `renew_at`); it never overwrites
+    a mapping that is not ours. `close` returns only once the mapping is seen to be gone.
+    """
+
+    protocol: str
+
+    async def probe(self, network: Network) -> bool:
+        """Whether a gateway answers to this protocol."""
+        ...
+
+    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping: ...
+
+    async def renew(self, mapping: Mapping, lease: int) -> Mapping: ...
+
+    async def check(self, mapping: Mapping) -> Presence: ...
+
+    async def close(self, mapping: Mapping) -> None: ...
