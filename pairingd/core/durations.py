@@ -17,8 +17,7 @@ def parse_duration(text: str) -> int:
     if not text or not found:
         raise Refused("bad-duration", f"not a duration: {text!r}", HINT)
     seconds = sum(
-        int(count or 0) * unit
-        for count, unit in zip(found.groups(), _UNITS.values(), strict=True)
+        int(count or 0) * unit for count, unit in zip(found.groups(), _UNITS.values(), strict=True)
     )
     if seconds == 0:
         raise Refused("bad-duration", f"a duration must be more than zero: {text!r}", HINT)

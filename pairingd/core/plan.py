@@ -1,0 +1,224 @@
+"""From what is wished and what is seen, to what must be done; closing before opening.
+
+`access` covers keys, connections and the door, which are at hand and quick; `mapping` covers the
+gateway, which is far and slow. Both are level-triggered: they hold no memory, so a plan that was
+cut short is simply made anew. "Could not observe" (None, UNKNOWN) never counts as "absent".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pairingd.core.model import Access, Key, Mapping, State
+
+CHECK_EVERY = 60.0  # seconds between looks at a mapping that is held (facts: idle rules are purged)
+LONGEST_SLEEP = 15.0  # seconds; a laptop that wakes must notice within this time
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One line of authorized_keys: this key enters on this invitation until then."""
+
+    invitation: str
+    key: Key
+    access: Access
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Who may be in, now. `door_port` is where the door should stand if it can, 0 for anywhere."""
+
+    grants: tuple[Grant, ...]
+    access: Map[str, Access]
+    door_port: int
+
+    @property
+    def door(self) -> bool:
+        return bool(self.access)
+
+
+def desired(state: State, now: float) -> Desired:
+    """What `state` demands at `now`; a deadline that is reached demands nothing, ticked or not."""
+    live = [one for one in state.live if one.expires_at > now]
+    return Desired(
+        grants=tuple(
+            Grant(one.id, key, one.access, one.expires_at) for one in live for key in one.keys
+        ),
+        access={one.id: one.access for one in live},
+        door_port=(state.session.door_port or 0) if state.session else 0,
+    )
+
+
+NOTHING = Desired(grants=(), access={}, door_port=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One `sshd -i`. `invitation` is None until sshd says whose key was accepted."""
+
+    pid: int
+    authenticated: bool
+    invitation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A tmux client of a guest: its name in tmux, whose it is, and what tmux lets it do."""
+
+    name: str
+    invitation: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """`grants` is None where the file could not be read or is not as we would write it."""
+
+    grants: tuple[Grant, ...] | None
+    door_port: int | None
+    connections: tuple[Connection, ...]
+    clients: tuple[Client, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WriteGrants:
+    grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDoor:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ToggleReadOnly:
+    """tmux has no way to set it, only to flip it (measured, tmux 3.3a)."""
+
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoor:
+    port: int
+
+
+AccessAction = WriteGrants | Cut | CloseDoor | ToggleReadOnly | OpenDoor
+
+
+def access(want: Desired, have: Observed) -> list[AccessAction]:
+    """Keys out, connections cut, door shut; only then anything opens."""
+    actions: list[AccessAction] = []
+    if have.grants != want.grants:
+        actions.append(WriteGrants(want.grants))
+    if not want.door and have.door_port is not None:
+        actions.append(CloseDoor())
+    actions += [
+        Cut(connection.pid)
+        for connection in have.connections
+        if (connection.authenticated and connection.invitation not in want.access) or not want.door
+    ]
+    actions += [
+        ToggleReadOnly(client.name)
+        for client in have.clients
+        if client.invitation in want.access
+        and client.read_only != (want.access[client.invitation] is Access.READ)
+    ]
+    if want.door and have.door_port is None:
+        actions.append(OpenDoor(want.door_port))
+    return actions
+
+
+def next_deadline(state: State) -> float | None:
+    """When time alone will change what is desired. None: never, so there is nothing to wake for."""
+    return min((one.expires_at for one in state.live), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class MappingWish:
+    """The door as the gateway should forward to it, in the network where we are."""
+
+    network: str
+    internal_host: str
+    internal_port: int
+    external_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseMapping:
+    mapping: Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMapping:
+    wish: MappingWish
+
+
+@dataclass(frozen=True, slots=True)
+class RenewMapping:
+    mapping: Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class CheckMapping:
+    mapping: Mapping
+
+
+MappingAction = CloseMapping | OpenMapping | RenewMapping | CheckMapping
+
+
+def mapping(
+    wish: MappingWish | None,
+    journal: Sequence[Mapping],
+    here: str | None,
+    checked: Map[str, float],
+    now: float,
+) -> list[MappingAction]:
+    """What to ask of the gateway of the network `here` (None: no network).
+
+    `checked` says when each mapping was last seen in place. A mapping journaled in another network
+    is left alone: its gateway cannot be reached, and this one must not be sent its delete.
+    """
+    mine = [entry for entry in journal if entry.network == here]
+    serving = [entry for entry in mine if wish is not None and _serves(entry, wish, now)]
+    actions: list[MappingAction] = [
+        CloseMapping(entry) for entry in mine if entry not in serving[:1]
+    ]
+    for entry in serving[:1]:
+        if entry.renew_at is not None and entry.renew_at <= now:
+            actions.append(RenewMapping(entry))
+        elif checked.get(entry.id, 0.0) + CHECK_EVERY <= now:
+            actions.append(CheckMapping(entry))
+    if wish is not None and not serving:
+        actions.append(OpenMapping(wish))
+    return actions
+
+
+def mapping_deadline(
+    journal: Sequence[Mapping], here: str | None, checked: Map[str, float]
+) -> float | None:
+    """When a held mapping next wants a look or a renewal."""
+    return min(
+        (
+            min(entry.renew_at or float("inf"), checked.get(entry.id, 0.0) + CHECK_EVERY)
+            for entry in journal
+            if entry.network == here
+        ),
+        default=None,
+    )
+
+
+def _serves(entry: Mapping, wish: MappingWish, now: float) -> bool:
+    return (
+        entry.granted_until is not None
+        and entry.granted_until > now
+        and entry.internal_host == wish.internal_host
+        and entry.internal_port == wish.internal_port
+    )

@@ -1,0 +1,207 @@
+"""Every transition of the intent. All that changes a State stands in this file.
+
+`step` returns the state after an event, or raises Refused and has changed nothing. Time only
+moves an invitation from live to expired; the other ways out of live are revoke and end, and
+there is no way back into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import floor
+
+from pairingd.core.durations import format_duration
+from pairingd.core.model import Access, Invitation, Session, Standing, State
+from pairingd.core.refusal import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; deadlines that are reached take effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """All of these guests, or none. `session` is the id to use if a session begins with it."""
+
+    session: str
+    invitations: tuple[Invitation, ...]
+    external_port: int
+    port_chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Move a deadline, at most `max_ttl` seconds ahead of now."""
+
+    invitation: str
+    expires_at: int
+    max_ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    invitations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAccess:
+    invitation: str
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The host ends the session, or the tmux session is seen to be gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoorOpened:
+    """The door stands on this port; a restarted daemon should ask for it again."""
+
+    port: int
+
+
+Event = Tick | Invite | Extend | Revoke | SetAccess | End | DoorOpened
+
+
+def step(state: State, event: Event, now: float) -> State:
+    """The state after `event` at `now`. Deadlines due by then take effect first."""
+    return _settled(_apply(_expired(state, now), event, now), now)
+
+
+def _apply(state: State, event: Event, now: float) -> State:
+    match event:
+        case Tick():
+            return state
+        case Invite():
+            return _invite(state, event, now)
+        case Extend():
+            return _extend(state, event, now)
+        case Revoke(invitations=ids):
+            for invitation in ids:
+                _live(state, invitation)
+            return _over(state, ids, Standing.REVOKED, floor(now))
+        case SetAccess(invitation=id_, access=access):
+            _live(state, id_)
+            return _changed(state, id_, access=access)
+        case End():
+            return _over(state, (one.id for one in state.live), Standing.ENDED, floor(now))
+        case DoorOpened(port=port):
+            if state.session is None:
+                return state
+            return State(replace(state.session, door_port=port))
+
+
+def _invite(state: State, event: Invite, now: float) -> State:
+    guests = {one.guest.casefold() for one in state.live}
+    owner = {key.blob: one.guest for one in state.live for key in one.keys}
+    for new in event.invitations:
+        if new.guest.casefold() in guests:
+            raise Refused(
+                "already-invited",
+                f"{new.guest} is invited already",
+                f"to move the deadline: pairctl extend {new.guest} 1h",
+            )
+        guests.add(new.guest.casefold())
+        for key in new.keys:
+            if key.blob in owner:
+                # sshd takes the first line that fits a key, so two guests with one key
+                # could not be told apart, nor given different access.
+                raise Refused(
+                    "key-already-invited",
+                    f"{new.guest} has the same key as {owner[key.blob]}, who is invited already",
+                    f"revoke {owner[key.blob]} first, or invite only one of them",
+                )
+            owner[key.blob] = new.guest
+    session = state.session
+    if session is None or not session.live:
+        session = Session(event.session, floor(now), event.external_port)
+    elif event.port_chosen and event.external_port != session.external_port:
+        raise Refused(
+            "port-fixed",
+            f"this session uses external port {session.external_port} already",
+            "leave --port out, or end the session first: pairctl end",
+        )
+    return State(replace(session, invitations=session.invitations + event.invitations))
+
+
+def _extend(state: State, event: Extend, now: float) -> State:
+    invitation = _live(state, event.invitation)
+    if event.expires_at <= now:
+        raise Refused(
+            "deadline-past",
+            f"that would end {invitation.guest}'s invitation at once",
+            f"name a later time, or: pairctl revoke {invitation.guest}",
+        )
+    if event.expires_at - now > event.max_ttl:
+        raise too_long(event.max_ttl)
+    return _changed(state, event.invitation, expires_at=event.expires_at)
+
+
+def too_long(max_ttl: int) -> Refused:
+    return Refused(
+        "ttl-too-long",
+        f"an invitation may last at most {format_duration(max_ttl)} from now",
+        "choose a shorter time, or raise [guests] max_ttl in config.toml",
+    )
+
+
+def _live(state: State, invitation_id: str) -> Invitation:
+    for invitation in state.live:
+        if invitation.id == invitation_id:
+            return invitation
+    raise Refused("no-such-guest", "that invitation is over", "pairctl status shows who is invited")
+
+
+def _changed(
+    state: State,
+    invitation_id: str,
+    *,
+    access: Access | None = None,
+    expires_at: int | None = None,
+) -> State:
+    assert state.session is not None  # noqa: S101 - _live() found the invitation in it
+    return State(
+        replace(
+            state.session,
+            invitations=tuple(
+                replace(one, access=access or one.access, expires_at=expires_at or one.expires_at)
+                if one.id == invitation_id
+                else one
+                for one in state.session.invitations
+            ),
+        )
+    )
+
+
+def _expired(state: State, now: float) -> State:
+    for invitation in state.live:
+        if invitation.expires_at <= now:
+            state = _over(state, (invitation.id,), Standing.EXPIRED, invitation.expires_at)
+    return state
+
+
+def _over(state: State, ids: Iterable[str], standing: Standing, at: int) -> State:
+    if state.session is None:
+        return state
+    ending = frozenset(ids)
+    return State(
+        replace(
+            state.session,
+            invitations=tuple(
+                replace(one, standing=standing, over_at=at) if one.id in ending else one
+                for one in state.session.invitations
+            ),
+        )
+    )
+
+
+def _settled(state: State, now: float) -> State:
+    """A session is over once no one may enter any more."""
+    session = state.session
+    if session is None or session.live or session.ended_at is not None:
+        return state
+    last = max((one.over_at or floor(now) for one in session.invitations), default=floor(now))
+    return State(replace(session, ended_at=last))
