@@ -8,14 +8,24 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
-from pairingd.core.durations import parse_duration
+from pairingd.control import results
+from pairingd.core.durations import format_duration, parse_duration
 from pairingd.core.model import Access
 from pairingd.core.refusal import Refused
 from pairingd.errors import Misconfigured
@@ -26,7 +36,9 @@ _RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
 
 def _seconds(value: object) -> object:
     if not isinstance(value, str):
-        raise ValueError('a duration in quotes, such as "2h"')
+        raise ValueError(  # noqa: TRY004 - pydantic takes ValueErrors
+            'a duration in quotes, such as "2h"'
+        )
     try:
         return parse_duration(value)
     except Refused as refused:
@@ -83,7 +95,7 @@ def _absolute(value: str) -> str:
     return value
 
 
-Duration = Annotated[int, BeforeValidator(_seconds)]
+Duration = Annotated[int, BeforeValidator(_seconds), PlainSerializer(format_duration)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 
 
@@ -155,7 +167,30 @@ class Config(Table):
     sshd: Sshd = Sshd()
 
 
-def load(path: Path) -> Config:
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is in force, and which keys the file gave."""
+
+    config: Config
+    file: str
+    given: frozenset[str] = frozenset()
+
+    def shown(self) -> results.Settings:
+        """Every key in the form it has in config.toml, with where its value came from."""
+        return {
+            "file": self.file,
+            "settings": [
+                {
+                    "key": key,
+                    "value": value,
+                    "source": self.file if key in self.given else "default",
+                }
+                for key, value in _flat(self.config.model_dump(mode="json"))
+            ],
+        }
+
+
+def load(path: Path) -> Settings:
     """The configuration in `path`, or the defaults where there is no such file.
 
     Raises Misconfigured `bad-config`, with the line of a syntax error or the key of a wrong value.
@@ -163,16 +198,19 @@ def load(path: Path) -> Config:
     try:
         return parse(path.read_bytes(), str(path))
     except FileNotFoundError:
-        return Config()
+        return Settings(Config(), str(path))
     except OSError as error:
         raise Misconfigured(
             "bad-config", f"{path}: {error.strerror}", "make the file readable, or remove it"
         ) from None
 
 
-def parse(content: bytes, name: str) -> Config:
+def parse(content: bytes, name: str) -> Settings:
     try:
-        return Config.model_validate(tomllib.loads(content.decode()))
+        tables = tomllib.loads(content.decode())
+        return Settings(
+            Config.model_validate(tables), name, frozenset(key for key, _ in _flat(tables))
+        )
     except UnicodeDecodeError as error:
         raise Misconfigured(
             "bad-config", f"{name}: not UTF-8 at byte {error.start}", "save the file as UTF-8"
@@ -183,6 +221,14 @@ def parse(content: bytes, name: str) -> Config:
         ) from None
     except ValidationError as error:
         raise _explained(error, name) from None
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _explained(error: ValidationError, name: str) -> Misconfigured:
@@ -207,3 +253,7 @@ def _allowed(location: tuple[int | str, ...]) -> str:
             return "keys_url"
         table = table.model_fields[part].annotation
     return ", ".join(table.model_fields)
+
+
+def host_of(url: str) -> str:
+    return urlsplit(url).hostname or ""

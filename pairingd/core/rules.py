@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from math import floor
 
 from pairingd.core.durations import format_duration
+from pairingd.core.guest import canonical
 from pairingd.core.model import Access, Invitation, Session, Standing, State
 from pairingd.core.refusal import Refused
 
@@ -95,16 +96,16 @@ def _apply(state: State, event: Event, now: float) -> State:
 
 
 def _invite(state: State, event: Invite, now: float) -> State:
-    guests = {one.guest.casefold() for one in state.live}
+    guests = {canonical(one.guest) for one in state.live}
     owner = {key.blob: one.guest for one in state.live for key in one.keys}
     for new in event.invitations:
-        if new.guest.casefold() in guests:
+        if canonical(new.guest) in guests:
             raise Refused(
                 "already-invited",
                 f"{new.guest} is invited already",
                 f"to move the deadline: pairctl extend {new.guest} 1h",
             )
-        guests.add(new.guest.casefold())
+        guests.add(canonical(new.guest))
         for key in new.keys:
             if key.blob in owner:
                 # sshd takes the first line that fits a key, so two guests with one key

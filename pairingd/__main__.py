@@ -1,0 +1,223 @@
+"""pairingd: wiring. Foreground by default, as launchd and systemd want it; --detach otherwise."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pairingd
+from pairingd import config
+from pairingd.control.server import ControlServer
+from pairingd.errors import Misconfigured, PairingError
+from pairingd.files import private_directory
+from pairingd.intent import Intent
+from pairingd.paths import Paths, find_paths
+from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.mapping import MappingLane
+from pairingd.service import Service
+from pairingd.store import Store
+from pairingd.world import network
+from pairingd.world.door import Door
+from pairingd.world.gateway.adapter import Network
+from pairingd.world.gateway.router import Router
+from pairingd.world.identity import IdentityProviders
+from pairingd.world.network.towards import towards
+from pairingd.world.sshd import Sshd
+from pairingd.world.tmux import Tmux
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+log = logging.getLogger("pairingd")
+
+FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait longer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        paths = find_paths()
+        for directory in paths.directories:
+            private_directory(Path(directory))
+        settings = config.load(Path(paths.config))
+        lock = _lock(Path(paths.lock))
+        listener = _listen(Path(paths.control_socket))
+        if arguments.detach:
+            _detach(paths, lock, listener)
+        else:
+            _log_to(sys.stderr.fileno())
+        _write_pid(lock)
+        asyncio.run(_serve(paths, settings, listener))
+    except PairingError as error:
+        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pairingd",
+        description="The daemon behind pairctl: it owns the door, the keys, "
+        "the connections and the router's mapping.",
+    )
+    parser.add_argument("--detach", action="store_true", help="go to the background")
+    parser.add_argument("--version", action="version", version=f"pairingd {pairingd.__version__}")
+    return parser
+
+
+def _lock(path: Path) -> int:
+    """Held until the process ends, however it ends. Raises Misconfigured `already-running`."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = path.read_text().strip() or "unknown"
+        os.close(descriptor)
+        raise Misconfigured(
+            "already-running", f"pairingd is running already (pid {pid})", "see: pairctl status"
+        ) from None
+    return descriptor
+
+
+def _write_pid(lock: int) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _listen(path: Path) -> socket.socket:
+    """The control socket, mode 0600. Who holds the lock may replace one that was left behind."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(64)
+    listener.setblocking(False)
+    return listener
+
+
+def _detach(paths: Paths, lock: int, listener: socket.socket) -> None:
+    """Returns in the daemon. The caller's process ends, and clients can connect by then."""
+    import daemon
+
+    output = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    context = daemon.DaemonContext(
+        working_directory="/",
+        umask=0o077,
+        files_preserve=[lock, listener, output],
+        signal_map={},
+        detach_process=True,
+    )
+    context.open()
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    _log_to(output)
+
+
+def _log_to(descriptor: int) -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=os.fdopen(descriptor, "a", closefd=False),
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+async def _serve(paths: Paths, settings: config.Settings, listener: socket.socket) -> None:
+    """Until SIGTERM, SIGINT or a client's `stop`; then everything is closed."""
+    clock = time.time
+    store = Store.open(Path(paths.state_db), clock())
+    stopping = asyncio.Event()
+    service = assemble(paths, settings, store, clock, stopping.set)
+    server = ControlServer(service)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+
+    service.access.recover()
+    lanes = [asyncio.create_task(lane.run()) for lane in (service.access, service.mapping)]
+    # What should be gone is gone before anyone is answered.
+    await service.access.settle()
+    await server.start(listener)
+    log.info("pairingd %s is ready", pairingd.__version__)
+    await stopping.wait()
+    log.info("stopping")
+    service.access.stopping = True
+    await service.access.settle()
+    await service.mapping.finish(FAREWELL)
+    await server.close()
+    for lane in lanes:
+        lane.cancel()
+    await service.providers.aclose()
+    Path(paths.control_socket).unlink(missing_ok=True)
+    store.close()
+
+
+def assemble(
+    paths: Paths,
+    settings: config.Settings,
+    store: Store,
+    clock: Callable[[], float],
+    request_stop: Callable[[], None],
+) -> Service:
+    """Every part, joined to the others."""
+    chosen = settings.config
+    intent = Intent(store, clock)
+    tmux = Tmux(chosen.tmux.command, Path(paths.tmux_socket), chosen.tmux.session)
+    sshd = Sshd(
+        chosen.sshd.command,
+        Path(paths.sshd_config),
+        Path(paths.host_key),
+        Path(paths.authorized_keys),
+    )
+    access = AccessLane(
+        intent, store, tmux, sshd, Path(paths.authorized_keys), chosen.door.port, clock
+    )
+    access.door = Door(sshd, chosen.door.address, clock, access)
+    router = Router(chosen.router, store, clock) if chosen.router.enabled else None
+    mapping = MappingLane(
+        intent, store, router, _locator(chosen.router), lambda: access.door.port, clock
+    )
+    access.door_changed = mapping.poke
+    intent.changed = access.poke
+    return Service(
+        settings=settings,
+        store=store,
+        intent=intent,
+        providers=IdentityProviders(chosen.providers),
+        sshd=sshd,
+        tmux=tmux,
+        access=access,
+        mapping=mapping,
+        clock=clock,
+        started_at=clock(),
+        request_stop=request_stop,
+    )
+
+
+def _locator(router: config.Router) -> Callable[[], Awaitable[Network | None]]:
+    """Where we are: by the default route, unless the configuration names the gateway."""
+    named = router.gateway or config.host_of(router.description_url)
+    if not named:
+        return network.current
+
+    async def configured() -> Network | None:
+        return towards(named)
+
+    return configured
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

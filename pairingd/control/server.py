@@ -1,0 +1,223 @@
+"""The Unix socket: frames in, verbs called, frames out. Nothing a client sends ends the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from pairingd import report
+from pairingd.control import protocol, results, wire
+from pairingd.errors import PairingError
+from pairingd.service import Service
+from pairingd.store import Happening
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 1 << 16
+
+
+class RpcError(Exception):
+    """An error of the protocol itself, JSON-RPC 2.0 §5.1."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ControlServer:
+    """Serves `listener`. Each connection is its own task; its requests are answered in order."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._server: asyncio.Server | None = None
+        self._peers: set[asyncio.Task[None]] = set()
+
+    async def start(self, listener: socket.socket) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_CHUNK)
+
+    async def close(self) -> None:
+        """No new requests; every connection is closed."""
+        if self._server:
+            self._server.close()
+        for peer in tuple(self._peers):
+            peer.cancel()
+        await asyncio.gather(*self._peers, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._peers.add(task)
+        try:
+            if peer_uid(writer.get_extra_info("socket")) == os.getuid():
+                await _Conversation(self._service, reader, writer).run()
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._peers.discard(task)
+            writer.close()
+
+
+class _Conversation:
+    def __init__(
+        self, service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._service = service
+        self._reader = reader
+        self._writer = writer
+        self._greeted = False
+        self._streaming: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        try:
+            async for frame in frames(self._reader):
+                reply = await self._answer(frame)
+                if reply is not None:
+                    self._send(reply)
+                    await self._writer.drain()
+        finally:
+            if self._streaming:
+                self._streaming.cancel()
+
+    async def _answer(self, frame: bytes | None) -> dict[str, Any] | None:
+        """The reply to one frame; None for a notification, which has none (JSON-RPC 2.0 §4.1)."""
+        request_id: object = None
+        try:
+            request = _parsed(frame)
+            request_id = request.get("id")
+            result = await self._call(request)
+        except RpcError as error:
+            return _error(request_id, error.code, str(error), None)
+        except PairingError as error:
+            return _error(request_id, wire.REFUSED, error.message, _data(error))
+        except ConnectionError:
+            raise
+        except Exception as error:  # a defect in one verb must not end the daemon
+            log.exception("a request failed")
+            defect = PairingError(
+                "internal", f"unexpected: {type(error).__name__}", "see the daemon's log"
+            )
+            return _error(request_id, wire.INTERNAL_ERROR, defect.message, _data(defect))
+        if "id" not in request:
+            return None
+        return {"jsonrpc": "2.0", "id": request_id, "result": result}
+
+    async def _call(self, request: dict[str, Any]) -> Any:
+        name = request["method"]
+        method = protocol.METHODS.get(name)
+        if method is None:
+            raise RpcError(wire.METHOD_NOT_FOUND, f"no method {name[:64]!r}")
+        if not self._greeted and name != "hello":
+            raise RpcError(wire.HELLO_FIRST, "say hello first")
+        try:
+            params = method.params.model_validate_json(json.dumps(request.get("params", {})))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "params"
+            raise RpcError(wire.INVALID_PARAMS, f"{where}: {first['msg']}") from None
+        if name == "watch":
+            return await self._watch(params)
+        if isinstance(params, protocol.InviteParams):
+            return await self._service.invite(params, self._progress)
+        self._greeted = True
+        # The verbs of Service are the methods of the protocol, by name; METHODS is the gate.
+        return await getattr(self._service, name)(params)
+
+    async def _watch(self, params: Any) -> results.Log:
+        """The log so far; every later event follows on this connection, beside other replies."""
+        if self._streaming is None:
+            listener = self._service.intent.listen()
+            self._streaming = asyncio.create_task(self._stream(listener))
+        return await self._service.log(params)
+
+    async def _stream(self, listener: asyncio.Queue[Happening | None]) -> None:
+        try:
+            while event := await listener.get():
+                self._notify("event", report.event(event))
+                await self._writer.drain()
+        finally:
+            self._service.intent.forget(listener)
+            self._writer.close()  # a listener that fell behind, or went: the connection is over
+
+    def _progress(self, step: results.Progress) -> None:
+        self._notify("progress", step)
+
+    def _notify(self, method: str, params: object) -> None:
+        self._send({"jsonrpc": "2.0", "method": method, "params": params})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(message, ensure_ascii=False).encode() + b"\n")
+
+
+async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
+    """One frame a line; None stands for one that was too long, of which nothing is kept."""
+    buffer = bytearray()
+    too_long = False
+    while chunk := await reader.read(_CHUNK):
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            buffer += chunk[start:end]
+            start = end + 1
+            frame = bytes(buffer)
+            buffer.clear()
+            if too_long or len(frame) >= wire.MAX_FRAME:
+                too_long = False
+                yield None
+            elif frame.strip():
+                yield frame
+        buffer += chunk[start:]
+        if len(buffer) >= wire.MAX_FRAME:
+            buffer.clear()
+            too_long = True
+
+
+def _parsed(frame: bytes | None) -> dict[str, Any]:
+    if frame is None:
+        raise RpcError(wire.INVALID_REQUEST, f"a frame may have {wire.MAX_FRAME} bytes")
+    try:
+        request = json.loads(frame.decode())
+    except UnicodeDecodeError:
+        raise RpcError(wire.PARSE_ERROR, "not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise RpcError(wire.PARSE_ERROR, "not JSON") from None
+    valid = (
+        isinstance(request, dict)
+        and request.get("jsonrpc") == "2.0"
+        and isinstance(request.get("method"), str)
+        and isinstance(request.get("params", {}), dict)
+        and isinstance(request.get("id"), str | int | float | None)
+    )
+    if not valid:
+        raise RpcError(wire.INVALID_REQUEST, "not a JSON-RPC 2.0 request with named params")
+    return dict(request)
+
+
+def _error(
+    request_id: object, code: int, message: str, data: dict[str, Any] | None
+) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": code, "message": message}
+    if data is not None:
+        error["data"] = data
+    return {"jsonrpc": "2.0", "id": request_id, "error": error}
+
+
+def _data(error: PairingError) -> dict[str, Any]:
+    return {"code": error.code, "message": error.message, "hint": error.hint, **error.data}
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """The uid at the other end: unix(7) SO_PEERCRED; on macOS unix(4) LOCAL_PEERCRED (not run)."""
+    if sys.platform == "darwin":
+        _version, uid = struct.unpack("=II", connection.getsockopt(0, 1, 76)[:8])
+        return int(uid)
+    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, 17, 12))
+    return int(uid)

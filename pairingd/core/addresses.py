@@ -1,0 +1,35 @@
+"""What an address that a router calls its external one is worth to a guest."""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import StrEnum
+
+# RFC 6598 shared space, and the DS-Lite range of RFC 6333 §5.7: the provider translates again.
+_CARRIER = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("192.0.0.0/29"))
+
+_FORMER_CLASS_E = ipaddress.ip_network("240.0.0.0/4")
+
+
+class ExternalClass(StrEnum):
+    """Only `public` can be reached from the internet; the others leave the way in unproven."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"  # another router stands in front of this one
+    CGNAT = "cgnat"  # the provider shares one address among many customers
+    BOGUS = "bogus"  # no address a router can have outside
+
+
+def external_class(host: str) -> ExternalClass:
+    """The class of a router's external address; anything but an IP address is bogus."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return ExternalClass.BOGUS
+    if any(address in network for network in _CARRIER if network.version == address.version):
+        return ExternalClass.CGNAT
+    if address.is_multicast or address.is_unspecified or address.is_loopback:
+        return ExternalClass.BOGUS
+    if address.is_link_local or address in _FORMER_CLASS_E:
+        return ExternalClass.BOGUS
+    return ExternalClass.PUBLIC if address.is_global else ExternalClass.PRIVATE

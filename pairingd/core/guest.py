@@ -1,0 +1,196 @@
+"""Who a guest is: the words people type, and the identity they come to.
+
+    octocat                github:octocat
+    gitlab:name            any provider of the configuration
+    https://host/path      the URL itself (plain http:// only to loopback)
+    file:/path             an absolute path on the host
+    key:ssh-ed25519 AAAA…  key:SHA256:…, the fingerprint
+
+Nothing else reaches a URL or a file name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pairingd.core.keys import NotAccepted, parse_key
+from pairingd.core.refusal import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from pairingd.core.model import Key
+
+DEFAULT_PROVIDER = "github"
+URL_PROVIDERS = frozenset({"http", "https"})
+MAX_URL = 2048
+MAX_PATH = 1024  # PATH_MAX of macOS, the smaller one
+_MAX_QUOTED = 80
+
+# "/", "%", "?" and "#" must never be allowed here: the name goes into the provider's URL.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+_MAX_NAME = {"github": 39}
+_MAX_OTHER_NAME = 64
+
+# RFC 3986, without user information (it would be a secret in an identity) and fragment.
+_URL = re.compile(
+    r"(?P<scheme>https?)://"
+    r"(?P<host>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<rest>(?:[/?][a-z0-9._~!$&'()*+,;=:@%/?-]*)?)",
+    re.ASCII | re.IGNORECASE,
+)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """`str()` is the identity. A URL is its own name; only a `key:` guest has its `key` with it."""
+
+    provider: str
+    name: str
+    key: Key | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return self.name if self.provider in URL_PROVIDERS else f"{self.provider}:{self.name}"
+
+
+def parse_guest(text: str, providers: Collection[str]) -> Guest:
+    """The guest that `text` names. Raises Refused `bad-guest` or `unknown-provider`."""
+    if not text.isprintable():
+        raise _bad_guest(text, "has characters that cannot be printed")
+    prefix, colon, rest = text.partition(":")
+    provider = prefix.lower() if colon else DEFAULT_PROVIDER
+    if provider == "key":
+        return _by_key(text, rest)
+    if provider == "file":
+        return _by_path(text, rest)
+    if provider in URL_PROVIDERS:
+        return _by_url(text)
+    if provider not in providers:
+        raise _unknown_provider(prefix, providers)
+    name = rest if colon else text
+    if provider == "sourcehut":
+        name = name.removeprefix("~")
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME.get(provider, _MAX_OTHER_NAME):
+        raise _bad_guest(text, f"cannot be an account's name on {provider}")
+    return Guest(provider, name)
+
+
+def canonical(identity: str) -> str:
+    """Equal for two identities of one guest: forges take no account of a name's case."""
+    provider = identity.partition(":")[0]
+    return identity if provider in {"key", "file", *URL_PROVIDERS} else identity.casefold()
+
+
+def matches(query: str, identity: str) -> bool:
+    """Whether `query` names that guest: by identity, by name alone, or by the key itself."""
+    provider = identity.partition(":")[0]
+    named = (_identity(text, provider) for text in (query, f"{provider}:{query}"))
+    return canonical(identity) in named
+
+
+def find(query: str, identities: Sequence[str]) -> str:
+    """The one identity that `query` names. Raises Refused `no-such-guest`, `ambiguous-guest`."""
+    found = [identity for identity in identities if matches(query, identity)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Refused(
+            "ambiguous-guest",
+            f"{_quoted(query)} may be any of {len(found)} guests",
+            f"name one in full: {', '.join(found)}",
+        )
+    raise Refused("no-such-guest", f"no live guest is called {_quoted(query)}", _who(identities))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a URL's host is this machine without asking DNS."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _by_key(text: str, line: str) -> Guest:
+    try:
+        key = parse_key(line.strip().encode())
+    except NotAccepted as error:
+        raise _bad_guest(text, f"holds no usable key: {error.reason}") from None
+    return Guest("key", key.fingerprint, key)
+
+
+def _by_path(text: str, path: str) -> Guest:
+    if not path.startswith("/") or len(path.encode()) > MAX_PATH:
+        raise _bad_guest(text, f"is not an absolute path of at most {MAX_PATH} bytes")
+    return Guest("file", path)
+
+
+def _by_url(text: str) -> Guest:
+    found = _URL.fullmatch(text)
+    if not found or len(text) > MAX_URL:
+        raise _bad_guest(text, "is not a URL of ASCII characters with neither @host nor #fragment")
+    scheme, host = found["scheme"].lower(), found["host"].lower()
+    port = int(found["port"] or _DEFAULT_PORTS[scheme])
+    if not 0 < port <= _MAX_PORT or (host.startswith("[") and not _is_address(host.strip("[]"))):
+        raise _bad_guest(text, "has a malformed address or port")
+    if scheme == "http" and not is_loopback(host):
+        raise Refused(
+            "bad-guest",
+            f"{_quoted(text)}: keys are not fetched over plain http",
+            "use https://…; plain http:// is for loopback only",
+        )
+    suffix = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
+    return Guest(scheme, f"{scheme}://{host}{suffix}{found['rest']}")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _identity(text: str, provider: str) -> str:
+    try:
+        return canonical(str(parse_guest(text, (provider,))))
+    except Refused:
+        return canonical(text)
+
+
+def _bad_guest(text: str, why: str) -> Refused:
+    return Refused(
+        "bad-guest",
+        f"{_quoted(text)} {why}",
+        "write octocat (on GitHub), gitlab:NAME, codeberg:NAME, sourcehut:NAME, https://…, "
+        'file:/PATH or "key:ssh-ed25519 AAAA…"',
+    )
+
+
+def _unknown_provider(name: str, providers: Collection[str]) -> Refused:
+    return Refused(
+        "unknown-provider",
+        f"no identity provider is called {_quoted(name)}",
+        f"known are {', '.join(sorted(providers))}, https://…, file:/PATH and key:TYPE BASE64; "
+        "config.toml can add others",
+    )
+
+
+def _who(identities: Sequence[str]) -> str:
+    match identities:
+        case []:
+            return "no guest is live now; pairctl invite GUEST invites one"
+        case [one]:
+            return f"the live guest is {one}"
+        case _:
+            return f"the live guests are {', '.join(identities)}"
+
+
+def _quoted(text: str) -> str:
+    shown = text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 1]}…"
+    return repr(shown)

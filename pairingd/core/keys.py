@@ -1,0 +1,228 @@
+"""Public keys as forges and `.pub` files give them: sshd(8) AUTHORIZED_KEYS lines, no options.
+
+Every byte is hostile. A key is accepted only if its blob (RFC 4253 §6.6) decodes to its last
+byte, so that what is later written for sshd is our own rendering and never the text received.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pairingd.core.model import Key
+
+MAX_LINES = 100  # lines that hold more than a remark; no one has more keys than that
+MAX_LINE = 8192  # bytes; the line of a 16384-bit RSA key has 2.8 k
+MAX_COMMENT = 100  # characters
+MIN_RSA_BITS = 2048
+STRONG_RSA_BITS = 3072  # NIST SP 800-57 part 1: 128 bits of security
+MAX_RSA_BITS = 16384  # OpenSSH's own limit, sshbuf.h SSHBUF_MAX_BIGNUM
+
+_KEY_TYPE = re.compile(
+    r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa|webauthn-sk-ecdsa)-[a-z0-9][a-z0-9@.-]{1,60}", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLine:
+    """`number` counts from 1. `type` is the key type the line names, "" where it names none."""
+
+    number: int
+    reason: str
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyList:
+    keys: tuple[Key, ...]
+    refused: tuple[RefusedLine, ...]
+
+
+class NotAccepted(ValueError):
+    """Why a line gives no key, told in a few printable words."""
+
+    def __init__(self, reason: str, key_type: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.type = key_type
+
+
+def parse_key_list(content: bytes) -> KeyList:
+    """Every line's key or the reason it has none; blank lines and `#` remarks are neither.
+
+    A key that comes twice is taken once, with its first comment.
+    """
+    keys: dict[str, Key] = {}
+    refused: list[RefusedLine] = []
+    read = 0
+    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        line = raw.strip(b" \t\r")
+        if not line or line.startswith(b"#"):
+            continue
+        if read == MAX_LINES:
+            refused.append(RefusedLine(number, f"beyond the {MAX_LINES} lines that are read"))
+            break
+        read += 1
+        try:
+            key = parse_key(line)
+        except NotAccepted as error:
+            refused.append(RefusedLine(number, error.reason, error.type))
+        else:
+            keys.setdefault(key.blob, key)
+    return KeyList(tuple(keys.values()), tuple(refused))
+
+
+def parse_key(line: bytes) -> Key:
+    """The key of one line `TYPE BASE64 [COMMENT]`. Raises NotAccepted."""
+    if len(line) > MAX_LINE:
+        raise NotAccepted(f"longer than {MAX_LINE} bytes")
+    text = line.decode(errors="replace")
+    key_type, encoded, comment = [*text.split(maxsplit=2), "", "", ""][:3]
+    if not _KEY_TYPE.fullmatch(key_type):
+        raise _unrecognised(text)
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except ValueError:  # binascii.Error, and for what is not ASCII
+        raise NotAccepted("not base64", key_type) from None
+    try:
+        bits = _bits(key_type, blob)
+    except NotAccepted as error:
+        raise NotAccepted(error.reason, key_type) from None
+    return Key(
+        type=key_type,
+        blob=base64.b64encode(blob).decode(),
+        bits=bits,
+        fingerprint=_fingerprint(blob),
+        comment=printable(comment, MAX_COMMENT),
+    )
+
+
+def render_key(key: Key) -> str:
+    """The line that `parse_key` reads as this key."""
+    return f"{key.type} {key.blob} {key.comment}".rstrip()
+
+
+def is_weak(key: Key) -> bool:
+    """Accepted, but the host should hear of it."""
+    return key.type == "ssh-rsa" and key.bits < STRONG_RSA_BITS
+
+
+def printable(text: str, limit: int) -> str:
+    """Foreign text fit for a terminal: printable characters, single spaces, at most `limit`."""
+    seen = "".join(c if c.isprintable() else " " for c in text[: 16 * limit])
+    return " ".join(seen.split())[:limit].rstrip()
+
+
+def _unrecognised(text: str) -> NotAccepted:
+    named = next((word for word in text.split() if _KEY_TYPE.fullmatch(word)), "")
+    return NotAccepted("options before a key" if named else "not a public key", named)
+
+
+def _fingerprint(blob: bytes) -> str:
+    """As `ssh-keygen -l` prints it: base64 without padding."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+class _Blob:
+    """Reads the fields of RFC 4251 §5 one after the other."""
+
+    def __init__(self, content: bytes) -> None:
+        self._rest = content
+
+    def string(self) -> bytes:
+        size = int.from_bytes(self._rest[:4])
+        value = self._rest[4 : 4 + size]
+        if len(self._rest) < 4 or len(value) < size:
+            raise NotAccepted("a key cut short")
+        self._rest = self._rest[4 + size :]
+        return value
+
+    def mpint(self) -> int:
+        """Not negative, and in its only form: another would change the fingerprint."""
+        value = self.string()
+        if value[:1] >= b"\x80" or (value[:1] == b"\x00" and value[1:2] < b"\x80"):
+            raise NotAccepted("a key with a malformed number")
+        return int.from_bytes(value)
+
+    def end(self) -> None:
+        if self._rest:
+            raise NotAccepted("a key with bytes after its end")
+
+
+def _bits(key_type: str, content: bytes) -> int:
+    """The key's size as `ssh-keygen -l` prints it, after the whole blob has been checked."""
+    if key_type == "ssh-dss":
+        raise NotAccepted("a DSA key")
+    if "-cert-v" in key_type:
+        raise NotAccepted("a certificate, not a key")
+    if key_type not in _READERS:
+        raise NotAccepted(f"a key of type {key_type}")
+    blob = _Blob(content)
+    if blob.string() != key_type.encode():
+        raise NotAccepted("a key of another type than its line says")
+    bits = _READERS[key_type](blob)
+    blob.end()
+    return bits
+
+
+def _ed25519(blob: _Blob) -> int:
+    """RFC 8709 §4, RFC 8032 §5.1.5."""
+    if len(blob.string()) != 32:
+        raise NotAccepted("an Ed25519 key that has not 32 bytes")
+    return 256
+
+
+def _ecdsa(curve: bytes, bits: int) -> Callable[[_Blob], int]:
+    """RFC 5656 §3.1. Like OpenSSH, only uncompressed points (SEC 1 §2.3.3)."""
+
+    def read(blob: _Blob) -> int:
+        if blob.string() != curve:
+            raise NotAccepted("a key on another curve than its type says")
+        point = blob.string()
+        if len(point) != 1 + 2 * ((bits + 7) // 8) or point[0] != 4:
+            raise NotAccepted("a key with a malformed point")
+        return bits
+
+    return read
+
+
+def _rsa(blob: _Blob) -> int:
+    """RFC 4253 §6.6: e, then n."""
+    exponent, modulus = blob.mpint(), blob.mpint()
+    bits = modulus.bit_length()
+    if bits < MIN_RSA_BITS:
+        raise NotAccepted(f"an RSA key of {bits} bits; at least {MIN_RSA_BITS} are needed")
+    if bits > MAX_RSA_BITS:
+        raise NotAccepted(f"an RSA key of {bits} bits; at most {MAX_RSA_BITS} make sense")
+    if modulus % 2 == 0:
+        raise NotAccepted("an RSA key with an even modulus")
+    # An exponent of 1 lets anybody sign; OpenSSL refuses one above 64 bits (crypto/rsa.h).
+    if exponent % 2 == 0 or not 1 < exponent < 1 << 64:
+        raise NotAccepted("an RSA key with an unsafe exponent")
+    return bits
+
+
+def _security_key(read: Callable[[_Blob], int]) -> Callable[[_Blob], int]:
+    """OpenSSH's PROTOCOL.u2f: the plain key, then the application it is bound to."""
+
+    def read_with_application(blob: _Blob) -> int:
+        bits = read(blob)
+        if b"\x00" in blob.string():
+            raise NotAccepted("a key with a malformed application")
+        return bits
+
+    return read_with_application
+
+
+_READERS = {
+    "ssh-ed25519": _ed25519,
+    "ecdsa-sha2-nistp256": _ecdsa(b"nistp256", 256),
+    "ecdsa-sha2-nistp384": _ecdsa(b"nistp384", 384),
+    "ecdsa-sha2-nistp521": _ecdsa(b"nistp521", 521),
+    "ssh-rsa": _rsa,
+    "sk-ssh-ed25519@openssh.com": _security_key(_ed25519),
+    "sk-ecdsa-sha2-nistp256@openssh.com": _security_key(_ecdsa(b"nistp256", 256)),
+}

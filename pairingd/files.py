@@ -1,0 +1,67 @@
+"""Files of our own: private, whole or not at all, and in a place nobody else can swap.
+
+The daemon's directories are 0700 and its files 0600. sshd's StrictModes would refuse a home
+under /tmp although its sticky bit protects it, so `private_directory` holds the same promise
+itself, for every file in there and not the authorized_keys alone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from pairingd.errors import Misconfigured, WorldError
+
+
+def private_directory(path: Path) -> None:
+    """Make `path` (0700, ours) if absent. Raises Misconfigured `unsafe-home` if others could
+    change what stands in it, or put another directory in its place.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.stat()
+        if found.st_uid != os.getuid():
+            raise Misconfigured(
+                "unsafe-home", f"{path} belongs to another user", "set PAIRING_HOME to your own"
+            )
+        if stat.S_IMODE(found.st_mode) != 0o700:
+            path.chmod(0o700)
+    except OSError as error:
+        raise Misconfigured(
+            "unusable-home",
+            f"{error.filename}: {error.strerror}",
+            "set PAIRING_HOME to a directory you can write",
+        ) from None
+    for parent in path.resolve().parents:
+        _check_parent(parent)
+
+
+def _check_parent(parent: Path) -> None:
+    found = parent.stat()
+    others = found.st_mode & stat.S_IWOTH
+    group = found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getgid())
+    sticky = found.st_mode & stat.S_ISVTX
+    if found.st_uid not in (0, os.getuid()) or ((others or group) and not sticky):
+        raise Misconfigured(
+            "unsafe-home",
+            f"other users could replace what is in {parent}",
+            f"chmod go-w {parent}, or set PAIRING_HOME elsewhere",
+        )
+
+
+def write_private(path: Path, content: str) -> None:
+    """Replace `path` whole: readers see the old or the new content, and so does a power cut."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(path)
+    except OSError as error:
+        raise WorldError(
+            "unwritable-file", f"{path}: {error.strerror}", "free space or mend its permissions"
+        ) from None

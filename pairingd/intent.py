@@ -1,0 +1,102 @@
+"""What is wished, kept durably: the only place where State changes.
+
+Requests and timers come here as events; the rules decide, the store keeps, the history tells, and
+whoever makes the world follow is woken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pairingd.core.model import Invitation, Standing, State
+from pairingd.core.rules import Event, step
+from pairingd.store import Happening, Store
+
+_BACKLOG = 1000  # events a slow listener may fall behind before it is dropped
+
+
+class Intent:
+    """Holds the State. `changed` is called after every change that was saved."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self.state: State = store.state()
+        self.changed: Callable[[], None] = lambda: None
+        self._store = store
+        self._clock = clock
+        self._listeners: set[asyncio.Queue[Happening | None]] = set()
+
+    def apply(self, event: Event) -> State:
+        """The state after `event`, on the disk. Raises Refused, and then nothing has changed."""
+        before = self.state
+        now = self._clock()
+        after = step(before, event, now)
+        if after != before:
+            self._store.save(after)
+            self.state = after
+            self._tell_difference(before, after)
+            self.changed()
+        return after
+
+    def happened(self, kind: str, text: str, **data: Any) -> None:
+        """Write a line of history, and let those who watch know."""
+        session = self.state.session
+        event = self._store.happened(
+            self._clock(), session.id if session else None, kind, printable(text), data
+        )
+        for listener in tuple(self._listeners):
+            try:
+                listener.put_nowait(event)
+            except asyncio.QueueFull:
+                self.forget(listener)
+
+    def listen(self) -> asyncio.Queue[Happening | None]:
+        """A queue of all events from now on; None in it is the end. Give it back to `forget`."""
+        listener: asyncio.Queue[Happening | None] = asyncio.Queue(_BACKLOG + 1)
+        self._listeners.add(listener)
+        return listener
+
+    def forget(self, listener: asyncio.Queue[Happening | None]) -> None:
+        self._listeners.discard(listener)
+        if listener.full():
+            listener.get_nowait()
+        listener.put_nowait(None)
+
+    def _tell_difference(self, before: State, after: State) -> None:
+        known = {one.id: one for one in before.session.invitations} if before.session else {}
+        for one in after.session.invitations if after.session else ():
+            old = known.get(one.id)
+            if old != one:
+                kind, text = _difference(old, one)
+                self.happened(kind, text, invitation=one.id, guest=one.guest)
+        if (
+            after.session
+            and after.session.ended_at
+            and not (before.session and before.session.ended_at)
+        ):
+            self.happened("session-ended", "no one may enter any more")
+
+
+def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
+    until = utc(new.expires_at)
+    if old is None:
+        return "invited", f"{new.guest} invited, may {new.access.value}, until {until}"
+    if new.standing is Standing.EXPIRED:
+        return "expired", f"{new.guest}: the time is up"
+    if new.standing is not Standing.LIVE:
+        return new.standing.value, f"{new.guest}: invitation {new.standing.value}"
+    if new.access is not old.access:
+        return "role", f"{new.guest} may now {new.access.value}"
+    return "extended", f"{new.guest} may stay until {until}"
+
+
+def printable(text: str) -> str:
+    """`text` without anything a terminal would act on."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def utc(at: float) -> str:
+    """RFC 3339 in UTC, whole seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

@@ -1,0 +1,84 @@
+"""Where everything lies. Standard library only: `pairctl` imports this and must start quickly.
+
+`PAIRING_HOME` set: all of it directly there. Otherwise macOS's own places, or the XDG Base
+Directory Specification's, which wants relative values ignored.
+"""
+
+# pathlib takes longer to import than all else that `pairctl status` does.
+# ruff: noqa: PTH100, PTH111, PTH117, PTH118
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from pairingd.core.refusal import PairingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Paths:
+    """Absolute paths as strings. `directories` are those to make, mode 0700, none of them twice."""
+
+    __slots__ = (
+        "authorized_keys",
+        "config",
+        "control_socket",
+        "directories",
+        "host_key",
+        "lock",
+        "log",
+        "sshd_config",
+        "state_db",
+        "tmux_socket",
+    )
+
+    def __init__(self, config: str, state: str, runtime: str, log: str) -> None:
+        self.directories = tuple(dict.fromkeys((config, state, runtime, log)))
+        self.config = os.path.join(config, "config.toml")
+        self.state_db = os.path.join(state, "state.db")
+        self.host_key = os.path.join(state, "host_ed25519")
+        self.authorized_keys = os.path.join(state, "authorized_keys")
+        self.sshd_config = os.path.join(state, "sshd_config")
+        # The lock stands with the state it guards: the runtime directory may differ between
+        # a login and a cron job, and two daemons on one state must never be.
+        self.lock = os.path.join(state, "pairingd.lock")
+        self.control_socket = os.path.join(runtime, "pairingd.sock")
+        self.tmux_socket = os.path.join(runtime, "tmux.sock")
+        self.log = os.path.join(log, "pairingd.log")
+
+
+def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform) -> Paths:
+    """Touches nothing. Refused `path-too-long` where no Unix socket could be bound."""
+    paths = Paths(*_directories(environ, platform))
+    # sockaddr_un.sun_path less its NUL: unix(4) on macOS, unix(7) on Linux.
+    longest = 103 if platform == "darwin" else 107
+    for path in (paths.control_socket, paths.tmux_socket):
+        if len(os.fsencode(path)) > longest:
+            raise PairingError(
+                "path-too-long",
+                f"a socket's path may have {longest} bytes: {path}",
+                "set PAIRING_HOME to a directory with a shorter path",
+            )
+    return paths
+
+
+def _directories(environ: Mapping[str, str], platform: str) -> tuple[str, str, str, str]:
+    """Config, state, runtime and log directory."""
+    if environ.get("PAIRING_HOME"):
+        home = os.path.abspath(environ["PAIRING_HOME"])
+        return home, home, home, home
+    user = environ.get("HOME") or os.path.expanduser("~")
+    if platform == "darwin":
+        support = os.path.join(user, "Library", "Application Support", "pairing")
+        return support, support, support, os.path.join(user, "Library", "Logs", "pairing")
+
+    def xdg(name: str, otherwise: str) -> str:
+        value = environ.get(name, "")
+        return os.path.join(value, "pairing") if os.path.isabs(value) else otherwise
+
+    config = xdg("XDG_CONFIG_HOME", os.path.join(user, ".config", "pairing"))
+    state = xdg("XDG_STATE_HOME", os.path.join(user, ".local", "state", "pairing"))
+    return config, state, xdg("XDG_RUNTIME_DIR", state), state

@@ -1,0 +1,1 @@
+"""Makes the world follow the intent: observe, plan, apply; again and again, from any start."""

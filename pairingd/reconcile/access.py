@@ -1,0 +1,251 @@
+"""The quick lane: keys, connections, the door, and what tmux shows of the guests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from pairingd.core import plan
+from pairingd.core.rules import DoorOpened, End, Tick
+from pairingd.errors import PairingError, WorldError
+from pairingd.intent import Intent
+from pairingd.reconcile.lane import Lane
+from pairingd.store import Process, Store
+from pairingd.world.authorized_keys import AuthorizedKeys
+from pairingd.world.door import Connection, Door, end_left_over, start_time
+from pairingd.world.sshd import ZULU_SINCE, Sshd
+from pairingd.world.tmux import Running, Tmux, TmuxClient, owners
+
+log = logging.getLogger(__name__)
+
+
+class AccessLane(Lane):
+    """Also the door's Watcher: it journals connections and says whose they are."""
+
+    def __init__(
+        self,
+        intent: Intent,
+        store: Store,
+        tmux: Tmux,
+        sshd: Sshd,
+        authorized_keys: Path,
+        fixed_port: int,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(clock)
+        self.door: Door  # set right after construction: the door needs us as its watcher
+        self.door_changed: Callable[[], None] = lambda: None
+        self.stopping = False
+        self._intent = intent
+        self._store = store
+        self._tmux = tmux
+        self._sshd = sshd
+        self._authorized_keys = authorized_keys
+        self._fixed_port = fixed_port
+        self._version = ZULU_SINCE
+        self._watching: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
+
+    def recover(self) -> None:
+        """End the connections that a crash left behind; call once, before the first pass."""
+        for process in self._store.processes():
+            if end_left_over(process.pid, process.started):
+                self._intent.happened("recovered", "ended a connection that a crash had left")
+            self._store.erase_process(process.pid)
+
+    async def one_pass(self) -> float | None:
+        """Close everything that must be closed, before sshd or tmux is asked anything."""
+        self._intent.apply(Tick())
+        failure = await self._close()
+        if failure:
+            raise failure
+        if self._desired().door:
+            self._version = await self._sshd.prepare()
+            if await self._session_running():
+                self._watch()
+                await self._open()
+        elif self._watching:
+            self._watching.cancel()
+            self._watching = None
+        return None if self.stopping else plan.next_deadline(self._intent.state)
+
+    def _desired(self) -> plan.Desired:
+        return plan.NOTHING if self.stopping else plan.desired(self._intent.state, self.clock())
+
+    def _keys(self) -> AuthorizedKeys:
+        return AuthorizedKeys(
+            self._authorized_keys,
+            self._tmux.command,
+            self._tmux.socket,
+            self._tmux.session,
+            zulu=self._version >= ZULU_SINCE,
+        )
+
+    def _observed(self, want: plan.Desired, clients: tuple[plan.Client, ...] = ()) -> plan.Observed:
+        return plan.Observed(
+            grants=self._keys().grants(want.grants),
+            door_port=self.door.port,
+            connections=tuple(
+                plan.Connection(one.pid, one.fingerprint is not None, one.invitation)
+                for one in self.door.connections.values()
+            ),
+            clients=clients,
+        )
+
+    async def _close(self) -> PairingError | None:
+        """Each closing is tried whatever becomes of the others; the first failure is returned."""
+        want = self._desired()
+        failure: PairingError | None = None
+        cuts: list[int] = []
+        for action in plan.access(want, self._observed(want)):
+            match action:
+                case plan.WriteGrants(grants):
+                    try:
+                        self._keys().write(grants)
+                    except WorldError as error:
+                        failure = error
+                        # A key that cannot be taken out must find the door shut.
+                        self._close_door()
+                case plan.CloseDoor():
+                    self._close_door()
+                case plan.Cut(pid):
+                    cuts.append(pid)
+        await asyncio.gather(*(self._cut(pid) for pid in cuts))
+        return failure
+
+    async def _open(self) -> None:
+        clients = await self._clients()
+        want = self._desired()
+        for action in plan.access(want, self._observed(want, clients)):
+            match action:
+                case plan.WriteGrants(grants):  # this sshd writes its times another way
+                    self._keys().write(grants)
+                case plan.ToggleReadOnly(client):
+                    await self._tmux.toggle_read_only(client)
+                case plan.OpenDoor(port):
+                    self.door.open(preferred=port, fixed=self._fixed_port)
+                    opened = self.door.port or 0
+                    self._intent.apply(DoorOpened(opened))
+                    self._intent.happened("door-opened", f"the door is open on port {opened}")
+                    self.door_changed()
+
+    def _close_door(self) -> None:
+        if self.door.port is not None:
+            self.door.close()
+            self._intent.happened("door-closed", "the door is shut")
+            self.door_changed()
+
+    async def _session_running(self) -> bool:
+        """Whether tmux can be steered now; a session that is gone ends every invitation."""
+        match await self._tmux.running():
+            case Running.YES:
+                return True
+            case Running.NO:
+                self._intent.happened("tmux-ended", "the tmux session is gone")
+                self._intent.apply(End())
+                self.poke()
+                return False
+            case Running.UNKNOWN:
+                raise WorldError(
+                    "tmux-unknown", "tmux does not say whether the session runs", "try: tmux ls"
+                )
+
+    def _watch(self) -> None:
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._follow_tmux())
+
+    async def _follow_tmux(self) -> None:
+        await self._tmux.watch(self.poke)
+        self.poke()
+
+    async def _clients(self) -> tuple[plan.Client, ...]:
+        guests = {
+            one.pid: one.invitation for one in self.door.connections.values() if one.invitation
+        }
+        if not guests:
+            return ()
+        clients = await self._tmux.clients()
+        of = owners(clients, guests)
+        return tuple(
+            plan.Client(one.name, guests[of[one.name]], one.read_only)
+            for one in clients
+            if one.name in of
+        )
+
+    async def _cut(self, pid: int) -> None:
+        async def farewell() -> None:
+            try:
+                clients: list[TmuxClient] = await self._tmux.clients()
+                for name in owners(clients, {pid: ""}):
+                    await self._tmux.detach(name)
+            except WorldError:
+                log.debug("no farewell for %d", pid)
+
+        await self.door.cut(pid, "the invitation is over", farewell)
+
+    # Watcher
+
+    def connected(self, connection: Connection) -> None:
+        started = start_time(connection.pid)
+        if started is not None:
+            self._store.record_process(Process(connection.pid, started))
+
+    def accepted(self, connection: Connection) -> None:
+        for invitation in self._intent.state.live:
+            if any(key.fingerprint == connection.fingerprint for key in invitation.keys):
+                connection.invitation = invitation.id
+                self._intent.happened(
+                    "joined",
+                    f"{invitation.guest} joined from {connection.peer}",
+                    invitation=invitation.id,
+                    guest=invitation.guest,
+                    peer=connection.peer,
+                    fingerprint=connection.fingerprint,
+                    pid=connection.pid,
+                )
+                self._tell(f"{invitation.guest} joined ({invitation.access.value})")
+        self.poke()
+
+    def disconnected(self, connection: Connection) -> None:
+        self._store.erase_process(connection.pid)
+        guest = self._guest(connection.invitation)
+        if guest:
+            why = connection.cut_for or "they left"
+            self._intent.happened(
+                "left",
+                f"{guest} is out ({connection.peer}): {why}",
+                invitation=connection.invitation,
+                guest=guest,
+                peer=connection.peer,
+                pid=connection.pid,
+                why=why,
+            )
+            self._tell(f"{guest} left")
+        elif connection.failed:
+            self._intent.happened(
+                "refused", f"a login from {connection.peer} failed", peer=connection.peer
+            )
+        self.poke()
+
+    def turned_away(self, peer: str, reason: str) -> None:
+        log.info("turned away %s: %s", peer, reason)
+
+    def _guest(self, invitation: str | None) -> str | None:
+        session = self._intent.state.session
+        for one in session.invitations if session else ():
+            if one.id == invitation:
+                return one.guest
+        return None
+
+    def _tell(self, text: str) -> None:
+        async def tell() -> None:
+            try:
+                await self._tmux.tell(f"pairing: {text}")
+            except WorldError:
+                log.debug("not told in tmux: %s", text)
+
+        task = asyncio.create_task(tell())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)

@@ -1,0 +1,87 @@
+"""One loop of observe, plan, apply.
+
+There are two: access (keys, connections, door, tmux), which is at hand and quick, and mapping (the
+gateway), which is far and slow, so that a router that hangs never delays a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from pairingd.core.plan import LONGEST_SLEEP
+from pairingd.errors import PairingError
+
+log = logging.getLogger(__name__)
+
+
+class Lane(ABC):
+    """Subclasses say what one pass does; this says when the next one comes."""
+
+    first_retry = 0.5  # seconds, doubled with each failure in a row
+    longest_retry = LONGEST_SLEEP
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.error: PairingError | None = None
+        self._wake = asyncio.Event()
+        self._asked = 0
+        self._answered = 0
+        self._answer = asyncio.Condition()
+
+    @abstractmethod
+    async def one_pass(self) -> float | None:
+        """Close the difference once. The wall-clock time of the next deadline; None: none.
+
+        Raises PairingError when something could not be done; the pass is then tried again.
+        """
+
+    def poke(self) -> None:
+        """Something has changed: have a pass soon."""
+        self._wake.set()
+
+    async def settle(self) -> None:
+        """Wait for a pass that began after this call. Its failure, if any, is in `error`."""
+        self._asked += 1
+        mine = self._asked
+        self.poke()
+        async with self._answer:
+            await self._answer.wait_for(lambda: self._answered >= mine)
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            self._wake.clear()
+            asked = self._asked
+            deadline: float | None = None
+            try:
+                deadline = await self.one_pass()
+            except PairingError as error:
+                if str(error) != str(self.error):
+                    log.warning("%s", error)
+                self.error = error
+            except Exception as error:  # the loop must outlive a defect in one pass
+                log.exception("a pass failed")
+                self.error = PairingError(
+                    "internal", f"unexpected: {type(error).__name__}", "see the log: pairctl log"
+                )
+            else:
+                self.error = None
+            failures = failures + 1 if self.error else 0
+            async with self._answer:
+                self._answered = asked
+                self._answer.notify_all()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience(deadline, failures)):
+                    await self._wake.wait()
+
+    def _patience(self, deadline: float | None, failures: int) -> float | None:
+        if failures:
+            return min(self.first_retry * 2.0 ** min(failures - 1, 16), self.longest_retry)
+        if deadline is None:
+            return None
+        # asyncio's clock stands still in sleep, so no wait for a deadline is ever long.
+        return min(max(deadline - self.clock(), 0.0), LONGEST_SLEEP)

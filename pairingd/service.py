@@ -1,0 +1,336 @@
+"""The verbs of the control socket. Each changes the intent, then waits until the world follows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import floor
+
+import pairingd
+from pairingd import report
+from pairingd.config import Settings
+from pairingd.control import protocol, results, wire
+from pairingd.core import rules
+from pairingd.core.guest import Guest, find, parse_guest
+from pairingd.core.model import Access, Invitation, Mapping
+from pairingd.errors import Misconfigured, PairingError, WorldError
+from pairingd.intent import Intent, utc
+from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.mapping import MappingLane
+from pairingd.store import Store
+from pairingd.world.identity import Fetched, IdentityProviders
+from pairingd.world.network import lan_address
+from pairingd.world.sshd import HostKey, Sshd
+from pairingd.world.tmux import Running, Tmux
+
+ROUTER_PATIENCE = 12.0  # seconds an invitation waits for the router; the work goes on afterwards
+
+Notify = Callable[[results.Progress], None]
+
+
+@dataclass(slots=True)
+class Service:
+    """The verbs are the methods of control.protocol, by name. Each answers JSON of control.results,
+    or raises PairingError and has changed nothing.
+    """
+
+    settings: Settings
+    store: Store
+    intent: Intent
+    providers: IdentityProviders
+    sshd: Sshd
+    tmux: Tmux
+    access: AccessLane
+    mapping: MappingLane
+    clock: Callable[[], float]
+    started_at: float
+    request_stop: Callable[[], None]
+
+    async def hello(self, _params: protocol.HelloParams) -> results.Hello:
+        """The client compares the versions; a daemon cannot mend a client."""
+        return {
+            "version": pairingd.__version__,
+            "protocol": wire.PROTOCOL,
+            "pid": os.getpid(),
+            "session": self.tmux.session,
+            "tmux": self.tmux.command,
+            "tmux_socket": str(self.tmux.socket),
+        }
+
+    async def invite(self, params: protocol.InviteParams, notify: Notify) -> results.Invited:
+        """All the guests or none; returns once they can enter, as far as can be seen from here."""
+        ttl = params.ttl or self.settings.config.guests.ttl
+        if ttl > self.settings.config.guests.max_ttl:
+            raise rules.too_long(self.settings.config.guests.max_ttl)
+        guests = [parse_guest(text, self.settings.config.providers) for text in params.guests]
+        looking = asyncio.create_task(self.mapping.warm_up())
+        try:
+            await self.sshd.prepare()
+            fetched = await self._fetch(guests, notify)
+            await self._require_session(notify)
+            ids = self._invite(params, fetched, ttl)
+        except BaseException:
+            looking.cancel()
+            raise
+        await self._open_door(ids, notify)
+        await self._wait_for_router(notify)
+        warnings = [warning for one in fetched.values() for warning in one.warnings]
+        return await self._invited(ids, warnings)
+
+    async def show(self, params: protocol.ShowParams) -> results.Invited:
+        return await self._invited([self._live(params.guest).id], [])
+
+    async def status(self, params: protocol.StatusParams) -> results.Status:
+        state = self.intent.state
+        shown: Sequence[Invitation] = state.live
+        if params.all:
+            shown = [one for session in self.store.sessions() for one in session.invitations]
+        running, clients = await self._observe_session()
+        held = self.mapping.current
+        port = self.access.door.port
+        connections = self.access.door.connections.values()
+        return {
+            "daemon": {
+                "version": pairingd.__version__,
+                "pid": os.getpid(),
+                "started_at": utc(self.started_at),
+            },
+            "session": {
+                "name": self.tmux.session,
+                "socket": str(self.tmux.socket),
+                "running": running,
+                "clients": clients,
+            },
+            "invitations": [report.invitation(one, connections) for one in shown],
+            "door": {"open": port is not None, "port": port},
+            "mapping": report.mapping(held, self.mapping.error, wanted=self.mapping.wanted),
+            "endpoints": self._endpoints(held),
+            "warnings": self._warnings(held),
+        }
+
+    async def extend(self, params: protocol.ExtendParams) -> results.Changed:
+        invitation = self._live(params.guest)
+        if (params.seconds is None) == (params.until is None):
+            raise PairingError(
+                "bad-deadline", "name either a duration or a time", "pairctl extend GUEST 1h"
+            )
+        if params.until is not None:
+            expires_at = floor(params.until.timestamp())
+        else:
+            expires_at = invitation.expires_at + (params.seconds or 0)
+        return await self._change(
+            rules.Extend(invitation.id, expires_at, self.settings.config.guests.max_ttl),
+            [invitation.id],
+        )
+
+    async def revoke(self, params: protocol.RevokeParams) -> results.Changed:
+        ids = tuple(self._live(guest).id for guest in params.guests)
+        return await self._change(rules.Revoke(ids), ids)
+
+    async def role(self, params: protocol.RoleParams) -> results.Changed:
+        invitation = self._live(params.guest)
+        return await self._change(
+            rules.SetAccess(invitation.id, Access(params.access)), [invitation.id]
+        )
+
+    async def end(self, _params: protocol.NoParams) -> results.Changed:
+        ids = [one.id for one in self.intent.state.live]
+        return await self._change(rules.End(), ids)
+
+    async def log(self, params: protocol.LogParams) -> results.Log:
+        events = self.store.history(params.after, params.limit)
+        return {"events": [report.event(one) for one in events]}
+
+    async def receipt(self, params: protocol.ReceiptParams) -> results.Receipt:
+        sessions = self.store.sessions()
+        for session in reversed(sessions):
+            if params.session in {None, session.id}:
+                return report.receipt(session, self.store.history_of(session.id))
+        if params.session is None:
+            raise PairingError("no-session", "there was no session yet", "pairctl invite GUEST")
+        known = ", ".join(session.id for session in sessions[-5:]) or "none"
+        raise PairingError(
+            "no-such-session", f"no session {params.session!r}", f"the last ones: {known}"
+        )
+
+    async def config(self, _params: protocol.NoParams) -> results.Settings:
+        return self.settings.shown()
+
+    async def stop(self, _params: protocol.NoParams) -> results.Stopping:
+        self.request_stop()
+        return {"pid": os.getpid()}
+
+    async def _fetch(self, guests: list[Guest], notify: Notify) -> dict[Guest, Fetched]:
+        notify({"step": "keys", "state": "begun", "text": "fetching keys"})
+        try:
+            fetched = await self.providers.fetch_all(guests)
+        except PairingError as error:
+            notify({"step": "keys", "state": "failed", "text": error.message})
+            raise
+        count = sum(len(one.keys) for one in fetched.values())
+        text = f"{count} key{'' if count == 1 else 's'}"
+        notify({"step": "keys", "state": "done", "text": text})
+        return fetched
+
+    async def _require_session(self, notify: Notify) -> None:
+        running = await self.tmux.running()
+        if running is Running.YES:
+            notify({"step": "session", "state": "done", "text": self.tmux.session})
+            return
+        notify({"step": "session", "state": "failed", "text": "no tmux session"})
+        if not self.tmux.command:
+            raise Misconfigured(
+                "no-tmux", "there is no tmux", "install it: apt install tmux, brew install tmux"
+            )
+        raise WorldError(
+            "no-session",
+            "the shared tmux session is not running",
+            f"tmux -S {self.tmux.socket} new-session -d -s {self.tmux.session}",
+        )
+
+    def _invite(
+        self, params: protocol.InviteParams, fetched: dict[Guest, Fetched], ttl: int
+    ) -> tuple[str, ...]:
+        now = floor(self.clock())
+        session = self.intent.state.session
+        in_use = session.external_port if session and session.live else None
+        invitations = tuple(
+            Invitation(
+                id=secrets.token_hex(4),
+                guest=str(guest),
+                access=Access(params.access or self.settings.config.guests.access),
+                keys=one.keys,
+                issued_at=now,
+                expires_at=now + ttl,
+            )
+            for guest, one in fetched.items()
+        )
+        self.intent.apply(
+            rules.Invite(
+                session=secrets.token_hex(4),
+                invitations=invitations,
+                external_port=params.port or in_use or self.settings.config.router.external_port,
+                port_chosen=params.port is not None,
+            )
+        )
+        return tuple(one.id for one in invitations)
+
+    async def _open_door(self, ids: tuple[str, ...], notify: Notify) -> None:
+        """Or withdraw the invitations whole: nobody has been told of them yet."""
+        notify({"step": "door", "state": "begun", "text": "opening the door"})
+        await self.access.settle()
+        if failure := self.access.error:
+            live = {one.id for one in self.intent.state.live}
+            self.intent.apply(rules.Revoke(tuple(one for one in ids if one in live)))
+            notify({"step": "door", "state": "failed", "text": failure.message})
+            raise failure
+        text = f"open on port {self.access.door.port}"
+        notify({"step": "door", "state": "done", "text": text})
+
+    async def _wait_for_router(self, notify: Notify) -> None:
+        if not self.mapping.wanted:
+            return
+        notify({"step": "router", "state": "begun", "text": "asking the router"})
+        try:
+            async with asyncio.timeout(ROUTER_PATIENCE):
+                await self.mapping.settle()
+        except TimeoutError:
+            notify({"step": "router", "state": "failed", "text": "the router is slow"})
+            return
+        held = self.mapping.current
+        if held:
+            text = f"forwards port {held.external_port}"
+            notify({"step": "router", "state": "done", "text": text})
+        elif self.mapping.error:
+            text = self.mapping.error.message
+            notify({"step": "router", "state": "failed", "text": text})
+
+    async def _change(self, event: rules.Event, ids: Sequence[str]) -> results.Changed:
+        self.intent.apply(event)
+        await self.access.settle()
+        return {"invitations": self._told(ids)}
+
+    def _told(self, ids: Sequence[str]) -> list[results.InvitationInfo]:
+        session = self.intent.state.session
+        connections = self.access.door.connections.values()
+        return [
+            report.invitation(one, connections)
+            for one in (session.invitations if session else ())
+            if one.id in ids
+        ]
+
+    def _live(self, query: str) -> Invitation:
+        live = {one.guest: one for one in self.intent.apply(rules.Tick()).live}
+        return live[find(query, list(live))]
+
+    async def _invited(
+        self, ids: Sequence[str], warnings: list[results.Problem]
+    ) -> results.Invited:
+        host_key = await self.sshd.host_key()
+        held = self.mapping.current
+        endpoints = self._endpoints(held)
+        if not endpoints:
+            raise self.access.error or WorldError(
+                "door-shut", "the door is not open", "pairctl status tells why"
+            )
+        best = endpoints[0]
+        return {
+            "invitations": self._told(ids),
+            "command": best["command"],
+            "pinned_command": report.pinned(best["command"], host_key),
+            "endpoints": endpoints,
+            "host_key": self._host_key(best, host_key),
+            "reachability": report.reachability(held),
+            "warnings": [*warnings, *self._warnings(held)],
+        }
+
+    @staticmethod
+    def _host_key(best: results.Endpoint, host_key: HostKey) -> results.HostKey:
+        return {
+            "type": host_key.type,
+            "fingerprint": host_key.fingerprint,
+            "known_hosts": report.known_hosts(best["host"], best["port"], host_key),
+        }
+
+    def _endpoints(self, held: Mapping | None) -> list[results.Endpoint]:
+        user = pwd.getpwuid(os.getuid()).pw_name
+        lan_host = self.settings.config.door.address or lan_address() or "127.0.0.1"
+        return report.endpoints(user, held, lan_host, self.access.door.port)
+
+    def _warnings(self, held: Mapping | None) -> list[results.Problem]:
+        found: list[results.Problem] = []
+        if os.getuid() == 0:
+            found.append(
+                {
+                    "code": "running-as-root",
+                    "message": "pairingd runs as root: a guest who may write is root here",
+                    "hint": "run it as a normal user, unless this is a container made for it",
+                }
+            )
+        if self.store.set_aside:
+            found.append(
+                {
+                    "code": "state-unreadable",
+                    "message": "the stored state could not be read; everything was closed",
+                    "hint": f"it was set aside as {self.store.set_aside}; invite the guests again",
+                }
+            )
+        if double := report.double_nat(held):
+            found.append(double)
+        if self.mapping.error and self.mapping.wanted:
+            found.append(report.problem(self.mapping.error))
+        if self.access.error:
+            found.append(report.problem(self.access.error))
+        return found
+
+    async def _observe_session(self) -> tuple[bool, int]:
+        if not self.tmux.socket.exists():
+            return False, 0
+        try:
+            return True, len(await self.tmux.clients())
+        except WorldError:
+            return False, 0

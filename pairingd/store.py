@@ -1,0 +1,230 @@
+"""SQLite: the intent, the journal of what outlives the process, and the history.
+
+Every write is on the disk when the call returns (synchronous=FULL), so a reply sent afterwards
+is a promise. What is stored is JSON of the core's own records, read back through pydantic.
+
+A database of an older version is migrated; one of a newer version is refused untouched; one that
+cannot be read is set aside, and the daemon starts with nothing wished, so with everything closed.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from pairingd.core.model import Mapping, Session, State
+from pairingd.errors import Misconfigured
+
+# One entry a version: the statements that lead to it from the one before. Never edit an entry
+# that was released; add one. tests/data holds a database of each version that must load forever.
+MIGRATIONS = (
+    """
+    CREATE TABLE session (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
+    CREATE TABLE mapping (id TEXT PRIMARY KEY, body TEXT NOT NULL);
+    CREATE TABLE process (pid INTEGER PRIMARY KEY, body TEXT NOT NULL);
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,
+        session TEXT,
+        kind TEXT NOT NULL,
+        text TEXT NOT NULL,
+        data TEXT NOT NULL
+    );
+    CREATE INDEX event_by_session ON event (session, id);
+    """,
+)
+_UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
+KEPT_EVENTS = 20_000
+KEPT_SESSIONS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The journal's record of a connection's process; a pid alone may have been given anew."""
+
+    pid: int
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event of the history, as stored. `at` is wall-clock seconds."""
+
+    id: int
+    at: float
+    session: str | None
+    kind: str
+    text: str
+    data: dict[str, Any]
+
+
+_SESSION: TypeAdapter[Session] = TypeAdapter(Session)
+_MAPPING: TypeAdapter[Mapping] = TypeAdapter(Mapping)
+_PROCESS: TypeAdapter[Process] = TypeAdapter(Process)
+
+
+class Store:
+    """Open with `Store.open`. `set_aside` is where an unreadable database was moved, if one was."""
+
+    def __init__(self, database: sqlite3.Connection, set_aside: Path | None = None) -> None:
+        self._database = database
+        self.set_aside = set_aside
+
+    @classmethod
+    def open(cls, path: Path, now: float) -> Store:
+        """The store in `path`, made if absent. Raises Misconfigured `state-newer` and, where the
+        file may be good but cannot be used now (no space, no permission), `state-unusable`.
+        """
+        try:
+            return cls(_checked(path))
+        except (sqlite3.DatabaseError, ValidationError) as error:
+            if isinstance(error, sqlite3.Error) and error.sqlite_errorcode not in _UNREADABLE:
+                raise Misconfigured(
+                    "state-unusable", f"{path}: {error}", "free space or mend its permissions"
+                ) from None
+            aside = path.with_name(f"{path.name}.unreadable-{int(now)}")
+            for suffix in ("", "-wal", "-shm"):
+                part = path.with_name(path.name + suffix)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + suffix))
+            return cls(_checked(path), aside)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def state(self) -> State:
+        """The intent as it was saved last."""
+        row = self._database.execute(
+            "SELECT body FROM session ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        return State(_SESSION.validate_json(row[0]) if row else None)
+
+    def save(self, state: State) -> None:
+        session = state.session
+        if session is None:
+            return
+        with self._database:
+            self._database.execute(
+                "INSERT INTO session (id, body) VALUES (?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+                (session.id, _SESSION.dump_json(session).decode()),
+            )
+            self._database.execute(
+                "DELETE FROM session WHERE number <= (SELECT max(number) FROM session) - ?",
+                (KEPT_SESSIONS,),
+            )
+
+    def sessions(self) -> list[Session]:
+        """Every session kept, oldest first."""
+        rows = self._database.execute("SELECT body FROM session ORDER BY number")
+        return [_SESSION.validate_json(body) for (body,) in rows]
+
+    # The journal of mappings: the gateway package's `Journal`.
+
+    def record(self, mapping: Mapping) -> None:
+        with self._database:
+            self._database.execute(
+                "INSERT INTO mapping (id, body) VALUES (?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+                (mapping.id, _MAPPING.dump_json(mapping).decode()),
+            )
+
+    def erase(self, mapping_id: str) -> None:
+        with self._database:
+            self._database.execute("DELETE FROM mapping WHERE id = ?", (mapping_id,))
+
+    def mappings(self) -> list[Mapping]:
+        rows = self._database.execute("SELECT body FROM mapping ORDER BY rowid")
+        return [_MAPPING.validate_json(body) for (body,) in rows]
+
+    # The journal of connections' processes.
+
+    def record_process(self, process: Process) -> None:
+        with self._database:
+            self._database.execute(
+                "INSERT OR REPLACE INTO process (pid, body) VALUES (?, ?)",
+                (process.pid, _PROCESS.dump_json(process).decode()),
+            )
+
+    def erase_process(self, pid: int) -> None:
+        with self._database:
+            self._database.execute("DELETE FROM process WHERE pid = ?", (pid,))
+
+    def processes(self) -> list[Process]:
+        rows = self._database.execute("SELECT body FROM process ORDER BY pid")
+        return [_PROCESS.validate_json(body) for (body,) in rows]
+
+    # The history.
+
+    def happened(
+        self, at: float, session: str | None, kind: str, text: str, data: dict[str, Any]
+    ) -> Happening:
+        with self._database:
+            number = self._database.execute(
+                "INSERT INTO event (at, session, kind, text, data) VALUES (?, ?, ?, ?, ?)",
+                (at, session, kind, text, json.dumps(data)),
+            ).lastrowid
+            self._database.execute(
+                "DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?", (KEPT_EVENTS,)
+            )
+        return Happening(number or 0, at, session, kind, text, data)
+
+    def history(self, after: int, limit: int) -> list[Happening]:
+        """The newest `limit` events after the event `after`, oldest first."""
+        rows = self._database.execute(
+            "SELECT id, at, session, kind, text, data FROM event WHERE id > ?"
+            " ORDER BY id DESC LIMIT ?",
+            (after, limit),
+        ).fetchall()
+        return list(_happenings(reversed(rows)))
+
+    def history_of(self, session: str) -> list[Happening]:
+        rows = self._database.execute(
+            "SELECT id, at, session, kind, text, data FROM event WHERE session = ? ORDER BY id",
+            (session,),
+        )
+        return list(_happenings(rows))
+
+
+def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterable[Happening]:
+    for number, at, session, kind, text, data in rows:
+        yield Happening(number, at, session, kind, text, json.loads(data))
+
+
+def _checked(path: Path) -> sqlite3.Connection:
+    """An open, migrated database in which every stored intent and journal entry can be read."""
+    database = sqlite3.connect(path, isolation_level="IMMEDIATE")
+    try:
+        _migrate(database, path)
+        probe = Store(database)
+        probe.sessions()
+        probe.mappings()
+        probe.processes()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _migrate(database: sqlite3.Connection, path: Path) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise Misconfigured(
+            "state-newer",
+            f"{path} was written by a newer pairingd (schema {version})",
+            "upgrade pairing; this version leaves the file as it is",
+        )
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
+        corrupt = sqlite3.DatabaseError("quick_check failed")
+        corrupt.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise corrupt
+    for number, statements in enumerate(MIGRATIONS[version:], version + 1):
+        database.executescript(f"BEGIN; {statements} PRAGMA user_version = {number}; COMMIT;")

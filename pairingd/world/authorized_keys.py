@@ -1,0 +1,58 @@
+"""The first lock: our own authorized_keys file, of which each line is one key of one invitation.
+
+A line carries the second lock with it: sshd's `expiry-time` (sshd(8), AUTHORIZED_KEYS FILE
+FORMAT), should the daemon be dead when the time is up.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pairingd.core.plan import Grant
+from pairingd.files import write_private
+
+_JOIN = Path(__file__).with_name("join.sh")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizedKeys:
+    """`zulu`: this sshd reads times with `Z` (OpenSSH 9.1); older ones take them as local time,
+    and ours is started with TZ=UTC0.
+    """
+
+    path: Path
+    tmux: str
+    socket: Path
+    session: str
+    zulu: bool
+
+    def grants(self, expected: Sequence[Grant]) -> tuple[Grant, ...] | None:
+        """`expected`, if the file says just that; empty, if there is none; else None."""
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return tuple(expected) if text == self.render(expected) else None
+
+    def write(self, grants: Sequence[Grant]) -> None:
+        """Replace the file whole. Raises WorldError `unwritable-file`."""
+        write_private(self.path, self.render(grants))
+
+    def render(self, grants: Sequence[Grant]) -> str:
+        return "".join(self._line(grant) for grant in grants)
+
+    def _line(self, grant: Grant) -> str:
+        until = time.strftime("%Y%m%d%H%M%S", time.gmtime(grant.expires_at))
+        words = (self.tmux, str(self.socket), self.session, grant.access.value)
+        command = f"exec /bin/sh {shlex.quote(str(_JOIN))} {shlex.join(words)}"
+        quoted = command.replace('"', '\\"')
+        return (
+            f'restrict,pty,expiry-time="{until}{"Z" if self.zulu else ""}",command="{quoted}"'
+            f" {grant.key.type} {grant.key.blob} {grant.invitation}\n"
+        )

@@ -1,0 +1,159 @@
+"""Mappings by PCP (RFC 6887): IPv4 port forwards, and pinholes where the addresses are IPv6."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address
+
+from pairingd.core.model import Mapping
+from pairingd.errors import GatewayError
+from pairingd.world.gateway import grant, pcp
+from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.codec import Address
+from pairingd.world.gateway.datagram import BRIEF, Datagrams
+from pairingd.world.gateway.epoch import Epochs, awake_or_asleep
+from pairingd.world.gateway.pcp import AnnounceRequest, MapRequest, MapResponse, Result
+
+
+class PcpAdapter:
+    """`clock` is the wall clock, `steady` one that goes on during sleep. It keeps no sockets."""
+
+    protocol = "pcp"
+
+    def __init__(
+        self,
+        datagrams: Datagrams,
+        clock: Callable[[], float],
+        *,
+        steady: Callable[[], float] = awake_or_asleep,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._datagrams = datagrams
+        self._clock = clock
+        self._epochs = Epochs(pcp.epoch_is_continuous, steady)
+        self._uniform = uniform
+
+    async def probe(self, network: Network) -> bool:
+        if not network.gateway:
+            return False
+        request = AnnounceRequest(ip_address(network.address))
+        try:
+            answer = await self._datagrams.exchange(
+                network.gateway, network.address, request.encode(), request.decode, BRIEF
+            )
+        except GatewayError as error:
+            if error.code in {"no-gateway", "router-silent"}:
+                return False
+            raise
+        return answer.result != Result.UNSUPP_VERSION
+
+    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
+        """`port-taken` and `not-permitted` leave nothing behind on the gateway."""
+        return await self._map(replace(wanted, gateway=network.gateway), lease)
+
+    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+        return await self._map(mapping, lease)
+
+    async def check(self, mapping: Mapping) -> Presence:
+        """ABSENT when the lease is over or a new epoch has begun.
+
+        The protocol cannot read a mapping back: PRESENT means that nothing of this has happened
+        since this process saw the grant.
+        """
+        if mapping.granted_until is not None and self._clock() >= mapping.granted_until:
+            return Presence.ABSENT
+        request = AnnounceRequest(ip_address(mapping.internal_host))
+        try:
+            answer = await self._datagrams.exchange(
+                mapping.gateway, mapping.internal_host, request.encode(), request.decode
+            )
+        except GatewayError as error:
+            if error.code == "local-network-denied":
+                raise
+            return Presence.UNKNOWN
+        if answer.result == Result.UNSUPP_VERSION:
+            return Presence.UNKNOWN
+        return self._epochs.presence(mapping.id, answer.epoch)
+
+    async def close(self, mapping: Mapping) -> None:
+        answer = await self._send(_request(mapping, lifetime=0), mapping)
+        if answer.result != Result.SUCCESS:
+            raise _refusal(answer.result, mapping.external_port)
+        if answer.lifetime:
+            raise grant.still_there(mapping.external_port)
+        self._epochs.forget(mapping.id)
+
+    async def _map(self, wanted: Mapping, lease: int) -> Mapping:
+        asked_at = self._clock()
+        request = _request(wanted, lease)
+        answer = await self._send(replace(request, prefer_failure=True), wanted)
+        if answer.result == Result.UNSUPP_OPTION:
+            answer = await self._send(request, wanted)
+        if answer.result != Result.SUCCESS:
+            raise _refusal(answer.result, wanted.external_port)
+        if answer.external_port != wanted.external_port:
+            await self.close(wanted)
+            raise grant.port_taken(wanted.external_port, f"it offers {answer.external_port}")
+        lifetime = grant.believed(answer.lifetime)
+        self._epochs.granted(wanted.id, answer.epoch)
+        renewal = next(pcp.renewal_delays(lifetime, self._uniform), lifetime / 2)
+        made = replace(wanted, handle=(("nonce", request.nonce.hex()),))
+        return grant.granted(made, str(answer.external_address), lifetime, asked_at, renewal)
+
+    async def _send(self, request: MapRequest, mapping: Mapping) -> MapResponse:
+        return await self._datagrams.exchange(
+            mapping.gateway, mapping.internal_host, request.encode(), request.decode
+        )
+
+
+def _request(mapping: Mapping, lifetime: int) -> MapRequest:
+    client = ip_address(mapping.internal_host)
+    # RFC 6887 §15.1 (erratum 3621): a deletion suggests nothing.
+    return MapRequest(
+        client=client,
+        nonce=_nonce(mapping),
+        internal_port=mapping.internal_port,
+        external_port=mapping.external_port if lifetime else 0,
+        external_address=_suggested(mapping, client) if lifetime else type(client)(0),
+        lifetime=lifetime,
+    )
+
+
+def _suggested(mapping: Mapping, client: Address) -> Address:
+    """The address granted before, so that a renewal keeps it."""
+    if mapping.external_host:
+        granted = ip_address(mapping.external_host)
+        if granted.version == client.version:
+            return granted
+    return type(client)(0)
+
+
+def _nonce(mapping: Mapping) -> bytes:
+    """The mapping's own nonce, RFC 6887 §11.2.
+
+    It comes of what the journal has before the gateway is asked, so a crash in between cannot
+    lose it. `token` is secret and random, so the nonce cannot be guessed.
+    """
+    handle = dict(mapping.handle)
+    if "nonce" in handle:
+        return bytes.fromhex(handle["nonce"])
+    secret = f"pcp/{mapping.id}/{mapping.token}".encode()
+    return hashlib.sha256(secret).digest()[: pcp.NONCE_SIZE]
+
+
+def _refusal(result: int, port: int) -> GatewayError:
+    named = f"PCP {Result(result).name}" if result in set(Result) else f"PCP result {result}"
+    match result:
+        case Result.UNSUPP_VERSION:
+            return grant.not_spoken("PCP")
+        case Result.NOT_AUTHORIZED:
+            return grant.not_permitted(port, named)
+        case Result.NO_RESOURCES | Result.CANNOT_PROVIDE_EXTERNAL:
+            return grant.port_taken(port, named)
+        case Result.ADDRESS_MISMATCH:
+            return grant.failed(port, f"{named}: another router stands in between")
+        case _:
+            return grant.failed(port, named)

@@ -1,0 +1,241 @@
+"""The home router, whatever it speaks: find it, hold one mapping, give it back.
+
+Nothing is asked of a router before the journal knows of it, and nothing is forgotten before it is
+seen to be gone. To add a protocol: write its Adapter and add it to `_adapters`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Table
+from dataclasses import dataclass
+
+from pairingd import config
+from pairingd.core.model import Mapping
+from pairingd.errors import GatewayError
+from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence
+from pairingd.world.gateway.upnp import UpnpAdapter
+
+_PROBE_HOLDS = 600.0
+_DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
+
+# The adapters promise that with these refusals nothing was left on the router.
+_NOTHING_MADE = frozenset(
+    {
+        "no-gateway",
+        "local-network-denied",
+        "not-permitted",
+        "permanent-only",
+        "port-taken",
+        "same-port-only",
+    }
+)
+# After these another port may do; after the others this protocol is of no use here.
+_PORT_MATTERS = frozenset({"port-taken", "not-permitted", "same-port-only", "router-failed"})
+_MOST_TELLING = (
+    "local-network-denied",
+    "router-lied",
+    "permanent-only",
+    "not-permitted",
+    "same-port-only",
+    "port-taken",
+    "router-failed",
+    "router-silent",
+    "no-gateway",
+)
+
+
+def high_port(network: Network) -> int:
+    """The port to ask for when the wanted one cannot be had: always the same for this host here."""
+    name = f"{network.address}/{network.gateway}/{network.gateway_mac}".encode()
+    number = int.from_bytes(hashlib.sha256(name).digest()[:4])
+    return _DYNAMIC_PORTS[number % len(_DYNAMIC_PORTS)]
+
+
+def _adapters(settings: config.Router, clock: Callable[[], float]) -> Sequence[Adapter]:
+    return (UpnpAdapter(settings, clock),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """Which protocols answer in one network: of each its refusal, or None for a good answer."""
+
+    identity: str
+    at: float
+    answers: Table[str, asyncio.Task[GatewayError | None]]
+
+    def holds(self, network: Network, now: float) -> bool:
+        if self.identity != network.identity or not 0 <= now - self.at < _PROBE_HOLDS:
+            return False
+        tasks = self.answers.values()
+        return any(
+            not task.done() or (not task.cancelled() and not task.result()) for task in tasks
+        )
+
+
+class Router:
+    """`clock` is the wall clock; `token` makes what tells our mappings from others'."""
+
+    def __init__(
+        self,
+        settings: config.Router,
+        journal: Journal,
+        clock: Callable[[], float],
+        *,
+        adapters: Sequence[Adapter] | None = None,
+        token: Callable[[], str] = lambda: secrets.token_hex(16),
+        high_port: Callable[[Network], int] = high_port,
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._clock = clock
+        self._token = token
+        self._high_port = high_port
+        known = _adapters(settings, clock) if adapters is None else adapters
+        self._adapters = {adapter.protocol: adapter for adapter in known}
+        self._probe: _Probe | None = None
+
+    async def probe(self, network: Network) -> None:
+        """Find out what this network's router speaks; a good answer is kept for ten minutes.
+
+        Never raises GatewayError: `open` tells what is wrong.
+        """
+        answers = self._probing(network).answers
+        if answers:
+            await asyncio.wait(answers.values())
+
+    async def open(self, network: Network, *, internal_port: int, external_port: int) -> Mapping:
+        """A new mapping to this host's `internal_port`, of `external_port` or else a high port.
+
+        Raises GatewayError with the most telling refusal of all that were met.
+        """
+        answers = dict(self._probing(network).answers)
+        ports = list(dict.fromkeys((external_port, self._high_port(network))))
+        refusals: list[GatewayError] = []
+        for port in ports:  # may grow while it is walked
+            for protocol, answer in list(answers.items()):
+                refusal = await asyncio.shield(answer)
+                if refusal is None:
+                    last = port == ports[-1]
+                    try:
+                        return await self._attempt(protocol, network, internal_port, port, last)
+                    except GatewayError as error:
+                        refusal = error
+                refusals.append(refusal)
+                if refusal.code not in _PORT_MATTERS:
+                    del answers[protocol]
+                elif refusal.code == "same-port-only" and internal_port not in ports:
+                    ports.append(internal_port)
+        if not answers:
+            self._probe = None
+        raise _most_telling(refusals)
+
+    async def renew(self, mapping: Mapping) -> Mapping:
+        """The mapping with a new lease. Raises GatewayError; the journal entry stays either way."""
+        renewed = await self._adapter(mapping).renew(mapping, self._settings.lease)
+        self._journal.record(renewed)
+        return renewed
+
+    async def check(self, mapping: Mapping) -> Presence:
+        return await self._adapter(mapping).check(mapping)
+
+    async def close(self, mapping: Mapping) -> None:
+        """Remove the mapping, see that it is gone, forget it. Idempotent.
+
+        Only for the network the mapping was made in: the caller compares `mapping.network`.
+        Raises GatewayError where it may still be there; the journal entry then stays.
+        """
+        await self._adapter(mapping).close(mapping)
+        self._journal.erase(mapping.id)
+
+    def _probing(self, network: Network) -> _Probe:
+        now = self._clock()
+        if self._probe is None or not self._probe.holds(network, now):
+            tasks: dict[str, asyncio.Task[GatewayError | None]] = {
+                protocol: asyncio.create_task(_answer(self._adapters[protocol], network))
+                for protocol in self._settings.protocols
+                if protocol in self._adapters
+            }
+            self._probe = _Probe(network.identity, now, tasks)
+        return self._probe
+
+    async def _attempt(
+        self,
+        protocol: str,
+        network: Network,
+        internal_port: int,
+        port: int,
+        last: bool,  # noqa: FBT001 - private, one caller
+    ) -> Mapping:
+        wanted = Mapping(
+            id=self._token()[:16],
+            protocol=protocol,
+            network=network.identity,
+            gateway=network.gateway,
+            external_host="",
+            external_port=port,
+            internal_host=network.address,
+            internal_port=internal_port,
+            token=self._token(),
+        )
+        self._journal.record(wanted)
+        try:
+            granted = await self._adapters[protocol].open(network, wanted, self._settings.lease)
+        except GatewayError as refusal:
+            if refusal.code in _NOTHING_MADE:
+                self._journal.erase(wanted.id)
+            elif refusal.code != "router-silent":  # a silent one is asked again by the caller
+                with contextlib.suppress(GatewayError):
+                    await self.close(wanted)
+            raise
+        self._journal.record(granted)
+        if granted.external_port != port and not last:
+            await self.close(granted)
+            raise _silently_replaced(port)
+        return granted
+
+    def _adapter(self, mapping: Mapping) -> Adapter:
+        try:
+            return self._adapters[mapping.protocol]
+        except KeyError:
+            raise GatewayError(
+                "router-failed",
+                f"this pairingd does not speak {mapping.protocol}, with which a mapping was made",
+                "start the pairingd that made it, or remove the forward in the router",
+            ) from None
+
+
+async def _answer(adapter: Adapter, network: Network) -> GatewayError | None:
+    try:
+        found = await adapter.probe(network)
+    except GatewayError as error:
+        return error
+    return None if found else _no_gateway()
+
+
+def _no_gateway() -> GatewayError:
+    return GatewayError(
+        "no-gateway",
+        "no router answered that could open a port",
+        "switch on UPnP (or PCP, NAT-PMP) in the router, or forward the port there by hand",
+    )
+
+
+def _silently_replaced(port: int) -> GatewayError:
+    return GatewayError(
+        "port-taken",
+        f"the router gave another port instead of {port}",
+        "choose another port with --port",
+    )
+
+
+def _most_telling(refusals: Sequence[GatewayError]) -> GatewayError:
+    def rank(refusal: GatewayError) -> int:
+        known = refusal.code in _MOST_TELLING
+        return _MOST_TELLING.index(refusal.code) if known else len(_MOST_TELLING)
+
+    return min(refusals, key=rank, default=_no_gateway())

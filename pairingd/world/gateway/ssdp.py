@@ -1,0 +1,143 @@
+"""SSDP (UPnP Device Architecture 2.0 §1.3): where on the LAN a gateway describes itself.
+
+miniupnpc can search too, but then asks every URL it hears of and tells none. Any device on the
+LAN may answer, with anything and as often as it likes: what is kept is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+MULTICAST = "239.255.255.250"
+PORT = 1900
+SEARCH_SECONDS = 3.0
+_SENT_AT = (0.0, 0.5, 1.5)
+_TARGETS = (
+    "urn:schemas-upnp-org:device:InternetGatewayDevice:1",
+    "urn:schemas-upnp-org:device:InternetGatewayDevice:2",
+    "ssdp:all",
+)
+_GATEWAYS = ("InternetGatewayDevice:", "WANIPConnection:", "WANPPPConnection:")
+_MAX_REPLY = 1500
+_MAX_LOCATION = 512
+_MAX_REPLIES = 200
+_MAX_LOCATIONS = 10
+
+
+class Reply(NamedTuple):
+    location: str
+    is_gateway: bool
+
+
+def request(target: str) -> bytes:
+    return (
+        f"M-SEARCH * HTTP/1.1\r\nHOST: {MULTICAST}:{PORT}\r\n"
+        f'MAN: "ssdp:discover"\r\nMX: 1\r\nST: {target}\r\n\r\n'
+    ).encode("ascii")
+
+
+def parse(datagram: bytes) -> Reply | None:
+    """The reply, or None for anything that is not one whose location could be asked."""
+    if len(datagram) > _MAX_REPLY or not datagram.startswith(b"HTTP/1.1 200"):
+        return None
+    try:
+        lines = datagram.decode("ascii").split("\r\n")
+    except UnicodeDecodeError:
+        return None
+    fields = {
+        name.strip().upper(): value.strip() for name, _, value in (x.partition(":") for x in lines)
+    }
+    location = fields.get("LOCATION", "")
+    if location_host(location) is None:
+        return None
+    kind = fields.get("ST", "") + " " + fields.get("USN", "")
+    return Reply(location, any(name in kind for name in _GATEWAYS))
+
+
+def location_host(location: str) -> str | None:
+    """The host of a plain http URL without credentials, oddities or unprintable characters."""
+    if not location.isprintable() or " " in location or len(location) > _MAX_LOCATION:
+        return None
+    try:
+        parts = urlsplit(location)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return None
+    if parts.scheme != "http" or "@" in parts.netloc:
+        return None
+    return parts.hostname
+
+
+class _Search(asyncio.DatagramProtocol):
+    def __init__(self, gateway: str, allowed: Callable[[str], bool]) -> None:
+        self.locations: dict[str, None] = {}
+        self.found = asyncio.Event()
+        self.error: OSError | None = None
+        self._gateway = gateway
+        self._allowed = allowed
+        self._heard = 0
+
+    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 - odd source ports are common
+        self._heard += 1
+        if self._heard > _MAX_REPLIES or (reply := parse(data)) is None:
+            return
+        host = location_host(reply.location) or ""
+        home = host == self._gateway
+        if not (home or (reply.is_gateway and self._allowed(host))):
+            return
+        if home or len(self.locations) < _MAX_LOCATIONS:
+            self.locations[reply.location] = None
+        if home and reply.is_gateway:
+            self.found.set()
+
+    def error_received(self, exc: Exception) -> None:
+        if isinstance(exc, OSError):
+            self.error = self.error or exc
+
+
+async def search(
+    address: str, gateway: str, allowed: Callable[[str], bool], port: int = PORT
+) -> tuple[list[str], OSError | None]:
+    """Locations heard of within SEARCH_SECONDS, the gateway's own first, and what sending met with.
+
+    Ends early once the default gateway itself has answered. `allowed` says of any other host
+    whether it may be a gateway here. The first packet goes to the gateway alone: host firewalls
+    and macOS's Local Network privacy treat it better than multicast.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        transport, protocol = await loop.create_datagram_endpoint(
+            lambda: _Search(gateway, allowed), local_addr=(address, 0), family=socket.AF_INET
+        )
+    except OSError as error:
+        return [], error
+    try:
+        own = transport.get_extra_info("socket")
+        own.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
+        own.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
+        await _ask(transport, protocol, gateway, port)
+    except OSError as error:
+        protocol.error = protocol.error or error
+    finally:
+        transport.close()
+    at_home = (x for x in protocol.locations if location_host(x) == gateway)
+    elsewhere = (x for x in protocol.locations if location_host(x) != gateway)
+    return [*at_home, *elsewhere][:_MAX_LOCATIONS], protocol.error
+
+
+async def _ask(
+    transport: asyncio.DatagramTransport, protocol: _Search, gateway: str, port: int
+) -> None:
+    for at, until in zip(_SENT_AT, (*_SENT_AT[1:], SEARCH_SECONDS), strict=True):
+        for host in (gateway, MULTICAST):
+            for target in _TARGETS:
+                transport.sendto(request(target), (host, port))
+        try:
+            await asyncio.wait_for(protocol.found.wait(), until - at)
+        except TimeoutError:
+            continue
+        return

@@ -1,0 +1,433 @@
+"""UPnP Internet Gateway Device (WANIPConnection:1 and :2), by miniupnpc in a child process.
+
+Everything the child answers was told by a device on the LAN and is checked here before use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import importlib.util
+import ipaddress
+import json
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from pairingd import config
+from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.model import Mapping
+from pairingd.errors import GatewayError
+from pairingd.world.gateway import ssdp
+from pairingd.world.gateway.adapter import Network, Presence
+
+_ROOT = Path(__file__).parents[3]
+# Without `site` (-S) the child starts in two thirds of the time; its two roots come as arguments.
+_START = (
+    "import sys; sys.path += sys.argv[1:];"
+    "from pairingd.world.gateway.upnp_worker import main; main()"
+)
+_SECONDS = {"survey": 5, "look": 5, "add": 8, "delete": 5}
+_MAX_ANSWER = 4096
+_MAX_SURVEYED = 4
+_WEEK = 604800  # the longest lease of WANIPConnection:2 §2.3.18
+_CONNECTED = frozenset({"Connected", "Up"})
+
+
+def _printable(value: object) -> object:
+    if isinstance(value, str):
+        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value[:80])
+    return value
+
+
+def _ipv4_or_nothing(value: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(value))
+    except ValueError:
+        return ""
+
+
+Text = Annotated[str, BeforeValidator(_printable)]
+
+
+class _Answer(BaseModel):
+    """What upnp_worker.py printed; its docstring has the meaning of the outcomes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    outcome: Literal[
+        "unreachable", "offhost", "not-igd", "usable", "silent", "absent", "present", "foreign",
+        "granted", "refused", "permanent-only", "dropped", "lied", "kept",
+    ]  # fmt: skip
+    code: Annotated[int, Field(ge=0, le=999)] = 0
+    external: Annotated[Text, AfterValidator(_ipv4_or_nothing)] = ""
+    status: Text = ""
+    holder: Text = ""
+    description: Text = ""
+    lease: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    permanent: bool = False
+    errno: Annotated[str, Field(max_length=32, pattern=r"^[A-Z0-9]*$")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """A network's identity and what a search in it needs to know."""
+
+    identity: str
+    address: str
+    gateway: str
+
+    @classmethod
+    def at(cls, network: Network) -> _Where:
+        return cls(network.identity, network.address, network.gateway)
+
+    @classmethod
+    def of(cls, mapping: Mapping) -> _Where:
+        return cls(mapping.network, mapping.internal_host, mapping.gateway)
+
+
+class UpnpAdapter:
+    """Mappings by UPnP. `ssdp_port` and `platform` are for tests."""
+
+    protocol = "upnp"
+
+    def __init__(
+        self,
+        settings: config.Router,
+        clock: Callable[[], float],
+        *,
+        ssdp_port: int = ssdp.PORT,
+        platform: str = sys.platform,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ssdp_port = ssdp_port
+        self._platform = platform
+        self._urls: dict[str, str] = {}
+
+    async def probe(self, network: Network) -> bool:
+        where = _Where.at(network)
+        try:
+            await self._ask(where, {"deed": "survey"}, self._urls.get(where.identity, ""))
+        except GatewayError as error:
+            if error.code == "no-gateway":
+                return False
+            raise
+        return True
+
+    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
+        return await self._add(_Where.at(network), wanted, lease)
+
+    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+        return await self._add(_Where.of(mapping), mapping, lease)
+
+    async def check(self, mapping: Mapping) -> Presence:
+        try:
+            _, answer = await self._ask(_Where.of(mapping), _job("look", mapping), _url(mapping))
+        except GatewayError:
+            return Presence.UNKNOWN
+        return {
+            "present": Presence.PRESENT,
+            "absent": Presence.ABSENT,
+            "foreign": Presence.FOREIGN,
+        }.get(answer.outcome, Presence.UNKNOWN)
+
+    async def close(self, mapping: Mapping) -> None:
+        _, answer = await self._ask(_Where.of(mapping), _job("delete", mapping), _url(mapping))
+        if answer.outcome not in ("absent", "foreign"):
+            raise _refusal(answer, mapping)
+
+    async def _add(self, where: _Where, mapping: Mapping, lease: int) -> Mapping:
+        handle = dict(mapping.handle)
+        permanent = "permanent" in handle
+        job = _job("add", mapping) | {
+            "lease": 0 if permanent else lease,
+            "granted": int(handle.get("lease", "0")),
+            "permanent": permanent or self._settings.allow_permanent,
+        }
+        url, answer = await self._ask(where, job, _url(mapping))
+        if answer.outcome != "granted":
+            raise _refusal(answer, mapping)
+        # A mapping without an end, or of an untold one, is looked after as if it had the wanted.
+        granted = min(answer.lease or lease, _WEEK)
+        handle = {"url": url, "description": answer.description, "lease": str(granted)}
+        if answer.permanent:
+            handle["permanent"] = "yes"
+        now = self._clock()
+        return replace(
+            mapping,
+            external_host=_external_host(answer.external, url),
+            handle=tuple(handle.items()),
+            granted_until=now + granted,
+            renew_at=now + max(granted / 2, 2.0),
+        )
+
+    async def _ask(self, where: _Where, job: dict[str, Any], url: str) -> tuple[str, _Answer]:
+        """The answer of this network's router, searched for when it is not where it was.
+
+        Raises GatewayError `no-gateway`, `router-silent` or `local-network-denied`.
+        """
+        fixed = self._settings.description_url
+        known = fixed or url or self._urls.get(where.identity, "")
+        if known:
+            answer = await self._run(known, job)
+            if answer.outcome not in ("unreachable", "not-igd", "offhost"):
+                return known, answer
+            self._urls.pop(where.identity, None)
+            if fixed:
+                raise self._unfit(answer, known)
+        found = await self._search(where)
+        self._urls[where.identity] = found
+        return found, await self._run(found, job)
+
+    async def _search(self, where: _Where) -> str:
+        locations, error = await ssdp.search(
+            where.address,
+            where.gateway,
+            lambda host: _on_link(host, where.address),
+            self._ssdp_port,
+        )
+        if not locations:
+            if error is not None and self._denied(errno.errorcode.get(error.errno or 0, "")):
+                raise _local_network_denied()
+            raise GatewayError(
+                "no-gateway",
+                "no router answered to UPnP",
+                "switch UPnP on in the router, or set [router] description_url",
+            )
+        own = [url for url in locations if ssdp.location_host(url) == where.gateway]
+        problem: GatewayError | None = None
+        for group in (own, [url for url in locations if url not in own][:_MAX_SURVEYED]):
+            best, refused = await self._best(group[:_MAX_SURVEYED])
+            if best:
+                return best
+            problem = problem or refused
+        raise problem or _no_igd("no device")
+
+    async def _best(self, urls: list[str]) -> tuple[str, GatewayError | None]:
+        """Connected and public before connected, before any (miniupnpc knows one IGD a search)."""
+        surveys = await asyncio.gather(
+            *(self._run(url, {"deed": "survey"}) for url in urls), return_exceptions=True
+        )
+        ranked: list[tuple[int, str]] = []
+        problem: GatewayError | None = None
+        for url, survey in zip(urls, surveys, strict=True):
+            if isinstance(survey, _Answer) and survey.outcome == "usable":
+                ranked.append((_worth(survey), url))
+            elif isinstance(survey, _Answer):
+                problem = problem or self._unfit(survey, url)
+            elif isinstance(survey, GatewayError):
+                problem = problem or survey
+            else:
+                raise survey
+        return (max(ranked, key=lambda pair: pair[0])[1] if ranked else ""), problem
+
+    def _unfit(self, answer: _Answer, url: str) -> GatewayError:
+        if answer.outcome == "unreachable":
+            if self._denied(answer.errno):
+                return _local_network_denied()
+            why = f": {answer.errno}" if answer.errno else ""
+            return GatewayError(
+                "no-gateway",
+                f"no UPnP description at {_printable(url)}{why}",
+                "switch UPnP on in the router, or correct [router] description_url",
+            )
+        if answer.outcome == "offhost":
+            return GatewayError(
+                "router-lied",
+                f"{_printable(url)} names a control URL on another host",
+                "some device poses as the router, or its firmware is broken; look at that address",
+            )
+        return _no_igd(str(_printable(url)))
+
+    def _denied(self, name: str) -> bool:
+        # Local Network privacy (macOS 15; Apple TN3179) fails like this and like nothing else.
+        return name == "EHOSTUNREACH" and self._platform == "darwin"
+
+    async def _run(self, url: str, job: dict[str, Any]) -> _Answer:
+        """One job in a child process, which is gone when this returns, raises or is cancelled."""
+        seconds = _SECONDS[job["deed"]]
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-c", _START, str(_ROOT), _binding()),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            limit=_MAX_ANSWER,
+        )
+        assert child.stdin is not None  # noqa: S101 - asked for above
+        assert child.stdout is not None  # noqa: S101 - asked for above
+        try:
+            async with asyncio.timeout(seconds):
+                child.stdin.write(json.dumps(job | {"url": url, "seconds": seconds + 1}).encode())
+                child.stdin.close()
+                return _Answer.model_validate_json(await child.stdout.readline())
+        except TimeoutError:
+            raise _silent() from None
+        except ValueError:  # a pydantic one too: the child died, or said what it never says
+            raise GatewayError(
+                "router-failed",
+                "the router's answer could not be read",
+                "restart the router; if that does not help, forward the port there by hand",
+            ) from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+
+
+@functools.cache
+def _binding() -> str:
+    """The directory miniupnpc is imported from, found without importing it here."""
+    spec = importlib.util.find_spec("miniupnpc")
+    if spec is None or spec.origin is None:
+        raise GatewayError(
+            "router-failed",
+            "the Python package miniupnpc is not installed",
+            "install it (pip install miniupnpc), or forward the port in the router by hand",
+        )
+    return str(Path(spec.origin).parent)
+
+
+def _job(deed: str, mapping: Mapping) -> dict[str, Any]:
+    description = f"pairingd{mapping.token[:8]}"
+    return {
+        "deed": deed,
+        "address": mapping.internal_host,
+        "internal_port": mapping.internal_port,
+        "external_port": mapping.external_port,
+        "description": description,
+        "known": dict(mapping.handle).get("description", description),
+    }
+
+
+def _url(mapping: Mapping) -> str:
+    return dict(mapping.handle).get("url", "")
+
+
+def _worth(survey: _Answer) -> int:
+    if survey.status not in _CONNECTED:
+        return 0
+    return 2 if external_class(survey.external) is ExternalClass.PUBLIC else 1
+
+
+def _external_host(told: str, url: str) -> str:
+    """What the router says it is called outside; "" where that cannot be true."""
+    if external_class(told) is not ExternalClass.BOGUS:
+        return told
+    # A router that is itself on loopback (a demonstration, a test) may say so of its other side.
+    host = ssdp.location_host(url) or ""
+    both = (_ipv4_or_nothing(told), _ipv4_or_nothing(host))
+    return told if all(x and ipaddress.ip_address(x).is_loopback for x in both) else ""
+
+
+def _on_link(host: str, address: str) -> bool:
+    """Whether `host` is an address in the network of the interface that has `address`."""
+    import psutil  # needed only where a router answers under another address
+
+    try:
+        other = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(
+        other in ipaddress.ip_network(f"{address}/{interface.netmask}", strict=False)
+        for addresses in psutil.net_if_addrs().values()
+        for interface in addresses
+        if interface.family == socket.AF_INET and interface.address == address and interface.netmask
+    )
+
+
+def _no_igd(where: str) -> GatewayError:
+    return GatewayError(
+        "no-gateway",
+        f"{where} is no UPnP internet gateway",
+        "switch UPnP on in the router, or correct [router] description_url",
+    )
+
+
+def _silent() -> GatewayError:
+    return GatewayError(
+        "router-silent",
+        "the router stopped answering to UPnP",
+        "try again; restart the router if this lasts",
+    )
+
+
+def _local_network_denied() -> GatewayError:
+    return GatewayError(
+        "local-network-denied",
+        "macOS does not let pairingd reach the local network",
+        "allow it in System Settings > Privacy & Security > Local Network",
+    )
+
+
+_POLICY = frozenset({606, 718, 501})
+_TAKEN = frozenset({729})
+_SAME_PORT = 724
+
+
+def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
+    """What a person is told. `upnp` in its data is the router's own code, 0 where it gave none."""
+    port, code = mapping.external_port, answer.code
+    match answer.outcome:
+        case "foreign":
+            holder = answer.holder or "another device"
+            error = GatewayError(
+                "port-taken",
+                f"the router forwards port {port} to {holder} already",
+                "remove that forward in the router, or choose another port with --port",
+            )
+        case "permanent-only":
+            error = GatewayError(
+                "permanent-only",
+                "the router makes only mappings that never end by themselves",
+                "set [router] allow_permanent = true if you accept that, or forward by hand",
+            )
+        case "dropped":
+            error = GatewayError(
+                "router-lied",
+                "the router says yes and drops the mapping at once",
+                "set [router] allow_permanent = true, or forward the port there by hand",
+            )
+        case "lied":
+            error = GatewayError(
+                "router-lied",
+                "the router forwards to another port than it was told; that mapping was deleted",
+                "update the router's firmware, or forward the port there by hand",
+            )
+        case "silent":
+            error = _silent()
+        case "refused" if code == _SAME_PORT:
+            error = GatewayError(
+                "same-port-only",
+                "the router forwards only between equal ports",
+                "fix [door] port, and use the same one with --port",
+            )
+        case "refused" if code in _TAKEN:
+            error = GatewayError(
+                "port-taken",
+                f"the router uses port {port} itself",
+                "choose another port with --port",
+            )
+        case "refused" if code in _POLICY:
+            error = GatewayError(
+                "not-permitted",
+                f"the router does not let this machine open port {port} (UPnP error {code})",
+                "allow this device to share ports by itself in the router's settings "
+                "(UPnP permissions; in a FRITZ!Box: Permit independent port sharing), "
+                "or choose a high port with --port",
+            )
+        case _:
+            error = GatewayError(
+                "router-failed",
+                f"the router failed to change port {port} (UPnP error {code})",
+                "restart the router, or forward the port there by hand",
+            )
+    error.data["upnp"] = code
+    return error

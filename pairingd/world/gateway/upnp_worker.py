@@ -1,0 +1,316 @@
+"""One job with a UPnP router, in a process of its own: a JSON object in, one line of JSON out.
+
+miniupnpc parses in C what the LAN sends, has no total time limit and cannot be cancelled. Here it
+can be given up, and what it may break is this process alone. The parent believes nothing of the
+answer without checking it (upnp.py). Only the standard library and miniupnpc are imported.
+
+A job: `deed` (survey, look, add, delete), `url` of the description, `seconds` until the process
+ends itself, and of the mapping `address`, `internal_port`, `external_port`, `description`, `known`
+(the description as the router showed it before, if it alters them), `lease`, `granted` (the lease
+granted before, 0 for none), `permanent` (whether a lease without end may be taken).
+
+An answer: `outcome`, and where they are known `code` (UPnP's), `external`, `status`, `holder`,
+`description`, `lease`, `permanent`, `errno`. The outcomes:
+
+    unreachable  no description at the URL             offhost   the control URL is elsewhere
+    not-igd      what is there is no gateway           usable    a survey's good answer
+    silent       it stopped answering on the way       absent    nothing on the external port
+    present      our mapping is there                  foreign   somebody else's mapping is there
+    granted      added and seen                        refused   not added; `code` says why
+    permanent-only  only without end, not allowed      dropped   added, and gone at once
+    lied         the internal port ignored; deleted    kept      still there after the delete
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import resource
+import signal
+import socket
+import sys
+import time
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import miniupnpc
+
+# What the C library says for each code it knows (upnperrors.c); its exceptions carry no number.
+CODES = {
+    "Invalid Action": 401,
+    "Invalid Args": 402,
+    "Action Failed": 501,
+    "Argument Value Invalid": 600,
+    "Argument Value Out of Range": 601,
+    "Optional Action Not Implemented": 602,
+    "Out of Memory": 603,
+    "Human Intervention Required": 604,
+    "String Argument Too Long": 605,
+    "Action not authorized": 606,
+    "SpecifiedArrayIndexInvalid": 713,
+    "NoSuchEntryInArray": 714,
+    "WildCardNotPermittedInSrcIP": 715,
+    "WildCardNotPermittedInExtPort": 716,
+    "ConflictInMappingEntry": 718,
+    "SamePortValuesRequired": 724,
+    "OnlyPermanentLeasesSupported": 725,
+    "RemoteHostOnlySupportsWildcard": 726,
+    "ExternalPortOnlySupportsWildcard": 727,
+    "NoPortMapsAvailable": 728,
+    "ConflictWithOtherMechanisms": 729,
+    "PortMappingNotFound": 730,
+    "ReadOnly": 731,
+    "WildCardNotPermittedInIntPort": 732,
+}
+_SILENT = frozenset({"Miniupnpc HTTP error", "Miniupnpc Socket error"})
+_INVALID_ARGS, _ACTION_FAILED, _ONLY_PERMANENT = 402, 501, 725
+_HOUR = 3600
+_MEMORY = 192 << 20
+
+Job = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class Done(Exception):
+    """Not an error: the outcome, from wherever it is known."""
+
+    def __init__(self, outcome: str, **details: object) -> None:
+        super().__init__(outcome)
+        self.answer: Answer = {"outcome": outcome, **details}
+
+
+class Entry(NamedTuple):
+    """A row of the router's table. An unreadable description is the empty one."""
+
+    client: str
+    port: int
+    description: str
+    lease: int
+
+
+class Gateway:
+    """The router described at a URL. Every method may raise Done(silent)."""
+
+    def __init__(self, url: str) -> None:
+        self._upnp = miniupnpc.UPnP()
+        try:
+            control = self._upnp.selectigd(url)
+        except Exception:  # noqa: BLE001 - the binding raises nothing more precise
+            raise Done("unreachable", errno=_why_unreachable(url)) from None
+        if urlsplit(control).hostname != urlsplit(url).hostname:
+            raise Done("offhost")
+        self.status = self._told(lambda: self._upnp.statusinfo()[0])
+        self.external = self._told(self._upnp.externalipaddress)
+        if not (self.status or self.external or self._told(self._upnp.connectiontype)):
+            raise Done("not-igd")
+
+    @staticmethod
+    def _told(question: Any) -> str:
+        try:
+            return str(question())
+        except Exception:  # noqa: BLE001 - a service that lacks the action is a fact, not a failure
+            return ""
+
+    def look(self, port: int) -> Entry | None:
+        """Who holds the external port, once the router is known to answer at all."""
+        try:
+            row = self._upnp.getspecificportmapping(port, "TCP")
+        except UnicodeDecodeError:
+            return Entry("", 0, "", 0)
+        if row is None:
+            self._answers()
+            return None
+        client, internal, description, _enabled, lease = row
+        return Entry(client, internal, description, max(lease, 0))
+
+    def _answers(self) -> None:
+        # The binding hides every failure of a query behind None: only a router that answers
+        # another question at this moment can be believed that nothing is there.
+        for question in (self._upnp.externalipaddress, self._upnp.statusinfo):
+            try:
+                question()
+            except Exception as error:  # noqa: BLE001 - as above
+                if str(error) not in _SILENT:
+                    return
+            else:
+                return
+        raise Done("silent")
+
+    def add(self, job: Job, lease: int) -> int:
+        """0, or UPnP's code for the refusal; -1 for one that has no name."""
+        return self._tried(
+            lambda: self._upnp.addportmapping(
+                job["external_port"],
+                "TCP",
+                job["address"],
+                job["internal_port"],
+                job["description"],
+                "",
+                lease,
+            )
+        )
+
+    def delete(self, port: int) -> int:
+        return self._tried(lambda: self._upnp.deleteportmapping(port, "TCP"))
+
+    @staticmethod
+    def _tried(act: Any) -> int:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - as above
+            if str(error) in _SILENT:
+                raise Done("silent") from None
+            return CODES.get(str(error), -1)
+        return 0
+
+
+def _why_unreachable(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=1).close()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or errno.ETIMEDOUT, "EIO")
+    except ValueError:
+        return "EINVAL"
+    return ""
+
+
+def _ours(entry: Entry, job: Job) -> bool:
+    # The token in the description is proof enough. A router that alters descriptions is
+    # recognised by what it showed when the mapping was made, together with the door's port.
+    if entry.client != job["address"]:
+        return False
+    shown = (entry.port, entry.description) == (job["internal_port"], job["known"])
+    return shown or entry.description == str(job["description"])
+
+
+def _foreign(entry: Entry) -> Done:
+    return Done("foreign", holder=entry.client, description=entry.description)
+
+
+def survey(gateway: Gateway, _job: Job) -> Answer:
+    return {"outcome": "usable", "status": gateway.status}
+
+
+def look(gateway: Gateway, job: Job) -> Answer:
+    entry = gateway.look(job["external_port"])
+    if entry is None:
+        return {"outcome": "absent"}
+    if not _ours(entry, job):
+        raise _foreign(entry)
+    right = entry.port == job["internal_port"]
+    return {"outcome": "present" if right else "absent", "lease": entry.lease}
+
+
+def add(gateway: Gateway, job: Job) -> Answer:
+    """Add or renew; never over a mapping that is not ours, and never believed unseen."""
+    port = job["external_port"]
+    before = gateway.look(port)
+    if before is not None and not _ours(before, job):
+        raise _foreign(before)
+    lease, permanent = _asked(gateway, job)
+    after = _seen(gateway, port)
+    if after is None and lease and job["permanent"]:
+        # DD-WRT lets every lease run out at once, and keeps a mapping without one.
+        lease, permanent = 0, True
+        _refused(gateway.add(job, 0))
+        after = _seen(gateway, port)
+    if before is not None and after is not None and _ignored(before, after, job):
+        gateway.delete(port)
+        _refused(gateway.add(job, lease))
+        after = _seen(gateway, port)
+    if after is None:
+        gateway.delete(port)
+        raise Done("dropped")
+    if after.client != job["address"]:
+        raise _foreign(after)
+    if after.port != job["internal_port"]:
+        gateway.delete(port)
+        raise Done("lied" if gateway.look(port) is None else "kept")
+    return {
+        "outcome": "granted",
+        "lease": after.lease,
+        "description": after.description,
+        "permanent": permanent,
+    }
+
+
+def _asked(gateway: Gateway, job: Job) -> tuple[int, bool]:
+    lease = job["lease"]
+    code = gateway.add(job, lease)
+    if code == _ACTION_FAILED and gateway.external:
+        # A busy router says this and means it for a moment only; one with no address outside
+        # means it for good.
+        time.sleep(2)
+        code = gateway.add(job, lease)
+    if code == _INVALID_ARGS and lease not in (0, _HOUR):
+        lease = _HOUR
+        code = gateway.add(job, lease)
+    if code in (_INVALID_ARGS, _ONLY_PERMANENT) and lease:
+        if not job["permanent"]:
+            raise Done("permanent-only", code=code)
+        lease = 0
+        code = gateway.add(job, lease)
+    _refused(code)
+    return lease, lease == 0
+
+
+def _refused(code: int) -> None:
+    if code:
+        raise Done("refused", code=max(code, 0))
+
+
+def _seen(gateway: Gateway, port: int) -> Entry | None:
+    entry = gateway.look(port)
+    if entry is None:
+        time.sleep(0.3)  # a router that fills its table a moment after it has answered
+        entry = gateway.look(port)
+    return entry
+
+
+def _ignored(before: Entry, after: Entry, job: Job) -> bool:
+    """Whether adding over our own mapping left its lease to run out (old miniupnpd)."""
+    nearly_all = 0.9 * float(job["granted"])
+    return 0 < after.lease <= before.lease < nearly_all
+
+
+def delete(gateway: Gateway, job: Job) -> Answer:
+    port = job["external_port"]
+    entry = gateway.look(port)
+    if entry is None:
+        return {"outcome": "absent"}
+    if not _ours(entry, job):
+        raise _foreign(entry)
+    code = gateway.delete(port)
+    entry = gateway.look(port)
+    if entry is None or not _ours(entry, job):
+        return {"outcome": "absent"}
+    return {"outcome": "kept", "code": max(code, 0)}
+
+
+DEEDS = {"survey": survey, "look": look, "add": add, "delete": delete}
+
+
+def work(job: Job) -> Answer:
+    known: Answer = {}
+    try:
+        gateway = Gateway(job["url"])
+        known = {"external": gateway.external}
+        answer = DEEDS[job["deed"]](gateway, job)
+    except Done as done:
+        answer = done.answer
+    return known | answer
+
+
+def main() -> None:
+    job = json.loads(sys.stdin.readline())
+    signal.alarm(job["seconds"])  # should the parent be gone by then
+    # A description without end fills memory; macOS does not hold to this limit.
+    _soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or hard > _MEMORY:
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, hard))
+    sys.stdout.write(json.dumps(work(job)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

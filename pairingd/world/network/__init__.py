@@ -1,0 +1,144 @@
+"""Where this machine is: its way home over the default route, and when that changes.
+
+The home gateway is the one our packets really take: the source address the kernel chooses for
+the internet names the interface, whatever VPN or policy routing is in force. A way out through a
+VPN or a container's bridge leads past the home router, so it has no gateway here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import re
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+
+from pairingd.world.gateway.adapter import Network
+from pairingd.world.network.changes import watch
+
+if sys.platform == "darwin":
+    from pairingd.world.network import macos as system
+else:
+    from pairingd.world.network import linux as system
+
+__all__ = ["current", "ipv6_address", "lan_address", "watch"]
+
+# Somewhere on the internet (a.root-servers.net); a UDP connect picks the route, sends nothing.
+_INTERNET = {socket.AF_INET: "198.41.0.4", socket.AF_INET6: "2001:503:ba3e::2:30"}
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291 §2.4; so no ULA, no link-local
+_DISCARD = 9
+_NEIGHBOUR_WAIT = 0.5  # seconds for an ARP answer
+_NEIGHBOUR_STEP = 0.02
+
+# br- and veth only as Docker names them: a bridge or veth of another name may be the way home.
+_DETOUR = re.compile(
+    r"lo\d*|(utun|ipsec|tun|tap|ppp|wg|tailscale|zt|nordlynx|gif|stf|gre|sit"
+    r"|docker|virbr|lxc|lxd|cni|podman|vmnet|vmenet|vboxnet|bridge|awdl|llw|anpi|ap\d).*"
+    r"|br-[0-9a-f]{12}|veth[0-9a-f]{7}",
+    re.ASCII,
+)
+
+
+async def current() -> Network | None:
+    """The network of the default route, or None where there is no IPv4 way out at all.
+
+    `gateway` is empty where there is a way out but no home gateway on it (a VPN, PPP).
+    `gateway_mac` is empty only where the gateway does not answer to ARP within half a second;
+    to ask for it, one empty datagram may be sent to the gateway's discard port.
+    """
+    address = _source(socket.AF_INET)
+    if address is None:
+        return None
+    interface = _owner(address, _addresses(socket.AF_INET))
+    if _is_detour(interface):
+        return Network(interface, address, "")
+    gateway = await asyncio.to_thread(system.gateway, interface)
+    mac = await _neighbour(gateway, interface) if gateway else ""
+    return Network(interface, address, gateway, mac)
+
+
+def lan_address() -> str | None:
+    """Our own IPv4 address that somebody nearby would use, or None."""
+    return best_lan_address(_source(socket.AF_INET), _addresses(socket.AF_INET))
+
+
+def ipv6_address() -> str | None:
+    """A global IPv6 address of the default route's interface that stays, or None.
+
+    No temporary one (RFC 8981), no deprecated one, no ULA. Runs a short command on macOS.
+    """
+    source = _source(socket.AF_INET6)
+    if source is None:
+        return None
+    interface = _owner(source, _addresses(socket.AF_INET6))
+    if _is_detour(interface):
+        return None
+    return stable_global(system.ipv6_addresses(interface))
+
+
+def best_lan_address(source: str | None, addresses: Mapping[str, Iterable[str]]) -> str | None:
+    """`source` unless it belongs to a detour; then a neighbourly one; `source` at the worst."""
+    if source is not None and not _is_detour(_owner(source, addresses)):
+        return source
+    nearby = [
+        address
+        for interface, owned in addresses.items()
+        if not _is_detour(interface)
+        for address in owned
+        if _is_lan(address)
+    ]
+    return min(nearby, key=lambda one: not ipaddress.ip_address(one).is_private, default=source)
+
+
+def stable_global(addresses: Iterable[str]) -> str | None:
+    """The first address in 2000::/3. The caller has left out the ones that will not stay."""
+    return next((one for one in addresses if ipaddress.ip_address(one) in _GLOBAL_UNICAST), None)
+
+
+def _is_lan(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return not (parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified)
+
+
+def _is_detour(interface: str) -> bool:
+    return not interface or bool(_DETOUR.fullmatch(interface)) or system.is_tunnel(interface)
+
+
+def _source(family: socket.AddressFamily) -> str | None:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((_INTERNET[family], _DISCARD))
+            return str(probe.getsockname()[0])
+    except OSError:  # no route, or no such address family
+        return None
+
+
+def _owner(address: str, addresses: Mapping[str, Iterable[str]]) -> str:
+    return next((name for name, owned in addresses.items() if address in owned), "")
+
+
+def _addresses(family: socket.AddressFamily) -> dict[str, list[str]]:
+    import psutil  # an idle daemon does without it
+
+    return {
+        interface: [one.address.partition("%")[0] for one in owned if one.family == family]
+        for interface, owned in psutil.net_if_addrs().items()
+    }
+
+
+async def _neighbour(gateway: str, interface: str) -> str:
+    """The gateway's MAC; asks for it when the ARP table does not know, so that it stays known."""
+    mac = await asyncio.to_thread(system.neighbour, gateway, interface)
+    if mac:
+        return mac
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nudge:
+        nudge.settimeout(0)
+        nudge.sendto(b"", (gateway, _DISCARD))
+    for _ in range(round(_NEIGHBOUR_WAIT / _NEIGHBOUR_STEP)):
+        await asyncio.sleep(_NEIGHBOUR_STEP)
+        mac = await asyncio.to_thread(system.neighbour, gateway, interface)
+        if mac:
+            break
+    return mac

@@ -1,0 +1,84 @@
+"""Linux's tables: /proc/net/route, /proc/net/arp, /proc/net/if_inet6 (proc(5)), rtnetlink(7)."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from pathlib import Path
+
+_ARPHRD_ETHER = "1"  # <linux/if_arp.h>; WireGuard and tun have 65534, PPP 512
+_RTF_UP_GATEWAY = 0x1 | 0x2  # <linux/route.h>
+_ATF_COM = 0x02  # <linux/if_arp.h>: a complete entry
+# <linux/if_addr.h>: temporary, optimistic, DAD failed, deprecated, tentative
+_PASSING = 0x01 | 0x04 | 0x08 | 0x20 | 0x40
+_RTMGRP = 0x10 | 0x40 | 0x100 | 0x400  # <linux/rtnetlink.h>: IPv4 and IPv6, IFADDR and ROUTE
+
+
+def gateway(interface: str) -> str:
+    return default_gateway(_read("/proc/net/route"), interface)
+
+
+def neighbour(address: str, interface: str) -> str:
+    return hardware_address(_read("/proc/net/arp"), address, interface)
+
+
+def ipv6_addresses(interface: str) -> list[str]:
+    return lasting_addresses(_read("/proc/net/if_inet6"), interface)
+
+
+def is_tunnel(interface: str) -> bool:
+    """Whether the link is no Ethernet or Wi-Fi, or the user's end of a tap device."""
+    link = Path("/sys/class/net", interface)
+    return (link / "tun_flags").exists() or _read(link / "type").strip() not in {"", _ARPHRD_ETHER}
+
+
+def default_gateway(table: str, interface: str) -> str:
+    """The gateway of `interface`'s default route with the lowest metric in /proc/net/route."""
+    found = []
+    for line in table.splitlines()[1:]:
+        name, destination, via, flags, _, _, metric, mask, *_ = line.split()
+        up = int(flags, 16) & _RTF_UP_GATEWAY == _RTF_UP_GATEWAY
+        if name == interface and up and int(destination, 16) == int(mask, 16) == 0:
+            found.append((int(metric), via))
+    if not found:
+        return ""
+    # The kernel prints the address as one host-order word.
+    return socket.inet_ntoa(int(min(found)[1], 16).to_bytes(4, sys.byteorder))
+
+
+def hardware_address(table: str, address: str, interface: str) -> str:
+    for line in table.splitlines()[1:]:
+        ip, _, flags, mac, *_, device = line.split()
+        if (ip, device) == (address, interface) and int(flags, 16) & _ATF_COM:
+            return mac
+    return ""
+
+
+def lasting_addresses(table: str, interface: str) -> list[str]:
+    found = []
+    for line in table.splitlines():
+        digits, _, _, _, flags, device = line.split()
+        if device == interface and not int(flags, 16) & _PASSING:
+            found.append(str(ipaddress.IPv6Address(bytes.fromhex(digits))))
+    return found
+
+
+def open_route_socket() -> socket.socket:
+    assert sys.platform == "linux"  # noqa: S101 - for the type checker
+    messages = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    messages.settimeout(0)
+    messages.bind((0, _RTMGRP))
+    return messages
+
+
+def is_change(_message: bytes) -> bool:
+    """The groups we joined tell of nothing else."""
+    return True
+
+
+def _read(path: str | Path) -> str:
+    try:
+        return Path(path).read_text("ascii", "replace")
+    except OSError:  # no such table or link: nothing known
+        return ""

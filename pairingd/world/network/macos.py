@@ -1,0 +1,87 @@
+"""macOS: route(8), arp(8), ifconfig(8) and the routing socket, route(4).
+
+Written from the manuals and from recorded output; every parser is a pure function of it.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import subprocess
+
+_TIME_LIMIT = 2  # seconds for one command
+_RTM_ADD, _RTM_DELETE, _RTM_CHANGE = 0x1, 0x2, 0x3  # <net/route.h>
+_RTM_NEWADDR, _RTM_DELADDR, _RTM_IFINFO = 0xC, 0xD, 0xE
+_RTF_HOST = 0x4
+_RT_MSGHDR = struct.Struct("=HBBHxxi")  # msglen, version, type, index, flags
+_PASSING = frozenset({"temporary", "deprecated", "tentative", "duplicated", "detached"})
+
+
+def gateway(interface: str) -> str:
+    return default_gateway(_output("/sbin/route", "-n", "get", "default"), interface)
+
+
+def neighbour(address: str, interface: str) -> str:
+    return hardware_address(_output("/usr/sbin/arp", "-n", address), address, interface)
+
+
+def ipv6_addresses(interface: str) -> list[str]:
+    return lasting_addresses(_output("/sbin/ifconfig", interface, "inet6"))
+
+
+def is_tunnel(_interface: str) -> bool:
+    """The names tell on macOS: utun, ipsec, ppp."""
+    return False
+
+
+def default_gateway(answer: str, interface: str) -> str:
+    fields: dict[str, str] = dict(
+        re.findall(r"^\s*(gateway|interface): (\S+)$", answer, re.MULTILINE)
+    )
+    found = fields.get("gateway", "")
+    if fields.get("interface") != interface or not re.fullmatch(r"[\d.]+", found, re.ASCII):
+        return ""  # a VPN's route names a link (`link#12`) or another interface
+    return found
+
+
+def hardware_address(answer: str, address: str, interface: str) -> str:
+    line = rf"^\S+ \({re.escape(address)}\) at ([0-9a-f:]+) on {re.escape(interface)}\b"
+    found = re.search(line, answer, re.MULTILINE | re.ASCII)
+    # arp(8) leaves leading zeros out; one network must not have two names.
+    return ":".join(part.zfill(2) for part in found[1].split(":")) if found else ""
+
+
+def lasting_addresses(answer: str) -> list[str]:
+    found = re.findall(r"^\s+inet6 ([0-9a-f:]+) (.*)$", answer, re.MULTILINE | re.ASCII)
+    return [address for address, rest in found if not _PASSING & set(rest.split())]
+
+
+def open_route_socket() -> socket.socket:
+    messages = socket.socket(socket.AF_ROUTE, socket.SOCK_RAW, socket.AF_UNSPEC)
+    messages.settimeout(0)
+    return messages
+
+
+def is_change(message: bytes) -> bool:
+    """Whether a routing message tells of a route, address or link.
+
+    Not of a lookup (`route get` is answered to every listener) nor of a host route, as each
+    neighbour's ARP entry is one.
+    """
+    if len(message) < _RT_MSGHDR.size:
+        return False
+    _, _, kind, _, flags = _RT_MSGHDR.unpack_from(message)
+    if kind in {_RTM_ADD, _RTM_DELETE, _RTM_CHANGE}:
+        return not flags & _RTF_HOST
+    return kind in {_RTM_NEWADDR, _RTM_DELADDR, _RTM_IFINFO}
+
+
+def _output(*command: str) -> str:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=_TIME_LIMIT, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):  # nothing known
+        return ""
+    return done.stdout.decode("ascii", "replace")

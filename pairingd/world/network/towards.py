@@ -1,0 +1,27 @@
+"""The network of a gateway that the configuration names, whatever the default route is."""
+
+from __future__ import annotations
+
+import socket
+
+from pairingd.errors import GatewayError
+from pairingd.world.gateway.adapter import Network
+
+_DISCARD = 9
+
+
+def towards(host: str) -> Network:
+    """Our address on the way to `host`. Raises GatewayError `no-gateway` if there is no way."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(
+            host, _DISCARD, socket.AF_INET, socket.SOCK_DGRAM
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(address)  # sends nothing
+            return Network("", str(probe.getsockname()[0]), str(address[0]))
+    except OSError as error:
+        raise GatewayError(
+            "no-gateway",
+            f"there is no way to the configured gateway {host}: {error.strerror}",
+            "mend [router] gateway or description_url in config.toml",
+        ) from None

@@ -1,0 +1,256 @@
+"""OpenSSH's server, one process a connection, as inetd would start it (sshd(8), -i).
+
+The configuration is written for the version found and tested with `sshd -t` before it is used:
+sshd knows no IgnoreUnknown, and one unknown keyword stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import grp
+import hashlib
+import os
+import pwd
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pairingd.core.admission import LOGIN_GRACE
+from pairingd.errors import Misconfigured, WorldError
+from pairingd.files import write_private
+
+Version = tuple[int, int]
+
+# sshd_config(5). `restrict,pty` on each key line says most of it again: either would do alone.
+# HOME, SHLVL: the forced command runs by the host's login shell, whose start-up files could
+# print, sleep, or exec past it. An empty HOME hides them from every shell, and bash under ssh
+# looks for them only where SHLVL is below 2 (measured, bash 5.2).
+_CONFIG = """\
+# Written by pairingd for OpenSSH {version}; changes are overwritten.
+HostKey {host_key}
+AuthorizedKeysFile {authorized_keys}
+AllowUsers {user}
+PermitRootLogin {root}
+AuthenticationMethods publickey
+PubkeyAuthentication yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+HostbasedAuthentication no
+UsePAM no
+StrictModes no
+DisableForwarding yes
+AllowTcpForwarding no
+AllowStreamLocalForwarding no
+AllowAgentForwarding no
+X11Forwarding no
+PermitTunnel no
+PermitTTY yes
+PermitUserRC no
+PermitUserEnvironment no
+SetEnv HOME=/var/empty SHLVL=1
+PrintMotd no
+PrintLastLog no
+MaxSessions 1
+MaxAuthTries 6
+LoginGraceTime {grace}
+ClientAliveInterval 10
+ClientAliveCountMax 2
+TCPKeepAlive yes
+UseDNS no
+PidFile none
+LogLevel VERBOSE
+"""
+_SINCE: tuple[tuple[Version, str], ...] = (
+    ((9, 1), "RequiredRSASize 2048\n"),
+    ((9, 2), "UnusedConnectionTimeout 15s\n"),
+    # Each connection has its own sshd, so penalties are counted in core.admission instead.
+    ((9, 8), "PerSourcePenalties no\n"),
+)
+ZULU_SINCE: Version = (9, 1)
+OLDEST: Version = (8, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """The public half, as known_hosts wants it."""
+
+    type: str
+    blob: str
+    fingerprint: str
+
+
+class Sshd:
+    """The sshd at `command`, its configuration and its host key."""
+
+    def __init__(self, command: str, config: Path, host_key: Path, authorized_keys: Path) -> None:
+        self.command = command
+        self._config = config
+        self._host_key = host_key
+        self._authorized_keys = authorized_keys
+        self._prepared: tuple[float, Version] | None = None
+
+    async def prepare(self) -> Version:
+        """Host key and configuration are in place and accepted by this very sshd.
+
+        Raises Misconfigured: `no-sshd`, `sshd-unknown`, `sshd-too-old`, `sshd-config-refused`,
+        `pty-unusable`. Cheap when nothing has changed since the last time.
+        """
+        _check_pty()
+        try:
+            changed = Path(self.command).stat().st_mtime
+        except OSError:
+            raise Misconfigured(
+                "no-sshd",
+                f"there is no sshd at {self.command}",
+                "install the OpenSSH server (apt install openssh-server), or set [sshd] command",
+            ) from None
+        if self._prepared and self._prepared[0] == changed and self._config.exists():
+            return self._prepared[1]
+        version = await self._version()
+        if not self._host_key.exists():
+            await self._make_host_key()
+        if os.geteuid() == 0 and sys.platform == "linux":
+            # sshd as root drops into this empty directory; the distribution's unit makes it.
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        write_private(self._config, self._render(version))
+        code, said = await _run(self.command, "-t", "-f", str(self._config))
+        if code != 0:
+            raise Misconfigured(
+                "sshd-config-refused",
+                f"{self.command} does not accept its configuration: {_last_line(said)}",
+                "check that [sshd] command is an unmodified OpenSSH sshd",
+            )
+        self._prepared = (changed, version)
+        return version
+
+    async def host_key(self) -> HostKey:
+        """The public half of the host key, which is made once and then kept."""
+        if not self._host_key.exists():
+            await self._make_host_key()
+        code, said = await _run(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
+        if code != 0:
+            raise WorldError(
+                "bad-host-key",
+                f"{self._host_key}: {_last_line(said)}",
+                "remove it for a new one; guests will then see a changed host key",
+            )
+        kind, blob = said.split()[:2]
+        digest = hashlib.sha256(base64.b64decode(blob)).digest()
+        return HostKey(kind, blob, "SHA256:" + base64.b64encode(digest).decode().rstrip("="))
+
+    async def start(self, connection: socket.socket) -> asyncio.subprocess.Process:
+        """One sshd on `connection`, its log on stderr. It has the socket as stdin and stdout."""
+        argv = [self.command, "-i", "-e", "-f", str(self._config)]
+        if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
+            # A killed daemon takes its connections with it. macOS has nothing like it: there
+            # launchd ends the process group, and the journal names what is left.
+            argv = [setpriv, "--pdeathsig", "TERM", *argv]
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=connection.fileno(),
+            stdout=connection.fileno(),
+            stderr=subprocess.PIPE,
+            env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TZ": "UTC0"},
+            cwd="/",
+        )
+
+    async def _version(self) -> Version:
+        # `-V` is a usage error before 9.3, and prints the version all the same.
+        _, said = await _run(self.command, "-V")
+        found = re.search(r"OpenSSH_(\d{1,3})\.(\d{1,3})", said)
+        if not found:
+            raise Misconfigured(
+                "sshd-unknown",
+                f"{self.command} does not say which OpenSSH it is",
+                "set [sshd] command to OpenSSH's sshd",
+            )
+        version = (int(found[1]), int(found[2]))
+        if version < OLDEST:
+            raise Misconfigured(
+                "sshd-too-old",
+                f"{self.command} is OpenSSH {version[0]}.{version[1]}",
+                f"pairing needs {OLDEST[0]}.{OLDEST[1]} or later; set [sshd] command",
+            )
+        return version
+
+    async def _make_host_key(self) -> None:
+        code, said = await _run(
+            _tool("ssh-keygen"),
+            *("-q", "-t", "ed25519", "-N", "", "-C", "pairing", "-f", str(self._host_key)),
+        )
+        if code != 0:
+            raise WorldError(
+                "no-host-key", f"ssh-keygen failed: {_last_line(said)}", "free space, then retry"
+            )
+
+    def _render(self, version: Version) -> str:
+        return _CONFIG.format(
+            version=f"{version[0]}.{version[1]}",
+            host_key=_quoted(self._host_key),
+            authorized_keys=_quoted(self._authorized_keys),
+            user=pwd.getpwuid(os.getuid()).pw_name,
+            root="forced-commands-only" if os.getuid() == 0 else "no",
+            grace=int(LOGIN_GRACE),
+        ) + "".join(line for since, line in _SINCE if version >= since)
+
+
+def _quoted(path: Path) -> str:
+    return '"' + str(path).replace("%", "%%") + '"'
+
+
+def _check_pty() -> None:
+    """Unprivileged sshd cannot chown a pty, so the system must make it right (measured, 9.2)."""
+    if os.geteuid() == 0:
+        return
+    master, slave = os.openpty()
+    try:
+        found = os.fstat(slave)
+    finally:
+        os.close(master)
+        os.close(slave)
+    try:
+        group = grp.getgrnam("tty").gr_gid
+    except KeyError:
+        return
+    if found.st_gid != group or stat.S_IMODE(found.st_mode) != 0o620:
+        raise Misconfigured(
+            "pty-unusable",
+            f"new terminals are made with group {found.st_gid}, mode "
+            f"{stat.S_IMODE(found.st_mode):o}; an sshd of your own needs group tty, mode 620",
+            f"as root: mount -o remount,gid={group},mode=620 /dev/pts",
+        )
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name)
+    if not found:
+        raise Misconfigured("no-ssh-keygen", f"{name} is not on PATH", "install the OpenSSH client")
+    return found
+
+
+async def _run(*argv: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(10):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise WorldError("program-hangs", f"{argv[0]} did not answer", "try again") from None
+    return process.returncode or 0, said.decode(errors="replace")
+
+
+def _last_line(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return "".join(c if c.isprintable() else "?" for c in lines[-1])[:200] if lines else "no reason"

@@ -1,0 +1,160 @@
+"""The shared tmux session, observed and steered, never started and never killed.
+
+`pairctl` makes it, in the host's own terminal; it holds the host's work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from pairingd.errors import WorldError
+
+_PLACES = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin"
+_ABSENT = ("no server running", "can't find session", "error connecting to", "no sessions")
+_FORM = "#{client_pid}\t#{client_readonly}\t#{client_control_mode}\t#{client_name}"
+
+
+class Running(Enum):
+    """Whether the session is there. UNKNOWN: tmux could not be asked."""
+
+    YES = auto()
+    NO = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class TmuxClient:
+    """A terminal in the session: its process is a descendant of a guest's sshd, or the host's."""
+
+    name: str
+    pid: int
+    read_only: bool
+
+
+class Tmux:
+    """One session on a server of its own, at `socket`."""
+
+    def __init__(self, command: str, socket: Path, session: str) -> None:
+        self._command = command
+        self.socket = socket
+        self.session = session
+
+    @property
+    def command(self) -> str:
+        """The absolute path of tmux, "" where there is none."""
+        return self._command or shutil.which("tmux") or shutil.which("tmux", path=_PLACES) or ""
+
+    async def running(self) -> Running:
+        if not self.socket.exists():
+            return Running.NO
+        try:
+            await self._ask("has-session", "-t", f"={self.session}")
+        except WorldError as error:
+            absent = any(text in error.message for text in _ABSENT)
+            return Running.NO if absent else Running.UNKNOWN
+        return Running.YES
+
+    async def clients(self) -> list[TmuxClient]:
+        """Terminals attached to the session, without our own observer. Raises WorldError."""
+        said = await self._ask("list-clients", "-t", f"={self.session}", "-F", _FORM)
+        found = []
+        for line in said.splitlines():
+            pid, read_only, control, name = line.split("\t", 3)
+            if control != "1":
+                found.append(TmuxClient(name, int(pid), read_only == "1"))
+        return found
+
+    async def detach(self, client: str) -> None:
+        """The guest's screen is restored, the forced command ends, and with it the connection.
+
+        Without -P: its hang-up races with the restoring, and mostly wins (measured, tmux 3.3a).
+        """
+        await self._ask("detach-client", "-t", client)
+
+    async def toggle_read_only(self, client: str) -> None:
+        await self._ask("switch-client", "-r", "-c", client)
+
+    async def tell(self, text: str) -> None:
+        """A line on the status line of every terminal attached."""
+        # display-message expands formats (#), so those of the text are doubled: tmux(1), FORMATS.
+        for client in await self.clients():
+            await self._ask(
+                *("display-message", "-d", "4000", "-c", client.name, text.replace("#", "##"))
+            )
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` on every coming and going of clients, until the session or tmux ends.
+
+        A control-mode client (tmux(1), CONTROL MODE): no polling, and it ends with us, since its
+        standard input does.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *(self.command, "-N", "-S", str(self.socket), "-C", "attach-session", "-E"),
+            *("-f", "no-output,read-only,ignore-size", "-t", f"={self.session}"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        try:
+            while chunk := await process.stdout.read(4096):
+                if b"%" in chunk:
+                    changed()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+
+    async def _ask(self, *words: str) -> str:
+        if not self.command:
+            raise WorldError(
+                "no-tmux", "there is no tmux", "install it: apt install tmux, brew install tmux"
+            )
+        process = await asyncio.create_subprocess_exec(
+            *(self.command, "-N", "-S", str(self.socket)),
+            *words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(5):
+                said, complaint = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise WorldError("tmux-hangs", "tmux does not answer", "look at its server") from None
+        if process.returncode != 0:
+            raise WorldError(
+                "tmux-failed",
+                f"tmux {words[0]}: {complaint.decode(errors='replace').strip()[:200]}",
+                "pairctl status shows whether the session runs",
+            )
+        return said.decode(errors="replace")
+
+
+def owners(clients: list[TmuxClient], connections: Mapping[int, str]) -> dict[str, int]:
+    """By client name, the pid of the connection it came through; host's clients are left out.
+
+    `connections` maps the pid of each guest's `sshd -i` to anything; a client belongs to the one
+    among its ancestors.
+    """
+    if not clients or not connections:
+        return {}
+    import psutil
+
+    found: dict[str, int] = {}
+    for client in clients:
+        with contextlib.suppress(psutil.Error):
+            for ancestor in psutil.Process(client.pid).parents():
+                if ancestor.pid in connections:
+                    found[client.name] = ancestor.pid
+                    break
+    return found
