@@ -13,16 +13,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from pairingd.core.keys import NotAccepted, parse_key
+from pairingd.core.model import Key
 from pairingd.core.refusal import Refused
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from pairingd.core.model import Key
 
 DEFAULT_PROVIDER = "github"
 URL_PROVIDERS = frozenset({"http", "https"})

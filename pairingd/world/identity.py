@@ -26,27 +26,24 @@ import socket
 import ssl
 import stat
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from pairingd import __version__
+from pairingd.config import Provider
 from pairingd.core.durations import format_duration
-from pairingd.core.guest import URL_PROVIDERS, parse_guest
-from pairingd.core.keys import KeyList, is_weak, parse_key_list, printable
+from pairingd.core.guest import URL_PROVIDERS, Guest, parse_guest
+from pairingd.core.keys import KeyList, RefusedLine, is_weak, parse_key_list, printable
+from pairingd.core.model import Key
 from pairingd.core.refusal import Refused
 from pairingd.errors import IdentityError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    import httpx  # megabytes, wanted only once a URL is asked
 
-    import httpx
-
-    from pairingd.config import Provider
-    from pairingd.control.results import Problem
-    from pairingd.core.guest import Guest
-    from pairingd.core.keys import RefusedLine
-    from pairingd.core.model import Key
+    from pairingd.control.results import Problem  # its shape; world stands below control
 
 MAX_BYTES = 256 * 1024
 MAX_REDIRECTS = 5
@@ -140,7 +137,7 @@ class IdentityProviders:
                         if not response.next_request:
                             return await _body(guest, response)
                         target = _redirected(guest, target, response.next_request.url)
-        except (httpx.HTTPError, OSError, UnicodeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise self._unreachable(guest, _host(target), error) from None
         raise IdentityError(
             "bad-redirect",
@@ -199,7 +196,7 @@ class IdentityProviders:
         elif tls := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):
             what = f"TLS with {host} failed: {_foreign(str(tls))}"
         else:
-            what = f"{host}: {_foreign(str(causes[-1]) or type(causes[-1]).__name__)}"
+            what = f"{host}: {_cause(causes[-1])}"
         return IdentityError("forge-unreachable", f"{guest}: {what}", _TRY_AGAIN)
 
 
@@ -207,6 +204,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return _foreign(str(error)) or type(error).__name__
 
 
 def _askable(url: str) -> httpx.URL | None:
@@ -222,12 +225,12 @@ def _askable(url: str) -> httpx.URL | None:
 
 def _redirected(guest: Guest, source: httpx.URL, location: httpx.URL) -> httpx.URL:
     """Once encrypted, always encrypted; once on loopback, always on loopback."""
-    target = _askable(str(location.copy_with(fragment=None)))
+    target = _askable(str(location).partition("#")[0])
     if target and target.scheme == source.scheme:
         return target
     raise IdentityError(
         "bad-redirect",
-        f"{guest}: {_host(source)} redirects to {location.scheme}://{_host(location)}, "
+        f"{guest}: {_host(source)} redirects to {_foreign(location.scheme)}://{_host(location)}, "
         "which is not followed",
         f"name an https:// URL that answers by itself, {_ANOTHER_WAY}",
     )
@@ -249,10 +252,11 @@ async def _body(guest: Guest, response: httpx.Response) -> bytes:
 def _no_list(guest: Guest, response: httpx.Response) -> IdentityError:
     status, host = response.status_code, _host(response.url)
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        what = "nothing there" if guest.provider in URL_PROVIDERS else "no such user"
+        if guest.provider in URL_PROVIDERS:
+            return IdentityError("no-such-user", f"{guest}: nothing is there", "check the URL")
         return IdentityError(
             "no-such-user",
-            f"{guest}: {host} has {what}",
+            f"{guest}: {host} has no such user",
             "check the spelling, and on which forge they are: gitlab:NAME, codeberg:NAME, …",
         )
     limited = status == HTTPStatus.FORBIDDEN and (

@@ -80,9 +80,10 @@ class PcpAdapter:
 
     async def close(self, mapping: Mapping) -> None:
         answer = await self._send(_request(mapping, lifetime=0), mapping)
-        if answer.result != Result.SUCCESS:
+        # RFC 6887 §15.1 wants SUCCESS where there is none; miniupnpd 2.3.1 says NO_RESOURCES.
+        if answer.result not in {Result.SUCCESS, Result.NO_RESOURCES}:
             raise _refusal(answer.result, mapping.external_port)
-        if answer.lifetime:
+        if answer.result == Result.SUCCESS and answer.lifetime:
             raise grant.still_there(mapping.external_port)
         self._epochs.forget(mapping.id)
 

@@ -74,7 +74,7 @@ def location_host(location: str) -> str | None:
 
 class _Search(asyncio.DatagramProtocol):
     def __init__(self, gateway: str, allowed: Callable[[str], bool]) -> None:
-        self.locations: dict[str, None] = {}
+        self.heard: dict[str, tuple[bool, bool]] = {}
         self.found = asyncio.Event()
         self.error: OSError | None = None
         self._gateway = gateway
@@ -86,12 +86,13 @@ class _Search(asyncio.DatagramProtocol):
         if self._heard > _MAX_REPLIES or (reply := parse(data)) is None:
             return
         host = location_host(reply.location) or ""
-        home = host == self._gateway
-        if not (home or (reply.is_gateway and self._allowed(host))):
+        kind = (host == self._gateway, reply.is_gateway)
+        if not (kind[0] or (reply.is_gateway and self._allowed(host))):
             return
-        if home or len(self.locations) < _MAX_LOCATIONS:
-            self.locations[reply.location] = None
-        if home and reply.is_gateway:
+        # Each kind has room of its own: no crowd of one shuts out another.
+        if sum(other == kind for other in self.heard.values()) < _MAX_LOCATIONS:
+            self.heard.setdefault(reply.location, kind)
+        if all(kind):
             self.found.set()
 
     def error_received(self, exc: Exception) -> None:
@@ -124,9 +125,8 @@ async def search(
         protocol.error = protocol.error or error
     finally:
         transport.close()
-    at_home = (x for x in protocol.locations if location_host(x) == gateway)
-    elsewhere = (x for x in protocol.locations if location_host(x) != gateway)
-    return [*at_home, *elsewhere][:_MAX_LOCATIONS], protocol.error
+    best_first = sorted(protocol.heard.items(), key=lambda item: item[1], reverse=True)
+    return [location for location, _ in best_first][:_MAX_LOCATIONS], protocol.error
 
 
 async def _ask(

@@ -6,7 +6,6 @@ Everything the child answers was told by a device on the LAN and is checked here
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import functools
 import importlib.util
@@ -17,9 +16,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class
@@ -254,32 +253,49 @@ class UpnpAdapter:
     async def _run(self, url: str, job: dict[str, Any]) -> _Answer:
         """One job in a child process, which is gone when this returns, raises or is cancelled."""
         seconds = _SECONDS[job["deed"]]
-        child = await asyncio.create_subprocess_exec(
+        transport, child = await asyncio.get_running_loop().subprocess_exec(
+            _Child,
             *(sys.executable, "-I", "-S", "-c", _START, str(_ROOT), _binding()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            limit=_MAX_ANSWER,
         )
-        assert child.stdin is not None  # noqa: S101 - asked for above
-        assert child.stdout is not None  # noqa: S101 - asked for above
         try:
+            child.told(transport, json.dumps(job | {"url": url, "seconds": seconds + 1}))
             async with asyncio.timeout(seconds):
-                child.stdin.write(json.dumps(job | {"url": url, "seconds": seconds + 1}).encode())
-                child.stdin.close()
-                return _Answer.model_validate_json(await child.stdout.readline())
+                await child.ended.wait()
+            return _Answer.model_validate_json(child.said)
         except TimeoutError:
             raise _silent() from None
-        except ValueError:  # a pydantic one too: the child died, or said what it never says
+        except ValidationError:
             raise GatewayError(
                 "router-failed",
                 "the router's answer could not be read",
                 "restart the router; if that does not help, forward the port there by hand",
             ) from None
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
+            transport.close()  # which kills what still runs
+            await child.ended.wait()
+
+
+class _Child(asyncio.SubprocessProtocol):
+    """What a child says, bounded. asyncio's streams would stop reading there, and never end."""
+
+    def __init__(self) -> None:
+        self.said = b""
+        self.ended = asyncio.Event()
+
+    def told(self, transport: asyncio.SubprocessTransport, line: str) -> None:
+        stdin = cast("asyncio.WriteTransport", transport.get_pipe_transport(0))
+        stdin.write(line.encode() + b"\n")
+        stdin.close()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - stdout is the only one
+        if len(self.said) <= _MAX_ANSWER:
+            self.said += data
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.ended.set()
 
 
 @functools.cache

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import resource
 import signal
 import socket
@@ -310,6 +311,8 @@ def main() -> None:
     if hard == resource.RLIM_INFINITY or hard > _MEMORY:
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, hard))
     sys.stdout.write(json.dumps(work(job)) + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # there is nothing to tidy up, and it saves a tenth of the time
 
 
 if __name__ == "__main__":

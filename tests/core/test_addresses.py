@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from pairingd.core.addresses import ExternalClass, external_class
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("5.5.5.1", ExternalClass.PUBLIC),
+        ("2a00::1", ExternalClass.PUBLIC),
+        ("10.1.2.3", ExternalClass.PRIVATE),
+        ("172.16.0.1", ExternalClass.PRIVATE),
+        ("192.168.1.1", ExternalClass.PRIVATE),
+        ("203.0.113.7", ExternalClass.PRIVATE),
+        ("198.18.0.1", ExternalClass.PRIVATE),
+        ("fd00::1", ExternalClass.PRIVATE),
+        ("100.64.0.1", ExternalClass.CGNAT),
+        ("100.127.255.255", ExternalClass.CGNAT),
+        ("192.0.0.2", ExternalClass.CGNAT),
+        ("0.0.0.0", ExternalClass.BOGUS),
+        ("127.0.0.1", ExternalClass.BOGUS),
+        ("169.254.1.1", ExternalClass.BOGUS),
+        ("224.0.0.1", ExternalClass.BOGUS),
+        ("255.255.255.255", ExternalClass.BOGUS),
+        ("fe80::1", ExternalClass.BOGUS),
+        ("", ExternalClass.BOGUS),
+        ("router.example", ExternalClass.BOGUS),
+        ("5.5.5.1\n", ExternalClass.BOGUS),
+    ],
+)
+def test_class_of_an_external_address(host: str, expected: ExternalClass) -> None:
+    assert external_class(host) is expected
+
+
+def test_the_carriers_range_ends_where_rfc_6598_says() -> None:
+    assert external_class("100.63.255.255") is ExternalClass.PUBLIC
+    assert external_class("100.128.0.0") is ExternalClass.PUBLIC

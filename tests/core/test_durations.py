@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairingd.core.durations import format_duration, parse_duration
+from pairingd.core.refusal import Refused
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("45s", 45), ("90m", 5400), ("2h", 7200), ("1h30m", 5400), ("1d", 86400), ("1d2h3m4s", 93784)],
+)
+def test_durations_are_written_as_people_say_them(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0s", "0h0m", "2", "-2h", "+2h", "2 h", "h", "30m1h", "1.5h", "2H", "٢h", "2h\n"]
+)
+def test_anything_else_is_refused_with_the_allowed_form(text: str) -> None:
+    with pytest.raises(Refused, match="duration") as caught:
+        parse_duration(text)
+    assert caught.value.code == "bad-duration"
+    assert "1h30m" in caught.value.hint
+
+
+@given(st.integers(1, 10**8))
+def test_what_is_formatted_parses_back(seconds: int) -> None:
+    assert parse_duration(format_duration(seconds)) == seconds
+
+
+@given(st.text())
+def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
+    with contextlib.suppress(Refused):
+        assert parse_duration(text) > 0

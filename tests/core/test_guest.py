@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairingd.core.guest import Guest, canonical, find, is_loopback, matches, parse_guest
+from pairingd.core.refusal import Refused
+
+PROVIDERS = ("codeberg", "github", "gitlab", "sourcehut", "work")
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
+FINGERPRINT = "SHA256:RXm/ruZ0eTzRXKwi1AQEDynB0VgHQ2ac9KPSFdf/YnA"
+
+
+def refusal(text: str) -> Refused:
+    with pytest.raises(Refused) as caught:
+        parse_guest(text, PROVIDERS)
+    return caught.value
+
+
+class TestIdentity:
+    @pytest.mark.parametrize(
+        ("text", "identity"),
+        [
+            ("octocat", "github:octocat"),
+            ("Octo-Cat", "github:Octo-Cat"),
+            ("mona_acme", "github:mona_acme"),
+            ("GitHub:octocat", "github:octocat"),
+            ("gitlab:some.body-1_2", "gitlab:some.body-1_2"),
+            ("codeberg:name", "codeberg:name"),
+            ("sourcehut:~name", "sourcehut:name"),
+            ("sourcehut:name", "sourcehut:name"),
+            ("work:ann", "work:ann"),
+            ("gitlab:" + "x" * 64, "gitlab:" + "x" * 64),
+            ("https://Keys.Example.org/Ann?x=1", "https://keys.example.org/Ann?x=1"),
+            ("HTTPS://example.org:443/ann", "https://example.org/ann"),
+            ("https://example.org:8443", "https://example.org:8443"),
+            ("https://[2001:DB8::1]/ann", "https://[2001:db8::1]/ann"),
+            ("http://127.0.0.1:8080/ann.keys", "http://127.0.0.1:8080/ann.keys"),
+            ("http://localhost/ann.keys", "http://localhost/ann.keys"),
+            ("http://[::1]/ann.keys", "http://[::1]/ann.keys"),
+            ("file:/home/ann/id.pub", "file:/home/ann/id.pub"),
+            ("file:/home/Zoë/my key.pub", "file:/home/Zoë/my key.pub"),
+        ],
+    )
+    def test_is_made_of_what_people_type(self, text: str, identity: str) -> None:
+        assert str(parse_guest(text, PROVIDERS)) == identity
+
+    def test_of_a_key_is_its_fingerprint_and_the_key_goes_with_it(self) -> None:
+        guest = parse_guest(f"key:{KEY} ann@home", PROVIDERS)
+        assert str(guest) == f"key:{FINGERPRINT}"
+        assert guest.key is not None
+        assert guest.key.comment == "ann@home"
+        assert guest.key.fingerprint == FINGERPRINT
+
+    def test_of_a_key_is_the_same_whatever_its_comment(self) -> None:
+        one = parse_guest(f"key:{KEY} one", PROVIDERS)
+        assert one == parse_guest(f"key: {KEY}", PROVIDERS)
+
+    def test_read_back_is_the_same_guest(self) -> None:
+        for text in ("octocat", "work:ann", "https://example.org/ann", "file:/id.pub"):
+            guest = parse_guest(text, PROVIDERS)
+            assert parse_guest(str(guest), PROVIDERS) == guest
+
+    @pytest.mark.parametrize(
+        ("one", "two", "same"),
+        [
+            ("github:Octocat", "github:octocat", True),
+            ("github:octocat", "gitlab:octocat", False),
+            ("https://example.org/A", "https://example.org/a", False),
+            ("file:/A", "file:/a", False),
+            ("key:SHA256:A", "key:SHA256:a", False),
+        ],
+    )
+    def test_takes_no_account_of_case_on_forges_alone(self, one: str, two: str, same: bool) -> None:
+        assert (canonical(one) == canonical(two)) is same
+
+
+class TestBadGuest:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "-oProxyCommand=x",
+            ".hidden",
+            "a/b",
+            "../etc",
+            "a%2fb",
+            "a?b",
+            "a#b",
+            "a b",
+            "a@b",
+            "~octocat",
+            "name\n",
+            "na\x00me",
+            "na\x1b[31mme",
+            "name\u202e",
+            "\udcff",
+            "øctocat",
+            "x" * 40,
+            "gitlab:" + "x" * 65,
+            "gitlab:",
+            "gitlab:-x",
+            "gitlab:a:b",
+            "gitlab:~name",
+            "sourcehut:~~name",
+            "https://",
+            "https:example.org",
+            "https:///path",
+            "https://user:secret@example.org/",
+            "https://example.org/#fragment",
+            "https://example.org\\@evil.org/",
+            "https://example.org:0/",
+            "https://example.org:65536/",
+            "https://example.org:x/",
+            "https://exa mple.org/",
+            "https://[::1/",
+            "https://[1.2.3.4]/",
+            "https://exämple.org/",
+            "https://-x.org/",
+            "https://example.org/" + "x" * 2048,
+            "http://example.org/ann.keys",
+            "http://127.0.0.1.example.org/",
+            "http://localhost.example.org/",
+            "http://0.0.0.0/",
+            "http://192.168.1.1/",
+            "file:",
+            "file:relative",
+            "file:~/id.pub",
+            "file:/a\x00b",
+            "file:/" + "ä" * 600,
+            "key:",
+            "key:ssh-ed25519",
+            "key:ssh-ed25519 AAAA",
+            "key:no-pty " + KEY,
+            "key:" + FINGERPRINT,
+            KEY,
+        ],
+    )
+    def test_is_refused_with_the_forms_allowed(self, text: str) -> None:
+        error = refusal(text)
+        assert error.code == "bad-guest"
+        assert error.hint
+        assert (error.message + error.hint).isprintable()
+
+    def test_names_what_is_wrong_with_a_key(self) -> None:
+        assert "cut short" in refusal("key:ssh-ed25519 AAAA").message
+
+    def test_of_any_length_gives_a_short_message(self) -> None:
+        assert len(refusal("x" * 16000).message) < 200
+
+    def test_over_plain_http_is_told_to_use_https(self) -> None:
+        assert "https://" in refusal("http://example.org/").hint
+
+    @given(st.text(max_size=300))
+    def test_any_text_is_a_guest_or_refused(self, text: str) -> None:
+        try:
+            told = str(parse_guest(text, PROVIDERS))
+        except Refused as error:
+            told = error.message + error.hint
+        assert told.isprintable()
+
+
+class TestUnknownProvider:
+    @pytest.mark.parametrize("text", ["bitbucket:ann", "ftp://example.org/", "git@github.com:ann"])
+    def test_is_refused_with_those_that_are_known(self, text: str) -> None:
+        error = refusal(text)
+        assert error.code == "unknown-provider"
+        assert "codeberg, github, gitlab, sourcehut, work" in error.hint
+
+
+class TestMatches:
+    @pytest.mark.parametrize(
+        ("query", "identity"),
+        [
+            ("octocat", "github:octocat"),
+            ("OctoCat", "github:octocat"),
+            ("octocat", "gitlab:OctoCat"),
+            ("github:OCTOCAT", "github:octocat"),
+            ("GitHub:octocat", "github:octocat"),
+            ("~ann", "sourcehut:ann"),
+            ("sourcehut:~ann", "sourcehut:ann"),
+            ("https://Example.org:443/ann", "https://example.org/ann"),
+            ("file:/home/ann/id.pub", "file:/home/ann/id.pub"),
+            ("/home/ann/id.pub", "file:/home/ann/id.pub"),
+            (f"key:{KEY} whatever", f"key:{FINGERPRINT}"),
+            (KEY, f"key:{FINGERPRINT}"),
+            (f"key:{FINGERPRINT}", f"key:{FINGERPRINT}"),
+            (FINGERPRINT, f"key:{FINGERPRINT}"),
+        ],
+    )
+    def test_by_identity_by_name_or_by_key(self, query: str, identity: str) -> None:
+        assert matches(query, identity)
+
+    @pytest.mark.parametrize(
+        ("query", "identity"),
+        [
+            ("octo", "github:octocat"),
+            ("", "github:octocat"),
+            ("github:", "github:octocat"),
+            ("gitlab:octocat", "github:octocat"),
+            ("https://example.org/ANN", "https://example.org/ann"),
+            ("file:/HOME/ann", "file:/home/ann"),
+            ("/HOME/ann", "file:/home/ann"),
+            (FINGERPRINT.lower(), f"key:{FINGERPRINT}"),
+            ("key:ssh-ed25519 AAAA", f"key:{FINGERPRINT}"),
+            ("oct\x00cat", "github:octocat"),
+        ],
+    )
+    def test_nothing_else(self, query: str, identity: str) -> None:
+        assert not matches(query, identity)
+
+
+class TestFind:
+    def test_gives_the_identity_as_it_was_invited(self) -> None:
+        assert find("OCTOCAT", ["gitlab:ann", "github:Octocat"]) == "github:Octocat"
+
+    @pytest.mark.parametrize(
+        ("live", "hint"),
+        [
+            ([], "no guest is live now; pairctl invite GUEST invites one"),
+            (["github:ann"], "the live guest is github:ann"),
+            (["github:ann", "gitlab:bob"], "the live guests are github:ann, gitlab:bob"),
+        ],
+    )
+    def test_says_who_is_live_where_it_finds_no_one(self, live: list[str], hint: str) -> None:
+        with pytest.raises(Refused) as caught:
+            find("octocat", live)
+        assert caught.value.code == "no-such-guest"
+        assert caught.value.hint == hint
+
+    def test_refuses_to_choose(self) -> None:
+        with pytest.raises(Refused) as caught:
+            find("ann", ["github:ann", "github:bob", "gitlab:Ann"])
+        assert caught.value.code == "ambiguous-guest"
+        assert caught.value.hint.endswith("github:ann, gitlab:Ann")
+
+    def test_a_full_identity_is_never_ambiguous(self) -> None:
+        assert find("gitlab:ann", ["github:ann", "gitlab:ann"]) == "gitlab:ann"
+
+    def test_a_hostile_query_comes_back_harmless(self) -> None:
+        with pytest.raises(Refused) as caught:
+            find("\x1b[31m" + "x" * 10000, [])
+        assert caught.value.message.isprintable()
+        assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("127.0.0.1", True),
+        ("127.255.0.9", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("127.1", False),
+        ("::ffff:8.8.8.8", False),
+        ("localhost.", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_told_without_asking_anyone(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+def test_a_guest_without_a_key_stands_for_itself() -> None:
+    assert Guest("github", "octocat").key is None

@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairingd.core.keys import (
+    MAX_COMMENT,
+    MAX_LINE,
+    MAX_LINES,
+    KeyList,
+    is_weak,
+    parse_key_list,
+    printable,
+    render_key,
+)
+
+
+def string(value: bytes) -> bytes:
+    return len(value).to_bytes(4) + value
+
+
+def mpint(value: int) -> bytes:
+    return string(value.to_bytes(value.bit_length() // 8 + 1) if value else b"")
+
+
+def line(key_type: str, *fields: bytes, blob_type: str | None = None, comment: str = "") -> bytes:
+    blob = string((blob_type or key_type).encode()) + b"".join(fields)
+    return f"{key_type} {base64.b64encode(blob).decode()} {comment}".encode()
+
+
+def ed25519(seed: int = 0, comment: str = "") -> bytes:
+    return line("ssh-ed25519", string(bytes([seed]) * 32), comment=comment)
+
+
+def rsa(bits: int, exponent: int = 65537, *, odd: int = 1) -> bytes:
+    return line("ssh-rsa", mpint(exponent), mpint((1 << (bits - 1)) | odd))
+
+
+def ecdsa(size: int, point: bytes | None = None, curve: str | None = None) -> bytes:
+    width = (size + 7) // 8
+    return line(
+        f"ecdsa-sha2-nistp{size}",
+        string((curve or f"nistp{size}").encode()),
+        string(b"\x04" + bytes(2 * width) if point is None else point),
+    )
+
+
+def run(*command: str | Path) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def only_reason(content: bytes) -> str:
+    found = parse_key_list(content)
+    assert not found.keys
+    assert len(found.refused) == 1
+    return found.refused[0].reason
+
+
+class TestAcceptedTypes:
+    @pytest.mark.parametrize(
+        ("content", "bits"),
+        [
+            (ed25519(), 256),
+            (ecdsa(256), 256),
+            (ecdsa(384), 384),
+            (ecdsa(521), 521),
+            (rsa(2048), 2048),
+            (rsa(16384), 16384),
+            (line("sk-ssh-ed25519@openssh.com", string(bytes(32)), string(b"ssh:")), 256),
+            (
+                line(
+                    "sk-ecdsa-sha2-nistp256@openssh.com",
+                    string(b"nistp256"),
+                    string(b"\x04" + bytes(64)),
+                    string(b"ssh:"),
+                ),
+                256,
+            ),
+        ],
+        ids=lambda value: value.split()[0].decode() if isinstance(value, bytes) else str(value),
+    )
+    def test_are_read_with_their_size(self, content: bytes, bits: int) -> None:
+        (key,) = parse_key_list(content).keys
+        assert key.type == content.split()[0].decode()
+        assert key.bits == bits
+
+    @pytest.mark.parametrize(
+        ("bits", "weak"), [(2048, True), (3071, True), (3072, False), (4096, False)]
+    )
+    def test_rsa_below_3072_bits_is_weak(self, bits: int, weak: bool) -> None:
+        (key,) = parse_key_list(rsa(bits)).keys
+        assert is_weak(key) is weak
+
+    def test_no_other_key_is_weak(self) -> None:
+        (key,) = parse_key_list(ed25519()).keys
+        assert not is_weak(key)
+
+
+class TestRefusedKeys:
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (line("ssh-dss", mpint(7), mpint(7), mpint(7), mpint(7)), "a DSA key"),
+            (rsa(1024), "an RSA key of 1024 bits; at least 2048 are needed"),
+            (rsa(2047), "an RSA key of 2047 bits; at least 2048 are needed"),
+            (rsa(16385), "an RSA key of 16385 bits; at most 16384 make sense"),
+            (rsa(2048, odd=0), "an RSA key with an even modulus"),
+            (rsa(2048, exponent=1), "an RSA key with an unsafe exponent"),
+            (rsa(2048, exponent=0), "an RSA key with an unsafe exponent"),
+            (rsa(2048, exponent=4), "an RSA key with an unsafe exponent"),
+            (rsa(2048, exponent=(1 << 64) + 1), "an RSA key with an unsafe exponent"),
+            (
+                line("ssh-rsa", string(b"\x03"), string(b"\xff" * 256)),
+                "a key with a malformed number",
+            ),
+            (
+                line("ssh-rsa", string(b"\x03"), string(b"\x00\x00" + b"\xff" * 256)),
+                "a key with a malformed number",
+            ),
+            (
+                line("ssh-ed25519-cert-v01@openssh.com", string(bytes(32))),
+                "a certificate, not a key",
+            ),
+            (line("ssh-xmss@openssh.com", b""), "a key of type ssh-xmss@openssh.com"),
+            (line("ssh-ed25519", string(bytes(31))), "an Ed25519 key that has not 32 bytes"),
+            (ed25519().split()[0] + b" AAAA", "a key cut short"),
+            (b"ssh-ed25519", "a key cut short"),
+            (b"ssh-ed25519 ####", "not base64"),
+            ("ssh-ed25519 ÄÄÄÄ".encode(), "not base64"),
+            (ed25519().rstrip()[:-3], "not base64"),
+            (line("ssh-ed25519", string(bytes(32)), b"x"), "a key with bytes after its end"),
+            (
+                line("ssh-ed25519", string(bytes(32)), blob_type="ssh-rsa"),
+                "a key of another type than its line says",
+            ),
+            (ecdsa(256, curve="nistp384"), "a key on another curve than its type says"),
+            (ecdsa(256, point=b"\x02" + bytes(32)), "a key with a malformed point"),
+            (ecdsa(256, point=b"\x04" + bytes(63)), "a key with a malformed point"),
+            (ecdsa(256, point=b""), "a key with a malformed point"),
+            (
+                line("sk-ssh-ed25519@openssh.com", string(bytes(32)), string(b"ssh:\x00")),
+                "a key with a malformed application",
+            ),
+            (b'command="x" ' + ed25519(), "options before a key"),
+            (b"cert-authority " + ed25519(), "options before a key"),
+            (b"@revoked * " + ed25519(), "options before a key"),
+            (b"hello", "not a public key"),
+            (b"1024 35 1234567890", "not a public key"),
+            (b"\x00\xff\xfe", "not a public key"),
+            (ed25519() + b"x" * MAX_LINE, "longer than 8192 bytes"),
+        ],
+    )
+    def test_are_each_named(self, content: bytes, reason: str) -> None:
+        assert only_reason(content) == reason
+
+    def test_tell_the_type_where_their_line_names_one(self) -> None:
+        content = rsa(1024) + b"\n" + b"no-pty " + ed25519() + b"\nhello"
+        refused = parse_key_list(content).refused
+        assert [each.type for each in refused] == ["ssh-rsa", "ssh-ed25519", ""]
+
+
+class TestList:
+    def test_skips_blank_lines_and_remarks_and_counts_lines_as_an_editor_does(self) -> None:
+        content = b"# mine\r\n\r\n" + ed25519(1) + b"\r\nrubbish\r\n\t" + ed25519(2) + b"\n"
+        found = parse_key_list(content)
+        assert len(found.keys) == 2
+        assert [each.number for each in found.refused] == [4]
+
+    def test_of_nothing_is_empty(self) -> None:
+        assert parse_key_list(b"") == KeyList((), ())
+
+    def test_may_begin_with_a_byte_order_mark(self) -> None:
+        assert len(parse_key_list("\ufeff".encode() + ed25519()).keys) == 1
+
+    def test_takes_a_key_once_with_its_first_comment(self) -> None:
+        found = parse_key_list(ed25519(1, "first") + b"\n" + ed25519(1, "second"))
+        assert [key.comment for key in found.keys] == ["first"]
+        assert not found.refused
+
+    def test_is_read_to_a_limit(self) -> None:
+        content = b"\n".join(ed25519(seed) for seed in range(MAX_LINES + 50))
+        found = parse_key_list(content)
+        assert len(found.keys) == MAX_LINES
+        assert [each.number for each in found.refused] == [MAX_LINES + 1]
+
+
+class TestComment:
+    @pytest.mark.parametrize(
+        ("hostile", "kept"),
+        [
+            ("ann@example", "ann@example"),
+            ("a b\tc", "a b c"),
+            ("\x1b[31mred\x1b]52;c;x\x07", "[31mred ]52;c;x"),
+            ("Zoë 🐙", "Zoë 🐙"),
+            ("abc\u202edef", "abc def"),
+            ("x" * 1000, "x" * MAX_COMMENT),
+        ],
+    )
+    def test_keeps_printable_characters_alone(self, hostile: str, kept: str) -> None:
+        (key,) = parse_key_list(ed25519(comment=hostile)).keys
+        assert key.comment == kept
+
+    def test_that_is_not_utf8_ends_nothing(self) -> None:
+        (key,) = parse_key_list(ed25519() + b" \xff\xfe ann").keys
+        assert key.comment.endswith("ann")
+
+
+keys = st.one_of(
+    st.integers(0, 255).map(ed25519),
+    st.sampled_from([256, 384, 521]).map(ecdsa),
+    st.integers(2040, 2060).map(rsa),
+    st.builds(ed25519, st.integers(0, 255), st.text()),
+)
+hostile_lines = st.one_of(
+    st.binary(),
+    keys,
+    st.builds(lambda key, junk: key + junk, keys, st.binary()),
+    st.builds(lambda junk, key: junk + b" " + key, st.binary(), keys),
+    st.builds(lambda key, cut: key[:cut], keys, st.integers(0, 100)),
+    st.builds(
+        lambda key_type, fields: line(key_type, *fields),
+        st.sampled_from(
+            ["ssh-rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"]
+        ),
+        st.lists(st.one_of(st.binary(), st.binary().map(string)), max_size=4),
+    ),
+)
+
+
+class TestProperties:
+    @given(st.binary())
+    def test_any_bytes_are_read(self, content: bytes) -> None:
+        parse_key_list(content)
+
+    @given(st.lists(hostile_lines, max_size=8))
+    def test_hostile_lists_are_read_and_what_is_told_of_them_is_printable(
+        self, lines: list[bytes]
+    ) -> None:
+        found = parse_key_list(b"\n".join(lines))
+        for refused in found.refused:
+            assert (refused.reason + refused.type).isprintable()
+            assert len(refused.reason) < 120
+        for key in found.keys:
+            assert key.comment.isprintable()
+            assert len(key.comment) <= MAX_COMMENT
+
+    @given(st.lists(hostile_lines, max_size=8))
+    def test_what_is_accepted_renders_to_what_is_read_as_the_same(self, lines: list[bytes]) -> None:
+        for key in parse_key_list(b"\n".join(lines)).keys:
+            assert parse_key_list(render_key(key).encode()) == KeyList((key,), ())
+
+    @given(st.text(), st.integers(1, 200))
+    def test_printable_text_is_left_as_it_is(self, text: str, limit: int) -> None:
+        once = printable(text, limit)
+        assert once.isprintable()
+        assert len(once) <= limit
+        assert printable(once, limit) == once
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is not installed")
+class TestAgainstSshKeygen:
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            ("ed25519", ""),
+            ("ecdsa", "256"),
+            ("ecdsa", "384"),
+            ("ecdsa", "521"),
+            ("rsa", "2048"),
+            ("rsa", "2049"),
+            ("rsa", "3072"),
+        ],
+        ids="".join,
+    )
+    def test_type_size_and_fingerprint_are_the_same(
+        self, tmp_path: Path, kind: tuple[str, str]
+    ) -> None:
+        key_type, bits = kind
+        path = tmp_path / "".join(kind)
+        size = ["-b", bits] if bits else []
+        run("ssh-keygen", "-q", "-t", key_type, *size, "-N", "", "-C", "ann at home", "-f", path)
+        (key,) = parse_key_list(path.with_suffix(".pub").read_bytes()).keys
+        label = key_type.upper()
+        assert run("ssh-keygen", "-l", "-f", path) == (
+            f"{key.bits} {key.fingerprint} {key.comment} ({label})\n"
+        )
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            line("sk-ssh-ed25519@openssh.com", string(b"\x05" * 32), string(b"ssh:")),
+            ed25519(7, "ann"),
+            rsa(2048),
+            rsa(4096),
+        ],
+        ids=["sk-ed25519", "ed25519", "rsa2048", "rsa4096"],
+    )
+    def test_a_rendered_key_is_read_by_it(self, tmp_path: Path, content: bytes) -> None:
+        (key,) = parse_key_list(content).keys
+        path = tmp_path / "rendered.pub"
+        path.write_text(render_key(key) + "\n")
+        bits, fingerprint, _ = run("ssh-keygen", "-l", "-f", path).split(maxsplit=2)
+        assert (int(bits), fingerprint) == (key.bits, key.fingerprint)
+
+    def test_a_certificate_made_by_it_is_refused(self, tmp_path: Path) -> None:
+        for name in ("ca", "user"):
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name)
+        run("ssh-keygen", "-q", "-s", tmp_path / "ca", "-I", "id", tmp_path / "user.pub")
+        content = (tmp_path / "user-cert.pub").read_bytes()
+        assert only_reason(content) == "a certificate, not a key"
+
+    def test_a_private_key_is_never_read_as_a_key(self, tmp_path: Path) -> None:
+        path = tmp_path / "secret"
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path)
+        assert not parse_key_list(path.read_bytes()).keys
+
+
+def test_a_key_is_the_same_whatever_its_comment() -> None:
+    (one,) = parse_key_list(ed25519(1, "one")).keys
+    (two,) = parse_key_list(ed25519(1, "two")).keys
+    assert replace(one, comment="two") == two

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pairingd.core import plan
+from pairingd.core.model import Access, State
+from pairingd.core.rules import SetAccess, step
+from tests.core.make import START, invitation, invite, key, mapping
+
+STATE = step(State(), invite(), START)
+ID = "id-github:octocat"
+WANT = plan.desired(STATE, START)
+SHUT = plan.Observed(grants=(), door_port=None, connections=())
+GUEST_IN = plan.Connection(pid=7, authenticated=True, invitation=ID)
+WISH = plan.MappingWish("home", "192.168.1.10", 40000, 22)
+NOW = START + 1.0
+
+
+def test_nothing_is_wished_from_the_deadline_on_even_before_the_tick() -> None:
+    assert plan.desired(STATE, START + 3600) == plan.NOTHING
+
+
+def test_keys_are_written_before_the_door_opens() -> None:
+    assert plan.access(WANT, SHUT) == [plan.WriteGrants(WANT.grants), plan.OpenDoor(0)]
+
+
+def test_a_world_as_wished_needs_nothing() -> None:
+    open_ = plan.Observed(WANT.grants, 40000, (GUEST_IN,))
+    assert plan.access(WANT, open_) == []
+
+
+def test_everything_closes_in_order_when_nothing_is_wished() -> None:
+    stranger = plan.Connection(pid=8, authenticated=False, invitation=None)
+    have = plan.Observed(WANT.grants, 40000, (GUEST_IN, stranger))
+    assert plan.access(plan.NOTHING, have) == [
+        plan.WriteGrants(()),
+        plan.CloseDoor(),
+        plan.Cut(7),
+        plan.Cut(8),
+    ]
+
+
+def test_a_connection_of_nobody_live_is_cut_and_one_that_only_knocks_is_not() -> None:
+    unknown = plan.Connection(pid=8, authenticated=True, invitation=None)
+    knocking = plan.Connection(pid=9, authenticated=False, invitation=None)
+    have = plan.Observed(WANT.grants, 40000, (GUEST_IN, unknown, knocking))
+    assert plan.access(WANT, have) == [plan.Cut(8)]
+
+
+def test_keys_that_cannot_be_read_back_are_written_again() -> None:
+    unreadable = plan.Observed(None, 40000, ())
+    assert plan.access(WANT, unreadable) == [plan.WriteGrants(WANT.grants)]
+
+
+def test_a_changed_role_is_flipped_in_tmux_and_written_to_the_keys() -> None:
+    want = plan.desired(step(STATE, SetAccess(ID, Access.READ), START), START)
+    clients = (plan.Client("/dev/pts/3", ID, read_only=False),)
+    have = plan.Observed(WANT.grants, 40000, (GUEST_IN,), clients)
+    assert plan.access(want, have) == [
+        plan.WriteGrants(want.grants),
+        plan.ToggleReadOnly("/dev/pts/3"),
+    ]
+
+
+def test_a_restarted_daemon_asks_for_the_doors_old_port() -> None:
+    assert plan.Desired((), {ID: Access.WRITE}, 41234).door
+    want = plan.Desired(WANT.grants, WANT.access, 41234)
+    assert plan.OpenDoor(41234) in plan.access(want, SHUT)
+
+
+def test_every_key_of_a_guest_is_granted() -> None:
+    state = step(State(), invite(invitation(keys=(key("a"), key("b")))), START)
+    grants = plan.desired(state, START).grants
+    assert [grant.key.comment for grant in grants] == ["a", "b"]
+
+
+def test_the_next_deadline_is_the_earliest_and_none_when_nobody_is_live() -> None:
+    both = step(STATE, invite(invitation("gitlab:mona", ttl=60)), START)
+    assert plan.next_deadline(both) == START + 60
+    assert plan.next_deadline(State()) is None
+
+
+def test_a_mapping_is_asked_for_where_there_is_none() -> None:
+    assert plan.mapping(WISH, [], "home", {}, NOW) == [plan.OpenMapping(WISH)]
+
+
+def test_a_mapping_seen_lately_is_left_alone_then_looked_at_then_renewed() -> None:
+    held = mapping()
+    seen = {held.id: NOW}
+    assert plan.mapping(WISH, [held], "home", seen, NOW) == []
+    assert plan.mapping(WISH, [held], "home", seen, NOW + 60) == [plan.CheckMapping(held)]
+    assert plan.mapping(WISH, [held], "home", seen, START + 300) == [plan.RenewMapping(held)]
+
+
+def test_a_mapping_that_does_not_lead_to_the_door_is_closed_before_another_opens() -> None:
+    old = mapping(internal_port=39999)
+    assert plan.mapping(WISH, [old], "home", {}, NOW) == [
+        plan.CloseMapping(old),
+        plan.OpenMapping(WISH),
+    ]
+
+
+def test_an_addition_that_was_interrupted_is_undone() -> None:
+    asked = mapping(granted_until=None, renew_at=None)
+    assert plan.mapping(WISH, [asked], "home", {}, NOW) == [
+        plan.CloseMapping(asked),
+        plan.OpenMapping(WISH),
+    ]
+
+
+def test_of_two_mappings_one_is_closed() -> None:
+    first, second = mapping(), mapping(id="m2")
+    checked = {"m1": NOW}
+    assert plan.mapping(WISH, [first, second], "home", checked, NOW) == [plan.CloseMapping(second)]
+
+
+def test_a_mapping_left_in_another_network_is_never_deleted_from_here() -> None:
+    stranded = mapping(network="office")
+    assert plan.mapping(None, [stranded], "home", {}, NOW) == []
+    assert plan.mapping(WISH, [stranded], "home", {}, NOW) == [plan.OpenMapping(WISH)]
+
+
+def test_without_a_network_nothing_is_asked_of_anyone() -> None:
+    assert plan.mapping(None, [mapping()], None, {}, NOW) == []
+
+
+def test_a_held_mapping_is_next_looked_at_after_a_minute_or_renewed_sooner() -> None:
+    held = mapping()
+    assert plan.mapping_deadline([held], "home", {"m1": NOW}) == NOW + 60
+    assert plan.mapping_deadline([held], "home", {"m1": START + 299.0}) == START + 300
+    assert plan.mapping_deadline([held], "office", {}) is None

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+
+from pairingd.core.model import Access, Standing, State
+from pairingd.core.refusal import Refused
+from pairingd.core.rules import (
+    DoorOpened,
+    End,
+    Extend,
+    Invite,
+    Revoke,
+    SetAccess,
+    Tick,
+    step,
+)
+from tests.core.make import START, invitation, invite, key
+
+INVITED = step(State(), invite(), START)
+ID = "id-github:octocat"
+
+
+def standings(state: State) -> list[Standing]:
+    assert state.session
+    return [one.standing for one in state.session.invitations]
+
+
+def refused(state: State, event: object, now: float) -> str:
+    with pytest.raises(Refused) as caught:
+        step(state, event, now)  # type: ignore[arg-type]
+    return caught.value.code
+
+
+def test_an_invitation_is_live_until_its_deadline_and_not_a_moment_longer() -> None:
+    assert standings(step(INVITED, Tick(), START + 3599.9)) == [Standing.LIVE]
+    assert standings(step(INVITED, Tick(), START + 3600)) == [Standing.EXPIRED]
+
+
+def test_an_expired_invitation_was_over_at_its_deadline_even_if_noticed_later() -> None:
+    late = step(INVITED, Tick(), START + 90_000)
+    assert late.session
+    assert late.session.invitations[0].over_at == START + 3600
+    assert late.session.ended_at == START + 3600
+
+
+def test_the_session_lasts_until_the_last_invitation_is_over() -> None:
+    both = step(INVITED, invite(invitation("gitlab:mona", ttl=7200)), START)
+    one_left = step(both, Tick(), START + 3600)
+    assert one_left.session
+    assert one_left.session.ended_at is None
+    none_left = step(one_left, Tick(), START + 7200)
+    assert none_left.session
+    assert none_left.session.ended_at == START + 7200
+
+
+def test_a_new_session_begins_when_nobody_is_left_in_the_old_one() -> None:
+    over = step(INVITED, End(), START + 5)
+    again = step(over, invite(session="s2"), START + 6)
+    assert again.session
+    assert again.session.id == "s2"
+    assert len(again.session.invitations) == 1
+
+
+def test_inviting_a_live_guest_again_is_refused_whatever_the_case_of_the_name() -> None:
+    again = invite(invitation("github:OctoCat", id="other", keys=(key("new"),)))
+    assert refused(INVITED, again, START + 1) == "already-invited"
+
+
+def test_a_guest_named_twice_in_one_request_is_refused() -> None:
+    twice = invite(invitation(), invitation(id="other", keys=(key("new"),)))
+    assert refused(State(), twice, START) == "already-invited"
+
+
+def test_two_guests_with_one_key_are_refused() -> None:
+    shared = invite(invitation("gitlab:mona", keys=(key("github:octocat"),)))
+    assert refused(INVITED, shared, START + 1) == "key-already-invited"
+
+
+def test_another_external_port_is_refused_while_the_session_lives() -> None:
+    other = Invite("s2", (invitation("gitlab:mona"),), 2222, port_chosen=True)
+    assert refused(INVITED, other, START + 1) == "port-fixed"
+    assert step(step(INVITED, End(), START), other, START + 1).live
+
+
+def test_extend_moves_the_deadline_and_no_further_than_allowed() -> None:
+    longer = step(INVITED, Extend(ID, START + 7200, max_ttl=86400), START + 10)
+    assert longer.live[0].expires_at == START + 7200
+    assert refused(INVITED, Extend(ID, START + 86411, max_ttl=86400), START + 10) == "ttl-too-long"
+    assert refused(INVITED, Extend(ID, START + 10, max_ttl=86400), START + 10) == "deadline-past"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [Extend(ID, START + 9999, 86400), Revoke((ID,)), SetAccess(ID, Access.READ)],
+)
+def test_nothing_brings_an_invitation_back_once_its_time_is_up(event: object) -> None:
+    assert refused(INVITED, event, START + 3600) == "no-such-guest"
+
+
+def test_revoke_takes_all_named_or_none() -> None:
+    assert refused(INVITED, Revoke((ID, "unknown")), START + 1) == "no-such-guest"
+    assert standings(step(INVITED, Revoke((ID,)), START + 1)) == [Standing.REVOKED]
+
+
+def test_end_ends_every_live_invitation_and_leaves_the_others_as_they_were() -> None:
+    both = step(INVITED, invite(invitation("gitlab:mona")), START)
+    ended = step(step(both, Revoke((ID,)), START + 1), End(), START + 2)
+    assert standings(ended) == [Standing.REVOKED, Standing.ENDED]
+
+
+def test_access_changes_for_the_one_guest_only() -> None:
+    both = step(INVITED, invite(invitation("gitlab:mona")), START)
+    changed = step(both, SetAccess(ID, Access.READ), START + 1)
+    assert [one.access for one in changed.live] == [Access.READ, Access.WRITE]
+
+
+def test_the_doors_port_is_remembered_for_a_restart() -> None:
+    opened = step(INVITED, DoorOpened(41234), START + 1)
+    assert opened.session
+    assert opened.session.door_port == 41234
+    assert step(State(), DoorOpened(41234), START) == State()

@@ -1,0 +1,120 @@
+"""Imports point one way: each floor stands on those below it, and adapters do not know each other."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = (
+    ("pairingd.core",),
+    ("pairingd.control.wire", "pairingd.control.results", "pairingd.control.protocol"),
+    ("pairingd.errors", "pairingd.paths"),
+    ("pairingd.config", "pairingd.files"),
+    ("pairingd.store", "pairingd.world"),
+    ("pairingd.intent",),
+    ("pairingd.reconcile", "pairingd.report"),
+    ("pairingd.service",),
+    ("pairingd.control.server",),
+    ("pairingd.__main__",),
+)
+# What an adapter may know of its neighbours: the door starts sshds and reads their log, and a
+# gateway's adapters need to know where they are.
+NEIGHBOURS = {
+    "door": {"sshd", "sshd_log"},
+    "network": {"gateway"},
+    "gateway": set(),
+}
+
+
+def modules(package: str) -> Iterator[tuple[str, Path]]:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def floor(module: str) -> int | None:
+    for height, names in enumerate(FLOORS):
+        if any(module == name or module.startswith(name + ".") for name in names):
+            return height
+    return None
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules("pairingd")))
+def test_nothing_imports_from_a_floor_above(module: str, path: Path) -> None:
+    own = floor(module)
+    if own is None:
+        assert module in {"pairingd", "pairingd.control"}, "this module stands on no floor"
+        return
+    above = {name for name in imports(path) if (floor(name) or 0) > own}
+    assert above == set()
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules("pairingd/core")))
+def test_the_core_imports_nothing_outside_itself_that_could_do_anything(
+    module: str, path: Path
+) -> None:
+    pure = {
+        *("__future__", "base64", "binascii", "collections", "dataclasses", "enum", "hashlib"),
+        *("ipaddress", "math", "re", "struct", "typing", "urllib"),
+    }
+    outside = {name.partition(".")[0] for name in imports(path)} - pure
+    assert outside <= {"pairingd"}, module
+    assert all(name.startswith("pairingd.core") for name in imports(path) if "pairingd" in name)
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules("pairingd/world")))
+def test_adapters_do_not_import_each_other(module: str, path: Path) -> None:
+    own = (module.split(".") + [""])[2]
+    prefix = "pairingd.world."
+    others = {
+        name.removeprefix(prefix).partition(".")[0]
+        for name in imports(path)
+        if name.startswith(prefix)
+    }
+    assert others - {own} <= NEIGHBOURS.get(own, set()), module
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules("pairctl")))
+def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
+    module: str, path: Path
+) -> None:
+    allowed = (
+        *("pairctl", "pairingd.control.wire", "pairingd.control.results", "pairingd.paths"),
+        *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.__version__"),
+    )
+    ours = {name for name in imports(path) if name.startswith("pair")}
+    strangers = {
+        name
+        for name in ours - {"pairingd"}
+        if not any(name == good or name.startswith(good + ".") for good in allowed)
+        and not any(good.startswith(name + ".") for good in allowed)
+    }
+    assert strangers == set(), module
+
+
+def loaded(statement: str) -> set[str]:
+    script = f"import sys; {statement}; print(*sys.modules)"
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    return set(said.split())
+
+
+def test_the_idle_daemon_has_not_loaded_what_only_work_needs() -> None:
+    assert not loaded("import pairingd.__main__") & {"httpx", "miniupnpc", "psutil", "daemon"}

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pairingd.core.model import State
+from pairingd.core.rules import End, step
+from pairingd.errors import Misconfigured
+from pairingd.store import MIGRATIONS, Process, Store
+from tests.core.make import START, invitation, invite, mapping
+
+INVITED = step(State(), invite(invitation(), invitation("gitlab:mona")), START)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def reopen(path: Path) -> Iterator[Callable[[], Store]]:
+    stores: list[Store] = []
+
+    def open_store() -> Store:
+        stores.append(Store.open(path, START))
+        return stores[-1]
+
+    yield open_store
+    for store in stores:
+        store.close()
+
+
+def test_the_intent_is_there_after_a_new_start(reopen: Callable[[], Store]) -> None:
+    store = reopen()
+    store.save(INVITED)
+    store.close()
+    assert reopen().state() == INVITED
+
+
+def test_what_was_saved_is_there_after_kill_9(reopen: Callable[[], Store]) -> None:
+    """Another connection sees it at once: nothing waits for a close that may never come."""
+    reopen().save(INVITED)
+    assert reopen().state() == INVITED
+
+
+def test_a_new_store_wishes_nothing(reopen: Callable[[], Store]) -> None:
+    assert reopen().state() == State()
+
+
+def test_the_last_session_is_the_state_and_the_older_ones_are_kept(
+    reopen: Callable[[], Store],
+) -> None:
+    store = reopen()
+    over = step(INVITED, End(), START + 1)
+    again = step(over, invite(session="s2"), START + 2)
+    for state in (INVITED, over, again):
+        store.save(state)
+    assert store.state() == again
+    assert [session.id for session in store.sessions()] == ["s1", "s2"]
+    assert store.sessions()[0] == over.session
+
+
+def test_the_journal_keeps_a_mapping_until_it_is_erased(reopen: Callable[[], Store]) -> None:
+    store = reopen()
+    asked = mapping(granted_until=None, renew_at=None)
+    store.record(asked)
+    store.record(mapping())
+    assert reopen().mappings() == [mapping()]
+    store.erase("m1")
+    assert store.mappings() == []
+
+
+def test_the_journal_keeps_a_process_until_it_is_erased(reopen: Callable[[], Store]) -> None:
+    store = reopen()
+    store.record_process(Process(4711, 12.5))
+    assert reopen().processes() == [Process(4711, 12.5)]
+    store.erase_process(4711)
+    assert store.processes() == []
+
+
+def test_history_is_read_newest_last_and_from_an_event_on(reopen: Callable[[], Store]) -> None:
+    store = reopen()
+    numbers = [store.happened(START + n, "s1", "joined", f"{n}", {"n": n}).id for n in range(5)]
+    assert [event.text for event in store.history(0, 3)] == ["2", "3", "4"]
+    assert [event.data for event in store.history(numbers[3], 10)] == [{"n": 4}]
+    assert len(store.history_of("s1")) == 5
+    assert store.history_of("s2") == []
+
+
+@pytest.mark.parametrize("content", [b"", b"this is not a database" * 100, b"SQLite format 3\0"])
+def test_a_file_that_is_no_database_is_set_aside_or_used_anew(
+    path: Path, reopen: Callable[[], Store], content: bytes
+) -> None:
+    path.write_bytes(content)
+    store = reopen()
+    assert store.state() == State()
+    if store.set_aside:
+        assert store.set_aside.read_bytes() == content
+
+
+def test_a_damaged_database_is_set_aside_whole(path: Path, reopen: Callable[[], Store]) -> None:
+    store = reopen()
+    for _ in range(50):
+        store.happened(START, None, "x", "y" * 500, {})
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[4096:12288] = b"\xff" * 8192
+    path.write_bytes(content)
+    reopened = reopen()
+    assert reopened.set_aside is not None
+    assert reopened.set_aside.read_bytes() == content
+    assert reopened.state() == State()
+
+
+@pytest.mark.parametrize("body", ["{}", "not json", '{"id": 7}'])
+def test_an_intent_that_makes_no_sense_is_set_aside(
+    path: Path, reopen: Callable[[], Store], body: str
+) -> None:
+    store = reopen()
+    store.save(INVITED)
+    store.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE session SET body = ?", (body,))
+    database.close()
+    reopened = reopen()
+    assert reopened.set_aside is not None
+    assert reopened.state() == State()
+
+
+def test_newer_state_is_refused_and_not_touched(path: Path, reopen: Callable[[], Store]) -> None:
+    reopen().close()
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    database.close()
+    content = path.read_bytes()
+    with pytest.raises(Misconfigured) as caught:
+        reopen()
+    assert caught.value.code == "state-newer"
+    assert path.read_bytes() == content
+
+
+def test_a_database_that_cannot_be_opened_is_not_set_aside(
+    path: Path, reopen: Callable[[], Store]
+) -> None:
+    path.mkdir()
+    with pytest.raises(Misconfigured) as caught:
+        reopen()
+    assert caught.value.code == "state-unusable"
+    assert path.is_dir()
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
+def test_a_database_of_every_version_loads_forever(
+    path: Path, reopen: Callable[[], Store], version: int
+) -> None:
+    shutil.copy(Path(__file__).parent / "data" / f"state-v{version}.db", path)
+    store = reopen()
+    assert store.set_aside is None
+    assert store.state() == INVITED
+    assert store.mappings() == [mapping()]
+    assert store.processes() == [Process(4711, 12.5)]
+    assert [event.kind for event in store.history(0, 10)] == ["invited"]
