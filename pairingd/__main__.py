@@ -45,6 +45,7 @@ FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait lo
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
+    os.umask(0o077)
     try:
         paths = find_paths()
         for directory in paths.directories:

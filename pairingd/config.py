@@ -26,6 +26,7 @@ from pydantic import (
 
 from pairingd.control import results
 from pairingd.core.durations import format_duration, parse_duration
+from pairingd.core.guest import parse_guest
 from pairingd.core.model import Access
 from pairingd.core.refusal import Refused
 from pairingd.errors import Misconfigured
@@ -46,23 +47,13 @@ def _seconds(value: object) -> object:
 
 
 def _keys_url(value: str) -> str:
-    parts = urlsplit(value)
-    if value.count("{name}") != 1 or "{name}" in parts.netloc:
+    if value.count("{name}") != 1 or "{name}" in urlsplit(value).netloc:
         raise ValueError("a URL with {name} once, in its path")
-    if parts.scheme == "https" and parts.hostname:
-        return value
-    if parts.scheme == "http" and _is_loopback(parts.hostname):
-        return value
-    raise ValueError("an https:// URL (plain http:// only to loopback)")
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
+        parse_guest(value.replace("{name}", "name"), ())
+    except Refused:
+        raise ValueError("an https:// URL (plain http:// only to loopback)") from None
+    return value
 
 
 def _address(value: str) -> str:

@@ -36,7 +36,7 @@ class Network:
 
     @property
     def identity(self) -> str:
-        return "/".join((self.interface, self.address, self.gateway, self.gateway_mac))
+        return f"{self.interface}/{self.address}/{self.gateway}/{self.gateway_mac}"
 
 
 class Journal(Protocol):
@@ -48,11 +48,15 @@ class Journal(Protocol):
 
 
 class Adapter(Protocol):
-    """One protocol's way to a mapping. All calls end within a few seconds, by GatewayError if need be.
+    """One protocol's way to a mapping. All calls end within seconds, by GatewayError if need be.
 
     `open` is given a journaled mapping that says what is wanted and returns what was granted
     (`external_host`, `external_port`, `handle`, `granted_until`, `renew_at`); it never overwrites
-    a mapping that is not ours. `close` returns only once the mapping is seen to be gone.
+    a mapping that is not ours. Refusing with `port-taken`, `not-permitted`, `permanent-only`,
+    `same-port-only` (external and internal must be equal), `no-gateway` or `local-network-denied`
+    it promises that nothing was left on the gateway; with any other code something may be.
+    `close` returns only once the mapping is seen to be gone. `check` raises `local-network-denied`
+    alone; other failures are UNKNOWN.
     """
 
     protocol: str

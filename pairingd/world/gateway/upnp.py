@@ -130,7 +130,9 @@ class UpnpAdapter:
     async def check(self, mapping: Mapping) -> Presence:
         try:
             _, answer = await self._ask(_Where.of(mapping), _job("look", mapping), _url(mapping))
-        except GatewayError:
+        except GatewayError as error:
+            if error.code == "local-network-denied":
+                raise
             return Presence.UNKNOWN
         return {
             "present": Presence.PRESENT,

@@ -1,0 +1,39 @@
+PYTHON = .venv/bin/python
+
+help: ## what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+demo: ## one whole session on this machine alone
+	@scripts/setup run
+	@$(PYTHON) -m tests.demo
+
+test: ## all tests; the end-to-end ones need root on Linux
+	@scripts/setup test
+	@$(PYTHON) -m pytest
+
+bench: ## the figures of docs/, on this machine
+	@scripts/setup test
+	@$(PYTHON) -m tests.benchmarks
+
+style: ## ruff: lint and format
+	@scripts/setup
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+types: ## mypy, strict
+	@scripts/setup
+	@$(PYTHON) -m mypy
+
+coverage: ## which lines the tests did not run
+	@scripts/setup test
+	@$(PYTHON) -m pytest --cov=pairingd --cov=pairctl --cov-report=term-missing
+
+docs: ## docs/protocol.md, from the protocol's models
+	@scripts/setup
+	@$(PYTHON) -m tests.protocol_document
+
+clean: ## remove what make made
+	rm -rf .venv build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help demo test bench style types coverage docs clean

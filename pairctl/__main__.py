@@ -1,0 +1,68 @@
+"""Arguments, one command, an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+from pairctl import arguments, output
+from pairctl.failures import Usage, exit_code
+from pairingd.core.refusal import PairingError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# 128 and the signal's number, as a shell tells it; `signal` itself takes a millisecond to import.
+_INTERRUPTED = 130
+_PIPE_BROKEN = 141
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """0 done, 1 refused or failed, 2 usage, 3 no daemon; as a shell counts it for a signal."""
+    words = sys.argv[1:] if words is None else words
+    as_json = "--json" in words
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        try:
+            code = _run(words)
+            sys.stdout.flush()
+        except PairingError as failure:
+            output.failure(failure, as_json=as_json)
+            return exit_code(failure)
+        except BrokenPipeError:
+            raise
+        except Exception as bug:
+            if sys.flags.dev_mode:
+                raise
+            told = PairingError(
+                "internal-error",
+                f"pairctl failed: {type(bug).__name__}: {bug}",
+                "run it as python -X dev -m pairctl to see where, and please report it",
+            )
+            output.failure(told, as_json=as_json)
+            return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has had enough; the interpreter must not flush into the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_BROKEN
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
+    args = arguments.parse(words)
+    if args.version:
+        args.command = "version"
+    if not args.command:
+        raise Usage("usage", "a command is missing", "pairctl --help")
+    command = import_module(f"pairctl.commands.{args.command}")
+    return int(command.run(args) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""The command line: every command, its options and its help."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+from pairctl.failures import Usage
+from pairingd.core.durations import parse_duration
+from pairingd.core.refusal import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_GUEST = """\
+GUEST is a name on GitHub (octocat), gitlab:NAME, codeberg:NAME, sourcehut:NAME,
+https://…/keys, file:PATH or "key:ssh-ed25519 AAAA…".
+"""
+_DURATION = "DURATION is written as 45s, 90m, 2h, 1h30m or 1d.\n"
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Made anew for every argument added: asking for the terminal's width each time is slow."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=80)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Usage("usage", message, f"{self.prog} --help")
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """With `command`, `json` and the command's own. Raises Usage; exits for --help."""
+    return parser().parse_args(words, argparse.Namespace(json=False))
+
+
+def parser() -> argparse.ArgumentParser:
+    common = _Parser(add_help=False, formatter_class=_Help)
+    # SUPPRESS: else the command's default would undo a --json that stands before it.
+    common.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document"
+    )
+    root = _Parser(
+        prog="pairctl",
+        description="Host a pairing session on this machine: the guest needs only ssh.",
+        epilog="pairctl COMMAND --help tells more about one command.",
+        parents=[common],
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+    root.add_argument("--version", action="store_true", help="print pairctl's and pairingd's")
+    commands = root.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", prog=root.prog
+    )
+
+    def command(name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            parents=[common],
+            help=about,
+            description=f"{about[0].upper()}{about[1:]}.",
+            epilog=epilog,
+            formatter_class=_Help,
+            allow_abbrev=False,
+        )
+
+    invite = command("invite", "let guests in for a while", _GUEST + _DURATION)
+    invite.add_argument("guests", nargs="+", type=_guest, metavar="GUEST")
+    invite.add_argument("--ttl", type=_duration, metavar="DURATION", help="how long (2h)")
+    invite.add_argument("--read-only", action="store_true", help="they may watch, not type")
+    invite.add_argument("--port", type=_port, help="ask the router for this port (22)")
+    invite.add_argument("--show", action="store_true", help="print a live guest's command anew")
+    invite.add_argument("-q", "--quiet", action="store_true", help="print the ssh command alone")
+    invite.add_argument("--no-copy", action="store_true", help="leave the clipboard alone")
+
+    status = command("status", "who may enter, who is here, and by which ways")
+    status.add_argument("--all", action="store_true", help="past invitations too")
+    status.add_argument("--watch", action="store_true", help="live, until q or Ctrl-C")
+
+    extend = command("extend", "give a guest more time", _GUEST + _DURATION)
+    extend.add_argument("guest", type=_guest, metavar="GUEST")
+    until = extend.add_mutually_exclusive_group(required=True)
+    until.add_argument("duration", nargs="?", type=_duration, metavar="DURATION")
+    until.add_argument(
+        "--until", type=_moment, metavar="TIME", help="18:30, or 2026-01-31T18:30:00+01:00"
+    )
+
+    revoke = command("revoke", "put guests out, now", _GUEST)
+    revoke.add_argument("guests", nargs="+", type=_guest, metavar="GUEST")
+
+    role = command("role", "let a guest type, or only watch", _GUEST)
+    role.add_argument("guest", type=_guest, metavar="GUEST")
+    role.add_argument("access", choices=("read", "write"))
+
+    command("end", "put every guest out and close the door; the tmux session stays")
+    command("attach", "enter the session yourself")
+
+    log = command("log", "what has happened")
+    log.add_argument("--follow", "-f", action="store_true", help="go on as it happens")
+
+    receipt = command("receipt", "who came in one session, from where and when")
+    receipt.add_argument("session", nargs="?", metavar="SESSION", help="the last one")
+
+    command("config", "every setting in force and where it comes from")
+    command("start", "start the daemon")
+    command("stop", "stop the daemon: every guest is out; the tmux session stays")
+    command("restart", "stop the daemon and start it again; guests' rights stay")
+
+    # Not among the commands listed: a shell's start-up file calls it once.
+    completion = commands.add_parser(
+        "completion", parents=[common], formatter_class=_Help, allow_abbrev=False
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    return root
+
+
+def _guest(text: str) -> str:
+    """A path as the daemon, which stands elsewhere, must read it."""
+    kind, colon, path = text.partition(":")
+    if kind.lower() == "file" and colon:
+        return "file:" + os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - text
+    return text
+
+
+def _duration(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except Refused as refused:
+        raise Usage(refused.code, refused.message, refused.hint) from None
+
+
+def _moment(text: str) -> str:
+    from datetime import datetime
+
+    from pairctl.times import parse_moment
+
+    return parse_moment(text, datetime.now())  # noqa: DTZ005 - the wall clock's, on purpose
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 65535):
+        raise Usage("bad-port", f"not a port: {text!r}", "a port is a number from 1 to 65535")
+    return int(text)

@@ -1,0 +1,209 @@
+"""One connection to the daemon: `hello`, calls, notifications. Synchronous; JSON-RPC 2.0."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+from pairctl import output
+from pairctl.failures import NoDaemon
+from pairingd import __version__
+from pairingd.control import wire
+from pairingd.core.refusal import PairingError
+from pairingd.paths import find_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairingd.control.results import Hello
+
+HELLO_SILENCE = 10.0  # seconds; a daemon that has just started first closes what a crash left
+SILENCE = 60.0  # seconds without a frame: keys are given 10 s, a router that lies longer
+_MAX_REPLY = 16 * wire.MAX_FRAME  # a long history is more than a request may be
+
+
+class Client:
+    """A connection on which `hello` was exchanged. Every failure is a PairingError."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._buffer = bytearray()
+        self._ends = 0  # no newline stands before this place of the buffer
+        self._calls = 0
+        self._events: deque[dict[str, Any]] = deque(maxlen=10_000)
+        versions = {"version": __version__, "protocol": wire.PROTOCOL}
+        self.hello: Hello = self.call("hello", versions, silence=HELLO_SILENCE)
+        if not {"version", "protocol", "pid"} <= self.hello.keys():
+            raise _garbage("a hello without its versions")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """For select; readable means that `next_event` may have something."""
+        return self._socket.fileno()
+
+    def call(
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        *,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+        silence: float = SILENCE,
+    ) -> Any:
+        """The result. `progress` hears the notifications of that name that come before it."""
+        self._calls += 1
+        call = {"jsonrpc": "2.0", "id": self._calls, "method": method, "params": params or {}}
+        self._send(json.dumps(call).encode() + b"\n")
+        while True:
+            frame = self._receive(silence)
+            if frame is None:
+                raise PairingError(
+                    "daemon-silent",
+                    f"pairingd has not answered {method} for {silence:.0f} s",
+                    "look at pairctl log, or try: pairctl restart",
+                )
+            if "method" in frame:
+                if frame["method"] == "progress" and progress:
+                    progress(_object(frame.get("params")))
+                self._keep(frame)
+            elif "error" in frame:
+                raise _failure(_object(frame["error"]))
+            elif frame.get("id") == self._calls:
+                return _object(frame.get("result"))
+
+    def next_event(self, seconds: float | None) -> dict[str, Any] | None:
+        """The next `event` notification after `watch`; None when none came in time."""
+        while not self._events:
+            frame = self._receive(seconds)
+            if frame is None:
+                return None
+            self._keep(frame)
+        return self._events.popleft()
+
+    def until_closed(self, seconds: float) -> bool:
+        """Whether the daemon closed the connection in time, as it does when it exits."""
+        try:
+            while self._receive(seconds) is not None:
+                pass
+        except NoDaemon:
+            return True
+        return False
+
+    def _keep(self, frame: dict[str, Any]) -> None:
+        if frame.get("method") == "event":
+            self._events.append(_object(frame.get("params")))
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._socket.sendall(frame)
+        except OSError as error:
+            raise _gone(error.strerror) from None
+
+    def _receive(self, seconds: float | None) -> dict[str, Any] | None:
+        """One frame; None when none was whole in time. None for `seconds` waits for ever."""
+        self._socket.settimeout(seconds)
+        while (end := self._buffer.find(b"\n", self._ends)) < 0:
+            self._ends = len(self._buffer)
+            if self._ends > _MAX_REPLY:
+                raise _garbage("a reply without an end")
+            try:
+                chunk = self._socket.recv(65536)
+            except (TimeoutError, BlockingIOError):
+                return None
+            except OSError as error:
+                raise _gone(error.strerror) from None
+            if not chunk:
+                raise _gone("it closed the connection")
+            self._buffer += chunk
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        self._ends = 0
+        try:
+            return _object(json.loads(line))
+        except (ValueError, RecursionError):
+            raise _garbage("not JSON") from None
+
+
+def connect() -> Client:
+    """Raises NoDaemon `no-daemon`, or PairingError `protocol-mismatch`."""
+    client = reach()
+    spoken = client.hello["protocol"]
+    if spoken != wire.PROTOCOL:
+        with client:
+            raise _mismatch(f"{client.hello['version']} speaks protocol {spoken}")
+    if client.hello["version"] != __version__:
+        output.problem(
+            "warning",
+            f"pairingd {client.hello['version']} is running, this is pairctl {__version__}",
+            "pairctl restart starts the installed one; guests' rights stay",
+        )
+    return client
+
+
+def reach() -> Client:
+    """As `connect`, whatever version answers: enough to ask it who it is and to stop it."""
+    paths = find_paths()
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(HELLO_SILENCE)
+        connection.connect(paths.control_socket)
+        return Client(connection)
+    except OSError as error:
+        connection.close()
+        if isinstance(error, (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)):
+            raise NoDaemon("no-daemon", "pairingd is not running", "pairctl start") from None
+        raise NoDaemon(
+            "no-daemon", f"{paths.control_socket}: {error.strerror or error}", "pairctl restart"
+        ) from None
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _garbage(f"{type(value).__name__} where an object belongs")
+    return value
+
+
+def _failure(error: dict[str, Any]) -> PairingError:
+    """What the daemon refused, in its own words; its other errors mean that versions differ."""
+    data = error.get("data")
+    if error.get("code") == wire.REFUSED and isinstance(data, dict):
+        refused = PairingError(*(str(data.pop(name, "")) for name in ("code", "message", "hint")))
+        refused.data.update(data)
+        return refused
+    said = str(error.get("message"))[:300]
+    if error.get("code") == wire.METHOD_NOT_FOUND:
+        return _mismatch(f"does not know this command: {said}")
+    if error.get("code") == wire.INVALID_PARAMS:
+        return PairingError(
+            "invalid-params", f"pairingd cannot take that: {said}", "pairctl --help"
+        )
+    return PairingError("daemon-failed", f"pairingd failed: {said}", "pairctl log tells more")
+
+
+def _mismatch(what: str) -> PairingError:
+    return PairingError(
+        "protocol-mismatch",
+        f"the running pairingd {what}; this is pairctl {__version__}, protocol {wire.PROTOCOL}",
+        "pairctl restart",
+    )
+
+
+def _garbage(what: str) -> PairingError:
+    return PairingError(
+        "bad-reply", f"pairingd answered {what}", "pairctl restart starts the installed version"
+    )
+
+
+def _gone(why: str | None) -> NoDaemon:
+    return NoDaemon(
+        "daemon-gone", f"pairingd went away: {why}", "pairctl start; its log may say why"
+    )

@@ -1,0 +1,1 @@
+"""One verb each: `run(args)` asks the daemon and prints; failures are raised."""

@@ -1,0 +1,81 @@
+"""`pairctl invite`: the daemon, the session, the invitation, the clipboard."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pairctl import daemon, desktop, output, render
+from pairctl.client import connect
+from pairctl.failures import NoDaemon, Usage
+from pairctl.progress import Steps
+from pairctl.session import Session
+from pairingd.core.refusal import PairingError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pairctl.client import Client
+    from pairingd.control.results import Invited
+
+
+def run(args: Namespace) -> None:
+    reply: Invited = _show(args) if args.show else _invite(args)
+    copied = "" if args.no_copy else desktop.copy(output.one_line(reply["command"]))
+    if args.json:
+        output.document(reply)
+    elif args.quiet:
+        for warning in reply["warnings"]:
+            output.problem("warning", warning["message"], warning["hint"])
+        print(output.one_line(reply["command"]), flush=True)
+    else:
+        output.result(reply, partial(render.invited, copied=copied), as_json=False)
+
+
+def _show(args: Namespace) -> Any:
+    """Who may enter already, told anew: that neither starts a daemon nor a session."""
+    if len(args.guests) > 1 or args.ttl or args.read_only or args.port:
+        raise Usage(
+            "usage",
+            "--show takes one guest and changes nothing",
+            "pairctl extend and pairctl role change a live invitation",
+        )
+    with connect() as client:
+        return client.call("show", {"guest": args.guests[0]})
+
+
+def _invite(args: Namespace) -> Any:
+    params: dict[str, Any] = {"guests": args.guests}
+    if args.ttl:
+        params["ttl"] = args.ttl
+    if args.read_only:
+        params["access"] = "read"
+    if args.port:
+        params["port"] = args.port
+    with _connect_or_start() as client:
+        session = Session(client.hello)
+        made = session.create()
+        try:
+            with Steps(shown=not args.quiet) as steps:
+                return client.call("invite", params, progress=steps)
+        except PairingError as refused:
+            if made and not isinstance(refused, NoDaemon):
+                _undo(client, session)
+            raise
+
+
+def _connect_or_start() -> Client:
+    try:
+        return connect()
+    except NoDaemon:
+        output.message("starting pairingd")
+        return daemon.start()
+
+
+def _undo(client: Client, session: Session) -> None:
+    """Nothing half done: end the session made for it, unless others have come into it since."""
+    with contextlib.suppress(PairingError):  # the refusal is what there is to tell
+        now = client.call("status")
+        if not now["invitations"] and not now["session"]["clients"]:
+            session.kill()

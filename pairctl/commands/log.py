@@ -1,0 +1,31 @@
+"""`pairctl log`."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from pairctl import output, render
+from pairctl.client import connect
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pairctl.client import Client
+
+
+def run(args: Namespace) -> None:
+    with connect() as client:
+        if args.follow:
+            with contextlib.suppress(KeyboardInterrupt):
+                _follow(client, as_json=args.json)
+        else:
+            output.result(client.call("log"), render.log, as_json=args.json)
+
+
+def _follow(client: Client, *, as_json: bool) -> None:
+    event: dict[str, Any] | None
+    for event in client.call("watch")["events"]:
+        output.line(event, render.event, as_json=as_json)
+    while event := client.next_event(None):
+        output.line(event, render.event, as_json=as_json)

@@ -1,0 +1,17 @@
+"""`pairctl revoke`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairctl import output, render
+from pairctl.client import connect
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def run(args: Namespace) -> None:
+    with connect() as client:
+        reply = client.call("revoke", {"guests": args.guests})
+    output.result(reply, render.changed, as_json=args.json)

@@ -1,0 +1,21 @@
+"""`pairctl stop`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairctl import daemon, output
+from pairctl.client import reach
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def run(args: Namespace) -> None:
+    """Of whatever version: an older daemon must be stoppable."""
+    with reach() as client:
+        daemon.stop(client)
+        told = {"pid": client.hello["pid"]}
+    output.result(
+        told, lambda told, _: f"pairingd (pid {told['pid']}) has ended", as_json=args.json
+    )

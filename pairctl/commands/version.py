@@ -1,0 +1,29 @@
+"""`pairctl --version`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pairctl import output
+from pairctl.client import reach
+from pairingd import __version__
+from pairingd.core.refusal import PairingError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pairctl.output import View
+
+
+def run(args: Namespace) -> None:
+    """Both versions; no daemon, or one in trouble, is no failure."""
+    try:
+        with reach() as client:
+            running = client.hello["version"]
+    except PairingError:
+        running = None
+    output.result({"pairctl": __version__, "pairingd": running}, _render, as_json=args.json)
+
+
+def _render(told: dict[str, Any], _: View) -> str:
+    return f"pairctl {told['pairctl']}\npairingd {told['pairingd'] or '(not running)'}"

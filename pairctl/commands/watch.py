@@ -1,0 +1,84 @@
+"""`pairctl status --watch`: told of each change by the daemon, never polling it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import termios
+import tty
+from typing import TYPE_CHECKING, Any
+
+from pairctl import output, render
+from pairctl.output import View, printable
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+
+    from pairctl.client import Client
+
+
+def watch(client: Client, args: Namespace) -> None:
+    """Until q or Ctrl-C; without a terminal, or with --json, a block or document per change."""
+    client.call("watch", {"limit": 1})
+    with contextlib.suppress(KeyboardInterrupt):
+        if args.json or not sys.stdout.isatty():
+            _append(client, args)
+        else:
+            _redraw(client, args)
+
+
+def _append(client: Client, args: Namespace) -> None:
+    told = None
+    while True:
+        now = client.call("status", {"all": args.all})
+        if now != told:
+            if told and not args.json:
+                print()
+            output.line(now, render.status, as_json=args.json)
+            told = now
+        client.next_event(None)
+        _drain(client)
+
+
+def _redraw(client: Client, args: Namespace) -> None:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    now = client.call("status", {"all": args.all})
+    waits: list[Any] = [client, *([sys.stdin] if sys.stdin.isatty() else [])]
+    console = Console(no_color=not View.of(sys.stdout).colour)
+    with _keys(), Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            text = Text.from_ansi(render.status(printable(now), View.of(sys.stdout)))
+            live.update(text, refresh=True)
+            ready, _, _ = select.select(waits, [], [], 1.0)  # s: the remaining times go on
+            if sys.stdin in ready and os.read(sys.stdin.fileno(), 64).lower() in (b"q", b""):
+                return
+            if _drain(client):
+                now = client.call("status", {"all": args.all})
+
+
+def _drain(client: Client) -> bool:
+    """Take all events that are there; whether there were any."""
+    some = False
+    while client.next_event(0):
+        some = True
+    return some
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[None]:
+    """Keys one by one and unseen; Ctrl-C stays a signal: termios(3), cbreak mode."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

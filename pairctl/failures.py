@@ -1,0 +1,24 @@
+"""What the client itself refuses, and the exit code of every failure.
+
+PairingError    the daemon refused, or something failed   exit 1
+├── Usage       the arguments make no sense               exit 2
+└── NoDaemon    none could be reached or started          exit 3
+"""
+
+from __future__ import annotations
+
+from pairingd.core.refusal import PairingError
+
+
+class Usage(PairingError):
+    """The arguments make no sense; nothing was asked of the daemon."""
+
+
+class NoDaemon(PairingError):
+    """No daemon could be reached or started."""
+
+
+def exit_code(failure: PairingError) -> int:
+    if isinstance(failure, Usage):
+        return 2
+    return 3 if isinstance(failure, NoDaemon) else 1

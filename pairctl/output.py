@@ -1,0 +1,130 @@
+"""The printing edge: results to stdout, messages to stderr, as text or as JSON.
+
+Nothing that came from outside reaches a terminal but through `one_line` or through JSON in
+plain ASCII: a guest's key comment could otherwise move the cursor or rewrite the title.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+    from pairingd.core.refusal import PairingError
+
+WIDTH = 80  # columns that every text keeps to, but for ssh commands, which are never broken
+
+
+class View:
+    """How text is drawn for one stream: in colour or not, with which signs, at which time."""
+
+    __slots__ = ("colour", "now", "unicode")
+
+    def __init__(self, *, now: float, colour: bool = False, unicode: bool = True) -> None:
+        self.now = now
+        self.colour = colour
+        self.unicode = unicode
+
+    @classmethod
+    def of(cls, stream: TextIO) -> View:
+        """NO_COLOR is https://no-color.org: present and not empty."""
+        wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return cls(
+            now=time.time(),
+            colour=wanted and stream.isatty(),
+            unicode=(stream.encoding or "").lower().replace("-", "") == "utf8",
+        )
+
+    def bold(self, text: str) -> str:
+        return self._paint("1", text)
+
+    def dim(self, text: str) -> str:
+        return self._paint("2", text)
+
+    def good(self, text: str) -> str:
+        return self._paint("32", text)
+
+    def bad(self, text: str) -> str:
+        return self._paint("31", text)
+
+    def warn(self, text: str) -> str:
+        return self._paint("33", text)
+
+    def _paint(self, code: str, text: str) -> str:
+        """SGR, ECMA-48 §8.3.117."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+
+    def crop(self, text: str, width: int) -> str:
+        """At most `width` characters, with a sign where some are left out."""
+        if len(text) <= width:
+            return text
+        return text[: max(0, width - 1)] + ("…" if self.unicode else "~") if width > 0 else ""
+
+
+def one_line(text: str) -> str:
+    """The text on one line, free of control and format characters."""
+    if text.isprintable():
+        return text
+    spaced = (" " if character.isspace() else character for character in text)
+    return "".join(character for character in spaced if character.isprintable())
+
+
+def printable(value: Any) -> Any:
+    """The same JSON value with `one_line` of every string."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, list):
+        return [printable(item) for item in value]
+    if isinstance(value, dict):
+        return {printable(key): printable(item) for key, item in value.items()}
+    return value
+
+
+def result(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> None:
+    """One result on stdout: a JSON document, or what `render` makes of it."""
+    if as_json:
+        document(value)
+    else:
+        print(render(printable(value), View.of(sys.stdout)), flush=True)
+
+
+def line(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> None:
+    """As `result`, one of many: its JSON is always on a line of its own (NDJSON)."""
+    if as_json:
+        print(json.dumps(value), flush=True)
+    else:
+        result(value, render, as_json=False)
+
+
+def document(value: Any) -> None:
+    """One JSON document, indented for a terminal."""
+    print(json.dumps(value, indent=2 if sys.stdout.isatty() else None), flush=True)
+
+
+def message(text: str) -> None:
+    print(one_line(text), file=sys.stderr, flush=True)
+
+
+def problem(kind: str, cause: str, remedy: str) -> None:
+    """One line of cause and one of remedy. `kind` is `error` or `warning`."""
+    view = View.of(sys.stderr)
+    paint = view.bad if kind == "error" else view.warn
+    lines = f"{paint(kind + ':')} {one_line(cause)}"
+    if remedy:
+        lines += f"\n{view.dim('hint:')} {one_line(remedy)}"
+    print(lines, file=sys.stderr, flush=True)
+
+
+def failure(error: PairingError, *, as_json: bool) -> None:
+    """The error as the one document on stdout, or as two lines on stderr."""
+    if as_json:
+        told = {"code": error.code, "message": error.message, "hint": error.hint}
+        document({"error": {**error.data, **told}})
+    else:
+        problem("error", error.message, error.hint)

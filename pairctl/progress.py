@@ -1,0 +1,59 @@
+"""The steps of an invitation as they happen, such as `keys ✓  session ✓  door …`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+from pairctl.output import View, printable
+
+if TYPE_CHECKING:
+    from pairingd.control.results import Progress
+
+_SIGNS = {"begun": "…", "done": "✓", "failed": "✗"}
+_ASCII_SIGNS = {"begun": "...", "done": "ok", "failed": "failed"}
+
+
+class Steps:
+    """On stderr: one line drawn anew on a terminal, else one line for each step that is over."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._view = View.of(sys.stderr)
+        self._live = sys.stderr.isatty()
+        self._states: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown and self._live and self._states:
+            print(file=sys.stderr, flush=True)
+
+    def __call__(self, params: dict[str, Any]) -> None:
+        """Of a `progress` notification."""
+        if not self._shown:
+            return
+        step: Progress = printable(params)
+        self._states[step["step"]] = step["state"]
+        if self._live:
+            # CR, then EL, ECMA-48 §8.3.41: what the line before had more is erased.
+            print(f"\r{self._line(step['text'])}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif step["state"] != "begun":
+            told = f"{step['step']} {self._sign(step['state'])} {step['text']}".rstrip()
+            print(told, file=sys.stderr, flush=True)
+
+    def _line(self, text: str) -> str:
+        signs = {name: self._sign(state) for name, state in self._states.items()}
+        steps = "  ".join(f"{name} {sign}" for name, sign in signs.items())
+        room = os.get_terminal_size(sys.stderr.fileno()).columns - len(steps) - 3
+        for name, state in self._states.items():
+            if state != "begun":
+                paint = self._view.good if state == "done" else self._view.bad
+                signs[name] = paint(signs[name])
+        painted = "  ".join(f"{name} {sign}" for name, sign in signs.items())
+        return f"{painted}  {self._view.dim(self._view.crop(text, room))}"
+
+    def _sign(self, state: str) -> str:
+        return (_SIGNS if self._view.unicode else _ASCII_SIGNS).get(state, "")

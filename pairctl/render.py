@@ -1,0 +1,259 @@
+"""The daemon's answers as text for people: at most 80 columns, but for ssh commands.
+
+Pure: the time, the colours and the signs come with the `View`; strings are printable already.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pairctl.output import WIDTH
+from pairctl.times import clock, seconds, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pairctl.output import View
+    from pairingd.control.results import (
+        Changed,
+        Connection,
+        Endpoint,
+        Event,
+        HostKey,
+        InvitationInfo,
+        Invited,
+        KeyInfo,
+        Log,
+        MappingInfo,
+        Problem,
+        Receipt,
+        Settings,
+        Status,
+        Visit,
+    )
+
+_LABEL = 10  # columns of the first column
+_ROOM = WIDTH - _LABEL
+
+_ACCESS = {"write": "read-write", "read": "read-only"}
+_PROTOCOL = {"upnp": "UPnP", "natpmp": "NAT-PMP", "pcp": "PCP", "command": "your command"}
+_REACHABILITY = {
+    "internet": "from the internet",
+    "unverified": "perhaps from the internet",
+    "lan": "from this network only",
+}
+_VERIFIED = {
+    "guest": "a guest has come in",
+    "hairpin": "seen through the router from inside",
+    "readback": "the router lists the port; not tested from outside",
+    None: "not tested from outside",
+}
+
+
+def invited(reply: Invited, view: View, copied: str = "") -> str:
+    """Ends with the command alone on an unindented line."""
+    import shlex  # late: `status` starts often and does not need it
+
+    guests = [invitation["guest"].removeprefix("github:") for invitation in reply["invitations"]]
+    rows = [*_guests("Invited", reply["invitations"], view, keys=True)]
+    rows += _row("Host key", [_host_key(reply["host_key"])], view)
+    rows += _row("Router", _forward(reply["endpoints"]), view)
+    rows += _row("Reach", [_reach(reply)], view)
+    rows += _row("Join in", ["pairctl attach"], view)
+    one = (
+        shlex.join(["pairctl", "revoke", guests[0]]) if len(guests) == 1 else "pairctl revoke GUEST"
+    )
+    rows += _row("End it", [f"{one}, or for everybody: pairctl end"], view)
+    rows += ["", *_problems(reply["warnings"], view)]
+    whom = "guest" if len(guests) == 1 else "guests"
+    rows += [f"Send this to your {whom}" + (f" ({copied}):" if copied else ":")]
+    return "\n".join([*rows, view.bold(reply["command"])])
+
+
+def status(reply: Status, view: View) -> str:
+    session, door, daemon = reply["session"], reply["door"], reply["daemon"]
+    count = session["clients"]
+    terminals = f"{count} terminal{'' if count == 1 else 's'} attached"
+    running = f"running, {terminals}" if session["running"] else "not running"
+    rows = _row("Session", [f"{session['name']}: {running}"], view)
+    rows += _guests("Guests", reply["invitations"], view) or _row("Guests", ["nobody"], view)
+    rows += _row("Door", [f"open on port {door['port']}" if door["open"] else "closed"], view)
+    rows += _row("Router", _mapping(reply["mapping"], view), view)
+    commands = [f"{endpoint['kind']:<8}{endpoint['command']}" for endpoint in reply["endpoints"]]
+    rows += _row("Commands", commands, view)
+    since = clock(daemon["started_at"], view.now)
+    told = f"pairingd {daemon['version']}, pid {daemon['pid']}, since {since}"
+    rows += _row("Daemon", [told], view)
+    problems = _problems(reply["warnings"], view)
+    return "\n".join([*rows, "", *problems] if problems else rows).rstrip("\n")
+
+
+def changed(reply: Changed, view: View) -> str:
+    if not reply["invitations"]:
+        return "nobody was invited"
+    return "\n".join(
+        line
+        for invitation in reply["invitations"]
+        for line in _fitted(invitation["guest"], _standing(invitation, view), WIDTH, view)
+    )
+
+
+def log(reply: Log, view: View) -> str:
+    return "\n".join(event(item, view) for item in reply["events"]) or "nothing has happened yet"
+
+
+def event(item: Event, view: View) -> str:
+    return f"{view.dim(clock(item['at'], view.now, '%H:%M:%S'))}  {item['text']}"
+
+
+def receipt(reply: Receipt, view: View) -> str:
+    rows = _row("Session", [_period(reply["started_at"], reply["ended_at"], view)], view)
+    rows += _row("", [reply["session"]], view)
+    rows += _guests("Invited", reply["invitations"], view, keys=True)
+    visits = [line for visit in reply["visits"] for line in _visit(visit, view)]
+    rows += _row("Came in", visits or ["nobody"], view)
+    rows += _row("Refused", [str(reply["refused"])], view)
+    return "\n".join(rows)
+
+
+def settings(reply: Settings, view: View) -> str:
+    """TOML that could be written to the file, with each value's source as a comment."""
+    lines = [
+        (f"{item['key']} = {json.dumps(item['value'], ensure_ascii=False)}", item["source"])
+        for item in reply["settings"]
+    ]
+    width = min(max((len(line) for line, _ in lines), default=0), WIDTH * 3 // 5)
+    told = [f"{line:<{width}}  {view.dim('# ' + source)}" for line, source in lines]
+    return "\n".join([view.dim(f"# {reply['file']}"), *told])
+
+
+def _row(label: str, lines: Iterable[str], view: View) -> list[str]:
+    labels = iter([view.dim(f"{label:<{_LABEL}}")])
+    return [next(labels, " " * _LABEL) + line for line in lines]
+
+
+def _guests(
+    label: str, invitations: list[InvitationInfo], view: View, *, keys: bool = False
+) -> list[str]:
+    lines: list[str] = []
+    for invitation in invitations:
+        lines += _fitted(invitation["guest"], _standing(invitation, view), _ROOM, view)
+        if keys:
+            lines += [f"  {_key(key, view)}" for key in invitation["keys"]]
+        lines += [_connection(connection, view) for connection in invitation["connections"]]
+    return _row(label, lines, view)
+
+
+def _fitted(name: str, about: str, room: int, view: View) -> Iterator[str]:
+    """On one line, or on two where the name is a long one."""
+    if len(name) + 2 + len(about) <= room:
+        yield f"{view.bold(name)}  {about}"
+    else:
+        yield view.bold(view.crop(name, room))
+        yield f"  {about}"
+
+
+def _standing(invitation: InvitationInfo, view: View) -> str:
+    access = _ACCESS[invitation["access"]]
+    issued, expires = seconds(invitation["issued_at"]), seconds(invitation["expires_at"])
+    until = clock(invitation["expires_at"], view.now)
+    if invitation["state"] != "live":
+        return f"{access}, was until {until}: {invitation['state']}"
+    left = expires - view.now
+    # Right after the invitation its whole length says more than "1h59m".
+    told = span(expires - issued) if view.now - issued < 10 else f"{span(left)} left"
+    return f"{access} until {until} ({told})"
+
+
+def _key(key: KeyInfo, view: View) -> str:
+    told = f"{_key_type(key['type'], key['bits'])} {key['fingerprint']}"
+    comment = view.crop(key["comment"], _ROOM - 2 - len(told) - 1)
+    return f"{told} {view.dim(comment)}".rstrip()
+
+
+def _key_type(name: str, bits: int) -> str:
+    """As ssh-keygen -l names it; the length only where there is a choice of it."""
+    kind = name.removeprefix("sk-").removeprefix("ssh-").partition("-")[0].partition("@")[0].upper()
+    kind = f"{kind}-SK" if name.startswith("sk-") else kind
+    return kind if "ED25519" in kind else f"{kind} {bits}"
+
+
+def _host_key(key: HostKey) -> str:
+    return f"{_key_type(key['type'], 256)} {key['fingerprint']}"
+
+
+def _connection(connection: Connection, view: View) -> str:
+    return view.good(f"  from {connection['peer']} since {clock(connection['since'], view.now)}")
+
+
+def _forward(endpoints: list[Endpoint]) -> list[str]:
+    routers = [endpoint for endpoint in endpoints if endpoint["kind"] == "router"]
+    return [
+        f"{endpoint['host']}:{endpoint['port']}, {_protocol(endpoint['protocol'])}"
+        for endpoint in routers
+    ] or ["no port opened"]
+
+
+def _protocol(protocol: str | None) -> str:
+    return _PROTOCOL.get(protocol or "", protocol or "by hand")
+
+
+def _reach(reply: Invited) -> str:
+    told = _REACHABILITY[reply["reachability"]]
+    if reply["reachability"] == "lan" or not reply["endpoints"]:
+        return told
+    return f"{told}: {_VERIFIED[reply['endpoints'][0]['verified']]}"
+
+
+def _mapping(mapping: MappingInfo | None, view: View) -> list[str]:
+    if mapping is None:
+        return ["no port opened"]
+    if mapping["state"] == "opening":
+        return ["being asked for a port"]
+    if mapping["state"] == "failed":
+        error = mapping["error"]
+        if error is None:
+            return [view.bad("failed")]
+        return [
+            *_wrapped(view.bad("failed: "), error["message"], _ROOM),
+            *_wrapped(view.dim("hint: "), error["hint"], _ROOM),
+        ]
+    place = f"{mapping['external_host']}:{mapping['external_port']}"
+    told = f"{place} to port {mapping['internal_port']} here, {_protocol(mapping['protocol'])}"
+    if mapping["expires_at"]:
+        told += f", leased until {clock(mapping['expires_at'], view.now)}"
+    return [told]
+
+
+def _visit(visit: Visit, view: View) -> Iterator[str]:
+    yield view.bold(view.crop(visit["guest"], _ROOM))
+    why = f", {visit['why']}" if visit["why"] else ""
+    yield from _wrapped(
+        "  ", f"{_period(visit['since'], visit['until'], view)} from {visit['peer']}{why}", _ROOM
+    )
+    yield f"  {visit['fingerprint']}"
+
+
+def _period(since: str, until: str | None, view: View) -> str:
+    begun = clock(since, view.now)
+    if until is None:
+        return f"{begun} until now ({span(view.now - seconds(since))})"
+    return f"{begun} to {clock(until, view.now)} ({span(seconds(until) - seconds(since))})"
+
+
+def _problems(problems: list[Problem], view: View) -> list[str]:
+    """Cause and remedy of each, and an empty line after them all."""
+    rows: list[str] = []
+    for problem in problems:
+        rows += _wrapped(view.warn("warning: "), problem["message"], WIDTH)
+        rows += _wrapped(view.dim("hint: "), problem["hint"], WIDTH)
+    return [*rows, ""] if rows else []
+
+
+def _wrapped(lead: str, text: str, room: int) -> list[str]:
+    """`lead` is painted already and short: the text is broken as if it had ten columns."""
+    from textwrap import wrap  # late, likewise
+
+    lines = wrap(text, room - _LABEL, break_long_words=False, break_on_hyphens=False) or [""]
+    return [lead + lines[0], *(f"  {line}" for line in lines[1:])]

@@ -1,0 +1,50 @@
+"""Times as people in this time zone read and write them. The protocol's are RFC 3339, UTC."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from pairctl.failures import Usage
+from pairingd.core.durations import format_duration
+
+_HOUR = 3600
+
+
+def seconds(moment: str) -> float:
+    """Of an RFC 3339 time, since the epoch."""
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def clock(moment: str, now: float, form: str = "%H:%M") -> str:
+    """In local time; with the date where that is not today's."""
+    at = time.localtime(seconds(moment))
+    if at[:3] != time.localtime(now)[:3]:
+        form = f"%Y-%m-%d {form}"
+    return time.strftime(form, at)
+
+
+def span(duration: float) -> str:
+    """A duration without its seconds where it is over an hour."""
+    return format_duration(duration - duration % 60 if duration >= _HOUR else int(duration))
+
+
+def parse_moment(text: str, now: datetime) -> str:
+    """RFC 3339 in UTC, of such a time or of the next local HH:MM. Usage `bad-time` otherwise.
+
+    `now` is local time without a zone: a clock's HH:MM is meant, whatever offset holds by then.
+    """
+    try:
+        if len(text) == len("HH:MM"):
+            at = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - local on purpose
+            moment = datetime.combine(now.date(), at)
+            moment += timedelta(days=moment <= now)
+        else:
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is None:
+                raise ValueError  # noqa: TRY301 - one refusal for all that is no time
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):
+        raise Usage(
+            "bad-time", f"not a time: {text!r}", "write 18:30, or 2026-01-31T18:30:00+01:00"
+        ) from None

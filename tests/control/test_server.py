@@ -1,0 +1,229 @@
+"""The control socket of a real daemon, spoken to byte by byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pairingd.control import wire
+from pairingd.control.protocol import METHODS
+from pairingd.service import Service
+from tests.stage import ROOT, Stage
+
+HELLO = {"jsonrpc": "2.0", "id": 0, "method": "hello", "params": {}}
+
+
+class Line:
+    """One connection to the daemon."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(10)
+        self._socket.connect(str(path))
+        self._replies = self._socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._replies.close()
+        self._socket.close()
+
+    def raw(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def reads(self) -> dict[str, Any]:
+        reply: dict[str, Any] = json.loads(self._replies.readline())
+        return reply
+
+    def asks(self, frame: object) -> dict[str, Any]:
+        self.raw(frame if isinstance(frame, bytes) else json.dumps(frame).encode() + b"\n")
+        return self.reads()
+
+    def calls(self, method: str, **params: object) -> dict[str, Any]:
+        return self.asks({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage() as stage:
+        stage.daemon()
+        yield stage
+
+
+@pytest.fixture
+def line(stage: Stage) -> Iterator[Line]:
+    with Line(stage.home / "pairingd.sock") as line:
+        yield line
+
+
+@pytest.fixture
+def greeted(line: Line) -> Line:
+    assert line.asks(HELLO)["result"]["protocol"] == wire.PROTOCOL
+    return line
+
+
+def code(reply: dict[str, Any]) -> int:
+    assert "result" not in reply
+    return int(reply["error"]["code"])
+
+
+def test_every_method_of_the_protocol_has_a_verb() -> None:
+    assert {name for name in METHODS if not hasattr(Service, name)} == {"watch"}
+
+
+def test_the_socket_is_the_users_alone(stage: Stage) -> None:
+    mode = (stage.home / "pairingd.sock").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    others = [path for path in stage.home.iterdir() if path.stat().st_mode & 0o077]
+    assert [path.name for path in others] == ["config.toml"]  # the test's own hand wrote it
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can speak as somebody else")
+def test_another_user_is_not_answered_even_through_an_open_socket(stage: Stage) -> None:
+    path = stage.home / "pairingd.sock"
+    script = (
+        "import os, socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+        "os.setuid(65534); c = socket.socket(socket.AF_UNIX); c.connect(sys.argv[1]);"
+        'c.sendall(sys.argv[2].encode() + b"\\n"); print(c.recv(1))'
+    )
+    stage.home.chmod(0o711)
+    stage.path.chmod(0o711)
+    path.chmod(0o666)
+    try:
+        said = subprocess.run(
+            [sys.executable, "-c", script, str(path), json.dumps(HELLO)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
+    finally:
+        path.chmod(0o600)
+        stage.path.chmod(0o700)
+        stage.home.chmod(0o700)
+    assert said.stdout.strip() == "b''" or "ConnectionResetError" in said.stderr
+
+
+def test_hello_must_come_first(line: Line) -> None:
+    assert code(line.calls("status")) == wire.HELLO_FIRST
+    assert line.asks(HELLO)["result"]["pid"] > 0
+    assert line.calls("status")["result"]["daemon"]["pid"] > 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (b"not json\n", wire.PARSE_ERROR),
+        (b'{"jsonrpc": "2.0", "id": 1\n', wire.PARSE_ERROR),
+        (b"\xff\xfe\xfd\n", wire.PARSE_ERROR),
+        (b"[" * 100_000 + b"\n", wire.PARSE_ERROR),
+        (b"[]\n", wire.INVALID_REQUEST),
+        (b"7\n", wire.INVALID_REQUEST),
+        (b'{"id": 1, "method": "status"}\n', wire.INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": 7}\n', wire.INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": [1], "method": "status"}\n', wire.INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "status", "params": [1]}\n', wire.INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "__init__"}\n', wire.METHOD_NOT_FOUND),
+        (b"x" * (wire.MAX_FRAME + 10) + b"\n", wire.INVALID_REQUEST),
+    ],
+)
+def test_a_bad_frame_is_named_and_the_connection_lives_on(
+    greeted: Line, frame: bytes, expected: int
+) -> None:
+    assert code(greeted.asks(frame)) == expected
+    assert "result" in greeted.calls("status")
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("status", {"al": True}),
+        ("status", {"all": "yes"}),
+        ("invite", {}),
+        ("invite", {"guests": []}),
+        ("invite", {"guests": "octocat"}),
+        ("invite", {"guests": ["a"], "ttl": 0}),
+        ("invite", {"guests": ["a"], "ttl": -5}),
+        ("invite", {"guests": ["a"], "ttl": True}),
+        ("invite", {"guests": ["a"], "ttl": 1e300}),
+        ("invite", {"guests": ["a"], "port": 70000}),
+        ("invite", {"guests": ["a"], "access": "admin"}),
+        ("extend", {"guest": "a", "until": "tomorrow"}),
+        ("log", {"limit": 0}),
+    ],
+)
+def test_params_of_a_wrong_type_are_named(
+    greeted: Line, method: str, params: dict[str, object]
+) -> None:
+    assert code(greeted.calls(method, **params)) == wire.INVALID_PARAMS
+
+
+def test_a_refusal_carries_code_cause_and_remedy(greeted: Line) -> None:
+    error = greeted.calls("revoke", guests=["nobody"])["error"]
+    assert error["code"] == wire.REFUSED
+    assert error["data"]["code"] == "no-such-guest"
+    assert error["data"]["message"]
+    assert error["data"]["hint"]
+
+
+def test_a_notification_has_no_reply(greeted: Line) -> None:
+    greeted.raw(b'{"jsonrpc": "2.0", "method": "status"}\n')
+    assert greeted.calls("receipt")["id"] == 7
+
+
+def test_frames_may_come_in_pieces_and_several_at_once(greeted: Line) -> None:
+    frame = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "status"}).encode() + b"\n"
+    greeted.raw(frame[:10])
+    greeted.raw(frame[10:] + frame + frame[:3])
+    assert [greeted.reads()["id"], greeted.reads()["id"]] == [1, 1]
+    greeted.raw(frame[3:])
+    assert greeted.reads()["id"] == 1
+
+
+def test_who_watches_is_told_while_other_requests_are_answered(stage: Stage, greeted: Line) -> None:
+    assert "events" in greeted.calls("watch")["result"]
+    with Line(stage.home / "pairingd.sock") as other:
+        other.asks(HELLO)
+        assert "error" in other.calls("extend", guest="nobody", seconds=5)
+    assert greeted.calls("status")["result"]["door"] == {"open": False, "port": None}
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(noise=st.binary(min_size=1, max_size=300).filter(lambda data: data.strip()))
+def test_no_noise_ends_the_daemon(greeted: Line, noise: bytes) -> None:
+    line = noise.replace(b"\n", b" ")
+    if line.strip():
+        assert "error" in greeted.asks(line + b"\n")
+    assert "result" in greeted.calls("status")
+
+
+def test_a_second_daemon_names_the_first_and_goes(stage: Stage) -> None:
+    first = stage.asks("status")["daemon"]["pid"]
+    second = subprocess.run(
+        [sys.executable, "-m", "pairingd"],
+        env=stage.environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert second.returncode == 1
+    assert f"pid {first}" in second.stderr
+    assert second.stderr.startswith("error: ")
+    assert "\nhint: " in second.stderr
+    assert stage.asks("status")["daemon"]["pid"] == first

@@ -1,0 +1,54 @@
+"""Each test has a network of its own (0.3 s), so that none sees what another left."""
+
+from __future__ import annotations
+
+import compileall
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.network import REPOSITORY, Network, why_not
+from tests.e2e.people import Guest, Host
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def machine() -> None:
+    """Skips where there can be no network; with PAIRING_REQUIRE_E2E set that is a failure."""
+    reason = why_not()
+    if reason and os.environ.get("PAIRING_REQUIRE_E2E"):
+        pytest.fail(f"the end-to-end tests must run here: {reason}")
+    if reason:
+        pytest.skip(reason)
+    # The host's user may not write into the repository: without this each start would compile.
+    for package in ("pairingd", "pairctl"):
+        compileall.compile_dir(REPOSITORY / package, quiet=2)
+
+
+@pytest.fixture
+def network(machine: None, request: pytest.FixtureRequest) -> Iterator[Network]:
+    """Arguments of Network come by indirect parametrization."""
+    with Network(**getattr(request, "param", {})) as network:
+        yield network
+
+
+@pytest.fixture
+def host(network: Network) -> Host:
+    return Host(network, network.host)
+
+
+@pytest.fixture
+def octocat(network: Network, host: Host) -> Guest:
+    return Guest(network, "octocat")
+
+
+@pytest.fixture
+def hubot(network: Network, host: Host) -> Guest:
+    return Guest(network, "hubot")

@@ -1,0 +1,451 @@
+"""A guest, a home router and a host, each in a network namespace of its own (Linux, root).
+
+    guest 5.5.5.2 ── wan0 5.5.5.1 │ router │ 192.168.77.1 lan0 ── host 192.168.77.10
+
+The router is the real miniupnpd over nftables, with NAT and a firewall. Its outer address only has
+to look public: miniupnpd does not forward behind the reserved ones (RFC 1918, RFC 5737 …).
+
+Nothing outlives the process that made a Network, however that process ends: the namespaces have
+no names, all that runs in them is in one PID namespace, and a parent-death signal ends its first
+process. Files are on a tmpfs at /srv, in a mount namespace with two users more in /etc/passwd and
+a /dev/pts as a login machine has it.
+"""
+
+from __future__ import annotations
+
+import grp
+import itertools
+import os
+import platform
+import pwd
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+T = TypeVar("T")
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+WAN: Final = "5.5.5.1"
+GUEST: Final = "5.5.5.2"
+LAN: Final = "192.168.77.1"
+HOST: Final = "192.168.77.10"
+NEIGHBOUR: Final = "192.168.77.11"
+DESCRIPTION_URL: Final = f"http://{LAN}:5000/rootDesc.xml"
+PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TOOLS: Final = (
+    *("unshare", "nsenter", "setpriv", "setsid", "mount", "ip", "nft", "sysctl"),
+    *("miniupnpd", "upnpc", "curl", "tmux", "ssh", "sshd", "ssh-keygen", "sftp"),
+)
+
+# The first process of the PID namespace: with SIGCHLD ignored the kernel reaps every orphan.
+INIT: Final = (
+    "import signal\n"
+    "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+    "print('ready', flush=True)\n"
+    "while True: signal.pause()\n"
+)
+
+LINKS: Final = {
+    "router": f"""
+        link set lo up
+        link add wan0 type veth peer name eth0 netns {{guest}}
+        link add lan0 type veth peer name eth0 netns {{host}}
+        addr add {{wan}}/24 dev wan0
+        addr add {LAN}/24 dev lan0
+        addr add 2001:db8:1::1/64 dev wan0 nodad
+        addr add 2001:db8:77::1/64 dev lan0 nodad
+        link set wan0 up
+        link set lan0 up
+    """,
+    "guest": f"""
+        link set lo up
+        addr add {GUEST}/24 dev eth0
+        addr add 2001:db8:1::2/64 dev eth0 nodad
+        link set eth0 up
+        route add default via {WAN}
+        route add default via 2001:db8:1::1
+    """,
+    "host": f"""
+        link set lo up
+        addr add {HOST}/24 dev eth0
+        addr add 2001:db8:77::10/64 dev eth0 nodad
+        link set eth0 up
+        route add default via {LAN}
+        route add default via 2001:db8:77::1
+    """,
+}
+
+FIREWALL: Final = """
+table inet filter {
+  chain miniupnpd { }
+  chain prerouting_miniupnpd { }
+  chain postrouting_miniupnpd { }
+  chain forward {
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    iifname "lan0" oifname "wan0" accept
+    ip6 nexthdr icmpv6 accept
+    jump miniupnpd
+  }
+  chain prerouting {
+    type nat hook prerouting priority -100;
+    jump prerouting_miniupnpd
+  }
+  chain postrouting {
+    type nat hook postrouting priority 100;
+    jump postrouting_miniupnpd
+    meta nfproto ipv4 oifname "wan0" masquerade
+  }
+}
+"""
+
+MINIUPNPD: Final = """
+ext_ifname=wan0
+listening_ip=lan0
+http_port=5000
+enable_natpmp=yes
+enable_upnp=yes
+secure_mode=yes
+system_uptime=no
+lease_file=/srv/router/leases
+uuid=11111111-2222-3333-4444-555555555555
+allow 1-65535 192.168.77.0/24 1-65535
+deny 0-65535 0.0.0.0/0 0-65535
+"""
+
+SCREEN: Final = """
+set -g status off
+set -g remain-on-exit on
+set -g remain-on-exit-format ''
+set -g default-terminal xterm-256color
+"""
+
+
+def why_not() -> str | None:
+    """Why this machine cannot have such a network, or None."""
+    if platform.system() != "Linux":
+        return "network namespaces are Linux's"
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    missing = [tool for tool in TOOLS if not shutil.which(tool, path=PATH)]
+    if missing:
+        return f"not installed: {' '.join(missing)}"
+    tried = subprocess.run(
+        ["unshare", "--mount", "--net", "--pid", "--fork", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"this root may not: {tried.stderr.strip()}" if tried.returncode else None
+
+
+def until(
+    what: str, look: Callable[[], T], fits: Callable[[T], object] = bool, *, within: float = 15
+) -> T:
+    """The first answer of `look` that `fits`; AssertionError with the last one otherwise."""
+    deadline = time.monotonic() + within
+    while not fits(seen := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within} s: {what}; last seen:\n{seen}")
+        time.sleep(0.03)
+    return seen
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command runs: a network namespace and a user. `prefix` gets it there."""
+
+    prefix: tuple[str, ...]
+    home: str
+    stack: ExitStack  # what ends with the network
+
+    def run(
+        self, *argv: str, check: bool = True, within: float = 30, given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*self.prefix, *argv],
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
+        )
+        if check and done.returncode:
+            said = f"{done.stdout}{done.stderr}"
+            raise AssertionError(f"{shlex.join(argv)} ended with {done.returncode}:\n{said}")
+        return done
+
+    def start(self, *argv: str, log: Path) -> subprocess.Popen[bytes]:
+        """In the background, until the network goes; both outputs go to `log`."""
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                [*self.prefix, *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        self.stack.callback(process.wait)
+        return process
+
+    def terminal(self, *argv: str, columns: int = 80, lines: int = 24) -> Terminal:
+        return Terminal(self, argv, columns, lines)
+
+
+class Terminal:
+    """A person at a terminal with one command in it. The terminal is a tmux of its own."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, place: Place, argv: tuple[str, ...], columns: int, lines: int) -> None:
+        self._place = place
+        self._socket = f"{place.home}/terminal-{next(self._numbers)}"
+        size = ("-x", str(columns), "-y", str(lines))
+        # tmux 3.3 at times misses the end of a pane's command, so a shell notes its status.
+        note = (f'unset TMUX TMUX_PANE; "$@"; echo $? >{self._socket}.status', "sh", *argv)
+        self._tmux("-f", "/srv/etc/screen.conf", "new-session", "-d", *size, "sh", "-c", *note)
+
+    def type(self, text: str) -> None:
+        self._tmux("send-keys", "-l", text)
+
+    def press(self, *keys: str) -> None:
+        self._tmux("send-keys", *keys)
+
+    def enter(self, line: str) -> None:
+        self.type(line)
+        self.press("Enter")
+
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p")
+
+    def shows(self, text: str, *, within: float = 15) -> None:
+        until(f"{text!r} on the screen", self.screen, lambda seen: text in seen, within=within)
+
+    def is_full_screen(self) -> bool:
+        """Whether a program has the terminal's alternate screen, as tmux's client does."""
+        return self._tmux("display-message", "-p", "#{alternate_on}").strip() == "1"
+
+    def ends(self, *, within: float = 15) -> int:
+        """The command's exit status, once it has ended."""
+        note = ("cat", f"{self._socket}.status")
+        look = lambda: self._place.run(*note, check=False).stdout  # noqa: E731
+        return int(until("the command has ended", look, within=within))
+
+    def _tmux(self, *argv: str) -> str:
+        return self._place.run("tmux", "-S", self._socket, *argv).stdout
+
+
+class Network:
+    """The network, from `with` to its end.
+
+    `upnp`: whether the router has a mapping service. `leases`: lines of miniupnpd's lease_file,
+    mappings that stand there before anyone asks (PROTO:ext port:address:port:expiry:description).
+    """
+
+    def __init__(self, *, upnp: bool = True, wan: str = WAN, leases: str = "") -> None:
+        self._upnp = upnp
+        self._wan = wan
+        self._leases = leases
+        self._first = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._namespaces()
+            self._files()
+            self._links()
+            if self._upnp:
+                self.start_upnp()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._first:
+            # The kernel ends all processes of the namespace with its first one. Those whose
+            # parents are outside are reaped there, so these are waited for, not killed.
+            os.kill(self._first, signal.SIGKILL)
+        self._stack.close()
+
+    def path(self, inside: str) -> Path:
+        """A file inside the network's mount namespace, as this process reaches it."""
+        return Path(f"/proc/{self._world}/root{inside}")
+
+    def start_upnp(self) -> None:
+        """Starts miniupnpd and waits until it answers."""
+        self.router.run("nft", "-f", "-", given=f"flush ruleset\n{FIREWALL}")
+        self.router.start(
+            *("miniupnpd", "-d", "-f", "/srv/router/conf", "-P", "/srv/router/pid"),
+            log=self.path("/srv/router/log"),
+        )
+        until("the router answers", lambda: not self._curl(DESCRIPTION_URL).returncode)
+
+    def stop_upnp(self) -> None:
+        """Ends miniupnpd without its help: it forgets nothing and says goodbye to nobody."""
+        self.router.run("kill", "-KILL", self.path("/srv/router/pid").read_text().strip())
+        self.path("/srv/router/pid").unlink()
+
+    def mappings(self) -> list[str]:
+        """What the router forwards, by upnpc: lines like `TCP 22->192.168.77.10:40000 'text'`."""
+        said = self.host.run("upnpc", "-u", DESCRIPTION_URL, "-l", check=False).stdout
+        rows = [line.split(maxsplit=3) for line in said.splitlines()]
+        return [" ".join(row[1:]) for row in rows if row and row[0].isdigit() and len(row) == 4]
+
+    def reaches(self, port: int) -> bool:
+        """Whether an SSH server greets the guest at that port of the router."""
+        return self.greets(self.guest, WAN, port)
+
+    def greets(self, place: Place, host: str, port: int) -> bool:
+        """Whether an SSH server greets whoever connects from `place`."""
+        greeting = ("curl", "-s", "--max-time", "2", f"telnet://{host}:{port}")
+        return place.run(*greeting, check=False).stdout.startswith("SSH-2.0-")
+
+    def _curl(self, url: str) -> subprocess.CompletedProcess[str]:
+        return self.host.run("curl", "-sf", "--max-time", "2", "-o", "/dev/null", url, check=False)
+
+    def _namespaces(self) -> None:
+        world = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+        unshare = self._anchor(*world, "--net", "python3", "-I", "-S", "-c", INIT)
+        self._world = unshare.pid
+        self._first = int(Path(f"/proc/{self._world}/task/{self._world}/children").read_text())
+        idle = ("--net", "sh", "-c", "echo ready; exec sleep infinity")
+        self._nets = {
+            "host": self._world,
+            "router": self._anchor(*idle).pid,
+            "guest": self._anchor(*idle).pid,
+        }
+
+        def place(net: str, user: str) -> Place:
+            ns = f"/proc/{self._world}/ns"
+            home = f"/srv/{user}"
+            enter = ("nsenter", f"--mount={ns}/mnt", f"--pid={ns}/pid_for_children")
+            become = ("setpriv", "--clear-groups", f"--reuid={self._ids[user]}")
+            environment = {
+                "HOME": home,
+                "LANG": "C.UTF-8",
+                "LOGNAME": user if user == "root" else f"pair{user}",
+                "PATH": f"{Path(sys.executable).parent}:{PATH}",
+                "SHELL": "/bin/bash",
+                "TERM": "xterm-256color",
+                "TMPDIR": home,
+                "USER": user if user == "root" else f"pair{user}",
+            }
+            return Place(
+                (
+                    *(*enter, f"--net=/proc/{self._nets[net]}/ns/net"),
+                    *(*become, f"--regid={self._ids[user]}"),
+                    *(
+                        "env",
+                        "-i",
+                        f"--chdir={home}",
+                        *(f"{k}={v}" for k, v in environment.items()),
+                    ),
+                ),
+                home,
+                self._stack,
+            )
+
+        free = (uid for uid in itertools.count(64001) if not _taken(uid))
+        self._ids = {"root": 0, "host": next(free), "guest": next(free)}
+        self.root = place("host", "root")
+        self.host = place("host", "host")
+        self.guest = place("guest", "guest")
+        self.router = place("router", "root")
+
+    def _anchor(self, *argv: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "unshare", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # unshare complains about how its child is ended
+            start_new_session=True,
+        )
+        assert process.stdout
+        self._stack.callback(process.stdout.close)
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        assert process.stdout.readline() == b"ready\n"
+        return process
+
+    def _files(self) -> None:
+        users = "\n".join(
+            f"pair{name}:x:{self._ids[name]}:{self._ids[name]}::/srv/{name}:/bin/bash"
+            for name in ("host", "guest")
+        )
+        tty = grp.getgrnam("tty").gr_gid
+        script = f"""
+            mount -t tmpfs -o mode=755 tmpfs /srv
+            {_opened(REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))}
+            mount -t devpts -o newinstance,gid={tty},mode=620,ptmxmode=666 devpts /dev/pts
+            mount --bind /dev/pts/ptmx /dev/ptmx
+            mkdir -m 700 /srv/root /srv/router /srv/host /srv/guest
+            mkdir /srv/etc
+            chown {self._ids["host"]}:{self._ids["host"]} /srv/host
+            chown {self._ids["guest"]}:{self._ids["guest"]} /srv/guest
+            {{ cat /etc/passwd; echo {shlex.quote(users)}; }} >/srv/etc/passwd
+            {{ cat /etc/group
+               echo pairhost:x:{self._ids["host"]}:
+               echo pairguest:x:{self._ids["guest"]}:; }} >/srv/etc/group
+            mount --bind /srv/etc/passwd /etc/passwd
+            mount --bind /srv/etc/group /etc/group
+            """
+        subprocess.run(
+            ["nsenter", f"--target={self._world}", "--mount", "sh", "-eu"],
+            input=script,
+            text=True,
+            check=True,
+        )
+        self.path("/srv/etc/screen.conf").write_text(SCREEN)
+        self.path("/srv/router/conf").write_text(MINIUPNPD)
+        self.path("/srv/router/leases").write_text(self._leases)
+
+    def _links(self) -> None:
+        for place in ("router", "guest", "host"):
+            commands = LINKS[place].format(wan=self._wan, **self._nets)
+            subprocess.run(
+                ["nsenter", f"--target={self._nets[place]}", "--net", "ip", "-batch", "-"],
+                input=commands,
+                text=True,
+                check=True,
+            )
+        forward = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        self.router.run("sysctl", "-qw", *forward)
+        self.router.run("nft", "-f", "-", given=FIREWALL)
+
+
+def _taken(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _opened(*paths: Path) -> str:
+    """Shell lines that let any user reach `paths`, though they lie in a directory closed to them."""
+    closed = {
+        path: parent
+        for path in paths
+        if (parent := next((p for p in reversed(path.parents) if not p.stat().st_mode & 1), None))
+        and not any(other in path.parents for other in paths)
+    }
+    aside = {shlex.quote(str(path)): f"/srv/aside-{n}" for n, path in enumerate(closed)}
+    return "\n".join(
+        [
+            *(f"mkdir {away}; mount --rbind {path} {away}" for path, away in aside.items()),
+            *(
+                f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(parent))}"
+                for parent in dict.fromkeys(closed.values())
+            ),
+            *(f"mkdir -p {path}; mount --move {away} {path}" for path, away in aside.items()),
+        ]
+    )

@@ -1,0 +1,139 @@
+"""The host at their machine and the guests at theirs, on the test network."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import datetime
+from typing import Any, Final
+
+from tests.e2e.network import DESCRIPTION_URL, HOST, Network, Place, Terminal, until
+
+FORGE: Final = "/srv/forge"
+CONFIG: Final = f"""
+[providers.github]
+keys_url = "http://127.0.0.1:8000/{{name}}.keys"
+[router]
+protocols = ["upnp"]
+description_url = "{DESCRIPTION_URL}"
+"""
+
+Json = dict[str, Any]
+
+
+class Host:
+    """The person who shares, with a daemon home of their own and a forge on loopback."""
+
+    def __init__(self, network: Network, place: Place) -> None:
+        self._network = network
+        self._place = place
+        self.home = f"{place.home}/p"
+        place.run("mkdir", "-m", "700", self.home)
+        self.configure(CONFIG)
+        network.root.run("mkdir", FORGE)
+        forge = ("python", "-m", "tests.fakes.forge", "--port", "8000", "--dir", FORGE)
+        network.host.start(*forge, log=network.path("/srv/forge.log"))
+        ready = ("curl", "-s", "-o", "/dev/null", "http://127.0.0.1:8000/")
+        until("the forge answers", lambda: not network.host.run(*ready, check=False).returncode)
+
+    def configure(self, text: str) -> None:
+        self._network.path(f"{self.home}/config.toml").write_text(text)
+
+    def pairctl(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = ("env", f"PAIRING_HOME={self.home}", "pairctl", *argv)
+        return self._place.run(*command, check=check)
+
+    def asks(self, *argv: str) -> Json:
+        answer: Json = json.loads(self.pairctl(*argv, "--json").stdout)
+        return answer
+
+    def invites(self, *guests: Guest, ttl: str = "1h", options: tuple[str, ...] = ()) -> Json:
+        names = [guest.name for guest in guests]
+        return self.asks("invite", *names, "--ttl", ttl, "--no-copy", *options)
+
+    def status(self) -> Json:
+        return self.asks("status")
+
+    def attaches(self, *, columns: int = 80, lines: int = 24) -> Terminal:
+        """The host's own terminal in the session, once its shell answers."""
+        attach = ("env", f"PAIRING_HOME={self.home}", "pairctl", "attach")
+        terminal = self._place.terminal(*attach, columns=columns, lines=lines)
+        speaks(terminal, "host-is-here", terminal)
+        return terminal
+
+    def signals_daemon(self, signal: str) -> None:
+        """Sends `signal` to the daemon and waits until it is gone."""
+        pid = str(self.status()["daemon"]["pid"])
+        self._place.run("kill", f"-{signal}", pid)
+        alive = ("kill", "-0", pid)
+        until("no daemon", lambda: self._place.run(*alive, check=False).returncode)
+
+    def tmux(self, *argv: str) -> str:
+        return self._place.run("tmux", "-S", f"{self.home}/tmux.sock", *argv).stdout
+
+    def keys(self) -> str:
+        return self._network.path(f"{self.home}/authorized_keys").read_text()
+
+    def all_is_closed(self, port: int) -> bool:
+        """Nobody may enter and nothing is left: no key, no mapping, no door at `port`."""
+        return (
+            "ssh-" not in self.keys()
+            and self._network.mappings() == []
+            and not self._network.greets(self._network.router, HOST, port)
+            and not self._network.reaches(22)
+        )
+
+
+class Guest:
+    """Someone with an account on the forge, a key, and a terminal beyond the host's router."""
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.name = name
+        self._network = network
+        self.key = f"/srv/guest/{name}"
+        network.guest.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", self.key)
+        self.publish()
+
+    def publish(self) -> None:
+        public = self._network.path(f"{self.key}.pub").read_text()
+        self._network.path(f"{FORGE}/{self.name}.keys").write_text(public)
+
+    def joins(self, command: str, *options: str, environment: str = "") -> Terminal:
+        """A terminal with `command` typed into it, as printed but for the choice of key."""
+        line = f"{environment} exec {self._with(command, *options)}"
+        return self._network.guest.terminal("sh", "-c", line)
+
+    def runs(self, command: str, *more: str) -> subprocess.CompletedProcess[str]:
+        """`command` without a terminal, with `more` after it, until it has ended by itself."""
+        line = f"exec {self._with(command)} {' '.join(more)}"
+        return self._network.guest.run("sh", "-c", line, check=False)
+
+    def stays(self, command: str, *options: str) -> subprocess.Popen[bytes]:
+        """`command` in the background, without a terminal; its output goes to `log`."""
+        line = f"exec {self._with(command, *options)}"
+        return self._network.guest.start(
+            "sh", "-c", line, log=self._network.path(f"{self.key}.log")
+        )
+
+    def log(self) -> str:
+        return self._network.path(f"{self.key}.log").read_text()
+
+    def _with(self, command: str, *options: str) -> str:
+        program, rest = command.split(maxsplit=1)
+        mine: tuple[str, ...] = (f"-i {self.key}", "-o IdentitiesOnly=yes")
+        if "KnownHostsCommand" not in command:
+            mine += ("-o StrictHostKeyChecking=accept-new",)
+        return " ".join((program, *mine, *options, rest))
+
+
+def speaks(speaker: Terminal, word: str, *listeners: Terminal, within: float = 15) -> None:
+    """What the speaker types, the session's shell answers, and all listeners see the answer."""
+    middle = len(word) // 2
+    speaker.enter(f"echo {word[:middle]}''{word[middle:]}")
+    for listener in listeners:
+        listener.shows(word, within=within)
+
+
+def moment(text: str) -> float:
+    """Seconds since the epoch of an RFC 3339 time."""
+    return datetime.fromisoformat(text).timestamp()

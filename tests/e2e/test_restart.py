@@ -1,0 +1,65 @@
+"""The daemon goes and comes back in mid-session, by SIGTERM and by SIGKILL."""
+
+import time
+
+import pytest
+
+from tests.e2e.network import Network, until
+from tests.e2e.people import Guest, Host, moment, speaks
+
+AT_START = 5  # seconds in which a started daemon has undone what an earlier one left
+
+
+def test_sigterm_closes_everything_but_the_session(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    command = host.invites(octocat)["command"]
+    door = host.status()["door"]["port"]
+    hosts_screen, guests_screen = host.attaches(), octocat.joins(command)
+    speaks(guests_screen, "guest-is-here", guests_screen, hosts_screen)
+    host.signals_daemon("TERM")
+    guests_screen.ends()
+    assert host.all_is_closed(door)
+    speaks(hosts_screen, "the-session-lives", hosts_screen)
+
+
+@pytest.mark.parametrize("signal", ["TERM", "KILL"])
+def test_a_live_guest_comes_back_by_the_same_command(
+    network: Network, host: Host, octocat: Guest, signal: str
+) -> None:
+    command = host.invites(octocat)["command"]
+    guests_screen = octocat.joins(command)
+    speaks(guests_screen, "guest-is-here", guests_screen)
+    host.signals_daemon(signal)
+    guests_screen.ends()
+    host.pairctl("start")
+    until("the way in is open", lambda: network.reaches(22), within=AT_START)
+    again = octocat.joins(command)
+    speaks(again, "here-again", again)
+
+
+@pytest.mark.parametrize("signal", ["TERM", "KILL"])
+def test_what_expired_while_no_daemon_ran_is_gone_after_its_start(
+    network: Network, host: Host, octocat: Guest, signal: str
+) -> None:
+    invited = host.invites(octocat, ttl="4s")
+    door = host.status()["door"]["port"]
+    guests_screen = octocat.joins(invited["command"])
+    speaks(guests_screen, "guest-is-here", guests_screen)
+    host.signals_daemon(signal)
+    deadline = moment(invited["invitations"][0]["expires_at"])
+    until("the deadline is past", lambda: time.time() > deadline)
+    host.pairctl("start")
+    until("all is closed", lambda: host.all_is_closed(door), within=AT_START)
+    assert host.status()["invitations"] == []
+
+
+def test_a_killed_daemon_s_guests_are_cut_with_it(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    command = host.invites(octocat)["command"]
+    guests_screen = octocat.joins(command)
+    speaks(guests_screen, "guest-is-here", guests_screen)
+    host.signals_daemon("KILL")
+    guests_screen.ends()
+    assert not network.reaches(22)

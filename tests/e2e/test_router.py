@@ -1,0 +1,82 @@
+"""What the router will not do, and whose mappings are whose."""
+
+import time
+
+import pytest
+
+from tests.e2e.network import DESCRIPTION_URL, HOST, NEIGHBOUR, Network, until
+from tests.e2e.people import CONFIG, Guest, Host, speaks
+
+TAKEN = {"leases": f"TCP:22:{NEIGHBOUR}:22:{int(time.time()) + 3600}:a neighbour's\n"}
+
+
+@pytest.mark.parametrize("network", [TAKEN], indirect=True)
+def test_a_neighbour_s_mapping_stands_and_another_port_is_used(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    [theirs] = network.mappings()
+    assert f"22->{NEIGHBOUR}:22" in theirs
+    invited = host.invites(octocat)
+    assert invited["reachability"] == "internet"
+    assert invited["endpoints"][0]["port"] != 22
+    guests_screen = octocat.joins(invited["command"])
+    speaks(guests_screen, "guest-is-here", guests_screen)
+    host.pairctl("end")
+    until("ours is gone", lambda: len(network.mappings()) == 1)
+    assert f"22->{NEIGHBOUR}:22" in network.mappings()[0]
+
+
+def test_a_mapping_of_another_program_on_this_machine_stands(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    add = ("upnpc", "-u", DESCRIPTION_URL, "-e", "another program", "-a", HOST, "2222", "22", "TCP")
+    network.host.run(*add)
+    invited = host.invites(octocat)
+    assert invited["endpoints"][0]["port"] != 22
+    guests_screen = octocat.joins(invited["command"])
+    speaks(guests_screen, "guest-is-here", guests_screen)
+    host.pairctl("end")
+    until("ours is gone", lambda: len(network.mappings()) == 1)
+    assert f"22->{HOST}:2222 'another program'" in network.mappings()[0]
+
+
+def test_the_port_asked_for_is_used(network: Network, host: Host, octocat: Guest) -> None:
+    invited = host.invites(octocat, options=("--port", "2022"))
+    assert invited["endpoints"][0]["port"] == 2022
+    guests_screen = octocat.joins(invited["command"])
+    speaks(guests_screen, "guest-is-here", guests_screen)
+
+
+@pytest.mark.parametrize("network", [{"upnp": False}], indirect=True)
+def test_without_a_router_s_help_the_invitation_is_for_the_lan(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    host.configure(CONFIG.partition("description_url")[0])
+    invited = host.invites(octocat)
+    assert invited["reachability"] == "lan"
+    assert invited["warnings"]
+    [endpoint] = [each for each in invited["endpoints"] if each["kind"] == "lan"]
+    assert (endpoint["host"], endpoint["command"]) == (HOST, invited["command"])
+    assert network.greets(network.router, HOST, endpoint["port"])
+
+
+@pytest.mark.parametrize("network", [{"wan": "203.0.113.1"}], indirect=True)
+def test_a_router_behind_another_is_named(network: Network, host: Host, octocat: Guest) -> None:
+    # miniupnpd maps nothing and names no external address when its own is not public.
+    invited = host.invites(octocat)
+    assert invited["reachability"] in {"unverified", "lan"}
+    assert "double-nat" in {warning["code"] for warning in invited["warnings"]}
+
+
+def test_the_mapping_comes_back_after_the_router_has_restarted(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    host.configure(CONFIG + 'lease = "10s"\n')
+    command = host.invites(octocat)["command"]
+    network.stop_upnp()
+    network.path("/srv/router/leases").write_text("")
+    network.start_upnp()
+    assert network.mappings() == []
+    until("the mapping is back", network.mappings, within=30)
+    guests_screen = octocat.joins(command)
+    speaks(guests_screen, "guest-is-here", guests_screen)

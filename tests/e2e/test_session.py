@@ -1,0 +1,121 @@
+"""The main job over a real router: invite, join, share, and be out when the time is up."""
+
+import shlex
+import time
+
+from tests.e2e.network import HOST, WAN, Network, until
+from tests.e2e.people import CONFIG, Guest, Host, moment, speaks
+
+
+def test_an_invitation_from_its_first_second_to_its_last(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    # Nothing but the forge is configured: the router is found, not named.
+    host.configure(CONFIG.partition("[router]")[0])
+    invited = host.invites(octocat, ttl="10s")
+    assert invited["reachability"] == "internet"
+    assert shlex.split(invited["command"])[-1] == f"pairhost@{WAN}"
+    door = host.status()["door"]["port"]
+    assert [line.split()[:2] for line in network.mappings()] == [["TCP", f"22->{HOST}:{door}"]]
+
+    hosts_screen, guests_screen = host.attaches(), octocat.joins(invited["command"])
+    speaks(guests_screen, "said-by-the-guest", guests_screen, hosts_screen)
+    speaks(hosts_screen, "said-by-the-host", guests_screen, hosts_screen)
+
+    expires_at = moment(invited["invitations"][0]["expires_at"])
+    guests_screen.ends(within=20)
+    assert time.time() >= expires_at
+    until("all is closed", lambda: host.all_is_closed(door))
+    assert octocat.runs(invited["command"]).returncode == 255
+    status = host.status()
+    assert status["invitations"] == []
+    assert status["door"] == {"open": False, "port": None}
+    assert status["mapping"] is None
+    speaks(hosts_screen, "the-session-lives", hosts_screen)
+
+
+def test_a_revoked_guest_is_out_at_once(network: Network, host: Host, octocat: Guest) -> None:
+    invited = host.invites(octocat)
+    door = host.status()["door"]["port"]
+    guests_screen = octocat.joins(invited["command"])
+    speaks(guests_screen, "guest-is-here", guests_screen)
+    assert host.asks("revoke", octocat.name)["invitations"][0]["state"] == "revoked"
+    guests_screen.ends()
+    until("all is closed", lambda: host.all_is_closed(door))
+
+
+def test_the_end_puts_all_guests_out_and_leaves_the_session(
+    network: Network, host: Host, octocat: Guest, hubot: Guest
+) -> None:
+    command = host.invites(octocat, hubot)["command"]
+    door = host.status()["door"]["port"]
+    hosts_screen = host.attaches()
+    screens = [octocat.joins(command), hubot.joins(command)]
+    for screen in screens:
+        speaks(screen, "guest-is-here", screen, hosts_screen)
+        hosts_screen.enter("clear")
+    host.pairctl("end")
+    for screen in screens:
+        screen.ends()
+    until("all is closed", lambda: host.all_is_closed(door))
+    speaks(hosts_screen, "the-session-lives", hosts_screen)
+
+
+def test_an_extended_guest_stays_past_the_first_deadline(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    invited = host.invites(octocat, ttl="5s")
+    guests_screen = octocat.joins(invited["command"])
+    speaks(guests_screen, "guest-is-here", guests_screen)
+    host.pairctl("extend", octocat.name, "1h")
+    deadline = moment(invited["invitations"][0]["expires_at"])
+    until("the first deadline is past", lambda: time.time() > deadline + 1)
+    speaks(guests_screen, "still-here", guests_screen)
+    again = octocat.joins(invited["command"])
+    speaks(again, "here-again", again)
+
+
+def test_a_guest_stays_when_another_s_time_is_up(
+    network: Network, host: Host, octocat: Guest, hubot: Guest
+) -> None:
+    command = host.invites(octocat, ttl="1h")["command"]
+    assert host.invites(hubot, ttl="5s")["command"] == command
+    staying, leaving = octocat.joins(command), hubot.joins(command)
+    speaks(staying, "both-are-here", staying, leaving)
+    leaving.ends()
+    refused = hubot.runs(command)
+    assert "Permission denied (publickey)" in refused.stderr
+    speaks(staying, "one-is-here", staying)
+
+
+def test_the_host_ends_the_session_and_with_it_every_invitation(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    invited = host.invites(octocat)
+    door = host.status()["door"]["port"]
+    hosts_screen, guests_screen = host.attaches(), octocat.joins(invited["command"])
+    speaks(guests_screen, "guest-is-here", guests_screen, hosts_screen)
+    hosts_screen.enter("exit")
+    hosts_screen.ends()
+    guests_screen.ends()
+    until("all is closed", lambda: host.all_is_closed(door))
+    assert host.status()["invitations"] == []
+
+
+def test_the_size_of_the_host_s_window_wins(network: Network, host: Host, octocat: Guest) -> None:
+    command = host.invites(octocat)["command"]
+    hosts_screen = host.attaches(columns=100, lines=30)
+    guests_screen = octocat.joins(command)
+    speaks(guests_screen, "guest-is-here", guests_screen, hosts_screen)
+    assert host.tmux("list-windows", "-F", "#{window_width}").strip() == "100"
+
+
+def test_root_may_host_and_is_warned(network: Network) -> None:
+    host = Host(network, network.root)
+    guest = Guest(network, "octocat")
+    invited = host.invites(guest)
+    assert "root" in {warning["code"] for warning in invited["warnings"]}
+    guests_screen = guest.joins(invited["command"])
+    speaks(guests_screen, "guest-is-here", guests_screen)
+    host.pairctl("end")
+    guests_screen.ends()

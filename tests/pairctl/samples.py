@@ -1,0 +1,202 @@
+"""Replies of a daemon, as the protocol has them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pairingd.control.results import Event, InvitationInfo, Invited, Receipt, Settings, Status
+
+NOW = datetime(2026, 3, 14, 13, 40, 2, tzinfo=UTC).timestamp()  # 14:40:02 in Berlin
+
+OCTOCAT: InvitationInfo = {
+    "id": "i1",
+    "guest": "github:octocat",
+    "access": "write",
+    "issued_at": "2026-03-14T13:40:00Z",
+    "expires_at": "2026-03-14T15:40:00Z",
+    "keys": [
+        {
+            "type": "ssh-ed25519",
+            "bits": 256,
+            "fingerprint": "SHA256:mVPwvezndPv/ARoIadVY98vAC0g+P/5633yTC4d/wXE",
+            "comment": "octocat@a-laptop-with-a-long-name",
+        },
+        {
+            "type": "ssh-rsa",
+            "bits": 4096,
+            "fingerprint": "SHA256:Hs0yZ7bFzWmTqkJ5nC1rPcXG2sVJc0F0y3mWq5X8QkE",
+            "comment": "",
+        },
+    ],
+    "state": "live",
+    "connections": [],
+}
+KEYED: InvitationInfo = {
+    "id": "i2",
+    "guest": "key:SHA256:Zr9yXo2x7v7Zk2cL0mJr6wK1q3yq8b8c2yqk3l5m7nE",
+    "access": "read",
+    "issued_at": "2026-03-14T13:40:00Z",
+    "expires_at": "2026-03-15T13:40:00Z",
+    "keys": [
+        {
+            "type": "sk-ssh-ed25519@openssh.com",
+            "bits": 256,
+            "fingerprint": "SHA256:Zr9yXo2x7v7Zk2cL0mJr6wK1q3yq8b8c2yqk3l5m7nE",
+            "comment": "token",
+        }
+    ],
+    "state": "live",
+    "connections": [],
+}
+INVITED: Invited = {
+    "invitations": [OCTOCAT],
+    "command": "ssh -p 22 mark@203.0.113.7",
+    "pinned_command": "ssh -o KnownHostsCommand=none -p 22 mark@203.0.113.7",
+    "endpoints": [
+        {
+            "kind": "router",
+            "host": "203.0.113.7",
+            "port": 22,
+            "command": "ssh -p 22 mark@203.0.113.7",
+            "protocol": "upnp",
+            "verified": "readback",
+        },
+        {
+            "kind": "lan",
+            "host": "192.168.1.20",
+            "port": 50213,
+            "command": "ssh -p 50213 mark@192.168.1.20",
+            "protocol": None,
+            "verified": None,
+        },
+    ],
+    "host_key": {
+        "type": "ssh-ed25519",
+        "fingerprint": "SHA256:9q8Jx1pYb3m0rZ6vC5tN2wK7sD4fG1hL0aQzXyWvUtR",
+        "known_hosts": "[203.0.113.7]:22 ssh-ed25519 AAAA",
+    },
+    "reachability": "internet",
+    "warnings": [],
+}
+LAN_ONLY: Invited = {
+    **INVITED,
+    "invitations": [{**OCTOCAT, "access": "read"}, KEYED],
+    "command": "ssh -p 50213 mark@192.168.1.20",
+    "endpoints": INVITED["endpoints"][1:],
+    "reachability": "lan",
+    "warnings": [
+        {
+            "code": "no-gateway",
+            "message": "no router answered on 192.168.1.1, so guests outside of this network "
+            "cannot come in",
+            "hint": "switch UPnP on in the router, or forward a port by hand",
+        }
+    ],
+}
+STATUS: Status = {
+    "daemon": {"version": "0.1.0", "pid": 4711, "started_at": "2026-03-13T08:00:00Z"},
+    "session": {"name": "pairing", "socket": "/s/tmux.sock", "running": True, "clients": 2},
+    "invitations": [
+        {
+            **OCTOCAT,
+            "issued_at": "2026-03-14T12:40:00Z",
+            "connections": [
+                {"peer": "198.51.100.4:51234", "since": "2026-03-14T13:01:00Z", "pid": 4800}
+            ],
+        },
+        KEYED,
+    ],
+    "door": {"open": True, "port": 50213},
+    "mapping": {
+        "state": "open",
+        "protocol": "upnp",
+        "gateway": "192.168.1.1",
+        "external_host": "203.0.113.7",
+        "external_port": 22,
+        "internal_port": 50213,
+        "expires_at": "2026-03-14T13:50:00Z",
+        "error": None,
+    },
+    "endpoints": INVITED["endpoints"],
+    "warnings": LAN_ONLY["warnings"],
+}
+IDLE: Status = {
+    **STATUS,
+    "session": {"name": "pairing", "socket": "/s/tmux.sock", "running": False, "clients": 0},
+    "invitations": [],
+    "door": {"open": False, "port": None},
+    "mapping": None,
+    "endpoints": [],
+    "warnings": [],
+}
+FAILED: Status = {
+    **STATUS,
+    "invitations": [{**OCTOCAT, "state": "revoked"}],
+    "mapping": {
+        "state": "failed",
+        "protocol": None,
+        "gateway": None,
+        "external_host": None,
+        "external_port": None,
+        "internal_port": None,
+        "expires_at": None,
+        "error": {
+            "code": "port-taken",
+            "message": "the router forwards port 22 to another machine, 192.168.1.7, already",
+            "hint": "choose another: --port 2222",
+        },
+    },
+}
+EVENTS: list[Event] = [
+    {
+        "id": 1,
+        "at": "2026-03-13T13:40:00Z",
+        "session": "s1",
+        "kind": "invited",
+        "text": "github:octocat is invited until 15:40",
+        "data": {},
+    },
+    {
+        "id": 2,
+        "at": "2026-03-14T13:01:00Z",
+        "session": "s1",
+        "kind": "joined",
+        "text": "github:octocat came in from 198.51.100.4",
+        "data": {},
+    },
+]
+RECEIPT: Receipt = {
+    "session": "s1",
+    "started_at": "2026-03-14T11:00:00Z",
+    "ended_at": "2026-03-14T13:00:00Z",
+    "invitations": [{**OCTOCAT, "state": "expired", "expires_at": "2026-03-14T13:00:00Z"}],
+    "visits": [
+        {
+            "guest": "github:octocat",
+            "peer": "198.51.100.4:51234",
+            "fingerprint": OCTOCAT["keys"][0]["fingerprint"],
+            "since": "2026-03-14T11:01:00Z",
+            "until": "2026-03-14T13:00:00Z",
+            "why": "expired",
+        },
+        {
+            "guest": "github:octocat",
+            "peer": "[2001:db8:1234:5678:9abc:def0:1234:5678]:51235",
+            "fingerprint": OCTOCAT["keys"][0]["fingerprint"],
+            "since": "2026-03-14T12:00:00Z",
+            "until": None,
+            "why": None,
+        },
+    ],
+    "refused": 12,
+}
+SETTINGS: Settings = {
+    "file": "/home/mark/.config/pairing/config.toml",
+    "settings": [
+        {"key": "guests.ttl", "value": "2h", "source": "default"},
+        {"key": "router.enabled", "value": True, "source": "config.toml"},
+        {"key": "router.protocols", "value": ["pcp", "natpmp", "upnp"], "source": "default"},
+    ],
+}

@@ -1,0 +1,208 @@
+"""The client against daemons that are of another version, confused or gone."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairctl import client as client_module
+from pairctl.client import connect, reach
+from pairctl.failures import NoDaemon, exit_code
+from pairingd.control import wire
+from pairingd.core.refusal import PairingError
+from tests.fakes.daemon import HELLO, FakeDaemon, Refusal, RpcError, Talk
+
+
+def test_hello_comes_first_and_tells_the_versions(sock: Path) -> None:
+    with FakeDaemon(sock) as daemon, connect() as client:
+        assert daemon.requests.get() == ("hello", {"version": "0.1.0", "protocol": wire.PROTOCOL})
+        assert client.hello["session"] == "pairing"
+
+
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_no_daemon_is_told_with_the_way_out(sock: Path, left_behind: bool) -> None:
+    if left_behind:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(sock))
+    with pytest.raises(NoDaemon) as refused:
+        connect()
+    assert (refused.value.code, refused.value.hint) == ("no-daemon", "pairctl start")
+    assert exit_code(refused.value) == 3
+
+
+def test_another_protocol_is_refused_but_can_be_reached(sock: Path) -> None:
+    with FakeDaemon(sock, version="9.0.0", protocol=9):
+        with pytest.raises(PairingError) as refused:
+            connect()
+        with reach() as client:
+            assert client.hello["version"] == "9.0.0"
+    assert refused.value.code == "protocol-mismatch"
+    assert "9.0.0" in refused.value.message
+    assert refused.value.hint == "pairctl restart"
+
+
+def test_another_version_is_said_and_served(sock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FakeDaemon(sock, {"status": {"fine": 1}}, version="0.0.9"), connect() as client:
+        assert client.call("status") == {"fine": 1}
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "0.0.9" in said.err
+    assert "pairctl restart" in said.err
+
+
+def test_progress_is_heard_and_events_are_kept(sock: Path) -> None:
+    def invite(talk: Talk, _: Any) -> dict[str, Any]:
+        talk.notify("progress", {"step": "keys", "state": "begun", "text": ""})
+        talk.notify("event", {"id": 7})
+        talk.notify("unheard-of", {"id": 8})
+        talk.send({"id": 999, "result": {"to": "another call"}})
+        talk.notify("progress", {"step": "keys", "state": "done", "text": ""})
+        return {"command": "ssh"}
+
+    heard: list[dict[str, Any]] = []
+    with FakeDaemon(sock, {"invite": invite}), connect() as client:
+        assert client.call("invite", progress=heard.append) == {"command": "ssh"}
+        assert [step["state"] for step in heard] == ["begun", "done"]
+        assert client.next_event(0) == {"id": 7}
+        assert client.next_event(0) is None
+
+
+def test_a_reply_in_many_pieces_is_one(sock: Path) -> None:
+    def status(talk: Talk, _: Any) -> None:
+        frame = json.dumps({"id": 2, "result": {"text": "ä" * 100_000}}, ensure_ascii=False)
+        data = frame.encode() + b"\n"
+        for start in range(0, len(data), 33_333):
+            talk.raw(data[start : start + 33_333])
+
+    with FakeDaemon(sock, {"status": status}), connect() as client:
+        assert client.call("status")["text"] == "ä" * 100_000
+
+
+def test_a_refusal_keeps_its_code_words_and_data(sock: Path) -> None:
+    def extend(_: Talk, __: Any) -> None:
+        raise Refusal(
+            "no-such-guest", "no guest bob", "pairctl status", {"guests": ["a"], "self": "odd"}
+        )
+
+    with FakeDaemon(sock, {"extend": extend}), connect() as client:
+        with pytest.raises(PairingError) as refused:
+            client.call("extend")
+        assert client.call("status") == {}, "the connection lives on"
+    error = refused.value
+    assert (error.code, error.message, error.hint) == (
+        "no-such-guest",
+        "no guest bob",
+        "pairctl status",
+    )
+    assert error.data == {"guests": ["a"], "self": "odd"}
+    assert exit_code(error) == 1
+
+
+@pytest.mark.parametrize(
+    ("rpc", "code"),
+    [
+        (wire.METHOD_NOT_FOUND, "protocol-mismatch"),
+        (wire.INVALID_PARAMS, "invalid-params"),
+        (wire.INTERNAL_ERROR, "daemon-failed"),
+        (wire.REFUSED, "daemon-failed"),  # without the data that belongs to it
+    ],
+)
+def test_errors_of_the_protocol_itself_are_told(sock: Path, rpc: int, code: str) -> None:
+    def receipt(_: Talk, __: Any) -> None:
+        raise RpcError(rpc, "something")
+
+    with (
+        FakeDaemon(sock, {"receipt": receipt}),
+        connect() as client,
+        pytest.raises(PairingError) as refused,
+    ):
+        client.call("receipt")
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"not json\n",
+        b"\xff\xfe\n",
+        b"[]\n",
+        b"7\n",
+        b"[" * 100_000 + b"\n",
+        b'{"id": 2, "result": [1]}\n',
+        b'{"id": 2, "result": null}\n',
+        b'{"id": 2, "error": "no"}\n',
+        b'{"method": "event", "params": 1}\n',
+    ],
+)
+def test_garbage_is_a_bad_reply(sock: Path, garbage: bytes) -> None:
+    def status(talk: Talk, _: Any) -> None:
+        talk.raw(garbage)
+
+    with (
+        FakeDaemon(sock, {"status": status}),
+        connect() as client,
+        pytest.raises(PairingError) as refused,
+    ):
+        client.call("status")
+    assert refused.value.code == "bad-reply"
+    assert exit_code(refused.value) == 1
+
+
+def test_a_hello_without_versions_is_a_bad_reply(sock: Path) -> None:
+    with FakeDaemon(sock, {"hello": {"pid": 1}}), pytest.raises(PairingError) as refused:
+        connect()
+    assert refused.value.code == "bad-reply"
+
+
+def test_a_reply_without_end_is_given_up(sock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_MAX_REPLY", 100_000)
+
+    def status(talk: Talk, _: Any) -> None:
+        talk.raw(b"x" * 200_000)
+
+    with (
+        FakeDaemon(sock, {"status": status}),
+        connect() as client,
+        pytest.raises(PairingError) as refused,
+    ):
+        client.call("status")
+    assert refused.value.code == "bad-reply"
+
+
+@pytest.mark.parametrize("method", ["hello", "status"])
+@pytest.mark.parametrize("begun", [b"", b'{"id":'])
+def test_a_daemon_that_goes_away_is_told(sock: Path, method: str, begun: bytes) -> None:
+    def leave(talk: Talk, _: Any) -> None:
+        talk.raw(begun)
+        talk.close()
+
+    with (
+        FakeDaemon(sock, {method: leave}),
+        pytest.raises(NoDaemon) as refused,
+        connect() as client,
+    ):
+        client.call("status")
+    assert refused.value.code == "daemon-gone"
+
+
+def test_a_daemon_that_says_nothing_is_given_up(sock: Path) -> None:
+    def say_nothing(_: Talk, __: Any) -> None:
+        return None
+
+    with (
+        FakeDaemon(sock, {"status": say_nothing}),
+        connect() as client,
+        pytest.raises(PairingError) as refused,
+    ):
+        client.call("status", silence=0.05)
+    assert refused.value.code == "daemon-silent"
+
+
+def test_the_samples_speak_our_protocol() -> None:
+    from pairingd import __version__
+
+    assert (HELLO["version"], HELLO["protocol"]) == (__version__, wire.PROTOCOL)

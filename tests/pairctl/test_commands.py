@@ -1,0 +1,289 @@
+"""Arguments in; one request; text or one JSON document, and an exit code out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairctl.__main__ import main
+from pairingd import __version__
+from tests.fakes.daemon import FakeDaemon, Refusal, Talk
+from tests.pairctl import samples
+
+CHANGED = {"invitations": [samples.OCTOCAT]}
+LOG = {"events": samples.EVENTS}
+GUEST = "octocat"
+
+# words, method, its params, its reply
+REQUESTS: list[tuple[list[str], str, dict[str, Any], Any]] = [
+    (["status"], "status", {"all": False}, samples.STATUS),
+    (["status", "--all"], "status", {"all": True}, samples.STATUS),
+    (["extend", GUEST, "1h30m"], "extend", {"guest": GUEST, "seconds": 5400}, CHANGED),
+    (
+        ["extend", GUEST, "--until", "2026-03-14T18:00:00+01:00"],
+        "extend",
+        {"guest": GUEST, "until": "2026-03-14T17:00:00Z"},
+        CHANGED,
+    ),
+    (["revoke", GUEST, "gitlab:a"], "revoke", {"guests": [GUEST, "gitlab:a"]}, CHANGED),
+    (["revoke", "file:/a/../b"], "revoke", {"guests": ["file:/b"]}, CHANGED),
+    (["role", GUEST, "read"], "role", {"guest": GUEST, "access": "read"}, CHANGED),
+    (["end"], "end", {}, CHANGED),
+    (["log"], "log", {}, LOG),
+    (["receipt"], "receipt", {"session": None}, samples.RECEIPT),
+    (["receipt", "s1"], "receipt", {"session": "s1"}, samples.RECEIPT),
+    (["config"], "config", {}, samples.SETTINGS),
+    (["invite", "--show", GUEST, "--no-copy"], "show", {"guest": GUEST}, samples.INVITED),
+]
+NAMES = [" ".join(words) for words, *_ in REQUESTS]
+
+
+@pytest.mark.parametrize(("words", "method", "params", "reply"), REQUESTS, ids=NAMES)
+def test_one_request_with_these_params(
+    sock: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    method: str,
+    params: dict[str, Any],
+    reply: Any,
+) -> None:
+    with FakeDaemon(sock, {method: reply}) as daemon:
+        assert main(words) == 0
+        assert daemon.asked(method) == params
+    said = capsys.readouterr()
+    assert said.out.strip()
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(("words", "method", "params", "reply"), REQUESTS, ids=NAMES)
+@pytest.mark.parametrize("first", [True, False])
+def test_json_is_the_reply_as_one_document(
+    sock: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    method: str,
+    params: dict[str, Any],
+    reply: Any,
+    first: bool,
+) -> None:
+    with FakeDaemon(sock, {method: reply}):
+        assert main(["--json", *words] if first else [*words, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == reply
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(("words", "method", "params", "reply"), REQUESTS, ids=NAMES)
+def test_a_refusal_is_exit_1_and_two_lines_or_one_document(
+    sock: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    method: str,
+    params: dict[str, Any],
+    reply: Any,
+) -> None:
+    def refuse(_: Talk, __: Any) -> None:
+        raise Refusal("not-so", "it is\nnot \x1b[31mso", "do otherwise", {"ids": [1]})
+
+    with FakeDaemon(sock, {method: refuse}):
+        assert main(words) == 1
+        said = capsys.readouterr()
+        assert (said.out, said.err) == ("", "error: it is not [31mso\nhint: do otherwise\n")
+        assert main([*words, "--json"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["error"] == {
+        "code": "not-so",
+        "message": "it is\nnot \x1b[31mso",
+        "hint": "do otherwise",
+        "ids": [1],
+    }
+    assert "\x1b" not in said.out
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(words for words, *_ in REQUESTS),
+        ["stop"],
+        ["attach"],
+        ["status", "--watch"],
+        ["log", "--follow"],
+    ],
+    ids=" ".join,
+)
+def test_no_daemon_is_exit_3_with_the_hint(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(words) == 3
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "error: pairingd is not running\nhint: pairctl start\n")
+    assert main([*words, "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "no-daemon"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], "usage"),
+        (["frobnicate"], "usage"),
+        (["invite"], "usage"),
+        (["invite", GUEST, "--tt", "2h"], "usage"),
+        (["invite", GUEST, "--ttl"], "usage"),
+        (["invite", GUEST, "--ttl", "0s"], "bad-duration"),
+        (["invite", GUEST, "--ttl", "-1h"], "usage"),
+        (["invite", GUEST, "--ttl=-1h"], "bad-duration"),
+        (["invite", GUEST, "--ttl", "2 hours"], "bad-duration"),
+        (["invite", GUEST, "--port", "0"], "bad-port"),
+        (["invite", GUEST, "--port", "65536"], "bad-port"),
+        (["invite", GUEST, "--port", "٢٢"], "bad-port"),
+        (["invite", GUEST, "--port", "9" * 5000], "bad-port"),
+        (["invite", "--show", "a", "b"], "usage"),
+        (["invite", "--show", "a", "--ttl", "2h"], "usage"),
+        (["invite", "--show", "a", "--read-only"], "usage"),
+        (["extend", GUEST], "usage"),
+        (["extend", GUEST, "1h", "--until", "18:00"], "usage"),
+        (["extend", GUEST, "forever"], "bad-duration"),
+        (["extend", GUEST, "--until", "later"], "bad-time"),
+        (["role", GUEST, "admin"], "usage"),
+        (["revoke"], "usage"),
+        (["status", "everything"], "usage"),
+    ],
+    ids=lambda words: " ".join(words)[:40] if isinstance(words, list) else "",
+)
+def test_bad_arguments_are_exit_2_and_ask_nothing(
+    sock: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: str
+) -> None:
+    with FakeDaemon(sock) as daemon:
+        assert main(words) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        cause, remedy = said.err.splitlines()
+        assert cause.startswith("error: ")
+        assert remedy.startswith("hint: ")
+        assert main([*words, "--json"]) == 2
+        assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+        assert daemon.requests.empty()
+
+
+def test_the_allowed_form_of_a_duration_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["invite", GUEST, "--ttl", "soon"]) == 2
+    assert "45s, 90m, 2h, 1h30m or 1d" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shown", [["--help"], ["invite", "--help"], ["extend", "-h"]])
+def test_help_keeps_to_80_columns(capsys: pytest.CaptureFixture[str], shown: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(shown)
+    assert ended.value.code == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_a_path_is_told_as_the_daemon_must_read_it(
+    sock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/m")
+    with FakeDaemon(sock, {"revoke": CHANGED}) as daemon:
+        assert main(["revoke", "file:keys", "FILE:~/k", "file:/a", "filet"]) == 0
+        assert daemon.asked("revoke")["guests"] == [
+            f"file:{tmp_path}/keys",
+            "file:/home/m/k",
+            "file:/a",
+            "filet",
+        ]
+
+
+def test_both_versions_are_told_and_no_daemon_is_no_failure(
+    sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"pairctl {__version__}\npairingd (not running)\n"
+    with FakeDaemon(sock, version="9.1", protocol=9):
+        assert main(["--version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"pairctl": __version__, "pairingd": "9.1"}
+
+
+def test_a_reply_that_makes_no_sense_is_a_failure_and_no_traceback(
+    sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeDaemon(sock, {"status": {"daemon": 1}}):
+        assert main(["status"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: pairctl failed: ")
+    assert "Traceback" not in said.err
+
+
+def test_a_path_too_long_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAIRING_HOME", "/" + "a" * 120)
+    assert main(["status", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "path-too-long"
+
+
+def _pairctl(*words: str) -> list[str]:
+    return [sys.executable, "-m", "pairctl", *words]
+
+
+def test_a_reader_that_has_had_enough_is_no_error(sock: Path) -> None:
+    many = {"events": samples.EVENTS * 5000}
+    with (
+        FakeDaemon(sock, {"log": many}),
+        subprocess.Popen(
+            _pairctl("log"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(10) == 141
+
+
+def test_text_keeps_to_the_locale(sock: Path) -> None:
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    invited = {**samples.INVITED, "invitations": [{**samples.OCTOCAT, "guest": "github:\u00e9"}]}
+    with FakeDaemon(sock, {"show": invited}):
+        shown = subprocess.run(
+            _pairctl("invite", "--show", "x", "--no-copy"),
+            capture_output=True,
+            check=True,
+            env=env,
+        )
+    assert b"github:?" in shown.stdout
+    assert b"octocat@~" in shown.stdout
+
+
+def test_completion_is_made_of_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "zsh"]) == 0
+    assert "#compdef pairctl" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["status", "log", "revoke"])
+def test_nothing_heavy_is_imported(sock: Path, command: str) -> None:
+    heavy = {"pydantic", "httpx", "miniupnpc", "rich", "shtab", "psutil", "daemon", "asyncio"}
+    heavy |= {"pathlib", "subprocess", "sqlite3"}
+    words = [command, *(["a"] if command == "revoke" else [])]
+    script = (
+        "import sys; from pairctl.__main__ import main; "
+        f"assert main({words!r}) == 0; print(*sys.modules, file=sys.stderr)"
+    )
+    replies = {"status": samples.STATUS, "log": LOG, "revoke": CHANGED}
+    with FakeDaemon(sock, replies):
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", script],  # -S: a site's own .pth files import at will
+            capture_output=True,
+            check=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+    assert not heavy & set(done.stderr.split())

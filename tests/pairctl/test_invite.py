@@ -1,0 +1,231 @@
+"""`pairctl invite` with a real tmux on a private socket, and a scripted daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairctl.__main__ import main
+from tests.fakes.daemon import FakeDaemon, Refusal, Talk
+from tests.pairctl import samples
+from tests.pairctl.terminal import Terminal
+
+TMUX = shutil.which("tmux") or "no tmux"
+
+
+@pytest.fixture
+def tmux(home: Path) -> Iterator[Callable[..., str]]:
+    """tmux on the private socket, without the user's configuration; ended afterwards."""
+    socket = str(home / "tmux.sock")
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [TMUX, "-S", socket, *words], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    yield run
+    run("kill-server")
+
+
+@pytest.fixture
+def hello(home: Path) -> dict[str, str]:
+    return {"tmux": TMUX, "tmux_socket": str(home / "tmux.sock")}
+
+
+def refuse(_: Talk, __: Any) -> None:
+    raise Refusal("no-such-user", "github knows no octocat", "check the name")
+
+
+def invite_in_steps(talk: Talk, _: Any) -> Any:
+    for step, text in [("keys", "2 keys"), ("session", ""), ("door", "open\x1b on port 50213")]:
+        talk.notify("progress", {"step": step, "state": "begun", "text": f"{step} begins"})
+        talk.notify("progress", {"step": step, "state": "done", "text": text})
+    talk.notify("progress", {"step": "router", "state": "failed", "text": "no answer"})
+    return samples.LAN_ONLY
+
+
+def test_the_session_is_made_in_the_users_directory_and_environment(
+    sock: Path,
+    tmp_path: Path,
+    tmux: Callable[..., str],
+    hello: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OF_THE_USER", "yes")
+    monkeypatch.setenv("TMUX", "/another/server,1,0")
+    with FakeDaemon(sock, {"invite": samples.INVITED}, **hello) as daemon:
+        words = ["invite", "octocat", "--ttl", "2h", "--read-only", "--port", "2222", "--no-copy"]
+        assert main(words) == 0
+        assert daemon.asked("invite") == {
+            "guests": ["octocat"],
+            "ttl": 7200,
+            "access": "read",
+            "port": 2222,
+        }
+    assert tmux("list-sessions", "-F", "#{session_name} #{session_path}") == f"pairing {tmp_path}"
+    assert tmux("show-environment", "-g", "OF_THE_USER") == "OF_THE_USER=yes"
+    assert tmux("show-environment", "-g", "TMUX") == ""
+
+
+def test_a_session_that_is_there_is_kept(
+    sock: Path, tmux: Callable[..., str], hello: dict[str, str]
+) -> None:
+    tmux("new-session", "-d", "-s", "pairing-more")  # a name that only begins alike
+    with FakeDaemon(sock, {"invite": samples.INVITED}, **hello):
+        assert main(["invite", "octocat", "--no-copy"]) == 0
+        made = tmux("list-sessions", "-F", "#{session_name} #{session_id}")
+        assert main(["invite", "octocat", "--no-copy"]) == 0
+    assert made == "pairing $1\npairing-more $0"
+    assert tmux("list-sessions", "-F", "#{session_name} #{session_id}") == made
+
+
+def test_a_refused_invitation_leaves_no_session_behind(
+    sock: Path,
+    tmux: Callable[..., str],
+    hello: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with FakeDaemon(sock, {"invite": refuse, "status": samples.IDLE}, **hello):
+        assert main(["invite", "octocat"]) == 1
+    assert "github knows no octocat" in capsys.readouterr().err
+    assert tmux("list-sessions") == ""
+
+
+@pytest.mark.parametrize("status", [samples.STATUS, {**samples.STATUS, "invitations": []}])
+def test_a_session_that_others_use_by_now_is_left(
+    sock: Path, tmux: Callable[..., str], hello: dict[str, str], status: Any
+) -> None:
+    with FakeDaemon(sock, {"invite": refuse, "status": status}, **hello):
+        assert main(["invite", "octocat"]) == 1
+    assert tmux("list-sessions", "-F", "#{session_name}") == "pairing"
+
+
+def test_a_session_of_before_outlives_a_refusal(
+    sock: Path, tmux: Callable[..., str], hello: dict[str, str]
+) -> None:
+    tmux("new-session", "-d", "-s", "pairing")
+    with FakeDaemon(sock, {"invite": refuse, "status": samples.IDLE}, **hello):
+        assert main(["invite", "octocat"]) == 1
+    assert tmux("list-sessions", "-F", "#{session_name}") == "pairing"
+
+
+def test_without_tmux_nobody_is_invited(sock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FakeDaemon(sock, tmux="") as daemon:
+        assert main(["invite", "octocat", "--json"]) == 1
+        assert daemon.asked("hello")
+        assert daemon.requests.empty()
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "no-tmux"
+    assert "brew install tmux" in error["hint"]
+
+
+@pytest.mark.parametrize("broken", ["exit 1", "echo no such thing >&2; exit 1", None])
+def test_a_tmux_that_fails_is_told(
+    sock: Path, home: Path, broken: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmux = home / "tmux"
+    if broken:
+        tmux.write_text(f"#!/bin/sh\n{broken}\n")
+        tmux.chmod(0o700)
+    with FakeDaemon(sock, tmux=str(tmux)):
+        assert main(["invite", "octocat", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "tmux-failed"
+
+
+@pytest.mark.usefixtures("tmux")
+def test_steps_go_to_stderr_and_the_command_stands_last_on_stdout(
+    sock: Path, hello: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeDaemon(sock, {"invite": invite_in_steps}, **hello):
+        assert main(["invite", "octocat", "--no-copy"]) == 0
+        said = capsys.readouterr()
+        assert (
+            said.err == "keys ✓ 2 keys\nsession ✓\ndoor ✓ open on port 50213\nrouter ✗ no answer\n"
+        )
+        assert said.out.splitlines()[-1] == samples.LAN_ONLY["command"]
+
+        assert main(["invite", "octocat", "--no-copy", "-q"]) == 0
+        said = capsys.readouterr()
+        assert said.out == samples.LAN_ONLY["command"] + "\n"
+        assert said.err.startswith("warning: no router answered")
+        assert "✓" not in said.err
+
+        assert main(["invite", "octocat", "--no-copy", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == samples.LAN_ONLY
+
+
+@pytest.mark.usefixtures("tmux")
+def test_on_a_terminal_the_steps_are_one_line_drawn_anew(sock: Path, hello: dict[str, str]) -> None:
+    pairctl = [sys.executable, "-m", "pairctl", "invite", "octocat", "--no-copy"]
+    with (
+        FakeDaemon(sock, {"invite": invite_in_steps}, **hello),
+        Terminal(pairctl, {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}) as terminal,
+    ):
+        assert terminal.wait() == 0
+        steps, _, text = terminal.seen.decode().partition("\r\n")
+    assert steps.split("\r")[-1] == "keys ✓  session ✓  door ✓  router ✗  no answer\x1b[K"
+    assert "\x1b" not in text
+    assert text.rstrip().splitlines()[-1] == samples.LAN_ONLY["command"]
+
+
+@pytest.mark.usefixtures("tmux")
+def test_signs_are_ascii_where_the_locale_is_not_utf_8(sock: Path, hello: dict[str, str]) -> None:
+    with FakeDaemon(sock, {"invite": invite_in_steps}, **hello):
+        done = subprocess.run(
+            [sys.executable, "-m", "pairctl", "invite", "octocat", "--no-copy"],
+            env={**os.environ, "PYTHONIOENCODING": "iso8859-1"},
+            capture_output=True,
+            check=True,
+        )
+    assert done.stderr.startswith(b"keys ok 2 keys\n")
+
+
+def test_attach_enters_the_session(sock: Path, tmux: Callable[..., str], hello: Any) -> None:
+    tmux("-f", "/dev/null", "new-session", "-d", "-s", "pairing")
+    pairctl = [sys.executable, "-m", "pairctl", "attach"]
+    with (
+        FakeDaemon(sock, **hello),
+        Terminal(pairctl, {"TMUX": "/another/server,1,0"}) as terminal,
+    ):
+        terminal.wait_for(b"[pairing")  # the status line
+        tmux("detach-client", "-s", "pairing")
+        terminal.wait_for(b"[detached (from session pairing)]")
+        assert terminal.wait() == 0
+
+
+def test_attach_within_the_session_is_refused(
+    sock: Path,
+    tmux: Callable[..., str],
+    hello: Any,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tmux("new-session", "-d", "-s", "pairing")
+    monkeypatch.setenv("TMUX", f"{home}/tmux.sock,4711,0")
+    with FakeDaemon(sock, **hello):
+        assert main(["attach", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "already-attached"
+
+
+def test_attach_without_session_or_terminal_is_refused(
+    sock: Path, tmux: Callable[..., str], hello: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeDaemon(sock, **hello):
+        assert main(["attach", "--json"]) == 1
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert error["code"] == "no-session"
+        assert "pairctl invite" in error["hint"]
+        tmux("new-session", "-d", "-s", "pairing")
+        assert main(["attach", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "no-terminal"

@@ -1,0 +1,82 @@
+"""Golden texts. UPDATE_GOLDEN=1 writes them anew: read the difference before committing it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairctl import render
+from pairctl.output import View, one_line, printable
+from tests.pairctl import samples
+
+GOLDEN = Path(__file__).parent / "golden"
+
+CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
+    "invited": (partial(render.invited, copied="copied to the clipboard"), samples.INVITED),
+    "invited-lan": (render.invited, samples.LAN_ONLY),
+    "status": (render.status, samples.STATUS),
+    "status-idle": (render.status, samples.IDLE),
+    "status-failed": (render.status, samples.FAILED),
+    "changed": (render.changed, {"invitations": samples.STATUS["invitations"]}),
+    "changed-none": (render.changed, {"invitations": []}),
+    "log": (render.log, {"events": samples.EVENTS}),
+    "log-empty": (render.log, {"events": []}),
+    "receipt": (render.receipt, samples.RECEIPT),
+    "config": (render.settings, samples.SETTINGS),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.usefixtures("berlin")
+def test_text_is_the_golden_one_within_80_columns(name: str) -> None:
+    draw, reply = CASES[name]
+    text = draw(reply, View(now=samples.NOW))
+    golden = GOLDEN / f"{name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text + "\n")
+    assert text + "\n" == golden.read_text()
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.usefixtures("berlin")
+def test_colours_change_nothing_else(name: str) -> None:
+    import re
+
+    draw, reply = CASES[name]
+    plain = draw(reply, View(now=samples.NOW))
+    painted = draw(reply, View(now=samples.NOW, colour=True))
+    assert re.sub(r"\x1b\[\d+m", "", painted) == plain
+
+
+def test_the_last_line_is_the_command_whole_however_long() -> None:
+    command = "ssh -p 22 " + "m" * 60 + "@" + "host." * 20 + "example"
+    text = render.invited({**samples.INVITED, "command": command}, View(now=samples.NOW))
+    assert text.splitlines()[-1] == command
+
+
+def test_a_long_identity_is_cut_to_the_width() -> None:
+    guest = "https://example.org/" + "a" * 2000
+    changed = {"invitations": [{**samples.OCTOCAT, "guest": guest}]}
+    text = render.changed(changed, View(now=samples.NOW))  # type: ignore[arg-type]
+    assert max(map(len, text.splitlines())) == 80
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("a\x1b]0;title\x07b", "a]0;titleb"),
+        ("one\r\ntwo\tthree", "one  two three"),
+        ("\x9b31mred", "31mred"),
+        ("left\u202eright\u200b\u2028end", "leftright end"),
+        ("Grüße, 世界", "Grüße, 世界"),
+    ],
+)
+def test_control_and_format_characters_do_not_reach_a_terminal(hostile: str, shown: str) -> None:
+    assert one_line(hostile) == shown
+    assert printable({hostile: [hostile, 1, None]}) == {shown: [shown, 1, None]}

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from pairctl.failures import Usage
+from pairctl.times import clock, parse_moment, span
+from tests.pairctl import samples
+
+pytestmark = pytest.mark.usefixtures("berlin")
+
+# The night after, Berlin's clocks go to summer time.
+NOON = datetime(2026, 3, 28, 12, 0)  # noqa: DTZ001 - local, as parse_moment wants it
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("18:30", "2026-03-28T17:30:00Z"),
+        ("12:00", "2026-03-29T10:00:00Z"),  # not now: the next one, an hour nearer
+        ("09:05", "2026-03-29T07:05:00Z"),
+        ("2026-03-28T18:30:00+05:30", "2026-03-28T13:00:00Z"),
+        ("2026-03-28T18:30:00Z", "2026-03-28T18:30:00Z"),
+    ],
+)
+def test_a_moment_is_rfc_3339_or_the_next_local_clock_time(text: str, moment: str) -> None:
+    assert parse_moment(text, NOON) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "25:00",
+        "1:2:3",
+        "soon",
+        "2026-03-28",
+        "2026-03-28T18:30:00",
+        "9999-12-31T23:59:59-23:00",
+    ],
+)
+def test_what_is_no_moment_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(Usage) as refused:
+        parse_moment(text, NOON)
+    assert refused.value.code == "bad-time"
+    assert "18:30" in refused.value.hint
+
+
+def test_only_another_day_is_shown_with_its_date() -> None:
+    assert clock("2026-03-14T22:59:59Z", samples.NOW) == "23:59"
+    assert clock("2026-03-14T23:00:00Z", samples.NOW) == "2026-03-15 00:00"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (7199.9, "1h59m"),
+        (3600, "1h"),
+        (3599.9, "59m59s"),
+        (0.4, "0s"),
+        (-5, "0s"),
+        (90061, "1d1h1m"),
+    ],
+)
+def test_over_an_hour_seconds_are_left_out(seconds: float, text: str) -> None:
+    assert span(seconds) == text

@@ -1,0 +1,119 @@
+"""What goes on until it is ended: status --watch and log --follow."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.daemon import FakeDaemon
+from tests.pairctl import samples
+from tests.pairctl.terminal import LIMIT, Terminal
+
+PAIRCTL = [sys.executable, "-m", "pairctl"]
+WATCHED: dict[str, Any] = {"watch": {"events": samples.EVENTS[:1]}}
+LATER = {**samples.EVENTS[1], "text": "bob\x1b[2J left"}
+
+
+def piped(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PAIRCTL, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=LIMIT)
+    return process.returncode, out, err
+
+
+def test_status_json_is_one_document_a_change(sock: Path) -> None:
+    with (
+        FakeDaemon(sock, {**WATCHED, "status": samples.IDLE}) as daemon,
+        piped("status", "--watch", "--json") as process,
+    ):
+        assert json.loads(line(process)) == samples.IDLE
+        daemon.tell("event", LATER)  # nothing has changed by it
+        daemon.asked("status")
+        daemon.asked("status")
+        daemon.replies["status"] = samples.STATUS
+        daemon.tell("event", LATER)
+        assert json.loads(line(process)) == samples.STATUS
+        assert interrupt(process) == (0, "", "")
+
+
+def test_status_as_text_is_one_block_a_change(sock: Path) -> None:
+    with (
+        FakeDaemon(sock, {**WATCHED, "status": samples.IDLE}) as daemon,
+        piped("status", "--watch") as process,
+    ):
+        block = [line(process) for _ in range(5)]
+        daemon.replies["status"] = samples.STATUS
+        daemon.tell("event", LATER)
+        assert line(process) == "\n"
+        assert line(process) == "Session   pairing: running, 2 terminals attached\n"
+        interrupt(process)
+    assert block[0] == "Session   pairing: not running\n"
+
+
+@pytest.mark.parametrize("key", [b"q", b"\x03"])
+def test_on_a_terminal_it_is_live_until_q_or_ctrl_c(sock: Path, key: bytes) -> None:
+    with (
+        FakeDaemon(sock, {**WATCHED, "status": samples.IDLE}) as daemon,
+        Terminal([*PAIRCTL, "status", "--watch"]) as terminal,
+    ):
+        modes = terminal.lflags()
+        terminal.wait_for(b"not running")
+        assert not terminal.lflags() & termios.ECHO
+        daemon.replies["status"] = samples.STATUS
+        daemon.tell("event", LATER)
+        terminal.wait_for(b"2 terminals attached")
+        terminal.wait_for(b"198.51.100.4:51234")
+        terminal.send(b"x")
+        terminal.wait_for(b"2 terminals attached")  # the remaining times are drawn anew
+        terminal.send(key)
+        assert terminal.wait() == 0
+        assert terminal.lflags() == modes
+    assert b"Traceback" not in terminal.seen
+    assert b"\x1b[?1049l" in terminal.seen, "the screen of before is back"
+    assert b"\x1b[?25h" in terminal.seen, "the cursor is shown"
+
+
+@pytest.mark.parametrize("words", [["status", "--watch"], ["log", "--follow"]])
+def test_the_daemons_end_ends_it_and_is_told(sock: Path, words: list[str]) -> None:
+    with (
+        FakeDaemon(sock, {**WATCHED, "status": samples.IDLE}) as daemon,
+        piped(*words) as process,
+    ):
+        assert line(process)
+        daemon.close()
+        _, err = process.communicate(timeout=LIMIT)
+        assert process.returncode == 3
+    assert err.startswith("error: pairingd went away")
+
+
+def test_log_follow_goes_on_with_what_happens(sock: Path) -> None:
+    with FakeDaemon(sock, WATCHED) as daemon, piped("log", "--follow") as process:
+        assert line(process).endswith("github:octocat is invited until 15:40\n")
+        daemon.tell("event", LATER)
+        assert line(process).endswith("  bob[2J left\n")
+        assert interrupt(process) == (0, "", "")
+
+
+def test_log_follow_json_is_one_document_a_line(sock: Path) -> None:
+    with FakeDaemon(sock, WATCHED) as daemon, piped("log", "--follow", "--json") as process:
+        assert json.loads(line(process)) == samples.EVENTS[0]
+        daemon.tell("event", LATER)
+        assert json.loads(line(process)) == LATER
+        assert interrupt(process) == (0, "", "")

@@ -1,0 +1,270 @@
+"""One machine on which everything happens: a host, their forge and router, and guests.
+
+Real daemon, sshd, ssh and tmux; the forge and the router are small servers on loopback, and the
+router really forwards. Used by the demo, the benchmarks and the tests that need no network of
+their own.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+ROOT = Path(__file__).parent.parent
+T = TypeVar("T")
+
+# What the router says its address is; nothing is ever sent there, 127.0.0.1 stands for it.
+EXTERNAL_HOST = "5.5.5.5"
+CONFIG = """
+[providers.github]
+keys_url = "{forge}/{{name}}.keys"
+[door]
+address = "127.0.0.1"
+[router]
+protocols = ["upnp"]
+description_url = "{router}"
+external_port = {port}
+"""
+
+
+def until(look: Callable[[], T], what: str, within: float = 15.0) -> T:
+    """The first truthy answer of `look`. Fails after `within` seconds, saying `what` never came."""
+    deadline = time.monotonic() + within
+    while True:
+        if found := look():
+            return found
+        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_open(port: int, host: str = "127.0.0.1") -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((host, port)) == 0
+
+
+class Stage:
+    """Everything lies in a short directory of its own, which is gone afterwards."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self.external_port = 0
+
+    def __enter__(self) -> Self:
+        # Unix socket paths are short: not below pytest's or macOS's own temporary directories.
+        self.path = Path(tempfile.mkdtemp(prefix="pairing-", dir="/tmp"))
+        self._stack.callback(shutil.rmtree, self.path, ignore_errors=True)
+        self.home = self.path / "home"
+        self.home.mkdir(mode=0o700)
+        self.keys = self.path / "forge"
+        self.keys.mkdir()
+        self.external_port = free_port()
+        self.forge = self._fake("forge", "--dir", str(self.keys))
+        self._router = json.loads(self._fake("igd", "--external-host", EXTERNAL_HOST))
+        self.configure()
+        self._stack.callback(self._end_tmux)
+        self._stack.callback(self._end_daemon)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def configure(self, more: str = "") -> None:
+        text = CONFIG.format(
+            forge=self.forge, router=self._router["description_url"], port=self.external_port
+        )
+        (self.home / "config.toml").write_text(text + more)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {
+            **kept,
+            "PAIRING_HOME": str(self.home),
+            "TERM": "xterm-256color",
+            "SHELL": "/bin/sh",
+        }
+
+    def run(
+        self, *argv: str, check: bool = True, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            argv,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=self.environment,
+            cwd=self.path,
+            stdin=subprocess.DEVNULL,
+            **options,
+        )
+        if check:
+            assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+        return done
+
+    def pairctl(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run(str(Path(sys.executable).parent / "pairctl"), *argv, check=check)
+
+    def asks(self, *argv: str) -> dict[str, Any]:
+        """The JSON that `pairctl ARGV --json` prints."""
+        answer: dict[str, Any] = json.loads(self.pairctl(*argv, "--json", check=False).stdout)
+        return answer
+
+    def daemon(self, *argv: str) -> subprocess.Popen[str]:
+        """A daemon in the foreground, ready for requests."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pairingd", *argv],
+            env=self.environment,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._stack.callback(_end, process)
+        until(
+            lambda: (
+                self.pairctl("status", check=False).returncode == 0 or process.poll() is not None
+            ),
+            "the daemon answers",
+        )
+        return process
+
+    def guest(self, name: str) -> Guest:
+        return Guest(self, name)
+
+    def mappings(self) -> list[dict[str, Any]]:
+        """What stands in the router's table."""
+        url = self._router["description_url"].rpartition("/")[0] + "/mappings"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            table: list[dict[str, Any]] = json.load(answer)
+        return table
+
+    def terminal(self, *argv: str, columns: int = 80, lines: int = 24) -> Terminal:
+        return Terminal(self, argv, columns, lines)
+
+    def _fake(self, name: str, *argv: str) -> str:
+        """Start `tests.fakes.NAME`; the line it prints when it is ready."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"tests.fakes.{name}", *argv],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._stack.callback(_end, process)
+        assert process.stdout
+        return process.stdout.readline().strip()
+
+    def _end_daemon(self) -> None:
+        self.pairctl("stop", check=False)
+
+    def _end_tmux(self) -> None:
+        for found in self.path.rglob("*.sock"):
+            if "tmux" in found.name:
+                self.run("tmux", "-S", str(found), "kill-server", check=False)
+
+
+class Guest:
+    """Someone with an account on the forge and a key on their machine."""
+
+    def __init__(self, stage: Stage, name: str) -> None:
+        self.name = name
+        self.key = stage.path / f"{name}_ed25519"
+        self._stage = stage
+        stage.run(*("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(self.key)))
+        self.publish()
+
+    def publish(self) -> None:
+        public = self.key.with_suffix(".pub").read_text()
+        (self._stage.keys / f"{self.name}.keys").write_text(public)
+
+    def ssh(self, *more: str, port: int | None = None) -> tuple[str, ...]:
+        """The printed command, through the router unless `port` is the door's own."""
+        return (
+            *("ssh", "-F", "none", "-i", str(self.key), "-o", "IdentitiesOnly=yes"),
+            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+            *("-o", "LogLevel=ERROR", "-p", str(port or self._stage.external_port)),
+            *more,
+            f"{getpass.getuser()}@127.0.0.1",
+        )
+
+    def joins(self, *more: str, port: int | None = None, lines: int = 24) -> Terminal:
+        return self._stage.terminal(*self.ssh(*more, port=port), lines=lines)
+
+    def runs(self, *words: str, port: int | None = None) -> subprocess.CompletedProcess[str]:
+        """ssh without a terminal, `words` as its command."""
+        return self._stage.run(*self.ssh(port=port), *words, check=False)
+
+
+class Terminal:
+    """A person's terminal with one command in it; it is a tmux of its own."""
+
+    _count = 0
+
+    def __init__(self, stage: Stage, argv: tuple[str, ...], columns: int, lines: int) -> None:
+        Terminal._count += 1
+        self._stage = stage
+        self._socket = stage.path / f"tmux-{Terminal._count}.sock"
+        self._status = self._socket.with_suffix(".status")
+        size = ("-x", str(columns), "-y", str(lines))
+        script = f'unset TMUX TMUX_PANE; "$@"; echo $? >{self._status}; sleep 3600'
+        stage.run(
+            *("tmux", "-f", "/dev/null", "-S", str(self._socket), "new-session", "-d", *size),
+            *("sh", "-c", script, "sh", *argv),
+        )
+
+    def types(self, line: str) -> None:
+        self._tmux("send-keys", "-l", line)
+        self._tmux("send-keys", "Enter")
+
+    def presses(self, *keys: str) -> None:
+        self._tmux("send-keys", *keys)
+
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p")
+
+    def shows(self, text: str, within: float = 15.0) -> None:
+        until(lambda: text in self.screen(), f"{text!r} on the screen:\n{self.screen()}", within)
+
+    def ended(self, within: float = 15.0) -> int:
+        """The command's exit status, once it has ended."""
+        return int(
+            until(
+                lambda: self._status.exists() and self._status.read_text().strip(),
+                f"the end of the command:\n{self.screen()}",
+                within,
+            )
+        )
+
+    def _tmux(self, *argv: str) -> str:
+        return self._stage.run("tmux", "-S", str(self._socket), *argv).stdout
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.communicate(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()

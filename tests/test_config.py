@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pairingd.config import Config, load, parse
+from pairingd.errors import Misconfigured
+
+
+def refusal(text: str | bytes) -> Misconfigured:
+    content = text.encode() if isinstance(text, str) else text
+    with pytest.raises(Misconfigured) as caught:
+        parse(content, "config.toml")
+    assert caught.value.code == "bad-config"
+    assert caught.value.message.startswith("config.toml: ")
+    assert "\n" not in caught.value.message + caught.value.hint
+    return caught.value
+
+
+def test_without_a_file_the_defaults_are_in_force(tmp_path: Path) -> None:
+    assert load(tmp_path / "config.toml").config == Config()
+
+
+def test_the_documented_defaults() -> None:
+    shown = {one["key"]: one["value"] for one in load(Path("/nowhere")).shown()["settings"]}
+    assert shown["guests.ttl"] == "2h"
+    assert shown["guests.max_ttl"] == "1d"
+    assert shown["router.external_port"] == 22
+    assert shown["router.protocols"] == ["pcp", "natpmp", "upnp"]
+    assert shown["router.lease"] == "10m"
+    assert shown["tmux.session"] == "pairing"
+    assert shown["sshd.command"] == "/usr/sbin/sshd"
+    assert shown["providers.github.keys_url"] == "https://github.com/{name}.keys"
+
+
+def test_what_is_shown_says_where_it_came_from() -> None:
+    settings = parse(b'[guests]\nttl = "90m"', "here.toml").shown()["settings"]
+    sources = {one["key"]: (one["value"], one["source"]) for one in settings}
+    assert sources["guests.ttl"] == ("1h30m", "here.toml")
+    assert sources["guests.access"] == ("write", "default")
+
+
+def test_a_provider_of_ones_own_stands_beside_the_known_ones() -> None:
+    text = b'[providers.work]\nkeys_url = "https://git.example.org/{name}.keys"'
+    assert {"github", "work"} <= set(parse(text, "x").config.providers)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "allowed"),
+    [
+        ('[guests]\nttk = "2h"', "guests.ttk", "ttl, max_ttl, access"),
+        ("[guest]\n", "guest", "guests"),
+        ('[guests]\nttl = "soon"', "guests.ttl", "1h30m"),
+        ("[guests]\nttl = 7200", "guests.ttl", "in quotes"),
+        ('[guests]\naccess = "rw"', "guests.access", "'write' or 'read'"),
+        ('[door]\nport = "22"', "door.port", "integer"),
+        ("[door]\nport = 70000", "door.port", "65535"),
+        ('[door]\naddress = "home"', "door.address", "IP address"),
+        ('[router]\nprotocols = ["igd"]', "router.protocols.0", "'pcp', 'natpmp' or 'upnp'"),
+        ('[router]\nenabled = "no"', "router.enabled", "boolean"),
+        ('[tmux]\nsession = "a:b"', "tmux.session", "letters"),
+        ('[tmux]\ncommand = "tmux"', "tmux.command", "absolute"),
+        ('[sshd]\ncommand = ""', "sshd.command", "at least 1"),
+        ('[providers.x]\nkeys_url = "http://git.example.org/{name}"', "keys_url", "https://"),
+        ('[providers.x]\nkeys_url = "https://git.example.org/keys"', "keys_url", "{name}"),
+        ('[providers.x]\nkeys_url = "https://{name}.example.org/"', "keys_url", "{name}"),
+        ('[providers.x]\nkeys_url = "https://me@example.org/{name}"', "keys_url", "https://"),
+        ('[providers.file]\nkeys_url = "https://a.org/{name}"', "providers", "cannot name"),
+        ('[providers.x]\nurl = "https://a.org/{name}"', "providers.x", "keys_url"),
+    ],
+)
+def test_a_wrong_key_is_named_with_what_is_allowed(text: str, key: str, allowed: str) -> None:
+    error = refusal(text)
+    assert key in error.message
+    assert allowed in error.hint
+
+
+def test_a_syntax_error_is_named_with_its_line() -> None:
+    assert "line 2" in refusal('[guests]\nttl = 2h"').message
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    assert "UTF-8" in refusal(b"\xff\xfe").message
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_an_absent_one(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured):
+        load(tmp_path)

@@ -1,0 +1,401 @@
+"""The outward contract, by real commands against a real daemon, sshd, ssh and tmux on one machine.
+
+What needs a network of its own stands in tests/e2e.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.stage import EXTERNAL_HOST, Stage, is_open, until
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with Stage() as stage:
+        yield stage
+
+
+def invited(stage: Stage, *argv: str) -> dict[str, Any]:
+    answer = stage.asks("invite", *argv, "--no-copy")
+    assert "error" not in answer, answer
+    return answer
+
+
+def refusal(stage: Stage, *argv: str, status: int = 1) -> dict[str, Any]:
+    """The error of a command; in text it is one line of cause and one of remedy."""
+    told = stage.pairctl(*argv, check=False)
+    assert told.returncode == status, told
+    assert told.stdout == ""
+    lines = [line for line in told.stderr.splitlines() if line.startswith(("error:", "hint:"))]
+    assert [line.partition(":")[0] for line in lines] == ["error", "hint"], told.stderr
+    again = stage.pairctl(*argv, "--json", check=False)
+    assert again.returncode == status
+    error: dict[str, Any] = json.loads(again.stdout)["error"]
+    assert {"code", "message", "hint"} <= set(error)
+    return error
+
+
+def is_utc(text: str) -> bool:
+    return bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text))
+
+
+def test_an_invitation_as_json_is_what_the_contract_says(stage: Stage) -> None:
+    stage.guest("octocat")
+    told = invited(stage, "octocat", "--ttl", "1h30m")
+    assert set(told) == {
+        *("invitations", "command", "pinned_command", "endpoints", "host_key", "reachability"),
+        "warnings",
+    }
+    (one,) = told["invitations"]
+    assert one["guest"] == "github:octocat"
+    assert one["access"] == "write"
+    assert is_utc(one["issued_at"])
+    issued, expires = (datetime.fromisoformat(one[at]) for at in ("issued_at", "expires_at"))
+    assert (expires - issued).total_seconds() == 5400
+    assert one["keys"] == [
+        {
+            "type": "ssh-ed25519",
+            "bits": 256,
+            "fingerprint": one["keys"][0]["fingerprint"],
+            "comment": "octocat",
+        }
+    ]
+    router, lan = told["endpoints"]
+    assert (router["kind"], router["host"], router["port"]) == (
+        "router",
+        EXTERNAL_HOST,
+        stage.external_port,
+    )
+    assert router["protocol"] == "upnp"
+    assert router["verified"] == "readback"
+    assert (lan["kind"], lan["host"]) == ("lan", "127.0.0.1")
+    assert told["command"] == router["command"]
+    assert re.fullmatch(rf"ssh -p {stage.external_port} \S+@{EXTERNAL_HOST}", told["command"])
+    assert told["reachability"] == "internet"
+    assert told["host_key"]["known_hosts"].startswith(
+        f"[{EXTERNAL_HOST}]:{stage.external_port} ssh-ed25519 AAAA"
+    )
+    key = told["host_key"]["known_hosts"].split()[-1]
+    assert key not in json.dumps({**told, "host_key": {}, "pinned_command": ""})
+
+
+def test_status_as_json_is_what_the_contract_says(stage: Stage) -> None:
+    stage.guest("octocat")
+    invited(stage, "octocat")
+    told = stage.asks("status")
+    assert set(told) == {
+        *("daemon", "session", "invitations", "door", "mapping", "endpoints", "warnings"),
+    }
+    assert set(told["daemon"]) == {"version", "pid", "started_at"}
+    assert told["session"] == {
+        "name": "pairing",
+        "socket": str(stage.home / "tmux.sock"),
+        "running": True,
+        "clients": 0,
+    }
+    assert told["door"]["open"] is True
+    assert told["invitations"][0]["state"] == "live"
+    assert told["invitations"][0]["connections"] == []
+    mapping = told["mapping"]
+    assert (mapping["state"], mapping["protocol"], mapping["error"]) == ("open", "upnp", None)
+    assert mapping["external_port"] == stage.external_port
+    assert mapping["internal_port"] == told["door"]["port"]
+    assert is_utc(mapping["expires_at"])
+
+
+def test_quiet_prints_the_command_alone(stage: Stage) -> None:
+    stage.guest("octocat")
+    told = stage.pairctl("invite", "octocat", "-q", "--no-copy")
+    assert re.fullmatch(r"ssh -p \d+ \S+@\S+\n", told.stdout)
+
+
+def test_the_text_ends_with_the_command_alone(stage: Stage) -> None:
+    stage.guest("octocat")
+    told = stage.pairctl("invite", "octocat", "--no-copy").stdout
+    assert re.fullmatch(r"ssh -p \d+ \S+@\S+", told.splitlines()[-1])
+    assert all(len(line) <= 80 for line in told.splitlines())
+
+
+def test_every_command_but_invite_says_that_no_daemon_runs(stage: Stage) -> None:
+    for argv in (
+        *(["status"], ["extend", "a", "1h"], ["revoke", "a"], ["role", "a", "read"], ["end"]),
+        *(["log"], ["receipt"], ["config"], ["stop"]),
+    ):
+        error = refusal(stage, *argv, status=3)
+        assert error["code"] == "no-daemon"
+        assert "pairctl start" in error["hint"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["invite"],
+        ["invite", "octocat", "--ttl", "0s"],
+        ["invite", "octocat", "--ttl", "-5m"],
+        ["invite", "octocat", "--ttl", "soon"],
+        ["invite", "octocat", "--port", "0"],
+        ["invite", "octocat", "--port", "70000"],
+        ["extend", "octocat"],
+        ["extend", "octocat", "2 hours"],
+        ["role", "octocat", "admin"],
+        ["frobnicate"],
+        [],
+    ],
+)
+def test_what_is_mistyped_is_refused_before_anything_is_asked(
+    stage: Stage, argv: list[str]
+) -> None:
+    told = stage.pairctl(*argv, check=False)
+    assert told.returncode == 2
+    assert told.stdout == ""
+    assert not (stage.home / "state.db").exists()
+
+
+def test_a_ttl_beyond_the_limit_is_refused_with_the_limit(stage: Stage) -> None:
+    stage.guest("octocat")
+    error = refusal(stage, "invite", "octocat", "--ttl", "25h")
+    assert error["code"] == "ttl-too-long"
+    assert "1d" in error["message"]
+    assert stage.asks("status")["invitations"] == []
+
+
+@pytest.mark.parametrize(
+    ("guest", "code"),
+    [
+        ("nobody", "no-such-user"),
+        ("empty", "no-keys"),
+        ("weak", "no-acceptable-keys"),
+        ("../etc/passwd", "bad-guest"),
+        ("work:mona", "unknown-provider"),
+        ("file:/nowhere/keys", "no-such-file"),
+        ("key:ssh-ed25519 AAAA", "bad-guest"),
+        ("http://example.org/keys", "bad-guest"),
+    ],
+)
+def test_one_bad_guest_and_nobody_is_invited(stage: Stage, guest: str, code: str) -> None:
+    stage.guest("octocat")
+    (stage.keys / "empty.keys").write_text("")
+    (stage.keys / "weak.keys").write_text("ssh-dss AAAAB3NzaC1kc3MAAACBAP old\n")
+    error = refusal(stage, "invite", "octocat", guest)
+    assert error["code"] == code
+    status = stage.asks("status")
+    assert status["invitations"] == []
+    assert status["door"]["open"] is False
+    assert stage.mappings() == []
+
+
+def test_inviting_again_points_to_extend(stage: Stage) -> None:
+    stage.guest("octocat")
+    before = invited(stage, "octocat")["invitations"]
+    error = refusal(stage, "invite", "octocat", "--ttl", "5h")
+    assert error["code"] == "already-invited"
+    assert "pairctl extend" in error["hint"]
+    assert stage.asks("status")["invitations"][0]["expires_at"] == before[0]["expires_at"]
+
+
+def test_guests_may_come_from_files_and_literal_keys(stage: Stage) -> None:
+    one, two = stage.guest("one"), stage.guest("two")
+    public = two.key.with_suffix(".pub").read_text().strip()
+    told = invited(stage, f"file:{one.key.name}.pub", f"key:{public}")
+    guests = [each["guest"] for each in told["invitations"]]
+    assert guests[0] == f"file:{one.key}.pub"
+    assert guests[1].startswith("key:SHA256:")
+    assert public.split()[1] not in json.dumps(told["invitations"])
+    one.joins().shows("$" if os.getuid() else "#")
+
+
+def test_extend_moves_the_deadline(stage: Stage) -> None:
+    stage.guest("octocat")
+    before = datetime.fromisoformat(invited(stage, "octocat")["invitations"][0]["expires_at"])
+    told = stage.asks("extend", "octocat", "1h")
+    after = datetime.fromisoformat(told["invitations"][0]["expires_at"])
+    assert (after - before).total_seconds() == 3600
+    assert refusal(stage, "extend", "octocat", "30h")["code"] == "ttl-too-long"
+    assert refusal(stage, "extend", "hubot", "1h")["code"] == "no-such-guest"
+
+
+def test_a_changed_role_reaches_the_guest_who_is_in(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat", "--read-only")
+    screen = guest.joins()
+    screen.shows("pairing")
+    tmux = ("tmux", "-S", str(stage.home / "tmux.sock"), "list-clients", "-F")
+    client = "#{client_control_mode}#{client_readonly}"
+
+    def read_only() -> str:
+        said = stage.run(*tmux, client).stdout.split()
+        return next((flags[1] for flags in said if flags[0] == "0"), "")
+
+    until(lambda: read_only() == "1", "the guest is read-only")
+    assert stage.asks("role", "octocat", "write")["invitations"][0]["access"] == "write"
+    until(lambda: read_only() == "0", "the guest may write")
+    screen.types("echo wr''itten")
+    screen.shows("written")
+    stage.asks("role", "octocat", "read")
+    until(lambda: read_only() == "1", "the guest is read-only again")
+
+
+def test_a_guest_is_cut_when_the_time_is_up_and_cannot_come_back(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat", "--ttl", "4s")
+    door = stage.asks("status")["door"]["port"]
+    screen = guest.joins()
+    screen.shows("pairing")
+    assert stage.asks("status")["invitations"][0]["connections"]
+    screen.ended()
+    assert "detached" in screen.screen()
+    until(lambda: stage.mappings() == [], "the router's table is empty")
+    assert not is_open(stage.external_port)
+    assert not is_open(door)
+    assert (stage.home / "authorized_keys").read_text() == ""
+    status = stage.asks("status")
+    assert status["session"]["running"] is True
+    assert status["invitations"] == []
+    assert stage.asks("status", "--all")["invitations"][0]["state"] == "expired"
+    receipt = stage.asks("receipt")
+    assert receipt["visits"][0]["guest"] == "github:octocat"
+    assert receipt["visits"][0]["until"] is not None
+
+
+def test_a_connection_without_a_session_is_cut_too(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat")
+    held = subprocess.Popen(
+        guest.ssh("-N"), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    until(lambda: stage.asks("status")["invitations"][0]["connections"], "the guest is in")
+    stage.pairctl("revoke", "octocat")
+    assert held.wait(timeout=10) != 0
+    held.communicate()
+
+
+def test_when_the_host_ends_the_tmux_session_everything_ends(stage: Stage) -> None:
+    stage.guest("octocat")
+    invited(stage, "octocat")
+    stage.run("tmux", "-S", str(stage.home / "tmux.sock"), "kill-server")
+    until(lambda: stage.asks("status")["door"]["open"] is False, "the door is shut")
+    assert stage.asks("status", "--all")["invitations"][0]["state"] == "ended"
+    until(lambda: stage.mappings() == [], "the router's table is empty")
+
+
+def test_after_kill_9_a_new_start_undoes_what_is_over_and_keeps_what_is_not(stage: Stage) -> None:
+    octocat, hubot = stage.guest("octocat"), stage.guest("hubot")
+    daemon = stage.daemon()
+    invited(stage, "octocat", "--ttl", "3s")
+    invited(stage, "hubot", "--ttl", "1h")
+    port = stage.asks("status")["door"]["port"]
+    screen = octocat.joins()
+    screen.shows("pairing")
+    daemon.send_signal(signal.SIGKILL)
+    daemon.communicate()
+    assert screen.ended() != 0
+    assert not is_open(port)
+    stage.daemon()
+    until(
+        lambda: [one["guest"] for one in stage.asks("status")["invitations"]] == ["github:hubot"],
+        "octocat's right is gone",
+    )
+    until(lambda: stage.asks("status")["mapping"]["state"] == "open", "the mapping stands")
+    status = stage.asks("status")
+    assert status["door"]["port"] == port
+    assert octocat.runs().returncode == 255
+    hubot.joins().shows("pairing")
+
+
+def test_sshds_own_lock_holds_when_the_daemon_cannot_act(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    daemon = stage.daemon()
+    invited(stage, "octocat", "--ttl", "2s")
+    line = (stage.home / "authorized_keys").read_text()
+    daemon.send_signal(signal.SIGSTOP)
+    try:
+        expiry = re.search(r'expiry-time="(\d{14})Z"', line)
+        assert expiry
+        sshd = ("/usr/sbin/sshd", "-i", "-e", "-f", str(stage.home / "sshd_config"))
+        proxy = "-oProxyCommand=" + " ".join(sshd)
+        look = lambda: stage.run(*guest.ssh(proxy), check=False)  # noqa: E731
+        until(lambda: look().returncode == 255, "sshd refuses the key by itself")
+        assert "Permission denied (publickey)" in look().stderr
+    finally:
+        daemon.send_signal(signal.SIGCONT)
+
+
+def test_sigterm_closes_everything_but_the_tmux_session(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    daemon = stage.daemon()
+    invited(stage, "octocat")
+    screen = guest.joins()
+    screen.shows("pairing")
+    daemon.send_signal(signal.SIGTERM)
+    daemon.communicate(timeout=15)
+    assert daemon.returncode == 0
+    screen.ended()
+    assert stage.mappings() == []
+    assert (stage.home / "authorized_keys").read_text() == ""
+    assert not (stage.home / "pairingd.sock").exists()
+    stage.run("tmux", "-S", str(stage.home / "tmux.sock"), "has-session", "-t", "=pairing")
+    stage.daemon()
+    until(stage.mappings, "the invitation's mapping is back")
+    guest.joins().shows("pairing")
+
+
+def test_a_database_that_cannot_be_read_closes_everything_and_is_said(stage: Stage) -> None:
+    stage.guest("octocat")
+    daemon = stage.daemon()
+    invited(stage, "octocat")
+    daemon.send_signal(signal.SIGKILL)
+    daemon.communicate()
+    for path in stage.home.glob("state.db*"):
+        path.unlink()
+    (stage.home / "state.db").write_bytes(b"garbage " * 512)
+    stage.daemon()
+    status = stage.asks("status")
+    assert status["invitations"] == []
+    assert status["door"]["open"] is False
+    assert (stage.home / "authorized_keys").read_text() == ""
+    assert "state-unreadable" in [warning["code"] for warning in status["warnings"]]
+    assert list(stage.home.glob("state.db.unreadable-*"))
+
+
+def test_config_is_refused_with_file_and_key_and_nothing_is_started(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.configure("\n[guests]\nttl = 5\n")
+    told = stage.pairctl("invite", "octocat", check=False)
+    assert told.returncode == 3
+    assert "guests.ttl" in told.stderr
+    assert not (stage.home / "pairingd.sock").exists()
+
+
+def test_a_router_that_is_switched_off_leaves_the_lan(stage: Stage) -> None:
+    stage.guest("octocat")
+    text = (stage.home / "config.toml").read_text().replace("[router]", "[router]\nenabled = false")
+    (stage.home / "config.toml").write_text(text)
+    told = invited(stage, "octocat")
+    assert told["reachability"] == "lan"
+    assert [one["kind"] for one in told["endpoints"]] == ["lan"]
+    assert stage.asks("status")["mapping"] is None
+    assert stage.mappings() == []
+
+
+def test_the_log_tells_the_story(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat")
+    guest.joins().shows("pairing")
+    stage.pairctl("end")
+    until(
+        lambda: "left" in [event["kind"] for event in stage.asks("log")["events"]],
+        "the guest has left",
+    )
+    kinds = [event["kind"] for event in stage.asks("log")["events"]]
+    for kind in ("invited", "door-opened", "mapping-opened", "joined", "ended", "left"):
+        assert kind in kinds

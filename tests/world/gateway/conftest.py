@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pairingd import config
+from pairingd.core.model import Mapping
+from pairingd.world.gateway.adapter import Network
+from pairingd.world.gateway.upnp import UpnpAdapter
+from tests.fakes.igd import FakeIgd
+
+NOW = 1_800_000_000.0
+HOME = Network("lo", "127.0.0.1", "127.0.0.1")
+
+
+class RecordedJournal(dict[str, Mapping]):
+    """A journal in memory that remembers what it was told, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: list[tuple[str, int | str]] = []
+
+    def record(self, mapping: Mapping) -> None:
+        self.history.append(("record", mapping.external_port))
+        self[mapping.id] = mapping
+
+    def erase(self, mapping_id: str) -> None:
+        self.history.append(("erase", self[mapping_id].external_port))
+        del self[mapping_id]
+
+
+def wanted(port: int = 22, **other: object) -> Mapping:
+    values: dict[str, object] = {
+        "id": "m1",
+        "protocol": "upnp",
+        "network": HOME.identity,
+        "gateway": HOME.gateway,
+        "external_host": "",
+        "external_port": port,
+        "internal_host": HOME.address,
+        "internal_port": 50111,
+        "token": "0123456789abcdef0123456789abcdef",
+    }
+    return Mapping(**(values | other))  # type: ignore[arg-type] # each test names fields of Mapping
+
+
+@pytest.fixture
+async def igd() -> AsyncIterator[FakeIgd]:
+    async with FakeIgd() as fake:
+        yield fake
+
+
+@pytest.fixture
+def journal() -> RecordedJournal:
+    return RecordedJournal()
+
+
+def upnp_to(igd: FakeIgd, **settings: object) -> UpnpAdapter:
+    """An adapter that was told where the router is."""
+    given = {"description_url": igd.description_url} | settings
+    return UpnpAdapter(config.Router.model_validate(given), lambda: NOW)
+
+
+def upnp_searching(igd: FakeIgd, platform: str = "linux") -> UpnpAdapter:
+    """An adapter that must find the router by SSDP."""
+    return UpnpAdapter(config.Router(), lambda: NOW, ssdp_port=igd.ssdp_port, platform=platform)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

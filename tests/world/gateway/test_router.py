@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from pairingd import config
+from pairingd.core.model import Mapping
+from pairingd.errors import GatewayError
+from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.router import Router, high_port
+from pairingd.world.gateway.upnp import UpnpAdapter
+from tests.fakes.igd import FakeIgd, Quirk
+from tests.world.gateway.conftest import HOME, NOW, RecordedJournal
+
+HIGH = 50022
+
+
+class Scripted:
+    """An adapter that answers as told. `refusals` maps an external port to a code."""
+
+    def __init__(self, protocol: str) -> None:
+        self.protocol = protocol
+        self.answers = True
+        self.probes = 0
+        self.release: asyncio.Event | None = None
+        self.refusals: dict[int, str] = {}
+        self.assigned: dict[int, int] = {}
+        self.closing: str | None = None
+        self.held: list[int] = []
+
+    async def probe(self, network: Network) -> bool:
+        self.probes += 1
+        if self.release:
+            await self.release.wait()
+        return self.answers
+
+    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
+        port = wanted.external_port
+        if code := self.refusals.get(port):
+            raise GatewayError(code, f"{self.protocol} {port}", "mend it")
+        port = self.assigned.get(port, port)
+        self.held.append(port)
+        return replace(wanted, external_port=port, granted_until=NOW + lease)
+
+    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+        return replace(mapping, granted_until=NOW + 2 * lease)
+
+    async def check(self, mapping: Mapping) -> Presence:
+        held = mapping.external_port in self.held
+        return Presence.PRESENT if held else Presence.ABSENT
+
+    async def close(self, mapping: Mapping) -> None:
+        if self.closing:
+            raise GatewayError(self.closing, "no", "mend it")
+        if mapping.external_port in self.held:
+            self.held.remove(mapping.external_port)
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def router(
+    journal: RecordedJournal, *adapters: Scripted | UpnpAdapter, **settings: object
+) -> Router:
+    tokens = (f"{number:032x}" for number in itertools.count(16**24, 16**24))
+    return Router(
+        config.Router.model_validate(settings),
+        journal,
+        Clock(),
+        adapters=adapters,
+        token=lambda: next(tokens),
+        high_port=lambda _: HIGH,
+    )
+
+
+def to(igd: FakeIgd, journal: RecordedJournal) -> Router:
+    settings = config.Router(description_url=igd.description_url)
+    return router(journal, UpnpAdapter(settings, lambda: NOW))
+
+
+# With a router
+
+
+async def test_the_whole_way(igd: FakeIgd, journal: RecordedJournal) -> None:
+    home = to(igd, journal)
+    await home.probe(HOME)
+    mapping = await home.open(HOME, internal_port=50111, external_port=22)
+    assert journal == {mapping.id: mapping}
+    assert await home.check(mapping) is Presence.PRESENT
+    renewed = await home.renew(mapping)
+    assert journal == {mapping.id: renewed}
+    await home.close(renewed)
+    assert journal == {}
+    assert igd.mappings == {}
+
+
+async def test_low_ports_refused_gives_the_high_port(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
+    igd.quirks.add(Quirk.LOW_PORTS_REFUSED)
+    mapping = await to(igd, journal).open(HOME, internal_port=50111, external_port=22)
+    assert mapping.external_port == HIGH
+    assert list(journal) == [mapping.id]
+
+
+async def test_foreign_22_gives_the_high_port(igd: FakeIgd, journal: RecordedJournal) -> None:
+    igd.add_by_hand(22, "192.168.7.9", 22)
+    mapping = await to(igd, journal).open(HOME, internal_port=50111, external_port=22)
+    assert mapping.external_port == HIGH
+    assert igd.mappings[22].client == "192.168.7.9"
+
+
+async def test_same_port_only_gives_the_doors_own_port(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
+    igd.quirks.add(Quirk.SAME_PORT_ONLY)
+    mapping = await to(igd, journal).open(HOME, internal_port=50111, external_port=22)
+    assert mapping.external_port == 50111
+
+
+async def test_606_on_both_ports_is_told_as_policy(igd: FakeIgd, journal: RecordedJournal) -> None:
+    igd.failing["AddPortMapping"] = 606
+    with pytest.raises(GatewayError) as caught:
+        await to(igd, journal).open(HOME, internal_port=50111, external_port=22)
+    assert caught.value.code == "not-permitted"
+    assert journal == {}
+
+
+@pytest.mark.parametrize("quirk", [Quirk.INTERNAL_PORT_IGNORED, Quirk.ONLY_PERMANENT])
+async def test_a_router_of_no_use_is_not_asked_for_a_second_port(
+    igd: FakeIgd, journal: RecordedJournal, quirk: Quirk
+) -> None:
+    igd.quirks.add(quirk)
+    with pytest.raises(GatewayError) as caught:
+        await to(igd, journal).open(HOME, internal_port=50111, external_port=22)
+    assert caught.value.code in ("router-lied", "permanent-only")
+    assert igd.counts["AddPortMapping"] == 1
+    assert journal == {}
+    assert igd.mappings == {}
+
+
+async def test_a_delete_that_fails_stays_in_the_journal(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
+    home = to(igd, journal)
+    mapping = await home.open(HOME, internal_port=50111, external_port=22)
+    igd.quirks.add(Quirk.DELETE_IGNORED)
+    with pytest.raises(GatewayError):
+        await home.close(mapping)
+    assert list(journal) == [mapping.id]
+
+
+async def test_power_loss_janitor(igd: FakeIgd, journal: RecordedJournal) -> None:
+    """All that the next start has is the entry written before the router was asked."""
+    before = RecordedJournal()
+    home = to(igd, before)
+    await home.open(HOME, internal_port=50111, external_port=22)
+    left = replace(next(iter(before.values())), handle=(), external_host="", granted_until=None)
+    journal.record(left)
+    await to(igd, journal).close(left)
+    assert igd.mappings == {}
+    assert journal == {}
+
+
+# With scripted adapters
+
+
+async def test_the_journal_knows_before_the_router_does(journal: RecordedJournal) -> None:
+    adapter = Scripted("upnp")
+    adapter.refusals = {22: "port-taken"}
+    await router(journal, adapter).open(HOME, internal_port=50111, external_port=22)
+    assert journal.history == [("record", 22), ("erase", 22), ("record", HIGH), ("record", HIGH)]
+
+
+async def test_a_silent_routers_attempt_stays_in_the_journal(journal: RecordedJournal) -> None:
+    adapter = Scripted("upnp")
+    adapter.refusals = {22: "router-silent"}
+    with pytest.raises(GatewayError) as caught:
+        await router(journal, adapter).open(HOME, internal_port=50111, external_port=22)
+    assert caught.value.code == "router-silent"
+    assert [mapping.external_port for mapping in journal.values()] == [22]
+
+
+@pytest.mark.parametrize(("closing", "left"), [(None, []), ("router-silent", [22])])
+async def test_an_unclear_refusal_is_undone_or_kept(
+    journal: RecordedJournal, closing: str | None, left: list[int]
+) -> None:
+    adapter = Scripted("upnp")
+    adapter.refusals = {22: "router-failed"}
+    adapter.closing = closing
+    await router(journal, adapter).open(HOME, internal_port=50111, external_port=22)
+    kept = [entry.external_port for entry in journal.values() if entry.granted_until is None]
+    assert kept == left
+
+
+async def test_protocols_are_tried_in_the_configured_order(journal: RecordedJournal) -> None:
+    pcp, upnp = Scripted("pcp"), Scripted("upnp")
+    home = router(journal, pcp, upnp, protocols=["upnp", "pcp"])
+    mapping = await home.open(HOME, internal_port=50111, external_port=22)
+    assert mapping.protocol == "upnp"
+    assert pcp.held == []
+
+
+async def test_a_protocol_that_does_not_answer_is_passed_over(journal: RecordedJournal) -> None:
+    pcp, upnp = Scripted("pcp"), Scripted("upnp")
+    pcp.answers = False
+    mapping = await router(journal, pcp, upnp).open(HOME, internal_port=50111, external_port=22)
+    assert mapping.protocol == "upnp"
+
+
+async def test_assigned_port_differs_is_given_back_for_the_wanted_one(
+    journal: RecordedJournal,
+) -> None:
+    pcp, upnp = Scripted("pcp"), Scripted("upnp")
+    pcp.assigned = {22: 23}
+    mapping = await router(journal, pcp, upnp).open(HOME, internal_port=50111, external_port=22)
+    assert (mapping.protocol, mapping.external_port) == ("upnp", 22)
+    assert pcp.held == []
+    assert list(journal) == [mapping.id]
+
+
+async def test_assigned_port_differs_is_accepted_at_last(journal: RecordedJournal) -> None:
+    pcp = Scripted("pcp")
+    pcp.assigned = {22: 23, HIGH: 60000}
+    mapping = await router(journal, pcp).open(HOME, internal_port=50111, external_port=22)
+    assert mapping.external_port == 60000
+    assert pcp.held == [60000]
+
+
+async def test_the_most_telling_refusal_is_told(journal: RecordedJournal) -> None:
+    pcp, upnp = Scripted("pcp"), Scripted("upnp")
+    pcp.refusals = {22: "router-failed", HIGH: "router-silent"}
+    upnp.refusals = {22: "port-taken", HIGH: "not-permitted"}
+    with pytest.raises(GatewayError) as caught:
+        await router(journal, pcp, upnp).open(HOME, internal_port=50111, external_port=22)
+    assert caught.value.message == f"upnp {HIGH}"
+
+
+async def test_no_adapter_answers(journal: RecordedJournal) -> None:
+    silent = Scripted("upnp")
+    silent.answers = False
+    for home in (router(journal, silent), router(journal)):
+        with pytest.raises(GatewayError) as caught:
+            await home.open(HOME, internal_port=50111, external_port=22)
+        assert caught.value.code == "no-gateway"
+    assert journal.history == []
+
+
+async def test_open_shares_a_probe_under_way(journal: RecordedJournal) -> None:
+    adapter = Scripted("upnp")
+    adapter.release = asyncio.Event()
+    home = router(journal, adapter)
+    probing = asyncio.create_task(home.probe(HOME))
+    opening = asyncio.create_task(home.open(HOME, internal_port=50111, external_port=22))
+    await asyncio.sleep(0)
+    adapter.release.set()
+    await asyncio.gather(probing, opening)
+    assert adapter.probes == 1
+
+
+async def test_giving_up_one_open_leaves_the_shared_probe_running(
+    journal: RecordedJournal,
+) -> None:
+    adapter = Scripted("upnp")
+    adapter.release = asyncio.Event()
+    home = router(journal, adapter)
+    probing = asyncio.create_task(home.probe(HOME))
+    opening = asyncio.create_task(home.open(HOME, internal_port=50111, external_port=22))
+    await asyncio.sleep(0)
+    opening.cancel()
+    adapter.release.set()
+    await probing
+    await home.open(HOME, internal_port=50111, external_port=22)
+    assert adapter.probes == 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "later", "network", "probes"),
+    [
+        (True, 599, HOME, 1),
+        (True, 600, HOME, 2),
+        (True, -1, HOME, 2),
+        (True, 0, replace(HOME, gateway_mac="02:00:00:00:00:01"), 2),
+        (False, 1, HOME, 2),
+    ],
+    ids=["kept", "old", "clock set back", "same_subnet_other_gateway_mac", "negative"],
+)
+async def test_probe_is_kept(
+    journal: RecordedJournal, answers: bool, later: float, network: Network, probes: int
+) -> None:
+    adapter = Scripted("upnp")
+    adapter.answers = answers
+    clock = Clock()
+    home = Router(config.Router(), journal, clock, adapters=[adapter])
+    await home.probe(HOME)
+    clock.now += later
+    await home.probe(network)
+    assert adapter.probes == probes
+
+
+async def test_an_unknown_protocols_entry_is_kept_and_named(journal: RecordedJournal) -> None:
+    pcp = Scripted("pcp")
+    mapping = await router(journal, pcp).open(HOME, internal_port=50111, external_port=22)
+    with pytest.raises(GatewayError, match="pcp"):
+        await router(journal).close(mapping)
+    assert list(journal) == [mapping.id]
+
+
+def test_the_high_port_is_always_the_same_and_dynamic() -> None:
+    assert high_port(HOME) == high_port(Network("other0", HOME.address, HOME.gateway))
+    ports = {high_port(Network("lo", f"10.0.0.{n}", "10.0.0.254")) for n in range(50)}
+    assert len(ports) > 40
+    assert all(49152 <= port <= 65535 for port in ports)

@@ -1,0 +1,492 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from pairingd.errors import GatewayError
+from pairingd.world.gateway import ssdp, upnp
+from pairingd.world.gateway.adapter import Network, Presence
+from tests.fakes.igd import FakeIgd, Quirk
+from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted
+
+OURS = "pairingd01234567"
+
+
+async def refused(igd: FakeIgd, port: int = 22, **settings: object) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await upnp_to(igd, **settings).open(HOME, wanted(port), 600)
+    return caught.value
+
+
+# The whole way
+
+
+async def test_open_says_what_the_router_granted(igd: FakeIgd) -> None:
+    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    assert (granted.external_host, granted.external_port) == ("5.5.5.1", 22)
+    assert granted.granted_until == pytest.approx(NOW + 600, abs=2)
+    assert granted.renew_at == pytest.approx(NOW + 300, abs=2)
+    forward = igd.mappings[22]
+    assert (forward.client, forward.internal_port) == ("127.0.0.1", 50111)
+    assert forward.description == OURS
+    assert forward.lease == 600
+
+
+async def test_igd_version_2_works_the_same() -> None:
+    async with FakeIgd(version=2) as igd:
+        granted = await upnp_to(igd).open(HOME, wanted(), 600)
+        assert await upnp_to(igd).check(granted) is Presence.PRESENT
+
+
+async def test_close_leaves_nothing_and_is_idempotent(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(HOME, wanted(), 600)
+    await adapter.close(granted)
+    assert igd.mappings == {}
+    await adapter.close(granted)
+    assert igd.counts["DeletePortMapping"] == 1
+
+
+async def test_a_new_process_closes_what_the_journal_knew_before_the_grant(igd: FakeIgd) -> None:
+    await upnp_to(igd).open(HOME, wanted(), 600)
+    await upnp_to(igd).close(wanted())
+    assert igd.mappings == {}
+
+
+async def test_renewal_starts_the_lease_anew(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(HOME, wanted(), 600)
+    igd.age(22, 400)
+    renewed = await adapter.renew(granted, 600)
+    assert igd.mappings[22].remaining() > 590
+    assert renewed.granted_until == pytest.approx(NOW + 600, abs=2)
+
+
+async def test_renewal_restores_a_mapping_that_a_reboot_has_lost(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(HOME, wanted(), 600)
+    igd.reboot()
+    assert await adapter.check(granted) is Presence.ABSENT
+    await adapter.renew(granted, 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+
+
+async def test_the_renewed_mapping_tells_a_new_external_address(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(HOME, wanted(), 600)
+    igd.external_host = "5.5.5.9"
+    assert (await adapter.renew(granted, 600)).external_host == "5.5.5.9"
+
+
+async def test_a_mapping_really_forwards_and_its_end_shuts_the_port() -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-door\r\n")
+        writer.close()
+
+    door = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with door, FakeIgd(listen="127.0.0.1") as igd:
+        port = free_port()
+        asked = wanted(port, internal_port=door.sockets[0].getsockname()[1])
+        granted = await upnp_to(igd).open(HOME, asked, 600)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.readline() == b"SSH-2.0-door\r\n"
+        writer.close()
+        await upnp_to(igd).close(granted)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
+# Whose is the port
+
+
+async def test_foreign_22_never_deleted(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, "192.168.7.9", 22)
+    error = await refused(igd)
+    assert error.code == "port-taken"
+    assert "192.168.7.9" in error.message
+    await upnp_to(igd).close(wanted())
+    assert igd.mappings[22].client == "192.168.7.9"
+    assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
+
+
+async def test_own_manual_22_not_overwritten(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, 22, "my ssh")
+    assert (await refused(igd)).code == "port-taken"
+    await upnp_to(igd).close(wanted())
+    assert igd.mappings[22].description == "my ssh"
+
+
+async def test_own_manual_forward_to_the_door_itself_not_overwritten(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, 50111, "my door")
+    assert (await refused(igd)).code == "port-taken"
+    assert igd.mappings[22].description == "my door"
+
+
+async def test_another_daemons_mapping_is_not_ours(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, 50222, "pairingdffffffff")
+    assert (await refused(igd)).code == "port-taken"
+
+
+async def test_our_left_over_mapping_is_taken_over(igd: FakeIgd) -> None:
+    await upnp_to(igd).open(HOME, wanted(internal_port=50222), 600)
+    await upnp_to(igd).open(HOME, wanted(), 600)
+    assert igd.mappings[22].internal_port == 50111
+
+
+async def test_check_tells_ours_from_absent_and_foreign(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(HOME, wanted(), 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+    igd.reboot()
+    assert await adapter.check(granted) is Presence.ABSENT
+    igd.add_by_hand(22, "192.168.7.9", 22)
+    assert await adapter.check(granted) is Presence.FOREIGN
+
+
+async def test_a_router_that_alters_descriptions_still_shows_our_mapping(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.DESCRIPTION_ALTERED)
+    adapter = upnp_to(igd)
+    granted = await adapter.open(HOME, wanted(), 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+    await adapter.close(granted)
+    assert igd.mappings == {}
+
+
+async def test_a_renewal_that_keeps_the_old_description_is_no_stranger(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.RENEWAL_KEEPS_DESCRIPTION)
+    adapter = upnp_to(igd)
+    granted = await adapter.renew(await adapter.open(HOME, wanted(), 600), 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+
+
+async def test_a_description_that_is_not_utf8_is_foreign(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, 22, "\udcff\udcfe")
+    assert (await refused(igd)).code == "port-taken"
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (606, "not-permitted"),
+        (718, "not-permitted"),
+        (728, "router-failed"),
+        (729, "port-taken"),
+        (600, "router-failed"),
+        (999, "router-failed"),
+        (724, "same-port-only"),
+    ],
+)
+async def test_upnp_error_becomes(igd: FakeIgd, code: int, expected: str) -> None:
+    igd.failing["AddPortMapping"] = code
+    assert (await refused(igd)).code == expected
+
+
+async def test_718_hint_names_the_routers_setting(igd: FakeIgd) -> None:
+    igd.failing["AddPortMapping"] = 718
+    assert "independent port sharing" in (await refused(igd)).hint
+
+
+async def test_low_ports_refused_high_port_granted(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.LOW_PORTS_REFUSED)
+    assert (await refused(igd)).code == "not-permitted"
+    assert (await upnp_to(igd).open(HOME, wanted(50022), 600)).external_port == 50022
+
+
+async def test_501_is_tried_once_more(igd: FakeIgd) -> None:
+    igd.failing_once["AddPortMapping"] = [501]
+    assert (await upnp_to(igd).open(HOME, wanted(), 600)).external_port == 22
+
+
+async def test_501_without_an_external_address_is_final(igd: FakeIgd) -> None:
+    igd.external_host = ""
+    igd.failing["AddPortMapping"] = 501
+    assert (await refused(igd)).code == "not-permitted"
+    assert igd.counts["AddPortMapping"] == 1
+
+
+@pytest.mark.parametrize("quirk", [Quirk.ONLY_PERMANENT, Quirk.LEASE_INVALID])
+async def test_permanent_requires_optin(igd: FakeIgd, quirk: Quirk) -> None:
+    igd.quirks.add(quirk)
+    error = await refused(igd)
+    assert error.code == "permanent-only"
+    assert "allow_permanent" in error.hint
+    assert igd.mappings == {}
+
+
+@pytest.mark.parametrize("quirk", [Quirk.ONLY_PERMANENT, Quirk.LEASE_INVALID, Quirk.LEASE_DROPPED])
+async def test_permanent_when_allowed_is_renewed_and_closed(igd: FakeIgd, quirk: Quirk) -> None:
+    igd.quirks.add(quirk)
+    adapter = upnp_to(igd, allow_permanent=True)
+    granted = await adapter.open(HOME, wanted(), 600)
+    assert igd.mappings[22].lease == 0
+    renewed = await upnp_to(igd).renew(granted, 600)
+    assert igd.mappings[22].lease == 0
+    assert renewed.renew_at == NOW + 300
+    await adapter.close(renewed)
+    assert igd.mappings == {}
+
+
+async def test_a_router_that_wants_an_hour_gets_an_hour(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.LEASE_AN_HOUR)
+    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    assert granted.renew_at == pytest.approx(NOW + 1800, abs=2)
+
+
+# Routers that lie
+
+
+async def test_internal_port_ignored_deleted(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.INTERNAL_PORT_IGNORED)
+    assert (await refused(igd)).code == "router-lied"
+    assert igd.mappings == {}
+
+
+async def test_lease_dropped_at_once_is_not_believed(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.LEASE_DROPPED)
+    error = await refused(igd)
+    assert error.code == "router-lied"
+    assert "allow_permanent" in error.hint
+
+
+async def test_renewal_ignored_is_made_by_deleting_and_adding(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(HOME, wanted(), 600)
+    igd.quirks.add(Quirk.RENEWAL_IGNORED)
+    igd.age(22, 400)
+    await adapter.renew(granted, 600)
+    assert igd.mappings[22].remaining() > 590
+
+
+async def test_renewal_too_early_does_not_interrupt_the_mapping(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    await adapter.renew(await adapter.open(HOME, wanted(), 600), 600)
+    assert igd.counts["DeletePortMapping"] == 0
+
+
+async def test_an_untold_lease_is_taken_for_the_one_asked(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.LEASE_UNTOLD)
+    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    assert granted.renew_at == NOW + 300
+
+
+async def test_delete_ignored_is_no_close(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(HOME, wanted(), 600)
+    igd.quirks.add(Quirk.DELETE_IGNORED)
+    with pytest.raises(GatewayError) as caught:
+        await adapter.close(granted)
+    assert caught.value.code == "router-failed"
+
+
+@pytest.mark.parametrize("told", ["0.0.0.0", "127.0.0.2", "", "<b>", "fe80::1", "999.1.1.1"])
+async def test_bogus_external_address_is_unknown(igd: FakeIgd, told: str) -> None:
+    igd.external_host = told
+    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    assert granted.external_host == ("127.0.0.2" if told == "127.0.0.2" else "")
+
+
+async def test_loopback_as_external_address_is_believed_of_a_router_on_loopback_only() -> None:
+    assert upnp._external_host("127.0.0.1", "http://127.0.0.1:5000/x") == "127.0.0.1"
+    assert upnp._external_host("127.0.0.1", "http://192.168.1.1:5000/x") == ""
+
+
+async def test_private_external_address_is_kept_for_the_caller_to_judge(igd: FakeIgd) -> None:
+    igd.external_host = "100.64.7.7"
+    assert (await upnp_to(igd).open(HOME, wanted(), 600)).external_host == "100.64.7.7"
+
+
+# What is no gateway, or hostile
+
+
+async def test_no_wan_service_is_no_gateway(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.NO_WAN_SERVICE)
+    assert await upnp_to(igd).probe(HOME) is False
+
+
+async def test_disconnected_is_still_a_gateway(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.DISCONNECTED)
+    assert await upnp_to(igd).probe(HOME) is True
+
+
+async def test_controlurl_offhost_rejected(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.OFF_HOST_CONTROL)
+    assert (await refused(igd)).code == "router-lied"
+    assert igd.counts["POST /control"] == 0
+
+
+@pytest.mark.parametrize("quirk", [Quirk.HTTP_DRIP, Quirk.HTTP_ENDLESS, Quirk.SOAP_SILENT])
+async def test_a_hostile_server_is_given_up(
+    igd: FakeIgd, quirk: Quirk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upnp, "_SECONDS", dict.fromkeys(upnp._SECONDS, 1))
+    igd.quirks.add(quirk)
+    with pytest.raises(GatewayError) as caught:
+        await upnp_to(igd).open(HOME, wanted(), 600)
+    assert caught.value.code in ("router-silent", "router-failed")
+
+
+async def test_xml_bomb_is_not_expanded(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.XML_BOMB)
+    assert await upnp_to(igd).probe(HOME) is True
+
+
+async def test_no_router_there(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd, description_url=f"http://127.0.0.1:{free_port()}/rootDesc.xml")
+    assert await adapter.probe(HOME) is False
+    assert await adapter.check(wanted()) is Presence.UNKNOWN
+    with pytest.raises(GatewayError, match="ECONNREFUSED"):
+        await adapter.close(wanted())
+
+
+async def test_a_child_that_answers_nonsense_is_a_named_error(
+    igd: FakeIgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for nonsense in (
+        "print('x' * 100000)",
+        "pass",
+        'print(\'{"outcome": "granted", "lease": -1}\')',
+    ):
+        monkeypatch.setattr(upnp, "_START", nonsense)
+        assert (await refused(igd)).code == "router-failed"
+
+
+async def test_cancelling_a_job_ends_its_process(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.SOAP_SILENT)
+    job = asyncio.create_task(upnp_to(igd).probe(HOME))
+    async with asyncio.timeout(10):
+        await igd.asked_silently.wait()
+    assert psutil.Process().children()
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert not psutil.Process().children()
+
+
+# The search
+
+
+async def test_the_router_is_found_by_ssdp_and_remembered() -> None:
+    async with FakeIgd(ssdp=True) as igd:
+        adapter = upnp_searching(igd)
+        assert await adapter.probe(HOME) is True
+        searched = igd.counts["M-SEARCH"]
+        granted = await adapter.open(HOME, wanted(), 600)
+        assert granted.external_host == "5.5.5.1"
+        assert igd.counts["M-SEARCH"] == searched
+
+
+async def test_a_router_that_moved_its_description_is_found_again() -> None:
+    async with FakeIgd(ssdp=True) as igd:
+        adapter = upnp_searching(igd)
+        granted = await adapter.open(HOME, wanted(), 600)
+        gone = f"http://127.0.0.1:{free_port()}/rootDesc.xml"
+        moved = replace(granted, handle=(("url", gone), *granted.handle[1:]))
+        await upnp_searching(igd).close(moved)
+        assert igd.mappings == {}
+
+
+async def test_ssdp_flood_capped() -> None:
+    async with FakeIgd(ssdp=True, quirks={Quirk.SSDP_FLOOD}) as igd:
+        locations, _ = await ssdp.search("127.0.0.1", "127.0.0.1", lambda _: True, igd.ssdp_port)
+        assert locations[0] == igd.description_url
+        assert len(locations) == 10
+        assert await upnp_searching(igd).probe(HOME) is True
+
+
+async def test_a_location_elsewhere_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
+    monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.5)
+    elsewhere = Network("lo", "127.0.0.1", "127.0.0.9")
+    async with FakeIgd(ssdp=True) as igd:
+        igd.location = f"http://localhost:{igd.port}/rootDesc.xml"
+        assert await upnp_searching(igd).probe(HOME) is False
+        igd.location = "http://10.99.0.1/rootDesc.xml"
+        assert await upnp_searching(igd).probe(elsewhere) is False
+        assert igd.counts["GET /rootDesc.xml"] == 0
+
+
+async def test_ehostunreach_on_macos_is_a_missing_permission(igd: FakeIgd) -> None:
+    adapter = upnp_searching(igd, platform="darwin")
+    error = adapter._unfit(upnp._Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/")
+    assert error.code == "local-network-denied"
+    assert "Local Network" in error.hint
+    elsewhere = upnp_searching(igd, platform="linux")
+    error = elsewhere._unfit(upnp._Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/")
+    assert error.code == "no-gateway"
+
+
+@pytest.mark.parametrize(
+    ("worse", "quirks"),
+    [("5.5.5.1", {Quirk.DISCONNECTED}), ("192.168.9.9", set()), ("", {Quirk.NO_WAN_SERVICE})],
+    ids=["first_device_disconnected", "prefer_public_external_ip", "no_wan_service"],
+)
+async def test_the_better_of_two_gateways_is_chosen(worse: str, quirks: set[Quirk]) -> None:
+    async with FakeIgd(external_host=worse, quirks=quirks) as other, FakeIgd() as best:
+        adapter = upnp_searching(best)
+        for urls in (
+            [other.description_url, best.description_url],
+            [best.description_url, other.description_url],
+        ):
+            assert (await adapter._best(urls))[0] == best.description_url
+
+
+async def test_a_silent_gateway_does_not_keep_another_from_being_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upnp, "_SECONDS", dict.fromkeys(upnp._SECONDS, 1))
+    async with FakeIgd(quirks={Quirk.HTTP_DRIP}) as other, FakeIgd() as best:
+        urls = [other.description_url, best.description_url]
+        assert (await upnp_searching(best)._best(urls))[0] == best.description_url
+
+
+def test_a_router_under_another_address_must_be_on_our_link() -> None:
+    assert upnp._on_link("127.0.0.9", "127.0.0.1")
+    assert not upnp._on_link("10.99.0.1", "127.0.0.1")
+    assert not upnp._on_link("router.example", "127.0.0.1")
+
+
+async def test_a_search_that_macos_denies_is_a_missing_permission(
+    igd: FakeIgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def denied(*_: object) -> tuple[list[str], OSError]:
+        return [], OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(ssdp, "search", denied)
+    with pytest.raises(GatewayError) as caught:
+        await upnp_searching(igd, platform="darwin").probe(HOME)
+    assert caught.value.code == "local-network-denied"
+    assert await upnp_searching(igd, platform="linux").probe(HOME) is False
+
+
+# The child
+
+
+def test_the_child_imports_little() -> None:
+    code = upnp._START.removesuffix("; main()") + "; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(upnp._ROOT), upnp._binding()],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = run.stdout.split()
+    assert "miniupnpc" in modules
+    assert not {"pydantic", "asyncio", "site"} & set(modules)
+
+
+def test_the_daemons_side_does_not_import_miniupnpc() -> None:
+    code = "import sys, pairingd.world.gateway.router; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", f"import json; {code}"], capture_output=True, text=True, check=True
+    )
+    assert not {"miniupnpc", "psutil", "httpx"} & set(json.loads(run.stdout))
