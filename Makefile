@@ -1,36 +1,36 @@
-PYTHON = .venv/bin/python
+python = .venv/bin/python
 
 help: ## what there is to make
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@awk -F ': ## ' '/^[a-z]+: ## / { printf "%-10s%s\n", $$1, $$2 }' Makefile
 
 demo: ## one whole session on this machine alone
 	@scripts/setup run
-	@$(PYTHON) -m tests.demo
+	@$(python) -m tests.demo
 
 test: ## all tests; the end-to-end ones need root on Linux
 	@scripts/setup test
-	@$(PYTHON) -m pytest
+	@$(python) -m pytest
 
 bench: ## the figures of docs/, on this machine
 	@scripts/setup test
-	@$(PYTHON) -m tests.benchmarks
+	@$(python) -m tests.benchmarks
 
 style: ## ruff: lint and format
 	@scripts/setup
-	@$(PYTHON) -m ruff check .
-	@$(PYTHON) -m ruff format --check .
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
 
 types: ## mypy, strict
 	@scripts/setup
-	@$(PYTHON) -m mypy
+	@$(python) -m mypy
 
 coverage: ## which lines the tests did not run
 	@scripts/setup test
-	@$(PYTHON) -m pytest --cov=pairingd --cov=pairctl --cov-report=term-missing
+	@$(python) -m pytest --cov=pairingd --cov=pairctl --cov-report=term-missing
 
 docs: ## docs/protocol.md, from the protocol's models
 	@scripts/setup
-	@$(PYTHON) -m tests.protocol_document
+	@$(python) -m tests.protocol_document
 
 clean: ## remove what make made
 	rm -rf .venv build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

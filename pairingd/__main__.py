@@ -191,6 +191,7 @@ def assemble(
         intent, store, router, _locator(chosen.router), lambda: access.door.port, clock
     )
     access.door_changed = mapping.poke
+    access.guest_came_from = mapping.guest_came_from
     intent.changed = access.poke
     return Service(
         settings=settings,

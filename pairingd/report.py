@@ -52,7 +52,7 @@ def endpoint(
     host: str,
     port: int,
     protocol: str | None = None,
-    verified: Literal["readback"] | None = None,
+    verified: Literal["readback", "guest"] | None = None,
 ) -> results.Endpoint:
     return {
         "kind": kind,
@@ -65,20 +65,34 @@ def endpoint(
 
 
 def endpoints(
-    user: str, held: Mapping | None, lan_host: str, door_port: int | None
+    user: str, held: Mapping | None, proven: str | None, lan_host: str, door_port: int | None
 ) -> list[results.Endpoint]:
-    """Every address a guest can try, best first; none while the door is shut."""
+    """Every address a guest can try, best first; none while the door is shut.
+
+    `proven` is the id of the mapping through which somebody has come from the internet.
+    """
     if door_port is None:
         return []
     found = []
     if held and held.external_host:
         found.append(
             endpoint(
-                "router", user, held.external_host, held.external_port, held.protocol, "readback"
+                "router",
+                user,
+                held.external_host,
+                held.external_port,
+                held.protocol,
+                _verified(held, proven),
             )
         )
     found.append(endpoint("lan", user, lan_host, door_port))
     return found
+
+
+def _verified(held: Mapping, proven: str | None) -> Literal["readback", "guest"] | None:
+    if held.id == proven:
+        return "guest"
+    return "readback" if held.protocol == "upnp" else None  # the others cannot be read back
 
 
 def known_hosts(host: str, port: int, host_key: HostKey) -> str:
@@ -94,14 +108,17 @@ def pinned(command: str, host_key: HostKey) -> str:
     return command.replace("ssh ", f"ssh {shlex.join(words)} ", 1)
 
 
-def reachability(held: Mapping | None) -> Literal["internet", "unverified", "lan"]:
+def reachability(
+    held: Mapping | None, error: PairingError | None
+) -> Literal["internet", "unverified", "lan"]:
+    """What is known, not what is hoped: behind a second router nothing is known of the internet."""
     if held is None or not held.external_host:
-        return "lan"
+        return "unverified" if error and error.code == "double-nat" else "lan"
     return "internet" if external_class(held.external_host) == "public" else "unverified"
 
 
 def double_nat(held: Mapping | None) -> results.Problem | None:
-    if held is None or not held.external_host or reachability(held) == "internet":
+    if held is None or reachability(held, None) != "unverified":
         return None
     return {
         "code": "double-nat",

@@ -284,7 +284,7 @@ class Service:
             "pinned_command": report.pinned(best["command"], host_key),
             "endpoints": endpoints,
             "host_key": self._host_key(best, host_key),
-            "reachability": report.reachability(held),
+            "reachability": report.reachability(held, self.mapping.error),
             "warnings": [*warnings, *self._warnings(held)],
         }
 
@@ -299,7 +299,7 @@ class Service:
     def _endpoints(self, held: Mapping | None) -> list[results.Endpoint]:
         user = pwd.getpwuid(os.getuid()).pw_name
         lan_host = self.settings.config.door.address or lan_address() or "127.0.0.1"
-        return report.endpoints(user, held, lan_host, self.access.door.port)
+        return report.endpoints(user, held, self.mapping.proven, lan_host, self.access.door.port)
 
     def _warnings(self, held: Mapping | None) -> list[results.Problem]:
         found: list[results.Problem] = []

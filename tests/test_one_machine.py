@@ -279,6 +279,29 @@ def test_a_connection_without_a_session_is_cut_too(stage: Stage) -> None:
     held.communicate()
 
 
+def test_a_program_run_beside_the_session_ends_the_connection(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat")
+    screen = guest.joins()
+    screen.shows("pairing")
+    screen.presses("C-b", ":")
+    screen.types("detach-client -E 'exec sleep 3600'")
+    assert screen.ended() != 0
+    assert "not the machine" in stage.asks("receipt")["visits"][0]["why"]
+
+
+def test_a_guest_may_leave_and_come_back(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat")
+    screen = guest.joins()
+    screen.shows("pairing")
+    screen.presses("C-b", "d")
+    assert screen.ended() == 0
+    guest.joins().shows("pairing")
+    until(lambda: len(stage.asks("receipt")["visits"]) == 2, "both visits are told")
+    assert stage.asks("receipt")["visits"][0]["why"] == "they left"
+
+
 def test_when_the_host_ends_the_tmux_session_everything_ends(stage: Stage) -> None:
     stage.guest("octocat")
     invited(stage, "octocat")
@@ -323,9 +346,12 @@ def test_sshds_own_lock_holds_when_the_daemon_cannot_act(stage: Stage) -> None:
         assert expiry
         sshd = ("/usr/sbin/sshd", "-i", "-e", "-f", str(stage.home / "sshd_config"))
         proxy = "-oProxyCommand=" + " ".join(sshd)
-        look = lambda: stage.run(*guest.ssh(proxy), check=False)  # noqa: E731
-        until(lambda: look().returncode == 255, "sshd refuses the key by itself")
-        assert "Permission denied (publickey)" in look().stderr
+        until(
+            lambda: (
+                "Permission denied (publickey)" in stage.run(*guest.ssh(proxy), check=False).stderr
+            ),
+            "sshd refuses the key by itself",
+        )
     finally:
         daemon.send_signal(signal.SIGCONT)
 

@@ -57,11 +57,16 @@ NOTHING = Desired(grants=(), access={}, door_port=0)
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One `sshd -i`. `invitation` is None until sshd says whose key was accepted."""
+    """One `sshd -i`. `invitation` is None until sshd says whose key was accepted.
+
+    `adrift`: it was in the tmux session and has not been for a while, yet goes on. A guest who may
+    write can have their tmux client run another program in its place (tmux(1), detach-client -E).
+    """
 
     pid: int
     authenticated: bool
     invitation: str | None
+    adrift: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +188,10 @@ def mapping(
 ) -> list[MappingAction]:
     """What to ask of the gateway of the network `here` (None: no network).
 
-    `checked` says when each mapping was last seen in place. A mapping journaled in another network
-    is left alone: its gateway cannot be reached, and this one must not be sent its delete.
+    `checked` says when each mapping was last seen in place; one that was not seen since the daemon
+    started is renewed, for PCP and NAT-PMP can tell no other way that it is there. A mapping
+    journaled in another network is left alone: its gateway cannot be reached, and this one must
+    not be sent its delete.
     """
     mine = [entry for entry in journal if entry.network == here]
     serving = [entry for entry in mine if wish is not None and _serves(entry, wish, now)]
@@ -192,9 +199,10 @@ def mapping(
         CloseMapping(entry) for entry in mine if entry not in serving[:1]
     ]
     for entry in serving[:1]:
-        if entry.renew_at is not None and entry.renew_at <= now:
+        seen = checked.get(entry.id)
+        if seen is None or (entry.renew_at is not None and entry.renew_at <= now):
             actions.append(RenewMapping(entry))
-        elif checked.get(entry.id, 0.0) + CHECK_EVERY <= now:
+        elif seen + CHECK_EVERY <= now:
             actions.append(CheckMapping(entry))
     if wish is not None and not serving:
         actions.append(OpenMapping(wish))

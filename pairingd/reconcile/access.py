@@ -20,6 +20,8 @@ from pairingd.world.tmux import Running, Tmux, TmuxClient, owners
 
 log = logging.getLogger(__name__)
 
+LEAVING = 1.0  # seconds that an sshd has to end by itself after its guest's tmux client has
+
 
 class AccessLane(Lane):
     """Also the door's Watcher: it journals connections and says whose they are."""
@@ -37,6 +39,7 @@ class AccessLane(Lane):
         super().__init__(clock)
         self.door: Door  # set right after construction: the door needs us as its watcher
         self.door_changed: Callable[[], None] = lambda: None
+        self.guest_came_from: Callable[[str], None] = lambda _peer: None
         self.stopping = False
         self._intent = intent
         self._store = store
@@ -69,7 +72,16 @@ class AccessLane(Lane):
         elif self._watching:
             self._watching.cancel()
             self._watching = None
-        return None if self.stopping else plan.next_deadline(self._intent.state)
+        return None if self.stopping else self._next_deadline()
+
+    def _next_deadline(self) -> float | None:
+        leaving = [
+            one.absent_since + LEAVING
+            for one in self.door.connections.values()
+            if one.absent_since is not None
+        ]
+        expiring = plan.next_deadline(self._intent.state)
+        return min([*leaving, *([] if expiring is None else [expiring])], default=None)
 
     def _desired(self) -> plan.Desired:
         return plan.NOTHING if self.stopping else plan.desired(self._intent.state, self.clock())
@@ -88,7 +100,9 @@ class AccessLane(Lane):
             grants=self._keys().grants(want.grants),
             door_port=self.door.port,
             connections=tuple(
-                plan.Connection(one.pid, one.fingerprint is not None, one.invitation)
+                plan.Connection(
+                    one.pid, one.fingerprint is not None, one.invitation, adrift=self._adrift(one)
+                )
                 for one in self.door.connections.values()
             ),
             clients=clients,
@@ -168,11 +182,22 @@ class AccessLane(Lane):
             return ()
         clients = await self._tmux.clients()
         of = owners(clients, guests)
+        self._note_attached(set(of.values()))
         return tuple(
             plan.Client(one.name, guests[of[one.name]], one.read_only)
             for one in clients
             if one.name in of
         )
+
+    def _note_attached(self, pids: set[int]) -> None:
+        for one in self.door.connections.values():
+            if one.pid in pids:
+                one.attached, one.absent_since = True, None
+            elif one.attached and one.absent_since is None:
+                one.absent_since = self.clock()
+
+    def _adrift(self, one: Connection) -> bool:
+        return one.absent_since is not None and self.clock() - one.absent_since >= LEAVING
 
     async def _cut(self, pid: int) -> None:
         async def farewell() -> None:
@@ -183,7 +208,10 @@ class AccessLane(Lane):
             except WorldError:
                 log.debug("no farewell for %d", pid)
 
-        await self.door.cut(pid, "the invitation is over", farewell)
+        connection = self.door.connections.get(pid)
+        adrift = connection is not None and self._adrift(connection)
+        why = "they left the session but not the machine" if adrift else "the invitation is over"
+        await self.door.cut(pid, why, farewell)
 
     # Watcher
 
@@ -206,6 +234,7 @@ class AccessLane(Lane):
                     pid=connection.pid,
                 )
                 self._tell(f"{invitation.guest} joined ({invitation.access.value})")
+                self.guest_came_from(connection.peer)
         self.poke()
 
     def disconnected(self, connection: Connection) -> None:

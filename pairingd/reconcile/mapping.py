@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Protocol
 
 from pairingd.core import plan
+from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
@@ -57,6 +59,7 @@ class MappingLane(Lane):
     ) -> None:
         super().__init__(clock)
         self.network: Network | None = None
+        self.proven: str | None = None  # the mapping through which somebody has come
         self._intent = intent
         self._journal = journal
         self._router = router
@@ -71,9 +74,15 @@ class MappingLane(Lane):
         """The mapping that is in place, as far as was seen."""
         here = self.network.identity if self.network else None
         for entry in self._journal.mappings():
-            if entry.network == here and entry.granted_until is not None:
+            if entry.network == here and (entry.granted_until or 0.0) > self.clock():
                 return entry
         return None
+
+    def guest_came_from(self, peer: str) -> None:
+        """A login from the internet is the only proof that the way in works."""
+        held = self.current
+        if held and external_class(peer) is ExternalClass.PUBLIC:
+            self.proven = held.id
 
     @property
     def wanted(self) -> bool:
@@ -84,7 +93,7 @@ class MappingLane(Lane):
         if self._router is None:
             return
         try:
-            self.network = await self._locate()
+            self._moved_to(await self._locate())
             if self.network and self.network.gateway:
                 await self._router.probe(self.network)
         except PairingError as error:
@@ -94,7 +103,7 @@ class MappingLane(Lane):
         self._watch_network()
         if self._router is None or not (self.wanted or self._journal.mappings()):
             return None
-        self.network = await self._locate()
+        self._moved_to(await self._locate())
         here = self.network.identity if self.network and self.network.gateway else None
         wish = self._wish(here)
         for action in plan.mapping(
@@ -108,6 +117,13 @@ class MappingLane(Lane):
                 "a guest on the same network can still enter; pairctl doctor tells more",
             )
         return plan.mapping_deadline(self._journal.mappings(), here, self._checked)
+
+    def _moved_to(self, network: Network | None) -> None:
+        """A gateway that kept silent about its MAC for once is no other gateway."""
+        if network and self.network and not network.gateway_mac:
+            named = replace(network, gateway_mac=self.network.gateway_mac)
+            network = named if named == self.network else network
+        self.network = network
 
     def _watch_network(self) -> None:
         """Only while a mapping is wanted: an idle daemon is not woken by its network."""
@@ -148,9 +164,19 @@ class MappingLane(Lane):
                     protocol=opened.protocol,
                 )
             case plan.RenewMapping(entry):
-                self._seen(await router.renew(entry))
+                await self._renew(router, entry)
             case plan.CheckMapping(entry):
                 await self._check(router, entry)
+
+    async def _renew(self, router: Router, entry: Mapping) -> None:
+        try:
+            self._seen(await router.renew(entry))
+        except GatewayError as error:
+            if error.code in {"router-silent", "local-network-denied"}:
+                raise
+            # It answers but will not renew: some routers need the old one gone first.
+            await router.close(entry)
+            self._lost(entry, f"the router did not renew the mapping ({error.code}); asking again")
 
     async def _check(self, router: Router, entry: Mapping) -> None:
         match await router.check(entry):

@@ -45,6 +45,11 @@ def test_a_connection_of_nobody_live_is_cut_and_one_that_only_knocks_is_not() ->
     assert plan.access(WANT, have) == [plan.Cut(8)]
 
 
+def test_a_connection_that_left_the_session_but_not_the_machine_is_cut() -> None:
+    adrift = plan.Connection(pid=7, authenticated=True, invitation=ID, adrift=True)
+    assert plan.access(WANT, plan.Observed(WANT.grants, 40000, (adrift,))) == [plan.Cut(7)]
+
+
 def test_keys_that_cannot_be_read_back_are_written_again() -> None:
     unreadable = plan.Observed(None, 40000, ())
     assert plan.access(WANT, unreadable) == [plan.WriteGrants(WANT.grants)]
@@ -88,6 +93,11 @@ def test_a_mapping_seen_lately_is_left_alone_then_looked_at_then_renewed() -> No
     assert plan.mapping(WISH, [held], "home", seen, NOW) == []
     assert plan.mapping(WISH, [held], "home", seen, NOW + 60) == [plan.CheckMapping(held)]
     assert plan.mapping(WISH, [held], "home", seen, START + 300) == [plan.RenewMapping(held)]
+
+
+def test_a_mapping_found_in_the_journal_at_a_start_is_adopted_by_renewing_it() -> None:
+    held = mapping()
+    assert plan.mapping(WISH, [held], "home", {}, NOW) == [plan.RenewMapping(held)]
 
 
 def test_a_mapping_that_does_not_lead_to_the_door_is_closed_before_another_opens() -> None:

@@ -41,7 +41,7 @@ NEIGHBOUR: Final = "192.168.77.11"
 DESCRIPTION_URL: Final = f"http://{LAN}:5000/rootDesc.xml"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TOOLS: Final = (
-    *("unshare", "nsenter", "setpriv", "setsid", "mount", "ip", "nft", "sysctl"),
+    *("unshare", "nsenter", "setpriv", "mount", "pgrep", "ip", "nft", "sysctl"),
     *("miniupnpd", "upnpc", "curl", "tmux", "ssh", "sshd", "ssh-keygen", "sftp"),
 )
 
@@ -316,6 +316,8 @@ class Network:
         world = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
         unshare = self._anchor(*world, "--net", "python3", "-I", "-S", "-c", INIT)
         self._world = unshare.pid
+        # The root as well: of a mount namespace alone it would be outside of a chroot.
+        self._inside = (f"--mount=/proc/{unshare.pid}/ns/mnt", f"--root=/proc/{unshare.pid}/root")
         self._first = int(Path(f"/proc/{self._world}/task/{self._world}/children").read_text())
         idle = ("--net", "sh", "-c", "echo ready; exec sleep infinity")
         self._nets = {
@@ -327,7 +329,7 @@ class Network:
         def place(net: str, user: str) -> Place:
             ns = f"/proc/{self._world}/ns"
             home = f"/srv/{user}"
-            enter = ("nsenter", f"--mount={ns}/mnt", f"--pid={ns}/pid_for_children")
+            enter = ("nsenter", *self._inside, f"--pid={ns}/pid_for_children")
             become = ("setpriv", "--clear-groups", f"--reuid={self._ids[user]}")
             environment = {
                 "HOME": home,
@@ -399,7 +401,8 @@ class Network:
             mount --bind /srv/etc/group /etc/group
             """
         subprocess.run(
-            ["nsenter", f"--target={self._world}", "--mount", "sh", "-eu"],
+            ["nsenter", *self._inside, "sh", "-eu"],
+            cwd="/",
             input=script,
             text=True,
             check=True,

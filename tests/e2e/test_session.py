@@ -114,7 +114,7 @@ def test_root_may_host_and_is_warned(network: Network) -> None:
     host = Host(network, network.root)
     guest = Guest(network, "octocat")
     invited = host.invites(guest)
-    assert "root" in {warning["code"] for warning in invited["warnings"]}
+    assert "running-as-root" in {warning["code"] for warning in invited["warnings"]}
     guests_screen = guest.joins(invited["command"])
     speaks(guests_screen, "guest-is-here", guests_screen)
     host.pairctl("end")

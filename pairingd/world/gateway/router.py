@@ -18,6 +18,9 @@ from pairingd import config
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence
+from pairingd.world.gateway.datagram import Datagrams
+from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
+from pairingd.world.gateway.pcp_adapter import PcpAdapter
 from pairingd.world.gateway.upnp import UpnpAdapter
 
 _PROBE_HOLDS = 600.0
@@ -26,6 +29,7 @@ _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
 # The adapters promise that with these refusals nothing was left on the router.
 _NOTHING_MADE = frozenset(
     {
+        "double-nat",
         "no-gateway",
         "local-network-denied",
         "not-permitted",
@@ -38,6 +42,7 @@ _NOTHING_MADE = frozenset(
 _PORT_MATTERS = frozenset({"port-taken", "not-permitted", "same-port-only", "router-failed"})
 _MOST_TELLING = (
     "local-network-denied",
+    "double-nat",
     "router-lied",
     "permanent-only",
     "not-permitted",
@@ -57,7 +62,12 @@ def high_port(network: Network) -> int:
 
 
 def _adapters(settings: config.Router, clock: Callable[[], float]) -> Sequence[Adapter]:
-    return (UpnpAdapter(settings, clock),)
+    datagrams = Datagrams()
+    return (
+        PcpAdapter(datagrams, clock),
+        NatPmpAdapter(datagrams, clock),
+        UpnpAdapter(settings, clock),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +128,13 @@ class Router:
         refusals: list[GatewayError] = []
         for port in ports:  # may grow while it is walked
             for protocol, answer in list(answers.items()):
+                if protocol not in answers:
+                    continue
                 refusal = await asyncio.shield(answer)
+                if refusal is None and protocol == "pcp":
+                    # One server answers both (RFC 6887 §9), so NAT-PMP would be refused the
+                    # same; and asking miniupnpd 2.3.1 so hangs it for a minute (measured).
+                    answers.pop("natpmp", None)
                 if refusal is None:
                     last = port == ports[-1]
                     try:
@@ -127,7 +143,7 @@ class Router:
                         refusal = error
                 refusals.append(refusal)
                 if refusal.code not in _PORT_MATTERS:
-                    del answers[protocol]
+                    answers.pop(protocol, None)
                 elif refusal.code == "same-port-only" and internal_port not in ports:
                     ports.append(internal_port)
         if not answers:

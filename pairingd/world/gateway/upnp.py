@@ -332,7 +332,11 @@ def _url(mapping: Mapping) -> str:
 def _worth(survey: _Answer) -> int:
     if survey.status not in _CONNECTED:
         return 0
-    return 2 if external_class(survey.external) is ExternalClass.PUBLIC else 1
+    return 2 if _is_public(survey.external) else 1
+
+
+def _is_public(external: str) -> bool:
+    return external_class(external) is ExternalClass.PUBLIC
 
 
 def _external_host(told: str, url: str) -> str:
@@ -388,6 +392,7 @@ def _local_network_denied() -> GatewayError:
 _POLICY = frozenset({606, 718, 501})
 _TAKEN = frozenset({729})
 _SAME_PORT = 724
+_ACTION_FAILED = 501
 
 
 def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
@@ -432,6 +437,13 @@ def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
                 "port-taken",
                 f"the router uses port {port} itself",
                 "choose another port with --port",
+            )
+        case "refused" if code == _ACTION_FAILED and not _is_public(answer.external):
+            error = GatewayError(
+                "double-nat",
+                f"the router has no public address ({answer.external or 'none'}) and opens no port",
+                "there is another router, or the provider's, before it: forward the port there too "
+                "or ask the provider for a public address",
             )
         case "refused" if code in _POLICY:
             error = GatewayError(

@@ -1,0 +1,67 @@
+"""What the running daemon says of itself, asked over its control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from pairingd import __version__
+from pairingd.control import wire
+
+_SECONDS = 5.0
+_LONGEST_REPLY = 16 * wire.MAX_FRAME
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """`connected`: somebody listens on the socket. `version` is "" where it did not say."""
+
+    connected: bool = False
+    version: str = ""
+    pid: int = 0
+    status: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """The warnings of its status, and the error of its mapping."""
+        mapping = self.status.get("mapping") or {}
+        return [
+            *self.status.get("warnings", ()),
+            *([mapping["error"]] * bool(mapping.get("error"))),
+        ]
+
+    @property
+    def external_port(self) -> int | None:
+        """That its own mapping holds on the router."""
+        mapping = self.status.get("mapping") or {}
+        return mapping.get("external_port")
+
+
+async def ask(socket: str) -> Daemon:
+    """Never raises: a daemon that cannot answer is a finding."""
+    connected, hello, status = False, {}, {}
+    try:
+        async with asyncio.timeout(_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(socket, limit=_LONGEST_REPLY)
+            connected = True
+            try:
+                versions = {"version": __version__, "protocol": wire.PROTOCOL}
+                hello = await _call(reader, writer, "hello", versions)
+                status = await _call(reader, writer, "status", {})
+            finally:
+                writer.close()
+    except (OSError, ValueError, asyncio.IncompleteReadError):
+        pass
+    return Daemon(connected, str(hello.get("version", "")), int(hello.get("pid", 0)), status)
+
+
+async def _call(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, params: dict[str, Any]
+) -> dict[str, Any]:
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    writer.write(json.dumps(request).encode() + b"\n")
+    reply = json.loads(await reader.readline())
+    result = reply.get("result") if isinstance(reply, dict) else None
+    return result if isinstance(result, dict) else {}

@@ -1,0 +1,84 @@
+"""What a check says: one line of cause, one of remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pairingd.config import Settings
+from pairingd.doctor.daemon import Daemon
+from pairingd.errors import PairingError
+from pairingd.paths import Paths
+
+
+class State(StrEnum):
+    """WARN: guests can come in, but not in every case or not from everywhere."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`details` are further lines, such as a router's table."""
+
+    name: str
+    state: State
+    message: str
+    hint: str = ""
+    details: tuple[str, ...] = ()
+
+    @classmethod
+    def ok(cls, name: str, message: str, *details: str) -> Finding:
+        return cls(name, State.OK, message, "", details)
+
+    @classmethod
+    def warn(cls, name: str, message: str, hint: str, *details: str) -> Finding:
+        return cls(name, State.WARN, message, hint, details)
+
+    @classmethod
+    def fail(cls, name: str, message: str, hint: str, *details: str) -> Finding:
+        return cls(name, State.FAIL, message, hint, details)
+
+    @classmethod
+    def of(cls, name: str, error: PairingError, state: State = State.FAIL) -> Finding:
+        return cls(name, state, error.message, error.hint)
+
+    def as_json(self) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "name": self.name,
+            "state": self.state.value,
+            "message": self.message,
+            "hint": self.hint,
+        }
+        return told | ({"details": list(self.details)} if self.details else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is examined. `paths` is None where no home can be; `settings` are then the defaults."""
+
+    paths: Paths | None
+    settings: Settings
+    daemon: Daemon
+    fix: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`seconds` is its time limit."""
+
+    name: str
+    call: Callable[[Subject], Awaitable[list[Finding]]]
+    seconds: float = 10.0
+
+
+def tilde(path: str | Path) -> str:
+    """The path as people write it."""
+    text, home = str(path), str(Path.home())
+    return "~" + text.removeprefix(home) if text.startswith(home + "/") else text

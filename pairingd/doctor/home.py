@@ -1,0 +1,149 @@
+"""The daemon, and what it keeps: its directories, its files, room for them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from pairingd import __version__
+from pairingd.doctor.finding import Finding, Subject, State, tilde
+from pairingd.errors import Misconfigured
+from pairingd.files import private_directory
+from pairingd.paths import Paths
+
+LOCAL_NETWORK_DENIED = "local-network-denied"  # told by a check of its own
+_FIX = "pairctl doctor --fix mends it"
+_MIB = 1 << 20
+_TIGHT, _LITTLE = 16 * _MIB, 256 * _MIB
+
+
+async def daemon(subject: Subject) -> list[Finding]:
+    told, paths = subject.daemon, subject.paths
+    if paths is None:
+        return [Finding.warn("daemon", "pairingd is not running", "it cannot run without a home")]
+    if not told.connected:
+        return [_absent(paths, fix=subject.fix)]
+    if not told.version:
+        return [Finding.fail("daemon", "pairingd does not answer", "pairctl restart")]
+    if told.version != __version__:
+        here = f"pairingd {told.version} is running, this is pairctl {__version__}"
+        return [Finding.warn("daemon", here, "pairctl restart; guests' rights stay")]
+    said = [Finding.ok("daemon", f"pairingd {told.version} is running (pid {told.pid})")]
+    for problem in told.problems:
+        if problem.get("code") != LOCAL_NETWORK_DENIED:
+            message, hint = (str(problem.get(key, "")) for key in ("message", "hint"))
+            said.append(Finding.warn("daemon", message, hint))
+    return said
+
+
+def _absent(paths: Paths, *, fix: bool) -> Finding:
+    """Whoever holds the lock is the daemon, and only its holder may touch the socket."""
+    start = "pairctl start, or the next pairctl invite, starts it"
+    socket = Path(paths.control_socket)
+    try:
+        lock = os.open(paths.lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return Finding.warn("daemon", "pairingd is not running", start)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not socket.exists():
+            return Finding.warn("daemon", "pairingd is not running", start)
+        if fix:
+            socket.unlink()
+            left = "pairingd is not running; mended: the socket it left behind is removed"
+            return Finding.warn("daemon", left, start)
+        left = f"pairingd is not running, and left its socket behind: {tilde(socket)}"
+        return Finding.warn("daemon", left, f"{start}; {_FIX}")
+    except BlockingIOError:
+        pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+        return Finding.fail(
+            "daemon",
+            f"pairingd (pid {pid}) runs, and does not answer at {tilde(socket)}",
+            f"kill {pid} ends it; then pairctl start",
+        )
+    finally:
+        os.close(lock)
+
+
+async def directories(subject: Subject) -> list[Finding]:
+    if subject.paths is None:
+        return []
+    return await asyncio.to_thread(_directories, subject.paths, fix=subject.fix)
+
+
+def _directories(paths: Paths, *, fix: bool) -> list[Finding]:
+    found = []
+    for name in paths.directories:
+        found += _directory(Path(name), fix=fix)
+    private = (paths.state_db, paths.host_key, paths.authorized_keys, paths.sshd_config)
+    for name in (*private, paths.lock, paths.control_socket, paths.log):
+        found += _file(Path(name), 0o077, fix=fix)
+    # Nothing in there is secret, but whoever writes it chooses the sshd that is started.
+    found += _file(Path(paths.config), 0o022, fix=fix)
+    if any(finding.state is not State.OK for finding in found):
+        return found
+    where = ", ".join(tilde(name) for name in paths.directories)
+    made = all(Path(name).exists() for name in paths.directories)
+    return [*found, Finding.ok("home", where if made else f"{where}: made by the first start")]
+
+
+def _directory(path: Path, *, fix: bool) -> list[Finding]:
+    """`private_directory` would mend as well, so it sees only what needs no mending, or may be."""
+    try:
+        before = path.stat()
+    except FileNotFoundError:
+        return []
+    mode = stat.S_IMODE(before.st_mode)
+    wrong = mode != 0o700 and before.st_uid == os.getuid()
+    try:
+        if fix or not wrong:
+            private_directory(path)
+    except Misconfigured as error:
+        return [Finding.of("home", error)]
+    return _judged(path, mode, 0o700, wrong=wrong, fix=fix)
+
+
+def _file(path: Path, forbidden: int, *, fix: bool) -> list[Finding]:
+    try:
+        before = path.lstat()
+    except OSError:  # not there, or in a directory that is told of already
+        return []
+    if before.st_uid != os.getuid():
+        what = f"{tilde(path)} belongs to another user"
+        return [Finding.fail("home", what, "remove it, or set PAIRING_HOME to your own")]
+    mode = stat.S_IMODE(before.st_mode)
+    wrong = bool(mode & forbidden) and not stat.S_ISLNK(before.st_mode)
+    if wrong and fix:
+        path.chmod(mode & ~forbidden)
+    return _judged(path, mode, mode & ~forbidden, wrong=wrong, fix=fix)
+
+
+def _judged(path: Path, mode: int, right: int, *, wrong: bool, fix: bool) -> list[Finding]:
+    if not wrong:
+        return []
+    if fix:
+        return [Finding.ok("home", f"mended: {tilde(path)} had mode {mode:o}, now {right:o}")]
+    open_to_others = f"{tilde(path)} has mode {mode:o}, which lets other users in"
+    return [Finding.fail("home", open_to_others, f"chmod {right:o} {path}, or: {_FIX}")]
+
+
+async def disk(subject: Subject) -> list[Finding]:
+    if subject.paths is None:
+        return []
+    return [await asyncio.to_thread(_disk, Path(subject.paths.state_db).parent)]
+
+
+def _disk(path: Path) -> Finding:
+    while not path.exists():
+        path = path.parent
+    free = shutil.disk_usage(path).free
+    told = f"{free / _MIB / 1024:.1f} GiB" if free >= 1024 * _MIB else f"{free / _MIB:.0f} MiB"
+    message = f"{told} free where the state is kept"
+    if free < _LITTLE:
+        call = Finding.fail if free < _TIGHT else Finding.warn
+        return call("disk", message, "make room: an invitation is refused when it cannot be saved")
+    return Finding.ok("disk", message)

@@ -1,0 +1,141 @@
+"""One login over loopback, as a guest's: a throwaway key, real ssh, real sshd, from key to terminal.
+
+It is led by the line that an invitation would get, with echo(1) where tmux would stand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import re
+import secrets
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pairingd.core.keys import parse_key
+from pairingd.core.model import Access
+from pairingd.core.plan import Grant
+from pairingd.doctor.command import gone, output
+from pairingd.doctor.finding import Finding
+from pairingd.errors import WorldError
+from pairingd.world.authorized_keys import AuthorizedKeys
+from pairingd.world.sshd import ZULU_SINCE, Sshd
+
+_VALID = 60  # seconds
+_SECONDS = 15.0
+_MOST_LINES = 12
+_TELLING = re.compile(r"not allowed|error|fatal|refused|denied|Failed|invalid", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    status: int
+    shown: str
+    complaint: str
+    log: str
+
+
+async def check(sshd: Sshd, version: tuple[int, int], directory: Path) -> Finding:
+    """`sshd` is prepared, and keeps its files in `directory`, which goes when this is over."""
+    token = secrets.token_hex(8)
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(_SECONDS):
+            key = await _throwaway_key(directory)
+            keys = AuthorizedKeys(
+                directory / "authorized_keys",
+                tmux="/bin/echo",
+                socket=directory / "tmux.sock",
+                session=token,
+                zulu=version >= ZULU_SINCE,
+            )
+            until = int(time.time()) + _VALID
+            public = parse_key(key.with_suffix(".pub").read_bytes().strip())
+            keys.write([Grant("doctor", public, Access.WRITE, until)])
+            outcome = await _enter(sshd, key, directory)
+    except TimeoutError:
+        slow = f"a login with a throwaway key was not over after {_SECONDS:g} s"
+        return Finding.fail("login", slow, "look at what your login shell does at its start")
+    seconds = time.monotonic() - began
+    if outcome.status == 0 and f"={token}" in outcome.shown:
+        return Finding.ok("login", f"a throwaway key led to a terminal in {seconds:.1f} s")
+    return _failed(outcome)
+
+
+async def _throwaway_key(directory: Path) -> Path:
+    key = directory / "throwaway"
+    made = await output("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key))
+    if made is None or made[0] != 0:
+        raise WorldError("no-key", "ssh-keygen made no key", "install the OpenSSH client")
+    return key
+
+
+async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
+    host_key = await sshd.host_key()
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)  # noqa: FBT003
+    port = listener.getsockname()[1]
+    known_hosts = directory / "known_hosts"
+    known_hosts.write_text(f"[127.0.0.1]:{port} {host_key.type} {host_key.blob}\n")
+    guest = await asyncio.create_subprocess_exec(
+        *_ssh(key, known_hosts, port),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ.get("PATH", os.defpath), "TERM": "xterm-256color"},
+    )
+    server: asyncio.subprocess.Process | None = None
+    try:
+        with listener:
+            accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+        with accepted:
+            accepted.setblocking(True)
+            server = await sshd.start(accepted)
+        assert server.stderr is not None  # noqa: S101 - a pipe, by Sshd.start
+        (shown, complaint), log = await asyncio.gather(guest.communicate(), server.stderr.read())
+        return _Outcome(
+            guest.returncode or 0,
+            *(text.decode(errors="replace") for text in (shown, complaint, log)),
+        )
+    finally:
+        await gone(guest)
+        if server:
+            await gone(server)
+
+
+def _ssh(key: Path, known_hosts: Path, port: int) -> list[str]:
+    """Whatever the user's ssh_config, agent and known_hosts say."""
+    options = (
+        *("BatchMode=yes", "IdentitiesOnly=yes", "IdentityAgent=none", "ControlPath=none"),
+        *("PreferredAuthentications=publickey", "StrictHostKeyChecking=yes", "ConnectTimeout=5"),
+        *(f'UserKnownHostsFile="{known_hosts}"', "GlobalKnownHostsFile=/dev/null"),
+        "LogLevel=ERROR",
+    )
+    return [
+        *("ssh", "-F", "none", "-tt", "-i", str(key), "-p", str(port)),
+        *(word for option in options for word in ("-o", option)),
+        f"{_user()}@127.0.0.1",
+    ]
+
+
+def _failed(outcome: _Outcome) -> Finding:
+    log = [line.strip() for line in outcome.log.splitlines() if line.strip()]
+    said = [*log, *(f"ssh: {line}" for line in outcome.complaint.splitlines())]
+    telling = [line for line in said if _TELLING.search(line)] or said or ["it gave no reason"]
+    hint = "look at the lines below; [sshd] command in config.toml chooses another sshd"
+    if "account is locked" in outcome.log:
+        hint = f"as root: usermod -p '*' {_user()} lets keys in, and still no password"
+    return Finding.fail(
+        "login",
+        f"a throwaway key did not lead to a terminal: {telling[0][:200]}",
+        hint,
+        *said[-_MOST_LINES:],
+    )
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name

@@ -1,0 +1,185 @@
+"""The machine around it: who we are, what starts the daemon, what keeps guests out, what sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import pwd
+import re
+import sys
+from pathlib import Path
+
+from pairingd.doctor.command import output
+from pairingd.doctor.finding import Finding, State, Subject, tilde
+
+_FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"
+# firewalld's zones that let anyone reach a high port.
+_OPEN_ZONES = frozenset({"trusted", "FedoraWorkstation"})
+_A_PORT = 49222
+_BANNER_SECONDS = 2.0
+
+
+async def user(_subject: Subject) -> list[Finding]:
+    name = pwd.getpwuid(os.getuid()).pw_name
+    if os.geteuid() != 0:
+        return [Finding.ok("user", f"guests who may type are {name} here")]
+    danger = "pairing runs as root: guests who may type are root here"
+    return [Finding.warn("user", danger, "run it as a user of its own, unless in a container")]
+
+
+async def service(_subject: Subject) -> list[Finding]:
+    """Whether launchd or systemd starts the daemon at login; without them `pairctl` does."""
+    found = await (_launchd() if sys.platform == "darwin" else _systemd())
+    none = "not installed to start at login; pairctl starts the daemon when it is needed"
+    return [found or Finding.ok("service", none)]
+
+
+async def _launchd() -> Finding | None:
+    """The file's name is the label, whoever installed it: `pairctl install` or Homebrew."""
+    agents = sorted(Path.home().glob("Library/LaunchAgents/*pairing*.plist"))
+    if not agents:
+        return None
+    label = agents[0].stem
+    answer = await output("/bin/launchctl", "print", f"gui/{os.getuid()}/{label}")
+    if answer is not None and answer[0] == 0:
+        return Finding.ok("service", f"launchd has {label}")
+    return Finding.warn(
+        "service",
+        f"{tilde(agents[0])} is installed, and launchd has not loaded it",
+        "allow it in System Settings > General > Login Items, then pairctl install",
+    )
+
+
+async def _systemd() -> Finding | None:
+    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    unit = Path(config, "systemd", "user", "pairingd.service")
+    if not unit.exists():
+        return None
+    answer = await output("systemctl", "--user", "is-active", "pairingd")
+    if answer is not None and answer[0] == 0:
+        return Finding.ok("service", "systemd runs pairingd.service")
+    return Finding.warn(
+        "service",
+        f"{tilde(unit)} is installed, and pairingd.service is not running",
+        "pairctl start; journalctl --user -u pairingd may say why",
+    )
+
+
+async def remote_login(subject: Subject) -> list[Finding]:
+    """An sshd of the system's own: a router that ignores the internal port leads guests to it."""
+    if not await _greets_as_ssh("127.0.0.1", 22):
+        return [Finding.ok("remote-login", "no SSH server of the system's own on port 22")]
+    here = "an SSH server of the system's own listens on port 22"
+    wanted = subject.settings.config.router
+    if not wanted.enabled or wanted.external_port != 22:
+        return [Finding.ok("remote-login", here)]
+    mend = "switch it off (Remote Login), or set [router] external_port to a high one"
+    if sys.platform != "darwin":
+        mend = "switch it off if you can, or set [router] external_port to a high one"
+    return [Finding.warn("remote-login", f"{here}; some routers would lead guests there", mend)]
+
+
+async def _greets_as_ssh(host: str, port: int) -> bool:
+    """RFC 4253 §4.2."""
+    try:
+        async with asyncio.timeout(_BANNER_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                return await reader.readexactly(4) == b"SSH-"
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError):
+        return False
+
+
+async def firewall(subject: Subject) -> list[Finding]:
+    if sys.platform == "darwin":
+        options = ("--getglobalstate", "--getblockall", "--listapps")
+        said = [await output(_FIREWALL, option) for option in options]
+        told = (answer[1] if answer else "" for answer in said)
+        return [application_firewall(*told, str(Path(sys.executable).resolve()))]
+    name = await _packet_filter()
+    port = subject.settings.config.door.port
+    if not name:
+        unseen = "" if os.geteuid() == 0 else "; nftables shows its rules to root alone"
+        return [Finding.ok("firewall", f"neither ufw nor firewalld stands before the door{unseen}")]
+    if port:
+        return [Finding.ok("firewall", f"{name} is on; it must allow the door's port {port}")]
+    allow = {
+        "ufw": f"ufw allow {_A_PORT}/tcp",
+        "firewalld": f"firewall-cmd --permanent --add-port={_A_PORT}/tcp",
+    }.get(name, f"tcp dport {_A_PORT} accept")
+    drops = f"{name} is on, and may drop what comes to the door's random port"
+    return [Finding.warn("firewall", drops, f"set [door] port = {_A_PORT}, and allow it: {allow}")]
+
+
+def application_firewall(state: str, block_all: str, apps: str, python: str) -> Finding:
+    """From what socketfilterfw says of --getglobalstate, --getblockall and --listapps."""
+    if not state:
+        what = "the firewall's state could not be read"
+        return Finding.warn("firewall", what, "see System Settings > Network > Firewall")
+    if re.search(r"State = 0", state):
+        return Finding.ok("firewall", "macOS's application firewall is off")
+    settings = "System Settings > Network > Firewall > Options"
+    if re.search(r"State = 2", state) or re.search(
+        r"set to block all|block all (state set to )?enabled", block_all, re.IGNORECASE
+    ):
+        blocks = "macOS's firewall blocks all incoming connections"
+        return Finding.fail("firewall", blocks, f"switch that off in {settings}")
+    rules = dict(re.findall(r"^\d+\s*:\s*(\S.*?)\s*\n\s*\(\s*(Allow|Block)", apps, re.MULTILINE))
+    if rules.get(python) == "Allow":
+        return Finding.ok("firewall", "macOS's firewall lets the door's connections in")
+    if rules.get(python) == "Block":
+        blocks = f"macOS's firewall blocks {python}"
+        return Finding.fail("firewall", blocks, f"sudo {_FIREWALL} --unblockapp {python}")
+    asks = "macOS's firewall may ask once whether python may accept connections"
+    return Finding.warn("firewall", asks, f"answer Allow; or: sudo {_FIREWALL} --add {python}")
+
+
+async def _packet_filter() -> str:
+    """The one that is on, as far as this user may know; "" for none."""
+    conf = Path("/etc/ufw/ufw.conf")
+    if conf.exists() and re.search(r"^ENABLED=yes", conf.read_text("ascii", "replace"), re.M):
+        return "ufw"
+    state = await output("firewall-cmd", "--state")
+    if state is not None and state[0] == 0:
+        zone = await output("firewall-cmd", "--get-default-zone")
+        return "" if zone is not None and zone[1].strip() in _OPEN_ZONES else "firewalld"
+    if os.geteuid() == 0:
+        rules = await output("nft", "list", "ruleset")
+        if rules is not None and drops_input(rules[1]):
+            return "nftables"
+    return ""
+
+
+def drops_input(ruleset: str) -> bool:
+    """nft(8): a base chain at the input hook whose policy is to drop."""
+    return re.search(r"hook input [^;]*; policy drop;", ruleset) is not None
+
+
+async def sleep(_subject: Subject) -> list[Finding]:
+    if sys.platform == "darwin":
+        answer = await output("/usr/bin/pmset", "-g")
+        return [sleep_settings(answer[1] if answer else "")]
+    if not any(Path("/proc/acpi/button").glob("lid/*")):
+        return []
+    lid = "closing the lid may suspend this machine, and every guest with it"
+    return [Finding("sleep", State.OK, lid, "HandleLidSwitch in logind.conf(5) decides")]
+
+
+def sleep_settings(said: str) -> Finding:
+    """From `pmset -g`: the minutes until it sleeps when idle, 0 for never."""
+    minutes = re.search(r"^\s*sleep\s+(\d+)", said, re.MULTILINE)
+    disabled = re.search(r"^\s*SleepDisabled\s+1", said, re.MULTILINE)
+    idle = f"sleeps when idle for {minutes[1]} min" if minutes and minutes[1] != "0" else ""
+    if disabled or (minutes and not idle):
+        return Finding.ok("sleep", "this machine does not sleep by itself")
+    lid = "closing the lid cuts every guest off"
+    return Finding("sleep", State.OK, f"{idle}; {lid}" if idle else lid, "leave it open, on mains")
+
+
+def macos() -> tuple[int, int]:
+    """The version of macOS; zeros on another system."""
+    parts = [*platform.mac_ver()[0].split("."), "0", "0"][:2]
+    return int(parts[0] or 0), int(parts[1] or 0)

@@ -1,0 +1,81 @@
+"""The forges that guests' keys come from, the clock compared with theirs, and the LAN on macOS."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from email.utils import parsedate_to_datetime
+
+from pairingd.core.durations import format_duration
+from pairingd.core.guest import Guest
+from pairingd.doctor.finding import Finding, Subject
+from pairingd.doctor.home import LOCAL_NETWORK_DENIED
+from pairingd.doctor.machine import macos
+from pairingd.errors import IdentityError
+from pairingd.world.identity import CONNECT_SECONDS, IdentityProviders
+
+# Whose keys are asked for; that there is no such user is a good answer too.
+_NOBODY = "pairing-doctor"
+_ANSWERS = frozenset({"no-such-user", "no-keys", "no-acceptable-keys"})
+_SKEW = 60  # seconds
+
+
+async def forges(subject: Subject) -> list[Finding]:
+    """GitHub, and those that config.toml names."""
+    providers = subject.settings.config.providers
+    given = {key.split(".")[1] for key in subject.settings.given if key.startswith("providers.")}
+    client = IdentityProviders(providers)
+
+    async def reached(name: str) -> Finding:
+        try:
+            await client.keys(Guest(name, _NOBODY))
+        except IdentityError as error:
+            if error.code not in _ANSWERS:
+                message = error.message.removeprefix(f"{name}:{_NOBODY}: ")
+                return Finding.warn("forge", f"{name}: {message}", error.hint)
+        return Finding.ok("forge", f"{name} answers")
+
+    try:
+        return await asyncio.gather(*map(reached, sorted({"github", *given})))
+    finally:
+        await client.aclose()
+
+
+async def clock(subject: Subject) -> list[Finding]:
+    """A guest's deadline is a time of day, so a clock that jumps when it is set moves it."""
+    url = subject.settings.config.providers["github"].keys_url.replace("{name}", _NOBODY)
+    told = await _date(url)
+    if told is None:
+        return [Finding.warn("clock", "no forge told the time to compare with", "check it: date")]
+    off = round(time.time() - told)
+    if abs(off) <= _SKEW:
+        return [Finding.ok("clock", "right, compared with the forge's")]
+    how = f"{format_duration(abs(off))} {'fast' if off > 0 else 'slow'}"
+    mend = "set it by NTP (timedatectl set-ntp true; macOS: General > Date & Time)"
+    return [Finding.warn("clock", f"this machine's clock is {how}: deadlines follow it", mend)]
+
+
+async def _date(url: str) -> float | None:
+    """The time at `url`'s host: the Date of RFC 9110 §6.6.1, whatever else it answers."""
+    import httpx
+
+    try:
+        async with (
+            asyncio.timeout(CONNECT_SECONDS * 2),
+            httpx.AsyncClient(timeout=CONNECT_SECONDS) as client,
+            client.stream("GET", url) as response,
+        ):
+            return parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (httpx.HTTPError, OSError, KeyError, ValueError):
+        return None
+
+
+async def local_network(subject: Subject) -> list[Finding]:
+    """macOS 15 and later may refuse the LAN to a daemon and grant it to this terminal."""
+    denied = [one for one in subject.daemon.problems if one.get("code") == LOCAL_NETWORK_DENIED]
+    if denied:
+        message, hint = (str(denied[0].get(key, "")) for key in ("message", "hint"))
+        return [Finding.fail("local-network", message, hint)]
+    if macos() < (15, 0):
+        return []
+    return [Finding.ok("local-network", "macOS has not refused it to the daemon so far")]

@@ -1,0 +1,14 @@
+"""What every test may rely on."""
+
+from __future__ import annotations
+
+import signal
+
+from hypothesis import settings
+
+# A suite started in the background inherits an ignored SIGINT, and its children would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A deadline for each example would be a timing assertion.
+settings.register_profile("pairing", deadline=None)
+settings.load_profile("pairing")

@@ -1,0 +1,287 @@
+"""`make docs`: docs/protocol.md, out of the protocol's own models.
+
+Nothing of the protocol is written here twice: methods, schemas and numbers come from
+pairingd.control, and the example conversation is checked against them before it is printed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from pydantic import BaseModel, create_model
+
+from pairingd.control import results, wire
+from pairingd.control.protocol import METHODS, Method, Params
+
+FILE = Path(__file__).parent.parent / "docs" / "protocol.md"
+
+HEAD = """\
+# The control protocol
+
+Made by `make docs` from `pairingd/control/`; do not edit.
+
+`pairctl` speaks it with the daemon, and so can any program of the same user. This is protocol {protocol}.
+
+## Connection and framing
+
+- A Unix stream socket, mode 0600, in a directory of mode 0700. The daemon also compares the peer's user id with
+  its own and closes the connection of anybody else without a word.
+- Its path: `$PAIRING_HOME/pairingd.sock` where that variable is set; else on macOS
+  `~/Library/Application Support/pairing/pairingd.sock`, on Linux `$XDG_RUNTIME_DIR/pairing/pairingd.sock`, or
+  `~/.local/state/pairing/pairingd.sock` where `XDG_RUNTIME_DIR` is unset (`XDG_STATE_HOME` is heeded).
+- [JSON-RPC 2.0](https://www.jsonrpc.org/specification), one JSON object a line, UTF-8, `\\n` at its end. No batches.
+  `params` is an object and may be left out. `id` is a string, a number or null.
+- A request is at most {max_frame} bytes with its newline. Of a longer one nothing is kept; it is answered with
+  {invalid_request} and the connection lives on. A reply may be longer: a history can be.
+- Requests on one connection are answered in their order. Open a second connection to do two things at once.
+- The first request must be `hello`; anything else is answered with {hello_first} until then. The daemon answers it
+  whatever protocol the client names; it is the client that compares, and goes no further if they differ.
+- A request without `id` is carried out and not answered, unless it fails.
+- Times are RFC 3339 in UTC with `Z`, durations seconds, ports integers. Keys are never given in full but in
+  `known_hosts`. `null` stands for what is not known or not there.
+- A client should pass over members it does not know: a daemon of the same protocol may add some.
+
+## Errors
+
+`error.data` is an object with `code`, `message` and `hint` for {refused} and {internal_error}; [errors.md](errors.md)
+lists the codes. More members may stand beside them (`retry_after` in seconds, `upnp` for the router's own code).
+
+| code | meaning |
+|---|---|
+{errors}
+
+## Notifications
+
+The daemon sends them without being asked again; they have no `id`.
+
+| method | when | params |
+|---|---|---|
+| `progress` | while `invite` is under way, before its reply | [Progress](#progress) |
+| `event` | after `watch`, for each line of the history as it is written | [Event](#event) |
+
+A client that reads too slowly and falls 1000 events behind loses its connection.
+
+`kind` of an event is stable, and new kinds may come; `text` is for people. The kinds and what `data` holds:
+
+| kind | data | meaning |
+|---|---|---|
+{events}
+
+## An example
+
+`>` goes to the daemon, `<` comes from it. The fingerprint is shortened, and of the events only the first is shown.
+
+```
+{example}
+```
+
+## Methods
+"""
+
+TYPES = """\
+## Types
+
+`#/types/NAME` in a schema stands for the type of that name here.
+"""
+
+ERRORS: Mapping[int, str] = {
+    wire.PARSE_ERROR: "not UTF-8, or not JSON",
+    wire.INVALID_REQUEST: "not a JSON-RPC 2.0 request with named params, or a frame too long",
+    wire.METHOD_NOT_FOUND: "there is no such method",
+    wire.INVALID_PARAMS: "params are not as the method's schema has them; the message says where",
+    wire.INTERNAL_ERROR: "a defect of the daemon; its log has more",
+    wire.REFUSED: "refused or failed, and nothing half done; `error.data` says why",
+    wire.HELLO_FIRST: "`hello` must come first",
+}
+
+# Every kind the daemon writes, tests/test_protocol_document.py holds it.
+EVENTS: Mapping[str, tuple[str, str]] = {
+    "invited": ("invitation, guest", "a guest may enter from now on"),
+    "extended": ("invitation, guest", "a guest's deadline was moved"),
+    "role": ("invitation, guest", "what a guest may do was changed"),
+    "expired": ("invitation, guest", "a guest's time is up"),
+    "revoked": ("invitation, guest", "the host took a guest's right away"),
+    "ended": ("invitation, guest", "the session ended, and with it this invitation"),
+    "session-ended": ("", "no one may enter any more"),
+    "joined": ("invitation, guest, peer, fingerprint, pid", "a guest's key was accepted"),
+    "left": ("invitation, guest, peer, pid, why", "a guest's connection is over"),
+    "refused": ("peer", "a login was tried and failed, or took too long"),
+    "door-opened": ("", "the door is open"),
+    "door-closed": ("", "the door is shut"),
+    "mapping-opened": ("external_host, external_port, protocol", "the router forwards a port"),
+    "mapping-closed": ("", "the router's port is closed"),
+    "mapping-lost": ("external_port", "the router forgot the mapping, or gave it to somebody"),
+    "tmux-ended": ("", "the tmux session is gone"),
+    "recovered": ("", "a connection that a crash had left was ended"),
+}
+
+_INVITATION: dict[str, Any] = {
+    "id": "5dbb7bc9",
+    "guest": "github:octocat",
+    "access": "write",
+    "issued_at": "2026-03-14T14:40:05Z",
+    "expires_at": "2026-03-14T16:40:05Z",
+    "keys": [{"type": "ssh-ed25519", "bits": 256, "fingerprint": "SHA256:ko5Z…", "comment": ""}],
+    "state": "live",
+    "connections": [],
+}
+_REVOKED = {**_INVITATION, "state": "revoked"}
+_HELLO = {
+    "version": "0.1.0",
+    "protocol": wire.PROTOCOL,
+    "pid": 4711,
+    "session": "pairing",
+    "tmux": "/usr/bin/tmux",
+    "tmux_socket": "/run/user/1000/pairing/tmux.sock",
+}
+_NO_SUCH_GUEST = {
+    "code": "no-such-guest",
+    "message": "no live guest is called 'nobody'",
+    "hint": "the live guest is github:octocat",
+}
+_EVENT = {
+    "id": 7,
+    "at": "2026-03-14T14:41:12Z",
+    "session": "9f275827",
+    "kind": "revoked",
+    "text": "github:octocat: invitation revoked",
+    "data": {"invitation": "5dbb7bc9", "guest": "github:octocat"},
+}
+
+
+def document() -> str:
+    types = Types()
+    methods = "\n".join(_method(name, method, types) for name, method in METHODS.items())
+    types.of(results.Progress)
+    types.of(results.Event)
+    head = HEAD.format(
+        protocol=wire.PROTOCOL,
+        max_frame=wire.MAX_FRAME,
+        invalid_request=wire.INVALID_REQUEST,
+        internal_error=wire.INTERNAL_ERROR,
+        hello_first=wire.HELLO_FIRST,
+        refused=wire.REFUSED,
+        errors="\n".join(f"| {code} | {meaning} |" for code, meaning in ERRORS.items()),
+        events="\n".join(
+            f"| `{kind}` | {data or '—'} | {meaning} |" for kind, (data, meaning) in EVENTS.items()
+        ),
+        example="\n".join(_conversation(types)),
+    )
+    return f"{head}\n{methods}\n{TYPES}\n{types.described()}"
+
+
+class Types:
+    """The TypedDicts of results.py, as pydantic models: it takes none of `typing` before 3.12."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, type[BaseModel]] = {}
+
+    def of(self, hint: Any) -> Any:
+        """`hint` with every TypedDict in it replaced."""
+        if is_typeddict(hint):
+            return self._model(hint)
+        inner = tuple(self.of(one) for one in get_args(hint))
+        match get_origin(hint):
+            case origin if origin in {Union, UnionType}:
+                return Union[inner]  # noqa: UP007 - the members are known only now
+            case origin if origin in {list, dict}:
+                return origin[inner]
+            case _:
+                return hint
+
+    def described(self) -> str:
+        return "\n".join(self._described(name) for name in sorted(self._models))
+
+    def _model(self, typed: Any) -> type[BaseModel]:
+        name = typed.__name__
+        if name not in self._models:
+            fields: dict[str, Any] = {
+                key: (self.of(hint), ...) for key, hint in get_type_hints(typed).items()
+            }
+            self._models[name] = create_model(name, __doc__=typed.__doc__, **fields)
+        return self._models[name]
+
+    def _described(self, name: str) -> str:
+        model = self._models[name]
+        return f"### {name}\n\n{_prose(model.__doc__)}{_schema(model)}"
+
+
+def _method(name: str, method: Method, types: Types) -> str:
+    answer = types.of(method.result).__name__
+    takes = "Takes no params.\n" if not method.params.model_fields else _schema(method.params)
+    about = f"{method.about}\n\n{_prose(_own_words(method.params))}"
+    return f"### `{name}`\n\n{about}{takes}\nAnswers [{answer}](#{answer.lower()}).\n"
+
+
+def _own_words(params: type[Params]) -> str | None:
+    return None if params.__doc__ == Params.__doc__ else params.__doc__
+
+
+def _prose(docstring: str | None) -> str:
+    return " ".join(docstring.split()) + "\n\n" if docstring else ""
+
+
+def _schema(model: type[BaseModel]) -> str:
+    """One line a member: such a schema can be read."""
+    schema = _plain(model.model_json_schema(ref_template="#/types/{model}"))
+    members = ",\n".join(
+        f"    {json.dumps(name)}: {json.dumps(value)}"
+        for name, value in schema["properties"].items()
+    )
+    lines = ['  "type": "object"', f'  "properties": {{\n{members}\n  }}']
+    lines += [
+        f"  {json.dumps(key)}: {json.dumps(schema[key])}"
+        for key in ("required", "additionalProperties")
+        if key in schema
+    ]
+    return "```json\n{\n" + ",\n".join(lines) + "\n}\n```\n"
+
+
+def _plain(schema: Any) -> Any:
+    """Without the titles, which only say the names again."""
+    if isinstance(schema, dict):
+        return {
+            key: _plain(value)
+            for key, value in schema.items()
+            if not (key == "title" and isinstance(value, str))
+        }
+    return [_plain(one) for one in schema] if isinstance(schema, list) else schema
+
+
+def _conversation(types: Types) -> Iterator[str]:
+    def asks(number: int, method: str, params: dict[str, Any]) -> str:
+        METHODS[method].params.model_validate_json(json.dumps(params))
+        return "> " + _frame(id=number, method=method, params=params)
+
+    def answers(number: int, method: str, result: dict[str, Any]) -> str:
+        return "< " + _frame(id=number, result=checked(METHODS[method].result, result))
+
+    def tells(method: str, kind: Any, params: dict[str, Any]) -> str:
+        return "< " + _frame(method=method, params=checked(kind, params))
+
+    def checked(kind: Any, value: dict[str, Any]) -> dict[str, Any]:
+        model: type[BaseModel] = types.of(kind)
+        return model.model_validate_json(json.dumps(value), strict=True).model_dump(mode="json")
+
+    yield asks(1, "hello", {"version": "0.1.0", "protocol": wire.PROTOCOL})
+    yield answers(1, "hello", _HELLO)
+    yield asks(2, "watch", {"after": 6})
+    yield answers(2, "watch", {"events": []})
+    yield asks(3, "revoke", {"guests": ["nobody"]})
+    error = {"code": wire.REFUSED, "message": _NO_SUCH_GUEST["message"], "data": _NO_SUCH_GUEST}
+    yield "< " + _frame(id=3, error=error)
+    yield asks(4, "revoke", {"guests": ["octocat"]})
+    yield tells("event", results.Event, _EVENT)
+    yield answers(4, "revoke", {"invitations": [_REVOKED]})
+
+
+def _frame(**members: Any) -> str:
+    return json.dumps({"jsonrpc": "2.0", **members}, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    FILE.write_text(document(), encoding="utf-8")
