@@ -128,7 +128,9 @@ def access(want: Desired, have: Observed) -> list[AccessAction]:
     actions += [
         Cut(connection.pid)
         for connection in have.connections
-        if (connection.authenticated and connection.invitation not in want.access) or not want.door
+        if not want.door
+        or connection.adrift
+        or (connection.authenticated and connection.invitation not in want.access)
     ]
     actions += [
         ToggleReadOnly(client.name)

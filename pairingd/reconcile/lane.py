@@ -84,4 +84,5 @@ class Lane(ABC):
         if deadline is None:
             return None
         # asyncio's clock stands still in sleep, so no wait for a deadline is ever long.
-        return min(max(deadline - self.clock(), 0.0), LONGEST_SLEEP)
+        # A deadline that a pass left standing is a defect, and must not become a busy loop.
+        return min(max(deadline - self.clock(), 0.01), LONGEST_SLEEP)
