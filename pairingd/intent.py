@@ -7,13 +7,18 @@ whoever makes the world follow is woken.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
+from pairingd.core.durations import format_duration
 from pairingd.core.model import Invitation, Standing, State
 from pairingd.core.rules import Event, step
+from pairingd.errors import PairingError
 from pairingd.store import Happening, Store
+
+log = logging.getLogger(__name__)
 
 _BACKLOG = 1000  # events a slow listener may fall behind before it is dropped
 
@@ -40,12 +45,16 @@ class Intent:
             self.changed()
         return after
 
+    def troubled(self, error: PairingError) -> None:
+        self.happened("trouble", error.message, code=error.code, hint=error.hint)
+
     def happened(self, kind: str, text: str, **data: Any) -> None:
         """Write a line of history, and let those who watch know."""
         session = self.state.session
         event = self._store.happened(
             self._clock(), session.id if session else None, kind, printable(text), data
         )
+        log.info("%s", event.text, extra={"event": kind, "data": data})
         for listener in tuple(self._listeners):
             try:
                 listener.put_nowait(event)
@@ -70,7 +79,8 @@ class Intent:
             old = known.get(one.id)
             if old != one:
                 kind, text = _difference(old, one)
-                self.happened(kind, text, invitation=one.id, guest=one.guest)
+                until = utc(one.expires_at)
+                self.happened(kind, text, invitation=one.id, guest=one.guest, expires_at=until)
         if (
             after.session
             and after.session.ended_at
@@ -80,16 +90,18 @@ class Intent:
 
 
 def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
-    until = utc(new.expires_at)
     if old is None:
-        return "invited", f"{new.guest} invited, may {new.access.value}, until {until}"
+        time_left = format_duration(new.expires_at - new.issued_at)
+        return "invited", f"{new.guest} invited, may {new.access.value}, for {time_left}"
     if new.standing is Standing.EXPIRED:
         return "expired", f"{new.guest}: the time is up"
     if new.standing is not Standing.LIVE:
         return new.standing.value, f"{new.guest}: invitation {new.standing.value}"
     if new.access is not old.access:
         return "role", f"{new.guest} may now {new.access.value}"
-    return "extended", f"{new.guest} may stay until {until}"
+    change = new.expires_at - old.expires_at
+    direction = "longer" if change > 0 else "less"
+    return "extended", f"{new.guest} may stay {format_duration(abs(change))} {direction}"
 
 
 def printable(text: str) -> str:

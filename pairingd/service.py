@@ -237,7 +237,10 @@ class Service:
         notify({"step": "router", "state": "begun", "text": "asking the router"})
         try:
             async with asyncio.timeout(ROUTER_PATIENCE):
-                await self.mapping.settle()
+                # What is known of this door's mapping holds for the next guest, too; a router
+                # that failed is asked again in the background.
+                if not (self.mapping.current or self.mapping.error):
+                    await self.mapping.settle()
         except TimeoutError:
             notify({"step": "router", "state": "failed", "text": "the router is slow"})
             return

@@ -37,10 +37,11 @@ MIGRATIONS = (
         data TEXT NOT NULL
     );
     CREATE INDEX event_by_session ON event (session, id);
+    CREATE INDEX event_by_kind ON event (kind, id);
     """,
 )
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
-KEPT_EVENTS = 20_000
+KEPT_EVENTS = 5000  # of each kind, so that strangers' knocking cannot push out who came
 KEPT_SESSIONS = 200
 
 
@@ -171,7 +172,9 @@ class Store:
                 (at, session, kind, text, json.dumps(data)),
             ).lastrowid
             self._database.execute(
-                "DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?", (KEPT_EVENTS,)
+                "DELETE FROM event WHERE kind = ?1 AND id <="
+                " (SELECT id FROM event WHERE kind = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                (kind, KEPT_EVENTS),
             )
         return Happening(number or 0, at, session, kind, text, data)
 

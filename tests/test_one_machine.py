@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -300,6 +301,17 @@ def test_a_guest_may_leave_and_come_back(stage: Stage) -> None:
     guest.joins().shows("pairing")
     until(lambda: len(stage.asks("receipt")["visits"]) == 2, "both visits are told")
     assert stage.asks("receipt")["visits"][0]["why"] == "they left"
+
+
+def test_the_host_is_told_who_comes_and_the_guest_is_not(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat")
+    host = stage.terminal(sys.executable, "-m", "pairctl", "attach")
+    host.shows("[pairing]")
+    screen = guest.joins()
+    host.shows("github:octocat joined")
+    assert "joined" not in screen.screen()
+    host.shows("[pairing]")
 
 
 def test_when_the_host_ends_the_tmux_session_everything_ends(stage: Stage) -> None:

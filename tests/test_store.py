@@ -91,6 +91,18 @@ def test_history_is_read_newest_last_and_from_an_event_on(reopen: Callable[[], S
     assert store.history_of("s2") == []
 
 
+def test_what_strangers_cause_cannot_push_out_who_came(
+    reopen: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairingd.store.KEPT_EVENTS", 3)
+    store = reopen()
+    store.happened(START, "s1", "joined", "octocat", {})
+    for n in range(10):
+        store.happened(START + n, "s1", "refused", str(n), {})
+    kept = [(event.kind, event.text) for event in store.history(0, 100)]
+    assert kept == [("joined", "octocat"), ("refused", "7"), ("refused", "8"), ("refused", "9")]
+
+
 @pytest.mark.parametrize("content", [b"", b"this is not a database" * 100, b"SQLite format 3\0"])
 def test_a_file_that_is_no_database_is_set_aside_or_used_anew(
     path: Path, reopen: Callable[[], Store], content: bytes

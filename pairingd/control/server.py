@@ -95,7 +95,8 @@ class _Conversation:
             request_id = request.get("id")
             result = await self._call(request)
         except RpcError as error:
-            return _error(request_id, error.code, str(error), None)
+            bad = PairingError("bad-request", str(error), "docs/protocol.md has every method")
+            return _error(request_id, error.code, str(error), _data(bad))
         except PairingError as error:
             return _error(request_id, wire.REFUSED, error.message, _data(error))
         except ConnectionError:
@@ -201,12 +202,8 @@ def _parsed(frame: bytes | None) -> dict[str, Any]:
     return dict(request)
 
 
-def _error(
-    request_id: object, code: int, message: str, data: dict[str, Any] | None
-) -> dict[str, Any]:
-    error: dict[str, Any] = {"code": code, "message": message}
-    if data is not None:
-        error["data"] = data
+def _error(request_id: object, code: int, message: str, data: dict[str, Any]) -> dict[str, Any]:
+    error = {"code": code, "message": message, "data": data}
     return {"jsonrpc": "2.0", "id": request_id, "error": error}
 
 

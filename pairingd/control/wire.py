@@ -6,7 +6,7 @@ Standard library only, and little of it: `pairctl` imports this and must start q
 from __future__ import annotations
 
 PROTOCOL = 1
-MAX_FRAME = 1 << 20  # bytes, the newline included
+MAX_FRAME = 1 << 20  # bytes of a request, the newline included; a reply may be longer
 
 # JSON-RPC 2.0 §5.1
 PARSE_ERROR = -32700

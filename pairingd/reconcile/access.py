@@ -14,6 +14,7 @@ from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
 from pairingd.store import Process, Store
 from pairingd.world.authorized_keys import AuthorizedKeys
+from pairingd.world.awake import Awake
 from pairingd.world.door import Connection, Door, end_left_over, start_time
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 from pairingd.world.tmux import Running, Tmux, TmuxClient, owners
@@ -40,6 +41,7 @@ class AccessLane(Lane):
         self.door: Door  # set right after construction: the door needs us as its watcher
         self.door_changed: Callable[[], None] = lambda: None
         self.guest_came_from: Callable[[str], None] = lambda _peer: None
+        self.awake: Awake | None = None
         self.stopping = False
         self._intent = intent
         self._store = store
@@ -62,6 +64,7 @@ class AccessLane(Lane):
         """Close everything that must be closed, before sshd or tmux is asked anything."""
         self._intent.apply(Tick())
         failure = await self._close()
+        await self._keep_awake()
         if failure:
             raise failure
         if self._desired().door:
@@ -82,6 +85,14 @@ class AccessLane(Lane):
         ]
         expiring = plan.next_deadline(self._intent.state)
         return min([*leaving, *([] if expiring is None else [expiring])], default=None)
+
+    async def _keep_awake(self) -> None:
+        if self.awake is None:
+            return
+        if any(one.invitation for one in self.door.connections.values()):
+            await self.awake.start()
+        else:
+            await self.awake.stop()
 
     def _desired(self) -> plan.Desired:
         return plan.NOTHING if self.stopping else plan.desired(self._intent.state, self.clock())
@@ -269,12 +280,17 @@ class AccessLane(Lane):
         return None
 
     def _tell(self, text: str) -> None:
-        async def tell() -> None:
-            try:
-                await self._tmux.tell(f"pairing: {text}")
-            except WorldError:
-                log.debug("not told in tmux: %s", text)
-
-        task = asyncio.create_task(tell())
+        """Let the host know, on their own terminals and not on the guests'."""
+        task = asyncio.create_task(self._tell_host(text))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+    async def _tell_host(self, text: str) -> None:
+        try:
+            clients = await self._tmux.clients()
+            guests = owners(clients, dict.fromkeys(self.door.connections, ""))
+            for client in clients:
+                if client.name not in guests:
+                    await self._tmux.tell(client.name, f"pairing: {text}")
+        except WorldError:
+            log.debug("not told in tmux: %s", text)

@@ -27,6 +27,7 @@ class Lane(ABC):
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.error: PairingError | None = None
+        self.troubled: Callable[[PairingError], None] = lambda _error: None
         self._wake = asyncio.Event()
         self._asked = 0
         self._answered = 0
@@ -60,13 +61,13 @@ class Lane(ABC):
             try:
                 deadline = await self.one_pass()
             except PairingError as error:
-                if str(error) != str(self.error):
-                    log.warning("%s", error)
-                self.error = error
+                self._fails_with(error)
             except Exception as error:  # the loop must outlive a defect in one pass
                 log.exception("a pass failed")
-                self.error = PairingError(
-                    "internal", f"unexpected: {type(error).__name__}", "see the log: pairctl log"
+                self._fails_with(
+                    PairingError(
+                        "internal", f"unexpected: {type(error).__name__}", "see the daemon's log"
+                    )
                 )
             else:
                 self.error = None
@@ -77,6 +78,12 @@ class Lane(ABC):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._patience(deadline, failures)):
                     await self._wake.wait()
+
+    def _fails_with(self, error: PairingError) -> None:
+        known, self.error = self.error, error
+        if str(known) != str(error):
+            log.warning("%s", error)
+            self.troubled(error)
 
     def _patience(self, deadline: float | None, failures: int) -> float | None:
         if failures:

@@ -71,10 +71,14 @@ class MappingLane(Lane):
 
     @property
     def current(self) -> Mapping | None:
-        """The mapping that is in place, as far as was seen."""
+        """The mapping to the open door that is in place, as far as was seen."""
         here = self.network.identity if self.network else None
         for entry in self._journal.mappings():
-            if entry.network == here and (entry.granted_until or 0.0) > self.clock():
+            if (
+                entry.network == here
+                and entry.internal_port == self._door_port()
+                and (entry.granted_until or 0.0) > self.clock()
+            ):
                 return entry
         return None
 

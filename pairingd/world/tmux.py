@@ -81,13 +81,11 @@ class Tmux:
     async def toggle_read_only(self, client: str) -> None:
         await self._ask("switch-client", "-r", "-c", client)
 
-    async def tell(self, text: str) -> None:
-        """A line on the status line of every terminal attached."""
+    async def tell(self, client: str, text: str) -> None:
+        """A line on the status line of one terminal, for a moment."""
         # display-message expands formats (#), so those of the text are doubled: tmux(1), FORMATS.
-        for client in await self.clients():
-            await self._ask(
-                *("display-message", "-d", "4000", "-c", client.name, text.replace("#", "##"))
-            )
+        # A terminal stands still while it shows a message (measured, tmux 3.3a), so not for long.
+        await self._ask("display-message", "-d", "750", "-c", client, text.replace("#", "##"))
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` on every coming and going of clients, until the session or tmux ends.
