@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from pairingd.core.admission import MAX_PER_GUEST
 from tests.stage import EXTERNAL_HOST, Stage, is_open, until
 
 
@@ -278,6 +279,23 @@ def test_a_connection_without_a_session_is_cut_too(stage: Stage) -> None:
     stage.pairctl("revoke", "octocat")
     assert held.wait(timeout=10) != 0
     held.communicate()
+
+
+def test_one_guest_cannot_fill_the_machine_with_connections(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat")
+
+    def connections() -> int:
+        return len(stage.asks("status")["invitations"][0]["connections"])
+
+    held: list[subprocess.Popen[bytes]] = []
+    while len(held) < MAX_PER_GUEST:
+        held.append(subprocess.Popen(guest.ssh("-N"), stdin=subprocess.DEVNULL))
+        until(lambda: connections() == len(held), f"{len(held)} connections")
+    assert stage.run(*guest.ssh("-N"), check=False).returncode == 255
+    assert connections() == MAX_PER_GUEST
+    stage.pairctl("end")
+    assert [ssh.wait(timeout=10) for ssh in held] == [255] * MAX_PER_GUEST
 
 
 def test_a_program_run_beside_the_session_ends_the_connection(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 MAX_UNAUTHENTICATED = 10
 MAX_UNAUTHENTICATED_PER_SOURCE = 3
+MAX_PER_GUEST = 8  # authenticated at once; each is a process, for a guest who may only read, too
 LOGIN_GRACE = 20.0  # seconds to authenticate
 FREE_FAILURES = 5  # a guest may try a few wrong keys before it costs them time
 LONGEST_PENALTY = 300.0  # seconds

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pairingd.core import plan
+from pairingd.core.admission import MAX_PER_GUEST
 from pairingd.core.rules import DoorOpened, End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
@@ -232,8 +233,16 @@ class AccessLane(Lane):
             self._store.record_process(Process(connection.pid, started))
 
     def accepted(self, connection: Connection) -> None:
+        """Who has no live invitation, or too many connections, is left without one, and cut."""
         for invitation in self._intent.state.live:
             if any(key.fingerprint == connection.fingerprint for key in invitation.keys):
+                if self._connections_of(invitation.id) >= MAX_PER_GUEST:
+                    self._intent.happened(
+                        "refused",
+                        f"{invitation.guest} has {MAX_PER_GUEST} connections already",
+                        peer=connection.peer,
+                    )
+                    break
                 connection.invitation = invitation.id
                 self._intent.happened(
                     "joined",
@@ -271,6 +280,9 @@ class AccessLane(Lane):
 
     def turned_away(self, peer: str, reason: str) -> None:
         log.info("turned away %s: %s", peer, reason)
+
+    def _connections_of(self, invitation: str) -> int:
+        return sum(one.invitation == invitation for one in self.door.connections.values())
 
     def _guest(self, invitation: str | None) -> str | None:
         session = self._intent.state.session
