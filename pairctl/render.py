@@ -120,7 +120,10 @@ def receipt(reply: Receipt, view: View) -> str:
 def settings(reply: Settings, view: View) -> str:
     """TOML that could be written to the file, with each value's source as a comment."""
     lines = [
-        (f"{item['key']} = {json.dumps(item['value'], ensure_ascii=False)}", item["source"])
+        (
+            f"{item['key']} = {json.dumps(item['value'], ensure_ascii=False)}",
+            "here" if item["source"] == reply["file"] else item["source"],
+        )
         for item in reply["settings"]
     ]
     width = min(max((len(line) for line, _ in lines), default=0), WIDTH * 3 // 5)

@@ -7,7 +7,7 @@ import time
 
 from tests.stage import Stage, is_open, until
 
-SECONDS = 20
+SECONDS = 10  # that the guest may stay
 
 
 def main() -> int:
@@ -33,6 +33,7 @@ def main() -> int:
 
         say("octocat types that command (on this machine 127.0.0.1 stands for the router):")
         screen = guest.joins(lines=6)
+        screen.shows("[pairing]")
         screen.types("echo 'hello from' octocat")
         screen.shows("\nhello from octocat")
         show(screen.screen().rstrip())
