@@ -66,7 +66,7 @@ class Client:
                 raise PairingError(
                     "daemon-silent",
                     f"pairingd has not answered {method} for {silence:.0f} s",
-                    "look at pairctl log, or try: pairctl restart",
+                    "the daemon's log may tell why; or try: pairctl restart",
                 )
             if "method" in frame:
                 if frame["method"] == "progress" and progress:
@@ -186,7 +186,7 @@ def _failure(error: dict[str, Any]) -> PairingError:
         return PairingError(
             "invalid-params", f"pairingd cannot take that: {said}", "pairctl --help"
         )
-    return PairingError("daemon-failed", f"pairingd failed: {said}", "pairctl log tells more")
+    return PairingError("daemon-failed", f"pairingd failed: {said}", "the daemon's log tells more")
 
 
 def _mismatch(what: str) -> PairingError:

@@ -47,8 +47,7 @@ Made by `make docs` from `pairingd/control/`; do not edit.
 
 ## Errors
 
-`error.data` is an object with `code`, `message` and `hint` for {refused} and {internal_error}; [errors.md](errors.md)
-lists the codes. More members may stand beside them (`retry_after` in seconds, `upnp` for the router's own code).
+`error.data` is an object with `code`, `message` and `hint`; [errors.md](errors.md) lists the codes. More members may stand beside them (`retry_after` in seconds, `upnp` for the router's own code).
 
 | code | meaning |
 |---|---|
@@ -100,22 +99,24 @@ ERRORS: Mapping[int, str] = {
 
 # Every kind the daemon writes, tests/test_protocol_document.py holds it.
 EVENTS: Mapping[str, tuple[str, str]] = {
-    "invited": ("invitation, guest", "a guest may enter from now on"),
-    "extended": ("invitation, guest", "a guest's deadline was moved"),
-    "role": ("invitation, guest", "what a guest may do was changed"),
-    "expired": ("invitation, guest", "a guest's time is up"),
-    "revoked": ("invitation, guest", "the host took a guest's right away"),
-    "ended": ("invitation, guest", "the session ended, and with it this invitation"),
+    "invited": ("invitation, guest, expires_at", "a guest may enter from now on"),
+    "extended": ("invitation, guest, expires_at", "a guest's deadline was moved"),
+    "role": ("invitation, guest, expires_at", "what a guest may do was changed"),
+    "expired": ("invitation, guest, expires_at", "a guest's time is up"),
+    "revoked": ("invitation, guest, expires_at", "the host took a guest's right away"),
+    "ended": ("invitation, guest, expires_at", "the session ended, and with it the invitation"),
     "session-ended": ("", "no one may enter any more"),
     "joined": ("invitation, guest, peer, fingerprint, pid", "a guest's key was accepted"),
     "left": ("invitation, guest, peer, pid, why", "a guest's connection is over"),
-    "refused": ("peer", "a login was tried and failed, or took too long"),
+    "refused": ("peer", "a login failed, took too long, or was one too many of a guest"),
     "door-opened": ("", "the door is open"),
     "door-closed": ("", "the door is shut"),
     "mapping-opened": ("external_host, external_port, protocol", "the router forwards a port"),
     "mapping-closed": ("", "the router's port is closed"),
+    "endpoint-changed": ("command, external_host, external_port", "guests enter by another way"),
     "mapping-lost": ("external_port", "the router forgot the mapping, or gave it to somebody"),
     "tmux-ended": ("", "the tmux session is gone"),
+    "trouble": ("code, hint", "something failed and is tried again; `text` is the cause"),
     "recovered": ("", "a connection that a crash had left was ended"),
 }
 
@@ -149,7 +150,11 @@ _EVENT = {
     "session": "9f275827",
     "kind": "revoked",
     "text": "github:octocat: invitation revoked",
-    "data": {"invitation": "5dbb7bc9", "guest": "github:octocat"},
+    "data": {
+        "invitation": "5dbb7bc9",
+        "guest": "github:octocat",
+        "expires_at": "2026-03-14T16:40:05Z",
+    },
 }
 
 
@@ -162,9 +167,7 @@ def document() -> str:
         protocol=wire.PROTOCOL,
         max_frame=wire.MAX_FRAME,
         invalid_request=wire.INVALID_REQUEST,
-        internal_error=wire.INTERNAL_ERROR,
         hello_first=wire.HELLO_FIRST,
-        refused=wire.REFUSED,
         errors="\n".join(f"| {code} | {meaning} |" for code, meaning in ERRORS.items()),
         events="\n".join(
             f"| `{kind}` | {data or '—'} | {meaning} |" for kind, (data, meaning) in EVENTS.items()

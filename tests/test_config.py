@@ -52,6 +52,7 @@ def test_a_provider_of_ones_own_stands_beside_the_known_ones() -> None:
         ('[guests]\nttk = "2h"', "guests.ttk", "ttl, max_ttl, access"),
         ("[guest]\n", "guest", "guests"),
         ('[guests]\nttl = "soon"', "guests.ttl", "1h30m"),
+        ('[guests]\nttl = "3h"\nmax_ttl = "2h"', "guests.max_ttl", "no shorter"),
         ("[guests]\nttl = 7200", "guests.ttl", "in quotes"),
         ('[guests]\naccess = "rw"', "guests.access", "'write' or 'read'"),
         ('[door]\nport = "22"', "door.port", "integer"),

@@ -305,7 +305,8 @@ def test_a_program_run_beside_the_session_ends_the_connection(stage: Stage) -> N
     screen.shows("pairing")
     screen.presses("C-b", ":")
     screen.types("detach-client -E 'exec sleep 3600'")
-    assert screen.ended() != 0
+    # A second later if the daemon had seen the guest in the session before, else at JOINING.
+    assert screen.ended(within=40) != 0
     assert "not the machine" in stage.asks("receipt")["visits"][0]["why"]
 
 

@@ -23,7 +23,7 @@ class Params(BaseModel):
 
 
 class HelloParams(Params):
-    """The client's side of the handshake. A client of another protocol is told so."""
+    """The client's side of the handshake. The client compares."""
 
     version: str = Field(default="", max_length=64)
     protocol: int = 0

@@ -89,26 +89,24 @@ class _Conversation:
 
     async def _answer(self, frame: bytes | None) -> dict[str, Any] | None:
         """The reply to one frame; None for a notification, which has none (JSON-RPC 2.0 §4.1)."""
-        request_id: object = None
         try:
             request = _parsed(frame)
-            request_id = request.get("id")
-            result = await self._call(request)
         except RpcError as error:
-            bad = PairingError("bad-request", str(error), "docs/protocol.md has every method")
-            return _error(request_id, error.code, str(error), _data(bad))
-        except PairingError as error:
-            return _error(request_id, wire.REFUSED, error.message, _data(error))
+            return _error(None, error)
+        reply = await self._reply(request)
+        return reply if "id" in request else None
+
+    async def _reply(self, request: dict[str, Any]) -> dict[str, Any]:
+        request_id = request.get("id")
+        try:
+            result = await self._call(request)
+        except (RpcError, PairingError) as error:
+            return _error(request_id, error)
         except ConnectionError:
             raise
         except Exception as error:  # a defect in one verb must not end the daemon
             log.exception("a request failed")
-            defect = PairingError(
-                "internal", f"unexpected: {type(error).__name__}", "see the daemon's log"
-            )
-            return _error(request_id, wire.INTERNAL_ERROR, defect.message, _data(defect))
-        if "id" not in request:
-            return None
+            return _error(request_id, error)
         return {"jsonrpc": "2.0", "id": request_id, "result": result}
 
     async def _call(self, request: dict[str, Any]) -> Any:
@@ -202,13 +200,21 @@ def _parsed(frame: bytes | None) -> dict[str, Any]:
     return dict(request)
 
 
-def _error(request_id: object, code: int, message: str, data: dict[str, Any]) -> dict[str, Any]:
-    error = {"code": code, "message": message, "data": data}
-    return {"jsonrpc": "2.0", "id": request_id, "error": error}
-
-
-def _data(error: PairingError) -> dict[str, Any]:
-    return {"code": error.code, "message": error.message, "hint": error.hint, **error.data}
+def _error(request_id: object, error: Exception) -> dict[str, Any]:
+    """JSON-RPC's own code and message; in `data` what a person is told."""
+    match error:
+        case PairingError():
+            code, told = wire.REFUSED, error
+        case RpcError():
+            hint = "docs/protocol.md has every method"
+            code, told = error.code, PairingError("bad-request", str(error), hint)
+        case _:
+            cause = f"unexpected: {type(error).__name__}"
+            told = PairingError("internal", cause, "the reason is in the daemon's log")
+            code = wire.INTERNAL_ERROR
+    data = {"code": told.code, "message": told.message, "hint": told.hint, **told.data}
+    message = {"code": code, "message": told.message, "data": data}
+    return {"jsonrpc": "2.0", "id": request_id, "error": message}
 
 
 def peer_uid(connection: socket.socket) -> int:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from pairingd.core.model import Access, Key, Mapping, State
 
-CHECK_EVERY = 60.0  # seconds between looks at a mapping that is held (facts: idle rules are purged)
+# Seconds between looks at a mapping that is held; with what a new one takes, less than a minute.
+CHECK_EVERY = 55.0
+EARLY_LOOKS = (1.0, 5.0, 30.0)  # seconds after it was made: some routers drop a new one soon
 LONGEST_SLEEP = 15.0  # seconds; a laptop that wakes must notice within this time
 
 
@@ -59,7 +61,7 @@ NOTHING = Desired(grants=(), access={}, door_port=0)
 class Connection:
     """One `sshd -i`. `invitation` is None until sshd says whose key was accepted.
 
-    `adrift`: it was in the tmux session and has not been for a while, yet goes on. A guest who may
+    `adrift`: it has not been in the tmux session for a while, yet goes on. A guest who may
     write can have their tmux client run another program in its place (tmux(1), detach-client -E).
     """
 
@@ -159,6 +161,19 @@ class MappingWish:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """When a mapping was made, or found to be in place by a new daemon, and when seen last."""
+
+    since: float
+    last: float
+
+    @property
+    def next_look(self) -> float:
+        early = (self.since + after for after in EARLY_LOOKS)
+        return min((at for at in early if at > self.last), default=self.last + CHECK_EVERY)
+
+
+@dataclass(frozen=True, slots=True)
 class CloseMapping:
     mapping: Mapping
 
@@ -185,12 +200,12 @@ def mapping(
     wish: MappingWish | None,
     journal: Sequence[Mapping],
     here: str | None,
-    checked: Map[str, float],
+    checked: Map[str, Seen],
     now: float,
 ) -> list[MappingAction]:
     """What to ask of the gateway of the network `here` (None: no network).
 
-    `checked` says when each mapping was last seen in place; one that was not seen since the daemon
+    `checked` says when each mapping was seen in place; one that was not seen since the daemon
     started is renewed, for PCP and NAT-PMP can tell no other way that it is there. A mapping
     journaled in another network is left alone: its gateway cannot be reached, and this one must
     not be sent its delete.
@@ -204,7 +219,7 @@ def mapping(
         seen = checked.get(entry.id)
         if seen is None or (entry.renew_at is not None and entry.renew_at <= now):
             actions.append(RenewMapping(entry))
-        elif seen + CHECK_EVERY <= now:
+        elif not seen.last <= now < seen.next_look:  # earlier than `last`: the clock was set back
             actions.append(CheckMapping(entry))
     if wish is not None and not serving:
         actions.append(OpenMapping(wish))
@@ -212,14 +227,14 @@ def mapping(
 
 
 def mapping_deadline(
-    journal: Sequence[Mapping], here: str | None, checked: Map[str, float]
+    journal: Sequence[Mapping], here: str | None, checked: Map[str, Seen]
 ) -> float | None:
     """When a held mapping next wants a look or a renewal."""
     return min(
         (
-            min(entry.renew_at or float("inf"), checked.get(entry.id, 0.0) + CHECK_EVERY)
+            min(entry.renew_at or float("inf"), checked[entry.id].next_look)
             for entry in journal
-            if entry.network == here
+            if entry.network == here and entry.id in checked
         ),
         default=None,
     )

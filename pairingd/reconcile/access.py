@@ -23,6 +23,7 @@ from pairingd.world.tmux import Running, Tmux, TmuxClient, owners
 log = logging.getLogger(__name__)
 
 LEAVING = 1.0  # seconds that an sshd has to end by itself after its guest's tmux client has
+JOINING = 20.0  # and that a guest may be in without one, as with ssh -N
 
 
 class AccessLane(Lane):
@@ -80,7 +81,7 @@ class AccessLane(Lane):
 
     def _next_deadline(self) -> float | None:
         leaving = [
-            one.absent_since + LEAVING
+            one.absent_since + _patience(one)
             for one in self.door.connections.values()
             if one.absent_since is not None
         ]
@@ -175,7 +176,9 @@ class AccessLane(Lane):
                 return False
             case Running.UNKNOWN:
                 raise WorldError(
-                    "tmux-unknown", "tmux does not say whether the session runs", "try: tmux ls"
+                    "tmux-unknown",
+                    "tmux does not say whether the session runs",
+                    f"try: tmux -S {self._tmux.socket} ls",
                 )
 
     def _watch(self) -> None:
@@ -205,11 +208,11 @@ class AccessLane(Lane):
         for one in self.door.connections.values():
             if one.pid in pids:
                 one.attached, one.absent_since = True, None
-            elif one.attached and one.absent_since is None:
+            elif one.invitation and one.absent_since is None:
                 one.absent_since = self.clock()
 
     def _adrift(self, one: Connection) -> bool:
-        return one.absent_since is not None and self.clock() - one.absent_since >= LEAVING
+        return one.absent_since is not None and self.clock() - one.absent_since >= _patience(one)
 
     async def _cut(self, pid: int) -> None:
         async def farewell() -> None:
@@ -253,7 +256,7 @@ class AccessLane(Lane):
                     fingerprint=connection.fingerprint,
                     pid=connection.pid,
                 )
-                self._tell(f"{invitation.guest} joined ({invitation.access.value})")
+                self.tell(f"{invitation.guest} joined ({invitation.access.value})")
                 self.guest_came_from(connection.peer)
         self.poke()
 
@@ -271,7 +274,7 @@ class AccessLane(Lane):
                 pid=connection.pid,
                 why=why,
             )
-            self._tell(f"{guest} left")
+            self.tell(f"{guest} left")
         elif connection.failed:
             self._intent.happened(
                 "refused", f"a login from {connection.peer} failed", peer=connection.peer
@@ -291,7 +294,7 @@ class AccessLane(Lane):
                 return one.guest
         return None
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
         """Let the host know, on their own terminals and not on the guests'."""
         task = asyncio.create_task(self._tell_host(text))
         self._telling.add(task)
@@ -306,3 +309,7 @@ class AccessLane(Lane):
                     await self._tmux.tell(client.name, f"pairing: {text}")
         except WorldError:
             log.debug("not told in tmux: %s", text)
+
+
+def _patience(one: Connection) -> float:
+    return LEAVING if one.attached else JOINING

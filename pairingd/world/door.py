@@ -43,7 +43,7 @@ class Connection:
     invitation: str | None = None
     failed: bool = False
     attached: bool = False  # has been seen in the tmux session
-    absent_since: float | None = None  # and when it was first seen not to be
+    absent_since: float | None = None  # when it was first seen not to be
     cut_for: str | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 

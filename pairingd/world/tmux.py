@@ -128,7 +128,9 @@ class Tmux:
         except TimeoutError:
             process.kill()
             await process.wait()
-            raise WorldError("tmux-hangs", "tmux does not answer", "look at its server") from None
+            raise WorldError(
+                "tmux-hangs", "tmux does not answer", f"try: tmux -S {self.socket} ls"
+            ) from None
         if process.returncode != 0:
             raise WorldError(
                 "tmux-failed",

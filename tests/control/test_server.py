@@ -186,6 +186,7 @@ def test_a_refusal_carries_code_cause_and_remedy(greeted: Line) -> None:
 
 def test_a_notification_has_no_reply(greeted: Line) -> None:
     greeted.raw(b'{"jsonrpc": "2.0", "method": "status"}\n')
+    greeted.raw(b'{"jsonrpc": "2.0", "method": "no such method"}\n')
     assert greeted.calls("receipt")["id"] == 7
 
 

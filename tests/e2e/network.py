@@ -18,6 +18,7 @@ import itertools
 import os
 import platform
 import pwd
+import re
 import shlex
 import shutil
 import signal
@@ -27,6 +28,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -35,6 +37,7 @@ T = TypeVar("T")
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 WAN: Final = "5.5.5.1"
 GUEST: Final = "5.5.5.2"
+OFFICE_WAN: Final = "5.5.6.1"
 LAN: Final = "192.168.77.1"
 HOST: Final = "192.168.77.10"
 NEIGHBOUR: Final = "192.168.77.11"
@@ -82,6 +85,44 @@ LINKS: Final = {
         route add default via 2001:db8:77::1
     """,
 }
+
+# A second router with the same numbers on its LAN, and a cable of the host's to it.
+OFFICE_LINKS: Final = {
+    "office": f"""
+        link set lo up
+        link add wan0 type veth peer name eth1 netns {{guest}}
+        link add lan0 type veth peer name away netns {{host}}
+        addr add {OFFICE_WAN}/24 dev wan0
+        addr add {LAN}/24 dev lan0
+        link set wan0 up
+        link set lan0 up
+    """,
+    "guest": """
+        addr add 5.5.6.2/24 dev eth1
+        link set eth1 up
+    """,
+}
+
+MOVE: Final = f"""
+link set eth0 down
+addr flush dev eth0
+link set eth0 name elsewhere
+link set away name eth0
+link set elsewhere name away
+addr add {HOST}/24 dev eth0
+link set eth0 up
+route add default via {LAN}
+"""
+
+# Whether PCP and NAT-PMP are answered: the external address is asked for, RFC 6886 3.2.
+ASK_NATPMP: Final = f"""
+import socket
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(0.3)
+asking.connect(("{LAN}", 5351))
+asking.send(bytes(2))
+asking.recv(64)
+"""
 
 FIREWALL: Final = """
 table inet filter {
@@ -236,8 +277,9 @@ class Terminal:
     def ends(self, *, within: float = 15) -> int:
         """The command's exit status, once it has ended."""
         note = ("cat", f"{self._socket}.status")
-        look = lambda: self._place.run(*note, check=False).stdout  # noqa: E731
-        return int(until("the command has ended", look, within=within))
+        ended = partial(self._place.run, *note, check=False)
+        done = until("the command has ended", ended, lambda note: note.stdout, within=within)
+        return int(done.stdout)
 
     def _tmux(self, *argv: str) -> str:
         return self._place.run("tmux", "-S", self._socket, *argv).stdout
@@ -248,12 +290,25 @@ class Network:
 
     `upnp`: whether the router has a mapping service. `leases`: lines of miniupnpd's lease_file,
     mappings that stand there before anyone asks (PROTO:ext port:address:port:expiry:description).
+    `conf` and `options` are miniupnpd's. `office`: there is a second router to move to.
     """
 
-    def __init__(self, *, upnp: bool = True, wan: str = WAN, leases: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        upnp: bool = True,
+        wan: str = WAN,
+        leases: str = "",
+        conf: str = MINIUPNPD,
+        options: tuple[str, ...] = (),
+        office: bool = False,
+    ) -> None:
         self._upnp = upnp
         self._wan = wan
         self._leases = leases
+        self._conf = conf
+        self._options = options
+        self._office = office
         self._first = 0
         self._stack = ExitStack()
 
@@ -282,17 +337,43 @@ class Network:
 
     def start_upnp(self) -> None:
         """Starts miniupnpd and waits until it answers."""
-        self.router.run("nft", "-f", "-", given=f"flush ruleset\n{FIREWALL}")
-        self.router.start(
-            *("miniupnpd", "-d", "-f", "/srv/router/conf", "-P", "/srv/router/pid"),
-            log=self.path("/srv/router/log"),
+        self._start_upnp(self.router, "/srv/router")
+        until("the router answers", self._answers)
+
+    def _start_upnp(self, place: Place, home: str) -> None:
+        place.run("nft", "-f", "-", given=f"flush ruleset\n{FIREWALL}")
+        place.start(
+            *("miniupnpd", "-d", "-f", f"{home}/conf", "-P", f"{home}/pid", *self._options),
+            log=self.path(f"{home}/log"),
         )
-        until("the router answers", lambda: not self._curl(DESCRIPTION_URL).returncode)
+
+    def _answers(self) -> bool:
+        if "enable_upnp=yes" in self._conf:
+            return not self._curl(DESCRIPTION_URL).returncode
+        return not self.host.run("python3", "-c", ASK_NATPMP, check=False).returncode
 
     def stop_upnp(self) -> None:
         """Ends miniupnpd without its help: it forgets nothing and says goodbye to nobody."""
         self.router.run("kill", "-KILL", self.path("/srv/router/pid").read_text().strip())
         self.path("/srv/router/pid").unlink()
+
+    def restart_upnp(self) -> None:
+        """As a router does that loses power: its mappings are gone."""
+        self.stop_upnp()
+        self.path("/srv/router/leases").write_text("")
+        self.start_upnp()
+
+    def moves(self) -> None:
+        """Plugs the host into the other one of the two routers."""
+        self.root.run("ip", "-batch", "-", given=MOVE)
+
+    def forwards(self, router: Place | None = None) -> dict[int, str]:
+        """What `router` really forwards, `address:port` by the external port."""
+        chain = ("nft", "list", "chain", "inet", "filter", "prerouting_miniupnpd")
+        rules = (router or self.router).run(*chain).stdout
+        return {
+            int(port): to for port, to in re.findall(r"th dport (\d+) dnat ip to ([\d.:]+)", rules)
+        }
 
     def mappings(self) -> list[str]:
         """What the router forwards, by upnpc: lines like `TCP 22->192.168.77.10:40000 'text'`."""
@@ -325,36 +406,23 @@ class Network:
             "router": self._anchor(*idle).pid,
             "guest": self._anchor(*idle).pid,
         }
+        if self._office:
+            self._nets["office"] = self._anchor(*idle).pid
 
         def place(net: str, user: str) -> Place:
-            ns = f"/proc/{self._world}/ns"
+            name = user if user == "root" else f"pair{user}"
+            uid = self._ids[user]
             home = f"/srv/{user}"
-            enter = ("nsenter", *self._inside, f"--pid={ns}/pid_for_children")
-            become = ("setpriv", "--clear-groups", f"--reuid={self._ids[user]}")
-            environment = {
-                "HOME": home,
-                "LANG": "C.UTF-8",
-                "LOGNAME": user if user == "root" else f"pair{user}",
-                "PATH": f"{Path(sys.executable).parent}:{PATH}",
-                "SHELL": "/bin/bash",
-                "TERM": "xterm-256color",
-                "TMPDIR": home,
-                "USER": user if user == "root" else f"pair{user}",
-            }
-            return Place(
-                (
-                    *(*enter, f"--net=/proc/{self._nets[net]}/ns/net"),
-                    *(*become, f"--regid={self._ids[user]}"),
-                    *(
-                        "env",
-                        "-i",
-                        f"--chdir={home}",
-                        *(f"{k}={v}" for k, v in environment.items()),
-                    ),
-                ),
-                home,
-                self._stack,
+            pids = f"--pid=/proc/{self._world}/ns/pid_for_children"
+            enter = ("nsenter", *self._inside, pids, f"--net=/proc/{self._nets[net]}/ns/net")
+            become = ("setpriv", "--clear-groups", f"--reuid={uid}", f"--regid={uid}")
+            environment = (
+                *(f"HOME={home}", f"TMPDIR={home}", f"USER={name}", f"LOGNAME={name}"),
+                *(f"PATH={Path(sys.executable).parent}:{PATH}", "SHELL=/bin/bash"),
+                *("LANG=C.UTF-8", "TERM=xterm-256color"),
             )
+            login = ("env", "-i", f"--chdir={home}", *environment)
+            return Place((*enter, *become, *login), home, self._stack)
 
         free = (uid for uid in itertools.count(64001) if not _taken(uid))
         self._ids = {"root": 0, "host": next(free), "guest": next(free)}
@@ -362,6 +430,7 @@ class Network:
         self.host = place("host", "host")
         self.guest = place("guest", "guest")
         self.router = place("router", "root")
+        self.office = place("office" if self._office else "router", "root")
 
     def _anchor(self, *argv: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
@@ -389,7 +458,7 @@ class Network:
             {_opened(REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))}
             mount -t devpts -o newinstance,gid={tty},mode=620,ptmxmode=666 devpts /dev/pts
             mount --bind /dev/pts/ptmx /dev/ptmx
-            mkdir -m 700 /srv/root /srv/router /srv/host /srv/guest
+            mkdir -m 700 /srv/root /srv/router /srv/office /srv/host /srv/guest
             mkdir /srv/etc
             chown {self._ids["host"]}:{self._ids["host"]} /srv/host
             chown {self._ids["guest"]}:{self._ids["guest"]} /srv/guest
@@ -408,21 +477,25 @@ class Network:
             check=True,
         )
         self.path("/srv/etc/screen.conf").write_text(SCREEN)
-        self.path("/srv/router/conf").write_text(MINIUPNPD)
+        self.path("/srv/router/conf").write_text(self._conf)
+        self.path("/srv/office/conf").write_text(self._conf.replace("/srv/router", "/srv/office"))
         self.path("/srv/router/leases").write_text(self._leases)
 
     def _links(self) -> None:
-        for place in ("router", "guest", "host"):
-            commands = LINKS[place].format(wan=self._wan, **self._nets)
+        batches = [*LINKS.items(), *(OFFICE_LINKS.items() if self._office else ())]
+        for place, commands in batches:
             subprocess.run(
                 ["nsenter", f"--target={self._nets[place]}", "--net", "ip", "-batch", "-"],
-                input=commands,
+                input=commands.format(wan=self._wan, **self._nets),
                 text=True,
                 check=True,
             )
         forward = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-        self.router.run("sysctl", "-qw", *forward)
-        self.router.run("nft", "-f", "-", given=FIREWALL)
+        for router in (self.router, self.office):
+            router.run("sysctl", "-qw", *forward)
+            router.run("nft", "-f", "-", given=f"flush ruleset\n{FIREWALL}")
+        if self._office:
+            self._start_upnp(self.office, "/srv/office")
 
 
 def _taken(uid: int) -> bool:

@@ -1,0 +1,193 @@
+"""The real miniupnpd in every shape, and a host that is killed, renumbered and carried about."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from tests.e2e.network import (
+    HOST,
+    LAN,
+    MINIUPNPD,
+    NEIGHBOUR,
+    OFFICE_WAN,
+    WAN,
+    Network,
+    Place,
+    until,
+)
+from tests.e2e.people import CONFIG, Guest, Host, speaks
+
+RESTORED = 60.0  # seconds in which a lost mapping is back
+NO_UPNP = MINIUPNPD.replace("enable_upnp=yes", "enable_upnp=no")
+NO_PXP = MINIUPNPD.replace("enable_natpmp=yes", "enable_natpmp=no")
+HIGH_ONLY = MINIUPNPD.replace("allow 1-65535", "allow 1024-65535")
+TAKEN = f"TCP:22:{NEIGHBOUR}:22:{int(time.time()) + 3600}:a neighbour's\n"
+
+ONLY_PCP: dict[str, Any] = {"conf": NO_UPNP}
+ONLY_UPNP: dict[str, Any] = {"conf": NO_PXP}
+
+
+def speaking(host: Host, *protocols: str) -> None:
+    """The host finds the router by itself; no protocols named: any."""
+    named = f"protocols = {list(protocols)}\n" if protocols else ""
+    host.configure(f"{CONFIG.partition('[router]')[0]}[router]\n{named}")
+
+
+def enters(guest: Guest, command: str) -> None:
+    screen = guest.joins(command)
+    speaks(screen, "guest-is-here", screen)
+
+
+def forwarded(network: Network, host: Host, place: Place | None = None) -> dict[int, str]:
+    """What the router forwards to the door as it stands now."""
+    door = f":{host.status()['door']['port']}"
+    return {at: to for at, to in network.forwards(place).items() if to.endswith(door)}
+
+
+def kinds(host: Host) -> list[str]:
+    return [event["kind"] for event in host.asks("log")["events"]]
+
+
+@pytest.mark.parametrize(
+    ("network", "protocols", "spoken"),
+    [
+        ({"conf": NO_PXP, "options": ("-1",)}, (), "upnp"),
+        ({"conf": NO_PXP}, (), "upnp"),
+        ({}, ("upnp",), "upnp"),
+        (ONLY_PCP, (), "pcp"),
+        (ONLY_PCP, ("natpmp",), "natpmp"),
+        (ONLY_PCP, ("upnp", "natpmp"), "natpmp"),
+        ({}, (), "pcp"),
+    ],
+    ids=[
+        *("IGDv1", "IGDv2", "UPnP of three", "PCP only", "NAT-PMP only", "no UPnP", "all three"),
+    ],
+    indirect=["network"],
+)
+def test_a_guest_enters_by_every_protocol_and_nothing_is_left(
+    network: Network, host: Host, octocat: Guest, protocols: tuple[str, ...], spoken: str
+) -> None:
+    speaking(host, *protocols)
+    invited = host.invites(octocat)
+    best = invited["endpoints"][0]
+    assert (best["kind"], best["host"], best["port"]) == ("router", WAN, 22)
+    assert best["protocol"] == spoken
+    assert invited["reachability"] == "internet"
+    enters(octocat, invited["command"])
+    assert list(network.forwards()) == [22]
+    host.pairctl("end")
+    until("nothing is forwarded", lambda: not network.forwards())
+
+
+@pytest.mark.parametrize(
+    ("network", "protocols"),
+    [({"conf": HIGH_ONLY}, ()), ({"conf": HIGH_ONLY}, ("upnp",)), ({"leases": TAKEN}, ())],
+    ids=["high ports only", "high ports only, UPnP", "22 is another's"],
+    indirect=["network"],
+)
+def test_where_22_cannot_be_had_it_is_always_the_same_high_port(
+    network: Network, host: Host, octocat: Guest, protocols: tuple[str, ...]
+) -> None:
+    speaking(host, *protocols)
+    before = network.forwards()
+    invited = host.invites(octocat)
+    assert invited["endpoints"][0]["port"] > 1024
+    enters(octocat, invited["command"])
+    host.pairctl("end")
+    until("only what was there is left", lambda: network.forwards() == before)
+    assert host.invites(octocat)["command"] == invited["command"]
+
+
+@pytest.mark.parametrize(
+    ("network", "protocols"),
+    [(ONLY_PCP, ("pcp",)), (ONLY_PCP, ("natpmp",)), (ONLY_UPNP, ("upnp",))],
+    ids=["PCP", "NAT-PMP", "UPnP"],
+    indirect=["network"],
+)
+def test_the_mapping_is_back_within_a_minute_of_the_router_s_restart(
+    network: Network, host: Host, octocat: Guest, protocols: tuple[str, ...]
+) -> None:
+    speaking(host, *protocols)
+    command = host.invites(octocat)["command"]
+    # After the looks that follow an opening: from here on there is one a minute.
+    time.sleep(32)
+    network.restart_upnp()
+    assert network.forwards() == {}
+    until("the mapping is back", network.forwards, within=RESTORED)
+    enters(octocat, command)
+
+
+@pytest.mark.parametrize(
+    ("network", "protocols"),
+    [(ONLY_PCP, ("pcp",)), (ONLY_PCP, ("natpmp",)), (ONLY_UPNP, ("upnp",))],
+    ids=["PCP", "NAT-PMP", "UPnP"],
+    indirect=["network"],
+)
+@pytest.mark.parametrize("over", [False, True], ids=["live", "over"])
+def test_a_killed_daemon_s_mapping_is_adopted_or_removed_at_the_next_start(
+    network: Network, host: Host, octocat: Guest, protocols: tuple[str, ...], over: bool
+) -> None:
+    speaking(host, *protocols)
+    command = host.invites(octocat, ttl="4s" if over else "1h")["command"]
+    left = network.forwards()
+    assert list(left) == [22]
+    expiry = host.status()["invitations"][0]["expires_at"]
+    host.signals_daemon("KILL")
+    assert network.forwards() == left
+    if over:
+        until("the time is up", lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) > expiry)
+    host.pairctl("start")
+    if over:
+        until("nothing is forwarded", lambda: not network.forwards(), within=5)
+    else:
+        until("the mapping is ours again", lambda: host.status()["mapping"]["state"] == "open")
+        assert network.forwards() == left
+        enters(octocat, command)
+
+
+def test_a_host_with_a_new_address_is_reached_at_it(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    speaking(host)
+    host.invites(octocat)
+    renumbered = HOST.replace(".10", ".20")
+    network.root.run(
+        *("ip", "-batch", "-"),
+        given=f"addr del {HOST}/24 dev eth0\naddr add {renumbered}/24 dev eth0\n"
+        f"route add default via {LAN}\n",
+    )
+    until(
+        "the door is forwarded at the new address",
+        lambda: any(to.startswith(renumbered) for to in forwarded(network, host).values()),
+    )
+    enters(octocat, host.asks("invite", "--show", octocat.name)["command"])
+
+
+@pytest.mark.parametrize("network", [{"office": True}], indirect=True)
+@pytest.mark.parametrize("protocol", ["pcp", "natpmp", "upnp"])
+def test_a_laptop_that_moves_leaves_the_old_router_alone_and_clears_up_when_it_returns(
+    network: Network, host: Host, octocat: Guest, protocol: str
+) -> None:
+    speaking(host, protocol)
+    command = host.invites(octocat)["command"]
+    at_home = network.forwards()
+    network.moves()
+    until("the new router forwards", lambda: forwarded(network, host, network.office))
+    asked = network.path("/srv/office/log").read_text()
+    assert "AddPortMapping" in asked or "mapping request" in asked or "PCP MAP" in asked
+    assert not re.search("#DeletePortMapping|lifetime=0s|PCP.*remove", asked)
+    assert network.forwards() == at_home
+    until("the host is told", lambda: "endpoint-changed" in kinds(host))
+    moved = host.asks("invite", "--show", octocat.name)
+    assert moved["endpoints"][0]["host"] == OFFICE_WAN
+    assert moved["command"] != command
+    assert network.greets(network.guest, OFFICE_WAN, 22)
+    host.pairctl("end")
+    until("it is closed there", lambda: not network.forwards(network.office))
+    assert network.forwards() == at_home
+    network.moves()
+    until("what was left at home is removed", lambda: not network.forwards())
