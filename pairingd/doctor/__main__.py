@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pairingd import config
 from pairingd.doctor import daemon, home, machine, network, programs, router
-from pairingd.doctor.finding import Check, Finding, Subject
-from pairingd.errors import Misconfigured, PairingError
+from pairingd.doctor.finding import Check, Finding, Subject, tilde
+from pairingd.errors import PairingError
 from pairingd.paths import Paths, find_paths
 
 # The quick ones first: the slow ones have begun meanwhile.
@@ -33,8 +33,10 @@ CHECKS = (
     Check("forge", network.forges, 15.0),
     Check("clock", network.clock, 15.0),
     Check("local-network", network.local_network),
-    Check("gateway", router.gateway, 30.0),
+    Check("gateway", router.check, 60.0),
 )
+
+_Said = asyncio.Queue[Finding | None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,52 +45,67 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument(option, action="store_true")
     given = parser.parse_args(argv)
     os.umask(0o077)
-    return asyncio.run(_examine(router=given.router, fix=given.fix, verbose=given.verbose))
+    try:
+        asyncio.run(_examine(router=given.router, fix=given.fix, verbose=given.verbose))
+    except asyncio.CancelledError:
+        return 1
+    return 0
 
 
-async def _examine(*, router: bool, fix: bool, verbose: bool) -> int:
+async def _examine(*, router: bool, fix: bool, verbose: bool) -> None:
     """Cancelled by SIGTERM and SIGINT, so that every check tidies up after itself."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    paths, settings, first = _situation()
-    for finding in first:
-        _print(finding)
+    paths, settings = _situation()
     told = await daemon.ask(paths.control_socket) if paths else daemon.Daemon()
-    subject = Subject(paths, settings, told, fix, verbose)
-    checks = (*CHECKS, *(ROUTER_CHECKS if router else ()))
+    subject = Subject(paths, settings, told, fix=fix, router=router, verbose=verbose)
     async with asyncio.TaskGroup() as group:
-        for running in [group.create_task(_run(check, subject)) for check in checks]:
-            for finding in await running:
+        said: list[_Said] = [asyncio.Queue() for _ in CHECKS]
+        for check, findings in zip(CHECKS, said, strict=True):
+            group.create_task(_run(check, subject, findings))
+        for findings in said:
+            while finding := await findings.get():
                 _print(finding)
-    return 0
+    # Not by return: a thread that still waits for a dead disk would be waited for.
+    os._exit(0)
 
 
-def _situation() -> tuple[Paths | None, config.Settings, list[Finding]]:
+def _situation() -> tuple[Paths | None, config.Settings]:
+    """Where the configuration cannot be read, the defaults are examined."""
+    defaults = config.Settings(config.Config(), "")
     try:
         paths = find_paths()
     except PairingError as error:
-        return None, config.Settings(config.Config(), ""), [Finding.of("home", error)]
+        _print(Finding.of("home", error))
+        return None, defaults
     try:
         settings = config.load(Path(paths.config))
-    except Misconfigured as error:
-        return paths, config.Settings(config.Config(), ""), [Finding.of("config", error)]
-    ...
+    except PairingError as error:
+        _print(Finding.of("config", error))
+        return paths, defaults
+    told = tilde(paths.config) if Path(paths.config).exists() else "all defaults: there is no file"
+    _print(Finding.ok("config", told))
+    return paths, settings
 
 
-async def _run(check: Check, subject: Subject) -> list[Finding]:
+async def _run(check: Check, subject: Subject, said: _Said) -> None:
+    """Puts its findings, then None."""
     try:
         async with asyncio.timeout(check.seconds):
-            return await check.call(subject)
+            async for finding in check.call(subject):
+                said.put_nowait(finding)
     except TimeoutError:
-        what = f"no answer within {check.seconds:g} s"
-        return [Finding.fail(check.name, what, "try again; python -m pairingd.doctor tells more")]
+        what = f"it took more than {check.seconds:g} s"
+        said.put_nowait(Finding.fail(check.name, what, "try again; something there hangs"))
     except PairingError as error:
-        return [Finding.of(check.name, error)]
+        said.put_nowait(Finding.of(check.name, error))
     except Exception as bug:  # noqa: BLE001 - one broken check must not hide what others found
         what = f"the check itself failed: {type(bug).__name__}: {bug}"
-        return [Finding.fail(check.name, what, "please report it")]
+        said.put_nowait(Finding.fail(check.name, what, "please report it"))
+    finally:
+        said.put_nowait(None)
 
 
 def _print(finding: Finding) -> None:

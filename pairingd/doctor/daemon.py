@@ -26,11 +26,8 @@ class Daemon:
     @property
     def problems(self) -> list[dict[str, Any]]:
         """The warnings of its status, and the error of its mapping."""
-        mapping = self.status.get("mapping") or {}
-        return [
-            *self.status.get("warnings", ()),
-            *([mapping["error"]] * bool(mapping.get("error"))),
-        ]
+        error = (self.status.get("mapping") or {}).get("error")
+        return [*self.status.get("warnings", ()), *([error] if error else ())]
 
     @property
     def external_port(self) -> int | None:
@@ -54,7 +51,9 @@ async def ask(socket: str) -> Daemon:
                 writer.close()
     except (OSError, ValueError, asyncio.IncompleteReadError):
         pass
-    return Daemon(connected, str(hello.get("version", "")), int(hello.get("pid", 0)), status)
+    pid = hello.get("pid")
+    version = str(hello.get("version", ""))
+    return Daemon(connected, version, pid if isinstance(pid, int) else 0, status)
 
 
 async def _call(

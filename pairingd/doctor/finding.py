@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -66,15 +66,16 @@ class Subject:
     settings: Settings
     daemon: Daemon
     fix: bool = False
+    router: bool = False
     verbose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`seconds` is its time limit."""
+    """`seconds` is its time limit; what it has said by then counts."""
 
     name: str
-    call: Callable[[Subject], Awaitable[list[Finding]]]
+    call: Callable[[Subject], AsyncIterator[Finding]]
     seconds: float = 10.0
 
 

@@ -7,37 +7,42 @@ import fcntl
 import os
 import shutil
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from pairingd import __version__
-from pairingd.doctor.finding import Finding, Subject, State, tilde
+from pairingd.doctor.finding import Finding, State, Subject, tilde
 from pairingd.errors import Misconfigured
 from pairingd.files import private_directory
 from pairingd.paths import Paths
 
-LOCAL_NETWORK_DENIED = "local-network-denied"  # told by a check of its own
+LOCAL_NETWORK_DENIED = "local-network-denied"
+_TOLD_ELSEWHERE = frozenset({LOCAL_NETWORK_DENIED, "running-as-root"})  # by checks of their own
 _FIX = "pairctl doctor --fix mends it"
 _MIB = 1 << 20
 _TIGHT, _LITTLE = 16 * _MIB, 256 * _MIB
 
 
-async def daemon(subject: Subject) -> list[Finding]:
+async def daemon(subject: Subject) -> AsyncIterator[Finding]:
     told, paths = subject.daemon, subject.paths
     if paths is None:
-        return [Finding.warn("daemon", "pairingd is not running", "it cannot run without a home")]
+        yield Finding.warn("daemon", "pairingd is not running", "it cannot run without a home")
+        return
     if not told.connected:
-        return [_absent(paths, fix=subject.fix)]
+        yield _absent(paths, fix=subject.fix)
+        return
     if not told.version:
-        return [Finding.fail("daemon", "pairingd does not answer", "pairctl restart")]
+        yield Finding.fail("daemon", "pairingd does not answer", "pairctl restart")
+        return
     if told.version != __version__:
         here = f"pairingd {told.version} is running, this is pairctl {__version__}"
-        return [Finding.warn("daemon", here, "pairctl restart; guests' rights stay")]
-    said = [Finding.ok("daemon", f"pairingd {told.version} is running (pid {told.pid})")]
+        yield Finding.warn("daemon", here, "pairctl restart; guests' rights stay")
+        return
+    yield Finding.ok("daemon", f"pairingd {told.version} is running (pid {told.pid})")
     for problem in told.problems:
-        if problem.get("code") != LOCAL_NETWORK_DENIED:
+        if problem.get("code") not in _TOLD_ELSEWHERE:
             message, hint = (str(problem.get(key, "")) for key in ("message", "hint"))
-            said.append(Finding.warn("daemon", message, hint))
-    return said
+            yield Finding.warn("daemon", message, hint)
 
 
 def _absent(paths: Paths, *, fix: bool) -> Finding:
@@ -69,10 +74,11 @@ def _absent(paths: Paths, *, fix: bool) -> Finding:
         os.close(lock)
 
 
-async def directories(subject: Subject) -> list[Finding]:
+async def directories(subject: Subject) -> AsyncIterator[Finding]:
     if subject.paths is None:
-        return []
-    return await asyncio.to_thread(_directories, subject.paths, fix=subject.fix)
+        return
+    for finding in await asyncio.to_thread(_directories, subject.paths, fix=subject.fix):
+        yield finding
 
 
 def _directories(paths: Paths, *, fix: bool) -> list[Finding]:
@@ -131,10 +137,10 @@ def _judged(path: Path, mode: int, right: int, *, wrong: bool, fix: bool) -> lis
     return [Finding.fail("home", open_to_others, f"chmod {right:o} {path}, or: {_FIX}")]
 
 
-async def disk(subject: Subject) -> list[Finding]:
+async def disk(subject: Subject) -> AsyncIterator[Finding]:
     if subject.paths is None:
-        return []
-    return [await asyncio.to_thread(_disk, Path(subject.paths.state_db).parent)]
+        return
+    yield await asyncio.to_thread(_disk, Path(subject.paths.state_db).parent)
 
 
 def _disk(path: Path) -> Finding:

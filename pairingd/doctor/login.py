@@ -1,4 +1,4 @@
-"""One login over loopback, as a guest's: a throwaway key, real ssh, real sshd, from key to terminal.
+"""One login over loopback, by a throwaway key: real ssh, real sshd, from key to terminal.
 
 It is led by the line that an invitation would get, with echo(1) where tmux would stand.
 """
@@ -77,7 +77,7 @@ async def _throwaway_key(directory: Path) -> Path:
 async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
     host_key = await sshd.host_key()
     listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)  # noqa: FBT003
+    listener.setblocking(False)
     port = listener.getsockname()[1]
     known_hosts = directory / "known_hosts"
     known_hosts.write_text(f"[127.0.0.1]:{port} {host_key.type} {host_key.blob}\n")

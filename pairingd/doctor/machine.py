@@ -8,6 +8,7 @@ import platform
 import pwd
 import re
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from pairingd.doctor.command import output
@@ -20,19 +21,20 @@ _A_PORT = 49222
 _BANNER_SECONDS = 2.0
 
 
-async def user(_subject: Subject) -> list[Finding]:
+async def user(_subject: Subject) -> AsyncIterator[Finding]:
     name = pwd.getpwuid(os.getuid()).pw_name
     if os.geteuid() != 0:
-        return [Finding.ok("user", f"guests who may type are {name} here")]
+        yield Finding.ok("user", f"guests who may type are {name} here")
+        return
     danger = "pairing runs as root: guests who may type are root here"
-    return [Finding.warn("user", danger, "run it as a user of its own, unless in a container")]
+    yield Finding.warn("user", danger, "run it as a user of its own, unless in a container")
 
 
-async def service(_subject: Subject) -> list[Finding]:
+async def service(_subject: Subject) -> AsyncIterator[Finding]:
     """Whether launchd or systemd starts the daemon at login; without them `pairctl` does."""
     found = await (_launchd() if sys.platform == "darwin" else _systemd())
     none = "not installed to start at login; pairctl starts the daemon when it is needed"
-    return [found or Finding.ok("service", none)]
+    yield found or Finding.ok("service", none)
 
 
 async def _launchd() -> Finding | None:
@@ -66,18 +68,20 @@ async def _systemd() -> Finding | None:
     )
 
 
-async def remote_login(subject: Subject) -> list[Finding]:
+async def remote_login(subject: Subject) -> AsyncIterator[Finding]:
     """An sshd of the system's own: a router that ignores the internal port leads guests to it."""
     if not await _greets_as_ssh("127.0.0.1", 22):
-        return [Finding.ok("remote-login", "no SSH server of the system's own on port 22")]
+        yield Finding.ok("remote-login", "no SSH server of the system's own on port 22")
+        return
     here = "an SSH server of the system's own listens on port 22"
     wanted = subject.settings.config.router
     if not wanted.enabled or wanted.external_port != 22:
-        return [Finding.ok("remote-login", here)]
+        yield Finding.ok("remote-login", here)
+        return
     mend = "switch it off (Remote Login), or set [router] external_port to a high one"
     if sys.platform != "darwin":
         mend = "switch it off if you can, or set [router] external_port to a high one"
-    return [Finding.warn("remote-login", f"{here}; some routers would lead guests there", mend)]
+    yield Finding.warn("remote-login", f"{here}; some routers would lead guests there", mend)
 
 
 async def _greets_as_ssh(host: str, port: int) -> bool:
@@ -93,25 +97,28 @@ async def _greets_as_ssh(host: str, port: int) -> bool:
         return False
 
 
-async def firewall(subject: Subject) -> list[Finding]:
+async def firewall(subject: Subject) -> AsyncIterator[Finding]:
     if sys.platform == "darwin":
         options = ("--getglobalstate", "--getblockall", "--listapps")
         said = [await output(_FIREWALL, option) for option in options]
         told = (answer[1] if answer else "" for answer in said)
-        return [application_firewall(*told, str(Path(sys.executable).resolve()))]
+        yield application_firewall(*told, str(Path(sys.executable).resolve()))
+        return
     name = await _packet_filter()
     port = subject.settings.config.door.port
     if not name:
         unseen = "" if os.geteuid() == 0 else "; nftables shows its rules to root alone"
-        return [Finding.ok("firewall", f"neither ufw nor firewalld stands before the door{unseen}")]
+        yield Finding.ok("firewall", f"neither ufw nor firewalld stands before the door{unseen}")
+        return
     if port:
-        return [Finding.ok("firewall", f"{name} is on; it must allow the door's port {port}")]
+        yield Finding.ok("firewall", f"{name} is on; it must allow the door's port {port}")
+        return
     allow = {
         "ufw": f"ufw allow {_A_PORT}/tcp",
         "firewalld": f"firewall-cmd --permanent --add-port={_A_PORT}/tcp",
     }.get(name, f"tcp dport {_A_PORT} accept")
     drops = f"{name} is on, and may drop what comes to the door's random port"
-    return [Finding.warn("firewall", drops, f"set [door] port = {_A_PORT}, and allow it: {allow}")]
+    yield Finding.warn("firewall", drops, f"set [door] port = {_A_PORT}, and allow it: {allow}")
 
 
 def application_firewall(state: str, block_all: str, apps: str, python: str) -> Finding:
@@ -140,7 +147,7 @@ def application_firewall(state: str, block_all: str, apps: str, python: str) -> 
 async def _packet_filter() -> str:
     """The one that is on, as far as this user may know; "" for none."""
     conf = Path("/etc/ufw/ufw.conf")
-    if conf.exists() and re.search(r"^ENABLED=yes", conf.read_text("ascii", "replace"), re.M):
+    if conf.exists() and "\nENABLED=yes" in conf.read_text("ascii", "replace"):
         return "ufw"
     state = await output("firewall-cmd", "--state")
     if state is not None and state[0] == 0:
@@ -158,14 +165,15 @@ def drops_input(ruleset: str) -> bool:
     return re.search(r"hook input [^;]*; policy drop;", ruleset) is not None
 
 
-async def sleep(_subject: Subject) -> list[Finding]:
+async def sleep(_subject: Subject) -> AsyncIterator[Finding]:
     if sys.platform == "darwin":
         answer = await output("/usr/bin/pmset", "-g")
-        return [sleep_settings(answer[1] if answer else "")]
+        yield sleep_settings(answer[1] if answer else "")
+        return
     if not any(Path("/proc/acpi/button").glob("lid/*")):
-        return []
+        return
     lid = "closing the lid may suspend this machine, and every guest with it"
-    return [Finding("sleep", State.OK, lid, "HandleLidSwitch in logind.conf(5) decides")]
+    yield Finding("sleep", State.OK, lid, "HandleLidSwitch in logind.conf(5) decides")
 
 
 def sleep_settings(said: str) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 
 from pairingd.core.durations import format_duration
@@ -20,7 +21,7 @@ _ANSWERS = frozenset({"no-such-user", "no-keys", "no-acceptable-keys"})
 _SKEW = 60  # seconds
 
 
-async def forges(subject: Subject) -> list[Finding]:
+async def forges(subject: Subject) -> AsyncIterator[Finding]:
     """GitHub, and those that config.toml names."""
     providers = subject.settings.config.providers
     given = {key.split(".")[1] for key in subject.settings.given if key.startswith("providers.")}
@@ -36,23 +37,26 @@ async def forges(subject: Subject) -> list[Finding]:
         return Finding.ok("forge", f"{name} answers")
 
     try:
-        return await asyncio.gather(*map(reached, sorted({"github", *given})))
+        for finding in await asyncio.gather(*map(reached, sorted({"github", *given}))):
+            yield finding
     finally:
         await client.aclose()
 
 
-async def clock(subject: Subject) -> list[Finding]:
+async def clock(subject: Subject) -> AsyncIterator[Finding]:
     """A guest's deadline is a time of day, so a clock that jumps when it is set moves it."""
     url = subject.settings.config.providers["github"].keys_url.replace("{name}", _NOBODY)
     told = await _date(url)
     if told is None:
-        return [Finding.warn("clock", "no forge told the time to compare with", "check it: date")]
+        yield Finding.warn("clock", "no forge told the time to compare with", "check it: date")
+        return
     off = round(time.time() - told)
     if abs(off) <= _SKEW:
-        return [Finding.ok("clock", "right, compared with the forge's")]
-    how = f"{format_duration(abs(off))} {'fast' if off > 0 else 'slow'}"
+        yield Finding.ok("clock", "right, compared with the forge's")
+        return
+    how = f"{format_duration(60 * round(abs(off) / 60))} {'fast' if off > 0 else 'slow'}"
     mend = "set it by NTP (timedatectl set-ntp true; macOS: General > Date & Time)"
-    return [Finding.warn("clock", f"this machine's clock is {how}: deadlines follow it", mend)]
+    yield Finding.warn("clock", f"this machine's clock is {how}: deadlines follow it", mend)
 
 
 async def _date(url: str) -> float | None:
@@ -70,12 +74,13 @@ async def _date(url: str) -> float | None:
         return None
 
 
-async def local_network(subject: Subject) -> list[Finding]:
-    """macOS 15 and later may refuse the LAN to a daemon and grant it to this terminal."""
+async def local_network(subject: Subject) -> AsyncIterator[Finding]:
+    """Local Network privacy (macOS 15): refused to a daemon, it may be granted to this terminal."""
     denied = [one for one in subject.daemon.problems if one.get("code") == LOCAL_NETWORK_DENIED]
     if denied:
         message, hint = (str(denied[0].get(key, "")) for key in ("message", "hint"))
-        return [Finding.fail("local-network", message, hint)]
+        yield Finding.fail("local-network", message, hint)
+        return
     if macos() < (15, 0):
-        return []
-    return [Finding.ok("local-network", "macOS has not refused it to the daemon so far")]
+        return
+    yield Finding.ok("local-network", "macOS has not refused it to the daemon so far")

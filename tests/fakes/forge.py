@@ -13,6 +13,7 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from typing import Self
@@ -139,7 +140,8 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
         framing = {"Content-Length": str(len(reply.body))}
     else:
         framing = {"Transfer-Encoding": "chunked"}
-    headers = {"Content-Type": "text/plain; charset=utf-8", **framing, **reply.headers}
+    usual = {"Content-Type": "text/plain; charset=utf-8", "Date": formatdate(usegmt=True)}
+    headers = {**usual, **framing, **reply.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     writer.write(f"HTTP/1.1 {reply.status} Scripted\r\n{lines}\r\n".encode())
     if isinstance(reply.body, bytes):

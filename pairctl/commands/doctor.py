@@ -1,0 +1,98 @@
+"""`pairctl doctor`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import subprocess
+import sys
+import textwrap
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pairctl import output
+from pairingd.core.refusal import PairingError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+
+_SILENCE = 75.0  # seconds; each check has a shorter limit of its own
+_FAREWELL = 20.0  # seconds for it to undo what it has begun, such as a test port on the router
+_PROGRAM = (sys.executable, "-P", "-m", "pairingd.doctor")
+_NAME = 14  # columns
+_INDENT = " " * (6 + _NAME)
+_ROOM = output.WIDTH - len(_INDENT)
+
+
+def run(args: Namespace) -> int:
+    """1 if any check failed. Each finding is shown when it comes; as JSON all come at the end."""
+    options = [f"--{name}" for name in ("router", "fix", "verbose") if getattr(args, name)]
+    found = []
+    for finding in _findings([*_PROGRAM, *options]):
+        found.append(finding)
+        if not args.json:
+            # What was said to the router is of use only whole.
+            output.result(finding, partial(_render, whole=args.verbose), as_json=False)
+    failed = any(finding["state"] == "fail" for finding in found)
+    if args.json:
+        output.document({"checks": found, "ok": not failed})
+    else:
+        print(_summary([finding["state"] for finding in found]))
+    return 1 if failed else 0
+
+
+def _findings(command: list[str]) -> Iterator[dict[str, Any]]:
+    """As the program prints them. Raises PairingError `doctor-failed` where it does not finish."""
+    with subprocess.Popen(
+        command,
+        bufsize=0,  # else a line could wait in our buffer, where select does not see it
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        try:
+            while select.select([process.stdout], [], [], _SILENCE)[0]:
+                line = process.stdout.readline()
+                if not line:
+                    break
+                yield json.loads(line)
+            else:
+                raise _failed(f"has said nothing for {_SILENCE:.0f} s")
+            if process.wait(_FAREWELL) != 0:
+                raise _failed(f"ended with status {process.returncode}")
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_FAREWELL)
+            process.kill()
+
+
+def _failed(what: str) -> PairingError:
+    return PairingError("doctor-failed", f"the doctor {what}", f"{' '.join(_PROGRAM)} says more")
+
+
+def _render(finding: dict[str, Any], view: output.View, *, whole: bool) -> str:
+    paint = {"ok": view.good, "warn": view.warn}.get(finding["state"], view.bad)
+    lines = _wrapped(finding["message"])
+    head = f"{paint(finding['state'])}{' ' * (6 - len(finding['state']))}{finding['name']:{_NAME}}"
+    rest = [*lines[1:], *map(view.dim, _wrapped(finding["hint"]))]
+    details = finding.get("details", ())
+    rest += details if whole else (view.crop(line, _ROOM) for line in details)
+    return "\n".join([f"{head}{lines[0]}", *(_INDENT + line for line in rest)])
+
+
+def _wrapped(text: str) -> list[str]:
+    """Commands and paths are never broken."""
+    return textwrap.wrap(text, _ROOM, break_long_words=False, break_on_hyphens=False)
+
+
+def _summary(states: list[str]) -> str:
+    counted = ", ".join(
+        f"{states.count(state)} {told}"
+        for state, told in (("ok", "ok"), ("warn", "to look at"), ("fail", "failed"))
+        if state in states
+    )
+    return f"{len(states)} checks: {counted}"

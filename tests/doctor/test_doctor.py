@@ -1,0 +1,367 @@
+"""`pairctl doctor` on a whole machine; what is wrong there is really wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import miniupnpc
+import psutil
+import pytest
+
+from tests.fakes.forge import Forge, Reply
+from tests.stage import EXTERNAL_HOST, Stage, free_port, until
+
+# Their words depend on the machine the tests run on.
+MACHINES_OWN = ("service", "disk", "user", "remote-login", "firewall", "sleep")
+HEALTHY = """\
+ok    config        HOME/config.toml
+ok    daemon        pairingd VERSION is running (pid PID)
+ok    home          HOME
+ok    tmux          tmux VERSION at PROGRAM
+ok    ssh           OpenSSH VERSION at PROGRAM
+ok    sshd          OpenSSH VERSION at PROGRAM
+ok    login         a throwaway key led to a terminal in TIME
+ok    forge         github answers
+ok    clock         right, compared with the forge's
+ok    gateway       the router 127.0.0.1 speaks upnp
+ok    address       5.5.5.5 is public
+ok    port          PORT is free on the router
+"""
+CHECK = {"name", "state", "message", "hint"}
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with Stage() as stage:
+        yield stage
+
+
+def checks(stage: Stage, *argv: str, status: int | None = None) -> dict[str, list[dict[str, Any]]]:
+    """The findings of `pairctl doctor --json` by their name."""
+    told = stage.pairctl("doctor", "--json", *argv, check=False)
+    answer = json.loads(told.stdout)
+    assert told.returncode == (0 if answer["ok"] else 1)
+    if status is not None:
+        assert told.returncode == status, told.stdout
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in answer["checks"]:
+        found.setdefault(one["name"], []).append(one)
+    return found
+
+
+def only(found: dict[str, list[dict[str, Any]]], name: str) -> dict[str, Any]:
+    (one,) = found[name]
+    return one
+
+
+def rewrite(stage: Stage, old: str, new: str) -> None:
+    config = stage.home / "config.toml"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new))
+
+
+def test_a_healthy_machine(stage: Stage) -> None:
+    stage.daemon()
+    told = stage.pairctl("doctor")
+    assert told.stderr == ""
+    assert max(map(len, told.stdout.splitlines())) <= 80
+    *lines, summary = told.stdout.splitlines(keepends=True)
+    shown, name = "", ""
+    for line in lines:
+        name = line[6:20].strip() or name
+        shown += "" if name in MACHINES_OWN else line
+    for pattern, word in (
+        (re.escape(str(stage.home)), "HOME"),
+        (r"\(pid \d+\)", "(pid PID)"),
+        (r"(pairingd|tmux|OpenSSH) \d\S*", r"\1 VERSION"),
+        (r"at /\S+", "at PROGRAM"),
+        (r"in \d+\.\d s", "in TIME"),
+        (str(stage.external_port), "PORT"),
+    ):
+        shown = re.sub(pattern, word, shown)
+    assert shown == HEALTHY
+    assert re.fullmatch(r"\d+ checks: \d+ ok(, \d+ to look at)?\n", summary)
+
+
+def test_json_is_one_document_of_the_same_findings(stage: Stage) -> None:
+    stage.daemon()
+    told = stage.pairctl("doctor", "--json")
+    answer = json.loads(told.stdout)
+    assert set(answer) == {"checks", "ok"}
+    assert answer["ok"] is True
+    assert told.stderr == ""
+    for one in answer["checks"]:
+        assert set(one) == CHECK
+        assert one["state"] in {"ok", "warn", "fail"}
+        assert one["state"] == "ok" or one["hint"]
+        assert "\n" not in one["message"] + one["hint"]
+
+
+def test_without_a_daemon_everything_else_is_examined(stage: Stage) -> None:
+    found = checks(stage, status=0)
+    assert only(found, "daemon")["state"] == "warn"
+    assert "not running" in only(found, "daemon")["message"]
+    for name in ("home", "tmux", "sshd", "login", "forge", "gateway", "port"):
+        assert only(found, name)["state"] == "ok", name
+    assert {path.name for path in stage.home.iterdir()} == {"config.toml"}
+
+
+def test_a_login_leaves_nothing_behind(stage: Stage) -> None:
+    temporary = stage.path / "tmp"
+    temporary.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "pairingd.doctor"],
+        env={**stage.environment, "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert '"login", "state": "ok"' in done.stdout
+    assert list(temporary.iterdir()) == []
+    left = [one.cmdline() for one in psutil.process_iter() if one.name() in {"ssh", "sshd"}]
+    assert not any(str(temporary) in " ".join(words) for words in left)
+
+
+def test_a_doctor_that_is_ended_tidies_up(stage: Stage) -> None:
+    temporary, reached, slow = (stage.path / name for name in ("tmp", "reached", "sshd"))
+    temporary.mkdir()
+    hangs = f'case $1 in -i) touch {reached}; exec sleep 60;; esac; exec /usr/sbin/sshd "$@"'
+    slow.write_text(f"#!/bin/sh\n{hangs}\n")
+    slow.chmod(0o755)
+    stage.configure(f'\n[sshd]\ncommand = "{slow}"\n')
+    with subprocess.Popen(
+        [sys.executable, "-m", "pairingd.doctor"],
+        env={**stage.environment, "TMPDIR": str(temporary)},
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        until(reached.exists, "the login is under way")
+        assert list(temporary.iterdir())
+        process.terminate()
+        assert process.wait(10) == 1
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_login_that_is_refused_tells_sshds_reason(stage: Stage) -> None:
+    strict = stage.path / "sshd"
+    strict.write_text('#!/bin/sh\nexec /usr/sbin/sshd "$@" -o "DenyUsers=*"\n')
+    strict.chmod(0o755)
+    stage.configure(f'\n[sshd]\ncommand = "{strict}"\n')
+    login = only(checks(stage, status=1), "login")
+    assert login["state"] == "fail"
+    assert "not allowed because listed in DenyUsers" in login["message"]
+    assert any("Permission denied (publickey)" in line for line in login["details"])
+
+
+def test_without_sshd_a_session_cannot_be(stage: Stage) -> None:
+    stage.configure('\n[sshd]\ncommand = "/nonexistent/sshd"\n')
+    found = checks(stage, status=1)
+    assert only(found, "sshd")["state"] == "fail"
+    assert "/nonexistent/sshd" in only(found, "sshd")["message"]
+    assert "login" not in found
+
+
+def test_without_tmux_a_session_cannot_be(stage: Stage) -> None:
+    stage.configure('\n[tmux]\ncommand = "/nonexistent/tmux"\n')
+    tmux = only(checks(stage, status=1), "tmux")
+    assert tmux["state"] == "fail"
+    assert "no tmux at /nonexistent/tmux" in tmux["message"]
+    assert "install" in tmux["hint"]
+
+
+@pytest.mark.parametrize(
+    ("says", "state"),
+    [("tmux 3.1c", "fail"), ("tmux 3.2", "ok"), ("tmux next-3.7", "ok"), ("nothing", "fail")],
+)
+def test_tmux_must_be_new_enough(stage: Stage, says: str, state: str) -> None:
+    other = stage.path / "tmux"
+    other.write_text(f"#!/bin/sh\necho {says}\n")
+    other.chmod(0o755)
+    stage.configure(f'\n[tmux]\ncommand = "{other}"\n')
+    assert only(checks(stage), "tmux")["state"] == state
+
+
+def test_what_others_may_read_is_told_and_mended_only_when_asked(stage: Stage) -> None:
+    key = stage.home / "host_ed25519"
+    key.write_text("secret")
+    key.chmod(0o644)
+    stage.home.chmod(0o777)
+    found = checks(stage, status=1)["home"]
+    assert {one["state"] for one in found} == {"fail"}
+    assert [re.search(r"mode (\d+)", one["message"]) is not None for one in found] == [True, True]
+    assert stat.S_IMODE(stage.home.stat().st_mode) == 0o777
+    mended = checks(stage, "--fix", status=0)["home"]
+    assert [one["message"].partition(":")[0] for one in mended[:2]] == ["mended", "mended"]
+    assert stat.S_IMODE(stage.home.stat().st_mode) == 0o700
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert only(checks(stage, status=0), "home")["state"] == "ok"
+
+
+def test_a_home_that_others_could_replace_is_told_and_left_alone(stage: Stage) -> None:
+    stage.path.chmod(0o777)
+    home = only(checks(stage, "--fix", status=1), "home")
+    assert home["state"] == "fail"
+    assert f"chmod go-w {stage.path}" in home["hint"]
+    assert stat.S_IMODE(stage.path.stat().st_mode) == 0o777
+
+
+def test_a_home_too_deep_for_a_socket(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = stage.path / ("x" * 100)
+    deep.mkdir()
+    (stage.home / "config.toml").rename(deep / "config.toml")
+    stage.home = deep
+    # The configuration lies there too, so the defaults would be examined: not our network here.
+    config = deep / "config.toml"
+    program = "from pairingd import config; from pathlib import Path; "
+    program += f"chosen = config.load(Path({str(config)!r})).config; "
+    program += "config.Config = lambda: chosen; from pairingd.doctor.__main__ import main; main()"
+    told = stage.run(sys.executable, "-c", program).stdout
+    found = {one["name"]: one for one in map(json.loads, told.splitlines())}
+    assert found["home"]["state"] == "fail"
+    assert "PAIRING_HOME" in found["home"]["hint"]
+    assert found["login"]["state"] == "ok"
+    assert found["daemon"]["state"] == "warn"
+
+
+def test_a_configuration_that_cannot_be_read_is_named(stage: Stage) -> None:
+    rewrite(stage, "external_port", "exernal_port")
+    program = "from pairingd.doctor import __main__ as doctor; doctor.CHECKS = (); doctor.main()"
+    (told,) = stage.run(sys.executable, "-c", program).stdout.splitlines()
+    found = json.loads(told)
+    assert (found["name"], found["state"]) == ("config", "fail")
+    assert "exernal_port" in found["message"]
+
+
+def test_a_socket_left_behind_goes_when_asked(stage: Stage) -> None:
+    daemon = stage.daemon()
+    daemon.send_signal(signal.SIGKILL)
+    daemon.communicate()
+    socket = stage.home / "pairingd.sock"
+    told = only(checks(stage), "daemon")
+    assert told["state"] == "warn"
+    assert "left its socket behind" in told["message"]
+    assert socket.exists()
+    assert "mended" in only(checks(stage, "--fix"), "daemon")["message"]
+    assert not socket.exists()
+
+
+def test_a_daemon_that_hangs_does_not_hold_the_doctor_up(stage: Stage) -> None:
+    daemon = stage.daemon()
+    daemon.send_signal(signal.SIGSTOP)
+    try:
+        told = only(checks(stage, "--fix", status=1), "daemon")
+    finally:
+        daemon.send_signal(signal.SIGCONT)
+    assert told["state"] == "fail"
+    assert "does not answer" in told["message"]
+    assert (stage.home / "pairingd.sock").exists()
+
+
+def test_a_forge_that_is_down_is_a_warning(stage: Stage) -> None:
+    rewrite(stage, stage.forge, f"http://127.0.0.1:{free_port()}")
+    found = checks(stage, status=0)
+    assert only(found, "forge")["state"] == "warn"
+    assert "Connection refused" in only(found, "forge")["message"]
+    assert only(found, "clock")["state"] == "warn"
+
+
+def test_each_forge_of_the_configuration_is_asked_and_no_other(stage: Stage) -> None:
+    stage.configure(f'\n[providers.work]\nkeys_url = "{stage.forge}/{{name}}.keys"\n')
+    told = [one["message"] for one in checks(stage)["forge"]]
+    assert told == ["github answers", "work answers"]
+
+
+@pytest.mark.parametrize(("off", "told"), [(-7200, "2h fast"), (600, "10m slow"), (30, "right")])
+async def test_the_clock_is_compared_with_the_forges(stage: Stage, off: int, told: str) -> None:
+    async with Forge() as forge:
+        date = formatdate(time.time() + off, usegmt=True)
+        forge.replies["/pairing-doctor.keys"] = Reply(status=404, headers={"Date": date})
+        rewrite(stage, stage.forge, forge.url)
+        clock = only(await asyncio.to_thread(checks, stage), "clock")
+    assert told in clock["message"]
+    assert clock["state"] == ("ok" if told == "right" else "warn")
+
+
+def test_no_router_leaves_the_lan(stage: Stage) -> None:
+    config = (stage.home / "config.toml").read_text()
+    (url,) = re.findall(r'description_url = "(.*)"', config)
+    rewrite(stage, url, f"http://127.0.0.1:{free_port()}/rootDesc.xml")
+    found = checks(stage, "--router", status=0)
+    assert only(found, "gateway")["state"] == "warn"
+    assert "LAN" in only(found, "gateway")["message"]
+    assert not {"address", "port", "igd", "dry-run"} & set(found)
+
+
+def test_a_port_that_somebody_else_holds_is_named_and_left_alone(stage: Stage) -> None:
+    upnp = miniupnpc.UPnP()
+    upnp.selectigd(stage._router["description_url"])
+    upnp.addportmapping(stage.external_port, "TCP", "127.0.0.9", 80, "web server", "", 0)
+    found = checks(stage, "--router", status=0)
+    port = only(found, "port")
+    assert port["state"] == "warn"
+    assert "127.0.0.9:80 (web server)" in port["message"]
+    (row,) = only(found, "mappings")["details"]
+    assert row == f"{stage.external_port}/TCP -> 127.0.0.9:80  no end  web server"
+    assert [one["client"] for one in stage.mappings()] == ["127.0.0.9"]
+
+
+def test_a_port_that_is_open_for_our_own_guests_is_fine(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.pairctl("invite", "octocat", "--no-copy")
+    before = stage.mappings()
+    found = checks(stage, "--router", status=0)
+    assert only(found, "port")["state"] == "ok"
+    assert "this session" in only(found, "port")["message"]
+    assert only(found, "dry-run")["state"] == "ok"
+    after = stage.mappings()
+    assert [one["external_port"] for one in before] == [one["external_port"] for one in after]
+
+
+def test_all_about_the_router(stage: Stage) -> None:
+    found = checks(stage, "--router", status=0)
+    assert only(found, "address")["message"].startswith(EXTERNAL_HOST)
+    assert only(found, "igd")["details"][-1].endswith(":WANIPConnection:1")
+    assert only(found, "mappings")["message"].startswith("0 ")
+    assert re.search(r"upnp opened port \d+ .*closed it", only(found, "dry-run")["message"])
+    assert stage.mappings() == []
+    assert "exchanges" not in found
+
+
+def test_what_was_said_to_the_router_is_shown_whole(stage: Stage) -> None:
+    told = stage.pairctl("doctor", "--verbose").stdout
+    assert "#GetExternalIPAddress" in told
+    assert f"<NewExternalIPAddress>{EXTERNAL_HOST}<" in told
+
+
+def test_a_router_that_is_not_wanted_is_not_asked(stage: Stage) -> None:
+    rewrite(stage, "[router]", "[router]\nenabled = false")
+    found = checks(stage, "--router", status=0)
+    assert only(found, "gateway")["state"] == "ok"
+    assert not {"address", "port", "dry-run"} & set(found)
+
+
+def test_programs_that_are_not_on_path_are_missed(stage: Stage, tmp_path: Path) -> None:
+    environment = {**stage.environment, "PATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pairingd.doctor"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    found = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
+    assert found["ssh"]["state"] == "fail"
+    assert "not on PATH" in found["ssh"]["message"]

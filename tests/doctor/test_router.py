@@ -1,0 +1,180 @@
+"""The router's checks against a gateway that can be scripted; hostile ones at worst warn."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pairingd import config
+from pairingd.core.model import Mapping
+from pairingd.doctor import dry_run, igd, router
+from pairingd.doctor.daemon import Daemon
+from pairingd.doctor.finding import Finding, State, Subject
+from pairingd.errors import GatewayError
+from pairingd.world.gateway import datagram
+from pairingd.world.gateway.adapter import Network
+from tests.fakes.igd import FakeIgd, Quirk
+from tests.fakes.pxp import FakePxp
+
+HOME = Network("", "127.0.0.1", "127.0.0.1")
+
+
+def settings(fake: FakeIgd, **more: object) -> config.Router:
+    given = {"description_url": fake.description_url, "protocols": ["upnp"], **more}
+    return config.Router.model_validate(given)
+
+
+async def found(
+    wanted: config.Router, *, daemon: Daemon | None = None, full: bool = False
+) -> dict[str, Finding]:
+    chosen = config.Settings(config.Config(router=wanted), "")
+    subject = Subject(None, chosen, daemon or Daemon(), router=full, verbose=full)
+    return {one.name: one async for one in router.check(subject)}
+
+
+@pytest.mark.parametrize(
+    ("external", "state", "told"),
+    [
+        ("203.0.114.7", State.OK, "public"),
+        ("100.64.1.2", State.WARN, "CGNAT"),
+        ("192.168.0.2", State.WARN, "another router"),
+        ("0.0.0.0", State.WARN, "no address outside"),
+        ("\x1b[2Jx", State.WARN, "no address outside ([2Jx)"),
+    ],
+)
+async def test_the_class_of_the_external_address(external: str, state: State, told: str) -> None:
+    async with FakeIgd(external_host=external) as fake:
+        address = (await found(settings(fake)))["address"]
+    assert address.state is state
+    assert told in address.message
+
+
+async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_can_be_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with FakePxp(external="203.0.114.7") as gateway:
+        monkeypatch.setattr(datagram.Datagrams.__init__, "__defaults__", (gateway.port,))
+        wanted = config.Router.model_validate(
+            {"gateway": "127.0.0.1", "protocols": ["pcp", "natpmp"]}
+        )
+        told = await found(wanted, full=True)
+        assert gateway.held == {}
+    assert told["gateway"].message.endswith("speaks pcp, natpmp")
+    assert told["address"].message.startswith("203.0.114.7")
+    assert told["dry-run"].state is State.OK
+    assert "port" not in told
+    assert "> udp 127.0.0.1 0000" in told["exchanges"].details  # RFC 6886 §3.2
+
+
+async def test_a_table_is_cut_at_its_bound() -> None:
+    async with FakeIgd() as fake, igd.client("127.0.0.1") as client:
+        for port in range(1000, 1020):
+            fake.add_by_hand(port, "127.0.0.9", 80, "\x1b[2J" + "x" * 500)
+        rows = await (await igd.Igd.at(fake.description_url, client)).table(7)
+    assert [row.external_port for row in rows] == [str(port) for port in range(1000, 1007)]
+    assert all(str(row).isprintable() and len(str(row)) < 200 for row in rows)
+
+
+async def test_a_router_that_faults_says_so() -> None:
+    async with FakeIgd() as fake:
+        fake.failing["GetExternalIPAddress"] = 501
+        fake.failing["GetSpecificPortMappingEntry"] = 606
+        fake.failing["GetGenericPortMappingEntry"] = 606
+        told = await found(settings(fake), full=True)
+    assert told["address"].state is State.WARN
+    for name in ("port", "mappings"):
+        assert told[name].state is State.WARN
+        assert "606" in told[name].message
+
+
+@pytest.mark.parametrize(
+    "quirk",
+    [
+        Quirk.OFF_HOST_CONTROL,
+        Quirk.NO_WAN_SERVICE,
+        Quirk.XML_BOMB,
+        Quirk.HTTP_ENDLESS,
+        Quirk.HTTP_DRIP,
+        Quirk.SOAP_SILENT,
+    ],
+)
+async def test_a_hostile_router_costs_a_warning_at_worst(
+    quirk: Quirk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(router, "_IGD_SECONDS", 0.5)
+    async with FakeIgd(quirks={quirk}) as fake:
+        told = await found(settings(fake), full=True)
+    assert "fail" not in {one.state for one in told.values()}
+    refused = [line for line in told["exchanges"].details if fake.description_url in line]
+    assert refused
+    assert "port" not in told
+
+
+@pytest.mark.parametrize(
+    ("quirk", "state", "told"),
+    [
+        (None, State.OK, "opened port"),
+        (Quirk.ONLY_PERMANENT, State.WARN, "never end"),
+        (Quirk.LEASE_DROPPED, State.WARN, "drops"),
+        (Quirk.INTERNAL_PORT_IGNORED, State.WARN, "another port"),
+        (Quirk.DELETE_IGNORED, State.FAIL, ""),
+    ],
+)
+async def test_the_dry_run_leaves_what_it_found(
+    quirk: Quirk | None, state: State, told: str
+) -> None:
+    async with FakeIgd(quirks={quirk} if quirk else set()) as fake:
+        fake.add_by_hand(8080, "127.0.0.9", 80)
+        finding = await dry_run.check(HOME, settings(fake, allow_permanent=True, lease="1h"))
+        left = set(fake.mappings)
+    assert finding.state is state
+    assert told in finding.message
+    assert left == {8080} or quirk is Quirk.DELETE_IGNORED
+
+
+async def test_the_test_port_has_a_short_lease() -> None:
+    async with FakeIgd(quirks={Quirk.DELETE_IGNORED}) as fake:
+        await dry_run.check(HOME, settings(fake, lease="1h"))
+        (forward,) = fake.mappings.values()
+    assert forward.lease == 120
+    assert forward.external_port >= 49152
+
+
+async def test_a_dry_run_that_is_given_up_closes_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = asyncio.Event()
+
+    async def linger(self: object, mapping: Mapping) -> None:
+        held.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("pairingd.doctor.dry_run.Router.check", linger)
+    async with FakeIgd() as fake:
+        task = asyncio.create_task(dry_run.check(HOME, settings(fake)))
+        await asyncio.wait_for(held.wait(), 10)
+        assert fake.mappings
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not fake.mappings
+
+
+async def test_what_macos_forbids_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def denied(self: object, network: Network) -> bool:
+        raise GatewayError("local-network-denied", "macOS does not let it", "allow it")
+
+    monkeypatch.setattr("pairingd.doctor.router.UpnpAdapter.probe", denied)
+    async with FakeIgd() as fake:
+        told = await found(settings(fake))
+    assert told["gateway"].state is State.FAIL
+    assert told["gateway"].hint == "allow it"
+
+
+async def test_a_vpn_is_no_way_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tunnel() -> Network:
+        return Network("utun3", "10.8.0.2", "")
+
+    monkeypatch.setattr("pairingd.world.network.current", tunnel)
+    told = await found(config.Router())
+    assert told["gateway"].state is State.WARN
+    assert "utun3" in told["gateway"].message

@@ -1,0 +1,103 @@
+"""The doctor's client: findings are shown as they come, and nothing holds it up for ever."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairctl.__main__ import main
+from pairctl.commands import doctor
+from tests.pairctl.terminal import Terminal
+
+GOOD = {"name": "tmux", "state": "ok", "message": "tmux 3.4 at /usr/bin/tmux", "hint": ""}
+POOR = {"name": "remote-login", "state": "warn", "message": "far " * 20, "hint": "go /a/very-long"}
+BAD = {
+    "name": "login",
+    "state": "fail",
+    "message": "no \x1b[2Jway",
+    "hint": "x",
+    "details": ["y" * 99],
+}
+
+
+def says(monkeypatch: pytest.MonkeyPatch, *findings: dict[str, Any], then: str = "") -> None:
+    lines = "".join(json.dumps(one) + "\n" for one in findings)
+    program = f"import sys, time; sys.stdout.write({lines!r}); sys.stdout.flush(); {then}"
+    monkeypatch.setattr(doctor, "_PROGRAM", (sys.executable, "-c", program))
+
+
+def test_a_line_a_check_and_a_second_for_the_mend(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says(monkeypatch, GOOD, POOR, BAD)
+    assert main(["doctor"]) == 1
+    assert (
+        capsys.readouterr().out
+        == f"""\
+ok    tmux          tmux 3.4 at /usr/bin/tmux
+warn  remote-login  {" ".join(["far"] * 15)}
+                    {" ".join(["far"] * 5)}
+                    go /a/very-long
+fail  login         no [2Jway
+                    x
+                    {"y" * 59}…
+3 checks: 1 ok, 1 to look at, 1 failed
+"""
+    )
+
+
+@pytest.mark.parametrize(("findings", "code"), [([GOOD, POOR], 0), ([GOOD, BAD], 1)])
+def test_json_is_one_document_and_only_a_failure_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    findings: list[dict[str, Any]],
+    code: int,
+) -> None:
+    says(monkeypatch, *findings)
+    assert main(["doctor", "--json"]) == code
+    assert json.loads(capsys.readouterr().out) == {"checks": findings, "ok": code == 0}
+
+
+def test_the_options_reach_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    echo = "import json, sys; print(json.dumps("
+    echo += '{"name": "", "state": "ok", "message": " ".join(sys.argv[1:]), "hint": ""}))'
+    monkeypatch.setattr(doctor, "_PROGRAM", (sys.executable, "-c", echo))
+    assert main(["doctor", "--json", "--router", "--fix", "--verbose"]) == 0
+    told = json.loads(capsys.readouterr().out)["checks"][0]
+    assert told["message"] == "--router --fix --verbose"
+
+
+def test_findings_are_shown_before_the_next_is_known(home: Path) -> None:
+    gate = home / "gate"
+    first, second = (json.dumps(one) for one in (GOOD, POOR))
+    wait = f"print({first!r}, flush=True)\nwhile not os.path.exists({str(gate)!r}): time.sleep(.01)"
+    program = f"import os, time\n{wait}\nprint({second!r}, flush=True)"
+    script = "import sys; from pairctl.__main__ import main; from pairctl.commands import doctor; "
+    script += f"doctor._PROGRAM = (sys.executable, '-c', {program!r}); sys.exit(main(['doctor']))"
+    with Terminal([sys.executable, "-c", script]) as terminal:
+        terminal.wait_for(b"tmux 3.4")
+        assert b"far" not in terminal.seen
+        gate.touch()
+        assert terminal.wait() == 0
+    assert b"far" in terminal.seen
+
+
+@pytest.mark.parametrize(
+    ("then", "cause"),
+    [("time.sleep(60)", "said nothing"), ("sys.exit(3)", "status 3")],
+)
+def test_a_program_that_does_not_finish_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], then: str, cause: str
+) -> None:
+    monkeypatch.setattr(doctor, "_SILENCE", 1.0)
+    says(monkeypatch, GOOD, then=then)
+    assert main(["doctor", "--json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "doctor-failed"
+    assert cause in error["message"]
