@@ -104,10 +104,24 @@ def parser() -> argparse.ArgumentParser:
     receipt = command("receipt", "who came in one session, from where and when")
     receipt.add_argument("session", nargs="?", metavar="SESSION", help="the last one")
 
+    doctor = command("doctor", "what could keep a guest out, and how to mend it")
+    doctor.add_argument("--router", action="store_true", help="all about the router, and try it")
+    doctor.add_argument("--fix", action="store_true", help="mend what is safe to mend")
+    doctor.add_argument("--verbose", action="store_true", help="what was said to the router")
+
     command("config", "every setting in force and where it comes from")
     command("start", "start the daemon")
     command("stop", "stop the daemon: every guest is out; the tmux session stays")
     command("restart", "stop the daemon and start it again; guests' rights stay")
+
+    for name, about in (
+        ("install", "start the daemon at every login, from now on"),
+        ("uninstall", "stop the daemon, and start it at no login; its files stay"),
+    ):
+        at_login = command(name, about)
+        at_login.add_argument(
+            "--dry-run", action="store_true", help="print what would be run and written"
+        )
 
     # Not among the commands listed: a shell's start-up file calls it once.
     completion = commands.add_parser(

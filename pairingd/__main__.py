@@ -16,17 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pairingd
-from pairingd import config
+from pairingd import config, logs
+from pairingd.background import Launch
 from pairingd.control.server import ControlServer
 from pairingd.errors import Misconfigured, PairingError
 from pairingd.files import private_directory
 from pairingd.intent import Intent
+from pairingd.notify import notify
 from pairingd.paths import Paths, find_paths
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.service import Service
 from pairingd.store import Store
 from pairingd.world import network
+from pairingd.world.awake import Awake
 from pairingd.world.door import Door
 from pairingd.world.gateway.adapter import Network
 from pairingd.world.gateway.router import Router
@@ -41,27 +44,36 @@ if TYPE_CHECKING:
 log = logging.getLogger("pairingd")
 
 FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait longer
+ALREADY_RUNNING = 4  # exit code; the unit in systemd/ and pairctl know it too
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """0 ended as asked, 1 failed, 2 usage, 4 another one is running already."""
     arguments = _parser().parse_args(argv)
     os.umask(0o077)
+    launch = Launch()
     try:
         paths = find_paths()
         for directory in paths.directories:
             private_directory(Path(directory))
+        if arguments.launchd:
+            logs.bound_stderr()
         settings = config.load(Path(paths.config))
         lock = _lock(Path(paths.lock))
         listener = _listen(Path(paths.control_socket))
         if arguments.detach:
-            _detach(paths, lock, listener)
-        else:
-            _log_to(sys.stderr.fileno())
+            launch.detach(paths.stderr, [lock, listener])
+        own_file = arguments.detach or arguments.launchd
+        logs.set_up(arguments.log_format, paths.log if own_file else None)
         _write_pid(lock)
-        asyncio.run(_serve(paths, settings, listener))
+        asyncio.run(_serve(paths, settings, listener, launch))
     except PairingError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
-        return 1
+        notify(f"STATUS=error: {error.message} | hint: {error.hint}")
+        code = ALREADY_RUNNING if error.code == "already-running" else 1
+        launch.tell(code)
+        # launchd starts anew whatever ends with a failure, and this is none.
+        return 0 if code == ALREADY_RUNNING and arguments.launchd else code
     return 0
 
 
@@ -71,7 +83,14 @@ def _parser() -> argparse.ArgumentParser:
         description="The daemon behind pairctl: it owns the door, the keys, "
         "the connections and the router's mapping.",
     )
-    parser.add_argument("--detach", action="store_true", help="go to the background")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--detach", action="store_true", help="go to the background once it serves")
+    way.add_argument(
+        "--launchd",
+        action="store_true",
+        help="as launchd wants it: log to a file; it is well if another one is running already",
+    )
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--version", action="version", version=f"pairingd {pairingd.__version__}")
     return parser
 
@@ -109,34 +128,9 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def _detach(paths: Paths, lock: int, listener: socket.socket) -> None:
-    """Returns in the daemon. The caller's process ends, and clients can connect by then."""
-    import daemon
-
-    output = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    context = daemon.DaemonContext(
-        working_directory="/",
-        umask=0o077,
-        files_preserve=[lock, listener, output],
-        signal_map={},
-        detach_process=True,
-    )
-    context.open()
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    _log_to(output)
-
-
-def _log_to(descriptor: int) -> None:
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=os.fdopen(descriptor, "a", closefd=False),
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-
-
-async def _serve(paths: Paths, settings: config.Settings, listener: socket.socket) -> None:
+async def _serve(
+    paths: Paths, settings: config.Settings, listener: socket.socket, launch: Launch
+) -> None:
     """Until SIGTERM, SIGINT or a client's `stop`; then everything is closed."""
     clock = time.time
     store = Store.open(Path(paths.state_db), clock())
@@ -152,8 +146,11 @@ async def _serve(paths: Paths, settings: config.Settings, listener: socket.socke
     await service.access.settle()
     await server.start(listener)
     log.info("pairingd %s is ready", pairingd.__version__)
+    notify("READY=1", "STATUS=")
+    launch.tell(0)
     await stopping.wait()
     log.info("stopping")
+    notify("STOPPING=1")
     service.access.stopping = True
     await service.access.settle()
     await service.mapping.finish(FAREWELL)
@@ -192,7 +189,10 @@ def assemble(
     )
     access.door_changed = mapping.poke
     access.guest_came_from = mapping.guest_came_from
+    mapping.tell = access.tell
+    access.awake = Awake() if chosen.host.keep_awake else None
     intent.changed = access.poke
+    access.troubled = mapping.troubled = intent.troubled
     return Service(
         settings=settings,
         store=store,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 
 from pairingd.control import results
@@ -31,6 +34,10 @@ from pairingd.core.model import Access
 from pairingd.core.refusal import Refused
 from pairingd.errors import Misconfigured
 
+# RFC 1123 §2.1, with a dot at least: a bare word is more likely a mistake.
+HOST_NAME = re.compile(
+    r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE | re.ASCII
+)
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
 
@@ -73,6 +80,20 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    if value and not HOST_NAME.fullmatch(value):
+        return _address(value)
+    return value
+
+
+def _command_line(value: str) -> str:
+    try:
+        shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"a command line ({error})") from None
+    return value
+
+
 def _session_name(value: str) -> str:
     # tmux(1): a session name may hold no colon or period; the rest keeps it printable.
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value, re.ASCII):
@@ -99,6 +120,13 @@ class Guests(Table):
     max_ttl: Duration = 86400
     access: Annotated[Access, Field(strict=False)] = Access.WRITE
 
+    @field_validator("max_ttl")
+    @classmethod
+    def _at_least_ttl(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("ttl", 0):
+            raise ValueError("no shorter than guests.ttl")
+        return value
+
 
 class Provider(Table):
     """`keys_url` answers GET with one public key a line, as sshd's authorized_keys has them."""
@@ -111,6 +139,13 @@ class Door(Table):
     port: Annotated[int, Field(ge=0, le=65535)] = 0
 
 
+class RouterCommand(Table):
+    """A program of the user's own in a router's place: split as a shell would, run without one."""
+
+    open: Annotated[str, AfterValidator(_command_line)] = ""
+    close: Annotated[str, AfterValidator(_command_line)] = ""
+
+
 class Router(Table):
     enabled: bool = True
     external_port: Annotated[int, Field(ge=1, le=65535)] = 22
@@ -121,11 +156,17 @@ class Router(Table):
     description_url: Annotated[str, AfterValidator(_http_url)] = ""
     lease: Annotated[Duration, Field(ge=5, le=604800)] = 600
     allow_permanent: bool = False
+    external_host: Annotated[str, AfterValidator(_host)] = ""
+    command: RouterCommand = RouterCommand()
 
 
 class Tmux(Table):
     session: Annotated[str, AfterValidator(_session_name)] = "pairing"
     command: AbsolutePath = ""
+
+
+class Host(Table):
+    keep_awake: bool = True
 
 
 class Sshd(Table):
@@ -156,6 +197,7 @@ class Config(Table):
     router: Router = Router()
     tmux: Tmux = Tmux()
     sshd: Sshd = Sshd()
+    host: Host = Host()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +241,10 @@ def load(path: Path) -> Settings:
 def parse(content: bytes, name: str) -> Settings:
     try:
         tables = tomllib.loads(content.decode())
-        return Settings(
-            Config.model_validate(tables), name, frozenset(key for key, _ in _flat(tables))
-        )
+        config = Config.model_validate(tables)
+        if problem := _inconsistent(config):
+            raise Misconfigured("bad-config", f"{name}: {problem[0]}", problem[1])
+        return Settings(config, name, frozenset(key for key, _ in _flat(tables)))
     except UnicodeDecodeError as error:
         raise Misconfigured(
             "bad-config", f"{name}: not UTF-8 at byte {error.start}", "save the file as UTF-8"
@@ -212,6 +255,25 @@ def parse(content: bytes, name: str) -> Settings:
         ) from None
     except ValidationError as error:
         raise _explained(error, name) from None
+
+
+def _inconsistent(config: Config) -> tuple[str, str] | None:
+    """What is wrong between keys that are right by themselves, and the mend."""
+    router = config.router
+    if bool(router.command.open) != bool(router.command.close):
+        return "router.command has one of open and close", "give both, or neither"
+    if router.external_host and not router.command.open:
+        if router.enabled:
+            return (
+                "router.external_host is for a port that is forwarded by hand",
+                "set router.enabled = false as well, or leave external_host out",
+            )
+        if not config.door.port:
+            return (
+                "a port that is forwarded by hand must lead somewhere fixed",
+                "set door.port to the port that the router forwards to",
+            )
+    return None
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -32,6 +32,7 @@ class Paths:
         "log",
         "sshd_config",
         "state_db",
+        "stderr",
         "tmux_socket",
     )
 
@@ -48,6 +49,8 @@ class Paths:
         self.control_socket = os.path.join(runtime, "pairingd.sock")
         self.tmux_socket = os.path.join(runtime, "tmux.sock")
         self.log = os.path.join(log, "pairingd.log")
+        # What a crash prints, where no terminal or journal takes it; the log is rotated away.
+        self.stderr = os.path.join(log, "pairingd.stderr")
 
 
 def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform) -> Paths:

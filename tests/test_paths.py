@@ -20,6 +20,7 @@ def test_pairing_home_holds_everything(tmp_path: Path, monkeypatch: pytest.Monke
         "/p/pairingd.log",
         "/p/sshd_config",
         "/p/state.db",
+        "/p/pairingd.stderr",
         "/p/tmux.sock",
     ]
     monkeypatch.chdir(tmp_path)

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
 def run(args: Namespace) -> None:
     """Of whatever version: an older daemon must be stoppable."""
-    with reach() as client:
-        daemon.stop(client)
-        told = {"pid": client.hello["pid"]}
+    try:
+        with reach() as client:
+            daemon.stop(client)
+            told = {"pid": client.hello["pid"]}
+    finally:
+        daemon.unload()
     output.result(
         told, lambda told, _: f"pairingd (pid {told['pid']}) has ended", as_json=args.json
     )

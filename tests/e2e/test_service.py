@@ -45,6 +45,9 @@ def test_a_session_under_systemd(
     speaks(screen, "guest-is-here", screen)
     guest = str(host.status()["invitations"][0]["connections"][0]["pid"])
     assert "pairingd.service" in manager.group_of(guest)
+    hardened = manager.place.run("cat", f"/proc/{guest}/status").stdout
+    assert "NoNewPrivs:\t1" in hardened
+    assert "Seccomp:\t2" in hardened, "the unit's filter is in force"
     server = host.tmux("display-message", "-p", "#{pid}").strip()
     assert "pairingd.service" not in manager.group_of(server)
 

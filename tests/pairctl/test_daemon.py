@@ -64,9 +64,8 @@ def test_invite_starts_the_daemon_and_says_so(
 
 
 def test_a_daemon_that_cannot_start_is_told_in_its_own_words(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(daemon_module, "_GRACE", 0.0)
     (home / "config.toml").write_text("[door]\nprot = 1\n")
     for words in (["start"], ["restart"], ["invite", "octocat"]):
         assert main([*words, "--json"]) == 3

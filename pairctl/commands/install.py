@@ -1,0 +1,66 @@
+"""`pairctl install`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pairctl import daemon, output, services
+from pairctl.client import reach
+from pairctl.failures import NoDaemon
+from pairctl.services import steps
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pairctl.output import View
+
+
+def run(args: Namespace) -> None:
+    service = services.manager()
+    plan = service.install()
+    if stop := _stop(service, plan):
+        plan = [stop, *plan]
+    if args.dry_run:
+        show(plan, as_json=args.json)
+        return
+    with daemon.through(service, plan) as client:
+        told = {
+            "installed": True,
+            "service": service.name,
+            "file": service.file,
+            "version": client.hello["version"],
+            "pid": client.hello["pid"],
+            "note": service.note,
+        }
+    output.result(told, _render, as_json=args.json)
+
+
+def show(plan: list[steps.Step], *, as_json: bool) -> None:
+    """`--dry-run`."""
+    if as_json:
+        output.document({"steps": [steps.as_json(step) for step in plan]})
+    else:
+        print("\n".join(steps.shown(step) for step in plan), flush=True)
+
+
+def _stop(service: services.Manager, plan: list[steps.Step]) -> steps.Stop | None:
+    """Of the daemon that runs now: the service's own would find its lock taken. Not where it is
+    the service's already, and nothing changes.
+    """
+    unchanged = not any(isinstance(step, steps.Write) for step in plan)
+    if unchanged and steps.holds(service.is_loaded()):
+        return None
+    try:
+        with reach() as client:
+            return steps.Stop(client.hello["pid"])
+    except NoDaemon:
+        return None
+
+
+def _render(told: dict[str, Any], _: View) -> str:
+    lines = [
+        f"pairingd {told['version']} runs (pid {told['pid']}) and will at every login,",
+        f"by {told['service']} from {told['file']}",
+        told["note"],
+    ]
+    return "\n".join(lines).rstrip()

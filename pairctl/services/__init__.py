@@ -1,0 +1,91 @@
+"""The daemon at login: launchd on macOS, systemd's user manager on Linux.
+
+Each manager answers with plans of steps; nothing is done here but to choose one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from pairctl.services.origin import Origin, stable
+from pairingd.core.refusal import PairingError
+from pairingd.paths import find_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pairctl.services.steps import Step, Until
+
+_PLACES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
+
+
+class Manager(Protocol):
+    """`file` is there where the service is installed; `hint` is the remedy when a step fails."""
+
+    name: str
+    file: str
+    hint: str
+    note: str
+
+    def install(self) -> list[Step]: ...
+    def uninstall(self) -> list[Step]: ...
+    def start(self) -> list[Step]: ...
+    def stop(self) -> list[Step]: ...
+    def restart(self) -> list[Step]: ...
+
+    def is_loaded(self) -> Until:
+        """How to see whether the service runs, or is about to."""
+
+    def environment(self) -> Mapping[str, str] | None:
+        """Where the installed service has its files; None where none is installed."""
+
+    def last_words(self) -> str:
+        """The `error:` and `hint:` lines of a daemon that has just failed to start, if any."""
+
+
+def manager() -> Manager:
+    """This machine's. Raises PairingError `no-service-manager`."""
+    found = _find()
+    if found is None:
+        raise PairingError(
+            "no-service-manager",
+            "neither launchd nor systemd runs on this machine",
+            "nothing need be installed: pairctl invite starts pairingd, and so does pairctl start",
+        )
+    return found
+
+
+def installed() -> Manager | None:
+    """The manager with the service of this very home: another PAIRING_HOME's is not ours."""
+    found = _find()
+    given = found.environment() if found else None
+    if given is None:
+        return None
+    elsewhere = {name: value for name, value in os.environ.items() if name not in _PLACES}
+    theirs, ours = find_paths({**elsewhere, **given}), find_paths()
+    same = (theirs.lock, theirs.control_socket) == (ours.lock, ours.control_socket)
+    return found if same else None
+
+
+def _find() -> Manager | None:
+    if sys.platform == "darwin":
+        from pairctl.services.launchd import Launchd
+
+        return Launchd(_here())
+    if os.path.isdir("/run/systemd/system"):  # noqa: PTH112 - sd_booted(3)
+        from pairctl.services.systemd import Systemd
+
+        return Systemd(_here())
+    return None
+
+
+def _here() -> Origin:
+    return Origin(
+        python=stable(sys.executable),
+        uid=os.getuid(),
+        home=os.path.expanduser("~"),  # noqa: PTH111 - a string is wanted
+        paths=find_paths(),
+        environ=os.environ,
+    )

@@ -1,0 +1,124 @@
+"""macOS: a LaunchAgent. launchd.plist(5), launchctl(1).
+
+Exit codes of launchctl are errno values and a few of its own: 3 and 113 not loaded, 36 and 37
+under way, and 5 for nearly everything else, not loaded among it. So what counts is the exit code
+of `launchctl print` afterwards, as Homebrew's services do it. Its text is no interface.
+"""
+
+from __future__ import annotations
+
+import plistlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pairctl.services.origin import template
+from pairctl.services.steps import Directory, Remove, Run, Step, Until, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pairctl.services.origin import Origin
+
+LABEL = "io.github.pairing.pairingd"
+# launchd's own PATH lacks Homebrew on either processor, and MacPorts: there is tmux.
+_PATH = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+_PLACES = ("PAIRING_HOME",)
+
+
+class Launchd:
+    name = "launchd"
+    hint = (
+        "is pairingd allowed in System Settings, General, Login Items? And without a login at "
+        "the Mac's own screen there are no agents: pairingd --detach"
+    )
+    note = ""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._domain = f"gui/{origin.uid}"
+        self._target = f"{self._domain}/{LABEL}"
+        self.file = f"{origin.home}/Library/LaunchAgents/{LABEL}.plist"
+        self._stderr = Path(origin.paths.stderr)
+        self._said_before = self._stderr.stat().st_size if self._stderr.exists() else 0
+
+    def install(self) -> list[Step]:
+        """Without a `bootout`, and so without an interruption, where nothing changes."""
+        content = self._render()
+        logs = Directory(str(self._stderr.parent))
+        if self._installed() == content:
+            return [logs, *self.start()]
+        return [logs, self._bootout(), Write(self.file, content), *self.start()]
+
+    def uninstall(self) -> list[Step]:
+        """Without `disable`: that would outlast the file."""
+        return [self._bootout(), Remove(self.file)]
+
+    def start(self) -> list[Step]:
+        return [
+            Run(("launchctl", "enable", self._target)),
+            Run(
+                ("launchctl", "bootstrap", self._domain, self.file),
+                soft=(5, 37),
+                until=Until(("launchctl", "print", self._target), succeeds=True),
+                tries=10,
+            ),
+            # What is loaded need not run: it has ended well before, or a RunAtLoad was missed
+            # (seen on macOS 26.5). Without -k this leaves one that runs alone.
+            Run(("launchctl", "kickstart", self._target), soft=(37,)),
+        ]
+
+    def stop(self) -> list[Step]:
+        return [self._bootout()]
+
+    def restart(self) -> list[Step]:
+        """Not `kickstart -k`: that reads no changed file, and waits for nobody's farewell."""
+        return [self._bootout(), *self.start()]
+
+    def is_loaded(self) -> Until:
+        return Until(("launchctl", "print", self._target), succeeds=True)
+
+    def environment(self) -> Mapping[str, str] | None:
+        """What the installed agent is given; None where none is installed."""
+        try:
+            agent = plistlib.loads(Path(self.file).read_bytes())
+            given = agent["EnvironmentVariables"]
+            return {name: given[name] for name in _PLACES if name in given}
+        except (OSError, plistlib.InvalidFileException, ValueError, KeyError, TypeError):
+            return None
+
+    def last_words(self) -> str:
+        """What pairingd has printed on its standard error since this object was made."""
+        try:
+            said = self._stderr.read_bytes()
+        except OSError:
+            return ""
+        start = self._said_before if len(said) >= self._said_before else 0
+        return said[start:].decode(errors="replace")
+
+    def _bootout(self) -> Run:
+        return Run(
+            ("launchctl", "bootout", self._target),
+            soft=(3, 5, 36, 37, 113),
+            until=Until(("launchctl", "print", self._target), succeeds=False),
+            tries=40,
+        )
+
+    def _installed(self) -> str | None:
+        try:
+            return Path(self.file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def _render(self) -> str:
+        origin = self._origin
+        stderr = str(self._stderr)
+        agent = {
+            "Label": LABEL,
+            "ProgramArguments": [origin.python, "-P", "-m", "pairingd", "--launchd"],
+            **plistlib.loads(template(f"launchd/{LABEL}.plist")),
+            "EnvironmentVariables": {"PATH": _PATH, **origin.environment(_PLACES)},
+            # For what Python itself says in a crash; the log has a file of its own.
+            "StandardOutPath": stderr,
+            "StandardErrorPath": stderr,
+        }
+        return plistlib.dumps(agent, sort_keys=False).decode()

@@ -1,0 +1,183 @@
+"""What installing, starting and stopping a service takes, as data.
+
+`--dry-run` shows the very list that `perform` goes through.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from pairctl.output import one_line
+from pairingd.core.refusal import PairingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PAUSE = 0.5  # seconds between two tries
+_LIMIT = 60.0  # seconds for one command; `systemctl start` waits for the daemon
+
+
+class Directory(NamedTuple):
+    """Made with mode 0700 where it is absent."""
+
+    path: str
+
+
+class Write(NamedTuple):
+    """Replaces the file whole; mode 0644, as launchd and systemd expect their files."""
+
+    path: str
+    content: str
+
+
+class Remove(NamedTuple):
+    path: str
+
+
+class Stop(NamedTuple):
+    """The daemon that runs now, by its control socket, as `pairctl stop` does."""
+
+    pid: int
+
+
+class Until(NamedTuple):
+    """Asked before each try: whether `argv` ends with exit code 0, or with another one."""
+
+    argv: tuple[str, ...]
+    succeeds: bool
+
+
+class Run(NamedTuple):
+    """An exit code in `soft` is no failure. With `until`: only until that holds, `tries` times."""
+
+    argv: tuple[str, ...]
+    soft: tuple[int, ...] = ()
+    until: Until | None = None
+    tries: int = 1
+
+
+Step: TypeAlias = Directory | Write | Remove | Stop | Run
+
+
+def shown(step: Step) -> str:
+    match step:
+        case Directory(path):
+            return f"make   {path} (mode 700)"
+        case Write(path, content):
+            lines = "".join(f"\n       | {line}".rstrip() for line in content.splitlines())
+            return f"write  {path} (mode 644){lines}"
+        case Remove(path):
+            return f"remove {path}"
+        case Stop(pid):
+            return f"stop   pairingd (pid {pid}); guests' rights and the tmux session stay"
+        case Run(argv, soft, until, tries):
+            told = f"run    {shlex.join(argv)}"
+            if soft:
+                told += f"\n       exit codes that are no failure: {', '.join(map(str, soft))}"
+            if until:
+                ends = "succeeds" if until.succeeds else "fails"
+                told += f"\n       until this {ends}: {shlex.join(until.argv)}"
+                told += f" (at most {tries} times, {_PAUSE} s apart)"
+            return told
+
+
+def as_json(step: Step) -> dict[str, Any]:
+    kind = type(step).__name__.lower()
+    fields = step._asdict()
+    if isinstance(step, Run) and step.until:
+        fields["until"] = step.until._asdict()
+    return {"step": kind, **fields}
+
+
+def perform(steps: Iterable[Step], hint: str) -> None:
+    """In order. The first that fails is a PairingError `service-failed`, with `hint` as remedy."""
+    for step in steps:
+        try:
+            _perform(step)
+        except OSError as error:
+            raise PairingError(
+                "service-failed", f"{error.filename}: {error.strerror}", hint
+            ) from None
+        except _Failed as failed:
+            raise PairingError("service-failed", str(failed), hint) from None
+
+
+class _Failed(Exception):
+    """A command did not do what it was run for."""
+
+
+def _perform(step: Step) -> None:
+    match step:
+        case Directory(path):
+            Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
+        case Write(path, content):
+            _write(Path(path), content)
+        case Remove(path):
+            Path(path).unlink(missing_ok=True)
+        case Stop():
+            from pairctl import client, daemon
+
+            with client.reach() as running:
+                daemon.stop(running)
+        case Run(until=until):
+            if until:
+                _run_until(step, until)
+            else:
+                _run(step)
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(content, encoding="utf-8")
+    partial.chmod(0o644)
+    partial.replace(path)
+
+
+def _run_until(step: Run, until: Until) -> None:
+    said = ""
+    for _ in range(step.tries):
+        if holds(until):
+            return
+        said = _run(step)
+        if holds(until):
+            return
+        time.sleep(_PAUSE)
+    ends = "succeeded" if until.succeeds else "failed"
+    told = f"; {step.argv[0]} said: {said}" if said else ""
+    raise _Failed(f"{shlex.join(until.argv)} has not {ends} after {shlex.join(step.argv)}{told}")
+
+
+def holds(until: Until) -> bool:
+    """Looked at now, once."""
+    return (_ran(until.argv).returncode == 0) is until.succeeds
+
+
+def _run(step: Run) -> str:
+    """The last line it said."""
+    ran = _ran(step.argv)
+    lines = ran.stdout.strip().splitlines()
+    said = one_line(lines[-1])[:200] if lines else ""
+    if ran.returncode and ran.returncode not in step.soft:
+        raise _Failed(f"{shlex.join(step.argv)}: exit code {ran.returncode}: {said or 'no reason'}")
+    return said
+
+
+def _ran(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            errors="replace",
+            text=True,
+            timeout=_LIMIT,
+        )
+    except subprocess.TimeoutExpired:
+        raise _Failed(f"{shlex.join(argv)}: no answer within {_LIMIT:.0f} s") from None

@@ -1,0 +1,92 @@
+"""No idle sleep while a guest is here: caffeinate(8) on macOS, systemd-inhibit(1) elsewhere.
+
+Neither holds against a closed lid. Both end with us, however we end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 1.0  # seconds the child has to follow SIGTERM
+
+
+class Awake:
+    """`start` and `stop` may be called as often as one likes. What fails is said once, no more."""
+
+    def __init__(self) -> None:
+        self._child: asyncio.subprocess.Process | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._wanted = False
+        self._told = False
+
+    async def start(self) -> None:
+        """Keep the machine awake. Where the child ends by itself there is no other until `stop`."""
+        if self._wanted:
+            return
+        self._wanted = True
+        argv = command()
+        if not argv:
+            self._tell("there is neither caffeinate nor systemd-inhibit")
+            return
+        try:
+            self._child = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            self._tell(f"{argv[0]}: {error.strerror}")
+            return
+        self._watching = asyncio.create_task(self._watch(self._child))
+
+    async def stop(self) -> None:
+        """Let it sleep again, from now on."""
+        self._wanted = False
+        child, self._child = self._child, None
+        if child is None or self._watching is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            child.terminate()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await asyncio.shield(self._watching)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await self._watching
+
+    async def _watch(self, child: asyncio.subprocess.Process) -> None:
+        """The end of `child`; its last words, where it was not us who ended it."""
+        assert child.stderr is not None  # noqa: S101 - it is a pipe
+        said = b""
+        while chunk := await child.stderr.read(1024):
+            said = (said + chunk)[-300:]
+        await child.wait()
+        if self._child is child:
+            self._tell(" ".join(said.decode(errors="replace").split()) or "it ended by itself")
+
+    def _tell(self, why: str) -> None:
+        if not self._told:
+            self._told = True
+            log.warning("this machine may fall asleep although a guest is here: %s", why)
+
+
+def command() -> list[str]:
+    """What to run, and to end; nothing where the system has no such program."""
+    if sys.platform == "darwin":
+        return ["/usr/bin/caffeinate", "-i", "-w", str(os.getpid())]
+    found = shutil.which("systemd-inhibit")
+    if not found:
+        return []
+    why = "a guest is in the pairing session"
+    # `cat` ends with its standard input, and that with us: an inhibitor must not outlive a crash.
+    return [found, "--what=idle:sleep", "--mode=block", "--who=pairingd", f"--why={why}", "cat"]

@@ -1,0 +1,170 @@
+"""A daemon that gives way to another, of the same or of another version."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.stage import Stage, until
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with Stage() as stage:
+        yield stage
+
+
+def test_a_restart_in_mid_session_keeps_rights_session_and_mapping(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    assert "error" not in stage.asks("invite", "octocat", "--no-copy")
+    screen = guest.joins()
+    screen.types("echo wr''itten before")
+    screen.shows("written before")
+    before = stage.asks("status")
+    server = ("tmux", "-S", str(stage.home / "tmux.sock"), "display-message", "-p", "#{pid}")
+    tmux = stage.run(*server).stdout
+
+    assert stage.asks("restart")["pid"] != before["daemon"]["pid"]
+    screen.ended()
+    until(lambda: stage.asks("status")["mapping"]["state"] == "open", "the mapping is back")
+    after = stage.asks("status")
+    assert stage.run(*server).stdout == tmux
+    for one in (before, after):
+        one["invitations"][0].pop("connections")
+        one["mapping"].pop("expires_at")
+    assert after["invitations"] == before["invitations"]
+    assert after["mapping"] == before["mapping"]
+    assert after["door"] == before["door"]
+    again = guest.joins()
+    again.shows("written before")
+    again.types("echo wr''itten after")
+    again.shows("written after")
+
+
+def test_an_older_program_says_so_and_leaves_newer_state_alone(stage: Stage) -> None:
+    stage.pairctl("start")
+    stage.pairctl("stop")
+    database = stage.home / "state.db"
+    with closing(sqlite3.connect(database)) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    content = database.read_bytes()
+    for command in (["start"], ["restart"], ["invite", "octocat"]):
+        told = stage.pairctl(*command, check=False)
+        assert told.returncode == 3
+        assert "newer pairingd (schema 99)" in told.stderr
+        assert "hint: upgrade pairing" in told.stderr
+    assert database.read_bytes() == content
+
+
+def test_two_invitations_at_once_start_one_daemon(stage: Stage) -> None:
+    names = ["octocat", "hubot", "mona"]
+    for name in names:
+        stage.guest(name)
+    pairctl = str(Path(sys.executable).parent / "pairctl")
+    racing = [
+        subprocess.Popen(
+            [pairctl, "invite", name, "--no-copy", "--json"],
+            env=stage.environment,
+            cwd=stage.path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    ]
+    for one in racing:
+        out, said = one.communicate(timeout=60)
+        assert one.returncode == 0, out + said
+    guests = {one["guest"] for one in stage.asks("status")["invitations"]}
+    assert guests == {f"github:{name}" for name in names}
+
+
+def pairingd(stage: Stage, *argv: str) -> subprocess.CompletedProcess[str]:
+    return stage.run(sys.executable, "-P", "-m", "pairingd", *argv, check=False)
+
+
+def test_a_second_daemon_has_an_exit_code_of_its_own(stage: Stage) -> None:
+    assert pairingd(stage, "--detach").returncode == 0
+    pid = stage.asks("status")["daemon"]["pid"]
+    for argv, code in ([], 4), (["--detach"], 4), (["--launchd"], 0):
+        second = pairingd(stage, *argv)
+        assert second.returncode == code
+        assert f"running already (pid {pid})" in second.stderr
+
+
+def test_detached_it_answers_once_its_caller_has_ended(stage: Stage) -> None:
+    assert pairingd(stage, "--detach").returncode == 0
+    assert "is ready" in (stage.home / "pairingd.log").read_text()
+    stage.pairctl("status")
+
+
+def test_a_daemon_that_dies_while_it_starts_is_a_failure_of_its_caller(stage: Stage) -> None:
+    # A defect of whatever kind, told on the caller's terminal.
+    broken = "import pairingd.__main__ as m\nm.assemble = None\nraise SystemExit(m.main())"
+    died = stage.run(
+        *(sys.executable, "-c", f"import sys; sys.argv[1:] = ['--detach']\n{broken}"), check=False
+    )
+    assert died.returncode == 1
+    assert "TypeError" in died.stderr
+
+
+def test_under_launchd_the_log_is_a_file_and_holds_no_key(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    daemon = stage.daemon("--launchd", "--log-format", "json")
+    stage.asks("invite", "octocat", "--no-copy")
+    screen = guest.joins()
+    screen.types("echo se''cret")
+    screen.shows("secret")
+    daemon.send_signal(signal.SIGTERM)
+    _, said = daemon.communicate(timeout=15)
+    assert said == ""
+    text = (stage.home / "pairingd.log").read_text()
+    events = [line.get("event") for line in map(json.loads, text.splitlines())]
+    assert [event for event in events if event in {"invited", "door-opened", "joined", "left"}] == [
+        "invited",
+        "door-opened",
+        "joined",
+        "left",
+    ]
+    assert guest.key.with_suffix(".pub").read_text().split()[1] not in text
+    assert "secret" not in text
+
+
+def test_a_guest_who_is_here_keeps_the_machine_awake(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sys.platform == "darwin":
+        pytest.skip("caffeinate has a fixed path")
+    notes = stage.path / "inhibited"
+    program = stage.path / "bin" / "systemd-inhibit"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho $$ >{notes}\nexec cat\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    guest = stage.guest("octocat")
+    stage.asks("invite", "octocat", "--no-copy")
+    assert not notes.exists()
+    screen = guest.joins()
+    pid = until(lambda: notes.read_text().strip() if notes.exists() else "", "a child")
+    child = Path(f"/proc/{pid}")
+    assert child.exists()
+    stage.pairctl("revoke", "octocat")
+    screen.ended()
+    until(lambda: not child.exists(), "it may sleep again")
+
+
+def test_keep_awake_can_be_switched_off(stage: Stage) -> None:
+    stage.configure("[host]\nkeep_awake = false\n")
+    stage.pairctl("start")
+    settings = {one["key"]: one["value"] for one in stage.asks("config")["settings"]}
+    assert settings["host.keep_awake"] is False

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pairingd import config
+from pairingd.errors import GatewayError
+from pairingd.world.gateway.adapter import Presence
+from pairingd.world.gateway.command import CommandAdapter, external_address
+from pairingd.world.gateway.router import Router
+from tests.world.gateway.conftest import HOME, NOW, RecordedJournal, wanted
+
+TELL = "env | grep ^PAIRING_ | sort >{log}; echo 5.5.5.1"
+
+
+class Home:
+    """Two shell scripts of a user's; each call leaves a line in `log`."""
+
+    def __init__(self, path: Path, open_: str, close: str = "true", **settings: object) -> None:
+        self.log = path / "log"
+        self.now = NOW
+        lines = {"open": open_.format(log=self.log), "close": close.format(log=self.log)}
+        command = {name: shlex.join(["sh", "-c", script]) for name, script in lines.items()}
+        self.settings = config.Router.model_validate({"command": command} | settings)
+        self.adapter = CommandAdapter(self.settings, lambda: self.now, seconds=5.0)
+
+
+async def refusal(home: Home) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await home.adapter.open(HOME, wanted(), 600)
+    assert caught.value.code == "router-command-failed"
+    return caught.value
+
+
+async def test_it_is_told_everything_in_its_environment(tmp_path: Path) -> None:
+    home = Home(tmp_path, TELL)
+    mapping = await home.adapter.open(HOME, wanted(), 600)
+    assert home.log.read_text().splitlines() == [
+        "PAIRING_EXTERNAL_PORT=22",
+        "PAIRING_INTERNAL_HOST=127.0.0.1",
+        "PAIRING_INTERNAL_PORT=50111",
+        "PAIRING_LEASE=600",
+        "PAIRING_PROTOCOL=tcp",
+    ]
+    assert (mapping.external_host, mapping.external_port) == ("5.5.5.1", 22)
+    assert (mapping.granted_until, mapping.renew_at) == (NOW + 600, NOW + 300)
+
+
+async def test_it_may_give_another_port_and_the_configured_host_stands_in(tmp_path: Path) -> None:
+    home = Home(tmp_path, "echo opening; echo gate.example.org:2022")
+    mapping = await home.adapter.open(HOME, wanted(), 600)
+    assert (mapping.external_host, mapping.external_port) == ("gate.example.org", 2022)
+    silent = Home(tmp_path, "echo done", external_host="5.5.5.9")
+    assert (await silent.adapter.open(HOME, wanted(), 600)).external_host == "5.5.5.9"
+    assert "HOST" in (await refusal(Home(tmp_path, "echo done"))).hint
+
+
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        ("5.5.5.1\n", ("5.5.5.1", 0)),
+        ("5.5.5.1:22", ("5.5.5.1", 22)),
+        ("2001:db8::1", ("2001:db8::1", 0)),
+        ("[2001:db8::1]:22", ("2001:db8::1", 22)),
+        ("a.example.org:65535\n\n", ("a.example.org", 65535)),
+        ("", None),
+        ("done", None),
+        ("5.5.5.1:0", None),
+        ("5.5.5.1:65536", None),
+        ("5.5.5.1:٢", None),
+        ("-oProxyCommand=x.org", None),
+        ("a.example.org; rm -rf", None),
+        ("fe80::1%eth0", None),
+    ],
+)
+def test_the_last_line_is_an_address_or_nothing(said: str, address: tuple[str, int] | None) -> None:
+    assert external_address(said) == address
+
+
+async def test_its_status_and_last_words_are_in_the_error(tmp_path: Path) -> None:
+    error = await refusal(Home(tmp_path, r"printf 'no\033[2J such\nhost' >&2; exit 3"))
+    assert "status 3" in error.message
+    assert "such host" in error.message
+    assert error.message.isprintable()
+    chatty = await refusal(Home(tmp_path, "yes | head -c 1000000; exit 1"))
+    assert len(chatty.message) < 400
+
+
+async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    settings = config.Router.model_validate({"command": {"open": "/nowhere/open", "close": "true"}})
+    with pytest.raises(GatewayError, match="No such file"):
+        await CommandAdapter(settings, lambda: NOW).open(HOME, wanted(), 600)
+
+
+async def test_one_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    home = Home(tmp_path, "sleep 3600 & echo $! >{log}; wait")
+    home.adapter = CommandAdapter(home.settings, lambda: NOW, seconds=0.5)
+    assert "took more than 0.5 s" in (await refusal(home)).message
+    await gone(int(home.log.read_text()))
+
+
+async def test_one_that_is_given_up_is_ended_too(tmp_path: Path) -> None:
+    home = Home(tmp_path, "echo $$ >{log}; sleep 3600")
+    opening = asyncio.create_task(home.adapter.open(HOME, wanted(), 600))
+    async with asyncio.timeout(5):
+        while not (home.log.exists() and home.log.read_text()):
+            await asyncio.sleep(0.01)
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    await gone(int(home.log.read_text()))
+
+
+async def test_what_it_leaves_in_the_background_does_not_delay_it(tmp_path: Path) -> None:
+    home = Home(tmp_path, "sleep 3600 & echo $! >{log}; echo 5.5.5.1")
+    mapping = await home.adapter.open(HOME, wanted(), 600)
+    assert mapping.external_host == "5.5.5.1"
+    left = int(home.log.read_text())
+    os.kill(left, 9)
+    await gone(left)
+
+
+async def test_used_alone_renewed_by_opening_again_and_closed(
+    tmp_path: Path, journal: RecordedJournal
+) -> None:
+    home = Home(tmp_path, "echo open >>{log}; echo 5.5.5.1", "echo close >>{log}")
+    router = Router(home.settings, journal, lambda: home.now)
+    mapping = await router.open(HOME, internal_port=50111, external_port=22)
+    assert mapping.protocol == "command"
+    assert await router.check(mapping) is Presence.PRESENT
+    home.now += 300
+    renewed = await router.renew(mapping)
+    assert renewed.granted_until == NOW + 900
+    home.now += 601
+    assert await router.check(renewed) is Presence.ABSENT
+    await router.close(renewed)
+    assert home.log.read_text().split() == ["open", "open", "close"]
+    assert journal == {}
+
+
+async def test_a_failed_opening_is_undone_and_a_failed_closing_is_kept(
+    tmp_path: Path, journal: RecordedJournal
+) -> None:
+    home = Home(tmp_path, "exit 1", "echo close >>{log}; exit 1")
+    with pytest.raises(GatewayError):
+        await Router(home.settings, journal, lambda: NOW).open(
+            HOME, internal_port=50111, external_port=22
+        )
+    assert home.log.read_text().split() == ["close"]
+    assert len(journal) == 1
+
+
+async def gone(pid: int) -> None:
+    async with asyncio.timeout(5):
+        while _alive(pid):
+            await asyncio.sleep(0.01)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
