@@ -15,7 +15,7 @@ FLOORS = (
     ("pairingd.core",),
     ("pairingd.control.wire", "pairingd.control.results", "pairingd.control.protocol"),
     ("pairingd.errors", "pairingd.paths"),
-    ("pairingd.config", "pairingd.files"),
+    ("pairingd.config", "pairingd.programs", "pairingd.files"),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent",),
     ("pairingd.reconcile", "pairingd.report"),

@@ -19,9 +19,10 @@ from pathlib import Path
 from pairingd.core.keys import parse_key
 from pairingd.core.model import Access
 from pairingd.core.plan import Grant
-from pairingd.doctor.command import gone, output
+from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding
 from pairingd.errors import WorldError
+from pairingd.programs import end
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 
@@ -102,9 +103,9 @@ async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
             *(text.decode(errors="replace") for text in (shown, complaint, log)),
         )
     finally:
-        await gone(guest)
+        await end(guest)
         if server:
-            await gone(server)
+            await end(server)
 
 
 def _ssh(key: Path, known_hosts: Path, port: int) -> list[str]:

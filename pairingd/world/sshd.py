@@ -24,6 +24,7 @@ from pathlib import Path
 from pairingd.core.admission import LOGIN_GRACE
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.files import write_private
+from pairingd.programs import Finished, run
 
 Version = tuple[int, int]
 
@@ -119,11 +120,11 @@ class Sshd:
             # sshd as root drops into this empty directory; the distribution's unit makes it.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         write_private(self._config, self._render(version))
-        code, said = await _run(self.command, "-t", "-f", str(self._config))
-        if code != 0:
+        tested = await _run(self.command, "-t", "-f", str(self._config))
+        if tested.status:
             raise Misconfigured(
                 "sshd-config-refused",
-                f"{self.command} does not accept its configuration: {_last_line(said)}",
+                f"{self.command} does not accept its configuration: {tested.last_words}",
                 "check that [sshd] command is an unmodified OpenSSH sshd",
             )
         self._prepared = (changed, version)
@@ -133,14 +134,14 @@ class Sshd:
         """The public half of the host key, which is made once and then kept."""
         if not self._host_key.exists():
             await self._make_host_key()
-        code, said = await _run(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
-        if code != 0:
+        told = await _run(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
+        if told.status:
             raise WorldError(
                 "bad-host-key",
-                f"{self._host_key}: {_last_line(said)}",
+                f"{self._host_key}: {told.last_words}",
                 "remove it for a new one; guests will then see a changed host key",
             )
-        kind, blob = said.split()[:2]
+        kind, blob = told.said.split()[:2]
         digest = hashlib.sha256(base64.b64decode(blob)).digest()
         return HostKey(kind, blob, "SHA256:" + base64.b64encode(digest).decode().rstrip("="))
 
@@ -162,8 +163,8 @@ class Sshd:
 
     async def _version(self) -> Version:
         # `-V` is a usage error before 9.3, and prints the version all the same.
-        _, said = await _run(self.command, "-V")
-        found = re.search(r"OpenSSH_(\d{1,3})\.(\d{1,3})", said)
+        told = await _run(self.command, "-V")
+        found = re.search(r"OpenSSH_(\d{1,3})\.(\d{1,3})", told.said + told.complaint)
         if not found:
             raise Misconfigured(
                 "sshd-unknown",
@@ -180,13 +181,13 @@ class Sshd:
         return version
 
     async def _make_host_key(self) -> None:
-        code, said = await _run(
+        made = await _run(
             _tool("ssh-keygen"),
             *("-q", "-t", "ed25519", "-N", "", "-C", "pairing", "-f", str(self._host_key)),
         )
-        if code != 0:
+        if made.status:
             raise WorldError(
-                "no-host-key", f"ssh-keygen failed: {_last_line(said)}", "free space, then retry"
+                "no-host-key", f"ssh-keygen failed: {made.last_words}", "free space, then retry"
             )
 
     def _render(self, version: Version) -> str:
@@ -234,23 +235,8 @@ def _tool(name: str) -> str:
     return found
 
 
-async def _run(*argv: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+async def _run(*argv: str) -> Finished:
     try:
-        async with asyncio.timeout(10):
-            said, _ = await process.communicate()
+        return await run(*argv, seconds=10)
     except TimeoutError:
-        process.kill()
-        await process.wait()
         raise WorldError("program-hangs", f"{argv[0]} did not answer", "try again") from None
-    return process.returncode or 0, said.decode(errors="replace")
-
-
-def _last_line(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return "".join(c if c.isprintable() else "?" for c in lines[-1])[:200] if lines else "no reason"

@@ -15,9 +15,11 @@ from enum import Enum, auto
 from pathlib import Path
 
 from pairingd.errors import WorldError
+from pairingd.programs import run
 
 _PLACES = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin"
 _ABSENT = ("no server running", "can't find session", "error connecting to", "no sessions")
+_PATIENCE = 5.0  # seconds that tmux has to answer
 _FORM = "#{client_pid}\t#{client_readonly}\t#{client_control_mode}\t#{client_name}"
 
 
@@ -115,29 +117,21 @@ class Tmux:
             raise WorldError(
                 "no-tmux", "there is no tmux", "install it: apt install tmux, brew install tmux"
             )
-        process = await asyncio.create_subprocess_exec(
-            *(self.command, "-N", "-S", str(self.socket)),
-            *words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
         try:
-            async with asyncio.timeout(5):
-                said, complaint = await process.communicate()
+            done = await run(
+                self.command, "-N", "-u", "-S", str(self.socket), *words, seconds=_PATIENCE
+            )
         except TimeoutError:
-            process.kill()
-            await process.wait()
             raise WorldError(
                 "tmux-hangs", "tmux does not answer", f"try: tmux -S {self.socket} ls"
             ) from None
-        if process.returncode != 0:
+        if done.status:
             raise WorldError(
                 "tmux-failed",
-                f"tmux {words[0]}: {complaint.decode(errors='replace').strip()[:200]}",
+                f"tmux {words[0]}: {done.last_words}",
                 "pairctl status shows whether the session runs",
             )
-        return said.decode(errors="replace")
+        return done.said
 
 
 def owners(clients: list[TmuxClient], connections: Mapping[int, str]) -> dict[str, int]:
