@@ -60,7 +60,7 @@ def _run(words: Sequence[str]) -> int:
         args.command = "version"
     if not args.command:
         raise Usage("usage", "a command is missing", "pairctl --help")
-    command = import_module(f"pairctl.commands.{args.command}")
+    command = import_module(f"pairctl.commands.{args.command.replace('-', '_')}")
     return int(command.run(args) or 0)
 
 

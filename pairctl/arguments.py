@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pairctl.failures import Usage
 from pairingd.core.durations import parse_duration
@@ -18,6 +18,7 @@ GUEST is a name on GitHub (octocat), gitlab:NAME, codeberg:NAME, sourcehut:NAME,
 https://…/keys, file:PATH or "key:ssh-ed25519 AAAA…".
 """
 _DURATION = "DURATION is written as 45s, 90m, 2h, 1h30m or 1d.\n"
+_SHELLS = ("bash", "zsh", "fish")
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -30,6 +31,12 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Usage("usage", message, f"{self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse does, but without all the commands in one line of error."""
+        if action.dest == "command" and value not in (known := list(action.choices or ())):
+            raise Usage("usage", f"unknown command {value!r}", _nearest(value, known))
+        super()._check_value(action, value)
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -68,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         )
 
     invite = command("invite", "let guests in for a while", _GUEST + _DURATION)
-    invite.add_argument("guests", nargs="+", type=_guest, metavar="GUEST")
+    _live(invite.add_argument("guests", nargs="+", type=_guest, metavar="GUEST"))
     invite.add_argument("--ttl", type=_duration, metavar="DURATION", help="how long (2h)")
     invite.add_argument("--read-only", action="store_true", help="they may watch, not type")
     invite.add_argument("--port", type=_port, help="ask the router for this port (22)")
@@ -81,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("--watch", action="store_true", help="live, until q or Ctrl-C")
 
     extend = command("extend", "give a guest more time", _GUEST + _DURATION)
-    extend.add_argument("guest", type=_guest, metavar="GUEST")
+    _live(extend.add_argument("guest", type=_guest, metavar="GUEST"))
     until = extend.add_mutually_exclusive_group(required=True)
     until.add_argument("duration", nargs="?", type=_duration, metavar="DURATION")
     until.add_argument(
@@ -89,10 +96,10 @@ def parser() -> argparse.ArgumentParser:
     )
 
     revoke = command("revoke", "put guests out, now", _GUEST)
-    revoke.add_argument("guests", nargs="+", type=_guest, metavar="GUEST")
+    _live(revoke.add_argument("guests", nargs="+", type=_guest, metavar="GUEST"))
 
     role = command("role", "let a guest type, or only watch", _GUEST)
-    role.add_argument("guest", type=_guest, metavar="GUEST")
+    _live(role.add_argument("guest", type=_guest, metavar="GUEST"))
     role.add_argument("access", choices=("read", "write"))
 
     command("end", "put every guest out and close the door; the tmux session stays")
@@ -123,12 +130,29 @@ def parser() -> argparse.ArgumentParser:
             "--dry-run", action="store_true", help="print what would be run and written"
         )
 
-    # Not among the commands listed: a shell's start-up file calls it once.
-    completion = commands.add_parser(
-        "completion", parents=[common], formatter_class=_Help, allow_abbrev=False
-    )
-    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    # Not among the commands listed: a shell's start-up file calls the one, its Tab key the other.
+    for name, argument, choices in (
+        ("completion", "shell", _SHELLS),
+        ("complete-guests", "word", None),
+    ):
+        hidden = commands.add_parser(
+            name, parents=[common], formatter_class=_Help, allow_abbrev=False
+        )
+        hidden.add_argument(argument, choices=choices)
     return root
+
+
+def _live(guest: argparse.Action) -> None:
+    """Completed with the live guests' names, by a function of commands/completion.py."""
+    completer = dict.fromkeys(_SHELLS, "_pairctl_guests") | {"fish": "(_pairctl_guests)"}
+    guest.complete = completer  # type: ignore[attr-defined] # where shtab looks for it
+
+
+def _nearest(word: str, commands: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, commands, n=1, cutoff=0.7)
+    return f"did you mean: pairctl {close[0]}" if close else "pairctl --help"
 
 
 def _guest(text: str) -> str:

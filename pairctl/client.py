@@ -27,14 +27,14 @@ _MAX_REPLY = 16 * wire.MAX_FRAME  # a long history is more than a request may be
 class Client:
     """A connection on which `hello` was exchanged. Every failure is a PairingError."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, silence: float = HELLO_SILENCE) -> None:
         self._socket = connection
         self._buffer = bytearray()
         self._ends = 0  # no newline stands before this place of the buffer
         self._calls = 0
         self._events: deque[dict[str, Any]] = deque(maxlen=10_000)
         versions = {"version": __version__, "protocol": wire.PROTOCOL}
-        self.hello: Hello = self.call("hello", versions, silence=HELLO_SILENCE)
+        self.hello: Hello = self.call("hello", versions, silence=silence)
         if not {"version", "protocol", "pid"} <= self.hello.keys():
             raise _garbage("a hello without its versions")
 
@@ -146,14 +146,14 @@ def connect() -> Client:
     return client
 
 
-def reach() -> Client:
+def reach(silence: float = HELLO_SILENCE) -> Client:
     """As `connect`, whatever version answers: enough to ask it who it is and to stop it."""
     paths = find_paths()
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(HELLO_SILENCE)
+        connection.settimeout(silence)
         connection.connect(paths.control_socket)
-        return Client(connection)
+        return Client(connection, silence)
     except OSError as error:
         connection.close()
         if isinstance(error, (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)):

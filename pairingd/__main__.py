@@ -26,15 +26,21 @@ from pairingd.notify import notify
 from pairingd.paths import Paths, find_paths
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.pinhole import PinholeLane
+from pairingd.reconcile.relay import RelayLane
 from pairingd.service import Service
 from pairingd.store import Store
-from pairingd.world import network
+from pairingd.world import keyscan, network
 from pairingd.world.awake import Awake
 from pairingd.world.door import Door
 from pairingd.world.gateway.adapter import Network
+from pairingd.world.gateway.datagram import Datagrams
+from pairingd.world.gateway.pcp_adapter import PcpAdapter
+from pairingd.world.gateway.pinhole import Pinholes
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.network.towards import towards
+from pairingd.world.relay import Relay
 from pairingd.world.sshd import Sshd
 from pairingd.world.tmux import Tmux
 
@@ -141,7 +147,7 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
     service.access.recover()
-    lanes = [asyncio.create_task(lane.run()) for lane in (service.access, service.mapping)]
+    lanes = [asyncio.create_task(lane.run()) for lane in service.lanes]
     # What should be gone is gone before anyone is answered.
     await service.access.settle()
     await server.start(listener)
@@ -153,7 +159,9 @@ async def _serve(
     notify("STOPPING=1")
     service.access.stopping = True
     await service.access.settle()
-    await service.mapping.finish(FAREWELL)
+    await asyncio.gather(
+        *(lane.finish(FAREWELL) for lane in (service.mapping, service.pinhole, service.relay))
+    )
     await server.close()
     for lane in lanes:
         lane.cancel()
@@ -187,12 +195,41 @@ def assemble(
     mapping = MappingLane(
         intent, store, router, _locator(chosen.router), lambda: access.door.port, clock
     )
-    access.door_changed = mapping.poke
-    access.guest_came_from = mapping.guest_came_from
-    mapping.tell = access.tell
+    pinhole = PinholeLane(
+        intent,
+        store,
+        _pinholes(chosen.router, store, clock),
+        network.current_ipv6,
+        lambda: access.door.port,
+        clock,
+    )
+
+    async def door_is_seen(host: str, port: int) -> bool:
+        key = await sshd.host_key()
+        return await keyscan.shows(host, port, key.type, key.blob)
+
+    relay = RelayLane(
+        intent,
+        store,
+        Relay(chosen.relay, chosen.door.address) if chosen.relay.ssh else None,
+        lambda: access.door.port,
+        door_is_seen,
+        clock,
+    )
+
+    def door_changed() -> None:
+        for lane in (mapping, pinhole, relay):
+            lane.poke()
+
+    def guest_came_from(peer: str) -> None:
+        for lane in (mapping, pinhole):
+            lane.guest_came_from(peer)
+
+    access.door_changed, access.guest_came_from = door_changed, guest_came_from
+    mapping.tell, mapping.shows = access.tell, door_is_seen
     access.awake = Awake() if chosen.host.keep_awake else None
     intent.changed = access.poke
-    access.troubled = mapping.troubled = intent.troubled
+    access.troubled = mapping.troubled = relay.troubled = intent.troubled
     return Service(
         settings=settings,
         store=store,
@@ -202,10 +239,20 @@ def assemble(
         tmux=tmux,
         access=access,
         mapping=mapping,
+        pinhole=pinhole,
+        relay=relay,
         clock=clock,
         started_at=clock(),
         request_stop=request_stop,
     )
+
+
+def _pinholes(router: config.Router, store: Store, clock: Callable[[], float]) -> Pinholes | None:
+    """None where the configuration leaves no router to ask for one: a named gateway is IPv4's."""
+    named = router.gateway or router.description_url or router.command.open
+    if not router.enabled or named or "pcp" not in router.protocols:
+        return None
+    return Pinholes(PcpAdapter(Datagrams(), clock), router.lease, store)
 
 
 def _locator(router: config.Router) -> Callable[[], Awaitable[Network | None]]:

@@ -38,6 +38,9 @@ from pairingd.errors import Misconfigured
 HOST_NAME = re.compile(
     r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE | re.ASCII
 )
+_SSH_DESTINATION = re.compile(
+    r"(ssh://)?[a-z0-9._][a-z0-9._@:\[\]-]{0,255}", re.IGNORECASE | re.ASCII
+)
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
 
@@ -83,6 +86,12 @@ def _http_url(value: str) -> str:
 def _host(value: str) -> str:
     if value and not HOST_NAME.fullmatch(value):
         return _address(value)
+    return value
+
+
+def _ssh_destination(value: str) -> str:
+    if value and not _SSH_DESTINATION.fullmatch(value):
+        raise ValueError("[user@]host or ssh://[user@]host[:port]")
     return value
 
 
@@ -160,6 +169,15 @@ class Router(Table):
     command: RouterCommand = RouterCommand()
 
 
+class Relay(Table):
+    """`ssh` is a destination as ssh(1) takes it; off where it is empty. `port` 0: a usual one."""
+
+    ssh: Annotated[str, AfterValidator(_ssh_destination)] = ""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    bind: Annotated[str, AfterValidator(_address)] = "0.0.0.0"  # noqa: S104 - guests come from anywhere
+    command: AbsolutePath = ""
+
+
 class Tmux(Table):
     session: Annotated[str, AfterValidator(_session_name)] = "pairing"
     command: AbsolutePath = ""
@@ -198,6 +216,7 @@ class Config(Table):
     tmux: Tmux = Tmux()
     sshd: Sshd = Sshd()
     host: Host = Host()
+    relay: Relay = Relay()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ itself, for every file in there and not the authorized_keys alone.
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -18,6 +20,13 @@ def private_directory(path: Path) -> None:
     """Make `path` (0700, ours) if absent. Raises Misconfigured `unsafe-home` if others could
     change what stands in it, or put another directory in its place.
     """
+    for part in (path.absolute(), *path.absolute().parents):
+        if part.is_symlink() and part.lstat().st_uid not in (0, os.getuid()):
+            raise Misconfigured(
+                "unsafe-home",
+                f"{part} is another user's link",
+                "set PAIRING_HOME to a directory of your own",
+            )
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.stat()
@@ -40,7 +49,7 @@ def private_directory(path: Path) -> None:
 def _check_parent(parent: Path) -> None:
     found = parent.stat()
     others = found.st_mode & stat.S_IWOTH
-    group = found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getgid())
+    group = found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid)
     sticky = found.st_mode & stat.S_ISVTX
     if found.st_uid not in (0, os.getuid()) or ((others or group) and not sticky):
         raise Misconfigured(
@@ -48,6 +57,14 @@ def _check_parent(parent: Path) -> None:
             f"other users could replace what is in {parent}",
             f"chmod go-w {parent}, or set PAIRING_HOME elsewhere",
         )
+
+
+def _is_private(gid: int) -> bool:
+    """Root's group, or ours alone: named as we are, as most Linux systems make it."""
+    try:
+        return gid == 0 or grp.getgrgid(gid).gr_name == pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return False
 
 
 def write_private(path: Path, content: str) -> None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any
 
 from pairingd.core.durations import format_duration
 from pairingd.core.model import Invitation, Standing, State
-from pairingd.core.rules import Event, step
-from pairingd.errors import PairingError
+from pairingd.core.rules import End, Event, Revoke, Tick, step
+from pairingd.errors import PairingError, WorldError
 from pairingd.store import Happening, Store
 
 log = logging.getLogger(__name__)
@@ -29,18 +30,34 @@ class Intent:
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self.state: State = store.state()
         self.changed: Callable[[], None] = lambda: None
+        self.unsaved: WorldError | None = None
         self._store = store
         self._clock = clock
         self._listeners: set[asyncio.Queue[Happening | None]] = set()
 
     def apply(self, event: Event) -> State:
-        """The state after `event`, on the disk. Raises Refused, and then nothing has changed."""
+        """The state after `event`, on the disk. Raises Refused, or WorldError `state-unwritable`,
+        and then nothing has changed.
+
+        What takes rights away holds even where it cannot be saved, for the disk may be full and
+        the guest must be out; it is saved as soon as it can be. `unsaved` says why it is not yet.
+        """
         before = self.state
-        now = self._clock()
-        after = step(before, event, now)
-        if after != before:
+        after = step(before, event, self._clock())
+        if after == before and self.unsaved is None:
+            return after
+        try:
             self._store.save(after)
-            self.state = after
+            self.unsaved = None
+        except sqlite3.Error as error:
+            unwritable = WorldError(
+                "state-unwritable", f"the state cannot be saved: {error}", "free space on the disk"
+            )
+            if not isinstance(event, Tick | Revoke | End):
+                raise unwritable from None
+            self.unsaved = unwritable
+        self.state = after
+        if after != before:
             self._tell_difference(before, after)
             self.changed()
         return after
@@ -50,11 +67,14 @@ class Intent:
 
     def happened(self, kind: str, text: str, **data: Any) -> None:
         """Write a line of history, and let those who watch know."""
-        session = self.state.session
-        event = self._store.happened(
-            self._clock(), session.id if session else None, kind, printable(text), data
-        )
-        log.info("%s", event.text, extra={"event": kind, "data": data})
+        about = self.state.session.id if self.state.session else None
+        text = printable(text)
+        log.info("%s", text, extra={"event": kind, "data": data})
+        try:
+            event = self._store.happened(self._clock(), about, kind, text, data)
+        except sqlite3.Error as error:  # the history is not worth a guest who stays
+            log.error("not in the history: %s", error)  # noqa: TRY400 - the cause is all there is
+            return
         for listener in tuple(self._listeners):
             try:
                 listener.put_nowait(event)

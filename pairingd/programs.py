@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import dataclass
 
 _LONGEST = 1 << 20  # bytes kept of what it says
+_DRAIN = 0.5  # seconds; what it has started may hold its output open after its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,30 @@ class Finished:
         return "".join(c if c.isprintable() else "?" for c in line)[:200]
 
 
+class _Program(asyncio.SubprocessProtocol):
+    def __init__(self) -> None:
+        self.output = {1: bytearray(), 2: bytearray()}
+        self.exited = asyncio.Event()
+        self.drained = asyncio.Event()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.output[fd] += data[: _LONGEST - len(self.output[fd])]
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.drained.set()
+
+
 async def run(*argv: str, seconds: float) -> Finished:
     """Raises OSError where it cannot be started, TimeoutError where it does not end in time.
 
-    It speaks English (LC_ALL=C), and is gone when this returns, raises or is cancelled.
+    It speaks English (LC_ALL=C), and is killed when this raises or is cancelled. Nothing here waits
+    for its pipes: a tmux client hands them to its server, and a server that is stopped keeps them.
     """
-    process = await asyncio.create_subprocess_exec(
+    transport, program = await asyncio.get_running_loop().subprocess_exec(
+        _Program,
         *argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -41,19 +60,11 @@ async def run(*argv: str, seconds: float) -> Finished:
     )
     try:
         async with asyncio.timeout(seconds):
-            said, complaint = await process.communicate()
+            await program.exited.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN):
+                await program.drained.wait()
     finally:
-        await end(process)
-    return Finished(process.returncode or 0, _text(said), _text(complaint))
-
-
-async def end(process: asyncio.subprocess.Process) -> None:
-    """Kill it if it still runs."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-def _text(said: bytes) -> str:
-    return said[:_LONGEST].decode(errors="replace")
+        transport.close()
+    said, complaint = (bytes(program.output[fd]).decode(errors="replace") for fd in (1, 2))
+    return Finished(transport.get_returncode() or 0, said, complaint)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pairingd.control import results
@@ -47,12 +48,12 @@ def invitation(one: Invitation, connections: Iterable[Connection] = ()) -> resul
 
 
 def endpoint(
-    kind: Literal["router", "lan"],
+    kind: Literal["router", "ipv6", "lan", "relay"],
     user: str,
     host: str,
     port: int,
     protocol: str | None = None,
-    verified: Literal["readback", "guest"] | None = None,
+    verified: Literal["readback", "hairpin", "guest"] | None = None,
 ) -> results.Endpoint:
     return {
         "kind": kind,
@@ -64,35 +65,64 @@ def endpoint(
     }
 
 
-def endpoints(
-    user: str, held: Mapping | None, proven: str | None, lan_host: str, door_port: int | None
-) -> list[results.Endpoint]:
-    """Every address a guest can try, best first; none while the door is shut.
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The ways in from outside, as far as they are there. At `relay` our host key was seen.
 
-    `proven` is the id of the mapping through which somebody has come from the internet.
+    `by_hand` is the host and port that the user has forwarded to the door. `proven` has the ids of
+    the mappings through which somebody has come from the internet, `mirrored` of those through
+    which our own host key was seen.
     """
+
+    mapping: Mapping | None = None
+    pinhole: Mapping | None = None
+    by_hand: tuple[str, int] | None = None
+    relay: tuple[str, int] | None = None
+    proven: Collection[str] = ()
+    mirrored: Collection[str] = ()
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the router's own address is seen not to be on the internet."""
+        return self.mapping is not None and double_nat(self.mapping) is not None
+
+
+def endpoints(
+    user: str,
+    ways: Ways,
+    lan_host: str,
+    door_port: int | None,
+) -> list[results.Endpoint]:
+    """Every address a guest can try, best first; none while the door is shut."""
     if door_port is None:
         return []
     found = []
-    if held and held.external_host:
-        found.append(
-            endpoint(
-                "router",
-                user,
-                held.external_host,
-                held.external_port,
-                held.protocol,
-                _verified(held, proven),
-            )
-        )
+    if ways.by_hand:
+        found.append(endpoint("router", user, *ways.by_hand))
+    found += _through("router", user, ways.mapping, ways)
+    found += _through("ipv6", user, ways.pinhole, ways)
+    if ways.relay:
+        found.append(endpoint("relay", user, *ways.relay, "ssh", "hairpin"))
+    # Behind a second router, or the provider's, only what leads around it may work.
+    found.sort(key=lambda one: one["kind"] == "router" and ways.doubtful)
     found.append(endpoint("lan", user, lan_host, door_port))
     return found
 
 
-def _verified(held: Mapping, proven: str | None) -> Literal["readback", "guest"] | None:
-    if held.id == proven:
-        return "guest"
-    return "readback" if held.protocol == "upnp" else None  # the others cannot be read back
+def _through(
+    kind: Literal["router", "ipv6"], user: str, held: Mapping | None, ways: Ways
+) -> list[results.Endpoint]:
+    if held is None or not held.external_host:
+        return []
+    verified: Literal["readback", "hairpin", "guest"] | None = None
+    if held.id in ways.proven:
+        verified = "guest"
+    elif held.id in ways.mirrored:
+        verified = "hairpin"
+    elif held.protocol == "upnp":  # the others cannot be read back
+        verified = "readback"
+    where = held.external_host, held.external_port
+    return [endpoint(kind, user, *where, held.protocol, verified)]
 
 
 def known_hosts(host: str, port: int, host_key: HostKey) -> str:
@@ -109,16 +139,18 @@ def pinned(command: str, host_key: HostKey) -> str:
 
 
 def reachability(
-    held: Mapping | None, error: PairingError | None
+    ways: Ways, error: PairingError | None
 ) -> Literal["internet", "unverified", "lan"]:
     """What is known, not what is hoped: behind a second router nothing is known of the internet."""
-    if held is None or not held.external_host:
-        return "unverified" if error and error.code == "double-nat" else "lan"
-    return "internet" if external_class(held.external_host) == "public" else "unverified"
+    held = [one for one in (ways.mapping, ways.pinhole) if one and one.external_host]
+    if ways.relay or any(external_class(one.external_host) == "public" for one in held):
+        return "internet"
+    behind_another = error is not None and error.code == "double-nat"
+    return "unverified" if held or ways.by_hand or behind_another else "lan"
 
 
 def double_nat(held: Mapping | None) -> results.Problem | None:
-    if held is None or reachability(held, None) != "unverified":
+    if held is None or external_class(held.external_host) not in {"private", "cgnat"}:
         return None
     return {
         "code": "double-nat",

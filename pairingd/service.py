@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import secrets
@@ -20,7 +21,9 @@ from pairingd.core.model import Access, Invitation, Mapping
 from pairingd.errors import Misconfigured, PairingError, WorldError
 from pairingd.intent import Intent, utc
 from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.relay import RelayLane
 from pairingd.store import Store
 from pairingd.world.identity import Fetched, IdentityProviders
 from pairingd.world.network import lan_address
@@ -28,6 +31,8 @@ from pairingd.world.sshd import HostKey, Sshd
 from pairingd.world.tmux import Running, Tmux
 
 ROUTER_PATIENCE = 12.0  # seconds an invitation waits for the router; the work goes on afterwards
+
+OTHERS_PATIENCE = 8.0  # and for IPv6 or a relay, where the router has not helped
 
 Notify = Callable[[results.Progress], None]
 
@@ -46,9 +51,15 @@ class Service:
     tmux: Tmux
     access: AccessLane
     mapping: MappingLane
+    pinhole: MappingLane
+    relay: RelayLane
     clock: Callable[[], float]
     started_at: float
     request_stop: Callable[[], None]
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        return self.access, self.mapping, self.pinhole, self.relay
 
     async def hello(self, _params: protocol.HelloParams) -> results.Hello:
         """The client compares the versions; a daemon cannot mend a client."""
@@ -78,6 +89,7 @@ class Service:
             raise
         await self._open_door(ids, notify)
         await self._wait_for_router(notify)
+        await self._wait_for_other_ways()
         warnings = [warning for one in fetched.values() for warning in one.warnings]
         return await self._invited(ids, warnings)
 
@@ -108,7 +120,7 @@ class Service:
             "invitations": [report.invitation(one, connections) for one in shown],
             "door": {"open": port is not None, "port": port},
             "mapping": report.mapping(held, self.mapping.error, wanted=self.mapping.wanted),
-            "endpoints": self._endpoints(held),
+            "endpoints": self._endpoints(),
             "warnings": self._warnings(held),
         }
 
@@ -252,9 +264,24 @@ class Service:
             text = self.mapping.error.message
             notify({"step": "router", "state": "failed", "text": text})
 
+    async def _wait_for_other_ways(self) -> None:
+        """They have begun when the door opened; without the router they are worth a moment more."""
+        if report.reachability(self._ways(), self.mapping.error) == "internet":
+            return
+        begun: list[Lane] = []
+        if self.pinhole.wanted and not (self.pinhole.current or self.pinhole.error):
+            begun.append(self.pinhole)
+        if self.relay.wanted and not (self.relay.current or self.relay.error):
+            begun.append(self.relay)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OTHERS_PATIENCE):
+                await asyncio.gather(*(lane.settle() for lane in begun))
+
     async def _change(self, event: rules.Event, ids: Sequence[str]) -> results.Changed:
         self.intent.apply(event)
         await self.access.settle()
+        if self.access.error:
+            raise self.access.error
         return {"invitations": self._told(ids)}
 
     def _told(self, ids: Sequence[str]) -> list[results.InvitationInfo]:
@@ -275,7 +302,7 @@ class Service:
     ) -> results.Invited:
         host_key = await self.sshd.host_key()
         held = self.mapping.current
-        endpoints = self._endpoints(held)
+        endpoints = self._endpoints()
         if not endpoints:
             raise self.access.error or WorldError(
                 "door-shut", "the door is not open", "pairctl status tells why"
@@ -287,7 +314,7 @@ class Service:
             "pinned_command": report.pinned(best["command"], host_key),
             "endpoints": endpoints,
             "host_key": self._host_key(best, host_key),
-            "reachability": report.reachability(held, self.mapping.error),
+            "reachability": report.reachability(self._ways(), self.mapping.error),
             "warnings": [*warnings, *self._warnings(held)],
         }
 
@@ -299,10 +326,26 @@ class Service:
             "known_hosts": report.known_hosts(best["host"], best["port"], host_key),
         }
 
-    def _endpoints(self, held: Mapping | None) -> list[results.Endpoint]:
+    def _endpoints(self) -> list[results.Endpoint]:
         user = pwd.getpwuid(os.getuid()).pw_name
         lan_host = self.settings.config.door.address or lan_address() or "127.0.0.1"
-        return report.endpoints(user, held, self.mapping.proven, lan_host, self.access.door.port)
+        return report.endpoints(user, self._ways(), lan_host, self.access.door.port)
+
+    def _ways(self) -> report.Ways:
+        return report.Ways(
+            mapping=self.mapping.current,
+            pinhole=self.pinhole.current,
+            by_hand=self._by_hand(),
+            relay=self.relay.current,
+            proven=[lane.proven for lane in (self.mapping, self.pinhole) if lane.proven],
+            mirrored=[self.mapping.mirrored] if self.mapping.mirrored else [],
+        )
+
+    def _by_hand(self) -> tuple[str, int] | None:
+        router, session = self.settings.config.router, self.intent.state.session
+        if router.enabled or not router.external_host or session is None:
+            return None
+        return router.external_host, session.external_port
 
     def _warnings(self, held: Mapping | None) -> list[results.Problem]:
         found: list[results.Problem] = []
@@ -326,8 +369,10 @@ class Service:
             found.append(double)
         if self.mapping.error and self.mapping.wanted:
             found.append(report.problem(self.mapping.error))
-        if self.access.error:
-            found.append(report.problem(self.access.error))
+        if self.relay.error and self.relay.wanted:
+            found.append(report.problem(self.relay.error))
+        troubles = (self.access.error, self.intent.unsaved)
+        found += [report.problem(error) for error in troubles if error]
         return found
 
     async def _observe_session(self) -> tuple[bool, int]:

@@ -41,6 +41,7 @@ MIGRATIONS = (
     """,
 )
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
+_PATIENCE = 0.2  # seconds for somebody else who has the database locked; the event loop stands
 KEPT_EVENTS = 5000  # of each kind, so that strangers' knocking cannot push out who came
 KEPT_SESSIONS = 200
 
@@ -202,7 +203,7 @@ def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterable[Happening]:
 
 def _checked(path: Path) -> sqlite3.Connection:
     """An open, migrated database in which every stored intent and journal entry can be read."""
-    database = sqlite3.connect(path, isolation_level="IMMEDIATE")
+    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level="IMMEDIATE")
     try:
         _migrate(database, path)
         probe = Store(database)

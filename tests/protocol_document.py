@@ -115,6 +115,8 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "mapping-closed": ("", "the router's port is closed"),
     "endpoint-changed": ("command, external_host, external_port", "guests enter by another way"),
     "mapping-lost": ("external_port", "the router forgot the mapping, or gave it to somebody"),
+    "relay-opened": ("host, port", "the relay leads guests to the door"),
+    "relay-closed": ("", "it does so no more"),
     "tmux-ended": ("", "the tmux session is gone"),
     "trouble": ("code, hint", "something failed and is tried again; `text` is the cause"),
     "recovered": ("", "a connection that a crash had left was ended"),

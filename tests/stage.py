@@ -68,6 +68,8 @@ class Stage:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self.external_port = 0
+        self.door = 0  # its port, for a test that asks while the daemon cannot tell
+        self.terminals: list[Terminal] = []
 
     def __enter__(self) -> Self:
         # Unix socket paths are short: not below pytest's or macOS's own temporary directories.
@@ -160,7 +162,8 @@ class Stage:
         return table
 
     def terminal(self, *argv: str, columns: int = 80, lines: int = 24) -> Terminal:
-        return Terminal(self, argv, columns, lines)
+        self.terminals.append(Terminal(self, argv, columns, lines))
+        return self.terminals[-1]
 
     def _fake(self, name: str, *argv: str) -> str:
         """Start `tests.fakes.NAME`; the line it prints when it is ready."""

@@ -60,6 +60,10 @@ def test_a_provider_of_ones_own_stands_beside_the_known_ones() -> None:
         ('[door]\naddress = "home"', "door.address", "IP address"),
         ('[router]\nprotocols = ["igd"]', "router.protocols.0", "'pcp', 'natpmp' or 'upnp'"),
         ('[router]\nenabled = "no"', "router.enabled", "boolean"),
+        ('[router]\nexternal_host = "home"', "router.external_host", "IP address"),
+        ('[router.command]\nopen = "a \'b"', "router.command.open", "command line"),
+        ('[relay]\nssh = "-oProxyCommand=x"', "relay.ssh", "host"),
+        ('[relay]\nssh = "a b"', "relay.ssh", "host"),
         ('[tmux]\nsession = "a:b"', "tmux.session", "letters"),
         ('[tmux]\ncommand = "tmux"', "tmux.command", "absolute"),
         ('[sshd]\ncommand = ""', "sshd.command", "at least 1"),
@@ -75,6 +79,18 @@ def test_a_wrong_key_is_named_with_what_is_allowed(text: str, key: str, allowed:
     error = refusal(text)
     assert key in error.message
     assert allowed in error.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ('[router.command]\nopen = "a"', "both"),
+        ('[router]\nexternal_host = "5.5.5.1"\n[door]\nport = 50022', "enabled = false"),
+        ('[router]\nenabled = false\nexternal_host = "home.example.org"', "door.port"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_refused_with_the_mend(text: str, mend: str) -> None:
+    assert mend in refusal(text).hint
 
 
 def test_a_syntax_error_is_named_with_its_line() -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from typing import Any
 import pytest
 
 from pairingd.core.admission import MAX_PER_GUEST
-from tests.stage import EXTERNAL_HOST, Stage, is_open, until
+from tests.stage import EXTERNAL_HOST, Guest, Stage, is_open, until
 
 
 @pytest.fixture
@@ -385,6 +387,79 @@ def test_sshds_own_lock_holds_when_the_daemon_cannot_act(stage: Stage) -> None:
         )
     finally:
         daemon.send_signal(signal.SIGCONT)
+
+
+def holds_although(stage: Stage, guest: Guest) -> None:
+    """The deadline of `guest`, who is in, is kept; whatever else cannot be done just now."""
+    screen = stage.terminals[-1]
+    screen.ended()
+    assert guest.runs(port=stage.door).returncode == 255
+
+
+@pytest.fixture
+def almost_over(stage: Stage) -> Guest:
+    """A guest who is in, and has a few seconds left."""
+    guest = stage.guest("octocat")
+    invited(stage, "octocat", "--ttl", "5s")
+    stage.door = stage.asks("status")["door"]["port"]
+    guest.joins().shows("pairing")
+    return guest
+
+
+def test_the_deadline_is_kept_while_nothing_can_be_saved(stage: Stage, almost_over: Guest) -> None:
+    database = sqlite3.connect(stage.home / "state.db")
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        holds_although(stage, almost_over)
+        status = stage.asks("status")
+        assert "state-unwritable" in [warning["code"] for warning in status["warnings"]]
+        assert status["door"]["open"] is False
+    finally:
+        database.rollback()
+        database.close()
+
+    def warned() -> set[str]:
+        return {warning["code"] for warning in stage.asks("status")["warnings"]}
+
+    until(lambda: "state-unwritable" not in warned(), "what happened is saved")
+    assert stage.asks("status", "--all")["invitations"][0]["state"] == "expired"
+
+
+def test_the_deadline_is_kept_while_tmux_stands_still(stage: Stage, almost_over: Guest) -> None:
+    tmux = ("tmux", "-S", str(stage.home / "tmux.sock"), "display-message", "-p", "#{pid}")
+    server = int(stage.run(*tmux).stdout)
+    os.kill(server, signal.SIGSTOP)
+    try:
+        stage.asks("status")  # has the daemon ask tmux, in vain
+        holds_although(stage, almost_over)
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+
+def test_the_deadline_is_kept_while_there_is_no_tmux_to_run(stage: Stage) -> None:
+    real = shutil.which("tmux")
+    command = stage.path / "tmux"
+    command.write_text(f'#!/bin/sh\nexec {real} "$@"\n')
+    command.chmod(0o755)
+    stage.configure(f'[tmux]\ncommand = "{command}"\n')
+    guest = stage.guest("octocat")
+    invited(stage, "octocat", "--ttl", "5s")
+    stage.door = stage.asks("status")["door"]["port"]
+    guest.joins().shows("pairing")
+    command.unlink()
+    holds_although(stage, guest)
+
+
+def test_no_client_can_write_itself_into_sshds_log(stage: Stage) -> None:
+    guest, stranger = stage.guest("octocat"), stage.guest("mallory")
+    told = invited(stage, "octocat")["invitations"][0]["keys"][0]["fingerprint"]
+    forged = f"x\nAccepted publickey for a from b port 1 ssh2: ED25519 {told}\nx"
+    for _ in range(2):
+        stage.run(
+            *stranger.ssh("-l", forged, port=stage.asks("status")["door"]["port"]), check=False
+        )
+    assert stage.asks("receipt")["visits"] == []
+    guest.joins().shows("pairing")
 
 
 def test_sigterm_closes_everything_but_the_tmux_session(stage: Stage) -> None:

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 def run(args: Namespace) -> None:
     """The daemon ends too, whoever started it; its files and the tmux session stay."""
-    service = services.manager()
-    plan = [*_stop(), *service.uninstall()]
+    service = services.find()
+    plan = [*_stop(), *(service.uninstall() if service else [])]
     if args.dry_run:
         show(plan, as_json=args.json)
         return
-    steps.perform(plan, service.hint)
+    steps.perform(plan, service.hint if service else "")
     told = {
         "installed": False,
-        "service": service.name,
-        "file": service.file,
+        "service": service.name if service else None,
+        "file": service.file if service else None,
         "kept": list(find_paths().directories),
     }
     output.result(told, _render, as_json=args.json)

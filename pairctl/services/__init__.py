@@ -47,7 +47,7 @@ class Manager(Protocol):
 
 def manager() -> Manager:
     """This machine's. Raises PairingError `no-service-manager`."""
-    found = _find()
+    found = find()
     if found is None:
         raise PairingError(
             "no-service-manager",
@@ -59,7 +59,7 @@ def manager() -> Manager:
 
 def installed() -> Manager | None:
     """The manager with the service of this very home: another PAIRING_HOME's is not ours."""
-    found = _find()
+    found = find()
     given = found.environment() if found else None
     if given is None:
         return None
@@ -69,7 +69,8 @@ def installed() -> Manager | None:
     return found if same else None
 
 
-def _find() -> Manager | None:
+def find() -> Manager | None:
+    """This machine's; None where neither runs."""
     if sys.platform == "darwin":
         from pairctl.services.launchd import Launchd
 

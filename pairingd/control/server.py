@@ -23,6 +23,7 @@ from pairingd.store import Happening
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 16
+MAX_CONNECTIONS = 64
 
 
 class RpcError(Exception):
@@ -57,7 +58,8 @@ class ControlServer:
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._peers.add(task)
         try:
-            if peer_uid(writer.get_extra_info("socket")) == os.getuid():
+            ours = peer_uid(writer.get_extra_info("socket")) == os.getuid()
+            if ours and len(self._peers) <= MAX_CONNECTIONS:
                 await _Conversation(self._service, reader, writer).run()
         except (ConnectionError, asyncio.CancelledError):
             pass
@@ -154,7 +156,7 @@ class _Conversation:
 
     def _send(self, message: dict[str, Any]) -> None:
         if not self._writer.is_closing():
-            self._writer.write(json.dumps(message, ensure_ascii=False).encode() + b"\n")
+            self._writer.write(json.dumps(message).encode() + b"\n")
 
 
 async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
@@ -179,11 +181,15 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
             too_long = True
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")  # RFC 8259 §6
+
+
 def _parsed(frame: bytes | None) -> dict[str, Any]:
     if frame is None:
         raise RpcError(wire.INVALID_REQUEST, f"a frame may have {wire.MAX_FRAME} bytes")
     try:
-        request = json.loads(frame.decode())
+        request = json.loads(frame.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise RpcError(wire.PARSE_ERROR, "not UTF-8") from None
     except (ValueError, RecursionError):

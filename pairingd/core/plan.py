@@ -121,10 +121,12 @@ AccessAction = WriteGrants | Cut | CloseDoor | ToggleReadOnly | OpenDoor
 
 
 def access(want: Desired, have: Observed) -> list[AccessAction]:
-    """Keys out, connections cut, door shut; only then anything opens."""
+    """Door shut, connections cut, keys out; only then anything opens.
+
+    In this order because the first two are quick and a disk may be slow. Who comes back with a key
+    that is still in the file is authenticated for nobody, and cut.
+    """
     actions: list[AccessAction] = []
-    if have.grants != want.grants:
-        actions.append(WriteGrants(want.grants))
     if not want.door and have.door_port is not None:
         actions.append(CloseDoor())
     actions += [
@@ -134,6 +136,8 @@ def access(want: Desired, have: Observed) -> list[AccessAction]:
         or connection.adrift
         or (connection.authenticated and connection.invitation not in want.access)
     ]
+    if have.grants != want.grants:
+        actions.append(WriteGrants(want.grants))
     actions += [
         ToggleReadOnly(client.name)
         for client in have.clients

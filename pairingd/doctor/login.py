@@ -6,6 +6,7 @@ It is led by the line that an invitation would get, with echo(1) where tmux woul
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import re
@@ -22,7 +23,6 @@ from pairingd.core.plan import Grant
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding
 from pairingd.errors import WorldError
-from pairingd.programs import end
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 
@@ -80,7 +80,7 @@ async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     port = listener.getsockname()[1]
-    known_hosts = directory / "known_hosts"
+    known_hosts, log = directory / "known_hosts", directory / "log"
     known_hosts.write_text(f"[127.0.0.1]:{port} {host_key.type} {host_key.blob}\n")
     guest = await asyncio.create_subprocess_exec(
         *_ssh(key, known_hosts, port),
@@ -93,14 +93,14 @@ async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
     try:
         with listener:
             accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
-        with accepted:
+        with accepted, log.open("wb") as records:
             accepted.setblocking(True)
-            server = await sshd.start(accepted)
-        assert server.stderr is not None  # noqa: S101 - a pipe, by Sshd.start
-        (shown, complaint), log = await asyncio.gather(guest.communicate(), server.stderr.read())
+            server = await sshd.start(accepted, records)
+        shown, complaint = await guest.communicate()
+        await server.wait()
         return _Outcome(
             guest.returncode or 0,
-            *(text.decode(errors="replace") for text in (shown, complaint, log)),
+            *(text.decode(errors="replace") for text in (shown, complaint, log.read_bytes())),
         )
     finally:
         await end(guest)
@@ -140,3 +140,11 @@ def _failed(outcome: _Outcome) -> Finding:
 
 def _user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Kill it if it still runs."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

@@ -63,12 +63,22 @@ class AccessLane(Lane):
             self._store.erase_process(process.pid)
 
     async def one_pass(self) -> float | None:
-        """Close everything that must be closed, before sshd or tmux is asked anything."""
-        self._intent.apply(Tick())
+        """Close everything that must be closed, before anything else is asked of anyone: the disk
+        may be full or slow, sshd gone, tmux stopped.
+        """
         failure = await self._close()
-        await self._keep_awake()
-        if failure:
+        self._intent.apply(Tick())
+        if failure := failure or self._intent.unsaved:
             raise failure
+        try:
+            async with asyncio.timeout(self._until_deadline()):
+                await self._keep_awake()
+                await self._steer()
+        except TimeoutError:
+            self.poke()  # the deadline is there, and goes before
+        return self.urgent()
+
+    async def _steer(self) -> None:
         if self._desired().door:
             self._version = await self._sshd.prepare()
             if await self._session_running():
@@ -77,9 +87,15 @@ class AccessLane(Lane):
         elif self._watching:
             self._watching.cancel()
             self._watching = None
-        return None if self.stopping else self._next_deadline()
 
-    def _next_deadline(self) -> float | None:
+    def _until_deadline(self) -> float | None:
+        deadline = self.urgent()
+        return None if deadline is None else max(deadline - self.clock(), 0.01)
+
+    def urgent(self) -> float | None:
+        """When somebody must be out, which no failure may delay."""
+        if self.stopping:
+            return None
         leaving = [
             one.absent_since + _patience(one)
             for one in self.door.connections.values()
@@ -125,21 +141,24 @@ class AccessLane(Lane):
         """Each closing is tried whatever becomes of the others; the first failure is returned."""
         want = self._desired()
         failure: PairingError | None = None
-        cuts: list[int] = []
-        for action in plan.access(want, self._observed(want)):
-            match action:
-                case plan.WriteGrants(grants):
-                    try:
-                        self._keys().write(grants)
-                    except WorldError as error:
-                        failure = error
-                        # A key that cannot be taken out must find the door shut.
-                        self._close_door()
-                case plan.CloseDoor():
+        actions = plan.access(want, self._observed(want))
+        if plan.CloseDoor() in actions:
+            self._close_door()
+        cuts = [self._cut(action.pid) for action in actions if isinstance(action, plan.Cut)]
+        for result in await asyncio.gather(*cuts, return_exceptions=True):
+            if isinstance(result, BaseException):
+                log.error("a connection could not be cut", exc_info=result)
+                failure = WorldError(
+                    "not-cut", "a connection could not be cut", "pairctl stop ends them all"
+                )
+        for action in actions:
+            if isinstance(action, plan.WriteGrants):
+                try:
+                    self._keys().write(action.grants)
+                except WorldError as error:
+                    # A key that cannot be taken out must find the door shut.
                     self._close_door()
-                case plan.Cut(pid):
-                    cuts.append(pid)
-        await asyncio.gather(*(self._cut(pid) for pid in cuts))
+                    failure = error
         return failure
 
     async def _open(self) -> None:

@@ -40,6 +40,10 @@ class Lane(ABC):
         Raises PairingError when something could not be done; the pass is then tried again.
         """
 
+    def urgent(self) -> float | None:
+        """A deadline that must be kept even while passes fail, as wall-clock time."""
+        return None
+
     def poke(self) -> None:
         """Something has changed: have a pass soon."""
         self._wake.set()
@@ -87,7 +91,9 @@ class Lane(ABC):
 
     def _patience(self, deadline: float | None, failures: int) -> float | None:
         if failures:
-            return min(self.first_retry * 2.0 ** min(failures - 1, 16), self.longest_retry)
+            retry = min(self.first_retry * 2.0 ** min(failures - 1, 16), self.longest_retry)
+            urgent = self.urgent()
+            return retry if urgent is None else min(retry, max(urgent - self.clock(), 0.01))
         if deadline is None:
             return None
         # asyncio's clock stands still in sleep, so no wait for a deadline is ever long.

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
-from collections.abc import Awaitable, Callable
+import os
+import pwd
+import time
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Protocol
 
+from pairingd import report
 from pairingd.core import plan
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping
@@ -16,9 +21,26 @@ from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
 from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.epoch import awake_or_asleep
 from pairingd.world.network.changes import watch
 
 log = logging.getLogger(__name__)
+
+_NO_ANSWER = frozenset({"router-silent", "local-network-denied"})
+_A_SLEEP = 20.0  # seconds asleep after which nothing seen before is taken to hold still
+
+
+def _is_another(peer: str, held: Mapping) -> bool:
+    """Whether `peer` came through `held`: by its family, and not from its own IPv6 network."""
+    theirs, ours = ipaddress.ip_address(peer), ipaddress.ip_address(held.internal_host)
+    if theirs.version != ours.version:
+        return False
+    return theirs.version == 4 or theirs.packed[:8] != ours.packed[:8]
+
+
+def asleep() -> float:
+    """Seconds that this machine has slept since it started; only differences mean anything."""
+    return awake_or_asleep() - time.monotonic()
 
 
 class Router(Protocol):
@@ -36,6 +58,8 @@ class Router(Protocol):
 
     async def close(self, mapping: Mapping) -> None: ...
 
+    async def sweep(self, network: Network, keep: Collection[int]) -> int: ...
+
 
 class Journaled(Protocol):
     def mappings(self) -> list[Mapping]: ...
@@ -47,6 +71,7 @@ class MappingLane(Lane):
     """Holds at most one mapping, and only while the door is open. `router` None: not wanted."""
 
     longest_retry = 60.0
+    opened_text = "the router forwards port {port} to the door"
 
     def __init__(
         self,
@@ -56,16 +81,27 @@ class MappingLane(Lane):
         locate: Callable[[], Awaitable[Network | None]],
         door_port: Callable[[], int | None],
         clock: Callable[[], float],
+        *,
+        asleep: Callable[[], float] = asleep,
     ) -> None:
         super().__init__(clock)
         self.network: Network | None = None
         self.proven: str | None = None  # the mapping through which somebody has come
+        self.mirrored: str | None = None  # the mapping through which our own host key was seen
+        # Whether our door is seen at a host and port outside; None: not to be tried.
+        self.shows: Callable[[str, int], Awaitable[bool]] | None = None
+        self.tell: Callable[[str], None] = lambda _text: None
         self._intent = intent
         self._journal = journal
         self._router = router
         self._locate = locate
         self._door_port = door_port
-        self._checked: dict[str, float] = {}
+        self._checked: dict[str, plan.Seen] = {}
+        self._asleep = asleep
+        self._slept = asleep()
+        self._swept: set[str] = set()  # identities of networks
+        self._looking: asyncio.Task[None] | None = None
+        self._announced: tuple[str, int] | None = None
         self._watching = ExitStack()
         self._watched = False
 
@@ -85,7 +121,7 @@ class MappingLane(Lane):
     def guest_came_from(self, peer: str) -> None:
         """A login from the internet is the only proof that the way in works."""
         held = self.current
-        if held and external_class(peer) is ExternalClass.PUBLIC:
+        if held and external_class(peer) is ExternalClass.PUBLIC and _is_another(peer, held):
             self.proven = held.id
 
     @property
@@ -104,34 +140,84 @@ class MappingLane(Lane):
             log.debug("no gateway yet: %s", error)
 
     async def one_pass(self) -> float | None:
-        self._watch_network()
-        if self._router is None or not (self.wanted or self._journal.mappings()):
+        if self._router is None:
             return None
+        self._watch_network()
+        if not (self.wanted or self._journal.mappings()):
+            self._announced = None
+            return None
+        self._note_sleep()
         self._moved_to(await self._locate())
         here = self.network.identity if self.network and self.network.gateway else None
         wish = self._wish(here)
+        unclosed: GatewayError | None = None
         for action in plan.mapping(
             wish, self._journal.mappings(), here, self._checked, self.clock()
         ):
-            await self._apply(self._router, action)
+            try:
+                await self._apply(self._router, action)
+            except GatewayError as error:
+                # What cannot be closed leads to a shut port, and keeps no guest out. But who does
+                # not answer is not asked for more, which would only be journaled again and again.
+                if not isinstance(action, plan.CloseMapping) or error.code in _NO_ANSWER:
+                    raise
+                unclosed = error
+        self._announce()
+        if unclosed:
+            raise unclosed
         if wish is None and self.wanted:
-            raise GatewayError(
-                "no-gateway",
-                "this network has no home router to ask",
-                "a guest on the same network can still enter; pairctl doctor tells more",
-            )
+            self._nobody_to_ask()
         return plan.mapping_deadline(self._journal.mappings(), here, self._checked)
+
+    def _nobody_to_ask(self) -> None:
+        raise GatewayError(
+            "no-gateway",
+            "this network has no home router to ask",
+            "a guest on the same network can still enter; pairctl doctor tells more",
+        )
+
+    def _note_sleep(self) -> None:
+        """After a sleep every mapping is had anew, which shows best whether it is there."""
+        before, self._slept = self._slept, self._asleep()
+        if self._slept - before > _A_SLEEP:
+            self._checked.clear()
 
     def _moved_to(self, network: Network | None) -> None:
         """A gateway that kept silent about its MAC for once is no other gateway."""
-        if network and self.network and not network.gateway_mac:
-            named = replace(network, gateway_mac=self.network.gateway_mac)
-            network = named if named == self.network else network
+        known = self.network
+        if (
+            network
+            and known
+            and "" in {network.gateway_mac, known.gateway_mac}
+            and replace(network, gateway_mac="") == replace(known, gateway_mac="")
+        ):
+            return
         self.network = network
 
+    def _announce(self) -> None:
+        """Guests hold a command that no longer works once the way in has another name."""
+        held = self.current
+        if held is None or not held.external_host or not self.wanted:
+            return
+        way_in = (held.external_host, held.external_port)
+        if self._announced not in {None, way_in}:
+            user = pwd.getpwuid(os.getuid()).pw_name
+            command = report.endpoint("router", user, *way_in)["command"]
+            self._intent.happened(
+                "endpoint-changed",
+                f"guests now enter by: {command}",
+                command=command,
+                external_host=held.external_host,
+                external_port=held.external_port,
+            )
+            self.tell(f"the way in has changed: {command}")
+        self._announced = way_in
+
     def _watch_network(self) -> None:
-        """Only while a mapping is wanted: an idle daemon is not woken by its network."""
-        if not self.wanted:
+        """Only while a mapping is wanted or left behind in some network: an idle daemon is not
+        woken by its network.
+        """
+        if not (self.wanted or self._journal.mappings()):
             self._watching.close()
         elif not self._watched:
             self._watching.enter_context(watch(self.poke))
@@ -160,9 +246,10 @@ class MappingLane(Lane):
                     external_port=wish.external_port,
                 )
                 self._seen(opened)
+                self._look_in_the_mirror(opened)
                 self._intent.happened(
                     "mapping-opened",
-                    f"the router forwards port {opened.external_port} to the door",
+                    self.opened_text.format(port=opened.external_port),
                     external_host=opened.external_host,
                     external_port=opened.external_port,
                     protocol=opened.protocol,
@@ -172,11 +259,47 @@ class MappingLane(Lane):
             case plan.CheckMapping(entry):
                 await self._check(router, entry)
 
+    def _look_in_the_mirror(self, opened: Mapping) -> None:
+        """Knock at the door from outside, where the router turns us around (hairpin).
+
+        Many do not, so a failure tells nothing. Never at what a router on loopback calls its
+        address: that is a demonstration's.
+        """
+        gateway, host = ipaddress.ip_address(opened.gateway), opened.external_host
+        if self.shows is None or gateway.is_loopback:
+            return
+        if external_class(host) is not ExternalClass.PUBLIC:
+            return
+        if self._looking:
+            self._looking.cancel()
+        self._looking = asyncio.create_task(self._mirror(self.shows, opened))
+
+    async def _mirror(self, shows: Callable[[str, int], Awaitable[bool]], opened: Mapping) -> None:
+        try:
+            if await shows(opened.external_host, opened.external_port):
+                self.mirrored = opened.id
+        except PairingError as error:
+            log.debug("not seen from outside: %s", error)
+
+    async def _sweep(self, router: Router) -> None:
+        """Once in each network, when the guests have their command and the router is at leisure."""
+        if self.network is None or self.network.identity in self._swept:
+            return
+        self._swept.add(self.network.identity)
+        keep = [entry.external_port for entry in self._journal.mappings()]
+        try:
+            if count := await router.sweep(self.network, keep):
+                self._intent.happened(
+                    "recovered", f"removed {count} of the router's forwards that were left here"
+                )
+        except GatewayError as error:
+            log.debug("no sweep: %s", error)
+
     async def _renew(self, router: Router, entry: Mapping) -> None:
         try:
             self._seen(await router.renew(entry))
         except GatewayError as error:
-            if error.code in {"router-silent", "local-network-denied"}:
+            if error.code in _NO_ANSWER:
                 raise
             # It answers but will not renew: some routers need the old one gone first.
             await router.close(entry)
@@ -186,8 +309,12 @@ class MappingLane(Lane):
         match await router.check(entry):
             case Presence.PRESENT:
                 self._seen(entry)
+                await self._sweep(router)
             case Presence.ABSENT:
-                self._lost(entry, "the router has lost the mapping; asking again")
+                # The same mapping again and not a new one: after a false alarm it is still there,
+                # and a PCP server gives it to nobody who comes with another nonce.
+                self._note_lost(entry, "the router has lost the mapping; asking again")
+                await self._renew(router, entry)
             case Presence.FOREIGN:
                 self._lost(entry, "somebody else has taken the router's port; asking again")
             case Presence.UNKNOWN:
@@ -200,11 +327,16 @@ class MappingLane(Lane):
     def _lost(self, entry: Mapping, text: str) -> None:
         self._journal.erase(entry.id)
         self._checked.pop(entry.id, None)
-        self._intent.happened("mapping-lost", text, external_port=entry.external_port)
+        self._note_lost(entry, text)
         self.poke()
 
+    def _note_lost(self, entry: Mapping, text: str) -> None:
+        self._intent.happened("mapping-lost", text, external_port=entry.external_port)
+
     def _seen(self, entry: Mapping) -> None:
-        self._checked[entry.id] = self.clock()
+        now = self.clock()
+        known = self._checked.get(entry.id)
+        self._checked[entry.id] = plan.Seen(known.since if known else now, now)
 
     async def finish(self, limit: float) -> None:
         """A last pass, at most `limit` seconds; what is left goes with its lease or a restart."""

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import ipaddress
 import logging
-import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -26,7 +25,9 @@ from pairingd.world.sshd_log import Accepted, Failed, parse
 log = logging.getLogger(__name__)
 
 _FRIENDLY = 0.1  # seconds for a detached tmux client to leave by itself before its sshd is ended
-_PATIENCE = 1.0  # seconds an sshd has to follow SIGTERM
+_PATIENCE = 1.0  # seconds an sshd has to follow a signal
+_IDLING = 5.0  # seconds that a place may be held without a login, at no cost
+_RECORD = 4096  # bytes; sshd's longest message is 1024 (log.c, MSGBUFSIZ)
 _UNACKNOWLEDGED = 30  # seconds a silent guest's network may be gone before TCP gives up (Linux)
 
 
@@ -111,28 +112,23 @@ class Door:
             self._listener = None
 
     async def cut(self, pid: int, why: str, farewell: Callable[[], Awaitable[None]]) -> None:
-        """End a connection: a friendly detach first, then the socket, then the process."""
+        """End a connection: a friendly detach first, then the socket, then the process.
+
+        Whatever `farewell` does, hangs or raises, the rest follows within a moment.
+        """
         connection = self.connections.get(pid)
         if connection is None:
             return
         connection.cut_for = connection.cut_for or why
         if connection.invitation:
             # tmux restores the guest's screen; nothing here waits for a guest who will not go.
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(_FRIENDLY):
                     await farewell()
                     await connection.ended.wait()
-        if connection.ended.is_set():
-            return
-        with contextlib.suppress(OSError):
-            connection.socket.shutdown(socket.SHUT_RDWR)
-        _signal(connection.process, signal.SIGTERM)
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await connection.ended.wait()
-        except TimeoutError:
-            _signal(connection.process, signal.SIGKILL)
-            await connection.ended.wait()
+            except Exception as error:  # noqa: BLE001 - see above
+                log.debug("no farewell for sshd %d: %r", pid, error)
+        await self._end(connection)
 
     def _accept(self) -> None:
         assert self._listener is not None  # noqa: S101 - the reader is removed with it
@@ -163,50 +159,82 @@ class Door:
 
     async def _serve(self, accepted: socket.socket, peer: str) -> None:
         connection: Connection | None = None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
         try:
-            _tune(accepted)
-            process = await self._sshd.start(accepted)
+            with theirs:
+                _tune(accepted)
+                process = await self._sshd.start(accepted, theirs)
             connection = Connection(process.pid, peer, self._clock(), accepted, process)
             self.connections[process.pid] = connection
             self._watcher.connected(connection)
-            grace = asyncio.get_running_loop().call_later(LOGIN_GRACE, self._too_slow, connection)
+            loop.add_reader(ours, self._read, ours, connection)
+            grace = loop.call_later(LOGIN_GRACE, self._too_slow, connection)
             try:
-                await self._follow(connection)
                 await process.wait()
             finally:
                 grace.cancel()
-        except OSError as error:
-            log.warning("no sshd for %s: %s", peer, error)
+                loop.remove_reader(ours)
+            self._read(ours, connection)
+        except Exception:  # no sshd, or one that cannot be accounted for: it must not stay
+            log.exception("the connection from %s cannot be served", peer)
         finally:
-            accepted.close()
-            if connection is None or connection.fingerprint is None:
-                failed = connection is not None and connection.failed
-                self._admission.left(peer, self._clock(), failed=failed)
+            ours.close()
             if connection:
-                del self.connections[connection.pid]
-                connection.ended.set()
-                self._watcher.disconnected(connection)
+                await self._end(connection)
+            accepted.close()
+            self._forget(connection, peer)
 
-    async def _follow(self, connection: Connection) -> None:
-        """Read sshd's log to its end, which is the end of the processes that hold it."""
-        stream = connection.process.stderr
-        assert stream is not None  # noqa: S101 - it is a pipe, by Sshd.start
+    async def _end(self, connection: Connection) -> None:
+        """No byte passes any more, and its processes go: those of the guest at the latest when
+        they find the socket shut.
+        """
+        with contextlib.suppress(OSError):
+            connection.socket.shutdown(socket.SHUT_RDWR)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if connection.process.returncode is not None:
+                return
+            _signal(connection.process, number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await connection.process.wait()
+
+    def _forget(self, connection: Connection | None, peer: str) -> None:
+        now = self._clock()
+        if connection is None or connection.fingerprint is None:
+            # Holding a place without trying to log in is no better than a wrong key.
+            failed = connection is not None and (
+                connection.failed or now - connection.since > _IDLING
+            )
+            self._admission.left(peer, now, failed=failed)
+        if connection:
+            del self.connections[connection.pid]
+            connection.ended.set()
+            self._tell(self._watcher.disconnected, connection)
+
+    def _read(self, records: socket.socket, connection: Connection) -> None:
+        """All that sshd has said by now."""
         while True:
             try:
-                line = await stream.readline()
-            except ValueError:  # longer than the stream's limit; not sshd's own words
-                continue
-            if not line:
+                record = records.recv(_RECORD)
+            except (BlockingIOError, ConnectionError):
                 return
-            text = line.decode(errors="replace").rstrip("\r\n")
-            log.debug("sshd[%d] %r", connection.pid, text)
-            match parse(text):
+            log.debug("sshd[%d] %r", connection.pid, record)
+            match parse(record):
                 case Accepted(fingerprint) if connection.fingerprint is None:
                     connection.fingerprint = fingerprint
                     self._admission.authenticated(connection.peer)
-                    self._watcher.accepted(connection)
+                    self._tell(self._watcher.accepted, connection)
                 case Failed():
                     connection.failed = True
+
+    @staticmethod
+    def _tell(told: Callable[[Connection], None], connection: Connection) -> None:
+        try:
+            told(connection)
+        except Exception:  # what the watcher cannot do must not keep a connection alive
+            log.exception("sshd %d is not accounted for", connection.pid)
 
     def _too_slow(self, connection: Connection) -> None:
         if connection.fingerprint is None:
@@ -252,12 +280,23 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 
 
 def end_left_over(pid: int, started: float) -> bool:
-    """End the process a crash left behind, if `pid` is still that process. True: it was."""
-    found = start_time(pid)
-    if found is None or abs(found - started) > 1.0:
+    """End the sshd a crash left behind, if `pid` is still that process. True: it was.
+
+    Its children with it: without root the guest's own sshd outlives the one that we started.
+    """
+    import psutil
+
+    if start_time(pid) is None or abs((start_time(pid) or 0.0) - started) > 1.0:
         return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(psutil.Error):
+        sshd = psutil.Process(pid)
+        family = [sshd, *sshd.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        for process in psutil.wait_procs(family, timeout=_PATIENCE)[1]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
     return True
 
 

@@ -16,10 +16,10 @@ import re
 import shutil
 import socket
 import stat
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pairingd.core.admission import LOGIN_GRACE
 from pairingd.errors import Misconfigured, WorldError
@@ -86,6 +86,12 @@ class HostKey:
     fingerprint: str
 
 
+class Writable(Protocol):
+    """A file or socket."""
+
+    def fileno(self) -> int: ...
+
+
 class Sshd:
     """The sshd at `command`, its configuration and its host key."""
 
@@ -145,8 +151,10 @@ class Sshd:
         digest = hashlib.sha256(base64.b64decode(blob)).digest()
         return HostKey(kind, blob, "SHA256:" + base64.b64encode(digest).decode().rstrip("="))
 
-    async def start(self, connection: socket.socket) -> asyncio.subprocess.Process:
-        """One sshd on `connection`, its log on stderr. It has the socket as stdin and stdout."""
+    async def start(
+        self, connection: socket.socket, records: Writable
+    ) -> asyncio.subprocess.Process:
+        """One sshd that has `connection` as stdin and stdout, and logs to `records`."""
         argv = [self.command, "-i", "-e", "-f", str(self._config)]
         if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
             # A killed daemon takes its connections with it. macOS has nothing like it: there
@@ -156,7 +164,7 @@ class Sshd:
             *argv,
             stdin=connection.fileno(),
             stdout=connection.fileno(),
-            stderr=subprocess.PIPE,
+            stderr=records.fileno(),
             env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TZ": "UTC0"},
             cwd="/",
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -19,7 +20,8 @@ from pairingd.programs import run
 
 _PLACES = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin"
 _ABSENT = ("no server running", "can't find session", "error connecting to", "no sessions")
-_PATIENCE = 5.0  # seconds that tmux has to answer
+_CLIENT = re.compile(r"(\d+)\t(\d)\t0\t(.+)", re.ASCII)  # of _FORM, without control mode
+_PATIENCE = 2.0  # seconds that tmux has to answer
 _FORM = "#{client_pid}\t#{client_readonly}\t#{client_control_mode}\t#{client_name}"
 
 
@@ -68,8 +70,8 @@ class Tmux:
         said = await self._ask("list-clients", "-t", f"={self.session}", "-F", _FORM)
         found = []
         for line in said.splitlines():
-            pid, read_only, control, name = line.split("\t", 3)
-            if control != "1":
+            if listed := _CLIENT.fullmatch(line):
+                pid, read_only, name = listed.groups()
                 found.append(TmuxClient(name, int(pid), read_only == "1"))
         return found
 
@@ -121,6 +123,12 @@ class Tmux:
             done = await run(
                 self.command, "-N", "-u", "-S", str(self.socket), *words, seconds=_PATIENCE
             )
+        except OSError as error:
+            raise WorldError(
+                "no-tmux",
+                f"{self.command}: {error.strerror}",
+                "install tmux, or set [tmux] command",
+            ) from None
         except TimeoutError:
             raise WorldError(
                 "tmux-hangs", "tmux does not answer", f"try: tmux -S {self.socket} ls"

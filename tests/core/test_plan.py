@@ -31,10 +31,10 @@ def test_everything_closes_in_order_when_nothing_is_wished() -> None:
     stranger = plan.Connection(pid=8, authenticated=False, invitation=None)
     have = plan.Observed(WANT.grants, 40000, (GUEST_IN, stranger))
     assert plan.access(plan.NOTHING, have) == [
-        plan.WriteGrants(()),
         plan.CloseDoor(),
         plan.Cut(7),
         plan.Cut(8),
+        plan.WriteGrants(()),
     ]
 
 
@@ -89,9 +89,10 @@ def test_a_mapping_is_asked_for_where_there_is_none() -> None:
 
 def test_a_mapping_seen_lately_is_left_alone_then_looked_at_then_renewed() -> None:
     held = mapping()
-    seen = {held.id: NOW}
-    assert plan.mapping(WISH, [held], "home", seen, NOW) == []
-    assert plan.mapping(WISH, [held], "home", seen, NOW + 60) == [plan.CheckMapping(held)]
+    seen = {held.id: plan.Seen(NOW, NOW + 30)}
+    assert plan.mapping(WISH, [held], "home", seen, NOW + 30) == []
+    assert plan.mapping(WISH, [held], "home", seen, NOW + 84) == []
+    assert plan.mapping(WISH, [held], "home", seen, NOW + 85) == [plan.CheckMapping(held)]
     assert plan.mapping(WISH, [held], "home", seen, START + 300) == [plan.RenewMapping(held)]
 
 
@@ -118,7 +119,7 @@ def test_an_addition_that_was_interrupted_is_undone() -> None:
 
 def test_of_two_mappings_one_is_closed() -> None:
     first, second = mapping(), mapping(id="m2")
-    checked = {"m1": NOW}
+    checked = {"m1": plan.Seen(NOW, NOW)}
     assert plan.mapping(WISH, [first, second], "home", checked, NOW) == [plan.CloseMapping(second)]
 
 
@@ -132,8 +133,28 @@ def test_without_a_network_nothing_is_asked_of_anyone() -> None:
     assert plan.mapping(None, [mapping()], None, {}, NOW) == []
 
 
-def test_a_held_mapping_is_next_looked_at_after_a_minute_or_renewed_sooner() -> None:
+def test_a_new_mapping_is_looked_at_after_1_5_and_30_seconds_then_within_a_minute() -> None:
+    held = mapping(renew_at=None)
+    looked, at = [], NOW
+    for _ in range(5):
+        seen = {"m1": plan.Seen(NOW, at)}
+        deadline = plan.mapping_deadline([held], "home", seen)
+        assert deadline is not None
+        assert plan.mapping(WISH, [held], "home", seen, deadline) == [plan.CheckMapping(held)]
+        looked.append(deadline - NOW)
+        at = deadline
+    assert looked == [1, 5, 30, 85, 140]
+
+
+def test_a_clock_that_was_set_back_does_not_put_off_the_next_look() -> None:
     held = mapping()
-    assert plan.mapping_deadline([held], "home", {"m1": NOW}) == NOW + 60
-    assert plan.mapping_deadline([held], "home", {"m1": START + 299.0}) == START + 300
+    seen = {held.id: plan.Seen(NOW + 3600, NOW + 3600)}
+    assert plan.mapping(WISH, [held], "home", seen, NOW) == [plan.CheckMapping(held)]
+
+
+def test_a_held_mapping_is_next_looked_at_or_renewed_whichever_is_sooner() -> None:
+    held = mapping()
+    late = plan.Seen(START, START + 299.0)
+    assert plan.mapping_deadline([held], "home", {"m1": plan.Seen(NOW, NOW + 30)}) == NOW + 85
+    assert plan.mapping_deadline([held], "home", {"m1": late}) == START + 300
     assert plan.mapping_deadline([held], "office", {}) is None

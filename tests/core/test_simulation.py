@@ -56,7 +56,7 @@ class Daemon(RuleBasedStateMachine):
         self.world = World()
         self.state = State()
         self.now = float(START)
-        self.checked: dict[str, float] = {}
+        self.checked: dict[str, plan.Seen] = {}
         self.unobservable = False
         self.over: set[str] = set()
 
@@ -235,7 +235,7 @@ class Daemon(RuleBasedStateMachine):
             case plan.CheckMapping(entry):
                 world.effect()
                 if entry.id in world.router:
-                    self.checked[entry.id] = self.now
+                    self.seen(entry)
                 else:
                     del world.journal[entry.id]
 
@@ -243,7 +243,11 @@ class Daemon(RuleBasedStateMachine):
         self.world.journal[entry.id] = replace(
             entry, granted_until=self.now + LEASE, renew_at=self.now + LEASE / 2
         )
-        self.checked[entry.id] = self.now
+        self.seen(entry)
+
+    def seen(self, entry: Mapping) -> None:
+        known = self.checked.get(entry.id)
+        self.checked[entry.id] = plan.Seen(known.since if known else self.now, self.now)
 
     # What must hold.
 

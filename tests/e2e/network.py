@@ -14,6 +14,7 @@ a /dev/pts as a login machine has it.
 from __future__ import annotations
 
 import grp
+import ipaddress
 import itertools
 import os
 import platform
@@ -40,11 +41,12 @@ GUEST: Final = "5.5.5.2"
 OFFICE_WAN: Final = "5.5.6.1"
 LAN: Final = "192.168.77.1"
 HOST: Final = "192.168.77.10"
+HOST6: Final = "2001:db8:77::10"
 NEIGHBOUR: Final = "192.168.77.11"
 DESCRIPTION_URL: Final = f"http://{LAN}:5000/rootDesc.xml"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TOOLS: Final = (
-    *("unshare", "nsenter", "setpriv", "mount", "pgrep", "ip", "nft", "sysctl"),
+    *("unshare", "nsenter", "setpriv", "mount", "pgrep", "ps", "ip", "nft", "sysctl"),
     *("miniupnpd", "upnpc", "curl", "tmux", "ssh", "sshd", "ssh-keygen", "sftp"),
 )
 
@@ -79,7 +81,7 @@ LINKS: Final = {
     "host": f"""
         link set lo up
         addr add {HOST}/24 dev eth0
-        addr add 2001:db8:77::10/64 dev eth0 nodad
+        addr add {HOST6}/64 dev eth0 nodad
         link set eth0 up
         route add default via {LAN}
         route add default via 2001:db8:77::1
@@ -357,6 +359,11 @@ class Network:
         self.router.run("kill", "-KILL", self.path("/srv/router/pid").read_text().strip())
         self.path("/srv/router/pid").unlink()
 
+    def upnp_seconds(self) -> int:
+        """How long miniupnpd has been running."""
+        pid = self.path("/srv/router/pid").read_text().strip()
+        return int(self.router.run("ps", "-o", "etimes=", "-p", pid).stdout)
+
     def restart_upnp(self) -> None:
         """As a router does that loses power: its mappings are gone."""
         self.stop_upnp()
@@ -384,6 +391,12 @@ class Network:
     def reaches(self, port: int) -> bool:
         """Whether an SSH server greets the guest at that port of the router."""
         return self.greets(self.guest, WAN, port)
+
+    def pinholes(self) -> list[str]:
+        """What the router's firewall lets through to the host by IPv6, a rule each."""
+        rules = self.router.run("nft", "-a", "list", "chain", "inet", "filter", "miniupnpd").stdout
+        raw = f"0x{int(ipaddress.ip_address(HOST6)):x} "  # nft knows no name for such a match
+        return [line.strip() for line in rules.splitlines() if raw in line]
 
     def greets(self, place: Place, host: str, port: int) -> bool:
         """Whether an SSH server greets whoever connects from `place`."""

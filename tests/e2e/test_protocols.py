@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.network import (
     HOST,
+    HOST6,
     LAN,
     MINIUPNPD,
     NEIGHBOUR,
@@ -113,8 +114,8 @@ def test_the_mapping_is_back_within_a_minute_of_the_router_s_restart(
 ) -> None:
     speaking(host, *protocols)
     command = host.invites(octocat)["command"]
-    # After the looks that follow an opening: from here on there is one a minute.
-    time.sleep(32)
+    # A gateway that was on for a moment only cannot be told from one that went on (RFC 6887 8.5).
+    until("the router has been on for a while", lambda: network.upnp_seconds() > 12)
     network.restart_upnp()
     assert network.forwards() == {}
     until("the mapping is back", network.forwards, within=RESTORED)
@@ -191,3 +192,44 @@ def test_a_laptop_that_moves_leaves_the_old_router_alone_and_clears_up_when_it_r
     assert network.forwards() == at_home
     network.moves()
     until("what was left at home is removed", lambda: not network.forwards())
+
+
+@pytest.mark.parametrize("closing", ["end", "TERM"])
+def test_ipv6_has_a_pinhole_of_its_own_beside_the_mapping(
+    network: Network, host: Host, octocat: Guest, closing: str
+) -> None:
+    speaking(host)
+    host.invites(octocat)
+    ways = {each["kind"]: each for each in pinholed(host)}
+    door = host.status()["door"]["port"]
+    assert (ways["ipv6"]["host"], ways["ipv6"]["port"]) == (HOST6, door)
+    assert ways["ipv6"]["command"].endswith(f"@{HOST6}")
+    assert ways["router"]["port"] == 22
+    enters(octocat, ways["ipv6"]["command"])
+    enters(octocat, ways["router"]["command"])
+    if closing == "end":
+        host.pairctl("end")
+    else:
+        host.signals_daemon("TERM")
+    until("both are gone", lambda: not network.forwards() and not network.pinholes())
+
+
+@pytest.mark.parametrize("network", [{"conf": f"{MINIUPNPD}min_lifetime=10\n"}], indirect=True)
+def test_a_pinhole_outlives_its_leases_and_no_invitation(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    speaking(host)
+    host.configure(f"{CONFIG.partition('[router]')[0]}[router]\nlease = '10s'\n")
+    host.invites(octocat)
+    ways = {each["kind"]: each for each in pinholed(host)}
+    [first] = network.pinholes()
+    until("it was had anew", lambda: network.pinholes() not in ([first], []), within=30)
+    enters(octocat, ways["ipv6"]["command"])
+    host.pairctl("end")
+    until("it is gone", lambda: not network.pinholes())
+
+
+def pinholed(host: Host) -> list[Any]:
+    """The endpoints, once IPv6 is among them."""
+    look = lambda: host.status()["endpoints"]  # noqa: E731
+    return until("there is a way in by IPv6", look, lambda ways: "ipv6" in str(ways))

@@ -263,9 +263,20 @@ def test_text_keeps_to_the_locale(sock: Path) -> None:
     assert b"octocat@~" in shown.stdout
 
 
-def test_completion_is_made_of_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", "zsh"]) == 0
-    assert "#compdef pairctl" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("revok", "did you mean: pairctl revoke"),
+        ("atach", "did you mean: pairctl attach"),
+        (GUEST, "pairctl --help"),
+        ("\x1b[31m", "pairctl --help"),
+    ],
+)
+def test_an_unknown_command_is_told_with_the_nearest(
+    capsys: pytest.CaptureFixture[str], word: str, hint: str
+) -> None:
+    assert main([word]) == 2
+    assert capsys.readouterr().err == f"error: unknown command {word!r}\nhint: {hint}\n"
 
 
 @pytest.mark.parametrize("command", ["status", "log", "revoke"])

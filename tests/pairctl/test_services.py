@@ -234,13 +234,26 @@ needs_none = pytest.mark.skipif(
 
 
 @needs_none
-@pytest.mark.parametrize("words", [["install"], ["uninstall"], ["install", "--dry-run"]])
+@pytest.mark.parametrize("words", [["install"], ["install", "--dry-run"]])
 def test_without_a_service_manager_it_is_said_so(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert installed() is None
     assert main([*words, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "no-service-manager"
+
+
+@needs_none
+def test_without_a_service_manager_uninstall_still_ends_the_daemon(
+    home: Path, sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = {"installed": False, "service": None, "file": None, "kept": [str(home)]}
+    assert main(["uninstall", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == nothing
+    with FakeDaemon(sock) as daemon:
+        assert main(["uninstall", "--json"]) == 0
+        assert daemon.asked("stop") == {}
+    assert json.loads(capsys.readouterr().out) == nothing
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")

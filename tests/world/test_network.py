@@ -73,7 +73,30 @@ en0: flags=8863<UP,BROADCAST,SMART,RUNNING,SIMPLEX,MULTICAST> mtu 1500
 """
 
 
+ROUTES6 = """\
+fd000000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000002 00000000 00000003     eth0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 2a02000000000000000000000000000f 00000200 00000002 00000000 00000003    wlan0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
+"""
+
+ROUTE_GET6 = """\
+   route to: ::
+destination: ::
+       mask: default
+    gateway: fe80::1%en0
+  interface: en0
+      flags: <UP,GATEWAY,DONE,PRCLONING,GLOBAL>
+"""
+
+
 class TestLinuxTables:
+    def test_an_ipv6_gateway_is_named_with_its_scope(self) -> None:
+        assert linux.default_gateway6(ROUTES6, "eth0") == "fe80::1%eth0"
+        assert linux.default_gateway6(ROUTES6, "wlan0") == "2a02::f"
+        for nowhere in ("lo", "eth1"):
+            assert linux.default_gateway6(ROUTES6, nowhere) == ""
+
     def test_the_default_route_with_the_lowest_metric_names_the_gateway(self) -> None:
         assert linux.default_gateway(ROUTES, "eth0") == "192.168.77.1"
         assert linux.default_gateway(ROUTES, "wlan0") == "192.168.1.1"
@@ -98,6 +121,12 @@ class TestLinuxTables:
 
 
 class TestMacosAnswers:
+    def test_an_ipv6_gateway_is_named_with_its_scope(self) -> None:
+        assert macos.default_gateway6(ROUTE_GET6, "en0") == "fe80::1%en0"
+        assert macos.default_gateway6(ROUTE_GET6, "en1") == ""
+        assert macos.default_gateway6(ROUTE_GET6.replace("fe80::1%en0", "link#12"), "en0") == ""
+        assert macos.default_gateway6("", "en0") == ""
+
     def test_route_get_names_the_gateway(self) -> None:
         assert macos.default_gateway(ROUTE_GET, "en0") == "192.168.1.1"
 

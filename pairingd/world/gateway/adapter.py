@@ -5,9 +5,10 @@ To add a protocol: write its codec (bytes in, bytes out), an Adapter, and its li
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pairingd.core.model import Mapping
 
@@ -72,3 +73,12 @@ class Adapter(Protocol):
     async def check(self, mapping: Mapping) -> Presence: ...
 
     async def close(self, mapping: Mapping) -> None: ...
+
+
+@runtime_checkable
+class Sweeper(Protocol):
+    """An Adapter that can read the gateway's whole table, and so find what no journal knows."""
+
+    async def sweep(self, network: Network, keep: Collection[int]) -> int:
+        """Remove what earlier daemons left here, but for the external ports in `keep`."""
+        ...

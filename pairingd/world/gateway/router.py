@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
 
 from pairingd import config
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence
+from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence, Sweeper
+from pairingd.world.gateway.command import CommandAdapter
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
 from pairingd.world.gateway.pcp_adapter import PcpAdapter
@@ -31,6 +32,7 @@ _NOTHING_MADE = frozenset(
     {
         "double-nat",
         "no-gateway",
+        "no-miniupnpc",
         "local-network-denied",
         "not-permitted",
         "permanent-only",
@@ -48,6 +50,7 @@ _MOST_TELLING = (
     "not-permitted",
     "same-port-only",
     "port-taken",
+    "no-miniupnpc",
     "router-failed",
     "router-silent",
     "no-gateway",
@@ -67,6 +70,7 @@ def _adapters(settings: config.Router, clock: Callable[[], float]) -> Sequence[A
         PcpAdapter(datagrams, clock),
         NatPmpAdapter(datagrams, clock),
         UpnpAdapter(settings, clock),
+        *([CommandAdapter(settings, clock)] if settings.command.open else []),
     )
 
 
@@ -106,6 +110,7 @@ class Router:
         self._token = token
         self._high_port = high_port
         known = _adapters(settings, clock) if adapters is None else adapters
+        self._protocols = ("command",) if settings.command.open else settings.protocols
         self._adapters = {adapter.protocol: adapter for adapter in known}
         self._probe: _Probe | None = None
 
@@ -124,7 +129,7 @@ class Router:
         Raises GatewayError with the most telling refusal of all that were met.
         """
         answers = dict(self._probing(network).answers)
-        ports = list(dict.fromkeys((external_port, self._high_port(network))))
+        ports = self._ports(network, external_port)
         refusals: list[GatewayError] = []
         for port in ports:  # may grow while it is walked
             for protocol, answer in list(answers.items()):
@@ -168,12 +173,26 @@ class Router:
         await self._adapter(mapping).close(mapping)
         self._journal.erase(mapping.id)
 
+    async def sweep(self, network: Network, keep: Collection[int]) -> int:
+        """Remove mappings of earlier daemons that the journal knows nothing of; how many."""
+        swept = 0
+        for adapter in self._adapters.values():
+            answer = self._probing(network).answers.get(adapter.protocol)
+            if isinstance(adapter, Sweeper) and answer and await asyncio.shield(answer) is None:
+                swept += await adapter.sweep(network, keep)
+        return swept
+
+    def _ports(self, network: Network, wanted: int) -> list[int]:
+        if self._settings.command.open:  # a program of the user's own chooses by itself
+            return [wanted]
+        return list(dict.fromkeys((wanted, self._high_port(network))))
+
     def _probing(self, network: Network) -> _Probe:
         now = self._clock()
         if self._probe is None or not self._probe.holds(network, now):
             tasks: dict[str, asyncio.Task[GatewayError | None]] = {
                 protocol: asyncio.create_task(_answer(self._adapters[protocol], network))
-                for protocol in self._settings.protocols
+                for protocol in self._protocols
                 if protocol in self._adapters
             }
             self._probe = _Probe(network.identity, now, tasks)

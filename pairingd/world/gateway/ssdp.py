@@ -72,6 +72,13 @@ def location_host(location: str) -> str | None:
     return parts.hostname
 
 
+def repointed(location: str, gateway: str) -> str:
+    """The same place at the gateway's own address."""
+    parts = urlsplit(location)
+    port = f":{parts.port}" if parts.port else ""
+    return parts._replace(netloc=f"{gateway}{port}").geturl()
+
+
 class _Search(asyncio.DatagramProtocol):
     def __init__(self, gateway: str, allowed: Callable[[str], bool]) -> None:
         self.heard: dict[str, tuple[bool, bool]] = {}
@@ -87,13 +94,18 @@ class _Search(asyncio.DatagramProtocol):
             return
         host = location_host(reply.location) or ""
         kind = (host == self._gateway, reply.is_gateway)
-        if not (kind[0] or (reply.is_gateway and self._allowed(host))):
-            return
-        # Each kind has room of its own: no crowd of one shuts out another.
-        if sum(other == kind for other in self.heard.values()) < _MAX_LOCATIONS:
-            self.heard.setdefault(reply.location, kind)
+        if kind[0] or (reply.is_gateway and self._allowed(host)):
+            self._hear(reply.location, kind)
+        if reply.is_gateway and not kind[0]:
+            # A gateway of several addresses may name the wrong one.
+            self._hear(repointed(reply.location, self._gateway), (False, False))
         if all(kind):
             self.found.set()
+
+    def _hear(self, location: str, kind: tuple[bool, bool]) -> None:
+        # Each kind has room of its own: no crowd of one shuts out another.
+        if sum(other == kind for other in self.heard.values()) < _MAX_LOCATIONS:
+            self.heard.setdefault(location, kind)
 
     def error_received(self, exc: Exception) -> None:
         if isinstance(exc, OSError):

@@ -13,7 +13,7 @@ import ipaddress
 import json
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -33,7 +33,7 @@ _START = (
     "import sys; sys.path += sys.argv[1:];"
     "from pairingd.world.gateway.upnp_worker import main; main()"
 )
-_SECONDS = {"survey": 5, "look": 5, "add": 8, "delete": 5}
+_SECONDS = {"survey": 5, "look": 5, "add": 8, "delete": 5, "sweep": 20}
 _MAX_ANSWER = 4096
 _MAX_SURVEYED = 4
 _WEEK = 604800  # the longest lease of WANIPConnection:2 §2.3.18
@@ -63,7 +63,8 @@ class _Answer(BaseModel):
 
     outcome: Literal[
         "unreachable", "offhost", "not-igd", "usable", "silent", "absent", "present", "foreign",
-        "granted", "refused", "permanent-only", "dropped", "lied", "kept",
+        "granted", "refused", "permanent-only", "dropped", "lied", "kept", "no-miniupnpc",
+        "swept",
     ]  # fmt: skip
     code: Annotated[int, Field(ge=0, le=999)] = 0
     external: Annotated[Text, AfterValidator(_ipv4_or_nothing)] = ""
@@ -72,6 +73,7 @@ class _Answer(BaseModel):
     description: Text = ""
     lease: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     permanent: bool = False
+    count: Annotated[int, Field(ge=0, le=200)] = 0
     errno: Annotated[str, Field(max_length=32, pattern=r"^[A-Z0-9]*$")] = ""
 
 
@@ -144,6 +146,16 @@ class UpnpAdapter:
         _, answer = await self._ask(_Where.of(mapping), _job("delete", mapping), _url(mapping))
         if answer.outcome not in ("absent", "foreign"):
             raise _refusal(answer, mapping)
+
+    async def sweep(self, network: Network, keep: Collection[int]) -> int:
+        """Remove what earlier daemons of this machine left, however it came to be forgotten.
+
+        How many mappings that were. Raises GatewayError like `probe`.
+        """
+        where = _Where.at(network)
+        job = {"deed": "sweep", "address": network.address, "keep": list(keep)}
+        _, answer = await self._ask(where, job, self._urls.get(where.identity, ""))
+        return answer.count
 
     async def _add(self, where: _Where, mapping: Mapping, lease: int) -> Mapping:
         handle = dict(mapping.handle)
@@ -257,7 +269,7 @@ class UpnpAdapter:
         seconds = _SECONDS[job["deed"]]
         transport, child = await asyncio.get_running_loop().subprocess_exec(
             _Child,
-            *(sys.executable, "-I", "-S", "-c", _START, str(_ROOT), _binding()),
+            *(sys.executable, "-I", "-S", "-c", _START, str(_ROOT), binding()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -266,7 +278,7 @@ class UpnpAdapter:
             child.told(transport, json.dumps(job | {"url": url, "seconds": seconds + 1}))
             async with asyncio.timeout(seconds):
                 await child.ended.wait()
-            return _Answer.model_validate_json(child.said)
+            answer = _Answer.model_validate_json(child.said)
         except TimeoutError:
             raise _silent() from None
         except ValidationError:
@@ -278,6 +290,9 @@ class UpnpAdapter:
         finally:
             transport.close()  # which kills what still runs
             await child.ended.wait()
+        if answer.outcome == "no-miniupnpc":
+            raise _no_miniupnpc()
+        return answer
 
 
 class _Child(asyncio.SubprocessProtocol):
@@ -301,15 +316,14 @@ class _Child(asyncio.SubprocessProtocol):
 
 
 @functools.cache
-def _binding() -> str:
-    """The directory miniupnpc is imported from, found without importing it here."""
+def binding() -> str:
+    """The directory miniupnpc is imported from, found without importing it here.
+
+    Raises GatewayError `no-miniupnpc`: not every Python has a wheel of it.
+    """
     spec = importlib.util.find_spec("miniupnpc")
     if spec is None or spec.origin is None:
-        raise GatewayError(
-            "router-failed",
-            "the Python package miniupnpc is not installed",
-            "install it (pip install miniupnpc), or forward the port in the router by hand",
-        )
+        raise _no_miniupnpc()
     return str(Path(spec.origin).parent)
 
 
@@ -370,6 +384,14 @@ def _no_igd(where: str) -> GatewayError:
         "no-gateway",
         f"{where} is no UPnP internet gateway",
         "switch UPnP on in the router, or correct [router] description_url",
+    )
+
+
+def _no_miniupnpc() -> GatewayError:
+    return GatewayError(
+        "no-miniupnpc",
+        "UPnP cannot be spoken: the Python package miniupnpc is missing or broken",
+        "install pairing with Python 3.11 to 3.13, or switch on PCP or NAT-PMP in the router",
     )
 
 

@@ -4,10 +4,13 @@ miniupnpc parses in C what the LAN sends, has no total time limit and cannot be 
 can be given up, and what it may break is this process alone. The parent believes nothing of the
 answer without checking it (upnp.py). Only the standard library and miniupnpc are imported.
 
-A job: `deed` (survey, look, add, delete), `url` of the description, `seconds` until the process
-ends itself, and of the mapping `address`, `internal_port`, `external_port`, `description`, `known`
-(the description as the router showed it before, if it alters them), `lease`, `granted` (the lease
-granted before, 0 for none), `permanent` (whether a lease without end may be taken).
+A job: `deed` (survey, look, add, delete, sweep), `url` of the description, `seconds` until the
+process ends itself, and of the mapping `address`, `internal_port`, `external_port`, `description`,
+`known` (the description as the router showed it before, if it alters them), `lease`, `granted` (the
+lease granted before, 0 for none), `permanent` (whether a lease without end may be taken).
+
+A sweep removes what earlier daemons of this machine left: our kind of description, our address,
+and a port where nobody listens; but for the external ports in `keep`. It looks at 200 rows.
 
 An answer: `outcome`, and where they are known `code` (UPnP's), `external`, `status`, `holder`,
 `description`, `lease`, `permanent`, `errno`. The outcomes:
@@ -19,6 +22,7 @@ An answer: `outcome`, and where they are known `code` (UPnP's), `external`, `sta
     granted      added and seen                        refused   not added; `code` says why
     permanent-only  only without end, not allowed      dropped   added, and gone at once
     lied         the internal port ignored; deleted    kept      still there after the delete
+    no-miniupnpc  it cannot be imported                swept     `count` rows were removed
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ import _thread
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -35,7 +40,10 @@ import time
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import miniupnpc
+try:
+    import miniupnpc
+except ImportError:  # built for another Python, or without a library that it needs
+    miniupnpc = None
 
 # What the C library says for each code it knows (upnperrors.c); its exceptions carry no number.
 CODES = {
@@ -67,6 +75,8 @@ CODES = {
 _SILENT = frozenset({"Miniupnpc HTTP error", "Miniupnpc Socket error"})
 _INVALID_ARGS, _ACTION_FAILED, _ONLY_PERMANENT = 402, 501, 725
 _HOUR = 3600
+_MAX_ROWS = 200
+_DESCRIPTION = re.compile(r"pairingd[0-9a-f]{8}")
 _MEMORY = 64 << 20
 
 Job = dict[str, Any]
@@ -94,6 +104,8 @@ class Gateway:
     """The router described at a URL. Every method may raise Done(silent)."""
 
     def __init__(self, url: str) -> None:
+        if miniupnpc is None:
+            raise Done("no-miniupnpc")
         self._upnp = miniupnpc.UPnP()
         try:
             control = self._upnp.selectigd(url)
@@ -137,6 +149,21 @@ class Gateway:
             else:
                 return
         raise Done("silent")
+
+    def rows(self) -> list[tuple[int, Entry]]:
+        """The TCP rows of the table with their external ports, as far as they can be read."""
+        found = []
+        for index in range(_MAX_ROWS):
+            try:
+                row = self._upnp.getgenericportmapping(index)
+            except UnicodeDecodeError:
+                continue
+            if row is None:
+                break
+            port, protocol, (client, internal), description, _enabled, _remote, lease = row
+            if protocol == "TCP":
+                found.append((port, Entry(client, internal, description, max(lease, 0))))
+        return found
 
     def add(self, job: Job, lease: int) -> int:
         """0, or UPnP's code for the refusal; -1 for one that has no name."""
@@ -186,6 +213,15 @@ def _ours(entry: Entry, job: Job) -> bool:
     return shown or entry.description == str(job["description"])
 
 
+def _left_over(entry: Entry, job: Job) -> bool:
+    """Whether an earlier daemon of this machine made it, and no daemon lives by it now."""
+    if entry.client != job["address"] or not _DESCRIPTION.fullmatch(entry.description):
+        return False
+    with socket.socket() as knocking:
+        knocking.settimeout(0.5)
+        return knocking.connect_ex((entry.client, entry.port)) == errno.ECONNREFUSED
+
+
 def _foreign(entry: Entry) -> Done:
     return Done("foreign", holder=entry.client, description=entry.description)
 
@@ -209,7 +245,10 @@ def add(gateway: Gateway, job: Job) -> Answer:
     port = job["external_port"]
     before = gateway.look(port)
     if before is not None and not _ours(before, job):
-        raise _foreign(before)
+        if not _left_over(before, job):
+            raise _foreign(before)
+        gateway.delete(port)
+        before = None
     lease, permanent = _asked(gateway, job)
     after = _seen(gateway, port)
     if after is None and lease and job["permanent"]:
@@ -290,7 +329,13 @@ def delete(gateway: Gateway, job: Job) -> Answer:
     return {"outcome": "kept", "code": max(code, 0)}
 
 
-DEEDS = {"survey": survey, "look": look, "add": add, "delete": delete}
+def sweep(gateway: Gateway, job: Job) -> Answer:
+    rows = gateway.rows()
+    left = [port for port, row in rows if port not in job["keep"] and _left_over(row, job)]
+    return {"outcome": "swept", "count": sum(gateway.delete(port) == 0 for port in left)}
+
+
+DEEDS = {"survey": survey, "look": look, "add": add, "delete": delete, "sweep": sweep}
 
 
 def work(job: Job) -> Answer:

@@ -23,7 +23,7 @@ if sys.platform == "darwin":
 else:
     from pairingd.world.network import linux as system
 
-__all__ = ["current", "ipv6_address", "lan_address", "watch"]
+__all__ = ["current", "current_ipv6", "ipv6_address", "lan_address", "watch"]
 
 # Somewhere on the internet (a.root-servers.net); a UDP connect picks the route, sends nothing.
 _INTERNET = {socket.AF_INET: "198.41.0.4", socket.AF_INET6: "2001:503:ba3e::2:30"}
@@ -57,6 +57,22 @@ async def current() -> Network | None:
     gateway = await asyncio.to_thread(system.gateway, interface)
     mac = await _neighbour(gateway, interface) if gateway else ""
     return Network(interface, address, gateway, mac)
+
+
+async def current_ipv6() -> Network | None:
+    """The same for IPv6, by the address of ours that stays; None where there is no such one.
+
+    The gateway's MAC is left out: most gateways' address is of their link alone, and made of it.
+    """
+    return await asyncio.to_thread(_current_ipv6)
+
+
+def _current_ipv6() -> Network | None:
+    address = ipv6_address()
+    if address is None:
+        return None
+    interface = _owner(address, _addresses(socket.AF_INET6))
+    return Network(interface, address, system.gateway6(interface))
 
 
 def lan_address() -> str | None:

@@ -19,6 +19,10 @@ def gateway(interface: str) -> str:
     return default_gateway(_read("/proc/net/route"), interface)
 
 
+def gateway6(interface: str) -> str:
+    return default_gateway6(_read("/proc/net/ipv6_route"), interface)
+
+
 def neighbour(address: str, interface: str) -> str:
     return hardware_address(_read("/proc/net/arp"), address, interface)
 
@@ -45,6 +49,20 @@ def default_gateway(table: str, interface: str) -> str:
         return ""
     # The kernel prints the address as one host-order word.
     return socket.inet_ntoa(int(min(found)[1], 16).to_bytes(4, sys.byteorder))
+
+
+def default_gateway6(table: str, interface: str) -> str:
+    """The same of /proc/net/ipv6_route; link-local as most are, with its scope."""
+    found = []
+    for line in table.splitlines():
+        destination, length, _, _, via, metric, _, _, flags, name = line.split()
+        up = int(flags, 16) & _RTF_UP_GATEWAY == _RTF_UP_GATEWAY
+        if name == interface and up and int(destination, 16) == int(length, 16) == 0:
+            found.append((int(metric, 16), via))
+    if not found:
+        return ""
+    address = ipaddress.IPv6Address(bytes.fromhex(min(found)[1]))
+    return f"{address}%{interface}" if address.is_link_local else str(address)
 
 
 def hardware_address(table: str, address: str, interface: str) -> str:

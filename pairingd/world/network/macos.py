@@ -5,6 +5,7 @@ Written from the manuals and from recorded output; every parser is a pure functi
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 import struct
@@ -22,6 +23,10 @@ def gateway(interface: str) -> str:
     return default_gateway(_output("/sbin/route", "-n", "get", "default"), interface)
 
 
+def gateway6(interface: str) -> str:
+    return default_gateway6(_output("/sbin/route", "-n", "get", "-inet6", "default"), interface)
+
+
 def neighbour(address: str, interface: str) -> str:
     return hardware_address(_output("/usr/sbin/arp", "-n", address), address, interface)
 
@@ -36,13 +41,25 @@ def is_tunnel(_interface: str) -> bool:
 
 
 def default_gateway(answer: str, interface: str) -> str:
+    """Empty for a VPN's route, which names a link (`link#12`) or another interface."""
+    found = _default_route(answer, interface)
+    return found if re.fullmatch(r"[\d.]+", found, re.ASCII) else ""
+
+
+def default_gateway6(answer: str, interface: str) -> str:
+    """The same for IPv6; link-local as most are, with its scope."""
+    found = _default_route(answer, interface)
+    try:
+        return str(ipaddress.IPv6Address(found))
+    except ValueError:
+        return ""
+
+
+def _default_route(answer: str, interface: str) -> str:
     fields: dict[str, str] = dict(
         re.findall(r"^\s*(gateway|interface): (\S+)$", answer, re.MULTILINE)
     )
-    found = fields.get("gateway", "")
-    if fields.get("interface") != interface or not re.fullmatch(r"[\d.]+", found, re.ASCII):
-        return ""  # a VPN's route names a link (`link#12`) or another interface
-    return found
+    return fields.get("gateway", "") if fields.get("interface") == interface else ""
 
 
 def hardware_address(answer: str, address: str, interface: str) -> str:

@@ -5,6 +5,7 @@ import os
 import shlex
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pairingd import config
@@ -12,6 +13,7 @@ from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.command import CommandAdapter, external_address
 from pairingd.world.gateway.router import Router
+from tests.stage import until
 from tests.world.gateway.conftest import HOME, NOW, RecordedJournal, wanted
 
 TELL = "env | grep ^PAIRING_ | sort >{log}; echo 5.5.5.1"
@@ -106,9 +108,8 @@ async def test_one_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
 async def test_one_that_is_given_up_is_ended_too(tmp_path: Path) -> None:
     home = Home(tmp_path, "echo $$ >{log}; sleep 3600")
     opening = asyncio.create_task(home.adapter.open(HOME, wanted(), 600))
-    async with asyncio.timeout(5):
-        while not (home.log.exists() and home.log.read_text()):
-            await asyncio.sleep(0.01)
+    running = lambda: home.log.exists() and home.log.read_text()  # noqa: E731
+    await asyncio.to_thread(until, running, "it runs")
     opening.cancel()
     await asyncio.gather(opening, return_exceptions=True)
     await gone(int(home.log.read_text()))
@@ -154,13 +155,11 @@ async def test_a_failed_opening_is_undone_and_a_failed_closing_is_kept(
 
 
 async def gone(pid: int) -> None:
-    async with asyncio.timeout(5):
-        while _alive(pid):
-            await asyncio.sleep(0.01)
+    await asyncio.to_thread(until, lambda: not _alive(pid), "the process is gone")
 
 
 def _alive(pid: int) -> bool:
     try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False

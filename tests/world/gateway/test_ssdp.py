@@ -50,6 +50,12 @@ def test_what_is_no_reply() -> None:
     assert ssdp.parse(reply(url) + b"x" * 1500) is None
 
 
+def test_a_location_is_repointed_at_the_gateway() -> None:
+    for location in ("http://10.0.0.9:5000/a?b", "http://router.example:5000/a?b"):
+        assert ssdp.repointed(location, "192.168.1.1") == "http://192.168.1.1:5000/a?b"
+    assert ssdp.repointed("http://10.0.0.9/", "192.168.1.1") == "http://192.168.1.1/"
+
+
 @given(st.binary(max_size=1600))
 def test_no_datagram_raises(datagram: bytes) -> None:
     ssdp.parse(datagram)

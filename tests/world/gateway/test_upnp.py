@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -130,8 +131,11 @@ async def test_own_manual_forward_to_the_door_itself_not_overwritten(igd: FakeIg
 
 
 async def test_another_daemons_mapping_is_not_ours(igd: FakeIgd) -> None:
-    igd.add_by_hand(22, HOME.address, 50222, "pairingdffffffff")
-    assert (await refused(igd)).code == "port-taken"
+    with socket.create_server((HOME.address, 0)) as door:
+        port = door.getsockname()[1]
+        igd.add_by_hand(22, HOME.address, port, "pairingdffffffff")
+        assert (await refused(igd)).code == "port-taken"
+    assert igd.mappings[22].internal_port == port
 
 
 async def test_our_left_over_mapping_is_taken_over(igd: FakeIgd) -> None:
@@ -210,7 +214,7 @@ async def test_501_is_tried_once_more(igd: FakeIgd) -> None:
 async def test_501_without_an_external_address_is_final(igd: FakeIgd) -> None:
     igd.external_host = ""
     igd.failing["AddPortMapping"] = 501
-    assert (await refused(igd)).code == "not-permitted"
+    assert (await refused(igd)).code == "double-nat"
     assert igd.counts["AddPortMapping"] == 1
 
 
@@ -403,15 +407,22 @@ async def test_ssdp_flood_capped() -> None:
         assert await upnp_searching(igd).probe(HOME) is True
 
 
+async def test_a_gateway_that_names_the_wrong_address_is_asked_at_its_own() -> None:
+    async with FakeIgd(ssdp=True) as igd:
+        igd.location = f"http://10.99.0.1:{igd.port}/rootDesc.xml"
+        mapping = await upnp_searching(igd).open(HOME, wanted(), 600)
+        assert mapping.external_port == 22
+        assert dict(mapping.handle)["url"] == igd.description_url
+
+
 async def test_a_location_elsewhere_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
     monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.5)
     elsewhere = Network("lo", "127.0.0.1", "127.0.0.9")
     async with FakeIgd(ssdp=True) as igd:
-        igd.location = f"http://localhost:{igd.port}/rootDesc.xml"
-        assert await upnp_searching(igd).probe(HOME) is False
-        igd.location = "http://10.99.0.1/rootDesc.xml"
-        assert await upnp_searching(igd).probe(elsewhere) is False
+        for host in (f"localhost:{igd.port}", "10.99.0.1"):
+            igd.location = f"http://{host}/rootDesc.xml"
+            assert await upnp_searching(igd).probe(elsewhere) is False
         assert igd.counts["GET /rootDesc.xml"] == 0
 
 
@@ -474,7 +485,7 @@ async def test_a_search_that_macos_denies_is_a_missing_permission(
 def test_the_child_imports_little() -> None:
     code = upnp._START.removesuffix("; main()") + "; print(*sys.modules)"
     run = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, str(upnp._ROOT), upnp._binding()],
+        [sys.executable, "-I", "-S", "-c", code, str(upnp._ROOT), upnp.binding()],
         capture_output=True,
         text=True,
         check=True,
@@ -490,3 +501,30 @@ def test_the_daemons_side_does_not_import_miniupnpc() -> None:
         [sys.executable, "-c", f"import json; {code}"], capture_output=True, text=True, check=True
     )
     assert not {"miniupnpc", "psutil", "httpx"} & set(json.loads(run.stdout))
+
+
+async def test_what_a_forgotten_daemon_left_on_the_port_is_taken_over(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, free_port(), "pairingd0badcafe")
+    mapping = await upnp_to(igd).open(HOME, wanted(), 600)
+    assert mapping.external_port == 22
+    assert igd.mappings[22].internal_port == 50111
+
+
+async def test_sweep_removes_only_what_is_ours_and_leads_to_a_closed_port(igd: FakeIgd) -> None:
+    with socket.create_server((HOME.address, 0)) as living:
+        igd.add_by_hand(2201, HOME.address, free_port(), "pairingd0badcafe")
+        igd.add_by_hand(2202, HOME.address, living.getsockname()[1], "pairingd0badcafe")
+        igd.add_by_hand(2203, "192.168.7.9", free_port(), "pairingd0badcafe")
+        igd.add_by_hand(2204, HOME.address, free_port(), "pairingd")
+        igd.add_by_hand(2205, HOME.address, free_port(), "web server")
+        igd.add_by_hand(2206, HOME.address, free_port(), "pairingd01234567")
+        igd.add_by_hand(2207, HOME.address, free_port(), "pairingd01234567")
+        assert await upnp_to(igd).sweep(HOME, [2207]) == 2
+        assert list(igd.mappings) == [2202, 2203, 2204, 2205, 2207]
+
+
+async def test_a_table_without_end_is_read_only_so_far(igd: FakeIgd) -> None:
+    for port in range(10000, 10300):
+        igd.add_by_hand(port, "192.168.7.9", 80)
+    await upnp_to(igd).sweep(HOME, [])
+    assert igd.counts["GetGenericPortMappingEntry"] == 200

@@ -1,0 +1,35 @@
+"""`pairctl complete-guests`: the live guests that a word on the command line may become."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from pairctl import output
+from pairctl.client import reach
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+_SILENCE = 1.0  # seconds; somebody has pressed Tab and waits
+
+
+def run(args: Namespace) -> None:
+    """One a line. No daemon, or one in trouble, is no guest and never an error."""
+    guests: list[str] = []
+    with contextlib.suppress(Exception), reach(_SILENCE) as client:
+        status = client.call("status", silence=_SILENCE)
+        guests = _fitting(args.word, [one["guest"] for one in status["invitations"]])
+    if args.json:
+        output.document({"guests": guests})
+    else:
+        for guest in guests:
+            print(output.one_line(guest))
+
+
+def _fitting(word: str, guests: list[str]) -> list[str]:
+    """Whole identities, and names alone where one begins like the word and is no one else's."""
+    names = [guest.partition(":")[2] for guest in guests]
+    whole = [guest for guest in guests if guest.startswith(word)]
+    short = [name for name in names if word and name.startswith(word) and names.count(name) == 1]
+    return whole + short

@@ -1,0 +1,28 @@
+"""IPv6's own lane: a pinhole in the router's firewall, beside the mapping and never before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pairingd.core import plan
+from pairingd.reconcile.mapping import MappingLane
+
+
+class PinholeLane(MappingLane):
+    """A pinhole is a mapping that translates nothing: guests name the door's own address and port.
+
+    Where it cannot be had nobody is troubled, for few guests need it.
+    """
+
+    longest_retry = 600.0
+    opened_text = "the router lets IPv6 through to port {port}, the door"
+
+    def _wish(self, here: str | None) -> plan.MappingWish | None:
+        wish = super()._wish(here)
+        return replace(wish, external_port=wish.internal_port) if wish else None
+
+    def _announce(self) -> None:
+        """The first endpoint is announced; this one is another."""
+
+    def _nobody_to_ask(self) -> None:
+        """Most networks have no IPv6 yet."""

@@ -1,0 +1,186 @@
+"""A program of the user's own in a router's place, for routers that have an API, or only ssh.
+
+It is told what to do in its environment:
+
+    PAIRING_EXTERNAL_PORT  the port to open, the same at every call
+    PAIRING_INTERNAL_HOST  this machine's address
+    PAIRING_INTERNAL_PORT  the door's port here
+    PAIRING_LEASE          seconds; `open` is run again at half of it
+    PAIRING_PROTOCOL       tcp
+
+Both programs must bear being run twice. The last line of what `open` prints may be HOST or
+HOST:PORT, the way in as guests see it; otherwise it is [router] external_host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import shlex
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pairingd import config
+from pairingd.core.model import Mapping
+from pairingd.errors import GatewayError
+from pairingd.world.gateway.adapter import Network, Presence
+
+_SECONDS = 20.0
+_DRAIN_SECONDS = 0.5  # for what it printed; something it started may hold its output open
+_MOST_OUTPUT = 4096
+_SHOWN = 200
+
+
+class CommandAdapter:
+    """`clock` is the wall clock. Nothing can be seen of such a mapping: it is taken on trust."""
+
+    protocol = "command"
+
+    def __init__(
+        self, settings: config.Router, clock: Callable[[], float], *, seconds: float = _SECONDS
+    ) -> None:
+        self._command = settings.command
+        self._external_host = settings.external_host
+        self._clock = clock
+        self._seconds = seconds
+
+    async def probe(self, network: Network) -> bool:  # noqa: ARG002 - the Adapter protocol's
+        return True
+
+    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
+        return await self._open(replace(wanted, gateway=network.gateway), lease)
+
+    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+        return await self._open(mapping, lease)
+
+    async def check(self, mapping: Mapping) -> Presence:
+        over = mapping.granted_until is not None and self._clock() >= mapping.granted_until
+        return Presence.ABSENT if over else Presence.PRESENT
+
+    async def close(self, mapping: Mapping) -> None:
+        await self._run("close", self._command.close, mapping, 0)
+
+    async def _open(self, mapping: Mapping, lease: int) -> Mapping:
+        now = self._clock()
+        said = await self._run("open", self._command.open, mapping, lease)
+        host, port = external_address(said) or (self._external_host, 0)
+        if not host:
+            raise GatewayError(
+                "router-command-failed",
+                "the [router.command] open does not say by which address guests can enter",
+                "let it print HOST or HOST:PORT on its last line, or set [router] external_host",
+            )
+        return replace(
+            mapping,
+            external_host=host,
+            external_port=port or mapping.external_port,
+            handle=mapping.handle or (("asked", str(mapping.external_port)),),
+            granted_until=now + lease,
+            renew_at=now + lease / 2,
+        )
+
+    async def _run(self, name: str, command: str, mapping: Mapping, lease: int) -> str:
+        """What it printed. Its process is gone when this raises or is cancelled."""
+        program, *arguments = shlex.split(command)
+        environment = os.environ | {
+            "PAIRING_EXTERNAL_PORT": dict(mapping.handle).get("asked", str(mapping.external_port)),
+            "PAIRING_INTERNAL_HOST": mapping.internal_host,
+            "PAIRING_INTERNAL_PORT": str(mapping.internal_port),
+            "PAIRING_LEASE": str(lease),
+            "PAIRING_PROTOCOL": "tcp",
+        }
+        try:
+            transport, child = await asyncio.get_running_loop().subprocess_exec(
+                _Child,
+                str(Path(program).expanduser()),
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise _failed(name, f"cannot be run: {error.strerror}") from None
+        try:
+            async with asyncio.timeout(self._seconds):
+                await child.exited.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_SECONDS):
+                    await child.drained.wait()
+        except TimeoutError:
+            _end(transport)
+            why = f"took more than {self._seconds:g} s and was ended"
+            raise _failed(name, why + child.shown()) from None
+        except asyncio.CancelledError:
+            _end(transport)
+            raise
+        finally:
+            transport.close()
+            await child.drained.wait()
+        if status := transport.get_returncode():
+            raise _failed(name, f"ended with status {status}{child.shown()}")
+        return child.said[1].decode(errors="replace")
+
+
+class _Child(asyncio.SubprocessProtocol):
+    """What it says on standard output and error, bounded: the end counts."""
+
+    def __init__(self) -> None:
+        self.said = {1: b"", 2: b""}
+        self.exited = asyncio.Event()
+        self.drained = asyncio.Event()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.said[fd] = (self.said[fd] + data)[-_MOST_OUTPUT:]
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.drained.set()
+
+    def shown(self) -> str:
+        """For an error's one line: its last words, without what a terminal would act on."""
+        text = " ".join((self.said[2] or self.said[1]).decode(errors="replace").split())
+        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        return f": {text[-_SHOWN:]}" if text else ""
+
+
+def external_address(said: str) -> tuple[str, int] | None:
+    """The last line as HOST or HOST:PORT, port 0 where it names none; None for anything else."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if not lines:
+        return None
+    line = lines[-1]
+    if _is_host(line):
+        return line, 0
+    host, colon, port = line.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if colon and _is_host(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+        return host, int(port)
+    return None
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return config.HOST_NAME.fullmatch(text) is not None
+    return "%" not in text
+
+
+def _end(transport: asyncio.SubprocessTransport) -> None:
+    """Its children with it: it leads a session of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(transport.get_pid(), signal.SIGKILL)
+
+
+def _failed(name: str, why: str) -> GatewayError:
+    return GatewayError(
+        "router-command-failed",
+        f"the [router.command] {name} {why}",
+        "run it by hand with the PAIRING_ variables set, and mend it",
+    )

@@ -1,0 +1,92 @@
+"""How often a gateway is asked while it holds a mapping: the real lane, one hour of a fake clock."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from pairingd.core.model import Mapping
+from pairingd.core.plan import LONGEST_SLEEP
+from pairingd.intent import Intent
+from pairingd.reconcile.mapping import MappingLane
+from pairingd.store import Store
+from pairingd.world.gateway.adapter import Network, Presence
+from tests.core.make import START, invitation, invite
+
+HOUR = 3600
+LEASE = 600  # seconds, the default of [router] lease
+DOOR = 50000
+HOME = Network("eth0", "192.168.77.10", "192.168.77.1", "02:00:00:00:00:01")
+
+
+class _Counting:
+    """A router that grants and confirms everything, and counts what it is asked."""
+
+    def __init__(self, store: Store) -> None:
+        self.asked: Counter[str] = Counter()
+        self.now = float(START)
+        self._store = store
+
+    async def probe(self, _network: Network) -> None:
+        pass
+
+    async def open(self, network: Network, *, internal_port: int, external_port: int) -> Mapping:
+        return self._grant(
+            Mapping(
+                id="m1",
+                protocol="pcp",
+                network=network.identity,
+                gateway=network.gateway,
+                external_host="5.5.5.1",
+                external_port=external_port,
+                internal_host=network.address,
+                internal_port=internal_port,
+                token="token",
+            )
+        )
+
+    async def renew(self, mapping: Mapping) -> Mapping:
+        self.asked["renew"] += 1
+        return self._grant(mapping)
+
+    async def check(self, _mapping: Mapping) -> Presence:
+        self.asked["check"] += 1
+        return Presence.PRESENT
+
+    async def close(self, mapping: Mapping) -> None:
+        self._store.erase(mapping.id)
+
+    async def sweep(self, _network: Network, _keep: Collection[int]) -> int:
+        return 0  # once in each network, so no part of an hour's cost
+
+    def _grant(self, mapping: Mapping) -> Mapping:
+        granted = replace(mapping, granted_until=self.now + LEASE, renew_at=self.now + LEASE / 2)
+        self._store.record(granted)
+        return granted
+
+
+def asked_in_an_hour() -> Counter[str]:
+    """How many times `check` and `renew`, from the mapping's first second."""
+    with tempfile.TemporaryDirectory() as directory:
+        return asyncio.run(_an_hour(Store.open(Path(directory) / "state.db", START)))
+
+
+async def _an_hour(store: Store) -> Counter[str]:
+    router = _Counting(store)
+    intent = Intent(store, lambda: router.now)
+    intent.apply(invite(invitation(ttl=2 * HOUR)))
+
+    async def here() -> Network:
+        return HOME
+
+    lane = MappingLane(intent, store, router, here, lambda: DOOR, lambda: router.now)
+    while router.now < START + HOUR:
+        deadline = await lane.one_pass()
+        assert deadline is not None
+        router.now = min(deadline, router.now + LONGEST_SLEEP)
+    store.close()
+    return router.asked

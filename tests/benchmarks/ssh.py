@@ -1,0 +1,135 @@
+"""What a guest feels: first paint and keystroke echo, through our door and a plain sshd.
+
+Both lead to `tmux attach` of the same session, over loopback, with no router in between. The
+plain one listens itself, with our own sshd_config.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import cycle, islice
+from statistics import median
+
+from tests.benchmarks.figure import Figure, interleaved
+from tests.benchmarks.terminal import ALTERNATE_SCREEN, Terminal
+from tests.stage import Guest, Stage, free_port, is_open, until
+
+PAINTS = 10
+ROUNDS = 40  # of echo, each with connections of its own
+LINES = 2
+KEYS = 30  # a line, of each of the two: they share it
+GAP = 0.002  # seconds between one echo and the next key
+LETTERS = b"qwxyz"  # that end no escape sequence of tmux
+FORGET = b"\x15"  # Ctrl-U
+PLAIN = "sshd + tmux attach"
+
+
+def measure(stage: Stage, guest: Guest) -> list[Figure]:
+    """With `guest` invited and the session running."""
+    door = stage.asks("status")["door"]["port"]
+    _tmux(stage, "set-option", "-g", "status", "off")
+    with _plain_sshd(stage, guest) as plain:
+        both = (guest.ssh(port=door), guest.ssh(port=plain))
+        paints = [_painting(stage, argv) for argv in both]
+        for warm_up in paints:  # what is imported late is imported now
+            warm_up()
+        painted = [median(one) for one in interleaved(PAINTS, *paints)]
+        echoed = [median(one) for one in _echoes(stage, *both)]
+    return [
+        _figure("ssh start to first paint", painted, most_ratio=1.0),
+        _figure("keystroke echo, p50", echoed, most_ratio=1.02),
+    ]
+
+
+def _figure(what: str, seconds: list[float], *, most_ratio: float) -> Figure:
+    ours, theirs = seconds
+    return Figure(what, ours * 1000, "ms", PLAIN, theirs * 1000, most_ratio=most_ratio)
+
+
+def _painting(stage: Stage, argv: tuple[str, ...]) -> Callable[[], float]:
+    def sample() -> float:
+        with Terminal(argv, stage.environment) as terminal:
+            painted = terminal.sees(ALTERNATE_SCREEN) - terminal.began
+            terminal.rests()
+        _wait_until_out(stage)
+        return painted
+
+    return sample
+
+
+def _echoes(stage: Stage, *both: tuple[str, ...]) -> list[list[float]]:
+    """Key by key in turn, through connections that are open at the same time.
+
+    tmux paints its clients in the order they came in, so that order changes with each round.
+    """
+    samples: list[list[float]] = [[] for _ in both]
+    for number in range(ROUNDS):
+        order = [0, 1] if number % 2 == 0 else [1, 0]
+        with ExitStack() as stack:
+            terminals: dict[int, Terminal] = {}
+            for index in order:
+                opened = stack.enter_context(Terminal(both[index], stage.environment))
+                opened.sees(ALTERNATE_SCREEN)
+                terminals[index] = opened
+            for _ in range(LINES):
+                for one in terminals.values():
+                    one.rests(0.05)
+                letters = ([byte] for byte in cycle(LETTERS))
+                for key in islice(letters, KEYS):
+                    for index in order:
+                        other = terminals[1 - index]
+                        samples[index].append(_echo(terminals[index], other, bytes(key)))
+                terminals[0].write(FORGET)
+        _wait_until_out(stage)
+    return samples
+
+
+def _echo(terminal: Terminal, other: Terminal, key: bytes) -> float:
+    time.sleep(GAP)
+    pressed = time.monotonic()
+    terminal.write(key)
+    seen = terminal.sees(key)
+    other.sees(key)
+    return seen - pressed
+
+
+def _wait_until_out(stage: Stage) -> None:
+    """The daemon's own observer stays."""
+    terminals = ("list-clients", "-F", "#{?client_control_mode,,terminal}")
+    until(lambda: "terminal" not in _tmux(stage, *terminals), "nobody is in the session")
+
+
+@contextmanager
+def _plain_sshd(stage: Stage, guest: Guest) -> Iterator[int]:
+    port = free_port()
+    tmux = f"{shutil.which('tmux')} -N -u -S {stage.home}/tmux.sock"
+    keys = stage.path / "plain_keys"
+    keys.write_text(
+        f'restrict,pty,command="{tmux} attach-session -E -f ignore-size -t =pairing" '
+        + guest.key.with_suffix(".pub").read_text()
+    )
+    config = stage.path / "plain_config"
+    ours = (stage.home / "sshd_config").read_text()
+    config.write_text(
+        f"ListenAddress 127.0.0.1:{port}\n"
+        + ours.replace(f'"{stage.home}/authorized_keys"', f'"{keys}"')
+    )
+    process = subprocess.Popen(
+        ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: is_open(port) or process.poll() is not None, "a plain sshd")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _tmux(stage: Stage, *words: str) -> str:
+    return stage.run("tmux", "-S", str(stage.home / "tmux.sock"), *words).stdout

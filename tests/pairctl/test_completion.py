@@ -1,0 +1,137 @@
+"""What Tab makes of a line, in the shells themselves: the daemon hears what the line became."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairctl.__main__ import main
+from tests.fakes.daemon import FakeDaemon, Refusal, Talk
+from tests.pairctl import samples
+from tests.pairctl.terminal import Terminal
+
+# How each starts without a person's own configuration, and how it is told of the completions.
+SHELLS = {
+    "bash": (["--norc", "--noprofile", "-i"], 'eval "$(pairctl completion bash)"'),
+    "zsh": (["-f", "-i"], 'autoload -U compinit; compinit -D -u; eval "$(pairctl completion zsh)"'),
+    "fish": (["--no-config", "-i"], "pairctl completion fish | source"),
+}
+HOSTILE = "file:/keys of $(touch hacked); `touch hacked`"
+
+
+def status(*guests: str) -> dict[str, Any]:
+    invitations = [{**samples.OCTOCAT, "guest": guest} for guest in guests]
+    return {**samples.STATUS, "invitations": invitations}
+
+
+REPLIES: dict[str, Any] = {
+    "status": status("github:octocat", "gitlab:hubot", HOSTILE),
+    "revoke": {"invitations": [samples.OCTOCAT]},
+    "role": {"invitations": [samples.OCTOCAT]},
+    "extend": {"invitations": [samples.OCTOCAT]},
+    "show": samples.INVITED,
+}
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """With `pairctl` on PATH, as the shell's own prompt will find it."""
+    program = tmp_path / "bin" / "pairctl"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pairctl "$@"\n')
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    return {"PATH": path, "HOME": str(tmp_path), "HISTFILE": "", "PS1": "> "}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("typed", "method", "params"),
+    [
+        ("revo\toct\t", "revoke", {"guests": ["octocat"]}),
+        ("revoke github:oc\t", "revoke", {"guests": ["github:octocat"]}),
+        ("revoke octocat hub\t", "revoke", {"guests": ["octocat", "hubot"]}),
+        ("revoke file\t", "revoke", {"guests": [HOSTILE]}),
+        ("role github:octocat re\t", "role", {"guest": "github:octocat", "access": "read"}),
+        ("extend gitl\t1h", "extend", {"guest": "gitlab:hubot", "seconds": 3600}),
+        ("invite --no-c\t--show hub\t", "show", {"guest": "hubot"}),
+        ("revoke --js\toct\t", "revoke", {"guests": ["octocat"]}),
+    ],
+)
+def test_tab_completes(
+    sock: Path,
+    tmp_path: Path,
+    environment: dict[str, str],
+    shell: str,
+    typed: str,
+    method: str,
+    params: dict[str, Any],
+) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    options, learn = SHELLS[shell]
+    with (
+        FakeDaemon(sock, REPLIES) as daemon,
+        Terminal([shell, *options], environment, cwd=tmp_path) as terminal,
+    ):
+        terminal.send(f"{learn}; echo rea''dy\r".encode())
+        terminal.wait_for(b"ready\r\n")
+        terminal.send(f"pairctl {typed}\r".encode())
+        assert daemon.asked(method) == params
+    assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "guests"),
+    [
+        ("", ["github:octocat", "gitlab:octocat", "gitlab:hubot", "key:SHA256:x"]),
+        ("gitl", ["gitlab:octocat", "gitlab:hubot"]),
+        ("h", ["hubot"]),
+        ("octo", []),  # either: only the whole names tell them apart
+        ("-", []),
+    ],
+)
+def test_the_guests_a_word_may_become(
+    sock: Path, capsys: pytest.CaptureFixture[str], word: str, guests: list[str]
+) -> None:
+    live = status("github:octocat", "gitlab:octocat", "gitlab:hubot", "key:SHA256:x")
+    with FakeDaemon(sock, {"status": live}):
+        assert main(["complete-guests", "--", word]) == 0
+        assert capsys.readouterr().out.splitlines() == guests
+        assert main(["complete-guests", "--json", "--", word]) == 0
+    assert json.loads(capsys.readouterr().out) == {"guests": guests}
+
+
+def silent(_: Talk, __: dict[str, Any]) -> None:
+    return None
+
+
+def refusing(_: Talk, __: dict[str, Any]) -> None:
+    raise Refusal("state-unusable", "no", "mend it")
+
+
+@pytest.mark.parametrize("reply", [silent, refusing, {"invitations": 1}])
+def test_a_daemon_in_trouble_is_no_guest_and_no_error(
+    sock: Path,
+    capsys: pytest.CaptureFixture[str],
+    reply: Callable[[Talk, dict[str, Any]], None] | dict[str, Any],
+) -> None:
+    with FakeDaemon(sock, {"status": reply}):
+        assert main(["complete-guests", "--", "o"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_no_daemon_is_no_guest_and_is_not_started(
+    sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["complete-guests", "--", ""]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert not sock.exists()

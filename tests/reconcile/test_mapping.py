@@ -1,0 +1,386 @@
+"""The mapping lane against the test's own routers: it follows the machine about and trusts no one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairingd import config
+from pairingd.core.model import Invitation
+from pairingd.core.rules import Invite
+from pairingd.errors import GatewayError
+from pairingd.intent import Intent
+from pairingd.reconcile.mapping import MappingLane
+from pairingd.store import Store
+from pairingd.world.gateway.adapter import Network
+from pairingd.world.gateway.datagram import Datagrams
+from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
+from pairingd.world.gateway.pcp_adapter import PcpAdapter
+from pairingd.world.gateway.router import Router
+from pairingd.world.gateway.upnp import UpnpAdapter
+from tests.core.make import START, invitation
+from tests.fakes.igd import FakeIgd, Quirk
+from tests.fakes.pxp import FakePxp
+
+HOME = Network("eth0", "127.0.0.1", "127.0.0.1", "02:00:00:00:00:01")
+OFFICE = Network("eth0", "127.0.0.1", "127.0.0.1", "02:00:00:00:00:02")
+DOOR = 50111
+PORT = 50022
+
+
+@dataclass
+class Laptop:
+    """What the lane sees of its machine. `now` and `slept` are in seconds."""
+
+    store: Store
+    now: float = START + 1.0
+    slept: float = 0.0
+    network: Network | None = HOME
+    door: int | None = DOOR
+    told: list[str] = field(default_factory=list)
+
+    def clock(self) -> float:
+        return self.now
+
+    async def locate(self) -> Network | None:
+        return self.network
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.store.history(0, 1000)]
+
+
+@pytest.fixture
+def laptop(tmp_path: Path) -> Laptop:
+    return Laptop(Store.open(tmp_path / "state.db", START))
+
+
+@asynccontextmanager
+async def lane_of(laptop: Laptop, *adapters: Any) -> AsyncIterator[MappingLane]:
+    """A lane whose passes are the test's to call."""
+    intent = Intent(laptop.store, laptop.clock)
+    guest: Invitation = invitation()
+    intent.apply(Invite("s1", (guest,), PORT))
+    router = Router(config.Router(), laptop.store, laptop.clock, adapters=adapters)
+    lane = MappingLane(
+        intent,
+        laptop.store,
+        router,
+        laptop.locate,
+        lambda: laptop.door,
+        laptop.clock,
+        asleep=lambda: laptop.slept,
+    )
+    lane.tell = laptop.told.append
+    try:
+        yield lane
+    finally:
+        laptop.door = None
+        for entry in laptop.store.mappings():
+            laptop.store.erase(entry.id)
+        await lane.one_pass()  # which lets go of the route socket
+        laptop.store.close()
+
+
+def upnp(laptop: Laptop, igd: FakeIgd, **settings: object) -> UpnpAdapter:
+    given = {"description_url": igd.description_url} | settings
+    return UpnpAdapter(config.Router.model_validate(given), laptop.clock)
+
+
+def pcp(laptop: Laptop, gateway: FakePxp) -> PcpAdapter:
+    return PcpAdapter(Datagrams(gateway.port), laptop.clock, steady=laptop.clock)
+
+
+def natpmp(laptop: Laptop, gateway: FakePxp) -> NatPmpAdapter:
+    return NatPmpAdapter(Datagrams(gateway.port), laptop.clock, steady=laptop.clock)
+
+
+async def passes(lane: MappingLane, laptop: Laptop, seconds: float) -> None:
+    """Let `seconds` go by, with a pass whenever the lane wants one."""
+    end = laptop.now + seconds
+    while laptop.now < end:
+        deadline = await lane.one_pass()
+        assert deadline is not None
+        laptop.now = min(max(deadline, laptop.now), end)
+    await lane.one_pass()
+
+
+async def test_a_new_mapping_is_read_back_three_times_and_then_within_each_minute(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        looked, after = [], laptop.now
+        for _ in range(5):
+            before = igd.counts["GetSpecificPortMappingEntry"]
+            deadline = await lane.one_pass()
+            assert igd.counts["GetSpecificPortMappingEntry"] == before
+            assert deadline is not None
+            laptop.now = deadline
+            await lane.one_pass()
+            assert igd.counts["GetSpecificPortMappingEntry"] > before
+            looked.append(deadline - after)
+        assert looked == [1, 5, 30, 85, 140]
+        assert igd.counts["AddPortMapping"] == 1
+
+
+async def test_renewal_ignored_is_mended_by_deleting_and_adding(laptop: Laptop) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        igd.quirks.add(Quirk.RENEWAL_IGNORED)
+        igd.age(PORT, 301)
+        await passes(lane, laptop, 301)
+        assert igd.mappings[PORT].remaining() > 590
+        assert lane.current
+        assert (lane.current.granted_until or 0) > laptop.now + 590
+
+
+async def test_idle_rules_purged_are_had_anew_within_a_minute(laptop: Laptop) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await passes(lane, laptop, 200)
+        igd.reboot()
+        lost_at = laptop.now
+        while not igd.mappings:
+            laptop.now = min(laptop.now + 1, lost_at + 61)
+            await lane.one_pass()
+        assert laptop.now <= lost_at + 60
+        assert "mapping-lost" in laptop.kinds()
+
+
+@pytest.mark.parametrize("speaks", [pcp, natpmp], ids=["PCP", "NAT-PMP"])
+async def test_epoch_reset_readds_within_a_minute(laptop: Laptop, speaks: Any) -> None:
+    async with FakePxp() as gateway, lane_of(laptop, speaks(laptop, gateway)) as lane:
+        began = laptop.now
+        while laptop.now < began + 200:
+            deadline = await lane.one_pass()
+            laptop.now = max(deadline or 0, laptop.now)
+            gateway.epoch = 1000 + round(laptop.now - began)
+        assert "mapping-lost" not in laptop.kinds()
+        gateway.reboot()
+        lost_at = laptop.now
+        while not gateway.held:
+            gateway.epoch = round(laptop.now - lost_at)
+            deadline = await lane.one_pass()
+            laptop.now = max(deadline or 0, laptop.now)
+        assert laptop.now <= lost_at + 60
+
+
+async def test_a_false_alarm_of_the_epoch_leaves_the_one_mapping(laptop: Laptop) -> None:
+    async with FakePxp() as gateway, lane_of(laptop, pcp(laptop, gateway)) as lane:
+        await lane.one_pass()
+        [held] = laptop.store.mappings()
+        gateway.epoch -= 500
+        await passes(lane, laptop, 2)
+        assert "mapping-lost" in laptop.kinds()
+        assert [entry.id for entry in laptop.store.mappings()] == [held.id]
+        assert list(gateway.held) == [DOOR]
+
+
+async def test_after_a_sleep_the_mapping_is_had_anew_at_once(laptop: Laptop) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await passes(lane, laptop, 40)
+        igd.reboot()
+        laptop.now += 100
+        laptop.slept += 100
+        await lane.one_pass()
+        assert list(igd.mappings) == [PORT]
+
+
+async def test_a_short_nap_changes_nothing(laptop: Laptop) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await passes(lane, laptop, 40)
+        adds = igd.counts["AddPortMapping"]
+        laptop.now += 10
+        laptop.slept += 10
+        await lane.one_pass()
+        assert igd.counts["AddPortMapping"] == adds
+
+
+async def test_a_sleep_past_the_lease_leaves_one_mapping(laptop: Laptop) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        igd.reboot()
+        laptop.now += 4000
+        laptop.slept += 4000
+        await lane.one_pass()
+        assert list(igd.mappings) == [PORT]
+        assert len(laptop.store.mappings()) == 1
+
+
+async def test_network_moved_no_delete_and_the_new_way_in_is_told(laptop: Laptop) -> None:
+    async with (
+        FakeIgd() as home,
+        FakeIgd(external_host="5.5.5.2") as office,
+        lane_of(laptop, Roaming({HOME: upnp(laptop, home), OFFICE: upnp(laptop, office)})) as lane,
+    ):
+        await lane.one_pass()
+        assert laptop.told == []
+        laptop.network = OFFICE
+        await lane.one_pass()
+        assert list(office.mappings) == list(home.mappings) == [PORT]
+        assert home.counts["DeletePortMapping"] == office.counts["DeletePortMapping"] == 0
+        [told] = laptop.told
+        assert f"ssh -p {PORT}" in told
+        assert told.endswith("@5.5.5.2")
+        assert "endpoint-changed" in laptop.kinds()
+        laptop.door = None
+        await lane.one_pass()
+        assert not office.mappings
+        assert list(home.mappings) == [PORT]
+        laptop.network = HOME
+        await lane.one_pass()
+        assert not home.mappings
+        assert laptop.store.mappings() == []
+
+
+async def test_coming_back_to_a_mapping_that_stands_says_so_and_asks_for_no_other(
+    laptop: Laptop,
+) -> None:
+    async with (
+        FakeIgd() as home,
+        FakeIgd(external_host="5.5.5.2") as office,
+        lane_of(laptop, Roaming({HOME: upnp(laptop, home), OFFICE: upnp(laptop, office)})) as lane,
+    ):
+        await lane.one_pass()
+        for network in (OFFICE, HOME):
+            laptop.network = network
+            await lane.one_pass()
+        assert home.counts["AddPortMapping"] == 1
+        assert laptop.told[-1].endswith("@5.5.5.1")
+
+
+async def test_a_gateway_that_says_its_mac_only_later_is_the_same_one(laptop: Laptop) -> None:
+    laptop.network = Network(HOME.interface, HOME.address, HOME.gateway)
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        laptop.network = HOME
+        await lane.one_pass()
+        assert igd.counts["AddPortMapping"] == 1
+        assert len(laptop.store.mappings()) == 1
+
+
+async def test_what_cannot_be_closed_keeps_nobody_out(laptop: Laptop) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        igd.quirks.add(Quirk.DELETE_IGNORED)
+        laptop.door = DOOR + 1
+        with pytest.raises(GatewayError):
+            await lane.one_pass()
+        assert lane.current
+        assert lane.current.internal_port == DOOR + 1
+
+
+async def test_what_no_journal_knows_is_swept_once_in_each_network(laptop: Laptop) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        igd.add_by_hand(2022, HOME.address, 1, "pairingd0badcafe")
+        igd.add_by_hand(8080, HOME.address, 1)
+        await passes(lane, laptop, 2)
+        assert sorted(igd.mappings) == [8080, PORT]
+        assert "recovered" in laptop.kinds()
+        igd.add_by_hand(2022, HOME.address, 1, "pairingd0badcafe")
+        await passes(lane, laptop, 100)
+        assert 2022 in igd.mappings
+
+
+async def test_a_silent_router_s_journal_does_not_grow(laptop: Laptop) -> None:
+    silent = Scripted()
+    async with lane_of(laptop, silent) as lane:
+        for _ in range(3):
+            with pytest.raises(GatewayError):
+                await lane.one_pass()
+        assert len(laptop.store.mappings()) == 1
+
+
+class Scripted:
+    """An adapter whose router answers to the search and to nothing else."""
+
+    protocol = "upnp"
+
+    async def probe(self, network: Network) -> bool:
+        return True
+
+    async def open(self, network: Network, wanted: Any, lease: int) -> Any:
+        raise GatewayError("router-silent", "", "")
+
+    async def close(self, mapping: Any) -> None:
+        raise GatewayError("router-silent", "", "")
+
+
+class Mirror:
+    """What stands where our door should be seen from outside. It remembers who asked."""
+
+    def __init__(self, answer: bool) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self._answer = answer
+
+    async def shows(self, host: str, port: int) -> bool:
+        self.asked.append((host, port))
+        return self._answer
+
+
+BEHIND = Network("eth0", "127.0.0.1", "192.168.1.1")
+
+
+@pytest.mark.parametrize("turns_around", [True, False])
+async def test_our_own_host_key_outside_is_a_proof_and_its_absence_is_none(
+    laptop: Laptop, turns_around: bool
+) -> None:
+    laptop.network = BEHIND
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        mirror = Mirror(turns_around)
+        lane.shows = mirror.shows
+        await lane.one_pass()
+        await asyncio.sleep(0)
+        assert mirror.asked == [("5.5.5.1", PORT)]
+        assert lane.current
+        assert lane.mirrored == (lane.current.id if turns_around else None)
+        assert lane.error is None
+
+
+@pytest.mark.parametrize(
+    ("network", "external"),
+    [(HOME, "5.5.5.1"), (BEHIND, "192.168.7.7"), (BEHIND, "100.64.0.1"), (BEHIND, "127.0.0.1")],
+)
+async def test_nothing_is_sent_to_what_is_no_public_address_or_a_demonstrations(
+    laptop: Laptop, network: Network, external: str
+) -> None:
+    laptop.network = network
+    async with (
+        FakeIgd(external_host=external) as igd,
+        lane_of(laptop, upnp(laptop, igd)) as lane,
+    ):
+        mirror = Mirror(answer=True)
+        lane.shows = mirror.shows
+        await lane.one_pass()
+        await asyncio.sleep(0)
+        assert lane.current
+        assert mirror.asked == []
+
+
+class Roaming:
+    """An adapter that asks the router of the network it is told of."""
+
+    protocol = "upnp"
+
+    def __init__(self, at: dict[Network, UpnpAdapter]) -> None:
+        self._at = {network.identity: adapter for network, adapter in at.items()}
+
+    async def probe(self, network: Network) -> bool:
+        return await self._at[network.identity].probe(network)
+
+    async def open(self, network: Network, wanted: Any, lease: int) -> Any:
+        return await self._at[network.identity].open(network, wanted, lease)
+
+    async def renew(self, mapping: Any, lease: int) -> Any:
+        return await self._at[mapping.network].renew(mapping, lease)
+
+    async def check(self, mapping: Any) -> Any:
+        return await self._at[mapping.network].check(mapping)
+
+    async def close(self, mapping: Any) -> None:
+        await self._at[mapping.network].close(mapping)

@@ -1,0 +1,110 @@
+"""The IPv6 lane against a PCP gateway on ::1."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pairingd.core.rules import Invite
+from pairingd.errors import GatewayError
+from pairingd.intent import Intent
+from pairingd.reconcile.pinhole import PinholeLane
+from pairingd.store import Store
+from pairingd.world.gateway.adapter import Network
+from pairingd.world.gateway.datagram import Datagrams
+from pairingd.world.gateway.pcp_adapter import PcpAdapter
+from pairingd.world.gateway.pinhole import Pinholes
+from tests.core.make import START, invitation
+from tests.fakes.pxp import FakePxp, has_ipv6_loopback, silence
+
+pytestmark = pytest.mark.skipif(not has_ipv6_loopback(), reason="there is no ::1 here")
+DOOR = 50111
+
+
+class House:
+    """One lane, its router, and what it sees. `now` is in seconds."""
+
+    def __init__(self, gateway: FakePxp, path: Path) -> None:
+        self.now = START + 1.0
+        self.network: Network | None = Network("eth0", "::1", "::1")
+        self.door: int | None = DOOR
+        self.store = Store.open(path / "state.db", START)
+        intent = Intent(self.store, self.clock)
+        intent.apply(Invite("s1", (invitation(),), 22))
+        adapter = PcpAdapter(Datagrams(gateway.port), self.clock, steady=self.clock)
+        router = Pinholes(adapter, 600, self.store)
+        self.lane = PinholeLane(
+            intent, self.store, router, self.locate, lambda: self.door, self.clock
+        )
+
+    def clock(self) -> float:
+        return self.now
+
+    async def locate(self) -> Network | None:
+        return self.network
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[FakePxp]:
+    async with FakePxp(address="::1", external="::1") as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def house(gateway: FakePxp, tmp_path: Path) -> AsyncIterator[House]:
+    house = House(gateway, tmp_path)
+    yield house
+    house.door = None
+    for entry in house.store.mappings():
+        house.store.erase(entry.id)
+    await house.lane.one_pass()  # which lets go of the route socket
+    house.store.close()
+
+
+async def test_the_doors_own_port_is_let_through_and_closed_with_it(
+    gateway: FakePxp, house: House
+) -> None:
+    await house.lane.one_pass()
+    assert gateway.held[DOOR].external_port == DOOR
+    assert len(house.store.mappings()) == 1
+    house.door = None
+    await house.lane.one_pass()
+    assert gateway.held == {}
+    assert house.store.mappings() == []
+
+
+async def test_it_is_had_anew_instead_of_renewed(gateway: FakePxp, house: House) -> None:
+    await house.lane.one_pass()
+    [held] = house.store.mappings()
+    assert held.renew_at
+    gateway.packets.clear()
+    house.now = held.renew_at
+    await house.lane.one_pass()
+    lifetimes = [int.from_bytes(packet[4:8]) for packet in gateway.packets if packet[1] == 1]
+    assert lifetimes == [0, 600]
+    assert list(gateway.held) == [DOOR]
+
+
+@pytest.mark.parametrize("kind", ["silent", "without PCP", "nobody there"])
+async def test_where_it_cannot_be_had_nothing_is_journaled(
+    gateway: FakePxp, house: House, kind: str
+) -> None:
+    match kind:
+        case "silent":
+            gateway.twist = silence
+        case "without PCP":
+            gateway.pcp = False
+        case "nobody there":
+            await gateway.close()
+    with pytest.raises(GatewayError) as caught:
+        await house.lane.one_pass()
+    assert caught.value.code == "no-gateway"
+    assert house.store.mappings() == []
+
+
+async def test_a_network_without_ipv6_is_no_trouble(house: House) -> None:
+    house.network = None
+    assert await house.lane.one_pass() is None
+    assert house.lane.current is None

@@ -1,0 +1,211 @@
+"""A relay of one's own, by a real sshd on another loopback address of this machine."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.stage import Guest, Stage, free_port, is_open, until
+
+ADDRESS = "127.0.0.2"  # where a port that is bound to 127.0.0.1 alone is not seen
+
+
+def has_address() -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((ADDRESS, 0))
+        except OSError:
+            return False
+    return True
+
+
+pytestmark = pytest.mark.skipif(not has_address(), reason=f"there is no {ADDRESS} here")
+
+
+class Relay:
+    """An sshd with `options`, a user's key for it, and the stage's host set up to use it."""
+
+    def __init__(self, stage: Stage, **options: str) -> None:
+        self._stage = stage
+        self.path = stage.path / "relay"
+        self.path.mkdir()
+        self.port = free_port()
+        self.guests_port = free_port()
+        for name in ("host", "user"):
+            stage.run(*("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.path / name)))
+        self.authorized = self.path / "authorized_keys"
+        self.authorized.write_text((self.path / "user.pub").read_text())
+        self.known_hosts = self.path / "known_hosts"
+        key = " ".join((self.path / "host.pub").read_text().split()[:2])
+        self.known_hosts.write_text(f"[{ADDRESS}]:{self.port} {key}\n")
+        settings = {
+            "ListenAddress": f"{ADDRESS}:{self.port}",
+            "HostKey": self.path / "host",
+            "AuthorizedKeysFile": self.authorized,
+            "PidFile": "none",
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "PasswordAuthentication": "no",
+            "KbdInteractiveAuthentication": "no",
+            "GatewayPorts": "clientspecified",
+        } | options
+        lines = [f"{name} {value}\n" for name, value in settings.items()]
+        (self.path / "sshd_config").write_text("".join(lines))
+        (self.path / "ssh_config").write_text(
+            f"Host relay\n HostName {ADDRESS}\n Port {self.port}\n User {getpass.getuser()}\n"
+            f" IdentityFile {self.path}/user\n IdentitiesOnly yes\n"
+            f" UserKnownHostsFile {self.known_hosts}\n GlobalKnownHostsFile /dev/null\n"
+        )
+        program = self.path / "ssh"
+        program.write_text(f'#!/bin/sh\nexec ssh -F {self.path}/ssh_config "$@"\n')
+        program.chmod(0o700)
+        text = (stage.home / "config.toml").read_text().partition("[router]")[0]
+        (stage.home / "config.toml").write_text(
+            f'{text}[router]\nenabled = false\n[relay]\nssh = "relay"\ncommand = "{program}"\n'
+            f"port = {self.guests_port}\n"
+        )
+
+    def start(self) -> None:
+        self.log = (self.path / "log").open("ab")
+        self.sshd = subprocess.Popen(
+            [str(shutil.which("sshd", path="/usr/sbin:/usr/bin")), "-D", "-e", "-f",
+             str(self.path / "sshd_config")],
+            stdin=subprocess.DEVNULL,
+            stderr=self.log,
+        )  # fmt: skip
+        until(lambda: is_open(self.port, ADDRESS), "the relay's sshd listens")
+
+    def stop(self) -> None:
+        """With all its sessions, as when the machine goes down."""
+        children = psutil.Process(self.sshd.pid).children(recursive=True)
+        for pid in [*(child.pid for child in children), self.sshd.pid]:
+            os.kill(pid, signal.SIGKILL)
+        self.sshd.wait()
+        self.log.close()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with Stage() as stage:
+        yield stage
+
+
+@pytest.fixture(autouse=True)
+def octocat(stage: Stage) -> Guest:
+    return stage.guest("octocat")
+
+
+@pytest.fixture
+def relay(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Relay]:
+    """Options of its sshd come by indirect parametrization."""
+    relay = Relay(stage, **getattr(request, "param", {}))
+    relay.start()
+    yield relay
+    if relay.sshd.returncode is None:
+        relay.stop()
+
+
+def invited(stage: Stage) -> dict[str, Any]:
+    answer = stage.asks("invite", "octocat", "--no-copy")
+    assert "error" not in answer, answer
+    return answer
+
+
+def warned(answer: dict[str, Any]) -> str:
+    [message] = [one["message"] for one in answer["warnings"] if one["code"].startswith("relay-")]
+    return str(message)
+
+
+def code(answer: dict[str, Any]) -> str:
+    [found] = [one["code"] for one in answer["warnings"] if one["code"].startswith("relay-")]
+    return str(found)
+
+
+def tunnels(stage: Stage) -> list[int]:
+    """The pids of this stage's ssh clients."""
+    mark = str(stage.path / "relay" / "ssh_config")
+    return [
+        one.pid for one in psutil.process_iter(["cmdline"]) if mark in (one.info["cmdline"] or ())
+    ]
+
+
+def test_a_guest_enters_by_the_relay_and_it_is_closed_with_the_door(
+    stage: Stage, relay: Relay, octocat: Guest
+) -> None:
+    answer = invited(stage)
+    best = answer["endpoints"][0]
+    assert (best["kind"], best["host"], best["port"]) == ("relay", ADDRESS, relay.guests_port)
+    assert (best["protocol"], best["verified"]) == ("ssh", "hairpin")
+    assert answer["command"].startswith(f"ssh -p {relay.guests_port} ")
+    assert answer["reachability"] == "internet"
+    octocat.joins(port=relay.guests_port).shows("pairing")
+    stage.pairctl("end")
+    until(lambda: not is_open(relay.guests_port, ADDRESS), "the relay listens no more")
+    until(lambda: not tunnels(stage), "the tunnel's ssh is gone")
+
+
+def test_a_relay_that_goes_down_is_used_again_when_it_is_back(stage: Stage, relay: Relay) -> None:
+    invited(stage)
+    relay.stop()
+    until(lambda: stage.asks("status")["warnings"], "the host is warned")
+    assert code(stage.asks("status")) == "relay-unreachable"
+    assert [one["kind"] for one in stage.asks("status")["endpoints"]] == ["lan"]
+    relay.start()
+    until(lambda: stage.asks("status")["endpoints"][0]["kind"] == "relay", "it is back", 30)
+    assert not [one for one in stage.asks("status")["warnings"] if "relay" in one["code"]]
+
+
+@pytest.mark.parametrize("relay", [{"GatewayPorts": "no"}], indirect=True)
+def test_gatewayports_no_is_noticed_though_sshd_does_not_say_it(stage: Stage, relay: Relay) -> None:
+    answer = invited(stage)
+    assert code(answer) == "relay-forward-refused"
+    assert "GatewayPorts" in warned(answer)
+    assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
+
+
+@pytest.mark.parametrize("relay", [{"AllowTcpForwarding": "no"}], indirect=True)
+def test_a_relay_that_forwards_nothing_is_named(stage: Stage, relay: Relay) -> None:
+    assert code(invited(stage)) == "relay-forward-refused"
+
+
+def test_a_port_that_is_taken_at_the_relay_is_named(stage: Stage, relay: Relay) -> None:
+    with socket.create_server(("0.0.0.0", relay.guests_port)):
+        assert code(invited(stage)) == "relay-forward-refused"
+
+
+def test_a_key_that_is_refused_is_named(stage: Stage, relay: Relay) -> None:
+    relay.authorized.write_text("")
+    assert code(invited(stage)) == "relay-key-refused"
+
+
+def test_a_relay_that_nobody_knows_is_not_trusted(stage: Stage, relay: Relay) -> None:
+    relay.known_hosts.write_text("")
+    assert code(invited(stage)) == "relay-host-key"
+    assert relay.known_hosts.read_text() == ""
+
+
+def test_a_relay_that_is_not_there_is_named(stage: Stage, relay: Relay) -> None:
+    relay.stop()
+    answer = invited(stage)
+    assert code(answer) == "relay-unreachable"
+    assert "refused" in warned(answer)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux's parent-death signal")
+def test_a_killed_daemon_leaves_no_tunnel(stage: Stage, relay: Relay) -> None:
+    daemon = stage.daemon()
+    invited(stage)
+    assert tunnels(stage)
+    daemon.send_signal(signal.SIGKILL)
+    daemon.communicate()
+    until(lambda: not tunnels(stage), "the tunnel's ssh is gone")
+    until(lambda: not is_open(relay.guests_port, ADDRESS), "the relay listens no more")

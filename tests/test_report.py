@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pairingd import report
+from pairingd.errors import GatewayError
+from pairingd.report import Ways
+from tests.core.make import mapping
+
+HELD = mapping()
+CGNAT = replace(HELD, external_host="100.64.3.4")
+PINHOLE = replace(
+    mapping(id="m6"),
+    protocol="pcp",
+    internal_host="2a00:1450::10",
+    external_host="2a00:1450::10",
+    external_port=40000,
+)
+BY_HAND = ("home.example.org", 2022)
+
+
+def kinds(ways: Ways) -> list[str]:
+    return [one["kind"] for one in report.endpoints("mark", ways, "192.168.1.10", 40000)]
+
+
+@pytest.mark.parametrize(
+    ("ways", "expected"),
+    [
+        (Ways(), ["lan"]),
+        (Ways(HELD), ["router", "lan"]),
+        (Ways(HELD, PINHOLE), ["router", "ipv6", "lan"]),
+        (Ways(CGNAT, PINHOLE), ["ipv6", "router", "lan"]),
+        (Ways(None, PINHOLE), ["ipv6", "lan"]),
+        (Ways(by_hand=BY_HAND), ["router", "lan"]),
+        (Ways(replace(HELD, external_host="")), ["lan"]),
+    ],
+)
+def test_the_best_way_in_comes_first(ways: Ways, expected: list[str]) -> None:
+    assert kinds(ways) == expected
+
+
+def test_a_shut_door_has_no_way_in() -> None:
+    assert report.endpoints("mark", Ways(HELD, PINHOLE), "192.168.1.10", None) == []
+
+
+def test_an_ipv6_endpoint_is_the_doors_own_without_brackets() -> None:
+    [ipv6, _] = report.endpoints("mark", Ways(None, PINHOLE), "192.168.1.10", 40000)
+    assert ipv6["command"] == "ssh -p 40000 mark@2a00:1450::10"
+
+
+def test_nothing_is_verified_but_what_was_seen() -> None:
+    def verified(ways: Ways) -> list[str | None]:
+        return [one["verified"] for one in report.endpoints("mark", ways, "192.168.1.10", 40000)]
+
+    assert verified(Ways(HELD, PINHOLE)) == ["readback", None, None]
+    assert verified(Ways(HELD, PINHOLE, proven=["m6"])) == ["readback", "guest", None]
+    assert verified(Ways(HELD, mirrored=["m1"])) == ["hairpin", None]
+    assert verified(Ways(HELD, mirrored=["m1"], proven=["m1"])) == ["guest", None]
+    assert verified(Ways(replace(HELD, protocol="pcp"), proven=["m1"])) == ["guest", None]
+    assert verified(Ways(by_hand=BY_HAND)) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("ways", "code", "reach"),
+    [
+        (Ways(HELD), None, "internet"),
+        (Ways(CGNAT), None, "unverified"),
+        (Ways(CGNAT, PINHOLE), None, "internet"),
+        (Ways(replace(HELD, external_host="home.example.org")), None, "unverified"),
+        (Ways(by_hand=BY_HAND), None, "unverified"),
+        (Ways(), "double-nat", "unverified"),
+        (Ways(), "no-gateway", "lan"),
+        (Ways(), None, "lan"),
+    ],
+)
+def test_reachability_is_what_is_known(ways: Ways, code: str | None, reach: str) -> None:
+    error = GatewayError(code, "", "") if code else None
+    assert report.reachability(ways, error) == reach
+
+
+def test_only_an_address_that_is_not_on_the_internet_is_a_double_nat() -> None:
+    assert report.double_nat(CGNAT)
+    for host in ("5.5.5.1", "home.example.org", ""):
+        assert report.double_nat(replace(HELD, external_host=host)) is None

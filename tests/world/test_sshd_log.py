@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairingd.world.sshd_log import Accepted, Failed, parse
+
+FINGERPRINT = "SHA256:" + "A" * 43
+ACCEPTED = f"Accepted publickey for hosty from 5.5.5.2 port 57364 ssh2: ED25519 {FINGERPRINT}"
+
+
+def test_who_got_in_is_told_by_the_key() -> None:
+    assert parse(f"{ACCEPTED}\r\n".encode()) == Accepted(FINGERPRINT)
+    assert parse(ACCEPTED.replace("5.5.5.2", "2001:db8::2").encode()) == Accepted(FINGERPRINT)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Failed publickey for hosty from 5.5.5.2 port 1 ssh2: ED25519 SHA256:x",
+        "Failed password for invalid user root from 5.5.5.2 port 1 ssh2",
+        "Invalid user admin from 5.5.5.2 port 1",
+        "Connection closed by authenticating user hosty 5.5.5.2 port 1 [preauth]",
+        "Disconnecting invalid user x 5.5.5.2 port 1: Too many authentication failures [preauth]",
+        "User root not allowed because not listed in AllowUsers",
+    ],
+)
+def test_a_login_that_failed_is_told(line: str) -> None:
+    assert parse(line.encode()) == Failed()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        f"userauth_pubkey: unsupported public key algorithm: zz\n{ACCEPTED}\ny [preauth]\r\n",
+        f"Received disconnect from 5.5.5.2 port 1:11: \n{ACCEPTED}\n",
+        f"{ACCEPTED}\nmore",
+        f"{ACCEPTED} more",
+        f"x {ACCEPTED}",
+        f"Invalid user \n{ACCEPTED}\r\n",
+        "",
+    ],
+)
+def test_what_a_guest_writes_is_never_taken_for_sshds_word(record: str) -> None:
+    assert not isinstance(parse(record.encode()), Accepted)
+
+
+@given(before=st.text(min_size=1), after=st.text())
+def test_no_text_around_it_makes_it_believed(before: str, after: str) -> None:
+    assert not isinstance(parse(f"{before}\n{ACCEPTED}\n{after}".encode()), Accepted)
+
+
+@given(st.binary())
+def test_no_record_does_harm(record: bytes) -> None:
+    parse(record)
