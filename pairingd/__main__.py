@@ -19,6 +19,7 @@ import pairingd
 from pairingd import config, logs
 from pairingd.background import Launch
 from pairingd.control.server import ControlServer
+from pairingd.core.admission import Admission
 from pairingd.errors import Misconfigured, PairingError
 from pairingd.files import private_directory
 from pairingd.intent import Intent
@@ -190,7 +191,8 @@ def assemble(
     access = AccessLane(
         intent, store, tmux, sshd, Path(paths.authorized_keys), chosen.door.port, clock
     )
-    access.door = Door(sshd, chosen.door.address, clock, access)
+    tunnel_end = frozenset({chosen.door.address or "127.0.0.1"} if chosen.relay.ssh else ())
+    access.door = Door(sshd, chosen.door.address, clock, access, Admission(shared=tunnel_end))
     router = Router(chosen.router, store, clock) if chosen.router.enabled else None
     mapping = MappingLane(
         intent, store, router, _locator(chosen.router), lambda: access.door.port, clock

@@ -34,21 +34,29 @@ class _Record:
 
 @dataclass(slots=True)
 class Admission:
-    """Counts connections by source. Tell it of every connection: admit, then settle, each once."""
+    """Counts connections by source. Tell it of every connection: admit, then settle, each once.
 
+    `shared` are sources behind which everybody stands, such as the near end of a relay's tunnel:
+    one stranger there must not lock the guests out, so only the limit for all together counts.
+    """
+
+    shared: frozenset[str] = frozenset()
     _waiting: dict[str, int] = field(default_factory=dict)
     _records: dict[str, _Record] = field(default_factory=dict)
 
     def admit(self, peer: str, now: float) -> str | None:
         """None: let it in and count it as unauthenticated. Otherwise the reason to close it."""
         source = source_of(peer)
+        if sum(self._waiting.values()) >= MAX_UNAUTHENTICATED:
+            return "too many connections are not authenticated yet"
+        if source in self.shared:
+            self._waiting[source] = self._waiting.get(source, 0) + 1
+            return None
         record = self._records.get(source)
         if record and now - record.last_failure >= FORGIVEN_AFTER:
             del self._records[source]
         elif record and now < record.refused_until:
             return "too many failed logins from there"
-        if sum(self._waiting.values()) >= MAX_UNAUTHENTICATED:
-            return "too many connections are not authenticated yet"
         if self._waiting.get(source, 0) >= MAX_UNAUTHENTICATED_PER_SOURCE:
             return "too many connections from there are not authenticated yet"
         self._waiting[source] = self._waiting.get(source, 0) + 1
@@ -63,7 +71,7 @@ class Admission:
         """It went without getting in; `failed` if a login was tried, or the grace time ran out."""
         source = source_of(peer)
         self._leave(source)
-        if failed:
+        if failed and source not in self.shared:
             record = self._records.pop(source, _Record())
             self._records[source] = _Record(record.failures + 1, now)
             if len(self._records) > MAX_SOURCES:

@@ -69,14 +69,19 @@ class Door:
     """Open or shut; `connections` by the pid of their sshd, which outlive a shut door."""
 
     def __init__(
-        self, sshd: Sshd, address: str, clock: Callable[[], float], watcher: Watcher
+        self,
+        sshd: Sshd,
+        address: str,
+        clock: Callable[[], float],
+        watcher: Watcher,
+        admission: Admission,
     ) -> None:
         self.connections: dict[int, Connection] = {}
         self._sshd = sshd
         self._address = address
         self._clock = clock
         self._watcher = watcher
-        self._admission = Admission()
+        self._admission = admission
         self._listener: socket.socket | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
