@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def run(args: Namespace) -> None:
     """The daemon ends too, whoever started it; its files and the tmux session stay."""
-    service = services.find()
+    service = services.manager(running=False) if args.dry_run else services.find()
     plan = [*_stop(), *(service.uninstall() if service else [])]
     if args.dry_run:
         show(plan, as_json=args.json)

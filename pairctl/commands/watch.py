@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pairctl.client import Client
 
 
+_SETTLED = 1.0  # seconds; what follows on an event, as a terminal on a login, has none of its own
+
+
 def watch(client: Client, args: Namespace) -> None:
     """Until q or Ctrl-C; without a terminal, or with --json, a block or document per change."""
     client.call("watch", {"limit": 1})
@@ -32,6 +35,7 @@ def watch(client: Client, args: Namespace) -> None:
 
 def _append(client: Client, args: Namespace) -> None:
     told = None
+    patience = None
     while True:
         now = client.call("status", {"all": args.all})
         if now != told:
@@ -39,7 +43,7 @@ def _append(client: Client, args: Namespace) -> None:
                 print()
             output.line(now, render.status, as_json=args.json)
             told = now
-        client.next_event(None)
+        patience = _SETTLED if client.next_event(patience) else None
         _drain(client)
 
 
@@ -52,14 +56,17 @@ def _redraw(client: Client, args: Namespace) -> None:
     waits: list[Any] = [client, *([sys.stdin] if sys.stdin.isatty() else [])]
     console = Console(no_color=not View.of(sys.stdout).colour)
     with _keys(), Live(console=console, screen=True, auto_refresh=False) as live:
+        unsettled = False
         while True:
             text = Text.from_ansi(render.status(printable(now), View.of(sys.stdout)))
             live.update(text, refresh=True)
             ready, _, _ = select.select(waits, [], [], 1.0)  # s: the remaining times go on
             if sys.stdin in ready and os.read(sys.stdin.fileno(), 64).lower() in (b"q", b""):
                 return
-            if _drain(client):
+            news = _drain(client)
+            if news or unsettled:
                 now = client.call("status", {"all": args.all})
+            unsettled = news
 
 
 def _drain(client: Client) -> bool:

@@ -45,9 +45,12 @@ class Manager(Protocol):
         """The `error:` and `hint:` lines of a daemon that has just failed to start, if any."""
 
 
-def manager() -> Manager:
-    """This machine's. Raises PairingError `no-service-manager`."""
-    found = find()
+def manager(*, running: bool = True) -> Manager:
+    """This machine's; the one that it would have, unless it must be `running`.
+
+    Raises PairingError `no-service-manager`.
+    """
+    found = find() or (None if running else _systemd())
     if found is None:
         raise PairingError(
             "no-service-manager",
@@ -76,10 +79,14 @@ def find() -> Manager | None:
 
         return Launchd(_here())
     if os.path.isdir("/run/systemd/system"):  # noqa: PTH112 - sd_booted(3)
-        from pairctl.services.systemd import Systemd
-
-        return Systemd(_here())
+        return _systemd()
     return None
+
+
+def _systemd() -> Manager:
+    from pairctl.services.systemd import Systemd
+
+    return Systemd(_here())
 
 
 def _here() -> Origin:

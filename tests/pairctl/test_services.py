@@ -234,13 +234,20 @@ needs_none = pytest.mark.skipif(
 
 
 @needs_none
-@pytest.mark.parametrize("words", [["install"], ["install", "--dry-run"]])
-def test_without_a_service_manager_it_is_said_so(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_service_manager_it_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert installed() is None
-    assert main([*words, "--json"]) == 1
+    assert main(["install", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "no-service-manager"
+
+
+@needs_none
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_without_a_service_manager_a_dry_run_shows_the_one_it_would_be(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["steps"]
+    assert ["systemctl", "--user"] in [step["argv"][:2] for step in plan if "argv" in step]
 
 
 @needs_none
