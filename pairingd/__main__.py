@@ -138,13 +138,13 @@ def _listen(path: Path) -> socket.socket:
 async def _serve(
     paths: Paths, settings: config.Settings, listener: socket.socket, launch: Launch
 ) -> None:
-    """Until SIGTERM, SIGINT or a client's `stop`; then everything is closed."""
+    """Until SIGTERM, SIGINT, SIGHUP or a client's `stop`; then everything is closed."""
     clock = time.time
     store = Store.open(Path(paths.state_db), clock())
     stopping = asyncio.Event()
     service = assemble(paths, settings, store, clock, stopping.set)
     server = ControlServer(service)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
     service.access.recover()

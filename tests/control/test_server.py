@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -18,8 +19,9 @@ from hypothesis import strategies as st
 
 from pairingd.control import wire
 from pairingd.control.protocol import METHODS
+from pairingd.control.server import MAX_CONNECTIONS
 from pairingd.service import Service
-from tests.stage import ROOT, Stage
+from tests.stage import ROOT, Stage, until
 
 HELLO = {"jsonrpc": "2.0", "id": 0, "method": "hello", "params": {}}
 
@@ -216,6 +218,26 @@ def test_no_noise_ends_the_daemon(greeted: Line, noise: bytes) -> None:
     if line.strip():
         assert "error" in greeted.asks(line + b"\n")
     assert "result" in greeted.calls("status")
+
+
+def test_connections_are_bounded_and_a_place_comes_free_again(stage: Stage) -> None:
+    path = stage.home / "pairingd.sock"
+    with contextlib.ExitStack() as held:
+        for _ in range(MAX_CONNECTIONS):
+            assert "result" in held.enter_context(Line(path)).asks(HELLO)
+        with Line(path) as one_too_many, pytest.raises((ConnectionError, json.JSONDecodeError)):
+            one_too_many.asks(HELLO)
+    until(lambda: stage.pairctl("status", check=False).returncode == 0, "it answers again")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_not_json_are_refused(greeted: Line, number: str) -> None:
+    frame = f'{{"jsonrpc": "2.0", "id": {number}, "method": "status"}}\n'
+    assert code(greeted.asks(frame.encode())) == wire.PARSE_ERROR
+
+
+def test_an_id_of_half_a_character_is_given_back(greeted: Line) -> None:
+    assert greeted.asks(b'{"jsonrpc": "2.0", "id": "\\ud800", "method": "status"}\n')["result"]
 
 
 def test_a_second_daemon_names_the_first_and_goes(stage: Stage) -> None:
