@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,19 +35,18 @@ from pairingd.store import Store
 from pairingd.world import keyscan, network
 from pairingd.world.awake import Awake
 from pairingd.world.door import Door
-from pairingd.world.gateway.adapter import Network
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.pcp_adapter import PcpAdapter
 from pairingd.world.gateway.pinhole import Pinholes
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
-from pairingd.world.network.towards import towards
+from pairingd.world.network.towards import locate
 from pairingd.world.relay import Relay
 from pairingd.world.sshd import Sshd
 from pairingd.world.tmux import Tmux
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
 log = logging.getLogger("pairingd")
 
@@ -194,8 +194,9 @@ def assemble(
     tunnel_end = frozenset({chosen.door.address or "127.0.0.1"} if chosen.relay.ssh else ())
     access.door = Door(sshd, chosen.door.address, clock, access, Admission(shared=tunnel_end))
     router = Router(chosen.router, store, clock) if chosen.router.enabled else None
+    gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
     mapping = MappingLane(
-        intent, store, router, _locator(chosen.router), lambda: access.door.port, clock
+        intent, store, router, partial(locate, gateway), lambda: access.door.port, clock
     )
     pinhole = PinholeLane(
         intent,
@@ -255,18 +256,6 @@ def _pinholes(router: config.Router, store: Store, clock: Callable[[], float]) -
     if not router.enabled or named or "pcp" not in router.protocols:
         return None
     return Pinholes(PcpAdapter(Datagrams(), clock), router.lease, store)
-
-
-def _locator(router: config.Router) -> Callable[[], Awaitable[Network | None]]:
-    """Where we are: by the default route, unless the configuration names the gateway."""
-    named = router.gateway or config.host_of(router.description_url)
-    if not named:
-        return network.current
-
-    async def configured() -> Network | None:
-        return towards(named)
-
-    return configured
 
 
 if __name__ == "__main__":

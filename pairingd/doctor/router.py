@@ -20,14 +20,13 @@ from pairingd.doctor import dry_run, igd
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.errors import GatewayError
-from pairingd.world import network
 from pairingd.world.gateway import natpmp, ssdp
 from pairingd.world.gateway.adapter import Adapter, Network
 from pairingd.world.gateway.datagram import BRIEF, PATIENT, Datagrams
 from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
 from pairingd.world.gateway.pcp_adapter import PcpAdapter
 from pairingd.world.gateway.upnp import UpnpAdapter
-from pairingd.world.network.towards import towards
+from pairingd.world.network.towards import locate
 
 if TYPE_CHECKING:
     import httpx
@@ -90,7 +89,7 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
     if not wanted.enabled:
         yield Finding.ok("gateway", "not used: [router] enabled = false; guests come from the LAN")
         return
-    where = await _locate(wanted)
+    where = await locate(wanted.gateway or config.host_of(wanted.description_url))
     if where is None:
         yield Finding.warn("gateway", "there is no way to the internet", "check the network")
         return
@@ -113,11 +112,6 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
                 yield finding
         if subject.verbose:
             yield Finding.ok("exchanges", f"what {where.gateway} said", *survey.exchanges)
-
-
-async def _locate(wanted: config.Router) -> Network | None:
-    named = wanted.gateway or config.host_of(wanted.description_url)
-    return towards(named) if named else await network.current()
 
 
 async def _survey(wanted: config.Router, where: Network, client: httpx.AsyncClient) -> _Survey:

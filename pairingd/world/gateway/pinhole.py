@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import Callable, Collection
 
 from pairingd.core.model import Mapping
-from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant
 from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence
-
-_NOTHING_MADE = frozenset({"no-gateway", "local-network-denied", "not-permitted", "port-taken"})
+from pairingd.world.gateway.attempt import attempt
 
 
 class Pinholes:
@@ -38,29 +35,15 @@ class Pinholes:
         # Most routers do not speak PCP over IPv6: nothing is journaled for those.
         if not await self._adapter.probe(network):
             raise grant.not_spoken("PCP over IPv6")
-        wanted = Mapping(
-            id=self._token()[:16],
-            protocol=self._adapter.protocol,
-            network=network.identity,
-            gateway=network.gateway,
-            external_host="",
-            external_port=external_port,
-            internal_host=network.address,
+        return await attempt(
+            self._adapter,
+            self._journal,
+            self._token,
+            network,
             internal_port=internal_port,
-            token=self._token(),
+            external_port=external_port,
+            lease=self._lease,
         )
-        self._journal.record(wanted)
-        try:
-            granted = await self._adapter.open(network, wanted, self._lease)
-        except GatewayError as refusal:
-            if refusal.code in _NOTHING_MADE:
-                self._journal.erase(wanted.id)
-            elif refusal.code != "router-silent":  # a silent one is asked again by the caller
-                with contextlib.suppress(GatewayError):
-                    await self.close(wanted)
-            raise
-        self._journal.record(granted)
-        return granted
 
     async def renew(self, mapping: Mapping) -> Mapping:
         """Not by renewing: miniupnpd 2.3.1 never again deletes a pinhole that was (measured).

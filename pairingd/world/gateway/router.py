@@ -7,7 +7,6 @@ seen to be gone. To add a protocol: write its Adapter and add it to `_adapters`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable, Collection, Sequence
@@ -18,6 +17,7 @@ from pairingd import config
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence, Sweeper
+from pairingd.world.gateway.attempt import attempt
 from pairingd.world.gateway.command import CommandAdapter
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
@@ -27,19 +27,6 @@ from pairingd.world.gateway.upnp import UpnpAdapter
 _PROBE_HOLDS = 600.0
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
 
-# The adapters promise that with these refusals nothing was left on the router.
-_NOTHING_MADE = frozenset(
-    {
-        "double-nat",
-        "no-gateway",
-        "no-miniupnpc",
-        "local-network-denied",
-        "not-permitted",
-        "permanent-only",
-        "port-taken",
-        "same-port-only",
-    }
-)
 # After these another port may do; after the others this protocol is of no use here.
 _PORT_MATTERS = frozenset({"port-taken", "not-permitted", "same-port-only", "router-failed"})
 _MOST_TELLING = (
@@ -206,28 +193,15 @@ class Router:
         port: int,
         last: bool,  # noqa: FBT001 - private, one caller
     ) -> Mapping:
-        wanted = Mapping(
-            id=self._token()[:16],
-            protocol=protocol,
-            network=network.identity,
-            gateway=network.gateway,
-            external_host="",
-            external_port=port,
-            internal_host=network.address,
+        granted = await attempt(
+            self._adapters[protocol],
+            self._journal,
+            self._token,
+            network,
             internal_port=internal_port,
-            token=self._token(),
+            external_port=port,
+            lease=self._settings.lease,
         )
-        self._journal.record(wanted)
-        try:
-            granted = await self._adapters[protocol].open(network, wanted, self._settings.lease)
-        except GatewayError as refusal:
-            if refusal.code in _NOTHING_MADE:
-                self._journal.erase(wanted.id)
-            elif refusal.code != "router-silent":  # a silent one is asked again by the caller
-                with contextlib.suppress(GatewayError):
-                    await self.close(wanted)
-            raise
-        self._journal.record(granted)
         if granted.external_port != port and not last:
             await self.close(granted)
             raise _silently_replaced(port)

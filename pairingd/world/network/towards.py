@@ -5,9 +5,15 @@ from __future__ import annotations
 import socket
 
 from pairingd.errors import GatewayError
+from pairingd.world import network
 from pairingd.world.gateway.adapter import Network
 
 _DISCARD = 9
+
+
+async def locate(gateway: str) -> Network | None:
+    """Where we are: by the default route, unless the configuration names the `gateway`."""
+    return towards(gateway) if gateway else await network.current()
 
 
 def towards(host: str) -> Network:
