@@ -10,23 +10,12 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-
+from pairingd import strict
 from pairingd.control import results
 from pairingd.core.durations import format_duration, parse_duration
 from pairingd.core.guest import parse_guest
@@ -45,15 +34,19 @@ _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
 
 
-def _seconds(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError(  # noqa: TRY004 - pydantic takes ValueErrors
-            'a duration in quotes, such as "2h"'
-        )
-    try:
-        return parse_duration(value)
-    except Refused as refused:
-        raise ValueError(f"{refused.message}; {refused.hint}") from None
+class Duration(int):
+    """Seconds; in the file as people spell them, `"1h30m"`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def spelled(cls, value: object) -> Duration:
+        if not isinstance(value, str):
+            raise ValueError('a duration in quotes, such as "2h"')  # noqa: TRY004 - strict's rule
+        try:
+            return cls(parse_duration(value))
+        except Refused as refused:
+            raise ValueError(f"{refused.message}; {refused.hint}") from None
 
 
 def _keys_url(value: str) -> str:
@@ -116,101 +109,107 @@ def _absolute(value: str) -> str:
     return value
 
 
-Duration = Annotated[int, BeforeValidator(_seconds), PlainSerializer(format_duration)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+def _program(value: str) -> str:
+    if not value:
+        raise ValueError("an absolute path, not empty")
+    return _absolute(value)
 
 
-class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Guests(Table):
-    ttl: Duration = 7200
-    max_ttl: Duration = 86400
-    access: Annotated[Access, Field(strict=False)] = Access.WRITE
-
-    @field_validator("max_ttl")
-    @classmethod
-    def _at_least_ttl(cls, value: int, info: ValidationInfo) -> int:
-        if value < info.data.get("ttl", 0):
-            raise ValueError("no shorter than guests.ttl")
-        return value
-
-
-class Provider(Table):
-    """`keys_url` answers GET with one public key a line, as sshd's authorized_keys has them."""
-
-    keys_url: Annotated[str, AfterValidator(_keys_url)]
-
-
-class Door(Table):
-    address: Annotated[str, AfterValidator(_address)] = ""
-    port: Annotated[int, Field(ge=0, le=65535)] = 0
-
-
-class RouterCommand(Table):
-    """A program of the user's own in a router's place: split as a shell would, run without one."""
-
-    open: Annotated[str, AfterValidator(_command_line)] = ""
-    close: Annotated[str, AfterValidator(_command_line)] = ""
-
-
-class Router(Table):
-    enabled: bool = True
-    external_port: Annotated[int, Field(ge=1, le=65535)] = 22
-    protocols: tuple[Literal["pcp", "natpmp", "upnp"], ...] = Field(
-        default=("pcp", "natpmp", "upnp"), strict=False
-    )
-    gateway: Annotated[str, AfterValidator(_address)] = ""
-    description_url: Annotated[str, AfterValidator(_http_url)] = ""
-    lease: Annotated[Duration, Field(ge=5, le=604800)] = 600
-    allow_permanent: bool = False
-    external_host: Annotated[str, AfterValidator(_host)] = ""
-    command: RouterCommand = RouterCommand()
-
-
-class Relay(Table):
-    """`ssh` is a destination as ssh(1) takes it; off where it is empty. `port` 0: a usual one."""
-
-    ssh: Annotated[str, AfterValidator(_ssh_destination)] = ""
-    port: Annotated[int, Field(ge=0, le=65535)] = 0
-    bind: Annotated[str, AfterValidator(_address)] = "0.0.0.0"  # noqa: S104 - guests come from anywhere
-    command: AbsolutePath = ""
-
-
-class Tmux(Table):
-    session: Annotated[str, AfterValidator(_session_name)] = "pairing"
-    command: AbsolutePath = ""
-
-
-class Host(Table):
-    keep_awake: bool = True
-
-
-class Sshd(Table):
-    command: Annotated[AbsolutePath, Field(min_length=1)] = "/usr/sbin/sshd"
-
-
-PROVIDERS: Mapping[str, Provider] = {
-    "github": Provider(keys_url="https://github.com/{name}.keys"),
-    "gitlab": Provider(keys_url="https://gitlab.com/{name}.keys"),
-    "codeberg": Provider(keys_url="https://codeberg.org/{name}.keys"),
-    "sourcehut": Provider(keys_url="https://meta.sr.ht/~{name}.keys"),
-}
-
-
-def _providers(value: object) -> object:
-    if isinstance(value, dict):
-        for name in value:
-            if not _PROVIDER_NAME.fullmatch(str(name)) or name in _RESERVED_PROVIDERS:
-                raise ValueError(f"{name!r} cannot name a provider")
-        return {**PROVIDERS, **value}
+def _provider_name(value: str) -> str:
+    if not _PROVIDER_NAME.fullmatch(value) or value in _RESERVED_PROVIDERS:
+        raise ValueError(
+            "tables named with lower-case letters, digits and -, and none of "
+            + ", ".join(sorted(_RESERVED_PROVIDERS))
+        )
     return value
 
 
-class Config(Table):
+Address = Annotated[str, _address]
+AbsolutePath = Annotated[str, _absolute]
+CommandLine = Annotated[str, _command_line]
+
+
+@dataclass(frozen=True, slots=True)
+class Guests:
+    ttl: Duration = Duration(7200)
+    max_ttl: Duration = Duration(86400)
+    access: Access = Access.WRITE
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """`keys_url` answers GET with one public key a line, as sshd's authorized_keys has them."""
+
+    keys_url: Annotated[str, _keys_url]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    address: Address = ""
+    port: Annotated[int, strict.between(0, 65535)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RouterCommand:
+    """A program of the user's own in a router's place: split as a shell would, run without one."""
+
+    open: CommandLine = ""
+    close: CommandLine = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    enabled: bool = True
+    external_port: Annotated[int, strict.between(1, 65535)] = 22
+    protocols: tuple[Literal["pcp", "natpmp", "upnp"], ...] = ("pcp", "natpmp", "upnp")
+    gateway: Address = ""
+    description_url: Annotated[str, _http_url] = ""
+    lease: Annotated[Duration, strict.between(5, 604800)] = Duration(600)
+    allow_permanent: bool = False
+    external_host: Annotated[str, _host] = ""
+    command: RouterCommand = RouterCommand()
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """`ssh` is a destination as ssh(1) takes it; off where it is empty. `port` 0: a usual one."""
+
+    ssh: Annotated[str, _ssh_destination] = ""
+    port: Annotated[int, strict.between(0, 65535)] = 0
+    bind: Address = "0.0.0.0"  # noqa: S104 - guests come from anywhere
+    command: AbsolutePath = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tmux:
+    session: Annotated[str, _session_name] = "pairing"
+    command: AbsolutePath = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    keep_awake: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sshd:
+    command: Annotated[str, _program] = "/usr/sbin/sshd"
+
+
+PROVIDERS: Mapping[str, Provider] = {
+    "github": Provider("https://github.com/{name}.keys"),
+    "gitlab": Provider("https://gitlab.com/{name}.keys"),
+    "codeberg": Provider("https://codeberg.org/{name}.keys"),
+    "sourcehut": Provider("https://meta.sr.ht/~{name}.keys"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
     guests: Guests = Guests()
-    providers: Annotated[dict[str, Provider], BeforeValidator(_providers)] = dict(PROVIDERS)
+    providers: dict[Annotated[str, _provider_name], Provider] = field(
+        default_factory=lambda: dict(PROVIDERS)
+    )
     door: Door = Door()
     router: Router = Router()
     tmux: Tmux = Tmux()
@@ -234,12 +233,18 @@ class Settings:
             "settings": [
                 {
                     "key": key,
-                    "value": value,
+                    "value": _spelled(value),
                     "source": self.file if key in self.given else "default",
                 }
-                for key, value in _flat(self.config.model_dump(mode="json"))
+                for key, value in _flat(asdict(self.config))
             ],
         }
+
+
+def _spelled(value: object) -> object:
+    if isinstance(value, Duration):
+        return format_duration(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def load(path: Path) -> Settings:
@@ -260,7 +265,8 @@ def load(path: Path) -> Settings:
 def parse(content: bytes, name: str) -> Settings:
     try:
         tables = tomllib.loads(content.decode())
-        config = Config.model_validate(tables)
+        config = strict.read(Config, tables)
+        config = replace(config, providers={**PROVIDERS, **config.providers})
         if problem := _inconsistent(config):
             raise Misconfigured("bad-config", f"{name}: {problem[0]}", problem[1])
         return Settings(config, name, frozenset(key for key, _ in _flat(tables)))
@@ -272,13 +278,15 @@ def parse(content: bytes, name: str) -> Settings:
         raise Misconfigured(
             "bad-config", f"{name}: {error}", "mend the TOML there; text values need quotes"
         ) from None
-    except ValidationError as error:
+    except strict.Unfit as error:
         raise _explained(error, name) from None
 
 
 def _inconsistent(config: Config) -> tuple[str, str] | None:
     """What is wrong between keys that are right by themselves, and the mend."""
-    router = config.router
+    guests, router = config.guests, config.router
+    if guests.max_ttl < guests.ttl:
+        return "guests.max_ttl is shorter than guests.ttl", "make it no shorter, or leave it out"
     if bool(router.command.open) != bool(router.command.close):
         return "router.command has one of open and close", "give both, or neither"
     if router.external_host and not router.command.open:
@@ -303,28 +311,17 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def _explained(error: ValidationError, name: str) -> Misconfigured:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+def _explained(unfit: strict.Unfit, name: str) -> Misconfigured:
+    key = ".".join(unfit.at)
+    if isinstance(unfit, strict.Unknown):
         return Misconfigured(
-            "bad-config", f"{name}: unknown key {key}", f"allowed there: {_allowed(first['loc'])}"
+            "bad-config", f"{name}: unknown key {key}", f"allowed there: {', '.join(unfit.allowed)}"
         )
-    message = first["msg"].removeprefix("Value error, ")
     return Misconfigured(
         "bad-config",
-        f"{name}: {key} = {first['input']!r} is not allowed",
-        f"{key} must be: {message}",
+        f"{name}: {key} = {unfit.value!r} is not allowed",
+        f"{key} must be: {unfit.why}",
     )
-
-
-def _allowed(location: tuple[int | str, ...]) -> str:
-    table: Any = Config
-    for part in location[:-1]:
-        if table is Config and part == "providers":
-            return "keys_url"
-        table = table.model_fields[part].annotation
-    return ", ".join(table.model_fields)
 
 
 def host_of(url: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from pairingd.core.durations import format_duration
 from pairingd.core.model import Invitation, Standing, State
 from pairingd.core.rules import End, Event, Revoke, Tick, step
+from pairingd.core.text import printable
 from pairingd.errors import PairingError, WorldError
 from pairingd.store import Happening, Store
 
@@ -49,12 +49,9 @@ class Intent:
         try:
             self._store.save(after)
             self.unsaved = None
-        except sqlite3.Error as error:
-            unwritable = WorldError(
-                "state-unwritable", f"the state cannot be saved: {error}", "free space on the disk"
-            )
+        except WorldError as unwritable:
             if not isinstance(event, Tick | Revoke | End):
-                raise unwritable from None
+                raise
             self.unsaved = unwritable
         self.state = after
         if after != before:
@@ -72,7 +69,7 @@ class Intent:
         log.info("%s", text, extra={"event": kind, "data": data})
         try:
             event = self._store.happened(self._clock(), about, kind, text, data)
-        except sqlite3.Error as error:  # the history is not worth a guest who stays
+        except WorldError as error:  # the history is not worth a guest who stays
             log.error("not in the history: %s", error)  # noqa: TRY400 - the cause is all there is
             return
         for listener in tuple(self._listeners):
@@ -122,11 +119,6 @@ def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
     change = new.expires_at - old.expires_at
     direction = "longer" if change > 0 else "less"
     return "extended", f"{new.guest} may stay {format_duration(abs(change))} {direction}"
-
-
-def printable(text: str) -> str:
-    """`text` without anything a terminal would act on."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def utc(at: float) -> str:

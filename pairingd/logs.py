@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any, Literal
 
-from pairingd.intent import printable
+from pairingd.core.text import printable
 
 SIZE = 1 << 20  # bytes of one file
 FILES = 3  # of which all but the newest have a number after their name

@@ -8,6 +8,8 @@ import os
 import subprocess
 from dataclasses import dataclass
 
+from pairingd.core.text import printable
+
 _LONGEST = 1 << 20  # bytes kept of what it says
 _DRAIN = 0.5  # seconds; what it has started may hold its output open after its end
 
@@ -25,7 +27,7 @@ class Finished:
         """For a message: the last line of its complaint, or else of its output, made printable."""
         lines = [line.strip() for line in (self.complaint or self.said).splitlines()]
         line = next((line for line in reversed(lines) if line), "no reason given")
-        return "".join(c if c.isprintable() else "?" for c in line)[:200]
+        return printable(line[:200])
 
 
 class _Program(asyncio.SubprocessProtocol):

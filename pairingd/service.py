@@ -9,12 +9,13 @@ import pwd
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import floor
 
 import pairingd
 from pairingd import report
 from pairingd.config import Settings
-from pairingd.control import protocol, results, wire
+from pairingd.control import results, wire
 from pairingd.core import rules
 from pairingd.core.guest import Guest, find, parse_guest
 from pairingd.core.model import Access, Invitation, Mapping
@@ -61,7 +62,7 @@ class Service:
     def lanes(self) -> tuple[Lane, ...]:
         return self.access, self.mapping, self.pinhole, self.relay
 
-    async def hello(self, _params: protocol.HelloParams) -> results.Hello:
+    async def hello(self) -> results.Hello:
         """The client compares the versions; a daemon cannot mend a client."""
         return {
             "version": pairingd.__version__,
@@ -72,18 +73,26 @@ class Service:
             "tmux_socket": str(self.tmux.socket),
         }
 
-    async def invite(self, params: protocol.InviteParams, notify: Notify) -> results.Invited:
+    async def invite(
+        self,
+        notify: Notify,
+        *,
+        guests: Sequence[str],
+        ttl: int | None = None,
+        access: str | None = None,
+        port: int | None = None,
+    ) -> results.Invited:
         """All the guests or none; returns once they can enter, as far as can be seen from here."""
-        ttl = params.ttl or self.settings.config.guests.ttl
+        ttl = ttl or self.settings.config.guests.ttl
         if ttl > self.settings.config.guests.max_ttl:
             raise rules.too_long(self.settings.config.guests.max_ttl)
-        guests = [parse_guest(text, self.settings.config.providers) for text in params.guests]
+        wanted = [parse_guest(text, self.settings.config.providers) for text in guests]
         looking = asyncio.create_task(self.mapping.warm_up())
         try:
             await self.sshd.prepare()
-            fetched = await self._fetch(guests, notify)
+            fetched = await self._fetch(wanted, notify)
             await self._require_session(notify)
-            ids = self._invite(params, fetched, ttl)
+            ids = self._invite(fetched, ttl, access, port)
         except BaseException:
             looking.cancel()
             raise
@@ -93,13 +102,17 @@ class Service:
         warnings = [warning for one in fetched.values() for warning in one.warnings]
         return await self._invited(ids, warnings)
 
-    async def show(self, params: protocol.ShowParams) -> results.Invited:
-        return await self._invited([self._live(params.guest).id], [])
+    async def show(self, *, guest: str) -> results.Invited:
+        return await self._invited([self._live(guest).id], [])
 
-    async def status(self, params: protocol.StatusParams) -> results.Status:
+    async def status(
+        self,
+        *,
+        all: bool = False,  # noqa: A002 - the protocol's word
+    ) -> results.Status:
         state = self.intent.state
         shown: Sequence[Invitation] = state.live
-        if params.all:
+        if all:
             shown = [one for session in self.store.sessions() for one in session.invitations]
         running, clients = await self._observe_session()
         held = self.mapping.current
@@ -124,55 +137,53 @@ class Service:
             "warnings": self._warnings(held),
         }
 
-    async def extend(self, params: protocol.ExtendParams) -> results.Changed:
-        invitation = self._live(params.guest)
-        if (params.seconds is None) == (params.until is None):
+    async def extend(
+        self, *, guest: str, seconds: int | None = None, until: datetime | None = None
+    ) -> results.Changed:
+        invitation = self._live(guest)
+        if (seconds is None) == (until is None):
             raise PairingError(
                 "bad-deadline", "name either a duration or a time", "pairctl extend GUEST 1h"
             )
-        if params.until is not None:
-            expires_at = floor(params.until.timestamp())
+        if until is not None:
+            expires_at = floor(until.timestamp())
         else:
-            expires_at = invitation.expires_at + (params.seconds or 0)
+            expires_at = invitation.expires_at + (seconds or 0)
         return await self._change(
             rules.Extend(invitation.id, expires_at, self.settings.config.guests.max_ttl),
             [invitation.id],
         )
 
-    async def revoke(self, params: protocol.RevokeParams) -> results.Changed:
-        ids = tuple(self._live(guest).id for guest in params.guests)
+    async def revoke(self, *, guests: Sequence[str]) -> results.Changed:
+        ids = tuple(self._live(guest).id for guest in guests)
         return await self._change(rules.Revoke(ids), ids)
 
-    async def role(self, params: protocol.RoleParams) -> results.Changed:
-        invitation = self._live(params.guest)
-        return await self._change(
-            rules.SetAccess(invitation.id, Access(params.access)), [invitation.id]
-        )
+    async def role(self, *, guest: str, access: str) -> results.Changed:
+        invitation = self._live(guest)
+        return await self._change(rules.SetAccess(invitation.id, Access(access)), [invitation.id])
 
-    async def end(self, _params: protocol.NoParams) -> results.Changed:
+    async def end(self) -> results.Changed:
         ids = [one.id for one in self.intent.state.live]
         return await self._change(rules.End(), ids)
 
-    async def log(self, params: protocol.LogParams) -> results.Log:
-        events = self.store.history(params.after, params.limit)
+    async def log(self, *, after: int = 0, limit: int = 1000) -> results.Log:
+        events = self.store.history(after, limit)
         return {"events": [report.event(one) for one in events]}
 
-    async def receipt(self, params: protocol.ReceiptParams) -> results.Receipt:
+    async def receipt(self, *, session: str | None = None) -> results.Receipt:
         sessions = self.store.sessions()
-        for session in reversed(sessions):
-            if params.session in {None, session.id}:
-                return report.receipt(session, self.store.history_of(session.id))
-        if params.session is None:
+        for one in reversed(sessions):
+            if session in {None, one.id}:
+                return report.receipt(one, self.store.history_of(one.id))
+        if session is None:
             raise PairingError("no-session", "there was no session yet", "pairctl invite GUEST")
-        known = ", ".join(session.id for session in sessions[-5:]) or "none"
-        raise PairingError(
-            "no-such-session", f"no session {params.session!r}", f"the last ones: {known}"
-        )
+        known = ", ".join(one.id for one in sessions[-5:]) or "none"
+        raise PairingError("no-such-session", f"no session {session!r}", f"the last ones: {known}")
 
-    async def config(self, _params: protocol.NoParams) -> results.Settings:
+    async def config(self) -> results.Settings:
         return self.settings.shown()
 
-    async def stop(self, _params: protocol.NoParams) -> results.Stopping:
+    async def stop(self) -> results.Stopping:
         self.request_stop()
         return {"pid": os.getpid()}
 
@@ -205,7 +216,7 @@ class Service:
         )
 
     def _invite(
-        self, params: protocol.InviteParams, fetched: dict[Guest, Fetched], ttl: int
+        self, fetched: dict[Guest, Fetched], ttl: int, access: str | None, port: int | None
     ) -> tuple[str, ...]:
         now = floor(self.clock())
         session = self.intent.state.session
@@ -214,7 +225,7 @@ class Service:
             Invitation(
                 id=secrets.token_hex(4),
                 guest=str(guest),
-                access=Access(params.access or self.settings.config.guests.access),
+                access=Access(access or self.settings.config.guests.access),
                 keys=one.keys,
                 issued_at=now,
                 expires_at=now + ttl,
@@ -225,8 +236,8 @@ class Service:
             rules.Invite(
                 session=secrets.token_hex(4),
                 invitations=invitations,
-                external_port=params.port or in_use or self.settings.config.router.external_port,
-                port_chosen=params.port is not None,
+                external_port=port or in_use or self.settings.config.router.external_port,
+                port_chosen=port is not None,
             )
         )
         return tuple(one.id for one in invitations)

@@ -1,7 +1,7 @@
 """SQLite: the intent, the journal of what outlives the process, and the history.
 
 Every write is on the disk when the call returns (synchronous=FULL), so a reply sent afterwards
-is a promise. What is stored is JSON of the core's own records, read back through pydantic.
+is a promise. What is stored is JSON of the core's own records, read back strictly.
 
 A database of an older version is migrated; one of a newer version is refused untouched; one that
 cannot be read is set aside, and the daemon starts with nothing wished, so with everything closed.
@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
+from pairingd import strict
 from pairingd.core.model import Mapping, Session, State
-from pairingd.errors import Misconfigured
+from pairingd.errors import Misconfigured, WorldError
 
 # One entry a version: the statements that lead to it from the one before. Never edit an entry
 # that was released; add one. tests/data holds a database of each version that must load forever.
@@ -66,13 +66,11 @@ class Happening:
     data: dict[str, Any]
 
 
-_SESSION: TypeAdapter[Session] = TypeAdapter(Session)
-_MAPPING: TypeAdapter[Mapping] = TypeAdapter(Mapping)
-_PROCESS: TypeAdapter[Process] = TypeAdapter(Process)
-
-
 class Store:
-    """Open with `Store.open`. `set_aside` is where an unreadable database was moved, if one was."""
+    """Open with `Store.open`. `set_aside` is where an unreadable database was moved, if one was.
+
+    What writes raises WorldError `state-unwritable`, and then has changed nothing.
+    """
 
     def __init__(self, database: sqlite3.Connection, set_aside: Path | None = None) -> None:
         self._database = database
@@ -85,7 +83,7 @@ class Store:
         """
         try:
             return cls(_checked(path))
-        except (sqlite3.DatabaseError, ValidationError) as error:
+        except (sqlite3.DatabaseError, ValueError) as error:
             if isinstance(error, sqlite3.Error) and error.sqlite_errorcode not in _UNREADABLE:
                 raise Misconfigured(
                     "state-unusable", f"{path}: {error}", "free space or mend its permissions"
@@ -100,24 +98,35 @@ class Store:
     def close(self) -> None:
         self._database.close()
 
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction; it is on the disk when the block has been left."""
+        try:
+            with self._database as database:
+                yield database
+        except sqlite3.Error as error:
+            raise WorldError(
+                "state-unwritable", f"the state cannot be saved: {error}", "free space on the disk"
+            ) from None
+
     def state(self) -> State:
         """The intent as it was saved last."""
         row = self._database.execute(
             "SELECT body FROM session ORDER BY number DESC LIMIT 1"
         ).fetchone()
-        return State(_SESSION.validate_json(row[0]) if row else None)
+        return State(strict.read(Session, json.loads(row[0])) if row else None)
 
     def save(self, state: State) -> None:
         session = state.session
         if session is None:
             return
-        with self._database:
-            self._database.execute(
+        with self._write() as database:
+            database.execute(
                 "INSERT INTO session (id, body) VALUES (?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                (session.id, _SESSION.dump_json(session).decode()),
+                (session.id, json.dumps(asdict(session))),
             )
-            self._database.execute(
+            database.execute(
                 "DELETE FROM session WHERE number <= (SELECT max(number) FROM session) - ?",
                 (KEPT_SESSIONS,),
             )
@@ -125,54 +134,54 @@ class Store:
     def sessions(self) -> list[Session]:
         """Every session kept, oldest first."""
         rows = self._database.execute("SELECT body FROM session ORDER BY number")
-        return [_SESSION.validate_json(body) for (body,) in rows]
+        return [strict.read(Session, json.loads(body)) for (body,) in rows]
 
     # The journal of mappings: the gateway package's `Journal`.
 
     def record(self, mapping: Mapping) -> None:
-        with self._database:
-            self._database.execute(
+        with self._write() as database:
+            database.execute(
                 "INSERT INTO mapping (id, body) VALUES (?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                (mapping.id, _MAPPING.dump_json(mapping).decode()),
+                (mapping.id, json.dumps(asdict(mapping))),
             )
 
     def erase(self, mapping_id: str) -> None:
-        with self._database:
-            self._database.execute("DELETE FROM mapping WHERE id = ?", (mapping_id,))
+        with self._write() as database:
+            database.execute("DELETE FROM mapping WHERE id = ?", (mapping_id,))
 
     def mappings(self) -> list[Mapping]:
         rows = self._database.execute("SELECT body FROM mapping ORDER BY rowid")
-        return [_MAPPING.validate_json(body) for (body,) in rows]
+        return [strict.read(Mapping, json.loads(body)) for (body,) in rows]
 
     # The journal of connections' processes.
 
     def record_process(self, process: Process) -> None:
-        with self._database:
-            self._database.execute(
+        with self._write() as database:
+            database.execute(
                 "INSERT OR REPLACE INTO process (pid, body) VALUES (?, ?)",
-                (process.pid, _PROCESS.dump_json(process).decode()),
+                (process.pid, json.dumps(asdict(process))),
             )
 
     def erase_process(self, pid: int) -> None:
-        with self._database:
-            self._database.execute("DELETE FROM process WHERE pid = ?", (pid,))
+        with self._write() as database:
+            database.execute("DELETE FROM process WHERE pid = ?", (pid,))
 
     def processes(self) -> list[Process]:
         rows = self._database.execute("SELECT body FROM process ORDER BY pid")
-        return [_PROCESS.validate_json(body) for (body,) in rows]
+        return [strict.read(Process, json.loads(body)) for (body,) in rows]
 
     # The history.
 
     def happened(
         self, at: float, session: str | None, kind: str, text: str, data: dict[str, Any]
     ) -> Happening:
-        with self._database:
-            number = self._database.execute(
+        with self._write() as database:
+            number = database.execute(
                 "INSERT INTO event (at, session, kind, text, data) VALUES (?, ?, ?, ?, ?)",
                 (at, session, kind, text, json.dumps(data)),
             ).lastrowid
-            self._database.execute(
+            database.execute(
                 "DELETE FROM event WHERE kind = ?1 AND id <="
                 " (SELECT id FROM event WHERE kind = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
                 (kind, KEPT_EVENTS),

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, TypeAdapter, create_model
 
+from pairingd import strict
 from pairingd.control import results, wire
-from pairingd.control.protocol import METHODS, Method, Params
+from pairingd.control.params import MODELS, Params
+from pairingd.control.protocol import METHODS, Greeting, Method
 
 FILE = Path(__file__).parent.parent / "docs" / "protocol.md"
 
@@ -217,9 +219,16 @@ class Types:
 
 def _method(name: str, method: Method, types: Types) -> str:
     answer = types.of(method.result).__name__
-    takes = "Takes no params.\n" if not method.params.model_fields else _schema(method.params)
-    about = f"{method.about}\n\n{_prose(_own_words(method.params))}"
-    return f"### `{name}`\n\n{about}{takes}\nAnswers [{answer}](#{answer.lower()}).\n"
+    return f"### `{name}`\n\n{method.about}\n\n{_takes(name)}\nAnswers [{answer}](#{answer.lower()}).\n"
+
+
+def _takes(name: str) -> str:
+    if name == "hello":
+        schema = TypeAdapter(Greeting).json_schema() | {"additionalProperties": False}
+        return _prose(Greeting.__doc__) + _shown(schema)
+    if name not in MODELS:
+        return "Takes no params.\n"
+    return _prose(_own_words(MODELS[name])) + _schema(MODELS[name])
 
 
 def _own_words(params: type[Params]) -> str | None:
@@ -231,8 +240,12 @@ def _prose(docstring: str | None) -> str:
 
 
 def _schema(model: type[BaseModel]) -> str:
+    return _shown(model.model_json_schema(ref_template="#/types/{model}"))
+
+
+def _shown(full: dict[str, Any]) -> str:
     """One line a member: such a schema can be read."""
-    schema = _plain(model.model_json_schema(ref_template="#/types/{model}"))
+    schema = _plain(full)
     members = ",\n".join(
         f"    {json.dumps(name)}: {json.dumps(value)}"
         for name, value in schema["properties"].items()
@@ -259,7 +272,10 @@ def _plain(schema: Any) -> Any:
 
 def _conversation(types: Types) -> Iterator[str]:
     def asks(number: int, method: str, params: dict[str, Any]) -> str:
-        METHODS[method].params.model_validate_json(json.dumps(params))
+        if method == "hello":
+            strict.read(Greeting, params)
+        else:
+            MODELS[method].model_validate_json(json.dumps(params))
         return "> " + _frame(id=number, method=method, params=params)
 
     def answers(number: int, method: str, result: dict[str, Any]) -> str:

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("pairingd.core",),
     ("pairingd.control.wire", "pairingd.control.results", "pairingd.control.protocol"),
-    ("pairingd.errors", "pairingd.paths"),
+    ("pairingd.control.params",),
+    ("pairingd.errors", "pairingd.paths", "pairingd.strict"),
     ("pairingd.config", "pairingd.programs", "pairingd.files"),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent",),
@@ -117,4 +118,5 @@ def loaded(statement: str) -> set[str]:
 
 
 def test_the_idle_daemon_has_not_loaded_what_only_work_needs() -> None:
-    assert not loaded("import pairingd.__main__") & {"httpx", "miniupnpc", "psutil", "daemon"}
+    heavy = {"httpx", "miniupnpc", "psutil", "daemon", "pydantic"}
+    assert not loaded("import pairingd.__main__") & heavy

@@ -9,7 +9,7 @@ import pytest
 
 from pairingd.core.model import State
 from pairingd.core.rules import End, step
-from pairingd.errors import Misconfigured
+from pairingd.errors import Misconfigured, WorldError
 from pairingd.store import MIGRATIONS, Process, Store
 from tests.core.make import START, invitation, invite, mapping
 
@@ -45,6 +45,31 @@ def test_what_was_saved_is_there_after_kill_9(reopen: Callable[[], Store]) -> No
     """Another connection sees it at once: nothing waits for a close that may never come."""
     reopen().save(INVITED)
     assert reopen().state() == INVITED
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store: store.save(INVITED),
+        lambda store: store.record(mapping()),
+        lambda store: store.erase("m"),
+        lambda store: store.record_process(Process(1, 1.0)),
+        lambda store: store.erase_process(1),
+        lambda store: store.happened(START, None, "invited", "", {}),
+    ],
+)
+def test_what_cannot_be_written_is_refused_by_name(
+    reopen: Callable[[], Store], path: Path, write: Callable[[Store], object]
+) -> None:
+    store = reopen()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(WorldError) as caught:
+        write(store)
+    assert caught.value.code == "state-unwritable"
+    other.execute("ROLLBACK")
+    other.close()
+    write(store)
 
 
 def test_a_new_store_wishes_nothing(reopen: Callable[[], Store]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pairingd.core.model import Key
+from pairingd.core.text import one_line
 
 MAX_LINES = 100  # lines that hold more than a remark; no one has more keys than that
 MAX_LINE = 8192  # bytes; the line of a 16384-bit RSA key has 2.8 k
@@ -96,7 +97,7 @@ def parse_key(line: bytes) -> Key:
         blob=base64.b64encode(blob).decode(),
         bits=bits,
         fingerprint=_fingerprint(blob),
-        comment=printable(comment, MAX_COMMENT),
+        comment=one_line(comment, MAX_COMMENT),
     )
 
 
@@ -108,12 +109,6 @@ def render_key(key: Key) -> str:
 def is_weak(key: Key) -> bool:
     """Accepted, but the host should hear of it."""
     return key.type == "ssh-rsa" and key.bits < STRONG_RSA_BITS
-
-
-def printable(text: str, limit: int) -> str:
-    """Foreign text fit for a terminal: printable characters, single spaces, at most `limit`."""
-    seen = "".join(c if c.isprintable() else " " for c in text[: 16 * limit])
-    return " ".join(seen.split())[:limit].rstrip()
 
 
 def _unrecognised(text: str) -> NotAccepted:

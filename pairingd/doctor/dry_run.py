@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
+from dataclasses import replace
 
 from pairingd import config
 from pairingd.core.durations import format_duration
@@ -14,7 +15,7 @@ from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.router import Router
 
-_LEASE = 120  # seconds; should this process be killed in between, the router forgets by itself
+_LEASE = config.Duration(120)  # should this process be killed in between, the router forgets
 _PORTS = range(49152, 65536)  # RFC 6335 §6
 
 
@@ -33,7 +34,7 @@ class _Journal:
 
 async def check(where: Network, wanted: config.Router) -> Finding:
     """Nothing listens behind the port, and a mapping without an end is never asked for."""
-    settings = wanted.model_copy(update={"lease": _LEASE, "allow_permanent": False})
+    settings = replace(wanted, lease=_LEASE, allow_permanent=False)
     journal = _Journal()
     router = Router(settings, journal, time.time, high_port=lambda _network: _any_port())
     # Bound and not listening: no other program gets the port meanwhile.

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 
 import httpx
 
-from pairingd.core.keys import printable
+from pairingd.core.text import one_line
 
 _LARGEST = 256 * 1024
 _SECONDS = 4.0
@@ -63,7 +63,7 @@ class Forward:
     @classmethod
     def of(cls, values: dict[str, str]) -> Self:
         def told(name: str) -> str:
-            return printable(values.get(f"New{name}", ""), 40)
+            return one_line(values.get(f"New{name}", ""), 40)
 
         return cls(
             external_port=told("ExternalPort"),
@@ -97,7 +97,7 @@ class Igd:
     async def at(cls, url: str, client: httpx.AsyncClient) -> Self:
         igd = cls(url, client)
         root = _xml(await igd._ask("GET", url, {}, ""))
-        igd.name = printable(_text(root, "friendlyName") or "a router without a name", 40)
+        igd.name = one_line(_text(root, "friendlyName") or "a router without a name", 40)
         igd.services = list(_services(root, url))
         if not igd.services:
             raise Strange(f"{url} describes no UPnP service")
@@ -113,7 +113,7 @@ class Igd:
 
     async def external_address(self) -> str:
         answer = await self._call("GetExternalIPAddress")
-        return printable(answer.get("NewExternalIPAddress", ""), 40)
+        return one_line(answer.get("NewExternalIPAddress", ""), 40)
 
     async def holder(self, port: int) -> Forward | None:
         """Of an external TCP port; None where it is free."""
@@ -175,7 +175,7 @@ class Igd:
     def _record(self, sign: str, text: str) -> None:
         for line in text[:_SHOWN].splitlines():
             if line.strip():
-                self.exchanges.append(f"{sign} {printable(line, _SHOWN)}")
+                self.exchanges.append(f"{sign} {one_line(line, _SHOWN)}")
 
 
 def client(address: str) -> httpx.AsyncClient:
@@ -214,7 +214,7 @@ def _services(root: ET.Element, url: str) -> Iterator[Service]:
         joined = urljoin(base, control)
         if urlsplit(joined).hostname != urlsplit(url).hostname:
             raise Strange(f"{url} names a control URL on another host")
-        yield Service(printable(kind, 80), joined)
+        yield Service(one_line(kind, 80), joined)
 
 
 def _text(root: ET.Element, name: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class
-from pairingd.core.keys import printable
+from pairingd.core.text import one_line
 from pairingd.doctor import dry_run, igd
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
@@ -154,7 +154,7 @@ async def _look_at_igd(survey: _Survey, wanted: config.Router, client: httpx.Asy
                 with contextlib.suppress(igd.Fault):  # as some do that are not connected
                     survey.external = await found.external_address()
         except igd.FAILURES as error:
-            survey.refused.append(f"{printable(url, 80)}: {_told(error)}")
+            survey.refused.append(f"{one_line(url, 80)}: {_told(error)}")
         else:
             survey.igd = found
             return
@@ -221,7 +221,7 @@ async def _more(survey: _Survey, wanted: config.Router) -> AsyncIterator[Finding
     if survey.igd:
         found = survey.igd
         types = [service.type for service in found.services[: igd.MOST_SERVICES]]
-        yield Finding.ok("igd", f"{found.name} at {printable(found.url, 60)}", *types)
+        yield Finding.ok("igd", f"{found.name} at {one_line(found.url, 60)}", *types)
         yield await _mappings(found)
     yield await dry_run.check(survey.where, wanted)
 
@@ -238,4 +238,4 @@ async def _mappings(found: igd.Igd) -> Finding:
 
 
 def _told(error: BaseException) -> str:
-    return printable(str(error), 100) or type(error).__name__
+    return one_line(str(error), 100) or type(error).__name__

@@ -35,9 +35,10 @@ from pairingd import __version__
 from pairingd.config import Provider
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import URL_PROVIDERS, Guest, parse_guest
-from pairingd.core.keys import KeyList, RefusedLine, is_weak, parse_key_list, printable
+from pairingd.core.keys import KeyList, RefusedLine, is_weak, parse_key_list
 from pairingd.core.model import Key
 from pairingd.core.refusal import Refused
+from pairingd.core.text import one_line
 from pairingd.errors import IdentityError
 
 if TYPE_CHECKING:
@@ -402,7 +403,7 @@ def _too_long(guest: Guest) -> IdentityError:
 
 
 def _foreign(text: str) -> str:
-    return printable(text, _MAX_FOREIGN)
+    return one_line(text, _MAX_FOREIGN)
 
 
 def _host(url: httpx.URL) -> str:

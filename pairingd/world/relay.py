@@ -18,6 +18,7 @@ import sys
 from dataclasses import dataclass, field
 
 from pairingd import config
+from pairingd.core.text import printable
 from pairingd.errors import WorldError
 from pairingd.programs import run
 
@@ -217,7 +218,7 @@ def _unreachable(relay: str, why: str) -> WorldError:
 
 def _shown(said: bytes) -> str:
     text = " ".join(said.decode(errors="replace").split())
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[-200:])
+    return printable(text[-200:])
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pairingd.control import wire
+from pairingd.control.params import MODELS
 from pairingd.control.protocol import METHODS
 from pairingd.control.server import MAX_CONNECTIONS
 from pairingd.service import Service
@@ -83,6 +85,21 @@ def code(reply: dict[str, Any]) -> int:
 
 def test_every_method_of_the_protocol_has_a_verb() -> None:
     assert {name for name in METHODS if not hasattr(Service, name)} == {"watch"}
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - {"watch"}))
+def test_a_verb_takes_what_its_model_does_with_the_same_defaults(name: str) -> None:
+    verb = {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(getattr(Service, name)).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    fields = MODELS[name].model_fields if name in MODELS else {}
+    assert METHODS[name].demands == any(field.is_required() for field in fields.values())
+    assert verb == {
+        key: inspect.Parameter.empty if field.is_required() else field.default
+        for key, field in fields.items()
+    }
 
 
 def test_the_socket_is_the_users_alone(stage: Stage) -> None:

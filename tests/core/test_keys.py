@@ -17,7 +17,6 @@ from pairingd.core.keys import (
     KeyList,
     is_weak,
     parse_key_list,
-    printable,
     render_key,
 )
 
@@ -255,13 +254,6 @@ class TestProperties:
     def test_what_is_accepted_renders_to_what_is_read_as_the_same(self, lines: list[bytes]) -> None:
         for key in parse_key_list(b"\n".join(lines)).keys:
             assert parse_key_list(render_key(key).encode()) == KeyList((key,), ())
-
-    @given(st.text(), st.integers(1, 200))
-    def test_printable_text_is_left_as_it_is(self, text: str, limit: int) -> None:
-        once = printable(text, limit)
-        assert once.isprintable()
-        assert len(once) <= limit
-        assert printable(once, limit) == once
 
 
 @pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is not installed")

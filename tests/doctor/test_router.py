@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pairingd import config
+from pairingd import config, strict
 from pairingd.core.model import Mapping
 from pairingd.doctor import dry_run, igd, router
 from pairingd.doctor.daemon import Daemon
@@ -22,7 +22,7 @@ HOME = Network("", "127.0.0.1", "127.0.0.1")
 
 def settings(fake: FakeIgd, **more: object) -> config.Router:
     given = {"description_url": fake.description_url, "protocols": ["upnp"], **more}
-    return config.Router.model_validate(given)
+    return strict.read(config.Router, given)
 
 
 async def found(
@@ -55,8 +55,8 @@ async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_can_be_seen(
 ) -> None:
     async with FakePxp(external="203.0.114.7") as gateway:
         monkeypatch.setattr(datagram.Datagrams.__init__, "__defaults__", (gateway.port,))
-        wanted = config.Router.model_validate(
-            {"gateway": "127.0.0.1", "protocols": ["pcp", "natpmp"]}
+        wanted = strict.read(
+            config.Router, {"gateway": "127.0.0.1", "protocols": ["pcp", "natpmp"]}
         )
         told = await found(wanted, full=True)
         assert gateway.held == {}

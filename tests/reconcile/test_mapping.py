@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pairingd import config
+from pairingd import config, strict
 from pairingd.core.model import Invitation
 from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
@@ -89,7 +89,7 @@ async def lane_of(laptop: Laptop, *adapters: Any) -> AsyncIterator[MappingLane]:
 
 def upnp(laptop: Laptop, igd: FakeIgd, **settings: object) -> UpnpAdapter:
     given = {"description_url": igd.description_url} | settings
-    return UpnpAdapter(config.Router.model_validate(given), laptop.clock)
+    return UpnpAdapter(strict.read(config.Router, given), laptop.clock)
 
 
 def pcp(laptop: Laptop, gateway: FakePxp) -> PcpAdapter:

@@ -251,7 +251,7 @@ class TestUnreachable:
     )
     async def test_url_no_one_can_be_at(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         forget_proxies(monkeypatch)
-        providers = IdentityProviders({"work": Provider.model_construct(keys_url=url)})
+        providers = IdentityProviders({"work": Provider(keys_url=url)})
         error = await failure(providers, guest("work:ann"))
         assert error.code == "forge-unreachable"
         await providers.aclose()

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from pairingd import config
 from pairingd.core.model import Mapping
+from pairingd.core.text import printable
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Network, Presence
 
@@ -145,8 +146,7 @@ class _Child(asyncio.SubprocessProtocol):
     def shown(self) -> str:
         """For an error's one line: its last words, without what a terminal would act on."""
         text = " ".join((self.said[2] or self.said[1]).decode(errors="replace").split())
-        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-        return f": {text[-_SHOWN:]}" if text else ""
+        return f": {printable(text[-_SHOWN:])}" if text else ""
 
 
 def external_address(said: str) -> tuple[str, int] | None:

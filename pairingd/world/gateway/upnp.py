@@ -18,11 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-
-from pairingd import config
+from pairingd import config, strict
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping
+from pairingd.core.text import printable
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import ssdp
 from pairingd.world.gateway.adapter import Network, Presence
@@ -40,10 +39,8 @@ _WEEK = 604800  # the longest lease of WANIPConnection:2 §2.3.18
 _CONNECTED = frozenset({"Connected", "Up"})
 
 
-def _printable(value: object) -> object:
-    if isinstance(value, str):
-        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value[:80])
-    return value
+def _shown(value: str) -> str:
+    return printable(value[:80])
 
 
 def _ipv4_or_nothing(value: str) -> str:
@@ -53,28 +50,33 @@ def _ipv4_or_nothing(value: str) -> str:
         return ""
 
 
-Text = Annotated[str, BeforeValidator(_printable)]
+def _errno(value: str) -> str:
+    if value and value not in errno.errorcode.values():
+        raise ValueError("the name of an errno")
+    return value
 
 
-class _Answer(BaseModel):
+Text = Annotated[str, _shown]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
     """What upnp_worker.py printed; its docstring has the meaning of the outcomes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     outcome: Literal[
         "unreachable", "offhost", "not-igd", "usable", "silent", "absent", "present", "foreign",
         "granted", "refused", "permanent-only", "dropped", "lied", "kept", "no-miniupnpc",
         "swept",
     ]  # fmt: skip
-    code: Annotated[int, Field(ge=0, le=999)] = 0
-    external: Annotated[Text, AfterValidator(_ipv4_or_nothing)] = ""
+    code: Annotated[int, strict.between(0, 999)] = 0
+    external: Annotated[str, _ipv4_or_nothing] = ""
     status: Text = ""
     holder: Text = ""
     description: Text = ""
-    lease: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    lease: Annotated[int, strict.between(0, 2**31 - 1)] = 0
     permanent: bool = False
-    count: Annotated[int, Field(ge=0, le=200)] = 0
-    errno: Annotated[str, Field(max_length=32, pattern=r"^[A-Z0-9]*$")] = ""
+    count: Annotated[int, strict.between(0, 200)] = 0
+    errno: Annotated[str, _errno] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,16 +251,16 @@ class UpnpAdapter:
             why = f": {answer.errno}" if answer.errno else ""
             return GatewayError(
                 "no-gateway",
-                f"no UPnP description at {_printable(url)}{why}",
+                f"no UPnP description at {_shown(url)}{why}",
                 "switch UPnP on in the router, or correct [router] description_url",
             )
         if answer.outcome == "offhost":
             return GatewayError(
                 "router-lied",
-                f"{_printable(url)} names a control URL on another host",
+                f"{_shown(url)} names a control URL on another host",
                 "some device poses as the router, or its firmware is broken; look at that address",
             )
-        return _no_igd(str(_printable(url)))
+        return _no_igd(_shown(url))
 
     def _denied(self, name: str) -> bool:
         # Local Network privacy (macOS 15; Apple TN3179) fails like this and like nothing else.
@@ -278,10 +280,10 @@ class UpnpAdapter:
             child.told(transport, json.dumps(job | {"url": url, "seconds": seconds + 1}))
             async with asyncio.timeout(seconds):
                 await child.ended.wait()
-            answer = _Answer.model_validate_json(child.said)
+            answer = strict.read(_Answer, json.loads(child.said))
         except TimeoutError:
             raise _silent() from None
-        except ValidationError:
+        except ValueError:
             raise GatewayError(
                 "router-failed",
                 "the router's answer could not be read",

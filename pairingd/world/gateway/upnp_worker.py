@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import _thread
 import errno
+import functools
 import json
 import os
 import re
@@ -113,9 +114,17 @@ class Gateway:
             raise Done("unreachable", errno=_why_unreachable(url)) from None
         if urlsplit(control).hostname != urlsplit(url).hostname:
             raise Done("offhost")
-        self.status = self._told(lambda: self._upnp.statusinfo()[0])
-        self.external = self._told(self._upnp.externalipaddress)
-        if not (self.status or self.external or self._told(self._upnp.connectiontype)):
+
+    @functools.cached_property
+    def status(self) -> str:
+        return self._told(lambda: self._upnp.statusinfo()[0])
+
+    @functools.cached_property
+    def external(self) -> str:
+        return self._told(self._upnp.externalipaddress)
+
+    def must_be_igd(self) -> None:
+        if not (self.external or self.status or self._told(self._upnp.connectiontype)):
             raise Done("not-igd")
 
     @staticmethod
@@ -342,7 +351,9 @@ def work(job: Job) -> Answer:
     known: Answer = {}
     try:
         gateway = Gateway(job["url"])
-        known = {"external": gateway.external}
+        if job["deed"] != "look":  # which is asked every minute, so with no other question
+            gateway.must_be_igd()
+            known = {"external": gateway.external}
         answer = DEEDS[job["deed"]](gateway, job)
     except Done as done:
         answer = done.answer

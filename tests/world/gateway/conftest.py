@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pairingd import config
+from pairingd import config, strict
 from pairingd.core.model import Mapping
 from pairingd.world.gateway.adapter import Network
 from pairingd.world.gateway.upnp import UpnpAdapter
@@ -60,7 +60,7 @@ def journal() -> RecordedJournal:
 def upnp_to(igd: FakeIgd, **settings: object) -> UpnpAdapter:
     """An adapter that was told where the router is."""
     given = {"description_url": igd.description_url} | settings
-    return UpnpAdapter(config.Router.model_validate(given), lambda: NOW)
+    return UpnpAdapter(strict.read(config.Router, given), lambda: NOW)
 
 
 def upnp_searching(igd: FakeIgd, platform: str = "linux") -> UpnpAdapter:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pairingd import config
+from pairingd import config, strict
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.command import CommandAdapter, external_address
@@ -27,7 +27,7 @@ class Home:
         self.now = NOW
         lines = {"open": open_.format(log=self.log), "close": close.format(log=self.log)}
         command = {name: shlex.join(["sh", "-c", script]) for name, script in lines.items()}
-        self.settings = config.Router.model_validate({"command": command} | settings)
+        self.settings = strict.read(config.Router, {"command": command} | settings)
         self.adapter = CommandAdapter(self.settings, lambda: self.now, seconds=5.0)
 
 
@@ -96,7 +96,7 @@ async def test_its_status_and_last_words_are_in_the_error(tmp_path: Path) -> Non
 
 
 async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
-    settings = config.Router.model_validate({"command": {"open": "/nowhere/open", "close": "true"}})
+    settings = strict.read(config.Router, {"command": {"open": "/nowhere/open", "close": "true"}})
     with pytest.raises(GatewayError, match="No such file"):
         await CommandAdapter(settings, lambda: NOW).open(HOME, wanted(), 600)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import config
+from pairingd import config, strict
 from pairingd.doctor import router as doctor
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import State, Subject
@@ -37,7 +37,7 @@ def without(
 
 def router(igd: FakeIgd, journal: RecordedJournal, *protocols: str) -> Router:
     given = {"description_url": igd.description_url, "protocols": protocols}
-    return Router(config.Router.model_validate(given), journal, lambda: NOW)
+    return Router(strict.read(config.Router, given), journal, lambda: NOW)
 
 
 @pytest.mark.usefixtures("without")
@@ -73,7 +73,7 @@ async def test_a_mapping_made_before_is_neither_believed_gone_nor_forgotten(igd:
 @pytest.mark.usefixtures("without")
 async def test_the_doctor_warns_of_it(igd: FakeIgd) -> None:
     settings = {"description_url": igd.description_url, "protocols": ["upnp"]}
-    chosen = config.Config(router=config.Router.model_validate(settings))
+    chosen = config.Config(router=strict.read(config.Router, settings))
     subject = Subject(None, config.Settings(chosen, ""), Daemon())
     found = {one.name: one async for one in doctor.check(subject)}
     assert found["upnp"].state is State.WARN

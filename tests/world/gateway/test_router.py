@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pairingd import config
+from pairingd import config, strict
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Network, Presence
@@ -71,7 +71,7 @@ def router(
 ) -> Router:
     tokens = (f"{number:032x}" for number in itertools.count(16**24, 16**24))
     return Router(
-        config.Router.model_validate(settings),
+        strict.read(config.Router, settings),
         journal,
         Clock(),
         adapters=adapters,

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairingd import strict
+from pairingd.core.model import Mapping, Session
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+def even(value: int) -> int:
+    if value % 2:
+        raise ValueError("even")
+    return value
+
+
+class Score(int):
+    @classmethod
+    def spelled(cls, value: object) -> Score:
+        if value != "twenty":
+            raise ValueError("spelled out")
+        return cls(20)
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outer:
+    inner: Inner = Inner(1)
+    many: tuple[Inner, ...] = ()
+    pair: tuple[str, int] = ("", 0)
+    named: dict[Annotated[str, str.upper], Inner] | None = None
+    colour: Colour = Colour.RED
+    mode: Literal["a", "b"] = "a"
+    maybe: str | None = None
+    weight: float = 0.0
+    flag: bool = False
+    checked: Annotated[int, even, strict.between(0, 10)] = 0
+    score: Annotated[Score, strict.between(0, 10)] | None = None
+
+
+def test_what_fits_is_read_and_only_lists_are_converted() -> None:
+    plain = {
+        "inner": {"size": 2},
+        "many": [{"size": 3}],
+        "pair": ["x", 4],
+        "named": {"a": {"size": 5}},
+        "colour": "red",
+        "mode": "b",
+        "maybe": None,
+        "weight": 1,
+        "checked": 4,
+    }
+    assert strict.read(Outer, plain) == Outer(
+        inner=Inner(2),
+        many=(Inner(3),),
+        pair=("x", 4),
+        named={"A": Inner(5)},
+        colour=Colour.RED,
+        mode="b",
+        weight=1,
+        checked=4,
+    )
+
+
+@pytest.mark.parametrize(
+    ("plain", "at", "why"),
+    [
+        ([], "", "a table"),
+        ({"inner": 1}, "inner", "a table"),
+        ({"inner": {}}, "inner", "a table with size"),
+        ({"inner": {"size": "1"}}, "inner.size", "an integer"),
+        ({"inner": {"size": True}}, "inner.size", "an integer"),
+        ({"inner": {"size": 1.0}}, "inner.size", "an integer"),
+        ({"flag": 1}, "flag", "a boolean, true or false"),
+        ({"maybe": 1}, "maybe", "text in quotes"),
+        ({"weight": "1"}, "weight", "a number"),
+        ({"many": {}}, "many", "a list"),
+        ({"many": [{"size": 1}, {"size": None}]}, "many.1.size", "an integer"),
+        ({"pair": ["x"]}, "pair", "a list of 2"),
+        ({"named": []}, "named", "a table"),
+        ({"named": {"a": {"size": ""}}}, "named.a.size", "an integer"),
+        ({"colour": "blue"}, "colour", "'red'"),
+        ({"mode": ["a"]}, "mode", "'a' or 'b'"),
+        ({"checked": 3}, "checked", "even"),
+        ({"checked": 12}, "checked", "from 0 to 10"),
+        ({"score": 20}, "score", "spelled out"),
+        ({"score": "twenty"}, "score", "from 0 to 10"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_place(plain: Any, at: str, why: str) -> None:
+    with pytest.raises(strict.Unfit) as caught:
+        strict.read(Outer, plain)
+    assert (".".join(caught.value.at), caught.value.why) == (at, why)
+
+
+def test_an_unknown_key_is_told_with_those_that_are_known() -> None:
+    with pytest.raises(strict.Unknown) as caught:
+        strict.read(Outer, {"inner": {"size": 1, "colour": "red"}})
+    assert caught.value.at == ("inner", "colour")
+    assert caught.value.allowed == ("size",)
+
+
+@given(st.from_type(Session) | st.from_type(Mapping))
+def test_the_cores_records_come_back_as_they_were_written(record: Session | Mapping) -> None:
+    written = json.dumps(asdict(record))
+    assert strict.read(type(record), json.loads(written)) == record
