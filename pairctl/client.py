@@ -56,9 +56,16 @@ class Client:
         progress: Callable[[dict[str, Any]], None] | None = None,
         silence: float = SILENCE,
     ) -> Any:
-        """The result. `progress` hears the notifications of that name that come before it."""
+        """The result. `progress` hears the notifications of that name that come before it.
+
+        What is None or False in `params` is left out, as the protocol has it: a daemon that is
+        told nothing new has nothing to check.
+        """
         self._calls += 1
-        call = {"jsonrpc": "2.0", "id": self._calls, "method": method, "params": params or {}}
+        said = {
+            key: one for key, one in (params or {}).items() if one is not None and one is not False
+        }
+        call = {"jsonrpc": "2.0", "id": self._calls, "method": method, "params": said}
         self._send(json.dumps(call).encode() + b"\n")
         while True:
             frame = self._receive(silence)

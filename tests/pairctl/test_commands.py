@@ -22,7 +22,7 @@ GUEST = "octocat"
 
 # words, method, its params, its reply
 REQUESTS: list[tuple[list[str], str, dict[str, Any], Any]] = [
-    (["status"], "status", {"all": False}, samples.STATUS),
+    (["status"], "status", {}, samples.STATUS),
     (["status", "--all"], "status", {"all": True}, samples.STATUS),
     (["extend", GUEST, "1h30m"], "extend", {"guest": GUEST, "seconds": 5400}, CHANGED),
     (
@@ -36,7 +36,7 @@ REQUESTS: list[tuple[list[str], str, dict[str, Any], Any]] = [
     (["role", GUEST, "read"], "role", {"guest": GUEST, "access": "read"}, CHANGED),
     (["end"], "end", {}, CHANGED),
     (["log"], "log", {}, LOG),
-    (["receipt"], "receipt", {"session": None}, samples.RECEIPT),
+    (["receipt"], "receipt", {}, samples.RECEIPT),
     (["receipt", "s1"], "receipt", {"session": "s1"}, samples.RECEIPT),
     (["config"], "config", {}, samples.SETTINGS),
     (["invite", "--show", GUEST, "--no-copy"], "show", {"guest": GUEST}, samples.INVITED),
