@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 import pairingd
 from pairingd import config, logs
 from pairingd.background import Launch
+from pairingd.clock import Clock
 from pairingd.control.server import ControlServer
 from pairingd.core.admission import Admission
 from pairingd.errors import Misconfigured, PairingError
@@ -139,7 +139,7 @@ async def _serve(
     paths: Paths, settings: config.Settings, listener: socket.socket, launch: Launch
 ) -> None:
     """Until SIGTERM, SIGINT, SIGHUP or a client's `stop`; then everything is closed."""
-    clock = time.time
+    clock = Clock()
     store = Store.open(Path(paths.state_db), clock())
     stopping = asyncio.Event()
     service = assemble(paths, settings, store, clock, stopping.set)
@@ -175,7 +175,7 @@ def assemble(
     paths: Paths,
     settings: config.Settings,
     store: Store,
-    clock: Callable[[], float],
+    clock: Clock,
     request_stop: Callable[[], None],
 ) -> Service:
     """Every part, joined to the others."""

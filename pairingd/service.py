@@ -14,6 +14,7 @@ from math import floor
 
 import pairingd
 from pairingd import report
+from pairingd.clock import Clock
 from pairingd.config import Settings
 from pairingd.control import results, wire
 from pairingd.core import rules
@@ -54,7 +55,7 @@ class Service:
     mapping: MappingLane
     pinhole: MappingLane
     relay: RelayLane
-    clock: Callable[[], float]
+    clock: Clock
     started_at: float
     request_stop: Callable[[], None]
 
@@ -86,6 +87,8 @@ class Service:
         ttl = ttl or self.settings.config.guests.ttl
         if ttl > self.settings.config.guests.max_ttl:
             raise rules.too_long(self.settings.config.guests.max_ttl)
+        if not self.intent.state.live:
+            self.clock.trust()
         wanted = [parse_guest(text, self.settings.config.providers) for text in guests]
         looking = asyncio.create_task(self.mapping.warm_up())
         try:

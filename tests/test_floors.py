@@ -15,7 +15,7 @@ FLOORS = (
     ("pairingd.core",),
     ("pairingd.control.wire", "pairingd.control.results", "pairingd.control.protocol"),
     ("pairingd.control.params",),
-    ("pairingd.errors", "pairingd.paths", "pairingd.strict"),
+    ("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.strict"),
     ("pairingd.config", "pairingd.programs", "pairingd.files"),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent",),

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from pairingd import report
+from pairingd.clock import awake_or_asleep
 from pairingd.core import plan
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping
@@ -21,7 +22,6 @@ from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
 from pairingd.world.gateway.adapter import Network, Presence
-from pairingd.world.gateway.epoch import awake_or_asleep
 from pairingd.world.network.changes import watch
 
 log = logging.getLogger(__name__)

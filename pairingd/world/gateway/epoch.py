@@ -5,8 +5,6 @@ PCP and NAT-PMP cannot read a mapping back; a gateway that lost its mappings sta
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,13 +15,6 @@ class Rule(Protocol):
     def __call__(
         self, previous_epoch: int, previous_time: float, epoch: int, time: float
     ) -> bool: ...
-
-
-def awake_or_asleep() -> float:
-    """Seconds of a steady clock that goes on while the machine sleeps."""
-    if sys.platform == "linux":
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.clock_gettime(time.CLOCK_MONOTONIC)  # clock_gettime(3) of macOS: counts sleep
 
 
 class Epochs:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, natpmp
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.datagram import BRIEF, Datagrams
-from pairingd.world.gateway.epoch import Epochs, awake_or_asleep
+from pairingd.world.gateway.epoch import Epochs
 from pairingd.world.gateway.natpmp import AddressRequest, AddressResponse, MapRequest, Result
 
 

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 
+from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, pcp
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.codec import Address
 from pairingd.world.gateway.datagram import BRIEF, Datagrams
-from pairingd.world.gateway.epoch import Epochs, awake_or_asleep
+from pairingd.world.gateway.epoch import Epochs
 from pairingd.world.gateway.pcp import AnnounceRequest, MapRequest, MapResponse, Result
 
 
