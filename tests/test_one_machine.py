@@ -261,7 +261,7 @@ def test_a_guest_is_cut_when_the_time_is_up_and_cannot_come_back(stage: Stage) -
     until(lambda: stage.mappings() == [], "the router's table is empty")
     assert not is_open(stage.external_port)
     assert not is_open(door)
-    assert (stage.home / "authorized_keys").read_text() == ""
+    until(lambda: (stage.home / "authorized_keys").read_text() == "", "the key is out")
     status = stage.asks("status")
     assert status["session"]["running"] is True
     assert status["invitations"] == []
