@@ -148,9 +148,12 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
     service.access.recover()
-    lanes = [asyncio.create_task(lane.run()) for lane in service.lanes]
-    # What should be gone is gone before anyone is answered.
+    # What should be gone is gone before anyone is answered; and what an earlier daemon's router
+    # still forwards to this door is not closed because the door is not open yet.
+    first, *others = service.lanes
+    lanes = [asyncio.create_task(first.run())]
     await service.access.settle()
+    lanes += [asyncio.create_task(lane.run()) for lane in others]
     await server.start(listener)
     log.info("pairingd %s is ready", pairingd.__version__)
     notify("READY=1", "STATUS=")

@@ -362,6 +362,7 @@ def test_after_kill_9_a_new_start_undoes_what_is_over_and_keeps_what_is_not(stag
         "octocat's right is gone",
     )
     until(lambda: stage.asks("status")["mapping"]["state"] == "open", "the mapping stands")
+    assert "mapping-closed" not in {event["kind"] for event in stage.asks("log")["events"]}
     status = stage.asks("status")
     assert status["door"]["port"] == port
     assert octocat.runs().returncode == 255
