@@ -244,6 +244,7 @@ def assemble(
         sshd=sshd,
         tmux=tmux,
         access=access,
+        router=router,
         mapping=mapping,
         pinhole=pinhole,
         relay=relay,

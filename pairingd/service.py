@@ -27,6 +27,7 @@ from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.store import Store
+from pairingd.world.gateway.router import Router, search_unwanted
 from pairingd.world.identity import Fetched, IdentityProviders
 from pairingd.world.network import lan_address
 from pairingd.world.sshd import HostKey, Sshd
@@ -52,6 +53,7 @@ class Service:
     sshd: Sshd
     tmux: Tmux
     access: AccessLane
+    router: Router | None
     mapping: MappingLane
     pinhole: MappingLane
     relay: RelayLane
@@ -105,6 +107,16 @@ class Service:
         warnings = [warning for one in fetched.values() for warning in one.warnings]
         return await self._invited(ids, warnings)
 
+    async def gateway(self, notify: Notify, *, description_urls: Sequence[str]) -> results.Gateway:
+        """For a daemon that macOS refuses the search, and not the talk with the gateway itself."""
+        if self.router is None:
+            raise search_unwanted()
+        network = await self.mapping.look_around()
+        if network and network.gateway:
+            await self.router.told(network, description_urls)
+        await self._wait_for_router(notify, anew=True)
+        return {"mapping": self._mapping()}
+
     async def show(self, *, guest: str) -> results.Invited:
         return await self._invited([self._live(guest).id], [])
 
@@ -135,7 +147,7 @@ class Service:
             },
             "invitations": [report.invitation(one, connections) for one in shown],
             "door": {"open": port is not None, "port": port},
-            "mapping": report.mapping(held, self.mapping.error, wanted=self.mapping.wanted),
+            "mapping": self._mapping(),
             "endpoints": self._endpoints(),
             "warnings": self._warnings(held),
         }
@@ -257,15 +269,15 @@ class Service:
         text = f"open on port {self.access.door.port}"
         notify({"step": "door", "state": "done", "text": text})
 
-    async def _wait_for_router(self, notify: Notify) -> None:
+    async def _wait_for_router(self, notify: Notify, *, anew: bool = False) -> None:
         if not self.mapping.wanted:
             return
         notify({"step": "router", "state": "begun", "text": "asking the router"})
         try:
             async with asyncio.timeout(ROUTER_PATIENCE):
                 # What is known of this door's mapping holds for the next guest, too; a router
-                # that failed is asked again in the background.
-                if not (self.mapping.current or self.mapping.error):
+                # that failed is asked again in the background, unless it is worth it now.
+                if anew or not (self.mapping.current or self.mapping.error):
                     await self.mapping.settle()
         except TimeoutError:
             notify({"step": "router", "state": "failed", "text": "the router is slow"})
@@ -290,6 +302,10 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OTHERS_PATIENCE):
                 await asyncio.gather(*(lane.settle() for lane in begun))
+
+    def _mapping(self) -> results.MappingInfo | None:
+        lane = self.mapping
+        return report.mapping(lane.current, lane.error, wanted=lane.wanted)
 
     async def _change(self, event: rules.Event, ids: Sequence[str]) -> results.Changed:
         self.intent.apply(event)

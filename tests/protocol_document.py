@@ -61,7 +61,7 @@ The daemon sends them without being asked again; they have no `id`.
 
 | method | when | params |
 |---|---|---|
-| `progress` | while `invite` is under way, before its reply | [Progress](#progress) |
+| `progress` | while `invite` or `gateway` is under way, before its reply | [Progress](#progress) |
 | `event` | after `watch`, for each line of the history as it is written | [Event](#event) |
 
 A client that reads too slowly and falls 1000 events behind loses its connection.

@@ -22,7 +22,8 @@ FLOORS = (
     ("pairingd.reconcile", "pairingd.report"),
     ("pairingd.service",),
     ("pairingd.control.server", "pairingd.background", "pairingd.logs", "pairingd.notify"),
-    ("pairingd.__main__", "pairingd.doctor"),
+    ("pairingd.__main__", "pairingd.discovery"),
+    ("pairingd.doctor",),
 )
 # What an adapter may know of its neighbours: the door starts sshds and reads their log, and a
 # gateway's adapters need to know where they are.

@@ -41,8 +41,8 @@ def _show(args: Namespace) -> Any:
             "--show takes one guest and changes nothing",
             "pairctl extend and pairctl role change a live invitation",
         )
-    with connect() as client:
-        return client.call("show", {"guest": args.guests[0]})
+    with connect() as client, Steps(shown=not args.quiet) as steps:
+        return _seen_from_here(client, client.call("show", {"guest": args.guests[0]}), steps)
 
 
 def _invite(args: Namespace) -> Any:
@@ -58,11 +58,20 @@ def _invite(args: Namespace) -> Any:
         made = session.create()
         try:
             with Steps(shown=not args.quiet) as steps:
-                return client.call("invite", params, progress=steps)
+                reply = client.call("invite", params, progress=steps)
+                return _seen_from_here(client, reply, steps)
         except PairingError as refused:
             if made and not isinstance(refused, NoDaemon):
                 _undo(client, session)
             raise
+
+
+def _seen_from_here(client: Client, reply: Invited, steps: Steps) -> Invited:
+    if not reply["warnings"]:
+        return reply
+    from pairctl import discovery
+
+    return discovery.in_its_place(client, reply, steps)
 
 
 def _connect_or_start() -> Client:

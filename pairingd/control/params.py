@@ -29,6 +29,18 @@ class InviteParams(Params):
     port: Port | None = None
 
 
+class GatewayParams(Params):
+    """LOCATIONs that a search by SSDP has heard of, the likeliest first.
+
+    Each a plain http URL at the gateway's address, or at another one of the same network.
+    """
+
+    description_urls: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=512)]],
+        Field(min_length=1, max_length=10),
+    ]
+
+
 class ShowParams(Params):
     """The invitation of a live guest, told anew."""
 
@@ -70,6 +82,7 @@ class ReceiptParams(Params):
 # Methods that are not here take nothing.
 MODELS: Mapping[str, type[Params]] = {
     "invite": InviteParams,
+    "gateway": GatewayParams,
     "show": ShowParams,
     "status": StatusParams,
     "extend": ExtendParams,

@@ -24,12 +24,14 @@ class Greeting:
 class Method:
     """`about` is one sentence for the documentation; `result` is a TypedDict of results.py.
 
-    `demands`: whether it cannot be called without params.
+    `demands`: whether it cannot be called without params. `progress`: whether it sends such
+    notifications before its reply.
     """
 
     result: type
     about: str
     demands: bool = False
+    progress: bool = False
 
 
 METHODS: Mapping[str, Method] = {
@@ -38,6 +40,13 @@ METHODS: Mapping[str, Method] = {
         results.Invited,
         "Fetch the guests' keys, open the door and the router. All guests or none.",
         demands=True,
+        progress=True,
+    ),
+    "gateway": Method(
+        results.Gateway,
+        "Take the router that a client has found, where the daemon may not search, and ask it.",
+        demands=True,
+        progress=True,
     ),
     "show": Method(results.Invited, "What `invite` answered, made anew.", demands=True),
     "status": Method(results.Status, "What is wished and what is observed."),

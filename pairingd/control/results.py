@@ -95,6 +95,12 @@ class MappingInfo(TypedDict):
     error: Problem | None
 
 
+class Gateway(TypedDict):
+    """What became of the mapping; null where none is wanted."""
+
+    mapping: MappingInfo | None
+
+
 class Status(TypedDict):
     daemon: DaemonInfo
     session: SessionInfo

@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from pairingd import report, strict
@@ -119,10 +120,11 @@ class _Conversation:
         self._greeted = True
         if name == "watch":
             return await self._watch(**arguments)
-        if name == "invite":
-            return await self._service.invite(self._progress, **arguments)
         # The verbs of Service are the methods of the protocol, by name; METHODS is the gate.
-        return await getattr(self._service, name)(**arguments)
+        verb = getattr(self._service, name)
+        if protocol.METHODS[name].progress:
+            verb = partial(verb, self._progress)
+        return await verb(**arguments)
 
     async def _watch(self, **arguments: Any) -> results.Log:
         """The log so far; every later event follows on this connection, beside other replies."""

@@ -7,12 +7,13 @@ import time
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 
+from pairingd import discovery
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import Guest
 from pairingd.doctor.finding import Finding, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.doctor.machine import macos
-from pairingd.errors import IdentityError
+from pairingd.errors import GatewayError, IdentityError
 from pairingd.world.identity import CONNECT_SECONDS, IdentityProviders
 
 # Whose keys are asked for; that there is no such user is a good answer too.
@@ -75,11 +76,21 @@ async def _date(url: str) -> float | None:
 
 
 async def local_network(subject: Subject) -> AsyncIterator[Finding]:
-    """Local Network privacy (macOS 15): refused to a daemon, it may be granted to this terminal."""
+    """Local Network privacy (macOS 15): refused to a daemon, it may be granted to this terminal.
+
+    Where it is, `pairctl invite` gets along.
+    """
     denied = [one for one in subject.daemon.problems if one.get("code") == LOCAL_NETWORK_DENIED]
     if denied:
         message, hint = (str(denied[0].get(key, "")) for key in ("message", "hint"))
-        yield Finding.fail("local-network", message, hint)
+        try:
+            await discovery.search(subject.settings.config.router)
+        except GatewayError:
+            yield Finding.fail("local-network", message, hint)
+        else:
+            here = f"{message}; this terminal finds the router"
+            mend = f"pairctl invite, from this terminal, tells it where the router is; or {hint}"
+            yield Finding.warn("local-network", here, mend)
         return
     if macos() < (15, 0):
         return

@@ -128,14 +128,19 @@ class MappingLane(Lane):
     def wanted(self) -> bool:
         return self._router is not None and self._door_port() is not None
 
+    async def look_around(self) -> Network | None:
+        """The network that this machine is in now. Raises GatewayError `no-gateway`."""
+        self._moved_to(await self._locate())
+        return self.network
+
     async def warm_up(self) -> None:
         """Look for the gateway while the guests' keys are fetched; failures are told later."""
         if self._router is None:
             return
         try:
-            self._moved_to(await self._locate())
-            if self.network and self.network.gateway:
-                await self._router.probe(self.network)
+            network = await self.look_around()
+            if network and network.gateway:
+                await self._router.probe(network)
         except PairingError as error:
             log.debug("no gateway yet: %s", error)
 
@@ -147,8 +152,8 @@ class MappingLane(Lane):
             self._announced = None
             return None
         self._note_sleep()
-        self._moved_to(await self._locate())
-        here = self.network.identity if self.network and self.network.gateway else None
+        network = await self.look_around()
+        here = network.identity if network and network.gateway else None
         wish = self._wish(here)
         unclosed: GatewayError | None = None
         for action in plan.mapping(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pairctl import discovery
 from pairctl.__main__ import main
 from tests.fakes.daemon import FakeDaemon, Refusal, Talk
 from tests.pairctl import samples
@@ -188,6 +189,162 @@ def test_signs_are_ascii_where_the_locale_is_not_utf_8(sock: Path, hello: dict[s
             check=True,
         )
     assert done.stderr.startswith(b"keys ok 2 keys\n")
+
+
+# Where macOS refuses the daemon the local network
+
+
+DENIED: Any = {
+    "code": "local-network-denied",
+    "message": "macOS does not let pairingd reach the local network",
+    "hint": "allow it in System Settings > Privacy & Security > Local Network",
+}
+WEAK: Any = {"code": "weak-key", "message": "octocat's RSA key is short", "hint": "Ed25519"}
+RELAY: Any = {"code": "relay-unreachable", "message": "no relay", "hint": "check it"}
+REFUSED: Any = {
+    **samples.LAN_ONLY,
+    "invitations": [samples.OCTOCAT, samples.KEYED],
+    "warnings": [WEAK, DENIED, RELAY],
+}
+FOUND: Any = {
+    **samples.INVITED,
+    "invitations": [samples.OCTOCAT],
+    "warnings": [RELAY],
+}
+URLS = ["http://192.168.1.1:5000/rootDesc.xml", "http://192.168.1.1/igd.xml"]
+
+
+def searching(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    """The program that searches says this."""
+    program = (sys.executable, "-c", f"import sys; sys.stdout.write({answer!r})")
+    monkeypatch.setattr(discovery, "_PROGRAM", program)
+
+
+def forward(talk: Talk, _: Any) -> Any:
+    talk.notify("progress", {"step": "router", "state": "begun", "text": "asking the router"})
+    talk.notify("progress", {"step": "router", "state": "done", "text": "forwards port 22"})
+    return {"mapping": samples.STATUS["mapping"]}
+
+
+@pytest.mark.usefixtures("tmux")
+def test_what_macos_refuses_the_daemon_is_searched_for_here_and_handed_over(
+    sock: Path,
+    hello: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    searching(monkeypatch, json.dumps({"description_urls": URLS}))
+    replies = {"invite": REFUSED, "gateway": forward, "show": FOUND}
+    with FakeDaemon(sock, replies, **hello) as daemon:
+        assert main(["invite", "octocat", "key:x", "--no-copy"]) == 0
+        assert daemon.asked("invite") == {"guests": ["octocat", "key:x"]}
+        assert daemon.requests.get_nowait() == ("gateway", {"description_urls": URLS})
+        assert daemon.requests.get_nowait() == ("show", {"guest": "github:octocat"})
+        said = capsys.readouterr()
+        assert said.err == "search ✓ found a router from here\nrouter ✓ forwards port 22\n"
+        assert said.out.splitlines()[-1] == samples.INVITED["command"]
+        assert "macOS" not in said.out
+
+        assert main(["invite", "octocat", "key:x", "--no-copy", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told == {
+            **FOUND,
+            "invitations": [samples.OCTOCAT, samples.KEYED],
+            "warnings": [WEAK, RELAY],
+        }
+
+        assert main(["invite", "octocat", "--no-copy", "-q"]) == 0
+        said = capsys.readouterr()
+        assert said.out == samples.INVITED["command"] + "\n"
+        assert said.err.startswith(f"warning: {WEAK['message']}\n")
+        assert "✓" not in said.err
+        assert "macOS" not in said.err
+
+
+def test_the_invitation_told_anew_is_searched_for_as_well(
+    sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searching(monkeypatch, json.dumps({"description_urls": URLS}))
+    replies = iter([REFUSED, FOUND])
+    daemon = FakeDaemon(sock, {"show": lambda *_: next(replies), "gateway": forward})
+    with daemon:
+        assert main(["invite", "--show", "octocat", "--no-copy", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["command"] == samples.INVITED["command"]
+
+
+NONE = {"code": "no-gateway", "message": "no router \x1b[2Jhere", "hint": "switch UPnP on"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (json.dumps({"error": NONE}), "search ✗ no router [2Jhere"),
+        ("{}", "search ✗ the search for the router did not come to its end"),
+        ("", "search ✗ the search for the router did not come to its end"),
+    ],
+)
+def test_a_search_that_finds_nothing_leaves_the_invitation_as_it_was(
+    sock: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+    told: str,
+) -> None:
+    searching(monkeypatch, answer)
+    with FakeDaemon(sock, {"show": REFUSED}) as daemon:
+        assert main(["invite", "--show", "octocat", "--no-copy", "--json"]) == 0
+        assert daemon.asked("show")
+        assert daemon.requests.empty()
+    said = capsys.readouterr()
+    assert json.loads(said.out) == REFUSED
+    assert said.err == told + "\n"
+
+
+def test_a_search_that_does_not_end_is_given_up(
+    sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(discovery, "_PROGRAM", ("sleep", "3600"))
+    monkeypatch.setattr(discovery, "_SECONDS", 0.1)
+    with FakeDaemon(sock, {"show": REFUSED}):
+        assert main(["invite", "--show", "octocat", "--no-copy", "-q"]) == 0
+    said = capsys.readouterr()
+    assert said.out == REFUSED["command"] + "\n"
+    assert DENIED["hint"] in said.err
+
+
+def test_a_router_that_the_daemon_does_not_take_leaves_the_invitation_as_it_was(
+    sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searching(monkeypatch, json.dumps({"description_urls": URLS}))
+
+    def refuse(_: Talk, __: Any) -> None:
+        raise Refusal("bad-description-url", "that is elsewhere", "name another")
+
+    with FakeDaemon(sock, {"show": REFUSED, "gateway": refuse}):
+        assert main(["invite", "--show", "octocat", "--no-copy", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == REFUSED
+    assert said.err == "search ✓ found a router from here\nrouter ✗ that is elsewhere\n"
+
+
+def test_a_daemon_that_goes_meanwhile_is_a_failure(
+    sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searching(monkeypatch, json.dumps({"description_urls": URLS}))
+    with FakeDaemon(sock, {"show": REFUSED, "gateway": lambda talk, _: talk.close()}):
+        assert main(["invite", "--show", "octocat", "--no-copy", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "daemon-gone"
+
+
+def test_another_warning_makes_nobody_search(
+    sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searching(monkeypatch, json.dumps({"description_urls": URLS}))
+    with FakeDaemon(sock, {"show": samples.LAN_ONLY}) as daemon:
+        assert main(["invite", "--show", "octocat", "--no-copy", "--json"]) == 0
+        assert daemon.asked("show")
+        assert daemon.requests.empty()
+    assert capsys.readouterr().err == ""
 
 
 def test_attach_enters_the_session(sock: Path, tmux: Callable[..., str], hello: Any) -> None:

@@ -5,7 +5,7 @@ To add a protocol: write its codec (bytes in, bytes out), an Adapter, and its li
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, runtime_checkable
@@ -81,4 +81,13 @@ class Sweeper(Protocol):
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
         """Remove what earlier daemons left here, but for the external ports in `keep`."""
+        ...
+
+
+@runtime_checkable
+class Searcher(Protocol):
+    """An Adapter that must search the network for its gateway, or be told by who may search."""
+
+    async def told(self, network: Network, locations: Sequence[str]) -> None:
+        """Somebody has heard of these in our place. Raises GatewayError; then nothing changed."""
         ...

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from pairingd import config
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence, Sweeper
+from pairingd.world.gateway.adapter import (
+    Adapter,
+    Journal,
+    Network,
+    Presence,
+    Searcher,
+    Sweeper,
+)
 from pairingd.world.gateway.attempt import attempt
 from pairingd.world.gateway.command import CommandAdapter
 from pairingd.world.gateway.datagram import Datagrams
@@ -169,6 +176,20 @@ class Router:
                 swept += await adapter.sweep(network, keep)
         return swept
 
+    async def told(self, network: Network, locations: Sequence[str]) -> None:
+        """Where somebody else's search has found gateways that describe themselves.
+
+        Raises GatewayError `search-unwanted` where nothing here needs one, or else as the adapter
+        does; then nothing has changed.
+        """
+        spoken = [self._adapters[name] for name in self._protocols if name in self._adapters]
+        searchers = [adapter for adapter in spoken if isinstance(adapter, Searcher)]
+        if not searchers:
+            raise search_unwanted()
+        for adapter in searchers:
+            await adapter.told(network, locations)
+        self._probe = None  # what was found out before that holds no longer
+
     def _ports(self, network: Network, wanted: int) -> list[int]:
         if self._settings.command.open:  # a program of the user's own chooses by itself
             return [wanted]
@@ -231,6 +252,14 @@ def _no_gateway() -> GatewayError:
         "no-gateway",
         "no router answered that could open a port",
         "switch on UPnP (or PCP, NAT-PMP) in the router, or forward the port there by hand",
+    )
+
+
+def search_unwanted() -> GatewayError:
+    return GatewayError(
+        "search-unwanted",
+        "the router is not asked by UPnP, so that no search is of use",
+        'have [router] enabled = true, and "upnp" among its protocols',
     )
 
 

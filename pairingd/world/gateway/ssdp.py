@@ -7,6 +7,7 @@ LAN may answer, with anything and as often as it likes: what is kept is bounded.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from collections.abc import Callable
 from typing import NamedTuple
@@ -77,6 +78,22 @@ def repointed(location: str, gateway: str) -> str:
     parts = urlsplit(location)
     port = f":{parts.port}" if parts.port else ""
     return parts._replace(netloc=f"{gateway}{port}").geturl()
+
+
+def on_link(host: str, address: str) -> bool:
+    """Whether `host` is an address in the network of the interface that has `address`."""
+    import psutil  # needed only where a router answers under another address
+
+    try:
+        other = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(
+        other in ipaddress.ip_network(f"{address}/{interface.netmask}", strict=False)
+        for addresses in psutil.net_if_addrs().values()
+        for interface in addresses
+        if interface.family == socket.AF_INET and interface.address == address and interface.netmask
+    )
 
 
 class _Search(asyncio.DatagramProtocol):

@@ -11,9 +11,8 @@ import functools
 import importlib.util
 import ipaddress
 import json
-import socket
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -159,6 +158,19 @@ class UpnpAdapter:
         _, answer = await self._ask(where, job, self._urls.get(where.identity, ""))
         return answer.count
 
+    async def told(self, network: Network, locations: Sequence[str]) -> None:
+        """Take them as if a search of our own had heard of them, and remember the best.
+
+        Raises GatewayError `bad-description-url` for one that no search would have kept, and like
+        `open` where none of them is a gateway's; what was known before is then known still.
+        """
+        where = _Where.at(network)
+        for location in locations:
+            host = ssdp.location_host(location)
+            if not host or (host != where.gateway and not ssdp.on_link(host, where.address)):
+                raise _bad_description_url(location)
+        self._urls[where.identity] = await self._choose(where, locations)
+
     async def _add(self, where: _Where, mapping: Mapping, lease: int) -> Mapping:
         handle = dict(mapping.handle)
         permanent = "permanent" in handle
@@ -206,7 +218,7 @@ class UpnpAdapter:
         locations, error = await ssdp.search(
             where.address,
             where.gateway,
-            lambda host: _on_link(host, where.address),
+            lambda host: ssdp.on_link(host, where.address),
             self._ssdp_port,
         )
         if not locations:
@@ -217,6 +229,9 @@ class UpnpAdapter:
                 "no router answered to UPnP",
                 "switch UPnP on in the router, or set [router] description_url",
             )
+        return await self._choose(where, locations)
+
+    async def _choose(self, where: _Where, locations: Sequence[str]) -> str:
         own = [url for url in locations if ssdp.location_host(url) == where.gateway]
         problem: GatewayError | None = None
         for group in (own, [url for url in locations if url not in own][:_MAX_SURVEYED]):
@@ -365,19 +380,11 @@ def _external_host(told: str, url: str) -> str:
     return told if all(x and ipaddress.ip_address(x).is_loopback for x in both) else ""
 
 
-def _on_link(host: str, address: str) -> bool:
-    """Whether `host` is an address in the network of the interface that has `address`."""
-    import psutil  # needed only where a router answers under another address
-
-    try:
-        other = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return any(
-        other in ipaddress.ip_network(f"{address}/{interface.netmask}", strict=False)
-        for addresses in psutil.net_if_addrs().values()
-        for interface in addresses
-        if interface.family == socket.AF_INET and interface.address == address and interface.netmask
+def _bad_description_url(url: str) -> GatewayError:
+    return GatewayError(
+        "bad-description-url",
+        f"no router of this network describes itself at {_shown(url)}",
+        "name a plain http:// URL at the gateway's address, or at one of the same network",
     )
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -57,6 +58,17 @@ class Scripted:
             raise GatewayError(self.closing, "no", "mend it")
         if mapping.external_port in self.held:
             self.held.remove(mapping.external_port)
+
+
+class Searching(Scripted):
+    """One that does not find its gateway until it is told of it."""
+
+    def __init__(self) -> None:
+        super().__init__("upnp")
+        self.answers = False
+
+    async def told(self, network: Network, locations: Sequence[str]) -> None:
+        self.answers = locations == ["http://127.0.0.1/x"]
 
 
 class Clock:
@@ -318,3 +330,26 @@ def test_the_high_port_is_always_the_same_and_dynamic() -> None:
     ports = {high_port(Network("lo", f"10.0.0.{n}", "10.0.0.254")) for n in range(50)}
     assert len(ports) > 40
     assert all(49152 <= port <= 65535 for port in ports)
+
+
+async def test_once_told_where_the_gateway_is_the_next_open_asks_anew(
+    journal: RecordedJournal,
+) -> None:
+    adapter = Searching()
+    adapter.release = asyncio.Event()
+    several = router(journal, adapter)
+    looking = asyncio.create_task(several.probe(HOME))
+    await asyncio.sleep(0)
+    await several.told(HOME, ["http://127.0.0.1/x"])
+    adapter.release.set()
+    opened = await several.open(HOME, internal_port=50111, external_port=22)
+    assert opened.external_port == 22
+    assert adapter.probes == 2
+    await looking
+
+
+async def test_who_searches_for_nothing_need_not_be_told(journal: RecordedJournal) -> None:
+    both = router(journal, Scripted("pcp"), Searching(), protocols=["pcp"])
+    with pytest.raises(GatewayError) as caught:
+        await both.told(HOME, ["http://127.0.0.1/x"])
+    assert caught.value.code == "search-unwanted"

@@ -461,9 +461,9 @@ async def test_a_silent_gateway_does_not_keep_another_from_being_chosen(
 
 
 def test_a_router_under_another_address_must_be_on_our_link() -> None:
-    assert upnp._on_link("127.0.0.9", "127.0.0.1")
-    assert not upnp._on_link("10.99.0.1", "127.0.0.1")
-    assert not upnp._on_link("router.example", "127.0.0.1")
+    assert ssdp.on_link("127.0.0.9", "127.0.0.1")
+    assert not ssdp.on_link("10.99.0.1", "127.0.0.1")
+    assert not ssdp.on_link("router.example", "127.0.0.1")
 
 
 async def test_a_search_that_macos_denies_is_a_missing_permission(
@@ -477,6 +477,97 @@ async def test_a_search_that_macos_denies_is_a_missing_permission(
         await upnp_searching(igd, platform="darwin").probe(HOME)
     assert caught.value.code == "local-network-denied"
     assert await upnp_searching(igd, platform="linux").probe(HOME) is False
+
+
+# Told instead of searching
+
+
+@pytest.fixture
+def denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every search is, as on macOS; what goes by TCP is not."""
+
+    async def search(*_: object) -> tuple[list[str], OSError]:
+        return [], OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(ssdp, "search", search)
+
+
+@pytest.mark.usefixtures("denied")
+async def test_who_may_not_search_may_be_told_where_the_router_is(igd: FakeIgd) -> None:
+    adapter = upnp_searching(igd, platform="darwin")
+    with pytest.raises(GatewayError) as caught:
+        await adapter.open(HOME, wanted(), 600)
+    assert caught.value.code == "local-network-denied"
+    await adapter.told(HOME, [igd.description_url])
+    assert await adapter.probe(HOME)
+    granted = await adapter.open(HOME, wanted(), 600)
+    assert granted.external_host == "5.5.5.1"
+    assert dict(granted.handle)["url"] == igd.description_url
+    with pytest.raises(GatewayError) as caught:
+        await adapter.probe(Network("lo", "127.0.0.1", "127.0.0.1", "02:00:00:00:00:02"))
+    assert caught.value.code == "local-network-denied"
+
+
+@pytest.mark.usefixtures("denied")
+async def test_a_mapping_s_journal_tells_the_next_process_where_the_router_is(igd: FakeIgd) -> None:
+    adapter = upnp_searching(igd, platform="darwin")
+    await adapter.told(HOME, [igd.description_url])
+    granted = await adapter.open(HOME, wanted(), 600)
+    later = upnp_searching(igd, platform="darwin")
+    assert await later.check(granted) is Presence.PRESENT
+    await later.close(await later.renew(granted, 600))
+    assert igd.mappings == {}
+
+
+@pytest.mark.usefixtures("denied")
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "http://10.99.0.1:{port}/rootDesc.xml",
+        "http://localhost:{port}/rootDesc.xml",
+        "http://127.0.0.1.example.org:{port}/rootDesc.xml",
+        "http://[::1]:{port}/rootDesc.xml",
+        "https://127.0.0.1:{port}/rootDesc.xml",
+        "file:///etc/passwd",
+        "http://user@127.0.0.1:{port}/rootDesc.xml",
+        "http://127.0.0.1:99999/rootDesc.xml",
+        "http://127.0.0.1:{port}/\x1b[2J",
+        "http://127.0.0.1:{port}/a b",
+        "//127.0.0.1:{port}/rootDesc.xml",
+        "rootDesc.xml",
+    ],
+)
+async def test_what_no_search_would_have_kept_is_refused_and_never_asked(
+    igd: FakeIgd, location: str
+) -> None:
+    adapter = upnp_searching(igd, platform="darwin")
+    with pytest.raises(GatewayError) as caught:
+        await adapter.told(HOME, [igd.description_url, location.format(port=igd.port)])
+    assert caught.value.code == "bad-description-url"
+    assert caught.value.message.isprintable()
+    assert not igd.counts
+    with pytest.raises(GatewayError) as caught:
+        await adapter.probe(HOME)
+    assert caught.value.code == "local-network-denied"
+
+
+@pytest.mark.usefixtures("denied")
+async def test_what_is_no_gateway_does_not_take_the_place_of_the_known_one(igd: FakeIgd) -> None:
+    adapter = upnp_searching(igd, platform="darwin")
+    await adapter.told(HOME, [igd.description_url])
+    async with FakeIgd(quirks={Quirk.NO_WAN_SERVICE}) as other:
+        with pytest.raises(GatewayError) as caught:
+            await adapter.told(HOME, [other.description_url])
+        assert caught.value.code == "no-gateway"
+    assert await adapter.probe(HOME)
+
+
+async def test_of_several_that_it_is_told_of_the_better_is_chosen(igd: FakeIgd) -> None:
+    async with FakeIgd(quirks={Quirk.DISCONNECTED}) as other:
+        adapter = upnp_searching(igd)
+        await adapter.told(HOME, [other.description_url, igd.description_url])
+        assert dict((await adapter.open(HOME, wanted(), 600)).handle)["url"] == igd.description_url
 
 
 # The child

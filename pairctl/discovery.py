@@ -1,0 +1,76 @@
+"""The search for the router in the daemon's place: macOS may allow it here and refuse it there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pairctl.failures import NoDaemon
+from pairingd.core.refusal import PairingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairctl.client import Client
+    from pairingd.control.results import Invited
+
+_DENIED = "local-network-denied"
+_SECONDS = 15.0  # the search itself takes three
+_PROGRAM = (sys.executable, "-P", "-m", "pairingd.discovery")
+
+
+def in_its_place(
+    client: Client, reply: Invited, progress: Callable[[dict[str, Any]], None]
+) -> Invited:
+    """`reply`, or where macOS refuses the daemon the search: what holds once it was made here.
+
+    Nothing that fails on the way is more than a step that failed. Raises NoDaemon alone.
+    """
+    if all(warning["code"] != _DENIED for warning in reply["warnings"]):
+        return reply
+    step = "search"
+    progress({"step": step, "state": "begun", "text": "looking for the router from here"})
+    try:
+        urls = _search()
+        progress({"step": step, "state": "done", "text": "found a router from here"})
+        step = "router"
+        client.call("gateway", {"description_urls": urls}, progress=progress)
+        fresh: Invited = client.call("show", {"guest": reply["invitations"][0]["guest"]})
+    except NoDaemon:
+        raise
+    except PairingError as refusal:
+        progress({"step": step, "state": "failed", "text": refusal.message})
+        return reply
+    return _renewed(reply, fresh)
+
+
+def _renewed(reply: Invited, fresh: Invited) -> Invited:
+    """All that leads in as it is now; the guests, and what was said of their keys, as invited."""
+    kept = [warning for warning in reply["warnings"] if warning["code"] != _DENIED]
+    more = [warning for warning in fresh["warnings"] if warning not in kept]
+    return {**fresh, "invitations": reply["invitations"], "warnings": [*kept, *more]}
+
+
+def _search() -> list[str]:
+    """Raises PairingError where it finds nothing."""
+    try:
+        done = subprocess.run(
+            _PROGRAM,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_SECONDS,
+            check=True,
+        )
+        answer = json.loads(done.stdout)
+        if error := answer.get("error"):
+            raise PairingError(error["code"], error["message"], error["hint"])
+        return list(answer["description_urls"])
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+        raise PairingError(
+            "search-failed",
+            "the search for the router did not come to its end",
+            f"{' '.join(_PROGRAM)} says more",
+        ) from None

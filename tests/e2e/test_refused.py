@@ -1,0 +1,110 @@
+"""A daemon that may not search the local network, and a terminal that may: macOS 15 and later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from tests.e2e.network import HOST, WAN, Network, Place, until
+from tests.e2e.people import CONFIG, Guest, Host, speaks
+
+GROUP: Final = (
+    64999  # of the refused; by nothing else do they differ from the host's other programs
+)
+
+# What Local Network privacy does to them: UDP to the gateway meets EHOSTUNREACH, as there, and to
+# the group of SSDP, where Linux cannot answer so, EPERM. TCP to the gateway passes.
+REFUSAL: Final = f"""
+table ip privacy {{
+    chain refuse {{
+        type route hook output priority mangle
+        meta skgid {GROUP} ip daddr 239.255.255.250 drop
+        meta skgid {GROUP} udp dport {{ 1900, 5351 }} meta mark set 1
+    }}
+}}
+table ip6 privacy {{
+    chain refuse {{
+        type filter hook output priority filter
+        meta skgid {GROUP} udp dport {{ 1900, 5351 }} drop
+    }}
+}}
+"""
+UNREACHABLE: Final = "rule add fwmark 1 lookup 77\nroute add unreachable default table 77\n"
+
+# The daemon itself, but for what it takes EHOSTUNREACH to mean.
+AS_ON_MACOS: Final = """
+import functools, sys
+from pairingd import __main__
+from pairingd.world.gateway import router
+router.UpnpAdapter = functools.partial(router.UpnpAdapter, platform="darwin")
+sys.exit(__main__.main(["--detach"]))
+"""
+
+
+@pytest.fixture
+def refused(network: Network, host: Host) -> Place:
+    """The host's user, as what may not search. The daemon runs there."""
+    host.configure(CONFIG.partition("[router]")[0] + '[router]\nlease = "10s"\n')
+    network.root.run("nft", "-f", "-", given=REFUSAL)
+    network.root.run("ip", "-batch", "-", given=UNREACHABLE)
+    words = (
+        f"--regid={GROUP}" if word.startswith("--regid=") else word for word in network.host.prefix
+    )
+    place = replace(network.host, prefix=tuple(words))
+    start(place, host)
+    return place
+
+
+def start(refused: Place, host: Host) -> None:
+    refused.run("env", f"PAIRING_HOME={host.home}", "python", "-c", AS_ON_MACOS)
+
+
+def test_the_terminal_finds_the_router_and_the_daemon_has_the_port_opened(
+    network: Network, host: Host, octocat: Guest, refused: Place
+) -> None:
+    done = host.pairctl("invite", octocat.name, "--no-copy", "--json")
+    invited = json.loads(done.stdout)
+    best = invited["endpoints"][0]
+    assert (best["kind"], best["host"], best["port"]) == ("router", WAN, 22)
+    assert (best["protocol"], invited["reachability"]) == ("upnp", "internet")
+    assert [warning["code"] for warning in invited["warnings"]] == []
+    assert done.stderr.splitlines()[-3:] == [
+        "router ✗ macOS does not let pairingd reach the local network",
+        "search ✓ found a router from here",
+        "router ✓ forwards port 22",
+    ]
+    screen = octocat.joins(invited["command"])
+    speaks(screen, "guest-is-here", screen)
+
+    # From here on the daemon gets along alone: the lease is renewed, and a restart forgets nothing.
+    lease = host.status()["mapping"]["expires_at"]
+    until("a new lease", lambda: host.status()["mapping"]["expires_at"] > lease)
+    host.signals_daemon("KILL")
+    start(refused, host)
+    lease = until("it is held", lambda: host.status()["mapping"]["expires_at"])
+    until("a new lease", lambda: host.status()["mapping"]["expires_at"] > lease)
+    assert "mapping-closed" not in {event["kind"] for event in host.asks("log")["events"]}
+    assert list(network.forwards()) == [22]
+    host.pairctl("end")
+    until("nothing is forwarded", lambda: not network.forwards())
+
+
+def test_a_terminal_that_may_not_search_either_changes_nothing(
+    host: Host, octocat: Guest, refused: Place
+) -> None:
+    invite = ("pairctl", "invite", octocat.name, "--no-copy", "--json")
+    done = refused.run("env", f"PAIRING_HOME={host.home}", *invite)
+    invited = json.loads(done.stdout)
+    assert [endpoint["host"] for endpoint in invited["endpoints"]] == [HOST]
+    assert [warning["code"] for warning in invited["warnings"]] == ["local-network-denied"]
+    assert done.stderr.splitlines()[-1].startswith("search ✗ ")
+
+    doctor = json.loads(host.pairctl("doctor", "--json", check=False).stdout)
+    checks = {one["name"]: one for one in doctor["checks"]}
+    assert checks["local-network"]["state"] == "warn"
+    assert "pairctl invite" in checks["local-network"]["hint"]
+    shown = host.asks("invite", "--show", octocat.name, "--no-copy")
+    assert shown["endpoints"][0]["host"] == WAN
