@@ -11,13 +11,14 @@ import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pairingd import strict
 from pairingd.control import results
-from pairingd.core.durations import format_duration, parse_duration
+from pairingd.core.durations import parse_duration
 from pairingd.core.guest import parse_guest
 from pairingd.core.model import Access
 from pairingd.core.refusal import Refused
@@ -35,23 +36,23 @@ _RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
 
 
 class Duration(int):
-    """Seconds; in the file as people spell them, `"1h30m"`."""
+    """Seconds, and `text`, how somebody has spelled them: `"90m"`."""
 
-    __slots__ = ()
+    text: str
 
     @classmethod
     def spelled(cls, value: object) -> Duration:
-        if not isinstance(value, str):
-            raise ValueError('a duration in quotes, such as "2h"')  # noqa: TRY004 - strict's rule
         try:
-            return cls(parse_duration(value))
-        except Refused as refused:
-            raise ValueError(f"{refused.message}; {refused.hint}") from None
+            duration = cls(parse_duration(value if isinstance(value, str) else ""))
+        except Refused:
+            raise ValueError('a duration in quotes: "45s", "90m", "2h", "1h30m" or "1d"') from None
+        duration.text = str(value)
+        return duration
 
 
 def _keys_url(value: str) -> str:
-    if value.count("{name}") != 1 or "{name}" in urlsplit(value).netloc:
-        raise ValueError("a URL with {name} once, in its path")
+    if re.findall("[{}]", value) != ["{", "}"] or "{name}" not in urlsplit(value).path:
+        raise ValueError("a URL with {name} once, in its path, and no other braces")
     try:
         parse_guest(value.replace("{name}", "name"), ())
     except Refused:
@@ -64,7 +65,7 @@ def _address(value: str) -> str:
         try:
             ipaddress.ip_address(value)
         except ValueError:
-            raise ValueError('an IP address, or "" for all') from None
+            raise ValueError('an IP address, or ""') from None
     return value
 
 
@@ -77,9 +78,10 @@ def _http_url(value: str) -> str:
 
 
 def _host(value: str) -> str:
-    if value and not HOST_NAME.fullmatch(value):
-        return _address(value)
-    return value
+    try:
+        return value if HOST_NAME.fullmatch(value) else _address(value)
+    except ValueError:
+        raise ValueError('a host name with a dot, an IP address, or ""') from None
 
 
 def _ssh_destination(value: str) -> str:
@@ -115,6 +117,18 @@ def _program(value: str) -> str:
     return _absolute(value)
 
 
+def _lease(value: Duration) -> Duration:
+    if not 5 <= value <= 604800:
+        raise ValueError('from "5s" to "7d"')
+    return value
+
+
+def _some(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("one of them at least; to ask no router, set router.enabled = false")
+    return value
+
+
 def _provider_name(value: str) -> str:
     if not _PROVIDER_NAME.fullmatch(value) or value in _RESERVED_PROVIDERS:
         raise ValueError(
@@ -131,8 +145,8 @@ CommandLine = Annotated[str, _command_line]
 
 @dataclass(frozen=True, slots=True)
 class Guests:
-    ttl: Duration = Duration(7200)
-    max_ttl: Duration = Duration(86400)
+    ttl: Duration = Duration.spelled("2h")
+    max_ttl: Duration = Duration.spelled("24h")
     access: Access = Access.WRITE
 
 
@@ -161,10 +175,14 @@ class RouterCommand:
 class Router:
     enabled: bool = True
     external_port: Annotated[int, strict.between(1, 65535)] = 22
-    protocols: tuple[Literal["pcp", "natpmp", "upnp"], ...] = ("pcp", "natpmp", "upnp")
+    protocols: Annotated[tuple[Literal["pcp", "natpmp", "upnp"], ...], _some] = (
+        "pcp",
+        "natpmp",
+        "upnp",
+    )
     gateway: Address = ""
     description_url: Annotated[str, _http_url] = ""
-    lease: Annotated[Duration, strict.between(5, 604800)] = Duration(600)
+    lease: Annotated[Duration, _lease] = Duration.spelled("10m")
     allow_permanent: bool = False
     external_host: Annotated[str, _host] = ""
     command: RouterCommand = RouterCommand()
@@ -243,7 +261,7 @@ class Settings:
 
 def _spelled(value: object) -> object:
     if isinstance(value, Duration):
-        return format_duration(value)
+        return value.text
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -253,9 +271,11 @@ def load(path: Path) -> Settings:
     Raises Misconfigured `bad-config`, with the line of a syntax error or the key of a wrong value.
     """
     try:
+        if not path.exists():
+            return Settings(Config(), str(path))
+        if not path.is_file():  # a FIFO would have us wait for ever
+            raise Misconfigured("bad-config", f"{path} is not a file", "move it out of the way")
         return parse(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        return Settings(Config(), str(path))
     except OSError as error:
         raise Misconfigured(
             "bad-config", f"{path}: {error.strerror}", "make the file readable, or remove it"
@@ -264,7 +284,7 @@ def load(path: Path) -> Settings:
 
 def parse(content: bytes, name: str) -> Settings:
     try:
-        tables = tomllib.loads(content.decode())
+        tables = tomllib.loads(content.decode("utf-8-sig"))
         config = strict.read(Config, tables)
         config = replace(config, providers={**PROVIDERS, **config.providers})
         if problem := _inconsistent(config):
@@ -319,9 +339,22 @@ def _explained(unfit: strict.Unfit, name: str) -> Misconfigured:
         )
     return Misconfigured(
         "bad-config",
-        f"{name}: {key} = {unfit.value!r} is not allowed",
+        f"{name}: {key} = {_as_toml(unfit.value)} is not allowed",
         f"{key} must be: {unfit.why}",
     )
+
+
+def _as_toml(value: object) -> str:
+    """Nearly: as its writer will know it again."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case date() | time():
+            return value.isoformat()
+        case dict():
+            return "a table"
+        case _:
+            return repr(value)
 
 
 def host_of(url: str) -> str:

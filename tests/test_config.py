@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_without_a_file_the_defaults_are_in_force(tmp_path: Path) -> None:
 def test_the_documented_defaults() -> None:
     shown = {one["key"]: one["value"] for one in load(Path("/nowhere")).shown()["settings"]}
     assert shown["guests.ttl"] == "2h"
-    assert shown["guests.max_ttl"] == "1d"
+    assert shown["guests.max_ttl"] == "24h"
     assert shown["router.external_port"] == 22
     assert shown["router.protocols"] == ["pcp", "natpmp", "upnp"]
     assert shown["router.lease"] == "10m"
@@ -37,7 +38,7 @@ def test_the_documented_defaults() -> None:
 def test_what_is_shown_says_where_it_came_from() -> None:
     settings = parse(b'[guests]\nttl = "90m"', "here.toml").shown()["settings"]
     sources = {one["key"]: (one["value"], one["source"]) for one in settings}
-    assert sources["guests.ttl"] == ("1h30m", "here.toml")
+    assert sources["guests.ttl"] == ("90m", "here.toml")
     assert sources["guests.access"] == ("write", "default")
 
 
@@ -54,6 +55,16 @@ def test_a_provider_of_ones_own_stands_beside_the_known_ones() -> None:
         ('[guests]\nttl = "soon"', "guests.ttl", "1h30m"),
         ('[guests]\nttl = "3h"\nmax_ttl = "2h"', "guests.max_ttl", "no shorter"),
         ("[guests]\nttl = 7200", "guests.ttl", "in quotes"),
+        ('[guests]\nttl = "0s"', "guests.ttl", "1h30m"),
+        ('[guests]\nttl = "2d"', "guests.max_ttl", "no shorter"),
+        ("guests = 1", "guests = 1", "a table"),
+        ("[door]\nport = true", "door.port = true", "integer"),
+        ("[door]\nport = 2020-01-01", "door.port = 2020-01-01", "integer"),
+        ("[router]\nprotocols = []", "router.protocols", "enabled = false"),
+        ('[router]\nprotocols = "upnp"', "router.protocols", "a list"),
+        ('[router]\nlease = "1s"', "router.lease", '"5s"'),
+        ('[router]\ngateway = "home"', "router.gateway", "an IP address"),
+        ("[providers.x]\n", "providers.x = a table", "keys_url"),
         ('[guests]\naccess = "rw"', "guests.access", "'write' or 'read'"),
         ('[door]\nport = "22"', "door.port", "integer"),
         ("[door]\nport = 70000", "door.port", "65535"),
@@ -70,6 +81,7 @@ def test_a_provider_of_ones_own_stands_beside_the_known_ones() -> None:
         ('[providers.x]\nkeys_url = "http://git.example.org/{name}"', "keys_url", "https://"),
         ('[providers.x]\nkeys_url = "https://git.example.org/keys"', "keys_url", "{name}"),
         ('[providers.x]\nkeys_url = "https://{name}.example.org/"', "keys_url", "{name}"),
+        ('[providers.x]\nkeys_url = "https://a.org/{name}/{x}"', "keys_url", "no other braces"),
         ('[providers.x]\nkeys_url = "https://me@example.org/{name}"', "keys_url", "https://"),
         ('[providers.file]\nkeys_url = "https://a.org/{name}"', "providers", "none of file"),
         ('[providers.x]\nurl = "https://a.org/{name}"', "providers.x", "keys_url"),
@@ -99,6 +111,16 @@ def test_a_syntax_error_is_named_with_its_line() -> None:
 
 def test_bytes_that_are_no_text_are_refused() -> None:
     assert "UTF-8" in refusal(b"\xff\xfe").message
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    assert parse(b"\xef\xbb\xbf[door]\nport = 50022", "x").config.door.port == 50022
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.toml")
+    with pytest.raises(Misconfigured, match="is not a file"):
+        load(tmp_path / "config.toml")
 
 
 def test_a_file_that_cannot_be_read_is_not_taken_for_an_absent_one(tmp_path: Path) -> None:
