@@ -121,14 +121,13 @@ def parser() -> argparse.ArgumentParser:
     command("stop", "stop the daemon: every guest is out; the tmux session stays")
     command("restart", "stop the daemon and start it again; guests' rights stay")
 
-    for name, about in (
-        ("install", "start the daemon at every login, from now on"),
-        ("uninstall", "stop the daemon, and start it at no login; its files stay"),
-    ):
-        at_login = command(name, about)
+    install = command("install", "start the daemon at every login, from now on")
+    uninstall = command("uninstall", "stop the daemon, start it at no login, remove its files")
+    for at_login in (install, uninstall):
         at_login.add_argument(
-            "--dry-run", action="store_true", help="print what would be run and written"
+            "--dry-run", action="store_true", help="print what would be run, written and removed"
         )
+    uninstall.add_argument("--keep-state", action="store_true", help="leave all files in place")
 
     # Not among the commands listed: a shell's start-up file calls the one, its Tab key the other.
     for name, argument, choices in (

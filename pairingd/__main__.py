@@ -113,6 +113,9 @@ def _lock(path: Path) -> int:
         raise Misconfigured(
             "already-running", f"pairingd is running already (pid {pid})", "see: pairctl status"
         ) from None
+    if not os.fstat(descriptor).st_nlink:  # removed in between, by `pairctl uninstall`
+        os.close(descriptor)
+        return _lock(path)
     return descriptor
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from pairctl import output, services
+from pairctl import output, removal, services
 from pairctl.client import reach
 from pairctl.commands.install import show
 from pairctl.failures import NoDaemon
@@ -15,26 +16,43 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from pairctl.output import View
+    from pairctl.services.steps import Step
 
 
 def run(args: Namespace) -> None:
-    """The daemon ends too, whoever started it; its files and the tmux session stay."""
+    """The daemon ends too, whoever started it, and its files go once it has; not the session."""
+    paths = find_paths()
     service = services.manager(running=False) if args.dry_run else services.find()
-    plan = [*_stop(), *(service.uninstall() if service else [])]
+    theirs = services.home_of(service) if service else None
+    another = theirs is not None and theirs.lock != paths.lock
+    stop = _stop()
+    plan: list[Step] = [*stop]
+    stays: list[Step] = []
+    if service and not another:
+        plan += service.uninstall()
+    elif service:
+        stays.append(steps.Keep(service.file, "the service of another PAIRING_HOME"))
+    if args.keep_state:
+        places = filter(os.path.isdir, paths.directories)
+        stays += [steps.Keep(place, "as you asked") for place in places]
     if args.dry_run:
-        show(plan, as_json=args.json)
+        files = () if args.keep_state else removal.plan(paths, daemon_runs=bool(stop))
+        show([*plan, *files, *stays], as_json=args.json)
         return
     steps.perform(plan, service.hint if service else "")
+    done = [*(() if args.keep_state else removal.remove(paths)), *stays]
     told = {
-        "installed": False,
+        "installed": another,
         "service": service.name if service else None,
         "file": service.file if service else None,
-        "kept": list(find_paths().directories),
+        "removed": [s.path for s in done if isinstance(s, steps.Remove | steps.Rmdir)],
+        "kept": [step.path for step in done if isinstance(step, steps.Keep)],
+        "reasons": {step.path: step.why for step in done if isinstance(step, steps.Keep)},
     }
     output.result(told, _render, as_json=args.json)
 
 
-def _stop() -> list[steps.Step]:
+def _stop() -> list[steps.Stop]:
     try:
         with reach() as client:
             return [steps.Stop(client.hello["pid"])]
@@ -43,5 +61,13 @@ def _stop() -> list[steps.Step]:
 
 
 def _render(told: dict[str, Any], _: View) -> str:
-    lines = ["pairingd has ended and will not start at login", "its files are kept:"]
-    return "\n".join([*lines, *(f"  {place}" for place in told["kept"])])
+    at_login = "" if told["installed"] else ", and will not start at login"
+    lines = [f"pairingd does not run{at_login}"]
+    if told["removed"]:
+        lines += ["removed:", *(f"  {path}" for path in told["removed"])]
+    else:
+        lines.append("there was nothing to remove")
+    if told["kept"]:
+        lines.append("kept:")
+        lines += [f"  {path}\n    {told['reasons'][path]}" for path in told["kept"]]
+    return "\n".join(lines)

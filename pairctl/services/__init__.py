@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pairctl.services.steps import Step, Until
+    from pairingd.paths import Paths
 
 _PLACES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 
@@ -63,13 +64,21 @@ def manager(*, running: bool = True) -> Manager:
 def installed() -> Manager | None:
     """The manager with the service of this very home: another PAIRING_HOME's is not ours."""
     found = find()
-    given = found.environment() if found else None
+    theirs = home_of(found) if found else None
+    if theirs is None:
+        return None
+    ours = find_paths()
+    same = (theirs.lock, theirs.control_socket) == (ours.lock, ours.control_socket)
+    return found if same else None
+
+
+def home_of(manager: Manager) -> Paths | None:
+    """Where the installed service has its files; None where none is installed."""
+    given = manager.environment()
     if given is None:
         return None
     elsewhere = {name: value for name, value in os.environ.items() if name not in _PLACES}
-    theirs, ours = find_paths({**elsewhere, **given}), find_paths()
-    same = (theirs.lock, theirs.control_socket) == (ours.lock, ours.control_socket)
-    return found if same else None
+    return find_paths({**elsewhere, **given})
 
 
 def find() -> Manager | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import time
@@ -38,6 +39,19 @@ class Remove(NamedTuple):
     path: str
 
 
+class Rmdir(NamedTuple):
+    """Of a directory that is empty by then."""
+
+    path: str
+
+
+class Keep(NamedTuple):
+    """Nothing is done: what stays, and why."""
+
+    path: str
+    why: str
+
+
 class Stop(NamedTuple):
     """The daemon that runs now, by its control socket, as `pairctl stop` does."""
 
@@ -60,7 +74,7 @@ class Run(NamedTuple):
     tries: int = 1
 
 
-Step: TypeAlias = Directory | Write | Remove | Stop | Run
+Step: TypeAlias = Directory | Write | Remove | Rmdir | Keep | Stop | Run
 
 
 def shown(step: Step) -> str:
@@ -72,6 +86,10 @@ def shown(step: Step) -> str:
             return f"write  {path} (mode 644){lines}"
         case Remove(path):
             return f"remove {path}"
+        case Rmdir(path):
+            return f"remove {path}{os.sep}"
+        case Keep(path, why):
+            return f"keep   {path}\n       {one_line(why)}"
         case Stop(pid):
             return f"stop   pairingd (pid {pid}); guests' rights and the tmux session stay"
         case Run(argv, soft, until, tries):
@@ -118,6 +136,10 @@ def _perform(step: Step) -> None:
             _write(Path(path), content)
         case Remove(path):
             Path(path).unlink(missing_ok=True)
+        case Rmdir(path):
+            Path(path).rmdir()
+        case Keep():
+            pass
         case Stop():
             from pairctl import client, daemon
 

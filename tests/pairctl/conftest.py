@@ -17,7 +17,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("TMUX", "TMUX_PANE", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     yield path
-    shutil.rmtree(path)
+    shutil.rmtree(path, ignore_errors=True)  # `uninstall` removes it
 
 
 @pytest.fixture

@@ -254,13 +254,20 @@ def test_without_a_service_manager_a_dry_run_shows_the_one_it_would_be(
 def test_without_a_service_manager_uninstall_still_ends_the_daemon(
     home: Path, sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nothing = {"installed": False, "service": None, "file": None, "kept": [str(home)]}
+    nothing: dict[str, object] = {
+        "installed": False,
+        "service": None,
+        "file": None,
+        "kept": [],
+        "reasons": {},
+    }
     assert main(["uninstall", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == nothing
+    assert json.loads(capsys.readouterr().out) == {**nothing, "removed": [str(home)]}
+    home.mkdir()
     with FakeDaemon(sock) as daemon:
         assert main(["uninstall", "--json"]) == 0
         assert daemon.asked("stop") == {}
-    assert json.loads(capsys.readouterr().out) == nothing
+    assert json.loads(capsys.readouterr().out) == {**nothing, "removed": [str(home)]}
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")

@@ -1,0 +1,218 @@
+"""What `pairctl uninstall` removes: files that pairing made, by their names, and nothing else.
+
+What is not certainly ours stays and is named: `config.toml`, which the user has written, a file
+that is not of the kind we make, a link and what it leads to, a directory with other things in it.
+"""
+
+# Paths are strings, as in pairingd.paths.
+# ruff: noqa: PTH118
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import socket
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pairctl.output import one_line
+from pairctl.services.steps import Keep, Remove, Rmdir, perform
+from pairingd.core.refusal import PairingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairingd.paths import Paths
+
+SCHEMA = 1  # of state.db, as pairingd.store counts it: what is newer cannot be judged here
+# The files of pairingd.paths, each with what can follow its name.
+FILES = {
+    "authorized_keys": r"(\.partial)?",
+    "control_socket": "",
+    "host_key": r"(\.pub)?",
+    "lock": "",
+    "log": r"(\.[1-9])?",
+    "sshd_config": r"(\.partial)?",
+    "state_db": r"(\.unreadable-\d+)?(-wal|-shm|-journal)?",
+    "stderr": "",
+    "tmux_socket": "",
+}
+_SOCKETS = ("control_socket", "tmux_socket")
+
+
+def remove(paths: Paths) -> list[Remove | Rmdir | Keep]:
+    """The plan as it was carried out: what could not be removed was kept.
+
+    Raises PairingError `stop-failed` while a daemon runs here, and then has removed nothing.
+    """
+    done: list[Remove | Rmdir | Keep] = []
+    with _no_daemon(paths.lock):
+        for step in plan(paths):
+            try:
+                perform([step], "")
+            except PairingError as failure:
+                done.append(Keep(step.path, failure.message))
+            else:
+                done.append(step)
+    return done
+
+
+def plan(paths: Paths, *, daemon_runs: bool = False) -> list[Remove | Rmdir | Keep]:
+    """Touches nothing. A daemon that runs is expected to close what its journal still names."""
+    steps: list[Remove | Rmdir | Keep] = []
+    undone = "" if daemon_runs else _undone(paths.state_db)
+    for directory in paths.directories:
+        steps += _within(directory, paths, undone)
+    # Whoever has the lock is alone here, until the last.
+    return sorted(steps, key=lambda step: (isinstance(step, Rmdir), step == Remove(paths.lock)))
+
+
+def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdir | Keep]:
+    if why := _not_ours_alone(directory):
+        yield Keep(directory, why)
+        return
+    try:
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - names are wanted
+    except FileNotFoundError:
+        return
+    strangers = []
+    kept = False
+    for name in names:
+        path = os.path.join(directory, name)
+        if path != paths.config and not _is_ours(path, paths):
+            strangers.append(one_line(name))
+            continue
+        why = _worth_keeping(path, paths, undone)
+        kept = kept or bool(why)
+        yield Keep(path, why) if why else Remove(path)
+    if strangers:
+        some = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
+        yield Keep(directory, f"pairing has not made all that is in it: {some}")
+    elif not kept:
+        yield Rmdir(directory)
+
+
+def _not_ours_alone(directory: str) -> str:
+    """Why nothing in there is touched; empty where it may be, or where nothing is."""
+    try:
+        found = os.lstat(directory)
+    except OSError:
+        return ""
+    if stat.S_ISLNK(found.st_mode):
+        return "a link; what it leads to is left alone"
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if not ours or not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        return "it is not yours to change"
+    return ""
+
+
+def _worth_keeping(path: str, paths: Paths, undone: str) -> str:
+    if path == paths.config:
+        return "you have written it"
+    if path == paths.tmux_socket and _answers(path):
+        return f"the tmux session runs; this ends it: tmux -S {path} kill-server"
+    of_the_state = path in {paths.state_db + part for part in ("", "-wal", "-shm", "-journal")}
+    return undone if of_the_state else ""
+
+
+def _is_ours(path: str, paths: Paths) -> bool:
+    for name, more in FILES.items():
+        if re.fullmatch(re.escape(getattr(paths, name)) + more, path):
+            found = os.lstat(path)
+            kind = stat.S_ISSOCK if name in _SOCKETS else stat.S_ISREG
+            return kind(found.st_mode) and found.st_uid == os.getuid()
+    return False
+
+
+def _answers(path: str) -> bool:
+    """Whether a server listens, as far as can be told: only a refusal says that none does."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(2)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True
+        return True
+
+
+def _undone(state_db: str) -> str:
+    """Why the state must stay: its journal is the only memory of what a daemon could not undo."""
+    import sqlite3
+
+    # Else a database that nobody has open would get a -wal and a -shm by being read.
+    unused = "" if os.path.lexists(f"{state_db}-wal") else "&immutable=1"
+    try:
+        if not stat.S_ISREG(os.lstat(state_db).st_mode):
+            return ""  # not ours, and stays by that
+        where = f"{Path(state_db).as_uri()}?mode=ro{unused}"
+        with contextlib.closing(sqlite3.connect(where, uri=True)) as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA:
+                return "a newer version has written it; uninstall with that one"
+            if not version:
+                return ""
+            mapping = database.execute("SELECT body FROM mapping").fetchone()
+            pids = database.execute("SELECT pid FROM process").fetchall()
+        if mapping:
+            told = json.loads(mapping[0])
+            port, gateway = told["external_port"], told["gateway"]
+    except FileNotFoundError:
+        return ""
+    except (OSError, sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        return f"whether something is still open cannot be read ({error}); remove it yourself"
+    if mapping:
+        return (
+            f"the router at {gateway} may still forward port {port}, and only this file knows; "
+            "in its network: pairctl start, pairctl end, pairctl uninstall"
+        )
+    if any(_exists(pid) for (pid,) in pids):
+        return (
+            "a daemon that was killed may have left a guest's connection, and only this file "
+            "knows; pairctl start, pairctl end, pairctl uninstall"
+        )
+    return ""
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _no_daemon(lock: str) -> Iterator[None]:
+    """None runs, and none can start meanwhile. Without the file none has."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        yield
+        return
+    except OSError as error:
+        raise PairingError(
+            "stop-failed",
+            f"{lock}: {error.strerror}; whether pairingd runs cannot be told, so its files stay",
+            "mend that, then pairctl uninstall",
+        ) from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            raise PairingError(
+                "stop-failed",
+                f"pairingd (pid {pid}) still runs, so its files stay",
+                f"kill {pid} ends it; then pairctl uninstall",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,321 @@
+"""`pairctl uninstall`: all that pairing made goes, and whatever else there is stays."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairctl import removal
+from pairctl.__main__ import main
+from pairctl.services.steps import Keep, Remove, Rmdir
+from pairingd.__main__ import _lock
+from pairingd.core.model import Mapping
+from pairingd.paths import Paths, find_paths
+from pairingd.store import MIGRATIONS, Process, Store
+from tests.fakes.daemon import FakeDaemon
+from tests.stage import Stage, is_open, until
+
+MAPPING = Mapping(
+    id="1",
+    protocol="upnp",
+    network="n",
+    gateway="192.168.1.1",
+    external_host="",
+    external_port=2222,
+    internal_host="192.168.1.2",
+    internal_port=40000,
+    token="t",
+)
+
+
+@pytest.fixture
+def no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's own stays as it is."""
+    monkeypatch.setattr("pairctl.services.find", lambda: None)
+
+
+@pytest.fixture
+def paths(home: Path, no_service: None) -> Paths:
+    return find_paths()
+
+
+def asks(capsys: pytest.CaptureFixture[str], *options: str, status: int = 0) -> dict[str, Any]:
+    assert main(["uninstall", "--json", *options]) == status
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
+
+
+def fill(home: Path) -> set[Path]:
+    """As a daemon of some age leaves it."""
+    Store.open(home / "state.db", 0).close()
+    names = (
+        *("authorized_keys", "sshd_config", "sshd_config.partial", "pairingd.lock"),
+        *("host_ed25519", "host_ed25519.pub", "pairingd.log", "pairingd.log.1", "pairingd.stderr"),
+        *("state.db.unreadable-1764000000", "state.db.unreadable-1764000000-wal"),
+    )
+    for name in names:
+        (home / name).touch()
+    for name in ("pairingd.sock", "tmux.sock"):
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(home / name))
+    return set(home.iterdir())
+
+
+def test_every_name_of_ours_is_either_removed_or_the_user_s() -> None:
+    assert {*removal.FILES, "config", "directories"} == set(Paths.__slots__)
+
+
+def test_the_journal_it_reads_is_the_store_s() -> None:
+    assert len(MIGRATIONS) == removal.SCHEMA
+
+
+def test_nothing_is_left(home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    made = fill(home)
+    told = asks(capsys)
+    assert not home.exists()
+    assert set(told["removed"]) == {str(home), *map(str, made)}
+    assert (told["kept"], told["reasons"]) == ([], {})
+    assert asks(capsys)["removed"] == []
+    assert main(["uninstall"]) == 0
+    assert "there was nothing to remove" in capsys.readouterr().out
+
+
+def test_a_dry_run_names_exactly_what_would_go_and_touches_nothing(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = fill(home)
+    (home / "config.toml").touch()
+    steps = asks(capsys, "--dry-run")["steps"]
+    assert set(home.iterdir()) == made | {home / "config.toml"}
+    shown = [step["path"] for step in steps if step["step"] in {"remove", "rmdir"}]
+    assert main(["uninstall", "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert f"keep   {home}/config.toml\n       you have written it" in text
+    assert asks(capsys)["removed"] == [path for path in shown if path.startswith(str(home))]
+
+
+def test_what_is_not_certainly_ours_stays(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(home)
+    precious = home / "precious"
+    precious.write_text("")
+    strangers = {"precious", "state.db.backup", "pairingd.log.old", "authorized_keys", "tmux.sock"}
+    for name in ("authorized_keys", "tmux.sock"):
+        (home / name).unlink()
+    (home / "state.db.backup").touch()
+    (home / "pairingd.log.old").touch()
+    (home / "authorized_keys").symlink_to(precious)
+    (home / "tmux.sock").mkdir()
+    (home / "config.toml").touch()
+    told = asks(capsys)
+    assert {path.name for path in home.iterdir()} == strangers | {"config.toml"}
+    assert told["kept"] == [str(home / "config.toml"), str(home)]
+    assert "pairingd.log.old" in told["reasons"][str(home)]
+
+
+def test_a_link_is_not_followed(
+    home: Path, paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = {path.name for path in fill(home)}
+    home.rename(tmp_path / "elsewhere")
+    home.symlink_to(tmp_path / "elsewhere")
+    told = asks(capsys)
+    assert {path.name for path in home.iterdir()} == made
+    assert told["kept"] == [str(home)]
+    assert "a link" in told["reasons"][str(home)]
+    home.unlink()
+
+
+def test_the_four_places_of_the_xdg_specification(tmp_path: Path) -> None:
+    names = ("CONFIG_HOME", "STATE_HOME", "RUNTIME_DIR")
+    places = {f"XDG_{name}": str(tmp_path / name) for name in names}
+    paths = find_paths(places, platform="linux")
+    for directory in paths.directories:
+        Path(directory).mkdir(parents=True)
+    for path in (paths.config, paths.state_db, paths.host_key, paths.log, paths.lock):
+        Path(path).touch()
+    done = removal.remove(paths)
+    assert done[-3:] == [
+        Remove(paths.lock),
+        Rmdir(str(tmp_path / "STATE_HOME" / "pairing")),
+        Rmdir(str(tmp_path / "RUNTIME_DIR" / "pairing")),
+    ]
+    left = [path for path in tmp_path.rglob("*") if not path.is_dir()]
+    assert left == [Path(paths.config)]
+    assert removal.remove(paths) == [Keep(paths.config, "you have written it")]
+
+
+def test_on_request_all_stays(home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    made = fill(home)
+    told = asks(capsys, "--keep-state")
+    assert (told["removed"], told["kept"]) == ([], [str(home)])
+    steps = asks(capsys, "--keep-state", "--dry-run")["steps"]
+    assert not [one for one in steps if one.get("path", "").startswith(f"{home}/")]
+    assert set(home.iterdir()) == made
+
+
+# Fail closed
+
+
+def test_nothing_goes_while_a_daemon_holds_the_lock(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = fill(home)
+    with (home / "pairingd.lock").open("w") as lock:
+        lock.write("4711\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        error = asks(capsys, status=1)["error"]
+    assert error["code"] == "stop-failed"
+    assert "4711" in error["message"]
+    assert set(home.iterdir()) == made
+
+
+def test_nothing_goes_when_the_daemon_does_not_end(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairctl.daemon.STOP_LIMIT", 0.2)
+    made = fill(home)
+    (home / "pairingd.sock").unlink()
+    with (home / "pairingd.lock").open("w") as lock, FakeDaemon(home / "pairingd.sock"):
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert asks(capsys, status=1)["error"]["code"] == "stop-failed"
+    assert set(home.iterdir()) == made - {home / "pairingd.sock"}
+
+
+def test_a_daemon_that_starts_meanwhile_takes_a_lock_that_others_can_see(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = home / "pairingd.lock"
+    locks = []
+
+    def removed_in_between(descriptor: int, how: int) -> None:
+        locks.append(descriptor)
+        if len(locks) == 1:
+            lock.unlink()
+
+    monkeypatch.setattr(fcntl, "flock", removed_in_between)
+    held = _lock(lock)
+    assert os.path.samestat(os.fstat(held), lock.stat())
+    os.close(held)
+
+
+def stays(home: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Why the state did; the rest has gone."""
+    told = asks(capsys)
+    (why,) = set(told["reasons"].values())
+    left = {path.name for path in home.iterdir()}
+    assert "state.db" in left <= {"state.db", "state.db-wal", "state.db-shm"}
+    assert set(told["kept"]) == {str(home / name) for name in left}
+    return str(why)
+
+
+@pytest.mark.parametrize("crashed", [True, False])
+def test_a_mapping_that_may_still_stand_keeps_the_state(
+    crashed: bool, home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(home)
+    store = Store.open(home / "state.db", 0)
+    store.record(MAPPING)
+    if not crashed:
+        store.close()
+    why = stays(home, capsys)
+    assert "the router at 192.168.1.1 may still forward port 2222" in why
+    if crashed:
+        store.close()
+    assert (home / "state.db-wal").exists() is False
+    assert Store.open(home / "state.db", 0).mappings() == [MAPPING]
+
+
+def test_the_state_goes_once_the_mapping_is_closed(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Store.open(home / "state.db", 0)) as store:
+        store.record(MAPPING)
+        store.erase(MAPPING.id)
+    asks(capsys)
+    assert not home.exists()
+
+
+def test_a_connection_that_a_killed_daemon_left_keeps_the_state(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as guest:
+        with closing(Store.open(home / "state.db", 0)) as store:
+            store.record_process(Process(guest.pid, 0.0))
+        assert "a guest's connection" in stays(home, capsys)
+        guest.kill()
+    asks(capsys)
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("content", [b"this is no database", b"SQLite format 3\0" * 100])
+def test_a_journal_that_cannot_be_read_keeps_the_state(
+    content: bytes, home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "state.db").write_bytes(content)
+    assert "cannot be read" in stays(home, capsys)
+    assert (home / "state.db").read_bytes() == content
+
+
+def test_newer_state_stays(home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(Store.open(home / "state.db", 0)) as store:
+        store._database.execute("PRAGMA user_version = 99")
+    assert "a newer version" in stays(home, capsys)
+
+
+# All of it
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, no_service: None) -> Iterator[Stage]:
+    with Stage() as stage:
+        yield stage
+
+
+def test_after_a_session_only_the_user_s_own_is_left(stage: Stage) -> None:
+    stage.guest("octocat")
+    assert "error" not in stage.asks("invite", "octocat", "--no-copy")
+    config = str(stage.home / "config.toml")
+    tmux = str(stage.home / "tmux.sock")
+    told = stage.asks("uninstall")
+    assert stage.mappings() == []
+    assert told["kept"] == [config, tmux]
+    assert "kill-server" in told["reasons"][tmux]
+    assert {path.name for path in stage.home.iterdir()} == {"config.toml", "tmux.sock"}
+    stage.run("tmux", "-S", tmux, "has-session", "-t", "=pairing")
+
+    stage.run("tmux", "-S", tmux, "kill-server")
+    assert stage.asks("uninstall")["kept"] == [config]
+    assert [path.name for path in stage.home.iterdir()] == ["config.toml"]
+
+
+def test_what_a_killed_daemon_left_open_is_told_and_how_to_close_it(stage: Stage) -> None:
+    stage.guest("octocat")
+    assert "error" not in stage.asks("invite", "octocat", "--no-copy")
+    stage.door = stage.asks("status")["door"]["port"]
+    os.kill(stage.asks("status")["daemon"]["pid"], signal.SIGKILL)
+    until(lambda: not is_open(stage.door), "the daemon is gone")
+    why = stage.asks("uninstall")["reasons"][str(stage.home / "state.db")]
+    assert f"may still forward port {stage.external_port}" in why
+    assert why.endswith("pairctl start, pairctl end, pairctl uninstall")
+    assert not (stage.home / "authorized_keys").exists()
+
+    for command in ("start", "end", "uninstall"):
+        stage.pairctl(command)
+    assert stage.mappings() == []
+    assert {path.name for path in stage.home.iterdir()} == {"config.toml", "tmux.sock"}
