@@ -72,7 +72,12 @@ class Host:
         return self._place.run("tmux", "-S", f"{self.home}/tmux.sock", *argv).stdout
 
     def keys(self) -> str:
-        return self._network.path(f"{self.home}/authorized_keys").read_text()
+        """Empty where the file has gone with all the others."""
+        file = self._network.path(f"{self.home}/authorized_keys")
+        return file.read_text() if file.exists() else ""
+
+    def files(self) -> set[str]:
+        return {path.name for path in self._network.path(self.home).iterdir()}
 
     def all_is_closed(self, port: int) -> bool:
         """Nobody may enter and nothing is left: no key, no mapping, no door at `port`."""

@@ -58,7 +58,7 @@ def account(network: Network, tmp_path: Path) -> Account:
     return Account(network, build(tmp_path)[0])
 
 
-def test_nothing_is_left_but_what_is_told(network: Network, account: Account) -> None:
+def test_nothing_is_left_but_the_user_s_own(network: Network, account: Account) -> None:
     key = f"{account.home}/visitor"
     account.place.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
     before = account.files()
@@ -80,14 +80,20 @@ def test_nothing_is_left_but_what_is_told(network: Network, account: Account) ->
     until("the way in is open", lambda: network.reaches(22))
     door = json.loads(account.pairctl("status", "--json"))["door"]["port"]
 
-    kept = json.loads(account.pairctl("uninstall", "--json"))["kept"]
+    uninstalled = json.loads(account.pairctl("uninstall", "--json"))
+    tmux = f"{account.home}/.local/state/pairing/tmux.sock"
+    assert uninstalled["kept"] == [f"{config}/config.toml", tmux]
     assert network.mappings() == []
     assert not network.reaches(22)
     assert not network.greets(network.router, HOST, door)
     account.pairctl("status", status=3)
-    left = account.files() - before
-    parents = {str(parent) for place in kept for parent in Path(place).parents}
-    assert [one for one in left - parents if not one.startswith(tuple(kept))] == []
+    account.place.run("tmux", "-S", tmux, "kill-server")
+    account.pairctl("uninstall")
+    account.place.run("rm", f"{config}/config.toml")
+    account.pairctl("uninstall")
+    # The XDG Base Directory Specification's own, which others use as well.
+    shared = {f"{account.home}/{name}" for name in (".config", ".local", ".local/state")}
+    assert account.files() - before == shared
     running = account.place.run(
         "ps", "-U", account.place.run("id", "-u").stdout.strip(), "-o", "args="
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.e2e.manager import Manager, why_no_manager
@@ -68,12 +70,18 @@ def test_a_session_under_systemd(
     assert host.tmux("display-message", "-p", "#{pid}").strip() == server
 
     door = host.status()["door"]["port"]
-    host.pairctl("uninstall")
+    removed = host.asks("uninstall")["removed"]
+    assert f"{host.home}/host_ed25519" in removed
     assert host.all_is_closed(door)
+    assert host.files() == {"config.toml", "tmux.sock"}
+    assert host.tmux("display-message", "-p", "#{pid}").strip() == server
     assert host.pairctl("status", check=False).returncode == 3
     assert not network.path(f"{network.host.home}/{UNIT}").exists()
     assert not list(network.path(network.host.home).rglob("*.wants/pairingd.service"))
+    host.tmux("kill-server")
     host.pairctl("uninstall")
+    assert host.files() == {"config.toml"}
+    assert host.asks("uninstall")["removed"] == []
 
 
 def test_why_the_service_does_not_start_is_told(manager: Manager, host: Host) -> None:
@@ -102,9 +110,15 @@ def test_a_daemon_started_by_hand_gives_way_to_the_service(manager: Manager, hos
     assert str(told["pid"]) == main_pid(manager) != str(first)
 
 
-def test_another_home_s_service_is_left_alone(manager: Manager, host: Host) -> None:
+def test_another_home_s_service_is_left_alone(
+    network: Network, manager: Manager, host: Host
+) -> None:
     host.pairctl("install")
-    told = manager.place.run("env", f"PAIRING_HOME={host.home}2", "pairctl", "start")
-    assert "has started" in told.stdout
+    started = manager.place.run("env", f"PAIRING_HOME={host.home}2", "pairctl", "start")
+    assert "has started" in started.stdout
     assert host.asks("status")["daemon"]["pid"] == int(main_pid(manager))
-    manager.place.run("env", f"PAIRING_HOME={host.home}2", "pairctl", "stop")
+    elsewhere = ("env", f"PAIRING_HOME={host.home}2", "pairctl")
+    told = json.loads(manager.place.run(*elsewhere, "uninstall", "--json").stdout)
+    assert told["installed"] is True
+    assert told["kept"] == [f"{network.host.home}/{UNIT}"]
+    assert host.asks("status")["daemon"]["pid"] == int(main_pid(manager))

@@ -125,6 +125,14 @@ def test_what_is_not_certainly_ours_stays(
     assert "pairingd.log.old" in told["reasons"][str(home)]
 
 
+def test_a_session_of_which_nothing_can_be_told_is_taken_to_run(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as silent:
+        silent.bind(str(home / "tmux.sock"))
+        assert asks(capsys)["kept"] == [str(home / "tmux.sock")]
+
+
 def test_a_link_is_not_followed(
     home: Path, paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
