@@ -134,6 +134,8 @@ class Pairing < Formula
         pairctl install
         brew services start pairing
       and never both: the second daemon would find the first one's lock taken.
+
+      Before brew uninstall: brew services stop pairing, and pairctl uninstall.
     EOS
   end
 
