@@ -28,25 +28,15 @@ class Awake:
         self._told = False
 
     async def start(self) -> None:
-        """Keep the machine awake. Where the child ends by itself there is no other until `stop`."""
+        """Keep the machine awake. Where all end by themselves there is no other until `stop`."""
         if self._wanted:
             return
         self._wanted = True
-        argv = command()
-        if not argv:
+        commands = ways()
+        if not commands:
             self._tell("there is neither caffeinate nor systemd-inhibit")
-            return
-        try:
-            self._child = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
-        except OSError as error:
-            self._tell(f"{argv[0]}: {error.strerror}")
-            return
-        self._watching = asyncio.create_task(self._watch(self._child))
+        elif child := await self._run(commands[0]):
+            self._watching = asyncio.create_task(self._watch(child, commands[1:]))
 
     async def stop(self) -> None:
         """Let it sleep again, from now on."""
@@ -64,15 +54,37 @@ class Awake:
                 child.kill()
             await self._watching
 
-    async def _watch(self, child: asyncio.subprocess.Process) -> None:
-        """The end of `child`; its last words, where it was not us who ended it."""
+    async def _run(self, argv: list[str]) -> asyncio.subprocess.Process | None:
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            self._tell(f"{argv[0]}: {error.strerror}")
+            return None
+        if not self._wanted:
+            child.kill()
+            await child.wait()
+            return None
+        self._child = child
+        return child
+
+    async def _watch(self, child: asyncio.subprocess.Process, weaker: list[list[str]]) -> None:
+        """Until `child` is ended by us, or the last of the `weaker` has ended by itself."""
         assert child.stderr is not None  # noqa: S101 - it is a pipe
         said = b""
         while chunk := await child.stderr.read(1024):
             said = (said + chunk)[-300:]
         await child.wait()
-        if self._child is child:
+        if self._child is not child:
+            return
+        if not weaker:
             self._tell(" ".join(said.decode(errors="replace").split()) or "it ended by itself")
+        elif following := await self._run(weaker[0]):
+            await self._watch(following, weaker[1:])
 
     def _tell(self, why: str) -> None:
         if not self._told:
@@ -80,13 +92,15 @@ class Awake:
             log.warning("this machine may fall asleep although a guest is here: %s", why)
 
 
-def command() -> list[str]:
-    """What to run, and to end; nothing where the system has no such program."""
+def ways() -> list[list[str]]:
+    """What to run, and to end: the next where one is refused; none where there is no program."""
     if sys.platform == "darwin":
-        return ["/usr/bin/caffeinate", "-i", "-w", str(os.getpid())]
+        return [["/usr/bin/caffeinate", "-i", "-w", str(os.getpid())]]
     found = shutil.which("systemd-inhibit")
     if not found:
         return []
     why = "a guest is in the pairing session"
     # `cat` ends with its standard input, and that with us: an inhibitor must not outlive a crash.
-    return [found, "--what=idle:sleep", "--mode=block", "--who=pairingd", f"--why={why}", "cat"]
+    words = ["--mode=block", "--who=pairingd", f"--why={why}", "cat"]
+    # Who is logged in by ssh alone may inhibit idleness and not sleep (logind's policy, measured).
+    return [[found, f"--what={what}", *words] for what in ("idle:sleep", "idle")]

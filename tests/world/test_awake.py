@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pairingd.world.awake import Awake, command
+from pairingd.world.awake import Awake, ways
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="caffeinate has a fixed path")
 
@@ -73,6 +74,23 @@ async def test_one_child_while_a_guest_is_here_and_none_after(notes: Path) -> No
     assert runs(pids(notes, 2)[1])
     await awake.stop()
     assert not any(runs(each) for each in pids(notes, 2))
+
+
+async def test_who_may_not_inhibit_sleep_inhibits_idleness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = tmp_path / "notes"
+    refusal = "case $1 in *sleep*) echo 'Access denied' >&2; exit 1 ;; esac\n"
+    script = INHIBIT.format(notes=notes).replace("while", f"{refusal}while", 1)
+    stand_in(tmp_path, script, monkeypatch)
+    awake = Awake()
+    await awake.start()
+    _, pid = await asyncio.to_thread(pids, notes, 2)
+    assert runs(pid)
+    assert "--what=idle --mode=block" in notes.read_text()
+    await awake.stop()
+    assert not runs(pid)
+    assert caplog.messages == []
 
 
 async def test_a_child_that_will_not_end_is_killed(
@@ -143,4 +161,4 @@ def test_the_child_ends_with_a_daemon_that_is_killed(notes: Path) -> None:
 
 def test_on_macos_caffeinate_watches_our_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert command() == ["/usr/bin/caffeinate", "-i", "-w", str(os.getpid())]
+    assert ways() == [["/usr/bin/caffeinate", "-i", "-w", str(os.getpid())]]
