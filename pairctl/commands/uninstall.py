@@ -10,6 +10,7 @@ from pairctl.client import reach
 from pairctl.commands.install import show
 from pairctl.failures import NoDaemon
 from pairctl.services import steps
+from pairingd.core.refusal import PairingError
 from pairingd.paths import find_paths
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ def run(args: Namespace) -> None:
     theirs = services.home_of(service) if service else None
     another = theirs is not None and theirs.lock != paths.lock
     stop = _stop()
-    plan: list[Step] = [*stop]
+    unload: list[Step] = []
     stays: list[Step] = []
     if service and not another:
-        plan += service.uninstall()
+        unload = service.uninstall()
     elif service:
         stays.append(steps.Keep(service.file, "the service of another PAIRING_HOME"))
     if args.keep_state:
@@ -37,9 +38,15 @@ def run(args: Namespace) -> None:
         stays += [steps.Keep(place, "as you asked") for place in places]
     if args.dry_run:
         files = () if args.keep_state else removal.plan(paths, daemon_runs=bool(stop))
-        show([*plan, *files, *stays], as_json=args.json)
+        show([*stop, *unload, *files, *stays], as_json=args.json)
         return
-    steps.perform(plan, service.hint if service else "")
+    steps.perform(stop, "")
+    try:
+        steps.perform(unload, service.hint if service else "")
+    except PairingError:
+        # Where none is installed nothing is amiss: after su(1) there is no manager to ask.
+        if service and os.path.lexists(service.file):
+            raise
     done = [*(() if args.keep_state else removal.remove(paths)), *stays]
     told = {
         "installed": another,
@@ -66,7 +73,7 @@ def _render(told: dict[str, Any], _: View) -> str:
     if told["removed"]:
         lines += ["removed:", *(f"  {path}" for path in told["removed"])]
     else:
-        lines.append("there was nothing to remove")
+        lines.append("nothing was removed")
     if told["kept"]:
         lines.append("kept:")
         lines += [f"  {path}\n    {told['reasons'][path]}" for path in told["kept"]]

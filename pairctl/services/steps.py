@@ -91,7 +91,7 @@ def shown(step: Step) -> str:
         case Keep(path, why):
             return f"keep   {path}\n       {one_line(why)}"
         case Stop(pid):
-            return f"stop   pairingd (pid {pid}); guests' rights and the tmux session stay"
+            return f"stop   pairingd (pid {pid}); the tmux session stays"
         case Run(argv, soft, until, tries):
             told = f"run    {shlex.join(argv)}"
             if soft:

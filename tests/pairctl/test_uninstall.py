@@ -18,7 +18,9 @@ import pytest
 
 from pairctl import removal
 from pairctl.__main__ import main
-from pairctl.services.steps import Keep, Remove, Rmdir
+from pairctl.services.origin import Origin
+from pairctl.services.steps import Keep, Remove, Rmdir, Write, perform
+from pairctl.services.systemd import Systemd
 from pairingd.__main__ import _lock
 from pairingd.core.model import Mapping
 from pairingd.paths import Paths, find_paths
@@ -88,7 +90,7 @@ def test_nothing_is_left(home: Path, paths: Paths, capsys: pytest.CaptureFixture
     assert (told["kept"], told["reasons"]) == ([], {})
     assert asks(capsys)["removed"] == []
     assert main(["uninstall"]) == 0
-    assert "there was nothing to remove" in capsys.readouterr().out
+    assert "nothing was removed" in capsys.readouterr().out
 
 
 def test_a_dry_run_names_exactly_what_would_go_and_touches_nothing(
@@ -284,6 +286,33 @@ def test_newer_state_stays(home: Path, paths: Paths, capsys: pytest.CaptureFixtu
     with closing(Store.open(home / "state.db", 0)) as store:
         store._database.execute("PRAGMA user_version = 99")
     assert "a newer version" in stays(home, capsys)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_service_that_cannot_be_removed_is_a_failure_where_there_is_one(
+    installed: bool,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text("#!/bin/sh\necho Failed to connect to bus; exit 1\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{systemctl.parent}:/usr/bin:/bin")
+    environ = {"HOME": str(tmp_path), "PAIRING_HOME": str(home)}
+    service = Systemd(Origin("/python", os.getuid(), str(tmp_path), find_paths(), environ))
+    monkeypatch.setattr("pairctl.services.find", lambda: service)
+    if installed:
+        perform([step for step in service.install() if isinstance(step, Write)], "")
+    made = fill(home)
+    told = asks(capsys, status=int(installed))
+    if installed:
+        assert told["error"]["code"] == "service-failed"
+        assert set(home.iterdir()) == made
+    else:
+        assert not home.exists()
 
 
 # All of it
