@@ -22,7 +22,7 @@ from pairingd.clock import Clock
 from pairingd.control.server import ControlServer
 from pairingd.core.admission import Admission
 from pairingd.errors import Misconfigured, PairingError
-from pairingd.files import private_directory
+from pairingd.files import private_directory, private_file
 from pairingd.intent import Intent
 from pairingd.notify import notify
 from pairingd.paths import Paths, find_paths
@@ -46,42 +46,66 @@ from pairingd.world.sshd import Sshd
 from pairingd.world.tmux import Tmux
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 log = logging.getLogger("pairingd")
 
 FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait longer
-ALREADY_RUNNING = 4  # exit code; the unit in systemd/ and pairctl know it too
+ALREADY_RUNNING = 4  # systemd's exit code for it: the unit in systemd/ must not start us anew
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 ended as asked, 1 failed, 2 usage, 4 another one is running already."""
+    """0 ended as asked, 1 failed, 2 usage."""
     arguments = _parser().parse_args(argv)
     os.umask(0o077)
     launch = Launch()
     try:
         paths = find_paths()
-        for directory in paths.directories:
-            private_directory(Path(directory))
-        if arguments.launchd:
-            logs.bound_stderr()
-        settings = config.load(Path(paths.config))
-        lock = _lock(Path(paths.lock))
-        listener = _listen(Path(paths.control_socket))
-        if arguments.detach:
-            launch.detach(paths.stderr, [lock, listener])
-        own_file = arguments.detach or arguments.launchd
-        logs.set_up(arguments.log_format, paths.log if own_file else None)
-        _write_pid(lock)
+        with _usable():
+            for directory in paths.directories:
+                private_directory(Path(directory))
+            for file in paths.private_files:
+                private_file(Path(file))
+            if arguments.launchd:
+                logs.bound_stderr()
+            settings = config.load(Path(paths.config))
+            lock = _lock(Path(paths.lock))
+            listener = _listen(Path(paths.control_socket))
+            if arguments.detach:
+                launch.detach(paths.stderr, [lock, listener])
+            own_file = arguments.detach or arguments.launchd
+            logs.set_up(arguments.log_format, paths.log if own_file else None)
+            _write_pid(lock)
         asyncio.run(_serve(paths, settings, listener, launch))
     except PairingError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         notify(f"STATUS=error: {error.message} | hint: {error.hint}")
-        code = ALREADY_RUNNING if error.code == "already-running" else 1
-        launch.tell(code)
-        # launchd starts anew whatever ends with a failure, and this is none.
-        return 0 if code == ALREADY_RUNNING and arguments.launchd else code
+        launch.tell(1)
+        return _failed(error, launchd=arguments.launchd)
     return 0
+
+
+@contextlib.contextmanager
+def _usable() -> Iterator[None]:
+    """Raises Misconfigured `unusable-home` for what has no words of its own: a full disk, say."""
+    try:
+        yield
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise Misconfigured(
+            "unusable-home",
+            f"{place}{error.strerror}",
+            "free space, or set PAIRING_HOME to a directory you can write",
+        ) from None
+
+
+def _failed(error: PairingError, *, launchd: bool) -> int:
+    """The exit code. Service managers start anew what has failed, and a second daemon has not."""
+    if error.code != "already-running":
+        return 1
+    if launchd:
+        return 0
+    return ALREADY_RUNNING if "NOTIFY_SOCKET" in os.environ else 1
 
 
 def _parser() -> argparse.ArgumentParser:

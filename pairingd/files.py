@@ -7,6 +7,7 @@ itself, for every file in there and not the authorized_keys alone.
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -44,6 +45,15 @@ def private_directory(path: Path) -> None:
         ) from None
     for parent in path.resolve().parents:
         _check_parent(parent)
+
+
+def private_file(path: Path) -> None:
+    """Mode 0600 for what others could read or write, if it is there and a file of ours."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        loose = stat.S_IMODE(found.st_mode) & 0o077
+        if loose and stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid():
+            path.chmod(0o600)
 
 
 def _check_parent(parent: Path) -> None:

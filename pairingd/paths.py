@@ -52,10 +52,26 @@ class Paths:
         # What a crash prints, where no terminal or journal takes it; the log is rotated away.
         self.stderr = os.path.join(log, "pairingd.stderr")
 
+    @property
+    def private_files(self) -> tuple[str, ...]:
+        """Those that another user must not read, nor write."""
+        state = (self.state_db, f"{self.state_db}-wal", f"{self.state_db}-shm", self.lock)
+        sshd = (self.host_key, self.authorized_keys, self.sshd_config)
+        return *state, *sshd, self.log, self.stderr
+
 
 def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform) -> Paths:
-    """Touches nothing. Refused `path-too-long` where no Unix socket could be bound."""
+    """Touches nothing. Refused `path-too-long` where no Unix socket could be bound, `path-unusable`
+    where sshd could not be told of it.
+    """
     paths = Paths(*_directories(environ, platform))
+    for directory in paths.directories:
+        if any(character in '"\x7f' or character < " " for character in directory):
+            raise PairingError(
+                "path-unusable",
+                f"sshd's configuration cannot name this directory: {directory!r}",
+                "set PAIRING_HOME to one without double quotes and control characters",
+            )
     # sockaddr_un.sun_path less its NUL: unix(4) on macOS, unix(7) on Linux.
     longest = 103 if platform == "darwin" else 107
     for path in (paths.control_socket, paths.tmux_socket):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.files import private_directory, write_private
+from pairingd.files import private_directory, private_file, write_private
 
 
 def refused(path: Path) -> str:
@@ -66,3 +66,15 @@ def test_what_cannot_be_written_leaves_the_old_content(tmp_path: Path) -> None:
         write_private(path, "new")
     assert caught.value.code == "unwritable-file"
     assert path.is_dir()
+
+
+def test_a_file_that_others_could_read_is_made_private(tmp_path: Path) -> None:
+    file, link, other = tmp_path / "file", tmp_path / "link", tmp_path / "other"
+    for path in (file, other):
+        path.write_text("")
+        path.chmod(0o666)
+    link.symlink_to(other)
+    for path in (file, link, tmp_path / "absent"):
+        private_file(path)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(other.stat().st_mode) == 0o666

@@ -69,3 +69,10 @@ def test_a_socket_path_too_long_is_refused_with_a_way_out(platform: str, longest
         find_paths({"PAIRING_HOME": fits + "e"}, platform=platform)
     assert refused.value.code == "path-too-long"
     assert "PAIRING_HOME" in refused.value.hint
+
+
+@pytest.mark.parametrize("home", ['/a"b', "/a\nb", "/a\x7fb"])
+def test_a_directory_that_sshd_cannot_be_told_of_is_refused(home: str) -> None:
+    with pytest.raises(PairingError) as refused:
+        find_paths({"PAIRING_HOME": home})
+    assert refused.value.code == "path-unusable"

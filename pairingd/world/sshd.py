@@ -101,13 +101,26 @@ class Sshd:
         self._host_key = host_key
         self._authorized_keys = authorized_keys
         self._prepared: tuple[float, Version] | None = None
+        self._turn = asyncio.Lock()
 
     async def prepare(self) -> Version:
         """Host key and configuration are in place and accepted by this very sshd.
 
         Raises Misconfigured: `no-sshd`, `sshd-unknown`, `sshd-too-old`, `sshd-config-refused`,
-        `pty-unusable`. Cheap when nothing has changed since the last time.
+        `pty-unusable`; and as `host_key`. Cheap when nothing has changed since the last time.
         """
+        async with self._turn:
+            return await self._prepare()
+
+    async def host_key(self) -> HostKey:
+        """The public half of the host key, which is made once and then kept.
+
+        Raises WorldError `no-host-key`, `bad-host-key`.
+        """
+        async with self._turn:
+            return await self._public_host_key()
+
+    async def _prepare(self) -> Version:
         _check_pty()
         try:
             changed = Path(self.command).stat().st_mtime
@@ -120,8 +133,7 @@ class Sshd:
         if self._prepared and self._prepared[0] == changed and self._config.exists():
             return self._prepared[1]
         version = await self._version()
-        if not self._host_key.exists():
-            await self._make_host_key()
+        await self._public_host_key()
         if os.geteuid() == 0 and sys.platform == "linux":
             # sshd as root drops into this empty directory; the distribution's unit makes it.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
@@ -136,8 +148,7 @@ class Sshd:
         self._prepared = (changed, version)
         return version
 
-    async def host_key(self) -> HostKey:
-        """The public half of the host key, which is made once and then kept."""
+    async def _public_host_key(self) -> HostKey:
         if not self._host_key.exists():
             await self._make_host_key()
         told = await _run(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
@@ -201,16 +212,13 @@ class Sshd:
     def _render(self, version: Version) -> str:
         return _CONFIG.format(
             version=f"{version[0]}.{version[1]}",
-            host_key=_quoted(self._host_key),
-            authorized_keys=_quoted(self._authorized_keys),
+            host_key=f'"{self._host_key}"',
+            # sshd_config(5), TOKENS: of the two only this one has them.
+            authorized_keys=f'"{self._authorized_keys}"'.replace("%", "%%"),
             user=pwd.getpwuid(os.getuid()).pw_name,
             root="forced-commands-only" if os.getuid() == 0 else "no",
             grace=int(LOGIN_GRACE),
         ) + "".join(line for since, line in _SINCE if version >= since)
-
-
-def _quoted(path: Path) -> str:
-    return '"' + str(path).replace("%", "%%") + '"'
 
 
 def _check_pty() -> None:

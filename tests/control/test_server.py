@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -268,8 +269,24 @@ def test_a_second_daemon_names_the_first_and_goes(stage: Stage) -> None:
         check=False,
         timeout=20,
     )
-    assert second.returncode == 4  # pairctl tells a lost race from a failure by it
+    assert second.returncode == 1
     assert f"pid {first}" in second.stderr
     assert second.stderr.startswith("error: ")
     assert "\nhint: " in second.stderr
     assert stage.asks("status")["daemon"]["pid"] == first
+
+
+def test_a_daemon_that_can_write_nothing_says_so_in_two_lines(stage: Stage, tmp_path: Path) -> None:
+    """As on a full disk: no file may grow."""
+    tmp_path.chmod(0o700)
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -f 0; exec "$0" -m pairingd', sys.executable],
+        env=stage.environment | {"PAIRING_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .+\nhint: free space.+\n", done.stderr)
