@@ -14,7 +14,7 @@ from typing import Any
 
 from pairingd.core.durations import format_duration
 from pairingd.core.model import Invitation, Standing, State
-from pairingd.core.rules import End, Event, Revoke, Tick, step
+from pairingd.core.rules import End, Event, Revoke, Tick, WayAnnounced, WayTold, step
 from pairingd.core.text import printable
 from pairingd.errors import PairingError, WorldError
 from pairingd.store import Happening, Store
@@ -40,7 +40,8 @@ class Intent:
         and then nothing has changed.
 
         What takes rights away holds even where it cannot be saved, for the disk may be full and
-        the guest must be out; it is saved as soon as it can be. `unsaved` says why it is not yet.
+        the guest must be out; and so does what was told, which keeps nobody in or out. It is saved
+        as soon as it can be. `unsaved` says why it is not yet.
         """
         before = self.state
         after = step(before, event, self._clock())
@@ -50,7 +51,7 @@ class Intent:
             self._store.save(after)
             self.unsaved = None
         except WorldError as unwritable:
-            if not isinstance(event, Tick | Revoke | End):
+            if not isinstance(event, Tick | Revoke | End | WayTold | WayAnnounced):
                 raise
             self.unsaved = unwritable
         self.state = after

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pairingd.control import results
 from pairingd.core.addresses import external_class
-from pairingd.core.model import Invitation, Key, Mapping, Session
+from pairingd.core.model import Invitation, Key, Mapping, Session, WayIn
 from pairingd.errors import PairingError
 from pairingd.intent import utc
 from pairingd.store import Happening
@@ -125,6 +125,12 @@ def _through(
     return [endpoint(kind, user, *where, held.protocol, verified)]
 
 
+def way_told(found: Sequence[results.Endpoint]) -> WayIn:
+    """What guests hold when `found` was answered: the router's way, else the best there was."""
+    best = next((one for one in found if one["kind"] == "router"), found[0])
+    return WayIn(best["host"], best["port"])
+
+
 def known_hosts(host: str, port: int, host_key: HostKey) -> str:
     """The line as OpenSSH writes it: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT."""
     name = host if port == 22 else f"[{host}]:{port}"
@@ -147,6 +153,16 @@ def reachability(
         return "internet"
     behind_another = error is not None and error.code == "double-nat"
     return "unverified" if held or ways.by_hand or behind_another else "lan"
+
+
+def endpoint_changed(session: Session | None) -> results.Problem | None:
+    if session is None or session.announced == session.told:
+        return None
+    return {
+        "code": "endpoint-changed",
+        "message": "the way in has changed since the guests were told of it",
+        "hint": "pairctl invite --show GUEST prints the new command",
+    }
 
 
 def double_nat(held: Mapping | None) -> results.Problem | None:

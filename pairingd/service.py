@@ -338,6 +338,7 @@ class Service:
                 "door-shut", "the door is not open", "pairctl status tells why"
             )
         best = endpoints[0]
+        self.intent.apply(rules.WayTold(report.way_told(endpoints)))
         return {
             "invitations": self._told(ids),
             "command": best["command"],
@@ -395,6 +396,8 @@ class Service:
                     "hint": f"it was set aside as {self.store.set_aside}; invite the guests again",
                 }
             )
+        if changed := report.endpoint_changed(self.intent.state.session):
+            found.append(changed)
         if double := report.double_nat(held):
             found.append(double)
         if self.mapping.error and self.mapping.wanted:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pairingd import report
+from pairingd.core.model import Session, WayIn
 from pairingd.errors import GatewayError
 from pairingd.report import Ways
 from tests.core.make import mapping
@@ -84,3 +85,27 @@ def test_only_an_address_that_is_not_on_the_internet_is_a_double_nat() -> None:
     assert report.double_nat(CGNAT)
     for host in ("5.5.5.1", "home.example.org", ""):
         assert report.double_nat(replace(HELD, external_host=host)) is None
+
+
+@pytest.mark.parametrize(
+    ("ways", "told"),
+    [
+        (Ways(HELD, PINHOLE), WayIn("5.5.5.1", 22)),
+        (Ways(CGNAT, PINHOLE), WayIn("100.64.3.4", 22)),
+        (Ways(None, PINHOLE), WayIn("2a00:1450::10", 40000)),
+        (Ways(), WayIn("192.168.1.10", 40000)),
+    ],
+)
+def test_guests_are_told_the_router_s_way_in_or_else_the_best(ways: Ways, told: WayIn) -> None:
+    assert report.way_told(report.endpoints("mark", ways, "192.168.1.10", 40000)) == told
+
+
+def test_it_is_said_that_guests_hold_an_old_command_and_only_then() -> None:
+    home, office = WayIn("5.5.5.1", 22), WayIn("5.5.6.1", 22)
+    session = Session("s1", 0, 22, told=home, announced=office)
+    changed = report.endpoint_changed(session)
+    assert changed
+    assert "invite --show" in changed["hint"]
+    assert report.endpoint_changed(replace(session, told=office)) is None
+    assert report.endpoint_changed(Session("s1", 0, 22)) is None
+    assert report.endpoint_changed(None) is None

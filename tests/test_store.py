@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pairingd.core.model import State
-from pairingd.core.rules import End, step
+from pairingd.core.model import State, WayIn
+from pairingd.core.rules import End, WayTold, step
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.store import MIGRATIONS, Process, Store
 from tests.core.make import START, invitation, invite, mapping
@@ -39,6 +39,14 @@ def test_the_intent_is_there_after_a_new_start(reopen: Callable[[], Store]) -> N
     store.save(INVITED)
     store.close()
     assert reopen().state() == INVITED
+
+
+def test_the_way_in_that_was_told_is_there_after_a_new_start(
+    reopen: Callable[[], Store],
+) -> None:
+    told = step(INVITED, WayTold(WayIn("5.5.5.1", 22)), START)
+    reopen().save(told)
+    assert reopen().state() == told
 
 
 def test_what_was_saved_is_there_after_kill_9(reopen: Callable[[], Store]) -> None:

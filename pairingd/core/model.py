@@ -57,11 +57,22 @@ class Invitation:
 
 
 @dataclass(frozen=True, slots=True)
+class WayIn:
+    """The host and port of the command by which guests enter."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """From the first invitation until no one may enter any more; what a receipt is about.
 
     `external_port` is what the router is asked for. `door_port` is where the door was opened
     first: a restarted daemon asks for it again, so that the guests' commands stay true.
+
+    `told` is the way in that an answer gave for the guests last, `announced` the one that the host
+    has heard of last. Where they differ the guests hold a command that may lead nowhere.
     """
 
     id: str
@@ -70,6 +81,8 @@ class Session:
     door_port: int | None = None
     invitations: tuple[Invitation, ...] = ()
     ended_at: int | None = None
+    told: WayIn | None = None
+    announced: WayIn | None = None
 
     @property
     def live(self) -> tuple[Invitation, ...]:

@@ -13,7 +13,7 @@ from math import floor
 
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import canonical
-from pairingd.core.model import Access, Invitation, Session, Standing, State
+from pairingd.core.model import Access, Invitation, Session, Standing, State, WayIn
 from pairingd.core.refusal import Refused
 
 
@@ -64,7 +64,21 @@ class DoorOpened:
     port: int
 
 
-Event = Tick | Invite | Extend | Revoke | SetAccess | End | DoorOpened
+@dataclass(frozen=True, slots=True)
+class WayTold:
+    """The host was given the command for the guests, with this way in."""
+
+    way: WayIn
+
+
+@dataclass(frozen=True, slots=True)
+class WayAnnounced:
+    """The host was told that the guests need another command, with this way in."""
+
+    way: WayIn
+
+
+Event = Tick | Invite | Extend | Revoke | SetAccess | End | DoorOpened | WayTold | WayAnnounced
 
 
 def step(state: State, event: Event, now: float) -> State:
@@ -89,10 +103,8 @@ def _apply(state: State, event: Event, now: float) -> State:
             return _changed(state, id_, access=access)
         case End():
             return _over(state, (one.id for one in state.live), Standing.ENDED, floor(now))
-        case DoorOpened(port=port):
-            if state.session is None:
-                return state
-            return State(replace(state.session, door_port=port))
+        case DoorOpened() | WayTold() | WayAnnounced():
+            return _noted(state, event)
 
 
 def _invite(state: State, event: Invite, now: float) -> State:
@@ -199,10 +211,23 @@ def _over(state: State, ids: Iterable[str], standing: Standing, at: int) -> Stat
     )
 
 
+def _noted(state: State, event: DoorOpened | WayTold | WayAnnounced) -> State:
+    """Where nobody may enter there is nobody to tell a way in to."""
+    session = state.session
+    if session is None:
+        return state
+    if isinstance(event, DoorOpened):
+        return State(replace(session, door_port=event.port))
+    if not session.live:
+        return state
+    told = event.way if isinstance(event, WayTold) else session.told
+    return State(replace(session, told=told, announced=event.way))
+
+
 def _settled(state: State, now: float) -> State:
-    """A session is over once no one may enter any more."""
+    """A session is over once no one may enter any more; then no way in is told any more."""
     session = state.session
     if session is None or session.live or session.ended_at is not None:
         return state
     last = max((one.over_at or floor(now) for one in session.invitations), default=floor(now))
-    return State(replace(session, ended_at=last))
+    return State(replace(session, ended_at=last, told=None, announced=None))

@@ -17,7 +17,8 @@ from pairingd import report
 from pairingd.clock import awake_or_asleep
 from pairingd.core import plan
 from pairingd.core.addresses import ExternalClass, external_class
-from pairingd.core.model import Mapping
+from pairingd.core.model import Mapping, WayIn
+from pairingd.core.rules import WayAnnounced, WayTold
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
@@ -101,7 +102,6 @@ class MappingLane(Lane):
         self._slept = asleep()
         self._swept: set[str] = set()  # identities of networks
         self._looking: asyncio.Task[None] | None = None
-        self._announced: tuple[str, int] | None = None
         self._watching = ExitStack()
         self._watched = False
 
@@ -149,7 +149,6 @@ class MappingLane(Lane):
             return None
         self._watch_network()
         if not (self.wanted or self._journal.mappings()):
-            self._announced = None
             return None
         self._note_sleep()
         network = await self.look_around()
@@ -204,19 +203,23 @@ class MappingLane(Lane):
         held = self.current
         if held is None or not held.external_host or not self.wanted:
             return
-        way_in = (held.external_host, held.external_port)
-        if self._announced not in {None, way_in}:
-            user = pwd.getpwuid(os.getuid()).pw_name
-            command = report.endpoint("router", user, *way_in)["command"]
-            self._intent.happened(
-                "endpoint-changed",
-                f"guests now enter by: {command}",
-                command=command,
-                external_host=held.external_host,
-                external_port=held.external_port,
-            )
-            self.tell(f"the way in has changed: {command}")
-        self._announced = way_in
+        way, session = WayIn(held.external_host, held.external_port), self._intent.state.session
+        if session is None or session.announced == way:
+            return
+        if session.announced is None:  # the first one, which the answer to `invite` tells
+            self._intent.apply(WayTold(way))
+            return
+        self._intent.apply(WayAnnounced(way))
+        user = pwd.getpwuid(os.getuid()).pw_name
+        command = report.endpoint("router", user, way.host, way.port)["command"]
+        self._intent.happened(
+            "endpoint-changed",
+            f"guests now enter by: {command}",
+            command=command,
+            external_host=way.host,
+            external_port=way.port,
+        )
+        self.tell(f"the way in has changed: {command}")
 
     def _watch_network(self) -> None:
         """Only while a mapping is wanted or left behind in some network: an idle daemon is not

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd.core.model import Access, Standing, State
+from pairingd.core.model import Access, Standing, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import (
     DoorOpened,
@@ -12,6 +12,8 @@ from pairingd.core.rules import (
     Revoke,
     SetAccess,
     Tick,
+    WayAnnounced,
+    WayTold,
     step,
 )
 from tests.core.make import START, invitation, invite, key
@@ -119,3 +121,30 @@ def test_the_doors_port_is_remembered_for_a_restart() -> None:
     assert opened.session
     assert opened.session.door_port == 41234
     assert step(State(), DoorOpened(41234), START) == State()
+
+
+HOME, OFFICE = WayIn("5.5.5.1", 22), WayIn("5.5.6.1", 22)
+
+
+def ways(state: State) -> tuple[WayIn | None, WayIn | None]:
+    assert state.session
+    return state.session.told, state.session.announced
+
+
+def test_what_was_announced_is_not_yet_what_the_guests_were_told() -> None:
+    told = step(INVITED, WayTold(HOME), START + 1)
+    assert ways(told) == (HOME, HOME)
+    moved = step(told, WayAnnounced(OFFICE), START + 2)
+    assert ways(moved) == (HOME, OFFICE)
+    assert ways(step(moved, WayTold(OFFICE), START + 3)) == (OFFICE, OFFICE)
+
+
+def test_no_way_in_is_told_any_more_when_nobody_may_enter() -> None:
+    told = step(INVITED, WayTold(HOME), START + 1)
+    over = step(told, End(), START + 2)
+    assert ways(over) == (None, None)
+    for event in (WayTold(HOME), WayAnnounced(OFFICE)):
+        assert step(over, event, START + 3) == over
+        assert step(State(), event, START) == State()
+        assert ways(step(told, event, START + 3600)) == (None, None)
+    assert ways(step(over, invite(session="s2"), START + 4)) == (None, None)

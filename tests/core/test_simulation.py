@@ -13,9 +13,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pairingd.core import plan
-from pairingd.core.model import Access, Mapping, State
+from pairingd.core.model import Access, Mapping, State, WayIn
 from pairingd.core.refusal import Refused
-from pairingd.core.rules import End, Event, Extend, Invite, Revoke, SetAccess, Tick, step
+from pairingd.core.rules import (
+    End,
+    Event,
+    Extend,
+    Invite,
+    Revoke,
+    SetAccess,
+    Tick,
+    WayAnnounced,
+    WayTold,
+    step,
+)
 from tests.core.make import START, invitation, key, mapping
 
 GUESTS = ("github:ann", "github:bob", "gitlab:cy")
@@ -100,6 +111,12 @@ class Daemon(RuleBasedStateMachine):
     @rule()
     def end(self) -> None:
         self.request(End())
+
+    @rule(event=st.sampled_from([WayTold, WayAnnounced]), host=st.sampled_from("ab"))
+    def way_in_is_told(self, event: type[WayTold | WayAnnounced], host: str) -> None:
+        live = [one.id for one in self.state.live if one.expires_at > self.now]
+        self.request(event(WayIn(host, 22)))
+        assert [one.id for one in self.state.live] == live
 
     @rule(seconds=st.floats(0.1, 3000))
     def time_passes(self, seconds: float) -> None:
@@ -265,6 +282,16 @@ class Daemon(RuleBasedStateMachine):
     @invariant()
     def every_mapping_on_a_router_is_in_the_journal(self) -> None:
         assert set(self.world.router) <= set(self.world.journal)
+
+    @invariant()
+    def a_way_in_is_told_only_while_somebody_may_enter(self) -> None:
+        session = self.state.session
+        assert not session or session.live or (session.told, session.announced) == (None, None)
+
+    @invariant()
+    def what_is_told_is_announced(self) -> None:
+        session = self.state.session
+        assert not session or not session.told or session.announced
 
     @invariant()
     def what_is_over_stays_over(self) -> None:

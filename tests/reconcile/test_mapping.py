@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,16 +56,18 @@ class Laptop:
 
 
 @pytest.fixture
-def laptop(tmp_path: Path) -> Laptop:
-    return Laptop(Store.open(tmp_path / "state.db", START))
+def laptop(tmp_path: Path) -> Iterator[Laptop]:
+    with closing(Store.open(tmp_path / "state.db", START)) as store:
+        yield Laptop(store)
 
 
 @asynccontextmanager
 async def lane_of(laptop: Laptop, *adapters: Any) -> AsyncIterator[MappingLane]:
-    """A lane whose passes are the test's to call."""
+    """A lane whose passes are the test's to call; the invitation is made if there is none."""
     intent = Intent(laptop.store, laptop.clock)
     guest: Invitation = invitation()
-    intent.apply(Invite("s1", (guest,), PORT))
+    if not intent.state.live:
+        intent.apply(Invite("s1", (guest,), PORT))
     router = Router(config.Router(), laptop.store, laptop.clock, adapters=adapters)
     lane = MappingLane(
         intent,
@@ -80,11 +82,11 @@ async def lane_of(laptop: Laptop, *adapters: Any) -> AsyncIterator[MappingLane]:
     try:
         yield lane
     finally:
-        laptop.door = None
+        door, laptop.door = laptop.door, None
         for entry in laptop.store.mappings():
             laptop.store.erase(entry.id)
-        await lane.one_pass()  # which lets go of the route socket
-        laptop.store.close()
+        await lane.one_pass()  # which lets go of the sockets
+        laptop.door = door
 
 
 def upnp(laptop: Laptop, igd: FakeIgd, **settings: object) -> UpnpAdapter:
@@ -236,6 +238,40 @@ async def test_network_moved_no_delete_and_the_new_way_in_is_told(laptop: Laptop
         await lane.one_pass()
         assert not home.mappings
         assert laptop.store.mappings() == []
+
+
+@pytest.mark.parametrize("moves", [False, True])
+async def test_a_daemon_that_starts_anew_tells_what_has_changed_and_nothing_else(
+    laptop: Laptop, moves: bool
+) -> None:
+    async with (
+        FakeIgd() as home,
+        FakeIgd(external_host="5.5.5.2") as office,
+    ):
+        roaming = Roaming({HOME: upnp(laptop, home), OFFICE: upnp(laptop, office)})
+        async with lane_of(laptop, roaming) as lane:
+            await lane.one_pass()
+        if moves:
+            laptop.network = OFFICE
+        for _ in range(2):  # and once is enough
+            async with lane_of(laptop, roaming) as lane:
+                await lane.one_pass()
+                await lane.one_pass()
+        assert [text.rpartition("@")[2] for text in laptop.told] == ["5.5.5.2"] * moves
+        assert laptop.kinds().count("endpoint-changed") == moves
+
+
+async def test_a_move_is_told_once_though_it_cannot_be_saved(laptop: Laptop) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        igd.external_host = "5.5.5.3"
+        laptop.door = DOOR + 1
+        laptop.store._database.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON session BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+        await lane.one_pass()
+        await lane.one_pass()
+        assert len(laptop.told) == 1
 
 
 async def test_coming_back_to_a_mapping_that_stands_says_so_and_asks_for_no_other(
