@@ -34,6 +34,7 @@ from pairingd.service import Service
 from pairingd.store import Store
 from pairingd.world import keyscan, network
 from pairingd.world.awake import Awake
+from pairingd.world.desktop import Desktop
 from pairingd.world.door import Door
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.pcp_adapter import PcpAdapter
@@ -258,8 +259,14 @@ def assemble(
         for lane in (mapping, pinhole):
             lane.guest_came_from(peer)
 
+    desktop = Desktop(wanted=chosen.host.notify)
+
+    def way_in_changed(text: str) -> None:
+        access.tell(text)
+        desktop.notify(text)
+
     access.door_changed, access.guest_came_from = door_changed, guest_came_from
-    mapping.tell, mapping.shows = access.tell, door_is_seen
+    mapping.tell, mapping.shows = way_in_changed, door_is_seen
     access.awake = Awake() if chosen.host.keep_awake else None
     intent.changed = access.poke
     access.troubled = mapping.troubled = relay.troubled = intent.troubled

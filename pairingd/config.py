@@ -207,6 +207,7 @@ class Tmux:
 @dataclass(frozen=True, slots=True)
 class Host:
     keep_awake: bool = True
+    notify: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class Stage:
         self.keys.mkdir()
         self.external_port = free_port()
         self.forge = self._fake("forge", "--dir", str(self.keys))
-        self._router = json.loads(self._fake("igd", "--external-host", EXTERNAL_HOST))
+        self.router_is(EXTERNAL_HOST)
         self.configure()
         self._stack.callback(self._end_tmux)
         self._stack.callback(self._end_daemon)
@@ -89,6 +89,10 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def router_is(self, external_host: str) -> None:
+        """A new router, for `configure` to name."""
+        self._router = json.loads(self._fake("igd", "--external-host", external_host))
 
     def configure(self, more: str = "") -> None:
         text = CONFIG.format(

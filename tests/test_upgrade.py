@@ -163,6 +163,45 @@ def test_a_guest_who_is_here_keeps_the_machine_awake(
     until(lambda: not child.exists(), "it may sleep again")
 
 
+@pytest.mark.parametrize("notify", ["true", "false"])
+def test_a_way_in_that_changed_while_no_daemon_ran_is_told_at_its_start(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, notify: str
+) -> None:
+    if sys.platform == "darwin":
+        pytest.skip("osascript has a fixed path")
+    notes = stage.path / "notified"
+    program = stage.path / "bin" / "notify-send"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$*" >>{notes}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    stage.guest("octocat")
+    command = stage.asks("invite", "octocat", "--no-copy")["command"]
+    stage.pairctl("stop")
+    stage.router_is("5.5.6.6")
+    stage.configure(f"[host]\nnotify = {notify}\n")
+    stage.pairctl("start")
+
+    def warned() -> bool:
+        return "endpoint-changed" in [one["code"] for one in stage.asks("status")["warnings"]]
+
+    until(warned, "the status warns of it")
+    moved = command.replace("5.5.5.5", "5.5.6.6")
+    changes = [one for one in stage.asks("log")["events"] if one["kind"] == "endpoint-changed"]
+    assert [one["data"]["command"] for one in changes] == [moved]
+    assert stage.asks("status")["endpoints"][0]["command"] == moved
+    if notify == "true":
+        until(lambda: notes.exists() and moved in notes.read_text(), "a notification")
+    assert notes.exists() == (notify == "true")
+    stage.asks("restart")
+    until(lambda: stage.asks("status")["mapping"]["state"] == "open", "the mapping is back")
+    assert warned(), "the guests have not been told since"
+    shown = stage.asks("invite", "--show", "octocat")
+    assert shown["command"] == moved
+    assert "endpoint-changed" not in [one["code"] for one in shown["warnings"]]
+    assert not warned()
+
+
 def test_keep_awake_can_be_switched_off(stage: Stage) -> None:
     stage.configure("[host]\nkeep_awake = false\n")
     stage.pairctl("start")

@@ -1,0 +1,66 @@
+"""A notification on the host's desktop: osascript(1) on macOS, notify-send(1) elsewhere.
+
+Best effort: nobody waits for it, and what fails is worth a line for who looks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import sys
+
+from pairingd import programs
+
+log = logging.getLogger(__name__)
+
+_TITLE = "pairing"
+_PATIENCE = 5.0  # seconds; who is asked may be a session bus that hangs
+_LONGEST = 300  # characters that are still read at a glance
+# The text is an argument of the script and no part of it; and not the first, so no option.
+_SCRIPT = (
+    "on run told",
+    "display notification (item 2 of told) with title (item 1 of told)",
+    "end run",
+)
+# What shows a body may take it for markup (Desktop Notifications Specification, "Markup").
+_MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+class Desktop:
+    """`wanted` False: nothing is ever shown."""
+
+    def __init__(self, *, wanted: bool = True) -> None:
+        self._wanted = wanted
+        self._showing: set[asyncio.Task[None]] = set()
+
+    def notify(self, text: str) -> None:
+        """Returns at once."""
+        argv = command(text)
+        if self._wanted and argv:
+            task = asyncio.create_task(_show(argv))
+            self._showing.add(task)
+            task.add_done_callback(self._showing.discard)
+
+
+async def _show(argv: list[str]) -> None:
+    try:
+        done = await programs.run(*argv, seconds=_PATIENCE)
+    except (OSError, TimeoutError) as error:
+        log.debug("no notification by %s: %r", argv[0], error)
+        return
+    if done.status:
+        log.debug("no notification by %s: %s", argv[0], done.last_words)
+
+
+def command(text: str) -> list[str]:
+    """What to run; nothing where the system has no such program."""
+    # ASCII alone, for programs.run speaks the C locale, and notify-send converts from the locale.
+    plain = "".join(c if " " <= c <= "~" else "?" for c in text)[:_LONGEST]
+    if sys.platform == "darwin":
+        script = [word for line in _SCRIPT for word in ("-e", line)]
+        return ["/usr/bin/osascript", *script, _TITLE, plain]
+    found = shutil.which("notify-send")
+    if not found:
+        return []
+    return [found, f"--app-name={_TITLE}", "--", _TITLE, plain.translate(_MARKUP)]

@@ -1,0 +1,125 @@
+"""A real child process: a small script stands on PATH as notify-send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pairingd.world import desktop
+from pairingd.world.desktop import Desktop, command
+
+linux = pytest.mark.skipif(sys.platform == "darwin", reason="osascript has a fixed path")
+
+NOTIFY = """\
+#!{python}
+import json, sys
+with open({notes!r}, "a") as notes:
+    print(json.dumps(sys.argv[1:]), file=notes)
+"""
+
+
+def stand_in(tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "notify-send"
+    program.parent.mkdir()
+    program.write_text(script)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    notes = tmp_path / "notes"
+    stand_in(tmp_path, NOTIFY.format(python=sys.executable, notes=str(notes)), monkeypatch)
+    return notes
+
+
+async def shown(one: Desktop) -> None:
+    async with asyncio.timeout(30):
+        await asyncio.gather(*one._showing)
+        # Until asyncio has seen the end of a child that was killed, its loop must not be closed.
+        for thread in threading.enumerate():
+            if "waitpid" in thread.name:
+                await asyncio.to_thread(thread.join)
+
+
+@linux
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        ("enter by: ssh -p 22 mark@5.5.5.1", "enter by: ssh -p 22 mark@5.5.5.1"),
+        ("--help", "--help"),
+        ("$(id) `id` ; id", "$(id) `id` ; id"),
+        ("<b>a</b> & <img src=x>", "&lt;b&gt;a&lt;/b&gt; &amp; &lt;img src=x&gt;"),
+        ("\xfc", "?"),
+        ("a\0b\x1b[31mc\nd", "a?b?[31mc?d"),
+        ("x" * 5000, "x" * 300),
+    ],
+)
+async def test_the_text_is_one_argument_and_nothing_in_it_acts(
+    notes: Path, text: str, body: str
+) -> None:
+    one = Desktop()
+    one.notify(text)
+    await shown(one)
+    assert json.loads(notes.read_text()) == ["--app-name=pairing", "--", "pairing", body]
+
+
+@linux
+async def test_where_it_is_switched_off_nothing_is_shown(notes: Path) -> None:
+    one = Desktop(wanted=False)
+    one.notify("moved")
+    await shown(one)
+    assert not notes.exists()
+
+
+@linux
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("#!/bin/sh\necho 'no session bus' >&2\nexit 1\n", "no session bus"),
+        ("no program", "format error"),
+        ("#!/bin/sh\nexec sleep 60\n", "TimeoutError"),
+    ],
+)
+async def test_failure_is_for_those_who_debug(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    script: str,
+    said: str,
+) -> None:
+    stand_in(tmp_path, script, monkeypatch)
+    monkeypatch.setattr(desktop, "_PATIENCE", 0.5)
+    one = Desktop()
+    with caplog.at_level(logging.DEBUG, logger="pairingd"):
+        one.notify("moved")
+        await shown(one)
+    [record] = caplog.records
+    assert record.levelno == logging.DEBUG
+    assert said in record.getMessage()
+
+
+@linux
+async def test_a_system_without_notifications_is_left_in_peace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    one = Desktop()
+    one.notify("moved")
+    assert not one._showing
+
+
+def test_on_macos_the_text_is_an_argument_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    text = 'x" & (do shell script "id") & "'
+    program, *script, title, shown = command(text)
+    assert program == "/usr/bin/osascript"
+    assert script[::2] == ["-e"] * 3
+    assert "do shell" not in "".join(script)
+    assert (title, shown) == ("pairing", text)
