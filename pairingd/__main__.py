@@ -259,6 +259,10 @@ def assemble(
         for lane in (mapping, pinhole):
             lane.guest_came_from(peer)
 
+    def gateway_restarted() -> None:
+        for lane in (mapping, pinhole):
+            lane.doubt()
+
     desktop = Desktop(wanted=chosen.host.notify)
 
     def way_in_changed(text: str) -> None:
@@ -267,6 +271,7 @@ def assemble(
 
     access.door_changed, access.guest_came_from = door_changed, guest_came_from
     mapping.tell, mapping.shows = way_in_changed, door_is_seen
+    mapping.gateway_restarted = gateway_restarted
     access.awake = Awake() if chosen.host.keep_awake else None
     intent.changed = access.poke
     access.troubled = mapping.troubled = relay.troubled = intent.troubled

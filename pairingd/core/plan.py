@@ -176,6 +176,11 @@ class Seen:
         early = (self.since + after for after in EARLY_LOOKS)
         return min((at for at in early if at > self.last), default=self.last + CHECK_EVERY)
 
+    @property
+    def doubted(self) -> Seen:
+        """As if nobody had looked since it was made."""
+        return Seen(self.since, self.since)
+
 
 @dataclass(frozen=True, slots=True)
 class CloseMapping:

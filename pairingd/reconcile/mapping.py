@@ -9,7 +9,7 @@ import os
 import pwd
 import time
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Protocol
 
@@ -23,11 +23,13 @@ from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
 from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.announcements import listen
 from pairingd.world.network.changes import watch
 
 log = logging.getLogger(__name__)
 
 _NO_ANSWER = frozenset({"router-silent", "local-network-denied"})
+_ANNOUNCING = frozenset({"pcp", "natpmp"})
 _A_SLEEP = 20.0  # seconds asleep after which nothing seen before is taken to hold still
 
 
@@ -84,6 +86,7 @@ class MappingLane(Lane):
         clock: Callable[[], float],
         *,
         asleep: Callable[[], float] = asleep,
+        listen: Callable[..., AbstractContextManager[None]] = listen,
     ) -> None:
         super().__init__(clock)
         self.network: Network | None = None
@@ -92,6 +95,7 @@ class MappingLane(Lane):
         # Whether our door is seen at a host and port outside; None: not to be tried.
         self.shows: Callable[[str, int], Awaitable[bool]] | None = None
         self.tell: Callable[[str], None] = lambda _text: None
+        self.gateway_restarted: Callable[[], None] = self.doubt
         self._intent = intent
         self._journal = journal
         self._router = router
@@ -104,6 +108,9 @@ class MappingLane(Lane):
         self._looking: asyncio.Task[None] | None = None
         self._watching = ExitStack()
         self._watched = False
+        self._listen = listen
+        self._listening = ExitStack()
+        self._listening_to: tuple[str, str] | None = None
 
     @property
     def current(self) -> Mapping | None:
@@ -148,6 +155,7 @@ class MappingLane(Lane):
         if self._router is None:
             return None
         self._watch_network()
+        self._listen_to_gateway()
         if not (self.wanted or self._journal.mappings()):
             return None
         self._note_sleep()
@@ -231,6 +239,24 @@ class MappingLane(Lane):
             self._watching.enter_context(watch(self.poke))
             self._watching.callback(setattr, self, "_watched", False)
             self._watched = True
+
+    def _listen_to_gateway(self) -> None:
+        """Only while the protocols that have such announcements hold the mapping."""
+        held = self.current
+        wanted = None
+        if held and held.protocol in _ANNOUNCING:
+            wanted = held.gateway, held.internal_host
+        if wanted == self._listening_to:
+            return
+        self._listening.close()
+        if wanted:
+            self._listening.enter_context(self._listen(*wanted, self.gateway_restarted))
+        self._listening_to = wanted
+
+    def doubt(self) -> None:
+        """Look now at what is held, and not only when it is time."""
+        self._checked = {known: seen.doubted for known, seen in self._checked.items()}
+        self.poke()
 
     def _wish(self, here: str | None) -> plan.MappingWish | None:
         port, session = self._door_port(), self._intent.state.session

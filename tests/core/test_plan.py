@@ -158,3 +158,12 @@ def test_a_held_mapping_is_next_looked_at_or_renewed_whichever_is_sooner() -> No
     assert plan.mapping_deadline([held], "home", {"m1": plan.Seen(NOW, NOW + 30)}) == NOW + 85
     assert plan.mapping_deadline([held], "home", {"m1": late}) == START + 300
     assert plan.mapping_deadline([held], "office", {}) is None
+
+
+def test_a_mapping_that_is_doubted_is_looked_at_now_and_once() -> None:
+    held = mapping()
+    doubted = plan.Seen(NOW, NOW + 30).doubted
+    look = [plan.CheckMapping(held)]
+    assert plan.mapping(WISH, [held], "home", {held.id: doubted}, NOW + 40) == look
+    seen = {held.id: plan.Seen(doubted.since, NOW + 40)}
+    assert plan.mapping(WISH, [held], "home", seen, NOW + 40) == []

@@ -101,6 +101,14 @@ class FakePxp:
         self.epoch = 0
         self.held.clear()
 
+    def announces(self, port: int, said: bytes | None = None) -> None:
+        """Tells all hosts of a new start, RFC 6887 §14.1, or whatever else is `said`."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as telling:
+            ours = socket.inet_aton(self.address)
+            telling.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, ours)
+            telling.bind((self.address, 0))
+            telling.sendto(self._pcp_head(0, 0, 0) if said is None else said, ("224.0.0.1", port))
+
     def replies(self, request: bytes) -> Sequence[bytes]:
         self.packets.append(request)
         reply = self._honest(request)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.store import Store
 from pairingd.world.gateway.adapter import Network
+from pairingd.world.gateway.announcements import listen
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
 from pairingd.world.gateway.pcp_adapter import PcpAdapter
@@ -27,6 +31,7 @@ from pairingd.world.gateway.upnp import UpnpAdapter
 from tests.core.make import START, invitation
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp
+from tests.world.gateway.conftest import free_port
 
 HOME = Network("eth0", "127.0.0.1", "127.0.0.1", "02:00:00:00:00:01")
 OFFICE = Network("eth0", "127.0.0.1", "127.0.0.1", "02:00:00:00:00:02")
@@ -62,7 +67,9 @@ def laptop(tmp_path: Path) -> Iterator[Laptop]:
 
 
 @asynccontextmanager
-async def lane_of(laptop: Laptop, *adapters: Any) -> AsyncIterator[MappingLane]:
+async def lane_of(
+    laptop: Laptop, *adapters: Any, announced_at: int = 0
+) -> AsyncIterator[MappingLane]:
     """A lane whose passes are the test's to call; the invitation is made if there is none."""
     intent = Intent(laptop.store, laptop.clock)
     guest: Invitation = invitation()
@@ -77,6 +84,7 @@ async def lane_of(laptop: Laptop, *adapters: Any) -> AsyncIterator[MappingLane]:
         lambda: laptop.door,
         laptop.clock,
         asleep=lambda: laptop.slept,
+        listen=partial(listen, port=announced_at or free_port()),
     )
     lane.tell = laptop.told.append
     try:
@@ -170,6 +178,70 @@ async def test_epoch_reset_readds_within_a_minute(laptop: Laptop, speaks: Any) -
             deadline = await lane.one_pass()
             laptop.now = max(deadline or 0, laptop.now)
         assert laptop.now <= lost_at + 60
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="no multicast on loopback")
+@pytest.mark.parametrize("speaks", [pcp, natpmp], ids=["PCP", "NAT-PMP"])
+@pytest.mark.parametrize("true", [True, False], ids=["true", "forged"])
+async def test_a_restart_that_is_announced_is_looked_at_at_once_and_a_forged_one_is_one_question(
+    laptop: Laptop, speaks: Any, true: bool
+) -> None:
+    port = free_port()
+    async with (
+        FakePxp() as gateway,
+        lane_of(laptop, speaks(laptop, gateway), announced_at=port) as lane,
+    ):
+        await lane.one_pass()
+        for after in (1, 4, 25):  # the early looks
+            laptop.now += after
+            gateway.epoch += after
+            await lane.one_pass()
+        laptop.now += 20
+        gateway.epoch += 20
+        if true:
+            gateway.reboot()
+        [held] = laptop.store.mappings()
+        asked = len(gateway.packets)
+        lane._wake.clear()
+        gateway.announces(port)
+        async with asyncio.timeout(10):
+            await lane._wake.wait()
+        await lane.one_pass()
+        assert list(gateway.held) == [DOOR]
+        assert [entry.id for entry in laptop.store.mappings()] == [held.id]
+        assert ("mapping-lost" in laptop.kinds()) == true
+        if not true:
+            assert len(gateway.packets) == asked + 1
+            await lane.one_pass()
+            assert len(gateway.packets) == asked + 1
+
+
+async def test_it_listens_only_while_pcp_or_natpmp_hold_the_mapping(laptop: Laptop) -> None:
+    async with FakePxp() as gateway, lane_of(laptop, pcp(laptop, gateway)) as lane:
+        assert not is_taken(lane)
+        await lane.one_pass()
+        await lane.one_pass()
+        assert is_taken(lane)
+        laptop.door = None
+        await lane.one_pass()
+        assert not is_taken(lane)
+    laptop.door = DOOR
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        await lane.one_pass()
+        assert lane.current
+        assert not is_taken(lane)
+
+
+def is_taken(lane: MappingLane) -> bool:
+    """Whether the lane has the port of the announcements."""
+    assert isinstance(lane._listen, partial)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as exclusive:
+        try:
+            exclusive.bind(("224.0.0.1", lane._listen.keywords["port"]))
+        except OSError:
+            return True
+    return False
 
 
 async def test_a_false_alarm_of_the_epoch_leaves_the_one_mapping(laptop: Laptop) -> None:

@@ -92,6 +92,14 @@ class MapRequest:
         return MapResponse(result, epoch, external_port, lifetime)
 
 
+def announced(data: bytes) -> AddressResponse:
+    """§3.2.1: what a gateway says unasked, to all hosts, at its start or with a new address."""
+    answer = AddressRequest().decode(data)
+    if answer.result != Result.SUCCESS:
+        raise ProtocolError(f"announces result {answer.result}")
+    return answer
+
+
 def epoch_is_continuous(previous_epoch: int, previous_time: float, epoch: int, time: float) -> bool:
     """RFC 6886 §3.6: whether the gateway kept its mappings between the two times (seconds).
 

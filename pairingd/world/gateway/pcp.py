@@ -135,6 +135,15 @@ class MapRequest:
         return MapResponse(result, epoch, lifetime, external_port, address)
 
 
+def announced(data: bytes) -> AnnounceResponse:
+    """§14.1: what a gateway says unasked, to all hosts, when it starts anew."""
+    result, _, epoch = _header(data, _ANNOUNCE)
+    if result != Result.SUCCESS:
+        raise ProtocolError(f"announces result {result}")
+    _check_options(data, _RESPONSE_HEADER.size)
+    return AnnounceResponse(result, epoch)
+
+
 def epoch_is_continuous(previous_epoch: int, previous_time: float, epoch: int, time: float) -> bool:
     """RFC 6887 §8.5: whether the gateway kept its mappings between the two times (seconds)."""
     if epoch < previous_epoch - 1:

@@ -12,6 +12,7 @@ from pairingd.world.gateway.natpmp import (
     MapRequest,
     MapResponse,
     Result,
+    announced,
     epoch_is_continuous,
     renewal_delay,
 )
@@ -110,12 +111,32 @@ def test_no_bytes_raise_anything_but_a_protocol_error() -> None:
         for _ in range(chance.randrange(4)):
             if data:
                 data[chance.randrange(len(data))] = chance.randrange(256)
-        for request in (MAP, AddressRequest()):
+        for decode in (MAP.decode, AddressRequest().decode, announced):
             try:
-                answer = request.decode(bytes(data[: chance.randrange(41)]))
+                answer = decode(bytes(data[: chance.randrange(41)]))
             except ProtocolError:
                 continue
             assert isinstance(answer, (MapResponse, AddressResponse))
+
+
+def test_a_new_address_is_announced_like_an_answer() -> None:
+    assert announced(ADDRESS_REPLY) == AddressResponse(0, 3, IPv4Address("5.5.5.1"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(AddressRequest().encode(), id="a request"),
+        pytest.param(MAP_REPLY, id="another opcode"),
+        pytest.param(bytes.fromhex("0080 0003 00000003"), id="a failure"),
+        pytest.param(ADDRESS_REPLY[:11], id="cut off"),
+        pytest.param(ADDRESS_REPLY + b"\0", id="too long"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_anything_else_is_no_announcement(said: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        announced(said)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pairingd.world.gateway.pcp import (
     MapRequest,
     MapResponse,
     Result,
+    announced,
     epoch_is_continuous,
     renewal_delays,
 )
@@ -196,12 +197,36 @@ def test_no_bytes_raise_anything_but_a_protocol_error() -> None:
             if data:
                 data[chance.randrange(len(data))] = chance.randrange(256)
         cut = chance.choice([len(data), chance.randrange(len(data) + 1)])
-        for request in (MAP, ANNOUNCE):
+        for decode in (MAP.decode, ANNOUNCE.decode, announced):
             try:
-                answer = request.decode(bytes(data[:cut]))
+                answer = decode(bytes(data[:cut]))
             except ProtocolError:
                 continue
             assert isinstance(answer, (MapResponse, AnnounceResponse))
+
+
+def test_a_restart_is_announced_as_miniupnpd_does() -> None:
+    assert announced(bytes.fromhex(f"0280 0000 00000000 00000000 {'00' * 12}")) == AnnounceResponse(
+        0, 0
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(ANNOUNCE.encode(), id="a request"),
+        pytest.param(REPLY, id="another opcode"),
+        pytest.param(ANNOUNCE_REPLY[:3] + b"\3" + ANNOUNCE_REPLY[4:], id="a failure"),
+        pytest.param(b"\3\x80\0\1", id="another version"),
+        pytest.param(ANNOUNCE_REPLY[:20], id="cut off"),
+        pytest.param(ANNOUNCE_REPLY + b"\1\0\0\4", id="an option that is cut off"),
+        pytest.param(ANNOUNCE_REPLY + bytes(1100), id="longer than a message may be"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_anything_else_is_no_announcement(said: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        announced(said)
 
 
 @pytest.mark.parametrize(
