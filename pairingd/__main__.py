@@ -36,8 +36,6 @@ from pairingd.world import keyscan, network
 from pairingd.world.awake import Awake
 from pairingd.world.desktop import Desktop
 from pairingd.world.door import Door
-from pairingd.world.gateway.datagram import Datagrams
-from pairingd.world.gateway.pcp_adapter import PcpAdapter
 from pairingd.world.gateway.pinhole import Pinholes
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
@@ -296,9 +294,9 @@ def assemble(
 def _pinholes(router: config.Router, store: Store, clock: Callable[[], float]) -> Pinholes | None:
     """None where the configuration leaves no router to ask for one: a named gateway is IPv4's."""
     named = router.gateway or router.description_url or router.command.open
-    if not router.enabled or named or "pcp" not in router.protocols:
+    if not router.enabled or named or not {"pcp", "upnp"} & set(router.protocols):
         return None
-    return Pinholes(PcpAdapter(Datagrams(), clock), router.lease, store)
+    return Pinholes(router, store, clock)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,14 @@ from typing import TYPE_CHECKING, TypeVar
 from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.text import one_line
-from pairingd.doctor import dry_run, igd
+from pairingd.doctor import dry_run
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import natpmp, ssdp
-from pairingd.world.gateway.adapter import Adapter, Network
+from pairingd.world.gateway import igd, natpmp, ssdp
+from pairingd.world.gateway.adapter import Network
 from pairingd.world.gateway.datagram import BRIEF, PATIENT, Datagrams
-from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
-from pairingd.world.gateway.pcp_adapter import PcpAdapter
-from pairingd.world.gateway.upnp import UpnpAdapter
+from pairingd.world.gateway.router import known_adapters
 from pairingd.world.network.towards import locate
 
 if TYPE_CHECKING:
@@ -116,16 +114,12 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
 
 async def _survey(wanted: config.Router, where: Network, client: httpx.AsyncClient) -> _Survey:
     survey = _Survey(where)
-    adapters: dict[str, Adapter] = {
-        "pcp": PcpAdapter(survey.datagrams, time.time),
-        "natpmp": NatPmpAdapter(survey.datagrams, time.time),
-        "upnp": UpnpAdapter(wanted, time.time),
-    }
+    known = {one.protocol: one for one in known_adapters(wanted, time.time, survey.datagrams)}
 
     async def probe(protocol: str) -> None:
         silent = GatewayError("no-gateway", "no router answered that could open a port", _FORWARD)
         try:
-            spoken = await adapters[protocol].probe(where)
+            spoken = await known[protocol].probe(where)
             survey.refusals[protocol] = None if spoken else silent
         except GatewayError as error:
             survey.refusals[protocol] = error

@@ -8,11 +8,11 @@ import pytest
 
 from pairingd import config, strict
 from pairingd.core.model import Mapping
-from pairingd.doctor import dry_run, igd, router
+from pairingd.doctor import dry_run, router
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import datagram
+from pairingd.world.gateway import datagram, igd
 from pairingd.world.gateway.adapter import Network
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp
@@ -163,7 +163,7 @@ async def test_what_macos_forbids_fails(monkeypatch: pytest.MonkeyPatch) -> None
     async def denied(self: object, network: Network) -> bool:
         raise GatewayError("local-network-denied", "macOS does not let it", "allow it")
 
-    monkeypatch.setattr("pairingd.doctor.router.UpnpAdapter.probe", denied)
+    monkeypatch.setattr("pairingd.world.gateway.upnp.UpnpAdapter.probe", denied)
     async with FakeIgd() as fake:
         told = await found(settings(fake))
     assert told["gateway"].state is State.FAIL

@@ -150,6 +150,15 @@ table inet filter {
 }
 """
 
+NO_PCP6: Final = """
+table ip6 silence {
+  chain input {
+    type filter hook input priority 0;
+    udp dport 5351 drop
+  }
+}
+"""
+
 MINIUPNPD: Final = """
 ext_ifname=wan0
 listening_ip=lan0
@@ -373,6 +382,20 @@ class Network:
     def moves(self) -> None:
         """Plugs the host into the other one of the two routers."""
         self.root.run("ip", "-batch", "-", given=MOVE)
+
+    def routes_by_link_local_address(self) -> None:
+        """The host's way out over IPv6, as most home routers announce theirs."""
+        shown = ("ip", "-6", "-o", "addr", "show", "dev", "lan0", "scope", "link", "-tentative")
+        [address] = until(
+            "the router has a link-local address",
+            lambda: re.findall(r"fe80:[\da-f:]+", self.router.run(*shown).stdout),
+        )
+        route = ("ip", "-6", "route", "replace", "default", "via", address, "dev", "eth0")
+        self.root.run(*route)
+
+    def silences_pcp(self) -> None:
+        """Over IPv6, where miniupnpd 2.3.1 answers to PCP whatever its configuration says."""
+        self.router.run("nft", "-f", "-", given=NO_PCP6)
 
     def forwards(self, router: Place | None = None) -> dict[int, str]:
         """What `router` really forwards, `address:port` by the external port."""

@@ -237,6 +237,55 @@ def test_a_pinhole_is_back_soon_after_the_router_s_restart(
     enters(octocat, ways["ipv6"]["command"])
 
 
+@pytest.mark.parametrize("gateway", ["global", "link-local"])
+def test_ipv6_has_a_pinhole_by_upnp_where_there_is_no_pcp(
+    network: Network, host: Host, octocat: Guest, gateway: str
+) -> None:
+    network.silences_pcp()
+    if gateway == "link-local":
+        network.routes_by_link_local_address()
+    speaking(host)
+    host.invites(octocat)
+    ways = {each["kind"]: each for each in pinholed(host)}
+    door = host.status()["door"]["port"]
+    assert (ways["ipv6"]["host"], ways["ipv6"]["port"]) == (HOST6, door)
+    assert ways["ipv6"]["protocol"] == "upnp"
+    assert network.greets(network.guest, f"[{HOST6}]", door)
+    enters(octocat, ways["ipv6"]["command"])
+    host.pairctl("end")
+    until("both are gone", lambda: not network.forwards() and not network.pinholes())
+    assert not network.greets(network.guest, f"[{HOST6}]", door)
+
+
+def test_a_killed_daemon_s_pinhole_by_upnp_is_removed_at_the_next_start(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    speaking(host, "upnp")
+    host.invites(octocat, ttl="10s")
+    pinholed(host)
+    left = network.pinholes()
+    expiry = host.status()["invitations"][0]["expires_at"]
+    host.signals_daemon("KILL")
+    assert network.pinholes() == left
+    until("the time is up", lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) > expiry)
+    assert network.pinholes() == left
+    host.pairctl("start")
+    until("it is removed", lambda: not network.pinholes(), within=5)
+
+
+def test_a_pinhole_by_upnp_is_renewed_and_still_ends_with_a_dead_daemon(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    router = "[router]\nprotocols = ['upnp']\nlease = '6s'\n"
+    host.configure(f"{CONFIG.partition('[router]')[0]}{router}")
+    host.invites(octocat)
+    pinholed(host)
+    later = time.monotonic() + 8  # when the first lease is over
+    until("the lease was renewed", lambda: time.monotonic() > later and network.pinholes())
+    host.signals_daemon("KILL")
+    until("the lease has ended", lambda: not network.pinholes(), within=30)
+
+
 @pytest.mark.parametrize("network", [{"conf": f"{MINIUPNPD}min_lifetime=10\n"}], indirect=True)
 def test_a_pinhole_outlives_its_leases_and_no_invitation(
     network: Network, host: Host, octocat: Guest

@@ -20,6 +20,7 @@ from typing import Self, cast
 from xml.sax.saxutils import escape, unescape
 
 _WAN = "urn:schemas-upnp-org:service:WANIPConnection:{version}"
+_FIREWALL = "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1"
 _PERMANENT_MAX = 604800
 
 
@@ -43,6 +44,9 @@ class Quirk(StrEnum):
     HTTP_ENDLESS = "http-endless"
     XML_BOMB = "xml-bomb"
     SOAP_SILENT = "soap-silent"  # describes itself, and never answers a SOAP request
+    FIREWALL_OFF = "firewall-off"  # of IPv6: all come through
+    NO_PINHOLES = "no-pinholes"  # GetFirewallStatus says that none are allowed
+    SAYS_402 = "says-402"  # of a pinhole that is not there, as miniupnpd 2.3.1 does
     SSDP_FLOOD = "ssdp-flood"  # a thousand replies for each search, the true one the last
 
 
@@ -77,16 +81,25 @@ class Forward:
 
 
 @dataclass
+class Pinhole:
+    client: str
+    port: int
+    lease: int
+
+
+@dataclass
 class FakeIgd:
     """`async with FakeIgd() as igd:` - then `igd.description_url`, `igd.mappings`, `igd.counts`.
 
     `listen` is where external ports open; None keeps the table without forwarding anything.
     `failing[action] = code` makes an action fail until it is removed; `failing_once[action]` holds
-    codes for the next calls only. `asked_silently` and `emptied` are set when a silent router is
+    codes for the next calls only. `address` is where it listens; on ::1 it is a router's IPv6 side,
+    with `pinholes` by their UniqueID. `hang_up` names actions that are done and not answered. `asked_silently` and `emptied` are set when a silent router is
     first asked, and when the last mapping goes.
     """
 
     port: int = 0
+    address: str = "127.0.0.1"
     external_host: str = "5.5.5.1"
     listen: str | None = None
     quirks: set[Quirk] = field(default_factory=set)
@@ -96,6 +109,9 @@ class FakeIgd:
     counts: Counter[str] = field(default_factory=Counter)
     failing: dict[str, int] = field(default_factory=dict)
     failing_once: dict[str, list[int]] = field(default_factory=dict)
+    pinholes: dict[int, Pinhole] = field(default_factory=dict)
+    next_pinhole: int = 1
+    hang_up: set[str] = field(default_factory=set)
     ssdp_port: int = 0
     location: str = ""
     asked_silently: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,13 +119,13 @@ class FakeIgd:
 
     async def __aenter__(self) -> Self:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._http, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._http, self.address, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         self.location = self.location or self.description_url
         if self.ssdp:
             loop = asyncio.get_running_loop()
             self._ssdp, _ = await loop.create_datagram_endpoint(
-                lambda: _Responder(self), local_addr=("127.0.0.1", self.ssdp_port)
+                lambda: _Responder(self), local_addr=(self.address, self.ssdp_port)
             )
             self.ssdp_port = self._ssdp.get_extra_info("sockname")[1]
         return self
@@ -126,7 +142,11 @@ class FakeIgd:
 
     @property
     def description_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/rootDesc.xml"
+        return f"http://{self._host}:{self.port}/rootDesc.xml"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.address}]" if ":" in self.address else self.address
 
     def add_by_hand(
         self, port: int, client: str, internal_port: int, description: str = "web server"
@@ -194,7 +214,7 @@ class FakeIgd:
             while True:
                 writer.write(b"<")
                 await writer.drain()
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.1)
         if Quirk.HTTP_ENDLESS in self.quirks:
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
             while True:
@@ -207,12 +227,12 @@ class FakeIgd:
         if Quirk.XML_BOMB in self.quirks:
             levels = (f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
             bomb = f'<!DOCTYPE root [<!ENTITY l0 "lol">{"".join(levels)}]>'
-        host = "localhost" if Quirk.OFF_HOST_CONTROL in self.quirks else "127.0.0.1"
+        host = "localhost" if Quirk.OFF_HOST_CONTROL in self.quirks else self._host
         control = f"http://{host}:{self.port}/control"
         wan = (
             ""
             if Quirk.NO_WAN_SERVICE in self.quirks
-            else _service(_WAN.format(version=self.version), control)
+            else _service(_WAN.format(version=self.version), control) + _service(_FIREWALL, control)
         )
         common = _service("urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1", control)
         return (
@@ -233,14 +253,15 @@ class FakeIgd:
         if Quirk.SOAP_SILENT in self.quirks:
             self.asked_silently.set()
             await asyncio.sleep(3600)
-        values = {
-            name: unescape(value) for name, value in re.findall(r"<(New\w+)>([^<]*)</\1>", body)
-        }
+        values = {name: unescape(value) for name, value in re.findall(r"<(\w+)>([^<]*)</\1>", body)}
         try:
             self._scripted(action)
+            values["peer"] = writer.get_extra_info("peername")[0]
             result = await self._act(action, values)
         except SoapError as error:
             await _reply(writer, _fault(error.code), "text/xml", "500 Internal Server Error")
+            return
+        if action in self.hang_up:
             return
         inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in result.items())
         answer = _envelope(f"<u:{action}Response>{inner}</u:{action}Response>")
@@ -279,7 +300,56 @@ class FakeIgd:
             case "DeletePortMapping":
                 self._delete(int(values["NewExternalPort"]))
                 return {}
+        return self._pierce(action, values)
+
+    def _pierce(self, action: str, values: dict[str, str]) -> dict[str, str]:
+        """WANIPv6FirewallControl:1."""
+        match action:
+            case "GetFirewallStatus":
+                return {
+                    "FirewallEnabled": str(int(Quirk.FIREWALL_OFF not in self.quirks)),
+                    "InboundPinholeAllowed": str(int(Quirk.NO_PINHOLES not in self.quirks)),
+                }
+            case "AddPinhole":
+                return {"UniqueID": str(self._add_pinhole(values))}
+            case "UpdatePinhole":
+                self._pinhole(values).lease = int(values["NewLeaseTime"])
+                return {}
+            case "GetPinholePackets":
+                self._pinhole(values)
+                return {"PinholePackets": "0"}
+            case "DeletePinhole":
+                self._pinhole(values)
+                if Quirk.DELETE_IGNORED not in self.quirks:
+                    del self.pinholes[int(values["UniqueID"])]
+                return {}
         raise SoapError(401)
+
+    def _add_pinhole(self, values: dict[str, str]) -> int:
+        lease = int(values["LeaseTime"])
+        wanted = Pinhole(values["InternalClient"], int(values["InternalPort"]), lease)
+        if Quirk.FIREWALL_OFF in self.quirks:
+            raise SoapError(702)
+        if values["InternalClient"] != values["peer"]:  # as miniupnpd does
+            raise SoapError(606)
+        if (values["RemoteHost"], values["RemotePort"], values["Protocol"]) != ("", "0", "6"):
+            raise SoapError(402)
+        if not 0 < lease <= 86400:
+            raise SoapError(402)
+        for number, held in self.pinholes.items():
+            if (held.client, held.port) == (wanted.client, wanted.port):
+                held.lease = lease
+                return number
+        number, self.next_pinhole = self.next_pinhole, self.next_pinhole + 1
+        if Quirk.LEASE_DROPPED not in self.quirks:
+            self.pinholes[number] = wanted
+        return number
+
+    def _pinhole(self, values: dict[str, str]) -> Pinhole:
+        try:
+            return self.pinholes[int(values["UniqueID"])]
+        except KeyError:
+            raise SoapError(402 if Quirk.SAYS_402 in self.quirks else 704) from None
 
     def _held(self, port: int) -> Forward:
         if port not in self.mappings:
@@ -407,7 +477,8 @@ class _Responder(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._igd.counts["M-SEARCH"] += 1
         target = re.search(rb"(?im)^ST:\s*(\S+)", data)
-        if not target or b"InternetGatewayDevice:1" not in target[1]:
+        kind = b"WANIPv6FirewallControl:1" if ":" in addr[0] else b"InternetGatewayDevice:1"
+        if not target or kind not in target[1]:
             return
         if Quirk.SSDP_FLOOD in self._igd.quirks:
             for number in range(100):

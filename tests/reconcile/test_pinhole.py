@@ -1,4 +1,4 @@
-"""The IPv6 lane against a PCP gateway on ::1."""
+"""The IPv6 lane against gateways on ::1."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from pairingd import config, strict
 from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
 from pairingd.reconcile.pinhole import PinholeLane
 from pairingd.store import Store
-from pairingd.world.gateway.adapter import Network
+from pairingd.world.gateway import ssdp
+from pairingd.world.gateway.adapter import Adapter, Network
 from pairingd.world.gateway.datagram import Datagrams
-from pairingd.world.gateway.pcp_adapter import PcpAdapter
-from pairingd.world.gateway.pinhole import Pinholes
+from pairingd.world.gateway.firewall import FirewallAdapter
+from pairingd.world.gateway.pinhole import PcpPinholes, Pinholes
 from tests.core.make import START, invitation
+from tests.fakes.igd import FakeIgd
 from tests.fakes.pxp import FakePxp, has_ipv6_loopback, silence
 
 pytestmark = pytest.mark.skipif(not has_ipv6_loopback(), reason="there is no ::1 here")
@@ -27,16 +30,24 @@ class House:
     """One lane, its router, and what it sees. `now` is in seconds."""
 
     def __init__(self, gateway: FakePxp, path: Path) -> None:
+        self.gateway = gateway
         self.now = START + 1.0
-        self.network: Network | None = Network("eth0", "::1", "::1")
+        self.network: Network | None = Network("lo", "::1", "::1")
         self.door: int | None = DOOR
         self.store = Store.open(path / "state.db", START)
-        intent = Intent(self.store, self.clock)
-        intent.apply(Invite("s1", (invitation(),), 22))
-        adapter = PcpAdapter(Datagrams(gateway.port), self.clock, steady=self.clock)
-        router = Pinholes(adapter, 600, self.store)
+        self.intent = Intent(self.store, self.clock)
+        self.intent.apply(Invite("s1", (invitation(),), 22))
+        self.speaks(["pcp"])
+
+    def speaks(self, protocols: list[str], igd: FakeIgd | None = None) -> None:
+        adapters: list[Adapter] = [
+            PcpPinholes(Datagrams(self.gateway.port), self.clock, steady=self.clock),
+            FirewallAdapter(self.clock, ssdp_port=igd.ssdp_port if igd else ssdp.PORT),
+        ]
+        settings = strict.read(config.Router, {"protocols": protocols})
+        router = Pinholes(settings, self.store, self.clock, adapters=adapters)
         self.lane = PinholeLane(
-            intent, self.store, router, self.locate, lambda: self.door, self.clock
+            self.intent, self.store, router, self.locate, lambda: self.door, self.clock
         )
 
     def clock(self) -> float:
@@ -85,6 +96,34 @@ async def test_it_is_had_anew_instead_of_renewed(gateway: FakePxp, house: House)
     lifetimes = [int.from_bytes(packet[4:8]) for packet in gateway.packets if packet[1] == 1]
     assert lifetimes == [0, 600]
     assert list(gateway.held) == [DOOR]
+
+
+async def test_upnp_is_spoken_where_pcp_is_not(gateway: FakePxp, house: House) -> None:
+    gateway.twist = silence
+    async with FakeIgd(address="::1", ssdp=True) as igd:
+        house.speaks(["pcp", "upnp"], igd)
+        await house.lane.one_pass()
+        assert [hole.port for hole in igd.pinholes.values()] == [DOOR]
+        assert [one.protocol for one in house.store.mappings()] == ["upnp"]
+        house.door = None
+        await house.lane.one_pass()
+        assert igd.pinholes == {}
+    assert house.store.mappings() == []
+
+
+@pytest.mark.parametrize(
+    ("protocols", "spoken"),
+    [(["upnp", "pcp"], "upnp"), (["pcp", "upnp"], "pcp"), (["natpmp", "upnp"], "upnp")],
+)
+async def test_protocols_are_tried_as_they_are_configured(
+    gateway: FakePxp, house: House, protocols: list[str], spoken: str
+) -> None:
+    async with FakeIgd(address="::1", ssdp=True) as igd:
+        house.speaks(protocols, igd)
+        await house.lane.one_pass()
+        assert [one.protocol for one in house.store.mappings()] == [spoken]
+        assert bool(gateway.packets) == (spoken == "pcp")
+        assert bool(igd.counts) == (spoken == "upnp")
 
 
 @pytest.mark.parametrize("kind", ["silent", "without PCP", "nobody there"])

@@ -65,7 +65,7 @@ class Datagrams:
             ours.settimeout(0)
             ours.bind((source, 0))
             # Connected: the kernel drops what comes from elsewhere, and tells of a closed port.
-            ours.connect(_numeric(gateway, self._port))
+            ours.connect(numeric(gateway, self._port))
             for wait in waits:
                 await loop.sock_sendall(ours, request)
                 try:
@@ -115,7 +115,7 @@ def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def _numeric(address: str, port: int) -> tuple[object, ...]:
+def numeric(address: str, port: int) -> tuple[object, ...]:
     """The socket's form of an address, which for `fe80::1%eth0` holds the scope as a number."""
     found = socket.getaddrinfo(
         address, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV

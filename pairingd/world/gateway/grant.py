@@ -1,4 +1,4 @@
-"""What NAT-PMP and PCP adapters make of a gateway's yes and no."""
+"""What adapters make of a gateway's yes and no."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ _LONGEST = 86400  # seconds believed of a grant, RFC 6887 §7.2
 def believed(lifetime: int) -> int:
     """The granted lifetime in seconds. Raises GatewayError `router-lied` for none at all."""
     if lifetime == 0:
-        raise GatewayError(
-            "router-lied",
-            "the router says yes and drops the mapping at once",
-            "update the router's firmware, or forward the port there by hand",
-        )
+        raise dropped()
     return min(lifetime, _LONGEST)
 
 
@@ -29,6 +25,14 @@ def granted(wanted: Mapping, host: str, lifetime: int, asked_at: float, renewal:
         external_host="" if external_class(host) is ExternalClass.BOGUS else host,
         granted_until=asked_at + lifetime,
         renew_at=asked_at + renewal,
+    )
+
+
+def dropped() -> GatewayError:
+    return GatewayError(
+        "router-lied",
+        "the router says yes and drops the mapping at once",
+        "update the router's firmware, or forward the port there by hand",
     )
 
 

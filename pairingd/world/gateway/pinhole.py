@@ -1,29 +1,47 @@
-"""Pinholes in the router's IPv6 firewall, by PCP: RFC 6887 MAP where the addresses are IPv6."""
+"""Pinholes in the router's IPv6 firewall, by the first protocol that the router speaks."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
+from pairingd import config
 from pairingd.core.model import Mapping
 from pairingd.world.gateway import grant
-from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence
+from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence, adapter_of
 from pairingd.world.gateway.attempt import attempt
+from pairingd.world.gateway.datagram import Datagrams
+from pairingd.world.gateway.firewall import FirewallAdapter
+from pairingd.world.gateway.pcp_adapter import PcpAdapter
+
+
+class PcpPinholes(PcpAdapter):
+    """RFC 6887 MAP where the addresses are IPv6, which then translates nothing."""
+
+    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+        """Not by renewing: miniupnpd 2.3.1 never again deletes a pinhole that was (measured).
+
+        Connections that stand are not disturbed; new ones meet a shut firewall for a moment.
+        """
+        await self.close(mapping)
+        return await super().renew(mapping, lease)
 
 
 class Pinholes:
-    """`token` makes the secret that PCP's nonce comes of."""
+    """`clock` is the wall clock; `token` makes the secret that PCP's nonce comes of."""
 
     def __init__(
         self,
-        adapter: Adapter,
-        lease: int,
+        settings: config.Router,
         journal: Journal,
+        clock: Callable[[], float],
         *,
+        adapters: Sequence[Adapter] | None = None,
         token: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
-        self._adapter = adapter
-        self._lease = lease
+        known = adapters or (PcpPinholes(Datagrams(), clock), FirewallAdapter(clock))
+        self._settings = settings
+        self._adapters = {adapter.protocol: adapter for adapter in known}
         self._journal = journal
         self._token = token
 
@@ -32,35 +50,33 @@ class Pinholes:
 
     async def open(self, network: Network, *, internal_port: int, external_port: int) -> Mapping:
         """Raises GatewayError; then nothing is left, or the journal has it."""
-        # Most routers do not speak PCP over IPv6: nothing is journaled for those.
-        if not await self._adapter.probe(network):
-            raise grant.not_spoken("PCP over IPv6")
-        return await attempt(
-            self._adapter,
-            self._journal,
-            self._token,
-            network,
-            internal_port=internal_port,
-            external_port=external_port,
-            lease=self._lease,
-        )
+        for protocol in self._settings.protocols:
+            adapter = self._adapters.get(protocol)
+            # Most routers speak neither over IPv6: nothing is journaled for those.
+            if adapter and await adapter.probe(network):
+                return await attempt(
+                    adapter,
+                    self._journal,
+                    self._token,
+                    network,
+                    internal_port=internal_port,
+                    external_port=external_port,
+                    lease=self._settings.lease,
+                )
+        raise grant.not_spoken("PCP or UPnP over IPv6")
 
     async def renew(self, mapping: Mapping) -> Mapping:
-        """Not by renewing: miniupnpd 2.3.1 never again deletes a pinhole that was (measured).
-
-        Connections that stand are not disturbed; new ones meet a shut firewall for a moment.
-        """
-        await self._adapter.close(mapping)
-        renewed = await self._adapter.renew(mapping, self._lease)
+        adapter = adapter_of(mapping, self._adapters)
+        renewed = await adapter.renew(mapping, self._settings.lease)
         self._journal.record(renewed)
         return renewed
 
     async def check(self, mapping: Mapping) -> Presence:
-        return await self._adapter.check(mapping)
+        return await adapter_of(mapping, self._adapters).check(mapping)
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:  # noqa: ARG002 - a firewall tells no rules
         return 0
 
     async def close(self, mapping: Mapping) -> None:
-        await self._adapter.close(mapping)
+        await adapter_of(mapping, self._adapters).close(mapping)
         self._journal.erase(mapping.id)

@@ -1,7 +1,7 @@
 """The home router, whatever it speaks: find it, hold one mapping, give it back.
 
 Nothing is asked of a router before the journal knows of it, and nothing is forgotten before it is
-seen to be gone. To add a protocol: write its Adapter and add it to `_adapters`.
+seen to be gone. To add a protocol: write its Adapter and add it to `known_adapters`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pairingd.world.gateway.adapter import (
     Presence,
     Searcher,
     Sweeper,
+    adapter_of,
 )
 from pairingd.world.gateway.attempt import attempt
 from pairingd.world.gateway.command import CommandAdapter
@@ -58,8 +59,10 @@ def high_port(network: Network) -> int:
     return _DYNAMIC_PORTS[number % len(_DYNAMIC_PORTS)]
 
 
-def _adapters(settings: config.Router, clock: Callable[[], float]) -> Sequence[Adapter]:
-    datagrams = Datagrams()
+def known_adapters(
+    settings: config.Router, clock: Callable[[], float], datagrams: Datagrams
+) -> Sequence[Adapter]:
+    """All that `settings` could have us speak to a gateway, whether they do or not."""
     return (
         PcpAdapter(datagrams, clock),
         NatPmpAdapter(datagrams, clock),
@@ -103,7 +106,7 @@ class Router:
         self._clock = clock
         self._token = token
         self._high_port = high_port
-        known = _adapters(settings, clock) if adapters is None else adapters
+        known = known_adapters(settings, clock, Datagrams()) if adapters is None else adapters
         self._protocols = ("command",) if settings.command.open else settings.protocols
         self._adapters = {adapter.protocol: adapter for adapter in known}
         self._probe: _Probe | None = None
@@ -151,12 +154,12 @@ class Router:
 
     async def renew(self, mapping: Mapping) -> Mapping:
         """The mapping with a new lease. Raises GatewayError; the journal entry stays either way."""
-        renewed = await self._adapter(mapping).renew(mapping, self._settings.lease)
+        renewed = await adapter_of(mapping, self._adapters).renew(mapping, self._settings.lease)
         self._journal.record(renewed)
         return renewed
 
     async def check(self, mapping: Mapping) -> Presence:
-        return await self._adapter(mapping).check(mapping)
+        return await adapter_of(mapping, self._adapters).check(mapping)
 
     async def close(self, mapping: Mapping) -> None:
         """Remove the mapping, see that it is gone, forget it. Idempotent.
@@ -164,7 +167,7 @@ class Router:
         Only for the network the mapping was made in: the caller compares `mapping.network`.
         Raises GatewayError where it may still be there; the journal entry then stays.
         """
-        await self._adapter(mapping).close(mapping)
+        await adapter_of(mapping, self._adapters).close(mapping)
         self._journal.erase(mapping.id)
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
@@ -227,16 +230,6 @@ class Router:
             await self.close(granted)
             raise _silently_replaced(port)
         return granted
-
-    def _adapter(self, mapping: Mapping) -> Adapter:
-        try:
-            return self._adapters[mapping.protocol]
-        except KeyError:
-            raise GatewayError(
-                "router-failed",
-                f"this pairingd does not speak {mapping.protocol}, with which a mapping was made",
-                "start the pairingd that made it, or remove the forward in the router",
-            ) from None
 
 
 async def _answer(adapter: Adapter, network: Network) -> GatewayError | None:

@@ -9,20 +9,32 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from pairingd.world.gateway.datagram import numeric
+
 MULTICAST = "239.255.255.250"
+MULTICAST6 = "ff02::c"  # UPnP Device Architecture 2.0 §A.2.2; a gateway is on our own link
 PORT = 1900
 SEARCH_SECONDS = 3.0
 _SENT_AT = (0.0, 0.5, 1.5)
-_TARGETS = (
+_TARGETS: tuple[str, ...] = (
     "urn:schemas-upnp-org:device:InternetGatewayDevice:1",
     "urn:schemas-upnp-org:device:InternetGatewayDevice:2",
     "ssdp:all",
 )
-_GATEWAYS = ("InternetGatewayDevice:", "WANIPConnection:", "WANPPPConnection:")
+# Over IPv6 there is no more to ask of a gateway than to open its firewall. A FRITZ!Box describes
+# itself twice, and this is in one of them only.
+_TARGETS6: tuple[str, ...] = (
+    "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1",
+    "urn:schemas-upnp-org:device:InternetGatewayDevice:2",
+)
+_GATEWAYS = (
+    *("InternetGatewayDevice:", "WANIPConnection:", "WANPPPConnection:"),
+    "WANIPv6FirewallControl:",
+)
 _MAX_REPLY = 1500
 _MAX_LOCATION = 512
 _MAX_REPLIES = 200
@@ -34,9 +46,9 @@ class Reply(NamedTuple):
     is_gateway: bool
 
 
-def request(target: str) -> bytes:
+def request(target: str, group: str = MULTICAST) -> bytes:
     return (
-        f"M-SEARCH * HTTP/1.1\r\nHOST: {MULTICAST}:{PORT}\r\n"
+        f"M-SEARCH * HTTP/1.1\r\nHOST: {_bracketed(group)}:{PORT}\r\n"
         f'MAN: "ssdp:discover"\r\nMX: 1\r\nST: {target}\r\n\r\n'
     ).encode("ascii")
 
@@ -74,10 +86,17 @@ def location_host(location: str) -> str | None:
 
 
 def repointed(location: str, gateway: str) -> str:
-    """The same place at the gateway's own address."""
+    """The same place at the gateway's own address.
+
+    A scope is written as it is (`[fe80::1%eth0]`): httpx does not know RFC 6874's `%25`.
+    """
     parts = urlsplit(location)
     port = f":{parts.port}" if parts.port else ""
-    return parts._replace(netloc=f"{gateway}{port}").geturl()
+    return parts._replace(netloc=f"{_bracketed(gateway)}{port}").geturl()
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def on_link(host: str, address: str) -> bool:
@@ -130,26 +149,43 @@ class _Search(asyncio.DatagramProtocol):
 
 
 async def search(
-    address: str, gateway: str, allowed: Callable[[str], bool], port: int = PORT
+    address: str,
+    gateway: str,
+    allowed: Callable[[str], bool],
+    port: int = PORT,
+    *,
+    interface: str = "",
 ) -> tuple[list[str], OSError | None]:
     """Locations heard of within SEARCH_SECONDS, the gateway's own first, and what sending met with.
 
     Ends early once the default gateway itself has answered. `allowed` says of any other host
     whether it may be a gateway here. The first packet goes to the gateway alone: host firewalls
-    and macOS's Local Network privacy treat it better than multicast.
+    and macOS's Local Network privacy treat it better than multicast. Over IPv6 the firewall to open
+    is searched for, on the link of `interface`.
     """
     loop = asyncio.get_running_loop()
+    six = ":" in address
     try:
         transport, protocol = await loop.create_datagram_endpoint(
-            lambda: _Search(gateway, allowed), local_addr=(address, 0), family=socket.AF_INET
+            lambda: _Search(gateway, allowed),
+            local_addr=(address, 0),
+            family=socket.AF_INET6 if six else socket.AF_INET,
         )
     except OSError as error:
         return [], error
     try:
         own = transport.get_extra_info("socket")
-        own.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
-        own.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
-        await _ask(transport, protocol, gateway, port)
+        if six:
+            link = socket.if_nametoindex(interface)
+            own.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link)
+            group, targets = MULTICAST6, _TARGETS6
+        else:
+            own.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
+            own.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
+            group, targets = MULTICAST, _TARGETS
+        hosts = [numeric(host, port) for host in (gateway, group)]
+        requests = [request(target, group) for target in targets]
+        await _ask(transport, protocol, hosts, requests)
     except OSError as error:
         protocol.error = protocol.error or error
     finally:
@@ -159,12 +195,15 @@ async def search(
 
 
 async def _ask(
-    transport: asyncio.DatagramTransport, protocol: _Search, gateway: str, port: int
+    transport: asyncio.DatagramTransport,
+    protocol: _Search,
+    hosts: Iterable[tuple[object, ...]],
+    requests: Sequence[bytes],
 ) -> None:
     for at, until in zip(_SENT_AT, (*_SENT_AT[1:], SEARCH_SECONDS), strict=True):
-        for host in (gateway, MULTICAST):
-            for target in _TARGETS:
-                transport.sendto(request(target), (host, port))
+        for host in hosts:
+            for one in requests:
+                transport.sendto(one, host)
         try:
             await asyncio.wait_for(protocol.found.wait(), until - at)
         except TimeoutError:

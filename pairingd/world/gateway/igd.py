@@ -1,11 +1,13 @@
 """A UPnP router asked directly: which services it has, and the raw words of each exchange.
 
-For diagnosis alone; mappings are made by world.gateway. miniupnpc shows neither services nor
-exchanges. UPnP Device Architecture 2.0 §2.3 (description) and §3.1 (SOAP).
+For pinholes and for diagnosis, since miniupnpc has no pinholes and shows neither services nor
+exchanges. UPnP Device Architecture 2.0 §2.3 (description) and §3.1 (SOAP). Costs httpx and an XML
+parser: to be imported where it is needed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ import httpx
 from pairingd.core.text import one_line
 
 _LARGEST = 256 * 1024
-_SECONDS = 4.0
+_SECONDS = 4.0  # for one answer, whole
 _SHOWN = 1500  # characters of one message in the record of exchanges
 MOST_SERVICES = 24
 _WAN = re.compile(r"urn:[\w.-]+:service:(WANIPConnection|WANPPPConnection):\d+")
@@ -103,23 +105,22 @@ class Igd:
             raise Strange(f"{url} describes no UPnP service")
         return igd
 
-    @property
-    def wan(self) -> Service:
-        """The service that keeps the mappings."""
+    def service(self, kind: re.Pattern[str]) -> Service:
+        """The first whose type is of that kind. Raises Strange where there is none."""
         for service in self.services:
-            if _WAN.fullmatch(service.type):
+            if kind.fullmatch(service.type):
                 return service
-        raise Strange(f"{self.url} has no WANIPConnection service")
+        raise Strange(f"{self.url} has no such service as {kind.pattern}")
 
     async def external_address(self) -> str:
-        answer = await self._call("GetExternalIPAddress")
+        answer = await self._wan("GetExternalIPAddress")
         return one_line(answer.get("NewExternalIPAddress", ""), 40)
 
     async def holder(self, port: int) -> Forward | None:
         """Of an external TCP port; None where it is free."""
         wanted = {"NewExternalPort": str(port), "NewProtocol": "TCP"}
         try:
-            answer = await self._call("GetSpecificPortMappingEntry", NewRemoteHost="", **wanted)
+            answer = await self._wan("GetSpecificPortMappingEntry", NewRemoteHost="", **wanted)
         except Fault as fault:
             if fault.code == NO_SUCH_ENTRY:
                 return None
@@ -132,37 +133,48 @@ class Igd:
         while len(rows) < most:
             index = {"NewPortMappingIndex": str(len(rows))}
             try:
-                rows.append(Forward.of(await self._call("GetGenericPortMappingEntry", **index)))
+                rows.append(Forward.of(await self._wan("GetGenericPortMappingEntry", **index)))
             except Fault as fault:
                 if fault.code in _END_OF_TABLE:
                     break
                 raise
         return rows
 
-    async def _call(self, action: str, **arguments: str) -> dict[str, str]:
-        wan = self.wan
+    async def _wan(self, action: str, **arguments: str) -> dict[str, str]:
+        """Asked of the service that keeps the mappings."""
+        return await self.call(self.service(_WAN), action, **arguments)
+
+    async def call(self, service: Service, action: str, **arguments: str) -> dict[str, str]:
+        """What the action answers, as the router wrote it. Raises Fault where it answers no."""
         inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in arguments.items())
         body = (
             '<?xml version="1.0"?>\r\n'
             '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"'
             ' s:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
-            f'<u:{action} xmlns:u="{wan.type}">{inner}</u:{action}></s:Body></s:Envelope>'
+            f'<u:{action} xmlns:u="{service.type}">{inner}</u:{action}></s:Body></s:Envelope>'
         )
         headers = {
             "Content-Type": 'text/xml; charset="utf-8"',
-            "SOAPAction": f'"{wan.type}#{action}"',
+            "SOAPAction": f'"{service.type}#{action}"',
         }
-        root = _xml(await self._ask("POST", wan.control_url, headers, body))
+        root = _xml(await self._ask("POST", service.control_url, headers, body))
         code = _text(root, "errorCode")
         if code or _first(root, "Fault") is not None:
             raise Fault(int(code) if re.fullmatch(r"\d{1,4}", code, re.ASCII) else 0)
-        return {_tag(one): (one.text or "") for one in root.iter() if _tag(one).startswith("New")}
+        response = _first(root, f"{action}Response")
+        if response is None:
+            raise Strange(f"what {service.control_url} says is no answer to {action}")
+        return {_tag(one): (one.text or "").strip() for one in response}
 
     async def _ask(self, method: str, url: str, headers: dict[str, str], body: str) -> str:
         self.exchanges.append(f"> {method} {url} {headers.get('SOAPAction', '')}".rstrip())
         self._record(">", body)
         content = bytearray()
-        async with self.client.stream(method, url, headers=headers, content=body) as response:
+        # The client's own limit is for each read, and a router can drip for ever.
+        async with (
+            asyncio.timeout(_SECONDS),
+            self.client.stream(method, url, headers=headers, content=body) as response,
+        ):
             async for chunk in response.aiter_raw():
                 content += chunk
                 if len(content) > _LARGEST:
