@@ -232,8 +232,10 @@ class FakeIgd:
         wan = (
             ""
             if Quirk.NO_WAN_SERVICE in self.quirks
-            else _service(_WAN.format(version=self.version), control) + _service(_FIREWALL, control)
+            else _service(_WAN.format(version=self.version), control)
         )
+        if self.version == 2 and wan:
+            wan += _service(_FIREWALL, control)
         common = _service("urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1", control)
         return (
             f'<?xml version="1.0"?>{bomb}<root xmlns="urn:schemas-upnp-org:device-1-0"><device>'

@@ -100,7 +100,7 @@ async def test_it_is_had_anew_instead_of_renewed(gateway: FakePxp, house: House)
 
 async def test_upnp_is_spoken_where_pcp_is_not(gateway: FakePxp, house: House) -> None:
     gateway.twist = silence
-    async with FakeIgd(address="::1", ssdp=True) as igd:
+    async with FakeIgd(address="::1", ssdp=True, version=2) as igd:
         house.speaks(["pcp", "upnp"], igd)
         await house.lane.one_pass()
         assert [hole.port for hole in igd.pinholes.values()] == [DOOR]
@@ -118,7 +118,7 @@ async def test_upnp_is_spoken_where_pcp_is_not(gateway: FakePxp, house: House) -
 async def test_protocols_are_tried_as_they_are_configured(
     gateway: FakePxp, house: House, protocols: list[str], spoken: str
 ) -> None:
-    async with FakeIgd(address="::1", ssdp=True) as igd:
+    async with FakeIgd(address="::1", ssdp=True, version=2) as igd:
         house.speaks(protocols, igd)
         await house.lane.one_pass()
         assert [one.protocol for one in house.store.mappings()] == [spoken]

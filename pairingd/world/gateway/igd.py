@@ -8,6 +8,7 @@ parser: to be imported where it is needed.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import ssl
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ _LARGEST = 256 * 1024
 _SECONDS = 4.0  # for one answer, whole
 _SHOWN = 1500  # characters of one message in the record of exchanges
 MOST_SERVICES = 24
+_LONGEST_URL = 512
+_MOST_DESCRIBED = 64  # of services; what comes after them is not looked at
 _WAN = re.compile(r"urn:[\w.-]+:service:(WANIPConnection|WANPPPConnection):\d+")
 _END_OF_TABLE = frozenset({713, 714})  # SpecifiedArrayIndexInvalid; some say NoSuchEntryInArray
 NO_SUCH_ENTRY = 714
@@ -164,7 +167,7 @@ class Igd:
         response = _first(root, f"{action}Response")
         if response is None:
             raise Strange(f"what {service.control_url} says is no answer to {action}")
-        return {_tag(one): (one.text or "").strip() for one in response}
+        return _children(response)
 
     async def _ask(self, method: str, url: str, headers: dict[str, str], body: str) -> str:
         self.exchanges.append(f"> {method} {url} {headers.get('SOAPAction', '')}".rstrip())
@@ -219,14 +222,20 @@ def _xml(text: str) -> ET.Element:
 def _services(root: ET.Element, url: str) -> Iterator[Service]:
     """Those whose control URL is where the description is."""
     base = _text(root, "URLBase") or url
-    for element in list(root.iter())[:10_000]:
-        if _tag(element) != "service":
-            continue
-        kind, control = _text(element, "serviceType"), _text(element, "controlURL")
+    described = (one for one in root.iter() if _tag(one) == "service")
+    for element in itertools.islice(described, _MOST_DESCRIBED):
+        told = _children(element)
+        kind, control = told.get("serviceType", ""), told.get("controlURL", "")
+        if max(len(base), len(control)) > _LONGEST_URL:
+            raise Strange(f"{url} names a URL that has no end")
         joined = urljoin(base, control)
         if urlsplit(joined).hostname != urlsplit(url).hostname:
             raise Strange(f"{url} names a control URL on another host")
         yield Service(one_line(kind, 80), joined)
+
+
+def _children(element: ET.Element) -> dict[str, str]:
+    return {_tag(one): (one.text or "").strip() for one in element}
 
 
 def _text(root: ET.Element, name: str) -> str:

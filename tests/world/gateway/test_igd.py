@@ -1,0 +1,55 @@
+"""What a router's XML may do to its reader: nothing, but be refused."""
+
+from __future__ import annotations
+
+import contextlib
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairingd.world.gateway import igd
+
+URL = "http://[2001:db8::1]:5000/rootDesc.xml"
+CONTROL = "http://[2001:db8::1]:5000/ctl"
+
+tags = st.sampled_from(["service", "serviceType", "controlURL", "URLBase", "u:service", "x"])
+scraps = st.sampled_from(["http://[", "//other/", "\x00", "&l9;", "<![CDATA[", "%25", "a" * 999])
+bodies = st.recursive(
+    st.text(max_size=20) | scraps,
+    lambda inner: st.builds("<{0}>{1}</{0}>".format, tags, st.lists(inner).map("".join)),
+)
+
+
+@given(st.text() | bodies | st.binary().map(lambda data: data.decode(errors="replace")))
+def test_no_description_raises_anything_else(text: str) -> None:
+    with contextlib.suppress(*igd.FAILURES):
+        assert all(
+            urlsplit(one.control_url).hostname == "2001:db8::1" and one.type.isprintable()
+            for one in igd._services(igd._xml(text), URL)
+        )
+
+
+def test_what_is_looked_at_has_an_end() -> None:
+    one = "<service><controlURL>/ctl</controlURL></service>"
+    assert len(list(igd._services(igd._xml(f"<a>{one * 1000}</a>"), URL))) == 64
+    with pytest.raises(igd.Strange):
+        list(igd._services(igd._xml(f"<a><URLBase>{URL}{'x' * 512}</URLBase>{one}</a>"), URL))
+
+
+def test_a_service_is_told_by_its_own_children() -> None:
+    """Looked for any deeper, services within services would cost the square of their number."""
+    inner = "<service><serviceType>urn:x</serviceType></service>"
+    found = igd._services(igd._xml(f"<service><list>{inner}</list></service>"), URL)
+    assert [one.type for one in found] == ["", "urn:x"]
+
+
+def test_a_document_type_is_refused_and_a_control_url_elsewhere() -> None:
+    service = "<service><serviceType>urn:x</serviceType><controlURL>{}</controlURL></service>"
+    for text in ("<!DOCTYPE a><a/>", f"<a>{service.format('//other/ctl')}</a>"):
+        with pytest.raises(igd.Strange):
+            list(igd._services(igd._xml(text), URL))
+    assert list(igd._services(igd._xml(service.format("/ctl")), URL)) == [
+        igd.Service("urn:x", CONTROL)
+    ]
