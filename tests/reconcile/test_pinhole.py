@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pairingd import config, strict
+from pairingd.__main__ import _pinholes
 from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
@@ -124,6 +125,24 @@ async def test_protocols_are_tried_as_they_are_configured(
         assert [one.protocol for one in house.store.mappings()] == [spoken]
         assert bool(gateway.packets) == (spoken == "pcp")
         assert bool(igd.counts) == (spoken == "upnp")
+
+
+@pytest.mark.parametrize(
+    ("router", "asked"),
+    [
+        ({}, True),
+        ({"protocols": ["upnp"]}, True),
+        ({"protocols": ["pcp", "natpmp"]}, True),
+        ({"protocols": ["natpmp"]}, False),
+        ({"enabled": False}, False),
+        ({"gateway": "192.168.1.1"}, False),
+    ],
+)
+def test_who_is_asked_for_a_pinhole_is_configured(
+    house: House, router: dict[str, object], asked: bool
+) -> None:
+    settings = strict.read(config.Router, router)
+    assert bool(_pinholes(settings, house.store, house.clock)) == asked
 
 
 @pytest.mark.parametrize("kind", ["silent", "without PCP", "nobody there"])

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from pairingd.world.gateway.igd import Service
 
 _KIND = re.compile(r"urn:schemas-upnp-org:service:WANIPv6FirewallControl:\d+")
-_LONGEST = 86400  # seconds, WANIPv6FirewallControl:1 §2.3.6
+_LONGEST = 86400  # seconds that LeaseTime may have (402 for more, measured)
 _ABOUT_TO_CLOSE = 60  # seconds of a lease that is had only to be given back
 _NUMBER = re.compile(r"\d{1,5}", re.ASCII)  # of a pinhole (UniqueID), ui2
 _NO = frozenset({"0", "false", "no"})  # UPnP Device Architecture 2.0 §2.5, boolean
 
-# §2.5.2: what the router answers where it does not do as it is told.
+# WANIPv6FirewallControl:1: what the router answers where it does not do as it is told.
 _OFF = 702  # FirewallDisabled
 _NOT_ALLOWED = frozenset({606, 703})
 _NO_SUCH = frozenset({704, 402})  # NoSuchEntry; miniupnpd says 402 (measured)
@@ -99,8 +99,8 @@ class FirewallAdapter:
     async def close(self, mapping: Mapping) -> None:
         number = _number(mapping)
         if not mapping.handle:
-            # Asked for the same again the router tells the number that an answer never brought us
-            # (§2.5.3). One that refuses has none: of what it had, it would only renew the lease.
+            # Asked for the same again the router tells the number that an answer never brought us.
+            # One that refuses has none: of what it had, it would only renew the lease.
             answer, number = await self._ask_for(mapping, _ABOUT_TO_CLOSE)
             if answer.code:
                 return
@@ -195,8 +195,6 @@ class FirewallAdapter:
 
     async def _search(self, network: Network) -> Service | None:
         """Raises GatewayError `local-network-denied`."""
-        from pairingd.world.gateway import igd  # httpx and an XML parser; an idle daemon has none
-
         locations, error = await ssdp.search(
             network.address,
             network.gateway,
@@ -204,10 +202,13 @@ class FirewallAdapter:
             self._ssdp_port,
             interface=network.interface,
         )
-        if error and not locations:
-            told = explained(error, network.gateway, sys.platform)
-            if told.code == "local-network-denied":
+        if not locations:
+            told = explained(error, network.gateway, sys.platform) if error else None
+            if told and told.code == "local-network-denied":
                 raise told
+            return None
+        from pairingd.world.gateway import igd  # httpx and an XML parser; most networks need none
+
         async with igd.client(network.address) as client:
 
             async def described(url: str) -> Service | None:

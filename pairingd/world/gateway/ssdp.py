@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pairingd.world.gateway.datagram import numeric
 
 MULTICAST = "239.255.255.250"
-MULTICAST6 = "ff02::c"  # UPnP Device Architecture 2.0 §A.2.2; a gateway is on our own link
+MULTICAST6 = "ff02::c"  # UPnP Device Architecture 2.0, Annex A; a gateway is on our own link
 PORT = 1900
 SEARCH_SECONDS = 3.0
 _SENT_AT = (0.0, 0.5, 1.5)

@@ -143,6 +143,7 @@ async def test_a_firewall_that_is_off_needs_no_pinhole_until_it_is_on(igd: FakeI
     granted = await adapter(igd).open(HOME, wanted(), 600)
     assert granted.granted_until == NOW + 600
     assert "unique_id" not in dict(granted.handle)
+    assert igd.counts["AddPinhole"] == 0
     assert await adapter(igd).check(granted) is Presence.PRESENT
     await adapter(igd).close(granted)
     igd.quirks.clear()
@@ -225,15 +226,32 @@ async def test_a_description_that_drips_is_given_up(igd: FakeIgd) -> None:
 async def test_no_other_host_is_asked_than_the_gateway(igd: FakeIgd) -> None:
     igd.location = f"http://[fd00::9]:{igd.port}/rootDesc.xml"  # as of a gateway of many addresses
     assert await adapter(igd).probe(HOME)
-    async with FakeIgd() as other:
-        igd.location = other.description_url
-        assert not await adapter(igd).probe(HOME)
-        assert not other.counts
+    igd.counts.clear()
+    igd.location = f"http://[0:0:0:0:0:0:0:1]:{igd.port}/rootDesc.xml"  # spelled like another
+    assert await adapter(igd).probe(HOME)
+    assert igd.counts["GET /rootDesc.xml"] == 1
 
 
 async def test_nobody_there_is_no_gateway(igd: FakeIgd) -> None:
     assert not await FirewallAdapter(lambda: NOW, ssdp_port=conftest.free_port()).probe(HOME)
     assert not await adapter(igd).probe(Network("lo", "::1", ""))
+
+
+async def test_what_is_no_answer_is_no_deletion(igd: FakeIgd) -> None:
+    granted = await adapter(igd).open(HOME, wanted(), 600)
+    handle = dict(granted.handle) | {"control_url": f"http://[::1]:{igd.port}/login"}
+    with pytest.raises(GatewayError) as caught:
+        await adapter(igd).close(replace(granted, handle=tuple(handle.items())))
+    assert caught.value.code == "router-failed"
+
+
+async def test_a_router_that_left_before_it_was_asked_leaves_nothing(igd: FakeIgd) -> None:
+    one = adapter(igd)
+    assert await one.probe(HOME)
+    await igd.__aexit__()
+    with pytest.raises(GatewayError) as caught:
+        await one.open(HOME, wanted(), 600)
+    assert caught.value.code == "no-gateway"
 
 
 async def test_a_router_that_says_nothing_to_a_request_is_silent(igd: FakeIgd) -> None:
