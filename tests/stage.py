@@ -10,6 +10,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -249,6 +250,12 @@ class Terminal:
 
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
+
+    def recorded(self) -> Path:
+        """A file that gets all that is written to this terminal from now on."""
+        record = self._socket.with_suffix(".record")
+        self._tmux("pipe-pane", f"cat >{shlex.quote(str(record))}")
+        return record
 
     def shows(self, text: str, within: float = 15.0) -> None:
         until(lambda: text in self.screen(), f"{text!r} on the screen:\n{self.screen()}", within)

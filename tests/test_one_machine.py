@@ -335,6 +335,25 @@ def test_the_host_is_told_who_comes_and_the_guest_is_not(stage: Stage) -> None:
     host.shows("[pairing]")
 
 
+@pytest.mark.parametrize("access", ["--read-only", "--no-copy"], ids=["reading", "writing"])
+def test_a_guest_cannot_turn_to_another_session_of_the_host(stage: Stage, access: str) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat", access)
+    tmux = ("tmux", "-S", str(stage.home / "tmux.sock"))
+    stage.run(*tmux, "new-session", "-d", "-s", "private", "echo for the host''s eyes; sleep 3600")
+    host = stage.terminal(sys.executable, "-m", "pairctl", "attach")
+    host.shows("[pairing]")
+    screen = guest.joins()
+    screen.shows("[pairing]")
+    record = screen.recorded()
+    screen.presses("C-b", ")")
+    stage.run(*tmux, "send-keys", "-t", "=pairing:", "echo back''again", "Enter")
+    screen.shows("backagain")
+    assert "eyes" not in record.read_text(errors="replace")
+    host.presses("C-b", ")")
+    host.shows("for the hosts eyes")
+
+
 def test_when_the_host_ends_the_tmux_session_everything_ends(stage: Stage) -> None:
     stage.guest("octocat")
     invited(stage, "octocat")

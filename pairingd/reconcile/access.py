@@ -82,7 +82,7 @@ class AccessLane(Lane):
         if self._desired().door:
             self._version = await self._sshd.prepare()
             if await self._session_running():
-                self._watch()
+                await self._watch()
                 await self._open()
         elif self._watching:
             self._watching.cancel()
@@ -200,8 +200,9 @@ class AccessLane(Lane):
                     f"try: tmux -S {self._tmux.socket} ls",
                 )
 
-    def _watch(self) -> None:
+    async def _watch(self) -> None:
         if self._watching is None or self._watching.done():
+            await self._tmux.confine()
             self._watching = asyncio.create_task(self._follow_tmux())
 
     async def _follow_tmux(self) -> None:

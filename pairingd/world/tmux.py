@@ -91,6 +91,19 @@ class Tmux:
         # A terminal stands still while it shows a message (measured, tmux 3.3a), so not for long.
         await self._ask("display-message", "-d", "750", "-c", client, text.replace("#", "##"))
 
+    async def confine(self) -> None:
+        """Have tmux turn a guest back who turns to another session of this server, undrawn.
+
+        The host may have made one, and tmux's keys for it work in a read-only terminal too. Guests
+        are known by `ignore-size` (join.sh). The hook stands beside the host's own, by its number.
+        Detaching them instead would draw first (measured, tmux 3.3a).
+        """
+        guest = "#{m:*ignore-size*,#{client_flags}}"
+        elsewhere = f"#{{!=:#{{session_name}},{self.session}}}"
+        back = f"switch-client -E -t ={self.session}:"
+        turned = f"if-shell -F '#{{&&:{guest},{elsewhere}}}' '{back}'"
+        await self._ask("set-hook", "-g", "client-session-changed[22022]", turned)
+
     async def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` on every coming and going of clients, until the session or tmux ends.
 
