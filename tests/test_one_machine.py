@@ -355,12 +355,17 @@ def test_a_guest_cannot_turn_to_another_session_of_the_host(stage: Stage, access
 
 
 def test_when_the_host_ends_the_tmux_session_everything_ends(stage: Stage) -> None:
-    stage.guest("octocat")
+    guest = stage.guest("octocat")
     invited(stage, "octocat")
+    guest.joins().shows("[pairing]")
     stage.run("tmux", "-S", str(stage.home / "tmux.sock"), "kill-server")
     until(lambda: stage.asks("status")["door"]["open"] is False, "the door is shut")
     assert stage.asks("status", "--all")["invitations"][0]["state"] == "ended"
     until(lambda: stage.mappings() == [], "the router's table is empty")
+    until(
+        lambda: stage.asks("receipt")["visits"][0]["why"] == "the tmux session ended",
+        "the receipt says why the guest left",
+    )
 
 
 def test_after_kill_9_a_new_start_undoes_what_is_over_and_keeps_what_is_not(stage: Stage) -> None:
@@ -385,6 +390,9 @@ def test_after_kill_9_a_new_start_undoes_what_is_over_and_keeps_what_is_not(stag
     status = stage.asks("status")
     assert status["door"]["port"] == port
     assert octocat.runs().returncode == 255
+    (visit,) = stage.asks("receipt")["visits"]
+    assert (visit["guest"], visit["why"]) == ("github:octocat", "pairingd had ended")
+    assert visit["until"] is not None
     hubot.joins().shows("pairing")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
+from typing import Any
 
 from pairingd.core import plan
 from pairingd.core.admission import MAX_PER_GUEST
@@ -13,7 +14,7 @@ from pairingd.core.rules import DoorOpened, End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
-from pairingd.store import Process, Store
+from pairingd.store import Happening, Process, Store
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.awake import Awake
 from pairingd.world.door import Connection, Door, end_left_over, start_time
@@ -23,6 +24,7 @@ from pairingd.world.tmux import Running, Tmux, TmuxClient, owners
 log = logging.getLogger(__name__)
 
 LEAVING = 1.0  # seconds that an sshd has to end by itself after its guest's tmux client has
+_TMUX_ENDED = "the tmux session ended"
 JOINING = 20.0  # and that a guest may be in without one, as with ssh -N
 
 
@@ -53,7 +55,7 @@ class AccessLane(Lane):
         self._fixed_port = fixed_port
         self._version = ZULU_SINCE
         self._watching: asyncio.Task[None] | None = None
-        self._telling: set[asyncio.Task[None]] = set()
+        self._aside_now: set[asyncio.Task[None]] = set()
 
     def recover(self) -> None:
         """End the connections that a crash left behind; call once, before the first pass."""
@@ -61,6 +63,9 @@ class AccessLane(Lane):
             if end_left_over(process.pid, process.started):
                 self._intent.happened("recovered", "ended a connection that a crash had left")
             self._store.erase_process(process.pid)
+        session = self._intent.state.session
+        for visit in under_way(self._store.history_of(session.id) if session else ()):
+            self._left(why="pairingd had ended", **visit)
 
     async def one_pass(self) -> float | None:
         """Close everything that must be closed, before anything else is asked of anyone: the disk
@@ -190,6 +195,8 @@ class AccessLane(Lane):
                 return True
             case Running.NO:
                 self._intent.happened("tmux-ended", "the tmux session is gone")
+                for one in self.door.connections.values():
+                    one.cut_for = one.cut_for or _TMUX_ENDED
                 self._intent.apply(End())
                 self.poke()
                 return False
@@ -244,8 +251,12 @@ class AccessLane(Lane):
                 log.debug("no farewell for %d", pid)
 
         connection = self.door.connections.get(pid)
-        adrift = connection is not None and self._adrift(connection)
-        why = "they left the session but not the machine" if adrift else "the invitation is over"
+        if self.stopping:
+            why = "pairingd stops"
+        elif connection is not None and self._adrift(connection):
+            why = "they left the session but not the machine"
+        else:
+            why = "the invitation is over"
         await self.door.cut(pid, why, farewell)
 
     # Watcher
@@ -284,22 +295,25 @@ class AccessLane(Lane):
         self._store.erase_process(connection.pid)
         guest = self._guest(connection.invitation)
         if guest:
-            why = connection.cut_for or "they left"
-            self._intent.happened(
-                "left",
-                f"{guest} is out ({connection.peer}): {why}",
-                invitation=connection.invitation,
-                guest=guest,
-                peer=connection.peer,
-                pid=connection.pid,
-                why=why,
-            )
-            self.tell(f"{guest} left")
+            self._aside(self._note_left(guest, connection))
         elif connection.failed:
             self._intent.happened(
                 "refused", f"a login from {connection.peer} failed", peer=connection.peer
             )
         self.poke()
+
+    async def _note_left(self, guest: str, connection: Connection) -> None:
+        why = connection.cut_for
+        if why is None:
+            ended = await self._tmux.running() is Running.NO
+            why = _TMUX_ENDED if ended else "they left"
+        about = {"invitation": connection.invitation, "pid": connection.pid}
+        self._left(guest=guest, peer=connection.peer, why=why, **about)
+        await self._tell_host(f"{guest} left")
+
+    def _left(self, *, guest: str, peer: str, why: str, **more: Any) -> None:
+        text = f"{guest} is out ({peer}): {why}"
+        self._intent.happened("left", text, guest=guest, peer=peer, why=why, **more)
 
     def turned_away(self, peer: str, reason: str) -> None:
         log.info("turned away %s: %s", peer, reason)
@@ -316,9 +330,13 @@ class AccessLane(Lane):
 
     def tell(self, text: str) -> None:
         """Let the host know, on their own terminals and not on the guests'."""
-        task = asyncio.create_task(self._tell_host(text))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._aside(self._tell_host(text))
+
+    def _aside(self, work: Coroutine[None, None, None]) -> None:
+        """What no deadline waits for."""
+        task = asyncio.create_task(work)
+        self._aside_now.add(task)
+        task.add_done_callback(self._aside_now.discard)
 
     async def _tell_host(self, text: str) -> None:
         try:
@@ -329,6 +347,18 @@ class AccessLane(Lane):
                     await self._tmux.tell(client.name, f"pairing: {text}")
         except WorldError:
             log.debug("not told in tmux: %s", text)
+
+
+def under_way(history: Iterable[Happening]) -> list[dict[str, Any]]:
+    """Of each visit that has no end in the history: whose it was, from where, which process."""
+    visits: dict[int, dict[str, Any]] = {}
+    for one in history:
+        if one.kind == "joined":
+            visits[one.data["pid"]] = one.data
+        elif one.kind == "left":
+            visits.pop(one.data["pid"], None)
+    named = ("invitation", "guest", "peer", "pid")
+    return [{name: data[name] for name in named} for data in visits.values()]
 
 
 def _patience(one: Connection) -> float:

@@ -19,7 +19,10 @@ from pairingd.errors import WorldError
 from pairingd.programs import run
 
 _PLACES = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin"
-_ABSENT = ("no server running", "can't find session", "error connecting to", "no sessions")
+_ABSENT = (
+    *("no server running", "can't find session", "error connecting to", "no sessions"),
+    "no current target",  # while the last session is being taken down
+)
 _CLIENT = re.compile(r"(\d+)\t(\d)\t0\t(.+)", re.ASCII)  # of _FORM, without control mode
 _PATIENCE = 2.0  # seconds that tmux has to answer
 _FORM = "#{client_pid}\t#{client_readonly}\t#{client_control_mode}\t#{client_name}"
