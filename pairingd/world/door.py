@@ -11,6 +11,7 @@ import contextlib
 import errno
 import ipaddress
 import logging
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -101,10 +102,12 @@ class Door:
             if not fixed and preferred and error.errno == errno.EADDRINUSE:
                 self.open(preferred=0, fixed=0)
                 return
+            wish = f"port {fixed or preferred}" if fixed or preferred else "any port"
+            # os.strerror: asyncio and socket add the address to the text, in a form of their own.
+            why = os.strerror(error.errno or 0)
             raise WorldError(
                 "door-blocked",
-                f"cannot listen on {self._address or '*'} port {fixed or preferred}: "
-                f"{error.strerror}",
+                f"cannot listen on {self._address or 'any address'}, {wish}: {why}",
                 "choose another [door] port or address in config.toml",
             ) from None
         asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
