@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 START_LIMIT = 30.0  # seconds
 STOP_LIMIT = 20.0  # seconds; guests, mapping and door are closed within it
+_ALREADY_RUNNING = 4  # exit code of pairingd --detach
 
 
 def start() -> Client:
@@ -81,7 +82,7 @@ def _start_by_hand() -> Client:
         # What is there now, not up to its end: others may have inherited the pipe.
         os.set_blocking(process.stderr.fileno(), False)
         said = (process.stderr.read() or b"").decode(errors="replace")
-    if code and _holds_lock():  # two at once; the other one is coming
+    if code == _ALREADY_RUNNING:  # two at once; the other one is coming
         return _connect_soon(lambda: "")
     if code:
         _complain(said)
@@ -106,11 +107,11 @@ def stop(client: Client) -> None:
     )
 
 
-def _holds_lock(pid: int | None = None) -> bool:
-    """Whether that daemon still runs, or any: a pid alone might be a zombie's, or a stranger's."""
+def _holds_lock(pid: int) -> bool:
+    """Whether that daemon still runs. Its pid alone would tell of a zombie, or of a stranger."""
     try:
         with open(find_paths().lock, encoding="ascii") as lock:  # noqa: PTH123 - paths are strings
-            if pid is not None and lock.read().strip() != str(pid):
+            if lock.read().strip() != str(pid):
                 return False
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:

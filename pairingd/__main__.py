@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pairingd")
 
 FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait longer
-ALREADY_RUNNING = 4  # systemd's exit code for it: the unit in systemd/ must not start us anew
+ALREADY_RUNNING = 4  # exit code for who started us; the unit in systemd/ and pairctl know it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,8 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PairingError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         notify(f"STATUS=error: {error.message} | hint: {error.hint}")
-        launch.tell(1)
-        return _failed(error, launchd=arguments.launchd)
+        code = _failed(error, arguments)
+        launch.tell(code)
+        return code
     return 0
 
 
@@ -98,13 +99,14 @@ def _usable() -> Iterator[None]:
         ) from None
 
 
-def _failed(error: PairingError, *, launchd: bool) -> int:
-    """The exit code. Service managers start anew what has failed, and a second daemon has not."""
+def _failed(error: PairingError, arguments: argparse.Namespace) -> int:
+    """The exit code. Who starts daemons must tell a second one, which is well, from a failure."""
     if error.code != "already-running":
         return 1
-    if launchd:
+    if arguments.launchd:
         return 0
-    return ALREADY_RUNNING if "NOTIFY_SOCKET" in os.environ else 1
+    started = arguments.detach or "NOTIFY_SOCKET" in os.environ
+    return ALREADY_RUNNING if started else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -222,18 +224,25 @@ def assemble(
     )
     tunnel_end = frozenset({chosen.door.address or "127.0.0.1"} if chosen.relay.ssh else ())
     access.door = Door(sshd, chosen.door.address, clock, access, Admission(shared=tunnel_end))
-    router = Router(chosen.router, store, clock) if chosen.router.enabled else None
+    router = Router(chosen.router, store, clock)
     gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
     mapping = MappingLane(
-        intent, store, router, partial(locate, gateway), lambda: access.door.port, clock
+        intent,
+        store,
+        router,
+        partial(locate, gateway),
+        lambda: access.door.port,
+        clock,
+        enabled=chosen.router.enabled,
     )
     pinhole = PinholeLane(
         intent,
         store,
-        _pinholes(chosen.router, store, clock),
+        Pinholes(chosen.router, store, clock),
         network.current_ipv6,
         lambda: access.door.port,
         clock,
+        enabled=_wants_pinhole(chosen.router),
     )
 
     async def door_is_seen(host: str, port: int) -> bool:
@@ -291,12 +300,10 @@ def assemble(
     )
 
 
-def _pinholes(router: config.Router, store: Store, clock: Callable[[], float]) -> Pinholes | None:
-    """None where the configuration leaves no router to ask for one: a named gateway is IPv4's."""
+def _wants_pinhole(router: config.Router) -> bool:
+    """Whether the configuration leaves a router to ask for one: a named gateway is IPv4's."""
     named = router.gateway or router.description_url or router.command.open
-    if not router.enabled or named or not {"pcp", "upnp"} & set(router.protocols):
-        return None
-    return Pinholes(router, store, clock)
+    return router.enabled and not named and bool({"pcp", "upnp"} & set(router.protocols))
 
 
 if __name__ == "__main__":

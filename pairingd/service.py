@@ -53,7 +53,7 @@ class Service:
     sshd: Sshd
     tmux: Tmux
     access: AccessLane
-    router: Router | None
+    router: Router
     mapping: MappingLane
     pinhole: MappingLane
     relay: RelayLane
@@ -109,7 +109,7 @@ class Service:
 
     async def gateway(self, notify: Notify, *, description_urls: Sequence[str]) -> results.Gateway:
         """For a daemon that macOS refuses the search, and not the talk with the gateway itself."""
-        if self.router is None:
+        if not self.mapping.enabled:
             raise search_unwanted()
         network = await self.mapping.look_around()
         if network and network.gateway:

@@ -9,7 +9,7 @@ import os
 import pwd
 import time
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
@@ -21,10 +21,10 @@ from pairingd.core.model import Mapping, WayIn
 from pairingd.core.rules import WayAnnounced, WayTold
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
+from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.announcements import listen
-from pairingd.world.network.changes import watch
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,10 @@ class Journaled(Protocol):
 
 
 class MappingLane(Lane):
-    """Holds at most one mapping, and only while the door is open. `router` None: not wanted."""
+    """Holds at most one mapping, and only while the door is open.
+
+    Not `enabled`: none is wanted, and what an earlier daemon has left is closed.
+    """
 
     longest_retry = 60.0
     opened_text = "the router forwards port {port} to the door"
@@ -80,15 +83,17 @@ class MappingLane(Lane):
         self,
         intent: Intent,
         journal: Journaled,
-        router: Router | None,
+        router: Router,
         locate: Callable[[], Awaitable[Network | None]],
         door_port: Callable[[], int | None],
         clock: Callable[[], float],
         *,
+        enabled: bool = True,
         asleep: Callable[[], float] = asleep,
         listen: Callable[..., AbstractContextManager[None]] = listen,
     ) -> None:
         super().__init__(clock)
+        self.enabled = enabled
         self.network: Network | None = None
         self.proven: str | None = None  # the mapping through which somebody has come
         self.mirrored: str | None = None  # the mapping through which our own host key was seen
@@ -106,11 +111,7 @@ class MappingLane(Lane):
         self._slept = asleep()
         self._swept: set[str] = set()  # identities of networks
         self._looking: asyncio.Task[None] | None = None
-        self._watching = ExitStack()
-        self._watched = False
-        self._listen = listen
-        self._listening = ExitStack()
-        self._listening_to: tuple[str, str] | None = None
+        self._hints = Hints(self.poke, self._heard, listen=listen)
 
     @property
     def current(self) -> Mapping | None:
@@ -133,7 +134,7 @@ class MappingLane(Lane):
 
     @property
     def wanted(self) -> bool:
-        return self._router is not None and self._door_port() is not None
+        return self.enabled and self._door_port() is not None
 
     async def look_around(self) -> Network | None:
         """The network that this machine is in now. Raises GatewayError `no-gateway`."""
@@ -142,7 +143,7 @@ class MappingLane(Lane):
 
     async def warm_up(self) -> None:
         """Look for the gateway while the guests' keys are fetched; failures are told later."""
-        if self._router is None:
+        if not self.enabled:
             return
         try:
             network = await self.look_around()
@@ -152,11 +153,9 @@ class MappingLane(Lane):
             log.debug("no gateway yet: %s", error)
 
     async def one_pass(self) -> float | None:
-        if self._router is None:
-            return None
-        self._watch_network()
-        self._listen_to_gateway()
-        if not (self.wanted or self._journal.mappings()):
+        needed = self.wanted or bool(self._journal.mappings())
+        self._hints.heed(network=needed, gateway=self._announcing())
+        if not needed:
             return None
         self._note_sleep()
         network = await self.look_around()
@@ -167,7 +166,7 @@ class MappingLane(Lane):
             wish, self._journal.mappings(), here, self._checked, self.clock()
         ):
             try:
-                await self._apply(self._router, action)
+                await self._apply(action)
             except GatewayError as error:
                 # What cannot be closed leads to a shut port, and keeps no guest out. But who does
                 # not answer is not asked for more, which would only be journaled again and again.
@@ -229,29 +228,15 @@ class MappingLane(Lane):
         )
         self.tell(f"the way in has changed: {command}")
 
-    def _watch_network(self) -> None:
-        """Only while a mapping is wanted or left behind in some network: an idle daemon is not
-        woken by its network.
-        """
-        if not (self.wanted or self._journal.mappings()):
-            self._watching.close()
-        elif not self._watched:
-            self._watching.enter_context(watch(self.poke))
-            self._watching.callback(setattr, self, "_watched", False)
-            self._watched = True
-
-    def _listen_to_gateway(self) -> None:
-        """Only while the protocols that have such announcements hold the mapping."""
+    def _announcing(self) -> tuple[str, str] | None:
+        """The gateway and our address there, where the mapping's protocol has announcements."""
         held = self.current
-        wanted = None
-        if held and held.protocol in _ANNOUNCING:
-            wanted = held.gateway, held.internal_host
-        if wanted == self._listening_to:
-            return
-        self._listening.close()
-        if wanted:
-            self._listening.enter_context(self._listen(*wanted, self.gateway_restarted))
-        self._listening_to = wanted
+        if held is None or held.protocol not in _ANNOUNCING:
+            return None
+        return held.gateway, held.internal_host
+
+    def _heard(self) -> None:
+        self.gateway_restarted()
 
     def doubt(self) -> None:
         """Look now at what is held, and not only when it is time."""
@@ -260,21 +245,23 @@ class MappingLane(Lane):
 
     def _wish(self, here: str | None) -> plan.MappingWish | None:
         port, session = self._door_port(), self._intent.state.session
-        if here is None or self.network is None or port is None or session is None:
+        if not self.enabled or here is None or self.network is None:
+            return None
+        if port is None or session is None:
             return None
         return plan.MappingWish(here, self.network.address, port, session.external_port)
 
-    async def _apply(self, router: Router, action: plan.MappingAction) -> None:
+    async def _apply(self, action: plan.MappingAction) -> None:
         match action:
             case plan.CloseMapping(entry):
-                await router.close(entry)
+                await self._router.close(entry)
                 self._checked.pop(entry.id, None)
                 self._intent.happened(
                     "mapping-closed", f"the router's port {entry.external_port} is closed"
                 )
             case plan.OpenMapping(wish):
                 assert self.network is not None  # noqa: S101 - a wish names the network
-                opened = await router.open(
+                opened = await self._router.open(
                     self.network,
                     internal_port=wish.internal_port,
                     external_port=wish.external_port,
@@ -289,9 +276,9 @@ class MappingLane(Lane):
                     protocol=opened.protocol,
                 )
             case plan.RenewMapping(entry):
-                await self._renew(router, entry)
+                await self._renew(entry)
             case plan.CheckMapping(entry):
-                await self._check(router, entry)
+                await self._check(entry)
 
     def _look_in_the_mirror(self, opened: Mapping) -> None:
         """Knock at the door from outside, where the router turns us around (hairpin).
@@ -315,40 +302,40 @@ class MappingLane(Lane):
         except PairingError as error:
             log.debug("not seen from outside: %s", error)
 
-    async def _sweep(self, router: Router) -> None:
+    async def _sweep(self) -> None:
         """Once in each network, when the guests have their command and the router is at leisure."""
         if self.network is None or self.network.identity in self._swept:
             return
         self._swept.add(self.network.identity)
         keep = [entry.external_port for entry in self._journal.mappings()]
         try:
-            if count := await router.sweep(self.network, keep):
+            if count := await self._router.sweep(self.network, keep):
                 self._intent.happened(
                     "recovered", f"removed {count} of the router's forwards that were left here"
                 )
         except GatewayError as error:
             log.debug("no sweep: %s", error)
 
-    async def _renew(self, router: Router, entry: Mapping) -> None:
+    async def _renew(self, entry: Mapping) -> None:
         try:
-            self._seen(await router.renew(entry))
+            self._seen(await self._router.renew(entry))
         except GatewayError as error:
             if error.code in _NO_ANSWER:
                 raise
             # It answers but will not renew: some routers need the old one gone first.
-            await router.close(entry)
+            await self._router.close(entry)
             self._lost(entry, f"the router did not renew the mapping ({error.code}); asking again")
 
-    async def _check(self, router: Router, entry: Mapping) -> None:
-        match await router.check(entry):
+    async def _check(self, entry: Mapping) -> None:
+        match await self._router.check(entry):
             case Presence.PRESENT:
                 self._seen(entry)
-                await self._sweep(router)
+                await self._sweep()
             case Presence.ABSENT:
                 # The same mapping again and not a new one: after a false alarm it is still there,
                 # and a PCP server gives it to nobody who comes with another nonce.
                 self._note_lost(entry, "the router has lost the mapping; asking again")
-                await self._renew(router, entry)
+                await self._renew(entry)
             case Presence.FOREIGN:
                 self._lost(entry, "somebody else has taken the router's port; asking again")
             case Presence.UNKNOWN:

@@ -24,8 +24,8 @@ class PinholeLane(MappingLane):
     def _announce(self) -> None:
         """The first endpoint is announced; this one is another."""
 
-    def _listen_to_gateway(self) -> None:
-        """The mapping's lane does it for both."""
+    def _announcing(self) -> None:
+        """The mapping's lane listens for both."""
 
     def _nobody_to_ask(self) -> None:
         """Most networks have no IPv6 yet."""

@@ -217,28 +217,50 @@ async def test_a_restart_that_is_announced_is_looked_at_at_once_and_a_forged_one
 
 
 async def test_it_listens_only_while_pcp_or_natpmp_hold_the_mapping(laptop: Laptop) -> None:
-    async with FakePxp() as gateway, lane_of(laptop, pcp(laptop, gateway)) as lane:
-        assert not is_taken(lane)
+    port = free_port()
+    async with (
+        FakePxp() as gateway,
+        lane_of(laptop, pcp(laptop, gateway), announced_at=port) as lane,
+    ):
+        assert not is_taken(port)
         await lane.one_pass()
         await lane.one_pass()
-        assert is_taken(lane)
+        assert is_taken(port)
         laptop.door = None
         await lane.one_pass()
-        assert not is_taken(lane)
+        assert not is_taken(port)
     laptop.door = DOOR
-    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd), announced_at=port) as lane:
         await lane.one_pass()
         await lane.one_pass()
         assert lane.current
-        assert not is_taken(lane)
+        assert not is_taken(port)
 
 
-def is_taken(lane: MappingLane) -> bool:
-    """Whether the lane has the port of the announcements."""
-    assert isinstance(lane._listen, partial)
+async def test_what_was_opened_before_the_router_was_switched_off_is_closed(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as igd:
+        async with lane_of(laptop, upnp(laptop, igd)) as lane:
+            await lane.one_pass()
+            [held] = laptop.store.mappings()
+            assert igd.mappings
+        laptop.store.record(held)
+        async with lane_of(laptop, upnp(laptop, igd)) as lane:
+            lane.enabled = False
+            await lane.one_pass()
+            assert not igd.mappings
+            assert laptop.store.mappings() == []
+            asked = sum(igd.counts.values())
+            await lane.one_pass()
+            assert sum(igd.counts.values()) == asked
+
+
+def is_taken(port: int) -> bool:
+    """Whether somebody listens to announcements there."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as exclusive:
         try:
-            exclusive.bind(("224.0.0.1", lane._listen.keywords["port"]))
+            exclusive.bind(("224.0.0.1", port))
         except OSError:
             return True
     return False
