@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pairctl.failures import Usage
 from pairingd.core.durations import parse_duration
 from pairingd.core.refusal import Refused
+from pairingd.core.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,23 +31,32 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, formatter_class=_Help, allow_abbrev=False)
+        # No option of ours begins with a digit: -5m is a duration, refused as one.
+        self._negative_number_matcher = re.compile(r"-\d")
+
     def error(self, message: str) -> NoReturn:
         raise Usage("usage", message, f"{self.prog} --help")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As argparse does, but without all the commands in one line of error."""
         if action.dest == "command" and value not in (known := list(action.choices or ())):
-            raise Usage("usage", f"unknown command {value!r}", _nearest(value, known))
+            raise Usage("usage", f"unknown command {quoted(value)}", _nearest(value, known))
         super()._check_value(action, value)
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """With `command`, `json` and the command's own. Raises Usage; exits for --help."""
-    return parser().parse_args(words, argparse.Namespace(json=False))
+    args, unknown = parser().parse_known_args(words, argparse.Namespace(json=False))
+    if unknown:
+        told = f"not understood: {' '.join(map(quoted, unknown))}"
+        raise Usage("usage", told, " ".join(["pairctl", *filter(None, [args.command]), "--help"]))
+    return args
 
 
 def parser() -> argparse.ArgumentParser:
-    common = _Parser(add_help=False, formatter_class=_Help)
+    common = _Parser(add_help=False)
     # SUPPRESS: else the command's default would undo a --json that stands before it.
     common.add_argument(
         "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document"
@@ -55,8 +66,6 @@ def parser() -> argparse.ArgumentParser:
         description="Host a pairing session on this machine: the guest needs only ssh.",
         epilog="pairctl COMMAND --help tells more about one command.",
         parents=[common],
-        formatter_class=_Help,
-        allow_abbrev=False,
     )
     root.add_argument("--version", action="store_true", help="print pairctl's and pairingd's")
     commands = root.add_subparsers(
@@ -70,8 +79,6 @@ def parser() -> argparse.ArgumentParser:
             help=about,
             description=f"{about[0].upper()}{about[1:]}.",
             epilog=epilog,
-            formatter_class=_Help,
-            allow_abbrev=False,
         )
 
     invite = command("invite", "let guests in for a while", _GUEST + _DURATION)
@@ -100,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
 
     role = command("role", "let a guest type, or only watch", _GUEST)
     _live(role.add_argument("guest", type=_guest, metavar="GUEST"))
-    role.add_argument("access", choices=("read", "write"))
+    role.add_argument("access", choices=("read", "write"), metavar="read|write")
 
     command("end", "put every guest out and close the door; the tmux session stays")
     command("attach", "enter the session yourself")
@@ -109,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
     log.add_argument("--follow", "-f", action="store_true", help="go on as it happens")
 
     receipt = command("receipt", "who came in one session, from where and when")
-    receipt.add_argument("session", nargs="?", metavar="SESSION", help="the last one")
+    receipt.add_argument("session", nargs="?", type=_text, metavar="SESSION", help="the last one")
 
     doctor = command("doctor", "what could keep a guest out, and how to mend it")
     doctor.add_argument("--router", action="store_true", help="all about the router, and try it")
@@ -134,10 +141,8 @@ def parser() -> argparse.ArgumentParser:
         ("completion", "shell", _SHELLS),
         ("complete-guests", "word", None),
     ):
-        hidden = commands.add_parser(
-            name, parents=[common], formatter_class=_Help, allow_abbrev=False
-        )
-        hidden.add_argument(argument, choices=choices)
+        hidden = commands.add_parser(name, parents=[common])
+        hidden.add_argument(argument, choices=choices, metavar=choices and "|".join(choices))
     return root
 
 
@@ -158,7 +163,18 @@ def _guest(text: str) -> str:
     """A path as the daemon, which stands elsewhere, must read it."""
     kind, colon, path = text.partition(":")
     if kind.lower() == "file" and colon:
-        return "file:" + os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - text
+        text = "file:" + os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - text
+    return _text(text)
+
+
+def _text(text: str) -> str:
+    """What can be told to the daemon; bytes of another encoding stand here as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Usage(
+            "usage", f"not UTF-8: {quoted(text)}", "if it is a file, give it another name"
+        ) from None
     return text
 
 
@@ -179,5 +195,5 @@ def _moment(text: str) -> str:
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 65535):
-        raise Usage("bad-port", f"not a port: {text!r}", "a port is a number from 1 to 65535")
+        raise Usage("bad-port", f"not a port: {quoted(text)}", "a port is a number from 1 to 65535")
     return int(text)

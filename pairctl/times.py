@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from pairctl.failures import Usage
 from pairingd.core.durations import format_duration
+from pairingd.core.text import quoted
 
 _HOUR = 3600
 
@@ -46,5 +47,5 @@ def parse_moment(text: str, now: datetime) -> str:
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError):
         raise Usage(
-            "bad-time", f"not a time: {text!r}", "write 18:30, or 2026-01-31T18:30:00+01:00"
+            "bad-time", f"not a time: {quoted(text)}", "write 18:30, or 2026-01-31T18:30:00+01:00"
         ) from None

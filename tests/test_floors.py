@@ -98,7 +98,8 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
 ) -> None:
     allowed = (
         *("pairctl", "pairingd.control.wire", "pairingd.control.results", "pairingd.paths"),
-        *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.__version__"),
+        *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
+        "pairingd.__version__",
     )
     ours = {name for name in imports(path) if name.startswith("pair")}
     strangers = {

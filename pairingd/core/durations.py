@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pairingd.core.refusal import Refused
+from pairingd.core.text import quoted
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _FORM = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
@@ -15,12 +16,12 @@ def parse_duration(text: str) -> int:
     """Seconds, more than zero. Refused `bad-duration` otherwise."""
     found = _FORM.fullmatch(text)
     if not text or not found:
-        raise Refused("bad-duration", f"not a duration: {text!r}", HINT)
+        raise Refused("bad-duration", f"not a duration: {quoted(text)}", HINT)
     seconds = sum(
         int(count or 0) * unit for count, unit in zip(found.groups(), _UNITS.values(), strict=True)
     )
     if seconds == 0:
-        raise Refused("bad-duration", f"a duration must be more than zero: {text!r}", HINT)
+        raise Refused("bad-duration", f"a duration must be more than zero: {quoted(text)}", HINT)
     return seconds
 
 

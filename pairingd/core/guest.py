@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pairingd.core.keys import NotAccepted, parse_key
 from pairingd.core.model import Key
 from pairingd.core.refusal import Refused
+from pairingd.core.text import quoted
 
 DEFAULT_PROVIDER = "github"
 URL_PROVIDERS = frozenset({"http", "https"})
 MAX_URL = 2048
 MAX_PATH = 1024  # PATH_MAX of macOS, the smaller one
-_MAX_QUOTED = 80
 
 # "/", "%", "?" and "#" must never be allowed here: the name goes into the provider's URL.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
@@ -98,10 +98,10 @@ def find(query: str, identities: Sequence[str]) -> str:
     if found:
         raise Refused(
             "ambiguous-guest",
-            f"{_quoted(query)} may be any of {len(found)} guests",
+            f"{quoted(query)} may be any of {len(found)} guests",
             f"name one in full: {', '.join(found)}",
         )
-    raise Refused("no-such-guest", f"no live guest is called {_quoted(query)}", _who(identities))
+    raise Refused("no-such-guest", f"no live guest is called {quoted(query)}", _who(identities))
 
 
 def is_loopback(host: str) -> bool:
@@ -137,7 +137,7 @@ def _by_url(text: str) -> Guest:
     if scheme == "http" and not is_loopback(host):
         raise Refused(
             "bad-guest",
-            f"{_quoted(text)}: keys are not fetched over plain http",
+            f"{quoted(text)}: keys are not fetched over plain http",
             "use https://…; plain http:// is for loopback only",
         )
     suffix = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
@@ -162,7 +162,7 @@ def _identity(text: str, provider: str) -> str:
 def _bad_guest(text: str, why: str) -> Refused:
     return Refused(
         "bad-guest",
-        f"{_quoted(text)} {why}",
+        f"{quoted(text)} {why}",
         "write octocat (on GitHub), gitlab:NAME, codeberg:NAME, sourcehut:NAME, https://…, "
         'file:/PATH or "key:ssh-ed25519 AAAA…"',
     )
@@ -171,7 +171,7 @@ def _bad_guest(text: str, why: str) -> Refused:
 def _unknown_provider(name: str, providers: Collection[str]) -> Refused:
     return Refused(
         "unknown-provider",
-        f"no identity provider is called {_quoted(name)}",
+        f"no identity provider is called {quoted(name)}",
         f"known are {', '.join(sorted(providers))}, https://…, file:/PATH and key:TYPE BASE64; "
         "config.toml can add others",
     )
@@ -185,8 +185,3 @@ def _who(identities: Sequence[str]) -> str:
             return f"the live guest is {one}"
         case _:
             return f"the live guests are {', '.join(identities)}"
-
-
-def _quoted(text: str) -> str:
-    shown = text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 1]}…"
-    return repr(shown)

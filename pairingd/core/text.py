@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+_MAX_QUOTED = 80  # characters
+
 
 def printable(text: str) -> str:
     """`text` with a sign in the place of every character that cannot be printed."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def quoted(text: str) -> str:
+    """What somebody wrote, told back to them: in quotes, escaped, and not at any length."""
+    shown = text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 1]}…"
+    return repr(shown)
 
 
 def one_line(text: str, limit: int) -> str:

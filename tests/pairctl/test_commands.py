@@ -137,8 +137,8 @@ def test_no_daemon_is_exit_3_with_the_hint(
         (["invite", GUEST, "--tt", "2h"], "usage"),
         (["invite", GUEST, "--ttl"], "usage"),
         (["invite", GUEST, "--ttl", "0s"], "bad-duration"),
-        (["invite", GUEST, "--ttl", "-1h"], "usage"),
-        (["invite", GUEST, "--ttl=-1h"], "bad-duration"),
+        (["invite", GUEST, "--ttl", "-1h"], "bad-duration"),
+        (["invite", GUEST, "--ttl", "9" * 4000 + "h"], "bad-duration"),
         (["invite", GUEST, "--ttl", "2 hours"], "bad-duration"),
         (["invite", GUEST, "--port", "0"], "bad-port"),
         (["invite", GUEST, "--port", "65536"], "bad-port"),
@@ -150,10 +150,13 @@ def test_no_daemon_is_exit_3_with_the_hint(
         (["extend", GUEST], "usage"),
         (["extend", GUEST, "1h", "--until", "18:00"], "usage"),
         (["extend", GUEST, "forever"], "bad-duration"),
+        (["extend", GUEST, "-5m"], "bad-duration"),
         (["extend", GUEST, "--until", "later"], "bad-time"),
         (["role", GUEST, "admin"], "usage"),
         (["revoke"], "usage"),
         (["status", "everything"], "usage"),
+        (["revoke", "file:/tmp/\udcff.pub"], "usage"),
+        (["receipt", "\udcff"], "usage"),
     ],
     ids=lambda words: " ".join(words)[:40] if isinstance(words, list) else "",
 )
@@ -167,6 +170,7 @@ def test_bad_arguments_are_exit_2_and_ask_nothing(
         cause, remedy = said.err.splitlines()
         assert cause.startswith("error: ")
         assert remedy.startswith("hint: ")
+        assert len(cause) < 200
         assert main([*words, "--json"]) == 2
         assert json.loads(capsys.readouterr().out)["error"]["code"] == code
         assert daemon.requests.empty()
@@ -175,6 +179,29 @@ def test_bad_arguments_are_exit_2_and_ask_nothing(
 def test_the_allowed_form_of_a_duration_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["invite", GUEST, "--ttl", "soon"]) == 2
     assert "45s, 90m, 2h, 1h30m or 1d" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["status", "extra"], "error: not understood: 'extra'\nhint: pairctl status --help\n"),
+        (
+            ["invite", "a", "--bogus"],
+            "error: not understood: '--bogus'\nhint: pairctl invite --help\n",
+        ),
+        (["--bogus"], "error: not understood: '--bogus'\nhint: pairctl --help\n"),
+        (
+            ["role", "a"],
+            "error: the following arguments are required: read|write\nhint: pairctl role --help\n",
+        ),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_what_is_not_understood_is_told_with_its_commands_help(
+    capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert main(words) == 2
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize("shown", [["--help"], ["invite", "--help"], ["extend", "-h"]])
