@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
-from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from pairctl import arguments, output
@@ -24,12 +22,10 @@ def main(words: Sequence[str] | None = None) -> int:
     """0 done, 1 refused or failed, 2 usage, 3 no daemon; as a shell counts it for a signal."""
     words = sys.argv[1:] if words is None else words
     as_json = "--json" in words
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+    output.prepare()
     try:
         try:
-            code = _run(words)
-            sys.stdout.flush()
+            return _run(words)
         except PairingError as failure:
             output.failure(failure, as_json=as_json)
             return exit_code(failure)
@@ -47,11 +43,8 @@ def main(words: Sequence[str] | None = None) -> int:
             return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read has had enough; the interpreter must not flush into the pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read has had enough
         return _PIPE_BROKEN
-    return code
 
 
 def _run(words: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pairctl import output
 from pairctl.failures import Usage
 from pairingd.core.durations import parse_duration
 from pairingd.core.refusal import Refused
@@ -35,6 +36,9 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**options, formatter_class=_Help, allow_abbrev=False)
         # No option of ours begins with a digit: -5m is a duration, refused as one.
         self._negative_number_matcher = re.compile(r"-\d")
+
+    def print_help(self, _: Any = None) -> None:
+        output.write(self.format_help().rstrip("\n"))
 
     def error(self, message: str) -> NoReturn:
         raise Usage("usage", message, f"{self.prog} --help")

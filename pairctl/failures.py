@@ -1,6 +1,7 @@
 """What the client itself refuses, and the exit code of every failure.
 
 PairingError    the daemon refused, or something failed   exit 1
+├── Unwritable  stdout does not take the result           exit 1
 ├── Usage       the arguments make no sense               exit 2
 └── NoDaemon    none could be reached or started          exit 3
 """
@@ -8,6 +9,10 @@ PairingError    the daemon refused, or something failed   exit 1
 from __future__ import annotations
 
 from pairingd.core.refusal import PairingError
+
+
+class Unwritable(PairingError):
+    """Stdout does not take the result: not even an error can be told there."""
 
 
 class Usage(PairingError):

@@ -10,7 +10,10 @@ import json
 import os
 import sys
 import time
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
+
+from pairctl.failures import Unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +37,9 @@ class View:
     @classmethod
     def of(cls, stream: TextIO) -> View:
         """NO_COLOR is https://no-color.org: present and not empty."""
-        wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         return cls(
             now=time.time(),
-            colour=wanted and stream.isatty(),
+            colour=not os.environ.get("NO_COLOR") and draws(stream),
             unicode=(stream.encoding or "").lower().replace("-", "") == "utf8",
         )
 
@@ -67,6 +69,55 @@ class View:
         return text[: max(0, width - 1)] + ("…" if self.unicode else "~") if width > 0 else ""
 
 
+def draws(stream: TextIO) -> bool:
+    """Whether it is a terminal with colours and a cursor that moves: terminfo(5), `dumb`."""
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in {"dumb", "unknown"}
+
+
+def prepare() -> None:
+    """Streams that the caller has closed are opened on nothing: else the next file or socket would
+    take their numbers. Writing to stdout then fails as it should, for it is open to be read.
+    """
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def write(text: str) -> None:
+    """To stdout, at once. Raises Unwritable, or BrokenPipeError where the reader has gone."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        silence(sys.stdout)
+        raise
+    except OSError as error:
+        silence(sys.stdout)
+        raise Unwritable(
+            "output-failed",
+            f"the result could not be written: {error.strerror}",
+            "the command was carried out all the same: pairctl status shows what holds",
+        ) from None
+
+
+def tell(text: str, end: str = "\n") -> None:
+    """To stderr, at once, if it can be: no message is worth the result or the exit code."""
+    try:
+        print(text, end=end, file=sys.stderr, flush=True)
+    except OSError:
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """What its buffer still holds goes nowhere: the interpreter would fail to flush it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def one_line(text: str) -> str:
     """The text on one line, free of control and format characters."""
     if text.isprintable():
@@ -91,24 +142,24 @@ def result(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> 
     if as_json:
         document(value)
     else:
-        print(render(printable(value), View.of(sys.stdout)), flush=True)
+        write(render(printable(value), View.of(sys.stdout)))
 
 
 def line(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> None:
     """As `result`, one of many: its JSON is always on a line of its own (NDJSON)."""
     if as_json:
-        print(json.dumps(value), flush=True)
+        write(json.dumps(value))
     else:
         result(value, render, as_json=False)
 
 
 def document(value: Any) -> None:
     """One JSON document, indented for a terminal."""
-    print(json.dumps(value, indent=2 if sys.stdout.isatty() else None), flush=True)
+    write(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
 
 
 def message(text: str) -> None:
-    print(one_line(text), file=sys.stderr, flush=True)
+    tell(one_line(text))
 
 
 def problem(kind: str, cause: str, remedy: str) -> None:
@@ -118,13 +169,16 @@ def problem(kind: str, cause: str, remedy: str) -> None:
     lines = f"{paint(kind + ':')} {one_line(cause)}"
     if remedy:
         lines += f"\n{view.dim('hint:')} {one_line(remedy)}"
-    print(lines, file=sys.stderr, flush=True)
+    tell(lines)
 
 
 def failure(error: PairingError, *, as_json: bool) -> None:
-    """The error as the one document on stdout, or as two lines on stderr."""
-    if as_json:
-        told = {"code": error.code, "message": error.message, "hint": error.hint}
-        document({"error": {**error.data, **told}})
-    else:
+    """The error as the one document on stdout; as two lines on stderr, or where stdout fails."""
+    if not as_json or isinstance(error, Unwritable):
         problem("error", error.message, error.hint)
+        return
+    told = {"code": error.code, "message": error.message, "hint": error.hint}
+    try:
+        document({"error": {**error.data, **told}})
+    except Unwritable:
+        failure(error, as_json=False)

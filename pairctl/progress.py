@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from pairctl.output import View, printable
+from pairctl import output
 
 if TYPE_CHECKING:
     from pairingd.control.results import Progress
@@ -20,8 +20,8 @@ class Steps:
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
-        self._view = View.of(sys.stderr)
-        self._live = sys.stderr.isatty()
+        self._view = output.View.of(sys.stderr)
+        self._live = output.draws(sys.stderr)
         self._states: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -29,20 +29,20 @@ class Steps:
 
     def __exit__(self, *_: object) -> None:
         if self._shown and self._live and self._states:
-            print(file=sys.stderr, flush=True)
+            output.tell("")
 
     def __call__(self, params: dict[str, Any]) -> None:
         """Of a `progress` notification."""
         if not self._shown:
             return
-        step: Progress = printable(params)
+        step: Progress = output.printable(params)
         self._states[step["step"]] = step["state"]
         if self._live:
             # CR, then EL, ECMA-48 §8.3.41: what the line before had more is erased.
-            print(f"\r{self._line(step['text'])}\x1b[K", end="", file=sys.stderr, flush=True)
+            output.tell(f"\r{self._line(step['text'])}\x1b[K", end="")
         elif step["state"] != "begun":
             told = f"{step['step']} {self._sign(step['state'])} {step['text']}".rstrip()
-            print(told, file=sys.stderr, flush=True)
+            output.tell(told)
 
     def _line(self, text: str) -> str:
         signs = {name: self._sign(state) for name, state in self._states.items()}

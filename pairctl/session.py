@@ -71,7 +71,6 @@ class Session:
         if not sys.stdin.isatty():
             raise PairingError("no-terminal", "stdin is no terminal", "attach from a terminal")
         words = [self._tmux, "-S", self._socket, "attach-session", "-t", f"={self.name}"]
-        sys.stdout.flush()
         os.execvpe(self._tmux, words, _environment())  # noqa: S606 - no shell is wanted
 
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:

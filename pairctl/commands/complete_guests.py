@@ -24,7 +24,7 @@ def run(args: Namespace) -> None:
         output.document({"guests": guests})
     else:
         for guest in guests:
-            print(output.one_line(guest))
+            output.write(output.one_line(guest))
 
 
 def _fitting(word: str, guests: list[str]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import shtab
 
-from pairctl import arguments
+from pairctl import arguments, output
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -63,6 +64,8 @@ _pairctl() {
 complete -o bashdefault -F _pairctl pairctl
 """
 
+_HEADER = re.compile(r"^# Usage:\n(?:#.*\n)*", re.MULTILINE)
+
 
 def run(args: Namespace) -> None:
     script = shtab.complete(arguments.parser(), args.shell, preamble=_GUESTS[args.shell])
@@ -71,4 +74,9 @@ def run(args: Namespace) -> None:
     elif args.shell == "zsh":
         # shtab 1.13 has "one or more" end after the first: zshcompsys(1), _arguments.
         script = script.replace('"(*):GUEST:', '"*:GUEST:')
-    print(script)
+    # The header's way to install it is not ours: docs/commands.md.
+    script = _HEADER.sub("", script)
+    if args.json:
+        output.document({"shell": args.shell, "script": script})
+    else:
+        output.write(script)

@@ -39,7 +39,7 @@ def run(args: Namespace) -> int:
     if args.json:
         output.document({"checks": found, "ok": not failed})
     else:
-        print(_summary([finding["state"] for finding in found]))
+        output.write(_summary([finding["state"] for finding in found]))
     return 1 if failed else 0
 
 

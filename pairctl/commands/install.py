@@ -40,7 +40,7 @@ def show(plan: list[steps.Step], *, as_json: bool) -> None:
     if as_json:
         output.document({"steps": [steps.as_json(step) for step in plan]})
     else:
-        print("\n".join(steps.shown(step) for step in plan), flush=True)
+        output.write("\n".join(steps.shown(step) for step in plan))
 
 
 def _stop(service: services.Manager, plan: list[steps.Step]) -> steps.Stop | None:

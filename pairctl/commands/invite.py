@@ -28,7 +28,7 @@ def run(args: Namespace) -> None:
     elif args.quiet:
         for warning in reply["warnings"]:
             output.problem("warning", warning["message"], warning["hint"])
-        print(output.one_line(reply["command"]), flush=True)
+        output.write(output.one_line(reply["command"]))
     else:
         output.result(reply, partial(render.invited, copied=copied), as_json=False)
 

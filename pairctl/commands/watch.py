@@ -24,10 +24,10 @@ _SETTLED = 1.0  # seconds; what follows on an event, as a terminal on a login, h
 
 
 def watch(client: Client, args: Namespace) -> None:
-    """Until q or Ctrl-C; without a terminal, or with --json, a block or document per change."""
+    """Until q or Ctrl-C; with nothing to draw on, or --json, a block or document per change."""
     client.call("watch", {"limit": 1})
     with contextlib.suppress(KeyboardInterrupt):
-        if args.json or not sys.stdout.isatty():
+        if args.json or not output.draws(sys.stdout):
             _append(client, args)
         else:
             _redraw(client, args)
@@ -40,7 +40,7 @@ def _append(client: Client, args: Namespace) -> None:
         now = client.call("status", {"all": args.all})
         if now != told:
             if told and not args.json:
-                print()
+                output.write("")
             output.line(now, render.status, as_json=args.json)
             told = now
         patience = _SETTLED if client.next_event(patience) else None

@@ -276,6 +276,70 @@ def test_a_reader_that_has_had_enough_is_no_error(sock: Path) -> None:
         assert process.wait(10) == 141
 
 
+FULL = "/dev/full"  # null(4) has it on Linux alone
+STDOUTS = [
+    pytest.param(
+        f">{FULL}",
+        "No space left on device",
+        marks=pytest.mark.skipif(not Path(FULL).exists(), reason=f"no {FULL} here"),
+    ),
+    (">&-", "Bad file descriptor"),
+]
+
+
+def _redirected(to: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {to}', "sh", *_pairctl(*words)],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(("to", "why"), STDOUTS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["completion", "bash"],
+        ["status"],
+        ["status", "--json"],
+        ["status", "--watch"],
+        ["log", "--follow"],
+        ["invite", "--show", GUEST, "--no-copy"],
+        ["invite", "--show", GUEST, "--no-copy", "-q"],
+    ],
+    ids=" ".join,
+)
+def test_a_result_that_cannot_be_written_is_told_on_stderr(
+    sock: Path, words: list[str], to: str, why: str
+) -> None:
+    replies = {"status": samples.STATUS, "watch": LOG, "show": samples.INVITED}
+    with FakeDaemon(sock, replies):
+        done = _redirected(to, *words)
+    assert done.returncode == 1
+    cause, remedy = done.stderr.splitlines()[-2:]
+    assert cause == f"error: the result could not be written: {why}"
+    assert "carried out all the same" in remedy
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("to", "_"), STDOUTS)
+def test_a_failure_that_cannot_be_written_is_told_on_stderr(to: str, _: str) -> None:
+    done = _redirected(to, "frobnicate", "--json")
+    assert done.returncode == 2
+    assert done.stderr == "error: unknown command 'frobnicate'\nhint: pairctl --help\n"
+
+
+@pytest.mark.parametrize(("to", "_"), STDOUTS)
+def test_a_message_that_cannot_be_written_changes_nothing(sock: Path, to: str, _: str) -> None:
+    assert _redirected(f"2{to}", "frobnicate").returncode == 2
+    with FakeDaemon(sock, {"show": samples.LAN_ONLY}):
+        shown = _redirected(f"2{to}", "invite", "--show", GUEST, "--no-copy", "-q")
+    assert (shown.returncode, shown.stdout) == (0, samples.LAN_ONLY["command"] + "\n")
+
+
 def test_text_keeps_to_the_locale(sock: Path) -> None:
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     invited = {**samples.INVITED, "invitations": [{**samples.OCTOCAT, "guest": "github:\u00e9"}]}

@@ -89,6 +89,20 @@ def test_tab_completes(
     assert not (tmp_path / "hacked").exists()
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_script_comes_as_json_too_and_tells_no_other_way_to_install_it(
+    capsys: pytest.CaptureFixture[str], shell: str
+) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "_pairctl_guests" in script
+    assert "source ~" not in script
+    assert "Copy this" not in script
+    assert main(["completion", shell, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"shell": shell, "script": script.removesuffix("\n")}
+
+
 @pytest.mark.parametrize(
     ("word", "guests"),
     [

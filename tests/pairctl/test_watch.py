@@ -90,6 +90,20 @@ def test_on_a_terminal_it_is_live_until_q_or_ctrl_c(sock: Path, key: bytes) -> N
     assert b"\x1b[?25h" in terminal.seen, "the cursor is shown"
 
 
+def test_a_terminal_that_cannot_be_drawn_on_is_given_a_block_a_change(sock: Path) -> None:
+    with (
+        FakeDaemon(sock, {**WATCHED, "status": samples.IDLE}) as daemon,
+        Terminal([*PAIRCTL, "status", "--watch"], {"TERM": "dumb"}) as terminal,
+    ):
+        terminal.wait_for(b"not running")
+        daemon.replies["status"] = samples.STATUS
+        daemon.tell("event", LATER)
+        terminal.wait_for(b"2 terminals attached")
+        terminal.send(b"\x03")
+        assert terminal.wait() == 0
+    assert b"\x1b" not in terminal.seen
+
+
 @pytest.mark.parametrize("words", [["status", "--watch"], ["log", "--follow"]])
 def test_the_daemons_end_ends_it_and_is_told(sock: Path, words: list[str]) -> None:
     with (
