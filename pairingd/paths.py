@@ -5,7 +5,7 @@ Directory Specification's, which wants relative values ignored.
 """
 
 # pathlib takes longer to import than all else that `pairctl status` does.
-# ruff: noqa: PTH100, PTH111, PTH117, PTH118
+# ruff: noqa: PTH111, PTH117, PTH118
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,8 +62,8 @@ class Paths:
 
 
 def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform) -> Paths:
-    """Touches nothing. Refused `path-too-long` where no Unix socket could be bound, `path-unusable`
-    where sshd could not be told of it.
+    """Touches nothing. Raises PairingError: `relative-home`; `path-unusable` where sshd could not be
+    told of it; `path-too-long` where no Unix socket could be bound.
     """
     paths = Paths(*_directories(environ, platform))
     for directory in paths.directories:
@@ -86,8 +87,15 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.p
 
 def _directories(environ: Mapping[str, str], platform: str) -> tuple[str, str, str, str]:
     """Config, state, runtime and log directory."""
-    if environ.get("PAIRING_HOME"):
-        home = os.path.abspath(environ["PAIRING_HOME"])
+    if home := environ.get("PAIRING_HOME"):
+        if not os.path.isabs(home):
+            # Daemon and client may stand in different directories, and would not find each other.
+            raise PairingError(
+                "relative-home",
+                f"PAIRING_HOME must be an absolute path: {quoted(home)}",
+                'export PAIRING_HOME="$HOME/…": in quotes no shell replaces ~',
+            )
+        home = os.path.normpath(home)
         return home, home, home, home
     user = environ.get("HOME") or os.path.expanduser("~")
     if platform == "darwin":

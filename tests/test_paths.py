@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pairingd.errors import PairingError
 from pairingd.paths import find_paths
 
 
-def test_pairing_home_holds_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairing_home_holds_everything() -> None:
     paths = find_paths({"PAIRING_HOME": "/p", "XDG_STATE_HOME": "/x"}, platform="linux")
     assert paths.directories == ("/p",)
     assert [getattr(paths, name) for name in paths.__slots__ if name != "directories"] == [
@@ -23,9 +21,16 @@ def test_pairing_home_holds_everything(tmp_path: Path, monkeypatch: pytest.Monke
         "/p/pairingd.stderr",
         "/p/tmux.sock",
     ]
-    monkeypatch.chdir(tmp_path)
-    relative = find_paths({"PAIRING_HOME": "here"}, platform="linux")
-    assert relative.directories == (str(tmp_path / "here"),)
+    assert find_paths({"PAIRING_HOME": "/p/../q/"}, platform="linux").directories == ("/q",)
+
+
+@pytest.mark.parametrize("home", ["here", "./here", "~/pairing", "~"])
+def test_a_relative_home_is_refused_for_daemon_and_client_may_stand_elsewhere(home: str) -> None:
+    with pytest.raises(PairingError) as refused:
+        find_paths({"PAIRING_HOME": home})
+    assert refused.value.code == "relative-home"
+    assert home in refused.value.message
+    assert "$HOME" in refused.value.hint
 
 
 def test_macos_has_its_own_places() -> None:
