@@ -109,6 +109,8 @@ class Client:
     def _send(self, frame: bytes) -> None:
         try:
             self._socket.sendall(frame)
+        except ConnectionError:
+            return  # its last words may stand there to be read; else reading tells that it is gone
         except OSError as error:
             raise _gone(error.strerror) from None
 
@@ -191,7 +193,9 @@ def _failure(error: dict[str, Any]) -> PairingError:
         return _mismatch(f"does not know this command: {said}")
     if error.get("code") == wire.INVALID_PARAMS:
         return PairingError(
-            "invalid-params", f"pairingd cannot take that: {said}", "pairctl --help"
+            "invalid-params",
+            f"pairingd cannot take that: {said}",
+            "pairctl restart starts the installed version",
         )
     return PairingError("daemon-failed", f"pairingd failed: {said}", "the daemon's log tells more")
 

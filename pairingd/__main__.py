@@ -13,7 +13,7 @@ import socket
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pairingd
 from pairingd import config, logs
@@ -109,8 +109,13 @@ def _failed(error: PairingError, arguments: argparse.Namespace) -> int:
     return ALREADY_RUNNING if started else 1
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\nhint: pairingd --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pairingd",
         description="The daemon behind pairctl: it owns the door, the keys, "
         "the connections and the router's mapping.",

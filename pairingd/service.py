@@ -18,8 +18,9 @@ from pairingd.clock import Clock
 from pairingd.config import Settings
 from pairingd.control import results, wire
 from pairingd.core import rules
-from pairingd.core.guest import Guest, find, parse_guest
+from pairingd.core.guest import Guest, few, find, parse_guests
 from pairingd.core.model import Access, Invitation, Mapping
+from pairingd.core.text import quoted
 from pairingd.errors import Misconfigured, PairingError, WorldError
 from pairingd.intent import Intent, utc
 from pairingd.reconcile.access import AccessLane
@@ -91,7 +92,7 @@ class Service:
             raise rules.too_long(self.settings.config.guests.max_ttl)
         if not self.intent.state.live:
             self.clock.trust()
-        wanted = [parse_guest(text, self.settings.config.providers) for text in guests]
+        wanted = parse_guests(guests, self.settings.config.providers)
         looking = asyncio.create_task(self.mapping.warm_up())
         try:
             await self.sshd.prepare()
@@ -170,7 +171,7 @@ class Service:
         )
 
     async def revoke(self, *, guests: Sequence[str]) -> results.Changed:
-        ids = tuple(self._live(guest).id for guest in guests)
+        ids = tuple(self._live(guest).id for guest in few(guests))
         return await self._change(rules.Revoke(ids), ids)
 
     async def role(self, *, guest: str, access: str) -> results.Changed:
@@ -193,7 +194,9 @@ class Service:
         if session is None:
             raise PairingError("no-session", "there was no session yet", "pairctl invite GUEST")
         known = ", ".join(one.id for one in sessions[-5:]) or "none"
-        raise PairingError("no-such-session", f"no session {session!r}", f"the last ones: {known}")
+        raise PairingError(
+            "no-such-session", f"no session {quoted(session)}", f"the last ones: {known}"
+        )
 
     async def config(self) -> results.Settings:
         return self.settings.shown()

@@ -18,6 +18,7 @@ from pairingd import strict
 from pairingd.control import results, wire
 from pairingd.control.params import MODELS, Params
 from pairingd.control.protocol import METHODS, Greeting, Method
+from pairingd.control.server import MAX_CONNECTIONS
 
 FILE = Path(__file__).parent.parent / "docs" / "protocol.md"
 
@@ -36,9 +37,11 @@ Made by `make docs` from `pairingd/control/`; do not edit.
   `~/Library/Application Support/pairing/pairingd.sock`, on Linux `$XDG_RUNTIME_DIR/pairing/pairingd.sock`, or
   `~/.local/state/pairing/pairingd.sock` where `XDG_RUNTIME_DIR` is unset (`XDG_STATE_HOME` is heeded).
 - [JSON-RPC 2.0](https://www.jsonrpc.org/specification), one JSON object a line, UTF-8, `\\n` at its end. No batches.
-  `params` is an object and may be left out. `id` is a string, a number or null.
+  `params` is an object and may be left out. `id` is a string, a number or null. Blank lines are passed over.
 - A request is at most {max_frame} bytes with its newline. Of a longer one nothing is kept; it is answered with
   {invalid_request} and the connection lives on. A reply may be longer: a history can be.
+- At most {max_connections} connections are served at a time. One more is told so with {refused}, code `busy` and `id` null, as
+  soon as it is made, and closed.
 - Requests on one connection are answered in their order. Open a second connection to do two things at once.
 - The first request must be `hello`; anything else is answered with {hello_first} until then. The daemon answers it
   whatever protocol the client names; it is the client that compares, and goes no further if they differ.
@@ -172,6 +175,8 @@ def document() -> str:
         max_frame=wire.MAX_FRAME,
         invalid_request=wire.INVALID_REQUEST,
         hello_first=wire.HELLO_FIRST,
+        max_connections=MAX_CONNECTIONS,
+        refused=wire.REFUSED,
         errors="\n".join(f"| {code} | {meaning} |" for code, meaning in ERRORS.items()),
         events="\n".join(
             f"| `{kind}` | {data or '—'} | {meaning} |" for kind, (data, meaning) in EVENTS.items()

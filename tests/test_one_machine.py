@@ -207,6 +207,12 @@ def test_inviting_again_points_to_extend(stage: Stage) -> None:
     assert stage.asks("status")["invitations"][0]["expires_at"] == before[0]["expires_at"]
 
 
+def test_a_guest_named_several_ways_at_once_is_invited_once(stage: Stage) -> None:
+    stage.guest("octocat")
+    told = invited(stage, "octocat", "github:octocat", "OctoCat")
+    assert [each["guest"] for each in told["invitations"]] == ["github:octocat"]
+
+
 def test_guests_may_come_from_files_and_literal_keys(stage: Stage) -> None:
     one, two = stage.guest("one"), stage.guest("two")
     public = two.key.with_suffix(".pub").read_text().strip()

@@ -1,5 +1,6 @@
 """What each method takes: the boundary to other people's programs, as pydantic models.
 
+The types and no more: what is too long, too many or not a name the rules refuse in their own words.
 docs/protocol.md has their schemas. This module alone imports pydantic, and the server imports it
 with the first request that has something to check: an idle daemon does without the 11 MiB.
 """
@@ -9,11 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-Seconds = Annotated[int, Field(gt=0, le=10 * 365 * 86400)]
+
+def _written_out(value: object) -> object:
+    """RFC 3339 §5.6; pydantic would take a number in quotes, too, as seconds since the epoch."""
+    if isinstance(value, str) and "T" not in value.upper():
+        raise ValueError("not an RFC 3339 time")
+    return value
+
+
+Seconds = Annotated[int, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Name = Annotated[str, Field(min_length=1, max_length=16384)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 class Params(BaseModel):
@@ -23,7 +32,7 @@ class Params(BaseModel):
 class InviteParams(Params):
     """`ttl` and `access` left out come from the configuration, `port` too."""
 
-    guests: Annotated[list[Name], Field(min_length=1, max_length=32)]
+    guests: Annotated[list[str], Field(min_length=1)]
     ttl: Seconds | None = None
     access: Literal["write", "read"] | None = None
     port: Port | None = None
@@ -44,7 +53,7 @@ class GatewayParams(Params):
 class ShowParams(Params):
     """The invitation of a live guest, told anew."""
 
-    guest: Name
+    guest: str
 
 
 class StatusParams(Params):
@@ -54,17 +63,17 @@ class StatusParams(Params):
 class ExtendParams(Params):
     """`seconds` is added to the deadline; `until` replaces it. Exactly one of them."""
 
-    guest: Name
+    guest: str
     seconds: Seconds | None = None
-    until: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    until: Moment | None = None
 
 
 class RevokeParams(Params):
-    guests: Annotated[list[Name], Field(min_length=1, max_length=32)]
+    guests: Annotated[list[str], Field(min_length=1)]
 
 
 class RoleParams(Params):
-    guest: Name
+    guest: str
     access: Literal["write", "read"]
 
 
@@ -76,7 +85,7 @@ class LogParams(Params):
 
 
 class ReceiptParams(Params):
-    session: Annotated[str, Field(max_length=64)] | None = None
+    session: str | None = None
 
 
 # Methods that are not here take nothing.

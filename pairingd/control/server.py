@@ -11,6 +11,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
+from types import NoneType
 from typing import Any
 
 from pairingd import report, strict
@@ -57,8 +58,11 @@ class ControlServer:
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._peers.add(task)
         try:
-            ours = peer_uid(writer.get_extra_info("socket")) == os.getuid()
-            if ours and len(self._peers) <= MAX_CONNECTIONS:
+            if peer_uid(writer.get_extra_info("socket")) != os.getuid():
+                return
+            if len(self._peers) > MAX_CONNECTIONS:
+                writer.write(_framed(_error(None, _busy())))
+            else:
                 await _Conversation(self._service, reader, writer).run()
         except (ConnectionError, asyncio.CancelledError):
             pass
@@ -150,7 +154,7 @@ class _Conversation:
 
     def _send(self, message: dict[str, Any]) -> None:
         if not self._writer.is_closing():
-            self._writer.write(json.dumps(message).encode() + b"\n")
+            self._writer.write(_framed(message))
 
 
 async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
@@ -193,7 +197,7 @@ def _parsed(frame: bytes | None) -> dict[str, Any]:
         and request.get("jsonrpc") == "2.0"
         and isinstance(request.get("method"), str)
         and isinstance(request.get("params", {}), dict)
-        and isinstance(request.get("id"), str | int | float | None)
+        and type(request.get("id")) in {str, int, float, NoneType}  # not bool, an int to Python
     )
     if not valid:
         raise RpcError(wire.INVALID_REQUEST, "not a JSON-RPC 2.0 request with named params")
@@ -223,6 +227,18 @@ def _arguments(name: str, given: dict[str, Any]) -> dict[str, Any]:
         where = ".".join(str(part) for part in first["loc"]) or "params"
         raise RpcError(wire.INVALID_PARAMS, f"{where}: {first['msg']}") from None
     return dict(model)
+
+
+def _framed(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+def _busy() -> PairingError:
+    return PairingError(
+        "busy",
+        f"pairingd serves {MAX_CONNECTIONS} connections already",
+        "end one, such as a pairctl status --watch",
+    )
 
 
 def _error(request_id: object, error: Exception) -> dict[str, Any]:

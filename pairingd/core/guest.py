@@ -16,13 +16,14 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from pairingd.core.keys import NotAccepted, parse_key
+from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key
 from pairingd.core.model import Key
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted
 
 DEFAULT_PROVIDER = "github"
 URL_PROVIDERS = frozenset({"http", "https"})
+MAX_GUESTS = 32  # in one request
 MAX_URL = 2048
 MAX_PATH = 1024  # PATH_MAX of macOS, the smaller one
 
@@ -55,8 +56,31 @@ class Guest:
         return self.name if self.provider in URL_PROVIDERS else f"{self.provider}:{self.name}"
 
 
+def few(texts: Sequence[str]) -> Sequence[str]:
+    """They themselves. Raises Refused `too-many-guests`."""
+    if len(texts) > MAX_GUESTS:
+        raise Refused(
+            "too-many-guests",
+            f"{len(texts)} guests at once; at most {MAX_GUESTS} can be",
+            "name them in several commands",
+        )
+    return texts
+
+
+def parse_guests(texts: Sequence[str], providers: Collection[str]) -> list[Guest]:
+    """Each guest once, as named first. Raises Refused as `few` and `parse_guest` do."""
+    found: dict[str, Guest] = {}
+    for text in few(texts):
+        guest = parse_guest(text, providers)
+        found.setdefault(canonical(str(guest)), guest)
+    return list(found.values())
+
+
 def parse_guest(text: str, providers: Collection[str]) -> Guest:
-    """The guest that `text` names. Raises Refused `bad-guest` or `unknown-provider`."""
+    """The guest that `text` names.
+
+    Raises Refused `bad-guest`, `unknown-provider`, or for a literal key `no-acceptable-keys`.
+    """
     if not text.isprintable():
         raise _bad_guest(text, "has characters that cannot be printed")
     prefix, colon, rest = text.partition(":")
@@ -115,6 +139,10 @@ def is_loopback(host: str) -> bool:
 def _by_key(text: str, line: str) -> Guest:
     try:
         key = parse_key(line.strip().encode())
+    except WrongKind as error:
+        raise Refused(
+            "no-acceptable-keys", f"{quoted(text)} is {error.reason}", ANOTHER_KEY
+        ) from None
     except NotAccepted as error:
         raise _bad_guest(text, f"holds no usable key: {error.reason}") from None
     return Guest("key", key.fingerprint, key)

@@ -22,6 +22,8 @@ MIN_RSA_BITS = 2048
 STRONG_RSA_BITS = 3072  # NIST SP 800-57 part 1: 128 bits of security
 MAX_RSA_BITS = 16384  # OpenSSH's own limit, sshbuf.h SSHBUF_MAX_BIGNUM
 
+ANOTHER_KEY = "ask them to add an Ed25519 key: ssh-keygen -t ed25519"
+
 _KEY_TYPE = re.compile(
     r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa|webauthn-sk-ecdsa)-[a-z0-9][a-z0-9@.-]{1,60}", re.ASCII
 )
@@ -49,6 +51,10 @@ class NotAccepted(ValueError):
         super().__init__(reason)
         self.reason = reason
         self.type = key_type
+
+
+class WrongKind(NotAccepted):
+    """A whole key, but of a kind that lets nobody in: it takes another key."""
 
 
 def parse_key_list(content: bytes) -> KeyList:
@@ -91,7 +97,8 @@ def parse_key(line: bytes) -> Key:
     try:
         bits = _bits(key_type, blob)
     except NotAccepted as error:
-        raise NotAccepted(error.reason, key_type) from None
+        error.type = key_type
+        raise
     return Key(
         type=key_type,
         blob=base64.b64encode(blob).decode(),
@@ -150,11 +157,11 @@ class _Blob:
 def _bits(key_type: str, content: bytes) -> int:
     """The key's size as `ssh-keygen -l` prints it, after the whole blob has been checked."""
     if key_type == "ssh-dss":
-        raise NotAccepted("a DSA key")
+        raise WrongKind("a DSA key")
     if "-cert-v" in key_type:
         raise NotAccepted("a certificate, not a key")
     if key_type not in _READERS:
-        raise NotAccepted(f"a key of type {key_type}")
+        raise WrongKind(f"a key of type {key_type}")
     blob = _Blob(content)
     if blob.string() != key_type.encode():
         raise NotAccepted("a key of another type than its line says")
@@ -189,14 +196,14 @@ def _rsa(blob: _Blob) -> int:
     exponent, modulus = blob.mpint(), blob.mpint()
     bits = modulus.bit_length()
     if bits < MIN_RSA_BITS:
-        raise NotAccepted(f"an RSA key of {bits} bits; at least {MIN_RSA_BITS} are needed")
+        raise WrongKind(f"an RSA key of {bits} bits; at least {MIN_RSA_BITS} are needed")
     if bits > MAX_RSA_BITS:
-        raise NotAccepted(f"an RSA key of {bits} bits; at most {MAX_RSA_BITS} make sense")
+        raise WrongKind(f"an RSA key of {bits} bits; at most {MAX_RSA_BITS} make sense")
     if modulus % 2 == 0:
-        raise NotAccepted("an RSA key with an even modulus")
+        raise WrongKind("an RSA key with an even modulus")
     # An exponent of 1 lets anybody sign; OpenSSL refuses one above 64 bits (crypto/rsa.h).
     if exponent % 2 == 0 or not 1 < exponent < 1 << 64:
-        raise NotAccepted("an RSA key with an unsafe exponent")
+        raise WrongKind("an RSA key with an unsafe exponent")
     return bits
 
 

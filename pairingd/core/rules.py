@@ -122,10 +122,13 @@ def _invite(state: State, event: Invite, now: float) -> State:
             if key.blob in owner:
                 # sshd takes the first line that fits a key, so two guests with one key
                 # could not be told apart, nor given different access.
+                other = owner[key.blob]
+                live = any(one.guest == other for one in state.live)
                 raise Refused(
                     "key-already-invited",
-                    f"{new.guest} has the same key as {owner[key.blob]}, who is invited already",
-                    f"revoke {owner[key.blob]} first, or invite only one of them",
+                    f"{new.guest} has the same key as {other}"
+                    + (", who is invited already" if live else ""),
+                    (f"revoke {other} first, or " if live else "") + "invite only one of them",
                 )
             owner[key.blob] = new.guest
     session = state.session
@@ -148,7 +151,7 @@ def _extend(state: State, event: Extend, now: float) -> State:
             f"that would end {invitation.guest}'s invitation at once",
             f"name a later time, or: pairctl revoke {invitation.guest}",
         )
-    if event.expires_at - now > event.max_ttl:
+    if event.expires_at > now + event.max_ttl:
         raise too_long(event.max_ttl)
     return _changed(state, event.invitation, expires_at=event.expires_at)
 

@@ -35,7 +35,7 @@ from pairingd import __version__
 from pairingd.config import Provider
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import URL_PROVIDERS, Guest, parse_guest
-from pairingd.core.keys import KeyList, RefusedLine, is_weak, parse_key_list
+from pairingd.core.keys import ANOTHER_KEY, KeyList, RefusedLine, is_weak, parse_key_list
 from pairingd.core.model import Key
 from pairingd.core.refusal import Refused
 from pairingd.core.text import one_line
@@ -55,6 +55,7 @@ _MAX_REASONS = 5
 _MAX_FOREIGN = 120  # characters of foreign text in a message
 
 _ANOTHER_WAY = "or invite with file:PATH or key:TYPE BASE64"
+_ONE_A_LINE = "it must hold one public key a line, as a .pub file does"
 _TRY_AGAIN = f"check this machine's network and try again, {_ANOTHER_WAY}"
 
 
@@ -340,12 +341,14 @@ def _key_list(guest: Guest, content: bytes) -> KeyList:
     found = parse_key_list(content)
     if not found.keys and found.refused and not any(line.type for line in found.refused):
         private = b"PRIVATE KEY-----" in content
-        raise _not_a_key_list(guest, "a private key" if private else "no key in any line")
+        raise _not_a_key_list(guest, "a private key" if private else "something else")
     return found
 
 
 def _judge(guest: Guest, found: KeyList) -> Fetched:
     refused = _reasons(found.refused)
+    if not found.keys and not refused and guest.provider == "file":
+        raise IdentityError("no-keys", f"{guest}: the file holds no SSH key", _ONE_A_LINE)
     if not found.keys and not refused:
         raise IdentityError(
             "no-keys",
@@ -356,7 +359,7 @@ def _judge(guest: Guest, found: KeyList) -> Fetched:
         raise IdentityError(
             "no-acceptable-keys",
             f"{guest}: no key is acceptable: {refused}",
-            "ask them to add an Ed25519 key: ssh-keygen -t ed25519",
+            ANOTHER_KEY,
         )
     warnings: list[Problem] = []
     if refused:
@@ -371,7 +374,7 @@ def _judge(guest: Guest, found: KeyList) -> Fetched:
         {
             "code": "weak-key",
             "message": f"{guest}: {key.fingerprint} is an RSA key of only {key.bits} bits",
-            "hint": "ask them to add an Ed25519 key: ssh-keygen -t ed25519",
+            "hint": ANOTHER_KEY,
         }
         for key in found.keys
         if is_weak(key)
@@ -390,7 +393,7 @@ def _not_a_key_list(guest: Guest, what: str) -> IdentityError:
     return IdentityError(
         "not-a-key-list",
         f"{guest}: not a list of public keys but {what}",
-        "it must hold one public key a line, as a .pub file does",
+        _ONE_A_LINE,
     )
 
 
@@ -398,7 +401,7 @@ def _too_long(guest: Guest) -> IdentityError:
     return IdentityError(
         "key-list-too-long",
         f"{guest}: longer than {MAX_BYTES // 1024} KiB",
-        "it must hold one public key a line, as a .pub file does",
+        _ONE_A_LINE,
     )
 
 

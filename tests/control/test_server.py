@@ -160,6 +160,7 @@ def test_hello_must_come_first(line: Line) -> None:
         (b'{"id": 1, "method": "status"}\n', wire.INVALID_REQUEST),
         (b'{"jsonrpc": "2.0", "id": 1, "method": 7}\n', wire.INVALID_REQUEST),
         (b'{"jsonrpc": "2.0", "id": [1], "method": "status"}\n', wire.INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": true, "method": "status"}\n', wire.INVALID_REQUEST),
         (b'{"jsonrpc": "2.0", "id": 1, "method": "status", "params": [1]}\n', wire.INVALID_REQUEST),
         (b'{"jsonrpc": "2.0", "id": 1, "method": "__init__"}\n', wire.METHOD_NOT_FOUND),
         (b"x" * (wire.MAX_FRAME + 10) + b"\n", wire.INVALID_REQUEST),
@@ -187,6 +188,9 @@ def test_a_bad_frame_is_named_and_the_connection_lives_on(
         ("invite", {"guests": ["a"], "port": 70000}),
         ("invite", {"guests": ["a"], "access": "admin"}),
         ("extend", {"guest": "a", "until": "tomorrow"}),
+        ("extend", {"guest": "a", "until": 1795400000}),
+        ("extend", {"guest": "a", "until": "1795400000"}),
+        ("extend", {"guest": "a", "until": "2026-11-23T02:13:20"}),
         ("log", {"limit": 0}),
     ],
 )
@@ -194,6 +198,32 @@ def test_params_of_a_wrong_type_are_named(
     greeted: Line, method: str, params: dict[str, object]
 ) -> None:
     assert code(greeted.calls(method, **params)) == wire.INVALID_PARAMS
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "expected"),
+    [
+        ("invite", {"guests": ["a"] * 40}, "too-many-guests"),
+        ("revoke", {"guests": ["a"] * 40}, "too-many-guests"),
+        ("invite", {"guests": [""]}, "bad-guest"),
+        ("invite", {"guests": ["x" * 100_000]}, "bad-guest"),
+        ("show", {"guest": "x" * 100_000}, "no-such-guest"),
+        ("invite", {"guests": ["a"], "ttl": 10**400}, "ttl-too-long"),
+        ("receipt", {"session": "x" * 100_000}, "no-such-session"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_rule_allows_is_refused_in_its_own_words(
+    greeted: Line, method: str, params: dict[str, object], expected: str
+) -> None:
+    error = greeted.calls(method, **params)["error"]
+    assert (error["code"], error["data"]["code"]) == (wire.REFUSED, expected)
+    assert len(error["message"]) < 200
+
+
+def test_blank_lines_are_passed_over(greeted: Line) -> None:
+    greeted.raw(b"\n \r\n\n")
+    assert "result" in greeted.calls("status")
 
 
 def test_a_refusal_carries_code_cause_and_remedy(greeted: Line) -> None:
@@ -243,8 +273,12 @@ def test_connections_are_bounded_and_a_place_comes_free_again(stage: Stage) -> N
     with contextlib.ExitStack() as held:
         for _ in range(MAX_CONNECTIONS):
             assert "result" in held.enter_context(Line(path)).asks(HELLO)
-        with Line(path) as one_too_many, pytest.raises((ConnectionError, json.JSONDecodeError)):
-            one_too_many.asks(HELLO)
+        with Line(path) as one_too_many:
+            told = one_too_many.reads()
+        assert (told["id"], told["error"]["data"]["code"]) == (None, "busy")
+        refused = stage.pairctl("status", check=False)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("error: pairingd serves 64 connections already\nhint: ")
     until(lambda: stage.pairctl("status", check=False).returncode == 0, "it answers again")
 
 
@@ -256,6 +290,21 @@ def test_numbers_that_are_not_json_are_refused(greeted: Line, number: str) -> No
 
 def test_an_id_of_half_a_character_is_given_back(greeted: Line) -> None:
     assert greeted.asks(b'{"jsonrpc": "2.0", "id": "\\ud800", "method": "status"}\n')["result"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(["--bogus"], "--bogus"), (["x"], "x"), (["--log-format", "xml"], "xml")],
+)
+def test_a_usage_error_of_the_daemon_is_two_lines_as_the_clients(
+    stage: Stage, words: list[str], why: str
+) -> None:
+    done = stage.run(sys.executable, "-m", "pairingd", *words, check=False)
+    assert done.returncode == 2
+    cause, remedy = done.stderr.splitlines()
+    assert cause.startswith("error: ")
+    assert why in cause
+    assert remedy == "hint: pairingd --help"
 
 
 def test_a_second_daemon_names_the_first_and_goes(stage: Stage) -> None:

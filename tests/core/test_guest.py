@@ -4,8 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.core.guest import Guest, canonical, find, is_loopback, matches, parse_guest
+from pairingd.core.guest import (
+    MAX_GUESTS,
+    Guest,
+    canonical,
+    find,
+    is_loopback,
+    matches,
+    parse_guest,
+    parse_guests,
+)
 from pairingd.core.refusal import Refused
+from tests.core.test_keys import rsa
 
 PROVIDERS = ("codeberg", "github", "gitlab", "sourcehut", "work")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
@@ -159,6 +169,32 @@ class TestBadGuest:
         except Refused as error:
             told = error.message + error.hint
         assert told.isprintable()
+
+
+class TestKeyOfTheWrongKind:
+    @pytest.mark.parametrize(
+        ("line", "reason"), [(b"ssh-dss AAAA", "a DSA key"), (rsa(1024), "1024 bits")]
+    )
+    def test_takes_another_key_and_not_another_spelling(self, line: bytes, reason: str) -> None:
+        error = refusal(f"key:{line.decode()}")
+        assert error.code == "no-acceptable-keys"
+        assert reason in error.message
+        assert "Ed25519" in error.hint
+
+
+class TestSeveral:
+    def test_are_each_taken_once_as_named_first(self) -> None:
+        named = ["octocat", "gitlab:ann", "github:octocat", "OctoCat", "gitlab:Ann"]
+        assert [str(one) for one in parse_guests(named, PROVIDERS)] == [
+            "github:octocat",
+            "gitlab:ann",
+        ]
+
+    def test_are_refused_where_they_are_too_many(self) -> None:
+        assert len(parse_guests([f"g{n}" for n in range(MAX_GUESTS)], PROVIDERS)) == MAX_GUESTS
+        with pytest.raises(Refused) as caught:
+            parse_guests(["octocat"] * (MAX_GUESTS + 1), PROVIDERS)
+        assert caught.value.code == "too-many-guests"
 
 
 class TestUnknownProvider:

@@ -78,6 +78,18 @@ def test_two_guests_with_one_key_are_refused() -> None:
     assert refused(INVITED, shared, START + 1) == "key-already-invited"
 
 
+def test_only_who_is_invited_already_is_said_to_be() -> None:
+    same = invitation("gitlab:mona", keys=(key("github:octocat"),))
+    with pytest.raises(Refused) as caught:
+        step(INVITED, invite(same), START + 1)
+    assert "invited already" in caught.value.message
+    assert "revoke github:octocat" in caught.value.hint
+    with pytest.raises(Refused) as caught:
+        step(State(), invite(invitation(), same), START)
+    assert caught.value.message == "gitlab:mona has the same key as github:octocat"
+    assert caught.value.hint == "invite only one of them"
+
+
 def test_another_external_port_is_refused_while_the_session_lives() -> None:
     other = Invite("s2", (invitation("gitlab:mona"),), 2222, port_chosen=True)
     assert refused(INVITED, other, START + 1) == "port-fixed"
@@ -88,6 +100,7 @@ def test_extend_moves_the_deadline_and_no_further_than_allowed() -> None:
     longer = step(INVITED, Extend(ID, START + 7200, max_ttl=86400), START + 10)
     assert longer.live[0].expires_at == START + 7200
     assert refused(INVITED, Extend(ID, START + 86411, max_ttl=86400), START + 10) == "ttl-too-long"
+    assert refused(INVITED, Extend(ID, 10**400, max_ttl=86400), START + 0.5) == "ttl-too-long"
     assert refused(INVITED, Extend(ID, START + 10, max_ttl=86400), START + 10) == "deadline-past"
 
 

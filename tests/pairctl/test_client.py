@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,23 @@ def test_a_reply_without_end_is_given_up(sock: Path, monkeypatch: pytest.MonkeyP
     ):
         client.call("status")
     assert refused.value.code == "bad-reply"
+
+
+def test_the_last_words_of_a_daemon_that_has_hung_up_are_heard(sock: Path) -> None:
+    gone = threading.Event()
+
+    def hello(talk: Talk, _: Any) -> None:
+        error = {"code": wire.REFUSED, "message": "", "data": {"code": "busy"}}
+        talk.send({"id": 1, "result": HELLO})
+        talk.send({"id": None, "error": error})
+        talk.close()
+        gone.set()
+
+    with FakeDaemon(sock, {"hello": hello}), connect() as client:
+        assert gone.wait(10)
+        with pytest.raises(PairingError) as refused:
+            client.call("status")
+    assert refused.value.code == "busy"
 
 
 @pytest.mark.parametrize("method", ["hello", "status"])

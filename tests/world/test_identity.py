@@ -149,7 +149,9 @@ class TestForge:
         self, forge: Forge, providers: IdentityProviders, body: bytes
     ) -> None:
         forge.replies["/ann.keys"] = Reply(body)
-        assert (await failure(providers)).code == "not-a-key-list"
+        error = await failure(providers)
+        assert error.code == "not-a-key-list"
+        assert error.message.endswith("not a list of public keys but something else")
 
     async def test_that_compresses_unasked(
         self, forge: Forge, providers: IdentityProviders
@@ -487,6 +489,7 @@ class TestFile:
         path.touch()
         error = await failure(IdentityProviders({}), guest(f"file:{path}"))
         assert error.code == "no-keys"
+        assert error.message == f"file:{path}: the file holds no SSH key"
 
     async def test_of_a_private_key_is_named_as_that(self, tmp_path: Path) -> None:
         path = tmp_path / "id"
