@@ -62,16 +62,16 @@ class Paths:
 
 
 def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform) -> Paths:
-    """Touches nothing. Raises PairingError: `relative-home`; `path-unusable` where sshd could not be
-    told of it; `path-too-long` where no Unix socket could be bound.
+    """Touches nothing. Raises PairingError: `relative-home`; `path-unusable` where sshd could not
+    be told of it; `path-too-long` where no Unix socket could be bound.
     """
     paths = Paths(*_directories(environ, platform))
     for directory in paths.directories:
-        if any(character in '"\x7f' or character < " " for character in directory):
+        if any(character in directory for character in '"\n\r'):
             raise PairingError(
                 "path-unusable",
                 f"sshd's configuration cannot name this directory: {directory!r}",
-                "set PAIRING_HOME to one without double quotes and control characters",
+                "set PAIRING_HOME to one without double quotes and line breaks",
             )
     # sockaddr_un.sun_path less its NUL: unix(4) on macOS, unix(7) on Linux.
     longest = 103 if platform == "darwin" else 107

@@ -75,7 +75,7 @@ def test_installing_what_is_installed_writes_nothing_and_interrupts_nobody(
 
 
 @pytest.mark.parametrize("name", MANAGERS)
-@pytest.mark.parametrize("home", ["/p", '/a "b" %h $HOME \\n', "/tab\there", "/ü"])
+@pytest.mark.parametrize("home", ["/p", "/a 'b' %h $HOME \\n", "/tab\there", "/ü"])
 def test_the_place_of_its_files_reaches_the_service(name: str, home: str, tmp_path: Path) -> None:
     manager = MANAGERS[name](str(tmp_path), PAIRING_HOME=home)
     steps.perform([step for step in manager.install() if isinstance(step, steps.Write)], "")
