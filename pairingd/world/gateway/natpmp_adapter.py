@@ -2,70 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
-from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, natpmp
 from pairingd.world.gateway.adapter import Network, Presence
-from pairingd.world.gateway.datagram import BRIEF, Datagrams
-from pairingd.world.gateway.epoch import Epochs
+from pairingd.world.gateway.datagram import BRIEF
 from pairingd.world.gateway.natpmp import AddressRequest, AddressResponse, MapRequest, Result
+from pairingd.world.gateway.pxp import PxpAdapter
 
 
-class NatPmpAdapter:
-    """`clock` is the wall clock, `steady` one that goes on during sleep. It keeps no sockets."""
+class NatPmpAdapter(PxpAdapter):
+    """The external address is another sign: a mapping made for the old one is worth nothing."""
 
     protocol = "natpmp"
+    epoch_rule = staticmethod(natpmp.epoch_is_continuous)
 
-    def __init__(
-        self,
-        datagrams: Datagrams,
-        clock: Callable[[], float],
-        *,
-        steady: Callable[[], float] = awake_or_asleep,
-    ) -> None:
-        self._datagrams = datagrams
-        self._clock = clock
-        self._epochs = Epochs(natpmp.epoch_is_continuous, steady)
-
-    async def probe(self, network: Network) -> bool:
-        if not network.gateway:
-            return False
+    async def _is_spoken(self, network: Network) -> bool:
         request = AddressRequest()
-        try:
-            answer = await self._datagrams.exchange(
-                network.gateway, network.address, request.encode(), request.decode, BRIEF
-            )
-        except GatewayError as error:
-            if error.code in {"no-gateway", "router-silent"}:
-                return False
-            raise
+        answer = await self._datagrams.exchange(
+            network.gateway, network.address, request.encode(), request.decode, BRIEF
+        )
         return answer.result != Result.UNSUPPORTED_VERSION
 
-    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
-        """`port-taken` and `not-permitted` leave nothing behind on the gateway."""
-        return await self._map(replace(wanted, gateway=network.gateway), lease)
-
-    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
-        return await self._map(mapping, lease)
-
-    async def check(self, mapping: Mapping) -> Presence:
-        """ABSENT when the lease is over, a new epoch has begun or the external address is another.
-
-        The protocol cannot read a mapping back: PRESENT means that nothing of this has happened
-        since this process saw the grant.
-        """
-        if mapping.granted_until is not None and self._clock() >= mapping.granted_until:
-            return Presence.ABSENT
-        try:
-            answer = await self._ask_address(mapping)
-        except GatewayError as error:
-            if error.code == "local-network-denied":
-                raise
-            return Presence.UNKNOWN
+    async def _look(self, mapping: Mapping) -> Presence:
+        answer = await self._ask_address(mapping)
         presence = self._epochs.presence(mapping.id, answer.epoch)
         known = mapping.external_host and answer.result == Result.SUCCESS
         moved = known and str(answer.address) != mapping.external_host

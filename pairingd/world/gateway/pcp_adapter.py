@@ -15,14 +15,15 @@ from pairingd.world.gateway import grant, pcp
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.codec import Address
 from pairingd.world.gateway.datagram import BRIEF, Datagrams
-from pairingd.world.gateway.epoch import Epochs
 from pairingd.world.gateway.pcp import AnnounceRequest, MapRequest, MapResponse, Result
+from pairingd.world.gateway.pxp import PxpAdapter
 
 
-class PcpAdapter:
-    """`clock` is the wall clock, `steady` one that goes on during sleep. It keeps no sockets."""
+class PcpAdapter(PxpAdapter):
+    """`uniform` spreads the renewals, RFC 6887 §11.2.1."""
 
     protocol = "pcp"
+    epoch_rule = staticmethod(pcp.epoch_is_continuous)
 
     def __init__(
         self,
@@ -32,49 +33,21 @@ class PcpAdapter:
         steady: Callable[[], float] = awake_or_asleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._datagrams = datagrams
-        self._clock = clock
-        self._epochs = Epochs(pcp.epoch_is_continuous, steady)
+        super().__init__(datagrams, clock, steady=steady)
         self._uniform = uniform
 
-    async def probe(self, network: Network) -> bool:
-        if not network.gateway:
-            return False
+    async def _is_spoken(self, network: Network) -> bool:
         request = AnnounceRequest(ip_address(network.address))
-        try:
-            answer = await self._datagrams.exchange(
-                network.gateway, network.address, request.encode(), request.decode, BRIEF
-            )
-        except GatewayError as error:
-            if error.code in {"no-gateway", "router-silent"}:
-                return False
-            raise
+        answer = await self._datagrams.exchange(
+            network.gateway, network.address, request.encode(), request.decode, BRIEF
+        )
         return answer.result != Result.UNSUPP_VERSION
 
-    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
-        """`port-taken` and `not-permitted` leave nothing behind on the gateway."""
-        return await self._map(replace(wanted, gateway=network.gateway), lease)
-
-    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
-        return await self._map(mapping, lease)
-
-    async def check(self, mapping: Mapping) -> Presence:
-        """ABSENT when the lease is over or a new epoch has begun.
-
-        The protocol cannot read a mapping back: PRESENT means that nothing of this has happened
-        since this process saw the grant.
-        """
-        if mapping.granted_until is not None and self._clock() >= mapping.granted_until:
-            return Presence.ABSENT
+    async def _look(self, mapping: Mapping) -> Presence:
         request = AnnounceRequest(ip_address(mapping.internal_host))
-        try:
-            answer = await self._datagrams.exchange(
-                mapping.gateway, mapping.internal_host, request.encode(), request.decode
-            )
-        except GatewayError as error:
-            if error.code == "local-network-denied":
-                raise
-            return Presence.UNKNOWN
+        answer = await self._datagrams.exchange(
+            mapping.gateway, mapping.internal_host, request.encode(), request.decode
+        )
         if answer.result == Result.UNSUPP_VERSION:
             return Presence.UNKNOWN
         return self._epochs.presence(mapping.id, answer.epoch)
