@@ -177,8 +177,9 @@ def double_nat(held: Mapping | None) -> results.Problem | None:
 
 
 def mapping(
-    held: Mapping | None, error: PairingError | None, *, wanted: bool
+    held: Mapping | None, error: PairingError | None, gateway: str, *, wanted: bool
 ) -> results.MappingInfo | None:
+    """`gateway` is that of the network we are in, "" where there is none."""
     if held is None and not wanted:
         return None
     state: Literal["open", "opening", "failed"] = "opening"
@@ -189,7 +190,7 @@ def mapping(
     return {
         "state": state,
         "protocol": held.protocol if held else None,
-        "gateway": held.gateway if held else None,
+        "gateway": (held.gateway if held else gateway) or None,
         "external_host": (held.external_host or None) if held else None,
         "external_port": held.external_port if held else None,
         "internal_port": held.internal_port if held else None,

@@ -308,7 +308,8 @@ class Service:
 
     def _mapping(self) -> results.MappingInfo | None:
         lane = self.mapping
-        return report.mapping(lane.current, lane.error, wanted=lane.wanted)
+        gateway = lane.network.gateway if lane.network else ""
+        return report.mapping(lane.current, lane.error, gateway, wanted=lane.wanted)
 
     async def _change(self, event: rules.Event, ids: Sequence[str]) -> results.Changed:
         self.intent.apply(event)

@@ -109,3 +109,14 @@ def test_it_is_said_that_guests_hold_an_old_command_and_only_then() -> None:
     assert report.endpoint_changed(replace(session, told=office)) is None
     assert report.endpoint_changed(Session("s1", 0, 22)) is None
     assert report.endpoint_changed(None) is None
+
+
+def test_a_failed_mapping_names_the_gateway_that_was_asked() -> None:
+    failure = GatewayError("router-failed", "no", "again")
+    told = report.mapping(None, failure, "192.168.1.1", wanted=True)
+    assert told is not None
+    assert (told["state"], told["gateway"]) == ("failed", "192.168.1.1")
+    nowhere = report.mapping(None, failure, "", wanted=True)
+    assert nowhere is not None
+    assert nowhere["gateway"] is None
+    assert report.mapping(None, None, "192.168.1.1", wanted=False) is None
