@@ -8,6 +8,7 @@ their own.
 from __future__ import annotations
 
 import getpass
+import itertools
 import json
 import os
 import shlex
@@ -21,6 +22,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -35,10 +37,10 @@ keys_url = "{forge}/{{name}}.keys"
 [door]
 address = "127.0.0.1"
 [router]
-protocols = ["upnp"]
-description_url = "{router}"
 external_port = {port}
 """
+# A Python without miniupnpc asks the router by PCP.
+UPNP = find_spec("miniupnpc") is not None
 
 
 def until(look: Callable[[], T], what: str, within: float = 15.0) -> T:
@@ -61,6 +63,16 @@ def is_open(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as probe:
         probe.settimeout(2)
         return probe.connect_ex((host, port)) == 0
+
+
+_gateways = itertools.count(1)
+
+
+def _gateway() -> str:
+    """PCP has one port, so each router has an address; macOS has but one on loopback."""
+    if sys.platform == "darwin":
+        return "127.0.0.1"
+    return f"127.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250}.{next(_gateways) % 250 + 1}"
 
 
 class Stage:
@@ -93,12 +105,17 @@ class Stage:
 
     def router_is(self, external_host: str) -> None:
         """A new router, for `configure` to name."""
-        self._router = json.loads(self._fake("igd", "--external-host", external_host))
+        gateway = _gateway()
+        pcp = () if UPNP else ("--pcp", gateway)
+        router = json.loads(self._fake("igd", "--external-host", external_host, *pcp))
+        self.description_url = router["description_url"]
+        if UPNP:
+            self._asked = f'protocols = ["upnp"]\ndescription_url = "{self.description_url}"\n'
+        else:
+            self._asked = f'protocols = ["pcp"]\ngateway = "{gateway}"\n'
 
     def configure(self, more: str = "") -> None:
-        text = CONFIG.format(
-            forge=self.forge, router=self._router["description_url"], port=self.external_port
-        )
+        text = CONFIG.format(forge=self.forge, port=self.external_port) + self._asked
         (self.home / "config.toml").write_text(text + more)
 
     @property
@@ -161,8 +178,9 @@ class Stage:
 
     def mappings(self) -> list[dict[str, Any]]:
         """What stands in the router's table."""
-        url = self._router["description_url"].rpartition("/")[0] + "/mappings"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"{self.description_url.rpartition('/')[0]}/mappings", timeout=5
+        ) as answer:
             table: list[dict[str, Any]] = json.load(answer)
         return table
 

@@ -306,7 +306,7 @@ def test_no_router_leaves_the_lan(stage: Stage) -> None:
 
 def test_a_port_that_somebody_else_holds_is_named_and_left_alone(stage: Stage) -> None:
     upnp = miniupnpc.UPnP()
-    upnp.selectigd(stage._router["description_url"])
+    upnp.selectigd(stage.description_url)
     upnp.addportmapping(stage.external_port, "TCP", "127.0.0.9", 80, "web server", "", 0)
     found = checks(stage, "--router", status=0)
     port = only(found, "port")

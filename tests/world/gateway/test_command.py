@@ -41,7 +41,8 @@ async def refusal(home: Home) -> GatewayError:
 async def test_it_is_told_everything_in_its_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("PAIRING_REQUIRE_E2E", raising=False)  # ours, of these tests
+    for name in ("PAIRING_REQUIRE_E2E", "PAIRING_REQUIRE_INDEX"):  # ours, of these tests
+        monkeypatch.delenv(name, raising=False)
     home = Home(tmp_path, TELL)
     mapping = await home.adapter.open(HOME, wanted(), 600)
     assert home.log.read_text().splitlines() == [
