@@ -15,7 +15,6 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-import miniupnpc
 import psutil
 import pytest
 
@@ -305,7 +304,7 @@ def test_no_router_leaves_the_lan(stage: Stage) -> None:
 
 
 def test_a_port_that_somebody_else_holds_is_named_and_left_alone(stage: Stage) -> None:
-    upnp = miniupnpc.UPnP()
+    upnp = pytest.importorskip("miniupnpc").UPnP()
     upnp.selectigd(stage.description_url)
     upnp.addportmapping(stage.external_port, "TCP", "127.0.0.9", 80, "web server", "", 0)
     found = checks(stage, "--router", status=0)
