@@ -41,6 +41,7 @@ FILES = {
     "stderr": "",
     "tmux_socket": "",
 }
+_COMMON_NAMES = ("authorized_keys", "host_key", "sshd_config")  # as in ~/.ssh
 _SOCKETS = ("control_socket", "tmux_socket")
 
 
@@ -120,7 +121,11 @@ def _worth_keeping(path: str, paths: Paths, undone: str) -> str:
 
 
 def _is_ours(path: str, paths: Paths) -> bool:
+    """By its name and kind; what others name so, too, only where a daemon has left its marks."""
+    has_run = any(os.path.lexists(mark) for mark in (paths.lock, paths.state_db))
     for name, more in FILES.items():
+        if name in _COMMON_NAMES and not has_run:
+            continue
         if re.fullmatch(re.escape(getattr(paths, name)) + more, path):
             found = os.lstat(path)
             kind = stat.S_ISSOCK if name in _SOCKETS else stat.S_ISREG

@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _usable():
             for directory in paths.directories:
                 private_directory(Path(directory))
+            _not_somebody_elses(paths)
             for file in paths.private_files:
                 private_file(Path(file))
             if arguments.launchd:
@@ -83,6 +84,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         launch.tell(code)
         return code
     return 0
+
+
+def _not_somebody_elses(paths: Paths) -> None:
+    """Where no daemon has run, what bears the name of a file of ours is not ours: ~/.ssh, say.
+
+    Raises Misconfigured `unsafe-home`.
+    """
+    if any(os.path.lexists(mark) for mark in (paths.lock, paths.state_db)):
+        return
+    for file in (paths.authorized_keys, paths.sshd_config, paths.host_key):
+        if os.path.lexists(file):
+            raise Misconfigured(
+                "unsafe-home",
+                f"{file} is there already, and pairingd has not made it",
+                "set PAIRING_HOME to a directory of its own",
+            )
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""Wall-clock time for deadlines, that nobody's setting back of the clock can stretch.
+"""Wall-clock time for deadlines, that setting the clock back does not stretch within one process.
 
 Deadlines are wall-clock (core/model.py). Should the clock be set back while a guest is in, the
-time that has really passed counts, by a clock that goes on during sleep.
+time that has really passed counts, by a clock that goes on during sleep. A daemon that starts anew
+believes the wall clock, and sshd's `expiry-time` always does.
 """
 
 from __future__ import annotations

@@ -71,8 +71,12 @@ def _address(value: str) -> str:
 
 def _http_url(value: str) -> str:
     if value:
-        parts = urlsplit(value)
-        if parts.scheme != "http" or not parts.hostname:
+        try:
+            parts = urlsplit(value)
+            fits = parts.scheme == "http" and parts.hostname and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits:
             raise ValueError('an http:// URL of the router\'s description, or ""')
     return value
 
@@ -301,6 +305,10 @@ def parse(content: bytes, name: str) -> Settings:
         ) from None
     except strict.Unfit as error:
         raise _explained(error, name) from None
+    except (ValueError, RecursionError):  # tomllib's for numbers and nesting beyond all measure
+        raise Misconfigured(
+            "bad-config", f"{name}: too deep, or too long a number", "mend the TOML there"
+        ) from None
 
 
 def _inconsistent(config: Config) -> tuple[str, str] | None:

@@ -40,8 +40,8 @@ class Intent:
         and then nothing has changed.
 
         What takes rights away holds even where it cannot be saved, for the disk may be full and
-        the guest must be out; and so does what was told, which keeps nobody in or out. It is saved
-        as soon as it can be. `unsaved` says why it is not yet.
+        the guest must be out; it is saved as soon as it can be, and `unsaved` says why it is not
+        yet. What was told holds too, but keeps nobody in or out, and waits for the next change.
         """
         before = self.state
         after = step(before, event, self._clock())
@@ -51,9 +51,13 @@ class Intent:
             self._store.save(after)
             self.unsaved = None
         except WorldError as unwritable:
-            if not isinstance(event, Tick | Revoke | End | WayTold | WayAnnounced):
-                raise
-            self.unsaved = unwritable
+            match event:
+                case Tick() | Revoke() | End():
+                    self.unsaved = unwritable
+                case WayTold() | WayAnnounced():
+                    log.warning("%s", unwritable)
+                case _:
+                    raise
         self.state = after
         if after != before:
             self._tell_difference(before, after)

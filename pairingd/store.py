@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pairingd import strict
 from pairingd.core.model import Mapping, Session, State
 from pairingd.errors import Misconfigured, WorldError
+
+T = TypeVar("T")
 
 # One entry a version: the statements that lead to it from the one before. Never edit an entry
 # that was released; add one. tests/data holds a database of each version that must load forever.
@@ -114,7 +116,7 @@ class Store:
         row = self._database.execute(
             "SELECT body FROM session ORDER BY number DESC LIMIT 1"
         ).fetchone()
-        return State(strict.read(Session, json.loads(row[0])) if row else None)
+        return State(_read(Session, row[0]) if row else None)
 
     def save(self, state: State) -> None:
         session = state.session
@@ -134,7 +136,7 @@ class Store:
     def sessions(self) -> list[Session]:
         """Every session kept, oldest first."""
         rows = self._database.execute("SELECT body FROM session ORDER BY number")
-        return [strict.read(Session, json.loads(body)) for (body,) in rows]
+        return [_read(Session, body) for (body,) in rows]
 
     # The journal of mappings: the gateway package's `Journal`.
 
@@ -152,7 +154,7 @@ class Store:
 
     def mappings(self) -> list[Mapping]:
         rows = self._database.execute("SELECT body FROM mapping ORDER BY rowid")
-        return [strict.read(Mapping, json.loads(body)) for (body,) in rows]
+        return [_read(Mapping, body) for (body,) in rows]
 
     # The journal of connections' processes.
 
@@ -169,7 +171,7 @@ class Store:
 
     def processes(self) -> list[Process]:
         rows = self._database.execute("SELECT body FROM process ORDER BY pid")
-        return [strict.read(Process, json.loads(body)) for (body,) in rows]
+        return [_read(Process, body) for (body,) in rows]
 
     # The history.
 
@@ -203,6 +205,11 @@ class Store:
             (session,),
         )
         return list(_happenings(rows))
+
+
+def _read(kind: type[T], body: str) -> T:
+    """A later version's record may say more; what this one knows of it holds."""
+    return strict.read(kind, json.loads(body), passing_over=True)
 
 
 def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterable[Happening]:

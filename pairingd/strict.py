@@ -15,6 +15,8 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from pairingd.core.text import quoted
+
 T = TypeVar("T")
 
 _CALLED = {
@@ -30,7 +32,7 @@ class Unfit(ValueError):
     """`value` at the place `at` is not what it must be: `why` says what that is."""
 
     def __init__(self, at: tuple[str, ...], value: object, why: str) -> None:
-        super().__init__(f"{'.'.join(at)}: must be {why}")
+        super().__init__(f"{quoted('.'.join(at))}: must be {why}")
         self.at = at
         self.value = value
         self.why = why
@@ -44,14 +46,16 @@ class Unknown(Unfit):
         self.allowed = allowed
 
 
-def read(kind: type[T], value: object) -> T:
+def read(kind: type[T], value: object, *, passing_over: bool = False) -> T:
     """`value` as a `kind`: a dataclass, whose fields may again be of one, of a plain type, Literal,
-    Enum, tuple, dict, or any of these or None. Only lists are converted. Raises Unfit.
+    Enum, tuple, dict, or any of these or None. No number or text is converted. Raises Unfit.
 
     `Annotated[kind, check, ...]`: each check is given what was read, returns what is to be taken,
     and raises ValueError with what it must be. A class with a classmethod `spelled` reads itself.
+    Unknown keys are refused, unless they are `passing_over`.
     """
-    return _read(kind, value, ())  # type: ignore[no-any-return] # as the type hints say
+    read: T = _Reader(passing_over).read(kind, value, ())
+    return read
 
 
 def between(low: int, high: int) -> Callable[[int], int]:
@@ -65,72 +69,75 @@ def between(low: int, high: int) -> Callable[[int], int]:
     return check
 
 
-def _read(kind: Any, value: Any, at: tuple[str, ...]) -> Any:
-    inner = get_args(kind)
-    match get_origin(kind):
-        case None:
-            return _plain(kind, value, at)
-        case origin if origin is Annotated:
-            read = _read(inner[0], value, at)
-            for check in inner[1:]:
-                read = _checked(check, read, at)
-            return read
-        case origin if origin is Literal:
-            return _one_of(inner, value, at)
-        case origin if origin in {UnionType, Union}:
-            (other,) = (one for one in inner if one is not NoneType)
-            return None if value is None else _read(other, value, at)
-        case origin if origin is dict:
-            if not isinstance(value, dict):
-                raise Unfit(at, value, "a table")
-            return {
-                _read(inner[0], key, at): _read(inner[1], one, (*at, key))
-                for key, one in value.items()
-            }
-        case _:
-            return _tuple(inner, value, at)
+class _Reader:
+    def __init__(self, passing_over: bool) -> None:  # noqa: FBT001 - private, one caller
+        self._passing_over = passing_over
 
+    def read(self, kind: Any, value: Any, at: tuple[str, ...]) -> Any:
+        inner = get_args(kind)
+        match get_origin(kind):
+            case None:
+                return self._plain(kind, value, at)
+            case origin if origin is Annotated:
+                read = self.read(inner[0], value, at)
+                for check in inner[1:]:
+                    read = _checked(check, read, at)
+                return read
+            case origin if origin is Literal:
+                return _one_of(inner, value, at)
+            case origin if origin in {UnionType, Union}:
+                (other,) = (one for one in inner if one is not NoneType)
+                return None if value is None else self.read(other, value, at)
+            case origin if origin is dict:
+                if not isinstance(value, dict):
+                    raise Unfit(at, value, "a table")
+                return {
+                    self.read(inner[0], key, at): self.read(inner[1], one, (*at, key))
+                    for key, one in value.items()
+                }
+            case _:
+                return self._tuple(inner, value, at)
 
-def _record(kind: Any, value: object, at: tuple[str, ...]) -> Any:
-    if not isinstance(value, dict):
-        raise Unfit(at, value, "a table")
-    hints = _hints(kind)
-    for key in value:
-        if key not in hints:
-            raise Unknown((*at, key), value[key], tuple(hints))
-    for field in fields(kind):
-        if field.name not in value and field.default is field.default_factory is MISSING:
-            raise Unfit(at, value, f"a table with {field.name}")
-    return kind(**{key: _read(hints[key], one, (*at, key)) for key, one in value.items()})
+    def _record(self, kind: Any, value: object, at: tuple[str, ...]) -> Any:
+        if not isinstance(value, dict):
+            raise Unfit(at, value, "a table")
+        hints = _hints(kind)
+        if not self._passing_over:
+            for key in value:
+                if key not in hints:
+                    raise Unknown((*at, key), value[key], tuple(hints))
+        for field in fields(kind):
+            if field.name not in value and field.default is field.default_factory is MISSING:
+                raise Unfit(at, value, f"a table with {field.name}")
+        given = {key: one for key, one in value.items() if key in hints}
+        return kind(**{key: self.read(hints[key], one, (*at, key)) for key, one in given.items()})
+
+    def _plain(self, kind: Any, value: object, at: tuple[str, ...]) -> Any:
+        if hasattr(kind, "spelled"):
+            return _checked(kind.spelled, value, at)
+        if is_dataclass(kind):
+            return self._record(kind, value, at)
+        if issubclass(kind, Enum):
+            return kind(_one_of(tuple(one.value for one in kind), value, at))
+        if type(value) is kind or (kind is float and type(value) is int):
+            return value
+        raise Unfit(at, value, _CALLED[kind])
+
+    def _tuple(self, inner: tuple[Any, ...], value: object, at: tuple[str, ...]) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise Unfit(at, value, "a list")
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        if len(kinds) != len(value):
+            raise Unfit(at, value, f"a list of {len(kinds)}")
+        return tuple(
+            self.read(kind, one, (*at, str(index)))
+            for index, (kind, one) in enumerate(zip(kinds, value, strict=True))
+        )
 
 
 @functools.cache
 def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
-
-
-def _plain(kind: Any, value: object, at: tuple[str, ...]) -> Any:
-    if hasattr(kind, "spelled"):
-        return _checked(kind.spelled, value, at)
-    if is_dataclass(kind):
-        return _record(kind, value, at)
-    if issubclass(kind, Enum):
-        return kind(_one_of(tuple(one.value for one in kind), value, at))
-    if type(value) is kind or (kind is float and type(value) is int):
-        return value
-    raise Unfit(at, value, _CALLED[kind])
-
-
-def _tuple(inner: tuple[Any, ...], value: object, at: tuple[str, ...]) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise Unfit(at, value, "a list")
-    kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
-    if len(kinds) != len(value):
-        raise Unfit(at, value, f"a list of {len(kinds)}")
-    return tuple(
-        _read(kind, one, (*at, str(index)))
-        for index, (kind, one) in enumerate(zip(kinds, value, strict=True))
-    )
 
 
 def _one_of(allowed: tuple[Any, ...], value: Any, at: tuple[str, ...]) -> Any:

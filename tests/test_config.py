@@ -72,6 +72,8 @@ def test_a_provider_of_ones_own_stands_beside_the_known_ones() -> None:
         ('[router]\nprotocols = ["igd"]', "router.protocols.0", "'pcp', 'natpmp' or 'upnp'"),
         ('[router]\nenabled = "no"', "router.enabled", "boolean"),
         ('[router]\nexternal_host = "home"', "router.external_host", "IP address"),
+        ('[router]\ndescription_url = "http://[::1"', "router.description_url", "http:// URL"),
+        ('[router]\ndescription_url = "http://gw:99999/"', "router.description_url", "http:// URL"),
         ('[router.command]\nopen = "a \'b"', "router.command.open", "command line"),
         ('[relay]\nssh = "-oProxyCommand=x"', "relay.ssh", "host"),
         ('[relay]\nssh = "a b"', "relay.ssh", "host"),
@@ -111,6 +113,11 @@ def test_a_syntax_error_is_named_with_its_line() -> None:
 
 def test_bytes_that_are_no_text_are_refused() -> None:
     assert "UTF-8" in refusal(b"\xff\xfe").message
+
+
+@pytest.mark.parametrize("text", ["x = " + "9" * 5000, "x = " + "[" * 100_000])
+def test_what_no_reader_bears_is_refused_like_all_else(text: str) -> None:
+    assert refusal(text).hint
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,22 @@ def test_what_cannot_be_written_is_refused_by_name(
     other.execute("ROLLBACK")
     other.close()
     write(store)
+
+
+def test_a_record_that_a_later_version_wrote_more_of_is_read_all_the_same(
+    reopen: Callable[[], Store], path: Path
+) -> None:
+    store = reopen()
+    store.save(INVITED)
+    store.record(mapping())
+    store.close()
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE session SET body = json_set(body, '$.later', 1)")
+        other.execute("UPDATE mapping SET body = json_set(body, '$.later', 1)")
+    again = reopen()
+    assert again.set_aside is None
+    assert again.state() == INVITED
+    assert again.mappings() == [mapping()]
 
 
 def test_a_new_store_wishes_nothing(reopen: Callable[[], Store]) -> None:

@@ -113,6 +113,11 @@ def test_an_unknown_key_is_told_with_those_that_are_known() -> None:
     assert caught.value.allowed == ("size",)
 
 
+def test_an_unknown_key_can_be_passed_over() -> None:
+    plain = {"inner": {"size": 1, "later": 2}, "later": 3}
+    assert strict.read(Outer, plain, passing_over=True) == Outer(inner=Inner(1))
+
+
 @given(st.from_type(Session) | st.from_type(Mapping))
 def test_the_cores_records_come_back_as_they_were_written(record: Session | Mapping) -> None:
     written = json.dumps(asdict(record))

@@ -80,7 +80,7 @@ class RoleParams(Params):
 class LogParams(Params):
     """The newest `limit` events, oldest first; only those after the event `after`."""
 
-    after: Annotated[int, Field(ge=0)] = 0
+    after: Annotated[int, Field(ge=0, lt=2**63)] = 0
     limit: Annotated[int, Field(ge=1, le=10000)] = 1000
 
 

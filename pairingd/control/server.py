@@ -11,6 +11,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
+from math import isfinite
 from types import NoneType
 from typing import Any
 
@@ -183,11 +184,18 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")  # RFC 8259 §6
 
 
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is too large")  # and could not be given back as JSON
+    return number
+
+
 def _parsed(frame: bytes | None) -> dict[str, Any]:
     if frame is None:
         raise RpcError(wire.INVALID_REQUEST, f"a frame may have {wire.MAX_FRAME} bytes")
     try:
-        request = json.loads(frame.decode(), parse_constant=_no_constant)
+        request = json.loads(frame.decode(), parse_constant=_no_constant, parse_float=_finite_float)
     except UnicodeDecodeError:
         raise RpcError(wire.PARSE_ERROR, "not UTF-8") from None
     except (ValueError, RecursionError):

@@ -59,13 +59,27 @@ class AccessLane(Lane):
 
     def recover(self) -> None:
         """End the connections that a crash left behind; call once, before the first pass."""
-        for process in self._store.processes():
-            if end_left_over(process.pid, process.started):
+        left = self._store.processes()
+        # All of them before anything is written: the disk may be full.
+        ended = [end_left_over(process.pid, process.started) for process in left]
+        for process, was_there in zip(left, ended, strict=True):
+            if was_there:
                 self._intent.happened("recovered", "ended a connection that a crash had left")
-            self._store.erase_process(process.pid)
+            self._forget(process.pid)
         session = self._intent.state.session
-        for visit in under_way(self._store.history_of(session.id) if session else ()):
+        try:
+            visits = under_way(self._store.history_of(session.id)) if session else []
+        except (KeyError, ValueError):
+            log.exception("the history cannot be read")
+            return
+        for visit in visits:
             self._left(why="pairingd had ended", **visit)
+
+    def _forget(self, pid: int) -> None:
+        try:
+            self._store.erase_process(pid)
+        except WorldError as error:  # a pid that is gone does no harm in the journal
+            log.error("still in the journal: %s", error)  # noqa: TRY400 - the cause is all there is
 
     async def one_pass(self) -> float | None:
         """Close everything that must be closed, before anything else is asked of anyone: the disk
@@ -208,8 +222,8 @@ class AccessLane(Lane):
                 )
 
     async def _watch(self) -> None:
+        await self._tmux.confine()
         if self._watching is None or self._watching.done():
-            await self._tmux.confine()
             self._watching = asyncio.create_task(self._follow_tmux())
 
     async def _follow_tmux(self) -> None:
@@ -292,24 +306,26 @@ class AccessLane(Lane):
         self.poke()
 
     def disconnected(self, connection: Connection) -> None:
-        self._store.erase_process(connection.pid)
+        self._forget(connection.pid)
         guest = self._guest(connection.invitation)
-        if guest:
-            self._aside(self._note_left(guest, connection))
+        if guest and connection.cut_for:
+            self._note_left(guest, connection, connection.cut_for)
+        elif guest:
+            self._aside(self._note_why_left(guest, connection))
         elif connection.failed:
             self._intent.happened(
                 "refused", f"a login from {connection.peer} failed", peer=connection.peer
             )
         self.poke()
 
-    async def _note_left(self, guest: str, connection: Connection) -> None:
-        why = connection.cut_for
-        if why is None:
-            ended = await self._tmux.running() is Running.NO
-            why = _TMUX_ENDED if ended else "they left"
+    async def _note_why_left(self, guest: str, connection: Connection) -> None:
+        ended = await self._tmux.running() is Running.NO
+        self._note_left(guest, connection, _TMUX_ENDED if ended else "they left")
+
+    def _note_left(self, guest: str, connection: Connection, why: str) -> None:
         about = {"invitation": connection.invitation, "pid": connection.pid}
         self._left(guest=guest, peer=connection.peer, why=why, **about)
-        await self._tell_host(f"{guest} left")
+        self.tell(f"{guest} left")
 
     def _left(self, *, guest: str, peer: str, why: str, **more: Any) -> None:
         text = f"{guest} is out ({peer}): {why}"

@@ -110,6 +110,7 @@ class MappingLane(Lane):
         self._asleep = asleep
         self._slept = asleep()
         self._swept: set[str] = set()  # identities of networks
+        self._missed: set[str] = set()  # ids of mappings that are being asked for again
         self._looking: asyncio.Task[None] | None = None
         self._hints = Hints(self.poke, self._heard, listen=listen)
 
@@ -334,7 +335,9 @@ class MappingLane(Lane):
             case Presence.ABSENT:
                 # The same mapping again and not a new one: after a false alarm it is still there,
                 # and a PCP server gives it to nobody who comes with another nonce.
-                self._note_lost(entry, "the router has lost the mapping; asking again")
+                if entry.id not in self._missed:
+                    self._missed.add(entry.id)
+                    self._note_lost(entry, "the router has lost the mapping; asking again")
                 await self._renew(entry)
             case Presence.FOREIGN:
                 self._lost(entry, "somebody else has taken the router's port; asking again")
@@ -356,6 +359,7 @@ class MappingLane(Lane):
 
     def _seen(self, entry: Mapping) -> None:
         now = self.clock()
+        self._missed.discard(entry.id)
         known = self._checked.get(entry.id)
         self._checked[entry.id] = plan.Seen(known.since if known else now, now)
 

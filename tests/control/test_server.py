@@ -282,7 +282,7 @@ def test_connections_are_bounded_and_a_place_comes_free_again(stage: Stage) -> N
     until(lambda: stage.pairctl("status", check=False).returncode == 0, "it answers again")
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_not_json_are_refused(greeted: Line, number: str) -> None:
     frame = f'{{"jsonrpc": "2.0", "id": {number}, "method": "status"}}\n'
     assert code(greeted.asks(frame.encode())) == wire.PARSE_ERROR
@@ -339,3 +339,23 @@ def test_a_daemon_that_can_write_nothing_says_so_in_two_lines(stage: Stage, tmp_
     )
     assert done.returncode == 1
     assert re.fullmatch(r"error: .+\nhint: free space.+\n", done.stderr)
+
+
+@pytest.mark.parametrize("name", ["authorized_keys", "sshd_config", "host_ed25519"])
+def test_a_directory_with_such_files_of_others_is_not_taken(
+    stage: Stage, tmp_path: Path, name: str
+) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / name).write_text("the user's own\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pairingd"],
+        env=stage.environment | {"PAIRING_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert done.returncode == 1
+    assert f"{tmp_path / name} is there already" in done.stderr
+    assert (tmp_path / name).read_text() == "the user's own\n"

@@ -127,6 +127,16 @@ def test_what_is_not_certainly_ours_stays(
     assert "pairingd.log.old" in told["reasons"][str(home)]
 
 
+def test_where_no_daemon_has_run_nothing_is_ours_whatever_its_name(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with PAIRING_HOME=~/.ssh."""
+    (home / "authorized_keys").write_text("ssh-ed25519 AAAA the user's own\n")
+    told = asks(capsys)
+    assert told["removed"] == []
+    assert (home / "authorized_keys").exists()
+
+
 def test_a_session_of_which_nothing_can_be_told_is_taken_to_run(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
