@@ -43,6 +43,14 @@ external_port = {port}
 UPNP = find_spec("miniupnpc") is not None
 
 
+def needs_upnp() -> None:
+    """Skips the test where this Python has no miniupnpc."""
+    import pytest  # the demo does without
+
+    if not UPNP:
+        pytest.skip("there is no miniupnpc for this Python")
+
+
 def until(look: Callable[[], T], what: str, within: float = 15.0) -> T:
     """The first truthy answer of `look`. Fails after `within` seconds, saying `what` never came."""
     deadline = time.monotonic() + within
