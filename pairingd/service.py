@@ -187,16 +187,18 @@ class Service:
         return {"events": [report.event(one) for one in events]}
 
     async def receipt(self, *, session: str | None = None) -> results.Receipt:
-        sessions = self.store.sessions()
-        for one in reversed(sessions):
-            if session in {None, one.id}:
-                return report.receipt(one, self.store.history_of(one.id))
+        last = self.store.session_ids(5)
         if session is None:
-            raise PairingError("no-session", "there was no session yet", "pairctl invite GUEST")
-        known = ", ".join(one.id for one in sessions[-5:]) or "none"
-        raise PairingError(
-            "no-such-session", f"no session {quoted(session)}", f"the last ones: {known}"
-        )
+            if not last:
+                raise PairingError("no-session", "there was no session yet", "pairctl invite GUEST")
+            session = last[-1]
+        found = self.store.session(session)
+        if found is None:
+            known = ", ".join(last) or "none"
+            raise PairingError(
+                "no-such-session", f"no session {quoted(session)}", f"the last ones: {known}"
+            )
+        return report.receipt(found, self.store.history_of(found.id))
 
     async def config(self) -> results.Settings:
         return self.settings.shown()

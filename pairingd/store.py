@@ -138,6 +138,19 @@ class Store:
         rows = self._database.execute("SELECT body FROM session ORDER BY number")
         return [_read(Session, body) for (body,) in rows]
 
+    def session(self, session_id: str) -> Session | None:
+        """That one alone: all of them would be tenths of a second to read."""
+        found = self._database.execute("SELECT body FROM session WHERE id = ?", (session_id,))
+        row = found.fetchone()
+        return _read(Session, row[0]) if row else None
+
+    def session_ids(self, limit: int) -> list[str]:
+        """The newest `limit`, the newest last."""
+        rows = self._database.execute(
+            "SELECT id FROM session ORDER BY number DESC LIMIT ?", (limit,)
+        ).fetchall()
+        return [session_id for (session_id,) in reversed(rows)]
+
     # The journal of mappings: the gateway package's `Journal`.
 
     def record(self, mapping: Mapping) -> None:

@@ -112,6 +112,10 @@ def test_the_last_session_is_the_state_and_the_older_ones_are_kept(
     assert store.state() == again
     assert [session.id for session in store.sessions()] == ["s1", "s2"]
     assert store.sessions()[0] == over.session
+    assert store.session("s1") == over.session
+    assert store.session("s3") is None
+    assert store.session_ids(5) == ["s1", "s2"]
+    assert store.session_ids(1) == ["s2"]
 
 
 def test_the_journal_keeps_a_mapping_until_it_is_erased(reopen: Callable[[], Store]) -> None:
