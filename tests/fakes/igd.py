@@ -571,6 +571,7 @@ async def _serve(igd: FakeIgd, pcp_address: str | None) -> None:
                 changed=igd.changed_by_pcp,
             )
             await stack.enter_async_context(pxp)
+            stack.callback(asyncio.create_task(pxp.goes_on()).cancel)
         ready = {
             "description_url": igd.description_url,
             "port": igd.port,

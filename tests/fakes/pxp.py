@@ -97,6 +97,13 @@ class FakePxp:
         self._transport.close()
         await asyncio.sleep(0)  # the transport closes its socket in the next round
 
+    async def goes_on(self) -> None:
+        """For ever: its epoch is as a gateway's that stays on."""
+        started, before = time.monotonic(), self.epoch
+        while True:
+            await asyncio.sleep(0.5)
+            self.epoch = before + round(time.monotonic() - started)
+
     def reboot(self) -> None:
         self.epoch = 0
         self.held.clear()
@@ -227,12 +234,9 @@ async def _serve(address: str, port: int, external: str) -> None:
     def told(change: dict[str, Any]) -> None:
         print(json.dumps(change), flush=True)
 
-    started = time.monotonic()
     async with FakePxp(address=address, port=port, external=external, changed=told) as gateway:
         told({"listening": gateway.port})
-        while True:
-            await asyncio.sleep(0.5)
-            gateway.epoch = 1000 + round(time.monotonic() - started)
+        await gateway.goes_on()
 
 
 def main() -> None:
