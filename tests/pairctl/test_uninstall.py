@@ -258,7 +258,8 @@ def test_a_mapping_that_may_still_stand_keeps_the_state(
     if crashed:
         store.close()
     assert (home / "state.db-wal").exists() is False
-    assert Store.open(home / "state.db", 0).mappings() == [MAPPING]
+    with closing(Store.open(home / "state.db", 0)) as again:
+        assert again.mappings() == [MAPPING]
 
 
 def test_the_state_goes_once_the_mapping_is_closed(
