@@ -15,6 +15,7 @@ from pairingd.errors import GatewayError
 from pairingd.world.gateway import ssdp, upnp
 from pairingd.world.gateway.adapter import Network, Presence
 from tests.fakes.igd import FakeIgd, Quirk
+from tests.stage import needs_upnp
 from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted
 
 OURS = "pairingd01234567"
@@ -574,6 +575,7 @@ async def test_of_several_that_it_is_told_of_the_better_is_chosen(igd: FakeIgd) 
 
 
 def test_the_child_imports_little() -> None:
+    needs_upnp()
     code = upnp._START.removesuffix("; main()") + "; print(*sys.modules)"
     run = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, str(upnp._ROOT), upnp.binding()],
