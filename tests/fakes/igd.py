@@ -46,11 +46,20 @@ class Quirk(StrEnum):
     HTTP_DRIP = "http-drip"
     HTTP_ENDLESS = "http-endless"
     XML_BOMB = "xml-bomb"
+    XML_BOMB_PREFIXED = "xml-bomb-prefixed"  # its declarations are one once prefixes are taken off
+    XML_BOMB_UNPRINTABLE = "xml-bomb-unprintable"  # or what XML does not allow
     SOAP_SILENT = "soap-silent"  # describes itself, and never answers a SOAP request
     FIREWALL_OFF = "firewall-off"  # of IPv6: all come through
     NO_PINHOLES = "no-pinholes"  # GetFirewallStatus says that none are allowed
     SAYS_402 = "says-402"  # of a pinhole that is not there, as miniupnpd 2.3.1 does
     SSDP_FLOOD = "ssdp-flood"  # a thousand replies for each search, the true one the last
+
+
+_BOMBS = {
+    Quirk.XML_BOMB: "<!",
+    Quirk.XML_BOMB_PREFIXED: "<a:!",
+    Quirk.XML_BOMB_UNPRINTABLE: "<\x01!",
+}
 
 
 class SoapError(Exception):
@@ -242,9 +251,10 @@ class FakeIgd:
 
     def _description(self) -> str:
         bomb = ""
-        if Quirk.XML_BOMB in self.quirks:
+        for spelling in self.quirks & _BOMBS.keys():
             levels = (f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
             bomb = f'<!DOCTYPE root [<!ENTITY l0 "lol">{"".join(levels)}]>'
+            bomb = bomb.replace("<!", _BOMBS[spelling])
         host = "localhost" if Quirk.OFF_HOST_CONTROL in self.quirks else self._host
         control = f"http://{host}:{self.port}/control"
         wan = (

@@ -208,7 +208,15 @@ async def test_a_router_that_has_moved_to_another_port_is_found_again(igd: FakeI
 
 
 @pytest.mark.parametrize(
-    "quirk", [Quirk.OFF_HOST_CONTROL, Quirk.NO_WAN_SERVICE, Quirk.XML_BOMB, Quirk.HTTP_ENDLESS]
+    "quirk",
+    [
+        Quirk.OFF_HOST_CONTROL,
+        Quirk.NO_WAN_SERVICE,
+        Quirk.XML_BOMB,
+        Quirk.XML_BOMB_PREFIXED,
+        Quirk.XML_BOMB_UNPRINTABLE,
+        Quirk.HTTP_ENDLESS,
+    ],
 )
 async def test_what_cannot_be_believed_is_no_gateway(igd: FakeIgd, quirk: Quirk) -> None:
     igd.quirks.add(quirk)

@@ -45,11 +45,22 @@ def test_a_service_is_told_by_its_own_children() -> None:
     assert [one.type for one in found] == ["", "urn:x"]
 
 
-def test_a_document_type_is_refused_and_a_control_url_elsewhere() -> None:
-    service = "<service><serviceType>urn:x</serviceType><controlURL>{}</controlURL></service>"
-    for text in ("<!DOCTYPE a><a/>", f"<a>{service.format('//other/ctl')}</a>"):
+@pytest.mark.parametrize("start", ["<!", "<a:!", "</a:!", "<\x01!", "<a:\x01!", "<a\x01:!"])
+def test_a_document_type_is_refused_however_it_is_spelled(start: str) -> None:
+    entity = f'{start}ENTITY b "bbb">'
+    for text in (f"{start}DOCTYPE a [{entity}]><a>&b;</a>", f"{start}DOCTYPE a><a/>"):
         with pytest.raises(igd.Strange):
-            list(igd._services(igd._xml(text), URL))
+            igd._xml(text)
+
+
+def test_comments_and_cdata_are_read() -> None:
+    assert igd._xml("<a><!-- none --><![CDATA[<b>]]></a>").text == "<b>"
+
+
+def test_a_control_url_elsewhere_is_refused() -> None:
+    service = "<service><serviceType>urn:x</serviceType><controlURL>{}</controlURL></service>"
+    with pytest.raises(igd.Strange):
+        list(igd._services(igd._xml(f"<a>{service.format('//other/ctl')}</a>"), URL))
     assert list(igd._services(igd._xml(service.format("/ctl")), URL)) == [
         igd.Service("urn:x", CONTROL)
     ]
