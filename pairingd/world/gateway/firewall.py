@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,7 @@ from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, ssdp
 from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.attempt import NOTHING_MADE
 from pairingd.world.gateway.codec import TCP
 from pairingd.world.gateway.datagram import explained
 
@@ -119,7 +121,9 @@ class FirewallAdapter:
         answer, number = await self._ask_for(wanted, lease)
         if answer.code:
             raise _refusal(answer, wanted)
-        match await self._look(wanted, number):
+        with _was_there(wanted.gateway):
+            seen = await self._look(wanted, number)
+        match seen:
             case Presence.PRESENT:
                 return self._granted(wanted, number, lease, asked_at)
             case Presence.ABSENT:
@@ -133,16 +137,17 @@ class FirewallAdapter:
             return status, ""
         if status.denies("InboundPinholeAllowed"):
             return _Answer(703, {}), ""
-        answer = await self._call(
-            wanted,
-            "AddPinhole",
-            RemoteHost="",
-            RemotePort="0",  # the guests', that is: any
-            InternalClient=wanted.internal_host,
-            InternalPort=str(wanted.internal_port),
-            Protocol=str(TCP),
-            LeaseTime=str(lease),
-        )
+        with _was_there(wanted.gateway):
+            answer = await self._call(
+                wanted,
+                "AddPinhole",
+                RemoteHost="",
+                RemotePort="0",  # the guests', that is: any
+                InternalClient=wanted.internal_host,
+                InternalPort=str(wanted.internal_port),
+                Protocol=str(TCP),
+                LeaseTime=str(lease),
+            )
         if answer.code == _OFF:
             return _Answer(0, {}), ""
         number = answer.told.get("UniqueID", "")
@@ -173,7 +178,7 @@ class FirewallAdapter:
     async def _call(self, mapping: Mapping, action: str, **arguments: str) -> _Answer:
         """The router's answer, which is searched for when it is not where it was.
 
-        Raises GatewayError `no-gateway` (nothing was asked), `router-silent`, `router-failed` or
+        Raises GatewayError `no-gateway` (none is found), `router-silent`, `router-failed` or
         `local-network-denied`.
         """
         identity, source = mapping.network, mapping.internal_host
@@ -185,10 +190,10 @@ class FirewallAdapter:
                 return answer
         interface = identity.partition("/")[0]
         found = await self._search(Network(interface, source, mapping.gateway))
-        if found is None and action != "AddPinhole":  # which may have come to be heard
+        if found is None:
             raise grant.not_spoken("UPnP over IPv6")
-        answer = await _exchange(found, source, action, arguments) if found else None
-        if found is None or answer is None:
+        answer = await _exchange(found, source, action, arguments)
+        if answer is None:
             raise _silent(mapping.gateway)
         self._found[identity] = found
         return answer
@@ -219,6 +224,17 @@ class FirewallAdapter:
 
             services = await asyncio.gather(*map(described, locations))
         return next((one for one in services if one), None)
+
+
+@contextmanager
+def _was_there(gateway: str) -> Iterator[None]:
+    """A router that has answered before, and now may have a pinhole, is silent and not nobody."""
+    try:
+        yield
+    except GatewayError as error:
+        if error.code not in NOTHING_MADE:
+            raise
+        raise _silent(gateway) from None
 
 
 async def _exchange(

@@ -98,6 +98,25 @@ async def test_what_the_journal_knew_before_the_answer_can_be_closed(igd: FakeIg
     assert igd.pinholes == {}
 
 
+@pytest.mark.parametrize("last", ["AddPinhole", "GetPinholePackets"])
+async def test_a_router_that_dies_with_a_pinhole_is_not_taken_for_none(
+    igd: FakeIgd, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what was asked of it would be forgotten."""
+    pierce = igd._pierce
+
+    def dies(action: str, values: dict[str, str]) -> dict[str, str]:
+        if action == last:
+            igd._server.close()
+            igd._ssdp.close()
+        return pierce(action, values)
+
+    monkeypatch.setattr(igd, "_pierce", dies)
+    igd.hang_up.add(last)
+    assert (await refused(igd)).code == "router-silent"
+    assert igd.pinholes
+
+
 async def test_what_was_never_made_is_closed(igd: FakeIgd) -> None:
     igd.failing["AddPinhole"] = 606
     await adapter(igd).close(wanted())
