@@ -376,10 +376,12 @@ class FakeIgd:
         return number
 
     def _pinhole(self, values: dict[str, str]) -> Pinhole:
-        try:
-            return self.pinholes[int(values["UniqueID"])]
-        except KeyError:
-            raise SoapError(402 if Quirk.SAYS_402 in self.quirks else 704) from None
+        held = self.pinholes.get(int(values["UniqueID"]))
+        if held is None:
+            raise SoapError(402 if Quirk.SAYS_402 in self.quirks else 704)
+        if held.client != values["peer"]:  # as miniupnpd does
+            raise SoapError(606)
+        return held
 
     def _held(self, port: int) -> Forward:
         if port not in self.mappings:

@@ -36,6 +36,7 @@ _NO = frozenset({"0", "false", "no"})  # UPnP Device Architecture 2.0 §2.5, boo
 _OFF = 702  # FirewallDisabled
 _NOT_ALLOWED = frozenset({606, 703})
 _NO_SUCH = frozenset({704, 402})  # NoSuchEntry; miniupnpd says 402 (measured)
+_NOT_OURS = _NO_SUCH | {606}  # of a number that another machine has got since a restart
 
 
 class _Answer(NamedTuple):
@@ -86,7 +87,7 @@ class FirewallAdapter:
             )
             if answer.code == 0:
                 return self._granted(mapping, number, lease, asked_at)
-            if answer.code not in _NO_SUCH:
+            if answer.code not in _NOT_OURS:
                 raise _refusal(answer, mapping)
         return await self._add(mapping, lease)
 
@@ -99,18 +100,19 @@ class FirewallAdapter:
             return Presence.UNKNOWN
 
     async def close(self, mapping: Mapping) -> None:
-        number = _number(mapping)
-        if not mapping.handle:
-            # Asked for the same again the router tells the number that an answer never brought us.
-            # One that refuses has none: of what it had, it would only renew the lease.
-            answer, number = await self._ask_for(mapping, _ABOUT_TO_CLOSE)
-            if answer.code:
-                return
+        """Also where the lease is over: see `renew` for one that may never end."""
+        held = _number(mapping)
+        if mapping.handle and not held:
+            return
+        # Asked for the same again the router tells the number by which it has ours, or a new one.
+        # The one held may be another program's since a restart, or have never come to us.
+        _, told = await self._ask_for(mapping, _ABOUT_TO_CLOSE)
+        number, gone = (told, _NO_SUCH) if told else (held, _NOT_OURS)
         if not number:
             return
         for _ in range(2):  # the second time the router must say that there is none
             answer = await self._call(mapping, "DeletePinhole", UniqueID=number)
-            if answer.code in _NO_SUCH:
+            if answer.code in gone:
                 return
             if answer.code:
                 raise _refusal(answer, mapping)
@@ -163,7 +165,7 @@ class FirewallAdapter:
             return Presence.PRESENT if status.denies("FirewallEnabled") else Presence.ABSENT
         # CheckPinholeWorking is optional, and says no (709) until somebody has come.
         answer = await self._call(mapping, "GetPinholePackets", UniqueID=number)
-        if answer.code in _NO_SUCH:
+        if answer.code in _NOT_OURS:
             return Presence.ABSENT
         return Presence.UNKNOWN if answer.code else Presence.PRESENT
 

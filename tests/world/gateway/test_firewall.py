@@ -84,9 +84,10 @@ async def test_a_new_process_renews_and_closes_without_a_search(igd: FakeIgd) ->
     assert igd.pinholes == {1: Pinhole("::1", DOOR, 900)}
     assert renewed.granted_until == NOW + 900
     assert await adapter(igd).check(renewed) is Presence.PRESENT
+    assert igd.counts["AddPinhole"] == 0
     await adapter(igd).close(renewed)
     assert igd.pinholes == {}
-    assert igd.counts["M-SEARCH"] == igd.counts["AddPinhole"] == 0
+    assert igd.counts["M-SEARCH"] == 0
 
 
 async def test_what_the_journal_knew_before_the_answer_can_be_closed(igd: FakeIgd) -> None:
@@ -171,6 +172,52 @@ async def test_a_firewall_that_is_off_needs_no_pinhole_until_it_is_on(igd: FakeI
     assert dict(renewed.handle)["unique_id"] == "1"
 
 
+def restarted(igd: FakeIgd, first: Pinhole) -> Pinhole:
+    """The router has forgotten all, and gives number 1 anew."""
+    igd.pinholes = {1: first}
+    return replace(first)
+
+
+async def test_another_program_s_pinhole_of_our_number_is_not_closed(igd: FakeIgd) -> None:
+    granted = await adapter(igd).open(HOME, wanted(), 600)
+    other = restarted(igd, Pinhole("::1", DOOR + 1, 900))
+    await adapter(igd).close(granted)
+    assert igd.pinholes == {1: other}
+
+
+async def test_a_pinhole_that_the_router_has_by_another_number_is_closed(igd: FakeIgd) -> None:
+    granted = await adapter(igd).open(HOME, wanted(), 600)
+    other = restarted(igd, Pinhole("::1", DOOR + 1, 900))
+    igd.pinholes[2] = Pinhole("::1", DOOR, 600)
+    await adapter(igd).close(granted)
+    assert igd.pinholes == {1: other}
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_another_machine_s_pinhole_of_our_number_is_not_ours(
+    igd: FakeIgd, *, refuses: bool
+) -> None:
+    one = adapter(igd)
+    granted = await one.open(HOME, wanted(), 600)
+    other = restarted(igd, Pinhole("fd00::9", DOOR, 900))
+    assert await one.check(granted) is Presence.ABSENT
+    if refuses:
+        igd.failing["AddPinhole"] = 606
+    else:
+        renewed = await one.renew(granted, 600)
+        assert igd.pinholes == {1: other, 2: Pinhole("::1", DOOR, 600)}
+        await one.close(renewed)
+    await one.close(granted)
+    assert igd.pinholes == {1: other}
+
+
+async def test_a_router_that_opens_no_more_is_told_to_close_what_it_has(igd: FakeIgd) -> None:
+    granted = await adapter(igd).open(HOME, wanted(), 600)
+    igd.quirks.add(Quirk.NO_PINHOLES)
+    await adapter(igd).close(granted)
+    assert igd.pinholes == {}
+
+
 @pytest.mark.parametrize("quirk", [None, Quirk.SAYS_402])
 async def test_a_pinhole_that_is_gone_is_seen_and_had_anew(
     igd: FakeIgd, quirk: Quirk | None
@@ -182,8 +229,8 @@ async def test_a_pinhole_that_is_gone_is_seen_and_had_anew(
     assert await one.check(granted) is Presence.ABSENT
     renewed = await one.renew(granted, 600)
     assert dict(renewed.handle)["unique_id"] == "2"
-    await one.close(granted)  # which is gone, and so is nobody else's
-    assert list(igd.pinholes) == [2]
+    await one.close(renewed)
+    assert igd.pinholes == {}
 
 
 async def test_a_pinhole_that_is_dropped_at_once_does_not_count(igd: FakeIgd) -> None:
