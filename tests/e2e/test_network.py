@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.network import DESCRIPTION_URL, HOST, Network, until
 
 GREETER = """
@@ -45,6 +47,7 @@ def test_a_terminal_of_the_host_s_user_is_group_tty(network: Network) -> None:
     assert "tty is pairhost:tty 620\npairhost" in terminal.screen()
 
 
+@pytest.mark.usefixtures("machine")
 def test_nothing_outlives_a_killed_run() -> None:
     run = subprocess.run(
         [sys.executable, "-c", KILLED], capture_output=True, text=True, check=False
