@@ -67,6 +67,9 @@ async def run(*argv: str, seconds: float) -> Finished:
             async with asyncio.timeout(_DRAIN):
                 await program.drained.wait()
     finally:
-        transport.close()
+        transport.close()  # which kills what still runs
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN):
+                await program.exited.wait()
     said, complaint = (bytes(program.output[fd]).decode(errors="replace") for fd in (1, 2))
     return Finished(transport.get_returncode() or 0, said, complaint)
