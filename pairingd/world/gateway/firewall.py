@@ -154,7 +154,7 @@ class FirewallAdapter:
             return _Answer(0, {}), ""
         number = answer.told.get("UniqueID", "")
         if answer.code == 0 and not _NUMBER.fullmatch(number):
-            raise _unreadable()
+            raise grant.unreadable()
         return answer, number
 
     async def _look(self, mapping: Mapping, number: str) -> Presence:
@@ -251,7 +251,7 @@ async def _exchange(
         except igd.Fault as fault:
             return _Answer(fault.code or 501, {})  # ActionFailed, where it gives no code
         except igd.Strange:
-            raise _unreadable() from None
+            raise grant.unreadable() from None
         except igd.FAILURES:
             return None
     return _Answer(0, told)
@@ -274,14 +274,6 @@ def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
     error = told(mapping.external_port, f"UPnP error {answer.code}")
     error.data["upnp"] = answer.code
     return error
-
-
-def _unreadable() -> GatewayError:
-    return GatewayError(
-        "router-failed",
-        "the router's answer could not be read",
-        "restart the router; if that does not help, forward the port there by hand",
-    )
 
 
 def _silent(gateway: str) -> GatewayError:

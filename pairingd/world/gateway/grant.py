@@ -74,3 +74,11 @@ def still_there(port: int) -> GatewayError:
         f"the router keeps the mapping of port {port} that it was told to delete",
         "delete it in the router's settings",
     )
+
+
+def unreadable() -> GatewayError:
+    return GatewayError(
+        "router-failed",
+        "the router's answer could not be read",
+        "restart the router; if that does not help, forward the port there by hand",
+    )

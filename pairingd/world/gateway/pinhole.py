@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 from pairingd import config
 from pairingd.core.model import Mapping
 from pairingd.world.gateway import grant
-from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence, adapter_of
-from pairingd.world.gateway.attempt import attempt
+from pairingd.world.gateway.adapter import Adapter, Journal, Network
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.firewall import FirewallAdapter
+from pairingd.world.gateway.keeper import Keeper
 from pairingd.world.gateway.pcp_adapter import PcpAdapter
 
 
@@ -27,7 +27,7 @@ class PcpPinholes(PcpAdapter):
         return await super().renew(mapping, lease)
 
 
-class Pinholes:
+class Pinholes(Keeper):
     """`clock` is the wall clock; `token` makes the secret that PCP's nonce comes of."""
 
     def __init__(
@@ -40,10 +40,7 @@ class Pinholes:
         token: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         known = adapters or (PcpPinholes(Datagrams(), clock), FirewallAdapter(clock))
-        self._settings = settings
-        self._adapters = {adapter.protocol: adapter for adapter in known}
-        self._journal = journal
-        self._token = token
+        super().__init__(settings, journal, known, token)
 
     async def probe(self, network: Network) -> None:
         """Nothing to find out: `open` asks at once."""
@@ -54,29 +51,8 @@ class Pinholes:
             adapter = self._adapters.get(protocol)
             # Most routers speak neither over IPv6: nothing is journaled for those.
             if adapter and await adapter.probe(network):
-                return await attempt(
-                    adapter,
-                    self._journal,
-                    self._token,
-                    network,
-                    internal_port=internal_port,
-                    external_port=external_port,
-                    lease=self._settings.lease,
-                )
+                return await self._attempt(protocol, network, internal_port, external_port)
         raise grant.not_spoken("PCP or UPnP over IPv6")
-
-    async def renew(self, mapping: Mapping) -> Mapping:
-        adapter = adapter_of(mapping, self._adapters)
-        renewed = await adapter.renew(mapping, self._settings.lease)
-        self._journal.record(renewed)
-        return renewed
-
-    async def check(self, mapping: Mapping) -> Presence:
-        return await adapter_of(mapping, self._adapters).check(mapping)
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:  # noqa: ARG002 - a firewall tells no rules
         return 0
-
-    async def close(self, mapping: Mapping) -> None:
-        await adapter_of(mapping, self._adapters).close(mapping)
-        self._journal.erase(mapping.id)

@@ -20,14 +20,12 @@ from pairingd.world.gateway.adapter import (
     Adapter,
     Journal,
     Network,
-    Presence,
     Searcher,
     Sweeper,
-    adapter_of,
 )
-from pairingd.world.gateway.attempt import attempt
 from pairingd.world.gateway.command import CommandAdapter
 from pairingd.world.gateway.datagram import Datagrams
+from pairingd.world.gateway.keeper import Keeper
 from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
 from pairingd.world.gateway.pcp_adapter import PcpAdapter
 from pairingd.world.gateway.upnp import UpnpAdapter
@@ -88,7 +86,7 @@ class _Probe:
         )
 
 
-class Router:
+class Router(Keeper):
     """`clock` is the wall clock; `token` makes what tells our mappings from others'."""
 
     def __init__(
@@ -101,14 +99,11 @@ class Router:
         token: Callable[[], str] = lambda: secrets.token_hex(16),
         high_port: Callable[[Network], int] = high_port,
     ) -> None:
-        self._settings = settings
-        self._journal = journal
-        self._clock = clock
-        self._token = token
-        self._high_port = high_port
         known = known_adapters(settings, clock, Datagrams()) if adapters is None else adapters
+        super().__init__(settings, journal, known, token)
+        self._clock = clock
+        self._high_port = high_port
         self._protocols = ("command",) if settings.command.open else settings.protocols
-        self._adapters = {adapter.protocol: adapter for adapter in known}
         self._probe: _Probe | None = None
 
     async def probe(self, network: Network) -> None:
@@ -140,7 +135,7 @@ class Router:
                 if refusal is None:
                     last = port == ports[-1]
                     try:
-                        return await self._attempt(protocol, network, internal_port, port, last)
+                        return await self._open(protocol, network, internal_port, port, last)
                     except GatewayError as error:
                         refusal = error
                 refusals.append(refusal)
@@ -151,24 +146,6 @@ class Router:
         if not answers:
             self._probe = None
         raise _most_telling(refusals)
-
-    async def renew(self, mapping: Mapping) -> Mapping:
-        """The mapping with a new lease. Raises GatewayError; the journal entry stays either way."""
-        renewed = await adapter_of(mapping, self._adapters).renew(mapping, self._settings.lease)
-        self._journal.record(renewed)
-        return renewed
-
-    async def check(self, mapping: Mapping) -> Presence:
-        return await adapter_of(mapping, self._adapters).check(mapping)
-
-    async def close(self, mapping: Mapping) -> None:
-        """Remove the mapping, see that it is gone, forget it. Idempotent.
-
-        Only for the network the mapping was made in: the caller compares `mapping.network`.
-        Raises GatewayError where it may still be there; the journal entry then stays.
-        """
-        await adapter_of(mapping, self._adapters).close(mapping)
-        self._journal.erase(mapping.id)
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
         """Remove mappings of earlier daemons that the journal knows nothing of; how many."""
@@ -209,7 +186,7 @@ class Router:
             self._probe = _Probe(network.identity, now, tasks)
         return self._probe
 
-    async def _attempt(
+    async def _open(
         self,
         protocol: str,
         network: Network,
@@ -217,15 +194,7 @@ class Router:
         port: int,
         last: bool,  # noqa: FBT001 - private, one caller
     ) -> Mapping:
-        granted = await attempt(
-            self._adapters[protocol],
-            self._journal,
-            self._token,
-            network,
-            internal_port=internal_port,
-            external_port=port,
-            lease=self._settings.lease,
-        )
+        granted = await self._attempt(protocol, network, internal_port, port)
         if granted.external_port != port and not last:
             await self.close(granted)
             raise _silently_replaced(port)

@@ -22,7 +22,7 @@ from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import ssdp
+from pairingd.world.gateway import grant, ssdp
 from pairingd.world.gateway.adapter import Network, Presence
 
 _ROOT = Path(__file__).parents[3]
@@ -299,11 +299,7 @@ class UpnpAdapter:
         except TimeoutError:
             raise _silent() from None
         except ValueError:
-            raise GatewayError(
-                "router-failed",
-                "the router's answer could not be read",
-                "restart the router; if that does not help, forward the port there by hand",
-            ) from None
+            raise grant.unreadable() from None
         finally:
             transport.close()  # which kills what still runs
             await child.ended.wait()
