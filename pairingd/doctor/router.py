@@ -19,6 +19,7 @@ from pairingd.core.text import one_line
 from pairingd.doctor import dry_run
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
+from pairingd.doctor.igd import RecordedIgd
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import igd, natpmp, ssdp
 from pairingd.world.gateway.adapter import Network
@@ -34,6 +35,7 @@ _FORWARD = "switch UPnP, PCP or NAT-PMP on in the router, or forward a port ther
 _IGD_SECONDS = 10.0
 _MOST_EXCHANGES = 300
 _MOST_ROWS = 100
+_MOST_SERVICES = 24
 
 
 class RecordedDatagrams(Datagrams):
@@ -67,7 +69,7 @@ class _Survey:
     where: Network
     datagrams: RecordedDatagrams = field(default_factory=RecordedDatagrams)
     refusals: dict[str, GatewayError | None] = field(default_factory=dict)
-    igd: igd.Igd | None = None
+    igd: RecordedIgd | None = None
     refused: list[str] = field(default_factory=list)
     external: str = ""
 
@@ -144,7 +146,7 @@ async def _look_at_igd(survey: _Survey, wanted: config.Router, client: httpx.Asy
     for url in urls:
         try:
             async with asyncio.timeout(_IGD_SECONDS):
-                found = await igd.Igd.at(url, client)
+                found = await RecordedIgd.at(url, client)
                 with contextlib.suppress(igd.Fault):  # as some do that are not connected
                     survey.external = await found.external_address()
         except igd.FAILURES as error:
@@ -214,13 +216,13 @@ async def _port(survey: _Survey, port: int, subject: Subject) -> Finding | None:
 async def _more(survey: _Survey, wanted: config.Router) -> AsyncIterator[Finding]:
     if survey.igd:
         found = survey.igd
-        types = [service.type for service in found.services[: igd.MOST_SERVICES]]
+        types = [service.type for service in found.services[:_MOST_SERVICES]]
         yield Finding.ok("igd", f"{found.name} at {one_line(found.url, 60)}", *types)
         yield await _mappings(found)
     yield await dry_run.check(survey.where, wanted)
 
 
-async def _mappings(found: igd.Igd) -> Finding:
+async def _mappings(found: RecordedIgd) -> Finding:
     try:
         async with asyncio.timeout(_IGD_SECONDS):
             rows = await found.table(_MOST_ROWS)

@@ -11,6 +11,7 @@ from pairingd.core.model import Mapping
 from pairingd.doctor import dry_run, router
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
+from pairingd.doctor.igd import RecordedIgd
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import datagram, igd
 from pairingd.world.gateway.adapter import Network
@@ -73,7 +74,7 @@ async def test_a_table_is_cut_at_its_bound() -> None:
     async with FakeIgd() as fake, igd.client("127.0.0.1") as client:
         for port in range(1000, 1020):
             fake.add_by_hand(port, "127.0.0.9", 80, "\x1b[2J" + "x" * 500)
-        rows = await (await igd.Igd.at(fake.description_url, client)).table(7)
+        rows = await (await RecordedIgd.at(fake.description_url, client)).table(7)
     assert [row.external_port for row in rows] == [str(port) for port in range(1000, 1007)]
     assert all(str(row).isprintable() and len(str(row)) < 200 for row in rows)
 

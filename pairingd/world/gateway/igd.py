@@ -1,8 +1,8 @@
-"""A UPnP router asked directly: which services it has, and the raw words of each exchange.
+"""A UPnP router asked directly: which services it has, and what their actions answer.
 
-For pinholes and for diagnosis, since miniupnpc has no pinholes and shows neither services nor
-exchanges. UPnP Device Architecture 2.0 §2.3 (description) and §3.1 (SOAP). Costs httpx and an XML
-parser: to be imported where it is needed.
+For pinholes and for diagnosis, since miniupnpc has no pinholes and shows no services. UPnP Device
+Architecture 2.0 §2.3 (description) and §3.1 (SOAP). Costs httpx and an XML parser: to be imported
+where it is needed.
 """
 
 from __future__ import annotations
@@ -24,14 +24,9 @@ from pairingd.core.text import one_line
 
 _LARGEST = 256 * 1024
 _SECONDS = 4.0  # for one answer, whole
-_SHOWN = 1500  # characters of one message in the record of exchanges
-MOST_SERVICES = 24
 _LONGEST_URL = 512
 _MOST_DESCRIBED = 64  # of services; what comes after them is not looked at
-_WAN = re.compile(r"urn:[\w.-]+:service:(WANIPConnection|WANPPPConnection):\d+")
 _DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
-_END_OF_TABLE = frozenset({713, 714})  # SpecifiedArrayIndexInvalid; some say NoSuchEntryInArray
-NO_SUCH_ENTRY = 714
 
 
 class Strange(Exception):
@@ -55,54 +50,20 @@ class Service:
     control_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """A row of the router's table, made printable."""
-
-    external_port: str
-    protocol: str
-    client: str
-    internal_port: str
-    lease: str
-    description: str
-
-    @classmethod
-    def of(cls, values: dict[str, str]) -> Self:
-        def told(name: str) -> str:
-            return one_line(values.get(f"New{name}", ""), 40)
-
-        return cls(
-            external_port=told("ExternalPort"),
-            protocol=told("Protocol"),
-            client=told("InternalClient"),
-            internal_port=told("InternalPort"),
-            lease=told("LeaseDuration"),
-            description=told("PortMappingDescription"),
-        )
-
-    def __str__(self) -> str:
-        lease = "no end" if self.lease == "0" else f"{self.lease} s left"
-        way = f"{self.external_port}/{self.protocol} -> {self.client}:{self.internal_port}"
-        return f"{way}  {lease}  {self.description}"
-
-
 @dataclass(slots=True)
 class Igd:
-    """The router at a description URL. `exchanges` is what was said, both ways.
-
-    Every call may raise one of FAILURES.
-    """
+    """The router at a description URL. Every call may raise one of FAILURES."""
 
     url: str
     client: httpx.AsyncClient
     name: str = ""
     services: list[Service] = field(default_factory=list)
-    exchanges: list[str] = field(default_factory=list)
 
     @classmethod
     async def at(cls, url: str, client: httpx.AsyncClient) -> Self:
         igd = cls(url, client)
-        root = _xml(await igd._ask("GET", url, {}, ""))
+        _, text = await igd._ask("GET", url, {}, "")
+        root = _xml(text)
         igd.name = one_line(_text(root, "friendlyName") or "a router without a name", 40)
         igd.services = list(_services(root, url))
         if not igd.services:
@@ -115,38 +76,6 @@ class Igd:
             if kind.fullmatch(service.type):
                 return service
         raise Strange(f"{self.url} has no such service as {kind.pattern}")
-
-    async def external_address(self) -> str:
-        answer = await self._wan("GetExternalIPAddress")
-        return one_line(answer.get("NewExternalIPAddress", ""), 40)
-
-    async def holder(self, port: int) -> Forward | None:
-        """Of an external TCP port; None where it is free."""
-        wanted = {"NewExternalPort": str(port), "NewProtocol": "TCP"}
-        try:
-            answer = await self._wan("GetSpecificPortMappingEntry", NewRemoteHost="", **wanted)
-        except Fault as fault:
-            if fault.code == NO_SUCH_ENTRY:
-                return None
-            raise
-        return Forward.of(wanted | answer)
-
-    async def table(self, most: int) -> list[Forward]:
-        """At most `most` rows, in the router's order."""
-        rows: list[Forward] = []
-        while len(rows) < most:
-            index = {"NewPortMappingIndex": str(len(rows))}
-            try:
-                rows.append(Forward.of(await self._wan("GetGenericPortMappingEntry", **index)))
-            except Fault as fault:
-                if fault.code in _END_OF_TABLE:
-                    break
-                raise
-        return rows
-
-    async def _wan(self, action: str, **arguments: str) -> dict[str, str]:
-        """Asked of the service that keeps the mappings."""
-        return await self.call(self.service(_WAN), action, **arguments)
 
     async def call(self, service: Service, action: str, **arguments: str) -> dict[str, str]:
         """What the action answers, as the router wrote it. Raises Fault where it answers no."""
@@ -161,7 +90,8 @@ class Igd:
             "Content-Type": 'text/xml; charset="utf-8"',
             "SOAPAction": f'"{service.type}#{action}"',
         }
-        root = _xml(await self._ask("POST", service.control_url, headers, body))
+        _, text = await self._ask("POST", service.control_url, headers, body)
+        root = _xml(text)
         code = _text(root, "errorCode")
         if code or _first(root, "Fault") is not None:
             raise Fault(int(code) if re.fullmatch(r"\d{1,4}", code, re.ASCII) else 0)
@@ -170,9 +100,10 @@ class Igd:
             raise Strange(f"what {service.control_url} says is no answer to {action}")
         return _children(response)
 
-    async def _ask(self, method: str, url: str, headers: dict[str, str], body: str) -> str:
-        self.exchanges.append(f"> {method} {url} {headers.get('SOAPAction', '')}".rstrip())
-        self._record(">", body)
+    async def _ask(
+        self, method: str, url: str, headers: dict[str, str], body: str
+    ) -> tuple[int, str]:
+        """The status, which tells nothing that the text does not, and the text."""
         content = bytearray()
         # The client's own limit is for each read, and a router can drip for ever.
         async with (
@@ -183,15 +114,7 @@ class Igd:
                 content += chunk
                 if len(content) > _LARGEST:
                     raise Strange(f"{url} answers more than {_LARGEST // 1024} KiB")
-        text = content.decode(errors="replace")
-        self.exchanges.append(f"< {response.status_code}")
-        self._record("<", text)
-        return text
-
-    def _record(self, sign: str, text: str) -> None:
-        for line in text[:_SHOWN].splitlines():
-            if line.strip():
-                self.exchanges.append(f"{sign} {one_line(line, _SHOWN)}")
+        return response.status_code, content.decode(errors="replace")
 
 
 def client(address: str) -> httpx.AsyncClient:
