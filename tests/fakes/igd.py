@@ -379,7 +379,7 @@ class FakeIgd:
         held = self.pinholes.get(int(values["UniqueID"]))
         if held is None:
             raise SoapError(402 if Quirk.SAYS_402 in self.quirks else 704)
-        if held.client != values["peer"]:  # as miniupnpd does
+        if held.client != values["peer"]:  # Action not authorized
             raise SoapError(606)
         return held
 
