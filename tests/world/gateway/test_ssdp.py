@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,3 +63,21 @@ def test_a_location_is_repointed_at_the_gateway() -> None:
 def test_no_datagram_raises(datagram: bytes) -> None:
     ssdp.parse(datagram)
     ssdp.parse(b"HTTP/1.1 200 OK\r\nLOCATION: http://" + datagram)
+
+
+class FromAnotherPort(asyncio.DatagramProtocol):
+    """A router that answers each search from a socket of its own (TP-Link ER605)."""
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as odd:
+            odd.bind(("127.0.0.1", 0))
+            odd.sendto(reply("http://127.0.0.1:5000/rootDesc.xml"), addr)
+
+
+async def test_a_reply_from_an_odd_port_is_heard() -> None:
+    loop = asyncio.get_running_loop()
+    router, _ = await loop.create_datagram_endpoint(FromAnotherPort, local_addr=("127.0.0.1", 0))
+    port = router.get_extra_info("sockname")[1]
+    found, error = await ssdp.search("127.0.0.1", "127.0.0.1", lambda _host: False, port)
+    router.close()
+    assert (found, error) == (["http://127.0.0.1:5000/rootDesc.xml"], None)
