@@ -307,17 +307,24 @@ def test_a_usage_error_of_the_daemon_is_two_lines_as_the_clients(
     assert remedy == "hint: pairingd --help"
 
 
-def test_a_second_daemon_names_the_first_and_goes(stage: Stage) -> None:
-    first = stage.asks("status")["daemon"]["pid"]
-    second = subprocess.run(
-        [sys.executable, "-m", "pairingd"],
-        env=stage.environment,
+def another_daemon(
+    stage: Stage, *before: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """One that is expected to end at once."""
+    return subprocess.run(
+        [*before, sys.executable, "-m", "pairingd"],
+        env=stage.environment | environment,
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=20,
     )
+
+
+def test_a_second_daemon_names_the_first_and_goes(stage: Stage) -> None:
+    first = stage.asks("status")["daemon"]["pid"]
+    second = another_daemon(stage)
     assert second.returncode == 1
     assert f"pid {first}" in second.stderr
     assert second.stderr.startswith("error: ")
@@ -328,15 +335,8 @@ def test_a_second_daemon_names_the_first_and_goes(stage: Stage) -> None:
 def test_a_daemon_that_can_write_nothing_says_so_in_two_lines(stage: Stage, tmp_path: Path) -> None:
     """As on a full disk: no file may grow."""
     tmp_path.chmod(0o700)
-    done = subprocess.run(
-        ["sh", "-c", 'ulimit -f 0; exec "$0" -m pairingd', sys.executable],
-        env=stage.environment | {"PAIRING_HOME": str(tmp_path)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-    )
+    limited = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
+    done = another_daemon(stage, *limited, PAIRING_HOME=str(tmp_path))
     assert done.returncode == 1
     assert re.fullmatch(r"error: .+\nhint: free space.+\n", done.stderr)
 
@@ -347,15 +347,7 @@ def test_a_directory_with_such_files_of_others_is_not_taken(
 ) -> None:
     tmp_path.chmod(0o700)
     (tmp_path / name).write_text("the user's own\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "pairingd"],
-        env=stage.environment | {"PAIRING_HOME": str(tmp_path)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-    )
+    done = another_daemon(stage, PAIRING_HOME=str(tmp_path))
     assert done.returncode == 1
     assert f"{tmp_path / name} is there already" in done.stderr
     assert (tmp_path / name).read_text() == "the user's own\n"

@@ -6,13 +6,11 @@ To add a protocol: write its codec (bytes in, bytes out), an Adapter, and its li
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
 from pairingd.core.model import Mapping
-from pairingd.errors import GatewayError
 
 
 class Presence(Enum):
@@ -75,18 +73,6 @@ class Adapter(Protocol):
     async def check(self, mapping: Mapping) -> Presence: ...
 
     async def close(self, mapping: Mapping) -> None: ...
-
-
-def adapter_of(mapping: Mapping, adapters: Table[str, Adapter]) -> Adapter:
-    """The one of `adapters` that made it. Raises GatewayError `router-failed` for none."""
-    try:
-        return adapters[mapping.protocol]
-    except KeyError:
-        raise GatewayError(
-            "router-failed",
-            f"this pairingd does not speak {mapping.protocol}, with which a mapping was made",
-            "start the pairingd that made it, or remove the forward in the router",
-        ) from None
 
 
 @runtime_checkable

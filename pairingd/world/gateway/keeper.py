@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 from pairingd import config
 from pairingd.core.model import Mapping
-from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence, adapter_of
+from pairingd.errors import GatewayError
+from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence
 from pairingd.world.gateway.attempt import attempt
 
 
@@ -27,12 +28,12 @@ class Keeper:
 
     async def renew(self, mapping: Mapping) -> Mapping:
         """The mapping with a new lease. Raises GatewayError; the journal entry stays either way."""
-        renewed = await adapter_of(mapping, self._adapters).renew(mapping, self._settings.lease)
+        renewed = await self._adapter(mapping).renew(mapping, self._settings.lease)
         self._journal.record(renewed)
         return renewed
 
     async def check(self, mapping: Mapping) -> Presence:
-        return await adapter_of(mapping, self._adapters).check(mapping)
+        return await self._adapter(mapping).check(mapping)
 
     async def close(self, mapping: Mapping) -> None:
         """Remove the mapping, see that it is gone, forget it. Idempotent.
@@ -40,8 +41,19 @@ class Keeper:
         Only for the network the mapping was made in: the caller compares `mapping.network`.
         Raises GatewayError where it may still be there; the journal entry then stays.
         """
-        await adapter_of(mapping, self._adapters).close(mapping)
+        await self._adapter(mapping).close(mapping)
         self._journal.erase(mapping.id)
+
+    def _adapter(self, mapping: Mapping) -> Adapter:
+        """The one that made it. Raises GatewayError `router-failed` for none."""
+        try:
+            return self._adapters[mapping.protocol]
+        except KeyError:
+            raise GatewayError(
+                "router-failed",
+                f"this pairingd does not speak {mapping.protocol}, with which a mapping was made",
+                "start the pairingd that made it, or remove the forward in the router",
+            ) from None
 
     async def _attempt(
         self, protocol: str, network: Network, internal_port: int, external_port: int
