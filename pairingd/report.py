@@ -210,32 +210,37 @@ def event(one: Happening) -> results.Event:
     }
 
 
-def receipt(session: Session, history: Sequence[Happening]) -> results.Receipt:
-    """Who came, from where and when: every visit, those under way with no `until`."""
-    visits: dict[int, results.Visit] = {}
-    done: list[results.Visit] = []
-    refused = 0
+def visits(history: Iterable[Happening]) -> list[tuple[Happening, Happening | None]]:
+    """Each coming with its going, None for who has not gone, in the order in which they came."""
+    found: list[tuple[Happening, Happening | None]] = []
+    under_way: dict[int, int] = {}  # by pid, the place in `found`
     for one in history:
         if one.kind == "joined":
-            visits[one.data["pid"]] = {
-                "guest": one.data["guest"],
-                "peer": one.data["peer"],
-                "fingerprint": one.data["fingerprint"],
-                "since": utc(one.at),
-                "until": None,
-                "why": None,
-            }
-            done.append(visits[one.data["pid"]])
-        elif one.kind == "left" and one.data["pid"] in visits:
-            visit = visits.pop(one.data["pid"])
-            visit["until"], visit["why"] = utc(one.at), one.data["why"]
-        elif one.kind == "refused":
-            refused += 1
+            under_way[one.data["pid"]] = len(found)
+            found.append((one, None))
+        elif one.kind == "left" and one.data["pid"] in under_way:
+            place = under_way.pop(one.data["pid"])
+            found[place] = (found[place][0], one)
+    return found
+
+
+def receipt(session: Session, history: Sequence[Happening]) -> results.Receipt:
+    """Who came, from where and when: every visit, those under way with no `until`."""
     return {
         "session": session.id,
         "started_at": utc(session.started_at),
         "ended_at": utc(session.ended_at) if session.ended_at else None,
         "invitations": [invitation(one) for one in session.invitations],
-        "visits": done,
-        "refused": refused,
+        "visits": [
+            {
+                "guest": joined.data["guest"],
+                "peer": joined.data["peer"],
+                "fingerprint": joined.data["fingerprint"],
+                "since": utc(joined.at),
+                "until": utc(left.at) if left else None,
+                "why": left.data["why"] if left else None,
+            }
+            for joined, left in visits(history)
+        ],
+        "refused": sum(one.kind == "refused" for one in history),
     }

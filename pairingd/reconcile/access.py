@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from pairingd import report
 from pairingd.core import plan
 from pairingd.core.admission import MAX_PER_GUEST
 from pairingd.core.rules import DoorOpened, End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
-from pairingd.store import Happening, Process, Store
+from pairingd.store import Process, Store
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.awake import Awake
 from pairingd.world.door import Connection, Door, end_left_over, start_time
@@ -24,6 +25,7 @@ from pairingd.world.tmux import Running, Tmux, TmuxClient, owners
 log = logging.getLogger(__name__)
 
 LEAVING = 1.0  # seconds that an sshd has to end by itself after its guest's tmux client has
+_VISIT = ("invitation", "guest", "peer", "pid")  # what `joined` and `left` both say
 _TMUX_ENDED = "the tmux session ended"
 JOINING = 20.0  # and that a guest may be in without one, as with ssh -N
 
@@ -68,7 +70,9 @@ class AccessLane(Lane):
             self._forget(process.pid)
         session = self._intent.state.session
         try:
-            visits = under_way(self._store.history_of(session.id)) if session else []
+            history = self._store.history_of(session.id) if session else []
+            stayed = [joined.data for joined, left in report.visits(history) if left is None]
+            visits = [{name: data[name] for name in _VISIT} for data in stayed]
         except (KeyError, ValueError):
             log.exception("the history cannot be read")
             return
@@ -363,18 +367,6 @@ class AccessLane(Lane):
                     await self._tmux.tell(client.name, f"pairing: {text}")
         except WorldError:
             log.debug("not told in tmux: %s", text)
-
-
-def under_way(history: Iterable[Happening]) -> list[dict[str, Any]]:
-    """Of each visit that has no end in the history: whose it was, from where, which process."""
-    visits: dict[int, dict[str, Any]] = {}
-    for one in history:
-        if one.kind == "joined":
-            visits[one.data["pid"]] = one.data
-        elif one.kind == "left":
-            visits.pop(one.data["pid"], None)
-    named = ("invitation", "guest", "peer", "pid")
-    return [{name: data[name] for name in named} for data in visits.values()]
 
 
 def _patience(one: Connection) -> float:
