@@ -267,16 +267,16 @@ def assemble(
         enabled=_wants_pinhole(chosen.router),
     )
 
-    async def door_is_seen(host: str, port: int) -> bool:
+    async def look(host: str, port: int) -> keyscan.Sight:
         key = await sshd.host_key()
-        return await keyscan.shows(host, port, key.type, key.blob)
+        return await keyscan.look(host, port, key.type, key.blob)
 
     relay = RelayLane(
         intent,
         store,
         Relay(chosen.relay, chosen.door.address) if chosen.relay.ssh else None,
         lambda: access.door.port,
-        door_is_seen,
+        look,
         clock,
     )
 
@@ -299,7 +299,7 @@ def assemble(
         desktop.notify(text)
 
     access.door_changed, access.guest_came_from = door_changed, guest_came_from
-    mapping.tell, mapping.shows = way_in_changed, door_is_seen
+    mapping.tell, mapping.look = way_in_changed, look
     mapping.gateway_restarted = gateway_restarted
     access.awake = Awake() if chosen.host.keep_awake else None
     intent.changed = access.poke

@@ -25,6 +25,7 @@ from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.announcements import listen
+from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +98,8 @@ class MappingLane(Lane):
         self.network: Network | None = None
         self.proven: str | None = None  # the mapping through which somebody has come
         self.mirrored: str | None = None  # the mapping through which our own host key was seen
-        # Whether our door is seen at a host and port outside; None: not to be tried.
-        self.shows: Callable[[str, int], Awaitable[bool]] | None = None
+        # What is seen at a host and port outside; None: not to be tried.
+        self.look: Callable[[str, int], Awaitable[Sight]] | None = None
         self.tell: Callable[[str], None] = lambda _text: None
         self.gateway_restarted: Callable[[], None] = self.doubt
         self._intent = intent
@@ -112,6 +113,8 @@ class MappingLane(Lane):
         self._swept: set[str] = set()  # identities of networks
         self._missed: set[str] = set()  # ids of mappings that are being asked for again
         self._looking: asyncio.Task[None] | None = None
+        self._turns_around: str | None = None  # the network whose router showed us our own door
+        self._unseen: set[str] = set()  # ids of mappings that it ought to show, and does not
         self._hints = Hints(self.poke, self._heard, listen=listen)
 
     @property
@@ -161,6 +164,7 @@ class MappingLane(Lane):
         self._note_sleep()
         network = await self.look_around()
         here = network.identity if network and network.gateway else None
+        await self._close_the_unseen(here)
         wish = self._wish(here)
         unclosed: GatewayError | None = None
         for action in plan.mapping(
@@ -281,27 +285,46 @@ class MappingLane(Lane):
             case plan.CheckMapping(entry):
                 await self._check(entry)
 
-    def _look_in_the_mirror(self, opened: Mapping) -> None:
+    def _look_in_the_mirror(self, held: Mapping) -> None:
         """Knock at the door from outside, where the router turns us around (hairpin).
 
-        Many do not, so a failure tells nothing. Never at what a router on loopback calls its
-        address: that is a demonstration's.
+        Many do not, so a failure tells nothing, but where this router did before. Never at what a
+        router on loopback calls its address: that is a demonstration's.
         """
-        gateway, host = ipaddress.ip_address(opened.gateway), opened.external_host
-        if self.shows is None or gateway.is_loopback:
+        gateway, host = ipaddress.ip_address(held.gateway), held.external_host
+        if self.look is None or gateway.is_loopback:
             return
         if external_class(host) is not ExternalClass.PUBLIC:
             return
-        if self._looking:
+        if self._looking and not self._looking.done():
+            if self._looking.get_name() == held.id:
+                return  # a short lease would never let a look come to its end
             self._looking.cancel()
-        self._looking = asyncio.create_task(self._mirror(self.shows, opened))
+        self._looking = asyncio.create_task(self._mirror(self.look, held), name=held.id)
 
-    async def _mirror(self, shows: Callable[[str, int], Awaitable[bool]], opened: Mapping) -> None:
+    async def _mirror(self, look: Callable[[str, int], Awaitable[Sight]], held: Mapping) -> None:
         try:
-            if await shows(opened.external_host, opened.external_port):
-                self.mirrored = opened.id
+            sight = await look(held.external_host, held.external_port)
         except PairingError as error:
             log.debug("not seen from outside: %s", error)
+            return
+        if sight is Sight.OUR_DOOR:
+            self.mirrored, self._turns_around = held.id, held.network
+        elif sight is Sight.NOBODY and self._turns_around == held.network:
+            self._unseen.add(held.id)
+            self.poke()
+
+    async def _close_the_unseen(self, here: str | None) -> None:
+        """Some routers list a mapping and renew it, and forward nothing until it is made anew.
+
+        That is done once, until the router has shown us our door again. Raises GatewayError.
+        """
+        for entry in self._journal.mappings():
+            if entry.id in self._unseen and entry.network == here:
+                await self._router.close(entry)
+                self._unseen.discard(entry.id)
+                self._turns_around = self.mirrored = None
+                self._lost(entry, "the router has the mapping but forwards nothing; asking again")
 
     async def _sweep(self) -> None:
         """Once in each network, when the guests have their command and the router is at leisure."""
@@ -318,14 +341,19 @@ class MappingLane(Lane):
             log.debug("no sweep: %s", error)
 
     async def _renew(self, entry: Mapping) -> None:
+        known = entry.id in self._checked
         try:
-            self._seen(await self._router.renew(entry))
+            renewed = await self._router.renew(entry)
         except GatewayError as error:
             if error.code in _NO_ANSWER:
                 raise
             # It answers but will not renew: some routers need the old one gone first.
             await self._router.close(entry)
             self._lost(entry, f"the router did not renew the mapping ({error.code}); asking again")
+        else:
+            self._seen(renewed)
+            if not known or self._turns_around == renewed.network:
+                self._look_in_the_mirror(renewed)
 
     async def _check(self, entry: Mapping) -> None:
         match await self._router.check(entry):

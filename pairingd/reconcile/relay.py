@@ -12,6 +12,7 @@ from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
 from pairingd.store import Process, Store
 from pairingd.world.door import start_time
+from pairingd.world.keyscan import Sight
 from pairingd.world.relay import Tunnel, forward_refused
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class Relay(Protocol):
 
 
 class RelayLane(Lane):
-    """`relay` None: not wanted. `shows` says whether our door is seen at a host and port."""
+    """`relay` None: not wanted. `look` says what is seen at a host and port."""
 
     first_retry = 1.0
     longest_retry = 60.0
@@ -37,7 +38,7 @@ class RelayLane(Lane):
         store: Store,
         relay: Relay | None,
         door_port: Callable[[], int | None],
-        shows: Callable[[str, int], Awaitable[bool]],
+        look: Callable[[str, int], Awaitable[Sight]],
         clock: Callable[[], float],
     ) -> None:
         super().__init__(clock)
@@ -45,7 +46,7 @@ class RelayLane(Lane):
         self._store = store
         self._relay = relay
         self._door_port = door_port
-        self._shows = shows
+        self._look = look
         self._tunnel: Tunnel | None = None
         self._waiting: asyncio.Task[None] | None = None
 
@@ -90,11 +91,11 @@ class RelayLane(Lane):
             self._store.record_process(Process(tunnel.process.pid, started))
         try:
             # Where GatewayPorts is "no" sshd listens on its loopback alone, and does not say so.
-            seen = await self._shows(tunnel.host, tunnel.port)
+            sight = await self._look(tunnel.host, tunnel.port)
         except BaseException:
             await self._end(tunnel)
             raise
-        if not seen:
+        if sight is not Sight.OUR_DOOR:
             await self._end(tunnel)
             raise forward_refused(
                 tunnel.host, tunnel.port, "the door is not seen there (GatewayPorts no?)"

@@ -397,6 +397,20 @@ class Network:
         """Over IPv6, where miniupnpd 2.3.1 answers to PCP whatever its configuration says."""
         self.router.run("nft", "-f", "-", given=NO_PCP6)
 
+    def turns_around(self, port: int) -> None:
+        """From here on the host, too, reaches its `port` by the router's outer address and 22."""
+        for rule in (
+            f"prerouting iifname lan0 ip daddr {WAN} tcp dport 22 dnat ip to {HOST}:{port}",
+            "postrouting iifname lan0 oifname lan0 masquerade",
+            "forward iifname lan0 oifname lan0 accept",
+        ):
+            self.router.run("nft", *shlex.split(f"add rule inet filter {rule}"))
+
+    def stops_forwarding(self, port: int) -> None:
+        """To the host's `port`; miniupnpd lists its mapping all the same."""
+        rule = f"insert rule inet filter forward ip daddr {HOST} tcp dport {port} drop"
+        self.router.run("nft", *shlex.split(rule))
+
     def forwards(self, router: Place | None = None) -> dict[int, str]:
         """What `router` really forwards, `address:port` by the external port."""
         chain = ("nft", "list", "chain", "inet", "filter", "prerouting_miniupnpd")

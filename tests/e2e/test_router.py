@@ -7,6 +7,7 @@ import pytest
 from tests.e2e.network import DESCRIPTION_URL, HOST, NEIGHBOUR, Network, until
 from tests.e2e.people import CONFIG, Guest, Host, speaks
 
+DOOR = 50111
 TAKEN = {"leases": f"TCP:22:{NEIGHBOUR}:22:{int(time.time()) + 3600}:a neighbour's\n"}
 
 
@@ -80,3 +81,24 @@ def test_the_mapping_comes_back_after_the_router_has_restarted(
     until("the mapping is back", network.mappings, within=30)
     guests_screen = octocat.joins(command)
     speaks(guests_screen, "guest-is-here", guests_screen)
+
+
+def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    network.turns_around(DOOR)
+    host.configure(CONFIG + f'lease = "10s"\n[door]\nport = {DOOR}\n')
+
+    def verified() -> object:
+        return host.status()["endpoints"][0]["verified"]
+
+    def kinds() -> list[str]:
+        return [event["kind"] for event in host.asks("log")["events"]]
+
+    host.invites(octocat)
+    until("our own door is seen outside", verified, lambda seen: seen == "hairpin")
+    network.stops_forwarding(DOOR)
+    until("that is noticed", kinds, lambda seen: "mapping-lost" in seen, within=40)
+    until("it is had anew", kinds, lambda seen: seen.count("mapping-opened") == 2)
+    assert network.forwards() == {22: f"{HOST}:{DOOR}"}
+    assert verified() == "readback"

@@ -28,6 +28,7 @@ from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
 from pairingd.world.gateway.pcp_adapter import PcpAdapter
 from pairingd.world.gateway.router import Router
 from pairingd.world.gateway.upnp import UpnpAdapter
+from pairingd.world.keyscan import Sight
 from tests.core.make import START, invitation
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp
@@ -446,32 +447,71 @@ class Scripted:
 class Mirror:
     """What stands where our door should be seen from outside. It remembers who asked."""
 
-    def __init__(self, answer: bool) -> None:
+    def __init__(self, sight: Sight) -> None:
         self.asked: list[tuple[str, int]] = []
-        self._answer = answer
+        self.sight = sight
 
-    async def shows(self, host: str, port: int) -> bool:
+    async def look(self, host: str, port: int) -> Sight:
         self.asked.append((host, port))
-        return self._answer
+        return self.sight
 
 
 BEHIND = Network("eth0", "127.0.0.1", "192.168.1.1")
 
 
-@pytest.mark.parametrize("turns_around", [True, False])
+@pytest.mark.parametrize("sight", Sight)
 async def test_our_own_host_key_outside_is_a_proof_and_its_absence_is_none(
-    laptop: Laptop, turns_around: bool
+    laptop: Laptop, sight: Sight
 ) -> None:
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
-        mirror = Mirror(turns_around)
-        lane.shows = mirror.shows
+        mirror = Mirror(sight)
+        lane.look = mirror.look
         await lane.one_pass()
         await asyncio.sleep(0)
         assert mirror.asked == [("5.5.5.1", PORT)]
         assert lane.current
-        assert lane.mirrored == (lane.current.id if turns_around else None)
-        assert lane.error is None
+        assert lane.mirrored == (lane.current.id if sight is Sight.OUR_DOOR else None)
+        await passes(lane, laptop, 1000)
+        assert (laptop.kinds().count("mapping-opened"), igd.counts["DeletePortMapping"]) == (1, 0)
+
+
+async def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew_once(
+    laptop: Laptop,
+) -> None:
+    laptop.network = BEHIND
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        mirror = Mirror(Sight.OUR_DOOR)
+        lane.look = mirror.look
+        await lane.one_pass()
+        await asyncio.sleep(0)
+        first = lane.current
+        mirror.sight = Sight.NOBODY
+        await passes(lane, laptop, 400)  # past a renewal
+        assert laptop.kinds().count("mapping-lost") == 1
+        assert igd.counts["DeletePortMapping"] == 1
+        assert first
+        assert lane.current
+        assert lane.current.id != first.id
+        assert (lane.mirrored, lane.error) == (None, None)
+        await passes(lane, laptop, 1000)
+        assert igd.counts["DeletePortMapping"] == 1
+
+
+async def test_a_door_that_is_too_busy_to_show_its_key_is_no_reason_to_ask_anew(
+    laptop: Laptop,
+) -> None:
+    laptop.network = BEHIND
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        mirror = Mirror(Sight.OUR_DOOR)
+        lane.look = mirror.look
+        await lane.one_pass()
+        await asyncio.sleep(0)
+        mirror.sight = Sight.UNSURE
+        asked = len(mirror.asked)
+        await passes(lane, laptop, 1000)
+        assert len(mirror.asked) > asked
+        assert igd.counts["DeletePortMapping"] == 0
 
 
 @pytest.mark.parametrize(
@@ -486,8 +526,8 @@ async def test_nothing_is_sent_to_what_is_no_public_address_or_a_demonstrations(
         FakeIgd(external_host=external) as igd,
         lane_of(laptop, upnp(laptop, igd)) as lane,
     ):
-        mirror = Mirror(answer=True)
-        lane.shows = mirror.shows
+        mirror = Mirror(Sight.OUR_DOOR)
+        lane.look = mirror.look
         await lane.one_pass()
         await asyncio.sleep(0)
         assert lane.current
