@@ -81,6 +81,10 @@ class Ways:
     proven: Collection[str] = ()
     mirrored: Collection[str] = ()
 
+    def unproven(self, held: Mapping) -> bool:
+        """Whether nothing speaks for it but the word of a router that shows it to nobody."""
+        return held.unshown and held.id not in {*self.proven, *self.mirrored}
+
     @property
     def doubtful(self) -> bool:
         """Whether the router's own address is seen not to be on the internet."""
@@ -119,7 +123,7 @@ def _through(
         verified = "guest"
     elif held.id in ways.mirrored:
         verified = "hairpin"
-    elif held.protocol == "upnp":  # the others cannot be read back
+    elif held.protocol == "upnp" and not held.unshown:  # the others cannot be read back
         verified = "readback"
     where = held.external_host, held.external_port
     return [endpoint(kind, user, *where, held.protocol, verified)]
@@ -149,7 +153,9 @@ def reachability(
 ) -> Literal["internet", "unverified", "lan"]:
     """What is known, not what is hoped: behind a second router nothing is known of the internet."""
     held = [one for one in (ways.mapping, ways.pinhole) if one and one.external_host]
-    if ways.relay or any(external_class(one.external_host) == "public" for one in held):
+    if ways.relay or any(
+        external_class(one.external_host) == "public" and not ways.unproven(one) for one in held
+    ):
         return "internet"
     behind_another = error is not None and error.code == "double-nat"
     return "unverified" if held or ways.by_hand or behind_another else "lan"
@@ -173,6 +179,18 @@ def double_nat(held: Mapping | None) -> results.Problem | None:
         "message": f"the router's own address {held.external_host} is not on the internet",
         "hint": "forward the port on the router before it too, or ask the provider for a public "
         "address; guests out there may not reach you",
+    }
+
+
+def unshown(ways: Ways) -> results.Problem | None:
+    held = ways.mapping
+    if held is None or not ways.unproven(held):
+        return None
+    return {
+        "code": "mapping-unshown",
+        "message": f"the router says it forwards port {held.external_port}, but does not show it",
+        "hint": "if the guest cannot enter, forward the port in the router by hand, or set "
+        "[router] allow_permanent = true",
     }
 
 

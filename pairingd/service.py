@@ -404,8 +404,7 @@ class Service:
             )
         if changed := report.endpoint_changed(self.intent.state.session):
             found.append(changed)
-        if double := report.double_nat(held):
-            found.append(double)
+        found += filter(None, (report.double_nat(held), report.unshown(self._ways())))
         if self.mapping.error and self.mapping.wanted:
             found.append(report.problem(self.mapping.error))
         if self.relay.error and self.relay.wanted:

@@ -19,6 +19,7 @@ PINHOLE = replace(
     external_host="2a00:1450::10",
     external_port=40000,
 )
+UNSHOWN = replace(HELD, handle=(("unshown", "yes"),))
 BY_HAND = ("home.example.org", 2022)
 
 
@@ -60,6 +61,7 @@ def test_nothing_is_verified_but_what_was_seen() -> None:
     assert verified(Ways(HELD, mirrored=["m1"])) == ["hairpin", None]
     assert verified(Ways(HELD, mirrored=["m1"], proven=["m1"])) == ["guest", None]
     assert verified(Ways(replace(HELD, protocol="pcp"), proven=["m1"])) == ["guest", None]
+    assert verified(Ways(UNSHOWN)) == [None, None]
     assert verified(Ways(by_hand=BY_HAND)) == [None, None]
 
 
@@ -70,6 +72,9 @@ def test_nothing_is_verified_but_what_was_seen() -> None:
         (Ways(CGNAT), None, "unverified"),
         (Ways(CGNAT, PINHOLE), None, "internet"),
         (Ways(replace(HELD, external_host="home.example.org")), None, "unverified"),
+        (Ways(UNSHOWN), None, "unverified"),
+        (Ways(UNSHOWN, mirrored=["m1"]), None, "internet"),
+        (Ways(UNSHOWN, proven=["m1"]), None, "internet"),
         (Ways(by_hand=BY_HAND), None, "unverified"),
         (Ways(), "double-nat", "unverified"),
         (Ways(), "no-gateway", "lan"),
@@ -120,3 +125,11 @@ def test_a_failed_mapping_names_the_gateway_that_was_asked() -> None:
     assert nowhere is not None
     assert nowhere["gateway"] is None
     assert report.mapping(None, None, "192.168.1.1", wanted=False) is None
+
+
+def test_a_mapping_that_the_router_does_not_show_is_warned_of_until_somebody_came() -> None:
+    warning = report.unshown(Ways(UNSHOWN))
+    assert warning
+    assert warning["code"] == "mapping-unshown"
+    assert report.unshown(Ways(UNSHOWN, proven=["m1"])) is None
+    assert report.unshown(Ways(HELD)) is None

@@ -122,3 +122,8 @@ class Mapping:
     handle: tuple[tuple[str, str], ...] = ()
     granted_until: float | None = None
     renew_at: float | None = None
+
+    @property
+    def unshown(self) -> bool:
+        """Whether the gateway says yes to it and shows it to nobody."""
+        return "unshown" in dict(self.handle)

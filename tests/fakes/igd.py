@@ -35,9 +35,11 @@ class Quirk(StrEnum):
     SAME_PORT_ONLY = "same-port-only"  # 724 unless both ports are equal
     INTERNAL_PORT_IGNORED = "internal-port-ignored"  # forwards to the external port's number
     LEASE_DROPPED = "lease-dropped"  # says yes, and a mapping with a lease is gone at once
+    UNSHOWN = "unshown"  # forwards, and says 714 and 713 to who asks what
     RENEWAL_IGNORED = "renewal-ignored"  # says yes, and the old lease runs on
     RENEWAL_KEEPS_DESCRIPTION = "renewal-keeps-description"
     DESCRIPTION_ALTERED = "description-altered"
+    DELETE_SAYS_YES = "delete-says-yes"  # also to who deletes what is not there
     DELETE_IGNORED = "delete-ignored"
     LEASE_UNTOLD = "lease-untold"  # shows lease 0 whatever it is
     DISCONNECTED = "disconnected"
@@ -126,6 +128,7 @@ class FakeIgd:
     hang_up: set[str] = field(default_factory=set)
     ssdp_port: int = 0
     location: str = ""
+    started: float = field(default_factory=lambda: time.monotonic() - 100)
     asked_silently: asyncio.Event = field(default_factory=asyncio.Event)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -183,6 +186,7 @@ class FakeIgd:
 
     def reboot(self) -> None:
         """Forget every mapping."""
+        self.started = time.monotonic()
         for port in list(self.mappings):
             self._remove(port)
 
@@ -314,13 +318,15 @@ class FakeIgd:
                 return {
                     "NewConnectionStatus": "Disconnected" if down else "Connected",
                     "NewLastConnectionError": "ERROR_NONE",
-                    "NewUptime": "100",
+                    "NewUptime": str(round(time.monotonic() - self.started)),
                 }
             case "GetConnectionTypeInfo":
                 return {"NewConnectionType": "IP_Routed"}
             case "GetExternalIPAddress":
                 return {"NewExternalIPAddress": self.external_host}
             case "GetSpecificPortMappingEntry":
+                if Quirk.UNSHOWN in self.quirks:
+                    raise SoapError(714)
                 return self._row(self._held(int(values["NewExternalPort"])))
             case "GetGenericPortMappingEntry":
                 return self._indexed(int(values["NewPortMappingIndex"]))
@@ -389,13 +395,15 @@ class FakeIgd:
         return self.mappings[port]
 
     def _indexed(self, index: int) -> dict[str, str]:
-        if index >= len(self.mappings):
+        if index >= len(self.mappings) or Quirk.UNSHOWN in self.quirks:
             raise SoapError(713)
         forward = list(self.mappings.values())[index]
         port = {"NewExternalPort": str(forward.external_port)}
         return {"NewRemoteHost": "", "NewProtocol": "TCP"} | port | self._row(forward)
 
     def _delete(self, port: int) -> None:
+        if Quirk.DELETE_SAYS_YES in self.quirks and port not in self.mappings:
+            return
         self._held(port)
         if Quirk.DELETE_IGNORED not in self.quirks:
             self._remove(port)

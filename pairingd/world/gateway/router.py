@@ -34,7 +34,9 @@ _PROBE_HOLDS = 600.0
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
 
 # After these another port may do; after the others this protocol is of no use here.
-_PORT_MATTERS = frozenset({"port-taken", "not-permitted", "same-port-only", "router-failed"})
+_PORT_MATTERS = frozenset(
+    {"port-taken", "not-permitted", "same-port-only", "mapping-unshown", "router-failed"}
+)
 _MOST_TELLING = (
     "local-network-denied",
     "double-nat",
@@ -42,6 +44,7 @@ _MOST_TELLING = (
     "permanent-only",
     "not-permitted",
     "same-port-only",
+    "mapping-unshown",
     "port-taken",
     "no-miniupnpc",
     "router-failed",

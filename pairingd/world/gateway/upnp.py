@@ -64,8 +64,8 @@ class _Answer:
 
     outcome: Literal[
         "unreachable", "offhost", "not-igd", "usable", "silent", "absent", "present", "foreign",
-        "granted", "refused", "permanent-only", "dropped", "lied", "kept", "no-miniupnpc",
-        "swept",
+        "granted", "refused", "permanent-only", "dropped", "lied", "unshown", "kept",
+        "no-miniupnpc", "swept",
     ]  # fmt: skip
     code: Annotated[int, strict.between(0, 999)] = 0
     external: Annotated[str, _ipv4_or_nothing] = ""
@@ -74,6 +74,8 @@ class _Answer:
     description: Text = ""
     lease: Annotated[int, strict.between(0, 2**31 - 1)] = 0
     permanent: bool = False
+    unshown: bool = False
+    up_since: Annotated[int, strict.between(-(2**31), 2**31 - 1)] = 0
     count: Annotated[int, strict.between(0, 200)] = 0
     errno: Annotated[str, _errno] = ""
 
@@ -144,6 +146,9 @@ class UpnpAdapter:
         }.get(answer.outcome, Presence.UNKNOWN)
 
     async def close(self, mapping: Mapping) -> None:
+        ends = "permanent" not in dict(mapping.handle)
+        if mapping.unshown and ends and (mapping.granted_until or 0.0) <= self._clock():
+            return  # and what may stand there by now cannot be told from ours
         _, answer = await self._ask(_Where.of(mapping), _job("delete", mapping), _url(mapping))
         if answer.outcome not in ("absent", "foreign"):
             raise _refusal(answer, mapping)
@@ -187,6 +192,8 @@ class UpnpAdapter:
         handle = {"url": url, "description": answer.description, "lease": str(granted)}
         if answer.permanent:
             handle["permanent"] = "yes"
+        if answer.unshown:
+            handle |= {"unshown": "yes", "up_since": str(answer.up_since)}
         now = self._clock()
         return replace(
             mapping,
@@ -342,13 +349,16 @@ def binding() -> str:
 
 def _job(deed: str, mapping: Mapping) -> dict[str, Any]:
     description = f"pairingd{mapping.token[:8]}"
+    handle = dict(mapping.handle)
     return {
         "deed": deed,
         "address": mapping.internal_host,
         "internal_port": mapping.internal_port,
         "external_port": mapping.external_port,
         "description": description,
-        "known": dict(mapping.handle).get("description", description),
+        "known": handle.get("description", description),
+        "unshown": mapping.unshown,
+        "up_since": int(handle.get("up_since", "0")),
     }
 
 
@@ -424,7 +434,7 @@ _ACTION_FAILED = 501
 
 def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
     """What a person is told. `upnp` in its data is the router's own code, 0 where it gave none."""
-    port, code = mapping.external_port, answer.code
+    port = mapping.external_port
     match answer.outcome:
         case "foreign":
             holder = answer.holder or "another device"
@@ -445,6 +455,13 @@ def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
                 "the router says yes and drops the mapping at once",
                 "set [router] allow_permanent = true, or forward the port there by hand",
             )
+        case "unshown":
+            error = GatewayError(
+                "mapping-unshown",
+                f"the router does not show what it forwards port {port} to, and another server of "
+                "this machine listens there",
+                "choose another port with --port, or forward the port there by hand",
+            )
         case "lied":
             error = GatewayError(
                 "router-lied",
@@ -453,38 +470,43 @@ def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
             )
         case "silent":
             error = _silent()
-        case "refused" if code == _SAME_PORT:
-            error = GatewayError(
-                "same-port-only",
-                "the router forwards only between equal ports",
-                "fix [door] port, and use the same one with --port",
-            )
-        case "refused" if code in _TAKEN:
-            error = GatewayError(
-                "port-taken",
-                f"the router uses port {port} itself",
-                "choose another port with --port",
-            )
-        case "refused" if code == _ACTION_FAILED and not _is_public(answer.external):
-            error = GatewayError(
-                "double-nat",
-                f"the router has no public address ({answer.external or 'none'}) and opens no port",
-                "there is another router, or the provider's, before it: forward the port there too "
-                "or ask the provider for a public address",
-            )
-        case "refused" if code in _POLICY:
-            error = GatewayError(
-                "not-permitted",
-                f"the router does not let this machine open port {port} (UPnP error {code})",
-                "allow this device to share ports by itself in the router's settings "
-                "(UPnP permissions; in a FRITZ!Box: Permit independent port sharing), "
-                "or choose a high port with --port",
-            )
         case _:
-            error = GatewayError(
-                "router-failed",
-                f"the router failed to change port {port} (UPnP error {code})",
-                "restart the router, or forward the port there by hand",
-            )
-    error.data["upnp"] = code
+            error = _said_no(answer, port)
+    error.data["upnp"] = answer.code
     return error
+
+
+def _said_no(answer: _Answer, port: int) -> GatewayError:
+    code = answer.code if answer.outcome == "refused" else 0
+    if code == _SAME_PORT:
+        return GatewayError(
+            "same-port-only",
+            "the router forwards only between equal ports",
+            "fix [door] port, and use the same one with --port",
+        )
+    if code in _TAKEN:
+        return GatewayError(
+            "port-taken",
+            f"the router uses port {port} itself",
+            "choose another port with --port",
+        )
+    if code == _ACTION_FAILED and not _is_public(answer.external):
+        return GatewayError(
+            "double-nat",
+            f"the router has no public address ({answer.external or 'none'}) and opens no port",
+            "there is another router, or the provider's, before it: forward the port there too "
+            "or ask the provider for a public address",
+        )
+    if code in _POLICY:
+        return GatewayError(
+            "not-permitted",
+            f"the router does not let this machine open port {port} (UPnP error {code})",
+            "allow this device to share ports by itself in the router's settings "
+            "(UPnP permissions; in a FRITZ!Box: Permit independent port sharing), "
+            "or choose a high port with --port",
+        )
+    return GatewayError(
+        "router-failed",
+        f"the router failed to change port {port} (UPnP error {answer.code})",
+        "restart the router, or forward the port there by hand",
+    )

@@ -7,13 +7,15 @@ answer without checking it (upnp.py). Only the standard library and miniupnpc ar
 A job: `deed` (survey, look, add, delete, sweep), `url` of the description, `seconds` until the
 process ends itself, and of the mapping `address`, `internal_port`, `external_port`, `description`,
 `known` (the description as the router showed it before, if it alters them), `lease`, `granted` (the
-lease granted before, 0 for none), `permanent` (whether a lease without end may be taken).
+lease granted before, 0 for none), `permanent` (whether a lease without end may be taken), `unshown`
+(whether the router made it and shows it to nobody), `up_since` (its start as it told then, 0 for
+unknown).
 
 A sweep removes what earlier daemons of this machine left: our kind of description, our address,
 and a port where nobody listens; but for the external ports in `keep`. It looks at 200 rows.
 
 An answer: `outcome`, and where they are known `code` (UPnP's), `external`, `status`, `holder`,
-`description`, `lease`, `permanent`, `errno`. The outcomes:
+`description`, `lease`, `permanent`, `unshown`, `up_since`, `errno`. The outcomes:
 
     unreachable  no description at the URL             offhost   the control URL is elsewhere
     not-igd      what is there is no gateway           usable    a survey's good answer
@@ -22,6 +24,7 @@ An answer: `outcome`, and where they are known `code` (UPnP's), `external`, `sta
     granted      added and seen                        refused   not added; `code` says why
     permanent-only  only without end, not allowed      dropped   added, and gone at once
     lied         the internal port ignored; deleted    kept      still there after the delete
+    unshown      made and not shown; deleted, for it could lead to another server of this machine
     no-miniupnpc  it cannot be imported                swept     `count` rows were removed
 """
 
@@ -74,7 +77,8 @@ CODES = {
     "WildCardNotPermittedInIntPort": 732,
 }
 _SILENT = frozenset({"Miniupnpc HTTP error", "Miniupnpc Socket error"})
-_INVALID_ARGS, _ACTION_FAILED, _ONLY_PERMANENT = 402, 501, 725
+_INVALID_ARGS, _ACTION_FAILED, _NO_SUCH_ENTRY, _ONLY_PERMANENT = 402, 501, 714, 725
+_RESTARTED = 10  # seconds by which the start that a router tells may differ, and be the same
 _HOUR = 3600
 _MAX_ROWS = 200
 _DESCRIPTION = re.compile(r"pairingd[0-9a-f]{8}")
@@ -118,6 +122,14 @@ class Gateway:
     @functools.cached_property
     def status(self) -> str:
         return self._told(lambda: self._upnp.statusinfo()[0])
+
+    @property
+    def up_since(self) -> int:
+        """Seconds since the epoch; 0 where it does not tell how long it has been up."""
+        try:
+            return int(time.time()) - int(self._told(lambda: self._upnp.statusinfo()[1]))
+        except ValueError:
+            return 0
 
     @functools.cached_property
     def external(self) -> str:
@@ -231,6 +243,15 @@ def _left_over(entry: Entry, job: Job) -> bool:
         return knocking.connect_ex((entry.client, entry.port)) == errno.ECONNREFUSED
 
 
+def _leads_elsewhere(job: Job) -> bool:
+    """Whether the mapping would let in to another server, should the internal port be ignored."""
+    if job["external_port"] == job["internal_port"]:
+        return False
+    with socket.socket() as knocking:
+        knocking.settimeout(0.5)
+        return knocking.connect_ex((job["address"], job["external_port"])) != errno.ECONNREFUSED
+
+
 def _foreign(entry: Entry) -> Done:
     return Done("foreign", holder=entry.client, description=entry.description)
 
@@ -242,7 +263,8 @@ def survey(gateway: Gateway, _job: Job) -> Answer:
 def look(gateway: Gateway, job: Job) -> Answer:
     entry = gateway.look(job["external_port"])
     if entry is None:
-        return {"outcome": "absent"}
+        restarted = gateway.up_since > job["up_since"] + _RESTARTED if job["unshown"] else True
+        return {"outcome": "absent" if restarted else "present"}
     if not _ours(entry, job):
         raise _foreign(entry)
     right = entry.port == job["internal_port"]
@@ -260,17 +282,18 @@ def add(gateway: Gateway, job: Job) -> Answer:
         before = None
     lease, permanent = _asked(gateway, job)
     after = _seen(gateway, port)
-    if after is None and lease and job["permanent"]:
+    if after is None and lease and job["permanent"] and not job["unshown"]:
         # DD-WRT lets every lease run out at once, and keeps a mapping without one.
-        lease, permanent = 0, True
         _refused(gateway.add(job, 0))
         after = _seen(gateway, port)
+        permanent = after is not None
     if before is not None and after is not None and _ignored(before, after, job):
         gateway.delete(port)
         _refused(gateway.add(job, lease))
         after = _seen(gateway, port)
     if after is None:
-        gateway.delete(port)
+        if job["unshown"] or gateway.delete(port) == 0:
+            return _made_unshown(gateway, job, lease)
         raise Done("dropped")
     if after.client != job["address"]:
         raise _foreign(after)
@@ -282,6 +305,26 @@ def add(gateway: Gateway, job: Job) -> Answer:
         "lease": after.lease,
         "description": after.description,
         "permanent": permanent,
+    }
+
+
+def _made_unshown(gateway: Gateway, job: Job, lease: int) -> Answer:
+    """What was there to be deleted had been made, though the router shows it to nobody (OPNsense).
+
+    So nobody can see either whether the internal port was ignored.
+    """
+    if _leads_elsewhere(job):
+        gateway.delete(job["external_port"])
+        raise Done("unshown")
+    if not job["unshown"]:
+        _refused(gateway.add(job, lease))
+    return {
+        "outcome": "granted",
+        "lease": lease,
+        "description": job["description"],
+        "permanent": lease == 0,
+        "unshown": True,
+        "up_since": gateway.up_since,
     }
 
 
@@ -327,11 +370,13 @@ def _ignored(before: Entry, after: Entry, job: Job) -> bool:
 def delete(gateway: Gateway, job: Job) -> Answer:
     port = job["external_port"]
     entry = gateway.look(port)
-    if entry is None:
+    if entry is None and not job["unshown"]:
         return {"outcome": "absent"}
-    if not _ours(entry, job):
+    if entry is not None and not _ours(entry, job):
         raise _foreign(entry)
     code = gateway.delete(port)
+    if job["unshown"] and code not in (0, _NO_SUCH_ENTRY):
+        return {"outcome": "kept", "code": max(code, 0)}
     entry = gateway.look(port)
     if entry is None or not _ours(entry, job):
         return {"outcome": "absent"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -137,6 +138,18 @@ async def test_same_port_only_gives_the_doors_own_port(
     igd.quirks.add(Quirk.SAME_PORT_ONLY)
     mapping = await to(igd, journal).open(HOME, internal_port=50111, external_port=22)
     assert mapping.external_port == 50111
+
+
+async def test_a_router_that_shows_nothing_is_asked_for_a_port_where_no_other_server_listens(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
+    igd.quirks.add(Quirk.UNSHOWN)
+    with socket.create_server((HOME.address, 0)) as own_sshd:
+        wanted = own_sshd.getsockname()[1]
+        mapping = await to(igd, journal).open(HOME, internal_port=50111, external_port=wanted)
+    assert mapping.unshown
+    assert list(igd.mappings) == [mapping.external_port] != [wanted]
+    assert list(journal) == [mapping.id]
 
 
 async def test_606_on_both_ports_is_told_as_policy(igd: FakeIgd, journal: RecordedJournal) -> None:

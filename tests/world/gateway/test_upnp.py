@@ -263,6 +263,57 @@ async def test_lease_dropped_at_once_is_not_believed(igd: FakeIgd) -> None:
     assert "allow_permanent" in error.hint
 
 
+async def test_what_is_added_and_answered_by_714_is_kept_unproven_and_closed_unseen(
+    igd: FakeIgd,
+) -> None:
+    igd.quirks.add(Quirk.UNSHOWN)
+    adapter = upnp_to(igd)
+    granted = await adapter.open(HOME, wanted(50022), 600)
+    assert granted.unshown
+    assert igd.mappings[50022].lease == 600
+    assert await adapter.check(granted) is Presence.PRESENT
+    renewed = await adapter.renew(granted, 600)
+    assert igd.counts["DeletePortMapping"] == 1  # by which it was found out
+    await adapter.close(renewed)
+    assert igd.mappings == {}
+
+
+async def test_an_unshown_mapping_goes_with_the_router_s_restart(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.UNSHOWN)
+    igd.started -= 1000
+    granted = await upnp_to(igd).open(HOME, wanted(50022), 600)
+    igd.reboot()
+    assert await upnp_to(igd).check(granted) is Presence.ABSENT
+    await upnp_to(igd).renew(granted, 600)
+    assert igd.mappings[50022].internal_port == granted.internal_port
+
+
+async def test_an_unshown_mapping_whose_lease_is_over_is_not_deleted(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.UNSHOWN)
+    granted = await upnp_to(igd).open(HOME, wanted(50022), 600)
+    igd.reboot()
+    igd.add_by_hand(50022, "192.168.7.9", 80)
+    await upnp_to(igd).close(replace(granted, granted_until=NOW - 1))
+    assert 50022 in igd.mappings
+
+
+async def test_no_unshown_mapping_of_a_port_at_which_another_server_listens(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.UNSHOWN)
+    with socket.create_server((HOME.address, 0)) as other:
+        assert (await refused(igd, other.getsockname()[1])).code == "mapping-unshown"
+    assert igd.mappings == {}
+
+
+async def test_a_router_that_deletes_anything_may_still_keep_what_has_no_lease(
+    igd: FakeIgd,
+) -> None:
+    igd.quirks |= {Quirk.LEASE_DROPPED, Quirk.DELETE_SAYS_YES}
+    assert (await upnp_to(igd).open(HOME, wanted(50022), 600)).unshown
+    granted = await upnp_to(igd, allow_permanent=True).open(HOME, wanted(50022), 600)
+    assert not granted.unshown
+    assert igd.mappings[50022].lease == 0
+
+
 async def test_renewal_ignored_is_made_by_deleting_and_adding(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
     granted = await adapter.open(HOME, wanted(), 600)
