@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -231,6 +231,9 @@ def test_extend_moves_the_deadline(stage: Stage) -> None:
     told = stage.asks("extend", "octocat", "1h")
     after = datetime.fromisoformat(told["invitations"][0]["expires_at"])
     assert (after - before).total_seconds() == 3600
+    until = (after + timedelta(hours=2)).isoformat()
+    told = stage.asks("extend", "octocat", "--until", until)
+    assert datetime.fromisoformat(told["invitations"][0]["expires_at"]) == after + timedelta(hours=2)
     assert refusal(stage, "extend", "octocat", "30h")["code"] == "ttl-too-long"
     assert refusal(stage, "extend", "hubot", "1h")["code"] == "no-such-guest"
 

@@ -14,15 +14,16 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 
 def _written_out(value: object) -> object:
-    """RFC 3339 §5.6; pydantic would take a number in quotes, too, as seconds since the epoch."""
-    if isinstance(value, str) and "T" not in value.upper():
+    """RFC 3339 §5.6; pydantic would take a number, too, as seconds since the epoch."""
+    if not isinstance(value, str) or "T" not in value.upper():
         raise ValueError("not an RFC 3339 time")
     return value
 
 
 Seconds = Annotated[int, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+# Behind a validator of one's own, strict pydantic would take no text for a time.
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written_out)]
 
 
 class Params(BaseModel):
