@@ -238,6 +238,18 @@ def test_extend_moves_the_deadline(stage: Stage) -> None:
     assert refusal(stage, "extend", "hubot", "1h")["code"] == "no-such-guest"
 
 
+def test_who_follows_the_log_or_the_status_sees_what_changes(stage: Stage) -> None:
+    stage.guest("octocat")
+    invited(stage, "octocat")
+    log = stage.terminal(sys.executable, "-m", "pairctl", "log", "--follow")
+    status = stage.terminal(sys.executable, "-m", "pairctl", "status", "--watch")
+    log.shows("octocat invited")
+    status.shows("read-write until")
+    stage.pairctl("role", "octocat", "read")
+    log.shows("octocat may now read")
+    status.shows("read-only until")
+
+
 def test_a_changed_role_reaches_the_guest_who_is_in(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat", "--read-only")
