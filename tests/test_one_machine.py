@@ -233,7 +233,9 @@ def test_extend_moves_the_deadline(stage: Stage) -> None:
     assert (after - before).total_seconds() == 3600
     until = (after + timedelta(hours=2)).isoformat()
     told = stage.asks("extend", "octocat", "--until", until)
-    assert datetime.fromisoformat(told["invitations"][0]["expires_at"]) == after + timedelta(hours=2)
+    assert datetime.fromisoformat(told["invitations"][0]["expires_at"]) == after + timedelta(
+        hours=2
+    )
     assert refusal(stage, "extend", "octocat", "30h")["code"] == "ttl-too-long"
     assert refusal(stage, "extend", "hubot", "1h")["code"] == "no-such-guest"
 

@@ -83,10 +83,7 @@ class _Probe:
     def holds(self, network: Network, now: float) -> bool:
         if self.identity != network.identity or not 0 <= now - self.at < _PROBE_HOLDS:
             return False
-        tasks = self.answers.values()
-        return any(
-            not task.done() or (not task.cancelled() and not task.result()) for task in tasks
-        )
+        return any(not task.done() or _is_good(task) for task in self.answers.values())
 
 
 class Router(Keeper):
@@ -210,6 +207,10 @@ async def _answer(adapter: Adapter, network: Network) -> GatewayError | None:
     except GatewayError as error:
         return error
     return None if found else _no_gateway()
+
+
+def _is_good(answer: asyncio.Task[GatewayError | None]) -> bool:
+    return not answer.cancelled() and answer.exception() is None and answer.result() is None
 
 
 def _no_gateway() -> GatewayError:

@@ -291,13 +291,16 @@ class UpnpAdapter:
     async def _run(self, url: str, job: dict[str, Any]) -> _Answer:
         """One job in a child process, which is gone when this returns, raises or is cancelled."""
         seconds = _SECONDS[job["deed"]]
-        transport, child = await asyncio.get_running_loop().subprocess_exec(
-            _Child,
-            *(sys.executable, "-I", "-S", "-c", _START, str(_ROOT), binding()),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        try:
+            transport, child = await asyncio.get_running_loop().subprocess_exec(
+                _Child,
+                *(sys.executable, "-I", "-S", "-c", _START, str(_ROOT), binding()),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise _cannot_ask(error) from None
         try:
             child.told(transport, json.dumps(job | {"url": url, "seconds": seconds + 1}))
             async with asyncio.timeout(seconds):
@@ -415,6 +418,14 @@ def _silent() -> GatewayError:
         "router-silent",
         "the router stopped answering to UPnP",
         "try again; restart the router if this lasts",
+    )
+
+
+def _cannot_ask(error: OSError) -> GatewayError:
+    return GatewayError(
+        "router-silent",
+        f"this machine cannot ask the router by UPnP: {error.strerror}",
+        "it is tried again; if this lasts, end other programs",
     )
 
 

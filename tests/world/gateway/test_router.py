@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import socket
 from collections.abc import Sequence
@@ -268,6 +269,20 @@ async def test_the_most_telling_refusal_is_told(journal: RecordedJournal) -> Non
     with pytest.raises(GatewayError) as caught:
         await router(journal, pcp, upnp).open(HOME, internal_port=50111, external_port=22)
     assert caught.value.message == f"upnp {HIGH}"
+
+
+async def test_what_failed_for_want_of_resources_is_tried_again(journal: RecordedJournal) -> None:
+    class Starved(Scripted):
+        async def probe(self, network: Network) -> bool:
+            if self.probes == 0:
+                self.probes += 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return await super().probe(network)
+
+    starved = router(journal, Starved("pcp"))
+    with pytest.raises(OSError, match="Too many"):
+        await starved.open(HOME, internal_port=50111, external_port=22)
+    assert (await starved.open(HOME, internal_port=50111, external_port=22)).protocol == "pcp"
 
 
 async def test_no_adapter_answers(journal: RecordedJournal) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import resource
 import socket
 import subprocess
 import sys
@@ -414,6 +415,18 @@ async def test_a_child_that_answers_nonsense_is_a_named_error(
     ):
         monkeypatch.setattr(upnp, "_START", nonsense)
         assert (await refused(igd)).code == "router-failed"
+
+
+async def test_a_machine_that_can_start_nothing_says_so(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(GatewayError, match="Too many open files"):
+            await adapter.open(HOME, wanted(), 600)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (await adapter.open(HOME, wanted(), 600)).external_port == 22
 
 
 async def test_cancelling_a_job_ends_its_process(igd: FakeIgd) -> None:
