@@ -54,6 +54,7 @@ class Quirk(StrEnum):
     FIREWALL_OFF = "firewall-off"  # of IPv6: all come through
     NO_PINHOLES = "no-pinholes"  # GetFirewallStatus says that none are allowed
     SAYS_402 = "says-402"  # of a pinhole that is not there, as miniupnpd 2.3.1 does
+    TWO_DESCRIPTIONS = "two-descriptions"  # each search is told of both
     SSDP_FLOOD = "ssdp-flood"  # a thousand replies for each search, the true one the last
 
 
@@ -218,7 +219,7 @@ class FakeIgd:
         body = (await reader.readexactly(int(length[1]))).decode() if length else ""
         if method == "GET" and path == "/mappings":
             await _reply(writer, json.dumps(self._table()), "application/json")
-        elif method == "GET" and path == "/rootDesc.xml":
+        elif method == "GET" and path.partition("?")[0] == "/rootDesc.xml":
             await self._describe(writer)
         elif method == "POST" and path == "/control":
             await self._soap(body, head, writer)
@@ -524,6 +525,8 @@ class _Responder(asyncio.DatagramProtocol):
             for number in range(100):
                 self._reply(addr, f"http://127.0.0.1:{number + 1}/x.xml", "upnp:rootdevice")
         self._reply(addr, self._igd.location, target[1].decode())
+        if Quirk.TWO_DESCRIPTIONS in self._igd.quirks:
+            self._reply(addr, f"{self._igd.location}?2", target[1].decode())
 
     def _reply(self, addr: tuple[str, int], location: str, target: str) -> None:
         self._transport.sendto(

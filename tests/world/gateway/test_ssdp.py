@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -65,19 +68,86 @@ def test_no_datagram_raises(datagram: bytes) -> None:
     ssdp.parse(b"HTTP/1.1 200 OK\r\nLOCATION: http://" + datagram)
 
 
-class FromAnotherPort(asyncio.DatagramProtocol):
-    """A router that answers each search from a socket of its own (TP-Link ER605)."""
+ROOT = "http://127.0.0.1:5000/rootDesc.xml"
+
+
+class Router(asyncio.DatagramProtocol):
+    """Answers each M-SEARCH with what `answers` says for its target."""
+
+    def __init__(self, answers: Callable[[str], Sequence[bytes]]) -> None:
+        self._answers = answers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        target = re.search(r"(?m)^ST: (\S+)", data.decode())
+        assert target
+        for answer in self._answers(target[1]):
+            self.answer(answer, addr)
+
+    def answer(self, answer: bytes, addr: tuple[str, int]) -> None:
+        self.transport.sendto(answer, addr)
+
+
+class FromAnotherPort(Router):
+    def answer(self, answer: bytes, addr: tuple[str, int]) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as odd:
             odd.bind(("127.0.0.1", 0))
-            odd.sendto(reply("http://127.0.0.1:5000/rootDesc.xml"), addr)
+            odd.sendto(answer, addr)
+
+
+def of_a_gateway(target: str) -> Sequence[bytes]:
+    return [reply(ROOT, target)] if target == IGD else []
+
+
+async def heard_from(router: Router, where: str = "127.0.0.1") -> list[str]:
+    """The locations that a search hears of which `router`, listening at `where`, answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind((where, 0))
+        if where == ssdp.MULTICAST:
+            member = socket.inet_aton(where) + socket.inet_aton("127.0.0.1")
+            listening.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: router, sock=listening)
+        port = listening.getsockname()[1]
+        found, error = await ssdp.search("127.0.0.1", "127.0.0.1", lambda _host: False, port)
+        transport.close()
+    # Where the router does not listen, the unicast search is refused.
+    assert error is None or isinstance(error, ConnectionRefusedError)
+    return found
 
 
 async def test_a_reply_from_an_odd_port_is_heard() -> None:
-    loop = asyncio.get_running_loop()
-    router, _ = await loop.create_datagram_endpoint(FromAnotherPort, local_addr=("127.0.0.1", 0))
-    port = router.get_extra_info("sockname")[1]
-    found, error = await ssdp.search("127.0.0.1", "127.0.0.1", lambda _host: False, port)
-    router.close()
-    assert (found, error) == (["http://127.0.0.1:5000/rootDesc.xml"], None)
+    """TP-Link ER605."""
+    assert await heard_from(FromAnotherPort(of_a_gateway)) == [ROOT]
+
+
+async def test_a_router_that_hears_multicast_alone_is_found() -> None:
+    """Eero."""
+    assert await heard_from(Router(of_a_gateway), ssdp.MULTICAST) == [ROOT]
+
+
+async def test_a_router_that_names_to_ssdp_all_another_device_of_its_own_is_found() -> None:
+    """Sagemcom, which answers that with its first description alone."""
+
+    def first_alone(target: str) -> Sequence[bytes]:
+        if target == "ssdp:all":
+            return [reply("http://127.0.0.1:5000/media.xml", "upnp:rootdevice")]
+        return of_a_gateway(target)
+
+    assert (await heard_from(Router(first_alone)))[0] == ROOT
+
+
+async def test_a_router_that_answers_to_ssdp_all_alone_is_found() -> None:
+    def answers(target: str) -> Sequence[bytes]:
+        return [reply(ROOT, IGD)] if target == "ssdp:all" else []
+
+    assert await heard_from(Router(answers)) == [ROOT]
+
+
+async def test_two_descriptions_of_one_router_are_heard_of_once_each() -> None:
+    """Linksys Velop; each of them is told in answer to each search."""
+    both = [reply(ROOT, IGD), reply("http://127.0.0.1:5001/igd2.xml", IGD)] * 3
+    found = await heard_from(Router(lambda _target: both))
+    assert sorted(found) == [ROOT, "http://127.0.0.1:5001/igd2.xml"]

@@ -472,6 +472,12 @@ async def test_ssdp_flood_capped() -> None:
         assert await upnp_searching(igd).probe(HOME) is True
 
 
+async def test_two_descriptions_of_one_router_get_one_mapping() -> None:
+    async with FakeIgd(ssdp=True, quirks={Quirk.TWO_DESCRIPTIONS}) as igd:
+        await upnp_searching(igd).open(HOME, wanted(), 600)
+        assert igd.counts["AddPortMapping"] == 1
+
+
 async def test_a_gateway_that_names_the_wrong_address_is_asked_at_its_own() -> None:
     async with FakeIgd(ssdp=True) as igd:
         igd.location = f"http://10.99.0.1:{igd.port}/rootDesc.xml"
