@@ -44,6 +44,8 @@ class Quirk(StrEnum):
     LEASE_UNTOLD = "lease-untold"  # shows lease 0 whatever it is
     DISCONNECTED = "disconnected"
     NO_WAN_SERVICE = "no-wan-service"
+    CLIENT_CHANGED = "client-changed"  # forwards to another machine than it was told
+    USERINFO_CONTROL = "userinfo-control"  # `http://127.0.0.2:80@…`, whose host is read in two ways
     OFF_HOST_CONTROL = "off-host-control"  # the control URL is at `localhost`, the location is not
     HTTP_DRIP = "http-drip"
     HTTP_ENDLESS = "http-endless"
@@ -261,6 +263,8 @@ class FakeIgd:
             bomb = f'<!DOCTYPE root [<!ENTITY l0 "lol">{"".join(levels)}]>'
             bomb = bomb.replace("<!", _BOMBS[spelling])
         host = "localhost" if Quirk.OFF_HOST_CONTROL in self.quirks else self._host
+        if Quirk.USERINFO_CONTROL in self.quirks:
+            host = f"127.0.0.2:80@{host}"
         control = f"http://{host}:{self.port}/control"
         wan = (
             ""
@@ -425,6 +429,10 @@ class FakeIgd:
         internal = int(values["NewInternalPort"])
         lease = int(values["NewLeaseDuration"])
         description = values["NewPortMappingDescription"]
+        if values["NewProtocol"] != "TCP":  # some routers take no "tcp" for it
+            raise SoapError(402)
+        if Quirk.CLIENT_CHANGED in self.quirks:
+            client = "192.168.7.7"
         self._refuse(port, internal, lease)
         before = self.mappings.get(port)
         if before and before.client != client:

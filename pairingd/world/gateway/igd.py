@@ -21,6 +21,7 @@ from xml.sax.saxutils import escape
 import httpx
 
 from pairingd.core.text import one_line
+from pairingd.world.gateway.ssdp import location_host
 
 _LARGEST = 256 * 1024
 _SECONDS = 4.0  # for one answer, whole
@@ -153,7 +154,7 @@ def _services(root: ET.Element, url: str) -> Iterator[Service]:
         if max(len(base), len(control)) > _LONGEST_URL:
             raise Strange(f"{url} names a URL that has no end")
         joined = urljoin(base, control)
-        if urlsplit(joined).hostname != urlsplit(url).hostname:
+        if location_host(joined) != urlsplit(url).hostname:
             raise Strange(f"{url} names a control URL on another host")
         yield Service(one_line(kind, 80), joined)
 

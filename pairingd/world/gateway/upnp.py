@@ -64,8 +64,8 @@ class _Answer:
 
     outcome: Literal[
         "unreachable", "offhost", "not-igd", "usable", "silent", "absent", "present", "foreign",
-        "granted", "refused", "permanent-only", "dropped", "lied", "unshown", "kept",
-        "no-miniupnpc", "swept",
+        "granted", "refused", "permanent-only", "dropped", "lied", "lied-and-kept",
+        "unshown", "unread", "kept", "no-miniupnpc", "swept",
     ]  # fmt: skip
     code: Annotated[int, strict.between(0, 999)] = 0
     external: Annotated[str, _ipv4_or_nothing] = ""
@@ -134,11 +134,14 @@ class UpnpAdapter:
 
     async def check(self, mapping: Mapping) -> Presence:
         try:
-            _, answer = await self._ask(_Where.of(mapping), _job("look", mapping), _url(mapping))
+            url, answer = await self._ask(_Where.of(mapping), _job("look", mapping), _url(mapping))
         except GatewayError as error:
             if error.code == "local-network-denied":
                 raise
             return Presence.UNKNOWN
+        outside = _external_host(answer.external, url)
+        if answer.outcome == "present" and outside and outside != mapping.external_host:
+            return Presence.ABSENT  # what was made for the address of before is worth nothing
         return {
             "present": Presence.PRESENT,
             "absent": Presence.ABSENT,
@@ -200,7 +203,7 @@ class UpnpAdapter:
             external_host=_external_host(answer.external, url),
             handle=tuple(handle.items()),
             granted_until=now + granted,
-            renew_at=now + max(granted / 2, 2.0),
+            renew_at=now + max(granted / 2, 4.0),
         )
 
     async def _ask(self, where: _Where, job: dict[str, Any], url: str) -> tuple[str, _Answer]:
@@ -445,7 +448,7 @@ _ACTION_FAILED = 501
 
 def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
     """What a person is told. `upnp` in its data is the router's own code, 0 where it gave none."""
-    port = mapping.external_port
+    port, code = mapping.external_port, answer.code
     match answer.outcome:
         case "foreign":
             holder = answer.holder or "another device"
@@ -457,7 +460,7 @@ def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
         case "permanent-only":
             error = GatewayError(
                 "permanent-only",
-                "the router makes only mappings that never end by themselves",
+                f"the router makes only mappings that never end by themselves (UPnP error {code})",
                 "set [router] allow_permanent = true if you accept that, or forward by hand",
             )
         case "dropped":
@@ -476,14 +479,30 @@ def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
         case "lied":
             error = GatewayError(
                 "router-lied",
-                "the router forwards to another port than it was told; that mapping was deleted",
+                f"the router leads port {port} to another port than it was told, and so may open "
+                "this machine's own sshd; that mapping was deleted",
                 "update the router's firmware, or forward the port there by hand",
+            )
+        case "lied-and-kept":
+            error = GatewayError(
+                "router-lied",
+                f"the router leads port {port} to another port than it was told, and so may open "
+                "this machine's own sshd, and does not delete that mapping",
+                f"delete the forward of port {port} in the router's settings now",
+            )
+        case "kept" if not code:
+            error = grant.still_there(port)
+        case "unread":
+            error = GatewayError(
+                "router-failed",
+                f"the router does not tell who has port {port} (UPnP error {code}), so it is left",
+                "restart the router, or forward the port there by hand",
             )
         case "silent":
             error = _silent()
         case _:
             error = _said_no(answer, port)
-    error.data["upnp"] = answer.code
+    error.data["upnp"] = code
     return error
 
 

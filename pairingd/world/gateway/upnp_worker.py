@@ -23,7 +23,8 @@ An answer: `outcome`, and where they are known `code` (UPnP's), `external`, `sta
     present      our mapping is there                  foreign   somebody else's mapping is there
     granted      added and seen                        refused   not added; `code` says why
     permanent-only  only without end, not allowed      dropped   added, and gone at once
-    lied         the internal port ignored; deleted    kept      still there after the delete
+    lied         it leads elsewhere; deleted           kept      still there after the delete
+    lied-and-kept  it leads elsewhere, for good        unread    cannot be known; `code` says why
     unshown      made and not shown; deleted, for it could lead to another server of this machine
     no-miniupnpc  it cannot be imported                swept     `count` rows were removed
 """
@@ -42,7 +43,7 @@ import socket
 import sys
 import time
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 try:
     import miniupnpc
@@ -77,7 +78,16 @@ CODES = {
     "WildCardNotPermittedInIntPort": 732,
 }
 _SILENT = frozenset({"Miniupnpc HTTP error", "Miniupnpc Socket error"})
-_INVALID_ARGS, _ACTION_FAILED, _NO_SUCH_ENTRY, _ONLY_PERMANENT = 402, 501, 714, 725
+_INVALID_ACTION, _INVALID_ARGS, _ACTION_FAILED, _ONLY_PERMANENT = 401, 402, 501, 725
+_NO_SUCH_ENTRY = 714
+_ABSENT = frozenset({713, _NO_SUCH_ENTRY})
+# The binding does not tell which of these it has found.
+_WAN_SERVICES = (
+    "urn:schemas-upnp-org:service:WANIPConnection:1",
+    "urn:schemas-upnp-org:service:WANIPConnection:2",
+    "urn:schemas-upnp-org:service:WANPPPConnection:1",
+)
+_LARGEST = 1 << 16  # bytes of an answer in which a refusal is looked for
 _RESTARTED = 10  # seconds by which the start that a router tells may differ, and be the same
 _HOUR = 3600
 _MAX_ROWS = 200
@@ -116,8 +126,12 @@ class Gateway:
             control = self._upnp.selectigd(url)
         except Exception:  # noqa: BLE001 - the binding raises nothing more precise
             raise Done("unreachable", errno=_why_unreachable(url)) from None
-        if urlsplit(control).hostname != urlsplit(url).hostname:
+        # Not as urlsplit reads it: miniupnpc takes all before the first ":" or "/" for the host.
+        host = urlsplit(url).hostname or ""
+        host = re.escape(f"[{host}]" if ":" in host else host)
+        if not re.match(rf"http://{host}(:\d{{1,5}})?/", control, re.IGNORECASE):
             raise Done("offhost")
+        self._control = control
 
     @functools.cached_property
     def status(self) -> str:
@@ -147,29 +161,30 @@ class Gateway:
             return ""
 
     def look(self, port: int) -> Entry | None:
-        """Who holds the external port, once the router is known to answer at all."""
+        """Who holds the external port. Raises Done(unread) where that cannot be known."""
         try:
             row = self._upnp.getspecificportmapping(port, "TCP")
         except UnicodeDecodeError:
             return Entry("", 0, "", 0)
-        if row is None:
-            self._answers()
+        if row is not None:
+            client, internal, description, _enabled, lease = row
+            return Entry(client, internal, description, max(lease, 0))
+        code = self._why_not_shown(port)
+        if code in _ABSENT:
             return None
-        client, internal, description, _enabled, lease = row
-        return Entry(client, internal, description, max(lease, 0))
+        # It does not know the question, or not now. Its whole table tells as well, if it has one.
+        rows = dict(self.rows())
+        if not rows:
+            raise Done("unread", code=code)
+        return rows.get(port)
 
-    def _answers(self) -> None:
-        # The binding hides every failure of a query behind None: only a router that answers
-        # another question at this moment can be believed that nothing is there.
-        for question in (self._upnp.externalipaddress, self._upnp.statusinfo):
-            try:
-                question()
-            except Exception as error:  # noqa: BLE001 - as above
-                if str(error) not in _SILENT:
-                    return
-            else:
-                return
-        raise Done("silent")
+    def _why_not_shown(self, port: int) -> int:
+        """UPnP's code for the refusal of a query, all of which the binding hides behind None."""
+        for service in _WAN_SERVICES:
+            code = _refused_query(self._control, service, port)
+            if code != _INVALID_ACTION:
+                return code
+        return _INVALID_ACTION
 
     def rows(self) -> list[tuple[int, Entry]]:
         """The TCP rows of the table with their external ports, as far as they can be read."""
@@ -223,6 +238,35 @@ def _why_unreachable(url: str) -> str:
     except ValueError:
         return "EINVAL"
     return ""
+
+
+def _refused_query(control: str, service: str, port: int) -> int:
+    """0 where it is not refused. Raises Done(silent)."""
+    parts = urlsplit(control)
+    action = "GetSpecificPortMappingEntry"
+    body = (
+        '<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
+        's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
+        f'<u:{action} xmlns:u="{service}"><NewRemoteHost></NewRemoteHost>'
+        f"<NewExternalPort>{port}</NewExternalPort><NewProtocol>TCP</NewProtocol>"
+        f"</u:{action}></s:Body></s:Envelope>"
+    ).encode()
+    path = urlunsplit(("", "", parts.path, parts.query, ""))
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n"
+        f'Content-Type: text/xml; charset="utf-8"\r\nContent-Length: {len(body)}\r\n'
+        f'SOAPAction: "{service}#{action}"\r\n\r\n'
+    ).encode()
+    said = b""
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 80), 3) as asking:
+            asking.sendall(head + body)
+            while len(said) < _LARGEST and (more := asking.recv(4096)):
+                said += more
+    except OSError:
+        raise Done("silent") from None
+    found = re.search(rb"errorCode>\s*(\d{1,3})\s*<", said)
+    return int(found[1]) if found else 0
 
 
 def _ours(entry: Entry, job: Job) -> bool:
@@ -284,7 +328,7 @@ def add(gateway: Gateway, job: Job) -> Answer:
     after = _seen(gateway, port)
     if after is None and lease and job["permanent"] and not job["unshown"]:
         # DD-WRT lets every lease run out at once, and keeps a mapping without one.
-        _refused(gateway.add(job, 0))
+        gateway.add(job, 0)
         after = _seen(gateway, port)
         permanent = after is not None
     if before is not None and after is not None and _ignored(before, after, job):
@@ -295,11 +339,11 @@ def add(gateway: Gateway, job: Job) -> Answer:
         if job["unshown"] or gateway.delete(port) == 0:
             return _made_unshown(gateway, job, lease)
         raise Done("dropped")
-    if after.client != job["address"]:
+    if after.client != job["address"] and after.description != job["description"]:
         raise _foreign(after)
-    if after.port != job["internal_port"]:
+    if (after.client, after.port) != (job["address"], job["internal_port"]):
         gateway.delete(port)
-        raise Done("lied" if gateway.look(port) is None else "kept")
+        raise Done("lied" if gateway.look(port) is None else "lied-and-kept")
     return {
         "outcome": "granted",
         "lease": after.lease,
@@ -396,9 +440,9 @@ def work(job: Job) -> Answer:
     known: Answer = {}
     try:
         gateway = Gateway(job["url"])
-        if job["deed"] != "look":  # which is asked every minute, so with no other question
+        if job["deed"] != "look":
             gateway.must_be_igd()
-            known = {"external": gateway.external}
+        known = {"external": gateway.external}
         answer = DEEDS[job["deed"]](gateway, job)
     except Done as done:
         answer = done.answer

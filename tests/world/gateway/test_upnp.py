@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -132,6 +133,41 @@ async def test_own_manual_forward_to_the_door_itself_not_overwritten(igd: FakeIg
     assert igd.mappings[22].description == "my door"
 
 
+@pytest.mark.parametrize("code", [401, 402, 501, 602, 606])
+async def test_where_the_holder_of_a_port_cannot_be_seen_nothing_is_added_or_deleted(
+    igd: FakeIgd, code: int
+) -> None:
+    igd.add_by_hand(22, HOME.address, 22, "my ssh")
+    igd.failing |= {"GetSpecificPortMappingEntry": code, "GetGenericPortMappingEntry": code}
+    error = await refused(igd)
+    assert (error.code, error.data["upnp"]) == ("router-failed", code)
+    with pytest.raises(GatewayError):
+        await upnp_to(igd).close(wanted())
+    assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
+
+
+async def test_a_router_that_shows_its_table_alone_is_read_by_it(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, 22, "my ssh")
+    igd.failing["GetSpecificPortMappingEntry"] = 602
+    assert (await refused(igd)).code == "port-taken"
+    granted = await upnp_to(igd).open(HOME, wanted(50022), 600)
+    assert await upnp_to(igd).check(granted) is Presence.PRESENT
+    await upnp_to(igd).close(granted)
+    assert list(igd.mappings) == [22]
+
+
+async def test_a_query_that_fails_for_once_makes_nobody_believe_that_nothing_is_there(
+    igd: FakeIgd,
+) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(HOME, wanted(), 600)
+    igd.failing |= {"GetSpecificPortMappingEntry": 501, "GetGenericPortMappingEntry": 501}
+    assert await adapter.check(granted) is Presence.UNKNOWN
+    with pytest.raises(GatewayError):
+        await adapter.close(granted)
+    assert 22 in igd.mappings
+
+
 async def test_another_daemons_mapping_is_not_ours(igd: FakeIgd) -> None:
     with socket.create_server((HOME.address, 0)) as door:
         port = door.getsockname()[1]
@@ -257,6 +293,34 @@ async def test_internal_port_ignored_deleted(igd: FakeIgd) -> None:
     assert igd.mappings == {}
 
 
+async def test_another_client_than_told_is_deleted(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.CLIENT_CHANGED)
+    assert (await refused(igd)).code == "router-lied"
+    assert igd.mappings == {}
+
+
+async def test_a_lie_that_stays_is_told_in_the_plainest_words(igd: FakeIgd) -> None:
+    igd.quirks |= {Quirk.INTERNAL_PORT_IGNORED, Quirk.DELETE_IGNORED}
+    error = await refused(igd)
+    assert error.code == "router-lied"
+    assert "sshd" in error.message
+    assert error.hint.startswith("delete the forward of port 22")
+
+
+async def test_an_internal_port_changed_later_is_no_mapping_of_ours(igd: FakeIgd) -> None:
+    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    igd.mappings[22].internal_port = 22
+    assert await upnp_to(igd).check(granted) is Presence.ABSENT
+
+
+async def test_a_new_external_address_makes_the_mapping_worth_nothing(igd: FakeIgd) -> None:
+    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    igd.external_host = "0.0.0.0"  # the line is down for a moment
+    assert await upnp_to(igd).check(granted) is Presence.PRESENT
+    igd.external_host = "5.5.5.9"
+    assert await upnp_to(igd).check(granted) is Presence.ABSENT
+
+
 async def test_lease_dropped_at_once_is_not_believed(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.LEASE_DROPPED)
     error = await refused(igd)
@@ -342,7 +406,7 @@ async def test_delete_ignored_is_no_close(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.DELETE_IGNORED)
     with pytest.raises(GatewayError) as caught:
         await adapter.close(granted)
-    assert caught.value.code == "router-failed"
+    assert caught.value.code == "router-lied"
 
 
 @pytest.mark.parametrize("told", ["0.0.0.0", "127.0.0.2", "", "<b>", "fe80::1", "999.1.1.1"])
@@ -375,8 +439,9 @@ async def test_disconnected_is_still_a_gateway(igd: FakeIgd) -> None:
     assert await upnp_to(igd).probe(HOME) is True
 
 
-async def test_controlurl_offhost_rejected(igd: FakeIgd) -> None:
-    igd.quirks.add(Quirk.OFF_HOST_CONTROL)
+@pytest.mark.parametrize("quirk", [Quirk.OFF_HOST_CONTROL, Quirk.USERINFO_CONTROL])
+async def test_controlurl_offhost_rejected(igd: FakeIgd, quirk: Quirk) -> None:
+    igd.quirks.add(quirk)
     assert (await refused(igd)).code == "router-lied"
     assert igd.counts["POST /control"] == 0
 
@@ -522,6 +587,14 @@ async def test_the_better_of_two_gateways_is_chosen(worse: str, quirks: set[Quir
             assert (await adapter._best(urls))[0] == best.description_url
 
 
+async def test_the_default_gateway_comes_before_a_better_one_beside_it() -> None:
+    async with FakeIgd(quirks={Quirk.DISCONNECTED}) as own, FakeIgd(address="127.0.0.2") as other:
+        adapter = upnp_searching(own)
+        await adapter.told(HOME, [other.description_url, own.description_url])
+        await adapter.open(HOME, wanted(), 600)
+        assert (list(own.mappings), list(other.mappings)) == ([22], [])
+
+
 async def test_a_silent_gateway_does_not_keep_another_from_being_chosen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -656,6 +729,24 @@ def test_the_child_imports_little() -> None:
     modules = run.stdout.split()
     assert "miniupnpc" in modules
     assert not {"pydantic", "asyncio", "site"} & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("quirk", "seconds", "status"),
+    [(Quirk.SOAP_SILENT, 1, -signal.SIGALRM), (Quirk.HTTP_ENDLESS, 60, 1)],
+    ids=["too long", "too large"],
+)
+async def test_the_child_ends_itself_where_nobody_ends_it(
+    igd: FakeIgd, quirk: Quirk, seconds: int, status: int
+) -> None:
+    igd.quirks.add(quirk)
+    job = {"deed": "survey", "url": igd.description_url, "seconds": seconds}
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", upnp._START, str(upnp._ROOT), upnp.binding()),
+        stdin=asyncio.subprocess.PIPE,
+    )
+    await child.communicate(json.dumps(job).encode() + b"\n")
+    assert child.returncode == status
 
 
 def test_the_daemons_side_does_not_import_miniupnpc() -> None:
