@@ -10,6 +10,7 @@ cannot be read is set aside, and the daemon starts with nothing wished, so with 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from pairingd import strict
 from pairingd.core.model import Mapping, Session, State
 from pairingd.errors import Misconfigured, WorldError
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # One entry a version: the statements that lead to it from the one before. Never edit an entry
@@ -71,7 +73,8 @@ class Happening:
 class Store:
     """Open with `Store.open`. `set_aside` is where an unreadable database was moved, if one was.
 
-    What writes raises WorldError `state-unwritable`, and then has changed nothing.
+    What writes raises WorldError `state-unwritable`, unless it says otherwise, and then has changed
+    nothing.
     """
 
     def __init__(self, database: sqlite3.Connection, set_aside: Path | None = None) -> None:
@@ -178,9 +181,13 @@ class Store:
                 (process.pid, json.dumps(asdict(process))),
             )
 
-    def erase_process(self, pid: int) -> None:
-        with self._write() as database:
-            database.execute("DELETE FROM process WHERE pid = ?", (pid,))
+    def forget_process(self, pid: int) -> None:
+        """Logs what it cannot write: a pid that is gone does no harm in the journal."""
+        try:
+            with self._write() as database:
+                database.execute("DELETE FROM process WHERE pid = ?", (pid,))
+        except WorldError as error:
+            log.error("still in the journal: %s", error)  # noqa: TRY400 - the cause is all there is
 
     def processes(self) -> list[Process]:
         rows = self._database.execute("SELECT body FROM process ORDER BY pid")

@@ -63,7 +63,6 @@ def test_what_was_saved_is_there_after_kill_9(reopen: Callable[[], Store]) -> No
         lambda store: store.record(mapping()),
         lambda store: store.erase("m"),
         lambda store: store.record_process(Process(1, 1.0)),
-        lambda store: store.erase_process(1),
         lambda store: store.happened(START, None, "invited", "", {}),
     ],
 )
@@ -132,7 +131,7 @@ def test_the_journal_keeps_a_process_until_it_is_erased(reopen: Callable[[], Sto
     store = reopen()
     store.record_process(Process(4711, 12.5))
     assert reopen().processes() == [Process(4711, 12.5)]
-    store.erase_process(4711)
+    store.forget_process(4711)
     assert store.processes() == []
 
 

@@ -67,7 +67,7 @@ class AccessLane(Lane):
         for process, was_there in zip(left, ended, strict=True):
             if was_there:
                 self._intent.happened("recovered", "ended a connection that a crash had left")
-            self._forget(process.pid)
+            self._store.forget_process(process.pid)
         session = self._intent.state.session
         try:
             history = self._store.history_of(session.id) if session else []
@@ -78,12 +78,6 @@ class AccessLane(Lane):
             return
         for visit in visits:
             self._left(why="pairingd had ended", **visit)
-
-    def _forget(self, pid: int) -> None:
-        try:
-            self._store.erase_process(pid)
-        except WorldError as error:  # a pid that is gone does no harm in the journal
-            log.error("still in the journal: %s", error)  # noqa: TRY400 - the cause is all there is
 
     async def one_pass(self) -> float | None:
         """Close everything that must be closed, before anything else is asked of anyone: the disk
@@ -310,7 +304,7 @@ class AccessLane(Lane):
         self.poke()
 
     def disconnected(self, connection: Connection) -> None:
-        self._forget(connection.pid)
+        self._store.forget_process(connection.pid)
         guest = self._guest(connection.invitation)
         if guest and connection.cut_for:
             self._note_left(guest, connection, connection.cut_for)

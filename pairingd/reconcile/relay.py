@@ -86,10 +86,10 @@ class RelayLane(Lane):
 
     async def _open(self, relay: Relay, port: int) -> None:
         tunnel = await relay.open(port)
-        started = start_time(tunnel.process.pid)
-        if started is not None:
-            self._store.record_process(Process(tunnel.process.pid, started))
         try:
+            started = start_time(tunnel.process.pid)
+            if started is not None:
+                self._store.record_process(Process(tunnel.process.pid, started))
             # Where GatewayPorts is "no" sshd listens on its loopback alone, and does not say so.
             sight = await self._look(tunnel.host, tunnel.port)
         except BaseException:
@@ -124,4 +124,4 @@ class RelayLane(Lane):
 
     async def _end(self, tunnel: Tunnel) -> None:
         await tunnel.close()
-        self._store.erase_process(tunnel.process.pid)
+        self._store.forget_process(tunnel.process.pid)

@@ -1,0 +1,69 @@
+"""The relay's lane where the journal cannot be written; tests/test_relay.py has the real ssh."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from pairingd.errors import PairingError, WorldError
+from pairingd.intent import Intent
+from pairingd.reconcile.relay import RelayLane
+from pairingd.store import Store
+from pairingd.world.keyscan import Sight
+from pairingd.world.relay import Tunnel
+from tests.core.make import START
+
+
+class Relay:
+    """Tunnels whose ssh is sleep(1)."""
+
+    def __init__(self) -> None:
+        self.opened: list[Tunnel] = []
+
+    @property
+    def running(self) -> int:
+        return sum(one.process.returncode is None for one in self.opened)
+
+    async def open(self, door_port: int) -> Tunnel:
+        process = await asyncio.create_subprocess_exec("sleep", "60")
+        self.opened.append(Tunnel("relay.example.org", 50000, door_port, process))
+        return self.opened[-1]
+
+    def lost(self, tunnel: Tunnel) -> PairingError:
+        raise AssertionError(tunnel)
+
+
+@contextmanager
+def unwritable(database: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+async def seen(_host: str, _port: int) -> Sight:
+    return Sight.OUR_DOOR
+
+
+async def test_no_ssh_is_left_where_the_journal_cannot_be_written(tmp_path: Path) -> None:
+    store, relay = Store.open(tmp_path / "state.db", START), Relay()
+    door: int | None = 50111
+    intent = Intent(store, lambda: START)
+    lane = RelayLane(intent, store, relay, lambda: door, seen, lambda: START)
+    with unwritable(tmp_path / "state.db"):
+        for _ in range(2):
+            with pytest.raises(WorldError) as caught:
+                await lane.one_pass()
+            assert caught.value.code == "state-unwritable"
+            assert relay.running == 0
+    await lane.one_pass()
+    assert (relay.running, len(store.processes())) == (1, 1)
+    door = None
+    with unwritable(tmp_path / "state.db"):
+        await lane.one_pass()
+    assert relay.running == 0
+    store.close()
