@@ -36,13 +36,16 @@ class _Record:
 class Admission:
     """Counts connections by source. Tell it of every connection: admit, then settle, each once.
 
-    `shared` are sources behind which everybody stands, such as the near end of a relay's tunnel:
+    `shared` are addresses behind which everybody stands, such as the near end of a relay's tunnel:
     one stranger there must not lock the guests out, so only the limit for all together counts.
     """
 
     shared: frozenset[str] = frozenset()
     _waiting: dict[str, int] = field(default_factory=dict)
     _records: dict[str, _Record] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.shared = frozenset(map(source_of, self.shared))
 
     def admit(self, peer: str, now: float) -> str | None:
         """None: let it in and count it as unauthenticated. Otherwise the reason to close it."""

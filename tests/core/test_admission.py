@@ -77,10 +77,11 @@ def test_failures_are_forgotten_in_time_and_by_getting_in() -> None:
     assert admission.admit(PEER, 2.0 + FORGIVEN_AFTER) is None
 
 
-def test_one_stranger_behind_a_relay_does_not_lock_the_others_out() -> None:
-    admission = Admission(shared=frozenset({"127.0.0.1"}))
-    fail(admission, 3 * FREE_FAILURES, now=0.0, peer="127.0.0.1")
-    admitted = [admission.admit("127.0.0.1", 0.0) for _ in range(MAX_UNAUTHENTICATED + 1)]
+@pytest.mark.parametrize("near_end", ["127.0.0.1", "fd00::5"])
+def test_one_stranger_behind_a_relay_does_not_lock_the_others_out(near_end: str) -> None:
+    admission = Admission(shared=frozenset({near_end}))
+    fail(admission, 3 * FREE_FAILURES, now=0.0, peer=near_end)
+    admitted = [admission.admit(near_end, 0.0) for _ in range(MAX_UNAUTHENTICATED + 1)]
     assert admitted[:-1] == [None] * MAX_UNAUTHENTICATED
     assert admitted[-1] is not None
 
