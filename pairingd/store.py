@@ -240,6 +240,8 @@ def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterable[Happening]:
 def _checked(path: Path) -> sqlite3.Connection:
     """An open, migrated database in which every stored intent and journal entry can be read."""
     database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level="IMMEDIATE")
+    # sqlite3's own complaint of text that is not UTF-8 has no error code, and is no ValueError.
+    database.text_factory = bytes.decode
     try:
         _migrate(database, path)
         probe = Store(database)

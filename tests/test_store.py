@@ -181,15 +181,15 @@ def test_a_damaged_database_is_set_aside_whole(path: Path, reopen: Callable[[], 
     assert reopened.state() == State()
 
 
-@pytest.mark.parametrize("body", ["{}", "not json", '{"id": 7}'])
+@pytest.mark.parametrize("body", ["{}", "not json", '{"id": 7}', b"{\xff}"])
 def test_an_intent_that_makes_no_sense_is_set_aside(
-    path: Path, reopen: Callable[[], Store], body: str
+    path: Path, reopen: Callable[[], Store], body: str | bytes
 ) -> None:
     store = reopen()
     store.save(INVITED)
     store.close()
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE session SET body = ?", (body,))
+        database.execute("UPDATE session SET body = CAST(? AS TEXT)", (body,))
     database.close()
     reopened = reopen()
     assert reopened.set_aside is not None
