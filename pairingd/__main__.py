@@ -324,8 +324,8 @@ def assemble(
 
 def _wants_pinhole(router: config.Router) -> bool:
     """Whether the configuration leaves a router to ask for one: a named gateway is IPv4's."""
-    named = router.gateway or router.description_url or router.command.open
-    return router.enabled and not named and bool({"pcp", "upnp"} & set(router.protocols))
+    named = router.gateway or router.description_url
+    return router.enabled and not named and bool({"pcp", "upnp"} & set(router.spoken))
 
 
 if __name__ == "__main__":

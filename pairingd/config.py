@@ -191,6 +191,11 @@ class Router:
     external_host: Annotated[str, _host] = ""
     command: RouterCommand = RouterCommand()
 
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """The protocols in use; a command stands for them all."""
+        return ("command",) if self.command.open else self.protocols
+
 
 @dataclass(frozen=True, slots=True)
 class Relay:

@@ -126,8 +126,8 @@ async def _survey(wanted: config.Router, where: Network, client: httpx.AsyncClie
         except GatewayError as error:
             survey.refusals[protocol] = error
 
-    looks = [_look_at_igd(survey, wanted, client)] if "upnp" in wanted.protocols else []
-    await asyncio.gather(*map(probe, wanted.protocols), *looks)
+    looks = [_look_at_igd(survey, wanted, client)] if "upnp" in wanted.spoken else []
+    await asyncio.gather(*map(probe, wanted.spoken), *looks)
     if not survey.external and "natpmp" in survey.spoken:
         request = natpmp.AddressRequest()
         with contextlib.suppress(GatewayError):
@@ -166,6 +166,8 @@ def _is_nearby(host: str) -> bool:
 def _gateway(survey: _Survey) -> Finding:
     where, spoken = survey.where, survey.spoken
     name = f"{where.gateway} ({where.interface})" if where.interface else where.gateway
+    if spoken == ["command"]:
+        return Finding.ok("gateway", f"[router.command] opens ports of the router {name}")
     if spoken:
         return Finding.ok("gateway", f"the router {name} speaks {', '.join(spoken)}")
     # The adapters' own order of codes, worst first: what macOS refuses, it refuses to all.

@@ -70,6 +70,26 @@ async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_can_be_seen(
     assert "> udp 127.0.0.1 0000" in told["exchanges"].details  # RFC 6886 §3.2
 
 
+async def test_a_command_stands_for_every_protocol() -> None:
+    command = {"open": "/bin/echo 203.0.114.7", "close": "true"}
+    given = {"gateway": "127.0.0.1", "command": command}
+    told = await found(strict.read(config.Router, given), full=True)
+    assert told["gateway"].state is State.OK
+    assert "[router.command]" in told["gateway"].message
+    assert "command opened port" in told["dry-run"].message
+    assert told["exchanges"].details == ()
+
+
+@pytest.mark.parametrize("missing", ["open", "close"])
+async def test_a_command_that_is_not_there_is_named(missing: str) -> None:
+    command = {"open": "echo", "close": "true", missing: "/nonexistent/program 22"}
+    given = {"gateway": "127.0.0.1", "command": command}
+    told = await found(strict.read(config.Router, given), full=True)
+    assert told["gateway"].state is State.WARN
+    assert f"{missing} cannot be run: /nonexistent/program" in told["gateway"].message
+    assert "dry-run" not in told
+
+
 async def test_a_table_is_cut_at_its_bound() -> None:
     async with FakeIgd() as fake, igd.client("127.0.0.1") as client:
         for port in range(1000, 1020):

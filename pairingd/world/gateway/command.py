@@ -19,6 +19,7 @@ import contextlib
 import ipaddress
 import os
 import shlex
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,6 +51,11 @@ class CommandAdapter:
         self._seconds = seconds
 
     async def probe(self, network: Network) -> bool:  # noqa: ARG002 - the Adapter protocol's
+        """Runs nothing: whether both programs are there."""
+        for name, command in (("open", self._command.open), ("close", self._command.close)):
+            program, *_ = _split(command)
+            if not shutil.which(program):
+                raise _failed(name, f"cannot be run: {program}")
         return True
 
     async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
@@ -86,7 +92,7 @@ class CommandAdapter:
 
     async def _run(self, name: str, command: str, mapping: Mapping, lease: int) -> str:
         """What it printed. Its process is gone when this raises or is cancelled."""
-        program, *arguments = shlex.split(command)
+        program, *arguments = _split(command)
         environment = os.environ | {
             "PAIRING_EXTERNAL_PORT": dict(mapping.handle).get("asked", str(mapping.external_port)),
             "PAIRING_INTERNAL_HOST": mapping.internal_host,
@@ -97,7 +103,7 @@ class CommandAdapter:
         try:
             transport, child = await asyncio.get_running_loop().subprocess_exec(
                 _Child,
-                str(Path(program).expanduser()),
+                program,
                 *arguments,
                 stdin=asyncio.subprocess.DEVNULL,
                 env=environment,
@@ -162,6 +168,11 @@ def external_address(said: str) -> tuple[str, int] | None:
     if colon and _is_host(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
         return host, int(port)
     return None
+
+
+def _split(command: str) -> list[str]:
+    program, *arguments = shlex.split(command)
+    return [str(Path(program).expanduser()), *arguments]
 
 
 def _is_host(text: str) -> bool:

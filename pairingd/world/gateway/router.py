@@ -103,7 +103,7 @@ class Router(Keeper):
         super().__init__(settings, journal, known, token)
         self._clock = clock
         self._high_port = high_port
-        self._protocols = ("command",) if settings.command.open else settings.protocols
+        self._protocols = settings.spoken
         self._probe: _Probe | None = None
 
     async def probe(self, network: Network) -> None:
