@@ -115,7 +115,8 @@ class Sshd:
     async def host_key(self) -> HostKey:
         """The public half of the host key, which is made once and then kept.
 
-        Raises WorldError `no-host-key`, `bad-host-key`.
+        Raises WorldError `no-host-key`, `bad-host-key`, `program-hangs`; Misconfigured
+        `no-ssh-keygen`, `program-unusable`.
         """
         async with self._turn:
             return await self._public_host_key()
@@ -256,3 +257,9 @@ async def _run(*argv: str) -> Finished:
         return await run(*argv, seconds=10)
     except TimeoutError:
         raise WorldError("program-hangs", f"{argv[0]} did not answer", "try again") from None
+    except OSError as error:
+        raise Misconfigured(
+            "program-unusable",
+            f"{argv[0]} cannot be run: {error.strerror}",
+            "mend its permissions, or set [sshd] command to OpenSSH's sshd",
+        ) from None

@@ -30,6 +30,16 @@ async def test_sshd_takes_a_configuration_in_any_directory(tmp_path: Path, name:
     await sshd_in(tmp_path / name).prepare()
 
 
+async def test_a_program_that_cannot_be_executed_is_named(tmp_path: Path) -> None:
+    sshd = sshd_in(tmp_path)
+    sshd.command = str(tmp_path / "text")
+    (tmp_path / "text").write_text("no program\n")
+    with pytest.raises(PairingError) as caught:
+        await sshd.prepare()
+    assert caught.value.code == "program-unusable"
+    assert sshd.command in caught.value.message
+
+
 async def test_a_damaged_host_key_is_named(tmp_path: Path) -> None:
     sshd = sshd_in(tmp_path)
     (tmp_path / "host_ed25519").write_text("junk\n")
