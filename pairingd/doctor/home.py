@@ -85,8 +85,7 @@ def _directories(paths: Paths, *, fix: bool) -> list[Finding]:
     found = []
     for name in paths.directories:
         found += _directory(Path(name), fix=fix)
-    private = (paths.state_db, paths.host_key, paths.authorized_keys, paths.sshd_config)
-    for name in (*private, paths.lock, paths.control_socket, paths.log):
+    for name in (*paths.private_files, paths.control_socket):
         found += _file(Path(name), 0o077, fix=fix)
     # Nothing in there is secret, but whoever writes it chooses the sshd that is started.
     found += _file(Path(paths.config), 0o022, fix=fix)

@@ -19,6 +19,8 @@ from typing import Any
 import psutil
 import pytest
 
+from pairingd.doctor.home import _directories
+from pairingd.paths import find_paths
 from tests.fakes.forge import Forge, Reply
 from tests.stage import EXTERNAL_HOST, UPNP, Stage, free_port, until
 
@@ -212,6 +214,17 @@ def test_what_others_may_read_is_told_and_mended_only_when_asked(stage: Stage) -
     assert stat.S_IMODE(stage.home.stat().st_mode) == 0o700
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert only(checks(stage, status=0), "home")["state"] == "ok"
+
+
+def test_every_file_that_the_daemon_keeps_private_is_looked_at(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    paths = find_paths({"PAIRING_HOME": str(tmp_path)})
+    for name in paths.private_files:
+        Path(name).touch(0o600)
+        Path(name).chmod(0o644)
+    found = _directories(paths, fix=False)
+    told = [one.message.partition(" has mode 644")[0] for one in found]
+    assert told == list(paths.private_files)
 
 
 def test_a_home_that_others_could_replace_is_told_and_left_alone(stage: Stage) -> None:
