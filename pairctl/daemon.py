@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pairctl.client import connect, reach
 from pairctl.failures import NoDaemon
 from pairingd.core.refusal import PairingError
+from pairingd.lock import Taken, take
 from pairingd.paths import find_paths
 
 if TYPE_CHECKING:
@@ -110,14 +110,11 @@ def stop(client: Client) -> None:
 def _holds_lock(pid: int) -> bool:
     """Whether that daemon still runs. Its pid alone would tell of a zombie, or of a stranger."""
     try:
-        with open(find_paths().lock, encoding="ascii") as lock:  # noqa: PTH123 - paths are strings
-            if lock.read().strip() != str(pid):
-                return False
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        os.close(take(find_paths().lock))
     except FileNotFoundError:
         return False
-    except BlockingIOError:
-        return True
+    except Taken as taken:
+        return taken.pid == str(pid)
     return False
 
 

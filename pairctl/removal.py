@@ -10,7 +10,6 @@ that is not of the kind we make, a link and what it leads to, a directory with o
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 from pairctl.output import one_line
 from pairctl.services.steps import Keep, Remove, Rmdir, perform
 from pairingd.core.refusal import PairingError
+from pairingd.lock import Taken, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,7 +198,7 @@ def _exists(pid: int) -> bool:
 def _no_daemon(lock: str) -> Iterator[None]:
     """None runs, and none can start meanwhile. Without the file none has."""
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = take(lock, os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         yield
         return
@@ -208,16 +208,13 @@ def _no_daemon(lock: str) -> Iterator[None]:
             f"{lock}: {error.strerror}; whether pairingd runs cannot be told, so its files stay",
             "mend that, then pairctl uninstall",
         ) from None
+    except Taken as taken:
+        raise PairingError(
+            "stop-failed",
+            f"pairingd (pid {taken.pid}) still runs, so its files stay",
+            f"kill {taken.pid} ends it; then pairctl uninstall",
+        ) from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-            raise PairingError(
-                "stop-failed",
-                f"pairingd (pid {pid}) still runs, so its files stay",
-                f"kill {pid} ends it; then pairctl uninstall",
-            ) from None
         yield
     finally:
         os.close(descriptor)

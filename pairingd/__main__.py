@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ from pairingd.core.admission import Admission
 from pairingd.errors import Misconfigured, PairingError
 from pairingd.files import private_directory, private_file
 from pairingd.intent import Intent
+from pairingd.lock import Taken, sign, take
 from pairingd.notify import notify
 from pairingd.paths import Paths, find_paths
 from pairingd.reconcile.access import AccessLane
@@ -69,13 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.launchd:
                 logs.bound_stderr()
             settings = config.load(Path(paths.config))
-            lock = _lock(Path(paths.lock))
+            lock = _lock(paths.lock)
             listener = _listen(Path(paths.control_socket))
             if arguments.detach:
                 launch.detach(paths.stderr, [lock, listener])
             own_file = arguments.detach or arguments.launchd
             logs.set_up(arguments.log_format, paths.log if own_file else None)
-            _write_pid(lock)
+            sign(lock)
         asyncio.run(_serve(paths, settings, listener, launch))
     except PairingError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
@@ -149,26 +149,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _lock(path: Path) -> int:
+def _lock(path: str) -> int:
     """Held until the process ends, however it ends. Raises Misconfigured `already-running`."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = path.read_text().strip() or "unknown"
-        os.close(descriptor)
+        return take(path, os.O_CREAT)
+    except Taken as taken:
         raise Misconfigured(
-            "already-running", f"pairingd is running already (pid {pid})", "see: pairctl status"
+            "already-running",
+            f"pairingd is running already (pid {taken.pid})",
+            "see: pairctl status",
         ) from None
-    if not os.fstat(descriptor).st_nlink:  # removed in between, by `pairctl uninstall`
-        os.close(descriptor)
-        return _lock(path)
-    return descriptor
-
-
-def _write_pid(lock: int) -> None:
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
 def _listen(path: Path) -> socket.socket:

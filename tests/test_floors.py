@@ -15,7 +15,7 @@ FLOORS = (
     ("pairingd.core",),
     ("pairingd.control.wire", "pairingd.control.results", "pairingd.control.protocol"),
     ("pairingd.control.params",),
-    ("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.strict"),
+    ("pairingd.clock", "pairingd.errors", "pairingd.lock", "pairingd.paths", "pairingd.strict"),
     ("pairingd.config", "pairingd.programs", "pairingd.files"),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent",),
@@ -99,7 +99,7 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
     allowed = (
         *("pairctl", "pairingd.control.wire", "pairingd.control.results", "pairingd.paths"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
-        "pairingd.__version__",
+        *("pairingd.lock", "pairingd.__version__"),
     )
     ours = {name for name in imports(path) if name.startswith("pair")}
     strangers = {

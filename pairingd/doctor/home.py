@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shutil
 import stat
@@ -14,6 +13,7 @@ from pairingd import __version__
 from pairingd.doctor.finding import Finding, State, Subject, tilde
 from pairingd.errors import Misconfigured
 from pairingd.files import private_directory
+from pairingd.lock import Taken, take
 from pairingd.paths import Paths
 
 LOCAL_NETWORK_DENIED = "local-network-denied"
@@ -50,11 +50,16 @@ def _absent(paths: Paths, *, fix: bool) -> Finding:
     start = "pairctl start, or the next pairctl invite, starts it"
     socket = Path(paths.control_socket)
     try:
-        lock = os.open(paths.lock, os.O_RDWR | os.O_CLOEXEC)
+        lock = take(paths.lock)
     except OSError:
         return Finding.warn("daemon", "pairingd is not running", start)
+    except Taken as taken:
+        return Finding.fail(
+            "daemon",
+            f"pairingd (pid {taken.pid}) runs, and does not answer at {tilde(socket)}",
+            f"kill {taken.pid} ends it; then pairctl start",
+        )
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not socket.exists():
             return Finding.warn("daemon", "pairingd is not running", start)
         if fix:
@@ -63,13 +68,6 @@ def _absent(paths: Paths, *, fix: bool) -> Finding:
             return Finding.warn("daemon", left, start)
         left = f"pairingd is not running, and left its socket behind: {tilde(socket)}"
         return Finding.warn("daemon", left, f"{start}; {_FIX}")
-    except BlockingIOError:
-        pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
-        return Finding.fail(
-            "daemon",
-            f"pairingd (pid {pid}) runs, and does not answer at {tilde(socket)}",
-            f"kill {pid} ends it; then pairctl start",
-        )
     finally:
         os.close(lock)
 

@@ -21,7 +21,6 @@ from pairctl.__main__ import main
 from pairctl.services.origin import Origin
 from pairctl.services.steps import Keep, Remove, Rmdir, Write, perform
 from pairctl.services.systemd import Systemd
-from pairingd.__main__ import _lock
 from pairingd.core.model import Mapping
 from pairingd.paths import Paths, find_paths
 from pairingd.store import MIGRATIONS, Process, Store
@@ -215,23 +214,6 @@ def test_nothing_goes_when_the_daemon_does_not_end(
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert asks(capsys, status=1)["error"]["code"] == "stop-failed"
     assert set(home.iterdir()) == made - {home / "pairingd.sock"}
-
-
-def test_a_daemon_that_starts_meanwhile_takes_a_lock_that_others_can_see(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock = home / "pairingd.lock"
-    locks = []
-
-    def removed_in_between(descriptor: int, how: int) -> None:
-        locks.append(descriptor)
-        if len(locks) == 1:
-            lock.unlink()
-
-    monkeypatch.setattr(fcntl, "flock", removed_in_between)
-    held = _lock(lock)
-    assert os.path.samestat(os.fstat(held), lock.stat())
-    os.close(held)
 
 
 def stays(home: Path, capsys: pytest.CaptureFixture[str]) -> str:

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from pairingd.lock import Taken, sign, take
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    return tmp_path / "pairingd.lock"
+
+
+def test_one_has_it_until_it_is_closed(lock: Path) -> None:
+    held = take(str(lock), os.O_CREAT)
+    sign(held)
+    with pytest.raises(Taken) as caught:
+        take(str(lock))
+    assert caught.value.pid == str(os.getpid())
+    os.close(held)
+    os.close(take(str(lock)))
+
+
+def test_where_no_daemon_has_run_nothing_is_made(lock: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        take(str(lock))
+    assert not lock.exists()
+
+
+def test_who_only_looks_is_not_taken_for_a_daemon(
+    lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = take(str(lock), os.O_CREAT)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: os.close(looking))
+    os.close(take(str(lock)))
+
+
+def test_a_lock_that_is_removed_meanwhile_is_taken_where_others_can_see_it(
+    lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = []
+
+    def removed_in_between(descriptor: int, how: int) -> None:
+        locks.append(descriptor)
+        if len(locks) == 1:
+            lock.unlink()
+
+    monkeypatch.setattr(fcntl, "flock", removed_in_between)
+    held = take(str(lock), os.O_CREAT)
+    assert os.path.samestat(os.fstat(held), lock.stat())
+    os.close(held)
