@@ -198,6 +198,7 @@ def _moment(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 65535):
+    digits = text.isascii() and text.isdigit() and len(text) <= 5
+    if not (digits and 0 < int(text) <= 65535):
         raise Usage("bad-port", f"not a port: {quoted(text)}", "a port is a number from 1 to 65535")
     return int(text)

@@ -142,6 +142,7 @@ def test_no_daemon_is_exit_3_with_the_hint(
         (["invite", GUEST, "--ttl", "2 hours"], "bad-duration"),
         (["invite", GUEST, "--port", "0"], "bad-port"),
         (["invite", GUEST, "--port", "65536"], "bad-port"),
+        (["invite", GUEST, "--port", "0655351"], "bad-port"),
         (["invite", GUEST, "--port", "٢٢"], "bad-port"),
         (["invite", GUEST, "--port", "9" * 5000], "bad-port"),
         (["invite", "--show", "a", "b"], "usage"),
