@@ -195,7 +195,7 @@ def _forward(endpoints: list[Endpoint]) -> list[str]:
     return [
         f"{endpoint['host']}:{endpoint['port']}, {_protocol(endpoint['protocol'])}"
         for endpoint in routers
-    ] or ["no port opened"]
+    ] or ["no way in"]
 
 
 def _protocol(protocol: str | None) -> str:
@@ -222,7 +222,9 @@ def _mapping(mapping: MappingInfo | None, view: View) -> list[str]:
             *_wrapped(view.bad("failed: "), error["message"], _ROOM),
             *_wrapped(view.dim("hint: "), error["hint"], _ROOM),
         ]
-    place = f"{mapping['external_host']}:{mapping['external_port']}"
+    port = mapping["external_port"]
+    host = mapping["external_host"]
+    place = f"{host}:{port}" if host else f"port {port} (no address)"
     told = f"{place} to port {mapping['internal_port']} here, {_protocol(mapping['protocol'])}"
     if mapping["expires_at"]:
         told += f", leased until {clock(mapping['expires_at'], view.now)}"

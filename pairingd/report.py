@@ -182,6 +182,16 @@ def double_nat(held: Mapping | None) -> results.Problem | None:
     }
 
 
+def no_external_address(held: Mapping | None) -> results.Problem | None:
+    if held is None or held.external_host:
+        return None
+    return {
+        "code": "no-external-address",
+        "message": f"the router forwards port {held.external_port}, but has no address outside",
+        "hint": "check the router's own connection to the internet; a [relay] leads around it",
+    }
+
+
 def unshown(ways: Ways) -> results.Problem | None:
     held = ways.mapping
     if held is None or not ways.unproven(held):

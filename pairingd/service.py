@@ -404,7 +404,12 @@ class Service:
             )
         if changed := report.endpoint_changed(self.intent.state.session):
             found.append(changed)
-        found += filter(None, (report.double_nat(held), report.unshown(self._ways())))
+        of_the_router = (
+            report.double_nat(held),
+            report.no_external_address(held),
+            report.unshown(self._ways()),
+        )
+        found += filter(None, of_the_router)
         if self.mapping.error and self.mapping.wanted:
             found.append(report.problem(self.mapping.error))
         if self.relay.error and self.relay.wanted:

@@ -131,6 +131,18 @@ def test_the_text_ends_with_the_command_alone(stage: Stage) -> None:
     assert all(len(line) <= 80 for line in told.splitlines())
 
 
+def test_a_router_that_is_not_connected_is_the_reason_given(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.router_is("0.0.0.0")
+    stage.configure()
+    told = stage.asks("invite", "octocat", "--no-copy")
+    assert [one["code"] for one in told["warnings"]][-1:] == ["no-external-address"]
+    assert told["reachability"] == "lan"
+    shown = stage.pairctl("status").stdout
+    assert f"port {stage.external_port} (no address) to port" in shown
+    assert "None" not in shown
+
+
 def test_every_command_but_invite_says_that_no_daemon_runs(stage: Stage) -> None:
     for argv in (
         *(["status"], ["extend", "a", "1h"], ["revoke", "a"], ["role", "a", "read"], ["end"]),

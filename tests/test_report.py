@@ -92,6 +92,14 @@ def test_only_an_address_that_is_not_on_the_internet_is_a_double_nat() -> None:
         assert report.double_nat(replace(HELD, external_host=host)) is None
 
 
+def test_a_router_without_an_address_outside_is_warned_of() -> None:
+    warning = report.no_external_address(replace(HELD, external_host=""))
+    assert warning
+    assert warning["code"] == "no-external-address"
+    assert report.no_external_address(HELD) is None
+    assert report.no_external_address(None) is None
+
+
 @pytest.mark.parametrize(
     ("ways", "told"),
     [

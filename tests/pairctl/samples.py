@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pairingd.control.results import Event, InvitationInfo, Invited, Receipt, Settings, Status
+    from pairingd.control.results import (
+        Event,
+        InvitationInfo,
+        Invited,
+        MappingInfo,
+        Receipt,
+        Settings,
+        Status,
+    )
 
 NOW = datetime(2026, 3, 14, 13, 40, 2, tzinfo=UTC).timestamp()  # 14:40:02 in Berlin
 
@@ -95,6 +103,16 @@ LAN_ONLY: Invited = {
         }
     ],
 }
+MAPPING: MappingInfo = {
+    "state": "open",
+    "protocol": "upnp",
+    "gateway": "192.168.1.1",
+    "external_host": "203.0.113.7",
+    "external_port": 22,
+    "internal_port": 50213,
+    "expires_at": "2026-03-14T13:50:00Z",
+    "error": None,
+}
 STATUS: Status = {
     "daemon": {"version": "0.1.0", "pid": 4711, "started_at": "2026-03-13T08:00:00Z"},
     "session": {"name": "pairing", "socket": "/s/tmux.sock", "running": True, "clients": 2},
@@ -109,16 +127,7 @@ STATUS: Status = {
         KEYED,
     ],
     "door": {"open": True, "port": 50213},
-    "mapping": {
-        "state": "open",
-        "protocol": "upnp",
-        "gateway": "192.168.1.1",
-        "external_host": "203.0.113.7",
-        "external_port": 22,
-        "internal_port": 50213,
-        "expires_at": "2026-03-14T13:50:00Z",
-        "error": None,
-    },
+    "mapping": MAPPING,
     "endpoints": INVITED["endpoints"],
     "warnings": LAN_ONLY["warnings"],
 }
@@ -129,6 +138,12 @@ IDLE: Status = {
     "door": {"open": False, "port": None},
     "mapping": None,
     "endpoints": [],
+    "warnings": [],
+}
+UNCONNECTED: Status = {
+    **STATUS,
+    "mapping": {**MAPPING, "external_host": None},
+    "endpoints": LAN_ONLY["endpoints"],
     "warnings": [],
 }
 FAILED: Status = {

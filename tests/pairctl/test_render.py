@@ -21,6 +21,7 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "invited-lan": (render.invited, samples.LAN_ONLY),
     "status": (render.status, samples.STATUS),
     "status-idle": (render.status, samples.IDLE),
+    "status-unconnected": (render.status, samples.UNCONNECTED),
     "status-failed": (render.status, samples.FAILED),
     "changed": (render.changed, {"invitations": samples.STATUS["invitations"]}),
     "changed-none": (render.changed, {"invitations": []}),
