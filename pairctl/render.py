@@ -79,7 +79,9 @@ def status(reply: Status, view: View) -> str:
     rows = _row("Session", [f"{session['name']}: {running}"], view)
     rows += _guests("Guests", reply["invitations"], view) or _row("Guests", ["nobody"], view)
     rows += _row("Door", [f"open on port {door['port']}" if door["open"] else "closed"], view)
-    rows += _row("Router", _mapping(reply["mapping"], view), view)
+    mapping = reply["mapping"]
+    router = _mapping(mapping, view) if mapping else _forward(reply["endpoints"])
+    rows += _row("Router", router, view)
     commands = [f"{endpoint['kind']:<8}{endpoint['command']}" for endpoint in reply["endpoints"]]
     rows += _row("Commands", commands, view)
     since = clock(daemon["started_at"], view.now)
@@ -209,9 +211,7 @@ def _reach(reply: Invited) -> str:
     return f"{told}: {_VERIFIED[reply['endpoints'][0]['verified']]}"
 
 
-def _mapping(mapping: MappingInfo | None, view: View) -> list[str]:
-    if mapping is None:
-        return ["no port opened"]
+def _mapping(mapping: MappingInfo, view: View) -> list[str]:
     if mapping["state"] == "opening":
         return ["being asked for a port"]
     if mapping["state"] == "failed":

@@ -146,6 +146,22 @@ UNCONNECTED: Status = {
     "endpoints": LAN_ONLY["endpoints"],
     "warnings": [],
 }
+BY_HAND: Status = {
+    **STATUS,
+    "mapping": None,
+    "endpoints": [
+        {
+            "kind": "router",
+            "host": "home.example.org",
+            "port": 2022,
+            "command": "ssh -p 2022 mark@home.example.org",
+            "protocol": None,
+            "verified": None,
+        },
+        *LAN_ONLY["endpoints"],
+    ],
+    "warnings": [],
+}
 FAILED: Status = {
     **STATUS,
     "invitations": [{**OCTOCAT, "state": "revoked"}],

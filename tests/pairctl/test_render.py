@@ -22,6 +22,7 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "status": (render.status, samples.STATUS),
     "status-idle": (render.status, samples.IDLE),
     "status-unconnected": (render.status, samples.UNCONNECTED),
+    "status-by-hand": (render.status, samples.BY_HAND),
     "status-failed": (render.status, samples.FAILED),
     "changed": (render.changed, {"invitations": samples.STATUS["invitations"]}),
     "changed-none": (render.changed, {"invitations": []}),
