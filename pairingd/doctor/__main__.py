@@ -27,6 +27,7 @@ CHECKS = (
     Check("tmux", programs.tmux),
     Check("ssh", programs.ssh),
     Check("sshd", programs.sshd, 30.0),
+    Check("relay", programs.relay),
     Check("remote-login", machine.remote_login),
     Check("firewall", machine.firewall),
     Check("sleep", machine.sleep),

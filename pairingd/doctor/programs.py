@@ -58,6 +58,19 @@ async def ssh(_subject: Subject) -> AsyncIterator[Finding]:
     yield Finding.ok("ssh", f"{found[0].replace('_', ' ')} at {shutil.which('ssh')}")
 
 
+async def relay(subject: Subject) -> AsyncIterator[Finding]:
+    """Nobody is asked: whether it lets us in shows when the door opens."""
+    chosen = subject.settings.config.relay
+    if not chosen.ssh:
+        return
+    program = shutil.which(chosen.command or "ssh")
+    if program:
+        yield Finding.ok("relay", f"{chosen.ssh} by {program}; not asked")
+        return
+    missing = f"{chosen.command or 'ssh'} cannot be run: the relay {chosen.ssh} is out of reach"
+    yield Finding.warn("relay", missing, "install the OpenSSH client, or mend [relay] command")
+
+
 async def sshd(subject: Subject) -> AsyncIterator[Finding]:
     """`sshd` and `login`, in a directory that is gone afterwards."""
     command = subject.settings.config.sshd.command

@@ -85,9 +85,11 @@ class _Survey:
 
 
 async def check(subject: Subject) -> AsyncIterator[Finding]:
-    wanted = subject.settings.config.router
+    chosen = subject.settings.config
+    wanted = chosen.router
     if not wanted.enabled:
-        yield Finding.ok("gateway", "not used: [router] enabled = false; guests come from the LAN")
+        unused = f"not used: [router] enabled = false; {_without(chosen)}"
+        yield Finding.ok("gateway", unused)
         return
     where = await locate(wanted.gateway or config.host_of(wanted.description_url))
     if where is None:
@@ -99,7 +101,7 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
         return
     async with igd.client(where.address) as client:
         survey = await _survey(wanted, where, client)
-        yield _gateway(survey)
+        yield _gateway(survey, _without(chosen))
         upnp = survey.refusals.get("upnp")
         if upnp and upnp.code == "no-miniupnpc":
             yield Finding.of("upnp", upnp, State.WARN)
@@ -163,7 +165,15 @@ def _is_nearby(host: str) -> bool:
         return False
 
 
-def _gateway(survey: _Survey) -> Finding:
+def _without(chosen: config.Config) -> str:
+    """Where guests come from while the router opens no port."""
+    ways = [f"by the relay {chosen.relay.ssh}"] if chosen.relay.ssh else []
+    if chosen.router.external_host and not chosen.router.enabled:
+        ways.insert(0, f"by {chosen.router.external_host}, forwarded by hand")
+    return f"guests come {' and '.join(ways) or 'from the LAN alone'}"
+
+
+def _gateway(survey: _Survey, without: str) -> Finding:
     where, spoken = survey.where, survey.spoken
     name = f"{where.gateway} ({where.interface})" if where.interface else where.gateway
     if spoken == ["command"]:
@@ -174,8 +184,7 @@ def _gateway(survey: _Survey) -> Finding:
     refusals = [refusal for refusal in survey.refusals.values() if refusal]
     told = next((one for one in refusals if one.code == LOCAL_NETWORK_DENIED), refusals[0])
     state = State.FAIL if told.code == LOCAL_NETWORK_DENIED else State.WARN
-    lan = f"{told.message}: guests come from the LAN alone"
-    return Finding("gateway", state, lan, told.hint)
+    return Finding("gateway", state, f"{told.message}: {without}", told.hint)
 
 
 def _address(survey: _Survey) -> Finding:

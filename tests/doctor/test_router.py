@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from pairingd import config, strict
 from pairingd.core.model import Mapping
-from pairingd.doctor import dry_run, router
+from pairingd.doctor import dry_run, programs, router
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.igd import RecordedIgd
@@ -29,9 +30,13 @@ def settings(fake: FakeIgd, **more: object) -> config.Router:
 
 
 async def found(
-    wanted: config.Router, *, daemon: Daemon | None = None, full: bool = False
+    wanted: config.Router,
+    *,
+    daemon: Daemon | None = None,
+    full: bool = False,
+    relay: config.Relay = config.Relay(),  # noqa: B008 - frozen
 ) -> dict[str, Finding]:
-    chosen = config.Settings(config.Config(router=wanted), "")
+    chosen = config.Settings(config.Config(router=wanted, relay=relay), "")
     subject = Subject(None, chosen, daemon or Daemon(), router=full, verbose=full)
     return {one.name: one async for one in router.check(subject)}
 
@@ -88,6 +93,44 @@ async def test_a_command_that_is_not_there_is_named(missing: str) -> None:
     assert told["gateway"].state is State.WARN
     assert f"{missing} cannot be run: /nonexistent/program" in told["gateway"].message
     assert "dry-run" not in told
+
+
+RELAY = config.Relay(ssh="mark@relay.example.org")
+
+
+@pytest.mark.parametrize(
+    ("host", "relay", "told"),
+    [
+        ("", config.Relay(), "from the LAN alone"),
+        ("home.example.org", config.Relay(), "by home.example.org, forwarded by hand"),
+        ("", RELAY, "by the relay mark@relay.example.org"),
+        ("5.5.5.1", RELAY, "by 5.5.5.1, forwarded by hand and by the relay mark@relay.example.org"),
+    ],
+)
+async def test_where_no_router_is_asked_the_other_ways_are_named(
+    host: str, relay: config.Relay, told: str
+) -> None:
+    wanted = strict.read(config.Router, {"enabled": False, "external_host": host})
+    gateway = (await found(wanted, relay=relay))["gateway"]
+    assert gateway.state is State.OK
+    assert gateway.message.endswith(f"; guests come {told}")
+
+
+async def test_where_the_router_opens_no_port_the_relay_is_named() -> None:
+    command = {"open": "/nonexistent/program", "close": "true"}
+    wanted = strict.read(config.Router, {"gateway": "127.0.0.1", "command": command})
+    message = (await found(wanted, relay=RELAY))["gateway"].message
+    assert message.endswith(": guests come by the relay mark@relay.example.org")
+
+
+@pytest.mark.parametrize(
+    ("command", "state"), [("", State.OK), ("/bin/sh", State.OK), ("/nonexistent/ssh", State.WARN)]
+)
+async def test_a_relay_takes_an_ssh(command: str, state: State) -> None:
+    chosen = config.Settings(config.Config(relay=replace(RELAY, command=command)), "")
+    [told] = [one async for one in programs.relay(Subject(None, chosen, Daemon()))]
+    assert (told.name, told.state) == ("relay", state)
+    assert "mark@relay.example.org" in told.message
 
 
 async def test_a_table_is_cut_at_its_bound() -> None:
