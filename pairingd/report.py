@@ -177,8 +177,8 @@ def double_nat(held: Mapping | None) -> results.Problem | None:
     return {
         "code": "double-nat",
         "message": f"the router's own address {held.external_host} is not on the internet",
-        "hint": "forward the port on the router before it too, or ask the provider for a public "
-        "address; guests out there may not reach you",
+        "hint": "forward the port on the router before it too, ask the provider for a public "
+        "address, or set up a [relay]; guests out there may not reach you",
     }
 
 

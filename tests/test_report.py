@@ -87,7 +87,9 @@ def test_reachability_is_what_is_known(ways: Ways, code: str | None, reach: str)
 
 
 def test_only_an_address_that_is_not_on_the_internet_is_a_double_nat() -> None:
-    assert report.double_nat(CGNAT)
+    warning = report.double_nat(CGNAT)
+    assert warning
+    assert "[relay]" in warning["hint"]
     for host in ("5.5.5.1", "home.example.org", ""):
         assert report.double_nat(replace(HELD, external_host=host)) is None
 

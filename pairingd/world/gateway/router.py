@@ -217,7 +217,8 @@ def _no_gateway() -> GatewayError:
     return GatewayError(
         "no-gateway",
         "no router answered that could open a port",
-        "switch on UPnP (or PCP, NAT-PMP) in the router, or forward the port there by hand",
+        "switch on UPnP (or PCP, NAT-PMP) in the router, forward the port there by hand, or set up "
+        "a [relay]",
     )
 
 

@@ -292,6 +292,7 @@ async def test_no_adapter_answers(journal: RecordedJournal) -> None:
         with pytest.raises(GatewayError) as caught:
             await home.open(HOME, internal_port=50111, external_port=22)
         assert caught.value.code == "no-gateway"
+        assert "[relay]" in caught.value.hint
     assert journal.history == []
 
 
