@@ -37,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
             told = PairingError(
                 "internal-error",
                 f"pairctl failed: {type(bug).__name__}: {bug}",
-                "run it as python -X dev -m pairctl to see where, and please report it",
+                f"{sys.executable} -P -X dev -m pairctl shows where; please report it",
             )
             output.failure(told, as_json=as_json)
             return 1

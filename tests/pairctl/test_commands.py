@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -247,6 +249,9 @@ def test_a_reply_that_makes_no_sense_is_a_failure_and_no_traceback(
     assert said.out == ""
     assert said.err.startswith("error: pairctl failed: ")
     assert "Traceback" not in said.err
+    (command,) = re.findall(r"^hint: (.*) shows where", said.err, re.MULTILINE)
+    words = [*shlex.split(command), "--help"]
+    subprocess.run(words, check=True, capture_output=True, env={"PATH": ""}, timeout=60)
 
 
 def test_a_path_too_long_is_told(
