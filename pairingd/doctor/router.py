@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pairingd import config
@@ -144,7 +144,8 @@ async def _look_at_igd(survey: _Survey, wanted: config.Router, client: httpx.Asy
     """The first gateway that describes itself. What fails here, the adapter's probe tells."""
     where, urls = survey.where, [wanted.description_url]
     if not wanted.description_url:
-        urls, _ = await ssdp.search(where.address, where.gateway, _is_nearby)
+        on_link = partial(ssdp.on_link, address=where.address)
+        urls, _ = await ssdp.search(where.address, where.gateway, on_link)
     for url in urls:
         try:
             async with asyncio.timeout(_IGD_SECONDS):
@@ -156,13 +157,6 @@ async def _look_at_igd(survey: _Survey, wanted: config.Router, client: httpx.Asy
         else:
             survey.igd = found
             return
-
-
-def _is_nearby(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return False
 
 
 def _without(chosen: config.Config) -> str:
