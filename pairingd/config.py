@@ -96,9 +96,11 @@ def _ssh_destination(value: str) -> str:
 
 def _command_line(value: str) -> str:
     try:
-        shlex.split(value)
+        words = shlex.split(value)
     except ValueError as error:
         raise ValueError(f"a command line ({error})") from None
+    if value and not words:
+        raise ValueError("a command line, or empty")
     return value
 
 

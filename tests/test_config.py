@@ -75,6 +75,7 @@ def test_a_provider_of_ones_own_stands_beside_the_known_ones() -> None:
         ('[router]\ndescription_url = "http://[::1"', "router.description_url", "http:// URL"),
         ('[router]\ndescription_url = "http://gw:99999/"', "router.description_url", "http:// URL"),
         ('[router.command]\nopen = "a \'b"', "router.command.open", "command line"),
+        ('[router.command]\nopen = " "', "router.command.open", "command line"),
         ('[relay]\nssh = "-oProxyCommand=x"', "relay.ssh", "host"),
         ('[relay]\nssh = "a b"', "relay.ssh", "host"),
         ('[tmux]\nsession = "a:b"', "tmux.session", "letters"),

@@ -524,8 +524,8 @@ def _said_no(answer: _Answer, port: int) -> GatewayError:
         return GatewayError(
             "double-nat",
             f"the router has no public address ({answer.external or 'none'}) and opens no port",
-            "there is another router, or the provider's, before it: forward the port there too "
-            "or ask the provider for a public address",
+            "there is another router, or the provider's, before it: forward the port there too, "
+            "ask the provider for a public address, or set a [relay]",
         )
     if code in _POLICY:
         return GatewayError(
