@@ -266,13 +266,14 @@ class Service:
         """Or withdraw the invitations whole: nobody has been told of them yet."""
         notify({"step": "door", "state": "begun", "text": "opening the door"})
         await self.access.settle()
-        if failure := self.access.error:
+        port = self.access.door.port
+        # The pass may be well and the door shut: pairingd ends, or tmux has ended meanwhile.
+        if failure := self.access.error or (None if port else _door_shut()):
             live = {one.id for one in self.intent.state.live}
             self.intent.apply(rules.Revoke(tuple(one for one in ids if one in live)))
             notify({"step": "door", "state": "failed", "text": failure.message})
             raise failure
-        text = f"open on port {self.access.door.port}"
-        notify({"step": "door", "state": "done", "text": text})
+        notify({"step": "door", "state": "done", "text": f"open on port {port}"})
 
     async def _wait_for_router(self, notify: Notify, *, anew: bool = False) -> None:
         if not self.mapping.wanted:
@@ -340,9 +341,7 @@ class Service:
         held = self.mapping.current
         endpoints = self._endpoints()
         if not endpoints:
-            raise self.access.error or WorldError(
-                "door-shut", "the door is not open", "pairctl status tells why"
-            )
+            raise self.access.error or _door_shut()
         best = endpoints[0]
         self.intent.apply(rules.WayTold(report.way_told(endpoints)))
         return {
@@ -425,3 +424,7 @@ class Service:
             return True, len(await self.tmux.clients())
         except WorldError:
             return False, 0
+
+
+def _door_shut() -> WorldError:
+    return WorldError("door-shut", "the door is not open", "pairctl status tells why")

@@ -544,6 +544,26 @@ def test_sigterm_closes_everything_but_the_tmux_session(stage: Stage) -> None:
     guest.joins().shows("pairing")
 
 
+def test_who_is_invited_while_the_daemon_ends_is_not_let_in_by_the_next_one(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.guest("hubot")
+    goes_on = stage.path / "goes-on"
+    slow = stage.path / "slow"
+    slow.write_text(f"#!/bin/sh\nuntil [ -e {goes_on} ]; do sleep 0.1; done\n")
+    slow.chmod(0o700)
+    stage.configure(f'[router.command]\nopen = "echo home.example.org:2200"\nclose = "{slow}"\n')
+    daemon = stage.daemon()
+    invited(stage, "octocat")
+    daemon.send_signal(signal.SIGTERM)
+    until(lambda: stage.asks("status")["door"]["open"] is False, "the door is shut")
+    assert refusal(stage, "invite", "hubot")["code"] == "door-shut"
+    goes_on.touch()
+    daemon.communicate(timeout=15)
+    stage.daemon()
+    guests = [one["guest"] for one in stage.asks("status")["invitations"]]
+    assert guests == ["github:octocat"]
+
+
 def test_a_database_that_cannot_be_read_closes_everything_and_is_said(stage: Stage) -> None:
     stage.guest("octocat")
     daemon = stage.daemon()
