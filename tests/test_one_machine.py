@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -499,12 +500,29 @@ def test_the_deadline_is_kept_while_tmux_stands_still(stage: Stage, almost_over:
         os.kill(server, signal.SIGCONT)
 
 
-def test_the_deadline_is_kept_while_there_is_no_tmux_to_run(stage: Stage) -> None:
-    real = shutil.which("tmux")
+def tmux_through(stage: Stage, script: str) -> Path:
+    """The daemon's tmux: a shell script that goes on to the real one."""
     command = stage.path / "tmux"
-    command.write_text(f'#!/bin/sh\nexec {real} "$@"\n')
+    command.write_text(f'#!/bin/sh\n{script}\nexec {shutil.which("tmux")} "$@"\n')
     command.chmod(0o755)
     stage.configure(f'[tmux]\ncommand = "{command}"\n')
+    return command
+
+
+def test_an_observer_that_tmux_ends_at_once_is_not_started_over_and_over(stage: Stage) -> None:
+    started = stage.path / "started"
+    tmux_through(stage, f'case "$*" in *" -C attach"*) echo >>{started}; exit 1;; esac')
+    guest = stage.guest("octocat")
+    invited(stage, "octocat")
+    screen = guest.joins()
+    screen.shows("pairing")
+    screen.presses("C-b", "d")
+    until(lambda: stage.asks("receipt")["visits"][0]["until"], "the guest is seen to have left")
+    assert len(started.read_text()) < 10
+
+
+def test_the_deadline_is_kept_while_there_is_no_tmux_to_run(stage: Stage) -> None:
+    command = tmux_through(stage, "")
     guest = stage.guest("octocat")
     invited(stage, "octocat", "--ttl", "5s")
     stage.door = stage.asks("status")["door"]["port"]

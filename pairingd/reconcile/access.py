@@ -28,6 +28,7 @@ LEAVING = 1.0  # seconds that an sshd has to end by itself after its guest's tmu
 _VISIT = ("invitation", "guest", "peer", "pid")  # what `joined` and `left` both say
 _TMUX_ENDED = "the tmux session ended"
 JOINING = 20.0  # and that a guest may be in without one, as with ssh -N
+_PACE = 1.0  # seconds from one observer of tmux to the next, should tmux end each at once
 
 
 class AccessLane(Lane):
@@ -225,8 +226,11 @@ class AccessLane(Lane):
             self._watching = asyncio.create_task(self._follow_tmux())
 
     async def _follow_tmux(self) -> None:
+        now = asyncio.get_running_loop().time
+        begun = now()
         await self._tmux.watch(self.poke)
         self.poke()
+        await asyncio.sleep(begun + _PACE - now())
 
     async def _clients(self) -> tuple[plan.Client, ...]:
         guests = {
