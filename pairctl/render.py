@@ -92,13 +92,13 @@ def status(reply: Status, view: View) -> str:
 
 
 def changed(reply: Changed, view: View) -> str:
-    if not reply["invitations"]:
-        return "nobody was invited"
-    return "\n".join(
+    rows = [
         line
         for invitation in reply["invitations"]
         for line in _fitted(invitation["guest"], _standing(invitation, view), WIDTH, view)
-    )
+    ] or ["nobody was invited"]
+    problems = _problems(reply["warnings"], view)
+    return "\n".join([*rows, "", *problems] if problems else rows).rstrip("\n")
 
 
 def log(reply: Log, view: View) -> str:

@@ -44,7 +44,7 @@ Notify = Callable[[results.Progress], None]
 @dataclass(slots=True)
 class Service:
     """The verbs are the methods of control.protocol, by name. Each answers JSON of control.results,
-    or raises PairingError and has changed nothing.
+    or raises PairingError and has changed nothing; but see `_change`.
     """
 
     settings: Settings
@@ -315,11 +315,17 @@ class Service:
         return report.mapping(lane.current, lane.error, gateway, wanted=lane.wanted)
 
     async def _change(self, event: rules.Event, ids: Sequence[str]) -> results.Changed:
+        """What could not be done yet is a warning, for the change holds; but an error where
+        somebody who is inside may still use what was taken away.
+        """
         self.intent.apply(event)
         await self.access.settle()
-        if self.access.error:
-            raise self.access.error
-        return {"invitations": self._told(ids)}
+        failure = self.access.error
+        told = self._told(ids)
+        inside = any(one["connections"] for one in told)
+        if failure and inside and not isinstance(event, rules.Extend):
+            raise failure
+        return {"invitations": told, "warnings": [report.problem(failure)] if failure else []}
 
     def _told(self, ids: Sequence[str]) -> list[results.InvitationInfo]:
         session = self.intent.state.session

@@ -302,7 +302,7 @@ def _conversation(types: Types) -> Iterator[str]:
     yield "< " + _frame(id=3, error=error)
     yield asks(4, "revoke", {"guests": ["octocat"]})
     yield tells("event", results.Event, _EVENT)
-    yield answers(4, "revoke", {"invitations": [_REVOKED]})
+    yield answers(4, "revoke", {"invitations": [_REVOKED], "warnings": []})
 
 
 def _frame(**members: Any) -> str:

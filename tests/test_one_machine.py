@@ -5,6 +5,7 @@ What needs a network of its own stands in tests/e2e.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -489,15 +490,40 @@ def test_the_deadline_is_kept_while_nothing_can_be_saved(stage: Stage, almost_ov
     assert stage.asks("status", "--all")["invitations"][0]["state"] == "expired"
 
 
-def test_the_deadline_is_kept_while_tmux_stands_still(stage: Stage, almost_over: Guest) -> None:
+@contextlib.contextmanager
+def tmux_standing_still(stage: Stage) -> Iterator[None]:
     tmux = ("tmux", "-S", str(stage.home / "tmux.sock"), "display-message", "-p", "#{pid}")
     server = int(stage.run(*tmux).stdout)
     os.kill(server, signal.SIGSTOP)
     try:
-        stage.asks("status")  # has the daemon ask tmux, in vain
-        holds_although(stage, almost_over)
+        yield
     finally:
         os.kill(server, signal.SIGCONT)
+
+
+def test_the_deadline_is_kept_while_tmux_stands_still(stage: Stage, almost_over: Guest) -> None:
+    with tmux_standing_still(stage):
+        stage.asks("status")  # has the daemon ask tmux, in vain
+        holds_although(stage, almost_over)
+
+
+def test_what_was_changed_while_tmux_stands_still_is_not_called_a_failure(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    stage.guest("hubot")
+    invited(stage, "hubot")
+    before = invited(stage, "octocat")["invitations"][0]["expires_at"]
+    guest.joins().shows("pairing")
+    with tmux_standing_still(stage):
+        told = stage.asks("extend", "octocat", "10m")
+        after = told["invitations"][0]["expires_at"]
+        assert datetime.fromisoformat(after) - datetime.fromisoformat(before) == timedelta(0, 600)
+        assert [one["code"] for one in told["warnings"]] == ["tmux-unknown"]
+        assert [one["code"] for one in stage.asks("role", "hubot", "read")["warnings"]]
+        # Who is inside may write still. But who is put out is out.
+        assert stage.asks("role", "octocat", "read")["error"]["code"] == "tmux-unknown"
+        told = stage.asks("revoke", "octocat")
+        assert [one["connections"] for one in told["invitations"]] == [[]]
+        assert [one["code"] for one in told["warnings"]] == ["tmux-unknown"]
 
 
 def tmux_through(stage: Stage, script: str) -> Path:

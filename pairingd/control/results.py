@@ -112,9 +112,13 @@ class Status(TypedDict):
 
 
 class Changed(TypedDict):
-    """The invitations that a request changed, as they are now."""
+    """The invitations that a request changed, as they are now. `warnings` has what could not be
+    done yet and is tried again. Where somebody who is inside may meanwhile still use what `revoke`,
+    `end` or `role` took away, that is the error instead, and the change holds all the same.
+    """
 
     invitations: list[InvitationInfo]
+    warnings: list[Problem]
 
 
 class Hello(TypedDict):

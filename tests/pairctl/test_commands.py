@@ -18,7 +18,7 @@ from pairingd import __version__
 from tests.fakes.daemon import FakeDaemon, Refusal, Talk
 from tests.pairctl import samples
 
-CHANGED = {"invitations": [samples.OCTOCAT]}
+CHANGED = {"invitations": [samples.OCTOCAT], "warnings": []}
 LOG = {"events": samples.EVENTS}
 GUEST = "octocat"
 

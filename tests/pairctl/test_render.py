@@ -24,8 +24,12 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "status-unconnected": (render.status, samples.UNCONNECTED),
     "status-by-hand": (render.status, samples.BY_HAND),
     "status-failed": (render.status, samples.FAILED),
-    "changed": (render.changed, {"invitations": samples.STATUS["invitations"]}),
-    "changed-none": (render.changed, {"invitations": []}),
+    "changed": (render.changed, {"invitations": samples.STATUS["invitations"], "warnings": []}),
+    "changed-warned": (
+        render.changed,
+        {"invitations": [samples.OCTOCAT], "warnings": samples.LAN_ONLY["warnings"]},
+    ),
+    "changed-none": (render.changed, {"invitations": [], "warnings": []}),
     "log": (render.log, {"events": samples.EVENTS}),
     "log-empty": (render.log, {"events": []}),
     "receipt": (render.receipt, samples.RECEIPT),
@@ -64,7 +68,7 @@ def test_the_last_line_is_the_command_whole_however_long() -> None:
 
 def test_a_long_identity_is_cut_to_the_width() -> None:
     guest = "https://example.org/" + "a" * 2000
-    changed = {"invitations": [{**samples.OCTOCAT, "guest": guest}]}
+    changed = {"invitations": [{**samples.OCTOCAT, "guest": guest}], "warnings": []}
     text = render.changed(changed, View(now=samples.NOW))  # type: ignore[arg-type]
     assert max(map(len, text.splitlines())) == 80
 
