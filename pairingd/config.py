@@ -69,6 +69,10 @@ def _address(value: str) -> str:
     return value
 
 
+def _all_as_empty(value: str) -> str:
+    return "" if value and ipaddress.ip_address(value).is_unspecified else value
+
+
 def _http_url(value: str) -> str:
     if value:
         try:
@@ -165,7 +169,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    address: Address = ""
+    address: Annotated[Address, _all_as_empty] = ""
     port: Annotated[int, strict.between(0, 65535)] = 0
 
 

@@ -108,6 +108,11 @@ def test_keys_that_do_not_go_together_are_refused_with_the_mend(text: str, mend:
     assert mend in refusal(text).hint
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "0::0"])
+def test_no_guest_is_sent_to_the_address_that_means_all(address: str) -> None:
+    assert parse(f'[door]\naddress = "{address}"'.encode(), "x").config.door.address == ""
+
+
 def test_a_syntax_error_is_named_with_its_line() -> None:
     assert "line 2" in refusal('[guests]\nttl = 2h"').message
 
