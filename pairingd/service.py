@@ -369,9 +369,13 @@ class Service:
         }
 
     def _endpoints(self) -> list[results.Endpoint]:
+        """None while the door is shut."""
+        port = self.access.door.port
+        if port is None:
+            return []
         user = pwd.getpwuid(os.getuid()).pw_name
         lan_host = self.settings.config.door.address or lan_address() or "127.0.0.1"
-        return report.endpoints(user, self._ways(), lan_host, self.access.door.port)
+        return report.endpoints(user, self._ways(), lan_host, port)
 
     def _ways(self) -> report.Ways:
         return report.Ways(

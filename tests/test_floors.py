@@ -111,8 +111,11 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
     assert strangers == set(), module
 
 
+HEAVY = {"httpx", "miniupnpc", "psutil", "daemon", "pydantic"}
+
+
 def loaded(statement: str) -> set[str]:
-    script = f"import sys; {statement}; print(*sys.modules)"
+    script = f"import sys\n{statement}\nprint(*sys.modules)"
     said = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
@@ -120,5 +123,18 @@ def loaded(statement: str) -> set[str]:
 
 
 def test_the_idle_daemon_has_not_loaded_what_only_work_needs() -> None:
-    heavy = {"httpx", "miniupnpc", "psutil", "daemon", "pydantic"}
-    assert not loaded("import pairingd.__main__") & heavy
+    assert not loaded("import pairingd.__main__") & HEAVY
+
+
+IDLE = """
+import asyncio
+from pairingd.__main__ import Clock, Path, Store, assemble, config, find_paths
+paths = find_paths({{"PAIRING_HOME": {home!r}}})
+store = Store.open(Path(paths.state_db), 0.0)
+service = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda: None)
+assert asyncio.run(service.status())["endpoints"] == []
+store.close()"""
+
+
+def test_asking_the_idle_daemon_for_its_status_does_not_load_it_either(tmp_path: Path) -> None:
+    assert not loaded(IDLE.format(home=str(tmp_path))) & HEAVY

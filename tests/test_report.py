@@ -43,10 +43,6 @@ def test_the_best_way_in_comes_first(ways: Ways, expected: list[str]) -> None:
     assert kinds(ways) == expected
 
 
-def test_a_shut_door_has_no_way_in() -> None:
-    assert report.endpoints("mark", Ways(HELD, PINHOLE), "192.168.1.10", None) == []
-
-
 def test_an_ipv6_endpoint_is_the_doors_own_without_brackets() -> None:
     [ipv6, _] = report.endpoints("mark", Ways(None, PINHOLE), "192.168.1.10", 40000)
     assert ipv6["command"] == "ssh -p 40000 mark@2a00:1450::10"
