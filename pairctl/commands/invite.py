@@ -86,5 +86,6 @@ def _undo(client: Client, session: Session) -> None:
     """Nothing half done: end the session made for it, unless others have come into it since."""
     with contextlib.suppress(PairingError):  # the refusal is what there is to tell
         now = client.call("status")
-        if not now["invitations"] and not now["session"]["clients"]:
+        seen = now["session"]  # not running: or tmux did not say, and then not who is in it either
+        if seen["running"] and not seen["clients"] and not now["invitations"]:
             session.kill()

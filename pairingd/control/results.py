@@ -73,6 +73,8 @@ class DaemonInfo(TypedDict):
 
 
 class SessionInfo(TypedDict):
+    """`running` only where tmux has said so; `clients` are the terminals in it."""
+
     name: str
     socket: str
     running: bool

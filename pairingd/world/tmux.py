@@ -20,7 +20,8 @@ from pairingd.programs import run
 
 _PLACES = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin"
 _ABSENT = (
-    *("no server running", "can't find session", "error connecting to", "no sessions"),
+    *("no server running", "can't find session", "no sessions"),
+    *("(No such file or directory)", "(Connection refused)"),  # error connecting to its socket
     "no current target",  # while the last session is being taken down
 )
 _CLIENT = re.compile(r"(\d+)\t(\d)\t0\t(.+)", re.ASCII)  # of _FORM, without control mode

@@ -90,20 +90,26 @@ def test_a_session_that_is_there_is_kept(
     assert tmux("list-sessions", "-F", "#{session_name} #{session_id}") == made
 
 
+ALONE = {**samples.IDLE, "session": {**samples.IDLE["session"], "running": True}}
+
+
 def test_a_refused_invitation_leaves_no_session_behind(
     sock: Path,
     tmux: Callable[..., str],
     hello: dict[str, str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with FakeDaemon(sock, {"invite": refuse, "status": samples.IDLE}, **hello):
+    with FakeDaemon(sock, {"invite": refuse, "status": ALONE}, **hello):
         assert main(["invite", "octocat"]) == 1
     assert "github knows no octocat" in capsys.readouterr().err
     assert tmux("list-sessions") == ""
 
 
-@pytest.mark.parametrize("status", [samples.STATUS, {**samples.STATUS, "invitations": []}])
-def test_a_session_that_others_use_by_now_is_left(
+UNSEEN = samples.IDLE  # whether it runs: tmux has not answered the daemon
+
+
+@pytest.mark.parametrize("status", [samples.STATUS, {**samples.STATUS, "invitations": []}, UNSEEN])
+def test_a_session_that_others_may_use_by_now_is_left(
     sock: Path, tmux: Callable[..., str], hello: dict[str, str], status: Any
 ) -> None:
     with FakeDaemon(sock, {"invite": refuse, "status": status}, **hello):

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pairingd.world.tmux import Running, Tmux
+from tests.stage import until
+
+
+@pytest.fixture
+def socket() -> Iterator[Path]:
+    directory = tempfile.mkdtemp(prefix="pairing-", dir="/tmp")
+    path = Path(directory) / "tmux.sock"
+    yield path
+    tmux(path, "kill-server")
+    shutil.rmtree(directory)
+
+
+def tmux(socket: Path, *words: str) -> str:
+    told = ("tmux", "-f", "/dev/null", "-S", str(socket), *words)
+    return subprocess.run(told, check=False, capture_output=True, text=True).stdout
+
+
+async def test_a_session_is_there_until_it_or_its_server_is_gone(socket: Path) -> None:
+    observed = Tmux("", socket, "pairing")
+    assert await observed.running() is Running.NO
+    tmux(socket, "new-session", "-d", "-s", "pairing")
+    assert await observed.running() is Running.YES
+    assert await Tmux("", socket, "pair").running() is Running.NO
+    server = int(tmux(socket, "display-message", "-p", "#{pid}"))
+    os.kill(server, signal.SIGKILL)
+    until(lambda: not tmux(socket, "ls"), "the server is gone")
+    assert socket.exists()
+    assert await observed.running() is Running.NO
+
+
+@pytest.mark.parametrize(
+    ("why", "running"),
+    [
+        ("No such file or directory", Running.NO),
+        ("Connection refused", Running.NO),
+        ("Permission denied", Running.UNKNOWN),
+        ("Too many open files", Running.UNKNOWN),
+    ],
+)
+async def test_a_server_that_cannot_be_reached_is_not_one_that_is_gone(
+    socket: Path, why: str, running: Running
+) -> None:
+    socket.touch()
+    command = socket.with_name("tmux")
+    command.write_text(f"#!/bin/sh\necho 'error connecting to {socket} ({why})' >&2\nexit 1\n")
+    command.chmod(0o700)
+    assert await Tmux(str(command), socket, "pairing").running() is running
