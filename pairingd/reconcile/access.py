@@ -190,10 +190,12 @@ class AccessLane(Lane):
                     await self._tmux.toggle_read_only(client)
                 case plan.OpenDoor(port):
                     self.door.open(preferred=port, fixed=self._fixed_port)
-                    opened = self.door.port or 0
-                    self._intent.apply(DoorOpened(opened))
-                    self._intent.happened("door-opened", f"the door is open on port {opened}")
+                    self._intent.happened(
+                        "door-opened", f"the door is open on port {self.door.port}"
+                    )
                     self.door_changed()
+        if self.door.port is not None:
+            self._intent.apply(DoorOpened(self.door.port))
 
     def _close_door(self) -> None:
         if self.door.port is not None:

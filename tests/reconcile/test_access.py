@@ -1,0 +1,96 @@
+"""The quick lane with a real tmux, sshd and store; the test makes the passes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pairingd.core.admission import Admission
+from pairingd.errors import WorldError
+from pairingd.intent import Intent
+from pairingd.reconcile.access import AccessLane
+from pairingd.store import Store
+from pairingd.world.door import Door
+from pairingd.world.sshd import Sshd
+from pairingd.world.tmux import Tmux
+from tests.core.make import START, invitation, invite
+
+
+class Host:
+    """A host whose tmux session runs. `now` is in seconds."""
+
+    def __init__(self, home: Path) -> None:
+        self.database = home / "state.db"
+        self.now = START + 1.0
+        self.store = Store.open(self.database, START)
+        self.intent = Intent(self.store, self.clock)
+        self.keys = home / "authorized_keys"
+        self.tmux = Tmux("", home / "tmux.sock", "pairing")
+        self.runs_tmux("new-session", "-d", "-s", "pairing")
+        sshd = Sshd("/usr/sbin/sshd", home / "sshd_config", home / "host_ed25519", self.keys)
+        self.lane = AccessLane(self.intent, self.store, self.tmux, sshd, self.keys, 0, self.clock)
+        self.lane.door = Door(sshd, "127.0.0.1", self.clock, self.lane, Admission())
+        self.told_of: list[int | None] = []
+        self.lane.door_changed = lambda: self.told_of.append(self.lane.door.port)
+
+    def clock(self) -> float:
+        return self.now
+
+    def runs_tmux(self, *words: str) -> None:
+        argv = (self.tmux.command, "-f", "/dev/null", "-S", str(self.tmux.socket), *words)
+        subprocess.run(argv, check=True)
+
+    @property
+    def door_port(self) -> int | None:
+        """That a restarted daemon would ask for."""
+        session = self.store.state().session
+        return session.door_port if session else None
+
+    async def close(self) -> None:
+        self.lane.stopping = True
+        await self.lane.one_pass()
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
+        self.store.close()
+        self.runs_tmux("kill-server")
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[Host]:
+    home = Path(tempfile.mkdtemp(prefix="pairing-", dir="/tmp"))
+    host = Host(home)
+    yield host
+    await host.close()
+    shutil.rmtree(home)
+
+
+async def test_a_door_that_could_not_be_noted_is_told_of_and_noted_later(host: Host) -> None:
+    host.intent.apply(invite())
+    other = sqlite3.connect(host.database)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(WorldError, match="database is locked"):
+        await host.lane.one_pass()
+    assert host.lane.door.port
+    assert host.told_of == [host.lane.door.port]
+    other.close()
+    await host.lane.one_pass()
+    assert host.door_port == host.lane.door.port
+    assert host.told_of == [host.lane.door.port]
+
+
+async def test_a_session_that_finds_the_door_open_notes_it_too(host: Host) -> None:
+    host.intent.apply(invite())
+    await host.lane.one_pass()
+    opened = host.lane.door.port
+    host.now = START + 3600
+    host.intent.apply(invite(invitation("github:hubot", issued_at=START + 3600), session="s2"))
+    assert host.door_port is None
+    await host.lane.one_pass()
+    assert host.lane.door.port == host.door_port == opened
