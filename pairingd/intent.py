@@ -67,9 +67,9 @@ class Intent:
     def troubled(self, error: PairingError) -> None:
         self.happened("trouble", error.message, code=error.code, hint=error.hint)
 
-    def happened(self, kind: str, text: str, **data: Any) -> None:
-        """Write a line of history, and let those who watch know."""
-        about = self.state.session.id if self.state.session else None
+    def happened(self, kind: str, text: str, *, session: str = "", **data: Any) -> None:
+        """Write a line of history, about `session` or that of now, and let those who watch know."""
+        about = session or (self.state.session.id if self.state.session else None)
         text = printable(text)
         log.info("%s", text, extra={"event": kind, "data": data})
         try:

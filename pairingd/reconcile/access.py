@@ -286,6 +286,8 @@ class AccessLane(Lane):
 
     def accepted(self, connection: Connection) -> None:
         """Who has no live invitation, or too many connections, is left without one, and cut."""
+        session = self._intent.state.session
+        connection.session = session.id if session else ""
         for invitation in self._intent.state.live:
             if any(key.fingerprint == connection.fingerprint for key in invitation.keys):
                 if self._connections_of(invitation.id) >= MAX_PER_GUEST:
@@ -295,7 +297,7 @@ class AccessLane(Lane):
                         peer=connection.peer,
                     )
                     break
-                connection.invitation = invitation.id
+                connection.invitation, connection.guest = invitation.id, invitation.guest
                 self._intent.happened(
                     "joined",
                     f"{invitation.guest} joined from {connection.peer}",
@@ -311,25 +313,24 @@ class AccessLane(Lane):
 
     def disconnected(self, connection: Connection) -> None:
         self._store.forget_process(connection.pid)
-        guest = self._guest(connection.invitation)
-        if guest and connection.cut_for:
-            self._note_left(guest, connection, connection.cut_for)
-        elif guest:
-            self._aside(self._note_why_left(guest, connection))
+        if connection.guest and connection.cut_for:
+            self._note_left(connection, connection.cut_for)
+        elif connection.guest:
+            self._aside(self._note_why_left(connection))
         elif connection.failed:
             self._intent.happened(
                 "refused", f"a login from {connection.peer} failed", peer=connection.peer
             )
         self.poke()
 
-    async def _note_why_left(self, guest: str, connection: Connection) -> None:
+    async def _note_why_left(self, connection: Connection) -> None:
         ended = await self._tmux.running() is Running.NO
-        self._note_left(guest, connection, _TMUX_ENDED if ended else "they left")
+        self._note_left(connection, _TMUX_ENDED if ended else "they left")
 
-    def _note_left(self, guest: str, connection: Connection, why: str) -> None:
-        about = {"invitation": connection.invitation, "pid": connection.pid}
-        self._left(guest=guest, peer=connection.peer, why=why, **about)
-        self.tell(f"{guest} left")
+    def _note_left(self, connection: Connection, why: str) -> None:
+        about = {name: getattr(connection, name) for name in (*_VISIT, "session")}
+        self._left(why=why, **about)
+        self.tell(f"{connection.guest} left")
 
     def _left(self, *, guest: str, peer: str, why: str, **more: Any) -> None:
         text = f"{guest} is out ({peer}): {why}"
@@ -340,13 +341,6 @@ class AccessLane(Lane):
 
     def _connections_of(self, invitation: str) -> int:
         return sum(one.invitation == invitation for one in self.door.connections.values())
-
-    def _guest(self, invitation: str | None) -> str | None:
-        session = self._intent.state.session
-        for one in session.invitations if session else ():
-            if one.id == invitation:
-                return one.guest
-        return None
 
     def tell(self, text: str) -> None:
         """Let the host know, on their own terminals and not on the guests'."""

@@ -43,6 +43,8 @@ class Connection:
     process: asyncio.subprocess.Process
     fingerprint: str | None = None
     invitation: str | None = None
+    guest: str = ""  # whose it is
+    session: str = ""  # the one in which its key was accepted
     failed: bool = False
     attached: bool = False  # has been seen in the tmux session
     absent_since: float | None = None  # when it was first seen not to be

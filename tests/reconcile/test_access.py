@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -12,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from pairingd import report
 from pairingd.core.admission import Admission
 from pairingd.errors import WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.access import AccessLane
 from pairingd.store import Store
-from pairingd.world.door import Door
+from pairingd.world.door import Connection, Door
 from pairingd.world.sshd import Sshd
 from pairingd.world.tmux import Tmux
 from tests.core.make import START, invitation, invite
@@ -53,11 +55,29 @@ class Host:
         session = self.store.state().session
         return session.door_port if session else None
 
+    async def lets_in(self, guest: str) -> Connection:
+        """By the key of their invitation; `sleep` stands for their sshd, which is not asked."""
+        process = await asyncio.create_subprocess_exec("sleep", "3600")
+        connection = Connection(process.pid, "::1", self.now, socket.socket(), process)
+        connection.fingerprint = f"SHA256:{guest}"
+        self.lane.accepted(connection)
+        return connection
+
+    async def lets_out(self, connection: Connection) -> None:
+        connection.socket.close()
+        connection.process.kill()
+        await connection.process.wait()
+        self.lane.disconnected(connection)
+
+    async def rest(self) -> None:
+        """Until nothing is under way any more."""
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
+
     async def close(self) -> None:
         self.lane.stopping = True
         await self.lane.one_pass()
-        if others := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(others)
+        await self.rest()
         self.store.close()
         self.runs_tmux("kill-server")
 
@@ -94,3 +114,21 @@ async def test_a_session_that_finds_the_door_open_notes_it_too(host: Host) -> No
     assert host.door_port is None
     await host.lane.one_pass()
     assert host.lane.door.port == host.door_port == opened
+
+
+@pytest.mark.parametrize("cut_for", ["the invitation is over", None])
+async def test_who_leaves_when_another_session_has_begun_has_left_their_own(
+    host: Host, cut_for: str | None
+) -> None:
+    host.intent.apply(invite(session="s1"))
+    connection = await host.lets_in("github:octocat")
+    connection.cut_for = cut_for
+    host.now = START + 3600
+    host.intent.apply(invite(invitation("github:hubot", issued_at=START + 3600), session="s2"))
+    await host.lets_out(connection)
+    await host.rest()
+    [(_, left)] = report.visits(host.store.history_of("s1"))
+    assert left
+    assert left.data["guest"] == "github:octocat"
+    assert left.data["why"] == (cut_for or "they left")
+    assert "left" not in {one.kind for one in host.store.history_of("s2")}
