@@ -19,7 +19,7 @@ from pairingd.config import Settings
 from pairingd.control import results, wire
 from pairingd.core import rules
 from pairingd.core.guest import Guest, few, find, parse_guests
-from pairingd.core.model import Access, Invitation, Mapping
+from pairingd.core.model import Access, Invitation
 from pairingd.core.text import quoted
 from pairingd.errors import Misconfigured, PairingError, WorldError
 from pairingd.intent import Intent, utc
@@ -131,7 +131,6 @@ class Service:
         if all:
             shown = [one for session in self.store.sessions() for one in session.invitations]
         running, clients = await self._observe_session()
-        held = self.mapping.current
         port = self.access.door.port
         connections = self.access.door.connections.values()
         return {
@@ -150,7 +149,7 @@ class Service:
             "door": {"open": port is not None, "port": port},
             "mapping": self._mapping(),
             "endpoints": self._endpoints(),
-            "warnings": self._warnings(held),
+            "warnings": self._warnings(),
         }
 
     async def extend(
@@ -344,7 +343,6 @@ class Service:
         self, ids: Sequence[str], warnings: list[results.Problem]
     ) -> results.Invited:
         host_key = await self.sshd.host_key()
-        held = self.mapping.current
         endpoints = self._endpoints()
         if not endpoints:
             raise self.access.error or _door_shut()
@@ -357,7 +355,7 @@ class Service:
             "endpoints": endpoints,
             "host_key": self._host_key(best, host_key),
             "reachability": report.reachability(self._ways(), self.mapping.error),
-            "warnings": [*warnings, *self._warnings(held)],
+            "warnings": [*warnings, *self._warnings()],
         }
 
     @staticmethod
@@ -393,7 +391,7 @@ class Service:
             return None
         return router.external_host, session.external_port
 
-    def _warnings(self, held: Mapping | None) -> list[results.Problem]:
+    def _warnings(self) -> list[results.Problem]:
         found: list[results.Problem] = []
         if os.getuid() == 0:
             found.append(
@@ -413,10 +411,11 @@ class Service:
             )
         if changed := report.endpoint_changed(self.intent.state.session):
             found.append(changed)
+        ways = self._ways()
         of_the_router = (
-            report.double_nat(held),
-            report.no_external_address(held),
-            report.unshown(self._ways()),
+            report.double_nat(ways.mapping),
+            report.no_external_address(ways.mapping),
+            report.unshown(ways),
         )
         found += filter(None, of_the_router)
         if self.mapping.error and self.mapping.wanted:

@@ -108,11 +108,6 @@ def parse_key(line: bytes) -> Key:
     )
 
 
-def render_key(key: Key) -> str:
-    """The line that `parse_key` reads as this key."""
-    return f"{key.type} {key.blob} {key.comment}".rstrip()
-
-
 def is_weak(key: Key) -> bool:
     """Accepted, but the host should hear of it."""
     return key.type == "ssh-rsa" and key.bits < STRONG_RSA_BITS

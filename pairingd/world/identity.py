@@ -26,7 +26,7 @@ import socket
 import ssl
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -96,21 +96,11 @@ class IdentityProviders:
             content = await self._get(guest, guest.name)
         return _judge(guest, _key_list(guest, content))
 
-    async def fetch_all(
-        self,
-        guests: Iterable[Guest],
-        on_done: Callable[[Guest, Fetched], None] = lambda _guest, _fetched: None,
-    ) -> dict[Guest, Fetched]:
+    async def fetch_all(self, guests: Iterable[Guest]) -> dict[Guest, Fetched]:
         """All guests' keys, fetched at the same time; the first error cancels the others."""
-
-        async def fetch(guest: Guest) -> Fetched:
-            fetched = await self.keys(guest)
-            on_done(guest, fetched)
-            return fetched
-
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = {guest: group.create_task(fetch(guest)) for guest in dict.fromkeys(guests)}
+                tasks = {one: group.create_task(self.keys(one)) for one in dict.fromkeys(guests)}
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return {guest: task.result() for guest, task in tasks.items()}

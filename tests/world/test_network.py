@@ -12,7 +12,7 @@ import pytest
 
 from pairingd.world import network
 from pairingd.world.gateway.adapter import Network
-from pairingd.world.network import linux, macos
+from pairingd.world.network import changes, linux, macos
 
 SYSTEM = "pairingd.world.network.changes.system"
 
@@ -222,7 +222,7 @@ async def test_watching_goes_on_without_route_messages(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(f"{SYSTEM}.open_route_socket", refused)
-    with network.watch(lambda: None):
+    with changes.watch(lambda: None):
         assert "polling only: Operation not permitted" in caplog.text
 
 
@@ -238,7 +238,7 @@ async def test_a_burst_of_messages_is_one_change(monkeypatch: pytest.MonkeyPatch
         seen.append(b"change")
         changed.set()
 
-    with kernels, network.watch(note, debounce=0.05):
+    with kernels, changes.watch(note, debounce=0.05):
         kernels.send(b"noise")
         for _ in range(20):
             kernels.send(b"route")
@@ -259,10 +259,11 @@ needs_namespaces = pytest.mark.skipif(
 CHILD = """
 import asyncio, sys
 from pairingd.world import network
+from pairingd.world.network import changes
 
 async def main():
     changed = asyncio.Event()
-    with network.watch(changed.set, debounce=0.05):
+    with changes.watch(changed.set, debounce=0.05):
         while True:
             print(await network.current(), network.lan_address(), network.ipv6_address(), flush=True)
             await asyncio.wait_for(changed.wait(), 20)

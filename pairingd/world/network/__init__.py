@@ -16,14 +16,11 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from pairingd.world.gateway.adapter import Network
-from pairingd.world.network.changes import watch
 
 if sys.platform == "darwin":
     from pairingd.world.network import macos as system
 else:
     from pairingd.world.network import linux as system
-
-__all__ = ["current", "current_ipv6", "ipv6_address", "lan_address", "watch"]
 
 # Somewhere on the internet (a.root-servers.net); a UDP connect picks the route, sends nothing.
 _INTERNET = {socket.AF_INET: "198.41.0.4", socket.AF_INET6: "2001:503:ba3e::2:30"}
