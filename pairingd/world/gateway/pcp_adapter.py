@@ -70,8 +70,7 @@ class PcpAdapter(PxpAdapter):
         if answer.result != Result.SUCCESS:
             raise _refusal(answer.result, wanted.external_port)
         if answer.external_port != wanted.external_port:
-            await self.close(wanted)
-            raise grant.port_taken(wanted.external_port, f"it offers {answer.external_port}")
+            raise await self._give_back(wanted, answer.external_port)
         lifetime = grant.believed(answer.lifetime)
         self._epochs.granted(wanted.id, answer.epoch)
         renewal = next(pcp.renewal_delays(lifetime, self._uniform), lifetime / 2)

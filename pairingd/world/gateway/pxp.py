@@ -12,7 +12,9 @@ from dataclasses import replace
 from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
+from pairingd.world.gateway import grant
 from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.attempt import NOTHING_MADE
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.epoch import Epochs, Rule
 
@@ -64,6 +66,23 @@ class PxpAdapter(ABC):
             if error.code == "local-network-denied":
                 raise
             return Presence.UNKNOWN
+
+    @abstractmethod
+    async def close(self, mapping: Mapping) -> None:
+        """As of every Adapter."""
+
+    async def _give_back(self, wanted: Mapping, offered: int) -> GatewayError:
+        """What another port than the wanted one comes to, once it is closed.
+
+        Raises GatewayError where it is not, with a code that says that something may be left.
+        """
+        try:
+            await self.close(wanted)
+        except GatewayError as error:
+            if error.code not in NOTHING_MADE:
+                raise
+            raise grant.still_there(offered) from None
+        return grant.port_taken(wanted.external_port, f"it offers {offered}")
 
     @abstractmethod
     async def _is_spoken(self, network: Network) -> bool:

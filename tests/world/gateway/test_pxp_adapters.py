@@ -12,6 +12,8 @@ from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
 from pairingd.world.gateway.pcp_adapter import PcpAdapter
 from tests.fakes.pxp import FakePxp, garbage, has_ipv6_loopback, short, silence, wrong_nonce
+from tests.world.gateway.conftest import RecordedJournal
+from tests.world.gateway.test_router import router
 
 HOME = Network("lo", "127.0.0.1", "127.0.0.1")
 WANTED = Mapping(
@@ -84,6 +86,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def denied(reply: bytes) -> bytes:
+    """NOT_AUTHORIZED, which has the same number in both protocols."""
+    return reply[:3] + b"\x02" + reply[4:]
+
+
 async def refusal(call: object) -> GatewayError:
     with pytest.raises(GatewayError) as raised:
         await call  # type: ignore[misc]
@@ -154,6 +161,23 @@ class TestBoth:
         gateway.twists = [lambda _, reply: [reply], lambda _, reply: [reply]]
         gateway.twist = silence
         assert (await refusal(natpmp.open(HOME, WANTED, 600))).code == "router-silent"
+
+    async def test_another_port_that_the_gateway_will_not_have_back_stays_in_the_journal(
+        self, adapter: Adapter, gateway: FakePxp
+    ) -> None:
+        def keeps(request: bytes, reply: bytes) -> list[bytes]:
+            asked = request[4:8] if request[0] == 2 else request[8:12]
+            return [reply if request[1] == 0 or any(asked) else denied(reply)]
+
+        gateway.taken = {22}
+        gateway.obeys_prefer_failure = False
+        gateway.twist = keeps
+        journal = RecordedJournal()
+        with pytest.raises(GatewayError) as raised:
+            await router(journal, adapter).open(HOME, internal_port=49222, external_port=22)
+        assert raised.value.code == "router-lied"
+        assert "port 23" in raised.value.message
+        assert [entry.external_port for entry in journal.values()] == [22]
 
     async def test_renewal_keeps_the_port(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks

@@ -12,7 +12,7 @@ import pytest
 from pairingd import config, strict
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.adapter import Adapter, Network, Presence
 from pairingd.world.gateway.router import Router, high_port
 from pairingd.world.gateway.upnp import UpnpAdapter
 from tests.fakes.igd import FakeIgd, Quirk
@@ -81,9 +81,7 @@ class Clock:
         return self.now
 
 
-def router(
-    journal: RecordedJournal, *adapters: Scripted | UpnpAdapter, **settings: object
-) -> Router:
+def router(journal: RecordedJournal, *adapters: Adapter, **settings: object) -> Router:
     tokens = (f"{number:032x}" for number in itertools.count(16**24, 16**24))
     return Router(
         strict.read(config.Router, settings),
