@@ -9,12 +9,15 @@ from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 
 _LONGEST = 86400  # seconds believed of a grant, RFC 6887 §7.2
+_SHORTEST = 8  # seconds: renewals are from its half on, and 4 apart at the least (§11.2.1)
 
 
 def believed(lifetime: int) -> int:
-    """The granted lifetime in seconds. Raises GatewayError `router-lied` for none at all."""
+    """The granted lifetime in seconds. Raises GatewayError `router-lied` for one of no use."""
     if lifetime == 0:
         raise dropped()
+    if lifetime < _SHORTEST:
+        raise too_short(lifetime)
     return min(lifetime, _LONGEST)
 
 
@@ -32,6 +35,14 @@ def dropped() -> GatewayError:
     return GatewayError(
         "router-lied",
         "the router says yes and drops the mapping at once",
+        "update the router's firmware, or forward the port there by hand",
+    )
+
+
+def too_short(lifetime: int) -> GatewayError:
+    return GatewayError(
+        "router-lied",
+        f"the router grants a mapping for {lifetime} s, too short a time to hold it",
         "update the router's firmware, or forward the port there by hand",
     )
 

@@ -141,9 +141,22 @@ class TestBoth:
         gateway.lifetime = 2**32 - 1
         assert (await adapter.open(HOME, WANTED, 600)).granted_until == clocks.wall + 86400
 
-    async def test_a_grant_for_no_time_is_a_lie(self, adapter: Adapter, gateway: FakePxp) -> None:
-        gateway.lifetime = 0
-        assert (await refusal(adapter.open(HOME, WANTED, 600))).code == "router-lied"
+    async def test_the_shortest_lifetime_is_renewed_after_four_seconds(
+        self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
+    ) -> None:
+        gateway.lifetime = 8
+        assert (await adapter.open(HOME, WANTED, 600)).renew_at == clocks.wall + 4
+
+    @pytest.mark.parametrize("lifetime", [0, 1, 7])
+    async def test_a_grant_for_less_is_a_lie_and_given_back(
+        self, adapter: Adapter, gateway: FakePxp, lifetime: int
+    ) -> None:
+        gateway.lifetime = lifetime
+        journal = RecordedJournal()
+        with pytest.raises(GatewayError) as raised:
+            await router(journal, adapter).open(HOME, internal_port=49222, external_port=22)
+        assert raised.value.code == "router-lied"
+        assert (gateway.held, journal) == ({}, {})
 
     async def test_another_port_is_given_back_and_named_taken(
         self, adapter: Adapter, gateway: FakePxp
