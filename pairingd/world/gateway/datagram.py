@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import random
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from pairingd.world.gateway.codec import ProtocolError
 
 PORT = 5351  # RFC 6886 §1.1, RFC 6887 §19.1
 # Seconds to wait after each sending. A gateway answers within milliseconds; a packet may be lost.
+# The RFCs' own are longer: see docs/decisions.md.
 PATIENT = (0.25, 0.5, 1.0, 2.0)
 BRIEF = (0.25, 0.5, 1.0)
 _LARGEST = 1100  # RFC 6887 §7
@@ -24,10 +26,16 @@ Answer = TypeVar("Answer")
 
 
 class Datagrams:
-    """Requests to one gateway go one after another: small routers lose the second of two."""
+    """Requests to one gateway go one after another: small routers lose the second of two.
 
-    def __init__(self, port: int = PORT) -> None:
+    `uniform` spreads what is sent again.
+    """
+
+    def __init__(
+        self, port: int = PORT, *, uniform: Callable[[float, float], float] = random.uniform
+    ) -> None:
         self._port = port
+        self._uniform = uniform
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def exchange(
@@ -41,8 +49,9 @@ class Datagrams:
         """Send `request` from our address `source`; the first answer that `decode` accepts.
 
         `decode` raises ProtocolError on any other datagram, which is then ignored. Raises
-        GatewayError `no-gateway` when nobody listens there, `router-silent` after sum(`waits`)
-        seconds without an answer, `local-network-denied` when macOS forbids the asking.
+        GatewayError `no-gateway` when nobody listens there, `router-silent` after about
+        sum(`waits`) seconds without an answer, `local-network-denied` when macOS forbids the
+        asking.
         """
         turn = self._turns.setdefault(gateway, asyncio.Lock())
         async with turn:
@@ -69,7 +78,7 @@ class Datagrams:
             for wait in waits:
                 await loop.sock_sendall(ours, request)
                 try:
-                    async with asyncio.timeout(wait):
+                    async with asyncio.timeout(wait * self._uniform(0.9, 1.1)):  # RFC 6887 §8.1.1
                         while allowed:
                             reply = await loop.sock_recv(ours, _LARGEST + 1)
                             allowed -= 1

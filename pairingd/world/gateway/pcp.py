@@ -7,7 +7,7 @@ field matches the request.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -24,7 +24,6 @@ _RESPONSE_HEADER = struct.Struct("!BBxBII12x")  # version, opcode, result, lifet
 _MAP_BODY = struct.Struct("!12sB3xHH16s")  # nonce, protocol, internal and external port, address
 _OPTION = struct.Struct("!BBH")  # code, reserved, length
 _VERSION_ERROR_SIZE = 4  # the least that names a version and a result
-_LEAST_RENEWAL_GAP = 4  # seconds, §11.2.1
 
 
 class Result(IntEnum):
@@ -156,18 +155,9 @@ def epoch_is_continuous(previous_epoch: int, previous_time: float, epoch: int, t
     )
 
 
-def renewal_delays(lifetime: float, uniform: Callable[[float, float], float]) -> Iterator[float]:
-    """RFC 6887 §11.2.1: when to ask for renewal, and again while no answer comes, in seconds.
-
-    In the first quarter of what is left after 1/2, 3/4, 7/8 ... of the lifetime.
-    """
-    left, previous = lifetime / 2, 0.0
-    while True:
-        delay = lifetime - left + uniform(0, left / 4)
-        if delay - previous < _LEAST_RENEWAL_GAP:
-            return
-        yield delay
-        left, previous = left / 2, delay
+def renewal_delay(lifetime: float, uniform: Callable[[float, float], float]) -> float:
+    """RFC 6887 §11.2.1: when to renew first, from 1/2 to 5/8 of the lifetime."""
+    return lifetime / 2 + uniform(0, lifetime / 8)
 
 
 def _header(data: bytes, opcode: int) -> tuple[int, int, int]:

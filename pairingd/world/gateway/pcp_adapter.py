@@ -73,7 +73,7 @@ class PcpAdapter(PxpAdapter):
             raise await self._give_back(wanted, answer.external_port)
         lifetime = grant.believed(answer.lifetime)
         self._epochs.granted(wanted.id, answer.epoch)
-        renewal = next(pcp.renewal_delays(lifetime, self._uniform), lifetime / 2)
+        renewal = pcp.renewal_delay(lifetime, self._uniform)
         made = replace(wanted, handle=(("nonce", request.nonce.hex()),))
         return grant.granted(made, str(answer.external_address), lifetime, asked_at, renewal)
 

@@ -52,6 +52,24 @@ async def test_silence_is_named_after_the_last_wait() -> None:
         assert len(gateway.packets) == len(QUICK)
 
 
+async def test_what_is_sent_again_is_spread() -> None:
+    """RFC 6887 §8.1.1: by a tenth, anew for each sending. Here each wait is made none."""
+    spread: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        spread.append((low, high))
+        return 0.0
+
+    async with FakePxp() as gateway:
+        gateway.twist = silence
+        with pytest.raises(GatewayError):
+            async with asyncio.timeout(5):
+                await Datagrams(gateway.port, uniform=uniform).exchange(
+                    GATEWAY, SOURCE, b"\0\0", whole, (60.0, 60.0)
+                )
+    assert spread == [(0.9, 1.1)] * 2
+
+
 async def test_a_closed_port_is_absent_at_once() -> None:
     with udp() as unused:
         unused.bind((GATEWAY, 0))

@@ -1,4 +1,3 @@
-import itertools
 import random
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
@@ -16,7 +15,7 @@ from pairingd.world.gateway.pcp import (
     Result,
     announced,
     epoch_is_continuous,
-    renewal_delays,
+    renewal_delay,
 )
 
 NONCE = bytes(range(12))
@@ -249,15 +248,6 @@ def test_an_epoch_may_go_back_by_one_second_as_packets_overtake_each_other() -> 
     assert not epoch_is_continuous(1000, 50.0, 998, 50.5)
 
 
-def test_renewals_move_into_the_last_half_quarter_and_eighth() -> None:
-    earliest = list(itertools.islice(renewal_delays(800, lambda low, _: low), 3))
-    latest = list(itertools.islice(renewal_delays(800, lambda _, high: high), 3))
-    assert earliest == [400, 600, 700]
-    assert latest == [500, 650, 725]
-
-
-@given(lifetime=st.integers(0, 86400), seed=st.integers())
-def test_renewals_stay_four_seconds_apart_and_within_the_lifetime(lifetime: int, seed: int) -> None:
-    delays = list(renewal_delays(lifetime, random.Random(seed).uniform))
-    assert all(later - earlier >= 4 for earlier, later in itertools.pairwise([0, *delays]))
-    assert all(delay < lifetime for delay in delays)
+def test_the_first_renewal_is_spread_over_a_quarter_of_the_last_half() -> None:
+    assert renewal_delay(800, lambda low, _: low) == 400
+    assert renewal_delay(800, lambda _, high: high) == 500
