@@ -330,6 +330,16 @@ class TestPcp:
         assert (await refusal(pcp.open(HOME, WANTED, 600))).code == "port-taken"
         assert len(gateway.packets) == 1
 
+    async def test_failure_is_preferred_to_another_port_on_renewal_too(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        mapping = await pcp.open(HOME, WANTED, 600)
+        gateway.reboot()
+        gateway.taken = {22}
+        gateway.packets.clear()
+        assert (await refusal(pcp.renew(mapping, 600))).code == "port-taken"
+        assert len(gateway.packets) == 1
+
     async def test_a_gateway_without_options_is_asked_without(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
