@@ -234,6 +234,24 @@ async def test_protocols_are_tried_in_the_configured_order(journal: RecordedJour
     assert pcp.held == []
 
 
+async def test_where_pcp_answers_nat_pmp_is_not_asked(journal: RecordedJournal) -> None:
+    """miniupnpd 2.3.1 would hang for a minute."""
+    pcp, natpmp, upnp = Scripted("pcp"), Scripted("natpmp"), Scripted("upnp")
+    pcp.refusals = {22: "port-taken"}
+    mapping = await router(journal, pcp, natpmp, upnp).open(
+        HOME, internal_port=50111, external_port=22
+    )
+    assert mapping.protocol == "upnp"
+    assert natpmp.held == []
+
+
+async def test_where_pcp_is_silent_nat_pmp_is_asked(journal: RecordedJournal) -> None:
+    pcp, natpmp = Scripted("pcp"), Scripted("natpmp")
+    pcp.answers = False
+    mapping = await router(journal, pcp, natpmp).open(HOME, internal_port=50111, external_port=22)
+    assert mapping.protocol == "natpmp"
+
+
 async def test_a_protocol_that_does_not_answer_is_passed_over(journal: RecordedJournal) -> None:
     pcp, upnp = Scripted("pcp"), Scripted("upnp")
     pcp.answers = False
