@@ -92,14 +92,7 @@ class Igd:
             "SOAPAction": f'"{service.type}#{action}"',
         }
         _, text = await self._ask("POST", service.control_url, headers, body)
-        root = _xml(text)
-        code = _text(root, "errorCode")
-        if code or _first(root, "Fault") is not None:
-            raise Fault(int(code) if re.fullmatch(r"\d{1,4}", code, re.ASCII) else 0)
-        response = _first(root, f"{action}Response")
-        if response is None:
-            raise Strange(f"what {service.control_url} says is no answer to {action}")
-        return _children(response)
+        return _answer(text, action)
 
     async def _ask(
         self, method: str, url: str, headers: dict[str, str], body: str
@@ -142,6 +135,17 @@ def _xml(text: str) -> ET.Element:
         return ET.fromstring(plain)  # noqa: S314 - see above
     except ET.ParseError:
         raise Strange("the router's answer is no XML") from None
+
+
+def _answer(text: str, action: str) -> dict[str, str]:
+    root = _xml(text)
+    code = _text(root, "errorCode")
+    if code or _first(root, "Fault") is not None:
+        raise Fault(int(code) if re.fullmatch(r"\d{1,4}", code, re.ASCII) else 0)
+    response = _first(root, f"{action}Response")
+    if response is None:
+        raise Strange(f"that is no answer to {action}")
+    return _children(response)
 
 
 def _services(root: ET.Element, url: str) -> Iterator[Service]:

@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairingd.world.gateway import igd
+from tests.fakes.igd import FakeIgd, Quirk
 
 URL = "http://[2001:db8::1]:5000/rootDesc.xml"
 CONTROL = "http://[2001:db8::1]:5000/ctl"
 
-tags = st.sampled_from(["service", "serviceType", "controlURL", "URLBase", "u:service", "x"])
+described = ["service", "serviceType", "controlURL", "URLBase", "u:service", "x"]
+answered = ["u:DoResponse", "Fault", "errorCode"]
+tags = st.sampled_from(described + answered)
 scraps = st.sampled_from(["http://[", "//other/", "\x00", "&l9;", "<![CDATA[", "%25", "a" * 999])
 bodies = st.recursive(
     st.text(max_size=20) | scraps,
@@ -29,6 +32,19 @@ def test_no_description_raises_anything_else(text: str) -> None:
             urlsplit(one.control_url).hostname == "2001:db8::1" and one.type.isprintable()
             for one in igd._services(igd._xml(text), URL)
         )
+
+
+@given(st.text() | bodies)
+def test_no_answer_to_an_action_raises_anything_else(text: str) -> None:
+    with contextlib.suppress(igd.Strange, igd.Fault):
+        igd._answer(text, "Do")
+
+
+@pytest.mark.parametrize(("code", "told"), [("606", 606), ("", 0), ("x", 0), ("7" * 5000, 0)])
+def test_a_fault_has_a_code_or_none(code: str, told: int) -> None:
+    with pytest.raises(igd.Fault) as raised:
+        igd._answer(f"<s:Fault><errorCode>{code}</errorCode></s:Fault>", "Do")
+    assert raised.value.code == told
 
 
 def test_what_is_looked_at_has_an_end() -> None:
@@ -64,3 +80,9 @@ def test_a_control_url_elsewhere_is_refused() -> None:
     assert list(igd._services(igd._xml(service.format("/ctl")), URL)) == [
         igd.Service("urn:x", CONTROL)
     ]
+
+
+async def test_a_description_without_an_end_is_not_read_to_its_end() -> None:
+    async with FakeIgd(quirks={Quirk.HTTP_ENDLESS}) as router, igd.client("127.0.0.1") as client:
+        with pytest.raises(igd.Strange, match="256 KiB"):
+            await igd.Igd.at(router.description_url, client)

@@ -27,6 +27,15 @@ DESCRIPTION = (
     b"<service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType>"
     b"<controlURL>/ctl</controlURL></service></serviceList></device></root>"
 )
+ANSWER = (
+    b'<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
+    b'<u:GetFirewallStatusResponse xmlns:u="urn:schemas-upnp-org:service:WANIPv6FirewallControl:1">'
+    b"<FirewallEnabled>1</FirewallEnabled></u:GetFirewallStatusResponse></s:Body></s:Envelope>"
+)
+FAULT = (
+    b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><detail>'
+    b"<UPnPError><errorCode>606</errorCode></UPnPError></detail></s:Fault></s:Body></s:Envelope>"
+)
 LOCATION = "http://192.168.1.1:5000/rootDesc.xml"
 REPLY = (
     f"HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n"
@@ -36,6 +45,10 @@ REPLY = (
 
 def services(data: bytes) -> object:
     return list(soap._services(soap._xml(data.decode(errors="replace")), LOCATION))
+
+
+def answer(data: bytes) -> object:
+    return soap._answer(data.decode(errors="replace"), "GetFirewallStatus")
 
 
 PARSERS: dict[str, tuple[bytes, tuple[type[Exception], ...], Callable[[bytes], object]]] = {
@@ -49,6 +62,8 @@ PARSERS: dict[str, tuple[bytes, tuple[type[Exception], ...], Callable[[bytes], o
     "natpmp announcement": (b"\0\x80" + bytes(10), (ProtocolError,), natpmp.announced),
     "ssdp": (REPLY, (), ssdp.parse),
     "description": (DESCRIPTION, soap.FAILURES, services),
+    "soap answer": (ANSWER, (soap.Strange, soap.Fault), answer),
+    "soap fault": (FAULT, (soap.Strange, soap.Fault), answer),
 }
 
 
