@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -151,3 +152,33 @@ async def test_two_descriptions_of_one_router_are_heard_of_once_each() -> None:
     both = [reply(ROOT, IGD), reply("http://127.0.0.1:5001/igd2.xml", IGD)] * 3
     found = await heard_from(Router(lambda _target: both))
     assert sorted(found) == [ROOT, "http://127.0.0.1:5001/igd2.xml"]
+
+
+async def test_a_router_that_hears_unicast_alone_is_found() -> None:
+    assert await heard_from(Router(of_a_gateway)) == [ROOT]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="IP_PKTINFO has no name in Python")
+async def test_the_gateway_itself_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
+    monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.05)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("", 0))
+        member = socket.inet_aton(ssdp.MULTICAST) + socket.inet_aton("127.0.0.1")
+        listening.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        listening.setsockopt(socket.IPPROTO_IP, 8, 1)  # ip(7), IP_PKTINFO
+        listening.settimeout(5)
+        port = listening.getsockname()[1]
+        await ssdp.search("127.0.0.1", "127.0.0.1", lambda _host: False, port)
+        asked = [listening.recvmsg(2000, 100)[1][0][2] for _ in range(6)]
+    sent_to = [socket.inet_ntoa(packet_info[8:12]) for packet_info in asked]
+    assert sent_to == ["127.0.0.1"] * 3 + [ssdp.MULTICAST] * 3
+
+
+@pytest.mark.parametrize(("others", "heard"), [(199, [ROOT]), (200, [])])
+def test_a_flood_of_replies_is_listened_to_for_a_while_only(others: int, heard: list[str]) -> None:
+    search = ssdp._Search("127.0.0.1", lambda _host: False)
+    for _ in range(others):
+        search.datagram_received(b"", None)
+    search.datagram_received(reply(ROOT), None)
+    assert list(search.heard) == heard
