@@ -3,11 +3,12 @@
     guest 5.5.5.2 ── wan0 5.5.5.1 │ router │ 192.168.77.1 lan0 ── host 192.168.77.10
 
 The router is the real miniupnpd over nftables, with NAT and a firewall. Its outer address only has
-to look public: miniupnpd does not forward behind the reserved ones (RFC 1918, RFC 5737 …).
+to look public: miniupnpd does not forward behind the reserved ones (RFC 1918, RFC 5737 …). At
+5.5.5.3 there may be one machine more, for a relay; then it holds the switch between the others.
 
 Nothing outlives the process that made a Network, however that process ends: the namespaces have
 no names, all that runs in them is in one PID namespace, and a parent-death signal ends its first
-process. Files are on a tmpfs at /srv, in a mount namespace with two users more in /etc/passwd and
+process. Files are on a tmpfs at /srv, in a mount namespace with PEOPLE more in /etc/passwd and
 a /dev/pts as a login machine has it.
 """
 
@@ -36,8 +37,10 @@ from typing import Final, Self, TypeVar
 T = TypeVar("T")
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
+PEOPLE: Final = ("host", "guest", "relay")  # users of their own, named pairhost and so on
 WAN: Final = "5.5.5.1"
 GUEST: Final = "5.5.5.2"
+RELAY: Final = "5.5.5.3"
 OFFICE_WAN: Final = "5.5.6.1"
 LAN: Final = "192.168.77.1"
 HOST: Final = "192.168.77.10"
@@ -46,7 +49,7 @@ NEIGHBOUR: Final = "192.168.77.11"
 DESCRIPTION_URL: Final = f"http://{LAN}:5000/rootDesc.xml"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TOOLS: Final = (
-    *("unshare", "nsenter", "setpriv", "mount", "pgrep", "ps", "ip", "nft", "sysctl"),
+    *("unshare", "nsenter", "setpriv", "mount", "pgrep", "ps", "ip", "ss", "nft", "sysctl"),
     *("miniupnpd", "upnpc", "curl", "tmux", "ssh", "sshd", "ssh-keygen", "sftp"),
 )
 
@@ -58,10 +61,26 @@ INIT: Final = (
     "while True: signal.pause()\n"
 )
 
+WIRE: Final = {"router": "link add wan0 type veth peer name eth0 netns {guest}"}
+
+SWITCH: Final = {
+    "relay": f"""
+        link set lo up
+        link add eth0 type bridge
+        link add router type veth peer name wan0 netns {{router}}
+        link add guest type veth peer name eth0 netns {{guest}}
+        link set router master eth0
+        link set guest master eth0
+        addr add {RELAY}/24 dev eth0
+        link set router up
+        link set guest up
+        link set eth0 up
+    """,
+}
+
 LINKS: Final = {
     "router": f"""
         link set lo up
-        link add wan0 type veth peer name eth0 netns {{guest}}
         link add lan0 type veth peer name eth0 netns {{host}}
         addr add {{wan}}/24 dev wan0
         addr add {LAN}/24 dev lan0
@@ -302,6 +321,7 @@ class Network:
     `upnp`: whether the router has a mapping service. `leases`: lines of miniupnpd's lease_file,
     mappings that stand there before anyone asks (PROTO:ext port:address:port:expiry:description).
     `conf` and `options` are miniupnpd's. `office`: there is a second router to move to.
+    `relay`: there is a machine to put a relay on.
     """
 
     def __init__(
@@ -313,6 +333,7 @@ class Network:
         conf: str = MINIUPNPD,
         options: tuple[str, ...] = (),
         office: bool = False,
+        relay: bool = False,
     ) -> None:
         self._upnp = upnp
         self._wan = wan
@@ -320,6 +341,7 @@ class Network:
         self._conf = conf
         self._options = options
         self._office = office
+        self._relay = relay
         self._first = 0
         self._stack = ExitStack()
 
@@ -458,6 +480,8 @@ class Network:
         }
         if self._office:
             self._nets["office"] = self._anchor(*idle).pid
+        if self._relay:
+            self._nets["relay"] = self._anchor(*idle).pid
 
         def place(net: str, user: str) -> Place:
             name = user if user == "root" else f"pair{user}"
@@ -475,12 +499,13 @@ class Network:
             return Place((*enter, *become, *login), home, self._stack)
 
         free = (uid for uid in itertools.count(64001) if not _taken(uid))
-        self._ids = {"root": 0, "host": next(free), "guest": next(free)}
+        self._ids = {"root": 0} | {person: next(free) for person in PEOPLE}
         self.root = place("host", "root")
         self.host = place("host", "host")
         self.guest = place("guest", "guest")
         self.router = place("router", "root")
         self.office = place("office" if self._office else "router", "root")
+        self.relay = place("relay" if self._relay else "router", "relay")
 
     def _anchor(self, *argv: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
@@ -500,7 +525,12 @@ class Network:
     def _files(self) -> None:
         users = "\n".join(
             f"pair{name}:x:{self._ids[name]}:{self._ids[name]}::/srv/{name}:/bin/bash"
-            for name in ("host", "guest")
+            for name in PEOPLE
+        )
+        groups = "\n".join(f"pair{name}:x:{self._ids[name]}:" for name in PEOPLE)
+        homes = "\n".join(
+            f"install -d -m 700 -o {self._ids[name]} -g {self._ids[name]} /srv/{name}"
+            for name in PEOPLE
         )
         tty = grp.getgrnam("tty").gr_gid
         script = f"""
@@ -508,14 +538,11 @@ class Network:
             {_opened(REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))}
             mount -t devpts -o newinstance,gid={tty},mode=620,ptmxmode=666 devpts /dev/pts
             mount --bind /dev/pts/ptmx /dev/ptmx
-            mkdir -m 700 /srv/root /srv/router /srv/office /srv/host /srv/guest
+            mkdir -m 700 /srv/root /srv/router /srv/office
             mkdir /srv/etc
-            chown {self._ids["host"]}:{self._ids["host"]} /srv/host
-            chown {self._ids["guest"]}:{self._ids["guest"]} /srv/guest
+            {homes}
             {{ cat /etc/passwd; echo {shlex.quote(users)}; }} >/srv/etc/passwd
-            {{ cat /etc/group
-               echo pairhost:x:{self._ids["host"]}:
-               echo pairguest:x:{self._ids["guest"]}:; }} >/srv/etc/group
+            {{ cat /etc/group; echo {shlex.quote(groups)}; }} >/srv/etc/group
             mount --bind /srv/etc/passwd /etc/passwd
             mount --bind /srv/etc/group /etc/group
             """
@@ -532,7 +559,9 @@ class Network:
         self.path("/srv/router/leases").write_text(self._leases)
 
     def _links(self) -> None:
-        batches = [*LINKS.items(), *(OFFICE_LINKS.items() if self._office else ())]
+        wire = SWITCH if self._relay else WIRE
+        office = OFFICE_LINKS if self._office else {}
+        batches = [*wire.items(), *LINKS.items(), *office.items()]
         for place, commands in batches:
             subprocess.run(
                 ["nsenter", f"--target={self._nets[place]}", "--net", "ip", "-batch", "-"],
