@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, natpmp
 from pairingd.world.gateway.adapter import Network, Presence
-from pairingd.world.gateway.datagram import BRIEF
+from pairingd.world.gateway.datagram import BRIEF, Datagrams
 from pairingd.world.gateway.natpmp import AddressRequest, AddressResponse, MapRequest, Result
 from pairingd.world.gateway.pxp import PxpAdapter
 
@@ -16,6 +19,16 @@ class NatPmpAdapter(PxpAdapter):
 
     protocol = "natpmp"
     epoch_rule = staticmethod(natpmp.epoch_is_continuous)
+
+    def __init__(
+        self,
+        datagrams: Datagrams,
+        clock: Callable[[], float],
+        *,
+        steady: Callable[[], float] = awake_or_asleep,
+    ) -> None:
+        super().__init__(datagrams, clock, steady=steady)
+        self._holder: dict[tuple[str, int], str] = {}  # ids, by network and internal port
 
     async def _is_spoken(self, network: Network) -> bool:
         request = AddressRequest()
@@ -32,7 +45,11 @@ class NatPmpAdapter(PxpAdapter):
         return Presence.ABSENT if moved else presence
 
     async def close(self, mapping: Mapping) -> None:
-        # RFC 6886 §3.4: deletion names the internal port only, and succeeds where there is none.
+        # RFC 6886 §3.4: deletion names the internal port only, and succeeds where there is none. So
+        # what is left of an earlier try would take with it the mapping that was had after it.
+        port_here = mapping.network, mapping.internal_port
+        if self._holder.get(port_here, mapping.id) != mapping.id:
+            return
         request = MapRequest(mapping.internal_port, 0, 0)
         answer = await self._datagrams.exchange(
             mapping.gateway, mapping.internal_host, request.encode(), request.decode
@@ -42,6 +59,7 @@ class NatPmpAdapter(PxpAdapter):
         if answer.lifetime:
             raise grant.still_there(mapping.external_port)
         self._epochs.forget(mapping.id)
+        self._holder.pop(port_here, None)
 
     async def _map(self, wanted: Mapping, lease: int) -> Mapping:
         outside = await self._ask_address(wanted)
@@ -58,6 +76,7 @@ class NatPmpAdapter(PxpAdapter):
             raise await self._give_back(wanted, answer.external_port)
         lifetime = grant.believed(answer.lifetime)
         self._epochs.granted(wanted.id, answer.epoch)
+        self._holder[wanted.network, wanted.internal_port] = wanted.id
         renewal = natpmp.renewal_delay(lifetime)
         return grant.granted(wanted, str(outside.address), lifetime, asked_at, renewal)
 

@@ -423,6 +423,27 @@ class TestNatPmp:
         await natpmp.close(WANTED)
         assert gateway.packets == [bytes.fromhex("0002 0000 c046 0000 00000000")]
 
+    async def test_the_end_of_an_earlier_try_is_not_the_end_of_what_was_had_after_it(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp
+    ) -> None:
+        await natpmp.open(HOME, WANTED, 600)
+        later = await natpmp.open(HOME, replace(WANTED, id="another", external_port=50022), 600)
+        await natpmp.close(WANTED)
+        assert gateway.held[49222].external_port == 50022
+        await natpmp.close(later)
+        assert gateway.held == {}
+
+    async def test_what_is_had_in_another_network_keeps_nothing_open_in_this_one(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp
+    ) -> None:
+        elsewhere = replace(
+            WANTED, id="another", network="lo/127.0.0.1/127.0.0.1/02:00:00:00:00:01"
+        )
+        await natpmp.open(HOME, WANTED, 600)
+        await natpmp.open(HOME, elsewhere, 600)
+        await natpmp.close(WANTED)
+        assert gateway.held == {}
+
     @pytest.mark.parametrize(
         ("result", "code"),
         [
