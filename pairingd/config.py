@@ -128,8 +128,8 @@ def _program(value: str) -> str:
 
 
 def _lease(value: Duration) -> Duration:
-    if not 8 <= value <= 604800:  # renewed from half on, RFC 6887 §11.2.1: 4 s at least
-        raise ValueError('from "8s" to "7d"')
+    if not 5 <= value <= 604800:
+        raise ValueError('from "5s" to "7d"')
     return value
 
 

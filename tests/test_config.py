@@ -62,7 +62,7 @@ def test_a_provider_of_ones_own_stands_beside_the_known_ones() -> None:
         ("[door]\nport = 2020-01-01", "door.port = 2020-01-01", "integer"),
         ("[router]\nprotocols = []", "router.protocols", "enabled = false"),
         ('[router]\nprotocols = "upnp"', "router.protocols", "a list"),
-        ('[router]\nlease = "7s"', "router.lease", '"8s"'),
+        ('[router]\nlease = "4s"', "router.lease", '"5s"'),
         ('[router]\ngateway = "home"', "router.gateway", "an IP address"),
         ("[providers.x]\n", "providers.x = a table", "keys_url"),
         ('[guests]\naccess = "rw"', "guests.access", "'write' or 'read'"),

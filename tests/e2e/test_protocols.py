@@ -276,7 +276,7 @@ def test_a_killed_daemon_s_pinhole_by_upnp_is_removed_at_the_next_start(
 def test_a_pinhole_by_upnp_is_renewed_and_still_ends_with_a_dead_daemon(
     network: Network, host: Host, octocat: Guest
 ) -> None:
-    router = "[router]\nprotocols = ['upnp']\nlease = '8s'\n"
+    router = "[router]\nprotocols = ['upnp']\nlease = '6s'\n"
     host.configure(f"{CONFIG.partition('[router]')[0]}{router}")
     host.invites(octocat)
     pinholed(host)

@@ -9,7 +9,8 @@ from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 
 _LONGEST = 86400  # seconds believed of a grant, RFC 6887 §7.2
-_SHORTEST = 8  # seconds: renewals are from its half on, and 4 apart at the least (§11.2.1)
+_RENEWAL_GAP = 4.0  # seconds from one request to the next at the least, RFC 6887 §11.2.1
+_SHORTEST = 5  # seconds of a grant that can be renewed in time
 
 
 def believed(lifetime: int) -> int:
@@ -27,7 +28,7 @@ def granted(wanted: Mapping, host: str, lifetime: int, asked_at: float, renewal:
         wanted,
         external_host="" if external_class(host) is ExternalClass.BOGUS else host,
         granted_until=asked_at + lifetime,
-        renew_at=asked_at + renewal,
+        renew_at=asked_at + max(renewal, _RENEWAL_GAP),
     )
 
 
