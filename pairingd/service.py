@@ -228,6 +228,8 @@ class Service:
             raise Misconfigured(
                 "no-tmux", "there is no tmux", "install it: apt install tmux, brew install tmux"
             )
+        if running is Running.UNKNOWN:
+            raise self.tmux.unknown()
         raise WorldError(
             "no-session",
             "the shared tmux session is not running",

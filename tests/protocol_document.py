@@ -98,7 +98,7 @@ ERRORS: Mapping[int, str] = {
     wire.METHOD_NOT_FOUND: "there is no such method",
     wire.INVALID_PARAMS: "params are not as the method's schema has them; the message says where",
     wire.INTERNAL_ERROR: "a defect of the daemon; its log has more",
-    wire.REFUSED: "refused or failed, and nothing half done; `error.data` says why",
+    wire.REFUSED: "refused or failed; `error.data` says why. Nothing is half done, but see [Changed](#changed)",
     wire.HELLO_FIRST: "`hello` must come first",
 }
 

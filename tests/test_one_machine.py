@@ -547,6 +547,16 @@ def test_an_observer_that_tmux_ends_at_once_is_not_started_over_and_over(stage: 
     assert len(started.read_text()) < 10
 
 
+def test_who_cannot_ask_tmux_does_not_say_that_there_is_no_session(stage: Stage) -> None:
+    denied = 'echo "error connecting to it (Permission denied)" >&2; exit 1'
+    tmux_through(stage, f"case $PPID in $(cat {stage.path}/pid)) {denied};; esac")
+    stage.guest("octocat")
+    daemon = stage.daemon()
+    (stage.path / "pid").write_text(str(daemon.pid))
+    assert refusal(stage, "invite", "octocat", "--no-copy")["code"] == "tmux-unknown"
+    assert stage.asks("status")["invitations"] == []
+
+
 def test_the_deadline_is_kept_while_there_is_no_tmux_to_run(stage: Stage) -> None:
     command = tmux_through(stage, "")
     guest = stage.guest("octocat")

@@ -121,4 +121,4 @@ def test_an_unknown_key_can_be_passed_over() -> None:
 @given(st.from_type(Session) | st.from_type(Mapping))
 def test_the_cores_records_come_back_as_they_were_written(record: Session | Mapping) -> None:
     written = json.dumps(asdict(record))
-    assert strict.read(type(record), json.loads(written)) == record
+    assert repr(strict.read(type(record), json.loads(written))) == repr(record)  # nan is not nan

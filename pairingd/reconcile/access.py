@@ -216,11 +216,7 @@ class AccessLane(Lane):
                 self.poke()
                 return False
             case Running.UNKNOWN:
-                raise WorldError(
-                    "tmux-unknown",
-                    "tmux does not say whether the session runs",
-                    f"try: tmux -S {self._tmux.socket} ls",
-                )
+                raise self._tmux.unknown()
 
     async def _watch(self) -> None:
         await self._tmux.confine()

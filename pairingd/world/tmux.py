@@ -69,6 +69,14 @@ class Tmux:
             return Running.NO if absent else Running.UNKNOWN
         return Running.YES
 
+    def unknown(self) -> WorldError:
+        """What Running.UNKNOWN is told as."""
+        return WorldError(
+            "tmux-unknown",
+            "tmux does not say whether the session runs",
+            f"try: tmux -S {self.socket} ls",
+        )
+
     async def clients(self) -> list[TmuxClient]:
         """Terminals attached to the session, without our own observer. Raises WorldError."""
         said = await self._ask("list-clients", "-t", f"={self.session}", "-F", _FORM)
