@@ -181,7 +181,7 @@ class MappingLane(Lane):
         self._announce()
         if unclosed:
             raise unclosed
-        if wish is None and self.wanted:
+        if here is None and self.wanted:
             self._nobody_to_ask()
         return plan.mapping_deadline(self._journal.mappings(), here, self._checked)
 
@@ -249,10 +249,13 @@ class MappingLane(Lane):
         self.poke()
 
     def _wish(self, here: str | None) -> plan.MappingWish | None:
+        """None once the time is up, though the door may stand still: after a sleep, say."""
         port, session = self._door_port(), self._intent.state.session
         if not self.enabled or here is None or self.network is None:
             return None
         if port is None or session is None:
+            return None
+        if not plan.desired(self._intent.state, self.clock()).door:
             return None
         return plan.MappingWish(here, self.network.address, port, session.external_port)
 

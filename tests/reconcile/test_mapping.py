@@ -304,11 +304,26 @@ async def test_a_sleep_past_the_lease_leaves_one_mapping(laptop: Laptop) -> None
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         await lane.one_pass()
         igd.reboot()
-        laptop.now += 4000
-        laptop.slept += 4000
+        laptop.now += 2000
+        laptop.slept += 2000
         await lane.one_pass()
         assert list(igd.mappings) == [PORT]
         assert len(laptop.store.mappings()) == 1
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["the router has it", "the router lost it"])
+async def test_sleep_past_expiry_closes_first(laptop: Laptop, lost: bool) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        if lost:
+            igd.reboot()
+        laptop.now += 4000
+        laptop.slept += 4000
+        assert laptop.door  # the lane that shuts it has not had its turn yet
+        assert await lane.one_pass() is None
+        assert not igd.mappings
+        assert laptop.store.mappings() == []
+        assert igd.counts["AddPortMapping"] == 1
 
 
 async def test_network_moved_no_delete_and_the_new_way_in_is_told(laptop: Laptop) -> None:
