@@ -42,6 +42,14 @@ def _is_another(peer: str, held: Mapping) -> bool:
     return theirs.version == 4 or theirs.packed[:8] != ours.packed[:8]
 
 
+def _silent(gateway: str) -> GatewayError:
+    return GatewayError(
+        "router-silent",
+        f"the router at {gateway} does not answer",
+        "guests may not get in until it does; is it restarting?",
+    )
+
+
 def asleep() -> float:
     """Seconds that this machine has slept since it started; only differences mean anything."""
     return awake_or_asleep() - time.monotonic()
@@ -67,6 +75,8 @@ class Router(Protocol):
 
 class Journaled(Protocol):
     def mappings(self) -> list[Mapping]: ...
+
+    def record(self, mapping: Mapping) -> None: ...
 
     def erase(self, mapping_id: str) -> None: ...
 
@@ -141,9 +151,15 @@ class MappingLane(Lane):
         return self.enabled and self._door_port() is not None
 
     async def look_around(self) -> Network | None:
-        """The network that this machine is in now. Raises GatewayError `no-gateway`."""
-        self._moved_to(await self._locate())
-        return self.network
+        """The network that this machine is in now.
+
+        Raises GatewayError `no-gateway`, and `router-silent` where it cannot be told.
+        """
+        network = await self._locate()
+        if network and network.gateway:
+            self._recognise(network)
+        self.network = network
+        return network
 
     async def warm_up(self) -> None:
         """Look for the gateway while the guests' keys are fetched; failures are told later."""
@@ -198,17 +214,23 @@ class MappingLane(Lane):
         if self._slept - before > _A_SLEEP:
             self._checked.clear()
 
-    def _moved_to(self, network: Network | None) -> None:
-        """A gateway that kept silent about its MAC for once is no other gateway."""
-        known = self.network
-        if (
-            network
-            and known
-            and "" in {network.gateway_mac, known.gateway_mac}
-            and replace(network, gateway_mac="") == replace(known, gateway_mac="")
-        ):
-            return
-        self.network = network
+    def _recognise(self, network: Network) -> None:
+        """Tell by the gateway's MAC whether a journaled mapping was made here.
+
+        What was made before a gateway had shown one is of the first with the same numbers that
+        does. Raises GatewayError `router-silent` where the gateway of a mapping has shown one and
+        this does not: it may be another router, which must not be sent that mapping's delete.
+        """
+        unnamed = replace(network, gateway_mac="").identity
+        for entry in self._journal.mappings():
+            if entry.network == network.identity or not entry.network.startswith(unnamed):
+                continue
+            if entry.network == unnamed:
+                self._journal.record(replace(entry, network=network.identity))
+            elif not network.gateway_mac:
+                if self.network and replace(self.network, gateway_mac="") != network:
+                    self.network = None
+                raise _silent(network.gateway)
 
     def _announce(self) -> None:
         """Guests hold a command that no longer works once the way in has another name."""
@@ -373,11 +395,7 @@ class MappingLane(Lane):
             case Presence.FOREIGN:
                 self._lost(entry, "somebody else has taken the router's port; asking again")
             case Presence.UNKNOWN:
-                raise GatewayError(
-                    "router-silent",
-                    f"the router at {entry.gateway} does not answer",
-                    "guests may not get in until it does; is it restarting?",
-                )
+                raise _silent(entry.gateway)
 
     def _lost(self, entry: Mapping, text: str) -> None:
         self._journal.erase(entry.id)

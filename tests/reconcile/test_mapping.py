@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -402,14 +402,104 @@ async def test_coming_back_to_a_mapping_that_stands_says_so_and_asks_for_no_othe
         assert laptop.told[-1].endswith("@5.5.5.1")
 
 
-async def test_a_gateway_that_says_its_mac_only_later_is_the_same_one(laptop: Laptop) -> None:
-    laptop.network = Network(HOME.interface, HOME.address, HOME.gateway)
-    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+UNNAMED = replace(HOME, gateway_mac="")
+
+
+async def test_a_gateway_that_says_its_mac_only_later_is_the_same_one_and_the_next_is_not(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as home, FakeIgd(external_host="5.5.5.2") as office:
+        at_home, at_office = upnp(laptop, home), upnp(laptop, office)
+        roaming = Roaming({UNNAMED: at_home, HOME: at_home, OFFICE: at_office})
+        async with lane_of(laptop, roaming) as lane:
+            laptop.network = UNNAMED
+            await lane.one_pass()
+            laptop.network = HOME
+            await lane.one_pass()
+            assert home.counts["AddPortMapping"] == 1
+            laptop.network = OFFICE
+            await lane.one_pass()
+            assert list(home.mappings) == list(office.mappings) == [PORT]
+            assert home.counts["DeletePortMapping"] == office.counts["DeletePortMapping"] == 0
+            laptop.door = None
+            laptop.network = HOME
+            await lane.one_pass()
+            assert not home.mappings
+
+
+async def test_what_was_made_before_the_mac_was_known_is_closed_by_the_next_daemon(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as igd:
+        laptop.network = UNNAMED
+        async with lane_of(laptop, upnp(laptop, igd)) as lane:
+            await lane.one_pass()
+            [held] = laptop.store.mappings()
+        laptop.store.record(held)
+        laptop.door, laptop.network = None, HOME
+        async with lane_of(laptop, upnp(laptop, igd)) as lane:
+            await lane.one_pass()
+            assert not igd.mappings
+            assert laptop.store.mappings() == []
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["the same daemon", "a new one"])
+async def test_a_gateway_that_does_not_show_its_mac_is_asked_nothing_where_it_may_be_another(
+    laptop: Laptop, anew: bool
+) -> None:
+    async with FakePxp() as home:
+        async with lane_of(laptop, natpmp(laptop, home)) as first:
+            await first.one_pass()
+            [held] = laptop.store.mappings()
+            assert first.current
+            home.packets.clear()
+            laptop.network = UNNAMED
+            with pytest.raises(GatewayError, match="does not answer"):
+                await first.one_pass()
+            assert first.current  # it may still be there
+            laptop.door = None
+            with pytest.raises(GatewayError, match="does not answer"):
+                await first.one_pass()
+            if not anew:
+                assert home.packets == []
+                laptop.network = HOME
+                await first.one_pass()
+                assert not home.held
+                return
+            laptop.store.erase(held.id)
+        laptop.store.record(held)
+        async with lane_of(laptop, natpmp(laptop, home)) as second:
+            laptop.network = UNNAMED
+            with pytest.raises(GatewayError, match="does not answer"):
+                await second.one_pass()
+            assert home.packets == []
+            assert laptop.store.mappings() == [held]
+
+
+async def test_what_was_held_elsewhere_is_not_current_where_the_network_cannot_be_told(
+    laptop: Laptop,
+) -> None:
+    async with FakePxp() as home, lane_of(laptop, natpmp(laptop, home)) as lane:
+        for laptop.network in (HOME, replace(HOME, interface="wlan0")):
+            await lane.one_pass()
+        assert lane.current
+        laptop.network = UNNAMED
+        with pytest.raises(GatewayError, match="does not answer"):
+            await lane.one_pass()
+        assert lane.current is None
+
+
+async def test_a_gateway_that_never_shows_a_mac_has_its_mapping_renewed_and_closed(
+    laptop: Laptop,
+) -> None:
+    laptop.network = UNNAMED
+    async with FakePxp() as igd, lane_of(laptop, natpmp(laptop, igd)) as lane:
+        await passes(lane, laptop, 700)
+        assert list(igd.held) == [DOOR]
+        laptop.door = None
         await lane.one_pass()
-        laptop.network = HOME
-        await lane.one_pass()
-        assert igd.counts["AddPortMapping"] == 1
-        assert len(laptop.store.mappings()) == 1
+        assert not igd.held
+        assert laptop.store.mappings() == []
 
 
 async def test_what_cannot_be_closed_keeps_nobody_out(laptop: Laptop) -> None:

@@ -297,6 +297,16 @@ def child_in(name: str) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
+def named_in(name: str, gateway: str) -> str:
+    """The network of a `gateway` that the configuration names."""
+    code = (
+        "import asyncio; from pairingd.world.network.towards import locate;"
+        f"print(asyncio.run(locate({gateway!r})))"
+    )
+    command = ["ip", "netns", "exec", name, sys.executable, "-c", code]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def until(child: subprocess.Popen[str], text: str) -> str:
     """The first line with `text`. The child ends by itself when nothing changes any more."""
     assert child.stdout is not None
@@ -322,6 +332,10 @@ def test_a_real_change_is_noticed_and_told() -> None:
             ip("-n", host, "route", "add", "default", "via", "192.168.77.1")
             expected = Network("eth0", "192.168.77.10", "192.168.77.1", "02:00:00:00:00:01")
             assert until(child, "gateway='192") == f"{expected} 192.168.77.10 None\n"
+            assert named_in(host, "192.168.77.1") == str(expected)
+            assert named_in(host, "198.41.0.4") == str(
+                Network("eth0", "192.168.77.10", "198.41.0.4")
+            )
             ip("-n", host, "addr", "add", "2a02::10/64", "dev", "eth0", "nodad")
             ip("-n", host, "-6", "route", "add", "default", "via", "2a02::1")
             until(child, "2a02::10")

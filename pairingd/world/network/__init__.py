@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from pairingd.world.gateway.adapter import Network
+from pairingd.world.gateway.ssdp import on_link
 
 if sys.platform == "darwin":
     from pairingd.world.network import macos as system
@@ -54,6 +55,18 @@ async def current() -> Network | None:
     gateway = await asyncio.to_thread(system.gateway, interface)
     mac = await _neighbour(gateway, interface) if gateway else ""
     return Network(interface, address, gateway, mac)
+
+
+async def named(address: str, gateway: str) -> Network:
+    """The network where we have `address`, whose `gateway` somebody has named.
+
+    `gateway_mac` is empty too where the gateway is no neighbour: beyond another, or this machine.
+    """
+    interface = _owner(address, _addresses(socket.AF_INET))
+    near = not _is_detour(interface) and on_link(gateway, address)
+    return Network(
+        interface, address, gateway, await _neighbour(gateway, interface) if near else ""
+    )
 
 
 async def current_ipv6() -> Network | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 from pairingd.errors import GatewayError
@@ -13,21 +14,23 @@ _DISCARD = 9
 
 async def locate(gateway: str) -> Network | None:
     """Where we are: by the default route, unless the configuration names the `gateway`."""
-    return towards(gateway) if gateway else await network.current()
+    return await towards(gateway) if gateway else await network.current()
 
 
-def towards(host: str) -> Network:
+async def towards(host: str) -> Network:
     """Our address on the way to `host`. Raises GatewayError `no-gateway` if there is no way."""
     try:
-        family, kind, *_, address = socket.getaddrinfo(
-            host, _DISCARD, socket.AF_INET, socket.SOCK_DGRAM
+        loop = asyncio.get_running_loop()
+        family, kind, *_, address = (
+            await loop.getaddrinfo(host, _DISCARD, family=socket.AF_INET, type=socket.SOCK_DGRAM)
         )[0]
         with socket.socket(family, kind) as probe:
             probe.connect(address)  # sends nothing
-            return Network("", str(probe.getsockname()[0]), str(address[0]))
+            ours = str(probe.getsockname()[0])
     except OSError as error:
         raise GatewayError(
             "no-gateway",
             f"there is no way to the configured gateway {host}: {error.strerror}",
             "mend [router] gateway or description_url in config.toml",
         ) from None
+    return await network.named(ours, str(address[0]))
