@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as Map
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pairingd.control import results
@@ -15,6 +16,8 @@ from pairingd.intent import utc
 from pairingd.store import Happening
 from pairingd.world.door import Connection
 from pairingd.world.sshd import HostKey
+
+Verified = Literal["readback", "hairpin", "guest"]
 
 
 def problem(error: PairingError) -> results.Problem:
@@ -53,7 +56,7 @@ def endpoint(
     host: str,
     port: int,
     protocol: str | None = None,
-    verified: Literal["readback", "hairpin", "guest"] | None = None,
+    verified: Verified | None = None,
 ) -> results.Endpoint:
     return {
         "kind": kind,
@@ -69,21 +72,20 @@ def endpoint(
 class Ways:
     """The ways in from outside, as far as they are there. At `relay` our host key was seen.
 
-    `by_hand` is the host and port that the user has forwarded to the door. `proven` has the ids of
-    the mappings through which somebody has come from the internet, `mirrored` of those through
-    which our own host key was seen.
+    `by_hand` is the host and port that the user has forwarded to the door. `seen` has what was seen
+    of a mapping, by its id: somebody who came through it from the internet, our own host key, or
+    its row in the router's table.
     """
 
     mapping: Mapping | None = None
     pinhole: Mapping | None = None
     by_hand: tuple[str, int] | None = None
     relay: tuple[str, int] | None = None
-    proven: Collection[str] = ()
-    mirrored: Collection[str] = ()
+    seen: Map[str, Verified] = field(default_factory=dict)
 
     def unproven(self, held: Mapping) -> bool:
         """Whether nothing speaks for it but the word of a router that shows it to nobody."""
-        return held.unshown and held.id not in {*self.proven, *self.mirrored}
+        return held.unshown and held.id not in self.seen
 
     @property
     def doubtful(self) -> bool:
@@ -116,15 +118,8 @@ def _through(
 ) -> list[results.Endpoint]:
     if held is None or not held.external_host:
         return []
-    verified: Literal["readback", "hairpin", "guest"] | None = None
-    if held.id in ways.proven:
-        verified = "guest"
-    elif held.id in ways.mirrored:
-        verified = "hairpin"
-    elif held.protocol == "upnp" and not held.unshown:  # the others cannot be read back
-        verified = "readback"
     where = held.external_host, held.external_port
-    return [endpoint(kind, user, *where, held.protocol, verified)]
+    return [endpoint(kind, user, *where, held.protocol, ways.seen.get(held.id))]
 
 
 def way_told(found: Sequence[results.Endpoint]) -> WayIn:

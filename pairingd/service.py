@@ -383,8 +383,7 @@ class Service:
             pinhole=self.pinhole.current,
             by_hand=self._by_hand(),
             relay=self.relay.current,
-            proven=[lane.proven for lane in (self.mapping, self.pinhole) if lane.proven],
-            mirrored=[self.mapping.mirrored] if self.mapping.mirrored else [],
+            seen=self.mapping.seen | self.pinhole.seen,
         )
 
     def _by_hand(self) -> tuple[str, int] | None:

@@ -52,13 +52,10 @@ def test_nothing_is_verified_but_what_was_seen() -> None:
     def verified(ways: Ways) -> list[str | None]:
         return [one["verified"] for one in report.endpoints("mark", ways, "192.168.1.10", 40000)]
 
-    assert verified(Ways(HELD, PINHOLE)) == ["readback", None, None]
-    assert verified(Ways(HELD, PINHOLE, proven=["m6"])) == ["readback", "guest", None]
-    assert verified(Ways(HELD, mirrored=["m1"])) == ["hairpin", None]
-    assert verified(Ways(HELD, mirrored=["m1"], proven=["m1"])) == ["guest", None]
-    assert verified(Ways(replace(HELD, protocol="pcp"), proven=["m1"])) == ["guest", None]
-    assert verified(Ways(UNSHOWN)) == [None, None]
-    assert verified(Ways(by_hand=BY_HAND)) == [None, None]
+    assert verified(Ways(HELD, PINHOLE)) == [None, None, None]
+    assert verified(Ways(HELD, PINHOLE, seen={"m6": "guest"})) == [None, "guest", None]
+    assert verified(Ways(HELD, PINHOLE, seen={"m1": "readback"})) == ["readback", None, None]
+    assert verified(Ways(by_hand=BY_HAND, seen={"m1": "guest"})) == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -69,8 +66,8 @@ def test_nothing_is_verified_but_what_was_seen() -> None:
         (Ways(CGNAT, PINHOLE), None, "internet"),
         (Ways(replace(HELD, external_host="home.example.org")), None, "unverified"),
         (Ways(UNSHOWN), None, "unverified"),
-        (Ways(UNSHOWN, mirrored=["m1"]), None, "internet"),
-        (Ways(UNSHOWN, proven=["m1"]), None, "internet"),
+        (Ways(UNSHOWN, seen={"m1": "hairpin"}), None, "internet"),
+        (Ways(UNSHOWN, seen={"m1": "guest"}), None, "internet"),
         (Ways(by_hand=BY_HAND), None, "unverified"),
         (Ways(), "double-nat", "unverified"),
         (Ways(), "no-gateway", "lan"),
@@ -137,5 +134,5 @@ def test_a_mapping_that_the_router_does_not_show_is_warned_of_until_somebody_cam
     warning = report.unshown(Ways(UNSHOWN))
     assert warning
     assert warning["code"] == "mapping-unshown"
-    assert report.unshown(Ways(UNSHOWN, proven=["m1"])) is None
+    assert report.unshown(Ways(UNSHOWN, seen={"m1": "guest"})) is None
     assert report.unshown(Ways(HELD)) is None

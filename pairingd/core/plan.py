@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Map
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pairingd.core.model import Access, Key, Mapping, State
 
@@ -166,10 +166,14 @@ class MappingWish:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """When a mapping was made, or found to be in place by a new daemon, and when seen last."""
+    """When a mapping was made, or found to be in place by a new daemon, and when seen last.
+
+    `answered`: whether it was seen when it was looked for last.
+    """
 
     since: float
     last: float
+    answered: bool = True
 
     @property
     def next_look(self) -> float:
@@ -179,7 +183,7 @@ class Seen:
     @property
     def doubted(self) -> Seen:
         """As if nobody had looked since it was made."""
-        return Seen(self.since, self.since)
+        return replace(self, last=self.since)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,10 +34,20 @@ _ANNOUNCING = frozenset({"pcp", "natpmp"})
 _A_SLEEP = 20.0  # seconds asleep after which nothing seen before is taken to hold still
 
 
+_Way = tuple[str, str, int]  # a mapping's id, and its host and port outside, which may change
+
+
+def _way(held: Mapping) -> _Way:
+    return held.id, held.external_host, held.external_port
+
+
 def _is_another(peer: str, held: Mapping) -> bool:
-    """Whether `peer` came through `held`: by its family, and not from its own IPv6 network."""
+    """Whether `peer` came through `held`: by its family, and not from its own network.
+
+    From there a router may turn guests around in its own name (hairpin).
+    """
     theirs, ours = ipaddress.ip_address(peer), ipaddress.ip_address(held.internal_host)
-    if theirs.version != ours.version:
+    if theirs.version != ours.version or peer == held.external_host:
         return False
     return theirs.version == 4 or theirs.packed[:8] != ours.packed[:8]
 
@@ -106,8 +116,6 @@ class MappingLane(Lane):
         super().__init__(clock)
         self.enabled = enabled
         self.network: Network | None = None
-        self.proven: str | None = None  # the mapping through which somebody has come
-        self.mirrored: str | None = None  # the mapping through which our own host key was seen
         # What is seen at a host and port outside; None: not to be tried.
         self.look: Callable[[str, int], Awaitable[Sight]] | None = None
         self.tell: Callable[[str], None] = lambda _text: None
@@ -122,6 +130,8 @@ class MappingLane(Lane):
         self._slept = asleep()
         self._swept: set[str] = set()  # identities of networks
         self._missed: set[str] = set()  # ids of mappings that are being asked for again
+        self._proven: _Way | None = None  # by which somebody has come
+        self._mirrored: _Way | None = None  # by which our own host key was seen
         self._looking: asyncio.Task[None] | None = None
         self._turns_around: str | None = None  # the network whose router showed us our own door
         self._unseen: set[str] = set()  # ids of mappings that it ought to show, and does not
@@ -140,11 +150,27 @@ class MappingLane(Lane):
                 return entry
         return None
 
+    @property
+    def seen(self) -> dict[str, report.Verified]:
+        """What was seen of the current mapping, by its id; of its present host and port alone."""
+        held = self.current
+        if held is None:
+            return {}
+        looked = self._checked.get(held.id)
+        if _way(held) == self._proven:
+            return {held.id: "guest"}
+        if _way(held) == self._mirrored:
+            return {held.id: "hairpin"}
+        # PCP and NAT-PMP cannot read a mapping back.
+        if held.protocol == "upnp" and not held.unshown and looked and looked.answered:
+            return {held.id: "readback"}
+        return {}
+
     def guest_came_from(self, peer: str) -> None:
         """A login from the internet is the only proof that the way in works."""
         held = self.current
         if held and external_class(peer) is ExternalClass.PUBLIC and _is_another(peer, held):
-            self.proven = held.id
+            self._proven = _way(held)
 
     @property
     def wanted(self) -> bool:
@@ -305,10 +331,14 @@ class MappingLane(Lane):
                     external_port=opened.external_port,
                     protocol=opened.protocol,
                 )
-            case plan.RenewMapping(entry):
-                await self._renew(entry)
-            case plan.CheckMapping(entry):
-                await self._check(entry)
+            case plan.RenewMapping(entry) | plan.CheckMapping(entry):
+                look = self._check if isinstance(action, plan.CheckMapping) else self._renew
+                try:
+                    await look(entry)
+                except GatewayError:
+                    if known := self._checked.get(entry.id):
+                        self._checked[entry.id] = replace(known, answered=False)
+                    raise
 
     def _look_in_the_mirror(self, held: Mapping) -> None:
         """Knock at the door from outside, where the router turns us around (hairpin).
@@ -316,16 +346,16 @@ class MappingLane(Lane):
         Many do not, so a failure tells nothing, but where this router did before. Never at what a
         router on loopback calls its address: that is a demonstration's.
         """
+        if self._looking and not self._looking.done():
+            if self._looking.get_name() == str(_way(held)):
+                return  # a short lease would never let a look come to its end
+            self._looking.cancel()
         gateway, host = ipaddress.ip_address(held.gateway), held.external_host
         if self.look is None or gateway.is_loopback:
             return
         if external_class(host) is not ExternalClass.PUBLIC:
             return
-        if self._looking and not self._looking.done():
-            if self._looking.get_name() == held.id:
-                return  # a short lease would never let a look come to its end
-            self._looking.cancel()
-        self._looking = asyncio.create_task(self._mirror(self.look, held), name=held.id)
+        self._looking = asyncio.create_task(self._mirror(self.look, held), name=str(_way(held)))
 
     async def _mirror(self, look: Callable[[str, int], Awaitable[Sight]], held: Mapping) -> None:
         try:
@@ -334,7 +364,7 @@ class MappingLane(Lane):
             log.debug("not seen from outside: %s", error)
             return
         if sight is Sight.OUR_DOOR:
-            self.mirrored, self._turns_around = held.id, held.network
+            self._mirrored, self._turns_around = _way(held), held.network
         elif sight is Sight.NOBODY and self._turns_around == held.network:
             self._unseen.add(held.id)
             self.poke()
@@ -348,7 +378,7 @@ class MappingLane(Lane):
             if entry.id in self._unseen and entry.network == here:
                 await self._router.close(entry)
                 self._unseen.discard(entry.id)
-                self._turns_around = self.mirrored = None
+                self._turns_around = self._mirrored = None
                 self._lost(entry, "the router has the mapping but forwards nothing; asking again")
 
     async def _sweep(self) -> None:
@@ -366,7 +396,7 @@ class MappingLane(Lane):
             log.debug("no sweep: %s", error)
 
     async def _renew(self, entry: Mapping) -> None:
-        known = entry.id in self._checked
+        looked_at = entry.id in self._checked and self._turns_around != entry.network
         try:
             renewed = await self._router.renew(entry)
         except GatewayError as error:
@@ -377,7 +407,7 @@ class MappingLane(Lane):
             self._lost(entry, f"the router did not renew the mapping ({error.code}); asking again")
         else:
             self._seen(renewed)
-            if not known or self._turns_around == renewed.network:
+            if not looked_at or _way(renewed) != _way(entry):
                 self._look_in_the_mirror(renewed)
 
     async def _check(self, entry: Mapping) -> None:

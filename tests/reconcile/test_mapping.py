@@ -576,7 +576,8 @@ async def test_our_own_host_key_outside_is_a_proof_and_its_absence_is_none(
         await asyncio.sleep(0)
         assert mirror.asked == [("5.5.5.1", PORT)]
         assert lane.current
-        assert lane.mirrored == (lane.current.id if sight is Sight.OUR_DOOR else None)
+        outcome = "hairpin" if sight is Sight.OUR_DOOR else "readback"
+        assert lane.seen == {lane.current.id: outcome}
         await passes(lane, laptop, 1000)
         assert (laptop.kinds().count("mapping-opened"), igd.counts["DeletePortMapping"]) == (1, 0)
 
@@ -598,7 +599,7 @@ async def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew_once(
         assert first
         assert lane.current
         assert lane.current.id != first.id
-        assert (lane.mirrored, lane.error) == (None, None)
+        assert lane.seen == {lane.current.id: "readback"}
         await passes(lane, laptop, 1000)
         assert igd.counts["DeletePortMapping"] == 1
 
@@ -617,6 +618,89 @@ async def test_a_door_that_is_too_busy_to_show_its_key_is_no_reason_to_ask_anew(
         await passes(lane, laptop, 1000)
         assert len(mirror.asked) > asked
         assert igd.counts["DeletePortMapping"] == 0
+
+
+async def test_what_was_seen_at_an_address_is_not_said_of_the_next_one(laptop: Laptop) -> None:
+    laptop.network = BEHIND
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        mirror = Mirror(Sight.OUR_DOOR)
+        lane.look = mirror.look
+        await lane.one_pass()
+        await asyncio.sleep(0)
+        [held] = laptop.store.mappings()
+        assert lane.seen == {held.id: "hairpin"}
+        lane.guest_came_from("9.9.9.9")
+        assert lane.seen == {held.id: "guest"}
+        igd.external_host, mirror.sight = "5.5.5.77", Sight.UNSURE
+        await passes(lane, laptop, 301)
+        assert lane.current
+        assert (lane.current.id, lane.current.external_host) == (held.id, "5.5.5.77")
+        assert lane.seen == {held.id: "readback"}
+        assert laptop.told[-1].endswith("@5.5.5.77")
+
+
+async def test_a_new_address_is_looked_at_also_where_the_router_turned_nobody_around_before(
+    laptop: Laptop,
+) -> None:
+    laptop.network = BEHIND
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        mirror = Mirror(Sight.NOBODY)
+        lane.look = mirror.look
+        await passes(lane, laptop, 301)
+        assert mirror.asked == [("5.5.5.1", PORT)]
+        igd.external_host, mirror.sight = "5.5.5.77", Sight.OUR_DOOR
+        await passes(lane, laptop, 301)
+        await asyncio.sleep(0)
+        assert mirror.asked == [("5.5.5.1", PORT), ("5.5.5.77", PORT)]
+        assert list(lane.seen.values()) == ["hairpin"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "another"),
+    [
+        ("9.9.9.9", True),
+        ("5.5.5.1", False),  # the router's own, in whose name it turns around who is at home
+        ("192.168.1.30", False),
+        ("100.64.0.9", False),
+        ("2a02::9", False),
+    ],
+)
+async def test_only_who_comes_from_the_internet_proves_that_the_way_in_works(
+    laptop: Laptop, peer: str, another: bool
+) -> None:
+    async with FakePxp() as gateway, lane_of(laptop, pcp(laptop, gateway)) as lane:
+        lane.guest_came_from(peer)
+        await lane.one_pass()
+        assert lane.seen == {}
+        lane.guest_came_from(peer)
+        assert list(lane.seen.values()) == ["guest"] * another
+
+
+ASKED = {"GetSpecificPortMappingEntry", "GetExternalIPAddress", "GetStatusInfo"}  # in a look
+
+
+async def test_a_mapping_is_read_back_only_as_long_as_looks_succeed(laptop: Laptop) -> None:
+    async with FakeIgd() as igd:
+        async with lane_of(laptop, upnp(laptop, igd)) as lane:
+            await lane.one_pass()
+            [held] = laptop.store.mappings()
+            assert lane.seen == {held.id: "readback"}
+            igd.hang_up |= ASKED
+            laptop.now += 1
+            with pytest.raises(GatewayError, match="does not answer"):
+                await lane.one_pass()
+            assert lane.current == held
+            assert lane.seen == {}
+            igd.hang_up.clear()
+            await lane.one_pass()
+            assert lane.seen == {held.id: "readback"}
+        laptop.store.record(held)
+        async with lane_of(laptop, upnp(laptop, igd)) as anew:
+            anew.network = laptop.network
+            assert anew.current == held
+            assert anew.seen == {}
+            await anew.one_pass()
+            assert anew.seen == {held.id: "readback"}
 
 
 @pytest.mark.parametrize(
