@@ -107,7 +107,8 @@ class Mapping:
     Written before the gateway is asked, erased after the mapping is seen to be absent.
     `network` names the network it was made in; a delete is never sent to another one.
     `handle` is what the protocol needs to undo it (control URL, PCP nonce).
-    `granted_until` is None until the gateway has confirmed it.
+    `granted_until` is None until the gateway has confirmed it; `renew_at` is None until then, and
+    from when nobody there speaks its protocol any more, so that it is only to be closed.
     """
 
     id: str
@@ -122,6 +123,11 @@ class Mapping:
     handle: tuple[tuple[str, str], ...] = ()
     granted_until: float | None = None
     renew_at: float | None = None
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the gateway keeps it without an end; `granted_until` is then only ours."""
+        return "permanent" in dict(self.handle)
 
     @property
     def unshown(self) -> bool:

@@ -219,7 +219,8 @@ def mapping(
     """What to ask of the gateway of the network `here` (None: no network).
 
     `checked` says when each mapping was seen in place; one that was not seen since the daemon
-    started is renewed, for PCP and NAT-PMP can tell no other way that it is there. A mapping
+    started is renewed, for PCP and NAT-PMP can tell no other way that it is there, and so is one
+    whose last look was not answered, for that tells who is silent from who is gone. A mapping
     journaled in another network is left alone: its gateway cannot be reached, and this one must
     not be sent its delete.
     """
@@ -230,7 +231,7 @@ def mapping(
     ]
     for entry in serving[:1]:
         seen = checked.get(entry.id)
-        if seen is None or (entry.renew_at is not None and entry.renew_at <= now):
+        if seen is None or not seen.answered or (entry.renew_at or 0.0) <= now:
             actions.append(RenewMapping(entry))
         elif not seen.last <= now < seen.next_look:  # earlier than `last`: the clock was set back
             actions.append(CheckMapping(entry))
@@ -253,10 +254,19 @@ def mapping_deadline(
     )
 
 
+def is_held(entry: Mapping, now: float) -> bool:
+    """Whether the gateway has granted it for longer than `now`, and can be asked to go on."""
+    return entry.renew_at is not None and (entry.granted_until or 0.0) > now
+
+
+def is_over(entry: Mapping, now: float) -> bool:
+    """Whether its lease has run out, so that it is gone though nobody confirms it."""
+    return not entry.permanent and entry.granted_until is not None and entry.granted_until <= now
+
+
 def _serves(entry: Mapping, wish: MappingWish, now: float) -> bool:
     return (
-        entry.granted_until is not None
-        and entry.granted_until > now
+        is_held(entry, now)
         and entry.internal_host == wish.internal_host
         and entry.internal_port == wish.internal_port
     )

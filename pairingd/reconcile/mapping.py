@@ -145,7 +145,7 @@ class MappingLane(Lane):
             if (
                 entry.network == here
                 and entry.internal_port == self._door_port()
-                and (entry.granted_until or 0.0) > self.clock()
+                and plan.is_held(entry, self.clock())
             ):
                 return entry
         return None
@@ -219,7 +219,8 @@ class MappingLane(Lane):
                 # not answer is not asked for more, which would only be journaled again and again.
                 if not isinstance(action, plan.CloseMapping) or error.code in _NO_ANSWER:
                     raise
-                unclosed = error
+                if not plan.is_over(action.mapping, self.clock()):
+                    unclosed = error
         self._announce()
         if unclosed:
             raise unclosed
@@ -402,6 +403,9 @@ class MappingLane(Lane):
         except GatewayError as error:
             if error.code in _NO_ANSWER:
                 raise
+            if error.code == "no-gateway":
+                self._give_up(entry)
+                return
             # It answers but will not renew: some routers need the old one gone first.
             await self._router.close(entry)
             self._lost(entry, f"the router did not renew the mapping ({error.code}); asking again")
@@ -426,6 +430,13 @@ class MappingLane(Lane):
                 self._lost(entry, "somebody else has taken the router's port; asking again")
             case Presence.UNKNOWN:
                 raise _silent(entry.gateway)
+
+    def _give_up(self, entry: Mapping) -> None:
+        """Another protocol may be spoken by now; until its lease is over this one may be again."""
+        self._journal.record(replace(entry, renew_at=None))
+        self._checked.pop(entry.id, None)
+        self._note_lost(entry, f"no router answers to {entry.protocol} any more; asking anew")
+        self.poke()
 
     def _lost(self, entry: Mapping, text: str) -> None:
         self._journal.erase(entry.id)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pairingd.core import plan
 from pairingd.core.model import Access, State
 from pairingd.core.rules import SetAccess, step
@@ -117,6 +119,28 @@ def test_an_addition_that_was_interrupted_is_undone() -> None:
     ]
 
 
+def test_a_mapping_whose_last_look_was_not_answered_is_renewed() -> None:
+    held = mapping()
+    seen = {held.id: plan.Seen(NOW, NOW + 30, answered=False)}
+    assert plan.mapping(WISH, [held], "home", seen, NOW + 31) == [plan.RenewMapping(held)]
+
+
+def test_a_mapping_that_nobody_renews_is_closed_and_another_asked_for() -> None:
+    given_up = mapping(renew_at=None)
+    assert plan.mapping(WISH, [given_up], "home", {}, NOW) == [
+        plan.CloseMapping(given_up),
+        plan.OpenMapping(WISH),
+    ]
+
+
+def test_a_lease_that_has_run_out_is_over_but_not_where_the_router_keeps_none() -> None:
+    held = mapping()
+    assert not plan.is_over(held, START + 599)
+    assert plan.is_over(held, START + 600)
+    assert not plan.is_over(replace(held, handle=(("permanent", "yes"),)), START + 600)
+    assert not plan.is_over(mapping(granted_until=None), START + 600)
+
+
 def test_of_two_mappings_one_is_closed() -> None:
     first, second = mapping(), mapping(id="m2")
     checked = {"m1": plan.Seen(NOW, NOW)}
@@ -134,7 +158,7 @@ def test_without_a_network_nothing_is_asked_of_anyone() -> None:
 
 
 def test_a_new_mapping_is_looked_at_after_1_5_and_30_seconds_then_within_a_minute() -> None:
-    held = mapping(renew_at=None)
+    held = mapping(renew_at=NOW + 1000)
     looked, at = [], NOW
     for _ in range(5):
         seen = {"m1": plan.Seen(NOW, at)}

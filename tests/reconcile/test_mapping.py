@@ -525,6 +525,44 @@ async def test_what_no_journal_knows_is_swept_once_in_each_network(laptop: Lapto
         assert 2022 in igd.mappings
 
 
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_where_a_protocol_is_gone_another_is_asked_within_a_minute(
+    laptop: Laptop, comes_back: bool
+) -> None:
+    async with FakePxp() as gateway, FakeIgd(quirks={Quirk.NO_WAN_SERVICE}) as igd:
+        adapters = pcp(laptop, gateway), upnp(laptop, igd)
+        async with lane_of(laptop, *adapters) as lane:
+            await lane.one_pass()
+            [first] = laptop.store.mappings()
+            assert first.protocol == "pcp"
+            laptop.now += 31
+            await gateway.close()
+            igd.quirks.clear()
+            gone_at = laptop.now
+            while not (lane.current and lane.current.protocol == "upnp"):
+                try:
+                    laptop.now = max(await lane.one_pass() or 0.0, laptop.now)
+                except GatewayError:
+                    laptop.now += 0.5
+                assert laptop.now <= gone_at + 60
+            assert list(igd.mappings) == [PORT]
+            left, held = laptop.store.mappings()
+            assert (left.id, left.granted_until) == (first.id, first.granted_until)
+            assert laptop.kinds().count("mapping-lost") == 1
+            with pytest.raises(GatewayError, match="neither PCP nor NAT-PMP"):
+                await lane.one_pass()
+            if comes_back:
+                await gateway.__aenter__()
+                await lane.one_pass()
+                assert gateway.held == {}
+                assert laptop.store.mappings() == [held]
+            else:
+                laptop.now = first.granted_until or 0.0
+                await lane.one_pass()  # and nobody is troubled by what ended by itself
+            assert lane.current
+            assert lane.current.id == held.id
+
+
 async def test_a_silent_router_s_journal_does_not_grow(laptop: Laptop) -> None:
     silent = Scripted()
     async with lane_of(laptop, silent) as lane:
