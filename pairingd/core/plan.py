@@ -241,17 +241,24 @@ def mapping(
 
 
 def mapping_deadline(
-    journal: Sequence[Mapping], here: str | None, checked: Map[str, Seen]
+    journal: Sequence[Mapping], here: str | None, checked: Map[str, Seen], now: float
 ) -> float | None:
-    """When a held mapping next wants a look or a renewal."""
-    return min(
-        (
-            min(entry.renew_at or float("inf"), checked[entry.id].next_look)
-            for entry in journal
-            if entry.network == here and entry.id in checked
-        ),
-        default=None,
-    )
+    """When a held mapping next wants a look or a renewal; soon, while one is stranded elsewhere.
+
+    For then it matters where we are, and nobody may tell that we have come back. One that was never
+    confirmed is not waited for: its lease, if it got one, is not known.
+    """
+    held = [
+        min(entry.renew_at or float("inf"), checked[entry.id].next_look)
+        for entry in journal
+        if entry.network == here and entry.id in checked
+    ]
+    stranded = [
+        now + LONGEST_SLEEP
+        for entry in journal
+        if entry.network != here and entry.granted_until is not None and not is_over(entry, now)
+    ]
+    return min(held + stranded, default=None)
 
 
 def is_held(entry: Mapping, now: float) -> bool:

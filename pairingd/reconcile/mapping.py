@@ -226,7 +226,7 @@ class MappingLane(Lane):
             raise unclosed
         if here is None and self.wanted:
             self._nobody_to_ask()
-        return plan.mapping_deadline(self._journal.mappings(), here, self._checked)
+        return plan.mapping_deadline(self._journal.mappings(), here, self._checked, self.clock())
 
     def _nobody_to_ask(self) -> None:
         raise GatewayError(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from pairingd.core import plan
 from pairingd.core.model import Access, State
 from pairingd.core.rules import SetAccess, step
@@ -162,7 +164,7 @@ def test_a_new_mapping_is_looked_at_after_1_5_and_30_seconds_then_within_a_minut
     looked, at = [], NOW
     for _ in range(5):
         seen = {"m1": plan.Seen(NOW, at)}
-        deadline = plan.mapping_deadline([held], "home", seen)
+        deadline = plan.mapping_deadline([held], "home", seen, at)
         assert deadline is not None
         assert plan.mapping(WISH, [held], "home", seen, deadline) == [plan.CheckMapping(held)]
         looked.append(deadline - NOW)
@@ -179,9 +181,23 @@ def test_a_clock_that_was_set_back_does_not_put_off_the_next_look() -> None:
 def test_a_held_mapping_is_next_looked_at_or_renewed_whichever_is_sooner() -> None:
     held = mapping()
     late = plan.Seen(START, START + 299.0)
-    assert plan.mapping_deadline([held], "home", {"m1": plan.Seen(NOW, NOW + 30)}) == NOW + 85
-    assert plan.mapping_deadline([held], "home", {"m1": late}) == START + 300
-    assert plan.mapping_deadline([held], "office", {}) is None
+    lately = plan.Seen(NOW, NOW + 30)
+    assert plan.mapping_deadline([held], "home", {"m1": lately}, NOW + 30) == NOW + 85
+    assert plan.mapping_deadline([held], "home", {"m1": late}, START + 299) == START + 300
+    assert plan.mapping_deadline([held], "home", {}, NOW) is None
+
+
+@pytest.mark.parametrize("here", ["office", None])
+def test_the_way_back_to_a_stranded_mapping_is_looked_for_until_its_lease_is_over(
+    here: str | None,
+) -> None:
+    stranded = mapping()
+    permanent = replace(stranded, handle=(("permanent", "yes"),))
+    soon, late = START + 599.0, START + 600.0
+    assert plan.mapping_deadline([stranded], here, {}, soon) == soon + plan.LONGEST_SLEEP
+    assert plan.mapping_deadline([stranded], here, {}, late) is None
+    assert plan.mapping_deadline([permanent], here, {}, late) == late + plan.LONGEST_SLEEP
+    assert plan.mapping_deadline([mapping(granted_until=None)], here, {}, soon) is None
 
 
 def test_a_mapping_that_is_doubted_is_looked_at_now_and_once() -> None:

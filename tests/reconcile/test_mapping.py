@@ -352,6 +352,17 @@ async def test_network_moved_no_delete_and_the_new_way_in_is_told(laptop: Laptop
         assert laptop.store.mappings() == []
 
 
+async def test_the_way_back_is_found_without_anybody_s_word(laptop: Laptop) -> None:
+    async with FakePxp() as home, lane_of(laptop, natpmp(laptop, home)) as lane:
+        await lane.one_pass()
+        laptop.door = laptop.network = None
+        deadline = await lane.one_pass()
+        assert deadline is not None
+        laptop.now, laptop.network = deadline, HOME
+        assert await lane.one_pass() is None
+        assert not home.held
+
+
 @pytest.mark.parametrize("moves", [False, True])
 async def test_a_daemon_that_starts_anew_tells_what_has_changed_and_nothing_else(
     laptop: Laptop, moves: bool
