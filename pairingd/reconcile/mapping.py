@@ -8,10 +8,10 @@ import logging
 import os
 import pwd
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from pairingd import report
 from pairingd.clock import awake_or_asleep
@@ -132,6 +132,7 @@ class MappingLane(Lane):
         self._missed: set[str] = set()  # ids of mappings that are being asked for again
         self._proven: _Way | None = None  # by which somebody has come
         self._mirrored: _Way | None = None  # by which our own host key was seen
+        self._asking: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._turns_around: str | None = None  # the network whose router showed us our own door
         self._unseen: set[str] = set()  # ids of mappings that it ought to show, and does not
@@ -213,7 +214,10 @@ class MappingLane(Lane):
             wish, self._journal.mappings(), here, self._checked, self.clock()
         ):
             try:
-                await self._apply(action)
+                if isinstance(action, plan.CloseMapping):
+                    await self._close(action.mapping)
+                else:
+                    await self._while_wanted(self._apply(action))
             except GatewayError as error:
                 # What cannot be closed leads to a shut port, and keeps no guest out. But who does
                 # not answer is not asked for more, which would only be journaled again and again.
@@ -308,14 +312,34 @@ class MappingLane(Lane):
             return None
         return plan.MappingWish(here, self.network.address, port, session.external_port)
 
-    async def _apply(self, action: plan.MappingAction) -> None:
+    def poke(self) -> None:
+        """Once the door is shut, nothing is waited for that was asked for its sake."""
+        super().poke()
+        if self._asking and not self.wanted:
+            self._asking.cancel()
+
+    async def _while_wanted(self, asking: Coroutine[Any, Any, None]) -> None:
+        """What is cut short may have been done: the journal has it, and the next pass undoes it."""
+        self._asking = asyncio.create_task(asking)
+        try:
+            await asyncio.wait({self._asking})
+            if not self._asking.cancelled():
+                self._asking.result()
+        finally:
+            self._asking.cancel()
+            self._asking = None
+
+    async def _close(self, entry: Mapping) -> None:
+        await self._router.close(entry)
+        self._checked.pop(entry.id, None)
+        self._intent.happened(
+            "mapping-closed", f"the router's port {entry.external_port} is closed"
+        )
+
+    async def _apply(
+        self, action: plan.OpenMapping | plan.RenewMapping | plan.CheckMapping
+    ) -> None:
         match action:
-            case plan.CloseMapping(entry):
-                await self._router.close(entry)
-                self._checked.pop(entry.id, None)
-                self._intent.happened(
-                    "mapping-closed", f"the router's port {entry.external_port} is closed"
-                )
             case plan.OpenMapping(wish):
                 assert self.network is not None  # noqa: S101 - a wish names the network
                 opened = await self._router.open(

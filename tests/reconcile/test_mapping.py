@@ -598,6 +598,36 @@ class Scripted:
         raise GatewayError("router-silent", "", "")
 
 
+class Stuck(Scripted):
+    """Its router never ends an addition, and deletes at once."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def open(self, network: Network, wanted: Any, lease: int) -> Any:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+    async def close(self, mapping: Any) -> None:
+        pass
+
+
+async def test_once_the_door_is_shut_nothing_that_was_asked_for_it_is_waited_for(
+    laptop: Laptop,
+) -> None:
+    stuck = Stuck()
+    async with lane_of(laptop, stuck) as lane:
+        running = asyncio.create_task(lane.run())
+        await stuck.asked.wait()
+        assert len(laptop.store.mappings()) == 1
+        laptop.door = None
+        async with asyncio.timeout(10):
+            await lane.settle()
+        assert lane.error is None
+        assert laptop.store.mappings() == []
+        running.cancel()
+
+
 class Mirror:
     """What stands where our door should be seen from outside. It remembers who asked."""
 
