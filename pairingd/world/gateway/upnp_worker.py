@@ -264,7 +264,9 @@ def _refused_query(control: str, service: str, port: int) -> int:
             while len(said) < _LARGEST and (more := asking.recv(4096)):
                 said += more
     except OSError:
-        raise Done("silent") from None
+        said = b""
+    if not said:
+        raise Done("silent")
     found = re.search(rb"errorCode>\s*(\d{1,3})\s*<", said)
     return int(found[1]) if found else 0
 
