@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 from tests.fakes.igd import FakeIgd
-from tests.world.gateway.conftest import HOME, free_port, upnp_to, wanted
+from tests.world.gateway.conftest import free_port, upnp_to, wanted
 
 
 async def test_the_program_serves_until_it_is_ended() -> None:
@@ -22,7 +22,7 @@ async def test_the_program_serves_until_it_is_ended() -> None:
         url = ready["description_url"]
         adapter = upnp_to(FakeIgd(port=ready["port"]))
         port = free_port()
-        granted = await adapter.open(HOME, wanted(port), 600)
+        granted = await adapter.open(wanted(port), 600)
         assert granted.external_host == "127.0.0.1"
         [row] = await asyncio.to_thread(mappings, url)
         assert (row["external_port"], row["internal_port"]) == (port, 50111)
@@ -42,7 +42,7 @@ def mappings(description_url: str) -> list[dict[str, object]]:
 async def test_a_lease_that_is_over_closes_the_port() -> None:
     async with FakeIgd(listen="127.0.0.1") as igd:
         port = free_port()
-        await upnp_to(igd).open(HOME, wanted(port), 1)
+        await upnp_to(igd).open(wanted(port), 1)
         async with asyncio.timeout(10):
             await igd.emptied.wait()
         with pytest.raises(ConnectionRefusedError):

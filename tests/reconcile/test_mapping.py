@@ -591,7 +591,7 @@ class Scripted:
     async def probe(self, network: Network) -> bool:
         return True
 
-    async def open(self, network: Network, wanted: Any, lease: int) -> Any:
+    async def open(self, wanted: Any, lease: int) -> Any:
         raise GatewayError("router-silent", "", "")
 
     async def close(self, mapping: Any) -> None:
@@ -604,7 +604,7 @@ class Stuck(Scripted):
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
-    async def open(self, network: Network, wanted: Any, lease: int) -> Any:
+    async def open(self, wanted: Any, lease: int) -> Any:
         self.asked.set()
         await asyncio.Event().wait()
 
@@ -813,8 +813,8 @@ class Roaming:
     async def probe(self, network: Network) -> bool:
         return await self._at[network.identity].probe(network)
 
-    async def open(self, network: Network, wanted: Any, lease: int) -> Any:
-        return await self._at[network.identity].open(network, wanted, lease)
+    async def open(self, wanted: Any, lease: int) -> Any:
+        return await self._at[wanted.network].open(wanted, lease)
 
     async def renew(self, mapping: Any, lease: int) -> Any:
         return await self._at[mapping.network].renew(mapping, lease)

@@ -50,7 +50,7 @@ async def attempt(
     )
     journal.record(wanted)
     try:
-        granted = await adapter.open(network, wanted, lease)
+        granted = await adapter.open(wanted, lease)
     except GatewayError as refusal:
         if refusal.code in NOTHING_MADE:
             journal.erase(wanted.id)

@@ -58,8 +58,8 @@ class CommandAdapter:
                 raise _failed(name, f"cannot be run: {program}")
         return True
 
-    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
-        return await self._open(replace(wanted, gateway=network.gateway), lease)
+    async def open(self, wanted: Mapping, lease: int) -> Mapping:
+        return await self._open(wanted, lease)
 
     async def renew(self, mapping: Mapping, lease: int) -> Mapping:
         return await self._open(mapping, lease)

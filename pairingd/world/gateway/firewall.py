@@ -73,7 +73,7 @@ class FirewallAdapter:
             self._found[network.identity] = service
         return True
 
-    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:  # noqa: ARG002 - `wanted` tells
+    async def open(self, wanted: Mapping, lease: int) -> Mapping:
         return await self._add(wanted, lease)
 
     async def renew(self, mapping: Mapping, lease: int) -> Mapping:

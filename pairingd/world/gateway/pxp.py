@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
 
 from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
@@ -46,9 +45,9 @@ class PxpAdapter(ABC):
                 return False
             raise
 
-    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
+    async def open(self, wanted: Mapping, lease: int) -> Mapping:
         """`port-taken` and `not-permitted` leave nothing behind on the gateway."""
-        return await self._map(replace(wanted, gateway=network.gateway), lease)
+        return await self._map(wanted, lease)
 
     async def renew(self, mapping: Mapping, lease: int) -> Mapping:
         return await self._map(mapping, lease)

@@ -126,11 +126,11 @@ class UpnpAdapter:
             raise
         return True
 
-    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
-        return await self._add(_Where.at(network), wanted, lease)
+    async def open(self, wanted: Mapping, lease: int) -> Mapping:
+        return await self._add(wanted, lease)
 
     async def renew(self, mapping: Mapping, lease: int) -> Mapping:
-        return await self._add(_Where.of(mapping), mapping, lease)
+        return await self._add(mapping, lease)
 
     async def check(self, mapping: Mapping) -> Presence:
         try:
@@ -179,7 +179,7 @@ class UpnpAdapter:
                 raise _bad_description_url(location)
         self._urls[where.identity] = await self._choose(where, locations)
 
-    async def _add(self, where: _Where, mapping: Mapping, lease: int) -> Mapping:
+    async def _add(self, mapping: Mapping, lease: int) -> Mapping:
         handle = dict(mapping.handle)
         permanent = "permanent" in handle
         job = _job("add", mapping) | {
@@ -187,7 +187,7 @@ class UpnpAdapter:
             "granted": int(handle.get("lease", "0")),
             "permanent": permanent or self._settings.allow_permanent,
         }
-        url, answer = await self._ask(where, job, _url(mapping))
+        url, answer = await self._ask(_Where.of(mapping), job, _url(mapping))
         if answer.outcome != "granted":
             raise _refusal(answer, mapping)
         # A mapping without an end, or of an untold one, is looked after as if it had the wanted.

@@ -33,7 +33,7 @@ class Home:
 
 async def refusal(home: Home) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
-        await home.adapter.open(HOME, wanted(), 600)
+        await home.adapter.open(wanted(), 600)
     assert caught.value.code == "router-command-failed"
     return caught.value
 
@@ -44,7 +44,7 @@ async def test_it_is_told_everything_in_its_environment(
     for name in ("PAIRING_REQUIRE_E2E", "PAIRING_REQUIRE_INDEX"):  # ours, of these tests
         monkeypatch.delenv(name, raising=False)
     home = Home(tmp_path, TELL)
-    mapping = await home.adapter.open(HOME, wanted(), 600)
+    mapping = await home.adapter.open(wanted(), 600)
     assert home.log.read_text().splitlines() == [
         "PAIRING_EXTERNAL_PORT=22",
         "PAIRING_INTERNAL_HOST=127.0.0.1",
@@ -58,10 +58,10 @@ async def test_it_is_told_everything_in_its_environment(
 
 async def test_it_may_give_another_port_and_the_configured_host_stands_in(tmp_path: Path) -> None:
     home = Home(tmp_path, "echo opening; echo gate.example.org:2022")
-    mapping = await home.adapter.open(HOME, wanted(), 600)
+    mapping = await home.adapter.open(wanted(), 600)
     assert (mapping.external_host, mapping.external_port) == ("gate.example.org", 2022)
     silent = Home(tmp_path, "echo done", external_host="5.5.5.9")
-    assert (await silent.adapter.open(HOME, wanted(), 600)).external_host == "5.5.5.9"
+    assert (await silent.adapter.open(wanted(), 600)).external_host == "5.5.5.9"
     assert "HOST" in (await refusal(Home(tmp_path, "echo done"))).hint
 
 
@@ -99,7 +99,7 @@ async def test_its_status_and_last_words_are_in_the_error(tmp_path: Path) -> Non
 async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     settings = strict.read(config.Router, {"command": {"open": "/nowhere/open", "close": "true"}})
     with pytest.raises(GatewayError, match="No such file"):
-        await CommandAdapter(settings, lambda: NOW).open(HOME, wanted(), 600)
+        await CommandAdapter(settings, lambda: NOW).open(wanted(), 600)
 
 
 async def test_one_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_one_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
 
 async def test_one_that_is_given_up_is_ended_too(tmp_path: Path) -> None:
     home = Home(tmp_path, "echo $$ >{log}; sleep 3600")
-    opening = asyncio.create_task(home.adapter.open(HOME, wanted(), 600))
+    opening = asyncio.create_task(home.adapter.open(wanted(), 600))
     running = lambda: home.log.exists() and home.log.read_text()  # noqa: E731
     await asyncio.to_thread(until, running, "it runs")
     opening.cancel()
@@ -121,7 +121,7 @@ async def test_one_that_is_given_up_is_ended_too(tmp_path: Path) -> None:
 
 async def test_what_it_leaves_in_the_background_does_not_delay_it(tmp_path: Path) -> None:
     home = Home(tmp_path, "sleep 3600 & echo $! >{log}; echo 5.5.5.1")
-    mapping = await home.adapter.open(HOME, wanted(), 600)
+    mapping = await home.adapter.open(wanted(), 600)
     assert mapping.external_host == "5.5.5.1"
     left = int(home.log.read_text())
     os.kill(left, 9)

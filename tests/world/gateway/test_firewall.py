@@ -50,7 +50,7 @@ def wanted(**other: object) -> Mapping:
 
 async def refused(igd: FakeIgd) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
-        await adapter(igd).open(HOME, wanted(), 600)
+        await adapter(igd).open(wanted(), 600)
     return caught.value
 
 
@@ -58,7 +58,7 @@ async def refused(igd: FakeIgd) -> GatewayError:
 
 
 async def test_a_pinhole_is_granted_and_told(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(HOME, wanted(), 600)
+    granted = await adapter(igd).open(wanted(), 600)
     assert igd.pinholes == {1: Pinhole("::1", DOOR, 600)}
     assert granted.external_port == DOOR
     assert (granted.granted_until, granted.renew_at) == (NOW + 600, NOW + 300)
@@ -70,7 +70,7 @@ async def test_a_pinhole_is_granted_and_told(igd: FakeIgd) -> None:
 
 
 async def test_no_lease_is_longer_than_a_day(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(HOME, wanted(), 604800)
+    granted = await adapter(igd).open(wanted(), 604800)
     assert igd.pinholes[1].lease == 86400
     assert granted.granted_until == NOW + 86400
     await adapter(igd).renew(granted, 604800)
@@ -78,7 +78,7 @@ async def test_no_lease_is_longer_than_a_day(igd: FakeIgd) -> None:
 
 
 async def test_a_new_process_renews_and_closes_without_a_search(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(HOME, wanted(), 600)
+    granted = await adapter(igd).open(wanted(), 600)
     igd.counts.clear()
     renewed = await adapter(igd).renew(granted, 900)
     assert igd.pinholes == {1: Pinhole("::1", DOOR, 900)}
@@ -160,7 +160,7 @@ async def test_a_firewall_that_allows_no_pinholes_is_not_asked_for_one(igd: Fake
 
 async def test_a_firewall_that_is_off_needs_no_pinhole_until_it_is_on(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.FIREWALL_OFF)
-    granted = await adapter(igd).open(HOME, wanted(), 600)
+    granted = await adapter(igd).open(wanted(), 600)
     assert granted.granted_until == NOW + 600
     assert "unique_id" not in dict(granted.handle)
     assert igd.counts["AddPinhole"] == 0
@@ -179,14 +179,14 @@ def restarted(igd: FakeIgd, first: Pinhole) -> Pinhole:
 
 
 async def test_another_program_s_pinhole_of_our_number_is_not_closed(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(HOME, wanted(), 600)
+    granted = await adapter(igd).open(wanted(), 600)
     other = restarted(igd, Pinhole("::1", DOOR + 1, 900))
     await adapter(igd).close(granted)
     assert igd.pinholes == {1: other}
 
 
 async def test_a_pinhole_that_the_router_has_by_another_number_is_closed(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(HOME, wanted(), 600)
+    granted = await adapter(igd).open(wanted(), 600)
     other = restarted(igd, Pinhole("::1", DOOR + 1, 900))
     igd.pinholes[2] = Pinhole("::1", DOOR, 600)
     await adapter(igd).close(granted)
@@ -198,7 +198,7 @@ async def test_another_machine_s_pinhole_of_our_number_is_not_ours(
     igd: FakeIgd, *, refuses: bool
 ) -> None:
     one = adapter(igd)
-    granted = await one.open(HOME, wanted(), 600)
+    granted = await one.open(wanted(), 600)
     other = restarted(igd, Pinhole("fd00::9", DOOR, 900))
     assert await one.check(granted) is Presence.ABSENT
     if refuses:
@@ -212,7 +212,7 @@ async def test_another_machine_s_pinhole_of_our_number_is_not_ours(
 
 
 async def test_a_router_that_opens_no_more_is_told_to_close_what_it_has(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(HOME, wanted(), 600)
+    granted = await adapter(igd).open(wanted(), 600)
     igd.quirks.add(Quirk.NO_PINHOLES)
     await adapter(igd).close(granted)
     assert igd.pinholes == {}
@@ -224,7 +224,7 @@ async def test_a_pinhole_that_is_gone_is_seen_and_had_anew(
 ) -> None:
     igd.quirks |= {quirk} if quirk else set()
     one = adapter(igd)
-    granted = await one.open(HOME, wanted(), 600)
+    granted = await one.open(wanted(), 600)
     igd.pinholes.clear()
     assert await one.check(granted) is Presence.ABSENT
     renewed = await one.renew(granted, 600)
@@ -239,7 +239,7 @@ async def test_a_pinhole_that_is_dropped_at_once_does_not_count(igd: FakeIgd) ->
 
 
 async def test_what_is_told_to_go_and_stays_is_named(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(HOME, wanted(), 600)
+    granted = await adapter(igd).open(wanted(), 600)
     igd.quirks.add(Quirk.DELETE_IGNORED)
     with pytest.raises(GatewayError) as caught:
         await adapter(igd).close(granted)
@@ -247,7 +247,7 @@ async def test_what_is_told_to_go_and_stays_is_named(igd: FakeIgd) -> None:
 
 
 async def test_a_refused_deletion_is_no_deletion(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(HOME, wanted(), 600)
+    granted = await adapter(igd).open(wanted(), 600)
     igd.failing["DeletePinhole"] = 606
     with pytest.raises(GatewayError) as caught:
         await adapter(igd).close(granted)
@@ -256,7 +256,7 @@ async def test_a_refused_deletion_is_no_deletion(igd: FakeIgd) -> None:
 
 async def test_could_not_look_is_not_gone(igd: FakeIgd) -> None:
     one = adapter(igd)
-    granted = await one.open(HOME, wanted(), 600)
+    granted = await one.open(wanted(), 600)
     igd.failing["GetPinholePackets"] = 501
     assert await one.check(granted) is Presence.UNKNOWN
     await igd.__aexit__()
@@ -264,7 +264,7 @@ async def test_could_not_look_is_not_gone(igd: FakeIgd) -> None:
 
 
 async def test_a_router_that_has_moved_to_another_port_is_found_again(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(HOME, wanted(), 600)
+    granted = await adapter(igd).open(wanted(), 600)
     handle = dict(granted.handle) | {"control_url": f"http://[::1]:{conftest.free_port()}/control"}
     await adapter(igd).close(replace(granted, handle=tuple(handle.items())))
     assert igd.pinholes == {}
@@ -312,7 +312,7 @@ async def test_nobody_there_is_no_gateway(igd: FakeIgd) -> None:
 
 
 async def test_what_is_no_answer_is_no_deletion(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(HOME, wanted(), 600)
+    granted = await adapter(igd).open(wanted(), 600)
     handle = dict(granted.handle) | {"control_url": f"http://[::1]:{igd.port}/login"}
     with pytest.raises(GatewayError) as caught:
         await adapter(igd).close(replace(granted, handle=tuple(handle.items())))
@@ -324,7 +324,7 @@ async def test_a_router_that_left_before_it_was_asked_leaves_nothing(igd: FakeIg
     assert await one.probe(HOME)
     await igd.__aexit__()
     with pytest.raises(GatewayError) as caught:
-        await one.open(HOME, wanted(), 600)
+        await one.open(wanted(), 600)
     assert caught.value.code == "no-gateway"
 
 

@@ -18,7 +18,7 @@ from pairingd.world.gateway import igd as soap
 from pairingd.world.gateway import natpmp, pcp, ssdp
 from pairingd.world.gateway.codec import ProtocolError
 from tests.fakes.igd import FakeIgd
-from tests.world.gateway.conftest import HOME, upnp_to, wanted
+from tests.world.gateway.conftest import upnp_to, wanted
 
 OURS = IPv4Address("192.168.1.10")
 MAP = pcp.MapRequest(OURS, bytes(12), 50111, 22, IPv4Address(0), 600)
@@ -151,7 +151,7 @@ async def test_a_router_that_is_garbled_on_the_way_fails_by_name_and_leaves_noth
         adapter = upnp_to(igd)
         for _ in range(40):
             try:
-                granted = await adapter.open(HOME, wanted(), 600)
+                granted = await adapter.open(wanted(), 600)
                 outcomes["granted"] = ""
                 await adapter.close(granted)
             except GatewayError as error:

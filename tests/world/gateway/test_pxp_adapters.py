@@ -122,7 +122,7 @@ class TestBoth:
     async def test_a_mapping_is_granted_with_its_lease(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         assert (mapping.external_host, mapping.external_port) == ("5.5.5.1", 22)
         assert mapping.granted_until == clocks.wall + 600
         assert mapping.renew_at == clocks.wall + 300
@@ -132,20 +132,20 @@ class TestBoth:
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
         gateway.lifetime = 120
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         assert (mapping.granted_until, mapping.renew_at) == (clocks.wall + 120, clocks.wall + 60)
 
     async def test_an_absurd_lifetime_is_believed_for_a_day(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
         gateway.lifetime = 2**32 - 1
-        assert (await adapter.open(HOME, WANTED, 600)).granted_until == clocks.wall + 86400
+        assert (await adapter.open(WANTED, 600)).granted_until == clocks.wall + 86400
 
     async def test_a_short_lifetime_is_renewed_after_four_seconds(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
         gateway.lifetime = 5
-        assert (await adapter.open(HOME, WANTED, 600)).renew_at == clocks.wall + 4
+        assert (await adapter.open(WANTED, 600)).renew_at == clocks.wall + 4
 
     @pytest.mark.parametrize("lifetime", [0, 1, 4])
     async def test_a_grant_for_less_is_a_lie_and_given_back(
@@ -163,7 +163,7 @@ class TestBoth:
     ) -> None:
         gateway.taken = {22}
         gateway.obeys_prefer_failure = False
-        assert (await refusal(adapter.open(HOME, WANTED, 600))).code == "port-taken"
+        assert (await refusal(adapter.open(WANTED, 600))).code == "port-taken"
         assert gateway.held == {}
 
     @pytest.mark.usefixtures("impatient")
@@ -173,7 +173,7 @@ class TestBoth:
         gateway.taken = {22}
         gateway.twists = [lambda _, reply: [reply], lambda _, reply: [reply]]
         gateway.twist = silence
-        assert (await refusal(natpmp.open(HOME, WANTED, 600))).code == "router-silent"
+        assert (await refusal(natpmp.open(WANTED, 600))).code == "router-silent"
 
     async def test_another_port_that_the_gateway_will_not_have_back_stays_in_the_journal(
         self, adapter: Adapter, gateway: FakePxp
@@ -195,7 +195,7 @@ class TestBoth:
     async def test_renewal_keeps_the_port(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         clocks.pass_(300)
         renewed = await adapter.renew(mapping, 600)
         assert renewed.granted_until == clocks.wall + 600
@@ -207,7 +207,7 @@ class TestBoth:
     async def test_renewal_after_the_port_went_to_another_leaves_nothing(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         gateway.reboot()
         gateway.taken = {22}
         assert (await refusal(adapter.renew(mapping, 600))).code == "port-taken"
@@ -216,7 +216,7 @@ class TestBoth:
     async def test_closing_is_seen_and_may_be_repeated(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         await adapter.close(mapping)
         assert gateway.held == {}
         await adapter.close(mapping)
@@ -225,14 +225,14 @@ class TestBoth:
     async def test_an_unanswered_deletion_is_not_called_done(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         gateway.twist = silence
         assert (await refusal(adapter.close(mapping))).code == "router-silent"
 
     async def test_a_mapping_that_went_on_is_present(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         clocks.pass_(60)
         gateway.epoch += 60
         assert await adapter.check(mapping) is Presence.PRESENT
@@ -240,7 +240,7 @@ class TestBoth:
     async def test_a_check_costs_one_packet_each_way(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         gateway.packets.clear()
         await adapter.check(mapping)
         assert len(gateway.packets) == 1
@@ -248,7 +248,7 @@ class TestBoth:
     async def test_a_new_epoch_means_absent_until_granted_anew(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         gateway.reboot()
         clocks.pass_(60)
         gateway.epoch += 5
@@ -260,13 +260,13 @@ class TestBoth:
         assert await adapter.check(mapping) is Presence.PRESENT
 
     async def test_a_lease_slept_through_is_absent(self, adapter: Adapter, clocks: Clocks) -> None:
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         clocks.pass_(600)
         assert await adapter.check(mapping) is Presence.ABSENT
 
     @pytest.mark.usefixtures("impatient")
     async def test_silence_is_unknown(self, adapter: Adapter, gateway: FakePxp) -> None:
-        mapping = await adapter.open(HOME, WANTED, 600)
+        mapping = await adapter.open(WANTED, 600)
         gateway.twist = silence
         assert await adapter.check(mapping) is Presence.UNKNOWN
 
@@ -279,13 +279,13 @@ class TestBoth:
         self, adapter: Adapter, gateway: FakePxp, bogus: str
     ) -> None:
         gateway.external = bogus
-        assert (await adapter.open(HOME, WANTED, 600)).external_host == ""
+        assert (await adapter.open(WANTED, 600)).external_host == ""
 
     async def test_a_shared_external_address_is_told_as_it_is(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
         gateway.external = "100.64.3.4"
-        assert (await adapter.open(HOME, WANTED, 600)).external_host == "100.64.3.4"
+        assert (await adapter.open(WANTED, 600)).external_host == "100.64.3.4"
 
 
 class TestPcp:
@@ -304,7 +304,7 @@ class TestPcp:
     async def test_one_nonce_serves_opening_renewal_and_deletion(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await pcp.open(HOME, WANTED, 600)
+        mapping = await pcp.open(WANTED, 600)
         await pcp.renew(mapping, 600)
         await pcp.close(mapping)
         nonces = {packet[24:36].hex() for packet in gateway.packets}
@@ -313,27 +313,27 @@ class TestPcp:
     async def test_what_was_journaled_before_opening_is_enough_to_delete(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        await pcp.open(HOME, WANTED, 600)
+        await pcp.open(WANTED, 600)
         await pcp.close(WANTED)
         assert gateway.held == {}
 
     async def test_each_mapping_has_its_own_nonce(self, pcp: PcpAdapter) -> None:
-        first = await pcp.open(HOME, WANTED, 600)
+        first = await pcp.open(WANTED, 600)
         await pcp.close(first)
-        second = await pcp.open(HOME, replace(WANTED, id="another"), 600)
+        second = await pcp.open(replace(WANTED, id="another"), 600)
         assert first.handle != second.handle
 
     async def test_failure_is_preferred_to_another_port(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
         gateway.taken = {22}
-        assert (await refusal(pcp.open(HOME, WANTED, 600))).code == "port-taken"
+        assert (await refusal(pcp.open(WANTED, 600))).code == "port-taken"
         assert len(gateway.packets) == 1
 
     async def test_failure_is_preferred_to_another_port_on_renewal_too(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await pcp.open(HOME, WANTED, 600)
+        mapping = await pcp.open(WANTED, 600)
         gateway.reboot()
         gateway.taken = {22}
         gateway.packets.clear()
@@ -344,13 +344,13 @@ class TestPcp:
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
         gateway.knows_options = False
-        await pcp.open(HOME, WANTED, 600)
+        await pcp.open(WANTED, 600)
         assert [len(packet) for packet in gateway.packets] == [64, 60]
 
     @pytest.mark.usefixtures("impatient")
     async def test_a_wrong_nonce_is_no_answer(self, pcp: PcpAdapter, gateway: FakePxp) -> None:
         gateway.twist = wrong_nonce
-        assert (await refusal(pcp.open(HOME, WANTED, 600))).code == "router-silent"
+        assert (await refusal(pcp.open(WANTED, 600))).code == "router-silent"
 
     @pytest.mark.parametrize(
         ("result", "code"),
@@ -368,12 +368,12 @@ class TestPcp:
         self, pcp: PcpAdapter, gateway: FakePxp, result: int, code: str
     ) -> None:
         gateway.twist = lambda _, reply: [reply[:3] + bytes([result]) + reply[4:]]
-        assert (await refusal(pcp.open(HOME, WANTED, 600))).code == code
+        assert (await refusal(pcp.open(WANTED, 600))).code == code
 
     async def test_another_hosts_nonce_is_not_permitted_to_delete(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await pcp.open(HOME, WANTED, 600)
+        mapping = await pcp.open(WANTED, 600)
         stranger = replace(mapping, handle=(("nonce", "00" * 12),))
         assert (await refusal(pcp.close(stranger))).code == "not-permitted"
         assert 49222 in gateway.held
@@ -381,7 +381,7 @@ class TestPcp:
     async def test_a_deletion_is_not_believed_while_a_lifetime_is_left(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await pcp.open(HOME, WANTED, 600)
+        mapping = await pcp.open(WANTED, 600)
         gateway.twist = lambda _, reply: [reply[:7] + b"\x09" + reply[8:]]
         assert (await refusal(pcp.close(mapping))).code == "router-lied"
 
@@ -392,7 +392,7 @@ class TestPcp:
         await pcp.close(WANTED)
 
     async def test_a_deletion_suggests_nothing(self, pcp: PcpAdapter, gateway: FakePxp) -> None:
-        await pcp.close(await pcp.open(HOME, WANTED, 600))
+        await pcp.close(await pcp.open(WANTED, 600))
         deletion = gateway.packets[-1]
         assert len(deletion) == 60
         assert deletion[42:] == bytes.fromhex("0000 00000000000000000000ffff 00000000")
@@ -400,16 +400,15 @@ class TestPcp:
     async def test_renewal_suggests_what_was_granted(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        await pcp.renew(await pcp.open(HOME, WANTED, 600), 600)
+        await pcp.renew(await pcp.open(WANTED, 600), 600)
         assert gateway.packets[-1][42:60] == bytes.fromhex("0016 00000000000000000000ffff 05050501")
 
     @needs_ipv6
     async def test_a_pinhole_is_a_mapping_between_ipv6_addresses(self, clocks: Clocks) -> None:
         async with FakePxp(address="::1", external="2a02::10") as gateway:
             pcp = PcpAdapter(Datagrams(gateway.port), lambda: clocks.wall)
-            home = Network("lo", "::1", "::1")
             wanted = replace(WANTED, gateway="::1", internal_host="::1", external_port=49222)
-            mapping = await pcp.open(home, wanted, 600)
+            mapping = await pcp.open(wanted, 600)
             assert (mapping.external_host, mapping.external_port) == ("2a02::10", 49222)
             await pcp.renew(mapping, 600)
             await pcp.close(mapping)
@@ -426,8 +425,8 @@ class TestNatPmp:
     async def test_the_end_of_an_earlier_try_is_not_the_end_of_what_was_had_after_it(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
-        await natpmp.open(HOME, WANTED, 600)
-        later = await natpmp.open(HOME, replace(WANTED, id="another", external_port=50022), 600)
+        await natpmp.open(WANTED, 600)
+        later = await natpmp.open(replace(WANTED, id="another", external_port=50022), 600)
         await natpmp.close(WANTED)
         assert gateway.held[49222].external_port == 50022
         await natpmp.close(later)
@@ -439,8 +438,8 @@ class TestNatPmp:
         elsewhere = replace(
             WANTED, id="another", network="lo/127.0.0.1/127.0.0.1/02:00:00:00:00:01"
         )
-        await natpmp.open(HOME, WANTED, 600)
-        await natpmp.open(HOME, elsewhere, 600)
+        await natpmp.open(WANTED, 600)
+        await natpmp.open(elsewhere, 600)
         await natpmp.close(WANTED)
         assert gateway.held == {}
 
@@ -458,19 +457,19 @@ class TestNatPmp:
         self, natpmp: NatPmpAdapter, gateway: FakePxp, result: int, code: str
     ) -> None:
         gateway.result = result
-        assert (await refusal(natpmp.open(HOME, WANTED, 600))).code == code
+        assert (await refusal(natpmp.open(WANTED, 600))).code == code
 
     async def test_no_mapping_is_asked_for_while_the_gateway_is_offline(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
         gateway.twist = lambda _, reply: [reply[:3] + b"\x03" + reply[4:]]
-        assert (await refusal(natpmp.open(HOME, WANTED, 600))).code == "router-failed"
+        assert (await refusal(natpmp.open(WANTED, 600))).code == "router-failed"
         assert len(gateway.packets) == 1
 
     async def test_a_new_external_address_makes_the_mapping_absent(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await natpmp.open(HOME, WANTED, 600)
+        mapping = await natpmp.open(WANTED, 600)
         gateway.external = "5.5.5.9"
         assert await natpmp.check(mapping) is Presence.ABSENT
         assert (await natpmp.renew(mapping, 600)).external_host == "5.5.5.9"
@@ -480,4 +479,4 @@ class TestNatPmp:
     ) -> None:
         gateway.twist = lambda _, reply: [reply[:3] + b"\x01" + reply[4:8]]
         assert not await natpmp.probe(HOME)
-        assert (await refusal(natpmp.open(HOME, WANTED, 600))).code == "no-gateway"
+        assert (await refusal(natpmp.open(WANTED, 600))).code == "no-gateway"

@@ -41,7 +41,7 @@ class Scripted:
             await self.release.wait()
         return self.answers
 
-    async def open(self, network: Network, wanted: Mapping, lease: int) -> Mapping:
+    async def open(self, wanted: Mapping, lease: int) -> Mapping:
         port = wanted.external_port
         if code := self.refusals.get(port):
             raise GatewayError(code, f"{self.protocol} {port}", "mend it")

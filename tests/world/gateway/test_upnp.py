@@ -25,7 +25,7 @@ OURS = "pairingd01234567"
 
 async def refused(igd: FakeIgd, port: int = 22, **settings: object) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
-        await upnp_to(igd, **settings).open(HOME, wanted(port), 600)
+        await upnp_to(igd, **settings).open(wanted(port), 600)
     return caught.value
 
 
@@ -33,7 +33,7 @@ async def refused(igd: FakeIgd, port: int = 22, **settings: object) -> GatewayEr
 
 
 async def test_open_says_what_the_router_granted(igd: FakeIgd) -> None:
-    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    granted = await upnp_to(igd).open(wanted(), 600)
     assert (granted.external_host, granted.external_port) == ("5.5.5.1", 22)
     assert granted.granted_until == pytest.approx(NOW + 600, abs=2)
     assert granted.renew_at == pytest.approx(NOW + 300, abs=2)
@@ -45,13 +45,13 @@ async def test_open_says_what_the_router_granted(igd: FakeIgd) -> None:
 
 async def test_igd_version_2_works_the_same() -> None:
     async with FakeIgd(version=2) as igd:
-        granted = await upnp_to(igd).open(HOME, wanted(), 600)
+        granted = await upnp_to(igd).open(wanted(), 600)
         assert await upnp_to(igd).check(granted) is Presence.PRESENT
 
 
 async def test_close_leaves_nothing_and_is_idempotent(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     await adapter.close(granted)
     assert igd.mappings == {}
     await adapter.close(granted)
@@ -59,14 +59,14 @@ async def test_close_leaves_nothing_and_is_idempotent(igd: FakeIgd) -> None:
 
 
 async def test_a_new_process_closes_what_the_journal_knew_before_the_grant(igd: FakeIgd) -> None:
-    await upnp_to(igd).open(HOME, wanted(), 600)
+    await upnp_to(igd).open(wanted(), 600)
     await upnp_to(igd).close(wanted())
     assert igd.mappings == {}
 
 
 async def test_renewal_starts_the_lease_anew(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     igd.age(22, 400)
     renewed = await adapter.renew(granted, 600)
     assert igd.mappings[22].remaining() > 590
@@ -75,7 +75,7 @@ async def test_renewal_starts_the_lease_anew(igd: FakeIgd) -> None:
 
 async def test_renewal_restores_a_mapping_that_a_reboot_has_lost(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     igd.reboot()
     assert await adapter.check(granted) is Presence.ABSENT
     await adapter.renew(granted, 600)
@@ -84,7 +84,7 @@ async def test_renewal_restores_a_mapping_that_a_reboot_has_lost(igd: FakeIgd) -
 
 async def test_the_renewed_mapping_tells_a_new_external_address(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     igd.external_host = "5.5.5.9"
     assert (await adapter.renew(granted, 600)).external_host == "5.5.5.9"
 
@@ -98,7 +98,7 @@ async def test_a_mapping_really_forwards_and_its_end_shuts_the_port() -> None:
     async with door, FakeIgd(listen="127.0.0.1") as igd:
         port = free_port()
         asked = wanted(port, internal_port=door.sockets[0].getsockname()[1])
-        granted = await upnp_to(igd).open(HOME, asked, 600)
+        granted = await upnp_to(igd).open(asked, 600)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await reader.readline() == b"SSH-2.0-door\r\n"
         writer.close()
@@ -150,7 +150,7 @@ async def test_a_router_that_shows_its_table_alone_is_read_by_it(igd: FakeIgd) -
     igd.add_by_hand(22, HOME.address, 22, "my ssh")
     igd.failing["GetSpecificPortMappingEntry"] = 602
     assert (await refused(igd)).code == "port-taken"
-    granted = await upnp_to(igd).open(HOME, wanted(50022), 600)
+    granted = await upnp_to(igd).open(wanted(50022), 600)
     assert await upnp_to(igd).check(granted) is Presence.PRESENT
     await upnp_to(igd).close(granted)
     assert list(igd.mappings) == [22]
@@ -160,7 +160,7 @@ async def test_a_query_that_fails_for_once_makes_nobody_believe_that_nothing_is_
     igd: FakeIgd,
 ) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     igd.failing |= {"GetSpecificPortMappingEntry": 501, "GetGenericPortMappingEntry": 501}
     assert await adapter.check(granted) is Presence.UNKNOWN
     with pytest.raises(GatewayError):
@@ -177,14 +177,14 @@ async def test_another_daemons_mapping_is_not_ours(igd: FakeIgd) -> None:
 
 
 async def test_our_left_over_mapping_is_taken_over(igd: FakeIgd) -> None:
-    await upnp_to(igd).open(HOME, wanted(internal_port=50222), 600)
-    await upnp_to(igd).open(HOME, wanted(), 600)
+    await upnp_to(igd).open(wanted(internal_port=50222), 600)
+    await upnp_to(igd).open(wanted(), 600)
     assert igd.mappings[22].internal_port == 50111
 
 
 async def test_check_tells_ours_from_absent_and_foreign(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     assert await adapter.check(granted) is Presence.PRESENT
     igd.reboot()
     assert await adapter.check(granted) is Presence.ABSENT
@@ -195,7 +195,7 @@ async def test_check_tells_ours_from_absent_and_foreign(igd: FakeIgd) -> None:
 async def test_a_router_that_alters_descriptions_still_shows_our_mapping(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.DESCRIPTION_ALTERED)
     adapter = upnp_to(igd)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     assert await adapter.check(granted) is Presence.PRESENT
     await adapter.close(granted)
     assert igd.mappings == {}
@@ -204,7 +204,7 @@ async def test_a_router_that_alters_descriptions_still_shows_our_mapping(igd: Fa
 async def test_a_renewal_that_keeps_the_old_description_is_no_stranger(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.RENEWAL_KEEPS_DESCRIPTION)
     adapter = upnp_to(igd)
-    granted = await adapter.renew(await adapter.open(HOME, wanted(), 600), 600)
+    granted = await adapter.renew(await adapter.open(wanted(), 600), 600)
     assert await adapter.check(granted) is Presence.PRESENT
 
 
@@ -241,12 +241,12 @@ async def test_718_hint_names_the_routers_setting(igd: FakeIgd) -> None:
 async def test_low_ports_refused_high_port_granted(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.LOW_PORTS_REFUSED)
     assert (await refused(igd)).code == "not-permitted"
-    assert (await upnp_to(igd).open(HOME, wanted(50022), 600)).external_port == 50022
+    assert (await upnp_to(igd).open(wanted(50022), 600)).external_port == 50022
 
 
 async def test_501_is_tried_once_more(igd: FakeIgd) -> None:
     igd.failing_once["AddPortMapping"] = [501]
-    assert (await upnp_to(igd).open(HOME, wanted(), 600)).external_port == 22
+    assert (await upnp_to(igd).open(wanted(), 600)).external_port == 22
 
 
 async def test_501_without_an_external_address_is_final(igd: FakeIgd) -> None:
@@ -269,7 +269,7 @@ async def test_permanent_requires_optin(igd: FakeIgd, quirk: Quirk) -> None:
 async def test_permanent_when_allowed_is_renewed_and_closed(igd: FakeIgd, quirk: Quirk) -> None:
     igd.quirks.add(quirk)
     adapter = upnp_to(igd, allow_permanent=True)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     assert igd.mappings[22].lease == 0
     renewed = await upnp_to(igd).renew(granted, 600)
     assert igd.mappings[22].lease == 0
@@ -280,7 +280,7 @@ async def test_permanent_when_allowed_is_renewed_and_closed(igd: FakeIgd, quirk:
 
 async def test_a_router_that_wants_an_hour_gets_an_hour(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.LEASE_AN_HOUR)
-    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    granted = await upnp_to(igd).open(wanted(), 600)
     assert granted.renew_at == pytest.approx(NOW + 1800, abs=2)
 
 
@@ -308,13 +308,13 @@ async def test_a_lie_that_stays_is_told_in_the_plainest_words(igd: FakeIgd) -> N
 
 
 async def test_an_internal_port_changed_later_is_no_mapping_of_ours(igd: FakeIgd) -> None:
-    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    granted = await upnp_to(igd).open(wanted(), 600)
     igd.mappings[22].internal_port = 22
     assert await upnp_to(igd).check(granted) is Presence.ABSENT
 
 
 async def test_a_new_external_address_makes_the_mapping_worth_nothing(igd: FakeIgd) -> None:
-    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    granted = await upnp_to(igd).open(wanted(), 600)
     igd.external_host = "0.0.0.0"  # the line is down for a moment
     assert await upnp_to(igd).check(granted) is Presence.PRESENT
     igd.external_host = "5.5.5.9"
@@ -333,7 +333,7 @@ async def test_what_is_added_and_answered_by_714_is_kept_unproven_and_closed_uns
 ) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
     adapter = upnp_to(igd)
-    granted = await adapter.open(HOME, wanted(50022), 600)
+    granted = await adapter.open(wanted(50022), 600)
     assert granted.unshown
     assert igd.mappings[50022].lease == 600
     assert await adapter.check(granted) is Presence.PRESENT
@@ -346,7 +346,7 @@ async def test_what_is_added_and_answered_by_714_is_kept_unproven_and_closed_uns
 async def test_an_unshown_mapping_goes_with_the_router_s_restart(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
     igd.started -= 1000
-    granted = await upnp_to(igd).open(HOME, wanted(50022), 600)
+    granted = await upnp_to(igd).open(wanted(50022), 600)
     igd.reboot()
     assert await upnp_to(igd).check(granted) is Presence.ABSENT
     await upnp_to(igd).renew(granted, 600)
@@ -355,7 +355,7 @@ async def test_an_unshown_mapping_goes_with_the_router_s_restart(igd: FakeIgd) -
 
 async def test_an_unshown_mapping_whose_lease_is_over_is_not_deleted(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
-    granted = await upnp_to(igd).open(HOME, wanted(50022), 600)
+    granted = await upnp_to(igd).open(wanted(50022), 600)
     igd.reboot()
     igd.add_by_hand(50022, "192.168.7.9", 80)
     await upnp_to(igd).close(replace(granted, granted_until=NOW - 1))
@@ -373,15 +373,15 @@ async def test_a_router_that_deletes_anything_may_still_keep_what_has_no_lease(
     igd: FakeIgd,
 ) -> None:
     igd.quirks |= {Quirk.LEASE_DROPPED, Quirk.DELETE_SAYS_YES}
-    assert (await upnp_to(igd).open(HOME, wanted(50022), 600)).unshown
-    granted = await upnp_to(igd, allow_permanent=True).open(HOME, wanted(50022), 600)
+    assert (await upnp_to(igd).open(wanted(50022), 600)).unshown
+    granted = await upnp_to(igd, allow_permanent=True).open(wanted(50022), 600)
     assert not granted.unshown
     assert igd.mappings[50022].lease == 0
 
 
 async def test_renewal_ignored_is_made_by_deleting_and_adding(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     igd.quirks.add(Quirk.RENEWAL_IGNORED)
     igd.age(22, 400)
     await adapter.renew(granted, 600)
@@ -390,19 +390,19 @@ async def test_renewal_ignored_is_made_by_deleting_and_adding(igd: FakeIgd) -> N
 
 async def test_renewal_too_early_does_not_interrupt_the_mapping(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    await adapter.renew(await adapter.open(HOME, wanted(), 600), 600)
+    await adapter.renew(await adapter.open(wanted(), 600), 600)
     assert igd.counts["DeletePortMapping"] == 0
 
 
 async def test_an_untold_lease_is_taken_for_the_one_asked(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.LEASE_UNTOLD)
-    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    granted = await upnp_to(igd).open(wanted(), 600)
     assert granted.renew_at == NOW + 300
 
 
 async def test_delete_ignored_is_no_close(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     igd.quirks.add(Quirk.DELETE_IGNORED)
     with pytest.raises(GatewayError) as caught:
         await adapter.close(granted)
@@ -412,7 +412,7 @@ async def test_delete_ignored_is_no_close(igd: FakeIgd) -> None:
 @pytest.mark.parametrize("told", ["0.0.0.0", "127.0.0.2", "", "<b>", "fe80::1", "999.1.1.1"])
 async def test_bogus_external_address_is_unknown(igd: FakeIgd, told: str) -> None:
     igd.external_host = told
-    granted = await upnp_to(igd).open(HOME, wanted(), 600)
+    granted = await upnp_to(igd).open(wanted(), 600)
     assert granted.external_host == ("127.0.0.2" if told == "127.0.0.2" else "")
 
 
@@ -423,7 +423,7 @@ async def test_loopback_as_external_address_is_believed_of_a_router_on_loopback_
 
 async def test_private_external_address_is_kept_for_the_caller_to_judge(igd: FakeIgd) -> None:
     igd.external_host = "100.64.7.7"
-    assert (await upnp_to(igd).open(HOME, wanted(), 600)).external_host == "100.64.7.7"
+    assert (await upnp_to(igd).open(wanted(), 600)).external_host == "100.64.7.7"
 
 
 # What is no gateway, or hostile
@@ -453,7 +453,7 @@ async def test_a_hostile_server_is_given_up(
     monkeypatch.setattr(upnp, "_SECONDS", dict.fromkeys(upnp._SECONDS, 1))
     igd.quirks.add(quirk)
     with pytest.raises(GatewayError) as caught:
-        await upnp_to(igd).open(HOME, wanted(), 600)
+        await upnp_to(igd).open(wanted(), 600)
     assert caught.value.code in ("router-silent", "router-failed")
 
 
@@ -488,10 +488,10 @@ async def test_a_machine_that_can_start_nothing_says_so(igd: FakeIgd) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
         with pytest.raises(GatewayError, match="Too many open files"):
-            await adapter.open(HOME, wanted(), 600)
+            await adapter.open(wanted(), 600)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert (await adapter.open(HOME, wanted(), 600)).external_port == 22
+    assert (await adapter.open(wanted(), 600)).external_port == 22
 
 
 async def test_cancelling_a_job_ends_its_process(igd: FakeIgd) -> None:
@@ -514,7 +514,7 @@ async def test_the_router_is_found_by_ssdp_and_remembered() -> None:
         adapter = upnp_searching(igd)
         assert await adapter.probe(HOME) is True
         searched = igd.counts["M-SEARCH"]
-        granted = await adapter.open(HOME, wanted(), 600)
+        granted = await adapter.open(wanted(), 600)
         assert granted.external_host == "5.5.5.1"
         assert igd.counts["M-SEARCH"] == searched
 
@@ -522,7 +522,7 @@ async def test_the_router_is_found_by_ssdp_and_remembered() -> None:
 async def test_a_router_that_moved_its_description_is_found_again() -> None:
     async with FakeIgd(ssdp=True) as igd:
         adapter = upnp_searching(igd)
-        granted = await adapter.open(HOME, wanted(), 600)
+        granted = await adapter.open(wanted(), 600)
         gone = f"http://127.0.0.1:{free_port()}/rootDesc.xml"
         moved = replace(granted, handle=(("url", gone), *granted.handle[1:]))
         await upnp_searching(igd).close(moved)
@@ -539,14 +539,14 @@ async def test_ssdp_flood_capped() -> None:
 
 async def test_two_descriptions_of_one_router_get_one_mapping() -> None:
     async with FakeIgd(ssdp=True, quirks={Quirk.TWO_DESCRIPTIONS}) as igd:
-        await upnp_searching(igd).open(HOME, wanted(), 600)
+        await upnp_searching(igd).open(wanted(), 600)
         assert igd.counts["AddPortMapping"] == 1
 
 
 async def test_a_gateway_that_names_the_wrong_address_is_asked_at_its_own() -> None:
     async with FakeIgd(ssdp=True) as igd:
         igd.location = f"http://10.99.0.1:{igd.port}/rootDesc.xml"
-        mapping = await upnp_searching(igd).open(HOME, wanted(), 600)
+        mapping = await upnp_searching(igd).open(wanted(), 600)
         assert mapping.external_port == 22
         assert dict(mapping.handle)["url"] == igd.description_url
 
@@ -591,7 +591,7 @@ async def test_the_default_gateway_comes_before_a_better_one_beside_it() -> None
     async with FakeIgd(quirks={Quirk.DISCONNECTED}) as own, FakeIgd(address="127.0.0.2") as other:
         adapter = upnp_searching(own)
         await adapter.told(HOME, [other.description_url, own.description_url])
-        await adapter.open(HOME, wanted(), 600)
+        await adapter.open(wanted(), 600)
         assert (list(own.mappings), list(other.mappings)) == ([22], [])
 
 
@@ -640,11 +640,11 @@ def denied(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_who_may_not_search_may_be_told_where_the_router_is(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
     with pytest.raises(GatewayError) as caught:
-        await adapter.open(HOME, wanted(), 600)
+        await adapter.open(wanted(), 600)
     assert caught.value.code == "local-network-denied"
     await adapter.told(HOME, [igd.description_url])
     assert await adapter.probe(HOME)
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     assert granted.external_host == "5.5.5.1"
     assert dict(granted.handle)["url"] == igd.description_url
     with pytest.raises(GatewayError) as caught:
@@ -656,7 +656,7 @@ async def test_who_may_not_search_may_be_told_where_the_router_is(igd: FakeIgd) 
 async def test_a_mapping_s_journal_tells_the_next_process_where_the_router_is(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
     await adapter.told(HOME, [igd.description_url])
-    granted = await adapter.open(HOME, wanted(), 600)
+    granted = await adapter.open(wanted(), 600)
     later = upnp_searching(igd, platform="darwin")
     assert await later.check(granted) is Presence.PRESENT
     await later.close(await later.renew(granted, 600))
@@ -711,7 +711,7 @@ async def test_of_several_that_it_is_told_of_the_better_is_chosen(igd: FakeIgd) 
     async with FakeIgd(quirks={Quirk.DISCONNECTED}) as other:
         adapter = upnp_searching(igd)
         await adapter.told(HOME, [other.description_url, igd.description_url])
-        assert dict((await adapter.open(HOME, wanted(), 600)).handle)["url"] == igd.description_url
+        assert dict((await adapter.open(wanted(), 600)).handle)["url"] == igd.description_url
 
 
 # The child
@@ -759,7 +759,7 @@ def test_the_daemons_side_does_not_import_miniupnpc() -> None:
 
 async def test_what_a_forgotten_daemon_left_on_the_port_is_taken_over(igd: FakeIgd) -> None:
     igd.add_by_hand(22, HOME.address, free_port(), "pairingd0badcafe")
-    mapping = await upnp_to(igd).open(HOME, wanted(), 600)
+    mapping = await upnp_to(igd).open(wanted(), 600)
     assert mapping.external_port == 22
     assert igd.mappings[22].internal_port == 50111
 
