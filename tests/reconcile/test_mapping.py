@@ -284,10 +284,50 @@ async def test_after_a_sleep_the_mapping_is_had_anew_at_once(laptop: Laptop) -> 
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         await passes(lane, laptop, 40)
         igd.reboot()
-        laptop.now += 100
-        laptop.slept += 100
+        laptop.now += 25  # before the next look is due
+        laptop.slept += 25
         await lane.one_pass()
         assert list(igd.mappings) == [PORT]
+
+
+async def test_a_port_that_somebody_else_has_taken_is_left_to_them_and_another_asked_for(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        [ours] = laptop.store.mappings()
+        igd.reboot()
+        igd.add_by_hand(PORT, "192.168.7.7", 80)
+        laptop.now += 1
+        await lane.one_pass()
+        assert laptop.store.mappings() == []
+        assert lane.current is None
+        assert "mapping-lost" in laptop.kinds()
+        await lane.one_pass()
+        assert lane.current
+        assert lane.current.external_port != ours.external_port
+        assert igd.mappings[PORT].client == "192.168.7.7"
+        assert igd.counts["DeletePortMapping"] == 0
+
+
+async def test_a_router_that_is_silent_is_not_taken_to_have_lost_the_mapping(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        held = laptop.store.mappings()
+        igd.hang_up |= ASKED
+        laptop.now += 1
+        for _ in range(2):
+            with pytest.raises(GatewayError) as caught:
+                await lane.one_pass()
+            assert caught.value.code == "router-silent"
+        assert laptop.store.mappings() == held
+        assert "mapping-lost" not in laptop.kinds()
+        assert igd.counts["AddPortMapping"] == 1
+        igd.hang_up.clear()
+        await lane.one_pass()
+        assert [entry.id for entry in laptop.store.mappings()] == [held[0].id]
 
 
 async def test_a_short_nap_changes_nothing(laptop: Laptop) -> None:
