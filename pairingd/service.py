@@ -28,7 +28,8 @@ from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.store import Store
-from pairingd.world.gateway.router import Router, search_unwanted
+from pairingd.world.gateway.refusals import search_unwanted
+from pairingd.world.gateway.router import Router
 from pairingd.world.identity import Fetched, IdentityProviders
 from pairingd.world.network import lan_address
 from pairingd.world.sshd import HostKey, Sshd

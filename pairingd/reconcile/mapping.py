@@ -25,11 +25,11 @@ from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.announcements import listen
+from pairingd.world.gateway.refusals import NO_ANSWER, silent
 from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)
 
-_NO_ANSWER = frozenset({"router-silent", "local-network-denied"})
 _ANNOUNCING = frozenset({"pcp", "natpmp"})
 _A_SLEEP = 20.0  # seconds asleep after which nothing seen before is taken to hold still
 
@@ -50,14 +50,6 @@ def _is_another(peer: str, held: Mapping) -> bool:
     if theirs.version != ours.version or peer == held.external_host:
         return False
     return theirs.version == 4 or theirs.packed[:8] != ours.packed[:8]
-
-
-def _silent(gateway: str) -> GatewayError:
-    return GatewayError(
-        "router-silent",
-        f"the router at {gateway} does not answer",
-        "guests may not get in until it does; is it restarting?",
-    )
 
 
 def asleep() -> float:
@@ -221,7 +213,7 @@ class MappingLane(Lane):
             except GatewayError as error:
                 # What cannot be closed leads to a shut port, and keeps no guest out. But who does
                 # not answer is not asked for more, which would only be journaled again and again.
-                if not isinstance(action, plan.CloseMapping) or error.code in _NO_ANSWER:
+                if not isinstance(action, plan.CloseMapping) or error.code in NO_ANSWER:
                     raise
                 if not plan.is_over(action.mapping, self.clock()):
                     unclosed = error
@@ -261,7 +253,7 @@ class MappingLane(Lane):
             elif not network.gateway_mac:
                 if self.network and replace(self.network, gateway_mac="") != network:
                     self.network = None
-                raise _silent(network.gateway)
+                raise silent(network.gateway)
 
     def _announce(self) -> None:
         """Guests hold a command that no longer works once the way in has another name."""
@@ -425,7 +417,7 @@ class MappingLane(Lane):
         try:
             renewed = await self._router.renew(entry)
         except GatewayError as error:
-            if error.code in _NO_ANSWER:
+            if error.code in NO_ANSWER:
                 raise
             if error.code == "no-gateway":
                 self._give_up(entry)
@@ -453,7 +445,7 @@ class MappingLane(Lane):
             case Presence.FOREIGN:
                 self._lost(entry, "somebody else has taken the router's port; asking again")
             case Presence.UNKNOWN:
-                raise _silent(entry.gateway)
+                raise silent(entry.gateway)
 
     def _give_up(self, entry: Mapping) -> None:
         """Another protocol may be spoken by now; until its lease is over this one may be again."""

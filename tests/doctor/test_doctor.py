@@ -38,7 +38,7 @@ ok    sshd          OpenSSH VERSION at PROGRAM
 ok    login         a throwaway key led to a terminal in TIME
 ok    forge         github answers
 ok    clock         right, compared with the forge's
-ok    gateway       the router 127.0.0.1 speaks upnp
+ok    gateway       the router 127.0.0.1 (lo) speaks upnp
 ok    address       5.5.5.5 is public
 ok    port          PORT is free on the router
 """

@@ -600,7 +600,7 @@ async def test_where_a_protocol_is_gone_another_is_asked_within_a_minute(
             left, held = laptop.store.mappings()
             assert (left.id, left.granted_until) == (first.id, first.granted_until)
             assert laptop.kinds().count("mapping-lost") == 1
-            with pytest.raises(GatewayError, match="neither PCP nor NAT-PMP"):
+            with pytest.raises(GatewayError, match="not speak PCP or NAT-PMP"):
                 await lane.one_pass()
             if comes_back:
                 await gateway.__aenter__()

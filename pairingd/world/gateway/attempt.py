@@ -8,20 +8,7 @@ from collections.abc import Callable
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Adapter, Journal, Network
-
-# The adapters promise that with these refusals nothing was left on the router.
-NOTHING_MADE = frozenset(
-    {
-        "double-nat",
-        "no-gateway",
-        "no-miniupnpc",
-        "local-network-denied",
-        "not-permitted",
-        "permanent-only",
-        "port-taken",
-        "same-port-only",
-    }
-)
+from pairingd.world.gateway.refusals import NO_ANSWER, NOTHING_MADE
 
 
 async def attempt(
@@ -54,7 +41,7 @@ async def attempt(
     except GatewayError as refusal:
         if refusal.code in NOTHING_MADE:
             journal.erase(wanted.id)
-        elif refusal.code != "router-silent":
+        elif refusal.code not in NO_ANSWER:
             with contextlib.suppress(GatewayError):
                 await adapter.close(wanted)
                 journal.erase(wanted.id)

@@ -12,6 +12,7 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from pairingd.errors import GatewayError
+from pairingd.world.gateway import refusals
 from pairingd.world.gateway.codec import ProtocolError
 
 PORT = 5351  # RFC 6886 §1.1, RFC 6887 §19.1
@@ -89,34 +90,18 @@ class Datagrams:
                 except TimeoutError:
                     continue
                 break
-        raise _silent(gateway)
+        raise refusals.silent(gateway, "PCP or NAT-PMP")
 
 
 def explained(error: OSError, gateway: str, platform: str) -> GatewayError:
     if error.errno == errno.ECONNREFUSED:
-        return GatewayError(
-            "no-gateway",
-            f"the router {gateway} speaks neither PCP nor NAT-PMP",
-            "switch on UPnP (or PCP, NAT-PMP) in the router, or forward the port there by hand",
-        )
+        return refusals.not_spoken("PCP or NAT-PMP")
     if error.errno == errno.EHOSTUNREACH and platform == "darwin":
-        return GatewayError(
-            "local-network-denied",
-            "macOS does not let pairingd reach the local network",
-            "allow it in System Settings > Privacy & Security > Local Network",
-        )
+        return refusals.local_network_denied()
     return GatewayError(
         "router-silent",
         f"the router {gateway} cannot be reached: {error.strerror}",
         "check the network connection",
-    )
-
-
-def _silent(gateway: str) -> GatewayError:
-    return GatewayError(
-        "router-silent",
-        f"the router {gateway} does not answer to PCP or NAT-PMP",
-        "try again; restart the router if this lasts",
     )
 
 

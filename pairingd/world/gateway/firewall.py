@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import grant, ssdp
+from pairingd.world.gateway import grant, refusals, ssdp
 from pairingd.world.gateway.adapter import Network, Presence
-from pairingd.world.gateway.attempt import NOTHING_MADE
 from pairingd.world.gateway.codec import TCP
 from pairingd.world.gateway.datagram import explained
 
@@ -116,7 +115,7 @@ class FirewallAdapter:
                 return
             if answer.code:
                 raise _refusal(answer, mapping)
-        raise grant.still_there(mapping.external_port)
+        raise refusals.still_there(mapping.external_port)
 
     async def _add(self, wanted: Mapping, lease: int) -> Mapping:
         lease, asked_at = min(lease, _LONGEST), self._clock()
@@ -129,8 +128,8 @@ class FirewallAdapter:
             case Presence.PRESENT:
                 return self._granted(wanted, number, lease, asked_at)
             case Presence.ABSENT:
-                raise grant.dropped()
-        raise grant.failed(wanted.external_port, "it does not show its pinholes")
+                raise refusals.dropped()
+        raise refusals.failed(wanted.external_port, "it does not show its pinholes")
 
     async def _ask_for(self, wanted: Mapping, lease: int) -> tuple[_Answer, str]:
         """The refusal, or the pinhole's number; "" where the firewall is off and needs none."""
@@ -154,7 +153,7 @@ class FirewallAdapter:
             return _Answer(0, {}), ""
         number = answer.told.get("UniqueID", "")
         if answer.code == 0 and not _NUMBER.fullmatch(number):
-            raise grant.unreadable()
+            raise refusals.unreadable()
         return answer, number
 
     async def _look(self, mapping: Mapping, number: str) -> Presence:
@@ -193,10 +192,10 @@ class FirewallAdapter:
         interface = identity.partition("/")[0]
         found = await self._search(Network(interface, source, mapping.gateway))
         if found is None:
-            raise grant.not_spoken("UPnP over IPv6")
+            raise refusals.not_spoken("UPnP over IPv6")
         answer = await _exchange(found, source, action, arguments)
         if answer is None:
-            raise _silent(mapping.gateway)
+            raise refusals.silent(mapping.gateway, "UPnP over IPv6")
         self._found[identity] = found
         return answer
 
@@ -234,9 +233,9 @@ def _was_there(gateway: str) -> Iterator[None]:
     try:
         yield
     except GatewayError as error:
-        if error.code not in NOTHING_MADE:
+        if error.code not in refusals.NOTHING_MADE:
             raise
-        raise _silent(gateway) from None
+        raise refusals.silent(gateway, "UPnP over IPv6") from None
 
 
 async def _exchange(
@@ -251,7 +250,7 @@ async def _exchange(
         except igd.Fault as fault:
             return _Answer(fault.code or 501, {})  # ActionFailed, where it gives no code
         except igd.Strange:
-            raise grant.unreadable() from None
+            raise refusals.unreadable() from None
         except igd.FAILURES:
             return None
     return _Answer(0, told)
@@ -270,15 +269,7 @@ def _number(mapping: Mapping) -> str:
 
 def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
     """What a person is told. `upnp` in its data is the router's own code."""
-    told = grant.not_permitted if answer.code in _NOT_ALLOWED else grant.failed
+    told = refusals.not_permitted if answer.code in _NOT_ALLOWED else refusals.failed
     error = told(mapping.external_port, f"UPnP error {answer.code}")
     error.data["upnp"] = answer.code
     return error
-
-
-def _silent(gateway: str) -> GatewayError:
-    return GatewayError(
-        "router-silent",
-        f"the router {gateway} does not answer to UPnP over IPv6",
-        "try again; restart the router if this lasts",
-    )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import grant, natpmp
+from pairingd.world.gateway import grant, natpmp, refusals
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.datagram import BRIEF, Datagrams
 from pairingd.world.gateway.natpmp import AddressRequest, AddressResponse, MapRequest, Result
@@ -57,7 +57,7 @@ class NatPmpAdapter(PxpAdapter):
         if answer.result != Result.SUCCESS:
             raise _refusal(answer.result, mapping.external_port)
         if answer.lifetime:
-            raise grant.still_there(mapping.external_port)
+            raise refusals.still_there(mapping.external_port)
         self._epochs.forget(mapping.id)
         self._holder.pop(port_here, None)
 
@@ -93,10 +93,10 @@ def _refusal(result: int, port: int) -> GatewayError:
         named = f"NAT-PMP {Result(result).name}"
     match result:
         case Result.UNSUPPORTED_VERSION:
-            return grant.not_spoken("NAT-PMP")
+            return refusals.not_spoken("NAT-PMP")
         case Result.NOT_AUTHORIZED:
-            return grant.not_permitted(port, named)
+            return refusals.not_permitted(port, named)
         case Result.OUT_OF_RESOURCES:
-            return grant.port_taken(port, named)
+            return refusals.port_taken(port, named)
         case _:
-            return grant.failed(port, named)
+            return refusals.failed(port, named)

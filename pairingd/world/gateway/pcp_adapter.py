@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import grant, pcp
+from pairingd.world.gateway import grant, pcp, refusals
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.codec import Address
 from pairingd.world.gateway.datagram import BRIEF, Datagrams
@@ -58,7 +58,7 @@ class PcpAdapter(PxpAdapter):
         if answer.result not in {Result.SUCCESS, Result.NO_RESOURCES}:
             raise _refusal(answer.result, mapping.external_port)
         if answer.result == Result.SUCCESS and answer.lifetime:
-            raise grant.still_there(mapping.external_port)
+            raise refusals.still_there(mapping.external_port)
         self._epochs.forget(mapping.id)
 
     async def _map(self, wanted: Mapping, lease: int) -> Mapping:
@@ -122,12 +122,12 @@ def _refusal(result: int, port: int) -> GatewayError:
     named = f"PCP {Result(result).name}" if result in set(Result) else f"PCP result {result}"
     match result:
         case Result.UNSUPP_VERSION:
-            return grant.not_spoken("PCP")
+            return refusals.not_spoken("PCP")
         case Result.NOT_AUTHORIZED:
-            return grant.not_permitted(port, named)
+            return refusals.not_permitted(port, named)
         case Result.NO_RESOURCES | Result.CANNOT_PROVIDE_EXTERNAL:
-            return grant.port_taken(port, named)
+            return refusals.port_taken(port, named)
         case Result.ADDRESS_MISMATCH:
-            return grant.failed(port, f"{named}: another router stands in between")
+            return refusals.failed(port, f"{named}: another router stands in between")
         case _:
-            return grant.failed(port, named)
+            return refusals.failed(port, named)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from pairingd import config
 from pairingd.core.model import Mapping
-from pairingd.world.gateway import grant
+from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import Adapter, Journal, Network
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.firewall import FirewallAdapter
@@ -52,7 +52,7 @@ class Pinholes(Keeper):
             # Most routers speak neither over IPv6: nothing is journaled for those.
             if adapter and await adapter.probe(network):
                 return await self._attempt(protocol, network, internal_port, external_port)
-        raise grant.not_spoken("PCP or UPnP over IPv6")
+        raise refusals.not_spoken("PCP or UPnP over IPv6")
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:  # noqa: ARG002 - a firewall tells no rules
         return 0

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import grant
+from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import Network, Presence
-from pairingd.world.gateway.attempt import NOTHING_MADE
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.epoch import Epochs, Rule
 
@@ -78,10 +77,10 @@ class PxpAdapter(ABC):
         try:
             await self.close(wanted)
         except GatewayError as error:
-            if error.code not in NOTHING_MADE:
+            if error.code not in refusals.NOTHING_MADE:
                 raise
-            raise grant.still_there(offered) from None
-        return grant.port_taken(wanted.external_port, f"it offers {offered}")
+            raise refusals.still_there(offered) from None
+        return refusals.port_taken(wanted.external_port, f"it offers {offered}")
 
     @abstractmethod
     async def _is_spoken(self, network: Network) -> bool:

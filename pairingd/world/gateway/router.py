@@ -28,29 +28,17 @@ from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.keeper import Keeper
 from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
 from pairingd.world.gateway.pcp_adapter import PcpAdapter
+from pairingd.world.gateway.refusals import (
+    PORT_MATTERS,
+    most_telling,
+    no_gateway,
+    search_unwanted,
+    silently_replaced,
+)
 from pairingd.world.gateway.upnp import UpnpAdapter
 
 _PROBE_HOLDS = 600.0
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
-
-# After these another port may do; after the others this protocol is of no use here.
-_PORT_MATTERS = frozenset(
-    {"port-taken", "not-permitted", "same-port-only", "mapping-unshown", "router-failed"}
-)
-_MOST_TELLING = (
-    "local-network-denied",
-    "double-nat",
-    "router-lied",
-    "permanent-only",
-    "not-permitted",
-    "same-port-only",
-    "mapping-unshown",
-    "port-taken",
-    "no-miniupnpc",
-    "router-failed",
-    "router-silent",
-    "no-gateway",
-)
 
 
 def high_port(network: Network) -> int:
@@ -139,13 +127,13 @@ class Router(Keeper):
                     except GatewayError as error:
                         refusal = error
                 refusals.append(refusal)
-                if refusal.code not in _PORT_MATTERS:
+                if refusal.code not in PORT_MATTERS:
                     answers.pop(protocol, None)
                 elif refusal.code == "same-port-only" and internal_port not in ports:
                     ports.append(internal_port)
         if not answers:
             self._probe = None
-        raise _most_telling(refusals)
+        raise most_telling(refusals)
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
         """Remove mappings of earlier daemons that the journal knows nothing of; how many."""
@@ -197,7 +185,7 @@ class Router(Keeper):
         granted = await self._attempt(protocol, network, internal_port, port)
         if granted.external_port != port and not last:
             await self.close(granted)
-            raise _silently_replaced(port)
+            raise silently_replaced(port)
         return granted
 
 
@@ -206,41 +194,8 @@ async def _answer(adapter: Adapter, network: Network) -> GatewayError | None:
         found = await adapter.probe(network)
     except GatewayError as error:
         return error
-    return None if found else _no_gateway()
+    return None if found else no_gateway()
 
 
 def _is_good(answer: asyncio.Task[GatewayError | None]) -> bool:
     return not answer.cancelled() and answer.exception() is None and answer.result() is None
-
-
-def _no_gateway() -> GatewayError:
-    return GatewayError(
-        "no-gateway",
-        "no router answered that could open a port",
-        "switch on UPnP (or PCP, NAT-PMP) in the router, forward the port there by hand, or set up "
-        "a [relay]",
-    )
-
-
-def search_unwanted() -> GatewayError:
-    return GatewayError(
-        "search-unwanted",
-        "the router is not asked by UPnP, so that no search is of use",
-        'have [router] enabled = true, and "upnp" among its protocols',
-    )
-
-
-def _silently_replaced(port: int) -> GatewayError:
-    return GatewayError(
-        "port-taken",
-        f"the router gave another port instead of {port}",
-        "choose another port with --port",
-    )
-
-
-def _most_telling(refusals: Sequence[GatewayError]) -> GatewayError:
-    def rank(refusal: GatewayError) -> int:
-        known = refusal.code in _MOST_TELLING
-        return _MOST_TELLING.index(refusal.code) if known else len(_MOST_TELLING)
-
-    return min(refusals, key=rank, default=_no_gateway())

@@ -15,15 +15,26 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Any, cast
 
 from pairingd import config, strict
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping
-from pairingd.core.text import printable
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import grant, ssdp
+from pairingd.world.gateway import refusals, ssdp
 from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.upnp_answer import (
+    Answer,
+    bad_description_url,
+    cannot_ask,
+    ipv4_or_nothing,
+    is_public,
+    no_igd,
+    no_miniupnpc,
+    refusal,
+    shown,
+    silent,
+)
 
 _ROOT = Path(__file__).parents[3]
 # Without `site` (-S) the child starts in two thirds of the time; its two roots come as arguments.
@@ -36,48 +47,6 @@ _MAX_ANSWER = 4096
 _MAX_SURVEYED = 4
 _WEEK = 604800  # the longest lease of WANIPConnection:2 §2.3.18
 _CONNECTED = frozenset({"Connected", "Up"})
-
-
-def _shown(value: str) -> str:
-    return printable(value[:80])
-
-
-def _ipv4_or_nothing(value: str) -> str:
-    try:
-        return str(ipaddress.IPv4Address(value))
-    except ValueError:
-        return ""
-
-
-def _errno(value: str) -> str:
-    if value and value not in errno.errorcode.values():
-        raise ValueError("the name of an errno")
-    return value
-
-
-Text = Annotated[str, _shown]
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What upnp_worker.py printed; its docstring has the meaning of the outcomes."""
-
-    outcome: Literal[
-        "unreachable", "offhost", "not-igd", "usable", "silent", "absent", "present", "foreign",
-        "granted", "refused", "permanent-only", "dropped", "lied", "lied-and-kept",
-        "unshown", "unread", "kept", "no-miniupnpc", "swept",
-    ]  # fmt: skip
-    code: Annotated[int, strict.between(0, 999)] = 0
-    external: Annotated[str, _ipv4_or_nothing] = ""
-    status: Text = ""
-    holder: Text = ""
-    description: Text = ""
-    lease: Annotated[int, strict.between(0, 2**31 - 1)] = 0
-    permanent: bool = False
-    unshown: bool = False
-    up_since: Annotated[int, strict.between(-(2**31), 2**31 - 1)] = 0
-    count: Annotated[int, strict.between(0, 200)] = 0
-    errno: Annotated[str, _errno] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +123,7 @@ class UpnpAdapter:
             return  # and what may stand there by now cannot be told from ours
         _, answer = await self._ask(_Where.of(mapping), _job("delete", mapping), _url(mapping))
         if answer.outcome not in ("absent", "foreign"):
-            raise _refusal(answer, mapping)
+            raise refusal(answer, mapping)
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
         """Remove what earlier daemons of this machine left, however it came to be forgotten.
@@ -176,7 +145,7 @@ class UpnpAdapter:
         for location in locations:
             host = ssdp.location_host(location)
             if not host or (host != where.gateway and not ssdp.on_link(host, where.address)):
-                raise _bad_description_url(location)
+                raise bad_description_url(location)
         self._urls[where.identity] = await self._choose(where, locations)
 
     async def _add(self, mapping: Mapping, lease: int) -> Mapping:
@@ -189,7 +158,7 @@ class UpnpAdapter:
         }
         url, answer = await self._ask(_Where.of(mapping), job, _url(mapping))
         if answer.outcome != "granted":
-            raise _refusal(answer, mapping)
+            raise refusal(answer, mapping)
         # A mapping without an end, or of an untold one, is looked after as if it had the wanted.
         granted = min(answer.lease or lease, _WEEK)
         handle = {"url": url, "description": answer.description, "lease": str(granted)}
@@ -206,7 +175,7 @@ class UpnpAdapter:
             renew_at=now + max(granted / 2, 4.0),
         )
 
-    async def _ask(self, where: _Where, job: dict[str, Any], url: str) -> tuple[str, _Answer]:
+    async def _ask(self, where: _Where, job: dict[str, Any], url: str) -> tuple[str, Answer]:
         """The answer of this network's router, searched for when it is not where it was.
 
         Raises GatewayError `no-gateway`, `router-silent` or `local-network-denied`.
@@ -233,7 +202,7 @@ class UpnpAdapter:
         )
         if not locations:
             if error is not None and self._denied(errno.errorcode.get(error.errno or 0, "")):
-                raise _local_network_denied()
+                raise refusals.local_network_denied()
             raise GatewayError(
                 "no-gateway",
                 "no router answered to UPnP",
@@ -249,7 +218,7 @@ class UpnpAdapter:
             if best:
                 return best
             problem = problem or refused
-        raise problem or _no_igd("no device")
+        raise problem or no_igd("no device")
 
     async def _best(self, urls: list[str]) -> tuple[str, GatewayError | None]:
         """Connected and public before connected, before any (miniupnpc knows one IGD a search)."""
@@ -259,9 +228,9 @@ class UpnpAdapter:
         ranked: list[tuple[int, str]] = []
         problem: GatewayError | None = None
         for url, survey in zip(urls, surveys, strict=True):
-            if isinstance(survey, _Answer) and survey.outcome == "usable":
+            if isinstance(survey, Answer) and survey.outcome == "usable":
                 ranked.append((_worth(survey), url))
-            elif isinstance(survey, _Answer):
+            elif isinstance(survey, Answer):
                 problem = problem or self._unfit(survey, url)
             elif isinstance(survey, GatewayError):
                 problem = problem or survey
@@ -269,29 +238,29 @@ class UpnpAdapter:
                 raise survey
         return (max(ranked, key=lambda pair: pair[0])[1] if ranked else ""), problem
 
-    def _unfit(self, answer: _Answer, url: str) -> GatewayError:
+    def _unfit(self, answer: Answer, url: str) -> GatewayError:
         if answer.outcome == "unreachable":
             if self._denied(answer.errno):
-                return _local_network_denied()
+                return refusals.local_network_denied()
             why = f": {answer.errno}" if answer.errno else ""
             return GatewayError(
                 "no-gateway",
-                f"no UPnP description at {_shown(url)}{why}",
+                f"no UPnP description at {shown(url)}{why}",
                 "switch UPnP on in the router, or correct [router] description_url",
             )
         if answer.outcome == "offhost":
             return GatewayError(
                 "router-lied",
-                f"{_shown(url)} names a control URL on another host",
+                f"{shown(url)} names a control URL on another host",
                 "some device poses as the router, or its firmware is broken; look at that address",
             )
-        return _no_igd(_shown(url))
+        return no_igd(shown(url))
 
     def _denied(self, name: str) -> bool:
         # Local Network privacy (macOS 15; Apple TN3179) fails like this and like nothing else.
         return name == "EHOSTUNREACH" and self._platform == "darwin"
 
-    async def _run(self, url: str, job: dict[str, Any]) -> _Answer:
+    async def _run(self, url: str, job: dict[str, Any]) -> Answer:
         """One job in a child process, which is gone when this returns, raises or is cancelled."""
         seconds = _SECONDS[job["deed"]]
         try:
@@ -303,21 +272,21 @@ class UpnpAdapter:
                 stderr=asyncio.subprocess.DEVNULL,
             )
         except OSError as error:
-            raise _cannot_ask(error) from None
+            raise cannot_ask(error) from None
         try:
             child.told(transport, json.dumps(job | {"url": url, "seconds": seconds + 1}))
             async with asyncio.timeout(seconds):
                 await child.ended.wait()
-            answer = strict.read(_Answer, json.loads(child.said))
+            answer = strict.read(Answer, json.loads(child.said))
         except TimeoutError:
-            raise _silent() from None
+            raise silent() from None
         except ValueError:
-            raise grant.unreadable() from None
+            raise refusals.unreadable() from None
         finally:
             transport.close()  # which kills what still runs
             await child.ended.wait()
         if answer.outcome == "no-miniupnpc":
-            raise _no_miniupnpc()
+            raise no_miniupnpc()
         return answer
 
 
@@ -349,7 +318,7 @@ def binding() -> str:
     """
     spec = importlib.util.find_spec("miniupnpc")
     if spec is None or spec.origin is None:
-        raise _no_miniupnpc()
+        raise no_miniupnpc()
     return str(Path(spec.origin).parent)
 
 
@@ -372,14 +341,10 @@ def _url(mapping: Mapping) -> str:
     return dict(mapping.handle).get("url", "")
 
 
-def _worth(survey: _Answer) -> int:
+def _worth(survey: Answer) -> int:
     if survey.status not in _CONNECTED:
         return 0
-    return 2 if _is_public(survey.external) else 1
-
-
-def _is_public(external: str) -> bool:
-    return external_class(external) is ExternalClass.PUBLIC
+    return 2 if is_public(survey.external) else 1
 
 
 def _external_host(told: str, url: str) -> str:
@@ -388,155 +353,5 @@ def _external_host(told: str, url: str) -> str:
         return told
     # A router that is itself on loopback (a demonstration, a test) may say so of its other side.
     host = ssdp.location_host(url) or ""
-    both = (_ipv4_or_nothing(told), _ipv4_or_nothing(host))
+    both = (ipv4_or_nothing(told), ipv4_or_nothing(host))
     return told if all(x and ipaddress.ip_address(x).is_loopback for x in both) else ""
-
-
-def _bad_description_url(url: str) -> GatewayError:
-    return GatewayError(
-        "bad-description-url",
-        f"no router of this network describes itself at {_shown(url)}",
-        "name a plain http:// URL at the gateway's address, or at one of the same network",
-    )
-
-
-def _no_igd(where: str) -> GatewayError:
-    return GatewayError(
-        "no-gateway",
-        f"{where} is no UPnP internet gateway",
-        "switch UPnP on in the router, or correct [router] description_url",
-    )
-
-
-def _no_miniupnpc() -> GatewayError:
-    return GatewayError(
-        "no-miniupnpc",
-        "UPnP cannot be spoken: the Python package miniupnpc is missing or broken",
-        "install pairing with Python 3.11 to 3.13, or switch on PCP or NAT-PMP in the router",
-    )
-
-
-def _silent() -> GatewayError:
-    return GatewayError(
-        "router-silent",
-        "the router stopped answering to UPnP",
-        "try again; restart the router if this lasts",
-    )
-
-
-def _cannot_ask(error: OSError) -> GatewayError:
-    return GatewayError(
-        "router-silent",
-        f"this machine cannot ask the router by UPnP: {error.strerror}",
-        "it is tried again; if this lasts, end other programs",
-    )
-
-
-def _local_network_denied() -> GatewayError:
-    return GatewayError(
-        "local-network-denied",
-        "macOS does not let pairingd reach the local network",
-        "allow it in System Settings > Privacy & Security > Local Network",
-    )
-
-
-_POLICY = frozenset({606, 718, 501})
-_TAKEN = frozenset({729})
-_SAME_PORT = 724
-_ACTION_FAILED = 501
-
-
-def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
-    """What a person is told. `upnp` in its data is the router's own code, 0 where it gave none."""
-    port, code = mapping.external_port, answer.code
-    match answer.outcome:
-        case "foreign":
-            holder = answer.holder or "another device"
-            error = GatewayError(
-                "port-taken",
-                f"the router forwards port {port} to {holder} already",
-                "remove that forward in the router, or choose another port with --port",
-            )
-        case "permanent-only":
-            error = GatewayError(
-                "permanent-only",
-                f"the router makes only mappings that never end by themselves (UPnP error {code})",
-                "set [router] allow_permanent = true if you accept that, or forward by hand",
-            )
-        case "dropped":
-            error = GatewayError(
-                "router-lied",
-                "the router says yes and drops the mapping at once",
-                "set [router] allow_permanent = true, or forward the port there by hand",
-            )
-        case "unshown":
-            error = GatewayError(
-                "mapping-unshown",
-                f"the router does not show what it forwards port {port} to, and another server of "
-                "this machine listens there",
-                "choose another port with --port, or forward the port there by hand",
-            )
-        case "lied":
-            error = GatewayError(
-                "router-lied",
-                f"the router leads port {port} to another port than it was told, and so may open "
-                "this machine's own sshd; that mapping was deleted",
-                "update the router's firmware, or forward the port there by hand",
-            )
-        case "lied-and-kept":
-            error = GatewayError(
-                "router-lied",
-                f"the router leads port {port} to another port than it was told, and so may open "
-                "this machine's own sshd, and does not delete that mapping",
-                f"delete the forward of port {port} in the router's settings now",
-            )
-        case "kept" if not code:
-            error = grant.still_there(port)
-        case "unread":
-            error = GatewayError(
-                "router-failed",
-                f"the router does not tell who has port {port} (UPnP error {code}), so it is left",
-                "restart the router, or forward the port there by hand",
-            )
-        case "silent":
-            error = _silent()
-        case _:
-            error = _said_no(answer, port)
-    error.data["upnp"] = code
-    return error
-
-
-def _said_no(answer: _Answer, port: int) -> GatewayError:
-    code = answer.code if answer.outcome == "refused" else 0
-    if code == _SAME_PORT:
-        return GatewayError(
-            "same-port-only",
-            "the router forwards only between equal ports",
-            "fix [door] port, and use the same one with --port",
-        )
-    if code in _TAKEN:
-        return GatewayError(
-            "port-taken",
-            f"the router uses port {port} itself",
-            "choose another port with --port",
-        )
-    if code == _ACTION_FAILED and not _is_public(answer.external):
-        return GatewayError(
-            "double-nat",
-            f"the router has no public address ({answer.external or 'none'}) and opens no port",
-            "there is another router, or the provider's, before it: forward the port there too, "
-            "ask the provider for a public address, or set a [relay]",
-        )
-    if code in _POLICY:
-        return GatewayError(
-            "not-permitted",
-            f"the router does not let this machine open port {port} (UPnP error {code})",
-            "allow this device to share ports by itself in the router's settings "
-            "(UPnP permissions; in a FRITZ!Box: Permit independent port sharing), "
-            "or choose a high port with --port",
-        )
-    return GatewayError(
-        "router-failed",
-        f"the router failed to change port {port} (UPnP error {answer.code})",
-        "restart the router, or forward the port there by hand",
-    )

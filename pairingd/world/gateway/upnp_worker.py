@@ -2,7 +2,7 @@
 
 miniupnpc parses in C what the LAN sends, has no total time limit and cannot be cancelled. Here it
 can be given up, and what it may break is this process alone. The parent believes nothing of the
-answer without checking it (upnp.py). Only the standard library and miniupnpc are imported.
+answer without checking it (upnp_answer.py). Only the standard library and miniupnpc are imported.
 
 A job: `deed` (survey, look, add, delete, sweep), `url` of the description, `seconds` until the
 process ends itself, and of the mapping `address`, `internal_port`, `external_port`, `description`,
@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import _thread
 import errno
-import functools
 import json
 import os
 import re
@@ -42,233 +41,25 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any
 
-try:
-    import miniupnpc
-except ImportError:  # built for another Python, or without a library that it needs
-    miniupnpc = None
-
-# What the C library says for each code it knows (upnperrors.c); its exceptions carry no number.
-CODES = {
-    "Invalid Action": 401,
-    "Invalid Args": 402,
-    "Action Failed": 501,
-    "Argument Value Invalid": 600,
-    "Argument Value Out of Range": 601,
-    "Optional Action Not Implemented": 602,
-    "Out of Memory": 603,
-    "Human Intervention Required": 604,
-    "String Argument Too Long": 605,
-    "Action not authorized": 606,
-    "SpecifiedArrayIndexInvalid": 713,
-    "NoSuchEntryInArray": 714,
-    "WildCardNotPermittedInSrcIP": 715,
-    "WildCardNotPermittedInExtPort": 716,
-    "ConflictInMappingEntry": 718,
-    "SamePortValuesRequired": 724,
-    "OnlyPermanentLeasesSupported": 725,
-    "RemoteHostOnlySupportsWildcard": 726,
-    "ExternalPortOnlySupportsWildcard": 727,
-    "NoPortMapsAvailable": 728,
-    "ConflictWithOtherMechanisms": 729,
-    "PortMappingNotFound": 730,
-    "ReadOnly": 731,
-    "WildCardNotPermittedInIntPort": 732,
-}
-_SILENT = frozenset({"Miniupnpc HTTP error", "Miniupnpc Socket error"})
-_INVALID_ACTION, _INVALID_ARGS, _ACTION_FAILED, _ONLY_PERMANENT = 401, 402, 501, 725
-_NO_SUCH_ENTRY = 714
-_ABSENT = frozenset({713, _NO_SUCH_ENTRY})
-# The binding does not tell which of these it has found.
-_WAN_SERVICES = (
-    "urn:schemas-upnp-org:service:WANIPConnection:1",
-    "urn:schemas-upnp-org:service:WANIPConnection:2",
-    "urn:schemas-upnp-org:service:WANPPPConnection:1",
+from pairingd.world.gateway.miniupnp import (
+    ACTION_FAILED,
+    INVALID_ARGS,
+    NO_SUCH_ENTRY,
+    ONLY_PERMANENT,
+    Done,
+    Entry,
+    Gateway,
 )
-_LARGEST = 1 << 16  # bytes of an answer in which a refusal is looked for
+
 _RESTARTED = 10  # seconds by which the start that a router tells may differ, and be the same
 _HOUR = 3600
-_MAX_ROWS = 200
 _DESCRIPTION = re.compile(r"pairingd[0-9a-f]{8}")
 _MEMORY = 64 << 20
 
 Job = dict[str, Any]
 Answer = dict[str, Any]
-
-
-class Done(Exception):
-    """Not an error: the outcome, from wherever it is known."""
-
-    def __init__(self, outcome: str, **details: object) -> None:
-        super().__init__(outcome)
-        self.answer: Answer = {"outcome": outcome, **details}
-
-
-class Entry(NamedTuple):
-    """A row of the router's table. An unreadable description is the empty one."""
-
-    client: str
-    port: int
-    description: str
-    lease: int
-
-
-class Gateway:
-    """The router described at a URL. Every method may raise Done(silent)."""
-
-    def __init__(self, url: str) -> None:
-        if miniupnpc is None:
-            raise Done("no-miniupnpc")
-        self._upnp = miniupnpc.UPnP()
-        try:
-            control = self._upnp.selectigd(url)
-        except Exception:  # noqa: BLE001 - the binding raises nothing more precise
-            raise Done("unreachable", errno=_why_unreachable(url)) from None
-        # Not as urlsplit reads it: miniupnpc takes all before the first ":" or "/" for the host.
-        host = urlsplit(url).hostname or ""
-        host = re.escape(f"[{host}]" if ":" in host else host)
-        if not re.match(rf"http://{host}(:\d{{1,5}})?/", control, re.IGNORECASE):
-            raise Done("offhost")
-        self._control = control
-
-    @functools.cached_property
-    def status(self) -> str:
-        return self._told(lambda: self._upnp.statusinfo()[0])
-
-    @property
-    def up_since(self) -> int:
-        """Seconds since the epoch; 0 where it does not tell how long it has been up."""
-        try:
-            return int(time.time()) - int(self._told(lambda: self._upnp.statusinfo()[1]))
-        except ValueError:
-            return 0
-
-    @functools.cached_property
-    def external(self) -> str:
-        return self._told(self._upnp.externalipaddress)
-
-    def must_be_igd(self) -> None:
-        if not (self.external or self.status or self._told(self._upnp.connectiontype)):
-            raise Done("not-igd")
-
-    @staticmethod
-    def _told(question: Any) -> str:
-        try:
-            return str(question())
-        except Exception:  # noqa: BLE001 - a service that lacks the action is a fact, not a failure
-            return ""
-
-    def look(self, port: int) -> Entry | None:
-        """Who holds the external port. Raises Done(unread) where that cannot be known."""
-        try:
-            row = self._upnp.getspecificportmapping(port, "TCP")
-        except UnicodeDecodeError:
-            return Entry("", 0, "", 0)
-        if row is not None:
-            client, internal, description, _enabled, lease = row
-            return Entry(client, internal, description, max(lease, 0))
-        code = self._why_not_shown(port)
-        if code in _ABSENT:
-            return None
-        # It does not know the question, or not now. Its whole table tells as well, if it has one.
-        rows = dict(self.rows())
-        if not rows:
-            raise Done("unread", code=code)
-        return rows.get(port)
-
-    def _why_not_shown(self, port: int) -> int:
-        """UPnP's code for the refusal of a query, all of which the binding hides behind None."""
-        for service in _WAN_SERVICES:
-            code = _refused_query(self._control, service, port)
-            if code != _INVALID_ACTION:
-                return code
-        return _INVALID_ACTION
-
-    def rows(self) -> list[tuple[int, Entry]]:
-        """The TCP rows of the table with their external ports, as far as they can be read."""
-        found = []
-        for index in range(_MAX_ROWS):
-            try:
-                row = self._upnp.getgenericportmapping(index)
-            except UnicodeDecodeError:
-                continue
-            if row is None:
-                break
-            port, protocol, (client, internal), description, _enabled, _remote, lease = row
-            if protocol == "TCP":
-                found.append((port, Entry(client, internal, description, max(lease, 0))))
-        return found
-
-    def add(self, job: Job, lease: int) -> int:
-        """0, or UPnP's code for the refusal; -1 for one that has no name."""
-        return self._tried(
-            lambda: self._upnp.addportmapping(
-                job["external_port"],
-                "TCP",
-                job["address"],
-                job["internal_port"],
-                job["description"],
-                "",
-                lease,
-            )
-        )
-
-    def delete(self, port: int) -> int:
-        return self._tried(lambda: self._upnp.deleteportmapping(port, "TCP"))
-
-    @staticmethod
-    def _tried(act: Any) -> int:
-        try:
-            act()
-        except Exception as error:  # noqa: BLE001 - as above
-            if str(error) in _SILENT:
-                raise Done("silent") from None
-            return CODES.get(str(error), -1)
-        return 0
-
-
-def _why_unreachable(url: str) -> str:
-    parts = urlsplit(url)
-    try:
-        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=1).close()
-    except OSError as error:
-        return errno.errorcode.get(error.errno or errno.ETIMEDOUT, "EIO")
-    except ValueError:
-        return "EINVAL"
-    return ""
-
-
-def _refused_query(control: str, service: str, port: int) -> int:
-    """0 where it is not refused. Raises Done(silent)."""
-    parts = urlsplit(control)
-    action = "GetSpecificPortMappingEntry"
-    body = (
-        '<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
-        's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
-        f'<u:{action} xmlns:u="{service}"><NewRemoteHost></NewRemoteHost>'
-        f"<NewExternalPort>{port}</NewExternalPort><NewProtocol>TCP</NewProtocol>"
-        f"</u:{action}></s:Body></s:Envelope>"
-    ).encode()
-    path = urlunsplit(("", "", parts.path, parts.query, ""))
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n"
-        f'Content-Type: text/xml; charset="utf-8"\r\nContent-Length: {len(body)}\r\n'
-        f'SOAPAction: "{service}#{action}"\r\n\r\n'
-    ).encode()
-    said = b""
-    try:
-        with socket.create_connection((parts.hostname or "", parts.port or 80), 3) as asking:
-            asking.sendall(head + body)
-            while len(said) < _LARGEST and (more := asking.recv(4096)):
-                said += more
-    except OSError:
-        said = b""
-    if not said:
-        raise Done("silent")
-    found = re.search(rb"errorCode>\s*(\d{1,3})\s*<", said)
-    return int(found[1]) if found else 0
 
 
 def _ours(entry: Entry, job: Job) -> bool:
@@ -377,15 +168,15 @@ def _made_unshown(gateway: Gateway, job: Job, lease: int) -> Answer:
 def _asked(gateway: Gateway, job: Job) -> tuple[int, bool]:
     lease = job["lease"]
     code = gateway.add(job, lease)
-    if code == _ACTION_FAILED and gateway.external:
+    if code == ACTION_FAILED and gateway.external:
         # A busy router says this and means it for a moment only; one with no address outside
         # means it for good.
         time.sleep(2)
         code = gateway.add(job, lease)
-    if code == _INVALID_ARGS and lease not in (0, _HOUR):
+    if code == INVALID_ARGS and lease not in (0, _HOUR):
         lease = _HOUR
         code = gateway.add(job, lease)
-    if code in (_INVALID_ARGS, _ONLY_PERMANENT) and lease:
+    if code in (INVALID_ARGS, ONLY_PERMANENT) and lease:
         if not job["permanent"]:
             raise Done("permanent-only", code=code)
         lease = 0
@@ -421,7 +212,7 @@ def delete(gateway: Gateway, job: Job) -> Answer:
     if entry is not None and not _ours(entry, job):
         raise _foreign(entry)
     code = gateway.delete(port)
-    if job["unshown"] and code not in (0, _NO_SUCH_ENTRY):
+    if job["unshown"] and code not in (0, NO_SUCH_ENTRY):
         return {"outcome": "kept", "code": max(code, 0)}
     entry = gateway.look(port)
     if entry is None or not _ours(entry, job):

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import ssdp, upnp
+from pairingd.world.gateway import ssdp, upnp, upnp_answer
 from pairingd.world.gateway.adapter import Network, Presence
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.stage import needs_upnp
@@ -564,11 +564,15 @@ async def test_a_location_elsewhere_is_never_asked(monkeypatch: pytest.MonkeyPat
 
 async def test_ehostunreach_on_macos_is_a_missing_permission(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
-    error = adapter._unfit(upnp._Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/")
+    error = adapter._unfit(
+        upnp_answer.Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/"
+    )
     assert error.code == "local-network-denied"
     assert "Local Network" in error.hint
     elsewhere = upnp_searching(igd, platform="linux")
-    error = elsewhere._unfit(upnp._Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/")
+    error = elsewhere._unfit(
+        upnp_answer.Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/"
+    )
     assert error.code == "no-gateway"
 
 

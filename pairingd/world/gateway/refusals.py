@@ -1,0 +1,158 @@
+"""How a gateway's no is told, and what each no means for what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pairingd.errors import GatewayError
+
+# The adapters promise that with these nothing was left on the router.
+NOTHING_MADE = frozenset(
+    {
+        "double-nat",
+        "no-gateway",
+        "no-miniupnpc",
+        "local-network-denied",
+        "not-permitted",
+        "permanent-only",
+        "port-taken",
+        "same-port-only",
+    }
+)
+
+# Who says this is not asked for more before it answers again.
+NO_ANSWER = frozenset({"router-silent", "local-network-denied"})
+
+# After these another port may do; after the others this protocol is of no use here.
+PORT_MATTERS = frozenset(
+    {"port-taken", "not-permitted", "same-port-only", "mapping-unshown", "router-failed"}
+)
+_MOST_TELLING = (
+    "local-network-denied",
+    "double-nat",
+    "router-lied",
+    "permanent-only",
+    "not-permitted",
+    "same-port-only",
+    "mapping-unshown",
+    "port-taken",
+    "no-miniupnpc",
+    "router-failed",
+    "router-silent",
+    "no-gateway",
+)
+
+
+def most_telling(refusals: Sequence[GatewayError]) -> GatewayError:
+    def rank(refusal: GatewayError) -> int:
+        known = refusal.code in _MOST_TELLING
+        return _MOST_TELLING.index(refusal.code) if known else len(_MOST_TELLING)
+
+    return min(refusals, key=rank, default=no_gateway())
+
+
+def no_gateway() -> GatewayError:
+    return GatewayError(
+        "no-gateway",
+        "no router answered that could open a port",
+        "switch on UPnP (or PCP, NAT-PMP) in the router, forward the port there by hand, or set up "
+        "a [relay]",
+    )
+
+
+def search_unwanted() -> GatewayError:
+    return GatewayError(
+        "search-unwanted",
+        "the router is not asked by UPnP, so that no search is of use",
+        'have [router] enabled = true, and "upnp" among its protocols',
+    )
+
+
+def silent(gateway: str, protocol: str = "") -> GatewayError:
+    to = f" to {protocol}" if protocol else ""
+    return GatewayError(
+        "router-silent",
+        f"the router {gateway} does not answer{to}",
+        "guests may not get in until it does; is it restarting?",
+    )
+
+
+def local_network_denied() -> GatewayError:
+    """Local Network privacy of macOS 15 (Apple TN3179)."""
+    return GatewayError(
+        "local-network-denied",
+        "macOS does not let pairingd reach the local network",
+        "allow it in System Settings > Privacy & Security > Local Network",
+    )
+
+
+def silently_replaced(port: int) -> GatewayError:
+    return GatewayError(
+        "port-taken",
+        f"the router gave another port instead of {port}",
+        "choose another port with --port",
+    )
+
+
+def dropped() -> GatewayError:
+    return GatewayError(
+        "router-lied",
+        "the router says yes and drops the mapping at once",
+        "update the router's firmware, or forward the port there by hand",
+    )
+
+
+def too_short(lifetime: int) -> GatewayError:
+    return GatewayError(
+        "router-lied",
+        f"the router grants a mapping for {lifetime} s, too short a time to hold it",
+        "update the router's firmware, or forward the port there by hand",
+    )
+
+
+def port_taken(port: int, why: str) -> GatewayError:
+    return GatewayError(
+        "port-taken",
+        f"the router cannot give external port {port} ({why})",
+        "choose another port with --port",
+    )
+
+
+def not_permitted(port: int, why: str) -> GatewayError:
+    return GatewayError(
+        "not-permitted",
+        f"the router does not let this machine open or close port {port} ({why})",
+        "allow this device to open ports in the router's settings, or choose a high --port",
+    )
+
+
+def failed(port: int, why: str) -> GatewayError:
+    return GatewayError(
+        "router-failed",
+        f"the router failed to change port {port} ({why})",
+        "restart the router, or forward the port there by hand",
+    )
+
+
+def not_spoken(protocol: str) -> GatewayError:
+    return GatewayError(
+        "no-gateway",
+        f"the router does not speak {protocol}",
+        "switch on UPnP (or PCP, NAT-PMP) in the router, or forward the port there by hand",
+    )
+
+
+def still_there(port: int) -> GatewayError:
+    return GatewayError(
+        "router-lied",
+        f"the router keeps the mapping of port {port} that it was told to delete",
+        "delete it in the router's settings",
+    )
+
+
+def unreadable() -> GatewayError:
+    return GatewayError(
+        "router-failed",
+        "the router's answer could not be read",
+        "restart the router; if that does not help, forward the port there by hand",
+    )
