@@ -289,7 +289,7 @@ def assemble(
         desktop.notify(text)
 
     access.door_changed, access.guest_came_from = door_changed, guest_came_from
-    mapping.tell, mapping.look = way_in_changed, look
+    mapping.tell, mapping.evidence.look = way_in_changed, look
     mapping.gateway_restarted = gateway_restarted
     access.awake = Awake() if chosen.host.keep_awake else None
     intent.changed = access.poke

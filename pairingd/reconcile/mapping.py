@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import pwd
@@ -16,40 +15,21 @@ from typing import Any, Protocol
 from pairingd import report
 from pairingd.clock import awake_or_asleep
 from pairingd.core import plan
-from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.rules import WayAnnounced, WayTold
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
+from pairingd.reconcile.evidence import Evidence
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, silent
-from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)
 
 _ANNOUNCING = frozenset({"pcp", "natpmp"})
 _A_SLEEP = 20.0  # seconds asleep after which nothing seen before is taken to hold still
-
-
-_Way = tuple[str, str, int]  # a mapping's id, and its host and port outside, which may change
-
-
-def _way(held: Mapping) -> _Way:
-    return held.id, held.external_host, held.external_port
-
-
-def _is_another(peer: str, held: Mapping) -> bool:
-    """Whether `peer` came through `held`: by its family, and not from its own network.
-
-    From there a router may turn guests around in its own name (hairpin).
-    """
-    theirs, ours = ipaddress.ip_address(peer), ipaddress.ip_address(held.internal_host)
-    if theirs.version != ours.version or peer == held.external_host:
-        return False
-    return theirs.version == 4 or theirs.packed[:8] != ours.packed[:8]
 
 
 def asleep() -> float:
@@ -108,8 +88,7 @@ class MappingLane(Lane):
         super().__init__(clock)
         self.enabled = enabled
         self.network: Network | None = None
-        # What is seen at a host and port outside; None: not to be tried.
-        self.look: Callable[[str, int], Awaitable[Sight]] | None = None
+        self.evidence = Evidence(self.poke)
         self.tell: Callable[[str], None] = lambda _text: None
         self.gateway_restarted: Callable[[], None] = self.doubt
         self._intent = intent
@@ -122,12 +101,7 @@ class MappingLane(Lane):
         self._slept = asleep()
         self._swept: set[str] = set()  # identities of networks
         self._missed: set[str] = set()  # ids of mappings that are being asked for again
-        self._proven: _Way | None = None  # by which somebody has come
-        self._mirrored: _Way | None = None  # by which our own host key was seen
         self._asking: asyncio.Task[None] | None = None
-        self._looking: asyncio.Task[None] | None = None
-        self._turns_around: str | None = None  # the network whose router showed us our own door
-        self._unseen: set[str] = set()  # ids of mappings that it ought to show, and does not
         self._hints = Hints(self.poke, self._heard, listen=listen)
 
     @property
@@ -149,21 +123,17 @@ class MappingLane(Lane):
         held = self.current
         if held is None:
             return {}
+        if seen := self.evidence.of(held):
+            return {held.id: seen}
         looked = self._checked.get(held.id)
-        if _way(held) == self._proven:
-            return {held.id: "guest"}
-        if _way(held) == self._mirrored:
-            return {held.id: "hairpin"}
         # PCP and NAT-PMP cannot read a mapping back.
         if held.protocol == "upnp" and not held.unshown and looked and looked.answered:
             return {held.id: "readback"}
         return {}
 
     def guest_came_from(self, peer: str) -> None:
-        """A login from the internet is the only proof that the way in works."""
-        held = self.current
-        if held and external_class(peer) is ExternalClass.PUBLIC and _is_another(peer, held):
-            self._proven = _way(held)
+        if held := self.current:
+            self.evidence.guest_came_from(peer, held)
 
     @property
     def wanted(self) -> bool:
@@ -199,7 +169,7 @@ class MappingLane(Lane):
         self._note_sleep()
         network = await self.look_around()
         here = network.identity if network and network.gateway else None
-        await self._close_the_unseen(here)
+        await self._close_the_mute(here)
         wish = self._wish(here)
         unclosed: GatewayError | None = None
         for action in plan.mapping(
@@ -340,7 +310,7 @@ class MappingLane(Lane):
                     external_port=wish.external_port,
                 )
                 self._seen(opened)
-                self._look_in_the_mirror(opened)
+                self.evidence.seek(opened)
                 self._intent.happened(
                     "mapping-opened",
                     self.opened_text.format(port=opened.external_port),
@@ -357,45 +327,12 @@ class MappingLane(Lane):
                         self._checked[entry.id] = replace(known, answered=False)
                     raise
 
-    def _look_in_the_mirror(self, held: Mapping) -> None:
-        """Knock at the door from outside, where the router turns us around (hairpin).
-
-        Many do not, so a failure tells nothing, but where this router did before. Never at what a
-        router on loopback calls its address: that is a demonstration's.
-        """
-        if self._looking and not self._looking.done():
-            if self._looking.get_name() == str(_way(held)):
-                return  # a short lease would never let a look come to its end
-            self._looking.cancel()
-        gateway, host = ipaddress.ip_address(held.gateway), held.external_host
-        if self.look is None or gateway.is_loopback:
-            return
-        if external_class(host) is not ExternalClass.PUBLIC:
-            return
-        self._looking = asyncio.create_task(self._mirror(self.look, held), name=str(_way(held)))
-
-    async def _mirror(self, look: Callable[[str, int], Awaitable[Sight]], held: Mapping) -> None:
-        try:
-            sight = await look(held.external_host, held.external_port)
-        except PairingError as error:
-            log.debug("not seen from outside: %s", error)
-            return
-        if sight is Sight.OUR_DOOR:
-            self._mirrored, self._turns_around = _way(held), held.network
-        elif sight is Sight.NOBODY and self._turns_around == held.network:
-            self._unseen.add(held.id)
-            self.poke()
-
-    async def _close_the_unseen(self, here: str | None) -> None:
-        """Some routers list a mapping and renew it, and forward nothing until it is made anew.
-
-        That is done once, until the router has shown us our door again. Raises GatewayError.
-        """
+    async def _close_the_mute(self, here: str | None) -> None:
+        """So that they are made anew. Raises GatewayError."""
         for entry in self._journal.mappings():
-            if entry.id in self._unseen and entry.network == here:
+            if entry.network == here and self.evidence.is_mute(entry):
                 await self._router.close(entry)
-                self._unseen.discard(entry.id)
-                self._turns_around = self._mirrored = None
+                self.evidence.made_anew(entry)
                 self._lost(entry, "the router has the mapping but forwards nothing; asking again")
 
     async def _sweep(self) -> None:
@@ -413,7 +350,7 @@ class MappingLane(Lane):
             log.debug("no sweep: %s", error)
 
     async def _renew(self, entry: Mapping) -> None:
-        looked_at = entry.id in self._checked and self._turns_around != entry.network
+        known = entry.id in self._checked
         try:
             renewed = await self._router.renew(entry)
         except GatewayError as error:
@@ -427,8 +364,9 @@ class MappingLane(Lane):
             self._lost(entry, f"the router did not renew the mapping ({error.code}); asking again")
         else:
             self._seen(renewed)
-            if not looked_at or _way(renewed) != _way(entry):
-                self._look_in_the_mirror(renewed)
+            moved = renewed.external_host != entry.external_host
+            if moved or not known or self.evidence.turns_us_around(entry.network):
+                self.evidence.seek(renewed)
 
     async def _check(self, entry: Mapping) -> None:
         match await self._router.check(entry):

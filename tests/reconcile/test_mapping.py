@@ -690,7 +690,7 @@ async def test_our_own_host_key_outside_is_a_proof_and_its_absence_is_none(
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         mirror = Mirror(sight)
-        lane.look = mirror.look
+        lane.evidence.look = mirror.look
         await lane.one_pass()
         await asyncio.sleep(0)
         assert mirror.asked == [("5.5.5.1", PORT)]
@@ -707,7 +707,7 @@ async def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew_once(
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         mirror = Mirror(Sight.OUR_DOOR)
-        lane.look = mirror.look
+        lane.evidence.look = mirror.look
         await lane.one_pass()
         await asyncio.sleep(0)
         first = lane.current
@@ -729,7 +729,7 @@ async def test_a_door_that_is_too_busy_to_show_its_key_is_no_reason_to_ask_anew(
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         mirror = Mirror(Sight.OUR_DOOR)
-        lane.look = mirror.look
+        lane.evidence.look = mirror.look
         await lane.one_pass()
         await asyncio.sleep(0)
         mirror.sight = Sight.UNSURE
@@ -743,7 +743,7 @@ async def test_what_was_seen_at_an_address_is_not_said_of_the_next_one(laptop: L
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         mirror = Mirror(Sight.OUR_DOOR)
-        lane.look = mirror.look
+        lane.evidence.look = mirror.look
         await lane.one_pass()
         await asyncio.sleep(0)
         [held] = laptop.store.mappings()
@@ -764,7 +764,7 @@ async def test_a_new_address_is_looked_at_also_where_the_router_turned_nobody_ar
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         mirror = Mirror(Sight.NOBODY)
-        lane.look = mirror.look
+        lane.evidence.look = mirror.look
         await passes(lane, laptop, 301)
         assert mirror.asked == [("5.5.5.1", PORT)]
         igd.external_host, mirror.sight = "5.5.5.77", Sight.OUR_DOOR
@@ -835,7 +835,7 @@ async def test_nothing_is_sent_to_what_is_no_public_address_or_a_demonstrations(
         lane_of(laptop, upnp(laptop, igd)) as lane,
     ):
         mirror = Mirror(Sight.OUR_DOOR)
-        lane.look = mirror.look
+        lane.evidence.look = mirror.look
         await lane.one_pass()
         await asyncio.sleep(0)
         assert lane.current
