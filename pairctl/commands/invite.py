@@ -6,7 +6,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pairctl import daemon, desktop, output, render
+from pairctl import clipboard, daemon, output, render
 from pairctl.client import connect
 from pairctl.failures import NoDaemon, Usage
 from pairctl.progress import Steps
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def run(args: Namespace) -> None:
     reply: Invited = _show(args) if args.show else _invite(args)
-    copied = "" if args.no_copy else desktop.copy(output.one_line(reply["command"]))
+    copied = "" if args.no_copy else clipboard.copy(output.one_line(reply["command"]))
     if args.json:
         output.document(reply)
     elif args.quiet:

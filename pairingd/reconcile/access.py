@@ -18,7 +18,8 @@ from pairingd.reconcile.lane import Lane
 from pairingd.store import Process, Store
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.awake import Awake
-from pairingd.world.door import Connection, Door, end_left_over, start_time
+from pairingd.world.door import Connection, Door
+from pairingd.world.processes import end_left_over, start_time
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 from pairingd.world.tmux import Running, Tmux, TmuxClient, owners
 

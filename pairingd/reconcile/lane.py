@@ -56,6 +56,14 @@ class Lane(ABC):
         async with self._answer:
             await self._answer.wait_for(lambda: self._answered >= mine)
 
+    async def finish(self, limit: float) -> None:
+        """A last pass, of at most `limit` seconds. What is left goes with its lease, or a start."""
+        try:
+            async with asyncio.timeout(limit):
+                await self.settle()
+        except TimeoutError:
+            log.warning("%s: no answer in time", type(self).__name__)
+
     async def run(self) -> None:
         failures = 0
         while True:

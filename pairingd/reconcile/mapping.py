@@ -406,11 +406,3 @@ class MappingLane(Lane):
         self._missed.discard(entry.id)
         known = self._checked.get(entry.id)
         self._checked[entry.id] = plan.Seen(known.since if known else now, now)
-
-    async def finish(self, limit: float) -> None:
-        """A last pass, at most `limit` seconds; what is left goes with its lease or a restart."""
-        try:
-            async with asyncio.timeout(limit):
-                await self.settle()
-        except TimeoutError:
-            log.warning("the router did not answer in time; its lease will run out")

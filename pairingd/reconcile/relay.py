@@ -11,8 +11,8 @@ from pairingd.errors import PairingError
 from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
 from pairingd.store import Process, Store
-from pairingd.world.door import start_time
 from pairingd.world.keyscan import Sight
+from pairingd.world.processes import start_time
 from pairingd.world.relay import Tunnel, forward_refused
 
 log = logging.getLogger(__name__)
@@ -75,14 +75,6 @@ class RelayLane(Lane):
         if port is not None and self._tunnel is None:
             await self._open(self._relay, port)
         return None
-
-    async def finish(self, limit: float) -> None:
-        """A last pass, and the end of what it left after `limit` seconds."""
-        try:
-            async with asyncio.timeout(limit):
-                await self.settle()
-        except TimeoutError:
-            log.warning("the relay did not answer in time")
 
     async def _open(self, relay: Relay, port: int) -> None:
         tunnel = await relay.open(port)

@@ -287,34 +287,3 @@ def _plain(address: str) -> str:
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
-
-
-def end_left_over(pid: int, started: float) -> bool:
-    """End the sshd a crash left behind, if `pid` is still that process. True: it was.
-
-    Its children with it: without root the guest's own sshd outlives the one that we started.
-    """
-    import psutil
-
-    if start_time(pid) is None or abs((start_time(pid) or 0.0) - started) > 1.0:
-        return False
-    with contextlib.suppress(psutil.Error):
-        sshd = psutil.Process(pid)
-        family = [sshd, *sshd.children(recursive=True)]
-        for process in family:
-            with contextlib.suppress(psutil.Error):
-                process.terminate()
-        for process in psutil.wait_procs(family, timeout=_PATIENCE)[1]:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-    return True
-
-
-def start_time(pid: int) -> float | None:
-    """When the process `pid` began, None if there is none."""
-    import psutil
-
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None

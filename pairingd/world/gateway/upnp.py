@@ -118,8 +118,8 @@ class UpnpAdapter:
         }.get(answer.outcome, Presence.UNKNOWN)
 
     async def close(self, mapping: Mapping) -> None:
-        ends = "permanent" not in dict(mapping.handle)
-        if mapping.unshown and ends and (mapping.granted_until or 0.0) <= self._clock():
+        until = float("inf") if mapping.permanent else mapping.granted_until or 0.0
+        if mapping.unshown and until <= self._clock():
             return  # and what may stand there by now cannot be told from ours
         _, answer = await self._ask(_Where.of(mapping), _job("delete", mapping), _url(mapping))
         if answer.outcome not in ("absent", "foreign"):
@@ -149,12 +149,10 @@ class UpnpAdapter:
         self._urls[where.identity] = await self._choose(where, locations)
 
     async def _add(self, mapping: Mapping, lease: int) -> Mapping:
-        handle = dict(mapping.handle)
-        permanent = "permanent" in handle
         job = _job("add", mapping) | {
-            "lease": 0 if permanent else lease,
-            "granted": int(handle.get("lease", "0")),
-            "permanent": permanent or self._settings.allow_permanent,
+            "lease": 0 if mapping.permanent else lease,
+            "granted": int(dict(mapping.handle).get("lease", "0")),
+            "permanent": mapping.permanent or self._settings.allow_permanent,
         }
         url, answer = await self._ask(_Where.of(mapping), job, _url(mapping))
         if answer.outcome != "granted":

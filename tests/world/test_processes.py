@@ -4,7 +4,7 @@ import subprocess
 
 import psutil
 
-from pairingd.world.door import end_left_over, start_time
+from pairingd.world.processes import end_left_over, start_time
 from tests.stage import until
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pairctl import desktop
+from pairctl import clipboard
 from pairctl.__main__ import main
 from tests.fakes.daemon import FakeDaemon
 from tests.pairctl import samples
@@ -42,13 +42,13 @@ def install(home: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 @pytest.mark.parametrize("name", ["pbcopy", "wl-copy", "xclip"])
 def test_each_program_is_given_the_command(home: Path, install: Install, name: str) -> None:
     install(name, KEEP)
-    assert desktop.copy(COMMAND) == "copied to the clipboard"
+    assert clipboard.copy(COMMAND) == "copied to the clipboard"
     assert (home / "kept").read_text() == COMMAND
 
 
 def test_xclip_is_told_which_selection(home: Path, install: Install) -> None:
     install("xclip", KEEP)
-    desktop.copy(COMMAND)
+    clipboard.copy(COMMAND)
     assert (home / "by").read_text().endswith("xclip -selection clipboard\n")
 
 
@@ -56,10 +56,10 @@ def test_xclip_is_told_which_selection(home: Path, install: Install) -> None:
 def test_the_next_is_tried_when_one_fails_or_hangs(
     home: Path, install: Install, failing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desktop, "_LIMIT", 0.3)
+    monkeypatch.setattr(clipboard, "_LIMIT", 0.3)
     install("wl-copy", failing)
     install("xclip", KEEP)
-    assert desktop.copy(COMMAND) == "copied to the clipboard"
+    assert clipboard.copy(COMMAND) == "copied to the clipboard"
     assert (home / "kept").read_text() == COMMAND
 
 
@@ -79,7 +79,7 @@ def test_a_program_that_stays_behind_holds_nothing_of_ours(sock: Path, install: 
 
 @pytest.mark.usefixtures("install")
 def test_without_clipboard_or_terminal_nothing_is_claimed() -> None:
-    assert desktop.copy(COMMAND) == ""
+    assert clipboard.copy(COMMAND) == ""
 
 
 @pytest.mark.parametrize("mode", [[], ["-q"], ["--json"]])
