@@ -20,6 +20,7 @@ from typing import Any, cast
 from pairingd import config, strict
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping
+from pairingd.core.plan import is_over
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals, ssdp
 from pairingd.world.gateway.adapter import Network, Presence
@@ -118,8 +119,7 @@ class UpnpAdapter:
         }.get(answer.outcome, Presence.UNKNOWN)
 
     async def close(self, mapping: Mapping) -> None:
-        until = float("inf") if mapping.permanent else mapping.granted_until or 0.0
-        if mapping.unshown and until <= self._clock():
+        if mapping.unshown and is_over(mapping, self._clock()):
             return  # and what may stand there by now cannot be told from ours
         _, answer = await self._ask(_Where.of(mapping), _job("delete", mapping), _url(mapping))
         if answer.outcome not in ("absent", "foreign"):
