@@ -31,6 +31,7 @@ from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.pinhole import PinholeLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.service import Service
+from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world import keyscan, network
 from pairingd.world.awake import Awake
@@ -222,8 +223,8 @@ def assemble(
     request_stop: Callable[[], None],
 ) -> Service:
     """Every part, joined to the others."""
-    chosen = settings.config
-    intent = Intent(store, clock)
+    chosen, signals = settings.config, Signals()
+    intent = Intent(store, clock, signals)
     tmux = Tmux(chosen.tmux.command, Path(paths.tmux_socket), chosen.tmux.session)
     sshd = Sshd(
         chosen.sshd.command,
@@ -231,11 +232,30 @@ def assemble(
         Path(paths.host_key),
         Path(paths.authorized_keys),
     )
-    access = AccessLane(
-        intent, store, tmux, sshd, Path(paths.authorized_keys), chosen.door.port, clock
-    )
     tunnel_end = frozenset({chosen.door.address or "127.0.0.1"} if chosen.relay.ssh else ())
-    access.door = Door(sshd, chosen.door.address, clock, access, Admission(shared=tunnel_end))
+    admission = Admission(shared=tunnel_end)
+    access = AccessLane(
+        intent,
+        store,
+        tmux,
+        sshd,
+        Path(paths.authorized_keys),
+        chosen.door.port,
+        clock,
+        signals,
+        door=lambda watcher: Door(sshd, chosen.door.address, clock, watcher, admission),
+        awake=Awake() if chosen.host.keep_awake else None,
+    )
+    desktop = Desktop(wanted=chosen.host.notify)
+    signals.way_in_changed.connect(desktop.notify)
+
+    async def look(host: str, port: int) -> keyscan.Sight:
+        key = await sshd.host_key()
+        return await keyscan.look(host, port, key.type, key.blob)
+
+    def door_port() -> int | None:
+        return access.door.port
+
     router = Router(chosen.router, store, clock)
     gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
     mapping = MappingLane(
@@ -243,57 +263,31 @@ def assemble(
         store,
         router,
         partial(locate, gateway),
-        lambda: access.door.port,
+        door_port,
         clock,
+        signals,
         enabled=chosen.router.enabled,
+        look=look,
     )
     pinhole = PinholeLane(
         intent,
         store,
         Pinholes(chosen.router, store, clock),
         network.current_ipv6,
-        lambda: access.door.port,
+        door_port,
         clock,
+        signals,
         enabled=_wants_pinhole(chosen.router),
     )
-
-    async def look(host: str, port: int) -> keyscan.Sight:
-        key = await sshd.host_key()
-        return await keyscan.look(host, port, key.type, key.blob)
-
     relay = RelayLane(
         intent,
         store,
         Relay(chosen.relay, chosen.door.address) if chosen.relay.ssh else None,
-        lambda: access.door.port,
+        door_port,
         look,
         clock,
+        signals,
     )
-
-    def door_changed() -> None:
-        for lane in (mapping, pinhole, relay):
-            lane.poke()
-
-    def guest_came_from(peer: str) -> None:
-        for lane in (mapping, pinhole):
-            lane.guest_came_from(peer)
-
-    def gateway_restarted() -> None:
-        for lane in (mapping, pinhole):
-            lane.doubt()
-
-    desktop = Desktop(wanted=chosen.host.notify)
-
-    def way_in_changed(text: str) -> None:
-        access.tell(text)
-        desktop.notify(text)
-
-    access.door_changed, access.guest_came_from = door_changed, guest_came_from
-    mapping.tell, mapping.evidence.look = way_in_changed, look
-    mapping.gateway_restarted = gateway_restarted
-    access.awake = Awake() if chosen.host.keep_awake else None
-    intent.changed = access.poke
-    access.troubled = mapping.troubled = relay.troubled = intent.troubled
     return Service(
         settings=settings,
         store=store,

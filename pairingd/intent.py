@@ -17,6 +17,7 @@ from pairingd.core.model import Invitation, Standing, State
 from pairingd.core.rules import End, Event, Revoke, Tick, WayAnnounced, WayTold, step
 from pairingd.core.text import printable
 from pairingd.errors import PairingError, WorldError
+from pairingd.signals import Signals
 from pairingd.store import Happening, Store
 
 log = logging.getLogger(__name__)
@@ -25,14 +26,15 @@ _BACKLOG = 1000  # events a slow listener may fall behind before it is dropped
 
 
 class Intent:
-    """Holds the State. `changed` is called after every change that was saved."""
+    """Holds the State, and tells of every change and every trouble."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float], signals: Signals) -> None:
         self.state: State = store.state()
-        self.changed: Callable[[], None] = lambda: None
         self.unsaved: WorldError | None = None
         self._store = store
         self._clock = clock
+        self._wishes_changed = signals.wishes_changed
+        signals.troubled.connect(self._troubled)
         self._listeners: set[asyncio.Queue[Happening | None]] = set()
 
     def apply(self, event: Event) -> State:
@@ -61,10 +63,10 @@ class Intent:
         self.state = after
         if after != before:
             self._tell_difference(before, after)
-            self.changed()
+            self._wishes_changed()
         return after
 
-    def troubled(self, error: PairingError) -> None:
+    def _troubled(self, error: PairingError) -> None:
         self.happened("trouble", error.message, code=error.code, hint=error.hint)
 
     def happened(self, kind: str, text: str, *, session: str = "", **data: Any) -> None:

@@ -15,10 +15,11 @@ from pairingd.core.rules import DoorOpened, End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
+from pairingd.signals import Signals
 from pairingd.store import Process, Store
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.awake import Awake
-from pairingd.world.door import Connection, Door
+from pairingd.world.door import Connection, Door, Watcher
 from pairingd.world.processes import end_left_over, start_time
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 from pairingd.world.tmux import Running, Tmux, TmuxClient, owners
@@ -33,7 +34,10 @@ _PACE = 1.0  # seconds from one observer of tmux to the next, should tmux end ea
 
 
 class AccessLane(Lane):
-    """Also the door's Watcher: it journals connections and says whose they are."""
+    """Also the door's Watcher: it journals connections and says whose they are.
+
+    `door` makes the door that it watches. `awake` None: the machine may go to sleep.
+    """
 
     def __init__(
         self,
@@ -44,12 +48,16 @@ class AccessLane(Lane):
         authorized_keys: Path,
         fixed_port: int,
         clock: Callable[[], float],
+        signals: Signals,
+        *,
+        door: Callable[[Watcher], Door],
+        awake: Awake | None = None,
     ) -> None:
-        super().__init__(clock)
-        self.door: Door  # set right after construction: the door needs us as its watcher
-        self.door_changed: Callable[[], None] = lambda: None
-        self.guest_came_from: Callable[[str], None] = lambda _peer: None
-        self.awake: Awake | None = None
+        super().__init__(clock, signals)
+        signals.wishes_changed.connect(self.poke)
+        signals.way_in_changed.connect(self.tell)
+        self.door = door(self)
+        self._awake = awake
         self.stopping = False
         self._intent = intent
         self._store = store
@@ -124,12 +132,12 @@ class AccessLane(Lane):
         return min([*leaving, *([] if expiring is None else [expiring])], default=None)
 
     async def _keep_awake(self) -> None:
-        if self.awake is None:
+        if self._awake is None:
             return
         if any(one.invitation for one in self.door.connections.values()):
-            await self.awake.start()
+            await self._awake.start()
         else:
-            await self.awake.stop()
+            await self._awake.stop()
 
     def _desired(self) -> plan.Desired:
         return plan.NOTHING if self.stopping else plan.desired(self._intent.state, self.clock())
@@ -194,7 +202,7 @@ class AccessLane(Lane):
                     self._intent.happened(
                         "door-opened", f"the door is open on port {self.door.port}"
                     )
-                    self.door_changed()
+                    self._signals.door_changed()
         if self.door.port is not None:
             self._intent.apply(DoorOpened(self.door.port))
 
@@ -202,7 +210,7 @@ class AccessLane(Lane):
         if self.door.port is not None:
             self.door.close()
             self._intent.happened("door-closed", "the door is shut")
-            self.door_changed()
+            self._signals.door_changed()
 
     async def _session_running(self) -> bool:
         """Whether tmux can be steered now; a session that is gone ends every invitation."""
@@ -305,7 +313,7 @@ class AccessLane(Lane):
                     pid=connection.pid,
                 )
                 self.tell(f"{invitation.guest} joined ({invitation.access.value})")
-                self.guest_came_from(connection.peer)
+                self._signals.guest_came(connection.peer)
         self.poke()
 
     def disconnected(self, connection: Connection) -> None:

@@ -19,11 +19,15 @@ _Way = tuple[str, str, int]  # a mapping's id, and its host and port outside, wh
 
 
 class Evidence:
-    """`poke` is called where a mapping was found mute: see `is_mute`."""
+    """`look` says what is seen at a host and port outside; None: that is not to be tried.
 
-    def __init__(self, poke: Callable[[], None]) -> None:
-        # What is seen at a host and port outside; None: not to be tried.
-        self.look: Callable[[str, int], Awaitable[Sight]] | None = None
+    `poke` is called where a mapping was found mute: see `is_mute`.
+    """
+
+    def __init__(
+        self, look: Callable[[str, int], Awaitable[Sight]] | None, poke: Callable[[], None]
+    ) -> None:
+        self._look = look
         self._poke = poke
         self._proven: _Way | None = None
         self._mirrored: _Way | None = None
@@ -57,10 +61,10 @@ class Evidence:
                 return  # a short lease would never let a look come to its end
             self._looking.cancel()
         gateway, host = ipaddress.ip_address(held.gateway), held.external_host
-        if self.look is None or gateway.is_loopback:
+        if self._look is None or gateway.is_loopback:
             return
         if external_class(host) is ExternalClass.PUBLIC:
-            self._looking = asyncio.create_task(self._seek(self.look, held), name=str(_way(held)))
+            self._looking = asyncio.create_task(self._seek(self._look, held), name=str(_way(held)))
 
     async def _seek(self, look: Callable[[str, int], Awaitable[Sight]], held: Mapping) -> None:
         try:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from pairingd.core.plan import LONGEST_SLEEP
 from pairingd.errors import PairingError
+from pairingd.signals import Signals
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +25,10 @@ class Lane(ABC):
     first_retry = 0.5  # seconds, doubled with each failure in a row
     longest_retry = LONGEST_SLEEP
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], signals: Signals) -> None:
         self.clock = clock
         self.error: PairingError | None = None
-        self.troubled: Callable[[PairingError], None] = lambda _error: None
+        self._signals = signals
         self._wake = asyncio.Event()
         self._asked = 0
         self._answered = 0
@@ -95,7 +96,10 @@ class Lane(ABC):
         known, self.error = self.error, error
         if str(known) != str(error):
             log.warning("%s", error)
-            self.troubled(error)
+            self._tell_trouble(error)
+
+    def _tell_trouble(self, error: PairingError) -> None:
+        self._signals.troubled(error)
 
     def _patience(self, deadline: float | None, failures: int) -> float | None:
         if failures:

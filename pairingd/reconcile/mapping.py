@@ -22,9 +22,11 @@ from pairingd.intent import Intent
 from pairingd.reconcile.evidence import Evidence
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
+from pairingd.signals import Signals
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, silent
+from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,8 @@ class Journaled(Protocol):
 class MappingLane(Lane):
     """Holds at most one mapping, and only while the door is open.
 
-    Not `enabled`: none is wanted, and what an earlier daemon has left is closed.
+    Not `enabled`: none is wanted, and what an earlier daemon has left is closed. `look` says what
+    is seen at a host and port outside; None: that is not to be tried.
     """
 
     longest_retry = 60.0
@@ -80,17 +83,20 @@ class MappingLane(Lane):
         locate: Callable[[], Awaitable[Network | None]],
         door_port: Callable[[], int | None],
         clock: Callable[[], float],
+        signals: Signals,
         *,
         enabled: bool = True,
+        look: Callable[[str, int], Awaitable[Sight]] | None = None,
         asleep: Callable[[], float] = asleep,
         listen: Callable[..., AbstractContextManager[None]] = listen,
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, signals)
+        signals.door_changed.connect(self.poke)
+        signals.guest_came.connect(self._guest_came)
+        signals.gateway_restarted.connect(self._doubt)
         self.enabled = enabled
         self.network: Network | None = None
-        self.evidence = Evidence(self.poke)
-        self.tell: Callable[[str], None] = lambda _text: None
-        self.gateway_restarted: Callable[[], None] = self.doubt
+        self._evidence = Evidence(look, self.poke)
         self._intent = intent
         self._journal = journal
         self._router = router
@@ -102,7 +108,7 @@ class MappingLane(Lane):
         self._swept: set[str] = set()  # identities of networks
         self._missed: set[str] = set()  # ids of mappings that are being asked for again
         self._asking: asyncio.Task[None] | None = None
-        self._hints = Hints(self.poke, self._heard, listen=listen)
+        self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
 
     @property
     def current(self) -> Mapping | None:
@@ -123,7 +129,7 @@ class MappingLane(Lane):
         held = self.current
         if held is None:
             return {}
-        if seen := self.evidence.of(held):
+        if seen := self._evidence.of(held):
             return {held.id: seen}
         looked = self._checked.get(held.id)
         # PCP and NAT-PMP cannot read a mapping back.
@@ -131,9 +137,9 @@ class MappingLane(Lane):
             return {held.id: "readback"}
         return {}
 
-    def guest_came_from(self, peer: str) -> None:
+    def _guest_came(self, peer: str) -> None:
         if held := self.current:
-            self.evidence.guest_came_from(peer, held)
+            self._evidence.guest_came_from(peer, held)
 
     @property
     def wanted(self) -> bool:
@@ -246,7 +252,7 @@ class MappingLane(Lane):
             external_host=way.host,
             external_port=way.port,
         )
-        self.tell(f"the way in has changed: {command}")
+        self._signals.way_in_changed(f"the way in has changed: {command}")
 
     def _announcing(self) -> tuple[str, str] | None:
         """The gateway and our address there, where the mapping's protocol has announcements."""
@@ -255,10 +261,7 @@ class MappingLane(Lane):
             return None
         return held.gateway, held.internal_host
 
-    def _heard(self) -> None:
-        self.gateway_restarted()
-
-    def doubt(self) -> None:
+    def _doubt(self) -> None:
         """Look now at what is held, and not only when it is time."""
         self._checked = {known: seen.doubted for known, seen in self._checked.items()}
         self.poke()
@@ -310,7 +313,7 @@ class MappingLane(Lane):
                     external_port=wish.external_port,
                 )
                 self._seen(opened)
-                self.evidence.seek(opened)
+                self._evidence.seek(opened)
                 self._intent.happened(
                     "mapping-opened",
                     self.opened_text.format(port=opened.external_port),
@@ -330,9 +333,9 @@ class MappingLane(Lane):
     async def _close_the_mute(self, here: str | None) -> None:
         """So that they are made anew. Raises GatewayError."""
         for entry in self._journal.mappings():
-            if entry.network == here and self.evidence.is_mute(entry):
+            if entry.network == here and self._evidence.is_mute(entry):
                 await self._router.close(entry)
-                self.evidence.made_anew(entry)
+                self._evidence.made_anew(entry)
                 self._lost(entry, "the router has the mapping but forwards nothing; asking again")
 
     async def _sweep(self) -> None:
@@ -365,8 +368,8 @@ class MappingLane(Lane):
         else:
             self._seen(renewed)
             moved = renewed.external_host != entry.external_host
-            if moved or not known or self.evidence.turns_us_around(entry.network):
-                self.evidence.seek(renewed)
+            if moved or not known or self._evidence.turns_us_around(entry.network):
+                self._evidence.seek(renewed)
 
     async def _check(self, entry: Mapping) -> None:
         match await self._router.check(entry):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pairingd.core import plan
+from pairingd.errors import PairingError
 from pairingd.reconcile.mapping import MappingLane
 
 
 class PinholeLane(MappingLane):
-    """A pinhole is a mapping that translates nothing: guests name the door's own address and port.
-
-    Where it cannot be had nobody is troubled, for few guests need it.
-    """
+    """A mapping that translates nothing: guests name the door's own address and port."""
 
     longest_retry = 600.0
     opened_text = "the router lets IPv6 through to port {port}, the door"
@@ -26,6 +24,9 @@ class PinholeLane(MappingLane):
 
     def _announcing(self) -> None:
         """The mapping's lane listens for both."""
+
+    def _tell_trouble(self, error: PairingError) -> None:
+        """Few guests need it."""
 
     def _nobody_to_ask(self) -> None:
         """Most networks have no IPv6 yet."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from pairingd.errors import PairingError
 from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
+from pairingd.signals import Signals
 from pairingd.store import Process, Store
 from pairingd.world.keyscan import Sight
 from pairingd.world.processes import start_time
@@ -40,8 +41,10 @@ class RelayLane(Lane):
         door_port: Callable[[], int | None],
         look: Callable[[str, int], Awaitable[Sight]],
         clock: Callable[[], float],
+        signals: Signals,
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, signals)
+        signals.door_changed.connect(self.poke)
         self._intent = intent
         self._store = store
         self._relay = relay

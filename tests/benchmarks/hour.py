@@ -13,6 +13,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.plan import LONGEST_SLEEP
 from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
+from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.gateway.adapter import Network, Presence
 from tests.core.make import START, invitation, invite
@@ -77,13 +78,14 @@ def asked_in_an_hour() -> Counter[str]:
 
 async def _an_hour(store: Store) -> Counter[str]:
     router = _Counting(store)
-    intent = Intent(store, lambda: router.now)
+    signals = Signals()
+    intent = Intent(store, lambda: router.now, signals)
     intent.apply(invite(invitation(ttl=2 * HOUR)))
 
     async def here() -> Network:
         return HOME
 
-    lane = MappingLane(intent, store, router, here, lambda: DOOR, lambda: router.now)
+    lane = MappingLane(intent, store, router, here, lambda: DOOR, lambda: router.now, signals)
     while router.now < START + HOUR:
         deadline = await lane.one_pass()
         assert deadline is not None

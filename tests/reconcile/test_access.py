@@ -18,6 +18,7 @@ from pairingd.core.admission import Admission
 from pairingd.errors import WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.access import AccessLane
+from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.door import Connection, Door
 from pairingd.world.sshd import Sshd
@@ -32,15 +33,25 @@ class Host:
         self.database = home / "state.db"
         self.now = START + 1.0
         self.store = Store.open(self.database, START)
-        self.intent = Intent(self.store, self.clock)
+        signals = Signals()
+        self.intent = Intent(self.store, self.clock, signals)
         self.keys = home / "authorized_keys"
         self.tmux = Tmux("", home / "tmux.sock", "pairing")
         self.runs_tmux("new-session", "-d", "-s", "pairing")
         sshd = Sshd("/usr/sbin/sshd", home / "sshd_config", home / "host_ed25519", self.keys)
-        self.lane = AccessLane(self.intent, self.store, self.tmux, sshd, self.keys, 0, self.clock)
-        self.lane.door = Door(sshd, "127.0.0.1", self.clock, self.lane, Admission())
+        self.lane = AccessLane(
+            self.intent,
+            self.store,
+            self.tmux,
+            sshd,
+            self.keys,
+            0,
+            self.clock,
+            signals,
+            door=lambda watcher: Door(sshd, "127.0.0.1", self.clock, watcher, Admission()),
+        )
         self.told_of: list[int | None] = []
-        self.lane.door_changed = lambda: self.told_of.append(self.lane.door.port)
+        signals.door_changed.connect(lambda: self.told_of.append(self.lane.door.port))
 
     def clock(self) -> float:
         return self.now

@@ -20,6 +20,7 @@ from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
+from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.gateway.adapter import Network
 from pairingd.world.gateway.announcements import listen
@@ -51,9 +52,16 @@ class Laptop:
     network: Network | None = HOME
     door: int | None = DOOR
     told: list[str] = field(default_factory=list)
+    sight: Sight = Sight.UNSURE  # what stands where our door should be seen from outside
+    looked: list[tuple[str, int]] = field(default_factory=list)
+    signals: Signals = field(default_factory=Signals)
 
     def clock(self) -> float:
         return self.now
+
+    async def look(self, host: str, port: int) -> Sight:
+        self.looked.append((host, port))
+        return self.sight
 
     async def locate(self) -> Network | None:
         return self.network
@@ -73,7 +81,8 @@ async def lane_of(
     laptop: Laptop, *adapters: Any, announced_at: int = 0
 ) -> AsyncIterator[MappingLane]:
     """A lane whose passes are the test's to call; the invitation is made if there is none."""
-    intent = Intent(laptop.store, laptop.clock)
+    laptop.signals = Signals()
+    intent = Intent(laptop.store, laptop.clock, laptop.signals)
     guest: Invitation = invitation()
     if not intent.state.live:
         intent.apply(Invite("s1", (guest,), PORT))
@@ -85,10 +94,12 @@ async def lane_of(
         laptop.locate,
         lambda: laptop.door,
         laptop.clock,
+        laptop.signals,
+        look=laptop.look,
         asleep=lambda: laptop.slept,
         listen=partial(listen, port=announced_at or free_port()),
     )
-    lane.tell = laptop.told.append
+    laptop.signals.way_in_changed.connect(laptop.told.append)
     try:
         yield lane
     finally:
@@ -668,18 +679,6 @@ async def test_once_the_door_is_shut_nothing_that_was_asked_for_it_is_waited_for
         running.cancel()
 
 
-class Mirror:
-    """What stands where our door should be seen from outside. It remembers who asked."""
-
-    def __init__(self, sight: Sight) -> None:
-        self.asked: list[tuple[str, int]] = []
-        self.sight = sight
-
-    async def look(self, host: str, port: int) -> Sight:
-        self.asked.append((host, port))
-        return self.sight
-
-
 BEHIND = Network("eth0", "127.0.0.1", "192.168.1.1")
 
 
@@ -689,11 +688,10 @@ async def test_our_own_host_key_outside_is_a_proof_and_its_absence_is_none(
 ) -> None:
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
-        mirror = Mirror(sight)
-        lane.evidence.look = mirror.look
+        laptop.sight = sight
         await lane.one_pass()
         await asyncio.sleep(0)
-        assert mirror.asked == [("5.5.5.1", PORT)]
+        assert laptop.looked == [("5.5.5.1", PORT)]
         assert lane.current
         outcome = "hairpin" if sight is Sight.OUR_DOOR else "readback"
         assert lane.seen == {lane.current.id: outcome}
@@ -706,12 +704,11 @@ async def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew_once(
 ) -> None:
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
-        mirror = Mirror(Sight.OUR_DOOR)
-        lane.evidence.look = mirror.look
+        laptop.sight = Sight.OUR_DOOR
         await lane.one_pass()
         await asyncio.sleep(0)
         first = lane.current
-        mirror.sight = Sight.NOBODY
+        laptop.sight = Sight.NOBODY
         await passes(lane, laptop, 400)  # past a renewal
         assert laptop.kinds().count("mapping-lost") == 1
         assert igd.counts["DeletePortMapping"] == 1
@@ -728,29 +725,27 @@ async def test_a_door_that_is_too_busy_to_show_its_key_is_no_reason_to_ask_anew(
 ) -> None:
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
-        mirror = Mirror(Sight.OUR_DOOR)
-        lane.evidence.look = mirror.look
+        laptop.sight = Sight.OUR_DOOR
         await lane.one_pass()
         await asyncio.sleep(0)
-        mirror.sight = Sight.UNSURE
-        asked = len(mirror.asked)
+        laptop.sight = Sight.UNSURE
+        asked = len(laptop.looked)
         await passes(lane, laptop, 1000)
-        assert len(mirror.asked) > asked
+        assert len(laptop.looked) > asked
         assert igd.counts["DeletePortMapping"] == 0
 
 
 async def test_what_was_seen_at_an_address_is_not_said_of_the_next_one(laptop: Laptop) -> None:
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
-        mirror = Mirror(Sight.OUR_DOOR)
-        lane.evidence.look = mirror.look
+        laptop.sight = Sight.OUR_DOOR
         await lane.one_pass()
         await asyncio.sleep(0)
         [held] = laptop.store.mappings()
         assert lane.seen == {held.id: "hairpin"}
-        lane.guest_came_from("9.9.9.9")
+        laptop.signals.guest_came("9.9.9.9")
         assert lane.seen == {held.id: "guest"}
-        igd.external_host, mirror.sight = "5.5.5.77", Sight.UNSURE
+        igd.external_host, laptop.sight = "5.5.5.77", Sight.UNSURE
         await passes(lane, laptop, 301)
         assert lane.current
         assert (lane.current.id, lane.current.external_host) == (held.id, "5.5.5.77")
@@ -763,14 +758,13 @@ async def test_a_new_address_is_looked_at_also_where_the_router_turned_nobody_ar
 ) -> None:
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
-        mirror = Mirror(Sight.NOBODY)
-        lane.evidence.look = mirror.look
+        laptop.sight = Sight.NOBODY
         await passes(lane, laptop, 301)
-        assert mirror.asked == [("5.5.5.1", PORT)]
-        igd.external_host, mirror.sight = "5.5.5.77", Sight.OUR_DOOR
+        assert laptop.looked == [("5.5.5.1", PORT)]
+        igd.external_host, laptop.sight = "5.5.5.77", Sight.OUR_DOOR
         await passes(lane, laptop, 301)
         await asyncio.sleep(0)
-        assert mirror.asked == [("5.5.5.1", PORT), ("5.5.5.77", PORT)]
+        assert laptop.looked == [("5.5.5.1", PORT), ("5.5.5.77", PORT)]
         assert list(lane.seen.values()) == ["hairpin"]
 
 
@@ -788,10 +782,10 @@ async def test_only_who_comes_from_the_internet_proves_that_the_way_in_works(
     laptop: Laptop, peer: str, another: bool
 ) -> None:
     async with FakePxp() as gateway, lane_of(laptop, pcp(laptop, gateway)) as lane:
-        lane.guest_came_from(peer)
+        laptop.signals.guest_came(peer)
         await lane.one_pass()
         assert lane.seen == {}
-        lane.guest_came_from(peer)
+        laptop.signals.guest_came(peer)
         assert list(lane.seen.values()) == ["guest"] * another
 
 
@@ -834,12 +828,11 @@ async def test_nothing_is_sent_to_what_is_no_public_address_or_a_demonstrations(
         FakeIgd(external_host=external) as igd,
         lane_of(laptop, upnp(laptop, igd)) as lane,
     ):
-        mirror = Mirror(Sight.OUR_DOOR)
-        lane.evidence.look = mirror.look
+        laptop.sight = Sight.OUR_DOOR
         await lane.one_pass()
         await asyncio.sleep(0)
         assert lane.current
-        assert mirror.asked == []
+        assert laptop.looked == []
 
 
 class Roaming:

@@ -13,6 +13,7 @@ from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
 from pairingd.reconcile.pinhole import PinholeLane
+from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.gateway import ssdp
 from pairingd.world.gateway.adapter import Adapter, Network
@@ -36,7 +37,8 @@ class House:
         self.network: Network | None = Network("lo", "::1", "::1")
         self.door: int | None = DOOR
         self.store = Store.open(path / "state.db", START)
-        self.intent = Intent(self.store, self.clock)
+        self.signals = Signals()
+        self.intent = Intent(self.store, self.clock, self.signals)
         self.intent.apply(Invite("s1", (invitation(),), 22))
         self.speaks(["pcp"])
 
@@ -48,7 +50,13 @@ class House:
         settings = strict.read(config.Router, {"protocols": protocols})
         router = Pinholes(settings, self.store, self.clock, adapters=adapters)
         self.lane = PinholeLane(
-            self.intent, self.store, router, self.locate, lambda: self.door, self.clock
+            self.intent,
+            self.store,
+            router,
+            self.locate,
+            lambda: self.door,
+            self.clock,
+            self.signals,
         )
 
     def clock(self) -> float:

@@ -13,6 +13,7 @@ import pytest
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.relay import RelayLane
+from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.keyscan import Sight
 from pairingd.world.relay import Tunnel
@@ -52,8 +53,9 @@ async def seen(_host: str, _port: int) -> Sight:
 async def test_no_ssh_is_left_where_the_journal_cannot_be_written(tmp_path: Path) -> None:
     store, relay = Store.open(tmp_path / "state.db", START), Relay()
     door: int | None = 50111
-    intent = Intent(store, lambda: START)
-    lane = RelayLane(intent, store, relay, lambda: door, seen, lambda: START)
+    signals = Signals()
+    intent = Intent(store, lambda: START, signals)
+    lane = RelayLane(intent, store, relay, lambda: door, seen, lambda: START, signals)
     with unwritable(tmp_path / "state.db"):
         for _ in range(2):
             with pytest.raises(WorldError) as caught:

@@ -1,0 +1,36 @@
+"""Who is told when something happens, so that those who tell and those who hear need not meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, ParamSpec
+
+from pairingd.errors import PairingError
+
+P = ParamSpec("P")
+
+
+class Signal(Generic[P]):
+    """Calls its listeners at once, in the order in which they came. None ever leaves."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[P, None]] = []
+
+    def connect(self, listener: Callable[P, None]) -> None:
+        self._listeners.append(listener)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        for listener in self._listeners:
+            listener(*args, **kwargs)
+
+
+class Signals:
+    """Made before all parts: each is given them and connects what it wants to hear."""
+
+    def __init__(self) -> None:
+        self.wishes_changed: Signal[[]] = Signal()
+        self.door_changed: Signal[[]] = Signal()  # it opened, or shut
+        self.guest_came: Signal[[str]] = Signal()  # from that address
+        self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's
+        self.way_in_changed: Signal[[str]] = Signal()  # in words for the host
+        self.troubled: Signal[[PairingError]] = Signal()
