@@ -80,7 +80,7 @@ def status(reply: Status, view: View) -> str:
     rows += _guests("Guests", reply["invitations"], view) or _row("Guests", ["nobody"], view)
     rows += _row("Door", [f"open on port {door['port']}" if door["open"] else "closed"], view)
     mapping = reply["mapping"]
-    router = _mapping(mapping, view) if mapping else _forward(reply["endpoints"])
+    router = _mapping(mapping, reply["warnings"], view) if mapping else _forward(reply["endpoints"])
     rows += _row("Router", router, view)
     commands = [f"{endpoint['kind']:<8}{endpoint['command']}" for endpoint in reply["endpoints"]]
     rows += _row("Commands", commands, view)
@@ -211,13 +211,14 @@ def _reach(reply: Invited) -> str:
     return f"{told}: {_VERIFIED[reply['endpoints'][0]['verified']]}"
 
 
-def _mapping(mapping: MappingInfo, view: View) -> list[str]:
+def _mapping(mapping: MappingInfo, warnings: list[Problem], view: View) -> list[str]:
+    """What has failed is not told twice."""
     if mapping["state"] == "opening":
         return ["being asked for a port"]
     if mapping["state"] == "failed":
         error = mapping["error"]
-        if error is None:
-            return [view.bad("failed")]
+        if error is None or error in warnings:
+            return [view.bad("no port opened")]
         return [
             *_wrapped(view.bad("failed: "), error["message"], _ROOM),
             *_wrapped(view.dim("hint: "), error["hint"], _ROOM),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         InvitationInfo,
         Invited,
         MappingInfo,
+        Problem,
         Receipt,
         Settings,
         Status,
@@ -162,6 +163,11 @@ BY_HAND: Status = {
     ],
     "warnings": [],
 }
+TAKEN: Problem = {
+    "code": "port-taken",
+    "message": "the router forwards port 22 to another machine, 192.168.1.7, already",
+    "hint": "choose another: --port 2222",
+}
 FAILED: Status = {
     **STATUS,
     "invitations": [{**OCTOCAT, "state": "revoked"}],
@@ -173,13 +179,10 @@ FAILED: Status = {
         "external_port": None,
         "internal_port": None,
         "expires_at": None,
-        "error": {
-            "code": "port-taken",
-            "message": "the router forwards port 22 to another machine, 192.168.1.7, already",
-            "hint": "choose another: --port 2222",
-        },
+        "error": TAKEN,
     },
 }
+WARNED: Status = {**FAILED, "warnings": [TAKEN]}
 EVENTS: list[Event] = [
     {
         "id": 1,

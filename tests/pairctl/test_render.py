@@ -24,6 +24,7 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "status-unconnected": (render.status, samples.UNCONNECTED),
     "status-by-hand": (render.status, samples.BY_HAND),
     "status-failed": (render.status, samples.FAILED),
+    "status-warned": (render.status, samples.WARNED),
     "changed": (render.changed, {"invitations": samples.STATUS["invitations"], "warnings": []}),
     "changed-warned": (
         render.changed,
