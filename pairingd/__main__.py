@@ -55,7 +55,7 @@ ALREADY_RUNNING = 4  # exit code for who started us; the unit in systemd/ and pa
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 ended as asked, 1 failed, 2 usage."""
+    """0 ended as asked, 1 failed, 2 usage; for a second daemon see `_failed`."""
     arguments = _parser().parse_args(argv)
     os.umask(0o077)
     launch = Launch()

@@ -1,11 +1,11 @@
 """The errors that reach a person.
 
-    PairingError            a stable code, one line of cause, one line of remedy
-    ├── core.rules.Refused  a rule said no; nothing changed
-    ├── Misconfigured       config.toml, or the machine, is not as it must be
-    ├── IdentityError       a guest's keys could not be had
-    ├── GatewayError        the router refused, lied or was silent
-    └── WorldError          sshd, tmux, a file or a socket failed
+    PairingError              a stable code, one line of cause, one line of remedy
+    ├── core.refusal.Refused  a rule said no; nothing changed
+    ├── Misconfigured         config.toml, or the machine, is not as it must be
+    ├── IdentityError         a guest's keys could not be had
+    ├── GatewayError          the router refused, lied or was silent
+    └── WorldError            sshd, tmux, a file or a socket failed
 
 Codes are part of the outward contract: they appear in `--json` and never change meaning.
 """
