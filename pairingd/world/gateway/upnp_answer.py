@@ -17,8 +17,8 @@ from pairingd.core.text import printable
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals
 
-# By 718, ConflictInMappingEntry, IGDv1 routers mean policy as well; and a port that somebody is seen
-# to hold is not asked for.
+# By 718, ConflictInMappingEntry, IGDv1 routers mean policy as well; a port that somebody is seen to
+# hold is not asked for.
 _POLICY = frozenset({606, 718, 501})
 _TAKEN = frozenset({729})
 _SAME_PORT = 724
