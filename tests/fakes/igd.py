@@ -43,6 +43,8 @@ class Quirk(StrEnum):
     DELETE_IGNORED = "delete-ignored"
     LEASE_UNTOLD = "lease-untold"  # shows lease 0 whatever it is
     DISCONNECTED = "disconnected"
+    DEAD_SERVICE_FIRST = "dead-service-first"  # WANIPConnection:1, before a WANPPPConnection:1
+    DOWN_SERVICE_FIRST = "down-service-first"  # likewise, and it says that it is disconnected
     NO_WAN_SERVICE = "no-wan-service"
     CLIENT_CHANGED = "client-changed"  # forwards to another machine than it was told
     USERINFO_CONTROL = "userinfo-control"  # `http://127.0.0.2:80@…`, whose host is read in two ways
@@ -225,6 +227,8 @@ class FakeIgd:
             await self._describe(writer)
         elif method == "POST" and path == "/control":
             await self._soap(body, head, writer)
+        elif method == "POST" and path == "/unused":
+            await self._unused(head, writer)
         else:
             await _reply(writer, "", status="404 Not Found")
 
@@ -271,6 +275,9 @@ class FakeIgd:
             if Quirk.NO_WAN_SERVICE in self.quirks
             else _service(_WAN.format(version=self.version), control)
         )
+        if self.quirks & {Quirk.DEAD_SERVICE_FIRST, Quirk.DOWN_SERVICE_FIRST}:
+            wan = _service(_WAN.format(version=1), control.replace("/control", "/unused"))
+            wan += _service("urn:schemas-upnp-org:service:WANPPPConnection:1", control)
         if self.version == 2 and wan:
             wan += _service(_FIREWALL, control)
         common = _service("urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1", control)
@@ -284,6 +291,17 @@ class FakeIgd:
             f"<serviceList>{wan}</serviceList></device></deviceList></device></deviceList>"
             f"</device></root>"
         )
+
+    async def _unused(self, head: str, writer: asyncio.StreamWriter) -> None:
+        """Of the service that is not the way out: dead, or there and disconnected."""
+        if Quirk.DOWN_SERVICE_FIRST in self.quirks and "#GetStatusInfo" in head:
+            inner = "<NewConnectionStatus>Disconnected</NewConnectionStatus>"
+            inner += "<NewLastConnectionError>ERROR_NONE</NewLastConnectionError>"
+            inner += "<NewUptime>0</NewUptime>"
+            told = _envelope(f"<u:GetStatusInfoResponse>{inner}</u:GetStatusInfoResponse>")
+            await _reply(writer, told, "text/xml")
+        else:
+            await _reply(writer, _fault(401), "text/xml", "500 Internal Server Error")
 
     async def _soap(self, body: str, head: str, writer: asyncio.StreamWriter) -> None:
         found = re.search(r'(?im)^soapaction:\s*"?[^#\r\n]*#(\w+)', head)

@@ -1,4 +1,4 @@
-"""The router as miniupnpc shows it, and what it does not show by one query of our own.
+"""The router as miniupnpc shows it, and by SOAP of our own where that shows too little.
 
 For upnp_worker.py alone: it may block, and only the standard library and miniupnpc are imported.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import errno
 import functools
-import re
 import socket
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
+
+from pairingd.world.gateway.wan_service import KINDS, Refused, WanService, is_at, services
 
 try:
     import miniupnpc
@@ -50,13 +51,6 @@ _SILENT = frozenset({"Miniupnpc HTTP error", "Miniupnpc Socket error"})
 INVALID_ACTION, INVALID_ARGS, ACTION_FAILED = 401, 402, 501
 NO_SUCH_ENTRY, ONLY_PERMANENT = 714, 725
 _ABSENT = frozenset({713, NO_SUCH_ENTRY})
-# The binding does not tell which of these it has found.
-_WAN_SERVICES = (
-    "urn:schemas-upnp-org:service:WANIPConnection:1",
-    "urn:schemas-upnp-org:service:WANIPConnection:2",
-    "urn:schemas-upnp-org:service:WANPPPConnection:1",
-)
-_LARGEST = 1 << 16  # bytes of an answer in which a refusal is looked for
 _MAX_ROWS = 200
 
 
@@ -88,11 +82,9 @@ class Gateway:
             control = self._upnp.selectigd(url)
         except Exception:  # noqa: BLE001 - the binding raises nothing more precise
             raise Done("unreachable", errno=_why_unreachable(url)) from None
-        # Not as urlsplit reads it: miniupnpc takes all before the first ":" or "/" for the host.
-        host = urlsplit(url).hostname or ""
-        host = re.escape(f"[{host}]" if ":" in host else host)
-        if not re.match(rf"http://{host}(:\d{{1,5}})?/", control, re.IGNORECASE):
+        if not is_at(urlsplit(url).hostname or "", control):
             raise Done("offhost")
+        self._url = url
         self._control = control
 
     @functools.cached_property
@@ -112,8 +104,36 @@ class Gateway:
         return self._told(self._upnp.externalipaddress)
 
     def must_be_igd(self) -> None:
-        if not (self.external or self.status or self._told(self._upnp.connectiontype)):
+        """The first WAN service that is up is the one to ask from now on, or else that speaks."""
+        if self._is_up():
+            return
+        speaking = self._upnp if self._speaks() else None
+        for service in self._services():
+            self._ask(service)
+            if self._is_up():
+                return
+            speaking = speaking or (service if self._speaks() else None)
+        if speaking is None:
             raise Done("not-igd")
+        self._ask(speaking)
+
+    def _services(self) -> list[WanService]:
+        try:
+            return [one for one in services(self._url) if one.control != self._control]
+        except OSError:
+            return []
+
+    def _ask(self, service: Any) -> None:
+        self._upnp = service
+        for known in ("status", "external"):
+            vars(self).pop(known, None)
+
+    def _is_up(self) -> bool:
+        addressed = self.external and not self.external.startswith("0.")
+        return bool(addressed) or self.status in ("Connected", "Up")
+
+    def _speaks(self) -> bool:
+        return bool(self.external or self.status or self._told(self._upnp.connectiontype))
 
     @staticmethod
     def _told(question: Any) -> str:
@@ -128,6 +148,8 @@ class Gateway:
             row = self._upnp.getspecificportmapping(port, "TCP")
         except UnicodeDecodeError:
             return Entry("", 0, "", 0)
+        except (Refused, OSError, ValueError):
+            row = None
         if row is not None:
             client, internal, description, _enabled, lease = row
             return Entry(client, internal, description, max(lease, 0))
@@ -142,10 +164,17 @@ class Gateway:
 
     def _why_not_shown(self, port: int) -> int:
         """UPnP's code for the refusal of a query, all of which the binding hides behind None."""
-        for service in _WAN_SERVICES:
-            code = _refused_query(self._control, service, port)
-            if code != INVALID_ACTION:
-                return code
+        control = getattr(self._upnp, "control", self._control)
+        for kind in KINDS:  # miniupnpc does not tell which of them it asks
+            try:
+                WanService(control, kind).getspecificportmapping(port, "TCP")
+            except Refused as refused:
+                if refused.code != INVALID_ACTION:
+                    return refused.code
+            except (OSError, ValueError):
+                raise Done("silent") from None
+            else:
+                return 0
         return INVALID_ACTION
 
     def rows(self) -> list[tuple[int, Entry]]:
@@ -156,6 +185,8 @@ class Gateway:
                 row = self._upnp.getgenericportmapping(index)
             except UnicodeDecodeError:
                 continue
+            except (Refused, OSError, ValueError):
+                break
             if row is None:
                 break
             port, protocol, (client, internal), description, _enabled, _remote, lease = row
@@ -184,6 +215,10 @@ class Gateway:
     def _tried(act: Any) -> int:
         try:
             act()
+        except Refused as refused:
+            return refused.code or -1
+        except OSError:
+            raise Done("silent") from None
         except Exception as error:  # noqa: BLE001 - as above
             if str(error) in _SILENT:
                 raise Done("silent") from None
@@ -200,34 +235,3 @@ def _why_unreachable(url: str) -> str:
     except ValueError:
         return "EINVAL"
     return ""
-
-
-def _refused_query(control: str, service: str, port: int) -> int:
-    """0 where it is not refused. Raises Done(silent)."""
-    parts = urlsplit(control)
-    action = "GetSpecificPortMappingEntry"
-    body = (
-        '<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
-        's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
-        f'<u:{action} xmlns:u="{service}"><NewRemoteHost></NewRemoteHost>'
-        f"<NewExternalPort>{port}</NewExternalPort><NewProtocol>TCP</NewProtocol>"
-        f"</u:{action}></s:Body></s:Envelope>"
-    ).encode()
-    path = urlunsplit(("", "", parts.path, parts.query, ""))
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n"
-        f'Content-Type: text/xml; charset="utf-8"\r\nContent-Length: {len(body)}\r\n'
-        f'SOAPAction: "{service}#{action}"\r\n\r\n'
-    ).encode()
-    said = b""
-    try:
-        with socket.create_connection((parts.hostname or "", parts.port or 80), 3) as asking:
-            asking.sendall(head + body)
-            while len(said) < _LARGEST and (more := asking.recv(4096)):
-                said += more
-    except OSError:
-        said = b""
-    if not said:
-        raise Done("silent")
-    found = re.search(rb"errorCode>\s*(\d{1,3})\s*<", said)
-    return int(found[1]) if found else 0

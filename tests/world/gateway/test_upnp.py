@@ -429,6 +429,33 @@ async def test_private_external_address_is_kept_for_the_caller_to_judge(igd: Fak
 # What is no gateway, or hostile
 
 
+@pytest.mark.parametrize("quirk", [Quirk.DEAD_SERVICE_FIRST, Quirk.DOWN_SERVICE_FIRST])
+async def test_where_the_first_wan_service_is_not_the_way_out_the_next_one_is_asked(
+    igd: FakeIgd, quirk: Quirk
+) -> None:
+    igd.quirks.add(quirk)
+    igd.add_by_hand(22, HOME.address, 22, "my & ssh")
+    assert (await refused(igd)).code == "port-taken"
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(50022), 600)
+    assert (granted.external_host, igd.mappings[50022].lease) == ("5.5.5.1", 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+    await adapter.renew(granted, 600)
+    igd.failing["AddPortMapping"] = 606
+    assert (await refused(igd, 50023)).code == "not-permitted"
+    await adapter.close(granted)
+    assert list(igd.mappings) == [22]
+    igd.add_by_hand(2201, HOME.address, free_port(), "pairingd0badcafe")
+    await adapter.sweep(HOME, [])
+    assert list(igd.mappings) == [22]
+
+
+async def test_another_wan_service_is_asked_at_the_router_alone(igd: FakeIgd) -> None:
+    igd.quirks |= {Quirk.DEAD_SERVICE_FIRST, Quirk.USERINFO_CONTROL}
+    assert (await refused(igd)).code == "router-lied"
+    assert igd.counts["POST /control"] == 0
+
+
 async def test_no_wan_service_is_no_gateway(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.NO_WAN_SERVICE)
     assert await upnp_to(igd).probe(HOME) is False
