@@ -295,8 +295,8 @@ class MappingLane(Lane):
             self._asking = None
 
     async def _close(self, entry: Mapping) -> None:
+        self._checked.pop(entry.id, None)  # no time of its own is waited for any more
         await self._router.close(entry)
-        self._checked.pop(entry.id, None)
         self._intent.happened(
             "mapping-closed", f"the router's port {entry.external_port} is closed"
         )

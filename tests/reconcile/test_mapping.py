@@ -575,6 +575,20 @@ async def test_what_cannot_be_closed_keeps_nobody_out(laptop: Laptop) -> None:
         assert lane.current.internal_port == DOOR + 1
 
 
+async def test_what_is_over_and_cannot_be_closed_is_not_asked_for_again_and_again(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        [held] = laptop.store.mappings()
+        assert held.granted_until is not None
+        igd.quirks.add(Quirk.DELETE_IGNORED)
+        laptop.door = None
+        laptop.now = held.granted_until
+        assert await lane.one_pass() is None
+        assert laptop.store.mappings() == [held]
+
+
 async def test_what_no_journal_knows_is_swept_once_in_each_network(laptop: Laptop) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         igd.add_by_hand(2022, HOME.address, 1, "pairingd0badcafe")
