@@ -25,7 +25,7 @@ from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.announcements import listen
-from pairingd.world.gateway.refusals import NO_ANSWER, silent
+from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
 from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,12 @@ class Router(Protocol):
     async def probe(self, network: Network) -> None: ...
 
     async def open(
-        self, network: Network, *, internal_port: int, external_port: int
+        self,
+        network: Network,
+        *,
+        internal_port: int,
+        external_port: int,
+        but: Collection[str] = (),
     ) -> Mapping: ...
 
     async def renew(self, mapping: Mapping) -> Mapping: ...
@@ -178,6 +183,7 @@ class MappingLane(Lane):
         await self._close_the_mute(here)
         wish = self._wish(here)
         unclosed: GatewayError | None = None
+        quiet: dict[str, GatewayError] = {}  # by protocol
         for action in plan.mapping(
             wish, self._journal.mappings(), here, self._checked, self.clock()
         ):
@@ -185,12 +191,14 @@ class MappingLane(Lane):
                 if isinstance(action, plan.CloseMapping):
                     await self._close(action.mapping)
                 else:
-                    await self._while_wanted(self._apply(action))
+                    await self._while_wanted(self._apply(action, quiet))
             except GatewayError as error:
                 # What cannot be closed leads to a shut port, and keeps no guest out. But who does
                 # not answer is not asked for more, which would only be journaled again and again.
-                if not isinstance(action, plan.CloseMapping) or error.code in NO_ANSWER:
-                    raise
+                if not isinstance(action, plan.CloseMapping):
+                    raise most_telling([error, *quiet.values()]) from None
+                if error.code in NO_ANSWER:
+                    quiet[action.mapping.protocol] = error
                 if not plan.is_over(action.mapping, self.clock()):
                     unclosed = error
         self._announce()
@@ -302,7 +310,9 @@ class MappingLane(Lane):
         )
 
     async def _apply(
-        self, action: plan.OpenMapping | plan.RenewMapping | plan.CheckMapping
+        self,
+        action: plan.OpenMapping | plan.RenewMapping | plan.CheckMapping,
+        unasked: Collection[str],
     ) -> None:
         match action:
             case plan.OpenMapping(wish):
@@ -311,6 +321,7 @@ class MappingLane(Lane):
                     self.network,
                     internal_port=wish.internal_port,
                     external_port=wish.external_port,
+                    but=unasked,
                 )
                 self._seen(opened)
                 self._evidence.seek(opened)

@@ -35,7 +35,14 @@ class _Counting:
     async def probe(self, _network: Network) -> None:
         pass
 
-    async def open(self, network: Network, *, internal_port: int, external_port: int) -> Mapping:
+    async def open(
+        self,
+        network: Network,
+        *,
+        internal_port: int,
+        external_port: int,
+        but: Collection[str] = (),
+    ) -> Mapping:
         return self._grant(
             Mapping(
                 id="m1",

@@ -648,6 +648,40 @@ async def test_a_silent_router_s_journal_does_not_grow(laptop: Laptop) -> None:
         assert len(laptop.store.mappings()) == 1
 
 
+async def test_a_protocol_that_fell_silent_keeps_no_other_from_serving(laptop: Laptop) -> None:
+    silent = Scripted()
+    silent.protocol = "pcp"
+    async with FakeIgd() as igd, lane_of(laptop, silent, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        left, held = laptop.store.mappings()
+        assert (left.protocol, held.protocol) == ("pcp", "upnp")
+        assert held.renew_at is not None
+        laptop.now = held.renew_at
+        with pytest.raises(GatewayError, match="router-silent"):
+            await lane.one_pass()
+        assert igd.counts["AddPortMapping"] == 2
+        laptop.door = DOOR + 1
+        with pytest.raises(GatewayError, match="router-silent"):
+            await lane.one_pass()
+        assert igd.mappings[PORT].internal_port == DOOR + 1
+        assert [entry.protocol for entry in laptop.store.mappings()] == ["pcp", "upnp"]
+
+
+async def test_what_is_over_is_not_waited_for_where_its_protocol_is_silent(laptop: Laptop) -> None:
+    silent = Scripted()
+    silent.protocol = "pcp"
+    async with FakeIgd() as igd, lane_of(laptop, silent, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        left, held = laptop.store.mappings()
+        laptop.store.erase(held.id)
+        laptop.store.record(replace(left, granted_until=laptop.now, renew_at=laptop.now))
+        await lane.one_pass()
+        assert lane.current
+        assert lane.current.protocol == "upnp"
+        laptop.door = None
+        assert await lane.one_pass() is None
+
+
 class Scripted:
     """An adapter whose router answers to the search and to nothing else."""
 

@@ -45,12 +45,21 @@ class Pinholes(Keeper):
     async def probe(self, network: Network) -> None:
         """Nothing to find out: `open` asks at once."""
 
-    async def open(self, network: Network, *, internal_port: int, external_port: int) -> Mapping:
-        """Raises GatewayError; then nothing is left, or the journal has it."""
+    async def open(
+        self,
+        network: Network,
+        *,
+        internal_port: int,
+        external_port: int,
+        but: Collection[str] = (),
+    ) -> Mapping:
+        """By the first protocol that is spoken, `but` those. Raises GatewayError; then nothing is
+        left, or the journal has it.
+        """
         for protocol in self._settings.protocols:
             adapter = self._adapters.get(protocol)
             # Most routers speak neither over IPv6: nothing is journaled for those.
-            if adapter and await adapter.probe(network):
+            if adapter and protocol not in but and await adapter.probe(network):
                 return await self._attempt(protocol, network, internal_port, external_port)
         raise refusals.not_spoken("PCP or UPnP over IPv6")
 

@@ -103,12 +103,21 @@ class Router(Keeper):
         if answers:
             await asyncio.wait(answers.values())
 
-    async def open(self, network: Network, *, internal_port: int, external_port: int) -> Mapping:
+    async def open(
+        self,
+        network: Network,
+        *,
+        internal_port: int,
+        external_port: int,
+        but: Collection[str] = (),
+    ) -> Mapping:
         """A new mapping to this host's `internal_port`, of `external_port` or else a high port.
 
-        Raises GatewayError with the most telling refusal of all that were met.
+        By any protocol `but` those. Raises GatewayError with the most telling refusal of all that
+        were met.
         """
-        answers = dict(self._probing(network).answers)
+        probing = self._probing(network).answers.items()
+        answers = {protocol: answer for protocol, answer in probing if protocol not in but}
         ports = self._ports(network, external_port)
         refusals: list[GatewayError] = []
         for port in ports:  # may grow while it is walked
