@@ -36,6 +36,7 @@ class Quirk(StrEnum):
     INTERNAL_PORT_IGNORED = "internal-port-ignored"  # forwards to the external port's number
     LEASE_DROPPED = "lease-dropped"  # says yes, and a mapping with a lease is gone at once
     UNSHOWN = "unshown"  # forwards, and says 714 and 713 to who asks what
+    TABLE_CUT = "table-cut"  # shows the first row, and fails at the next
     RENEWAL_IGNORED = "renewal-ignored"  # says yes, and the old lease runs on
     RENEWAL_KEEPS_DESCRIPTION = "renewal-keeps-description"
     DESCRIPTION_ALTERED = "description-altered"
@@ -418,6 +419,8 @@ class FakeIgd:
         return self.mappings[port]
 
     def _indexed(self, index: int) -> dict[str, str]:
+        if index and Quirk.TABLE_CUT in self.quirks:
+            raise SoapError(501)
         if index >= len(self.mappings) or Quirk.UNSHOWN in self.quirks:
             raise SoapError(713)
         forward = list(self.mappings.values())[index]

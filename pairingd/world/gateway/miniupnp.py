@@ -9,7 +9,7 @@ import errno
 import functools
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -153,21 +153,27 @@ class Gateway:
         if row is not None:
             client, internal, description, _enabled, lease = row
             return Entry(client, internal, description, max(lease, 0))
-        code = self._why_not_shown(port)
+        code = self._why_not_shown(lambda asked: asked.getspecificportmapping(port, "TCP"))
         if code in _ABSENT:
             return None
-        # It does not know the question, or not now. Its whole table tells as well, if it has one.
-        rows = dict(self.rows())
-        if not rows:
+        # It does not know the question, or not now. Its table tells as well, if all of it is read.
+        rows, end = self.rows()
+        found = dict(rows).get(port)
+        if found is None and not self._ends_at(end):
             raise Done("unread", code=code)
-        return rows.get(port)
+        return found
 
-    def _why_not_shown(self, port: int) -> int:
+    def _ends_at(self, index: int | None) -> bool:
+        if index is None:
+            return False
+        return self._why_not_shown(lambda asked: asked.getgenericportmapping(index)) in _ABSENT
+
+    def _why_not_shown(self, query: Callable[[WanService], object]) -> int:
         """UPnP's code for the refusal of a query, all of which the binding hides behind None."""
         control = getattr(self._upnp, "control", self._control)
         for kind in KINDS:  # miniupnpc does not tell which of them it asks
             try:
-                WanService(control, kind).getspecificportmapping(port, "TCP")
+                query(WanService(control, kind))
             except Refused as refused:
                 if refused.code != INVALID_ACTION:
                     return refused.code
@@ -177,22 +183,30 @@ class Gateway:
                 return 0
         return INVALID_ACTION
 
-    def rows(self) -> list[tuple[int, Entry]]:
-        """The TCP rows of the table with their external ports, as far as they can be read."""
+    def rows(self) -> tuple[list[tuple[int, Entry]], int | None]:
+        """The TCP rows of the table with their external ports, as far as they can be read; and
+        the index after the last one, None where there are others.
+        """
         found = []
+        end: int | None = None
+        whole = True
         for index in range(_MAX_ROWS):
             try:
                 row = self._upnp.getgenericportmapping(index)
             except UnicodeDecodeError:
+                whole = False
                 continue
-            except (Refused, OSError, ValueError):
+            except Refused:
+                row = None
+            except (OSError, ValueError):
                 break
             if row is None:
+                end = index if whole else None
                 break
             port, protocol, (client, internal), description, _enabled, _remote, lease = row
             if protocol == "TCP":
                 found.append((port, Entry(client, internal, description, max(lease, 0))))
-        return found
+        return found, end
 
     def add(self, job: Mapping[str, Any], lease: int) -> int:
         """0, or UPnP's code for the refusal; -1 for one that has no name."""

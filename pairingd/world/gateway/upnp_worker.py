@@ -221,7 +221,7 @@ def delete(gateway: Gateway, job: Job) -> Answer:
 
 
 def sweep(gateway: Gateway, job: Job) -> Answer:
-    rows = gateway.rows()
+    rows, _ = gateway.rows()
     left = [port for port, row in rows if port not in job["keep"] and _left_over(row, job)]
     return {"outcome": "swept", "count": sum(gateway.delete(port) == 0 for port in left)}
 

@@ -156,6 +156,27 @@ async def test_a_router_that_shows_its_table_alone_is_read_by_it(igd: FakeIgd) -
     assert list(igd.mappings) == [22]
 
 
+async def test_a_table_that_is_empty_holds_nobody_s_port(igd: FakeIgd) -> None:
+    igd.failing["GetSpecificPortMappingEntry"] = 602
+    await upnp_to(igd).close(await upnp_to(igd).open(wanted(), 600))
+    assert igd.mappings == {}
+
+
+@pytest.mark.parametrize("unread", ["cut", "not-utf8", "too-long"])
+async def test_a_table_that_was_not_read_whole_does_not_tell_that_a_port_is_free(
+    igd: FakeIgd, unread: str
+) -> None:
+    igd.failing["GetSpecificPortMappingEntry"] = 602
+    for port in range(10000, 10200 if unread == "too-long" else 10001):
+        igd.add_by_hand(port, "192.168.7.9", 80)
+    igd.add_by_hand(22, HOME.address, 22, "\udcff\udcfe" if unread == "not-utf8" else "my ssh")
+    if unread == "cut":
+        igd.quirks.add(Quirk.TABLE_CUT)
+    assert (await refused(igd)).code == "router-failed"
+    assert igd.mappings[22].internal_port == 22
+    assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
+
+
 async def test_a_query_that_fails_for_once_makes_nobody_believe_that_nothing_is_there(
     igd: FakeIgd,
 ) -> None:
