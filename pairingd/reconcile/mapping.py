@@ -345,7 +345,12 @@ class MappingLane(Lane):
         """So that they are made anew. Raises GatewayError."""
         for entry in self._journal.mappings():
             if entry.network == here and self._evidence.is_mute(entry):
-                await self._router.close(entry)
+                try:
+                    await self._router.close(entry)
+                except GatewayError as error:
+                    if error.code not in NO_ANSWER:
+                        self._evidence.made_anew(entry)  # it cannot be, and may yet forward again
+                    raise
                 self._evidence.made_anew(entry)
                 self._lost(entry, "the router has the mapping but forwards nothing; asking again")
 

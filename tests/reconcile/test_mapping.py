@@ -768,6 +768,26 @@ async def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew_once(
         assert igd.counts["DeletePortMapping"] == 1
 
 
+async def test_a_mapping_that_cannot_be_made_anew_is_held_on_to(laptop: Laptop) -> None:
+    laptop.network = BEHIND
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        laptop.sight = Sight.OUR_DOOR
+        await lane.one_pass()
+        await asyncio.sleep(0)
+        first = lane.current
+        laptop.sight = Sight.NOBODY
+        igd.quirks.add(Quirk.DELETE_IGNORED)
+        laptop.now += 301
+        await lane.one_pass()  # which renews it, and looks
+        with pytest.raises(GatewayError, match="router-lied"):
+            await lane.one_pass()
+        await passes(lane, laptop, 1000)
+        assert first
+        assert lane.current
+        assert lane.current.id == first.id
+        assert igd.counts["DeletePortMapping"] == 1
+
+
 async def test_a_door_that_is_too_busy_to_show_its_key_is_no_reason_to_ask_anew(
     laptop: Laptop,
 ) -> None:
