@@ -42,6 +42,7 @@ class Quirk(StrEnum):
     DESCRIPTION_ALTERED = "description-altered"
     DELETE_SAYS_YES = "delete-says-yes"  # also to who deletes what is not there
     DELETE_IGNORED = "delete-ignored"
+    LEASE_SHORT = "lease-short"  # shows 2 s whatever it is
     LEASE_UNTOLD = "lease-untold"  # shows lease 0 whatever it is
     DISCONNECTED = "disconnected"
     DEAD_SERVICE_FIRST = "dead-service-first"  # WANIPConnection:1, before a WANPPPConnection:1
@@ -435,13 +436,17 @@ class FakeIgd:
             self._remove(port)
 
     def _row(self, forward: Forward) -> dict[str, str]:
-        untold = Quirk.LEASE_UNTOLD in self.quirks
+        told = str(forward.remaining())
+        if Quirk.LEASE_UNTOLD in self.quirks:
+            told = "0"
+        if Quirk.LEASE_SHORT in self.quirks:
+            told = "2"
         return {
             "NewInternalPort": str(forward.internal_port),
             "NewInternalClient": forward.client,
             "NewEnabled": "1",
             "NewPortMappingDescription": forward.description,
-            "NewLeaseDuration": "0" if untold else str(forward.remaining()),
+            "NewLeaseDuration": told,
         }
 
     async def _add(self, values: dict[str, str]) -> None:

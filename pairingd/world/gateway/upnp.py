@@ -46,6 +46,7 @@ _START = (
 _SECONDS = {"survey": 5, "look": 5, "add": 8, "delete": 5, "sweep": 20}
 _MAX_ANSWER = 4096
 _MAX_SURVEYED = 4
+_SHORTEST = 4  # seconds of a lease that can be renewed in time; miniupnpd tells 4 of 5
 _WEEK = 604800  # the longest lease of WANIPConnection:2 §2.3.18
 _CONNECTED = frozenset({"Connected", "Up"})
 
@@ -157,6 +158,8 @@ class UpnpAdapter:
         url, answer = await self._ask(_Where.of(mapping), job, _url(mapping))
         if answer.outcome != "granted":
             raise refusal(answer, mapping)
+        if 0 < answer.lease < _SHORTEST:
+            raise refusals.too_short(answer.lease)
         # A mapping without an end, or of an untold one, is looked after as if it had the wanted.
         granted = min(answer.lease or lease, _WEEK)
         handle = {"url": url, "description": answer.description, "lease": str(granted)}
@@ -170,7 +173,7 @@ class UpnpAdapter:
             external_host=_external_host(answer.external, url),
             handle=tuple(handle.items()),
             granted_until=now + granted,
-            renew_at=now + max(granted / 2, 4.0),
+            renew_at=now + max(granted / 2, _SHORTEST),
         )
 
     async def _ask(self, where: _Where, job: dict[str, Any], url: str) -> tuple[str, Answer]:

@@ -151,6 +151,15 @@ async def test_a_router_that_shows_nothing_is_asked_for_a_port_where_no_other_se
     assert list(journal) == [mapping.id]
 
 
+async def test_a_lease_that_cannot_be_held_is_given_back(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
+    igd.quirks.add(Quirk.LEASE_SHORT)
+    with pytest.raises(GatewayError, match="too short"):
+        await to(igd, journal).open(HOME, internal_port=50111, external_port=22)
+    assert (journal, igd.mappings) == ({}, {})
+
+
 async def test_606_on_both_ports_is_told_as_policy(igd: FakeIgd, journal: RecordedJournal) -> None:
     igd.failing["AddPortMapping"] = 606
     with pytest.raises(GatewayError) as caught:
