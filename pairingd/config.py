@@ -326,7 +326,10 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
     """What is wrong between keys that are right by themselves, and the mend."""
     guests, router = config.guests, config.router
     if guests.max_ttl < guests.ttl:
-        return "guests.max_ttl is shorter than guests.ttl", "make it no shorter, or leave it out"
+        return (
+            f'guests.max_ttl, "{guests.max_ttl.text}", is shorter than guests.ttl',
+            f'make it no shorter than "{guests.ttl.text}", or shorten guests.ttl',
+        )
     if bool(router.command.open) != bool(router.command.close):
         return "router.command has one of open and close", "give both, or neither"
     if router.external_host and not router.command.open:

@@ -81,7 +81,7 @@ class _Reader:
             case origin if origin is Annotated:
                 read = self.read(inner[0], value, at)
                 for check in inner[1:]:
-                    read = _checked(check, read, at)
+                    read = _checked(check, read, at, written=value)
                 return read
             case origin if origin is Literal:
                 return _one_of(inner, value, at)
@@ -114,7 +114,7 @@ class _Reader:
 
     def _plain(self, kind: Any, value: object, at: tuple[str, ...]) -> Any:
         if hasattr(kind, "spelled"):
-            return _checked(kind.spelled, value, at)
+            return _checked(kind.spelled, value, at, written=value)
         if is_dataclass(kind):
             return self._record(kind, value, at)
         if issubclass(kind, Enum):
@@ -147,8 +147,8 @@ def _one_of(allowed: tuple[Any, ...], value: Any, at: tuple[str, ...]) -> Any:
     raise Unfit(at, value, " or ".join(filter(None, (", ".join(others), last))))
 
 
-def _checked(check: Any, value: object, at: tuple[str, ...]) -> Any:
+def _checked(check: Any, value: object, at: tuple[str, ...], *, written: object) -> Any:
     try:
         return check(value)
     except ValueError as error:
-        raise Unfit(at, value, str(error)) from None
+        raise Unfit(at, written, str(error)) from None
