@@ -197,6 +197,14 @@ def unshown(ways: Ways) -> results.Problem | None:
     }
 
 
+def unclosed(held: Mapping) -> results.Problem:
+    return {
+        "code": "mapping-unclosed",
+        "message": f"the router's port {held.external_port} is not seen to be closed yet",
+        "hint": "it leads to a shut door; pairingd goes on trying, pairctl log will tell",
+    }
+
+
 def mapping(
     held: Mapping | None, error: PairingError | None, gateway: str, *, wanted: bool
 ) -> results.MappingInfo | None:

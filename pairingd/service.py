@@ -19,7 +19,7 @@ from pairingd.config import Settings
 from pairingd.control import results, wire
 from pairingd.core import rules
 from pairingd.core.guest import Guest, few, find, parse_guests
-from pairingd.core.model import Access, Invitation
+from pairingd.core.model import Access, Invitation, Mapping
 from pairingd.core.text import quoted
 from pairingd.errors import Misconfigured, PairingError, WorldError
 from pairingd.intent import Intent, utc
@@ -38,6 +38,8 @@ from pairingd.world.tmux import Running, Tmux
 ROUTER_PATIENCE = 12.0  # seconds an invitation waits for the router; the work goes on afterwards
 
 OTHERS_PATIENCE = 8.0  # and for IPv6 or a relay, where the router has not helped
+
+CLOSING_PATIENCE = 2.0  # seconds that who ends it all waits for the ways in to be closed behind
 
 Notify = Callable[[results.Progress], None]
 
@@ -311,6 +313,18 @@ class Service:
             async with asyncio.timeout(OTHERS_PATIENCE):
                 await asyncio.gather(*(lane.settle() for lane in begun))
 
+    async def _wait_for_closing(self) -> None:
+        """They lead to a shut door by now, so a slow router is not worth a longer wait."""
+        ways = (self.mapping, self.pinhole, self.relay)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_PATIENCE):
+                await asyncio.gather(*(lane.settle() for lane in ways))
+
+    def _unclosed(self, ways: Sequence[Mapping]) -> list[results.Problem]:
+        """Which of `ways` are not seen to be gone."""
+        left = {one.id for one in self.store.mappings()}
+        return [report.unclosed(one) for one in ways if one.id in left]
+
     def _mapping(self) -> results.MappingInfo | None:
         lane = self.mapping
         gateway = lane.network.gateway if lane.network else ""
@@ -320,14 +334,19 @@ class Service:
         """What could not be done yet is a warning, for the change holds; but an error where
         somebody who is inside may still use what was taken away.
         """
+        ways = [lane.current for lane in (self.mapping, self.pinhole)]
         self.intent.apply(event)
         await self.access.settle()
         failure = self.access.error
+        warnings = [report.problem(failure)] if failure else []
+        if ids and self.access.door.port is None:
+            await self._wait_for_closing()
+            warnings += self._unclosed([one for one in ways if one])
         told = self._told(ids)
         inside = any(one["connections"] for one in told)
         if failure and inside and not isinstance(event, rules.Extend):
             raise failure
-        return {"invitations": told, "warnings": [report.problem(failure)] if failure else []}
+        return {"invitations": told, "warnings": warnings}
 
     def _told(self, ids: Sequence[str]) -> list[results.InvitationInfo]:
         session = self.intent.state.session

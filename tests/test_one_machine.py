@@ -579,6 +579,33 @@ def test_no_client_can_write_itself_into_sshds_log(stage: Stage) -> None:
     guest.joins().shows("pairing")
 
 
+@pytest.mark.parametrize("ending", [("end",), ("revoke", "octocat")])
+def test_when_the_last_guest_is_out_the_router_s_port_is_closed(
+    stage: Stage, ending: tuple[str, ...]
+) -> None:
+    stage.guest("octocat")
+    invited(stage, "octocat")
+    assert len(stage.mappings()) == 1
+    assert stage.asks(*ending)["warnings"] == []
+    assert stage.mappings() == []
+
+
+def test_a_router_that_closes_slowly_is_not_waited_for_to_its_end(stage: Stage) -> None:
+    stage.guest("octocat")
+    pid, goes_on = stage.path / "pid", stage.path / "goes-on"
+    slow = stage.path / "slow"
+    slow.write_text(f"#!/bin/sh\necho $$ >{pid}\nuntil [ -e {goes_on} ]; do sleep 0.1; done\n")
+    slow.chmod(0o700)
+    stage.configure(f'[router.command]\nopen = "echo home.example.org:2200"\nclose = "{slow}"\n')
+    invited(stage, "octocat")
+    told = stage.asks("end")
+    os.kill(int(pid.read_text()), 0)
+    assert [one["code"] for one in told["warnings"]] == ["mapping-unclosed"]
+    assert stage.asks("status")["door"]["open"] is False
+    goes_on.touch()
+    until(lambda: "port 2200 is closed" in stage.pairctl("log").stdout, "the port is closed")
+
+
 def test_sigterm_closes_everything_but_the_tmux_session(stage: Stage) -> None:
     guest = stage.guest("octocat")
     daemon = stage.daemon()
