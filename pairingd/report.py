@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from typing import Literal
@@ -33,7 +33,7 @@ def key(one: Key) -> results.KeyInfo:
     }
 
 
-def invitation(one: Invitation, connections: Iterable[Connection] = ()) -> results.InvitationInfo:
+def invitation(one: Invitation, connections: Iterable[Connection]) -> results.InvitationInfo:
     return {
         "id": one.id,
         "guest": one.guest,
@@ -253,13 +253,15 @@ def visits(history: Iterable[Happening]) -> list[tuple[Happening, Happening | No
     return found
 
 
-def receipt(session: Session, history: Sequence[Happening]) -> results.Receipt:
+def receipt(
+    session: Session, history: Sequence[Happening], connections: Collection[Connection]
+) -> results.Receipt:
     """Who came, from where and when: every visit, those under way with no `until`."""
     return {
         "session": session.id,
         "started_at": utc(session.started_at),
         "ended_at": utc(session.ended_at) if session.ended_at else None,
-        "invitations": [invitation(one) for one in session.invitations],
+        "invitations": [invitation(one, connections) for one in session.invitations],
         "visits": [
             {
                 "guest": joined.data["guest"],

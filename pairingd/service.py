@@ -200,7 +200,8 @@ class Service:
             raise PairingError(
                 "no-such-session", f"no session {quoted(session)}", f"the last ones: {known}"
             )
-        return report.receipt(found, self.store.history_of(found.id))
+        connections = self.access.door.connections.values()
+        return report.receipt(found, self.store.history_of(found.id), connections)
 
     async def config(self) -> results.Settings:
         return self.settings.shown()

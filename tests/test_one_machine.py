@@ -358,7 +358,10 @@ def test_a_guest_may_leave_and_come_back(stage: Stage) -> None:
     assert screen.ended() == 0
     guest.joins().shows("pairing")
     until(lambda: len(stage.asks("receipt")["visits"]) == 2, "both visits are told")
-    assert stage.asks("receipt")["visits"][0]["why"] == "they left"
+    receipt = stage.asks("receipt")
+    assert receipt["visits"][0]["why"] == "they left"
+    (here,) = receipt["invitations"][0]["connections"]
+    assert here["peer"] == receipt["visits"][1]["peer"]
 
 
 def test_the_host_is_told_who_comes_and_the_guest_is_not(stage: Stage) -> None:
