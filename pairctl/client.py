@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from pairctl import output
-from pairctl.failures import NoDaemon
+from pairctl.failures import NoDaemon, Silent
 from pairingd import __version__
 from pairingd.control import wire
 from pairingd.core.refusal import PairingError
@@ -70,11 +70,7 @@ class Client:
         while True:
             frame = self._receive(silence)
             if frame is None:
-                raise PairingError(
-                    "daemon-silent",
-                    f"pairingd has not answered {method} for {silence:.0f} s",
-                    "the daemon's log may tell why; or try: pairctl restart",
-                )
+                raise _silent(method, silence)
             if "method" in frame:
                 if frame["method"] == "progress" and progress:
                     progress(_object(frame.get("params")))
@@ -179,6 +175,20 @@ def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _garbage(f"{type(value).__name__} where an object belongs")
     return value
+
+
+def _silent(method: str, silence: float) -> Silent:
+    """Whom `hello` does not reach, neither `stop` nor `restart` does."""
+    mend = "pairctl restart"
+    if method == "hello":
+        from shlex import quote
+
+        mend = f'kill -9 "$(cat {quote(str(find_paths().lock))})"'
+    return Silent(
+        "daemon-silent",
+        f"pairingd has not answered {method} for {silence:.0f} s",
+        f"the daemon's log may tell why; or try: {mend}",
+    )
 
 
 def _failure(error: dict[str, Any]) -> PairingError:

@@ -3,7 +3,8 @@
 PairingError    the daemon refused, or something failed   exit 1
 ├── Unwritable  stdout does not take the result           exit 1
 ├── Usage       the arguments make no sense               exit 2
-└── NoDaemon    none could be reached or started          exit 3
+├── NoDaemon    none could be reached or started          exit 3
+└── Silent      one is there, and does not answer         exit 3
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ class NoDaemon(PairingError):
     """No daemon could be reached or started."""
 
 
+class Silent(PairingError):
+    """A daemon is there and does not answer: there is no use in starting another."""
+
+
 def exit_code(failure: PairingError) -> int:
     if isinstance(failure, Usage):
         return 2
-    return 3 if isinstance(failure, NoDaemon) else 1
+    return 3 if isinstance(failure, NoDaemon | Silent) else 1

@@ -218,6 +218,19 @@ def test_a_daemon_that_says_nothing_is_given_up(sock: Path) -> None:
     ):
         client.call("status", silence=0.05)
     assert refused.value.code == "daemon-silent"
+    assert exit_code(refused.value) == 3
+    assert "pairctl restart" in refused.value.hint
+
+
+def test_a_daemon_that_does_not_even_greet_must_be_killed(sock: Path) -> None:
+    def say_nothing(_: Talk, __: Any) -> None:
+        return None
+
+    with FakeDaemon(sock, {"hello": say_nothing}), pytest.raises(PairingError) as refused:
+        reach(silence=0.05)
+    assert refused.value.code == "daemon-silent"
+    assert exit_code(refused.value) == 3
+    assert 'kill -9 "$(cat ' in refused.value.hint
 
 
 def test_the_samples_speak_our_protocol() -> None:
