@@ -42,7 +42,7 @@ def mappings(description_url: str) -> list[dict[str, object]]:
 async def test_a_lease_that_is_over_closes_the_port() -> None:
     async with FakeIgd(listen="127.0.0.1") as igd:
         port = free_port()
-        await upnp_to(igd).open(wanted(port), 1)
+        igd.changed_by_pcp({"open": port, "internal_port": 50111, "lifetime": 1})
         async with asyncio.timeout(10):
             await igd.emptied.wait()
         with pytest.raises(ConnectionRefusedError):
