@@ -1,6 +1,6 @@
 """What every gateway protocol must be able to do. One adapter a protocol; none knows another.
 
-To add a protocol: write its codec (bytes in, bytes out), an Adapter, and its line in router.py.
+To add a protocol: docs/adding.md.
 """
 
 from __future__ import annotations
@@ -53,9 +53,8 @@ class Adapter(Protocol):
 
     `open` is given a journaled mapping that says what is wanted and returns what was granted
     (`external_host`, `external_port`, `handle`, `granted_until`, `renew_at`); it never overwrites
-    a mapping that is not ours. Refusing with `port-taken`, `not-permitted`, `permanent-only`,
-    `same-port-only` (external and internal must be equal), `no-gateway` or `local-network-denied`
-    it promises that nothing was left on the gateway; with any other code something may be.
+    a mapping that is not ours. Refusing with a code of refusals.NOTHING_MADE it promises that
+    nothing was left on the gateway; with any other code something may be.
     `close` returns only once the mapping is seen to be gone. `check` raises `local-network-denied`
     alone; other failures are UNKNOWN.
     """
