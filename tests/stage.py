@@ -8,7 +8,6 @@ their own.
 from __future__ import annotations
 
 import getpass
-import itertools
 import json
 import os
 import shlex
@@ -22,7 +21,6 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -39,16 +37,6 @@ address = "127.0.0.1"
 [router]
 external_port = {port}
 """
-# A Python without miniupnpc asks the router by PCP.
-UPNP = find_spec("miniupnpc") is not None
-
-
-def needs_upnp() -> None:
-    """Skips the test where this Python has no miniupnpc."""
-    import pytest  # the demo does without
-
-    if not UPNP:
-        pytest.skip("there is no miniupnpc for this Python")
 
 
 def until(look: Callable[[], T], what: str, within: float = 15.0) -> T:
@@ -71,16 +59,6 @@ def is_open(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as probe:
         probe.settimeout(2)
         return probe.connect_ex((host, port)) == 0
-
-
-_gateways = itertools.count(1)
-
-
-def _gateway() -> str:
-    """PCP has one port, so each router has an address; macOS has but one on loopback."""
-    if sys.platform == "darwin":
-        return "127.0.0.1"
-    return f"127.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250}.{next(_gateways) % 250 + 1}"
 
 
 class Stage:
@@ -113,14 +91,9 @@ class Stage:
 
     def router_is(self, external_host: str) -> None:
         """A new router, for `configure` to name."""
-        gateway = _gateway()
-        pcp = () if UPNP else ("--pcp", gateway)
-        router = json.loads(self._fake("igd", "--external-host", external_host, *pcp))
+        router = json.loads(self._fake("igd", "--external-host", external_host))
         self.description_url = router["description_url"]
-        if UPNP:
-            self._asked = f'protocols = ["upnp"]\ndescription_url = "{self.description_url}"\n'
-        else:
-            self._asked = f'protocols = ["pcp"]\ngateway = "{gateway}"\n'
+        self._asked = f'protocols = ["upnp"]\ndescription_url = "{self.description_url}"\n'
 
     def configure(self, more: str = "") -> None:
         text = CONFIG.format(forge=self.forge, port=self.external_port) + self._asked

@@ -16,14 +16,13 @@ from pairingd.errors import GatewayError
 from pairingd.world.gateway import ssdp
 from tests.control.test_server import HELLO, Line
 from tests.fakes.igd import FakeIgd
-from tests.stage import EXTERNAL_HOST, Stage, needs_upnp
+from tests.stage import EXTERNAL_HOST, Stage
 
 HERE = config.Router(gateway="127.0.0.1")
 
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
-    needs_upnp()
     with Stage() as stage:
         stage.guest("octocat")
         yield stage

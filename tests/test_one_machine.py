@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from pairingd.core.admission import MAX_PER_GUEST
-from tests.stage import EXTERNAL_HOST, UPNP, Guest, Stage, is_open, until
+from tests.stage import EXTERNAL_HOST, Guest, Stage, is_open, until
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_an_invitation_as_json_is_what_the_contract_says(stage: Stage) -> None:
         EXTERNAL_HOST,
         stage.external_port,
     )
-    assert router["protocol"] == ("upnp" if UPNP else "pcp")
-    assert router["verified"] == ("readback" if UPNP else None)
+    assert router["protocol"] == "upnp"
+    assert router["verified"] == "readback"
     assert (lan["kind"], lan["host"]) == ("lan", "127.0.0.1")
     assert told["command"] == router["command"]
     assert re.fullmatch(rf"ssh -p {stage.external_port} \S+@{EXTERNAL_HOST}", told["command"])
@@ -113,7 +113,7 @@ def test_status_as_json_is_what_the_contract_says(stage: Stage) -> None:
     assert told["invitations"][0]["state"] == "live"
     assert told["invitations"][0]["connections"] == []
     mapping = told["mapping"]
-    assert mapping["protocol"] == ("upnp" if UPNP else "pcp")
+    assert mapping["protocol"] == "upnp"
     assert (mapping["state"], mapping["error"]) == ("open", None)
     assert mapping["external_port"] == stage.external_port
     assert mapping["internal_port"] == told["door"]["port"]

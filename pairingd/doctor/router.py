@@ -102,9 +102,6 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
     async with igd.client(where.address) as client:
         survey = await _survey(wanted, where, client)
         yield _gateway(survey, _without(chosen))
-        upnp = survey.refusals.get("upnp")
-        if upnp and upnp.code == "no-miniupnpc":
-            yield Finding.of("upnp", upnp, State.WARN)
         if survey.spoken:
             yield _address(survey)
             if finding := await _port(survey, wanted.external_port, subject):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import re
 import signal
@@ -22,9 +21,7 @@ import pytest
 from pairingd.doctor.home import _directories
 from pairingd.paths import find_paths
 from tests.fakes.forge import Forge, Reply
-from tests.stage import EXTERNAL_HOST, UPNP, Stage, free_port, until
-
-upnp = pytest.mark.skipif(not UPNP, reason="there is no miniupnpc for this Python")
+from tests.stage import EXTERNAL_HOST, Stage, free_port, until
 
 # Their words depend on the machine the tests run on.
 MACHINES_OWN = ("service", "disk", "user", "remote-login", "firewall", "sleep")
@@ -76,7 +73,6 @@ def rewrite(stage: Stage, old: str, new: str) -> None:
     config.write_text(text.replace(old, new))
 
 
-@upnp
 def test_a_healthy_machine(stage: Stage) -> None:
     stage.daemon()
     told = stage.pairctl("doctor")
@@ -114,7 +110,6 @@ def test_json_is_one_document_of_the_same_findings(stage: Stage) -> None:
         assert "\n" not in one["message"] + one["hint"]
 
 
-@upnp
 def test_without_a_daemon_everything_else_is_examined(stage: Stage) -> None:
     found = checks(stage, status=0)
     assert only(found, "daemon")["state"] == "warn"
@@ -124,7 +119,6 @@ def test_without_a_daemon_everything_else_is_examined(stage: Stage) -> None:
     assert {path.name for path in stage.home.iterdir()} == {"config.toml"}
 
 
-@upnp
 def test_a_login_leaves_nothing_behind(stage: Stage) -> None:
     temporary = stage.path / "tmp"
     temporary.mkdir()
@@ -312,7 +306,6 @@ async def test_the_clock_is_compared_with_the_forges(stage: Stage, off: int, tol
     assert clock["state"] == ("ok" if told == "right" else "warn")
 
 
-@upnp
 def test_no_router_leaves_the_lan(stage: Stage) -> None:
     config = (stage.home / "config.toml").read_text()
     (url,) = re.findall(r'description_url = "(.*)"', config)
@@ -323,9 +316,8 @@ def test_no_router_leaves_the_lan(stage: Stage) -> None:
     assert not {"address", "port", "igd", "dry-run"} & set(found)
 
 
-@upnp
 def test_a_port_that_somebody_else_holds_is_named_and_left_alone(stage: Stage) -> None:
-    upnp = importlib.import_module("miniupnpc").UPnP()
+    upnp = pytest.importorskip("miniupnpc").UPnP()
     upnp.selectigd(stage.description_url)
     upnp.addportmapping(stage.external_port, "TCP", "127.0.0.9", 80, "web server", "", 0)
     found = checks(stage, "--router", status=0)
@@ -337,7 +329,6 @@ def test_a_port_that_somebody_else_holds_is_named_and_left_alone(stage: Stage) -
     assert [one["client"] for one in stage.mappings()] == ["127.0.0.9"]
 
 
-@upnp
 def test_a_port_that_is_open_for_our_own_guests_is_fine(stage: Stage) -> None:
     stage.guest("octocat")
     stage.pairctl("invite", "octocat", "--no-copy")
@@ -350,7 +341,6 @@ def test_a_port_that_is_open_for_our_own_guests_is_fine(stage: Stage) -> None:
     assert [one["external_port"] for one in before] == [one["external_port"] for one in after]
 
 
-@upnp
 def test_all_about_the_router(stage: Stage) -> None:
     found = checks(stage, "--router", status=0)
     assert only(found, "address")["message"].startswith(EXTERNAL_HOST)
@@ -361,7 +351,6 @@ def test_all_about_the_router(stage: Stage) -> None:
     assert "exchanges" not in found
 
 
-@upnp
 def test_what_was_said_to_the_router_is_shown_whole(stage: Stage) -> None:
     told = stage.pairctl("doctor", "--verbose").stdout
     assert "#GetExternalIPAddress" in told

@@ -18,13 +18,11 @@ from pairingd.world.gateway import datagram, igd
 from pairingd.world.gateway.adapter import Network
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp
-from tests.stage import needs_upnp
 
 HOME = Network("", "127.0.0.1", "127.0.0.1")
 
 
 def settings(fake: FakeIgd, **more: object) -> config.Router:
-    needs_upnp()
     given = {"description_url": fake.description_url, "protocols": ["upnp"], **more}
     return strict.read(config.Router, given)
 

@@ -14,13 +14,10 @@ import re
 import signal
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self, cast
+from typing import Self, cast
 from xml.sax.saxutils import escape, unescape
-
-from tests.fakes.pxp import FakePxp
 
 _WAN = "urn:schemas-upnp-org:service:WANIPConnection:{version}"
 _FIREWALL = "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1"
@@ -175,21 +172,6 @@ class FakeIgd:
     ) -> None:
         """A forward that somebody else made."""
         self.mappings[port] = Forward(port, client, internal_port, description, 0, None)
-
-    def changed_by_pcp(self, change: dict[str, Any]) -> None:
-        """What a FakePxp beside it has told: one router, asked in another way."""
-        if "close" in change:
-            self._remove(change["close"])
-            return
-        port, lease = change["open"], change["lifetime"]
-        if port in self.mappings:
-            self._remove(port)
-        until = time.monotonic() + lease
-        forward = Forward(port, self.address, change["internal_port"], "", lease, until)
-        self.mappings[port] = forward
-        task = asyncio.create_task(self._start(forward))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def reboot(self) -> None:
         """Forget every mapping."""
@@ -614,21 +596,11 @@ def _fault(code: int) -> str:
     )
 
 
-async def _serve(igd: FakeIgd, pcp_address: str | None) -> None:
+async def _serve(igd: FakeIgd) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(igd)
-        if pcp_address:
-            pxp = FakePxp(
-                address=pcp_address,
-                port=5351,
-                external=igd.external_host,
-                changed=igd.changed_by_pcp,
-            )
-            await stack.enter_async_context(pxp)
-            stack.callback(asyncio.create_task(pxp.goes_on()).cancel)
+    async with igd:
         ready = {
             "description_url": igd.description_url,
             "port": igd.port,
@@ -644,7 +616,6 @@ def main() -> None:
     parser.add_argument("--external-host", default="127.0.0.1")
     parser.add_argument("--listen", default="127.0.0.1", help="address that external ports open on")
     parser.add_argument("--ssdp-port", type=int, help="answer searches on this loopback UDP port")
-    parser.add_argument("--pcp", metavar="ADDRESS", help="speak PCP and NAT-PMP at that address")
     parser.add_argument("--quirk", action="append", default=[], type=Quirk, choices=list(Quirk))
     given = parser.parse_args()
     igd = FakeIgd(
@@ -656,7 +627,7 @@ def main() -> None:
         ssdp_port=given.ssdp_port or 0,
     )
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(igd, given.pcp))
+        asyncio.run(_serve(igd))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 
+from pairingd.world.gateway.wan_service import KINDS, WanService
 from tests.fakes.igd import FakeIgd
 from tests.world.gateway.conftest import free_port, upnp_to, wanted
 
@@ -42,7 +43,9 @@ def mappings(description_url: str) -> list[dict[str, object]]:
 async def test_a_lease_that_is_over_closes_the_port() -> None:
     async with FakeIgd(listen="127.0.0.1") as igd:
         port = free_port()
-        igd.changed_by_pcp({"open": port, "internal_port": 50111, "lifetime": 1})
+        asked = WanService(igd.description_url.replace("/rootDesc.xml", "/control"), KINDS[1])
+        row = (port, "TCP", "127.0.0.1", 50111, "for a second", "", 1)
+        await asyncio.to_thread(asked.addportmapping, *row)
         async with asyncio.timeout(10):
             await igd.emptied.wait()
         with pytest.raises(ConnectionRefusedError):

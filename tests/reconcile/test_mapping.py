@@ -33,7 +33,6 @@ from pairingd.world.keyscan import Sight
 from tests.core.make import START, invitation
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp
-from tests.stage import needs_upnp
 from tests.world.gateway.conftest import free_port
 
 HOME = Network("eth0", "127.0.0.1", "127.0.0.1", "02:00:00:00:00:01")
@@ -111,7 +110,6 @@ async def lane_of(
 
 
 def upnp(laptop: Laptop, igd: FakeIgd, **settings: object) -> UpnpAdapter:
-    needs_upnp()
     given = {"description_url": igd.description_url} | settings
     return UpnpAdapter(strict.read(config.Router, given), laptop.clock)
 

@@ -13,7 +13,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pairingd.world.gateway.wan_service import KINDS, Refused, WanService, is_at, services
+from pairingd.world.gateway.wan_service import (
+    KINDS,
+    Elsewhere,
+    Refused,
+    WanService,
+    is_at,
+    services,
+)
 
 try:
     import miniupnpc
@@ -75,17 +82,8 @@ class Gateway:
     """The router described at a URL. Every method may raise Done(silent)."""
 
     def __init__(self, url: str) -> None:
-        if miniupnpc is None:
-            raise Done("no-miniupnpc")
-        self._upnp = miniupnpc.UPnP()
-        try:
-            control = self._upnp.selectigd(url)
-        except Exception:  # noqa: BLE001 - the binding raises nothing more precise
-            raise Done("unreachable", errno=_why_unreachable(url)) from None
-        if not is_at(urlsplit(url).hostname or "", control):
-            raise Done("offhost")
         self._url = url
-        self._control = control
+        self._upnp, self._control = _found(url) if miniupnpc else _found_alone(url)
 
     @functools.cached_property
     def status(self) -> str:
@@ -120,7 +118,7 @@ class Gateway:
     def _services(self) -> list[WanService]:
         try:
             return [one for one in services(self._url) if one.control != self._control]
-        except OSError:
+        except (Elsewhere, OSError):
             return []
 
     def _ask(self, service: Any) -> None:
@@ -238,6 +236,30 @@ class Gateway:
                 raise Done("silent") from None
             return CODES.get(str(error), -1)
         return 0
+
+
+def _found(url: str) -> tuple[Any, str]:
+    upnp = miniupnpc.UPnP()
+    try:
+        control = upnp.selectigd(url)
+    except Exception:  # noqa: BLE001 - the binding raises nothing more precise
+        raise Done("unreachable", errno=_why_unreachable(url)) from None
+    if not is_at(urlsplit(url).hostname or "", control):
+        raise Done("offhost")
+    return upnp, control
+
+
+def _found_alone(url: str) -> tuple[Any, str]:
+    """Without miniupnpc. Not every Python has it."""
+    try:
+        service = next(iter(services(url)), None)
+    except Elsewhere:
+        raise Done("offhost") from None
+    except (OSError, ValueError):
+        raise Done("unreachable", errno=_why_unreachable(url)) from None
+    if service is None:
+        raise Done("not-igd")
+    return service, service.control
 
 
 def _why_unreachable(url: str) -> str:

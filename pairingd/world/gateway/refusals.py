@@ -11,7 +11,6 @@ NOTHING_MADE = frozenset(
     {
         "double-nat",
         "no-gateway",
-        "no-miniupnpc",
         "local-network-denied",
         "not-permitted",
         "permanent-only",
@@ -36,7 +35,6 @@ _MOST_TELLING = (
     "same-port-only",
     "mapping-unshown",
     "port-taken",
-    "no-miniupnpc",
     "router-failed",
     "router-silent",
     "no-gateway",

@@ -31,7 +31,6 @@ from pairingd.world.gateway.upnp_answer import (
     ipv4_or_nothing,
     is_public,
     no_igd,
-    no_miniupnpc,
     refusal,
     shown,
     silent,
@@ -267,7 +266,7 @@ class UpnpAdapter:
         try:
             transport, child = await asyncio.get_running_loop().subprocess_exec(
                 _Child,
-                *(sys.executable, "-I", "-S", "-c", _START, str(_ROOT), binding()),
+                *(sys.executable, "-I", "-S", "-c", _START, str(_ROOT), *binding()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -286,8 +285,6 @@ class UpnpAdapter:
         finally:
             transport.close()  # which kills what still runs
             await child.ended.wait()
-        if answer.outcome == "no-miniupnpc":
-            raise no_miniupnpc()
         return answer
 
 
@@ -312,15 +309,10 @@ class _Child(asyncio.SubprocessProtocol):
 
 
 @functools.cache
-def binding() -> str:
-    """The directory miniupnpc is imported from, found without importing it here.
-
-    Raises GatewayError `no-miniupnpc`: not every Python has a wheel of it.
-    """
+def binding() -> tuple[str, ...]:
+    """The directory miniupnpc is imported from, if any, found without importing it here."""
     spec = importlib.util.find_spec("miniupnpc")
-    if spec is None or spec.origin is None:
-        raise no_miniupnpc()
-    return str(Path(spec.origin).parent)
+    return (str(Path(spec.origin).parent),) if spec and spec.origin else ()
 
 
 def _job(deed: str, mapping: Mapping) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Answer:
     outcome: Literal[
         "unreachable", "offhost", "not-igd", "usable", "silent", "absent", "present", "foreign",
         "granted", "refused", "permanent-only", "dropped", "lied", "lied-and-kept",
-        "unshown", "unread", "kept", "no-miniupnpc", "swept",
+        "unshown", "unread", "kept", "swept",
     ]  # fmt: skip
     code: Annotated[int, strict.between(0, 999)] = 0
     external: Annotated[str, ipv4_or_nothing] = ""
@@ -84,14 +84,6 @@ def no_igd(where: str) -> GatewayError:
         "no-gateway",
         f"{where} is no UPnP internet gateway",
         "switch UPnP on in the router, or correct [router] description_url",
-    )
-
-
-def no_miniupnpc() -> GatewayError:
-    return GatewayError(
-        "no-miniupnpc",
-        "UPnP cannot be spoken: the Python package miniupnpc is missing or broken",
-        "install pairing with Python 3.11 to 3.13, or switch on PCP or NAT-PMP in the router",
     )
 
 

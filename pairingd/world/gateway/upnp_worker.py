@@ -26,7 +26,7 @@ An answer: `outcome`, and where they are known `code` (UPnP's), `external`, `sta
     lied         it leads elsewhere; deleted           kept      still there after the delete
     lied-and-kept  it leads elsewhere, for good        unread    cannot be known; `code` says why
     unshown      made and not shown; deleted, for it could lead to another server of this machine
-    no-miniupnpc  it cannot be imported                swept     `count` rows were removed
+    swept        `count` rows were removed
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 import html
 import re
 import socket
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from xml.sax.saxutils import escape
@@ -31,6 +30,10 @@ class Refused(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(f"UPnP error {code}")
         self.code = code
+
+
+class Elsewhere(Exception):
+    """The WAN services of a description are all at other hosts."""
 
 
 class WanService:
@@ -97,26 +100,27 @@ class WanService:
         return answered(_http("POST", self.control, soap, body), action)
 
 
-def services(url: str) -> Iterator[WanService]:
+def services(url: str) -> list[WanService]:
     """The WAN services that the description at `url` names, if at its own host; the best first.
 
-    Raises OSError.
+    Raises OSError, and Elsewhere.
     """
     return described(_http("GET", url), url)
 
 
-def described(text: str, url: str) -> Iterator[WanService]:
-    """Those that a description names."""
+def described(text: str, url: str) -> list[WanService]:
+    """Those that a description names. Raises Elsewhere."""
     base = _text("URLBase", text) or url
     host = urlsplit(url).hostname or ""
-    described = [
+    all_services = [
         (_text("serviceType", block), _joined(base, _text("controlURL", block)))
         for block in re.findall(r"(?s)<service>(.*?)</service>", text)
     ]
-    for kind in KINDS:
-        for told, control in described:
-            if told == kind and is_at(host, control):
-                yield WanService(control, kind)
+    named = [(kind, control) for kind in KINDS for told, control in all_services if told == kind]
+    here = [WanService(control, kind) for kind, control in named if is_at(host, control)]
+    if named and not here:
+        raise Elsewhere
+    return here
 
 
 def answered(text: str, action: str) -> dict[str, str]:

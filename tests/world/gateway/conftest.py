@@ -10,7 +10,6 @@ from pairingd.core.model import Mapping
 from pairingd.world.gateway.adapter import Network
 from pairingd.world.gateway.upnp import UpnpAdapter
 from tests.fakes.igd import FakeIgd
-from tests.stage import needs_upnp
 
 NOW = 1_800_000_000.0
 HOME = Network("lo", "127.0.0.1", "127.0.0.1")
@@ -60,14 +59,12 @@ def journal() -> RecordedJournal:
 
 def upnp_to(igd: FakeIgd, **settings: object) -> UpnpAdapter:
     """An adapter that was told where the router is."""
-    needs_upnp()
     given = {"description_url": igd.description_url} | settings
     return UpnpAdapter(strict.read(config.Router, given), lambda: NOW)
 
 
 def upnp_searching(igd: FakeIgd, platform: str = "linux") -> UpnpAdapter:
     """An adapter that must find the router by SSDP."""
-    needs_upnp()
     return UpnpAdapter(config.Router(), lambda: NOW, ssdp_port=igd.ssdp_port, platform=platform)
 
 

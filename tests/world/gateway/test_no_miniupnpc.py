@@ -1,4 +1,4 @@
-"""Without miniupnpc the router is asked by PCP and NAT-PMP alone, and what is missing is said."""
+"""Without miniupnpc, which not every Python has, UPnP is spoken all the same."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import config, strict
-from pairingd.doctor import router as doctor
-from pairingd.doctor.daemon import Daemon
-from pairingd.doctor.finding import State, Subject
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import datagram, upnp
+from pairingd.world.gateway import upnp
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.router import Router
-from tests.fakes.igd import FakeIgd
-from tests.fakes.pxp import FakePxp
-from tests.world.gateway.conftest import HOME, NOW, RecordedJournal, upnp_to, wanted
+from tests.fakes.igd import FakeIgd, Quirk
+from tests.world.gateway.conftest import HOME, free_port, upnp_to, wanted
+
+pytestmark = pytest.mark.usefixtures("without")
 
 
 @pytest.fixture(params=["not installed", "gone since", "built for another Python"])
@@ -27,54 +23,45 @@ def without(
 ) -> None:
     if request.param == "not installed":
         monkeypatch.setitem(sys.modules, "miniupnpc", None)
-        upnp.binding.cache_clear()
+        monkeypatch.setattr(upnp, "binding", lambda: ())
         return
     if request.param == "built for another Python":
         suffix = sysconfig.get_config_var("EXT_SUFFIX")
         (tmp_path / f"miniupnpc{suffix}").write_bytes(b"not for this machine")
-    monkeypatch.setattr(upnp, "binding", lambda: str(tmp_path))
+    monkeypatch.setattr(upnp, "binding", lambda: (str(tmp_path),))
 
 
-def router(igd: FakeIgd, journal: RecordedJournal, *protocols: str) -> Router:
-    given = {"description_url": igd.description_url, "protocols": protocols}
-    return Router(strict.read(config.Router, given), journal, lambda: NOW)
-
-
-@pytest.mark.usefixtures("without")
-async def test_upnp_says_what_is_missing(igd: FakeIgd, journal: RecordedJournal) -> None:
+async def refused(igd: FakeIgd) -> str:
     with pytest.raises(GatewayError) as caught:
-        await router(igd, journal, "upnp").open(HOME, internal_port=50111, external_port=22)
-    assert caught.value.code == "no-miniupnpc"
-    assert "3.13" in caught.value.hint
-    assert journal == {}
+        await upnp_to(igd).open(wanted(), 600)
+    return caught.value.code
 
 
-@pytest.mark.usefixtures("without")
-async def test_the_other_protocols_go_on(
-    igd: FakeIgd, journal: RecordedJournal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with FakePxp(pcp=False) as gateway:
-        monkeypatch.setattr(datagram.Datagrams.__init__, "__defaults__", (gateway.port,))
-        home = router(igd, journal, "upnp", "pcp", "natpmp")
-        mapping = await home.open(HOME, internal_port=50111, external_port=22)
-        assert mapping.protocol == "natpmp"
-        await home.close(mapping)
-        assert gateway.held == {}
+async def test_a_mapping_is_made_held_and_closed(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    assert await adapter.probe(HOME) is True
+    granted = await adapter.open(wanted(), 600)
+    assert (granted.external_host, igd.mappings[22].lease) == ("5.5.5.1", 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+    await adapter.renew(granted, 600)
+    await adapter.close(granted)
+    assert igd.mappings == {}
 
 
-@pytest.mark.usefixtures("without")
-async def test_a_mapping_made_before_is_neither_believed_gone_nor_forgotten(igd: FakeIgd) -> None:
-    assert await upnp_to(igd).check(wanted()) is Presence.UNKNOWN
-    with pytest.raises(GatewayError) as caught:
-        await upnp_to(igd).close(wanted())
-    assert caught.value.code == "no-miniupnpc"
+async def test_nobody_else_s_mapping_is_touched(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, 22, "my ssh")
+    assert await refused(igd) == "port-taken"
+    igd.add_by_hand(2201, HOME.address, free_port(), "pairingd0badcafe")
+    assert await upnp_to(igd).sweep(HOME, []) == 1
+    assert list(igd.mappings) == [22]
 
 
-@pytest.mark.usefixtures("without")
-async def test_the_doctor_warns_of_it(igd: FakeIgd) -> None:
-    settings = {"description_url": igd.description_url, "protocols": ["upnp"]}
-    chosen = config.Config(router=strict.read(config.Router, settings))
-    subject = Subject(None, config.Settings(chosen, ""), Daemon())
-    found = {one.name: one async for one in doctor.check(subject)}
-    assert found["upnp"].state is State.WARN
-    assert "miniupnpc" in found["upnp"].message
+async def test_what_is_no_gateway_is_told_as_it_is_with_it(igd: FakeIgd) -> None:
+    igd.failing["AddPortMapping"] = 606
+    assert await refused(igd) == "not-permitted"
+    igd.quirks.add(Quirk.OFF_HOST_CONTROL)
+    assert await refused(igd) == "router-lied"
+    igd.quirks = {Quirk.NO_WAN_SERVICE}
+    assert await refused(igd) == "no-gateway"
+    nobody = FakeIgd(port=free_port())
+    assert await refused(nobody) == "no-gateway"

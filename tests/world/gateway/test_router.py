@@ -16,7 +16,6 @@ from pairingd.world.gateway.adapter import Adapter, Network, Presence
 from pairingd.world.gateway.router import Router, high_port
 from pairingd.world.gateway.upnp import UpnpAdapter
 from tests.fakes.igd import FakeIgd, Quirk
-from tests.stage import needs_upnp
 from tests.world.gateway.conftest import HOME, NOW, RecordedJournal
 
 HIGH = 50022
@@ -94,7 +93,6 @@ def router(journal: RecordedJournal, *adapters: Adapter, **settings: object) -> 
 
 
 def to(igd: FakeIgd, journal: RecordedJournal) -> Router:
-    needs_upnp()
     settings = config.Router(description_url=igd.description_url)
     return router(journal, UpnpAdapter(settings, lambda: NOW))
 

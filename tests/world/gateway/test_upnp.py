@@ -17,7 +17,6 @@ from pairingd.errors import GatewayError
 from pairingd.world.gateway import ssdp, upnp, upnp_answer
 from pairingd.world.gateway.adapter import Network, Presence
 from tests.fakes.igd import FakeIgd, Quirk
-from tests.stage import needs_upnp
 from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted
 
 OURS = "pairingd01234567"
@@ -172,7 +171,8 @@ async def test_a_table_that_was_not_read_whole_does_not_tell_that_a_port_is_free
     igd.add_by_hand(22, HOME.address, 22, "\udcff\udcfe" if unread == "not-utf8" else "my ssh")
     if unread == "cut":
         igd.quirks.add(Quirk.TABLE_CUT)
-    assert (await refused(igd)).code == "router-failed"
+    # Our own reader can read all of it but what is cut off.
+    assert (await refused(igd)).code in ("router-failed", "port-taken")
     assert igd.mappings[22].internal_port == 22
     assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
 
@@ -502,7 +502,7 @@ async def test_a_hostile_server_is_given_up(
     igd.quirks.add(quirk)
     with pytest.raises(GatewayError) as caught:
         await upnp_to(igd).open(wanted(), 600)
-    assert caught.value.code in ("router-silent", "router-failed")
+    assert caught.value.code in ("router-silent", "router-failed", "no-gateway")
 
 
 async def test_xml_bomb_is_not_expanded(igd: FakeIgd) -> None:
@@ -770,22 +770,25 @@ async def test_of_several_that_it_is_told_of_the_better_is_chosen(igd: FakeIgd) 
 
 
 def test_the_child_imports_little() -> None:
-    needs_upnp()
     code = upnp._START.removesuffix("; main()") + "; print(*sys.modules)"
     run = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, str(upnp._ROOT), upnp.binding()],
+        [sys.executable, "-I", "-S", "-c", code, str(upnp._ROOT), *upnp.binding()],
         capture_output=True,
         text=True,
         check=True,
     )
     modules = run.stdout.split()
-    assert "miniupnpc" in modules
+    assert ("miniupnpc" in modules) is bool(upnp.binding())
     assert not {"pydantic", "asyncio", "site"} & set(modules)
 
 
 @pytest.mark.parametrize(
     ("quirk", "seconds", "status"),
-    [(Quirk.SOAP_SILENT, 1, -signal.SIGALRM), (Quirk.HTTP_ENDLESS, 60, 1)],
+    [
+        (Quirk.SOAP_SILENT, 1, -signal.SIGALRM),
+        # Our own reader reads no more than it should.
+        (Quirk.HTTP_ENDLESS, 60, 1 if upnp.binding() else 0),
+    ],
     ids=["too long", "too large"],
 )
 async def test_the_child_ends_itself_where_nobody_ends_it(
@@ -794,7 +797,7 @@ async def test_the_child_ends_itself_where_nobody_ends_it(
     igd.quirks.add(quirk)
     job = {"deed": "survey", "url": igd.description_url, "seconds": seconds}
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", "-c", upnp._START, str(upnp._ROOT), upnp.binding()),
+        *(sys.executable, "-I", "-S", "-c", upnp._START, str(upnp._ROOT), *upnp.binding()),
         stdin=asyncio.subprocess.PIPE,
     )
     await child.communicate(json.dumps(job).encode() + b"\n")
