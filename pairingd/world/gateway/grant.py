@@ -9,7 +9,7 @@ from pairingd.core.model import Mapping
 from pairingd.world.gateway import refusals
 
 _LONGEST = 86400  # seconds believed of a grant, RFC 6887 §7.2
-_RENEWAL_GAP = 4.0  # seconds from one request to the next at the least, RFC 6887 §11.2.1
+RENEWAL_GAP = 4.0  # seconds from one request to the next at the least, RFC 6887 §11.2.1
 _SHORTEST = 5  # seconds of a grant that can be renewed in time
 
 
@@ -28,5 +28,5 @@ def granted(wanted: Mapping, host: str, lifetime: int, asked_at: float, renewal:
         wanted,
         external_host="" if external_class(host) is ExternalClass.BOGUS else host,
         granted_until=asked_at + lifetime,
-        renew_at=asked_at + max(renewal, _RENEWAL_GAP),
+        renew_at=asked_at + max(renewal, RENEWAL_GAP),
     )

@@ -24,6 +24,7 @@ from pairingd.core.plan import is_over
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals, ssdp
 from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.grant import RENEWAL_GAP
 from pairingd.world.gateway.upnp_answer import (
     Answer,
     bad_description_url,
@@ -45,7 +46,6 @@ _START = (
 _SECONDS = {"survey": 5, "look": 5, "add": 8, "delete": 5, "sweep": 20}
 _MAX_ANSWER = 4096
 _MAX_SURVEYED = 4
-_SHORTEST = 4  # seconds of a lease that can be renewed in time; miniupnpd tells 4 of 5
 _WEEK = 604800  # the longest lease of WANIPConnection:2 §2.3.18
 _CONNECTED = frozenset({"Connected", "Up"})
 
@@ -157,7 +157,7 @@ class UpnpAdapter:
         url, answer = await self._ask(_Where.of(mapping), job, _url(mapping))
         if answer.outcome != "granted":
             raise refusal(answer, mapping)
-        if 0 < answer.lease < _SHORTEST:
+        if 0 < answer.lease < RENEWAL_GAP:  # miniupnpd tells 4 s of a lease of 5
             raise refusals.too_short(answer.lease)
         # A mapping without an end, or of an untold one, is looked after as if it had the wanted.
         granted = min(answer.lease or lease, _WEEK)
@@ -172,7 +172,7 @@ class UpnpAdapter:
             external_host=_external_host(answer.external, url),
             handle=tuple(handle.items()),
             granted_until=now + granted,
-            renew_at=now + max(granted / 2, _SHORTEST),
+            renew_at=now + max(granted / 2, RENEWAL_GAP),
         )
 
     async def _ask(self, where: _Where, job: dict[str, Any], url: str) -> tuple[str, Answer]:
