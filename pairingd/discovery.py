@@ -42,9 +42,7 @@ async def search(
     where = await locate(wanted.gateway or config.host_of(wanted.description_url))
     if where is None or not where.gateway:
         raise _nothing("this network has no home router to ask")
-    locations, error = await ssdp.search(
-        where.address, where.gateway, lambda host: ssdp.on_link(host, where.address), port
-    )
+    locations, error = await ssdp.search(where.address, where.gateway, port)
     if locations:
         return locations
     if error and error.errno == errno.EHOSTUNREACH and platform == "darwin":

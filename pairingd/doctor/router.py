@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pairingd import config
@@ -141,8 +140,7 @@ async def _look_at_igd(survey: _Survey, wanted: config.Router, client: httpx.Asy
     """The first gateway that describes itself. What fails here, the adapter's probe tells."""
     where, urls = survey.where, [wanted.description_url]
     if not wanted.description_url:
-        on_link = partial(ssdp.on_link, address=where.address)
-        urls, _ = await ssdp.search(where.address, where.gateway, on_link)
+        urls, _ = await ssdp.search(where.address, where.gateway)
     for url in urls:
         try:
             async with asyncio.timeout(_IGD_SECONDS):

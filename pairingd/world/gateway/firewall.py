@@ -204,7 +204,6 @@ class FirewallAdapter:
         locations, error = await ssdp.search(
             network.address,
             network.gateway,
-            lambda _host: False,
             self._ssdp_port,
             interface=network.interface,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -116,12 +116,12 @@ def on_link(host: str, address: str) -> bool:
 
 
 class _Search(asyncio.DatagramProtocol):
-    def __init__(self, gateway: str, allowed: Callable[[str], bool]) -> None:
+    def __init__(self, address: str, gateway: str) -> None:
         self.heard: dict[str, tuple[bool, bool]] = {}
         self.found = asyncio.Event()
         self.error: OSError | None = None
         self._gateway = gateway
-        self._allowed = allowed
+        self._address = address
         self._heard = 0
 
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 - odd source ports are common
@@ -130,7 +130,7 @@ class _Search(asyncio.DatagramProtocol):
             return
         host = location_host(reply.location) or ""
         kind = (host == self._gateway, reply.is_gateway)
-        if kind[0] or (reply.is_gateway and self._allowed(host)):
+        if kind[0] or (reply.is_gateway and on_link(host, self._address)):
             self._hear(reply.location, kind)
         if reply.is_gateway and not kind[0]:
             # A gateway of several addresses may name the wrong one.
@@ -151,23 +151,22 @@ class _Search(asyncio.DatagramProtocol):
 async def search(
     address: str,
     gateway: str,
-    allowed: Callable[[str], bool],
     port: int = PORT,
     *,
     interface: str = "",
 ) -> tuple[list[str], OSError | None]:
     """Locations heard of within SEARCH_SECONDS, the gateway's own first, and what sending met with.
 
-    Ends early once the default gateway itself has answered. `allowed` says of any other host
-    whether it may be a gateway here. The first packet goes to the gateway alone: host firewalls
-    and macOS's Local Network privacy treat it better than multicast. Over IPv6 the firewall to open
-    is searched for, on the link of `interface`.
+    Ends early once the default gateway itself has answered; any other host must be on our link. The
+    first packet goes to the gateway alone: host firewalls and macOS's Local Network privacy treat
+    it better than multicast. Over IPv6 the firewall to open is searched for, on the link of
+    `interface`.
     """
     loop = asyncio.get_running_loop()
     six = ":" in address
     try:
         transport, protocol = await loop.create_datagram_endpoint(
-            lambda: _Search(gateway, allowed),
+            lambda: _Search(address, gateway),
             local_addr=(address, 0),
             family=socket.AF_INET6 if six else socket.AF_INET,
         )

@@ -194,12 +194,7 @@ class UpnpAdapter:
         return found, await self._run(found, job)
 
     async def _search(self, where: _Where) -> str:
-        locations, error = await ssdp.search(
-            where.address,
-            where.gateway,
-            lambda host: ssdp.on_link(host, where.address),
-            self._ssdp_port,
-        )
+        locations, error = await ssdp.search(where.address, where.gateway, self._ssdp_port)
         if not locations:
             if error is not None and self._denied(errno.errorcode.get(error.errno or 0, "")):
                 raise refusals.local_network_denied()

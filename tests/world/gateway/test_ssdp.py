@@ -112,7 +112,7 @@ async def heard_from(router: Router, where: str = "127.0.0.1") -> list[str]:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(lambda: router, sock=listening)
         port = listening.getsockname()[1]
-        found, error = await ssdp.search("127.0.0.1", "127.0.0.1", lambda _host: False, port)
+        found, error = await ssdp.search("127.0.0.1", "127.0.0.1", port)
         transport.close()
     # Where the router does not listen, the unicast search is refused.
     assert error is None or isinstance(error, ConnectionRefusedError)
@@ -169,7 +169,7 @@ async def test_the_gateway_itself_is_asked_first(monkeypatch: pytest.MonkeyPatch
         listening.setsockopt(socket.IPPROTO_IP, 8, 1)  # ip(7), IP_PKTINFO
         listening.settimeout(5)
         port = listening.getsockname()[1]
-        await ssdp.search("127.0.0.1", "127.0.0.1", lambda _host: False, port)
+        await ssdp.search("127.0.0.1", "127.0.0.1", port)
         asked = [listening.recvmsg(2000, 100)[1][0][2] for _ in range(6)]
     sent_to = [socket.inet_ntoa(packet_info[8:12]) for packet_info in asked]
     assert sent_to == ["127.0.0.1"] * 3 + [ssdp.MULTICAST] * 3
@@ -177,7 +177,7 @@ async def test_the_gateway_itself_is_asked_first(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("others", "heard"), [(199, [ROOT]), (200, [])])
 def test_a_flood_of_replies_is_listened_to_for_a_while_only(others: int, heard: list[str]) -> None:
-    search = ssdp._Search("127.0.0.1", lambda _host: False)
+    search = ssdp._Search("127.0.0.1", "127.0.0.1")
     for _ in range(others):
         search.datagram_received(b"", None)
     search.datagram_received(reply(ROOT), None)

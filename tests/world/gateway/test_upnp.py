@@ -579,7 +579,7 @@ async def test_a_router_that_moved_its_description_is_found_again() -> None:
 
 async def test_ssdp_flood_capped() -> None:
     async with FakeIgd(ssdp=True, quirks={Quirk.SSDP_FLOOD}) as igd:
-        locations, _ = await ssdp.search("127.0.0.1", "127.0.0.1", lambda _: True, igd.ssdp_port)
+        locations, _ = await ssdp.search("127.0.0.1", "127.0.0.1", igd.ssdp_port)
         assert locations[0] == igd.description_url
         assert len(locations) == 10
         assert await upnp_searching(igd).probe(HOME) is True
