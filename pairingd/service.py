@@ -452,7 +452,7 @@ class Service:
         if not self.tmux.socket.exists():
             return False, 0
         try:
-            return True, len(await self.tmux.clients())
+            return True, len(await self.tmux.terminals())
         except WorldError:
             return False, 0
 

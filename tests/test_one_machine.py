@@ -522,11 +522,11 @@ def test_what_was_changed_while_tmux_stands_still_is_not_called_a_failure(stage:
         assert datetime.fromisoformat(after) - datetime.fromisoformat(before) == timedelta(0, 600)
         assert [one["code"] for one in told["warnings"]] == ["tmux-unknown"]
         assert [one["code"] for one in stage.asks("role", "hubot", "read")["warnings"]]
-        # Who is inside may write still. But who is put out is out.
-        assert stage.asks("role", "octocat", "read")["error"]["code"] == "tmux-unknown"
-        told = stage.asks("revoke", "octocat")
-        assert [one["connections"] for one in told["invitations"]] == [[]]
-        assert [one["code"] for one in told["warnings"]] == ["tmux-unknown"]
+        # A role that cannot be taken away is taken away with the connection.
+        for command in (("role", "octocat", "read"), ("revoke", "octocat")):
+            told = stage.asks(*command)
+            assert [one["connections"] for one in told["invitations"]] == [[]]
+            assert [one["code"] for one in told["warnings"]] == ["tmux-unknown"]
 
 
 def tmux_through(stage: Stage, script: str) -> Path:
@@ -538,15 +538,12 @@ def tmux_through(stage: Stage, script: str) -> Path:
     return command
 
 
-def test_an_observer_that_tmux_ends_at_once_is_not_started_over_and_over(stage: Stage) -> None:
+def test_nobody_is_invited_where_tmux_cannot_be_watched(stage: Stage) -> None:
     started = stage.path / "started"
     tmux_through(stage, f'case "$*" in *" -C attach"*) echo >>{started}; exit 1;; esac')
-    guest = stage.guest("octocat")
-    invited(stage, "octocat")
-    screen = guest.joins()
-    screen.shows("pairing")
-    screen.presses("C-b", "d")
-    until(lambda: stage.asks("receipt")["visits"][0]["until"], "the guest is seen to have left")
+    stage.guest("octocat")
+    assert refusal(stage, "invite", "octocat", "--no-copy")["code"] == "tmux-unwatched"
+    assert not stage.asks("status")["door"]["open"]
     assert len(started.read_text()) < 10
 
 

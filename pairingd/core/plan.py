@@ -59,25 +59,19 @@ NOTHING = Desired(grants=(), access={}, door_port=0)
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One `sshd -i`. `invitation` is None until sshd says whose key was accepted.
+    """One `sshd -i`. `invitation` is None until sshd says whose key was accepted, `role` while the
+    guest has no terminal.
 
-    `adrift`: it has not been in the tmux session for a while, yet goes on. A guest who may
-    write can have their tmux client run another program in its place (tmux(1), detach-client -E).
+    `astray`: it is not where a guest must be and does not go there, so that nothing is left but to
+    cut it. A guest who may write can have their tmux client run another program in its place
+    (tmux(1), detach-client -E).
     """
 
     pid: int
     authenticated: bool
     invitation: str | None
-    adrift: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A tmux client of a guest: its name in tmux, whose it is, and what tmux lets it do."""
-
-    name: str
-    invitation: str
-    read_only: bool
+    astray: bool = False
+    role: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,6 @@ class Observed:
     grants: tuple[Grant, ...] | None
     door_port: int | None
     connections: tuple[Connection, ...]
-    clients: tuple[Client, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +99,11 @@ class CloseDoor:
 
 
 @dataclass(frozen=True, slots=True)
-class ToggleReadOnly:
-    """tmux has no way to set it, only to flip it (measured, tmux 3.3a)."""
+class ChangeRole:
+    """Of a guest who is in."""
 
-    client: str
+    pid: int
+    access: Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +111,7 @@ class OpenDoor:
     port: int
 
 
-AccessAction = WriteGrants | Cut | CloseDoor | ToggleReadOnly | OpenDoor
+AccessAction = WriteGrants | Cut | CloseDoor | ChangeRole | OpenDoor
 
 
 def access(want: Desired, have: Observed) -> list[AccessAction]:
@@ -133,17 +127,15 @@ def access(want: Desired, have: Observed) -> list[AccessAction]:
         Cut(connection.pid)
         for connection in have.connections
         if not want.door
-        or connection.adrift
+        or connection.astray
         or (connection.authenticated and connection.invitation not in want.access)
     ]
     if have.grants != want.grants:
         actions.append(WriteGrants(want.grants))
-    actions += [
-        ToggleReadOnly(client.name)
-        for client in have.clients
-        if client.invitation in want.access
-        and client.read_only != (want.access[client.invitation] is Access.READ)
-    ]
+    for connection in have.connections:
+        role = want.access.get(connection.invitation or "")
+        if role and connection.role not in {None, role}:
+            actions.append(ChangeRole(connection.pid, role))
     if want.door and have.door_port is None:
         actions.append(OpenDoor(want.door_port))
     return actions

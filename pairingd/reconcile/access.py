@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pairingd import report
 from pairingd.core import plan
 from pairingd.core.admission import MAX_PER_GUEST
+from pairingd.core.model import Access
 from pairingd.core.rules import DoorOpened, End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
+from pairingd.reconcile.confinement import Confinement, Place
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.store import Process, Store
@@ -21,8 +23,9 @@ from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.awake import Awake
 from pairingd.world.door import Connection, Door, Watcher
 from pairingd.world.processes import end_left_over, start_time
+from pairingd.world.roles import change_role, forced_command, role_of
 from pairingd.world.sshd import ZULU_SINCE, Sshd
-from pairingd.world.tmux import Running, Tmux, TmuxClient, owners
+from pairingd.world.tmux import Running, Tmux
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +33,8 @@ LEAVING = 1.0  # seconds that an sshd has to end by itself after its guest's tmu
 _VISIT = ("invitation", "guest", "peer", "pid")  # what `joined` and `left` both say
 _TMUX_ENDED = "the tmux session ended"
 JOINING = 20.0  # and that a guest may be in without one, as with ssh -N
-_PACE = 1.0  # seconds from one observer of tmux to the next, should tmux end each at once
+ROLE_TIMEOUT_S = 1.0  # for a guest's forced command to take another role
+_ROLE_POLL_S = 0.02
 
 
 class AccessLane(Lane):
@@ -66,7 +70,7 @@ class AccessLane(Lane):
         self._authorized_keys = authorized_keys
         self._fixed_port = fixed_port
         self._version = ZULU_SINCE
-        self._watching: asyncio.Task[None] | None = None
+        self._confinement = Confinement(tmux, self.poke, self._tmux_silent)
         self._aside_now: set[asyncio.Task[None]] = set()
 
     def recover(self) -> None:
@@ -109,11 +113,11 @@ class AccessLane(Lane):
         if self._desired().door:
             self._version = await self._sshd.prepare()
             if await self._session_running():
-                await self._watch()
+                await self._confinement.watch()
+                await self._hold_guests()
                 await self._open()
-        elif self._watching:
-            self._watching.cancel()
-            self._watching = None
+        else:
+            self._confinement.stop()
 
     def _until_deadline(self) -> float | None:
         deadline = self.urgent()
@@ -151,17 +155,20 @@ class AccessLane(Lane):
             zulu=self._version >= ZULU_SINCE,
         )
 
-    def _observed(self, want: plan.Desired, clients: tuple[plan.Client, ...] = ()) -> plan.Observed:
+    def _observed(self, want: plan.Desired) -> plan.Observed:
         return plan.Observed(
             grants=self._keys().grants(want.grants),
             door_port=self.door.port,
             connections=tuple(
                 plan.Connection(
-                    one.pid, one.fingerprint is not None, one.invitation, adrift=self._adrift(one)
+                    one.pid,
+                    one.fingerprint is not None,
+                    one.invitation,
+                    astray=bool(one.astray) or self._adrift(one),
+                    role=role_of(one.command) if one.command else one.entered_as,
                 )
                 for one in self.door.connections.values()
             ),
-            clients=clients,
         )
 
     async def _close(self) -> PairingError | None:
@@ -186,17 +193,17 @@ class AccessLane(Lane):
                     # A key that cannot be taken out must find the door shut.
                     self._close_door()
                     failure = error
+        await self._change_roles(
+            action for action in actions if isinstance(action, plan.ChangeRole)
+        )
         return failure
 
     async def _open(self) -> None:
-        clients = await self._clients()
         want = self._desired()
-        for action in plan.access(want, self._observed(want, clients)):
+        for action in plan.access(want, self._observed(want)):
             match action:
                 case plan.WriteGrants(grants):  # this sshd writes its times another way
                     self._keys().write(grants)
-                case plan.ToggleReadOnly(client):
-                    await self._tmux.toggle_read_only(client)
                 case plan.OpenDoor(port):
                     self.door.open(preferred=port, fixed=self._fixed_port)
                     self._intent.happened(
@@ -227,37 +234,57 @@ class AccessLane(Lane):
             case Running.UNKNOWN:
                 raise self._tmux.unknown()
 
-    async def _watch(self) -> None:
-        await self._tmux.confine()
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.create_task(self._follow_tmux())
+    async def _change_roles(self, changes: Iterable[plan.ChangeRole]) -> None:
+        """By a signal to the forced command, which attaches the guest again: tmux has no say in it.
+        A guest whose role does not change in time is cut.
+        """
+        waiting = {change.pid: change.access for change in changes}
+        commands = {
+            pid: self.door.connections[pid].command or forced_command(pid) for pid in waiting
+        }
+        for pid, access in waiting.items():
+            change_role(commands[pid], access)
+        deadline = asyncio.get_running_loop().time() + ROLE_TIMEOUT_S
+        while waiting and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(_ROLE_POLL_S)
+            waiting = {pid: it for pid, it in waiting.items() if role_of(commands[pid]) is not it}
+        for pid in waiting:
+            if connection := self.door.connections.get(pid):
+                connection.astray = "their role could not be changed"
+                await self._cut(pid)
 
-    async def _follow_tmux(self) -> None:
-        now = asyncio.get_running_loop().time
-        begun = now()
-        await self._tmux.watch(self.poke)
-        self.poke()
-        await asyncio.sleep(begun + _PACE - now())
-
-    async def _clients(self) -> tuple[plan.Client, ...]:
+    async def _hold_guests(self) -> None:
+        """Guests are in the shared session, or marked to be cut by the next pass."""
+        access = self._desired().access
         guests = {
-            one.pid: one.invitation for one in self.door.connections.values() if one.invitation
+            one.pid: access[one.invitation]
+            for one in self.door.connections.values()
+            if one.invitation and one.invitation in access
         }
         if not guests:
-            return ()
-        clients = await self._tmux.clients()
-        of = owners(clients, guests)
-        self._note_attached(set(of.values()))
-        return tuple(
-            plan.Client(one.name, guests[of[one.name]], one.read_only)
-            for one in clients
-            if one.name in of
-        )
+            return
+        self._note_places(await self._confinement.hold(guests))
+        if any(
+            one.astray or (one.command and role_of(one.command) is not guests.get(one.pid))
+            for one in self.door.connections.values()
+        ):
+            self.poke()
 
-    def _note_attached(self, pids: set[int]) -> None:
+    def _tmux_silent(self) -> None:
+        """Nothing can be steered: who may only look does not look at what nobody controls."""
+        access = self._desired().access
         for one in self.door.connections.values():
-            if one.pid in pids:
-                one.attached, one.absent_since = True, None
+            if one.invitation and access.get(one.invitation) is Access.READ:
+                one.astray = "tmux does not answer"
+        self._signals.troubled(self._tmux.silent())
+        self.poke()
+
+    def _note_places(self, places: Mapping[int, Place]) -> None:
+        for one in self.door.connections.values():
+            if place := places.get(one.pid):
+                one.attached, one.absent_since, one.command = True, None, place.command
+                if place.astray:
+                    one.astray = "they were not in the shared session, or their terminal too large"
             elif one.invitation and one.absent_since is None:
                 one.absent_since = self.clock()
 
@@ -266,16 +293,13 @@ class AccessLane(Lane):
 
     async def _cut(self, pid: int) -> None:
         async def farewell() -> None:
-            try:
-                clients: list[TmuxClient] = await self._tmux.clients()
-                for name in owners(clients, {pid: ""}):
-                    await self._tmux.detach(name)
-            except WorldError:
-                log.debug("no farewell for %d", pid)
+            await self._confinement.farewell({pid})
 
         connection = self.door.connections.get(pid)
         if self.stopping:
             why = "pairingd stops"
+        elif connection is not None and connection.astray:
+            why = connection.astray
         elif connection is not None and self._adrift(connection):
             why = "they left the session but not the machine"
         else:
@@ -303,6 +327,7 @@ class AccessLane(Lane):
                     )
                     break
                 connection.invitation, connection.guest = invitation.id, invitation.guest
+                connection.entered_as = invitation.access
                 self._intent.happened(
                     "joined",
                     f"{invitation.guest} joined from {connection.peer}",
@@ -359,11 +384,8 @@ class AccessLane(Lane):
 
     async def _tell_host(self, text: str) -> None:
         try:
-            clients = await self._tmux.clients()
-            guests = owners(clients, dict.fromkeys(self.door.connections, ""))
-            for client in clients:
-                if client.name not in guests:
-                    await self._tmux.tell(client.name, f"pairing: {text}")
+            for client in await self._confinement.hosts(self.door.connections):
+                await self._tmux.tell(client.name, f"pairing: {text}")
         except WorldError:
             log.debug("not told in tmux: %s", text)
 

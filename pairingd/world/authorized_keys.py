@@ -7,6 +7,7 @@ FORMAT), should the daemon be dead when the time is up.
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class AuthorizedKeys:
 
     def _line(self, grant: Grant) -> str:
         until = time.strftime("%Y%m%d%H%M%S", time.gmtime(grant.expires_at))
-        words = (self.tmux, str(self.socket), self.session, grant.access.value)
+        words = (sys.executable, self.tmux, str(self.socket), self.session, grant.access.value)
         command = f"exec /bin/sh {shlex.quote(str(_JOIN))} {shlex.join(words)}"
         quoted = command.replace('"', '\\"')
         return (

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pairingd.core.admission import LOGIN_GRACE, Admission
+from pairingd.core.model import Access
 from pairingd.errors import WorldError
 from pairingd.world.sshd import Sshd
 from pairingd.world.sshd_log import Accepted, Failed, parse
@@ -48,6 +49,9 @@ class Connection:
     failed: bool = False
     attached: bool = False  # has been seen in the tmux session
     absent_since: float | None = None  # when it was first seen not to be
+    entered_as: Access | None = None  # the role that its key gave
+    command: int | None = None  # the pid of its forced command, once its client was seen
+    astray: str = ""  # why it must be cut although its invitation is live
     cut_for: str | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 

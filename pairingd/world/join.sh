@@ -1,7 +1,10 @@
 #!/bin/sh
 # What a guest's key leads to, and nothing else: the shared tmux session.
 # sshd starts this as the forced command of every line in our authorized_keys:
-#     join.sh TMUX SOCKET SESSION write|read
+#     join.sh PYTHON TMUX SOCKET SESSION write|read
+# A read guest goes behind glass.py. A write guest's terminal is tmux's own, so that a keystroke
+# passes no further process; this one stays beside it and keeps the size within bounds.
+# SIGUSR2 makes the guest a read guest.
 # The guest's words (TERM, SSH_ORIGINAL_COMMAND) are never expanded unquoted, nor run.
 
 if [ -z "$SSH_TTY" ]; then
@@ -16,10 +19,42 @@ case $TERM in
 esac
 export TERM
 
+watch() { exec "$python" -I -S "${0%/*}/glass.py" "$python" "$tmux" "$socket" "$session" read; }
+
+# glass.py has the same bounds and the reason for them.
+clamp() {
+    size=$(stty size <&3) || return
+    [ "${size% *}" -le 200 ] || stty rows 200 <&3
+    [ "${size#* }" -le 500 ] || stty cols 500 <&3
+}
+
+python=$1 tmux=$2 socket=$3 session=$4
+[ "$5" = write ] || watch
+exec 3<&0
+clamp
+
+# Job control (-m) gives the client a process group of its own, in the background: sshd's SIGWINCH
+# comes here alone, and the client hears of a size once it is clamped. It must not be stopped for
+# setting its terminal up from there (TTOU), and tmux's server reads the keys, not the client.
+set -m
+trap '' TTOU TTIN
+client= next=
+trap 'clamp; kill -WINCH "$client"' WINCH
+trap 'next=read; kill "$client"' USR2
+trap : USR1
+trap 'kill "$client"; exit 1' HUP TERM
+
 # -N: never start a server, a session that has ended stays ended. -u: the guest's terminal is UTF-8.
 # -E: the guest's environment must not change the session's. ignore-size: the host's window size
-# wins while a host is attached. -r is tmux's read-only attach.
-case $4 in
-write) exec "$1" -N -u -S "$2" attach-session -E -f ignore-size -t "=$3" ;;
-*) exec "$1" -N -u -S "$2" attach-session -E -r -f ignore-size -t "=$3" ;;
-esac
+# wins while a host is attached.
+"$tmux" -N -u -S "$socket" attach-session -E -f ignore-size -t "=$session" <&3 &
+client=$!
+exec >/dev/null 2>&1 # a shell with job control speaks of its jobs
+# A trap ends a wait early, and so does a client that stops itself (tmux's suspend-client).
+while
+    wait "$client"
+    status=$?
+    kill -CONT "$client" 2>/dev/null
+do :; done
+[ "$next" ] && watch
+exit "$status"

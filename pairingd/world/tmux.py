@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 import shutil
-import subprocess
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import Enum, auto
 from pathlib import Path
 
+from pairingd.core.confine import LeadBack, Steering, TmuxClient, Unlock, Weigh
 from pairingd.errors import WorldError
 from pairingd.programs import run
+from pairingd.world.tmux_observer import Observer
 
 _PLACES = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin"
 _ABSENT = (
@@ -24,9 +22,19 @@ _ABSENT = (
     *("(No such file or directory)", "(Connection refused)"),  # error connecting to its socket
     "no current target",  # while the last session is being taken down
 )
-_CLIENT = re.compile(r"(\d+)\t(\d)\t0\t(.+)", re.ASCII)  # of _FORM, without control mode
-_PATIENCE = 2.0  # seconds that tmux has to answer
-_FORM = "#{client_pid}\t#{client_readonly}\t#{client_control_mode}\t#{client_name}"
+REPLY_TIMEOUT_S = 2.0
+# Of _FORM. A client in control mode may have no size; a terminal's name is its path.
+_CLIENT = re.compile(r"(\d+)\t(\d)\t(\d)\t(\d*)\t(\d*)\t(\S*)\t(\S+)\t(.*)", re.ASCII)
+_FORM = "\t".join(
+    f"#{{{name}}}"
+    for name in (
+        *("client_pid", "client_readonly", "client_control_mode", "client_width"),
+        *("client_height", "client_flags", "client_name", "client_session"),
+    )
+)
+
+
+_GUESTS = "@pairing-guests"
 
 
 class Running(Enum):
@@ -35,15 +43,6 @@ class Running(Enum):
     YES = auto()
     NO = auto()
     UNKNOWN = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class TmuxClient:
-    """A terminal in the session: its process is a descendant of a guest's sshd, or the host's."""
-
-    name: str
-    pid: int
-    read_only: bool
 
 
 class Tmux:
@@ -69,6 +68,18 @@ class Tmux:
             return Running.NO if absent else Running.UNKNOWN
         return Running.YES
 
+    def silent(self) -> WorldError:
+        """Tmux is there and does not answer."""
+        return WorldError("tmux-hangs", "tmux does not answer", f"try: tmux -S {self.socket} ls")
+
+    def unwatched(self) -> WorldError:
+        """Tmux is there and lets nobody watch it, so that guests could not be kept in place."""
+        return WorldError(
+            "tmux-unwatched",
+            "tmux does not let pairingd watch the session",
+            f"try: tmux -S {self.socket} -C attach-session -t {self.session}",
+        )
+
     def unknown(self) -> WorldError:
         """What Running.UNKNOWN is told as."""
         return WorldError(
@@ -78,24 +89,55 @@ class Tmux:
         )
 
     async def clients(self) -> list[TmuxClient]:
-        """Terminals attached to the session, without our own observer. Raises WorldError."""
-        said = await self._ask("list-clients", "-t", f"={self.session}", "-F", _FORM)
+        """All that are attached to this server, our own observer too. Raises WorldError."""
+        said = await self._ask("list-clients", "-F", _FORM)
         found = []
         for line in said.splitlines():
             if listed := _CLIENT.fullmatch(line):
-                pid, read_only, name = listed.groups()
-                found.append(TmuxClient(name, int(pid), read_only == "1"))
+                pid, read_only, control, columns, rows, flags, name, session = listed.groups()
+                found.append(
+                    TmuxClient(
+                        name=name,
+                        pid=int(pid),
+                        control=control == "1",
+                        session=session,
+                        read_only=read_only == "1",
+                        ignores_size="ignore-size" in flags.split(","),
+                        columns=int(columns or 0),
+                        rows=int(rows or 0),
+                    )
+                )
         return found
 
-    async def detach(self, client: str) -> None:
-        """The guest's screen is restored, the forced command ends, and with it the connection.
+    async def terminals(self) -> list[TmuxClient]:
+        """The people in the shared session: no programs. Raises WorldError."""
+        return [
+            one for one in await self.clients() if one.session == self.session and not one.control
+        ]
 
-        Without -P: its hang-up races with the restoring, and mostly wins (measured, tmux 3.3a).
+    async def steer(self, actions: Iterable[Steering]) -> None:
+        """Look afterwards whether they are done: a client may go meanwhile. Raises WorldError where
+        tmux does not answer.
         """
-        await self._ask("detach-client", "-t", client)
+        for action in actions:
+            try:
+                await self._ask(*self._steering(action))
+            except WorldError as error:
+                if error.code != "tmux-failed":
+                    raise
 
-    async def toggle_read_only(self, client: str) -> None:
-        await self._ask("switch-client", "-r", "-c", client)
+    def _steering(self, action: Steering) -> tuple[str, ...]:
+        here = f"={self.session}:"
+        match action:
+            case LeadBack(client):
+                return ("switch-client", "-E", "-c", client, "-t", here)
+            case Unlock(client):
+                # It is a toggle, and takes ignore-size with it. Without -t tmux moves the client
+                # to the session that was used last (measured, tmux 3.3a and 3.7).
+                return ("switch-client", "-E", "-r", "-c", client, "-t", here)
+            case Weigh(client, counts):
+                flag = "!ignore-size" if counts else "ignore-size"
+                return ("refresh-client", "-t", client, "-f", flag)
 
     async def tell(self, client: str, text: str) -> None:
         """A line on the status line of one terminal, for a moment."""
@@ -103,41 +145,36 @@ class Tmux:
         # A terminal stands still while it shows a message (measured, tmux 3.3a), so not for long.
         await self._ask("display-message", "-d", "750", "-c", client, text.replace("#", "##"))
 
-    async def confine(self) -> None:
-        """Have tmux turn a guest back who turns to another session of this server, undrawn.
+    async def confine(self, guests: Iterable[str] = ()) -> None:
+        """Set what keeps guests in the shared session and tmux's lock away from them.
 
-        The host may have made one, and tmux's keys for it work in a read-only terminal too. Guests
-        are known by `ignore-size` (join.sh). The hook stands beside the host's own, by its number.
-        Detaching them instead would draw first (measured, tmux 3.3a).
+        For the session alone, against whatever tmux.conf sets for all: its end must not move guests
+        to another session of the host's, and tmux runs a lock command in each client, where a guest
+        would type into it.
+
+        The hook turns a guest back, undrawn, who turns to another session of this server. Guests
+        are known to it by `ignore-size` (join.sh), or by name: `guests` are the names of their
+        clients. It is the first line only, for a tmux.conf may replace it: see Observer.
         """
-        guest = "#{m:*ignore-size*,#{client_flags}}"
+        here = f"={self.session}:"
+        name = f"#{{m:* #{{client_name}} *,#{{{_GUESTS}}}}}"
+        guest = f"#{{||:#{{m:*ignore-size*,#{{client_flags}}}},{name}}}"
         elsewhere = f"#{{!=:#{{session_name}},{self.session}}}"
-        back = f"switch-client -E -t ={self.session}:"
+        back = f"switch-client -E -t {here}"
         turned = f"if-shell -F '#{{&&:{guest},{elsewhere}}}' '{back}'"
-        await self._ask("set-hook", "-g", "client-session-changed[22022]", turned)
-
-    async def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed` on every coming and going of clients, until the session or tmux ends.
-
-        A control-mode client (tmux(1), CONTROL MODE): no polling, and it ends with us, since its
-        standard input does.
-        """
-        process = await asyncio.create_subprocess_exec(
-            *(self.command, "-N", "-S", str(self.socket), "-C", "attach-session", "-E"),
-            *("-f", "no-output,read-only,ignore-size", "-t", f"={self.session}"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+        commands = (
+            ("set-option", "-t", here, "detach-on-destroy", "on"),
+            ("set-option", "-t", here, "lock-after-time", "0"),
+            ("set-option", "-t", here, "lock-command", ""),
+            ("set-option", "-s", _GUESTS, f" {' '.join(guests)} "),
+            ("set-hook", "-g", "client-session-changed[22022]", turned),
         )
-        assert process.stdout is not None  # noqa: S101 - it is a pipe
-        try:
-            while chunk := await process.stdout.read(4096):
-                if b"%" in chunk:
-                    changed()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            await process.wait()
+        # tmux(1), COMMAND PARSING AND EXECUTION: a `;` of its own ends each but the last.
+        await self._ask(*[word for command in commands for word in (*command, ";")][:-1])
+
+    def observer(self) -> Observer:
+        """One that has yet to `watch`."""
+        return Observer(self.command, self.socket, self.session)
 
     async def _ask(self, *words: str) -> str:
         if not self.command:
@@ -146,7 +183,7 @@ class Tmux:
             )
         try:
             done = await run(
-                self.command, "-N", "-u", "-S", str(self.socket), *words, seconds=_PATIENCE
+                self.command, "-N", "-u", "-S", str(self.socket), *words, seconds=REPLY_TIMEOUT_S
             )
         except OSError as error:
             raise WorldError(
@@ -155,9 +192,7 @@ class Tmux:
                 "install tmux, or set [tmux] command",
             ) from None
         except TimeoutError:
-            raise WorldError(
-                "tmux-hangs", "tmux does not answer", f"try: tmux -S {self.socket} ls"
-            ) from None
+            raise self.silent() from None
         if done.status:
             raise WorldError(
                 "tmux-failed",
@@ -165,23 +200,3 @@ class Tmux:
                 "pairctl status shows whether the session runs",
             )
         return done.said
-
-
-def owners(clients: list[TmuxClient], connections: Mapping[int, str]) -> dict[str, int]:
-    """By client name, the pid of the connection it came through; host's clients are left out.
-
-    `connections` maps the pid of each guest's `sshd -i` to anything; a client belongs to the one
-    among its ancestors.
-    """
-    if not clients or not connections:
-        return {}
-    import psutil
-
-    found: dict[str, int] = {}
-    for client in clients:
-        with contextlib.suppress(psutil.Error):
-            for ancestor in psutil.Process(client.pid).parents():
-                if ancestor.pid in connections:
-                    found[client.name] = ancestor.pid
-                    break
-    return found

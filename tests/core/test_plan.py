@@ -49,9 +49,9 @@ def test_a_connection_of_nobody_live_is_cut_and_one_that_only_knocks_is_not() ->
     assert plan.access(WANT, have) == [plan.Cut(8)]
 
 
-def test_a_connection_that_left_the_session_but_not_the_machine_is_cut() -> None:
-    adrift = plan.Connection(pid=7, authenticated=True, invitation=ID, adrift=True)
-    assert plan.access(WANT, plan.Observed(WANT.grants, 40000, (adrift,))) == [plan.Cut(7)]
+def test_a_connection_that_is_astray_is_cut_though_its_invitation_is_live() -> None:
+    astray = plan.Connection(pid=7, authenticated=True, invitation=ID, astray=True)
+    assert plan.access(WANT, plan.Observed(WANT.grants, 40000, (astray,))) == [plan.Cut(7)]
 
 
 def test_keys_that_cannot_be_read_back_are_written_again() -> None:
@@ -59,13 +59,15 @@ def test_keys_that_cannot_be_read_back_are_written_again() -> None:
     assert plan.access(WANT, unreadable) == [plan.WriteGrants(WANT.grants)]
 
 
-def test_a_changed_role_is_flipped_in_tmux_and_written_to_the_keys() -> None:
+def test_a_changed_role_is_written_to_the_keys_and_changed_where_the_guest_is_in() -> None:
     want = plan.desired(step(STATE, SetAccess(ID, Access.READ), START), START)
-    clients = (plan.Client("/dev/pts/3", ID, read_only=False),)
-    have = plan.Observed(WANT.grants, 40000, (GUEST_IN,), clients)
+    writer = replace(GUEST_IN, role=Access.WRITE)
+    reader = replace(GUEST_IN, pid=GUEST_IN.pid + 1, role=Access.READ)
+    without_a_terminal = replace(GUEST_IN, pid=GUEST_IN.pid + 2)
+    have = plan.Observed(WANT.grants, 40000, (writer, reader, without_a_terminal))
     assert plan.access(want, have) == [
         plan.WriteGrants(want.grants),
-        plan.ToggleReadOnly("/dev/pts/3"),
+        plan.ChangeRole(writer.pid, Access.READ),
     ]
 
 

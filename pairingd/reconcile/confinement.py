@@ -1,0 +1,102 @@
+"""Guests in tmux: known by their processes, kept in the shared session and in their role."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from pairingd.core.confine import TmuxClient, steering, strays
+from pairingd.core.model import Access
+from pairingd.errors import WorldError
+from pairingd.world.ownership import Owner, Ownership
+from pairingd.world.tmux import Tmux
+from pairingd.world.tmux_observer import Observer
+
+log = logging.getLogger(__name__)
+
+_PACE_S = 1.0  # from one observer of tmux to the next, should tmux end each at once
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a guest is: by which forced command, and whether not where steering should have led."""
+
+    command: int
+    astray: bool
+
+
+class Confinement:
+    """Holds the guests' clients of one tmux session; `clients` has their owners by their names."""
+
+    def __init__(self, tmux: Tmux, changed: Callable[[], None], silent: Callable[[], None]) -> None:
+        self.clients: dict[str, Owner] = {}
+        self._ownership = Ownership()
+        self._tmux = tmux
+        self._changed = changed
+        self._silent = silent
+        self._observer: Observer | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    async def watch(self) -> None:
+        """Have tmux keep guests in, and watch it. Raises WorldError where it cannot be watched."""
+        await self._tmux.confine(self.clients)
+        if self._watching is None or self._watching.done():
+            self._observer = self._tmux.observer()
+            self._watching = asyncio.create_task(self._follow(self._observer))
+        if self._observer and not await self._observer.is_attached():
+            raise self._tmux.unwatched()
+
+    def stop(self) -> None:
+        if self._watching:
+            self._watching.cancel()
+            self._watching = None
+
+    async def hold(self, guests: Mapping[int, Access]) -> dict[int, Place]:
+        """Keep the guests in place, and tell where those are that have a terminal, by connection.
+
+        `guests` has the role of each guest by the pid of their connection. Raises WorldError.
+        """
+        clients = await self._look(guests)
+        of = self.clients
+        writes = {name: guests[one.connection] is Access.WRITE for name, one in of.items()}
+        observer = self._observer.pid if self._observer else None
+        actions = steering(clients, writes, self._tmux.session, observer)
+        if actions:
+            await self._tmux.steer(actions)
+            clients = await self._tmux.clients()
+        out = strays(clients, writes, self._tmux.session)
+        return {one.connection: Place(one.command, name in out) for name, one in of.items()}
+
+    async def farewell(self, connections: Collection[int]) -> None:
+        """Have tmux detach the guests of these connections, those that came just now too."""
+        try:
+            await self._look(connections)
+        except WorldError:
+            log.debug("tmux does not tell who is there")
+        if self._observer:
+            self._observer.detach(
+                name for name, one in self.clients.items() if one.connection in connections
+            )
+
+    async def hosts(self, guests: Collection[int]) -> list[TmuxClient]:
+        """The host's own terminals in the session. Raises WorldError."""
+        clients = await self._tmux.terminals()
+        of = self._ownership.of(clients, guests)
+        return [one for one in clients if one.name not in of]
+
+    async def _look(self, guests: Collection[int]) -> list[TmuxClient]:
+        clients = await self._tmux.clients()
+        found = self._ownership.of(clients, guests)
+        if found.keys() != self.clients.keys():
+            await self._tmux.confine(found)
+        self.clients = found
+        return clients
+
+    async def _follow(self, observer: Observer) -> None:
+        now = asyncio.get_running_loop().time
+        begun = now()
+        await observer.watch(lambda: self.clients, self._changed, self._silent)
+        self._changed()
+        await asyncio.sleep(begun + _PACE_S - now())

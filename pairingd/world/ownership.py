@@ -1,0 +1,55 @@
+"""Whose a tmux client is: it belongs to the connection among its process's ancestors.
+
+Nothing else tells: a client's name, flags and session are tmux's to change, and a guest's to have
+changed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from pairingd.core.confine import TmuxClient
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The pid of a guest's `sshd -i`, and of the forced command, which leads a session of its own
+    between the two.
+    """
+
+    connection: int
+    command: int
+
+
+class Ownership:
+    """Remembers each client from one listing to the next, so that one of many costs no more."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Owner | None] = {}
+
+    def of(self, clients: Iterable[TmuxClient], connections: Collection[int]) -> dict[str, Owner]:
+        """The owner of each guest's client, by its name; the host's clients have none."""
+        listed = {client.name: client.pid for client in clients}
+        self._known = {
+            pid: self._known[pid] if pid in self._known else _owner(pid, connections)
+            for pid in listed.values()
+        }
+        found = {name: self._known[pid] for name, pid in listed.items()}
+        return {name: owner for name, owner in found.items() if owner}
+
+
+def _owner(client: int, connections: Collection[int]) -> Owner | None:
+    import psutil
+
+    if not connections:
+        return None
+    try:
+        above = [process.pid for process in psutil.Process(client).parents()]
+        for place, pid in enumerate(above):
+            if pid in connections:
+                return Owner(pid, next(one for one in above[:place] if os.getsid(one) == one))
+    except (psutil.Error, ProcessLookupError, StopIteration):  # it has gone meanwhile
+        pass
+    return None

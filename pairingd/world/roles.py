@@ -1,0 +1,47 @@
+"""The role in which a guest is in, as their forced command has it: `join.sh` or `glass.py`.
+
+Read from the process and changed by a signal to it. What tmux says of a client proves nothing: its
+flags can be changed by bindings and hooks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+from pairingd.core.model import Access
+
+_SIGNALS = {Access.WRITE: signal.SIGUSR1, Access.READ: signal.SIGUSR2}
+
+
+def forced_command(sshd: int) -> int | None:
+    """The pid of the forced command behind a connection, None while it has none.
+
+    For one that tmux has not shown yet: this looks at every process of the machine.
+    """
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(sshd).children(recursive=True):
+            if role_of(process.pid):
+                return process.pid
+    return None
+
+
+def role_of(pid: int | None) -> Access | None:
+    """The role that the forced command with this pid gives; None where it is none."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        words = psutil.Process(pid).cmdline() if pid else []
+        if any(word.endswith(("/join.sh", "/glass.py")) for word in words):
+            return Access(words[-1]) if words[-1] in set(Access) else None
+    return None
+
+
+def change_role(pid: int | None, access: Access) -> None:
+    """Ask for it; the guest is attached again soon. `role_of` says whether that is done."""
+    with contextlib.suppress(ProcessLookupError):
+        if pid:
+            os.kill(pid, _SIGNALS[access])

@@ -1,0 +1,113 @@
+"""A control-mode client of tmux (tmux(1), CONTROL MODE): what happens there, without polling."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import subprocess
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+PING_AFTER_S = 5.0  # of silence, while guests are in
+REPLY_TIMEOUT_S = 2.0
+_MOVED = re.compile(rb"%client-session-changed (\S+) \$\d+ (.*)")
+_PLAIN = re.compile(r"[\w/.,:= -]+", re.ASCII)  # no word here needs quotes
+_LONGEST_LINE = 1 << 16
+
+
+class Observer:
+    """Attached to the shared session while `watch` runs; it ends with us, as its input does.
+
+    It also weighs: a client whose size counts but which has none. So a guest's client that ignores
+    sizes is never the only one, and the window keeps its size (measured, tmux 3.3a and 3.8).
+    """
+
+    def __init__(self, command: str, socket: Path, session: str) -> None:
+        self._attached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.pid: int | None = None
+        self._input: asyncio.StreamWriter | None = None
+        self._command = command
+        self._socket = socket
+        self._session = session
+
+    async def watch(
+        self,
+        guests: Callable[[], Collection[str]],
+        changed: Callable[[], None],
+        silent: Callable[[], None],
+    ) -> None:
+        """Call `changed` on every coming, going and turning of clients, and `silent` where tmux has
+        not answered for REPLY_TIMEOUT_S while guests are in; until the session or tmux ends.
+
+        `guests` has the names of their clients: one that turns to another session is led back at
+        once, before anything else is asked.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *(self._command, "-N", "-S", str(self._socket), "-C", "attach-session", "-E"),
+            *("-f", "no-output", "-t", f"={self._session}"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            limit=_LONGEST_LINE,
+        )
+        self.pid, self._input = process.pid, process.stdin
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        asked = False
+        try:
+            while True:
+                limit = (REPLY_TIMEOUT_S if asked else PING_AFTER_S) if guests() else None
+                try:
+                    async with asyncio.timeout(limit):
+                        line = await process.stdout.readline()
+                except TimeoutError:
+                    if asked:
+                        silent()
+                    else:
+                        self._send("display-message -p ping")
+                    asked = not asked
+                    continue
+                except ValueError:  # a line beyond the limit: something happened all the same
+                    line = b"%"
+                if not line:
+                    return
+                asked = False
+                self._is_attached(now=True)
+                if moved := _MOVED.match(line):
+                    self._lead_back(moved[1], moved[2], guests())
+                if line.startswith((b"%client", b"%session", b"%window", b"%unlinked", b"%exit")):
+                    changed()
+        finally:
+            self._input = None
+            self._is_attached(now=False)
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+
+    async def is_attached(self) -> bool:
+        """Whether tmux has let it in; False too where tmux takes longer than REPLY_TIMEOUT_S."""
+        done, _ = await asyncio.wait([self._attached], timeout=REPLY_TIMEOUT_S)
+        return bool(done) and self._attached.result()
+
+    def _is_attached(self, *, now: bool) -> None:
+        if not self._attached.done():
+            self._attached.set_result(now)
+
+    def detach(self, clients: Iterable[str]) -> None:
+        """Their screens are restored, their forced commands end, and with them the connections.
+
+        Without -P: its hang-up races with the restoring, and mostly wins (measured, tmux 3.3a).
+        Nothing tells whether tmux does it, or is there at all.
+        """
+        for name in clients:
+            self._send(f"detach-client -t {name}")
+
+    def _lead_back(self, client: bytes, session: bytes, guests: Collection[str]) -> None:
+        name = client.decode(errors="replace")
+        if name in guests and session != self._session.encode():
+            self._send(f"switch-client -E -c {name} -t ={self._session}:")
+
+    def _send(self, command: str) -> None:
+        """One command is one line; a name that could hold another is not sent."""
+        if self._input and not self._input.is_closing() and _PLAIN.fullmatch(command):
+            self._input.write(f"{command}\n".encode())
