@@ -69,6 +69,7 @@ class Stage:
         self.external_port = 0
         self.door = 0  # its port, for a test that asks while the daemon cannot tell
         self.terminals: list[Terminal] = []
+        self.tmux_command = "tmux"
 
     def __enter__(self) -> Self:
         # Unix socket paths are short: not below pytest's or macOS's own temporary directories.
@@ -76,6 +77,8 @@ class Stage:
         self._stack.callback(shutil.rmtree, self.path, ignore_errors=True)
         self.home = self.path / "home"
         self.home.mkdir(mode=0o700)
+        self.user_home = self.path / "user"  # where the host's own files are, such as .tmux.conf
+        self.user_home.mkdir(mode=0o700)
         self.keys = self.path / "forge"
         self.keys.mkdir()
         self.external_port = free_port()
@@ -89,6 +92,10 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def closes(self, close: Callable[[], None]) -> None:
+        """Call it at the end, before all else goes."""
+        self._stack.callback(close)
+
     def router_is(self, external_host: str) -> None:
         """A new router, for `configure` to name."""
         router = json.loads(self._fake("igd", "--external-host", external_host))
@@ -99,11 +106,23 @@ class Stage:
         text = CONFIG.format(forge=self.forge, port=self.external_port) + self._asked
         (self.home / "config.toml").write_text(text + more)
 
+    def uses_tmux(self, command: Path) -> None:
+        """This tmux, instead of the one on PATH."""
+        self.tmux_command = str(command)
+        self.configure(f'[tmux]\ncommand = "{command}"\n')
+
+    def tmux(self, *words: str) -> str:
+        """A command to the shared session's server, by the same tmux."""
+        return self.run(
+            self.tmux_command, "-S", str(self.home / "tmux.sock"), *words
+        ).stdout.strip()
+
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
         return {
             **kept,
+            "HOME": str(self.user_home),
             "PAIRING_HOME": str(self.home),
             "TERM": "xterm-256color",
             "SHELL": "/bin/sh",

@@ -89,9 +89,11 @@ class Confinement:
     async def _look(self, guests: Collection[int]) -> list[TmuxClient]:
         clients = await self._tmux.clients()
         found = self._ownership.of(clients, guests)
-        if found.keys() != self.clients.keys():
+        known, self.clients = self.clients, found
+        if found.keys() != known.keys():
             await self._tmux.confine(found)
-        self.clients = found
+            if self._observer:
+                self._observer.ping()
         return clients
 
     async def _follow(self, observer: Observer) -> None:

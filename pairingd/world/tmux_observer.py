@@ -64,7 +64,7 @@ class Observer:
                     if asked:
                         silent()
                     else:
-                        self._send("display-message -p ping")
+                        self.ping()
                     asked = not asked
                     continue
                 except ValueError:  # a line beyond the limit: something happened all the same
@@ -92,6 +92,10 @@ class Observer:
     def _is_attached(self, *, now: bool) -> None:
         if not self._attached.done():
             self._attached.set_result(now)
+
+    def ping(self) -> None:
+        """Have tmux say something: now that guests came, its silence would matter."""
+        self._send("display-message -p ping")
 
     def detach(self, clients: Iterable[str]) -> None:
         """Their screens are restored, their forced commands end, and with them the connections.

@@ -1,0 +1,137 @@
+"""A guest is in the shared session or out, whatever tmux.conf says and tmux does."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.newest_tmux import newest_tmux
+from tests.stage import Guest, Stage, until
+from tests.test_read_guest import ATTENTIVE, attached_host, client_sessions, joined
+
+SECRET = "for-the-hosts-eyes"
+
+
+@pytest.fixture(params=["tmux", "newest tmux"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    with Stage() as stage:
+        if request.param == "newest tmux":
+            stage.uses_tmux(newest_tmux())
+        yield stage
+
+
+def invited(stage: Stage, access: str, conf: str = "") -> Guest:
+    """octocat is invited, and the host has a session beside the shared one."""
+    (stage.user_home / ".tmux.conf").write_text(conf)
+    guest = stage.guest("octocat")
+    options = ("--read-only",) if access == "read" else ()
+    stage.pairctl("invite", "octocat", "--no-copy", *options)
+    private = f"echo {SECRET[:3]}''{SECRET[3:]}; exec sh"
+    stage.tmux("new-session", "-d", "-s", "private", private)
+    return guest
+
+
+def guests_client(stage: Stage) -> str:
+    """The name of the one terminal in the session."""
+    form = "#{?client_control_mode,,#{client_name}}"
+    return until(
+        lambda: stage.tmux("list-clients", "-t", "=pairing:", "-F", form),
+        "the guest's client",
+        ATTENTIVE,
+    )
+
+
+def is_held(stage: Stage, client: str) -> None:
+    """The daemon has seen this client and holds it in place."""
+    known = ("show-options", "-sv", "@pairing-guests")
+    until(lambda: client in stage.tmux(*known).split(), "the client is known", ATTENTIVE)
+
+
+@pytest.mark.attack(
+    "the host's tmux.conf sets detach-on-destroy off, and the shared session ends",
+    "guests are out, and see no other session of the host",
+)
+@pytest.mark.parametrize("access", ["read", "write"])
+def test_the_session_s_end_leads_no_guest_elsewhere(stage: Stage, access: str) -> None:
+    guest = invited(stage, access, "set -g detach-on-destroy off")
+    screen = joined(stage, guest)
+    is_held(stage, guests_client(stage))
+    stage.tmux("kill-session", "-t", "=pairing")
+    screen.ended(ATTENTIVE)
+    assert SECRET not in screen.screen()
+    assert client_sessions(stage) == set()
+
+
+@pytest.mark.attack(
+    "a reloaded tmux.conf replaces the confining hook, and tmux moves a guest to another session",
+    "the guest is led back at once",
+)
+@pytest.mark.parametrize("access", ["read", "write"])
+def test_a_guest_who_is_moved_is_led_back(stage: Stage, access: str) -> None:
+    guest = invited(stage, access)
+    screen = joined(stage, guest)
+    client = guests_client(stage)
+    is_held(stage, client)
+    stage.tmux("set-hook", "-gu", "client-session-changed")
+    stage.tmux("set-hook", "-g", "client-session-changed", "display-message moved")
+    stage.tmux("switch-client", "-c", client, "-t", "=private:")
+    until(lambda: client_sessions(stage) == {"pairing"}, "the guest is back", ATTENTIVE)
+    mine = stage.path / "which"
+    screen.sends(f"echo $TMUX_PANE >{mine}\r".encode())
+    if access == "write":
+        until(lambda: mine.exists() and mine.read_text(), "the typing runs", ATTENTIVE)
+        pane = stage.tmux("display-message", "-p", "-t", "=pairing:", "#{pane_id}")
+        assert mine.read_text().strip() == pane
+    flags = stage.tmux("list-clients", "-F", "#{?client_control_mode,,#{client_flags}}")
+    assert ("ignore-size" in flags) is (
+        access == "read"
+    )  # no host is in, so a writer's size counts
+
+
+@pytest.mark.attack(
+    "a guest's role changes while another session was used last",
+    "the guest stays in the shared session, and their size does not count beside the host's",
+)
+def test_a_change_of_role_moves_nobody(stage: Stage) -> None:
+    guest = invited(stage, "read")
+    host = attached_host(stage)
+    host.shows("[pairing]", ATTENTIVE)
+    screen = joined(stage, guest)
+    screen.shows("[pairing]", ATTENTIVE)
+    other = stage.terminal(
+        stage.tmux_command, "-S", str(stage.home / "tmux.sock"), "attach", "-t", "=private:"
+    )
+    other.shows(SECRET, ATTENTIVE)
+    assert "error" not in stage.asks("role", "octocat", "write")
+    screen.sends(b"echo typed''-by-guest\r")
+    host.shows("typed-by-guest", ATTENTIVE)
+    assert "typed-by-guest" not in other.screen()
+    assert SECRET not in screen.screen()
+    until(lambda: len(ignoring_size(stage)) == 1, "the host's size wins", ATTENTIVE)
+
+
+@pytest.mark.attack(
+    "tmux does not answer while guests are in, so that nothing can be steered",
+    "read guests are cut after two seconds, and the host is told",
+)
+def test_read_guests_are_cut_where_tmux_falls_silent(stage: Stage) -> None:
+    guest = invited(stage, "read")
+    screen = joined(stage, guest)
+    is_held(stage, guests_client(stage))
+    server = int(stage.tmux("display-message", "-p", "#{pid}"))
+    os.kill(server, signal.SIGSTOP)
+    try:
+        screen.ended(60)
+        visits = stage.asks("receipt")["visits"]
+        assert [visit["why"] for visit in visits] == ["tmux does not answer"]
+        assert "tmux does not answer" in stage.pairctl("log").stdout
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+
+def ignoring_size(stage: Stage) -> list[str]:
+    flags = stage.tmux("list-clients", "-F", "#{client_flags}").splitlines()
+    return [one for one in flags if "ignore-size" in one]

@@ -1,0 +1,255 @@
+"""A read guest is behind glass: no key of theirs reaches tmux, whatever tmux.conf and tmux's version.
+
+Each attack types in one burst, as a program would. Then the host's shell prints something, and once
+the guest sees it, all that they sent before has been dealt with.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.newest_tmux import newest_tmux
+from tests.raw_terminal import RawTerminal
+from tests.stage import Guest, Stage, Terminal, until
+
+ATTENTIVE = 30.0  # seconds, on a busy machine
+
+
+@pytest.fixture(params=["tmux", "newest tmux"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    with Stage() as stage:
+        if request.param == "newest tmux":
+            stage.uses_tmux(newest_tmux())
+        yield stage
+
+
+class ReadGuest:
+    """A read guest in a session whose tmux.conf is `conf`, and the host's terminal in it."""
+
+    def __init__(self, stage: Stage, conf: str = "") -> None:
+        self.stage = stage
+        self.proof = stage.path / "proof"
+        (stage.user_home / ".tmux.conf").write_text(conf)
+        guest = stage.guest("octocat")
+        stage.asks("invite", "octocat", "--read-only", "--no-copy")
+        self.host = attached_host(stage)
+        self.host.shows("[pairing]", ATTENTIVE)
+        self.screen = joined(stage, guest)
+        self.screen.shows("[pairing]", ATTENTIVE)
+        self.sends = self.screen.sends
+
+    def is_seen(self, word: str) -> None:
+        """A program of the host's prints it, and host and guest see it."""
+        pane = self.stage.tmux("display-message", "-p", "-t", "=pairing:", "#{pane_tty}")
+        Path(pane).write_text(f"{word}\r\n")
+        self.host.shows(word, ATTENTIVE)
+        self.screen.shows(word, ATTENTIVE)
+
+    def has_no_effect(self) -> None:
+        """What was sent is dealt with: the guest sees what the host typed after it."""
+        self.is_seen("still-here")
+        assert not self.proof.exists()
+        assert "guest-typed" not in self.host.screen()
+        windows = self.stage.tmux("list-windows", "-a", "-F", "#{window_index} #{window_panes}")
+        assert windows.split() == ["0", "1"]
+        assert self.stage.tmux("display-message", "-p", "-t", "=pairing:", "#{pane_in_mode}") == "0"
+
+
+@pytest.mark.attack(
+    "a read guest types keys that the host's tmux.conf binds to become a writer or run a program",
+    "no key reaches tmux",
+)
+@pytest.mark.parametrize(
+    ("conf", "keys"),
+    [
+        ("bind-key R switch-client -r", b"\x02R"),
+        ("bind-key -n F5 switch-client -r", b"\x1b[15~"),
+        ("bind-key E detach-client -E 'exec bash -i'", b"\x02E"),
+        ("set-hook -g client-attached 'switch-client -r'", b""),
+        ("set-hook -g client-session-changed 'switch-client -r'", b""),
+        ("set -g prefix C-a\nbind-key -r R switch-client -r", b"\x01R"),
+        ("bind-key -T root MouseDown1Pane switch-client -r\nset -g mouse on", b"\x1b[<0;5;5M"),
+        ("set -g focus-events on\nset-hook -g client-focus-in 'switch-client -r'", b"\x1b[I"),
+        ("", b"\x02:switch-client -r\r"),
+        ("", b"\x02c\x02%\x02[\x02n\x02)\x02$\x1a"),
+    ],
+)
+def test_no_binding_or_hook_makes_a_read_guest_s_keys_count(
+    stage: Stage, conf: str, keys: bytes
+) -> None:
+    guest = ReadGuest(stage, conf)
+    guest.sends(keys + b"echo guest-typed; touch " + bytes(guest.proof) + b"\r")
+    guest.sends(b"touch " + bytes(guest.proof) + b"\r\n")
+    guest.has_no_effect()
+
+
+@pytest.mark.attack(
+    "a read guest sends every byte there is, but for the keys that leave", "no key reaches tmux"
+)
+def test_no_byte_of_a_read_guest_reaches_anybody(stage: Stage) -> None:
+    guest = ReadGuest(stage, "bind-key -n C-g run-shell 'touch /tmp/never'")
+    for byte in range(256):
+        if byte != 3:
+            guest.sends(bytes([byte]) * 3)
+    guest.sends(b"\x1b[?1;2c\x1bP>|xterm(370)\x1b\\\x1b]52;c;aGk=\x07\x1b[200~paste\x1b[201~")
+    guest.has_no_effect()
+
+
+@pytest.mark.attack(
+    "tmux locks the session, as hardening guides demand, and a guest types into the lock program",
+    "the shared session is never locked",
+)
+def test_tmux_s_lock_program_does_not_run_before_a_guest(stage: Stage) -> None:
+    proof = stage.path / "locked"
+    guest = ReadGuest(stage, f"set -g lock-after-time 1\nset -g lock-command 'touch {proof}; sh'")
+    stage.tmux("lock-session", "-t", "=pairing:")
+    option = ("show-options", "-v", "-t", "=pairing:")
+    assert stage.tmux(*option, "lock-after-time") == "0"
+    guest.sends(b"touch " + bytes(guest.proof) + b"\r")
+    guest.has_no_effect()
+    assert not proof.exists()
+
+
+@pytest.mark.attack(
+    "a read guest's terminal is 65535x65535, or changes its size without a pause",
+    "tmux hears of at most 500x200, at most ten times a second",
+)
+@pytest.mark.parametrize("host_is_in", [True, False])
+def test_a_huge_terminal_of_a_read_guest_slows_nobody(stage: Stage, host_is_in: bool) -> None:
+    guest = ReadGuest(stage)
+    if not host_is_in:
+        guest.host.presses("C-b", "d")
+        guest.host.ended(ATTENTIVE)
+    before = window_size(stage)
+    for columns, lines in ((65535, 65535), (5000, 2000), (501, 201), (1, 1), (0, 0), (65535, 1)):
+        guest.screen.has_size(columns, lines)
+        time.sleep(0.05)  # paces the attack; nothing waits for it
+    guest.screen.has_size(5000, 2000)
+    until(lambda: "500x200" in client_sizes(stage), "the clamped size", ATTENTIVE)
+    assert window_size(stage) == before
+
+
+@pytest.mark.attack(
+    "a read guest resizes their terminal while the host is out", "the session keeps its size"
+)
+def test_a_read_guest_alone_does_not_resize_the_session(stage: Stage) -> None:
+    guest = ReadGuest(stage)
+    guest.host.presses("C-b", "d")
+    guest.host.ended(ATTENTIVE)
+    before = window_size(stage)
+    guest.screen.has_size(60, 20)
+    until(lambda: "60x20" in client_sizes(stage), "the guest's size is known", ATTENTIVE)
+    assert window_size(stage) == before
+    guest.screen.sends(b"\x03")
+    guest.screen.ended(ATTENTIVE)
+    assert window_size(stage) == before
+
+
+def test_a_write_guest_alone_sizes_the_session_and_yields_to_the_host(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    stage.asks("invite", "octocat", "--no-copy")
+    screen = joined(stage, guest, columns=70, lines=22)
+    screen.shows("[pairing]", ATTENTIVE)
+    until(lambda: window_size(stage) == "70x21", "the guest's own size", ATTENTIVE)
+    host = attached_host(stage, columns=100, lines=30)
+    host.shows("[pairing]", ATTENTIVE)
+    until(lambda: window_size(stage) == "100x29", "the host's size", ATTENTIVE)
+    screen.sends(b"echo typed''-by-guest\r")
+    host.shows("typed-by-guest", ATTENTIVE)
+    assert window_size(stage) == "100x29"
+    host.presses("C-b", "d")
+    host.ended(ATTENTIVE)
+    until(lambda: window_size(stage) == "70x21", "the guest's own size again", ATTENTIVE)
+
+
+@pytest.mark.attack(
+    "a write guest's terminal is 65535x65535, at once or later", "tmux hears of at most 500x200"
+)
+def test_the_size_of_a_write_guest_is_clamped(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    stage.asks("invite", "octocat", "--no-copy")
+    host = attached_host(stage)
+    screen = joined(stage, guest, columns=65535, lines=65535)
+    until(lambda: "500x200" in client_sizes(stage), "the clamped size", ATTENTIVE)
+    screen.has_size(90, 30)
+    until(lambda: "90x30" in client_sizes(stage), "a usual size", ATTENTIVE)
+    screen.has_size(5000, 40)
+    until(lambda: "500x40" in client_sizes(stage), "the clamped size", ATTENTIVE)
+    screen.sends(b"echo typed''-by-guest\r")
+    host.shows("typed-by-guest", ATTENTIVE)
+
+
+def test_a_read_guest_is_told_the_key_that_leaves_and_leaves_with_it(stage: Stage) -> None:
+    guest = ReadGuest(stage)
+    guest.screen.sends(b"\x03")
+    assert guest.screen.ended(ATTENTIVE) == 0
+    assert "Ctrl-C leaves" in guest.screen.screen()
+    assert "you have left" in guest.screen.screen()
+    until(lambda: stage.asks("receipt")["visits"][0]["why"] == "they left", "a visit", ATTENTIVE)
+
+
+@pytest.mark.parametrize("killed", ["glass", "tmux client", "ssh"])
+def test_glass_and_connection_end_with_each_other(stage: Stage, killed: str) -> None:
+    guest = ReadGuest(stage)
+    (pid,) = (one["pid"] for one in stage.asks("status")["invitations"][0]["connections"])
+    family = psutil.Process(pid).children(recursive=True)
+    glass = next(one for one in family if any("glass.py" in word for word in one.cmdline()))
+    (client,) = glass.children()
+    if killed == "ssh":
+        guest.screen.kills()
+    else:
+        os.kill((glass if killed == "glass" else client).pid, signal.SIGKILL)
+        guest.screen.ended(ATTENTIVE)
+    until(lambda: not any(map(is_running, [*family, glass, client])), "all are gone", ATTENTIVE)
+
+
+def test_a_role_changes_there_and_back_with_the_guest_inside(stage: Stage) -> None:
+    guest = ReadGuest(stage)
+    stage.tmux("new-session", "-d", "-s", "used-later")
+    stage.asks("role", "octocat", "write")
+    guest.screen.sends(b"echo typed''-by-guest\r")
+    guest.host.shows("typed-by-guest", ATTENTIVE)
+    assert "used-later" not in client_sessions(stage)
+    stage.asks("role", "octocat", "read")
+    guest.sends(b"echo guest-typed; touch " + bytes(guest.proof) + b"\r")
+    guest.sends(b"\x02ctouch " + bytes(guest.proof) + b"\r")
+    guest.is_seen("still-here")
+    assert not guest.proof.exists()
+    assert client_sessions(stage) == {"pairing"}
+
+
+def attached_host(stage: Stage, *, columns: int = 80, lines: int = 24) -> Terminal:
+    attach = (sys.executable, "-m", "pairctl", "attach")
+    return stage.terminal(*attach, columns=columns, lines=lines)
+
+
+def joined(stage: Stage, guest: Guest, *, columns: int = 80, lines: int = 24) -> RawTerminal:
+    terminal = RawTerminal(guest.ssh(), stage.environment, columns, lines)
+    stage.closes(terminal.close)
+    return terminal
+
+
+def window_size(stage: Stage) -> str:
+    return stage.tmux(
+        "display-message", "-p", "-t", "=pairing:", "#{window_width}x#{window_height}"
+    )
+
+
+def client_sizes(stage: Stage) -> set[str]:
+    return set(stage.tmux("list-clients", "-F", "#{client_width}x#{client_height}").split())
+
+
+def client_sessions(stage: Stage) -> set[str]:
+    return set(stage.tmux("list-clients", "-F", "#{client_session}").split())
+
+
+def is_running(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
