@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pairingd.core import curves
 from pairingd.core.model import Key
 from pairingd.core.text import one_line
 
@@ -166,22 +167,33 @@ def _bits(key_type: str, content: bytes) -> int:
 
 
 def _ed25519(blob: _Blob) -> int:
-    """RFC 8709 §4, RFC 8032 §5.1.5."""
-    if len(blob.string()) != 32:
+    """RFC 8709 §4, RFC 8032 §5.1.5. Refuses a key that signatures fit without a private key."""
+    encoded = blob.string()
+    if len(encoded) != 32:
         raise NotAccepted("an Ed25519 key that has not 32 bytes")
+    match curves.ed25519(encoded):
+        case curves.Point.INVALID:
+            raise NotAccepted("an Ed25519 key that is no point of the curve")
+        case curves.Point.SMALL_ORDER:
+            raise WrongKind("an Ed25519 key of small order, with which anybody can log in")
     return 256
 
 
-def _ecdsa(curve: bytes, bits: int) -> Callable[[_Blob], int]:
+def _ecdsa(curve: curves.Curve) -> Callable[[_Blob], int]:
     """RFC 5656 §3.1. Like OpenSSH, only uncompressed points (SEC 1 §2.3.3)."""
 
     def read(blob: _Blob) -> int:
-        if blob.string() != curve:
+        if blob.string() != curve.name.encode():
             raise NotAccepted("a key on another curve than its type says")
         point = blob.string()
-        if len(point) != 1 + 2 * ((bits + 7) // 8) or point[0] != 4:
+        width = (curve.bits + 7) // 8
+        if len(point) != 1 + 2 * width or point[0] != 4:
             raise NotAccepted("a key with a malformed point")
-        return bits
+        if not curve.holds(
+            int.from_bytes(point[1 : 1 + width]), int.from_bytes(point[1 + width :])
+        ):
+            raise NotAccepted(f"a key that is no point of the curve {curve.name}")
+        return curve.bits
 
     return read
 
@@ -216,10 +228,10 @@ def _security_key(read: Callable[[_Blob], int]) -> Callable[[_Blob], int]:
 
 _READERS = {
     "ssh-ed25519": _ed25519,
-    "ecdsa-sha2-nistp256": _ecdsa(b"nistp256", 256),
-    "ecdsa-sha2-nistp384": _ecdsa(b"nistp384", 384),
-    "ecdsa-sha2-nistp521": _ecdsa(b"nistp521", 521),
+    "ecdsa-sha2-nistp256": _ecdsa(curves.P256),
+    "ecdsa-sha2-nistp384": _ecdsa(curves.P384),
+    "ecdsa-sha2-nistp521": _ecdsa(curves.P521),
     "ssh-rsa": _rsa,
     "sk-ssh-ed25519@openssh.com": _security_key(_ed25519),
-    "sk-ecdsa-sha2-nistp256@openssh.com": _security_key(_ecdsa(b"nistp256", 256)),
+    "sk-ecdsa-sha2-nistp256@openssh.com": _security_key(_ecdsa(curves.P256)),
 }

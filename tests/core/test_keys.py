@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import itertools
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pairingd.core import curves
 from pairingd.core.keys import (
     MAX_COMMENT,
     MAX_LINE,
@@ -38,20 +42,43 @@ def line(key_type: str, *fields: bytes, blob_type: str | None = None, comment: s
     return f"{key_type} {base64.b64encode(blob).decode()} {comment}".encode()
 
 
+def point(seed: int = 0) -> bytes:
+    """A public key of Ed25519, another one for each seed."""
+    tries = (hashlib.sha256(b"%d %d" % (seed, n)).digest() for n in itertools.count())
+    return next(one for one in tries if curves.ed25519(one) is curves.Point.GOOD)
+
+
 def ed25519(seed: int = 0, comment: str = "") -> bytes:
-    return line("ssh-ed25519", string(bytes([seed]) * 32), comment=comment)
+    return line("ssh-ed25519", string(point(seed)), comment=comment)
 
 
 def rsa(bits: int, exponent: int = 65537, *, odd: int = 1) -> bytes:
     return line("ssh-rsa", mpint(exponent), mpint((1 << (bits - 1)) | odd))
 
 
+# The base points of SP 800-186.
+BASE = {
+    256: (
+        "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+    ),
+    384: (
+        "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7"
+        "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f"
+    ),
+    521: (
+        "00c6858e06b70404e9cd9e3ecb662395b4429c648139053fb521f828af606b4d3dbaa14b5e77efe75928fe1dc127a2ff"
+        "a8de3348b3c1856a429bf97e7e31c2e5bd66011839296a789a3bc0045c8a5fb42c7d1bd998f54449579b446817afbd17"
+        "273e662c97ee72995ef42640c550b9013fad0761353c7086a272c24088be94769fd16650"
+    ),
+}
+
+
 def ecdsa(size: int, point: bytes | None = None, curve: str | None = None) -> bytes:
-    width = (size + 7) // 8
     return line(
         f"ecdsa-sha2-nistp{size}",
         string((curve or f"nistp{size}").encode()),
-        string(b"\x04" + bytes(2 * width) if point is None else point),
+        string(b"\x04" + bytes.fromhex(BASE[size]) if point is None else point),
     )
 
 
@@ -76,12 +103,12 @@ class TestAcceptedTypes:
             (ecdsa(521), 521),
             (rsa(2048), 2048),
             (rsa(16384), 16384),
-            (line("sk-ssh-ed25519@openssh.com", string(bytes(32)), string(b"ssh:")), 256),
+            (line("sk-ssh-ed25519@openssh.com", string(point()), string(b"ssh:")), 256),
             (
                 line(
                     "sk-ecdsa-sha2-nistp256@openssh.com",
                     string(b"nistp256"),
-                    string(b"\x04" + bytes(64)),
+                    string(b"\x04" + bytes.fromhex(BASE[256])),
                     string(b"ssh:"),
                 ),
                 256,
@@ -138,7 +165,7 @@ class TestRefusedKeys:
             (b"ssh-ed25519 ####", "not base64"),
             ("ssh-ed25519 ÄÄÄÄ".encode(), "not base64"),
             (ed25519().rstrip()[:-3], "not base64"),
-            (line("ssh-ed25519", string(bytes(32)), b"x"), "a key with bytes after its end"),
+            (line("ssh-ed25519", string(point()), b"x"), "a key with bytes after its end"),
             (
                 line("ssh-ed25519", string(bytes(32)), blob_type="ssh-rsa"),
                 "a key of another type than its line says",
@@ -148,7 +175,7 @@ class TestRefusedKeys:
             (ecdsa(256, point=b"\x04" + bytes(63)), "a key with a malformed point"),
             (ecdsa(256, point=b""), "a key with a malformed point"),
             (
-                line("sk-ssh-ed25519@openssh.com", string(bytes(32)), string(b"ssh:\x00")),
+                line("sk-ssh-ed25519@openssh.com", string(point()), string(b"ssh:\x00")),
                 "a key with a malformed application",
             ),
             (b'command="x" ' + ed25519(), "options before a key"),
@@ -167,6 +194,106 @@ class TestRefusedKeys:
         content = rsa(1024) + b"\n" + b"no-pty " + ed25519() + b"\nhello"
         refused = parse_key_list(content).refused
         assert [each.type for each in refused] == ["ssh-rsa", "ssh-ed25519", ""]
+
+
+P25519 = 2**255 - 19
+# y of the points of order 8, as RFC 8032 encodes them (they are also in libsodium's list).
+ORDER_8 = (
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+)
+SMALL_ORDER = [
+    *(y.to_bytes(32, "little") for y in (0, 1, P25519 - 1, P25519, P25519 + 1)),
+    *map(bytes.fromhex, ORDER_8),
+]
+LOGIN_BY_ANYBODY = "an Ed25519 key of small order, with which anybody can log in"
+NO_POINT = "an Ed25519 key that is no point of the curve"
+
+
+def negated(encoded: bytes) -> bytes:
+    return encoded[:31] + bytes([encoded[31] ^ 0x80])
+
+
+@pytest.mark.attack(
+    "publishes a key of small order, for which signatures need no private key", "key refused"
+)
+@pytest.mark.parametrize("key_type", ["ssh-ed25519", "sk-ssh-ed25519@openssh.com"])
+@pytest.mark.parametrize("change", [bytes, negated], ids=["x", "-x"])
+@pytest.mark.parametrize("encoded", SMALL_ORDER, ids=bytes.hex)
+def test_an_ed25519_key_of_small_order_is_refused(
+    encoded: bytes, change: Callable[[bytes], bytes], key_type: str
+) -> None:
+    more = [string(b"ssh:")] if key_type.startswith("sk-") else []
+    content = line(key_type, string(change(encoded)), *more)
+    assert only_reason(content) == LOGIN_BY_ANYBODY
+
+
+@pytest.mark.parametrize("y", [2, 7, *range(P25519 + 2, 2**255)])
+def test_an_ed25519_key_that_is_no_point_or_not_in_its_only_form_is_refused(y: int) -> None:
+    encoded = y.to_bytes(32, "little")
+    for each in (encoded, negated(encoded)):
+        assert only_reason(line("ssh-ed25519", string(each))) == NO_POINT
+
+
+def test_half_of_all_32_bytes_are_no_ed25519_key() -> None:
+    """RFC 8032 §5.1.3: x² has a root for about every second y."""
+    found = [curves.ed25519(hashlib.sha256(bytes([n])).digest()) for n in range(256)]
+    assert 96 < found.count(curves.Point.GOOD) < 160
+
+
+def prime(size: int) -> int:
+    return {256: curves.P256.p, 384: curves.P384.p, 521: curves.P521.p}[size]
+
+
+def y_is_one_more(x: int, y: int, p: int) -> tuple[int, int]:
+    return x, y + 1
+
+
+def x_and_y_are_swapped(x: int, y: int, p: int) -> tuple[int, int]:
+    return y, x
+
+
+def nothing(x: int, y: int, p: int) -> tuple[int, int]:
+    return 0, 0
+
+
+def largest(x: int, y: int, p: int) -> tuple[int, int]:
+    return p, p
+
+
+@pytest.mark.attack("publishes an ECDSA key off its curve", "key refused")
+@pytest.mark.parametrize("size", [256, 384, 521])
+@pytest.mark.parametrize("change", [y_is_one_more, x_and_y_are_swapped, nothing, largest])
+def test_an_ecdsa_key_off_its_curve_is_refused(
+    size: int, change: Callable[[int, int, int], tuple[int, int]]
+) -> None:
+    width = (size + 7) // 8
+    base = bytes.fromhex(BASE[size])
+    x, y = change(int.from_bytes(base[:width]), int.from_bytes(base[width:]), prime(size))
+    content = ecdsa(size, b"\x04" + x.to_bytes(width) + y.to_bytes(width))
+    assert only_reason(content) == f"a key that is no point of the curve nistp{size}"
+
+
+def test_a_coordinate_of_an_ecdsa_key_has_one_form() -> None:
+    """x = 0 is on P-521 (b is a square), and so would x = p be, which fits into the field too."""
+    p, b = curves.P521.p, curves.P521.b
+    y = pow(b, (p + 1) // 4, p)
+    assert y * y % p == b
+    good = b"\x04" + bytes(66) + y.to_bytes(66)
+    assert parse_key_list(ecdsa(521, good)).keys
+    for x, other in ((p, y), (0, y + p)):
+        point = b"\x04" + x.to_bytes(66) + other.to_bytes(66)
+        assert only_reason(ecdsa(521, point)) == "a key that is no point of the curve nistp521"
+
+
+def test_a_security_key_off_its_curve_is_refused() -> None:
+    content = line(
+        "sk-ecdsa-sha2-nistp256@openssh.com",
+        string(b"nistp256"),
+        string(b"\x04" + bytes(64)),
+        string(b"ssh:"),
+    )
+    assert only_reason(content) == "a key that is no point of the curve nistp256"
 
 
 class TestList:
@@ -291,7 +418,7 @@ class TestAgainstSshKeygen:
     @pytest.mark.parametrize(
         "content",
         [
-            line("sk-ssh-ed25519@openssh.com", string(b"\x05" * 32), string(b"ssh:")),
+            line("sk-ssh-ed25519@openssh.com", string(point(5)), string(b"ssh:")),
             ed25519(7, "ann"),
             rsa(2048),
             rsa(4096),
