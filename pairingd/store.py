@@ -52,10 +52,15 @@ KEPT_SESSIONS = 200
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The journal's record of a connection's process; a pid alone may have been given anew."""
+    """The journal's record of a connection's process; a pid alone may have been given again.
+
+    `started` is in seconds since the boot whose id is `boot`. Empty: by the wall clock, as on macOS
+    and in the records of schema 1.
+    """
 
     pid: int
     started: float
+    boot: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,10 @@ from pairingd.store import Process, Store
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.awake import Awake
 from pairingd.world.door import Connection, Door, Watcher
-from pairingd.world.processes import end_left_over, start_time
+from pairingd.world.processes import boot, end_left_over, start_time
 from pairingd.world.roles import change_role, forced_command, role_of
+from pairingd.world.sshd import ZULU_SINCE, Sshd
+from pairingd.world.tmux import Running, Tmux
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 from pairingd.world.tmux import Running, Tmux
 
@@ -77,7 +79,7 @@ class AccessLane(Lane):
         """End the connections that a crash left behind; call once, before the first pass."""
         left = self._store.processes()
         # All of them before anything is written: the disk may be full.
-        ended = [end_left_over(process.pid, process.started) for process in left]
+        ended = [end_left_over(process.pid, process.started, process.boot) for process in left]
         for process, was_there in zip(left, ended, strict=True):
             if was_there:
                 self._intent.happened("recovered", "ended a connection that a crash had left")
@@ -311,7 +313,7 @@ class AccessLane(Lane):
     def connected(self, connection: Connection) -> None:
         started = start_time(connection.pid)
         if started is not None:
-            self._store.record_process(Process(connection.pid, started))
+            self._store.record_process(Process(connection.pid, started, boot()))
 
     def accepted(self, connection: Connection) -> None:
         """Who has no live invitation, or too many connections, is left without one, and cut."""

@@ -13,7 +13,7 @@ from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.store import Process, Store
 from pairingd.world.keyscan import Sight
-from pairingd.world.processes import start_time
+from pairingd.world.processes import boot, start_time
 from pairingd.world.relay import Tunnel, forward_refused
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class RelayLane(Lane):
         try:
             started = start_time(tunnel.process.pid)
             if started is not None:
-                self._store.record_process(Process(tunnel.process.pid, started))
+                self._store.record_process(Process(tunnel.process.pid, started, boot()))
             # Where GatewayPorts is "no" sshd listens on its loopback alone, and does not say so.
             sight = await self._look(tunnel.host, tunnel.port)
         except BaseException:

@@ -1,30 +1,46 @@
-"""Processes that outlive the daemon that started them, and how they are known again."""
+"""Processes that outlive the daemon that started them, and how they are known again.
+
+A pid is given again, so a process is known by its pid and start time. The start time counts from
+boot: the wall clock's would be another one after the clock was set.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
+from pathlib import Path
 
 _PATIENCE = 1.0  # seconds from SIGTERM to SIGKILL
+_SAME_S = 0.001  # a float that went through JSON; one clock tick is 0.01 s
+_SAME_WALL_S = 1.0  # psutil derives the wall-clock time from a boot time of whole seconds
+
+
+def boot() -> str:
+    """The id of this boot; empty where start times do not count from it (not Linux)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def start_time(pid: int) -> float | None:
-    """When the process `pid` began, None if there is none."""
-    import psutil
+    """When the process `pid` began, in seconds since `boot()`. None: there is no such process.
 
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None
+    Without `boot()`: the wall clock's time at its start, as the kernel recorded it.
+    """
+    return _since_boot(pid) if boot() else _recorded(pid)
 
 
-def end_left_over(pid: int, started: float) -> bool:
+def end_left_over(pid: int, started: float, booted: str | None = None) -> bool:
     """End what a crash has left behind, if `pid` is still that process. True: it was.
 
-    Its children with it: without root a guest's own sshd outlives the one that we started.
+    `booted` is what `boot()` was; None: this boot. Its children end with it: without root a guest's
+    own sshd outlives the one that we started.
     """
     import psutil
 
-    if start_time(pid) is None or abs((start_time(pid) or 0.0) - started) > 1.0:
+    if not _is_still(pid, started, boot() if booted is None else booted):
         return False
     with contextlib.suppress(psutil.Error):
         eldest = psutil.Process(pid)
@@ -36,3 +52,34 @@ def end_left_over(pid: int, started: float) -> bool:
             with contextlib.suppress(psutil.Error):
                 process.kill()
     return True
+
+
+def _is_still(pid: int, started: float, booted: str) -> bool:
+    if booted not in {"", boot()}:
+        return False
+    now = _since_boot(pid) if booted else _recorded(pid)
+    return now is not None and abs(now - started) <= (_SAME_S if booted else _SAME_WALL_S)
+
+
+def _since_boot(pid: int) -> float | None:
+    """proc_pid_stat(5), field 22; the second, the program's name, may hold anything."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(stat.rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _recorded(pid: int) -> float | None:
+    """The wall-clock start time: for macOS (not run), and journal entries of schema 1."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if sys.platform == "darwin":
+            # p_starttime as it is; since psutil 7.1 create_time() moves it when the clock is set.
+            with contextlib.suppress(TypeError):
+                return float(process._proc.create_time(monotonic=True))  # noqa: SLF001
+        return float(process.create_time())
+    except psutil.Error:
+        return None
