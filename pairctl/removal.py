@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pairingd.paths import Paths
 
-SCHEMA = 1  # of state.db, as pairingd.store counts it: what is newer cannot be judged here
+SCHEMA = 2  # of state.db, as pairingd.store counts it: what is newer cannot be judged here
 # The files of pairingd.paths, each with what can follow its name.
 FILES = {
     "authorized_keys": r"(\.partial)?",
@@ -41,6 +41,7 @@ FILES = {
     "stderr": "",
     "tmux_socket": "",
 }
+MARK = r"[^/]+\.(write|read)\.[0-9]+"  # a file of pairingd.live
 _COMMON_NAMES = ("authorized_keys", "host_key", "sshd_config")  # as in ~/.ssh
 _SOCKETS = ("control_socket", "tmux_socket")
 
@@ -84,6 +85,11 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdi
     kept = False
     for name in names:
         path = os.path.join(directory, name)
+        if path == paths.live and _has_run(paths) and not _not_ours_alone(path):
+            marks = list(_within(path, paths, undone))
+            kept = kept or any(isinstance(step, Keep) for step in marks)
+            yield from marks
+            continue
         if path != paths.config and not _is_ours(path, paths):
             strangers.append(one_line(name))
             continue
@@ -122,15 +128,21 @@ def _worth_keeping(path: str, paths: Paths, undone: str) -> str:
 
 def _is_ours(path: str, paths: Paths) -> bool:
     """By its name and kind; what others name so, too, only where a daemon has left its marks."""
-    has_run = any(os.path.lexists(mark) for mark in (paths.lock, paths.state_db))
+    if re.fullmatch(re.escape(paths.live) + "/" + MARK, path):
+        found = os.lstat(path)
+        return stat.S_ISREG(found.st_mode) and not found.st_size
     for name, more in FILES.items():
-        if name in _COMMON_NAMES and not has_run:
+        if name in _COMMON_NAMES and not _has_run(paths):
             continue
         if re.fullmatch(re.escape(getattr(paths, name)) + more, path):
             found = os.lstat(path)
             kind = stat.S_ISSOCK if name in _SOCKETS else stat.S_ISREG
             return kind(found.st_mode) and found.st_uid == os.getuid()
     return False
+
+
+def _has_run(paths: Paths) -> bool:
+    return any(os.path.lexists(mark) for mark in (paths.lock, paths.state_db))
 
 
 def _answers(path: str) -> bool:

@@ -224,7 +224,7 @@ def assemble(
 ) -> Service:
     """Every part, joined to the others."""
     chosen, signals = settings.config, Signals()
-    intent = Intent(store, clock, signals)
+    intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
     tmux = Tmux(chosen.tmux.command, Path(paths.tmux_socket), chosen.tmux.session)
     sshd = Sshd(
         chosen.sshd.command,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pairingd.core.durations import format_duration
 from pairingd.core.model import Invitation, Standing, State
-from pairingd.core.rules import End, Event, Revoke, Tick, WayAnnounced, WayTold, step
+from pairingd.core.rules import Begin, End, Event, Revoke, Tick, WayAnnounced, WayTold, step
 from pairingd.core.text import printable
 from pairingd.errors import PairingError, WorldError
 from pairingd.signals import Signals
@@ -26,16 +27,43 @@ _BACKLOG = 1000  # events a slow listener may fall behind before it is dropped
 
 
 class Intent:
-    """Holds the State, and tells of every change and every trouble."""
+    """Holds the State, and tells of every change and every trouble.
 
-    def __init__(self, store: Store, clock: Callable[[], float], signals: Signals) -> None:
+    `withdrawn` says why invitations that were saved as live are over since the start.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        signals: Signals,
+        *,
+        max_ttl: float = math.inf,
+    ) -> None:
         self.state: State = store.state()
         self.unsaved: WorldError | None = None
+        self.withdrawn: tuple[WorldError, ...] = ()
         self._store = store
         self._clock = clock
         self._wishes_changed = signals.wishes_changed
         signals.troubled.connect(self._troubled)
         self._listeners: set[asyncio.Queue[Happening | None]] = set()
+        if self.state.live:
+            self._begin(max_ttl)
+
+    def _begin(self, max_ttl: float) -> None:
+        """What was saved holds only as far as no later change and no later time is known."""
+        live, now = self._store.live, self._clock()
+        outdated = [one for one in self.state.live if not live.has(one)]
+        behind = live.is_behind(now)
+        if outdated:
+            self.withdrawn += (state_outdated(outdated),)
+        if behind:
+            self.withdrawn += (clock_behind(now, live.latest),)
+        for why in self.withdrawn:
+            self._troubled(why)
+        event = Begin(frozenset(one.id for one in outdated), behind, max_ttl)
+        self._change(event, max(now, live.latest) if behind else now)
 
     def apply(self, event: Event) -> State:
         """The state after `event`, on the disk. Raises Refused, or WorldError `state-unwritable`,
@@ -43,24 +71,29 @@ class Intent:
 
         What takes rights away holds even where it cannot be saved, for the disk may be full and
         the guest must be out; it is saved as soon as it can be, and `unsaved` says why it is not
-        yet. What was told holds too, but keeps nobody in or out, and waits for the next change.
+        yet, and whether it holds for good. What was told holds too, but keeps nobody in or out, and
+        waits for the next change.
         """
+        return self._change(event, self._clock())
+
+    def _change(self, event: Event, now: float) -> State:
         before = self.state
-        after = step(before, event, self._clock())
-        if after == before and self.unsaved is None:
-            return after
-        try:
-            self._store.save(after)
-            self.unsaved = None
-        except WorldError as unwritable:
-            match event:
-                case Tick() | Revoke() | End():
-                    self.unsaved = unwritable
-                case WayTold() | WayAnnounced():
-                    log.warning("%s", unwritable)
-                case _:
-                    raise
-        self.state = after
+        after = step(before, event, now)
+        if after != before or self.unsaved is not None:
+            try:
+                self._store.save(after)
+                self.unsaved = None
+            except WorldError as unwritable:
+                match event:
+                    case Begin() | Tick() | Revoke() | End():
+                        self.unsaved = unsaved(unwritable)
+                    case WayTold() | WayAnnounced():
+                        log.warning("%s", unwritable)
+                    case _:
+                        raise
+            self.state = after
+        if after.live:
+            self._store.live.touch(now)
         if after != before:
             self._tell_difference(before, after)
             self._wishes_changed()
@@ -126,6 +159,38 @@ def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
     change = new.expires_at - old.expires_at
     direction = "longer" if change > 0 else "less"
     return "extended", f"{new.guest} may stay {format_duration(abs(change))} {direction}"
+
+
+def unsaved(unwritable: WorldError) -> WorldError:
+    """What was taken away, and could not be saved: for how long it holds."""
+    if unwritable.code == "not-durable":
+        return WorldError(
+            unwritable.code,
+            f"it holds only while this pairingd runs, for {unwritable.message}",
+            f"{unwritable.hint} before pairingd ends; then it is saved",
+        )
+    return WorldError(
+        unwritable.code,
+        f"it holds for good, but the history of it is not saved yet: {unwritable.message}",
+        unwritable.hint,
+    )
+
+
+def state_outdated(outdated: Sequence[Invitation]) -> WorldError:
+    guests = ", ".join(one.guest for one in outdated)
+    return WorldError(
+        "state-outdated",
+        f"the saved state is older than the last change of {guests}: no longer invited",
+        "a full disk, a damaged or an old state.db does this; pairctl invite again whom you want",
+    )
+
+
+def clock_behind(now: float, latest: float) -> WorldError:
+    return WorldError(
+        "clock-behind",
+        f"the clock says {utc(now)}, but it was {utc(latest)} already: no one is invited any more",
+        "set the clock right, then pairctl invite again whom you want",
+    )
 
 
 def utc(at: float) -> str:

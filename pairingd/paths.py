@@ -5,7 +5,7 @@ Directory Specification's, which wants relative values ignored.
 """
 
 # pathlib takes longer to import than all else that `pairctl status` does.
-# ruff: noqa: PTH111, PTH117, PTH118
+# ruff: noqa: PTH111, PTH117, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -52,6 +52,11 @@ class Paths:
         self.log = os.path.join(log, "pairingd.log")
         # What a crash prints, where no terminal or journal takes it; the log is rotated away.
         self.stderr = os.path.join(log, "pairingd.stderr")
+
+    @property
+    def live(self) -> str:
+        """A directory with an empty file for each live invitation (pairingd.live)."""
+        return os.path.join(os.path.dirname(self.state_db), "live")
 
     @property
     def private_files(self) -> tuple[str, ...]:

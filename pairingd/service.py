@@ -339,7 +339,8 @@ class Service:
         self.intent.apply(event)
         await self.access.settle()
         failure = self.access.error
-        warnings = [report.problem(failure)] if failure else []
+        troubles = {one.code: one for one in (failure, self.intent.unsaved) if one}
+        warnings = [report.problem(one) for one in troubles.values()]
         if ids and self.access.door.port is None:
             await self._wait_for_closing()
             warnings += self._unclosed([one for one in ways if one])
@@ -444,8 +445,10 @@ class Service:
             found.append(report.problem(self.mapping.error))
         if self.relay.error and self.relay.wanted:
             found.append(report.problem(self.relay.error))
-        troubles = (self.access.error, self.intent.unsaved)
-        found += [report.problem(error) for error in troubles if error]
+        troubles = (*self.intent.withdrawn, self.access.error, self.intent.unsaved)
+        found += [
+            report.problem(one) for one in {one.code: one for one in troubles if one}.values()
+        ]
         return found
 
     async def _observe_session(self) -> tuple[bool, int]:

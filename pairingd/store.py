@@ -1,26 +1,30 @@
 """SQLite: the intent, the journal of what outlives the process, and the history.
 
 Every write is on the disk when the call returns (synchronous=FULL), so a reply sent afterwards
-is a promise. What is stored is JSON of the core's own records, read back strictly.
+is a promise. What is stored is JSON of the core's own records, read back strictly; each row has a
+checksum that binds it to its table and key. That somebody is over does not hang on it (live.py).
 
 A database of an older version is migrated; one of a newer version is refused untouched; one that
-cannot be read is set aside, and the daemon starts with nothing wished, so with everything closed.
+cannot be read, or has a damaged record, is set aside. The daemon then starts with nothing wished,
+so with everything closed; of the journal it takes over what can be read, which only closes things.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pairingd import strict
-from pairingd.core.model import Mapping, Session, State
+from pairingd.core.model import Invitation, Mapping, Session, State
 from pairingd.errors import Misconfigured, WorldError
+from pairingd.live import Live
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -43,7 +47,19 @@ MIGRATIONS = (
     CREATE INDEX event_by_session ON event (session, id);
     CREATE INDEX event_by_kind ON event (kind, id);
     """,
+    # Also makes the marks of who is live; see _migrate().
+    """
+    ALTER TABLE session ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
+    ALTER TABLE mapping ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
+    ALTER TABLE process ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
+    ALTER TABLE event ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
+    UPDATE session SET checksum = checksum_of('session', id, body);
+    UPDATE mapping SET checksum = checksum_of('mapping', id, body);
+    UPDATE process SET checksum = checksum_of('process', pid, body);
+    UPDATE event SET checksum = checksum_of('event', at, session, kind, text, data);
+    """,
 )
+_SINCE_MARKS = 2  # the version from which on no one is live without a mark
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 _PATIENCE = 0.2  # seconds for somebody else who has the database locked; the event loop stands
 KEPT_EVENTS = 5000  # of each kind, so that strangers' knocking cannot push out who came
@@ -76,14 +92,18 @@ class Happening:
 
 
 class Store:
-    """Open with `Store.open`. `set_aside` is where an unreadable database was moved, if one was.
+    """Open with `Store.open`. `set_aside` is where an unreadable database was moved, if one was;
+    `live` says of whom the state calls live whether they are.
 
     What writes raises WorldError `state-unwritable`, unless it says otherwise, and then has changed
     nothing.
     """
 
-    def __init__(self, database: sqlite3.Connection, set_aside: Path | None = None) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, live: Live, set_aside: Path | None = None
+    ) -> None:
         self._database = database
+        self.live = live
         self.set_aside = set_aside
 
     @classmethod
@@ -91,19 +111,25 @@ class Store:
         """The store in `path`, made if absent. Raises Misconfigured `state-newer` and, where the
         file may be good but cannot be used now (no space, no permission), `state-unusable`.
         """
+        live = Live(path.with_name("live"))
         try:
-            return cls(_checked(path))
-        except (sqlite3.DatabaseError, ValueError) as error:
-            if isinstance(error, sqlite3.Error) and error.sqlite_errorcode not in _UNREADABLE:
+            store = cls(_checked(path, live), live)
+        except (sqlite3.Error, ValueError) as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            if code & 0xFF not in _UNREADABLE:  # the rest of an extended code is the detail
                 raise Misconfigured(
-                    "state-unusable", f"{path}: {error}", "free space or mend its permissions"
+                    "state-unusable", f"{path}: {error}", "free space or fix its permissions"
                 ) from None
             aside = path.with_name(f"{path.name}.unreadable-{int(now)}")
             for suffix in ("", "-wal", "-shm"):
                 part = path.with_name(path.name + suffix)
                 if part.exists():
                     part.rename(aside.with_name(aside.name + suffix))
-            return cls(_checked(path), aside)
+            store = cls(_checked(path, live), live, aside)
+            _take_over_journal(aside, store)
+        if failure := _failure_of(live.settle, store.state().live):
+            log.warning("a mark that is of no use stays for now: %s", failure)
+        return store
 
     def close(self) -> None:
         self._database.close()
@@ -122,35 +148,48 @@ class Store:
     def state(self) -> State:
         """The intent as it was saved last."""
         row = self._database.execute(
-            "SELECT body FROM session ORDER BY number DESC LIMIT 1"
+            "SELECT id, body, checksum FROM session ORDER BY number DESC LIMIT 1"
         ).fetchone()
-        return State(_read(Session, row[0]) if row else None)
+        return State(_read(Session, "session", *row) if row else None)
 
     def save(self, state: State) -> None:
+        """Who is not live in `state` is over from now on, even where this raises: durably with
+        `state-unwritable`, until this process ends with `not-durable`.
+        """
         session = state.session
         if session is None:
             return
-        with self._write() as database:
-            database.execute(
-                "INSERT INTO session (id, body) VALUES (?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                (session.id, json.dumps(asdict(session))),
-            )
-            database.execute(
-                "DELETE FROM session WHERE number <= (SELECT max(number) FROM session) - ?",
-                (KEPT_SESSIONS,),
-            )
+        stuck = _failure_of(self.live.keep, state.live)
+        try:
+            with self.live.made(state.live), self._write() as database:
+                body = json.dumps(asdict(session))
+                database.execute(
+                    "INSERT INTO session (id, body, checksum) VALUES (?, ?, ?) ON CONFLICT (id)"
+                    " DO UPDATE SET body = excluded.body, checksum = excluded.checksum",
+                    (session.id, body, _checksum("session", session.id, body)),
+                )
+                database.execute(
+                    "DELETE FROM session WHERE number <= (SELECT max(number) FROM session) - ?",
+                    (KEPT_SESSIONS,),
+                )
+        except WorldError as unwritable:
+            if stuck:
+                raise WorldError("not-durable", unwritable.message, unwritable.hint) from None
+            raise
+        if failure := _failure_of(self.live.settle, state.live):
+            log.warning("who is over stays marked as live for now: %s", failure)
 
     def sessions(self) -> list[Session]:
         """Every session kept, oldest first."""
-        rows = self._database.execute("SELECT body FROM session ORDER BY number")
-        return [_read(Session, body) for (body,) in rows]
+        rows = self._database.execute("SELECT id, body, checksum FROM session ORDER BY number")
+        return [_read(Session, "session", *row) for row in rows]
 
     def session(self, session_id: str) -> Session | None:
         """That one alone: all of them would be tenths of a second to read."""
-        found = self._database.execute("SELECT body FROM session WHERE id = ?", (session_id,))
-        row = found.fetchone()
-        return _read(Session, row[0]) if row else None
+        row = self._database.execute(
+            "SELECT body, checksum FROM session WHERE id = ?", (session_id,)
+        ).fetchone()
+        return _read(Session, "session", session_id, *row) if row else None
 
     def session_ids(self, limit: int) -> list[str]:
         """The newest `limit`, the newest last."""
@@ -163,10 +202,11 @@ class Store:
 
     def record(self, mapping: Mapping) -> None:
         with self._write() as database:
+            body = json.dumps(asdict(mapping))
             database.execute(
-                "INSERT INTO mapping (id, body) VALUES (?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                (mapping.id, json.dumps(asdict(mapping))),
+                "INSERT INTO mapping (id, body, checksum) VALUES (?, ?, ?) ON CONFLICT (id)"
+                " DO UPDATE SET body = excluded.body, checksum = excluded.checksum",
+                (mapping.id, body, _checksum("mapping", mapping.id, body)),
             )
 
     def erase(self, mapping_id: str) -> None:
@@ -174,16 +214,17 @@ class Store:
             database.execute("DELETE FROM mapping WHERE id = ?", (mapping_id,))
 
     def mappings(self) -> list[Mapping]:
-        rows = self._database.execute("SELECT body FROM mapping ORDER BY rowid")
-        return [_read(Mapping, body) for (body,) in rows]
+        rows = self._database.execute("SELECT id, body, checksum FROM mapping ORDER BY rowid")
+        return [_read(Mapping, "mapping", *row) for row in rows]
 
     # The journal of connections' processes.
 
     def record_process(self, process: Process) -> None:
         with self._write() as database:
+            body = json.dumps(asdict(process))
             database.execute(
-                "INSERT OR REPLACE INTO process (pid, body) VALUES (?, ?)",
-                (process.pid, json.dumps(asdict(process))),
+                "INSERT OR REPLACE INTO process (pid, body, checksum) VALUES (?, ?, ?)",
+                (process.pid, body, _checksum("process", process.pid, body)),
             )
 
     def forget_process(self, pid: int) -> None:
@@ -195,18 +236,20 @@ class Store:
             log.error("still in the journal: %s", error)  # noqa: TRY400 - the cause is all there is
 
     def processes(self) -> list[Process]:
-        rows = self._database.execute("SELECT body FROM process ORDER BY pid")
-        return [_read(Process, body) for (body,) in rows]
+        rows = self._database.execute("SELECT pid, body, checksum FROM process ORDER BY pid")
+        return [_read(Process, "process", *row) for row in rows]
 
     # The history.
 
     def happened(
         self, at: float, session: str | None, kind: str, text: str, data: dict[str, Any]
     ) -> Happening:
+        row = (float(at), session, kind, text, json.dumps(data))
         with self._write() as database:
             number = database.execute(
-                "INSERT INTO event (at, session, kind, text, data) VALUES (?, ?, ?, ?, ?)",
-                (at, session, kind, text, json.dumps(data)),
+                "INSERT INTO event (at, session, kind, text, data, checksum)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (*row, _checksum("event", *row)),
             ).lastrowid
             database.execute(
                 "DELETE FROM event WHERE kind = ?1 AND id <="
@@ -218,7 +261,7 @@ class Store:
     def history(self, after: int, limit: int) -> list[Happening]:
         """The newest `limit` events after the event `after`, oldest first."""
         rows = self._database.execute(
-            "SELECT id, at, session, kind, text, data FROM event WHERE id > ?"
+            "SELECT id, at, session, kind, text, data, checksum FROM event WHERE id > ?"
             " ORDER BY id DESC LIMIT ?",
             (after, limit),
         ).fetchall()
@@ -226,30 +269,54 @@ class Store:
 
     def history_of(self, session: str) -> list[Happening]:
         rows = self._database.execute(
-            "SELECT id, at, session, kind, text, data FROM event WHERE session = ? ORDER BY id",
+            "SELECT id, at, session, kind, text, data, checksum FROM event WHERE session = ?"
+            " ORDER BY id",
             (session,),
         )
         return list(_happenings(rows))
 
 
-def _read(kind: type[T], body: str) -> T:
-    """A later version's record may say more; what this one knows of it holds."""
+def _read(kind: type[T], table: str, key: str | int, body: str, checksum: str) -> T:
+    """A later version's record may say more; what this one knows of it holds.
+
+    Raises ValueError where the record is damaged.
+    """
+    if checksum != _checksum(table, key, body):
+        raise ValueError(f"the record {key!r} of {table} is damaged")
     return strict.read(kind, json.loads(body), passing_over=True)
 
 
-def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterable[Happening]:
-    for number, at, session, kind, text, data in rows:
-        yield Happening(number, at, session, kind, text, json.loads(data))
+def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterator[Happening]:
+    """A damaged line of the history stays a line: something has happened there."""
+    for number, *row, checksum in rows:
+        at, session, kind, text, data = row
+        if checksum == _checksum("event", *row):
+            yield Happening(number, at, session, kind, text, json.loads(data))
+        else:
+            yield Happening(number, 0.0, None, "damaged", "this line of the history is damaged", {})
 
 
-def _checked(path: Path) -> sqlite3.Connection:
+def _checksum(*row: object) -> str:
+    """Of table, key and content. No seal: who can write the file can reckon it."""
+    return hashlib.sha256(ascii(row).encode()).hexdigest()[:16]
+
+
+def _failure_of(attempt: Callable[[Iterable[Invitation]], None], live: Iterable[Invitation]) -> str:
+    try:
+        attempt(live)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def _checked(path: Path, live: Live) -> sqlite3.Connection:
     """An open, migrated database in which every stored intent and journal entry can be read."""
     database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level="IMMEDIATE")
     # sqlite3's own complaint of text that is not UTF-8 has no error code, and is no ValueError.
     database.text_factory = bytes.decode
     try:
-        _migrate(database, path)
-        probe = Store(database)
+        _migrate(database, path, live)
+        probe = Store(database, live)
         probe.sessions()
         probe.mappings()
         probe.processes()
@@ -259,7 +326,7 @@ def _checked(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _migrate(database: sqlite3.Connection, path: Path) -> None:
+def _migrate(database: sqlite3.Connection, path: Path, live: Live) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise Misconfigured(
@@ -273,5 +340,29 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
         corrupt = sqlite3.DatabaseError("quick_check failed")
         corrupt.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise corrupt
+    database.create_function("checksum_of", -1, _checksum, deterministic=True)
     for number, statements in enumerate(MIGRATIONS[version:], version + 1):
-        database.executescript(f"BEGIN; {statements} PRAGMA user_version = {number}; COMMIT;")
+        database.executescript(f"BEGIN; {statements} PRAGMA user_version = {number};")
+        if number == _SINCE_MARKS:
+            with live.made(Store(database, live).state().live):
+                database.commit()
+        database.commit()
+
+
+def _take_over_journal(aside: Path, store: Store) -> None:
+    with closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as database:
+        database.text_factory = lambda text: text.decode(errors="replace")
+        try:
+            for mapping in _readable(database, Mapping, "mapping", "id"):
+                store.record(mapping)
+            for process in _readable(database, Process, "process", "pid"):
+                store.record_process(process)
+        except WorldError as error:
+            log.error("not in the new journal: %s", error)  # noqa: TRY400 - the cause is all there is
+
+
+def _readable(database: sqlite3.Connection, kind: type[T], table: str, key: str) -> Iterator[T]:
+    with suppress(sqlite3.Error):
+        for row in database.execute(f"SELECT {key}, body, checksum FROM {table}"):  # noqa: S608
+            with suppress(ValueError):
+                yield _read(kind, table, *row)

@@ -52,7 +52,8 @@ def read(kind: type[T], value: object, *, passing_over: bool = False) -> T:
 
     `Annotated[kind, check, ...]`: each check is given what was read, returns what is to be taken,
     and raises ValueError with what it must be. A class with a classmethod `spelled` reads itself.
-    Unknown keys are refused, unless they are `passing_over`.
+    Unknown keys are refused, unless they are `passing_over`. A field may be left out that has a
+    default, unless its metadata says `stored`.
     """
     read: T = _Reader(passing_over).read(kind, value, ())
     return read
@@ -107,7 +108,10 @@ class _Reader:
                 if key not in hints:
                     raise Unknown((*at, key), value[key], tuple(hints))
         for field in fields(kind):
-            if field.name not in value and field.default is field.default_factory is MISSING:
+            required = field.metadata.get("stored") or (
+                field.default is field.default_factory is MISSING
+            )
+            if required and field.name not in value:
                 raise Unfit(at, value, f"a table with {field.name}")
         given = {key: one for key, one in value.items() if key in hints}
         return kind(**{key: self.read(hints[key], one, (*at, key)) for key, one in given.items()})

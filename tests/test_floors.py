@@ -16,7 +16,7 @@ FLOORS = (
     ("pairingd.control.wire", "pairingd.control.results", "pairingd.control.protocol"),
     ("pairingd.control.params",),
     ("pairingd.clock", "pairingd.errors", "pairingd.lock", "pairingd.paths", "pairingd.strict"),
-    ("pairingd.config", "pairingd.programs", "pairingd.files", "pairingd.signals"),
+    ("pairingd.config", "pairingd.programs", "pairingd.files", "pairingd.live", "pairingd.signals"),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent",),
     ("pairingd.reconcile", "pairingd.report"),

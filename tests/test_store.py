@@ -11,10 +11,22 @@ import pytest
 from pairingd.core.model import State, WayIn
 from pairingd.core.rules import End, WayTold, step
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.store import MIGRATIONS, Process, Store
+from pairingd.store import MIGRATIONS, Process, Store, _checksum
 from tests.core.make import START, invitation, invite, mapping
 
 INVITED = step(State(), invite(invitation(), invitation("gitlab:mona")), START)
+
+
+def change(path: Path, statement: str, *parameters: object, seal: bool = False) -> None:
+    """Behind the store's back. `seal`: with the checksums that the store would have written."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.create_function("checksum_of", -1, _checksum)
+        database.execute(statement, parameters)
+        if seal:
+            for table, key in (("session", "id"), ("mapping", "id"), ("process", "pid")):
+                database.execute(
+                    f"UPDATE {table} SET checksum = checksum_of('{table}', {key}, body)"
+                )
 
 
 @pytest.fixture
@@ -87,9 +99,8 @@ def test_a_record_that_a_later_version_wrote_more_of_is_read_all_the_same(
     store.save(INVITED)
     store.record(mapping())
     store.close()
-    with closing(sqlite3.connect(path)) as other, other:
-        other.execute("UPDATE session SET body = json_set(body, '$.later', 1)")
-        other.execute("UPDATE mapping SET body = json_set(body, '$.later', 1)")
+    change(path, "UPDATE session SET body = json_set(body, '$.later', 1)", seal=True)
+    change(path, "UPDATE mapping SET body = json_set(body, '$.later', 1)", seal=True)
     again = reopen()
     assert again.set_aside is None
     assert again.state() == INVITED
@@ -188,12 +199,94 @@ def test_an_intent_that_makes_no_sense_is_set_aside(
     store = reopen()
     store.save(INVITED)
     store.close()
-    with sqlite3.connect(path) as database:
-        database.execute("UPDATE session SET body = CAST(? AS TEXT)", (body,))
-    database.close()
+    change(path, "UPDATE session SET body = CAST(? AS TEXT)", body, seal=isinstance(body, str))
     reopened = reopen()
     assert reopened.set_aside is not None
     assert reopened.state() == State()
+
+
+@pytest.mark.attack("waits for the host's disk to lose a field of a record", "nobody is live")
+def test_an_invitation_without_its_standing_is_not_live(
+    path: Path, reopen: Callable[[], Store]
+) -> None:
+    store = reopen()
+    store.save(step(INVITED, End(), START))
+    store.close()
+    change(
+        path,
+        "UPDATE session SET body = json_remove(body, '$.invitations[0].standing')",
+        seal=True,
+    )
+    assert reopen().state().live == ()
+
+
+SWAPPED = "UPDATE session SET body = (SELECT body FROM session WHERE id = 's1') WHERE id = 's2'"
+
+
+@pytest.mark.attack("waits for the host's disk to damage a record", "nobody is live")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE session SET body = replace(body, '1800003600', '1900003600')",
+        "UPDATE session SET body = replace(body, 'write', 'read')",
+        "UPDATE session SET body = replace(body, 'blob-github', 'glob-github')",
+        "UPDATE session SET id = 's4' WHERE id = 's2'",
+        "UPDATE session SET body = 5",
+        "UPDATE session SET checksum = ''",
+        "UPDATE session SET checksum = NULL",
+        SWAPPED,
+        f"{SWAPPED}; UPDATE session SET checksum = (SELECT checksum FROM session WHERE id = 's1')",
+        "UPDATE mapping SET body = replace(body, '40000', '40001')",
+        "UPDATE process SET body = replace(body, '4711', '4712')",
+        "UPDATE process SET pid = 4712",
+    ],
+)
+def test_a_record_that_is_not_as_it_was_written_leaves_nobody_live(
+    path: Path, reopen: Callable[[], Store], statement: str
+) -> None:
+    store = reopen()
+    store.save(step(INVITED, End(), START))
+    store.save(step(step(INVITED, End(), START), invite(session="s2"), START))
+    store.record(mapping())
+    store.record_process(Process(4711, 12.5))
+    store.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(statement.replace("checksum = NULL", "checksum = x'00'"))
+    reopened = reopen()
+    assert reopened.set_aside is not None
+    assert reopened.state() == State()
+
+
+def test_what_can_be_read_of_a_damaged_journal_is_taken_over(
+    path: Path, reopen: Callable[[], Store]
+) -> None:
+    """It only closes things, and nothing else knows of them."""
+    store = reopen()
+    store.save(INVITED)
+    for name in ("m1", "m2", "m3"):
+        store.record(mapping(id=name))
+    store.record_process(Process(4711, 12.5, "boot"))
+    store.close()
+    change(path, "UPDATE mapping SET body = replace(body, '40000', '40001') WHERE id = 'm2'")
+    reopened = reopen()
+    assert reopened.set_aside is not None
+    assert reopened.state() == State()
+    assert reopened.mappings() == [mapping(id="m1"), mapping(id="m3")]
+    assert reopened.processes() == [Process(4711, 12.5, "boot")]
+
+
+def test_a_damaged_line_of_the_history_is_told_as_damaged(
+    path: Path, reopen: Callable[[], Store]
+) -> None:
+    store = reopen()
+    for name in ("octocat", "mona", "hubot"):
+        store.happened(START, "s1", "joined", name, {"guest": name})
+    change(path, "UPDATE event SET text = 'nobody', data = '{' WHERE text = 'mona'")
+    told = [(event.kind, event.text) for event in store.history(0, 10)]
+    assert told[0] == ("joined", "octocat")
+    assert told[1] == ("damaged", "this line of the history is damaged")
+    assert told[2] == ("joined", "hubot")
+    assert [event.kind for event in store.history_of("s1")] == ["joined", "damaged", "joined"]
 
 
 def test_newer_state_is_refused_and_not_touched(path: Path, reopen: Callable[[], Store]) -> None:
@@ -229,3 +322,29 @@ def test_a_database_of_every_version_loads_forever(
     assert store.mappings() == [mapping()]
     assert store.processes() == [Process(4711, 12.5)]
     assert [event.kind for event in store.history(0, 10)] == ["invited"]
+
+
+def test_a_database_from_before_the_marks_keeps_who_is_live(
+    path: Path, reopen: Callable[[], Store]
+) -> None:
+    shutil.copy(Path(__file__).parent / "data" / "state-v1.db", path)
+    for _ in range(2):
+        store = reopen()
+        assert all(store.live.has(one) for one in INVITED.live)
+        store.close()
+    for mark in path.with_name("live").iterdir():
+        mark.unlink()
+    store = reopen()
+    assert not any(store.live.has(one) for one in INVITED.live)
+
+
+def test_a_database_whose_marks_cannot_be_made_is_migrated_later(
+    path: Path, reopen: Callable[[], Store]
+) -> None:
+    shutil.copy(Path(__file__).parent / "data" / "state-v1.db", path)
+    path.with_name("live").touch()
+    with pytest.raises(WorldError) as caught:
+        reopen()
+    assert caught.value.code == "state-unwritable"
+    path.with_name("live").unlink()
+    assert all(reopen().live.has(one) for one in INVITED.live)

@@ -7,7 +7,7 @@ monotonic clock stands still meanwhile. Deadlines are whole seconds, the grain o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -48,7 +48,8 @@ class Invitation:
     keys: tuple[Key, ...]
     issued_at: int
     expires_at: int
-    standing: Standing = Standing.LIVE
+    # The default is a new invitation's; a stored one without its standing is damaged.
+    standing: Standing = field(default=Standing.LIVE, metadata={"stored": True})
     over_at: int | None = None
 
     @property

@@ -1,8 +1,8 @@
 """Every transition of the intent. All that changes a State stands in this file.
 
 `step` returns the state after an event, or raises Refused and has changed nothing. Time only
-moves an invitation from live to expired; the other ways out of live are revoke and end, and
-there is no way back into it.
+moves an invitation from live to expired; the other ways out of live are revoke, end and the begin
+of a daemon that does not trust what was saved. There is no way back into it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,19 @@ from pairingd.core.refusal import Refused
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed; deadlines that are reached take effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A daemon starts with the saved state, which may be older than the last change.
+
+    `outdated` are the invitations that are over although the state has them live. With a clock that
+    is behind nobody's deadline can be told. No deadline is more than `max_ttl` seconds ahead.
+    """
+
+    outdated: frozenset[str]
+    clock_is_behind: bool
+    max_ttl: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,9 @@ class WayAnnounced:
     way: WayIn
 
 
-Event = Tick | Invite | Extend | Revoke | SetAccess | End | DoorOpened | WayTold | WayAnnounced
+Event = (
+    Begin | Tick | Invite | Extend | Revoke | SetAccess | End | DoorOpened | WayTold | WayAnnounced
+)
 
 
 def step(state: State, event: Event, now: float) -> State:
@@ -88,6 +103,8 @@ def step(state: State, event: Event, now: float) -> State:
 
 def _apply(state: State, event: Event, now: float) -> State:
     match event:
+        case Begin():
+            return _begin(state, event, now)
         case Tick():
             return state
         case Invite():
@@ -105,6 +122,17 @@ def _apply(state: State, event: Event, now: float) -> State:
             return _over(state, (one.id for one in state.live), Standing.ENDED, floor(now))
         case DoorOpened() | WayTold() | WayAnnounced():
             return _noted(state, event)
+
+
+def _begin(state: State, event: Begin, now: float) -> State:
+    live = {one.id for one in state.live}
+    state = _over(state, live & event.outdated, Standing.REVOKED, floor(now))
+    if event.clock_is_behind:
+        return _over(state, live - event.outdated, Standing.ENDED, floor(now))
+    for one in state.live:
+        if one.expires_at > now + event.max_ttl:
+            state = _changed(state, one.id, expires_at=floor(now + event.max_ttl))
+    return state
 
 
 def _invite(state: State, event: Invite, now: float) -> State:

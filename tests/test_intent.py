@@ -1,0 +1,320 @@
+"""What a daemon makes of the state that an earlier one has left."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pairingd.core.model import Access, Standing, State
+from pairingd.core.refusal import Refused
+from pairingd.core.rules import DoorOpened, End, Event, Extend, Revoke, SetAccess, Tick
+from pairingd.errors import WorldError
+from pairingd.intent import Intent
+from pairingd.live import Live
+from pairingd.signals import Signals
+from pairingd.store import Store
+from tests.core.make import START, invitation, invite
+
+HOUR = 3600
+ANN, BOB = invitation("github:ann", id="a1"), invitation("github:bob", id="b2", ttl=HOUR // 2)
+
+
+class Home:
+    """A daemon's state over several starts of it. `now` is its wall clock, in seconds; `passed`
+    what the steady one has counted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "state.db"
+        self.now = float(START)
+        self.passed = 0.0
+        self._stores: list[Store] = []
+
+    def start(self, max_ttl: float = 24 * HOUR) -> Intent:
+        self.stop()
+        store = Store.open(self.path, self.now)
+        store.live = Live(self.path.with_name("live"), lambda: 1000 + self.passed)
+        self._stores.append(store)
+        return Intent(store, lambda: self.now, Signals(), max_ttl=max_ttl)
+
+    def stop(self) -> None:
+        while self._stores:
+            self._stores.pop().close()
+
+    def codes(self) -> list[str]:
+        """Of the troubles in the history, which is what `pairctl log` shows."""
+        events = self._stores[-1].history(0, 1000)
+        return [event.data["code"] for event in events if event.kind == "trouble"]
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Another one has the database locked, which a full disk is like for the store."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+
+    @contextmanager
+    def stuck(self) -> Iterator[None]:
+        """No mark can be unlinked."""
+        live = self.path.with_name("live")
+        aside = live.with_name("elsewhere")
+        live.rename(aside)
+        live.touch()  # unlink(2) in it is ENOTDIR
+        yield
+        live.unlink()
+        aside.rename(live)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    home.stop()
+
+
+def standings(state: State) -> dict[str, Standing]:
+    return {one.id: one.standing for one in state.session.invitations} if state.session else {}
+
+
+def live(state: State) -> set[str]:
+    return {one.id for one in state.live}
+
+
+def test_who_is_live_is_live_after_a_start(home: Home) -> None:
+    state = home.start().apply(invite(ANN, BOB))
+    again = home.start()
+    assert again.state == state
+    assert again.withdrawn == ()
+    assert home.codes() == []
+
+
+@pytest.mark.attack("is revoked, ended or expires while the host's disk is full", "is out for good")
+@pytest.mark.parametrize(
+    ("event", "later"), [(Revoke(("a1", "b2")), 0), (End(), 0), (Tick(), HOUR + 1)]
+)
+def test_who_was_taken_out_on_a_full_disk_is_out_after_a_start(
+    home: Home, event: Event, later: float
+) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN, BOB))
+    home.now += later
+    with home.full():
+        assert live(intent.apply(event)) == set()
+        assert intent.unsaved
+        assert intent.unsaved.code == "state-unwritable"
+        assert intent.unsaved.message.startswith("it holds for good")
+    home.now -= later  # else the deadline alone would do
+    again = home.start()
+    assert live(again.state) == set()
+    assert [one.code for one in again.withdrawn] == ["state-outdated"]
+    assert home.codes() == ["state-outdated"]
+    assert "github:ann, github:bob" in again.withdrawn[0].message
+
+
+def test_only_who_was_taken_out_is_out_after_a_start(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN, BOB))
+    with home.full():
+        intent.apply(Revoke(("a1",)))
+    again = home.start()
+    assert standings(again.state) == {"a1": Standing.REVOKED, "b2": Standing.LIVE}
+    assert standings(home.start().state) == standings(again.state)
+
+
+def test_what_was_taken_away_is_saved_once_it_can_be(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN))
+    with home.full():
+        intent.apply(Revoke(("a1",)))
+    intent.apply(Tick())
+    assert intent.unsaved is None
+    again = home.start()
+    assert standings(again.state) == {"a1": Standing.REVOKED}
+    assert again.withdrawn == ()
+
+
+def test_what_is_neither_saved_nor_unmarked_is_told_to_hold_only_for_now(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN))
+    with home.full(), home.stuck():
+        assert live(intent.apply(Revoke(("a1",)))) == set()
+        assert intent.unsaved
+        assert intent.unsaved.code == "not-durable"
+        assert "only while this pairingd runs" in intent.unsaved.message
+    with home.full():
+        intent.apply(Tick())  # the mark can be unlinked again, and the state not yet saved
+        assert intent.unsaved.code == "state-unwritable"
+    assert live(home.start().state) == set()
+
+
+@pytest.mark.parametrize("event", [invite(BOB), Extend("a1", START + 7200, 86400)])
+def test_what_gives_rights_is_refused_whole_where_it_cannot_be_saved(
+    home: Home, event: Event
+) -> None:
+    intent = home.start()
+    before = intent.apply(invite(ANN))
+    with home.full(), pytest.raises(WorldError) as caught:
+        intent.apply(event)
+    assert caught.value.code == "state-unwritable"
+    assert intent.state == before
+    assert home.start().state == before
+
+
+def test_an_invitation_that_gets_no_mark_is_refused_whole(home: Home) -> None:
+    intent = home.start()
+    home.path.with_name("live").touch()
+    with pytest.raises(WorldError) as caught:
+        intent.apply(invite(ANN, BOB))
+    assert caught.value.code == "state-unwritable"
+    assert intent.state == State()
+    assert home.start().state == State()
+
+
+def copies(home: Home) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in home.path.parent.glob("state.db*")}
+
+
+@pytest.mark.attack("waits for the host's disk to lose the last changes", "is out for good")
+@pytest.mark.parametrize(
+    "event",
+    [
+        Revoke(("a1",)),
+        End(),
+        SetAccess("a1", Access.READ),
+        Extend("a1", START + 60, 86400),
+    ],
+)
+@pytest.mark.parametrize("damage", ["removed", "cut", "zeroed", "restored"])
+def test_a_change_that_was_saved_and_lost_revives_nothing(
+    home: Home, event: Event, damage: str
+) -> None:
+    """The WAL holds the last changes until it is copied into the database."""
+    home.start().apply(invite(ANN))
+    intent = home.start()
+    intent.apply(DoorOpened(40000))
+    old = copies(home)
+    after = intent.apply(event)
+    new = copies(home)
+    home.stop()
+    for name, content in new.items():
+        home.path.with_name(name).write_bytes(content)
+    wal = home.path.with_name("state.db-wal")
+    match damage:
+        case "removed":
+            wal.unlink()
+        case "cut":
+            wal.write_bytes(new["state.db-wal"][: len(old["state.db-wal"]) + 100])
+        case "zeroed":
+            wal.write_bytes(bytes(len(new["state.db-wal"])))
+        case "restored":
+            wal.unlink()
+            home.path.write_bytes(old["state.db"])
+    again = home.start()
+    for one in again.state.live:
+        assert one in after.live
+    assert live(again.state) == set()
+    assert [one.code for one in again.withdrawn] == ["state-outdated"]
+
+
+@pytest.mark.attack("waits for the host's clock to be set back", "nobody is live")
+@pytest.mark.parametrize("back", [2.0, 60.0, HOUR, 365 * 24 * HOUR])
+def test_where_the_clock_is_behind_at_a_start_nobody_is_live(home: Home, back: float) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN, BOB))
+    home.now += HOUR // 2 - 1
+    intent.apply(Tick())
+    home.now -= back
+    again = home.start()
+    assert standings(again.state) == {"a1": Standing.ENDED, "b2": Standing.ENDED}
+    [why] = again.withdrawn
+    assert why.code == "clock-behind"
+    assert "2027-01-15T08:29:59Z already" in why.message
+    assert home.codes() == ["clock-behind"]
+    home.now += back
+    assert live(home.start().state) == set()
+
+
+@pytest.mark.attack("waits for the host's clock to be set back", "nobody is live")
+def test_a_clock_set_back_by_no_more_than_the_last_pause_is_noticed_too(home: Home) -> None:
+    """The time is kept at each pass, and there may be none for 15 s."""
+    home.start().apply(invite(ANN))
+    home.passed += 14
+    home.now += 3
+    assert [one.code for one in home.start().withdrawn] == ["clock-behind"]
+
+
+def test_who_would_be_over_by_the_latest_time_seen_has_expired(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN, BOB))
+    home.now += 10
+    intent.apply(Tick())
+    home.passed += HOUR * 0.75
+    home.now -= HOUR
+    assert standings(home.start().state) == {"a1": Standing.ENDED, "b2": Standing.EXPIRED}
+
+
+def test_a_clock_set_right_by_less_than_a_second_ends_nothing(home: Home) -> None:
+    home.start().apply(invite(ANN))
+    home.now -= 0.9
+    assert live(home.start().state) == {"a1"}
+
+
+def test_while_nobody_was_live_the_clock_may_go_back(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN))
+    intent.apply(End())
+    home.now -= 24 * HOUR
+    again = home.start()
+    assert again.withdrawn == ()
+    again.apply(invite(replace(BOB, issued_at=int(home.now), expires_at=int(home.now) + 60)))
+    assert live(home.start().state) == {"b2"}
+
+
+def test_no_deadline_is_further_ahead_than_one_that_could_be_given_now(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN, BOB))
+    again = home.start(max_ttl=HOUR * 0.75)
+    deadlines = {one.id: one.expires_at for one in again.state.live}
+    assert deadlines == {"a1": START + HOUR * 3 // 4, "b2": BOB.expires_at}
+    assert home.start().state == again.state
+
+
+@pytest.mark.parametrize("unlink", [True, False])
+def test_a_mark_without_its_invitation_is_of_no_use(home: Home, unlink: bool) -> None:
+    """A daemon was killed between the mark and the state."""
+    intent = home.start()
+    marks: Callable[[], list[str]] = lambda: [  # noqa: E731
+        one.name for one in home.path.with_name("live").iterdir()
+    ]
+    with intent._store.live.made([ANN]):
+        assert marks()
+        if unlink:
+            Store.open(home.path, START).close()
+            assert marks() == []
+    again = home.start()
+    assert again.state == State()
+    assert marks() == []
+
+
+def test_a_door_that_cannot_be_noted_ends_nobody(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN))
+    with home.full(), pytest.raises(WorldError):
+        intent.apply(DoorOpened(40000))
+    assert live(home.start().state) == {"a1"}
+
+
+def test_who_is_over_at_the_start_cannot_be_changed_back(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN))
+    with home.full():
+        intent.apply(Revoke(("a1",)))
+    again = home.start()
+    for event in (Extend("a1", START + 60, 86400), SetAccess("a1", Access.WRITE)):
+        with pytest.raises(Refused):
+            again.apply(event)

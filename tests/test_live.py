@@ -1,0 +1,176 @@
+"""The marks of who is live: what is durable on a full disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pairingd.core.model import Access, Invitation
+from pairingd.errors import WorldError
+from pairingd.live import Live, mark
+from pairingd.paths import find_paths
+from pairingd.store import Store
+from tests.core.make import START, invitation
+
+ANN, BOB = invitation("github:ann", id="a1"), invitation("https://bob.example/keys", id="b/2")
+HOUR = 3600.0
+
+
+def marks(home: Path) -> set[str]:
+    return {path.name for path in (home / "live").iterdir()}
+
+
+def make(home: Path, *live: Invitation, steady: Callable[[], float] = lambda: 100.0) -> Live:
+    made = Live(home / "live", steady)
+    with made.made(live):
+        pass
+    return made
+
+
+def test_a_live_invitation_has_an_empty_file_with_its_terms(tmp_path: Path) -> None:
+    make(tmp_path, ANN, BOB)
+    assert marks(tmp_path) == {f"a1.write.{START + 3600}", f"b%2F2.write.{START + 3600}"}
+    again = Live(tmp_path / "live")
+    assert again.has(ANN)
+    assert again.has(BOB)
+    assert (tmp_path / "live").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "better",
+    [
+        replace(ANN, expires_at=ANN.expires_at + 1),
+        replace(ANN, access=Access.READ),
+        replace(ANN, id="a2"),
+    ],
+)
+def test_a_mark_stands_for_no_other_terms(tmp_path: Path, better: Invitation) -> None:
+    live = make(tmp_path, ANN)
+    assert not live.has(better)
+    live.keep([better])
+    assert live.has(ANN) is (better.id == ANN.id)
+    with live.made([better]):
+        pass
+    live.settle([better])
+    assert marks(tmp_path) == {mark(better)}
+
+
+def test_a_change_that_fails_leaves_the_marks_as_they_were(tmp_path: Path) -> None:
+    live = make(tmp_path, ANN)
+
+    def fails() -> None:
+        with live.made([ANN, BOB]):
+            assert Live(tmp_path / "live").has(BOB)
+            raise WorldError("state-unwritable", "full", "free space")
+
+    with pytest.raises(WorldError):
+        fails()
+    assert marks(tmp_path) == {mark(ANN)}
+
+
+def test_where_no_mark_can_be_made_nobody_is_live(tmp_path: Path) -> None:
+    (tmp_path / "live").write_text("")
+    live = Live(tmp_path / "live")
+    with pytest.raises(WorldError) as caught, live.made([ANN]):
+        pytest.fail("entered")
+    assert caught.value.code == "state-unwritable"
+    assert not live.has(ANN)
+
+
+def test_all_of_a_request_have_their_mark_or_none(tmp_path: Path) -> None:
+    live = make(tmp_path)
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / mark(BOB)).mkdir()
+    with pytest.raises(WorldError), live.made([ANN, BOB]):
+        pytest.fail("entered")
+    assert marks(tmp_path) == {mark(BOB)}  # the directory, which is not ours
+
+
+def test_every_unlink_is_tried_and_what_failed_is_tried_again(tmp_path: Path) -> None:
+    live = make(tmp_path, ANN, BOB)
+    for one in (ANN, BOB):
+        path = tmp_path / "live" / mark(one)
+        path.unlink()
+    (tmp_path / "live" / mark(ANN)).mkdir()
+    with pytest.raises(OSError):
+        live.keep([])
+    assert live.has(ANN)
+    assert not live.has(BOB)
+    (tmp_path / "live" / mark(ANN)).rmdir()
+    live.keep([])
+    assert not live.has(ANN)
+
+
+def test_files_of_others_are_no_marks_and_stay(tmp_path: Path) -> None:
+    make(tmp_path, ANN)
+    (tmp_path / "live" / "notes.txt").touch()
+    (tmp_path / "live" / "c3.write.99").write_text("not empty")
+    (tmp_path / "live" / "d4.write.99").symlink_to(tmp_path)
+    Live(tmp_path / "live").keep([])
+    assert marks(tmp_path) == {"notes.txt", "c3.write.99", "d4.write.99"}
+
+
+def test_a_live_directory_that_is_gone_means_nobody_is_live(tmp_path: Path) -> None:
+    live = make(tmp_path, ANN)
+    (tmp_path / "live" / mark(ANN)).unlink()
+    (tmp_path / "live").rmdir()
+    assert not Live(tmp_path / "live").has(ANN)
+    live.keep([])  # of a daemon that runs meanwhile
+    with live.made([BOB]):
+        assert marks(tmp_path) == {mark(BOB)}
+
+
+@pytest.mark.parametrize(
+    ("seen_at", "seen", "starts_at", "now", "behind"),
+    [
+        (100, START, 100, START, False),
+        (100, START, 110, START + 10, False),
+        (100, START, 110, START - 0.5, True),  # 10 s have passed, whatever the clock says
+        (100, START, 110, START + 8, True),
+        (100, START, 110, START + 9.5, False),
+        (100, START, 110, START + 1e6, False),
+        (100, START, 110, START - HOUR, True),
+        (5000, START, 20, START - HOUR, True),  # after a reboot
+        (5000, START, 20, START + 15, True),
+        (5000, START, 20, START + 20, False),
+        (100, START, 100 + 24 * HOUR, START + 24 * HOUR - 60, False),  # NTP slews one of the two
+        (100, START, 100 + 24 * HOUR, START + 23 * HOUR, True),
+    ],
+)
+def test_a_clock_behind_the_latest_time_seen_is_noticed(
+    tmp_path: Path, seen_at: float, seen: float, starts_at: float, now: float, behind: bool
+) -> None:
+    make(tmp_path, ANN, steady=lambda: seen_at).touch(seen)
+    assert Live(tmp_path / "live", lambda: starts_at).is_behind(now) is behind
+
+
+def test_a_mark_that_somebody_read_still_tells_the_time(tmp_path: Path) -> None:
+    make(tmp_path, ANN).touch(START)
+    path = tmp_path / "live" / mark(ANN)
+    os.utime(path, (START + 5, path.stat().st_mtime))
+    live = Live(tmp_path / "live", lambda: 110.0)
+    assert not live.is_behind(START)
+    assert live.is_behind(START - 2)
+
+
+def test_the_latest_of_all_marks_counts(tmp_path: Path) -> None:
+    make(tmp_path, ANN, BOB)
+    os.utime(tmp_path / "live" / mark(BOB), (100, START + 60))
+    os.utime(tmp_path / "live" / mark(ANN), (100, START + 5))
+    assert Live(tmp_path / "live", lambda: 100.0).latest == START + 60
+
+
+def test_without_a_mark_no_clock_is_behind(tmp_path: Path) -> None:
+    assert not Live(tmp_path / "live").is_behind(0)
+
+
+def test_the_marks_lie_where_uninstall_looks_for_them(tmp_path: Path) -> None:
+    paths = find_paths({"PAIRING_HOME": str(tmp_path)})
+    store = Store.open(Path(paths.state_db), START)
+    with store.live.made([ANN]):
+        assert (Path(paths.live) / mark(ANN)).is_file()
+    store.close()
