@@ -301,6 +301,11 @@ def _checksum(*row: object) -> str:
     return hashlib.sha256(ascii(row).encode()).hexdigest()[:16]
 
 
+def _text(stored: bytes) -> str:
+    """What is not UTF-8 is damaged, and its checksum shows it."""
+    return stored.decode(errors="replace")
+
+
 def _failure_of(attempt: Callable[[Iterable[Invitation]], None], live: Iterable[Invitation]) -> str:
     try:
         attempt(live)
@@ -312,14 +317,14 @@ def _failure_of(attempt: Callable[[Iterable[Invitation]], None], live: Iterable[
 def _checked(path: Path, live: Live) -> sqlite3.Connection:
     """An open, migrated database in which every stored intent and journal entry can be read."""
     database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level="IMMEDIATE")
-    # sqlite3's own complaint of text that is not UTF-8 has no error code, and is no ValueError.
-    database.text_factory = bytes.decode
+    database.text_factory = _text
     try:
         _migrate(database, path, live)
         probe = Store(database, live)
         probe.sessions()
         probe.mappings()
         probe.processes()
+        probe.history(0, 1)
     except BaseException:
         database.close()
         raise
@@ -351,7 +356,7 @@ def _migrate(database: sqlite3.Connection, path: Path, live: Live) -> None:
 
 def _take_over_journal(aside: Path, store: Store) -> None:
     with closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as database:
-        database.text_factory = lambda text: text.decode(errors="replace")
+        database.text_factory = _text
         try:
             for mapping in _readable(database, Mapping, "mapping", "id"):
                 store.record(mapping)
@@ -362,7 +367,7 @@ def _take_over_journal(aside: Path, store: Store) -> None:
 
 
 def _readable(database: sqlite3.Connection, kind: type[T], table: str, key: str) -> Iterator[T]:
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, ValueError):
         for row in database.execute(f"SELECT {key}, body, checksum FROM {table}"):  # noqa: S608
             with suppress(ValueError):
                 yield _read(kind, table, *row)
