@@ -46,6 +46,7 @@ class Intent:
         self._store = store
         self._clock = clock
         self._wishes_changed = signals.wishes_changed
+        self._rights_changed = signals.rights_changed
         signals.troubled.connect(self._troubled)
         self._listeners: set[asyncio.Queue[Happening | None]] = set()
         if self.state.live:
@@ -138,6 +139,8 @@ class Intent:
                 kind, text = _difference(old, one)
                 until = utc(one.expires_at)
                 self.happened(kind, text, invitation=one.id, guest=one.guest, expires_at=until)
+                if one.live:  # whoever lost all rights is seen to leave
+                    self._rights_changed(text)
         if (
             after.session
             and after.session.ended_at

@@ -29,6 +29,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.wishes_changed: Signal[[]] = Signal()
+        self.rights_changed: Signal[[str]] = Signal()  # a guest's, by a request; in words
         self.door_changed: Signal[[]] = Signal()  # it opened, or shut
         self.guest_came: Signal[[str]] = Signal()  # from that address
         self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,30 @@ def test_the_host_is_told_who_comes_and_the_guest_is_not(stage: Stage) -> None:
     host.shows("github:octocat joined")
     assert "joined" not in screen.screen()
     host.shows("[pairing]")
+
+
+def is_written(record: Path, words: str) -> bool:
+    return words in record.read_text(errors="replace")
+
+
+@pytest.mark.attack(
+    "a write guest runs pairctl to stay longer, or to invite others",
+    "it is shown in the host's tmux when it happens",
+)
+def test_the_host_sees_it_in_tmux_when_rights_are_given(stage: Stage) -> None:
+    stage.guest("hubot")
+    stage.guest("octocat")
+    invited(stage, "octocat", "--read-only")
+    host = stage.terminal(sys.executable, "-m", "pairctl", "attach")
+    host.shows("[pairing]")
+    record = host.recorded()
+    for command, words in (
+        (("extend", "octocat", "10m"), "github:octocat may stay 10m longer"),
+        (("invite", "hubot", "--no-copy"), "github:hubot invited, may write, for 2h"),
+        (("role", "octocat", "write"), "github:octocat may now write"),
+    ):
+        stage.pairctl(*command)
+        until(partial(is_written, record, words), words, 30)
 
 
 @pytest.mark.parametrize("access", ["--read-only", "--no-copy"], ids=["reading", "writing"])

@@ -26,8 +26,6 @@ from pairingd.world.processes import boot, end_left_over, start_time
 from pairingd.world.roles import change_role, forced_command, role_of
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 from pairingd.world.tmux import Running, Tmux
-from pairingd.world.sshd import ZULU_SINCE, Sshd
-from pairingd.world.tmux import Running, Tmux
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +60,7 @@ class AccessLane(Lane):
         super().__init__(clock, signals)
         signals.wishes_changed.connect(self.poke)
         signals.way_in_changed.connect(self.tell)
+        signals.rights_changed.connect(self.tell)
         self.door = door(self)
         self._awake = awake
         self.stopping = False
