@@ -1,8 +1,9 @@
 """Wall-clock time for deadlines, that setting the clock back does not stretch within one process.
 
 Deadlines are wall-clock (core/model.py). Should the clock be set back while a guest is in, the
-time that has really passed counts, by a clock that goes on during sleep. A daemon that starts anew
-believes the wall clock, and sshd's `expiry-time` always does.
+time that has really passed counts, by a clock that goes on during sleep. A daemon that starts
+believes the wall clock, unless it is behind what was seen before (live.py); sshd's `expiry-time`
+always does.
 """
 
 from __future__ import annotations

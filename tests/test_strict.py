@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairingd import strict
-from pairingd.core.model import Mapping, Session
+from pairingd.core.model import Invitation, Mapping, Session
+from tests.core.make import invitation
 
 
 class Colour(StrEnum):
@@ -122,3 +123,13 @@ def test_an_unknown_key_can_be_passed_over() -> None:
 def test_the_cores_records_come_back_as_they_were_written(record: Session | Mapping) -> None:
     written = json.dumps(asdict(record))
     assert repr(strict.read(type(record), json.loads(written))) == repr(record)  # nan is not nan
+
+
+def test_a_default_is_of_no_use_to_a_field_that_must_be_stored() -> None:
+    stored = asdict(invitation())
+    assert strict.read(Invitation, stored) == invitation()
+    del stored["over_at"]
+    assert strict.read(Invitation, stored) == invitation()
+    del stored["standing"]
+    with pytest.raises(strict.Unfit, match="a table with standing"):
+        strict.read(Invitation, stored)

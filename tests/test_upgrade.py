@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -48,6 +49,26 @@ def test_a_restart_in_mid_session_keeps_rights_session_and_mapping(stage: Stage)
     again.shows("written before")
     again.types("echo wr''itten after")
     again.shows("written after")
+
+
+def test_an_upgrade_from_before_the_marks_keeps_who_is_live(stage: Stage) -> None:
+    stage.guest("octocat")
+    assert "error" not in stage.asks("invite", "octocat", "--no-copy")
+    stage.pairctl("stop")
+    with closing(sqlite3.connect(stage.home / "state.db")) as older, older:
+        for table in ("session", "mapping", "process", "event"):
+            older.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+        older.execute("PRAGMA user_version = 1")
+    shutil.rmtree(stage.home / "live")
+    for _ in range(2):
+        stage.pairctl("restart")
+        status = stage.asks("status")
+        assert [one["guest"] for one in status["invitations"]] == ["github:octocat"]
+        assert {one["code"] for one in status["warnings"]} <= {"running-as-root"}
+    stage.pairctl("stop")
+    shutil.rmtree(stage.home / "live")
+    stage.pairctl("start")
+    assert stage.asks("status")["invitations"] == []
 
 
 def test_an_older_program_says_so_and_leaves_newer_state_alone(stage: Stage) -> None:

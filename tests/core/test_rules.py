@@ -5,6 +5,7 @@ import pytest
 from pairingd.core.model import Access, Standing, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import (
+    Begin,
     DoorOpened,
     End,
     Extend,
@@ -161,3 +162,35 @@ def test_no_way_in_is_told_any_more_when_nobody_may_enter() -> None:
         assert step(State(), event, START) == State()
         assert ways(step(told, event, START + 3600)) == (None, None)
     assert ways(step(over, invite(session="s2"), START + 4)) == (None, None)
+
+
+BOTH = step(INVITED, invite(invitation("gitlab:mona", ttl=7200)), START)
+MONA = "id-gitlab:mona"
+
+
+def test_a_start_that_finds_all_as_it_was_changes_nothing() -> None:
+    assert step(BOTH, Begin(frozenset(), False, 86400), START + 10) == BOTH
+    assert step(State(), Begin(frozenset(), False, 86400), START) == State()
+
+
+def test_who_is_over_although_saved_as_live_is_revoked_at_the_start() -> None:
+    state = step(BOTH, Begin(frozenset({ID, "unknown"}), False, 86400), START + 10)
+    assert standings(state) == [Standing.REVOKED, Standing.LIVE]
+    assert step(state, Begin(frozenset({ID}), False, 86400), START + 20) == state
+
+
+def test_with_a_clock_that_is_behind_everybody_is_over_at_the_start() -> None:
+    state = step(BOTH, Begin(frozenset({ID}), True, 86400), START + 10)
+    assert standings(state) == [Standing.REVOKED, Standing.ENDED]
+    assert state.session
+    assert state.session.ended_at == START + 10
+
+
+def test_a_deadline_that_is_due_at_the_start_goes_before_all_else() -> None:
+    state = step(BOTH, Begin(frozenset({ID, MONA}), True, 86400), START + 3600)
+    assert standings(state) == [Standing.EXPIRED, Standing.REVOKED]
+
+
+def test_no_deadline_is_further_ahead_at_the_start_than_max_ttl() -> None:
+    state = step(BOTH, Begin(frozenset(), False, 5000), START + 10)
+    assert [one.expires_at for one in state.live] == [START + 3600, START + 5010]

@@ -1,7 +1,8 @@
 """The core against a simulated world that fails, forgets and crashes at any step.
 
 The promise: whatever has happened, once a pass runs undisturbed, no key, connection, door or
-mapping outlives its invitation; and a plan cut short anywhere is simply made anew.
+mapping outlives its invitation; and a plan cut short anywhere is simply made anew. No invitation is
+live again, or on better terms, after a start: whatever was not saved, or lost, or the clock says.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pairingd.core import plan
-from pairingd.core.model import Access, Mapping, State, WayIn
+from pairingd.core.model import Access, Invitation, Mapping, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import (
+    Begin,
     End,
     Event,
     Extend,
@@ -31,6 +33,10 @@ from tests.core.make import START, invitation, key, mapping
 
 GUESTS = ("github:ann", "github:bob", "gitlab:cy")
 LEASE = 600.0
+
+
+def terms(one: Invitation) -> tuple[str, Access, int]:
+    return one.id, one.access, one.expires_at
 
 
 class Broken(Exception):
@@ -49,6 +55,9 @@ class World:
     network: str | None = "home"
     next_id: int = 100
     budget: int | None = None  # effects until everything breaks; None: nothing does
+    saved: list[State] = field(default_factory=lambda: [State()])  # the newest last
+    marks: set[tuple[str, Access, int]] = field(default_factory=set)  # pairingd.live
+    full: bool = False  # the disk
 
     def effect(self) -> None:
         if self.budget is not None:
@@ -76,9 +85,21 @@ class Daemon(RuleBasedStateMachine):
     def request(self, event: Event) -> None:
         before = self.state
         try:
-            self.state = step(self.state, event, self.now)
+            self.change(event)
         except Refused:
             assert self.state == before
+
+    def change(self, event: Event) -> None:
+        """As the intent and its store do it."""
+        world, after = self.world, step(self.state, event, self.now)
+        ids = {one.id for one in after.live}
+        world.marks = {one for one in world.marks if one[0] in ids}
+        if not world.full:
+            world.saved.append(after)
+            world.marks = set(map(terms, after.live))
+        elif not isinstance(event, Begin | Tick | Revoke | End):
+            return
+        self.state = after
 
     @rule(guest=st.sampled_from(GUESTS), ttl=st.integers(1, 2000), access=st.sampled_from(Access))
     def invite(self, guest: str, ttl: int, access: Access) -> None:
@@ -144,12 +165,26 @@ class Daemon(RuleBasedStateMachine):
         pid = self.world.fresh()
         self.world.connections[pid] = plan.Connection(pid, False, None)
 
-    @rule()
-    def killed(self) -> None:
-        """kill -9, then a new start, which ends the connections that the journal names."""
-        self.world.door = None
-        self.world.connections.clear()
+    @rule(full=st.booleans())
+    def disk_fills(self, *, full: bool) -> None:
+        self.world.full = full
+
+    @rule(lost=st.integers(0, 3), back=st.sampled_from([0, 0, 0, 5, 3600]))
+    def killed(self, lost: int, back: float) -> None:
+        """kill -9, then a new start, which ends the connections that the journal names.
+
+        The last saved states may be `lost`, and the clock set `back`.
+        """
+        world, before = self.world, set(map(terms, self.state.live))
+        world.door = None
+        world.connections.clear()
         self.checked.clear()
+        del world.saved[max(len(world.saved) - lost, 1) :]
+        self.state = world.saved[-1]
+        outdated = {one.id for one in self.state.live if terms(one) not in world.marks}
+        self.change(Begin(frozenset(outdated), bool(back), 3000))
+        assert set(map(terms, self.state.live)) <= before
+        assert not (back and self.state.live)
 
     # What the daemon does.
 
@@ -182,7 +217,7 @@ class Daemon(RuleBasedStateMachine):
         assert actions == []
 
     def reconcile(self) -> None:
-        self.state = step(self.state, Tick(), self.now)
+        self.change(Tick())
         for action in self.access_actions():
             self.world.effect()
             self.apply_access(action)

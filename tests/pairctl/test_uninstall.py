@@ -21,9 +21,11 @@ from pairctl.__main__ import main
 from pairctl.services.origin import Origin
 from pairctl.services.steps import Keep, Remove, Rmdir, Write, perform
 from pairctl.services.systemd import Systemd
-from pairingd.core.model import Mapping
+from pairingd.core.model import Mapping, State
+from pairingd.core.rules import step
 from pairingd.paths import Paths, find_paths
 from pairingd.store import MIGRATIONS, Process, Store
+from tests.core.make import START, invite
 from tests.fakes.daemon import FakeDaemon
 from tests.stage import Stage, is_open, until
 
@@ -183,6 +185,48 @@ def test_on_request_all_stays(home: Path, paths: Paths, capsys: pytest.CaptureFi
     steps = asks(capsys, "--keep-state", "--dry-run")["steps"]
     assert not [one for one in steps if one.get("path", "").startswith(f"{home}/")]
     assert set(home.iterdir()) == made
+
+
+def test_the_marks_of_who_is_live_go_and_what_else_is_there_stays(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(home)
+    live = home / "live"
+    with closing(Store.open(home / "state.db", START)) as store:
+        store.save(step(State(), invite(), START))
+    [mark] = live.iterdir()
+    for name in ("notes", "b2.write"):
+        (live / name).touch()
+    (live / "c3.read.99").write_text("not empty")
+    told = asks(capsys)
+    assert not mark.exists()
+    assert {path.name for path in live.iterdir()} == {"notes", "b2.write", "c3.read.99"}
+    assert told["kept"] == [str(live)]
+    assert list(home.iterdir()) == [live]
+
+    for path in live.iterdir():
+        path.unlink()
+    (home / "pairingd.lock").touch()
+    steps = asks(capsys, "--dry-run")["steps"]
+    assert [step["path"] for step in steps if step["step"] == "rmdir"] == [str(live), str(home)]
+    asks(capsys)
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "no daemon has run"])
+def test_a_live_directory_that_is_not_ours_stays(
+    kind: str, home: Path, tmp_path: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "a1.write.99").touch()
+    if kind == "link":
+        fill(home)
+        (home / "live").symlink_to(theirs)
+    else:
+        theirs.rename(home / "live")
+    assert "pairing has not made all that is in it" in asks(capsys)["reasons"][str(home)]
+    assert (home / "live" / "a1.write.99").exists()
 
 
 # Fail closed
