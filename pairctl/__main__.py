@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pairctl import arguments, output
 from pairctl.failures import Usage, exit_code
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,8 @@ def main(words: Sequence[str] | None = None) -> int:
             told = PairingError(
                 "internal-error",
                 f"pairctl failed: {type(bug).__name__}: {bug}",
-                f"{sys.executable} -P -X dev -m pairctl shows where; please report it",
+                f"{shell(sys.executable, '-P', '-X', 'dev', '-m', 'pairctl')} shows where; "
+                "please report it",
             )
             output.failure(told, as_json=as_json)
             return 1

@@ -12,6 +12,7 @@ from pairctl.failures import NoDaemon, Silent
 from pairingd import __version__
 from pairingd.control import wire
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import shell
 from pairingd.paths import find_paths
 
 if TYPE_CHECKING:
@@ -181,9 +182,7 @@ def _silent(method: str, silence: float) -> Silent:
     """Whom `hello` does not reach, neither `stop` nor `restart` does."""
     mend = "pairctl restart"
     if method == "hello":
-        from shlex import quote
-
-        mend = f'kill -9 "$(cat {quote(str(find_paths().lock))})"'
+        mend = f'kill -9 "$({shell("cat", find_paths().lock)})"'
     return Silent(
         "daemon-silent",
         f"pairingd has not answered {method} for {silence:.0f} s",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairctl.failures import NoDaemon
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,5 +73,5 @@ def _search() -> list[str]:
         raise PairingError(
             "search-failed",
             "the search for the router did not come to its end",
-            f"{' '.join(_PROGRAM)} says more",
+            f"{shell(*_PROGRAM)} says more",
         ) from None

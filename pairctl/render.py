@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pairctl.output import WIDTH
 from pairctl.times import clock, seconds, span
+from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,17 +54,13 @@ _VERIFIED = {
 
 def invited(reply: Invited, view: View, copied: str = "") -> str:
     """Ends with the command alone on an unindented line."""
-    import shlex  # late: `status` starts often and does not need it
-
     guests = [invitation["guest"].removeprefix("github:") for invitation in reply["invitations"]]
     rows = [*_guests("Invited", reply["invitations"], view, keys=True)]
     rows += _row("Host key", [_host_key(reply["host_key"])], view)
     rows += _row("Router", _forward(reply["endpoints"]), view)
     rows += _row("Reach", [_reach(reply)], view)
     rows += _row("Join in", ["pairctl attach"], view)
-    one = (
-        shlex.join(["pairctl", "revoke", guests[0]]) if len(guests) == 1 else "pairctl revoke GUEST"
-    )
+    one = shell("pairctl", "revoke", guests[0]) if len(guests) == 1 else "pairctl revoke GUEST"
     rows += _row("End it", [f"{one}, or for everybody: pairctl end"], view)
     rows += ["", *_problems(reply["warnings"], view)]
     whom = "guest" if len(guests) == 1 else "guests"

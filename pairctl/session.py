@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pairctl.output import one_line
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from pairingd.control.results import Hello
@@ -49,7 +50,7 @@ class Session:
         raise PairingError(
             "tmux-failed",
             f"tmux could not make the session: {_last_line(made.stderr)}",
-            f"try it by hand: {self._tmux} new-session",
+            f"try it by hand: {shell(self._tmux, 'new-session')}",
         )
 
     def kill(self) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
-import pwd
 import stat
 from pathlib import Path
 
+from pairingd.core.text import shell
 from pairingd.errors import Misconfigured, WorldError
+from pairingd.user import user_name
 
 
 def private_directory(path: Path) -> None:
@@ -65,15 +66,15 @@ def _check_parent(parent: Path) -> None:
         raise Misconfigured(
             "unsafe-home",
             f"other users could replace what is in {parent}",
-            f"chmod go-w {parent}, or set PAIRING_HOME elsewhere",
+            f"{shell('chmod', 'go-w', str(parent))}, or set PAIRING_HOME elsewhere",
         )
 
 
 def _is_private(gid: int) -> bool:
     """Root's group, or ours alone: named as we are, as most Linux systems make it."""
     try:
-        return gid == 0 or grp.getgrgid(gid).gr_name == pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
+        return gid == 0 or grp.getgrgid(gid).gr_name == user_name()
+    except (KeyError, Misconfigured):
         return False
 
 

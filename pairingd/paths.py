@@ -103,6 +103,12 @@ def _directories(environ: Mapping[str, str], platform: str) -> tuple[str, str, s
         home = os.path.normpath(home)
         return home, home, home, home
     user = environ.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(user):  # "~" stays where no account has our uid
+        raise PairingError(
+            "relative-home",
+            f"the home directory is not an absolute path: {quoted(user)}",
+            "set HOME or PAIRING_HOME to one",
+        )
     if platform == "darwin":
         support = os.path.join(user, "Library", "Application Support", "pairing")
         return support, support, support, os.path.join(user, "Library", "Logs", "pairing")

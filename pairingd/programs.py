@@ -46,8 +46,10 @@ class _Program(asyncio.SubprocessProtocol):
         self.drained.set()
 
 
-async def run(*argv: str, seconds: float) -> Finished:
+async def run(*argv: str, seconds: float, given: bytes = b"") -> Finished:
     """Raises OSError where it cannot be started, TimeoutError where it does not end in time.
+
+    `given` is all that it reads on its standard input, and at most what a pipe holds.
 
     It speaks English (LC_ALL=C), and is killed when this raises or is cancelled. Nothing here waits
     for its pipes: a tmux client hands them to its server, and a server that is stopped keeps them.
@@ -55,12 +57,17 @@ async def run(*argv: str, seconds: float) -> Finished:
     transport, program = await asyncio.get_running_loop().subprocess_exec(
         _Program,
         *argv,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if given else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "LC_ALL": "C"},
     )
     try:
+        if given:
+            stdin = transport.get_pipe_transport(0)
+            assert isinstance(stdin, asyncio.WriteTransport)  # noqa: S101 - it is a pipe
+            stdin.write(given)
+            stdin.write_eof()
         async with asyncio.timeout(seconds):
             await program.exited.wait()
         with contextlib.suppress(TimeoutError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Literal
 from pairingd.control import results
 from pairingd.core.addresses import external_class
 from pairingd.core.model import Invitation, Key, Mapping, Session, WayIn
+from pairingd.core.text import shell
 from pairingd.errors import PairingError
 from pairingd.intent import utc
 from pairingd.store import Happening
@@ -50,6 +50,11 @@ def invitation(one: Invitation, connections: Iterable[Connection]) -> results.In
     }
 
 
+def ssh(user: str, host: str, port: int, *options: str) -> str:
+    """What a guest types. ssh takes what is after the last @ for the host."""
+    return shell("ssh", *options, "-p", str(port), f"{user}@{host}")
+
+
 def endpoint(
     kind: Literal["router", "ipv6", "lan", "relay"],
     user: str,
@@ -62,7 +67,7 @@ def endpoint(
         "kind": kind,
         "host": host,
         "port": port,
-        "command": f"ssh -p {port} {user}@{host}",
+        "command": ssh(user, host, port),
         "protocol": protocol,
         "verified": verified,
     }
@@ -134,11 +139,14 @@ def known_hosts(host: str, port: int, host_key: HostKey) -> str:
     return f"{name} {host_key.type} {host_key.blob}"
 
 
-def pinned(command: str, host_key: HostKey) -> str:
-    """`command`, checking the host key at first contact (ssh_config(5), KnownHostsCommand)."""
-    printer = f"KnownHostsCommand=/bin/echo %H {host_key.type} {host_key.blob}"
-    words = ["-o", printer, "-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile=/dev/null"]
-    return command.replace("ssh ", f"ssh {shlex.join(words)} ", 1)
+def pinned(user: str, host: str, port: int, host_key: HostKey) -> str:
+    """`ssh`, checking the host key at first contact (ssh_config(5), KnownHostsCommand)."""
+    options = (
+        f"KnownHostsCommand=/bin/echo %H {host_key.type} {host_key.blob}",
+        "StrictHostKeyChecking=yes",
+        "UserKnownHostsFile=/dev/null",
+    )
+    return ssh(user, host, port, *(word for one in options for word in ("-o", one)))
 
 
 def reachability(

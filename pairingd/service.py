@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pwd
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pairingd.control import results, wire
 from pairingd.core import rules
 from pairingd.core.guest import Guest, few, find, parse_guests
 from pairingd.core.model import Access, Invitation, Mapping
-from pairingd.core.text import quoted
+from pairingd.core.text import quoted, shell
 from pairingd.errors import Misconfigured, PairingError, WorldError
 from pairingd.intent import Intent, utc
 from pairingd.reconcile.access import AccessLane
@@ -28,6 +27,7 @@ from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.store import Store
+from pairingd.user import user_name
 from pairingd.world.gateway.refusals import search_unwanted
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import Fetched, IdentityProviders
@@ -136,6 +136,13 @@ class Service:
         running, clients = await self._observe_session()
         port = self.access.door.port
         connections = self.access.door.connections.values()
+        warnings = self._warnings()
+        try:
+            endpoints = self._endpoints()
+        except Misconfigured as no_account:
+            endpoints = []
+            if (problem := report.problem(no_account)) not in warnings:
+                warnings.append(problem)
         return {
             "daemon": {
                 "version": pairingd.__version__,
@@ -151,8 +158,8 @@ class Service:
             "invitations": [report.invitation(one, connections) for one in shown],
             "door": {"open": port is not None, "port": port},
             "mapping": self._mapping(),
-            "endpoints": self._endpoints(),
-            "warnings": self._warnings(),
+            "endpoints": endpoints,
+            "warnings": warnings,
         }
 
     async def extend(
@@ -237,7 +244,10 @@ class Service:
         raise WorldError(
             "no-session",
             "the shared tmux session is not running",
-            f"tmux -S {self.tmux.socket} new-session -d -s {self.tmux.session}",
+            shell(
+                *("tmux", "-S", str(self.tmux.socket)),
+                *("new-session", "-d", "-s", self.tmux.session),
+            ),
         )
 
     def _invite(
@@ -375,7 +385,7 @@ class Service:
         return {
             "invitations": self._told(ids),
             "command": best["command"],
-            "pinned_command": report.pinned(best["command"], host_key),
+            "pinned_command": report.pinned(user_name(), best["host"], best["port"], host_key),
             "endpoints": endpoints,
             "host_key": self._host_key(best, host_key),
             "reachability": report.reachability(self._ways(), self.mapping.error),
@@ -395,9 +405,8 @@ class Service:
         port = self.access.door.port
         if port is None:
             return []
-        user = pwd.getpwuid(os.getuid()).pw_name
         lan_host = self.settings.config.door.address or lan_address() or "127.0.0.1"
-        return report.endpoints(user, self._ways(), lan_host, port)
+        return report.endpoints(user_name(), self._ways(), lan_host, port)
 
     def _ways(self) -> report.Ways:
         return report.Ways(

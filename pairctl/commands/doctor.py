@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairctl import output
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -71,7 +72,7 @@ def _findings(command: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def _failed(what: str) -> PairingError:
-    return PairingError("doctor-failed", f"the doctor {what}", f"{' '.join(_PROGRAM)} says more")
+    return PairingError("doctor-failed", f"the doctor {what}", f"{shell(*_PROGRAM)} says more")
 
 
 def _render(finding: dict[str, Any], view: output.View, *, whole: bool) -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pairctl.output import one_line
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,12 +93,12 @@ def shown(step: Step) -> str:
         case Stop(pid):
             return f"stop   pairingd (pid {pid}); the tmux session stays"
         case Run(argv, soft, until, tries):
-            told = f"run    {shlex.join(argv)}"
+            told = f"run    {shell(*argv)}"
             if soft:
                 told += f"\n       exit codes that are no failure: {', '.join(map(str, soft))}"
             if until:
                 ends = "succeeds" if until.succeeds else "fails"
-                told += f"\n       until this {ends}: {shlex.join(until.argv)}"
+                told += f"\n       until this {ends}: {shell(*until.argv)}"
                 told += f" (at most {tries} times, {_PAUSE} s apart)"
             return told
 
@@ -171,7 +171,7 @@ def _run_until(step: Run, until: Until) -> None:
         time.sleep(_PAUSE)
     ends = "succeeded" if until.succeeds else "failed"
     told = f"; {step.argv[0]} said: {said}" if said else ""
-    raise _Failed(f"{shlex.join(until.argv)} has not {ends} after {shlex.join(step.argv)}{told}")
+    raise _Failed(f"{shell(*until.argv)} has not {ends} after {shell(*step.argv)}{told}")
 
 
 def holds(until: Until) -> bool:
@@ -185,7 +185,7 @@ def _run(step: Run) -> str:
     lines = ran.stdout.strip().splitlines()
     said = one_line(lines[-1])[:200] if lines else ""
     if ran.returncode and ran.returncode not in step.soft:
-        raise _Failed(f"{shlex.join(step.argv)}: exit code {ran.returncode}: {said or 'no reason'}")
+        raise _Failed(f"{shell(*step.argv)}: exit code {ran.returncode}: {said or 'no reason'}")
     return said
 
 
@@ -202,4 +202,4 @@ def _ran(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
             timeout=_LIMIT,
         )
     except subprocess.TimeoutExpired:
-        raise _Failed(f"{shlex.join(argv)}: no answer within {_LIMIT:.0f} s") from None
+        raise _Failed(f"{shell(*argv)}: no answer within {_LIMIT:.0f} s") from None

@@ -15,6 +15,7 @@ from pairingd.core.durations import format_duration
 from pairingd.core.guest import canonical
 from pairingd.core.model import Access, Invitation, Session, Standing, State, WayIn
 from pairingd.core.refusal import Refused
+from pairingd.core.text import shell
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _invite(state: State, event: Invite, now: float) -> State:
             raise Refused(
                 "already-invited",
                 f"{new.guest} is invited already",
-                f"to move the deadline: pairctl extend {new.guest} 1h",
+                f"to move the deadline: {shell('pairctl', 'extend', new.guest, '1h')}",
             )
         guests.add(canonical(new.guest))
         for key in new.keys:
@@ -177,7 +178,7 @@ def _extend(state: State, event: Extend, now: float) -> State:
         raise Refused(
             "deadline-past",
             f"that would end {invitation.guest}'s invitation at once",
-            f"name a later time, or: pairctl revoke {invitation.guest}",
+            f"name a later time, or: {shell('pairctl', 'revoke', invitation.guest)}",
         )
     if event.expires_at > now + event.max_ttl:
         raise too_long(event.max_ttl)

@@ -16,6 +16,13 @@ def quoted(text: str) -> str:
     return repr(shown)
 
 
+def shell(*words: str) -> str:
+    """A command to print: a POSIX shell makes exactly these words of it."""
+    import shlex  # late: most starts of `pairctl` print no command
+
+    return shlex.join(words)
+
+
 def one_line(text: str, limit: int) -> str:
     """Printable characters, single spaces, at most `limit` of both."""
     seen = "".join(c if c.isprintable() else " " for c in text[: 16 * limit])

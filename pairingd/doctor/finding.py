@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -81,5 +82,10 @@ class Check:
 
 def tilde(path: str | Path) -> str:
     """The path as people write it."""
-    text, home = str(path), str(Path.home())
-    return "~" + text.removeprefix(home) if text.startswith(home + "/") else text
+    text, ours = str(path), str(home())
+    return "~" + text.removeprefix(ours) if text.startswith(ours + "/") else text
+
+
+def home() -> Path:
+    """`~` where neither HOME nor an account says where it is; Path.home() would raise."""
+    return Path(os.path.expanduser("~"))  # noqa: PTH111

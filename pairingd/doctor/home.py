@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from pairingd import __version__
+from pairingd.core.text import shell
 from pairingd.doctor.finding import Finding, State, Subject, tilde
 from pairingd.errors import Misconfigured
 from pairingd.files import private_directory
@@ -131,7 +132,8 @@ def _judged(path: Path, mode: int, right: int, *, wrong: bool, fix: bool) -> lis
     if fix:
         return [Finding.ok("home", f"mended: {tilde(path)} had mode {mode:o}, now {right:o}")]
     open_to_others = f"{tilde(path)} has mode {mode:o}, which lets other users in"
-    return [Finding.fail("home", open_to_others, f"chmod {right:o} {path}, or: {_FIX}")]
+    chmod = shell("chmod", f"{right:o}", str(path))
+    return [Finding.fail("home", open_to_others, f"{chmod}, or: {_FIX}")]
 
 
 async def disk(subject: Subject) -> AsyncIterator[Finding]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pwd
 import re
 import secrets
 import socket
@@ -20,9 +19,11 @@ from pathlib import Path
 from pairingd.core.keys import parse_key
 from pairingd.core.model import Access
 from pairingd.core.plan import Grant
+from pairingd.core.text import shell
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding
 from pairingd.errors import WorldError
+from pairingd.user import user_name
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 
@@ -119,7 +120,7 @@ def _ssh(key: Path, known_hosts: Path, port: int) -> list[str]:
     return [
         *("ssh", "-F", "none", "-tt", "-i", str(key), "-p", str(port)),
         *(word for option in options for word in ("-o", option)),
-        f"{_user()}@127.0.0.1",
+        f"{user_name()}@127.0.0.1",
     ]
 
 
@@ -129,17 +130,14 @@ def _failed(outcome: _Outcome) -> Finding:
     telling = [line for line in said if _TELLING.search(line)] or said or ["it gave no reason"]
     hint = "look at the lines below; [sshd] command in config.toml chooses another sshd"
     if "account is locked" in outcome.log:
-        hint = f"as root: usermod -p '*' {_user()} lets keys in, and still no password"
+        unlock = shell("usermod", "-p", "*", user_name())
+        hint = f"as root: {unlock} lets keys in, and still no password"
     return Finding.fail(
         "login",
         f"a throwaway key did not lead to a terminal: {telling[0][:200]}",
         hint,
         *said[-_MOST_LINES:],
     )
-
-
-def _user() -> str:
-    return pwd.getpwuid(os.getuid()).pw_name
 
 
 async def end(process: asyncio.subprocess.Process) -> None:

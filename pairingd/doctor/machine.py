@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import pwd
 import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from pairingd.core.text import shell
 from pairingd.doctor.command import output
-from pairingd.doctor.finding import Finding, State, Subject, tilde
+from pairingd.doctor.finding import Finding, State, Subject, home, tilde
+from pairingd.errors import Misconfigured
+from pairingd.user import user_name
 
 _FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 # firewalld's zones that let anyone reach a high port.
@@ -22,7 +24,11 @@ _BANNER_SECONDS = 2.0
 
 
 async def user(_subject: Subject) -> AsyncIterator[Finding]:
-    name = pwd.getpwuid(os.getuid()).pw_name
+    try:
+        name = user_name()
+    except Misconfigured as error:
+        yield Finding.fail("user", error.message, error.hint)
+        return
     if os.geteuid() != 0:
         yield Finding.ok("user", f"guests who may type are {name} here")
         return
@@ -39,7 +45,7 @@ async def service(_subject: Subject) -> AsyncIterator[Finding]:
 
 async def _launchd() -> Finding | None:
     """The file's name is the label, whoever installed it: `pairctl install` or Homebrew."""
-    agents = sorted(Path.home().glob("Library/LaunchAgents/*pairing*.plist"))
+    agents = sorted(home().glob("Library/LaunchAgents/*pairing*.plist"))
     if not agents:
         return None
     label = agents[0].stem
@@ -54,7 +60,7 @@ async def _launchd() -> Finding | None:
 
 
 async def _systemd() -> Finding | None:
-    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    config = os.environ.get("XDG_CONFIG_HOME") or str(home() / ".config")
     unit = Path(config, "systemd", "user", "pairingd.service")
     if not unit.exists():
         return None
@@ -139,9 +145,10 @@ def application_firewall(state: str, block_all: str, apps: str, python: str) -> 
         return Finding.ok("firewall", "macOS's firewall lets the door's connections in")
     if rules.get(python) == "Block":
         blocks = f"macOS's firewall blocks {python}"
-        return Finding.fail("firewall", blocks, f"sudo {_FIREWALL} --unblockapp {python}")
+        return Finding.fail("firewall", blocks, shell("sudo", _FIREWALL, "--unblockapp", python))
     asks = "macOS's firewall may ask once whether python may accept connections"
-    return Finding.warn("firewall", asks, f"answer Allow; or: sudo {_FIREWALL} --add {python}")
+    add = shell("sudo", _FIREWALL, "--add", python)
+    return Finding.warn("firewall", asks, f"answer Allow; or: {add}")
 
 
 async def _packet_filter() -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import pwd
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import AbstractContextManager
@@ -23,6 +21,7 @@ from pairingd.reconcile.evidence import Evidence
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
+from pairingd.user import user_name
 from pairingd.world.gateway.adapter import Network, Presence
 from pairingd.world.gateway.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
@@ -250,9 +249,8 @@ class MappingLane(Lane):
         if session.announced is None:  # the first one, which the answer to `invite` tells
             self._intent.apply(WayTold(way))
             return
+        command = report.ssh(user_name(), way.host, way.port)
         self._intent.apply(WayAnnounced(way))
-        user = pwd.getpwuid(os.getuid()).pw_name
-        command = report.endpoint("router", user, way.host, way.port)["command"]
         self._intent.happened(
             "endpoint-changed",
             f"guests now enter by: {command}",

@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass, field
 
 from pairingd import config
-from pairingd.core.text import printable
+from pairingd.core.text import printable, shell
 from pairingd.errors import WorldError
 from pairingd.programs import run
 
@@ -180,13 +180,13 @@ def refusal(said: bytes, relay: str, port: int) -> WorldError:
         return WorldError(
             "relay-key-refused",
             f"the relay {relay} accepts none of your ssh keys",
-            f"it must work without a question: ssh -o BatchMode=yes {relay}",
+            f"it must work without a question: {shell('ssh', '-o', 'BatchMode=yes', relay)}",
         )
     if b"Host key verification failed" in said:
         return WorldError(
             "relay-host-key",
             f"the relay {relay} is not in your known_hosts, or its host key has changed",
-            f"log in once by hand, and check its key: ssh {relay}",
+            f"log in once by hand, and check its key: {shell('ssh', relay)}",
         )
     if b"forwarding failed" in said or b"forwarding is disabled" in said:
         return forward_refused(relay, port, "it refuses to listen there")
@@ -212,7 +212,9 @@ def _no_ssh(error: OSError) -> WorldError:
 
 def _unreachable(relay: str, why: str) -> WorldError:
     return WorldError(
-        "relay-unreachable", f"the relay {relay} cannot be reached: {why}", f"try: ssh {relay}"
+        "relay-unreachable",
+        f"the relay {relay} cannot be reached: {why}",
+        f"try: {shell('ssh', relay)}",
     )
 
 

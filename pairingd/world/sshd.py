@@ -11,13 +11,13 @@ import base64
 import grp
 import hashlib
 import os
-import pwd
 import re
 import shutil
 import socket
 import stat
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +25,8 @@ from pairingd.core.admission import LOGIN_GRACE
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.files import write_private
 from pairingd.programs import Finished, run
+from pairingd.user import user_name
+from pairingd.world import sshd_policy
 
 Version = tuple[int, int]
 
@@ -66,7 +68,7 @@ TCPKeepAlive yes
 UseDNS no
 PidFile none
 LogLevel VERBOSE
-"""
+{algorithms}"""
 _SINCE: tuple[tuple[Version, str], ...] = (
     ((9, 1), "RequiredRSASize 2048\n"),
     ((9, 2), "UnusedConnectionTimeout 15s\n"),
@@ -100,14 +102,15 @@ class Sshd:
         self._config = config
         self._host_key = host_key
         self._authorized_keys = authorized_keys
-        self._prepared: tuple[float, Version] | None = None
+        self._prepared: tuple[float, str, Version] | None = None
         self._turn = asyncio.Lock()
 
     async def prepare(self) -> Version:
         """Host key and configuration are in place and accepted by this very sshd.
 
         Raises Misconfigured: `no-sshd`, `sshd-unknown`, `sshd-too-old`, `sshd-config-refused`,
-        `pty-unusable`; and as `host_key`. Cheap when nothing has changed since the last time.
+        `pty-unusable`, `no-account`; and as `host_key`. Cheap when nothing has changed since the
+        last time.
         """
         async with self._turn:
             return await self._prepare()
@@ -123,6 +126,7 @@ class Sshd:
 
     async def _prepare(self) -> Version:
         _check_pty()
+        user = user_name()
         try:
             changed = Path(self.command).stat().st_mtime
         except OSError:
@@ -131,14 +135,15 @@ class Sshd:
                 f"there is no sshd at {self.command}",
                 "install the OpenSSH server (apt install openssh-server), or set [sshd] command",
             ) from None
-        if self._prepared and self._prepared[0] == changed and self._config.exists():
-            return self._prepared[1]
+        if self._prepared and self._prepared[:2] == (changed, user) and self._config.exists():
+            return self._prepared[2]
         version = await self._version()
         await self._public_host_key()
         if os.geteuid() == 0 and sys.platform == "linux":
             # sshd as root drops into this empty directory; the distribution's unit makes it.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        write_private(self._config, self._render(version))
+        algorithms = await sshd_policy.algorithms(self._host_key, partial(_run, self.command))
+        write_private(self._config, self._render(version, user, algorithms))
         tested = await _run(self.command, "-t", "-f", str(self._config))
         if tested.status:
             raise Misconfigured(
@@ -146,7 +151,7 @@ class Sshd:
                 f"{self.command} does not accept its configuration: {tested.last_words}",
                 "check that [sshd] command is an unmodified OpenSSH sshd",
             )
-        self._prepared = (changed, version)
+        self._prepared = (changed, user, version)
         return version
 
     async def _public_host_key(self) -> HostKey:
@@ -210,16 +215,24 @@ class Sshd:
                 "no-host-key", f"ssh-keygen failed: {made.last_words}", "free space, then retry"
             )
 
-    def _render(self, version: Version) -> str:
+    def _render(self, version: Version, user: str, algorithms: str) -> str:
         return _CONFIG.format(
             version=f"{version[0]}.{version[1]}",
             host_key=f'"{self._host_key}"',
             # sshd_config(5), TOKENS: of the two only this one has them.
             authorized_keys=f'"{self._authorized_keys}"'.replace("%", "%%"),
-            user=pwd.getpwuid(os.getuid()).pw_name,
+            user=_pattern(user),
             root="forced-commands-only" if os.getuid() == 0 else "no",
             grace=int(LOGIN_GRACE),
+            algorithms=algorithms,
         ) + "".join(line for since, line in _SINCE if version >= since)
+
+
+def _pattern(user: str) -> str:
+    """`user` for AllowUsers, whose words are patterns (ssh_config(5), PATTERNS), in quotes or not:
+    `@` begins a host, `!` negates, a backslash or a space parts words. `?` is any one byte.
+    """
+    return re.sub(rb"[^A-Za-z0-9._-]", b"?", os.fsencode(user)).decode()
 
 
 def _check_pty() -> None:
@@ -252,9 +265,9 @@ def _tool(name: str) -> str:
     return found
 
 
-async def _run(*argv: str) -> Finished:
+async def _run(*argv: str, given: bytes = b"") -> Finished:
     try:
-        return await run(*argv, seconds=10)
+        return await run(*argv, seconds=10, given=given)
     except TimeoutError:
         raise WorldError("program-hangs", f"{argv[0]} did not answer", "try again") from None
     except OSError as error:

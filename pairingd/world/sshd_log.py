@@ -25,12 +25,12 @@ class Failed:
 
 
 _ACCEPTED = re.compile(
-    r"Accepted publickey for \S+ from \S+ port \d+ ssh2: \S+ (SHA256:[A-Za-z0-9+/]{43})",
+    r"Accepted publickey for .+ from \S+ port \d+ ssh2: \S+ (SHA256:[A-Za-z0-9+/]{43})",
     re.ASCII,
 )
 _FAILED = re.compile(
     r"(?:Failed \S+ for |Invalid user |Connection closed by (?:authenticating|invalid) user "
-    r"|Disconnecting (?:authenticating|invalid) user |User \S+ not allowed )",
+    r"|Disconnecting (?:authenticating|invalid) user |User .+ not allowed )",
     re.ASCII,
 )
 

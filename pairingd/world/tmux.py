@@ -12,6 +12,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from pairingd.core.confine import LeadBack, Steering, TmuxClient, Unlock, Weigh
+from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.programs import run
 from pairingd.world.tmux_observer import Observer
@@ -70,14 +71,15 @@ class Tmux:
 
     def silent(self) -> WorldError:
         """Tmux is there and does not answer."""
-        return WorldError("tmux-hangs", "tmux does not answer", f"try: tmux -S {self.socket} ls")
+        return WorldError("tmux-hangs", "tmux does not answer", f"try: {self._list()}")
 
     def unwatched(self) -> WorldError:
         """Tmux is there and lets nobody watch it, so that guests could not be kept in place."""
         return WorldError(
             "tmux-unwatched",
             "tmux does not let pairingd watch the session",
-            f"try: tmux -S {self.socket} -C attach-session -t {self.session}",
+            "try: "
+            + shell("tmux", "-S", str(self.socket), "-C", "attach-session", "-t", self.session),
         )
 
     def unknown(self) -> WorldError:
@@ -85,7 +87,7 @@ class Tmux:
         return WorldError(
             "tmux-unknown",
             "tmux does not say whether the session runs",
-            f"try: tmux -S {self.socket} ls",
+            f"try: {self._list()}",
         )
 
     async def clients(self) -> list[TmuxClient]:
@@ -175,6 +177,9 @@ class Tmux:
     def observer(self) -> Observer:
         """One that has yet to `watch`."""
         return Observer(self.command, self.socket, self.session)
+
+    def _list(self) -> str:
+        return shell("tmux", "-S", str(self.socket), "ls")
 
     async def _ask(self, *words: str) -> str:
         if not self.command:

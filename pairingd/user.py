@@ -1,0 +1,21 @@
+"""The account that we are, by the name that guests log in to."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from pairingd.errors import Misconfigured
+
+
+def user_name() -> str:
+    """Raise Misconfigured `no-account` where no account has our uid: sshd then lets nobody in."""
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        raise Misconfigured(
+            "no-account",
+            f"no account on this machine has the user id {uid} that pairingd runs with",
+            "add one until `id -un` prints its name, or run pairingd as another user",
+        ) from None
