@@ -1,0 +1,92 @@
+"""The host's account may have any name that a directory service gives, or none at all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.network import Network
+from tests.e2e.people import Guest, Host, speaks
+
+PASSWD = "/srv/etc/passwd"  # what is /etc/passwd there
+
+
+def replaces_hosts_line(network: Network, *lines: str) -> None:
+    """Of passwd(5). In place: it is a bind mount of this very file."""
+    passwd = network.path(PASSWD)
+    others = [line for line in passwd.read_text().splitlines() if not line.startswith("pairhost:")]
+    passwd.write_text("\n".join([*others, *lines, ""]))
+
+
+def account(network: Network, name: str) -> str:
+    uid = next(
+        line.split(":")[2]
+        for line in network.path(PASSWD).read_text().splitlines()
+        if line.startswith("pairhost:")
+    )
+    return f"{name}:x:{uid}:{uid}::/srv/host:/bin/bash"
+
+
+# Not among them: what no passwd(5) can hold, and quotes and a backslash at the end, which ssh itself
+# refuses in a user name since 9.6.
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mark@corp.example", "CORP\\mark", "mark smith", "who?", "!mark", "m*", "ma#rk"),
+        *("$HOME", "a  b", "%u", "märk", "*@*"),
+    ],
+)
+def test_a_guest_enters_by_the_printed_commands_whatever_the_accounts_name(
+    network: Network, host: Host, octocat: Guest, name: str
+) -> None:
+    replaces_hosts_line(network, account(network, name))
+    invited = host.invites(octocat)
+    entered = octocat.runs(invited["pinned_command"])
+    assert "this invitation opens a shared terminal" in entered.stderr
+    hosts_screen, guests_screen = host.attaches(), octocat.joins(invited["command"])
+    speaks(guests_screen, "guest-is-here", guests_screen, hosts_screen)
+    (invitation,) = host.status()["invitations"]
+    assert len(invitation["connections"]) == 1
+
+
+@pytest.mark.attack("a guest logs in to another account whose name is like the host's", "refused")
+@pytest.mark.parametrize(
+    ("name", "other"), [("m*", "mallory"), ("CORP\\mark", "CORP_mark"), ("!mark", "mark")]
+)
+def test_no_other_account_lets_a_guest_in(
+    network: Network, host: Host, octocat: Guest, name: str, other: str
+) -> None:
+    theirs = f"{other}:x:64999:64999::/srv:/bin/bash"
+    replaces_hosts_line(network, account(network, name), theirs)
+    command = host.invites(octocat)["command"]
+    address = command.split("@")[-1].rstrip("'")
+    port = command.split(" -p ")[1].split()[0]
+    done = octocat.runs(f"ssh -p {port} {other}@{address}", "-tt")
+    assert done.returncode == 255
+    (invitation,) = host.status()["invitations"]
+    assert invitation["connections"] == []
+
+
+def test_without_an_account_the_cause_is_told(network: Network, host: Host, octocat: Guest) -> None:
+    replaces_hosts_line(network)
+    asked = host.pairctl("invite", octocat.name, "--no-copy", "--json", check=False)
+    error = json.loads(asked.stdout)["error"]
+    assert (asked.returncode, error["code"]) == (1, "no-account")
+    assert "user id" in error["message"]
+    assert host.status()["invitations"] == []
+    checks = json.loads(host.pairctl("doctor", "--json", check=False).stdout)["checks"]
+    assert next(one for one in checks if one["name"] == "user")["state"] == "fail"
+    assert not any("check itself failed" in one["message"] for one in checks)
+
+
+def test_an_account_that_goes_away_meanwhile_is_a_warning(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    host.invites(octocat)
+    replaces_hosts_line(network)
+    told = host.status()
+    assert [one["code"] for one in told["warnings"]].count("no-account") == 1
+    assert told["endpoints"] == []
+    host.pairctl("revoke", octocat.name)
+    assert host.status()["door"]["open"] is False
