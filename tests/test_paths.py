@@ -65,6 +65,14 @@ def test_linux_without_xdg_or_with_relative_values_uses_its_defaults() -> None:
         assert paths.control_socket == "/home/m/.local/state/pairing/pairingd.sock"
 
 
+@pytest.mark.parametrize("home", ["~", "here", "./here"])
+def test_a_home_that_is_no_absolute_path_is_refused(home: str) -> None:
+    """`~` is what is left of it without HOME and without an account."""
+    with pytest.raises(PairingError) as refused:
+        find_paths({"HOME": home})
+    assert refused.value.code == "relative-home"
+
+
 @pytest.mark.parametrize(("platform", "longest"), [("linux", 107), ("darwin", 103)])
 def test_a_socket_path_too_long_is_refused_with_a_way_out(platform: str, longest: int) -> None:
     room = longest - len("/" + "/pairingd.sock")

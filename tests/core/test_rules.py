@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from pairingd.core.model import Access, Standing, State, WayIn
@@ -67,6 +69,17 @@ def test_a_new_session_begins_when_nobody_is_left_in_the_old_one() -> None:
 def test_inviting_a_live_guest_again_is_refused_whatever_the_case_of_the_name() -> None:
     again = invite(invitation("github:OctoCat", id="other", keys=(key("new"),)))
     assert refused(INVITED, again, START + 1) == "already-invited"
+
+
+@pytest.mark.parametrize("guest", ["file:/home/m/my keys.pub", "https://x.example/?u=1&v=$2"])
+def test_a_hint_quotes_the_guest_for_a_shell(guest: str) -> None:
+    invited = step(State(), invite(invitation(guest)), START)
+    with pytest.raises(Refused) as caught:
+        step(invited, invite(invitation(guest, id="other", keys=(key("new"),))), START + 1)
+    assert shlex.split(caught.value.hint)[-3:] == ["extend", guest, "1h"]
+    with pytest.raises(Refused) as caught:
+        step(invited, Extend(f"id-{guest}", START, 60), START + 1)
+    assert shlex.split(caught.value.hint)[-2:] == ["revoke", guest]
 
 
 def test_a_guest_named_twice_in_one_request_is_refused() -> None:

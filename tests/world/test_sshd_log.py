@@ -16,6 +16,15 @@ def test_who_got_in_is_told_by_the_key() -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["mark smith", "CORP\\\\mark", "mark@corp.example", "a from b port 1"]
+)
+def test_it_does_not_matter_what_our_account_is_called(name: str) -> None:
+    assert parse(ACCEPTED.replace("hosty", name).encode()) == Accepted(FINGERPRINT)
+    refused = f"User {name} not allowed because not listed in AllowUsers"
+    assert parse(refused.encode()) == Failed()
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "Failed publickey for hosty from 5.5.5.2 port 1 ssh2: ED25519 SHA256:x",
