@@ -37,6 +37,7 @@ from pairingd.world import keyscan, network
 from pairingd.world.awake import Awake
 from pairingd.world.desktop import Desktop
 from pairingd.world.door import Door
+from pairingd.world.door.listener import raise_descriptor_limit
 from pairingd.world.gateway.pinhole import Pinholes
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
@@ -180,6 +181,7 @@ async def _serve(
     paths: Paths, settings: config.Settings, listener: socket.socket, launch: Launch
 ) -> None:
     """Until SIGTERM, SIGINT, SIGHUP or a client's `stop`; then everything is closed."""
+    raise_descriptor_limit()
     clock = Clock()
     store = Store.open(Path(paths.state_db), clock())
     stopping = asyncio.Event()

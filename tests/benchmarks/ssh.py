@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
 from statistics import median
@@ -32,7 +32,7 @@ def measure(stage: Stage, guest: Guest) -> list[Figure]:
     """With `guest` invited and the session running."""
     door = stage.asks("status")["door"]["port"]
     _tmux(stage, "set-option", "-g", "status", "off")
-    with _plain_sshd(stage, guest) as plain:
+    with plain_sshd(stage, [guest]) as plain:
         both = (guest.ssh(port=door), guest.ssh(port=plain))
         paints = [_painting(stage, argv) for argv in both]
         for warm_up in paints:  # what is imported late is imported now
@@ -55,7 +55,7 @@ def _painting(stage: Stage, argv: tuple[str, ...]) -> Callable[[], float]:
         with Terminal(argv, stage.environment) as terminal:
             painted = terminal.sees(ALTERNATE_SCREEN) - terminal.began
             terminal.rests()
-        _wait_until_out(stage)
+        wait_until_out(stage)
         return painted
 
     return sample
@@ -84,7 +84,7 @@ def _echoes(stage: Stage, *both: tuple[str, ...]) -> list[list[float]]:
                         other = terminals[1 - index]
                         samples[index].append(_echo(terminals[index], other, bytes(key)))
                 terminals[0].write(FORGET)
-        _wait_until_out(stage)
+        wait_until_out(stage)
     return samples
 
 
@@ -97,25 +97,24 @@ def _echo(terminal: Terminal, other: Terminal, key: bytes) -> float:
     return seen - pressed
 
 
-def _wait_until_out(stage: Stage) -> None:
+def wait_until_out(stage: Stage) -> None:
     """The daemon's own observer stays."""
     terminals = ("list-clients", "-F", "#{?client_control_mode,,terminal}")
     until(lambda: "terminal" not in _tmux(stage, *terminals), "nobody is in the session")
 
 
 @contextmanager
-def _plain_sshd(stage: Stage, guest: Guest) -> Iterator[int]:
+def plain_sshd(stage: Stage, guests: Sequence[Guest], first: str = "") -> Iterator[int]:
+    """One that lets `guests` into the session; its port. `first` goes before our sshd_config."""
     port = free_port()
     tmux = f"{shutil.which('tmux')} -N -u -S {stage.home}/tmux.sock"
     keys = stage.path / "plain_keys"
-    keys.write_text(
-        f'restrict,pty,command="{tmux} attach-session -E -f ignore-size -t =pairing" '
-        + guest.key.with_suffix(".pub").read_text()
-    )
+    attach = f'restrict,pty,command="{tmux} attach-session -E -f ignore-size -t =pairing" '
+    keys.write_text("".join(attach + guest.key.with_suffix(".pub").read_text() for guest in guests))
     config = stage.path / "plain_config"
     ours = (stage.home / "sshd_config").read_text()
     config.write_text(
-        f"ListenAddress 127.0.0.1:{port}\n"
+        f"ListenAddress 127.0.0.1:{port}\n{first}"
         + ours.replace(f'"{stage.home}/authorized_keys"', f'"{keys}"')
     )
     process = subprocess.Popen(

@@ -1,117 +1,380 @@
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 import pytest
-from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pairingd.core.admission import (
-    FORGIVEN_AFTER,
-    FREE_FAILURES,
-    LONGEST_PENALTY,
-    MAX_UNAUTHENTICATED,
-    MAX_UNAUTHENTICATED_PER_SOURCE,
+    KEPT_PLACES,
+    LOGIN_UNDER_WAY,
+    LONGEST_SILENCE,
+    LONGEST_WAIT,
+    MAX_PLACES,
+    MAX_WAITING,
+    PACE,
+    PAUSED_AFTER,
+    SILENCE,
+    SILENT_PLACES,
+    STALLED_AFTER,
+    SUSPECT_PLACES,
     Admission,
-    source_of,
+    Decision,
+    End,
+    Progress,
+    Refusal,
+    Refuse,
+    Start,
+    Visitor,
 )
+from pairingd.core.penalties import FREE_FAILURES
 
-PEER = "203.0.113.7"
-
-
-def fail(admission: Admission, times: int, now: float, peer: str = PEER) -> None:
-    for _ in range(times):
-        while admission.admit(peer, now):
-            now += 1.0
-        admission.left(peer, now, failed=True)
+GUEST = "203.0.113.7"
+STRANGER = "198.51.100.1"
 
 
-def test_three_may_knock_from_one_address_at_once() -> None:
-    admission = Admission()
-    admitted = [admission.admit(PEER, 0.0) for _ in range(MAX_UNAUTHENTICATED_PER_SOURCE + 1)]
-    assert admitted[:-1] == [None] * MAX_UNAUTHENTICATED_PER_SOURCE
-    assert admitted[-1] is not None
-    admission.left(PEER, 1.0, failed=False)
-    assert admission.admit(PEER, 1.0) is None
+class Door:
+    """Carries out what is decided, as the real one does. Logins and stalls are up to the test."""
+
+    def __init__(self, shared: Iterable[str] = ()) -> None:
+        self.admission = Admission(shared=frozenset(shared))
+        self.now = 1000.0
+        self.inside: dict[Visitor, Progress] = {}
+        self.refused: dict[Visitor, Refusal] = {}
+
+    def decide(self, room: int = MAX_WAITING) -> list[Decision]:
+        decisions = self.admission.decide(self.now, self.look, room=room)
+        for decision in decisions:
+            visitor = decision.visitor
+            match decision:
+                case Start():
+                    self.inside[visitor] = Progress(0.0, 0)
+                case Refuse(_, reason):
+                    self.refused[visitor] = reason
+                    self.admission.left(visitor, self.now)
+                case End(_, reason):
+                    self.refused[visitor] = reason
+        return decisions
+
+    def look(self, visitor: Visitor) -> Progress | None:
+        return self.inside.get(visitor)
+
+    def comes(self, peer: str = GUEST, *, speaks: bool = True) -> Visitor:
+        visitor = self.admission.arrive(peer, self.now)
+        if speaks:
+            self.admission.spoke(visitor)
+        self.decide()
+        return visitor
+
+    def goes(self, visitor: Visitor) -> None:
+        self.inside.pop(visitor, None)
+        self.admission.left(visitor, self.now)
+        self.decide()
+
+    def enters(self, visitor: Visitor, *, guest: bool = True) -> None:
+        del self.inside[visitor]
+        self.admission.entered(visitor, guest=guest)
+        self.decide()
+
+    def stalls(self, visitor: Visitor, quiet: float = STALLED_AFTER, received: int = 20) -> None:
+        self.inside[visitor] = Progress(quiet, received)
+
+    def fails(self, peer: str, times: int, *, login: bool = False) -> None:
+        for _ in range(times):
+            self.admission.penalties.failed(peer, self.now, login=login)
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.decide()
 
 
-def test_ten_may_knock_at_once_from_everywhere_together() -> None:
-    admission = Admission()
-    for n in range(MAX_UNAUTHENTICATED):
-        assert admission.admit(f"198.51.100.{n}", 0.0) is None
-    assert admission.admit("192.0.2.1", 0.0) is not None
+def strangers(number: int) -> list[str]:
+    return [f"198.51.100.{n}" for n in range(1, number + 1)]
 
 
-def test_those_who_are_in_do_not_count() -> None:
-    admission = Admission()
-    for _ in range(2 * MAX_UNAUTHENTICATED):
-        assert admission.admit(PEER, 0.0) is None
-        admission.authenticated(PEER)
+def full(door: Door, places: int = MAX_PLACES - KEPT_PLACES) -> list[Visitor]:
+    """All places that strangers can have, each from an address of its own."""
+    return [door.comes(peer) for peer in strangers(places)]
 
 
-def test_a_few_wrong_keys_cost_nothing_then_each_costs_more() -> None:
-    admission = Admission()
-    fail(admission, FREE_FAILURES, now=0.0)
-    assert admission.admit(PEER, 0.0) is None
-    admission.left(PEER, 0.0, failed=True)
-    assert admission.admit(PEER, 0.5) is not None
-    assert admission.admit(PEER, 1.0) is None
-    admission.left(PEER, 1.0, failed=True)
-    assert admission.admit(PEER, 2.5) is not None
-    assert admission.admit(PEER, 3.0) is None
+def test_an_identified_client_gets_a_place_at_once() -> None:
+    door = Door()
+    assert door.comes() in door.inside
 
 
-def test_a_penalty_ends_and_touches_nobody_else() -> None:
-    admission = Admission()
-    fail(admission, 40, now=0.0)
-    assert admission.admit("198.51.100.1", 0.0) is None
-    assert admission.admit(PEER, 40 * LONGEST_PENALTY) is None
+def test_a_silent_peer_gets_no_place() -> None:
+    door = Door()
+    silent = door.comes(speaks=False)
+    door.passes(SILENCE / 2)
+    assert silent not in door.inside
+    door.admission.spoke(silent)
+    door.decide()
+    assert silent in door.inside
 
 
-def test_failures_are_forgotten_in_time_and_by_getting_in() -> None:
-    admission = Admission()
-    fail(admission, FREE_FAILURES, now=0.0)
-    assert admission.admit(PEER, 1.0) is None
-    admission.authenticated(PEER)
-    fail(admission, FREE_FAILURES, now=2.0)
-    assert admission.admit(PEER, 2.0) is None
-    admission.left(PEER, 2.0, failed=True)
-    assert admission.admit(PEER, 2.0 + FORGIVEN_AFTER) is None
+def test_few_silent_peers_get_an_sshd_after_a_second_and_one_a_source() -> None:
+    door = Door()
+    silent = [door.comes(peer, speaks=False) for peer in (GUEST, GUEST, *strangers(4))]
+    assert not door.inside
+    assert door.admission.next_look(door.now) == door.now + SILENCE
+    door.passes(SILENCE)
+    assert list(door.inside) == [silent[0], silent[2]]
+    assert len(door.inside) == SILENT_PLACES
+
+
+def test_a_silent_peer_with_an_sshd_is_ended_unless_it_speaks() -> None:
+    door = Door()
+    mute, client = door.comes(speaks=False), door.comes(STRANGER, speaks=False)
+    door.passes(SILENCE)
+    door.inside[client] = Progress(0.0, 30)
+    assert door.admission.next_look(door.now) == door.now + LONGEST_SILENCE
+    door.passes(LONGEST_SILENCE)
+    assert door.refused == {mute: Refusal.NO_IDENTIFICATION}
+    assert client in door.inside
+
+
+def test_silent_peers_in_any_number_keep_nobody_out() -> None:
+    door = Door()
+    for peer in strangers(200):
+        door.comes(peer, speaks=False)
+        door.comes(GUEST, speaks=False)
+    door.passes(SILENCE)
+    assert door.comes() in door.inside
+
+
+def test_nobody_waits_longer_than_ten_seconds() -> None:
+    door = Door()
+    full(door)
+    late, mute = door.comes(), door.comes(speaks=False)
+    door.passes(LONGEST_WAIT - 1)
+    assert not {late, mute} & set(door.refused)
+    door.passes(1)
+    assert door.refused[late] is Refusal.WAITED
+    assert door.refused[mute] is Refusal.NO_IDENTIFICATION
+
+
+def test_a_full_lobby_pushes_out_the_longest_silent_and_not_the_newcomer() -> None:
+    door = Door()
+    first = door.comes(STRANGER, speaks=False)
+    for n in range(MAX_WAITING - 1):
+        door.comes(f"192.0.2.{n}", speaks=False)
+    assert not door.refused
+    newcomer = door.comes(speaks=False)
+    assert list(door.refused) == [first]
+    assert newcomer not in door.refused
+
+
+def test_a_full_lobby_pushes_out_the_address_with_the_most_entries() -> None:
+    door = Door()
+    full(door)
+    guest = door.comes(GUEST)
+    for n in range(MAX_WAITING - 2):
+        door.comes(f"192.0.2.{n % 4}")
+    assert not door.refused
+    for n in range(20):
+        door.comes(f"192.0.2.{n % 4}")
+    assert guest not in door.refused
+    assert set(door.refused.values()) == {Refusal.PUSHED_OUT}
+
+
+def test_with_few_descriptors_the_lobby_is_small_and_never_closed() -> None:
+    door = Door()
+    silent = [door.comes(peer, speaks=False) for peer in strangers(8)]
+    door.decide(room=-5)
+    assert list(door.refused) == silent[:-1]
+
+
+def test_places_come_back_to_those_who_wait_in_their_order() -> None:
+    door = Door()
+    holders = full(door)
+    one, two = door.comes("192.0.2.1"), door.comes("192.0.2.2")
+    door.goes(holders[0])
+    assert one in door.inside
+    assert two not in door.inside
+
+
+def test_the_next_place_goes_to_the_address_with_the_fewest() -> None:
+    door = Door()
+    office = [door.comes("192.0.2.1") for _ in range(MAX_PLACES - KEPT_PLACES + 5)]
+    other = door.comes(GUEST)
+    assert other not in door.inside
+    door.goes(office[0])
+    assert other in door.inside
+
+
+def test_places_are_kept_for_addresses_that_a_guest_has_entered_from() -> None:
+    door = Door()
+    door.enters(door.comes(GUEST))
+    full(door)
+    assert door.comes("192.0.2.1") not in door.inside
+    assert all(door.comes(GUEST) in door.inside for _ in range(KEPT_PLACES))
+
+
+def test_a_stranger_at_a_known_address_does_not_keep_other_guests_out() -> None:
+    door = Door()
+    door.enters(door.comes(GUEST))
+    held = [door.comes(GUEST) for _ in range(MAX_PLACES + 20)]
+    other = door.comes("192.0.2.1")
+    assert other not in door.inside
+    door.goes(held[0])
+    assert other in door.inside
+
+
+def test_a_stalled_login_gives_way_to_one_who_waits() -> None:
+    door = Door()
+    holders = full(door)
+    for holder in holders:
+        door.stalls(holder)
+    guest = door.comes()
+    (ended,) = door.refused
+    assert door.refused[ended] is Refusal.STALLED
+    door.passes(PACE)
+    assert list(door.refused) == [ended]  # one place is wanted, and on its way
+    door.goes(ended)
+    assert guest in door.inside
+
+
+def test_a_login_that_goes_on_is_never_ended_for_another() -> None:
+    door = Door()
+    holders = full(door)
+    for holder in holders:
+        door.stalls(holder, quiet=STALLED_AFTER - 0.1)
+    door.comes()
+    door.passes(LONGEST_WAIT - 1)
+    assert not door.refused
+    assert door.admission.next_look(door.now) == door.now + PACE
+
+
+def test_a_guest_who_reads_a_fingerprint_goes_after_one_who_has_said_nothing() -> None:
+    door = Door()
+    holders = full(door)
+    reader, stuck = holders[0], holders[1]
+    door.stalls(reader, quiet=PAUSED_AFTER - 0.1, received=2000)
+    door.comes()
+    assert not door.refused
+    door.stalls(stuck)
+    door.passes(PACE)
+    assert list(door.refused) == [stuck]
+
+
+def test_an_address_that_fails_has_few_places_and_comes_last() -> None:
+    door = Door()
+    door.fails(STRANGER, FREE_FAILURES + 5)
+    seats = []
+    for _ in range(SUSPECT_PLACES + 3):
+        seats.append(door.comes(STRANGER))
+        door.passes(0.01)
+    assert len(door.inside) == SUSPECT_PLACES
+    door.stalls(seats[0])
+    door.passes(PACE)
+    assert list(door.refused) == [seats[0]]  # one of its own must go, though places are free
+    door.goes(seats[0])
+    assert seats[-1] in door.inside  # the newest, who may be a guest behind the same address
+
+
+def test_failures_without_a_login_attempt_never_refuse_an_address() -> None:
+    door = Door()
+    door.fails(GUEST, 1000)
+    assert door.comes(GUEST) in door.inside
+
+
+def test_refused_logins_ban_an_address_unless_a_guest_has_entered_from_it() -> None:
+    door = Door()
+    door.fails(GUEST, FREE_FAILURES + 1, login=True)
+    banned = door.comes(GUEST)
+    assert door.refused == {banned: Refusal.BANNED}
+    door.admission.penalties.know(GUEST)
+    assert door.comes(GUEST) in door.inside
 
 
 @pytest.mark.parametrize("near_end", ["127.0.0.1", "fd00::5"])
-def test_one_stranger_behind_a_relay_does_not_lock_the_others_out(near_end: str) -> None:
-    admission = Admission(shared=frozenset({near_end}))
-    fail(admission, 3 * FREE_FAILURES, now=0.0, peer=near_end)
-    admitted = [admission.admit(near_end, 0.0) for _ in range(MAX_UNAUTHENTICATED + 1)]
-    assert admitted[:-1] == [None] * MAX_UNAUTHENTICATED
-    assert admitted[-1] is not None
+def test_behind_a_relay_nothing_is_held_against_anybody(near_end: str) -> None:
+    door = Door(shared=[near_end])
+    for _ in range(3 * FREE_FAILURES):
+        visitor = door.comes(near_end)
+        door.admission.login_refused(visitor)
+        door.goes(visitor)
+    seats = [door.comes(near_end) for _ in range(MAX_PLACES)]
+    assert set(seats[: MAX_PLACES - KEPT_PLACES]) == set(door.inside)
+    for visitor in seats:
+        if visitor in door.inside:
+            door.stalls(visitor)
+    door.passes(PACE)
+    assert len(door.refused) == KEPT_PLACES  # one for each who waits
 
 
-def test_the_memory_of_sources_is_bounded() -> None:
-    admission = Admission()
-    for n in range(3000):
-        fail(admission, 1, now=float(n), peer=f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}")
-    assert len(admission._records) <= 1024
+def test_nothing_is_to_be_looked_at_while_nobody_waits() -> None:
+    door = Door()
+    visitor = door.comes()
+    assert door.admission.next_look(door.now) is None
+    door.enters(visitor)
+    assert door.admission.next_look(door.now) is None
 
 
-@pytest.mark.parametrize(
-    ("peer", "source"),
-    [
-        ("203.0.113.7", "203.0.113.7"),
-        ("::ffff:203.0.113.7", "203.0.113.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-    ],
-)
-def test_a_source_is_an_ipv4_address_or_an_ipv6_network(peer: str, source: str) -> None:
-    assert source_of(peer) == source
+class Flood(RuleBasedStateMachine):
+    """Strangers do anything, in any order; a guest of a clean address is served all the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.door = Door()
+        self.alive: list[Visitor] = []
+
+    @rule(peer=st.sampled_from(strangers(5)), speaks=st.booleans(), times=st.integers(1, 40))
+    def come(self, peer: str, speaks: bool, times: int) -> None:
+        self.alive += [self.door.comes(peer, speaks=speaks) for _ in range(times)]
+
+    @rule(seconds=st.floats(0, 20))
+    def wait(self, seconds: float) -> None:
+        for visitor, state in self.door.inside.items():
+            self.door.inside[visitor] = Progress(state.quiet + seconds, state.received)
+        self.door.passes(seconds)
+
+    @rule(received=st.sampled_from([0, 20, LOGIN_UNDER_WAY, 5000]))
+    def speak(self, received: int) -> None:
+        for visitor in list(self.door.inside)[::3]:
+            self.door.inside[visitor] = Progress(0.0, received)
+        self.door.decide()
+
+    @rule()
+    def ended_sshds_go(self) -> None:
+        for visitor in [one for one in self.door.inside if one.ending]:
+            self.door.goes(visitor)
+
+    @rule(enter=st.booleans())
+    def go(self, enter: bool) -> None:
+        for visitor in list(self.door.inside)[::2]:
+            if enter:
+                self.door.enters(visitor, guest=False)
+            else:
+                self.door.goes(visitor)
+
+    @rule()
+    def a_guest_comes(self) -> None:
+        guest = self.door.comes("203.0.113.99")
+        for _ in range(int(LONGEST_WAIT / PACE)):
+            if guest in self.door.inside:
+                break
+            self.wait(PACE)
+            self.ended_sshds_go()
+        assert guest in self.door.inside, "the guest is refused"
+        self.door.enters(guest, guest=False)
+
+    @invariant()
+    def there_are_never_more_sshds_than_places(self) -> None:
+        assert len(self.door.inside) <= MAX_PLACES + SILENT_PLACES
+        assert Counter(one.listens for one in self.door.inside)[True] <= SILENT_PLACES
+
+    @invariant()
+    def nothing_leaks(self) -> None:
+        admission = self.door.admission
+        assert set(admission._seated()) == set(self.door.inside)
+        assert len(admission._waiting()) <= MAX_WAITING
+        if not admission._visitors:
+            assert admission.next_look(self.door.now) is None
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.floats(0, 1e6))))
-def test_every_connection_that_goes_leaves_no_trace_in_the_count(
-    visits: list[tuple[str, bool, float]],
-) -> None:
-    admission = Admission()
-    for peer, failed, now in visits:
-        if admission.admit(peer, now) is None:
-            admission.left(peer, now, failed=failed)
-    assert admission._waiting == {}
+TestFlood = Flood.TestCase
+TestFlood.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)

@@ -1,0 +1,96 @@
+"""What a source has cost us: connections that ended without a login, by address.
+
+The durations follow sshd_config(5) PerSourcePenalties, which cannot do this for us: each
+connection has an sshd of its own that knows of no other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+FREE_FAILURES = 5  # a guest may try a few wrong keys before it costs them time
+LONGEST_PENALTY = 300.0  # seconds
+FORGIVEN_AFTER = 600.0  # seconds without a failure
+MAX_SOURCES = 1024  # remembered; the oldest is forgotten first
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    failures: int = 0  # connections that ended without a login
+    logins: int = 0  # those of them in which sshd refused a login
+    last: float = 0.0
+
+    def plus(self, now: float, *, login: bool) -> _Record:
+        return _Record(self.failures + 1, self.logins + login, now)
+
+
+@dataclass(slots=True)
+class Penalties:
+    """Remembers failures by source, and which sources an invited guest has entered from.
+
+    A failure without a login attempt makes its source `suspect`: last in the queue, with few
+    places, but not refused, because a guest may share the address (NAT). Refused logins ban it.
+    Neither ever concerns a `known` source.
+    """
+
+    _records: dict[str, _Record] = field(default_factory=dict)
+    _known: dict[str, None] = field(default_factory=dict)  # in the order of their last login
+
+    def is_known(self, source: str) -> bool:
+        return source in self._known
+
+    def is_suspect(self, source: str, now: float) -> bool:
+        """Whether its connections have ended without a login too often, whatever they tried."""
+        record = self._record(source, now)
+        return source not in self._known and now < _until(record.failures, record.last)
+
+    def is_banned(self, source: str, now: float) -> bool:
+        """Whether sshd has refused its logins too often."""
+        record = self._record(source, now)
+        return source not in self._known and now < _until(record.logins, record.last)
+
+    def failed(self, source: str, now: float, *, login: bool) -> None:
+        """A connection ended without a login; `login`: sshd refused one."""
+        record = self._record(source, now).plus(now, login=login)
+        self._records.pop(source, None)
+        self._records[source] = record
+        if len(self._records) > MAX_SOURCES:
+            del self._records[next(iter(self._records))]
+
+    def forgive(self, source: str) -> None:
+        """Somebody logged in from there."""
+        self._records.pop(source, None)
+
+    def know(self, source: str) -> None:
+        """An invited guest has entered from there."""
+        self._known.pop(source, None)
+        self._known[source] = None
+        if len(self._known) > MAX_SOURCES:
+            del self._known[next(iter(self._known))]
+
+    def forget_known(self) -> None:
+        """The session is over: its guests are guests no more."""
+        self._known.clear()
+
+    def _record(self, source: str, now: float) -> _Record:
+        record = self._records.get(source, _Record())
+        return record if now - record.last < FORGIVEN_AFTER else _Record()
+
+
+def _until(failures: int, last: float) -> float:
+    beyond = failures - FREE_FAILURES
+    return last + min(2.0 ** min(beyond - 1, 10), LONGEST_PENALTY) if beyond > 0 else 0.0
+
+
+def source_of(peer: str) -> str:
+    """Who is counted as one: an IPv4 address, or the /64 that one IPv6 host commonly has whole."""
+    try:
+        address: IPv4Address | IPv6Address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
+    return str(address)

@@ -1,0 +1,64 @@
+"""A refused client is told why, in a disconnect message that ssh prints."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+from pairingd.core.admission import Refusal
+from pairingd.core.ssh_wire import IDENTIFICATION, Reason, disconnect
+
+_LINGER = 1.0  # seconds
+_MOST = 32  # sockets that linger
+_CHUNK = 1 << 16
+
+
+def message(refusal: Refusal) -> bytes:
+    """For a client that has our identification line."""
+    foreign = refusal in {Refusal.NOT_SSH, Refusal.NO_IDENTIFICATION}
+    reason = Reason.PROTOCOL_ERROR if foreign else Reason.TOO_MANY_CONNECTIONS
+    return disconnect(refusal.value, reason)
+
+
+class Farewells:
+    """Sockets that were told why, and are closed as soon as the peer has closed its side.
+
+    A socket that is closed with words of the peer unread resets the connection, and ours may be
+    lost with it. So what the peer still says is read and dropped, for _LINGER seconds at most.
+    """
+
+    def __init__(self) -> None:
+        self._lingering: dict[socket.socket, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        return len(self._lingering)
+
+    def refuse(self, refused: socket.socket, refusal: Refusal) -> None:
+        """Tell why and close `refused`, which nobody else uses."""
+        loop = asyncio.get_running_loop()
+        try:
+            refused.setblocking(False)
+            refused.send(IDENTIFICATION + message(refusal))
+            refused.shutdown(socket.SHUT_WR)
+        except OSError:
+            refused.close()
+            return
+        if len(self._lingering) >= _MOST:
+            self._close(next(iter(self._lingering)))
+        self._lingering[refused] = loop.call_later(_LINGER, self._close, refused)
+        loop.add_reader(refused, self._drain, refused)
+
+    def _drain(self, refused: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError, InterruptedError):
+            try:
+                if refused.recv(_CHUNK):
+                    return
+            except ConnectionError:
+                pass
+            self._close(refused)
+
+    def _close(self, refused: socket.socket) -> None:
+        self._lingering.pop(refused).cancel()
+        asyncio.get_running_loop().remove_reader(refused)
+        refused.close()

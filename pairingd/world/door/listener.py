@@ -1,0 +1,62 @@
+"""The socket that guests connect to, and how many accepted ones there may be."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import resource
+import socket
+import sys
+
+_BACKLOG = 1024  # connections the kernel holds for us; Linux cuts it to net.core.somaxconn
+_DESCRIPTORS = 4096  # wanted; a connection takes two, one in the lobby takes one
+_RESERVED = 128  # descriptors for all that is not the door: 64 control connections, store, tmux
+_UNACKNOWLEDGED = 30  # seconds a silent guest's network may be gone before TCP gives up (Linux)
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """On `address`, or on all, IPv4 and IPv6. Raises OSError."""
+    if address:
+        family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+        listener = socket.create_server((address, port), family=family, backlog=_BACKLOG)
+    else:
+        try:
+            listener = socket.create_server(
+                ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG
+            )
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+                raise
+            listener = socket.create_server(("", port), backlog=_BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def tune(connection: socket.socket) -> None:
+    """For sshd, which is about to get it."""
+    # macOS hands the listener's O_NONBLOCK on; sshd expects a plain descriptor.
+    connection.setblocking(True)
+    # Before sshd gets it: first paint 190 ms instead of 244 ms (measured over loopback, 9.2).
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED * 1000)
+
+
+def plain(address: str) -> str:
+    """`203.0.113.7` for an IPv4 peer that reached the dual-stack listener."""
+    return address.removeprefix("::ffff:") if "." in address else address
+
+
+def raise_descriptor_limit() -> None:
+    """This process may have _DESCRIPTORS open, or as many as the hard limit lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def descriptors_left(used: int) -> int:
+    """How many more the door may have, which has `used`, so that others find some too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft - _RESERVED - used

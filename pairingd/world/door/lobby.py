@@ -1,0 +1,154 @@
+"""Accepted sockets until they get an sshd or go. What becomes of them is core.admission's law."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from pairingd.core.admission import Admission, End, Look, Refusal, Refuse, Start, Visitor
+from pairingd.core.ssh_wire import MAX_IDENTIFICATION, is_identified
+from pairingd.world.door.farewell import Farewells
+from pairingd.world.door.listener import descriptors_left
+
+_SOON = 0.01  # seconds; the shortest sleep
+
+
+class House(Protocol):
+    """Where visitors go from here."""
+
+    def serve(self, visitor: Visitor, accepted: socket.socket, peer: str) -> None:
+        """Give it an sshd, within `place`."""
+
+    def end(self, visitor: Visitor, refusal: Refusal) -> None:
+        """End its sshd."""
+
+    def turned_away(self, peer: str, refusal: Refusal) -> None:
+        """It was refused without an sshd."""
+
+    def descriptors(self) -> int:
+        """How many the connections have that left the lobby."""
+
+
+class Lobby:
+    """One descriptor a visitor, and one timer for all, while there are any."""
+
+    def __init__(
+        self, admission: Admission, clock: Callable[[], float], look: Look, house: House
+    ) -> None:
+        self._admission = admission
+        self._clock = clock
+        self._look_at = look
+        self._house = house
+        self._waiting: dict[Visitor, tuple[socket.socket, str]] = {}
+        self._seen: dict[Visitor, int] = {}  # bytes of a line that is not whole yet
+        self._farewells = Farewells()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def enter(self, accepted: socket.socket, peer: str) -> None:
+        """Takes `accepted`. Call `look` afterwards."""
+        accepted.setblocking(False)
+        visitor = self._admission.arrive(peer, self._clock())
+        self._waiting[visitor] = accepted, peer
+        asyncio.get_running_loop().add_reader(accepted, self._readable, visitor)
+        self._listen(visitor)
+
+    def look(self) -> None:
+        """Do what is due, and come back when more is."""
+        now = self._clock()
+        for decision in self._admission.decide(now, self._look_at, room=self._room()):
+            match decision:
+                case Refuse(visitor, refusal):
+                    self._refuse(visitor, refusal)
+                case Start(visitor):
+                    accepted, peer = self._take_out(visitor)
+                    with contextlib.suppress(OSError):
+                        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+                    self._house.serve(visitor, accepted, peer)
+                case End(visitor, refusal):
+                    self._house.end(visitor, refusal)
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if (at := self._admission.next_look(now)) is not None:
+            delay = max(at - now, _SOON)
+            self._timer = asyncio.get_running_loop().call_later(delay, self.look)
+
+    @contextlib.contextmanager
+    def place(self, visitor: Visitor) -> Iterator[None]:
+        """Around all that a visitor with a place gets: whatever fails, the place comes back."""
+        try:
+            yield
+        finally:
+            self._admission.left(visitor, self._clock())
+            self.look()
+
+    def fail(self, visitor: Visitor, accepted: socket.socket) -> None:
+        """It can get no sshd now; call it within `place`."""
+        self._admission.excuse(visitor)
+        self._farewells.refuse(accepted, Refusal.NO_RESOURCES)
+
+    def entered(self, visitor: Visitor, *, guest: bool) -> None:
+        """It logged in; `guest`: by a key that is invited."""
+        self._admission.entered(visitor, guest=guest)
+        self.look()
+
+    def login_refused(self, visitor: Visitor) -> None:
+        self._admission.login_refused(visitor)
+
+    def close(self) -> None:
+        """The session is over: nobody waits any more, and no source is known."""
+        self._admission.penalties.forget_known()
+        for visitor in tuple(self._waiting):
+            self._admission.excuse(visitor)
+            self._refuse(visitor, Refusal.CLOSED)
+
+    def _room(self) -> int:
+        used = len(self._waiting) + len(self._farewells) + self._house.descriptors()
+        return len(self._waiting) + descriptors_left(used)
+
+    def _refuse(self, visitor: Visitor, refusal: Refusal) -> None:
+        accepted, peer = self._take_out(visitor)
+        self._farewells.refuse(accepted, refusal)
+        self._admission.left(visitor, self._clock())
+        self._house.turned_away(peer, refusal)
+
+    def _take_out(self, visitor: Visitor) -> tuple[socket.socket, str]:
+        accepted, peer = self._waiting.pop(visitor)
+        self._seen.pop(visitor, None)
+        asyncio.get_running_loop().remove_reader(accepted)
+        return accepted, peer
+
+    def _readable(self, visitor: Visitor) -> None:
+        self._listen(visitor)
+        self.look()
+
+    def _listen(self, visitor: Visitor) -> None:
+        """Look for the client's identification line. sshd must find it unread."""
+        accepted, _ = self._waiting[visitor]
+        try:
+            seen = accepted.recv(MAX_IDENTIFICATION, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            seen = b""
+        identified = is_identified(seen)
+        if len(seen) == self._seen.get(visitor, 0):  # readable without anything new: its end
+            self._gone(visitor)
+        elif identified:
+            # Readable for as long as it waits, and nothing more is to be learned from that.
+            asyncio.get_running_loop().remove_reader(accepted)
+            self._admission.spoke(visitor)
+        elif identified is None:
+            self._seen[visitor] = len(seen)
+            with contextlib.suppress(OSError):
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, len(seen) + 1)
+        else:
+            self._refuse(visitor, Refusal.NOT_SSH)
+
+    def _gone(self, visitor: Visitor) -> None:
+        accepted, _ = self._take_out(visitor)
+        accepted.close()
+        self._admission.left(visitor, self._clock())

@@ -1,0 +1,37 @@
+"""How far a login is, by what the kernel knows of its socket: sshd itself does not say."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import socket
+import struct
+import sys
+import termios
+
+from pairingd.core.admission import LOGIN_UNDER_WAY, STALLED_AFTER, Progress
+
+# linux/tcp.h, struct tcp_info: tcpi_last_data_sent (ms), tcpi_bytes_received,
+# tcpi_data_segs_out (since Linux 4.6).
+_INFO = struct.Struct("=44xI80xQ20xI")
+_SLOW = 3.0  # seconds: elsewhere a login that is older is taken for a stalled one
+
+
+def progress(connection: socket.socket, age: float) -> Progress | None:
+    """Of a connection that has had an sshd for `age` seconds. None: nothing can be known now."""
+    if sys.platform != "linux":  # not run
+        quiet = max(0.0, age - _SLOW) + (STALLED_AFTER if age > _SLOW else 0.0)
+        return Progress(quiet, LOGIN_UNDER_WAY)
+    unread = array.array("i", [0])
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+        fcntl.ioctl(connection, termios.FIONREAD, unread)
+    except OSError:
+        return None
+    if len(info) < _INFO.size:
+        return None
+    last_sent, received, segments_sent = _INFO.unpack(info)
+    # sshd answers each whole message, so when it last did is when the peer last made progress:
+    # a byte now and then is none. Before its first word, and with words unread, it is sshd's turn.
+    ours = segments_sent == 0 or unread[0] > 0
+    return Progress(0.0 if ours else min(last_sent / 1000, age), received)

@@ -1,0 +1,195 @@
+"""Strangers at the door, and guests who come all the same. Real daemon, sshd, ssh and tmux."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from pairingd.core.admission import MAX_PLACES, SILENT_PLACES, Refusal
+from pairingd.core.penalties import FREE_FAILURES
+from tests.floods import FLOODS, FOUR, GUEST, Flood
+from tests.stage import Guest, Stage, until
+
+LONG = 30.0  # seconds
+
+
+class Hosted:
+    """A stage with one guest invited."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.guest = stage.guest("octocat")
+        stage.pairctl("invite", "octocat", "--ttl", "1h", "--no-copy")
+        status = stage.asks("status")
+        self.port: int = status["door"]["port"]
+        self.daemon = psutil.Process(status["daemon"]["pid"])
+
+    def joins(self, source: str = GUEST) -> None:
+        """At the first try; and leaves again."""
+        screen = self.stage.terminal(*self.guest.ssh("-b", source, port=self.port))
+        screen.shows("[pairing]", within=LONG)
+        screen.presses("C-b", "d")
+        assert screen.ended(within=LONG) == 0
+
+    def tries(self, guest: Guest, source: str = GUEST) -> str:
+        """The last words of a login that does not succeed."""
+        command = guest.ssh("-b", source, "-o", "BatchMode=yes", port=self.port)
+        done = self.stage.run(*command, check=False)
+        assert done.returncode == 255
+        return done.stderr
+
+    def sshds(self) -> int:
+        found = 0
+        for child in self.daemon.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += child.name() == "sshd"
+        return found
+
+    def knocks(self, source: str = GUEST, says: bytes = b"") -> socket.socket:
+        knocking = socket.create_connection(("127.0.0.1", self.port), LONG, (source, 0))
+        knocking.sendall(says)
+        return knocking
+
+
+@pytest.fixture
+def hosted() -> Iterator[Hosted]:
+    with Stage() as stage:
+        yield Hosted(stage)
+
+
+def all_of(connection: socket.socket) -> bytes:
+    """What it says, to its end."""
+    with connection:
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+@pytest.mark.attack("floods the door with connections", "the guest gets in at the first try")
+@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.what)
+def test_a_guest_gets_in_at_the_first_try_during_a_flood(hosted: Hosted, flood: Flood) -> None:
+    with flood.against(hosted.port):
+        for _ in range(3):
+            hosted.joins()
+
+
+@pytest.mark.attack("holds silent connections", "each costs a descriptor and no process")
+def test_a_silent_connection_costs_no_sshd(hosted: Hosted) -> None:
+    before = hosted.daemon.num_fds()
+    with Flood("held", FOUR, each=10).against(hosted.port):
+        until(lambda: hosted.daemon.num_fds() >= before + 30, "all are accepted", LONG)
+        most = 0
+        while hosted.daemon.num_fds() > before + 10:  # until all but a few were closed
+            most = max(most, hosted.sshds())
+        assert most <= SILENT_PLACES
+
+
+@pytest.mark.attack("sends a line and holds", "it is ended as soon as a guest needs its place")
+def test_places_held_without_a_login_are_given_to_a_guest(hosted: Hosted) -> None:
+    bots = tuple(f"127.0.1.{n}" for n in range(MAX_PLACES))
+    flood = Flood("held", bots, each=1, says="SSH-2.0-x\\r\\n")
+    with flood.against(hosted.port):
+        until(lambda: hosted.sshds() >= MAX_PLACES // 2, "places are held", LONG)
+        hosted.joins()
+
+
+def test_a_client_that_waits_for_our_identification_gets_it(hosted: Hosted) -> None:
+    with hosted.knocks() as silent:
+        assert silent.recv(4096).startswith(b"SSH-2.0-OpenSSH")
+
+
+@pytest.mark.parametrize("says", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01", b"x", b"SSx"])
+def test_what_is_not_ssh_is_closed_without_an_sshd(hosted: Hosted, says: bytes) -> None:
+    answer = all_of(hosted.knocks(says=says))
+    assert answer.startswith(b"SSH-2.0-pairing\r\n")
+    assert Refusal.NOT_SSH.value.encode() in answer
+
+
+def test_an_identification_that_comes_in_pieces_is_read_by_sshd_as_a_whole(hosted: Hosted) -> None:
+    with hosted.knocks(says=b"S") as client:
+        for piece in (b"SH-2.0-", b"piecewise\r", b"\n"):
+            client.sendall(piece)
+        said = b""
+        while b"curve25519" not in said:  # of the key exchange, which sshd begins after the line
+            chunk = client.recv(4096)
+            assert chunk
+            said += chunk
+    assert said.startswith(b"SSH-2.0-OpenSSH")
+
+
+@pytest.mark.attack("tries wrong keys", "refused, in words that ssh prints")
+def test_a_banned_client_is_told_so_by_its_own_ssh(hosted: Hosted) -> None:
+    stranger = hosted.stage.guest("hubot")
+    for _ in range(FREE_FAILURES + 4):
+        said = hosted.tries(stranger)
+        if "Permission denied" not in said:
+            break
+    assert "Received disconnect from 127.0.0.1" in said
+    assert Refusal.BANNED.value in said
+
+
+@pytest.mark.attack("tries wrong keys from the guest's address", "the guest who was in gets in")
+def test_wrong_keys_do_not_ban_an_address_that_a_guest_has_entered_from(hosted: Hosted) -> None:
+    stranger = hosted.stage.guest("hubot")
+    hosted.joins()
+    for _ in range(FREE_FAILURES + 4):
+        assert "Permission denied" in hosted.tries(stranger)
+    hosted.joins()
+
+
+def test_twelve_guests_who_come_at_once_from_one_address_all_get_in(hosted: Hosted) -> None:
+    guests = [hosted.stage.guest(f"guest{n}") for n in range(12)]
+    hosted.stage.pairctl("invite", *(guest.name for guest in guests), "--no-copy")
+    coming = [
+        subprocess.Popen(guest.ssh("-N", "-b", GUEST, port=hosted.port), stdin=subprocess.DEVNULL)
+        for guest in guests
+    ]
+    try:
+
+        def inside() -> int:
+            told = hosted.stage.asks("status")["invitations"]
+            assert all(ssh.poll() is None for ssh in coming)
+            return sum(len(invitation["connections"]) for invitation in told)
+
+        until(lambda: inside() == len(guests), "all are in", LONG)
+    finally:
+        for ssh in coming:
+            ssh.kill()
+            ssh.wait()
+
+
+@pytest.mark.attack("uses up the descriptors", "guests get in once there are some; no place leaks")
+def test_a_time_without_descriptors_leaks_no_place(hosted: Hosted) -> None:
+    limits = resource.prlimit(hosted.daemon.pid, resource.RLIMIT_NOFILE)
+    line = b"SSH-2.0-x\r\n"
+    idle = hosted.daemon.num_fds()
+    # Enough to accept a connection, too few to start its sshd.
+    resource.prlimit(hosted.daemon.pid, resource.RLIMIT_NOFILE, (idle + 1, limits[1]))
+    for _ in range(2 * MAX_PLACES):
+        said = all_of(hosted.knocks(says=line))
+        assert Refusal.NO_RESOURCES.value.encode() in said
+    # Too few for anything: whoever comes waits in the kernel.
+    resource.prlimit(hosted.daemon.pid, resource.RLIMIT_NOFILE, (idle - 5, limits[1]))
+    waiting = hosted.knocks(says=line)
+    resource.prlimit(hosted.daemon.pid, resource.RLIMIT_NOFILE, limits)
+    assert waiting.recv(4096).startswith(b"SSH-2.0-OpenSSH")
+    waiting.close()
+    for _ in range(2):
+        hosted.joins()
+    until(lambda: hosted.daemon.num_fds() <= idle + 4, "all descriptors are back", LONG)
+
+
+def test_the_daemon_may_have_more_descriptors_than_it_was_started_with() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with Stage() as stage:
+            daemon = stage.daemon()
+            limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert limits[0] >= min(1024, hard)
