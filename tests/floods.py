@@ -16,6 +16,31 @@ LINE = "SSH-2.0-x\\r\\n"
 AT_ONCE = 0.0
 
 
+def _escaped(*payloads: bytes) -> str:
+    """The identification line and unencrypted packets (RFC 4253 §6), as `says` wants it."""
+    packets = b""
+    for payload in payloads:
+        padding = 16 - (5 + len(payload)) % 8
+        packets += (1 + len(payload) + padding).to_bytes(4) + bytes([padding])
+        packets += payload + bytes(padding)
+    return LINE + "".join(f"\\x{byte:02x}" for byte in packets)
+
+
+def _string(data: bytes) -> bytes:
+    return len(data).to_bytes(4) + data
+
+
+# Up to where OpenSSH asks a person whether the host key is right; no cryptography is needed.
+_LISTS = (
+    *(b"curve25519-sha256," + b"x" * 600, b"ssh-ed25519", b"aes128-ctr", b"aes128-ctr"),
+    *(b"hmac-sha2-256", b"hmac-sha2-256", b"none", b"none", b"", b""),
+)
+KEY_EXCHANGE = _escaped(
+    b"\x14" + bytes(16) + b"".join(map(_string, _LISTS)) + bytes(5),
+    b"\x1e" + _string(b"\x09" + bytes(31)),
+)
+
+
 @dataclass(frozen=True)
 class Flood:
     """`each` connections from each of `sources`. `reopen`: seconds until each is opened anew;
@@ -74,4 +99,5 @@ FLOODS = (
         says=LINE,
         again=AT_ONCE,
     ),
+    Flood("80 that begin a key exchange and stop", each=20, says=KEY_EXCHANGE, again=AT_ONCE),
 )  # fmt: skip

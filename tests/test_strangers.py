@@ -169,7 +169,7 @@ def test_a_time_without_descriptors_leaks_no_place(hosted: Hosted) -> None:
     idle = hosted.daemon.num_fds()
     # Enough to accept a connection, too few to start its sshd.
     resource.prlimit(hosted.daemon.pid, resource.RLIMIT_NOFILE, (idle + 1, limits[1]))
-    for _ in range(2 * MAX_PLACES):
+    for _ in range(MAX_PLACES + 2):
         said = all_of(hosted.knocks(says=line))
         assert Refusal.NO_RESOURCES.value.encode() in said
     # Too few for anything: whoever comes waits in the kernel.

@@ -17,12 +17,11 @@ STEP = 0.02  # seconds
 class Stranger:
     """One connection, opened again and again. `dribble` seconds after each byte comes another."""
 
-    def __init__(self, arguments: argparse.Namespace, source: str, number: int) -> None:
+    def __init__(self, arguments: argparse.Namespace, source: str) -> None:
         self._to = ("127.0.0.1", arguments.port)
         self._source = source
-        self._says = arguments.says.encode().decode("unicode_escape").encode()
+        self._says = arguments.says.encode().decode("unicode_escape").encode("latin-1")
         self._dribble = arguments.dribble
-        # Not all in the same moment.
         self._reopen = arguments.reopen
         self._again = arguments.again
         self._opened = 0.0
@@ -78,9 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--again", type=float, default=1e9, help="seconds from an end to the next")
     arguments = parser.parse_args(argv)
     strangers = [
-        Stranger(arguments, source, number)
-        for number in range(arguments.each)
-        for source in arguments.sources
+        Stranger(arguments, source) for _ in range(arguments.each) for source in arguments.sources
     ]
     print("ready", flush=True)
     while True:

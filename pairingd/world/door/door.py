@@ -34,6 +34,7 @@ _FRIENDLY = 0.1  # seconds for a detached tmux client to leave by itself before 
 _PATIENCE = 1.0  # seconds an sshd has to follow a signal
 _RECORD = 4096  # bytes; sshd's longest message is 1024 (log.c, MSGBUFSIZ)
 _AT_ONCE = 32  # connections accepted before anything else is looked at
+_MOST_TOLD = 1024  # refusals in the log of one session
 _PAUSE = 0.25  # seconds without accepting, where there are no descriptors
 
 
@@ -56,6 +57,7 @@ class Door:
         self._listener: socket.socket | None = None
         self._lobby = Lobby(admission, clock, self._progress, self)
         self._logging_in: dict[Visitor, Connection] = {}
+        self._told: set[tuple[str, Refusal]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -91,6 +93,7 @@ class Door:
             self._listener.close()
             self._listener = None
             self._lobby.close()
+            self._told.clear()
 
     async def cut(self, pid: int, why: str, farewell: Callable[[], Awaitable[None]]) -> None:
         """End a connection: a friendly detach first, then the socket, then the process.
@@ -120,7 +123,7 @@ class Door:
     def end(self, visitor: Visitor, refusal: Refusal) -> None:
         """End its sshd. It is told why, if that can be said."""
         connection = self._logging_in[visitor]
-        self._watcher.turned_away(connection.peer, refusal.value)
+        self.turned_away(connection.peer, refusal)
         state = self._progress(visitor)
         if state is not None and state.received < LOGIN_UNDER_WAY:  # so nothing is encrypted yet
             with contextlib.suppress(OSError):
@@ -128,8 +131,10 @@ class Door:
         self._in_background(self._end(connection))
 
     def turned_away(self, peer: str, refusal: Refusal) -> None:
-        """It was refused without an sshd."""
-        self._watcher.turned_away(peer, refusal.value)
+        """Tell of it, once for each address and reason: a flood must not fill the log."""
+        if (peer, refusal) not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add((peer, refusal))
+            self._watcher.turned_away(peer, refusal.value)
 
     def descriptors(self) -> int:
         """How many the connections have: a socket and sshd's log each."""
@@ -164,7 +169,6 @@ class Door:
                 loop.call_later(_PAUSE, self._listen_again, listener)
                 break
             self._lobby.enter(accepted, plain(address[0]))
-        self._lobby.look()
 
     def _listen_again(self, listener: socket.socket) -> None:
         if self._listener is listener:
@@ -179,7 +183,7 @@ class Door:
                     log.exception("a defect")
                 log.warning("no sshd for the connection from %s: %s", peer, error)
                 self._lobby.fail(visitor, accepted)
-                self._watcher.turned_away(peer, Refusal.NO_RESOURCES.value)
+                self.turned_away(peer, Refusal.NO_RESOURCES)
                 return
             try:
                 self.connections[connection.pid] = connection

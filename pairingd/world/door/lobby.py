@@ -46,17 +46,24 @@ class Lobby:
         self._seen: dict[Visitor, int] = {}  # bytes of a line that is not whole yet
         self._farewells = Farewells()
         self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
 
     def enter(self, accepted: socket.socket, peer: str) -> None:
-        """Takes `accepted`. Call `look` afterwards."""
+        """Takes `accepted`."""
         accepted.setblocking(False)
         visitor = self._admission.arrive(peer, self._clock())
         self._waiting[visitor] = accepted, peer
         asyncio.get_running_loop().add_reader(accepted, self._readable, visitor)
-        self._listen(visitor)
+        self._readable(visitor)
 
-    def look(self) -> None:
+    def _look_soon(self) -> None:
+        """Once for all that has happened by then: in a flood that is a lot."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
         """Do what is due, and come back when more is."""
+        self._soon = None
         now = self._clock()
         for decision in self._admission.decide(now, self._look_at, room=self._room()):
             match decision:
@@ -74,7 +81,7 @@ class Lobby:
             self._timer = None
         if (at := self._admission.next_look(now)) is not None:
             delay = max(at - now, _SOON)
-            self._timer = asyncio.get_running_loop().call_later(delay, self.look)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._look)
 
     @contextlib.contextmanager
     def place(self, visitor: Visitor) -> Iterator[None]:
@@ -83,7 +90,7 @@ class Lobby:
             yield
         finally:
             self._admission.left(visitor, self._clock())
-            self.look()
+            self._look_soon()
 
     def fail(self, visitor: Visitor, accepted: socket.socket) -> None:
         """It can get no sshd now; call it within `place`."""
@@ -93,7 +100,7 @@ class Lobby:
     def entered(self, visitor: Visitor, *, guest: bool) -> None:
         """It logged in; `guest`: by a key that is invited."""
         self._admission.entered(visitor, guest=guest)
-        self.look()
+        self._look_soon()
 
     def login_refused(self, visitor: Visitor) -> None:
         self._admission.login_refused(visitor)
@@ -122,11 +129,8 @@ class Lobby:
         return accepted, peer
 
     def _readable(self, visitor: Visitor) -> None:
-        self._listen(visitor)
-        self.look()
-
-    def _listen(self, visitor: Visitor) -> None:
         """Look for the client's identification line. sshd must find it unread."""
+        self._look_soon()
         accepted, _ = self._waiting[visitor]
         try:
             seen = accepted.recv(MAX_IDENTIFICATION, socket.MSG_PEEK)

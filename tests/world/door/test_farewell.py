@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from pairingd.core.admission import Refusal
+from pairingd.core.ssh_wire import IDENTIFICATION
+from pairingd.world.door.farewell import Farewells, message
+
+LONG = 30.0  # seconds
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        yield listener
+
+
+def all_of(client: socket.socket) -> bytes:
+    """What it is sent, to the end; a reset raises."""
+    client.settimeout(LONG)
+    return b"".join(iter(lambda: client.recv(4096), b""))
+
+
+async def rest(farewells: Farewells) -> None:
+    async with asyncio.timeout(LONG):
+        while len(farewells):  # noqa: ASYNC110 - nobody tells of its end
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("refusal", list(Refusal))
+async def test_the_reason_arrives_though_much_of_what_the_client_sent_is_unread(
+    listener: socket.socket, refusal: Refusal
+) -> None:
+    farewells = Farewells()
+    with socket.create_connection(listener.getsockname()) as client:
+        client.sendall(b"x" * 100_000)
+        accepted, _ = listener.accept()
+        farewells.refuse(accepted, refusal)
+        client.sendall(b"x")
+        said = await asyncio.to_thread(all_of, client)
+    assert said == IDENTIFICATION + message(refusal)
+    await rest(farewells)
+    assert accepted.fileno() == -1
+
+
+async def test_peers_that_never_close_are_closed_and_few_at_a_time(
+    listener: socket.socket,
+) -> None:
+    farewells = Farewells()
+    clients, refused = [], []
+    for _ in range(100):
+        clients.append(socket.create_connection(listener.getsockname()))
+        accepted, _ = listener.accept()
+        refused.append(accepted)
+        farewells.refuse(accepted, Refusal.PUSHED_OUT)
+    assert len(farewells) == sum(one.fileno() >= 0 for one in refused) == 32
+    await rest(farewells)
+    assert {one.fileno() for one in refused} == {-1}
+    for client in clients:
+        client.close()
+
+
+async def test_a_peer_that_is_gone_already_is_no_matter(listener: socket.socket) -> None:
+    farewells = Farewells()
+    client = socket.create_connection(listener.getsockname())
+    accepted, _ = listener.accept()
+    client.close()
+    farewells.refuse(accepted, Refusal.PUSHED_OUT)
+    await rest(farewells)
+    assert accepted.fileno() == -1
