@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,10 +22,6 @@ MAX_COMMENT = 100  # characters
 MIN_RSA_BITS = 2048
 STRONG_RSA_BITS = 3072  # NIST SP 800-57 part 1: 128 bits of security
 MAX_RSA_BITS = 16384  # OpenSSH's own limit, sshbuf.h SSHBUF_MAX_BIGNUM
-# NIST SP 800-56B revision 2, 6.4.2.2: a modulus has no factor below 752.
-_SMALL_PRIMES = math.prod(
-    n for n in range(3, 752, 2) if all(n % d for d in range(3, 28, 2) if d < n)
-)
 
 ANOTHER_KEY = "ask them to add an Ed25519 key: ssh-keygen -t ed25519"
 
@@ -213,8 +208,6 @@ def _rsa(blob: _Blob) -> int:
         raise WrongKind(f"an RSA key of {bits} bits; at most {MAX_RSA_BITS} make sense")
     if modulus % 2 == 0:
         raise WrongKind("an RSA key with an even modulus")
-    if math.gcd(modulus, _SMALL_PRIMES) > 1 or math.isqrt(modulus) ** 2 == modulus:
-        raise WrongKind("an RSA key that anybody can factor")
     # An exponent of 1 lets anybody sign; OpenSSL refuses one above 64 bits (crypto/rsa.h).
     if exponent % 2 == 0 or not 1 < exponent < 1 << 64:
         raise WrongKind("an RSA key with an unsafe exponent")
