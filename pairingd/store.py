@@ -227,11 +227,11 @@ class Store:
                 (process.pid, body, _checksum("process", process.pid, body)),
             )
 
-    def forget_process(self, pid: int) -> None:
+    def forget_processes(self, *pids: int) -> None:
         """Logs what it cannot write: a pid that is gone does no harm in the journal."""
         try:
             with self._write() as database:
-                database.execute("DELETE FROM process WHERE pid = ?", (pid,))
+                database.executemany("DELETE FROM process WHERE pid = ?", [(pid,) for pid in pids])
         except WorldError as error:
             log.error("still in the journal: %s", error)  # noqa: TRY400 - the cause is all there is
 

@@ -42,7 +42,11 @@ def test_the_wheel_has_the_two_packages_and_what_they_need(built: tuple[Path, Pa
     about = {name for name in names if ".dist-info/" in name or ".data/" in name}
     templates = {f"pairctl/services/templates/{name}" for name in sources("launchd", "systemd")}
     assert names - about == sources("pairingd", "pairctl") | templates
-    assert {"pairingd/world/join.sh", "pairingd/py.typed", "pairctl/py.typed"} <= names
+    assert {
+        "pairingd/world/forced_command/join.sh",
+        "pairingd/py.typed",
+        "pairctl/py.typed",
+    } <= names
     told = {name.partition("/")[2] for name in about}
     assert {"licenses/LICENSE", "entry_points.txt"} <= told
     assert {"data/share/man/man1/pairctl.1", "data/share/man/man8/pairingd.8"} <= told

@@ -142,7 +142,7 @@ def test_the_journal_keeps_a_process_until_it_is_erased(reopen: Callable[[], Sto
     store = reopen()
     store.record_process(Process(4711, 12.5))
     assert reopen().processes() == [Process(4711, 12.5)]
-    store.forget_process(4711)
+    store.forget_processes(4711)
     assert store.processes() == []
 
 

@@ -1,4 +1,4 @@
-"""Whether a public key is a point of its curve, and one that only its owner can sign for.
+"""Whether a public key is one that only its owner can sign for.
 
 OpenSSH does not look: its Ed25519 accepts the points of small order, for which signatures can be
 made without a private key. Public values only, so nothing here needs constant time.
@@ -7,31 +7,20 @@ made without a private key. Public values only, so nothing here needs constant t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
 
 _P = 2**255 - 19
 _D = -121665 * pow(121666, -1, _P) % _P
 
 
-class Point(Enum):
-    GOOD = auto()
-    SMALL_ORDER = auto()
-    INVALID = auto()
-
-
-def ed25519(encoded: bytes) -> Point:
-    """Judge the 32 bytes of RFC 8032 §5.1.2. INVALID: not a point, or not in its only form."""
+def has_small_order(encoded: bytes) -> bool:
+    """Whether 32 bytes of RFC 8032 §5.1.2, in any of their forms, are one of Ed25519's eight points
+    whose order divides the cofactor.
+    """
     y = int.from_bytes(encoded, "little") & ((1 << 255) - 1)
     square = y * y % _P
-    # The eight points whose order divides the cofactor: the identity and (0, -1), the two where
-    # y = 0, and the four that, doubled, lead to these: 2y² = 1 - dy⁴ by RFC 8032 §5.1.4.
-    if square in {0, 1} or (_D * square * square + 2 * square - 1) % _P == 0:
-        return Point.SMALL_ORDER
-    # x² = (y² - 1) / (dy² + 1) has a root: Euler's criterion, of the product as of the quotient.
-    product = (square - 1) * (_D * square + 1)
-    if y >= _P or pow(product, (_P - 1) // 2, _P) != 1:
-        return Point.INVALID
-    return Point.GOOD
+    # The identity and (0, -1), the two where y = 0, and the four that, doubled, lead to these:
+    # 2y² = 1 - dy⁴ by RFC 8032 §5.1.4.
+    return square in {0, 1} or (_D * square * square + 2 * square - 1) % _P == 0
 
 
 @dataclass(frozen=True, slots=True)

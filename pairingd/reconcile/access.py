@@ -22,8 +22,8 @@ from pairingd.store import Process, Store
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.awake import Awake
 from pairingd.world.door import Connection, Door, Watcher
+from pairingd.world.forced_command import change_role, forced_command, role_of
 from pairingd.world.processes import boot, end_left_over, start_time
-from pairingd.world.roles import change_role, forced_command, role_of
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 from pairingd.world.tmux import Running, Tmux
 
@@ -72,6 +72,7 @@ class AccessLane(Lane):
         self._fixed_port = fixed_port
         self._version = ZULU_SINCE
         self._confinement = Confinement(tmux, self.poke, self._tmux_silent)
+        self._departed: list[Connection] = []
         self._aside_now: set[asyncio.Task[None]] = set()
 
     def recover(self) -> None:
@@ -79,10 +80,9 @@ class AccessLane(Lane):
         left = self._store.processes()
         # All of them before anything is written: the disk may be full.
         ended = [end_left_over(process.pid, process.started, process.boot) for process in left]
-        for process, was_there in zip(left, ended, strict=True):
-            if was_there:
-                self._intent.happened("recovered", "ended a connection that a crash had left")
-            self._store.forget_process(process.pid)
+        for _ in filter(None, ended):
+            self._intent.happened("recovered", "ended a connection that a crash had left")
+        self._store.forget_processes(*(process.pid for process in left))
         session = self._intent.state.session
         try:
             history = self._store.history_of(session.id) if session else []
@@ -100,6 +100,8 @@ class AccessLane(Lane):
         """
         failure = await self._close()
         self._intent.apply(Tick())
+        self._guard_connections()
+        self._note_departures()
         if failure := failure or self._intent.unsaved:
             raise failure
         try:
@@ -179,13 +181,13 @@ class AccessLane(Lane):
         actions = plan.access(want, self._observed(want))
         if plan.CloseDoor() in actions:
             self._close_door()
-        cuts = [self._cut(action.pid) for action in actions if isinstance(action, plan.Cut)]
-        for result in await asyncio.gather(*cuts, return_exceptions=True):
-            if isinstance(result, BaseException):
-                log.error("a connection could not be cut", exc_info=result)
-                failure = WorldError(
-                    "not-cut", "a connection could not be cut", "pairctl stop ends them all"
-                )
+        try:
+            await self._cut([action.pid for action in actions if isinstance(action, plan.Cut)])
+        except Exception:  # a defect, and the keys must go all the same
+            log.exception("a connection could not be cut")
+            failure = WorldError(
+                "not-cut", "a connection could not be cut", "pairctl stop ends them all"
+            )
         for action in actions:
             if isinstance(action, plan.WriteGrants):
                 try:
@@ -252,7 +254,7 @@ class AccessLane(Lane):
         for pid in waiting:
             if connection := self.door.connections.get(pid):
                 connection.astray = "their role could not be changed"
-                await self._cut(pid)
+        await self._cut(waiting)
 
     async def _hold_guests(self) -> None:
         """Guests are in the shared session, or marked to be cut by the next pass."""
@@ -292,20 +294,30 @@ class AccessLane(Lane):
     def _adrift(self, one: Connection) -> bool:
         return one.absent_since is not None and self.clock() - one.absent_since >= _patience(one)
 
-    async def _cut(self, pid: int) -> None:
-        async def farewell() -> None:
-            await self._confinement.farewell({pid})
+    async def _cut(self, pids: Iterable[int]) -> None:
+        reasons = {pid: self._reason(self.door.connections[pid]) for pid in pids}
+        await self.door.cut(reasons, self._confinement.farewell)
 
-        connection = self.door.connections.get(pid)
+    def _reason(self, connection: Connection) -> str:
         if self.stopping:
-            why = "pairingd stops"
-        elif connection is not None and connection.astray:
-            why = connection.astray
-        elif connection is not None and self._adrift(connection):
-            why = "they left the session but not the machine"
-        else:
-            why = "the invitation is over"
-        await self.door.cut(pid, why, farewell)
+            return "pairingd stops"
+        if connection.astray:
+            return connection.astray
+        if self._adrift(connection):
+            return "they left the session but not the machine"
+        return "the invitation is over"
+
+    def _guard_connections(self) -> None:
+        """The guardian knows each guest's deadline, for a daemon that cannot keep it."""
+        now = self.clock()
+        ends = {one.id: one.expires_at - now for one in self._intent.state.live}
+        self.door.guard(
+            {
+                one.pid: max(ends.get(one.invitation or "", 0.0), 0.0)
+                for one in self.door.connections.values()
+                if one.fingerprint
+            }
+        )
 
     # Watcher
 
@@ -343,16 +355,23 @@ class AccessLane(Lane):
         self.poke()
 
     def disconnected(self, connection: Connection) -> None:
-        self._store.forget_process(connection.pid)
-        if connection.guest and connection.cut_for:
-            self._note_left(connection, connection.cut_for)
-        elif connection.guest:
-            self._aside(self._note_why_left(connection))
-        elif connection.failed:
-            self._intent.happened(
-                "refused", f"a login from {connection.peer} failed", peer=connection.peer
-            )
+        """Written down by the next pass: a disk may be slow, and others may have to be cut."""
+        self._departed.append(connection)
         self.poke()
+
+    def _note_departures(self) -> None:
+        departed, self._departed = self._departed, []
+        if departed:
+            self._store.forget_processes(*(connection.pid for connection in departed))
+        for connection in departed:
+            if connection.guest and connection.cut_for:
+                self._note_left(connection, connection.cut_for)
+            elif connection.guest:
+                self._aside(self._note_why_left(connection))
+            elif connection.failed:
+                self._intent.happened(
+                    "refused", f"a login from {connection.peer} failed", peer=connection.peer
+                )
 
     async def _note_why_left(self, connection: Connection) -> None:
         ended = await self._tmux.running() is Running.NO

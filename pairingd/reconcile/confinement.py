@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pairingd.core.confine import TmuxClient, steering, strays
 from pairingd.core.model import Access
 from pairingd.errors import WorldError
-from pairingd.world.ownership import Owner, Ownership
-from pairingd.world.tmux import Tmux
-from pairingd.world.tmux_observer import Observer
+from pairingd.world.tmux import Observer, Owner, Ownership, Tmux
 
 log = logging.getLogger(__name__)
 

@@ -119,4 +119,4 @@ class RelayLane(Lane):
 
     async def _end(self, tunnel: Tunnel) -> None:
         await tunnel.close()
-        self._store.forget_process(tunnel.process.pid)
+        self._store.forget_processes(tunnel.process.pid)

@@ -16,7 +16,7 @@ from pathlib import Path
 from pairingd.core.plan import Grant
 from pairingd.files import write_private
 
-_JOIN = Path(__file__).with_name("join.sh")
+_JOIN = Path(__file__).with_name("forced_command") / "join.sh"
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,25 +169,29 @@ class Sshd:
         return HostKey(kind, blob, "SHA256:" + base64.b64encode(digest).decode().rstrip("="))
 
     async def start(
-        self, connection: socket.socket, records: Writable
+        self, connection: socket.socket, records: Writable, announcement: str = "", to: int = -1
     ) -> asyncio.subprocess.Process:
-        """One sshd that has `connection` as stdin and stdout, and logs to `records`."""
-        argv = [self.command, "-i", "-e", "-f", str(self._config)]
-        if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
-            # A killed daemon takes its connections with it. macOS has nothing like it: there
-            # launchd ends the process group, and the journal names what is left.
-            argv = [setpriv, "--pdeathsig", "TERM", *argv]
+        """One sshd that has `connection` as stdin and stdout, and logs to `records`. It leads a
+        session, and so a process group, of its own.
+
+        Before it is an sshd it writes the line `announcement` to the descriptor `to`, or ends if it
+        cannot; `$$` in it is its pid. So there is no moment at which nobody knows of it.
+        """
+        argv: list[str] = [self.command, "-i", "-e", "-f", str(self._config)]
+        output = connection.fileno()
+        if announcement:
+            argv = ["/bin/sh", "-c", f'echo "{announcement}" && exec "$@" >&0', "sh", *argv]
+            output = to
         return await asyncio.create_subprocess_exec(
             *argv,
             stdin=connection.fileno(),
-            stdout=connection.fileno(),
+            stdout=output,
             stderr=records.fileno(),
             env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TZ": "UTC0"},
             cwd="/",
             # As a listening sshd does (sshd.c, setsid): Linux shares its CPU time out by sessions
             # (sched_autogroup), and 50 logins in one of them took 1.7 times as long (measured).
-            # Not on macOS, where launchd knows what to end by the process group.
-            start_new_session=sys.platform == "linux",
+            start_new_session=True,
         )
 
     async def _version(self) -> Version:

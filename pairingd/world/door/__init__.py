@@ -8,6 +8,8 @@ connection's process, peer and log, and can end it whatever its owner does.
     farewell     what a refused client is told
     progress     how far a login is, by what the kernel knows of its socket
     connection   one that has an sshd
+    guard        the guardian, kept at hand: it ends what this process cannot
+    guardian     the program itself
     door         all of it
 """
 

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
 from pairingd.core.admission import (
     LOGIN_GRACE,
@@ -22,6 +22,7 @@ from pairingd.core.admission import (
 from pairingd.errors import WorldError
 from pairingd.world.door.connection import Connection, Watcher
 from pairingd.world.door.farewell import message
+from pairingd.world.door.guard import Guard
 from pairingd.world.door.listener import listen, plain, tune
 from pairingd.world.door.lobby import Lobby
 from pairingd.world.door.progress import progress
@@ -59,6 +60,7 @@ class Door:
         self._logging_in: dict[Visitor, Connection] = {}
         self._told: set[tuple[str, Refusal]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._guard = Guard()
 
     @property
     def port(self) -> int | None:
@@ -95,24 +97,34 @@ class Door:
             self._lobby.close()
             self._told.clear()
 
-    async def cut(self, pid: int, why: str, farewell: Callable[[], Awaitable[None]]) -> None:
-        """End a connection: a friendly detach first, then the socket, then the process.
+    async def cut(
+        self, reasons: Mapping[int, str], farewell: Callable[[list[int]], Awaitable[None]]
+    ) -> None:
+        """End these connections, by their pids, each with its reason.
 
-        Whatever `farewell` does, hangs or raises, the rest follows within a moment.
+        A friendly detach for all the guests among them comes first, then the end of all the
+        sockets, then of all the processes. Whatever `farewell` does, hangs or raises, the rest
+        follows within 0.1 s. Returns once all are told to the watcher as disconnected.
         """
-        connection = self.connections.get(pid)
-        if connection is None:
-            return
-        connection.cut_for = connection.cut_for or why
-        if connection.invitation:
-            # tmux restores the guest's screen; nothing here waits for a guest who will not go.
+        cut = [self.connections[pid] for pid in reasons if pid in self.connections]
+        for connection in cut:
+            connection.cut_for = connection.cut_for or reasons[connection.pid]
+        if guests := [connection for connection in cut if connection.invitation]:
+            # tmux restores the guests' screens; nothing here waits for one who will not go.
             try:
                 async with asyncio.timeout(_FRIENDLY):
-                    await farewell()
-                    await connection.ended.wait()
+                    await farewell([guest.pid for guest in guests])
+                    await _all_ended(guests)
             except Exception as error:  # noqa: BLE001 - see above
-                log.debug("no farewell for sshd %d: %r", pid, error)
-        await self._end(connection)
+                log.debug("no farewell: %r", error)
+        await self._end(cut)
+        await _all_ended(cut)
+
+    def guard(self, deadlines: Mapping[int, float]) -> None:
+        """Whatever becomes of this process, these connections end in so many seconds."""
+        for pid, seconds in deadlines.items():
+            if pid in self.connections:
+                self._guard.hold(pid, seconds)
 
     # The lobby's House
 
@@ -128,7 +140,7 @@ class Door:
         if state is not None and state.received < LOGIN_UNDER_WAY:  # so nothing is encrypted yet
             with contextlib.suppress(OSError):
                 connection.socket.send(message(refusal), socket.MSG_DONTWAIT)
-        self._in_background(self._end(connection))
+        self._in_background(self._end([connection]))
 
     def turned_away(self, peer: str, refusal: Refusal) -> None:
         """Tell of it, once for each address and reason: a flood must not fill the log."""
@@ -194,12 +206,13 @@ class Door:
                 log.exception("the connection from %s cannot be served", peer)
             finally:
                 records.close()
-                await self._end(connection)
+                await self._end([connection])
+                self._guard.release(connection.pid)
                 accepted.close()
                 self._logging_in.pop(visitor, None)
                 del self.connections[connection.pid]
-                connection.ended.set()
                 self._tell(self._watcher.disconnected, connection)
+                connection.ended.set()
 
     async def _start(self, accepted: socket.socket, peer: str) -> tuple[Connection, socket.socket]:
         """Its sshd, and what that says, a record a message. If it raises, nothing is left."""
@@ -208,7 +221,9 @@ class Door:
             with theirs:
                 records.setblocking(False)
                 tune(accepted)
-                process = await self._sshd.start(accepted, theirs)
+                process = await self._sshd.start(
+                    accepted, theirs, self._guard.line("$$", LOGIN_GRACE), await self._guard.pipe()
+                )
         except BaseException:
             records.close()
             raise
@@ -228,19 +243,25 @@ class Door:
             loop.remove_reader(records)
         self._read(visitor, connection, records)
 
-    async def _end(self, connection: Connection) -> None:
-        """No byte passes any more, and its processes go: those of the guest at the latest when
-        they find the socket shut.
+    @staticmethod
+    async def _end(connections: Sequence[Connection]) -> None:
+        """No byte passes any more, and the processes go: those of the guests at the latest when
+        they find the socket shut. First all sockets, then all signals.
         """
-        with contextlib.suppress(OSError):
-            connection.socket.shutdown(socket.SHUT_RDWR)
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if connection.process.returncode is not None:
-                return
-            _signal(connection.process, number)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
-                    await connection.process.wait()
+            running = [one for one in connections if one.process.returncode is None]
+            for connection in running:
+                _signal(connection, number)
+            if running:
+                await asyncio.wait(
+                    [asyncio.ensure_future(one.process.wait()) for one in running],
+                    timeout=_PATIENCE,
+                )
+        for connection in connections:  # what a sshd left in its group: stopped, or an orphan
+            _signal(connection, signal.SIGKILL)
 
     def _read(self, visitor: Visitor, connection: Connection, records: socket.socket) -> None:
         """All that sshd has said by now."""
@@ -270,9 +291,15 @@ class Door:
     def _too_slow(self, connection: Connection) -> None:
         if connection.fingerprint is None:
             connection.failed = True
-            _signal(connection.process, signal.SIGTERM)
+            _signal(connection, signal.SIGTERM)
 
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)
+async def _all_ended(connections: Sequence[Connection]) -> None:
+    await asyncio.gather(*(connection.ended.wait() for connection in connections))
+
+
+def _signal(connection: Connection, number: signal.Signals) -> None:
+    """To the whole group; one that is stopped would act on nothing."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(connection.pid, number)
+        os.killpg(connection.pid, signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""The shared tmux session, observed and steered, never started and never killed.
+"""Questions and orders to the tmux server of the shared session.
 
 `pairctl` makes it, in the host's own terminal; it holds the host's work.
 """
@@ -15,7 +15,7 @@ from pairingd.core.confine import LeadBack, Steering, TmuxClient, Unlock, Weigh
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.programs import run
-from pairingd.world.tmux_observer import Observer
+from pairingd.world.tmux.observer import Observer
 
 _PLACES = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin"
 _ABSENT = (

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from pairingd.world import guardian
+from pairingd.world.door import guardian
 from tests.stage import until
 
 ATTENTIVE = 30.0

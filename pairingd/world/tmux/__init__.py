@@ -1,0 +1,12 @@
+"""The shared tmux session, observed and steered, never started and never killed.
+
+tmux        questions and orders to its server, one command each
+observer    a client in control mode: what happens there, without polling
+ownership   which client is whose, by its process
+"""
+
+from pairingd.world.tmux.observer import Observer
+from pairingd.world.tmux.ownership import Owner, Ownership
+from pairingd.world.tmux.tmux import Running, Tmux
+
+__all__ = ["Observer", "Owner", "Ownership", "Running", "Tmux"]
