@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from pairctl import output
-from pairctl.failures import NoDaemon, Silent
-from pairingd import __version__
+from pairctl.failures import NoDaemon, Silent, Stranger
+from pairingd import __version__, peer
 from pairingd.control import wire
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 from pairingd.paths import find_paths
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from pairingd.control.results import Hello
@@ -87,6 +87,8 @@ class Client:
             frame = self._receive(seconds)
             if frame is None:
                 return None
+            if "error" in frame:  # the daemon's last words before it closes the connection
+                raise _failure(_object(frame["error"]))
             self._keep(frame)
         return self._events.popleft()
 
@@ -153,20 +155,23 @@ def connect() -> Client:
 
 
 def reach(silence: float = HELLO_SILENCE) -> Client:
-    """As `connect`, whatever version answers: enough to ask it who it is and to stop it."""
-    paths = find_paths()
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    """As `connect`, whatever version answers: enough to ask it who it is and to stop it.
+
+    Raises Stranger where it is not our daemon, or could be another one: nothing was said to it.
+    """
+    path = find_paths().control_socket
     try:
-        connection.settimeout(silence)
-        connection.connect(paths.control_socket)
-        return Client(connection, silence)
+        connection = peer.connect(path, silence)
+    except PairingError as refused:
+        raise Stranger(refused.code, refused.message, refused.hint) from None
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        raise NoDaemon("no-daemon", "pairingd is not running", "pairctl start") from None
     except OSError as error:
-        connection.close()
-        if isinstance(error, (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)):
-            raise NoDaemon("no-daemon", "pairingd is not running", "pairctl start") from None
         raise NoDaemon(
-            "no-daemon", f"{paths.control_socket}: {error.strerror or error}", "pairctl restart"
+            "no-daemon", f"{path}: {error.strerror or error}", "pairctl restart"
         ) from None
+    try:
+        return Client(connection, silence)
     except BaseException:
         connection.close()
         raise

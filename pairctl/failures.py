@@ -4,7 +4,8 @@ PairingError    the daemon refused, or something failed   exit 1
 ├── Unwritable  stdout does not take the result           exit 1
 ├── Usage       the arguments make no sense               exit 2
 ├── NoDaemon    none could be reached or started          exit 3
-└── Silent      one is there, and does not answer         exit 3
+├── Silent      one is there, and does not answer         exit 3
+└── Stranger    what is there may be another user's       exit 3
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ class Silent(PairingError):
     """A daemon is there and does not answer: there is no use in starting another."""
 
 
+class Stranger(PairingError):
+    """What is at the socket may be another user's: nothing is said to it, and nothing started."""
+
+
 def exit_code(failure: PairingError) -> int:
     if isinstance(failure, Usage):
         return 2
-    return 3 if isinstance(failure, NoDaemon | Silent) else 1
+    return 3 if isinstance(failure, NoDaemon | Silent | Stranger) else 1

@@ -22,6 +22,7 @@ from pairctl.output import one_line
 from pairctl.services.steps import Keep, Remove, Rmdir, perform
 from pairingd.core.refusal import PairingError
 from pairingd.lock import Taken, take
+from pairingd.paths import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,18 +30,6 @@ if TYPE_CHECKING:
     from pairingd.paths import Paths
 
 SCHEMA = 2  # of state.db, as pairingd.store counts it: what is newer cannot be judged here
-# The files of pairingd.paths, each with what can follow its name.
-FILES = {
-    "authorized_keys": r"(\.partial)?",
-    "control_socket": "",
-    "host_key": r"(\.pub)?",
-    "lock": "",
-    "log": r"(\.[1-9])?",
-    "sshd_config": r"(\.partial)?",
-    "state_db": r"(\.unreadable-\d+)?(-wal|-shm|-journal)?",
-    "stderr": "",
-    "tmux_socket": "",
-}
 MARK = r"[^/]+\.(write|read)\.[0-9]+"  # a file of pairingd.live
 _COMMON_NAMES = ("authorized_keys", "host_key", "sshd_config")  # as in ~/.ssh
 _SOCKETS = ("control_socket", "tmux_socket")

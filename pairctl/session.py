@@ -12,8 +12,10 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from pairctl.output import one_line
+from pairingd import private
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
+from pairingd.paths import find_paths
 
 if TYPE_CHECKING:
     from pairingd.control.results import Hello
@@ -26,11 +28,7 @@ class Session:
     """The shared session of one daemon. Raises PairingError `no-tmux` where there is no tmux."""
 
     def __init__(self, hello: Hello) -> None:
-        if not hello["tmux"]:
-            raise PairingError(
-                "no-tmux", "tmux is not installed", "apt install tmux, or: brew install tmux"
-            )
-        self._tmux = hello["tmux"]
+        self._tmux = _tmux(hello["tmux"])
         self._socket = hello["tmux_socket"]
         self.name = hello["session"]
 
@@ -43,10 +41,8 @@ class Session:
         if self.exists():
             return False
         made = self._run("new-session", "-d", "-s", self.name, "-c", _directory(), *_size())
-        if made.returncode == 0:
-            return True
-        if self.exists():  # another pairctl was quicker
-            return False
+        if self.exists():  # tmux 3.3a says 0 where it could not make its socket
+            return made.returncode == 0  # else another pairctl was quicker
         raise PairingError(
             "tmux-failed",
             f"tmux could not make the session: {_last_line(made.stderr)}",
@@ -95,6 +91,45 @@ class Session:
             f"{self._tmux}: {why}",
             "name a working one in config.toml: [tmux] command",
         )
+
+
+def _tmux(daemons: str) -> str:
+    """The tmux to run. The daemon's own where we would find it too, so that both run the same."""
+    from pairingd import which
+
+    found = which.tmuxes(_configured_tmux())
+    if found and daemons:
+        return daemons if daemons in found else found[0]
+    install = "apt install tmux, or: brew install tmux"
+    if not found:
+        raise PairingError("no-tmux", "tmux is not installed", install)
+    raise PairingError(
+        "no-tmux",
+        f"pairingd does not find tmux, which is {found[0]} here",
+        f"{install}; or set [tmux] command in config.toml, then: pairctl restart",
+    )
+
+
+def _configured_tmux() -> str:
+    """`[tmux] command` of config.toml; the rest of the file the daemon has checked."""
+    path = find_paths().config
+    content = private.read_config(path)
+    if content is None:
+        return ""
+    import tomllib
+
+    try:
+        command = tomllib.loads(content.decode("utf-8-sig")).get("tmux", {}).get("command", "")
+        usable = not command or command.startswith("/")
+    except (AttributeError, ValueError, RecursionError):
+        usable = False
+    if not usable:
+        raise PairingError(
+            "bad-config",
+            f"{path} does not say which tmux to run",
+            "pairctl doctor shows what is wrong with it",
+        )
+    return str(command)
 
 
 def _environment() -> dict[str, str]:

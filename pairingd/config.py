@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pairingd import strict
+from pairingd import private, strict
 from pairingd.control import results
 from pairingd.core.durations import parse_duration
 from pairingd.core.guest import parse_guest
@@ -284,18 +284,13 @@ def _spelled(value: object) -> object:
 def load(path: Path) -> Settings:
     """The configuration in `path`, or the defaults where there is no such file.
 
-    Raises Misconfigured `bad-config`, with the line of a syntax error or the key of a wrong value.
+    Raises Misconfigured: `unsafe-config` or `unsafe-home` where others could have written it,
+    `bad-config` with the line of a syntax error or the key of a wrong value.
     """
-    try:
-        if not path.exists():
-            return Settings(Config(), str(path))
-        if not path.is_file():  # a FIFO would have us wait for ever
-            raise Misconfigured("bad-config", f"{path} is not a file", "move it out of the way")
-        return parse(path.read_bytes(), str(path))
-    except OSError as error:
-        raise Misconfigured(
-            "bad-config", f"{path}: {error.strerror}", "make the file readable, or remove it"
-        ) from None
+    content = private.read_config(str(path))
+    if content is None:
+        return Settings(Config(), str(path))
+    return parse(content, str(path))
 
 
 def parse(content: bytes, name: str) -> Settings:

@@ -1,81 +1,117 @@
 """Files of our own: private, whole or not at all, and in a place nobody else can swap.
 
 The daemon's directories are 0700 and its files 0600. sshd's StrictModes would refuse a home
-under /tmp although its sticky bit protects it, so `private_directory` holds the same promise
+under /tmp although its sticky bit protects it, so `pairingd.private` holds the same promise
 itself, for every file in there and not the authorized_keys alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import grp
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pairingd.core.text import shell
+from pairingd import private
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.user import user_name
+from pairingd.paths import is_name_of_ours
+
+
+def private_directories(paths: Iterable[Path]) -> None:
+    """`private_directory` of each, or nothing is made or changed at all."""
+    wanted = tuple(paths)
+    for path in wanted:
+        _check_writers(path, check_directory(path))
+    for path in wanted:
+        private_directory(path)
 
 
 def private_directory(path: Path) -> None:
-    """Make `path` (0700, ours) if absent. Raises Misconfigured `unsafe-home` if others could
-    change what stands in it, or put another directory in its place.
+    """Make `path` (0700, ours) if absent; what others may do in it is taken away.
+
+    Raises Misconfigured `unsafe-home` as `check_directory` does, and where others could have
+    written what is in it already; then nothing is made or changed. `unusable-home` on OSError.
     """
-    for part in (path.absolute(), *path.absolute().parents):
-        if part.is_symlink() and part.lstat().st_uid not in (0, os.getuid()):
+    _check_writers(path, check_directory(path))
+    with _usable(path):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = check_directory(path)  # again: somebody may have been quicker
+    if found and not _is_private(found):
+        with _usable(path):
+            path.chmod(0o700)
+
+
+def check_directory(path: Path) -> os.stat_result | None:
+    """What stands at `path`, None where nothing does; nothing is made or changed.
+
+    Raises Misconfigured `unsafe-home` where others could put another directory in its place, and
+    where it would have to be made private but others may need it as it is.
+    """
+    with _usable(path):
+        found = private.find_directory(str(path))
+        if found and not _is_private(found):
+            _refuse_what_others_use(path, found)
+    return found
+
+
+def _is_private(found: os.stat_result) -> bool:
+    return stat.S_IMODE(found.st_mode) & 0o777 == 0o700
+
+
+def _check_writers(path: Path, found: os.stat_result | None) -> None:
+    with _usable(path):
+        if found and private.writable_by_others(str(path), found) and any(path.iterdir()):
             raise Misconfigured(
                 "unsafe-home",
-                f"{part} is another user's link",
-                "set PAIRING_HOME to a directory of your own",
+                f"other users could have written what is in {path}",
+                f"check what is in it, then: chmod 700 {path}",
             )
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.stat()
-        if found.st_uid != os.getuid():
-            raise Misconfigured(
-                "unsafe-home", f"{path} belongs to another user", "set PAIRING_HOME to your own"
-            )
-        if stat.S_IMODE(found.st_mode) != 0o700:
-            path.chmod(0o700)
-    except OSError as error:
-        raise Misconfigured(
-            "unusable-home",
-            f"{error.filename}: {error.strerror}",
-            "set PAIRING_HOME to a directory you can write",
-        ) from None
-    for parent in path.resolve().parents:
-        _check_parent(parent)
 
 
 def private_file(path: Path) -> None:
-    """Mode 0600 for what others could read or write, if it is there and a file of ours."""
+    """Mode 0600 for what others could read or write, if it is there and a file.
+
+    Raises Misconfigured `unsafe-home` where it is another user's, who could always write it.
+    """
     with contextlib.suppress(FileNotFoundError):
         found = path.lstat()
-        loose = stat.S_IMODE(found.st_mode) & 0o077
-        if loose and stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid():
+        if found.st_uid != os.getuid():
+            raise Misconfigured(
+                "unsafe-home",
+                f"{path} belongs to another user",
+                "take it over with chown, or remove it",
+            )
+        if stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) & 0o077:
             path.chmod(0o600)
 
 
-def _check_parent(parent: Path) -> None:
-    found = parent.stat()
-    others = found.st_mode & stat.S_IWOTH
-    group = found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid)
-    sticky = found.st_mode & stat.S_ISVTX
-    if found.st_uid not in (0, os.getuid()) or ((others or group) and not sticky):
-        raise Misconfigured(
-            "unsafe-home",
-            f"other users could replace what is in {parent}",
-            f"{shell('chmod', 'go-w', str(parent))}, or set PAIRING_HOME elsewhere",
-        )
+def _refuse_what_others_use(path: Path, found: os.stat_result) -> None:
+    """A home directory, say, or one of the system's: others may rely on its mode."""
+    strangers = sorted(file.name for file in path.iterdir() if not is_name_of_ours(file.name))
+    if strangers:
+        why = f"holds other things than pairing's, such as {strangers[0]!r}"
+    elif len(path.resolve().parts) == 2:  # such as /home or /mnt, though it be empty
+        why = "is one of the system's"
+    else:
+        return
+    raise Misconfigured(
+        "unsafe-home",
+        f"{path} {why}, and its mode {stat.S_IMODE(found.st_mode):o} lets other users in",
+        f"set PAIRING_HOME to a directory of its own, such as {path}/pairing",
+    )
 
 
-def _is_private(gid: int) -> bool:
-    """Root's group, or ours alone: named as we are, as most Linux systems make it."""
+@contextlib.contextmanager
+def _usable(path: Path) -> Iterator[None]:
     try:
-        return gid == 0 or grp.getgrgid(gid).gr_name == user_name()
-    except (KeyError, Misconfigured):
-        return False
+        yield
+    except OSError as error:
+        raise Misconfigured(
+            "unusable-home",
+            f"{error.filename or path}: {error.strerror}",
+            "set PAIRING_HOME to a directory you can write",
+        ) from None
 
 
 def write_private(path: Path, content: str) -> None:

@@ -10,6 +10,7 @@ Directory Specification's, which wants relative values ignored.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,19 @@ from pairingd.core.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# The files that pairing makes, each with what can follow its name.
+FILES = {
+    "authorized_keys": r"(\.partial)?",
+    "control_socket": "",
+    "host_key": r"(\.pub)?",
+    "lock": "",
+    "log": r"(\.[1-9])?",
+    "sshd_config": r"(\.partial)?",
+    "state_db": r"(\.unreadable-\d+)?(-wal|-shm|-journal)?",
+    "stderr": "",
+    "tmux_socket": "",
+}
 
 
 class Paths:
@@ -64,6 +78,15 @@ class Paths:
         state = (self.state_db, f"{self.state_db}-wal", f"{self.state_db}-shm", self.lock)
         sshd = (self.host_key, self.authorized_keys, self.sshd_config)
         return *state, *sshd, self.log, self.stderr
+
+
+def is_name_of_ours(name: str) -> bool:
+    """Whether a file of that name is one of FILES, or config.toml as it is or an editor left it."""
+    ours = Paths("", "", "", "")
+    if name == ours.live or re.fullmatch(r"\.?config\.toml.*", name):
+        return True
+    forms = (re.escape(getattr(ours, file)) + more for file, more in FILES.items())
+    return any(re.fullmatch(form, name) for form in forms)
 
 
 def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform) -> Paths:

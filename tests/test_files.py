@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.files import private_directory, private_file, write_private
+from pairingd.files import (
+    check_directory,
+    private_directories,
+    private_directory,
+    private_file,
+    write_private,
+)
 
 
 def refused(path: Path) -> str:
@@ -78,3 +84,88 @@ def test_a_file_that_others_could_read_is_made_private(tmp_path: Path) -> None:
         private_file(path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(other.stat().st_mode) == 0o666
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o711, 0o2755])
+def test_a_directory_with_nothing_but_our_files_is_made_private(tmp_path: Path, mode: int) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("config.toml", ".config.toml.swp", "state.db-wal", "pairingd.log.1"):
+        (home / name).touch()
+    home.chmod(mode)
+    private_directory(home)
+    assert stat.S_IMODE(home.stat().st_mode) & 0o777 == 0o700
+
+
+@pytest.mark.attack(
+    "PAIRING_HOME names a directory that others use, such as /tmp or a home directory",
+    "pairing refuses it and leaves its mode as it is",
+)
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o711, 0o777, 0o1777, 0o3777])
+@pytest.mark.parametrize("theirs", ["notes", ".bashrc", "my-state.db"])
+def test_a_directory_that_holds_other_things_is_refused_and_not_changed(
+    tmp_path: Path, mode: int, theirs: str
+) -> None:
+    """Even where an earlier version has left its files there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("state.db", "pairingd.lock", "config.toml", theirs):
+        (home / name).touch()
+    home.chmod(mode)
+    assert refused(home) == "unsafe-home"
+    assert stat.S_IMODE(home.stat().st_mode) == mode
+
+
+def test_a_shared_directory_is_refused_even_while_it_is_empty(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    assert refused(tmp_path) == "unsafe-home"
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+
+
+def test_what_others_could_have_written_is_refused_and_an_empty_directory_is_not(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o777)
+    private_directory(home)
+    (home / "config.toml").touch()
+    home.chmod(0o777)
+    assert refused(home) == "unsafe-home"
+    assert stat.S_IMODE(home.stat().st_mode) == 0o777
+
+
+@pytest.mark.parametrize("name", ["/", "/home", "/mnt", "/usr", "/etc"])
+def test_a_directory_of_the_system_is_refused_even_while_it_is_empty(name: str) -> None:
+    if not Path(name).is_dir():
+        pytest.skip(f"there is no {name}")
+    with pytest.raises(Misconfigured) as caught:
+        check_directory(Path(name))
+    assert caught.value.code == "unsafe-home"
+
+
+def test_all_directories_are_judged_before_the_first_is_made(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    with pytest.raises(Misconfigured):
+        private_directories([tmp_path / "config", shared])
+    assert list(tmp_path.iterdir()) == [shared]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_nothing_is_made_on_a_way_through_another_users_directory(tmp_path: Path) -> None:
+    home = tmp_path / "alice"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    assert refused(home / ".config" / "pairing") == "unsafe-home"
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user_in_our_place_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "state.db"
+    file.touch()
+    os.chown(file, 65534, 65534)
+    with pytest.raises(Misconfigured):
+        private_file(file)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pairctl.output import one_line
+from pairingd import private
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 
@@ -112,7 +113,10 @@ def as_json(step: Step) -> dict[str, Any]:
 
 
 def perform(steps: Iterable[Step], hint: str) -> None:
-    """In order. The first that fails is a PairingError `service-failed`, with `hint` as remedy."""
+    """In order. The first that fails is a PairingError `service-failed`, with `hint` as remedy.
+
+    `unsafe-home` where something would be made in a place of another user's.
+    """
     for step in steps:
         try:
             _perform(step)
@@ -131,6 +135,7 @@ class _Failed(Exception):
 def _perform(step: Step) -> None:
     match step:
         case Directory(path):
+            private.find(path)
             Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
         case Write(path, content):
             _write(Path(path), content)
@@ -153,6 +158,7 @@ def _perform(step: Step) -> None:
 
 
 def _write(path: Path, content: str) -> None:
+    private.find(str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(content, encoding="utf-8")

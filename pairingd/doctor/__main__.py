@@ -59,9 +59,9 @@ async def _examine(*, router: bool, fix: bool, verbose: bool) -> None:
     assert task is not None  # noqa: S101 - a coroutine runs in a task
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    paths, settings = _situation()
+    paths, places, settings = _situation(fix=fix)
     told = await daemon.ask(paths.control_socket) if paths else daemon.Daemon()
-    subject = Subject(paths, settings, told, fix=fix, router=router, verbose=verbose)
+    subject = Subject(paths, settings, told, places, fix=fix, router=router, verbose=verbose)
     async with asyncio.TaskGroup() as group:
         said: list[_Said] = [asyncio.Queue() for _ in CHECKS]
         for check, findings in zip(CHECKS, said, strict=True):
@@ -73,22 +73,23 @@ async def _examine(*, router: bool, fix: bool, verbose: bool) -> None:
     os._exit(0)
 
 
-def _situation() -> tuple[Paths | None, config.Settings]:
+def _situation(*, fix: bool) -> tuple[Paths | None, list[Finding], config.Settings]:
     """Where the configuration cannot be read, the defaults are examined."""
     defaults = config.Settings(config.Config(), "")
     try:
         paths = find_paths()
     except PairingError as error:
         _print(Finding.of("home", error))
-        return None, defaults
+        return None, [], defaults
+    places = home.places(paths, fix=fix)
     try:
         settings = config.load(Path(paths.config))
     except PairingError as error:
         _print(Finding.of("config", error))
-        return paths, defaults
+        return paths, places, defaults
     told = tilde(paths.config) if Path(paths.config).exists() else "all defaults: there is no file"
     _print(Finding.ok("config", told))
-    return paths, settings
+    return paths, places, settings
 
 
 async def _run(check: Check, subject: Subject, said: _Said) -> None:

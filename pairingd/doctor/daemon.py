@@ -7,8 +7,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from pairingd import __version__
+from pairingd import __version__, peer
 from pairingd.control import wire
+from pairingd.errors import PairingError
 
 _SECONDS = 5.0
 _LONGEST_REPLY = 16 * wire.MAX_FRAME
@@ -16,12 +17,16 @@ _LONGEST_REPLY = 16 * wire.MAX_FRAME
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """`connected`: somebody listens on the socket. `version` is "" where it did not say."""
+    """`connected`: our daemon listens on the socket. `version` is "" where it did not say.
+
+    `refused`: why nothing was said to what is there, which may be another user's.
+    """
 
     connected: bool = False
     version: str = ""
     pid: int = 0
     status: dict[str, Any] = field(default_factory=dict)
+    refused: PairingError | None = None
 
     @property
     def problems(self) -> list[dict[str, Any]]:
@@ -41,7 +46,8 @@ async def ask(socket: str) -> Daemon:
     connected, hello, status = False, {}, {}
     try:
         async with asyncio.timeout(_SECONDS):
-            reader, writer = await asyncio.open_unix_connection(socket, limit=_LONGEST_REPLY)
+            ours = await asyncio.to_thread(peer.connect, socket, _SECONDS)
+            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST_REPLY)
             connected = True
             try:
                 versions = {"version": __version__, "protocol": wire.PROTOCOL}
@@ -49,6 +55,8 @@ async def ask(socket: str) -> Daemon:
                 status = await _call(reader, writer, "status", {})
             finally:
                 writer.close()
+    except PairingError as error:
+        return Daemon(refused=error)
     except (OSError, ValueError, asyncio.IncompleteReadError):
         pass
     pid = hello.get("pid")

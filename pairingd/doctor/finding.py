@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -61,11 +61,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is examined. `paths` is None where no home can be; `settings` are then the defaults."""
+    """What is examined. `paths` is None where no home can be; `settings` are then the defaults.
+    `places` is what was found of its directories and files.
+    """
 
     paths: Paths | None
     settings: Settings
     daemon: Daemon
+    places: Sequence[Finding] = ()
     fix: bool = False
     router: bool = False
     verbose: bool = False
@@ -88,4 +91,4 @@ def tilde(path: str | Path) -> str:
 
 def home() -> Path:
     """`~` where neither HOME nor an account says where it is; Path.home() would raise."""
-    return Path(os.path.expanduser("~"))  # noqa: PTH111
+    return Path(os.path.expanduser("~"))

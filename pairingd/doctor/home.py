@@ -13,7 +13,7 @@ from pairingd import __version__
 from pairingd.core.text import shell
 from pairingd.doctor.finding import Finding, State, Subject, tilde
 from pairingd.errors import Misconfigured
-from pairingd.files import private_directory
+from pairingd.files import check_directory
 from pairingd.lock import Taken, take
 from pairingd.paths import Paths
 
@@ -28,6 +28,11 @@ async def daemon(subject: Subject) -> AsyncIterator[Finding]:
     told, paths = subject.daemon, subject.paths
     if paths is None:
         yield Finding.warn("daemon", "pairingd is not running", "it cannot run without a home")
+        return
+    if told.refused:
+        # Of its own directory another check tells, and may have mended it.
+        call = Finding.warn if told.refused.code == "unsafe-home" else Finding.fail
+        yield call("daemon", f"not asked: {told.refused.message}", told.refused.hint)
         return
     if not told.connected:
         yield _absent(paths, fix=subject.fix)
@@ -74,20 +79,17 @@ def _absent(paths: Paths, *, fix: bool) -> Finding:
 
 
 async def directories(subject: Subject) -> AsyncIterator[Finding]:
-    if subject.paths is None:
-        return
-    for finding in await asyncio.to_thread(_directories, subject.paths, fix=subject.fix):
+    for finding in subject.places:
         yield finding
 
 
-def _directories(paths: Paths, *, fix: bool) -> list[Finding]:
+def places(paths: Paths, *, fix: bool) -> list[Finding]:
+    """Looked at before config.toml is read: it is not to be trusted where others can write."""
     found = []
     for name in paths.directories:
         found += _directory(Path(name), fix=fix)
     for name in (*paths.private_files, paths.control_socket):
-        found += _file(Path(name), 0o077, fix=fix)
-    # Nothing in there is secret, but whoever writes it chooses the sshd that is started.
-    found += _file(Path(paths.config), 0o022, fix=fix)
+        found += _file(Path(name), fix=fix)
     if any(finding.state is not State.OK for finding in found):
         return found
     where = ", ".join(tilde(name) for name in paths.directories)
@@ -96,22 +98,20 @@ def _directories(paths: Paths, *, fix: bool) -> list[Finding]:
 
 
 def _directory(path: Path, *, fix: bool) -> list[Finding]:
-    """`private_directory` would mend as well, so it sees only what needs no mending, or may be."""
     try:
-        before = path.stat()
-    except FileNotFoundError:
-        return []
-    mode = stat.S_IMODE(before.st_mode)
-    wrong = mode != 0o700 and before.st_uid == os.getuid()
-    try:
-        if fix or not wrong:
-            private_directory(path)
+        found = check_directory(path)
     except Misconfigured as error:
         return [Finding.of("home", error)]
+    if found is None:
+        return []
+    mode = stat.S_IMODE(found.st_mode)
+    wrong = mode & 0o777 != 0o700
+    if wrong and fix:
+        path.chmod(0o700)
     return _judged(path, mode, 0o700, wrong=wrong, fix=fix)
 
 
-def _file(path: Path, forbidden: int, *, fix: bool) -> list[Finding]:
+def _file(path: Path, *, fix: bool) -> list[Finding]:
     try:
         before = path.lstat()
     except OSError:  # not there, or in a directory that is told of already
@@ -120,10 +120,10 @@ def _file(path: Path, forbidden: int, *, fix: bool) -> list[Finding]:
         what = f"{tilde(path)} belongs to another user"
         return [Finding.fail("home", what, "remove it, or set PAIRING_HOME to your own")]
     mode = stat.S_IMODE(before.st_mode)
-    wrong = bool(mode & forbidden) and not stat.S_ISLNK(before.st_mode)
+    wrong = bool(mode & 0o077) and not stat.S_ISLNK(before.st_mode)
     if wrong and fix:
-        path.chmod(mode & ~forbidden)
-    return _judged(path, mode, mode & ~forbidden, wrong=wrong, fix=fix)
+        path.chmod(mode & ~0o077)
+    return _judged(path, mode, mode & ~0o077, wrong=wrong, fix=fix)
 
 
 def _judged(path: Path, mode: int, right: int, *, wrong: bool, fix: bool) -> list[Finding]:

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pairingd.doctor.home import _directories
+from pairingd.doctor.home import places
 from pairingd.paths import find_paths
 from tests.fakes.forge import Forge, Reply
 from tests.stage import EXTERNAL_HOST, Stage, free_port, until
@@ -216,7 +216,7 @@ def test_every_file_that_the_daemon_keeps_private_is_looked_at(tmp_path: Path) -
     for name in paths.private_files:
         Path(name).touch(0o600)
         Path(name).chmod(0o644)
-    found = _directories(paths, fix=False)
+    found = places(paths, fix=False)
     told = [one.message.partition(" has mode 644")[0] for one in found]
     assert told == list(paths.private_files)
 

@@ -191,6 +191,22 @@ def test_the_last_words_of_a_daemon_that_has_hung_up_are_heard(sock: Path) -> No
     assert refused.value.code == "busy"
 
 
+def test_who_watches_and_is_dropped_is_told_why(sock: Path) -> None:
+    def drop(talk: Talk, _: Any) -> dict[str, Any]:
+        talk.send({"id": 2, "result": {}})
+        data = {"code": "dropped", "message": "the longest idle", "hint": "run it again"}
+        error = {"code": wire.REFUSED, "message": "", "data": data}
+        talk.send({"id": None, "error": error})
+        talk.close()
+        return {}
+
+    with FakeDaemon(sock, {"watch": drop}), connect() as client:
+        client.call("watch")
+        with pytest.raises(PairingError) as refused:
+            client.next_event(10)
+    assert (refused.value.code, exit_code(refused.value)) == ("dropped", 1)
+
+
 @pytest.mark.parametrize("method", ["hello", "status"])
 @pytest.mark.parametrize("begun", [b"", b'{"id":'])
 def test_a_daemon_that_goes_away_is_told(sock: Path, method: str, begun: bytes) -> None:

@@ -144,9 +144,67 @@ def test_a_tmux_that_fails_is_told(
     if broken:
         tmux.write_text(f"#!/bin/sh\n{broken}\n")
         tmux.chmod(0o700)
+    (home / "config.toml").write_text(f'[tmux]\ncommand = "{tmux}"\n')
     with FakeDaemon(sock, tmux=str(tmux)):
         assert main(["invite", "octocat", "--json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "tmux-failed"
+    assert error["message"].startswith((str(tmux), "tmux could not make the session"))
+
+
+def test_a_socket_that_tmux_cannot_make_is_a_failure(
+    sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeDaemon(sock, tmux=TMUX, tmux_socket="/nonexistent/tmux.sock"):
+        assert main(["invite", "octocat", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "tmux-failed"
+
+
+@pytest.mark.attack(
+    "what answers on the control socket names a program of its own as tmux",
+    "pairctl runs the tmux that it has found by itself",
+)
+@pytest.mark.parametrize("command", [["invite", "octocat", "--no-copy"], ["attach"]])
+def test_a_tmux_that_only_the_daemon_names_is_not_run(
+    sock: Path, home: Path, tmux: Callable[..., str], command: list[str]
+) -> None:
+    named, ran = home / "tmux", home / "ran"
+    named.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    named.chmod(0o700)
+    hello = {"tmux": str(named), "tmux_socket": str(home / "tmux.sock")}
+    with FakeDaemon(sock, {"invite": samples.INVITED}, **hello):
+        assert main(command) == (0 if command[0] == "invite" else 1)  # `attach`: no session
+    assert not ran.exists()
+    assert bool(tmux("list-sessions")) is (command[0] == "invite")
+
+
+@pytest.mark.usefixtures("tmux")
+def test_the_daemons_tmux_is_run_where_it_is_one_of_ours(
+    sock: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second on PATH: another version might not speak with the server of the first."""
+    ran = []
+    for name in ("first", "second"):
+        program = tmp_path / name / "tmux"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\ntouch {home}/{name}\nexec {TMUX} "$@"\n')
+        program.chmod(0o755)
+        ran.append(home / name)
+    monkeypatch.setenv("PATH", f"{tmp_path}/first:{tmp_path}/second:{os.environ['PATH']}")
+    hello = {"tmux": f"{tmp_path}/second/tmux", "tmux_socket": str(home / "tmux.sock")}
+    with FakeDaemon(sock, {"invite": samples.INVITED}, **hello):
+        assert main(["invite", "octocat", "--no-copy"]) == 0
+    assert [path.exists() for path in ran] == [False, True]
+
+
+@pytest.mark.parametrize("text", ["[tmux", "tmux = 1", "[tmux]\ncommand = 1", "[[tmux]]"])
+def test_a_config_that_does_not_say_which_tmux_to_run_is_refused(
+    sock: Path, home: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (home / "config.toml").write_text(text)
+    with FakeDaemon(sock, tmux=TMUX):
+        assert main(["invite", "octocat", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "bad-config"
 
 
 @pytest.mark.usefixtures("tmux")

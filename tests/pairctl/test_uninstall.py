@@ -23,7 +23,7 @@ from pairctl.services.steps import Keep, Remove, Rmdir, Write, perform
 from pairctl.services.systemd import Systemd
 from pairingd.core.model import Mapping, State
 from pairingd.core.rules import step
-from pairingd.paths import Paths, find_paths
+from pairingd.paths import FILES, Paths, find_paths
 from pairingd.store import MIGRATIONS, Process, Store
 from tests.core.make import START, invite
 from tests.fakes.daemon import FakeDaemon
@@ -76,7 +76,7 @@ def fill(home: Path) -> set[Path]:
 
 
 def test_every_name_of_ours_is_either_removed_or_the_user_s() -> None:
-    assert {*removal.FILES, "config", "directories"} == set(Paths.__slots__)
+    assert {*FILES, "config", "directories"} == set(Paths.__slots__)
 
 
 def test_the_journal_it_reads_is_the_store_s() -> None:

@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable
 from enum import Enum, auto
 from pathlib import Path
 
+from pairingd import which
 from pairingd.core.confine import LeadBack, Steering, TmuxClient, Unlock, Weigh
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.programs import run
 from pairingd.world.tmux.observer import Observer
 
-_PLACES = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin"
 _ABSENT = (
     *("no server running", "can't find session", "no sessions"),
     *("(No such file or directory)", "(Connection refused)"),  # error connecting to its socket
@@ -57,7 +56,7 @@ class Tmux:
     @property
     def command(self) -> str:
         """The absolute path of tmux, "" where there is none."""
-        return self._command or shutil.which("tmux") or shutil.which("tmux", path=_PLACES) or ""
+        return next(iter(which.tmuxes(self._command)), "")
 
     async def running(self) -> Running:
         if not self.socket.exists():

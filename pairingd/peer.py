@@ -1,0 +1,59 @@
+"""The control socket's other end is a process of the same user, or it is nobody.
+
+Daemon and clients check it with the same code, before a byte is read or written. Standard library
+only: `pairctl` imports this and must start quickly.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+
+from pairingd import private
+from pairingd.core.refusal import PairingError
+
+_LOCAL_PEERCRED = 1  # <sys/un.h> of macOS; the level is 0, SOL_LOCAL
+_XUCRED = struct.Struct("=II")  # cr_version and cr_uid of <sys/ucred.h>; the groups follow
+_UCRED = struct.Struct("3i")  # pid, uid and gid of <sys/socket.h>
+
+
+def is_ours(connection: socket.socket) -> bool:
+    """Whether the process at the other end runs as the same user."""
+    return uid(connection) == os.getuid()
+
+
+def uid(connection: socket.socket) -> int:
+    """The user at the other end, as the kernel knows it: of a client when it connected, of a server
+    when it began to listen. unix(7), SO_PEERCRED; on macOS unix(4), LOCAL_PEERCRED (not run).
+    """
+    if sys.platform == "darwin":
+        return int(_XUCRED.unpack(connection.getsockopt(0, _LOCAL_PEERCRED, 76)[:8])[1])
+    return int(_UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, 17, _UCRED.size))[1])
+
+
+def connect(path: str, seconds: float) -> socket.socket:
+    """A connection to a server of the same user, in a directory of the same user's.
+
+    Raises PairingError `unsafe-home` or `foreign-daemon`, and then nothing was said or heard; and
+    OSError where nobody listens.
+    """
+    private.find_directory(os.path.dirname(path))  # noqa: PTH120 - as in pairingd.private
+    private.find(path)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(seconds)
+        connection.connect(path)
+        listener = uid(connection)
+    except BaseException:
+        connection.close()
+        raise
+    if listener != os.getuid():
+        connection.close()
+        raise PairingError(
+            "foreign-daemon",
+            f"another user (uid {listener}) listens at {path}",
+            "end that process, or set PAIRING_HOME to a directory of your own",
+        )
+    return connection
