@@ -18,7 +18,7 @@ from pairingd import strict
 from pairingd.control import results, wire
 from pairingd.control.params import MODELS, Params
 from pairingd.control.protocol import METHODS, Greeting, Method
-from pairingd.control.server import MAX_CONNECTIONS
+from pairingd.control.server import HELLO_SECONDS, MAX_CONNECTIONS
 
 FILE = Path(__file__).parent.parent / "docs" / "protocol.md"
 
@@ -32,7 +32,8 @@ Made by `make docs` from `pairingd/control/`; do not edit.
 ## Connection and framing
 
 - A Unix stream socket, mode 0600, in a directory of mode 0700. The daemon also compares the peer's user id with
-  its own and closes the connection of anybody else without a word.
+  its own and closes the connection of anybody else without a word. A client does well to do the same before it reads
+  or writes (`SO_PEERCRED`, `LOCAL_PEERCRED`): `pairctl` does.
 - Its path: `$PAIRING_HOME/pairingd.sock` where that variable is set; else on macOS
   `~/Library/Application Support/pairing/pairingd.sock`, on Linux `$XDG_RUNTIME_DIR/pairing/pairingd.sock`, or
   `~/.local/state/pairing/pairingd.sock` where `XDG_RUNTIME_DIR` is unset (`XDG_STATE_HOME` is heeded).
@@ -40,8 +41,11 @@ Made by `make docs` from `pairingd/control/`; do not edit.
   `params` is an object and may be left out. `id` is a string, a number or null. Blank lines are passed over.
 - A request is at most {max_frame} bytes with its newline. Of a longer one nothing is kept; it is answered with
   {invalid_request} and the connection lives on. A reply may be longer: a history can be.
-- At most {max_connections} connections are served at a time. One more is told so with {refused}, code `busy` and `id` null, as
-  soon as it is made, and closed.
+- At most {max_connections} connections are served at a time. One more takes the place of another: of one without a `hello`; else
+  of the longest idle; else of the one that watches and has asked for nothing the longest. Its last frame is an error
+  {refused} with code `dropped` and `id` null. A request that is being answered is never cut off: where all are, the newcomer
+  gets code `busy` and is closed.
+- A connection that has not said `hello` after {hello_seconds:.0f} s is closed, with code `no-hello` in its last frame.
 - Requests on one connection are answered in their order. Open a second connection to do two things at once.
 - The first request must be `hello`; anything else is answered with {hello_first} until then. The daemon answers it
   whatever protocol the client names; it is the client that compares, and goes no further if they differ.
@@ -176,6 +180,7 @@ def document() -> str:
         invalid_request=wire.INVALID_REQUEST,
         hello_first=wire.HELLO_FIRST,
         max_connections=MAX_CONNECTIONS,
+        hello_seconds=HELLO_SECONDS,
         refused=wire.REFUSED,
         errors="\n".join(f"| {code} | {meaning} |" for code, meaning in ERRORS.items()),
         events="\n".join(

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import socket
-import struct
-import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from math import isfinite
 from types import NoneType
 from typing import Any
 
-from pairingd import report, strict
+from pairingd import peer, report, strict
 from pairingd.control import protocol, results, wire
 from pairingd.errors import PairingError
 from pairingd.service import Service
@@ -25,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 16
 MAX_CONNECTIONS = 64
+HELLO_SECONDS = 5.0
 
 
 class RpcError(Exception):
@@ -36,12 +34,25 @@ class RpcError(Exception):
 
 
 class ControlServer:
-    """Serves `listener`. Each connection is its own task; its requests are answered in order."""
+    """Serves `listener`. Each connection is its own task; its requests are answered in order.
 
-    def __init__(self, service: Service) -> None:
+    Of more than `limit` connections the one that is needed least gives way to the newcomer, so that
+    whoever holds connections open keeps nobody from `revoke`.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        limit: int = MAX_CONNECTIONS,
+        hello_seconds: float = HELLO_SECONDS,
+    ) -> None:
         self._service = service
+        self._limit = limit
+        self._hello_seconds = hello_seconds
         self._server: asyncio.Server | None = None
-        self._peers: set[asyncio.Task[None]] = set()
+        self._open: set[_Conversation] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, listener: socket.socket) -> None:
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_CHUNK)
@@ -50,26 +61,42 @@ class ControlServer:
         """No new requests; every connection is closed."""
         if self._server:
             self._server.close()
-        for peer in tuple(self._peers):
-            peer.cancel()
-        await asyncio.gather(*self._peers, return_exceptions=True)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
-        self._peers.add(task)
+        if not peer.is_ours(writer.get_extra_info("socket")):
+            writer.close()
+            return
+        conversation = _Conversation(self._service, reader, writer)
+        self._tasks.add(task)
         try:
-            if peer_uid(writer.get_extra_info("socket")) != os.getuid():
-                return
-            if len(self._peers) > MAX_CONNECTIONS:
-                writer.write(_framed(_error(None, _busy())))
+            if self._has_place():
+                self._open.add(conversation)
+                await conversation.run(self._hello_seconds)
             else:
-                await _Conversation(self._service, reader, writer).run()
+                conversation.dismiss(_busy(self._limit))
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            self._peers.discard(task)
+            self._open.discard(conversation)
+            self._tasks.discard(task)
             writer.close()
+
+    def _has_place(self) -> bool:
+        """Makes one, if it must be. A request that is being answered is never cut off."""
+        if len(self._open) < self._limit:
+            return True
+        droppable = [one for one in self._open if not one.answering]
+        if not droppable:
+            return False
+        least = min(droppable, key=lambda one: one.need)
+        self._open.discard(least)
+        least.dismiss(_dropped())
+        return True
 
 
 class _Conversation:
@@ -81,17 +108,47 @@ class _Conversation:
         self._writer = writer
         self._greeted = False
         self._streaming: asyncio.Task[None] | None = None
+        self._idle_since = asyncio.get_running_loop().time()
+        self.answering = False
 
-    async def run(self) -> None:
+    @property
+    def need(self) -> tuple[bool, bool, float]:
+        """Sorts least needed first: no hello yet; then nothing to wait for; then the longest idle.
+        A connection that watches waits for events, and goes only after all that do not.
+        """
+        return self._greeted, self._streaming is not None, self._idle_since
+
+    async def run(self, hello_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        impatience = loop.call_later(hello_seconds, self._expect_hello, hello_seconds)
         try:
             async for frame in frames(self._reader):
+                if self._writer.is_closing():
+                    return  # dismissed: the client was told that this is not carried out
+                self.answering = True
                 reply = await self._answer(frame)
+                self.answering = False
+                self._idle_since = loop.time()
                 if reply is not None:
                     self._send(reply)
                     await self._writer.drain()
         finally:
+            impatience.cancel()
             if self._streaming:
                 self._streaming.cancel()
+
+    def dismiss(self, why: PairingError) -> None:
+        """Close the connection; `why` is the last that a client hears, if it still reads."""
+        self._send(_error(None, why))
+        if self._writer.transport.get_write_buffer_size():
+            self._writer.transport.abort()
+        self._writer.close()
+
+    def _expect_hello(self, seconds: float) -> None:
+        if not self._greeted:
+            self.dismiss(
+                PairingError("no-hello", f"no hello within {seconds:g} s", "say hello first")
+            )
 
     async def _answer(self, frame: bytes | None) -> dict[str, Any] | None:
         """The reply to one frame; None for a notification, which has none (JSON-RPC 2.0 §4.1)."""
@@ -241,11 +298,19 @@ def _framed(message: dict[str, Any]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
-def _busy() -> PairingError:
+def _busy(limit: int) -> PairingError:
     return PairingError(
         "busy",
-        f"pairingd serves {MAX_CONNECTIONS} connections already",
-        "end one, such as a pairctl status --watch",
+        f"pairingd is answering {limit} requests already",
+        "try again when one of them is done",
+    )
+
+
+def _dropped() -> PairingError:
+    return PairingError(
+        "dropped",
+        "pairingd closed this connection, the longest idle, to serve another one",
+        "run it again",
     )
 
 
@@ -264,12 +329,3 @@ def _error(request_id: object, error: Exception) -> dict[str, Any]:
     data = {"code": told.code, "message": told.message, "hint": told.hint, **told.data}
     message = {"code": code, "message": told.message, "data": data}
     return {"jsonrpc": "2.0", "id": request_id, "error": message}
-
-
-def peer_uid(connection: socket.socket) -> int:
-    """The uid at the other end: unix(7) SO_PEERCRED; on macOS unix(4) LOCAL_PEERCRED (not run)."""
-    if sys.platform == "darwin":
-        _version, uid = struct.unpack("=II", connection.getsockopt(0, 1, 76)[:8])
-        return int(uid)
-    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, 17, 12))
-    return int(uid)

@@ -24,7 +24,7 @@ from pairingd.control.params import MODELS
 from pairingd.control.protocol import METHODS
 from pairingd.control.server import MAX_CONNECTIONS
 from pairingd.service import Service
-from tests.stage import ROOT, Stage, until
+from tests.stage import ROOT, Stage
 
 HELLO = {"jsonrpc": "2.0", "id": 0, "method": "hello", "params": {}}
 
@@ -33,8 +33,9 @@ class Line:
     """One connection to the daemon."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(10)
+        self._socket.settimeout(30)
         self._socket.connect(str(path))
         self._replies = self._socket.makefile("rb")
 
@@ -55,6 +56,13 @@ class Line:
     def asks(self, frame: object) -> dict[str, Any]:
         self.raw(frame if isinstance(frame, bytes) else json.dumps(frame).encode() + b"\n")
         return self.reads()
+
+    def has_ended(self) -> bool:
+        """Whether nothing more comes; waits for it."""
+        try:
+            return self._replies.read() == b""
+        except ConnectionResetError:
+            return True
 
     def calls(self, method: str, **params: object) -> dict[str, Any]:
         return self.asks({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
@@ -268,18 +276,36 @@ def test_no_noise_ends_the_daemon(greeted: Line, noise: bytes) -> None:
     assert "result" in greeted.calls("status")
 
 
-def test_connections_are_bounded_and_a_place_comes_free_again(stage: Stage) -> None:
+@pytest.mark.attack(
+    "64 idle connections to the control socket, greeted or not",
+    "pairctl is served all the same: the connection that is needed least gives way",
+)
+@pytest.mark.parametrize("greeting", [True, False])
+def test_idle_connections_lock_nobody_out(stage: Stage, greeting: bool) -> None:
     path = stage.home / "pairingd.sock"
     with contextlib.ExitStack() as held:
-        for _ in range(MAX_CONNECTIONS):
-            assert "result" in held.enter_context(Line(path)).asks(HELLO)
-        with Line(path) as one_too_many:
-            told = one_too_many.reads()
-        assert (told["id"], told["error"]["data"]["code"]) == (None, "busy")
-        refused = stage.pairctl("status", check=False)
-        assert refused.returncode == 1
-        assert refused.stderr.startswith("error: pairingd serves 64 connections already\nhint: ")
-    until(lambda: stage.pairctl("status", check=False).returncode == 0, "it answers again")
+        lines = [held.enter_context(Line(path)) for _ in range(MAX_CONNECTIONS)]
+        if greeting:
+            for line in lines:
+                assert "result" in line.asks(HELLO)
+        for _ in range(3):
+            answer = stage.asks("revoke", "nobody")
+            assert answer["error"]["code"] == "no-such-guest"
+        told = lines[0].reads()
+        assert (told["id"], told["error"]["data"]["code"]) == (None, "dropped")
+        assert lines[0].has_ended()
+        if greeting:
+            assert "result" in lines[-1].calls("status")
+
+
+def test_a_connection_that_does_not_say_hello_is_closed(line: Line, greeted: Line) -> None:
+    with Line(line.path) as silent:
+        silent.raw(b'{"jsonrpc": "2.0", "id": 1, "method": "status"}\n')  # no hello either
+        assert code(silent.reads()) == wire.HELLO_FIRST
+        told = silent.reads()
+        assert (told["id"], told["error"]["data"]["code"]) == (None, "no-hello")
+        assert silent.has_ended()
+    assert "result" in greeted.calls("status")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])

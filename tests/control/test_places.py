@@ -1,0 +1,195 @@
+"""Which connection gives way to a newcomer, with limits of a few connections and a second."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from pathlib import Path
+from typing import Any, Self, cast
+
+from pairingd.control import wire
+from pairingd.control.server import ControlServer
+from pairingd.service import Service
+
+LIMIT = 3
+
+
+class Slow:
+    """What the server needs of a Service; `end` lasts until it is let go."""
+
+    def __init__(self) -> None:
+        self.intent = self
+        self.let_go = asyncio.Event()
+        self.all_asked = asyncio.Event()
+        self._asked = 0
+
+    async def hello(self) -> dict[str, Any]:
+        return {"protocol": wire.PROTOCOL}
+
+    async def status(self) -> dict[str, Any]:
+        return {}
+
+    async def log(self) -> dict[str, Any]:
+        return {"events": []}
+
+    async def end(self) -> dict[str, Any]:
+        self._asked += 1
+        if self._asked == LIMIT:
+            self.all_asked.set()
+        await self.let_go.wait()
+        return {"invitations": []}
+
+    def listen(self) -> asyncio.Queue[None]:
+        return asyncio.Queue()
+
+    def forget(self, _: object) -> None:
+        pass
+
+
+class Line:
+    """A client's end."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    def sends(self, method: str) -> None:
+        call = {"jsonrpc": "2.0", "id": method, "method": method}
+        self._writer.write(json.dumps(call).encode() + b"\n")
+
+    async def reads(self) -> dict[str, Any]:
+        async with asyncio.timeout(30):
+            reply: dict[str, Any] = json.loads(await self._reader.readline())
+        return reply
+
+    async def asks(self, method: str) -> dict[str, Any]:
+        self.sends(method)
+        return await self.reads()
+
+    async def last_words(self) -> str:
+        """The code of the error with which the daemon has closed it."""
+        told = await self.reads()
+        assert told["id"] is None
+        async with asyncio.timeout(30):
+            assert await self._reader.read() == b""
+        return str(told["error"]["data"]["code"])
+
+    async def close(self) -> None:
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+
+class Room:
+    """A server for LIMIT connections at `path`, and all lines to it."""
+
+    def __init__(self, path: Path, **limits: float) -> None:
+        self.service = Slow()
+        self._path = path
+        self._server = ControlServer(cast("Service", self.service), limit=LIMIT, **limits)
+        self._lines: list[Line] = []
+
+    async def __aenter__(self) -> Self:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self._path))
+        listener.listen()
+        await self._server.start(listener)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.close()
+        for line in self._lines:
+            await line.close()
+
+    async def line(self, *methods: str) -> Line:
+        """A new one, on which these were called."""
+        self._lines.append(Line(*await asyncio.open_unix_connection(self._path)))
+        for method in methods:
+            assert "result" in await self._lines[-1].asks(method)
+        return self._lines[-1]
+
+
+async def test_a_connection_without_a_hello_gives_way_first(tmp_path: Path) -> None:
+    async with Room(tmp_path / "sock") as room:
+        first = await room.line("hello")
+        silent = await room.line()
+        last = await room.line("hello")
+        newcomer = await room.line("hello")
+        assert await silent.last_words() == "dropped"
+        for kept in (first, last, newcomer):
+            assert "result" in await kept.asks("status")
+
+
+async def test_the_longest_idle_gives_way_and_not_the_oldest(tmp_path: Path) -> None:
+    async with Room(tmp_path / "sock") as room:
+        oldest = await room.line("hello")
+        idle = await room.line("hello")
+        third = await room.line("hello")
+        assert "result" in await oldest.asks("status")
+        await room.line("hello")
+        assert await idle.last_words() == "dropped"
+        await room.line("hello")
+        assert await third.last_words() == "dropped"
+        assert "result" in await oldest.asks("status")
+
+
+async def test_who_watches_is_kept_while_another_is_idle(tmp_path: Path) -> None:
+    async with Room(tmp_path / "sock") as room:
+        watcher = await room.line("hello", "watch")
+        others = [await room.line("hello") for _ in range(LIMIT - 1)]
+        await room.line("hello")
+        assert await others[0].last_words() == "dropped"
+        assert "result" in await watcher.asks("status")
+
+
+async def test_watchers_alone_lock_nobody_out(tmp_path: Path) -> None:
+    async with Room(tmp_path / "sock") as room:
+        watchers = [await room.line("hello", "watch") for _ in range(LIMIT)]
+        newcomer = await room.line("hello")
+        assert await watchers[0].last_words() == "dropped"
+        assert "result" in await newcomer.asks("status")
+        assert "result" in await watchers[1].asks("status")
+
+
+async def test_a_request_that_is_being_answered_is_never_cut_off(tmp_path: Path) -> None:
+    async with Room(tmp_path / "sock") as room:
+        busy = [await room.line("hello") for _ in range(LIMIT)]
+        for one in busy:
+            one.sends("end")
+        async with asyncio.timeout(30):
+            await room.service.all_asked.wait()
+        assert await (await room.line()).last_words() == "busy"
+        room.service.let_go.set()
+        for one in busy:
+            assert "result" in await one.reads()
+        assert "result" in await (await room.line("hello")).asks("status")
+
+
+async def test_a_place_comes_free_when_a_client_goes(tmp_path: Path) -> None:
+    async with Room(tmp_path / "sock") as room:
+        kept = [await room.line("hello") for _ in range(LIMIT)]
+        await kept.pop().close()
+        await room.line("hello")
+        for one in kept:
+            assert "result" in await one.asks("status")
+
+
+async def test_a_connection_that_does_not_read_gives_way_too(tmp_path: Path) -> None:
+    async with Room(tmp_path / "sock") as room:
+        deaf = await room.line("hello")
+        for _ in range(20_000):  # more than the kernel keeps of the answers
+            deaf.sends("status")
+        others = [await room.line("hello") for _ in range(LIMIT - 1)]
+        newcomers = [await room.line("hello") for _ in range(LIMIT)]
+        for one in newcomers:
+            assert "result" in await one.asks("status")
+        for one in others:
+            assert await one.last_words() == "dropped"
+
+
+async def test_without_a_hello_a_connection_ends_and_with_one_it_stays(tmp_path: Path) -> None:
+    async with Room(tmp_path / "sock", hello_seconds=0.2) as room:
+        greeted = await room.line("hello")
+        assert await (await room.line()).last_words() == "no-hello"
+        assert "result" in await greeted.asks("status")
