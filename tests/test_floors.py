@@ -16,16 +16,18 @@ FLOORS = (
     ("pairingd.control.wire", "pairingd.control.results", "pairingd.control.protocol"),
     ("pairingd.control.params",),
     ("pairingd.clock", "pairingd.errors", "pairingd.lock", "pairingd.paths", "pairingd.strict"),
+    ("pairingd.private", "pairingd.peer", "pairingd.which", "pairingd.user"),
     (
         *("pairingd.config", "pairingd.programs", "pairingd.files", "pairingd.live"),
-        *("pairingd.signals", "pairingd.user"),
+        "pairingd.signals",
     ),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent",),
     ("pairingd.reconcile", "pairingd.report"),
     ("pairingd.service",),
     ("pairingd.control.server", "pairingd.background", "pairingd.logs", "pairingd.notify"),
-    ("pairingd.__main__", "pairingd.discovery"),
+    ("pairingd.wiring", "pairingd.discovery"),
+    ("pairingd.__main__",),
     ("pairingd.doctor",),
 )
 # What an adapter may know of its neighbours: the door starts sshds and reads their log, sshd is
@@ -102,6 +104,7 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
 ) -> None:
     allowed = (
         *("pairctl", "pairingd.control.wire", "pairingd.control.results", "pairingd.paths"),
+        *("pairingd.peer", "pairingd.private", "pairingd.which"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
         *("pairingd.lock", "pairingd.__version__"),
     )
@@ -127,12 +130,17 @@ def loaded(statement: str) -> set[str]:
 
 
 def test_the_idle_daemon_has_not_loaded_what_only_work_needs() -> None:
-    assert not loaded("import pairingd.__main__") & HEAVY
+    assert not loaded("import pairingd.wiring") & HEAVY
+
+
+def test_the_process_that_only_detaches_loads_next_to_nothing() -> None:
+    light = loaded("import pairingd.__main__")
+    assert not light & {*HEAVY, "asyncio", "sqlite3", "pairingd.wiring", "pairingd.config"}
 
 
 IDLE = """
 import asyncio
-from pairingd.__main__ import Clock, Path, Store, assemble, config, find_paths
+from pairingd.wiring import Clock, Path, Store, assemble, config, find_paths
 paths = find_paths({{"PAIRING_HOME": {home!r}}})
 store = Store.open(Path(paths.state_db), 0.0)
 service = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda: None)

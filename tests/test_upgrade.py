@@ -137,12 +137,51 @@ def test_detached_it_answers_once_its_caller_has_ended(stage: Stage) -> None:
 
 def test_a_daemon_that_dies_while_it_starts_is_a_failure_of_its_caller(stage: Stage) -> None:
     # A defect of whatever kind, told on the caller's terminal.
-    broken = "import pairingd.__main__ as m\nm.assemble = None\nraise SystemExit(m.main())"
+    broken = "from pairingd import __main__, wiring; wiring.assemble = None; "
     died = stage.run(
-        *(sys.executable, "-c", f"import sys; sys.argv[1:] = ['--detach']\n{broken}"), check=False
+        sys.executable, "-c", f"{broken}raise SystemExit(__main__.main())", "--detach", check=False
     )
     assert died.returncode == 1
     assert "TypeError" in died.stderr
+
+
+def test_a_detached_daemon_that_cannot_start_reports_it_where_it_was_called(stage: Stage) -> None:
+    stage.configure("[dor]\n")
+    failed = pairingd(stage, "--detach")
+    assert failed.returncode == 1
+    assert "unknown key dor" in failed.stderr
+    assert "\nhint: " in failed.stderr
+    assert pairingd(stage, "--detach", "--bogus").returncode == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_detached_daemon_is_a_fresh_interpreter_and_not_a_fork(stage: Stage) -> None:
+    assert pairingd(stage, "--detach").returncode == 0
+    pid = stage.asks("status")["daemon"]["pid"]
+    process = Path(f"/proc/{pid}")
+    # proc(5), stat: the second field may hold spaces; field 9, flags; PF_FORKNOEXEC of the kernel.
+    flags = int((process / "stat").read_text().rpartition(")")[2].split()[6])
+    assert not flags & 0x40, "it has forked and not executed anything since"
+    words = (process / "cmdline").read_bytes().split(b"\0")[:-1]
+    assert [word.decode() for word in words] == [
+        *(sys.executable, "-P", "-m", "pairingd", "--detach")
+    ]
+    assert (process / "cwd").readlink() == Path("/")
+    assert (process / "fd" / "0").readlink() == Path("/dev/null")
+    assert os.getsid(pid) != os.getsid(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_programs_that_a_detached_daemon_starts_know_nothing_of_its_launch(
+    stage: Stage,
+) -> None:
+    guest = stage.guest("octocat")
+    stage.asks("invite", "octocat", "--no-copy")
+    screen = guest.joins()
+    screen.types("echo he''re")
+    screen.shows("here")
+    pid = stage.asks("status")["invitations"][0]["connections"][0]["pid"]
+    assert b"PAIRINGD_READY_FD" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def test_under_launchd_the_log_is_a_file_and_holds_no_key(stage: Stage) -> None:

@@ -91,4 +91,4 @@ def tilde(path: str | Path) -> str:
 
 def home() -> Path:
     """`~` where neither HOME nor an account says where it is; Path.home() would raise."""
-    return Path(os.path.expanduser("~"))
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 - which would raise

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pairingd import config, strict
-from pairingd.__main__ import _wants_pinhole
 from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
 from pairingd.reconcile.pinhole import PinholeLane
 from pairingd.signals import Signals
 from pairingd.store import Store
+from pairingd.wiring import _wants_pinhole
 from pairingd.world.gateway import ssdp
 from pairingd.world.gateway.adapter import Adapter, Network
 from pairingd.world.gateway.datagram import Datagrams

@@ -1,0 +1,265 @@
+"""The daemon's parts, joined: config, lock, signals, tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pairingd
+from pairingd import config, logs
+from pairingd.background import Launch
+from pairingd.clock import Clock
+from pairingd.control.server import ControlServer
+from pairingd.core.admission import Admission
+from pairingd.errors import Misconfigured
+from pairingd.files import private_directories, private_file
+from pairingd.intent import Intent
+from pairingd.lock import Taken, sign, take
+from pairingd.notify import notify
+from pairingd.paths import Paths, find_paths
+from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.pinhole import PinholeLane
+from pairingd.reconcile.relay import RelayLane
+from pairingd.service import Service
+from pairingd.signals import Signals
+from pairingd.store import Store
+from pairingd.world import keyscan, network
+from pairingd.world.awake import Awake
+from pairingd.world.desktop import Desktop
+from pairingd.world.door import Door
+from pairingd.world.door.listener import raise_descriptor_limit
+from pairingd.world.gateway.pinhole import Pinholes
+from pairingd.world.gateway.router import Router
+from pairingd.world.identity import IdentityProviders
+from pairingd.world.network.towards import locate
+from pairingd.world.relay import Relay
+from pairingd.world.sshd import Sshd
+from pairingd.world.tmux import Tmux
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+log = logging.getLogger("pairingd")
+
+FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait longer
+
+
+def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
+    """Serve until asked to end. Raises PairingError where that cannot be.
+
+    `own_log`: log to a file, as where nobody keeps what is printed.
+    """
+    paths = find_paths()
+    with _usable():
+        _not_somebody_elses(paths)
+        private_directories(map(Path, paths.directories))
+        for file in paths.private_files:
+            private_file(Path(file))
+        launch.print_to(paths.stderr)
+        settings = config.load(Path(paths.config))
+        lock = _lock(paths.lock)
+        listener = _listen(Path(paths.control_socket))
+        logs.set_up(log_format, paths.log if own_log else None)
+        sign(lock)
+    asyncio.run(_serve(paths, settings, listener, launch))
+
+
+def _not_somebody_elses(paths: Paths) -> None:
+    """Where no daemon has run, what bears the name of a file of ours is not ours: ~/.ssh, say.
+
+    Raises Misconfigured `unsafe-home`.
+    """
+    if any(os.path.lexists(mark) for mark in (paths.lock, paths.state_db)):
+        return
+    for file in (paths.authorized_keys, paths.sshd_config, paths.host_key):
+        if os.path.lexists(file):
+            raise Misconfigured(
+                "unsafe-home",
+                f"{file} is there already, and pairingd has not made it",
+                "set PAIRING_HOME to a directory of its own",
+            )
+
+
+@contextlib.contextmanager
+def _usable() -> Iterator[None]:
+    """Raises Misconfigured `unusable-home` for what has no words of its own: a full disk, say."""
+    try:
+        yield
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise Misconfigured(
+            "unusable-home",
+            f"{place}{error.strerror}",
+            "free space, or set PAIRING_HOME to a directory you can write",
+        ) from None
+
+
+def _lock(path: str) -> int:
+    """Held until the process ends, however it ends. Raises Misconfigured `already-running`."""
+    try:
+        return take(path, os.O_CREAT)
+    except Taken as taken:
+        raise Misconfigured(
+            "already-running",
+            f"pairingd is running already (pid {taken.pid})",
+            "see: pairctl status",
+        ) from None
+
+
+def _listen(path: Path) -> socket.socket:
+    """The control socket, mode 0600. Who holds the lock may replace one that was left behind."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(64)
+    listener.setblocking(False)
+    return listener
+
+
+async def _serve(
+    paths: Paths, settings: config.Settings, listener: socket.socket, launch: Launch
+) -> None:
+    """Until SIGTERM, SIGINT, SIGHUP or a client's `stop`; then everything is closed."""
+    raise_descriptor_limit()
+    clock = Clock()
+    store = Store.open(Path(paths.state_db), clock())
+    stopping = asyncio.Event()
+    service = assemble(paths, settings, store, clock, stopping.set)
+    server = ControlServer(service)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+
+    service.access.recover()
+    # What should be gone is gone before anyone is answered; and what an earlier daemon's router
+    # still forwards to this door is not closed because the door is not open yet.
+    first, *others = service.lanes
+    lanes = [asyncio.create_task(first.run())]
+    await service.access.settle()
+    lanes += [asyncio.create_task(lane.run()) for lane in others]
+    await server.start(listener)
+    log.info("pairingd %s is ready", pairingd.__version__)
+    notify("READY=1", "STATUS=")
+    launch.tell(0)
+    await stopping.wait()
+    log.info("stopping")
+    notify("STOPPING=1")
+    service.access.stopping = True
+    await service.access.settle()
+    await asyncio.gather(
+        *(lane.finish(FAREWELL) for lane in (service.mapping, service.pinhole, service.relay))
+    )
+    await server.close()
+    for lane in lanes:
+        lane.cancel()
+    await service.providers.aclose()
+    Path(paths.control_socket).unlink(missing_ok=True)
+    store.close()
+
+
+def assemble(
+    paths: Paths,
+    settings: config.Settings,
+    store: Store,
+    clock: Clock,
+    request_stop: Callable[[], None],
+) -> Service:
+    """Every part, joined to the others."""
+    chosen, signals = settings.config, Signals()
+    intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
+    tmux = Tmux(chosen.tmux.command, Path(paths.tmux_socket), chosen.tmux.session)
+    sshd = Sshd(
+        chosen.sshd.command,
+        Path(paths.sshd_config),
+        Path(paths.host_key),
+        Path(paths.authorized_keys),
+    )
+    tunnel_end = frozenset({chosen.door.address or "127.0.0.1"} if chosen.relay.ssh else ())
+    admission = Admission(shared=tunnel_end)
+    access = AccessLane(
+        intent,
+        store,
+        tmux,
+        sshd,
+        Path(paths.authorized_keys),
+        chosen.door.port,
+        clock,
+        signals,
+        door=lambda watcher: Door(sshd, chosen.door.address, clock, watcher, admission),
+        awake=Awake() if chosen.host.keep_awake else None,
+    )
+    desktop = Desktop(wanted=chosen.host.notify)
+    signals.way_in_changed.connect(desktop.notify)
+
+    async def look(host: str, port: int) -> keyscan.Sight:
+        key = await sshd.host_key()
+        return await keyscan.look(host, port, key.type, key.blob)
+
+    def door_port() -> int | None:
+        return access.door.port
+
+    router = Router(chosen.router, store, clock)
+    gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
+    mapping = MappingLane(
+        intent,
+        store,
+        router,
+        partial(locate, gateway),
+        door_port,
+        clock,
+        signals,
+        enabled=chosen.router.enabled,
+        look=look,
+    )
+    pinhole = PinholeLane(
+        intent,
+        store,
+        Pinholes(chosen.router, store, clock),
+        network.current_ipv6,
+        door_port,
+        clock,
+        signals,
+        enabled=_wants_pinhole(chosen.router),
+    )
+    relay = RelayLane(
+        intent,
+        store,
+        Relay(chosen.relay, chosen.door.address) if chosen.relay.ssh else None,
+        door_port,
+        look,
+        clock,
+        signals,
+    )
+    return Service(
+        settings=settings,
+        store=store,
+        intent=intent,
+        providers=IdentityProviders(chosen.providers),
+        sshd=sshd,
+        tmux=tmux,
+        access=access,
+        router=router,
+        mapping=mapping,
+        pinhole=pinhole,
+        relay=relay,
+        clock=clock,
+        started_at=clock(),
+        request_stop=request_stop,
+    )
+
+
+def _wants_pinhole(router: config.Router) -> bool:
+    """Whether the configuration leaves a router to ask for one: a named gateway is IPv4's."""
+    named = router.gateway or router.description_url
+    return router.enabled and not named and bool({"pcp", "upnp"} & set(router.spoken))
