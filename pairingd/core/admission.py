@@ -34,7 +34,7 @@ LONGEST_SILENCE = 3.0  # seconds that a silent peer may have an sshd
 
 # Only while somebody waits for their place.
 STALLED_AFTER = 1.5  # seconds in which sshd had nothing to answer
-PAUSED_AFTER = 5.0  # the same of a client in mid-login: somebody may be reading a fingerprint
+PAUSED_AFTER = 3.0  # the same of a client in mid-login: somebody may be reading a fingerprint
 LOGIN_UNDER_WAY = 512  # bytes received: more than a line, so the key exchange has begun
 PACE = 0.25  # seconds from one look for stalled ones to the next
 
@@ -111,6 +111,7 @@ class Admission:
 
     shared: frozenset[str] = frozenset()
     penalties: Penalties = field(default_factory=Penalties)
+    newest_next: bool = False  # whose turn it is among those of one suspect source
     _visitors: dict[Visitor, None] = field(default_factory=dict)  # in the order they came
     _contended: bool = False  # somebody waits for a stalled one to give way
 
@@ -208,7 +209,9 @@ class Admission:
         """The least is the first to be pushed out of a full lobby."""
         number = entries[one.source]
         kept = self.penalties.is_known(one.source) and number <= KEPT_PLACES
-        return (one.spoke, kept, not self.is_suspect(one.source, now), -number, one.since)
+        # A client speaks as soon as it is connected, but not in that very moment.
+        counts = one.spoke or now < one.since + SILENCE
+        return (kept, not self.is_suspect(one.source, now), counts, -number, one.since)
 
 
 class _Places:
@@ -251,6 +254,7 @@ class _Places:
             if self._has_room(one):
                 one.seated = self._now
                 self._take(one)
+                self._admission.newest_next ^= self._is_suspect(one)
                 decisions.append(Start(one))
                 ready.sort(key=self._turn)  # fair by source, and one of them has a place more
                 continue
@@ -288,8 +292,10 @@ class _Places:
         held = self._of[one.source]
         kept = self._is_known(one.source) and held < KEPT_PLACES
         suspect = self._is_suspect(one)
-        # A guest behind the address of a flood has come after most of it.
-        return (not kept, suspect, held, -one.since if suspect else one.since)
+        # From the address of a flood, the oldest and the newest in turn: a guest behind it has come
+        # after those who stay, and before those who come and go.
+        newest = suspect and self._admission.newest_next
+        return (not kept, suspect, held, -one.since if newest else one.since)
 
     def _has_its_share(self, one: Visitor) -> bool:
         return self._is_suspect(one) and self._of[one.source] >= SUSPECT_PLACES

@@ -167,6 +167,17 @@ def test_a_full_lobby_pushes_out_the_longest_silent_and_not_the_newcomer() -> No
     assert newcomer not in door.refused
 
 
+def test_a_client_that_has_just_come_is_not_pushed_out_for_being_silent_yet() -> None:
+    door = Door()
+    full(door)
+    for n in range(MAX_WAITING - 1):
+        door.comes(f"192.0.2.{n % 4}")
+    guest = door.comes(GUEST, speaks=False)
+    for n in range(20):
+        door.comes(f"192.0.2.{n % 4}")
+    assert guest not in door.refused
+
+
 def test_a_full_lobby_pushes_out_the_address_with_the_most_entries() -> None:
     door = Door()
     full(door)
@@ -272,7 +283,9 @@ def test_an_address_that_fails_has_few_places_and_comes_last() -> None:
     door.passes(PACE)
     assert list(door.refused) == [seats[0]]  # one of its own must go, though places are free
     door.goes(seats[0])
-    assert seats[-1] in door.inside  # the newest, who may be a guest behind the same address
+    assert {seats[SUSPECT_PLACES], seats[-1]} & set(door.inside)
+    door.goes(next(iter(door.inside)))
+    assert {seats[SUSPECT_PLACES], seats[-1]} <= set(door.inside)  # the oldest and the newest
 
 
 def test_failures_without_a_login_attempt_never_refuse_an_address() -> None:

@@ -12,6 +12,7 @@ from pairingd.core.admission import Admission, End, Look, Refusal, Refuse, Start
 from pairingd.core.ssh_wire import MAX_IDENTIFICATION, is_identified
 from pairingd.world.door.farewell import Farewells
 from pairingd.world.door.listener import descriptors_left
+from pairingd.world.door.progress import is_over
 
 _SOON = 0.01  # seconds; the shortest sleep
 
@@ -64,6 +65,10 @@ class Lobby:
     def _look(self) -> None:
         """Do what is due, and come back when more is."""
         self._soon = None
+        for visitor, (accepted, _) in tuple(self._waiting.items()):
+            # Of one who spoke, the loop does not tell.
+            if visitor.spoke and is_over(accepted):
+                self._gone(visitor)
         now = self._clock()
         for decision in self._admission.decide(now, self._look_at, room=self._room()):
             match decision:

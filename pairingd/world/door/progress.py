@@ -14,7 +14,20 @@ from pairingd.core.admission import LOGIN_UNDER_WAY, STALLED_AFTER, Progress
 # linux/tcp.h, struct tcp_info: tcpi_last_data_sent (ms), tcpi_bytes_received,
 # tcpi_data_segs_out (since Linux 4.6).
 _INFO = struct.Struct("=44xI80xQ20xI")
+_STATE = 0  # tcpi_state, of which these two say that the peer has closed its side (tcp_states.h)
+_CLOSED = {7, 8}
 _SLOW = 3.0  # seconds: elsewhere a login that is older is taken for a stalled one
+
+
+def is_over(connection: socket.socket) -> bool:
+    """Whether the peer has gone, though what it sent before is unread."""
+    if sys.platform != "linux":  # not run; sshd will find out
+        return False
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+    except OSError:
+        return True
+    return info[_STATE] in _CLOSED
 
 
 def progress(connection: socket.socket, age: float) -> Progress | None:

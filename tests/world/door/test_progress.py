@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pairingd.world.door.progress import progress
+from pairingd.world.door.progress import is_over, progress
 from tests.stage import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO is Linux's")
@@ -78,6 +78,16 @@ def test_while_something_is_unread_it_is_the_server_s_turn(
     state = progress(accepted, OLD)
     assert state is not None
     assert state.received == 3
+
+
+def test_a_peer_that_has_gone_is_noticed_though_its_words_are_unread(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    accepted, client = pair
+    client.sendall(b"SSH-2.0-x\r\n")
+    assert not is_over(accepted)
+    client.close()
+    until(lambda: is_over(accepted), "it is over", LONG)
 
 
 def test_of_a_socket_that_is_closed_nothing_is_known(
