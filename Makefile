@@ -15,6 +15,14 @@ bench: ## the figures of docs/, on this machine
 	@scripts/setup test
 	@$(python) -m tests.benchmarks
 
+attacks: ## docs/security.md, from the tests that play attacks; fails where one of them does
+	@scripts/setup test
+	@$(python) -m tests.attacks
+
+fuzz: ## 100,000 inputs for every parser of foreign bytes; FUZZ="--seed 7 pcp-map" for less
+	@scripts/setup
+	@$(python) -m tests.fuzz $(FUZZ)
+
 style: ## ruff: lint and format
 	@scripts/setup
 	@$(python) -m ruff check .
@@ -36,4 +44,4 @@ clean: ## remove what make made
 	rm -rf .venv build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo test bench style types coverage docs clean
+.PHONY: help demo test bench attacks fuzz style types coverage docs clean

@@ -283,7 +283,7 @@ def _read(kind: type[T], table: str, key: str | int, body: str, checksum: str) -
     """
     if checksum != _checksum(table, key, body):
         raise ValueError(f"the record {key!r} of {table} is damaged")
-    return strict.read(kind, json.loads(body), passing_over=True)
+    return strict.read(kind, strict.from_json(body), passing_over=True)
 
 
 def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterator[Happening]:

@@ -9,9 +9,11 @@ strangers' programs speak and the schema is published.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
+from math import isfinite
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -57,6 +59,28 @@ def read(kind: type[T], value: object, *, passing_over: bool = False) -> T:
     """
     read: T = _Reader(passing_over).read(kind, value, ())
     return read
+
+
+def from_json(text: str | bytes) -> Any:
+    """JSON without NaN, Infinity and numbers that only these could hold (RFC 8259 §6).
+
+    Raises ValueError, also for what is nested too deep to be read.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_constant, parse_float=_finite_float)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is too large")  # and could not be given back as JSON
+    return number
 
 
 def between(low: int, high: int) -> Callable[[int], int]:

@@ -192,7 +192,7 @@ def test_a_damaged_database_is_set_aside_whole(path: Path, reopen: Callable[[], 
     assert reopened.state() == State()
 
 
-@pytest.mark.parametrize("body", ["{}", "not json", '{"id": 7}', b"{\xff}"])
+@pytest.mark.parametrize("body", ["{}", "not json", '{"id": 7}', b"{\xff}", "[" * 10000])
 def test_an_intent_that_makes_no_sense_is_set_aside(
     path: Path, reopen: Callable[[], Store], body: str | bytes
 ) -> None:

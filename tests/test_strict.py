@@ -133,3 +133,16 @@ def test_a_default_is_of_no_use_to_a_field_that_must_be_stored() -> None:
     del stored["standing"]
     with pytest.raises(strict.Unfit, match="a table with standing"):
         strict.read(Invitation, stored)
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "[-Infinity]", '{"a": 1e999}', "[" * 100_000, "9" * 5000, "", "{", b"\xff"]
+)
+def test_json_that_no_record_can_hold_is_a_value_error(text: str | bytes) -> None:
+    with pytest.raises(ValueError):
+        strict.from_json(text)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+def test_json_is_read_as_it_was_written(value: object) -> None:
+    assert strict.from_json(json.dumps(value)) == value

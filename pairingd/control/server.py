@@ -8,12 +8,12 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
-from math import isfinite
 from types import NoneType
 from typing import Any
 
 from pairingd import peer, report, strict
 from pairingd.control import protocol, results, wire
+from pairingd.core.text import one_line
 from pairingd.errors import PairingError
 from pairingd.service import Service
 from pairingd.store import Happening
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _CHUNK = 1 << 16
 MAX_CONNECTIONS = 64
 HELLO_SECONDS = 5.0
+_MAX_WHERE = 80  # characters of a parameter's name, which may be any
 
 
 class RpcError(Exception):
@@ -237,25 +238,14 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
             too_long = True
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")  # RFC 8259 §6
-
-
-def _finite_float(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):
-        raise ValueError(f"{text} is too large")  # and could not be given back as JSON
-    return number
-
-
 def _parsed(frame: bytes | None) -> dict[str, Any]:
     if frame is None:
         raise RpcError(wire.INVALID_REQUEST, f"a frame may have {wire.MAX_FRAME} bytes")
     try:
-        request = json.loads(frame.decode(), parse_constant=_no_constant, parse_float=_finite_float)
+        request = strict.from_json(frame.decode())
     except UnicodeDecodeError:
         raise RpcError(wire.PARSE_ERROR, "not UTF-8") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise RpcError(wire.PARSE_ERROR, "not JSON") from None
     valid = (
         isinstance(request, dict)
@@ -289,7 +279,7 @@ def _arguments(name: str, given: dict[str, Any]) -> dict[str, Any]:
         model = params.MODELS.get(name, params.Params).model_validate_json(json.dumps(given))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "params"
+        where = one_line(".".join(str(part) for part in first["loc"]), _MAX_WHERE) or "params"
         raise RpcError(wire.INVALID_PARAMS, f"{where}: {first['msg']}") from None
     return dict(model)
 

@@ -208,6 +208,13 @@ def test_params_of_a_wrong_type_are_named(
     assert code(greeted.calls(method, **params)) == wire.INVALID_PARAMS
 
 
+def test_a_parameter_s_name_is_told_short_and_printable(greeted: Line) -> None:
+    told = greeted.calls("status", **{"\u202e\x1b[2J" + "a" * 5000: 1})
+    assert code(told) == wire.INVALID_PARAMS
+    assert told["error"]["message"].isprintable()
+    assert len(told["error"]["message"]) < 200
+
+
 @pytest.mark.parametrize(
     ("method", "params", "expected"),
     [

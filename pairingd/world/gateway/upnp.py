@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from pairingd import config, strict
+from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping
 from pairingd.core.plan import is_over
@@ -32,6 +32,7 @@ from pairingd.world.gateway.upnp_answer import (
     ipv4_or_nothing,
     is_public,
     no_igd,
+    parse,
     refusal,
     shown,
     silent,
@@ -272,7 +273,7 @@ class UpnpAdapter:
             child.told(transport, json.dumps(job | {"url": url, "seconds": seconds + 1}))
             async with asyncio.timeout(seconds):
                 await child.ended.wait()
-            answer = strict.read(Answer, json.loads(child.said))
+            answer = parse(child.said)
         except TimeoutError:
             raise silent() from None
         except ValueError:

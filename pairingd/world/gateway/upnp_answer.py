@@ -67,6 +67,11 @@ class Answer:
     errno: Annotated[str, _errno] = ""
 
 
+def parse(said: bytes) -> Answer:
+    """What the child printed. Raises ValueError: what it parsed in C may have taken it over."""
+    return strict.read(Answer, strict.from_json(said))
+
+
 def is_public(external: str) -> bool:
     return external_class(external) is ExternalClass.PUBLIC
 

@@ -37,7 +37,10 @@ class Elsewhere(Exception):
 
 
 class WanService:
-    """Some methods of miniupnpc.UPnP, with its names and shapes. They raise Refused and OSError."""
+    """Some methods of miniupnpc.UPnP, with its names and shapes.
+
+    They raise Refused, OSError, and ValueError for what should be a number and is none.
+    """
 
     def __init__(self, control: str, kind: str) -> None:
         self.control = control
@@ -112,9 +115,12 @@ def described(text: str, url: str) -> list[WanService]:
     """Those that a description names. Raises Elsewhere."""
     base = _text("URLBase", text) or url
     host = urlsplit(url).hostname or ""
+    # Split, and not matched: text full of services without an end would cost its square.
+    blocks = (part.partition("</service>") for part in text.split("<service>")[1:])
     all_services = [
         (_text("serviceType", block), _joined(base, _text("controlURL", block)))
-        for block in re.findall(r"(?s)<service>(.*?)</service>", text)
+        for block, end, _ in blocks
+        if end
     ]
     named = [(kind, control) for kind in KINDS for told, control in all_services if told == kind]
     here = [WanService(control, kind) for kind, control in named if is_at(host, control)]
@@ -130,7 +136,7 @@ def answered(text: str, action: str) -> dict[str, str]:
         raise Refused(int(found[1]) if found else 0)
     return {
         name: html.unescape(value).strip()
-        for name, value in re.findall(r"<(?:\w+:)?(New\w+)[^<>]*>([^<]*)</", text)
+        for name, value in re.findall(r"<(?:\w+:)?(New\w+)(?:\s[^<>]*)?>([^<]*)</", text)
     }
 
 

@@ -525,6 +525,7 @@ async def test_a_child_that_answers_nonsense_is_a_named_error(
         "print('x' * 100000)",
         "pass",
         'print(\'{"outcome": "granted", "lease": -1}\')',
+        "print('[' * 4000)",
     ):
         monkeypatch.setattr(upnp, "_START", nonsense)
         assert (await refused(igd)).code == "router-failed"

@@ -73,6 +73,17 @@ def test_a_refusal_has_its_code(said: str, code: int) -> None:
     assert caught.value.code == code
 
 
+def test_a_service_without_an_end_is_none() -> None:
+    assert controls("<service>" * 1000 + service(KINDS[0], "/ctl") + "<service>") == [
+        "http://192.168.1.1:5000/ctl"
+    ]
+
+
+def test_a_name_may_have_attributes_and_must_have_an_end() -> None:
+    told = '<u:ActResponse><NewA dt:dt="ui2">1</NewA><NewB><NewC'
+    assert wan_service.answered(told, "Act") == {"NewA": "1"}
+
+
 @given(st.text() | st.text().map(lambda text: f"ActResponse<service>{text}</service>"))
 def test_no_text_raises_anything_else(text: str) -> None:
     with contextlib.suppress(Elsewhere):

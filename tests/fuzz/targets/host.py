@@ -1,0 +1,120 @@
+"""What comes from this machine: frames of the control socket, stored records, config.toml."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+from pairingd import config, store
+from pairingd.control import params, protocol, server, wire
+from pairingd.core.model import Mapping, Session
+from pairingd.errors import Misconfigured
+from tests.fuzz import mutation, promises
+from tests.fuzz.engine import Target
+
+
+class _Pieces:
+    """A reader that gives `data` in pieces as a socket would, the same ones every time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = data
+        self._chance = random.Random(zlib.crc32(data))
+
+    async def read(self, most: int) -> bytes:
+        size = self._chance.randint(1, most)
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
+
+
+def control_frames(data: bytes) -> str:
+    """Each line is a frame, as it is or too long; each frame is a request, or refused in words."""
+    lines = data.split(b"\n")[:-1]
+    expected = [
+        None if len(line) >= wire.MAX_FRAME else line
+        for line in lines
+        if len(line) >= wire.MAX_FRAME or line.strip()
+    ]
+    found = _frames(data)
+    assert found == expected
+    return " ".join(sorted({_answered(frame) for frame in found[:20]}))
+
+
+def _frames(data: bytes) -> list[bytes | None]:
+    async def collected() -> list[bytes | None]:
+        reader = cast("asyncio.StreamReader", _Pieces(data))
+        return [frame async for frame in server.frames(reader)]
+
+    coroutine = collected()
+    try:
+        coroutine.send(None)  # never waits
+    except StopIteration as done:
+        frames: list[bytes | None] = done.value
+        return frames
+    raise AssertionError
+
+
+def _answered(frame: bytes | None) -> str:
+    request_id, method = None, ""
+    try:
+        request = server._parsed(frame)
+        assert isinstance(request["method"], str)
+        request_id = request.get("id")
+        json.dumps(request_id, allow_nan=False)
+        if request["method"] not in protocol.METHODS:
+            return "no method"
+        method = request["method"]
+        taken = server._arguments(method, request.get("params", {}))
+        model = params.MODELS.get(method, params.Params)
+        assert set(taken) <= set(model.model_fields)
+    except server.RpcError as error:
+        promises.words(str(error), 300)
+        reply = json.loads(server._framed(server._error(request_id, error)))
+        promises.number(reply["error"]["code"], wire.PARSE_ERROR, wire.INVALID_REQUEST)
+        return f"{method} {error.code}"
+    return method
+
+
+def frames(chance: random.Random, one: bytes, others: Sequence[bytes] = ()) -> bytes:
+    """Also frames as long as they may be, and a byte more or less."""
+    made = mutation.lines_of_json(chance, one, others)
+    if chance.randrange(1000):
+        return made
+    first, newline, rest = made.partition(b"\n")
+    length = wire.MAX_FRAME - 1 + chance.randrange(-1, 2)
+    return first.ljust(length, chance.choice([b" ", b"x"])) + newline + rest
+
+
+def state_record(data: bytes) -> str:
+    """What is read is written as what reads as the same."""
+    read = []
+    for kind in (Session, Mapping, store.Process):
+        try:
+            record: Any = store._read(kind, data.decode())
+        except ValueError:
+            continue
+        written = json.dumps(asdict(record), allow_nan=False)
+        assert store._read(kind, written) == record
+        read.append(kind.__name__)
+    return " ".join(read)
+
+
+def config_toml(data: bytes) -> str:
+    """What does not fit is refused with one line of cause and one of remedy, both printable."""
+    try:
+        settings = config.parse(data, "config.toml")
+    except Misconfigured as error:
+        return promises.refusal(error, ["bad-config"])
+    json.dumps(settings.shown(), allow_nan=False)
+    return "read"
+
+
+TARGETS = (
+    Target("control-frames", control_frames, frames),
+    Target("state-record", state_record, mutation.lines_of_json),
+    Target("config", config_toml),
+)

@@ -1,0 +1,96 @@
+"""`make fuzz` in small: the corpus, and a few hundred mutations of it, for every parser."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.fuzz import mutation
+from tests.fuzz.engine import Target, replay, run
+from tests.fuzz.targets import TARGETS
+
+SEED = 1
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_a_parser_bears_its_corpus_and_mutations_of_it(target: Target) -> None:
+    inputs = len(target.corpus()) + 300
+    report = run(target, SEED, inputs, seconds=600)
+    assert report.findings == []
+    assert report.inputs == inputs
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_a_corpus_is_of_several_outcomes(target: Target) -> None:
+    assert len({target.parse(data) for data in target.corpus().values()}) > 1
+
+
+def test_the_same_seed_gives_the_same_inputs() -> None:
+    def seen(seed: int) -> list[bytes]:
+        inputs: list[bytes] = []
+
+        def parse(data: bytes) -> str:
+            inputs.append(data)
+            return ""
+
+        run(Target("config", parse), seed, 200, seconds=600)
+        return inputs
+
+    assert seen(1) == seen(1) != seen(2)
+
+
+def declared(data: bytes) -> str:
+    raise KeyError("undeclared") if b"<" in data else ValueError
+
+
+def endless(data: bytes) -> str:
+    while b"<" in data:
+        pass
+    return ""
+
+
+kept: list[bytes] = []
+
+
+def hoarding(data: bytes) -> str:
+    kept.append(data + bytes(4096))
+    return ""
+
+
+def greedy(data: bytes) -> str:
+    return "x" * len(bytes(8 << 20)) and ""
+
+
+@pytest.mark.parametrize(
+    ("parse", "what"),
+    [
+        (declared, "KeyError in declared"),
+        (endless, "more than 1 s of CPU time"),
+        (hoarding, "bytes behind"),
+        (greedy, "takes "),
+    ],
+)
+def test_what_a_parser_must_not_do_is_found(parse: Callable[[bytes], str], what: str) -> None:
+    report = run(Target("upnp-description", parse), SEED, 300, seconds=600)
+    assert what in report.findings[0].what
+
+
+def test_a_finding_is_made_as_short_as_it_can_be() -> None:
+    def parse(data: bytes) -> str:
+        assert b"<service>" not in data
+        return ""
+
+    (found,) = run(Target("upnp-description", parse), SEED, 20, seconds=600).findings
+    assert found.data == b"<service>"
+    assert [one.what for one in replay(Target("x", parse), [found.data])] == [found.what]
+
+
+@pytest.mark.parametrize("mutate", [mutation.data, mutation.lines_of_json, mutation.base64_words])
+def test_no_mutation_is_longer_than_the_largest(mutate: mutation.Mutator) -> None:
+    chance = random.Random(SEED)
+    seeds = [b"", b"x" * mutation.LARGEST, b'{"a": [1, "b"]}', b"ssh-ed25519 " + b"A" * 40]
+    made = [mutate(chance, seeds[n % len(seeds)], seeds) for n in range(2000)]
+    assert max(map(len, made)) <= mutation.LARGEST
+    assert len(set(made)) > 1000
