@@ -1,3 +1,5 @@
+"""The daemon's files and directories are the user's alone."""
+
 from __future__ import annotations
 
 import os
@@ -30,6 +32,7 @@ def test_a_directory_is_made_and_made_private(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o700
 
 
+@pytest.mark.attack("the home lies where other users could swap it", "refused")
 def test_a_place_where_others_could_swap_it_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     assert refused(tmp_path / "home") == "unsafe-home"
@@ -42,6 +45,7 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path / "home") == "unusable-home"
 
 
+@pytest.mark.attack("the home, or a link to it, belongs to another user", "refused")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 def test_what_belongs_to_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()

@@ -288,6 +288,10 @@ def test_a_changed_role_reaches_the_guest_who_is_in(stage: Stage) -> None:
     until(lambda: read_only() == "1", "the guest is read-only again")
 
 
+@pytest.mark.attack(
+    "a guest stays past the deadline, and comes back",
+    "cut, the door and the router's port are closed, the key is out",
+)
 def test_a_guest_is_cut_when_the_time_is_up_and_cannot_come_back(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat", "--ttl", "4s")
@@ -310,6 +314,7 @@ def test_a_guest_is_cut_when_the_time_is_up_and_cannot_come_back(stage: Stage) -
     assert receipt["visits"][0]["until"] is not None
 
 
+@pytest.mark.attack("a guest holds a bare connection past a revoke", "it is cut")
 def test_a_connection_without_a_session_is_cut_too(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat")
@@ -322,6 +327,7 @@ def test_a_connection_without_a_session_is_cut_too(stage: Stage) -> None:
     held.communicate()
 
 
+@pytest.mark.attack("one guest opens connections without end", "the ninth is refused")
 def test_one_guest_cannot_fill_the_machine_with_connections(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat")
@@ -339,6 +345,9 @@ def test_one_guest_cannot_fill_the_machine_with_connections(stage: Stage) -> Non
     assert [ssh.wait(timeout=10) for ssh in held] == [255] * MAX_PER_GUEST
 
 
+@pytest.mark.attack(
+    "a write guest runs a program in place of their tmux client", "their connection ends"
+)
 def test_a_program_run_beside_the_session_ends_the_connection(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat")
@@ -400,6 +409,10 @@ def test_the_host_sees_it_in_tmux_when_rights_are_given(stage: Stage) -> None:
         until(partial(is_written, record, words), words, 30)
 
 
+@pytest.mark.attack(
+    "a guest turns to another session of the host's tmux",
+    "they are led back, and nothing of it is drawn",
+)
 @pytest.mark.parametrize("access", ["--read-only", "--no-copy"], ids=["reading", "writing"])
 def test_a_guest_cannot_turn_to_another_session_of_the_host(stage: Stage, access: str) -> None:
     guest = stage.guest("octocat")
@@ -461,6 +474,9 @@ def test_after_kill_9_a_new_start_undoes_what_is_over_and_keeps_what_is_not(stag
     hubot.joins().shows("pairing")
 
 
+@pytest.mark.attack(
+    "a guest logs in after the deadline while the daemon is stopped", "sshd itself refuses the key"
+)
 def test_sshds_own_lock_holds_when_the_daemon_cannot_act(stage: Stage) -> None:
     guest = stage.guest("octocat")
     daemon = stage.daemon()
@@ -499,6 +515,7 @@ def almost_over(stage: Stage) -> Guest:
     return guest
 
 
+@pytest.mark.attack("the disk is full at the deadline", "the guest is cut on time")
 def test_the_deadline_is_kept_while_nothing_can_be_saved(stage: Stage, almost_over: Guest) -> None:
     database = sqlite3.connect(stage.home / "state.db")
     database.execute("BEGIN IMMEDIATE")
@@ -529,6 +546,7 @@ def tmux_standing_still(stage: Stage) -> Iterator[None]:
         os.kill(server, signal.SIGCONT)
 
 
+@pytest.mark.attack("tmux hangs at the deadline", "the guest is cut on time")
 def test_the_deadline_is_kept_while_tmux_stands_still(stage: Stage, almost_over: Guest) -> None:
     with tmux_standing_still(stage):
         stage.asks("status")  # has the daemon ask tmux, in vain
@@ -582,6 +600,7 @@ def test_who_cannot_ask_tmux_does_not_say_that_there_is_no_session(stage: Stage)
     assert stage.asks("status")["invitations"] == []
 
 
+@pytest.mark.attack("tmux cannot be run at the deadline", "the guest is cut on time")
 def test_the_deadline_is_kept_while_there_is_no_tmux_to_run(stage: Stage) -> None:
     command = tmux_through(stage, "")
     guest = stage.guest("octocat")
@@ -592,6 +611,9 @@ def test_the_deadline_is_kept_while_there_is_no_tmux_to_run(stage: Stage) -> Non
     holds_although(stage, guest)
 
 
+@pytest.mark.attack(
+    "a stranger's user name forges a login in sshd's log", "nobody is taken for having come in"
+)
 def test_no_client_can_write_itself_into_sshds_log(stage: Stage) -> None:
     guest, stranger = stage.guest("octocat"), stage.guest("mallory")
     told = invited(stage, "octocat")["invitations"][0]["keys"][0]["fingerprint"]
@@ -670,6 +692,7 @@ def test_who_is_invited_while_the_daemon_ends_is_not_let_in_by_the_next_one(stag
     assert guests == ["github:octocat"]
 
 
+@pytest.mark.attack("the state file is damaged", "everything is closed, and the host is told")
 def test_a_database_that_cannot_be_read_closes_everything_and_is_said(stage: Stage) -> None:
     stage.guest("octocat")
     daemon = stage.daemon()

@@ -118,6 +118,9 @@ def test_the_socket_is_the_users_alone(stage: Stage) -> None:
     assert [path.name for path in others] == ["config.toml"]  # the test's own hand wrote it
 
 
+@pytest.mark.attack(
+    "another user connects to a control socket that is open to all", "not a byte is answered"
+)
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can speak as somebody else")
 def test_another_user_is_not_answered_even_through_an_open_socket(stage: Stage) -> None:
     path = stage.home / "pairingd.sock"
@@ -156,6 +159,10 @@ def test_hello_must_come_first(line: Line) -> None:
     assert line.calls("status")["result"]["daemon"]["pid"] > 0
 
 
+@pytest.mark.attack(
+    "a program sends frames that are too long, too deep or no JSON",
+    "each is refused by name, and the daemon serves on",
+)
 @pytest.mark.parametrize(
     ("frame", "expected"),
     [

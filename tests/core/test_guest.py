@@ -1,3 +1,5 @@
+"""A guest's name leads to their keys and nowhere else."""
+
 from __future__ import annotations
 
 import pytest
@@ -87,6 +89,10 @@ class TestIdentity:
 
 
 class TestBadGuest:
+    @pytest.mark.attack(
+        "a guest's name leads elsewhere: path parts, credentials, hosts in disguise, control characters",
+        "refused before anything is asked",
+    )
     @pytest.mark.parametrize(
         "text",
         [

@@ -1,3 +1,5 @@
+"""Public keys: which are accepted, and why each of the others is refused."""
+
 from __future__ import annotations
 
 import base64
@@ -132,6 +134,10 @@ class TestAcceptedTypes:
 
 
 class TestRefusedKeys:
+    @pytest.mark.attack(
+        "a key list holds malformed, short, old or ambiguous keys, options and certificates",
+        "each line is refused by name",
+    )
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
@@ -353,6 +359,10 @@ class TestProperties:
     def test_any_bytes_are_read(self, content: bytes) -> None:
         parse_key_list(content)
 
+    @pytest.mark.attack(
+        "a key list holds control characters for the host's terminal",
+        "what is shown of it is printable",
+    )
     @given(st.lists(hostile_lines, max_size=8))
     def test_hostile_lists_are_read_and_what_is_told_of_them_is_printable(
         self, lines: list[bytes]

@@ -6,6 +6,10 @@ from tests.e2e.network import Network, until
 from tests.e2e.people import Guest, Host, speaks
 
 
+@pytest.mark.attack(
+    "a read guest types commands and tmux's keys",
+    "nothing is typed, no window opens; they can only detach",
+)
 def test_a_reading_guest_cannot_type(network: Network, host: Host, octocat: Guest) -> None:
     command = host.invites(octocat, options=("--read-only",))["command"]
     hosts_screen, guests_screen = host.attaches(), octocat.joins(command)
@@ -30,18 +34,23 @@ def test_a_reading_guest_may_type_after_a_change_of_role(
     speaks(again, "now-i-can-type", again, hosts_screen)
 
 
+@pytest.mark.attack("a guest asks ssh for a command instead of the terminal", "it does not run")
 def test_a_command_does_not_run(network: Network, host: Host, octocat: Guest) -> None:
     done = octocat.runs(host.invites(octocat)["command"], "cat", "/etc/passwd")
     assert done.returncode
     assert "root:" not in done.stdout
 
 
+@pytest.mark.attack("a guest asks for sftp", "no subsystem")
 def test_sftp_gets_no_subsystem(network: Network, host: Host, octocat: Guest) -> None:
     done = octocat.runs(host.invites(octocat)["command"], "-s", "sftp")
     assert done.returncode
     assert "subsystem request failed" in done.stderr
 
 
+@pytest.mark.attack(
+    "a guest holds a bare connection (`ssh -N`) past the deadline", "it is cut at the deadline"
+)
 def test_a_connection_without_a_session_is_cut_at_the_deadline(
     network: Network, host: Host, octocat: Guest
 ) -> None:
@@ -52,6 +61,7 @@ def test_a_connection_without_a_session_is_cut_at_the_deadline(
     assert held.wait(15) == 255
 
 
+@pytest.mark.attack("a guest forwards a local port to the host's loopback", "nothing answers there")
 def test_a_local_forward_leads_nowhere(network: Network, host: Host, octocat: Guest) -> None:
     # The forge listens on the host's loopback.
     octocat.stays(host.invites(octocat)["command"], "-N", "-L", "9000:127.0.0.1:8000")
@@ -66,6 +76,7 @@ def test_a_local_forward_leads_nowhere(network: Network, host: Host, octocat: Gu
     assert done.stdout == ""
 
 
+@pytest.mark.attack("a guest asks for a port to listen on at the host", "refused")
 def test_a_remote_forward_is_refused(network: Network, host: Host, octocat: Guest) -> None:
     done = octocat.runs(
         host.invites(octocat)["command"],
@@ -77,6 +88,10 @@ def test_a_remote_forward_is_refused(network: Network, host: Host, octocat: Gues
     assert "remote port forwarding failed" in done.stderr
 
 
+@pytest.mark.attack(
+    "a guest brings an ssh agent and an X display into the session",
+    "neither reaches the session or its client",
+)
 def test_a_guest_s_agent_and_display_stay_outside(
     network: Network, host: Host, octocat: Guest
 ) -> None:
@@ -93,6 +108,7 @@ def test_a_guest_s_agent_and_display_stay_outside(
     assert {"SSH_AUTH_SOCK", "DISPLAY"}.isdisjoint(line.partition("=")[0] for line in theirs)
 
 
+@pytest.mark.attack("a guest opens a second session on one connection", "refused")
 def test_a_connection_carries_one_session(network: Network, host: Host, octocat: Guest) -> None:
     command = host.invites(octocat)["command"]
     shared = "-o ControlPath=/srv/guest/shared"
@@ -104,6 +120,7 @@ def test_a_connection_carries_one_session(network: Network, host: Host, octocat:
     assert "Session open refused by peer" in second.stderr
 
 
+@pytest.mark.attack("an invited key logs in as another user, root among them", "permission denied")
 @pytest.mark.parametrize("user", ["root", "pairguest", "nobody", "no-such-user"])
 def test_other_users_names_are_refused(
     network: Network, host: Host, octocat: Guest, user: str
@@ -112,6 +129,7 @@ def test_other_users_names_are_refused(
     assert "Permission denied (publickey)" in octocat.runs(command).stderr
 
 
+@pytest.mark.attack("a stranger's key knocks while somebody is invited", "permission denied")
 def test_a_key_that_is_not_invited_is_refused(
     network: Network, host: Host, octocat: Guest, hubot: Guest
 ) -> None:
@@ -119,11 +137,16 @@ def test_a_key_that_is_not_invited_is_refused(
     assert "Permission denied (publickey)" in refused.stderr
 
 
+@pytest.mark.attack("a stranger tries passwords", "no method but a public key is offered")
 def test_there_is_no_password_to_try(network: Network, host: Host, octocat: Guest) -> None:
     refused = octocat.runs(host.invites(octocat)["command"], "-o PubkeyAuthentication=no")
     assert "Permission denied (publickey)" in refused.stderr
 
 
+@pytest.mark.attack(
+    "the host's shell start-up files print, sleep and start a shell",
+    "the guest gets the session all the same, and no shell",
+)
 def test_the_host_s_shell_start_up_files_do_not_matter(
     network: Network, host: Host, octocat: Guest
 ) -> None:
@@ -152,6 +175,9 @@ def test_the_pinned_command_knows_the_host_at_first_contact(
     speaks(guests_screen, "guest-is-here", guests_screen)
 
 
+@pytest.mark.attack(
+    "somebody in between answers with a host key of their own", "the pinned command refuses it"
+)
 def test_the_pinned_command_refuses_another_host_key(
     network: Network, host: Host, octocat: Guest
 ) -> None:
@@ -164,6 +190,7 @@ def test_the_pinned_command_refuses_another_host_key(
     assert host.status()["invitations"][0]["connections"] == []
 
 
+@pytest.mark.attack("a scanner opens the port and leaves", "no process is left")
 def test_a_stranger_s_scan_leaves_no_process_behind(
     network: Network, host: Host, octocat: Guest
 ) -> None:
@@ -174,6 +201,7 @@ def test_a_stranger_s_scan_leaves_no_process_behind(
     until("no sshd is left", lambda: network.host.run(*children, check=False).stdout == "0\n")
 
 
+@pytest.mark.attack("a write guest swaps their tmux client for a shell", "their connection ends")
 def test_a_guest_who_leaves_the_session_for_a_shell_of_their_own_is_out(
     network: Network, host: Host, octocat: Guest
 ) -> None:

@@ -38,6 +38,10 @@ def test_a_live_guest_comes_back_by_the_same_command(
     speaks(again, "here-again", again)
 
 
+@pytest.mark.attack(
+    "a guest waits for the daemon to be down at the deadline",
+    "what was over stays over after the start",
+)
 @pytest.mark.parametrize("signal", ["TERM", "KILL"])
 def test_what_expired_while_no_daemon_ran_is_gone_after_its_start(
     network: Network, host: Host, octocat: Guest, signal: str
@@ -54,6 +58,7 @@ def test_what_expired_while_no_daemon_ran_is_gone_after_its_start(
     assert host.status()["invitations"] == []
 
 
+@pytest.mark.attack("the daemon is killed with guests inside", "their connections end with it")
 def test_a_killed_daemon_s_guests_are_cut_with_it(
     network: Network, host: Host, octocat: Guest
 ) -> None:

@@ -11,6 +11,7 @@ DOOR = 50111
 TAKEN = {"leases": f"TCP:22:{NEIGHBOUR}:22:{int(time.time()) + 3600}:a neighbour's\n"}
 
 
+@pytest.mark.attack("a neighbour's forward has the port", "it stands, and another port is used")
 @pytest.mark.parametrize("network", [TAKEN], indirect=True)
 def test_a_neighbour_s_mapping_stands_and_another_port_is_used(
     network: Network, host: Host, octocat: Guest

@@ -3,6 +3,8 @@
 import shlex
 import time
 
+import pytest
+
 from tests.e2e.network import HOST, WAN, Network, until
 from tests.e2e.people import CONFIG, Guest, Host, moment, speaks
 
@@ -34,6 +36,7 @@ def test_an_invitation_from_its_first_second_to_its_last(
     speaks(hosts_screen, "the-session-lives", hosts_screen)
 
 
+@pytest.mark.attack("a revoked guest stays, and comes back", "out at once, and the key is refused")
 def test_a_revoked_guest_is_out_at_once(network: Network, host: Host, octocat: Guest) -> None:
     invited = host.invites(octocat)
     door = host.status()["door"]["port"]

@@ -1,3 +1,5 @@
+"""Guests' keys come from forges that may be slow, hostile or not there."""
+
 from __future__ import annotations
 
 import asyncio
@@ -276,6 +278,7 @@ class TestUnreachable:
         forge.replies["/ann.keys"] = Reply(status=status)
         assert (await failure(providers)).code == "forge-unreachable"
 
+    @pytest.mark.attack("a forge drips its answer, or says nothing", "given up after ten seconds")
     @pytest.mark.parametrize("stream", [drip, silence])
     async def test_answer_that_takes_too_long(
         self, forge: Forge, stream: Callable[[], AsyncIterator[bytes]]
@@ -317,6 +320,7 @@ class TestTooLong:
         forge.replies["/ann.keys"] = Reply(ed25519() + b"\n" + b"#" * MAX_BYTES)
         assert (await failure(providers)).code == "key-list-too-long"
 
+    @pytest.mark.attack("a forge answers without an end", "given up at 256 KiB")
     async def test_body_without_end(self, forge: Forge, providers: IdentityProviders) -> None:
         forge.replies["/ann.keys"] = Reply(endless)
         assert (await failure(providers)).code == "key-list-too-long"
@@ -344,6 +348,7 @@ class TestRedirect:
         assert (await failure(providers)).code == "bad-redirect"
         assert len(forge.requests) == MAX_REDIRECTS + 1
 
+    @pytest.mark.attack("a forge redirects from https or loopback to plain http", "not followed")
     @pytest.mark.parametrize(
         "location",
         [
@@ -441,6 +446,9 @@ class TestOverTls:
         assert (await failure(tls_providers)).code == "bad-redirect"
         assert not forge.requests
 
+    @pytest.mark.attack(
+        "somebody answers in a forge's place with a certificate of their own", "not trusted"
+    )
     async def test_an_unknown_certificate_is_not_trusted(self, tls_forge: Forge) -> None:
         tls_forge.replies["/ann.keys"] = Reply(ed25519())
         providers = providers_of(tls_forge)

@@ -1,3 +1,5 @@
+"""sshd's log: only sshd's own words count."""
+
 from __future__ import annotations
 
 import pytest
@@ -39,6 +41,10 @@ def test_a_login_that_failed_is_told(line: str) -> None:
     assert parse(line.encode()) == Failed()
 
 
+@pytest.mark.attack(
+    "a client's algorithm, version or farewell holds a forged log line",
+    "never taken for sshd's words",
+)
 @pytest.mark.parametrize(
     "record",
     [

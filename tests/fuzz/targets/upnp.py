@@ -20,7 +20,7 @@ _WANTED = Mapping("m1", "upnp", "eth0", HOST, "", 22, "192.168.1.10", 50111, "0"
 
 
 def description(data: bytes) -> str:
-    """Whoever reads a control URL in whatever way asks the host of the description."""
+    """Every control URL is at the host of the description, for each library that reads it."""
     text = data.decode(errors="replace")
     try:
         root = igd._xml(text)
@@ -59,7 +59,7 @@ def soap_answer(data: bytes) -> str:
 
 
 def wan_description(data: bytes) -> str:
-    """The same for the child's own reader, which knows the three kinds of service alone."""
+    """WAN services of three kinds, with control URLs at the host of the description."""
     try:
         services = wan_service.described(data.decode(errors="replace"), URL)
     except wan_service.Elsewhere:

@@ -1,4 +1,6 @@
-"""Real multicast on loopback. Two who listen get each datagram in one round of the loop, so what
+"""An announcement is a reason to ask the gateway, and proves nothing.
+
+Real multicast on loopback. Two who listen get each datagram in one round of the loop, so what
 one of them has heard the other has had.
 """
 
@@ -79,6 +81,9 @@ async def test_another_machine_and_what_makes_no_sense_are_not_heard(
     assert heard.times == 0
 
 
+@pytest.mark.attack(
+    "a device announces the router's restart without end", "the router is asked once in ten seconds"
+)
 async def test_a_flood_is_one_announcement(gateway: FakePxp) -> None:
     heard, reference, port = Ears(), Ears(), free_port()
     with listen(GATEWAY, GATEWAY, heard, port=port):

@@ -1,3 +1,5 @@
+"""A request to the gateway over UDP, and which answers count."""
+
 import asyncio
 import errno
 import socket
@@ -116,6 +118,7 @@ async def test_replies_larger_than_any_message_are_cut_off() -> None:
     assert sizes == [1101]
 
 
+@pytest.mark.attack("a device answers PCP or NAT-PMP in the gateway's place", "not seen")
 async def test_a_reply_from_another_sender_is_not_seen() -> None:
     with udp() as gateway, udp() as stranger:
         gateway.bind((GATEWAY, 0))

@@ -1,3 +1,5 @@
+"""PCP: a response is believed only where every field matches the request."""
+
 import random
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
@@ -79,6 +81,7 @@ def test_a_confirmed_deletion_is_understood() -> None:
     assert request.decode(reply).lifetime == 0
 
 
+@pytest.mark.attack("a PCP answer has another nonce, port or protocol", "refused")
 @pytest.mark.parametrize(
     ("reply", "why"),
     [

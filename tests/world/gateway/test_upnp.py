@@ -1,3 +1,5 @@
+"""UPnP: nothing that a device on the network says is believed unchecked."""
+
 from __future__ import annotations
 
 import asyncio
@@ -308,6 +310,9 @@ async def test_a_router_that_wants_an_hour_gets_an_hour(igd: FakeIgd) -> None:
 # Routers that lie
 
 
+@pytest.mark.attack(
+    "a router leads the port to the host's own sshd", "the mapping is deleted, and the host is told"
+)
 async def test_internal_port_ignored_deleted(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.INTERNAL_PORT_IGNORED)
     assert (await refused(igd)).code == "router-lied"
@@ -487,6 +492,7 @@ async def test_disconnected_is_still_a_gateway(igd: FakeIgd) -> None:
     assert await upnp_to(igd).probe(HOME) is True
 
 
+@pytest.mark.attack("a description names a control URL on another host", "never asked")
 @pytest.mark.parametrize("quirk", [Quirk.OFF_HOST_CONTROL, Quirk.USERINFO_CONTROL])
 async def test_controlurl_offhost_rejected(igd: FakeIgd, quirk: Quirk) -> None:
     igd.quirks.add(quirk)
@@ -494,6 +500,9 @@ async def test_controlurl_offhost_rejected(igd: FakeIgd, quirk: Quirk) -> None:
     assert igd.counts["POST /control"] == 0
 
 
+@pytest.mark.attack(
+    "a router drips its answer, or never ends it", "given up in seconds, with an error"
+)
 @pytest.mark.parametrize("quirk", [Quirk.HTTP_DRIP, Quirk.HTTP_ENDLESS, Quirk.SOAP_SILENT])
 async def test_a_hostile_server_is_given_up(
     igd: FakeIgd, quirk: Quirk, monkeypatch: pytest.MonkeyPatch
@@ -505,6 +514,7 @@ async def test_a_hostile_server_is_given_up(
     assert caught.value.code in ("router-silent", "router-failed", "no-gateway")
 
 
+@pytest.mark.attack("a router's XML holds entities that multiply", "not expanded")
 async def test_xml_bomb_is_not_expanded(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.XML_BOMB)
     assert await upnp_to(igd).probe(HOME) is True
@@ -518,6 +528,10 @@ async def test_no_router_there(igd: FakeIgd) -> None:
         await adapter.close(wanted())
 
 
+@pytest.mark.attack(
+    "a router takes over the process that parses its answers",
+    "what that says is checked, and refused by name",
+)
 async def test_a_child_that_answers_nonsense_is_a_named_error(
     igd: FakeIgd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -578,6 +592,7 @@ async def test_a_router_that_moved_its_description_is_found_again() -> None:
         assert igd.mappings == {}
 
 
+@pytest.mark.attack("a device floods the search with answers", "few are kept")
 async def test_ssdp_flood_capped() -> None:
     async with FakeIgd(ssdp=True, quirks={Quirk.SSDP_FLOOD}) as igd:
         locations, _ = await ssdp.search("127.0.0.1", "127.0.0.1", igd.ssdp_port)
@@ -600,6 +615,9 @@ async def test_a_gateway_that_names_the_wrong_address_is_asked_at_its_own() -> N
         assert dict(mapping.handle)["url"] == igd.description_url
 
 
+@pytest.mark.attack(
+    "a device on the LAN poses as the router and names a URL elsewhere", "never asked"
+)
 async def test_a_location_elsewhere_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
     monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.5)
