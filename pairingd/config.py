@@ -22,6 +22,7 @@ from pairingd.core.durations import parse_duration
 from pairingd.core.guest import parse_guest
 from pairingd.core.model import Access
 from pairingd.core.refusal import Refused
+from pairingd.core.text import one_line, quoted
 from pairingd.errors import Misconfigured
 
 # RFC 1123 §2.1, with a dot at least: a bare word is more likely a mistake.
@@ -32,6 +33,8 @@ _SSH_DESTINATION = re.compile(
     r"(ssh://)?[a-z0-9._][a-z0-9._@:\[\]-]{0,255}", re.IGNORECASE | re.ASCII
 )
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+_MAX_BYTES = 32 * 1024  # of config.toml; all its keys take 2 KiB
+_MAX_SHOWN = 100  # characters of what somebody has written
 _RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
 
 
@@ -294,6 +297,10 @@ def load(path: Path) -> Settings:
 
 
 def parse(content: bytes, name: str) -> Settings:
+    if len(content) > _MAX_BYTES:  # tomllib's time is the square of a dotted key's length
+        raise Misconfigured(
+            "bad-config", f"{name}: more than {_MAX_BYTES // 1024} KiB", "shorten the file"
+        )
     try:
         tables = tomllib.loads(content.decode("utf-8-sig"))
         config = strict.read(Config, tables)
@@ -350,7 +357,7 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _explained(unfit: strict.Unfit, name: str) -> Misconfigured:
-    key = ".".join(unfit.at)
+    key = one_line(".".join(unfit.at), _MAX_SHOWN)
     if isinstance(unfit, strict.Unknown):
         return Misconfigured(
             "bad-config", f"{name}: unknown key {key}", f"allowed there: {', '.join(unfit.allowed)}"
@@ -372,7 +379,7 @@ def _as_toml(value: object) -> str:
         case dict():
             return "a table"
         case _:
-            return repr(value)
+            return quoted(value) if isinstance(value, str) else one_line(repr(value), _MAX_SHOWN)
 
 
 def host_of(url: str) -> str:

@@ -122,9 +122,25 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     assert "UTF-8" in refusal(b"\xff\xfe").message
 
 
-@pytest.mark.parametrize("text", ["x = " + "9" * 5000, "x = " + "[" * 100_000])
+@pytest.mark.parametrize("text", ["x = " + "9" * 5000, "x = " + "[" * 10_000])
 def test_what_no_reader_bears_is_refused_like_all_else(text: str) -> None:
     assert refusal(text).hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"\\u001b[2J' + "a" * 5000 + '" = 1',
+        '[guests]\nttl = "\\u001b[2J' + "a" * 5000 + '"',
+        "[guests]\nttl = [" + '"x", ' * 2000 + "]",
+        "a." * 20_000 + "a = 1",
+    ],
+    ids=["key", "text", "list", "file"],
+)
+def test_what_is_refused_is_told_short_and_printable(text: str) -> None:
+    error = refusal(text)
+    assert (error.message + error.hint).isprintable()
+    assert len(error.message + error.hint) < 400
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:

@@ -139,6 +139,8 @@ class _Search(asyncio.DatagramProtocol):
             self.found.set()
 
     def _hear(self, location: str, kind: tuple[bool, bool]) -> None:
+        if location_host(location) is None:  # too long, now that it names the gateway
+            return
         # Each kind has room of its own: no crowd of one shuts out another.
         if sum(other == kind for other in self.heard.values()) < _MAX_LOCATIONS:
             self.heard.setdefault(location, kind)

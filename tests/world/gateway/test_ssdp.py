@@ -182,3 +182,12 @@ def test_a_flood_of_replies_is_listened_to_for_a_while_only(others: int, heard: 
         search.datagram_received(b"", None)
     search.datagram_received(reply(ROOT), None)
     assert list(search.heard) == heard
+
+
+def test_a_location_that_is_too_long_at_the_gateway_s_address_is_not_kept() -> None:
+    """One such would have the control protocol refuse all that were found with it."""
+    search = ssdp._Search("192.168.1.10", "192.168.178.100")
+    head = "http://10.0.0.7/"
+    for length in (512, 480):
+        search.datagram_received(reply(head + "a" * (length - len(head))), None)
+    assert [len(location) for location in search.heard] == [487]
