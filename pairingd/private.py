@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 
+from pairingd.core.text import shell
 from pairingd.errors import Misconfigured
 
 MAX_LINKS = 40  # path_resolution(7)
@@ -94,7 +95,7 @@ def read_config(path: str) -> bytes | None:
                 raise Misconfigured(
                     "unsafe-config",
                     f"other users can write {path} (mode {stat.S_IMODE(found.st_mode):o})",
-                    f"check what it says, then: chmod go-w {path}",
+                    f"check what it says, then: {shell('chmod', 'go-w', path)}",
                 )
             return file.read()
     except OSError as error:
@@ -130,7 +131,7 @@ def _refuse_replaceable(directory: str, found: os.stat_result) -> None:
         raise Misconfigured(
             "unsafe-home",
             f"other users could replace what is in {directory}",
-            f"chmod go-w {directory}, or set PAIRING_HOME elsewhere",
+            f"{shell('chmod', 'go-w', directory)}, or set PAIRING_HOME elsewhere",
         )
 
 

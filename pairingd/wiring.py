@@ -163,6 +163,7 @@ async def _serve(
     await server.close()
     for lane in lanes:
         lane.cancel()
+    await service.access.rest()
     await service.providers.aclose()
     Path(paths.control_socket).unlink(missing_ok=True)
     store.close()

@@ -95,8 +95,12 @@ def test_hints_quote_paths_and_names(tmp_path: Path) -> None:
     assert shlex.split(chmod) == ["chmod", "go-w", str(loose)]
 
 
-def test_pairctls_own_hint_quotes_tmux(tmp_path: Path) -> None:
+def test_pairctls_own_hint_quotes_tmux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmux = tmp_path / "my tmux"
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "config.toml").write_text(f'[tmux]\ncommand = "{tmux}"\n')
+    monkeypatch.setenv("PAIRING_HOME", str(home))
     tmux.write_text("#!/bin/sh\nexit 1\n")
     tmux.chmod(0o755)
     session = Session(

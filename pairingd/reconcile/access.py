@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ class AccessLane(Lane):
         self._version = ZULU_SINCE
         self._confinement = Confinement(tmux, self.poke, self._tmux_silent)
         self._departed: list[Connection] = []
+        self._untold: deque[str] = deque()
         self._aside_now: set[asyncio.Task[None]] = set()
 
     def recover(self) -> None:
@@ -393,8 +395,13 @@ class AccessLane(Lane):
         return sum(one.invitation == invitation for one in self.door.connections.values())
 
     def tell(self, text: str) -> None:
-        """Let the host know, on their own terminals and not on the guests'."""
-        self._aside(self._tell_host(text))
+        """Let the host know, on their own terminals and not on the guests'.
+
+        One after the other: a crowd that comes at once starts no crowd of tmux clients.
+        """
+        self._untold.append(text)
+        if len(self._untold) == 1:
+            self._aside(self._tell_host())
 
     def _aside(self, work: Coroutine[None, None, None]) -> None:
         """What no deadline waits for."""
@@ -402,12 +409,19 @@ class AccessLane(Lane):
         self._aside_now.add(task)
         task.add_done_callback(self._aside_now.discard)
 
-    async def _tell_host(self, text: str) -> None:
-        try:
-            for client in await self._confinement.hosts(self.door.connections):
-                await self._tmux.tell(client.name, f"pairing: {text}")
-        except WorldError:
-            log.debug("not told in tmux: %s", text)
+    async def rest(self) -> None:
+        """Until all that no deadline waits for is done."""
+        while self._aside_now:
+            await asyncio.wait(self._aside_now)
+
+    async def _tell_host(self) -> None:
+        while self._untold:
+            try:
+                for client in await self._confinement.hosts(self.door.connections):
+                    await self._tmux.tell(client.name, f"pairing: {self._untold[0]}")
+            except WorldError:
+                log.debug("not told in tmux: %s", self._untold[0])
+            self._untold.popleft()
 
 
 def _patience(one: Connection) -> float:

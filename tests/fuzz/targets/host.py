@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
-from pairingd import config, store
+from pairingd import config, store, strict
 from pairingd.control import params, protocol, server, wire
 from pairingd.core.model import Mapping, Session
 from pairingd.errors import Misconfigured
@@ -94,11 +94,11 @@ def state_record(data: bytes) -> str:
     read = []
     for kind in (Session, Mapping, store.Process):
         try:
-            record: Any = store._read(kind, data.decode())
+            record: Any = strict.read(kind, strict.from_json(data), passing_over=True)
         except ValueError:
             continue
         written = json.dumps(asdict(record), allow_nan=False)
-        assert store._read(kind, written) == record
+        assert strict.read(kind, strict.from_json(written), passing_over=True) == record
         read.append(kind.__name__)
     return " ".join(read)
 
