@@ -129,7 +129,7 @@ class IdentityProviders:
                         if not response.next_request:
                             return await _body(guest, response)
                         target = _redirected(guest, target, response.next_request.url)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise self._unreachable(guest, _host(target), error) from None
         raise IdentityError(
             "bad-redirect",
