@@ -10,7 +10,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pairingd.core.durations import format_duration
@@ -96,7 +97,8 @@ class Intent:
         if after.live:
             self._store.live.touch(now)
         if after != before:
-            self._tell_difference(before, after)
+            with self.together():
+                self._tell_difference(before, after)
             self._wishes_changed()
         return after
 
@@ -118,6 +120,15 @@ class Intent:
                 listener.put_nowait(event)
             except asyncio.QueueFull:
                 self.forget(listener)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Lines of history that are written as one: the disk is waited for once."""
+        try:
+            with self._store.together():
+                yield
+        except WorldError as error:
+            log.error("not in the history: %s", error)  # noqa: TRY400 - the cause is all there is
 
     def listen(self) -> asyncio.Queue[Happening | None]:
         """A queue of all events from now on; None in it is the end. Give it back to `forget`."""

@@ -103,6 +103,7 @@ class Store:
         self, database: sqlite3.Connection, live: Live, set_aside: Path | None = None
     ) -> None:
         self._database = database
+        self._together = False
         self.live = live
         self.set_aside = set_aside
 
@@ -136,14 +137,31 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction; it is on the disk when the block has been left."""
+        """A transaction, or a part of the one of `together`; it is on the disk when the outermost
+        block has been left.
+        """
         try:
-            with self._database as database:
-                yield database
+            if self._together:
+                yield self._database
+            else:
+                with self._database as database:
+                    yield database
         except sqlite3.Error as error:
             raise WorldError(
                 "state-unwritable", f"the state cannot be saved: {error}", "free space on the disk"
             ) from None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is written within this block is on the disk when it has been left: the disk is
+        waited for once.
+        """
+        with self._write():
+            self._together = True
+            try:
+                yield
+            finally:
+                self._together = False
 
     def state(self) -> State:
         """The intent as it was saved last."""

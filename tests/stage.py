@@ -24,6 +24,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from pairctl.client import Client
+
 ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
 
@@ -148,6 +150,12 @@ class Stage:
 
     def pairctl(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run(str(Path(sys.executable).parent / "pairctl"), *argv, check=check)
+
+    def client(self) -> Client:
+        """A connection to the daemon of this process's own, on which hello was said."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(self.home / "pairingd.sock"))
+        return Client(connection)
 
     def asks(self, *argv: str) -> dict[str, Any]:
         """The JSON that `pairctl ARGV --json` prints."""

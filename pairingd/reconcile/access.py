@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -364,7 +364,11 @@ class AccessLane(Lane):
     def _note_departures(self) -> None:
         departed, self._departed = self._departed, []
         if departed:
-            self._store.forget_processes(*(connection.pid for connection in departed))
+            with self._intent.together():
+                self._note(departed)
+
+    def _note(self, departed: Sequence[Connection]) -> None:
+        self._store.forget_processes(*(connection.pid for connection in departed))
         for connection in departed:
             if connection.guest and connection.cut_for:
                 self._note_left(connection, connection.cut_for)
