@@ -169,7 +169,11 @@ class Sshd:
         return HostKey(kind, blob, "SHA256:" + base64.b64encode(digest).decode().rstrip("="))
 
     async def start(
-        self, connection: socket.socket, records: Writable, announcement: str = "", to: int = -1
+        self,
+        connection: socket.socket,
+        records: Writable,
+        announcement: str = "",
+        to: Writable | None = None,
     ) -> asyncio.subprocess.Process:
         """One sshd that has `connection` as stdin and stdout, and logs to `records`. It leads a
         session, and so a process group, of its own.
@@ -179,9 +183,9 @@ class Sshd:
         """
         argv: list[str] = [self.command, "-i", "-e", "-f", str(self._config)]
         output = connection.fileno()
-        if announcement:
+        if to:
             argv = ["/bin/sh", "-c", f'echo "{announcement}" && exec "$@" >&0', "sh", *argv]
-            output = to
+            output = to.fileno()
         return await asyncio.create_subprocess_exec(
             *argv,
             stdin=connection.fileno(),

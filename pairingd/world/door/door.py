@@ -221,9 +221,11 @@ class Door:
             with theirs:
                 records.setblocking(False)
                 tune(accepted)
+                guardian = await self._guard.commands()
                 process = await self._sshd.start(
-                    accepted, theirs, self._guard.line("$$", LOGIN_GRACE), await self._guard.pipe()
+                    accepted, theirs, self._guard.line("$$", LOGIN_GRACE), guardian
                 )
+            self._guard.take(process.pid, accepted)
         except BaseException:
             records.close()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
+import socket
 import sys
 from pathlib import Path
 
@@ -21,27 +21,30 @@ class Guard:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
-        self._pipe: int | None = None
+        self._commands: socket.socket | None = None
+        self._sockets: dict[int, socket.socket] = {}
         self._deadlines: dict[int, float] = {}  # by process group, on the event loop's clock
         self._following: asyncio.Task[None] | None = None
         self._leaving: asyncio.TimerHandle | None = None
 
-    async def pipe(self) -> int:
-        """A descriptor for `Guard.line`. Raises OSError where there can be no guardian: then there
-        must be no connection either.
+    async def commands(self) -> socket.socket:
+        """Where `Guard.line` is written to. Raises OSError where there can be no guardian: then
+        there must be no connection either.
         """
         if self._leaving:
             self._leaving.cancel()
             self._leaving = None
-        if self._pipe is None:
-            await self._start()
-        assert self._pipe is not None  # noqa: S101 - _start made it
-        return self._pipe
+        return self._commands or await self._start()
 
     @staticmethod
     def line(group: int | str, seconds: float) -> str:
         """What the guardian is to read of a process group that may live for so long."""
         return f"guard {group} {seconds + BEHIND_S:.3f}"
+
+    def take(self, group: int, connection: socket.socket) -> None:
+        """The connection of that process group, to be shut down with it."""
+        self._sockets[group] = connection
+        self._send_socket(group, connection)
 
     def hold(self, group: int, seconds: float) -> None:
         """It must be over in `seconds`, whatever becomes of the daemon."""
@@ -53,23 +56,24 @@ class Guard:
     def release(self, group: int) -> None:
         """It is gone."""
         self._deadlines.pop(group, None)
+        self._sockets.pop(group, None)
         self._write(f"release {group}")
-        if not self._deadlines and self._pipe is not None and not self._leaving:
+        if not self._sockets and self._commands and not self._leaving:
             self._leaving = asyncio.get_running_loop().call_later(_LINGER_S, self._leave)
 
     def _leave(self) -> None:
         self._leaving = None
-        if self._pipe is not None and not self._deadlines:
-            os.close(self._pipe)
-            self._pipe = None
+        if self._commands and not self._sockets:
+            self._commands.close()
+            self._commands = None
 
-    async def _start(self) -> None:
-        theirs, ours = os.pipe()
-        os.set_blocking(ours, False)
+    async def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(_PROGRAM)),
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
                 env={},
@@ -77,32 +81,38 @@ class Guard:
                 start_new_session=True,
             )
         except BaseException:
-            os.close(ours)
+            ours.close()
             raise
         finally:
-            os.close(theirs)
-        self._pipe = ours
+            theirs.close()
+        self._commands = ours
         now = asyncio.get_running_loop().time()
         for group, deadline in self._deadlines.items():
             self._write(self.line(group, max(deadline - now, 0.0)))
+        for group, connection in self._sockets.items():
+            self._send_socket(group, connection)
         self._following = asyncio.create_task(self._follow(self._process, ours))
+        return ours
 
-    async def _follow(self, process: asyncio.subprocess.Process, pipe: int) -> None:
+    async def _follow(self, process: asyncio.subprocess.Process, commands: socket.socket) -> None:
         await process.wait()
-        if self._pipe != pipe:
+        if self._commands is not commands:
             return  # it was let go
         log.warning("the guardian of the connections ended; another one takes over")
-        os.close(pipe)
-        self._pipe = None
-        if self._deadlines:
+        commands.close()
+        self._commands = None
+        if self._sockets:
             with contextlib.suppress(OSError):  # then there is none until the next connection
                 await self._start()
 
-    def _write(self, line: str) -> None:
-        if self._pipe is None:
+    def _send_socket(self, group: int, connection: socket.socket) -> None:
+        self._write(f"socket {group}", connection.fileno())
+
+    def _write(self, line: str, *descriptors: int) -> None:
+        if self._commands is None:
             return
         try:
-            os.write(self._pipe, f"{line}\n".encode())
+            socket.send_fds(self._commands, [f"{line}\n".encode()], descriptors)
         except OSError:  # gone, or it does not read: `_follow` replaces it
             if self._process and self._process.returncode is None:
                 self._process.kill()

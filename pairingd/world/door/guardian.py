@@ -1,10 +1,12 @@
 """Ends the connections of a daemon that cannot: one that hangs, or is dead.
 
-    python -I -S guardian.py  <commands
+    python -I -S guardian.py  (standard input is a Unix stream socket)
 
 Each command is a line. `guard PGID SECONDS`: that process group must be gone in so many seconds;
-a later line for the same group replaces this one. `release PGID`: it is gone. The end of the input
-is the end of the daemon, however it came about: then every group goes at once.
+a later line for the same group replaces this one. `socket PGID`, with a descriptor: the connection
+of that group, to be shut down with it, because a daemon that hangs holds it open. `release PGID`:
+it is gone. The end of the input is the end of the daemon, however it came about: then every group
+goes at once.
 
 Each connection is a process group of its own and says the first of these lines itself, before it
 becomes an sshd, so that there is no moment at which nobody knows of it. Apart from the daemon, in a
@@ -18,6 +20,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import sys
 import time
 
@@ -31,19 +34,24 @@ class Guardian:
     def __init__(self) -> None:
         self._deadlines: dict[int, float] = {}
         self._ending: dict[int, float] = {}  # when each is killed
+        self._sockets: dict[int, socket.socket] = {}
 
     @property
     def idle(self) -> bool:
         return not self._deadlines and not self._ending
 
-    def hear(self, line: bytes, now: float) -> None:
-        """One command; what is not one is passed over."""
+    def hear(self, line: bytes, descriptors: list[int], now: float) -> None:
+        """One command; what is not one is passed over. `socket` takes the first descriptor."""
         match line.split():
             case [b"guard", group, seconds] if int(group) > 1:
                 self._deadlines[int(group)] = now + float(seconds)
+            case [b"socket", group] if descriptors:
+                self._sockets[int(group)] = socket.socket(fileno=descriptors.pop(0))
             case [b"release", group]:
                 self._deadlines.pop(int(group), None)
                 self._ending.pop(int(group), None)
+                if connection := self._sockets.pop(int(group), None):
+                    connection.close()
 
     def end_all(self, now: float) -> None:
         for group in self._deadlines:
@@ -54,6 +62,8 @@ class Guardian:
         for group, deadline in [*self._deadlines.items()]:
             if deadline <= now:
                 del self._deadlines[group]
+                if connection := self._sockets.pop(group, None):
+                    _shut(connection)
                 # A stopped process acts on neither TERM nor the end of its socket.
                 if _signalled(group, signal.SIGTERM) and _signalled(group, signal.SIGCONT):
                     self._ending[group] = now + KILL_AFTER_S
@@ -63,6 +73,11 @@ class Guardian:
         if self._ending:
             return 0.05  # to see whether they are gone
         return min((at - now for at in self._deadlines.values()), default=None)
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError), connection:
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _signalled(group: int, number: int) -> bool:
@@ -89,21 +104,24 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # its end is the end of its input and of its groups
     guardian, heard, open_ = Guardian(), b"", True
+    descriptors: list[int] = []
+    commands = socket.socket(fileno=0)
     ready = select.poll()
-    ready.register(0, select.POLLIN)
+    ready.register(commands, select.POLLIN)
     while open_ or not guardian.idle:
         wait = guardian.act(_now())
         milliseconds = int(1000 * min(max(wait or 0.0, 0.0) + 0.001, LONGEST_SLEEP_S))
         if not ready.poll(None if wait is None and open_ else milliseconds) or not open_:
             continue
-        chunk = os.read(0, 1 << 16)
+        chunk, received, _, _ = socket.recv_fds(commands, 1 << 16, 64)
+        descriptors += received
         *lines, heard = (heard + chunk).split(b"\n")
         for line in lines:
-            with contextlib.suppress(ValueError):
-                guardian.hear(line, _now())
+            with contextlib.suppress(ValueError, OSError):
+                guardian.hear(line, descriptors, _now())
         if not chunk:
             open_ = False
-            ready.unregister(0)
+            ready.unregister(commands)
             guardian.end_all(_now())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,31 +24,30 @@ class Guarded:
 
     def __init__(self) -> None:
         self._started: list[subprocess.Popen[bytes]] = []
-        self.process = self._start(sys.executable, "-I", "-S", str(guardian.__file__))
+        self._commands, theirs = socket.socketpair()
+        with theirs:
+            argv = (sys.executable, "-I", "-S", str(guardian.__file__))
+            self.process = self._start(*argv, stdin=theirs.fileno())
 
-    def _start(self, *argv: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, process_group=0)
+    def _start(self, *argv: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(argv, stdin=stdin, process_group=0)
         self._started.append(process)
         return process
 
     def group(self, script: str = "sleep 3600") -> subprocess.Popen[bytes]:
         return self._start("/bin/sh", "-c", script)
 
-    def says(self, text: str) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(text.encode() + b"\n")
-        self.process.stdin.flush()
+    def says(self, text: str, *descriptors: int) -> None:
+        socket.send_fds(self._commands, [text.encode() + b"\n"], descriptors)
 
     def ends_its_input(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
+        self._commands.close()
 
     def close(self) -> None:
+        self._commands.close()
         for process in self._started:
             process.kill()
             process.wait()
-            if process.stdin and not process.stdin.closed:
-                process.stdin.close()
 
 
 @pytest.fixture
@@ -109,6 +109,31 @@ def test_what_does_not_end_by_itself_is_killed(guarded: Guarded, script: str) ->
     is_gone(stubborn)
     children = family if isinstance(family, list) else []
     until(lambda: not any(child.is_running() for child in children), "its children", ATTENTIVE)
+
+
+@pytest.mark.parametrize("end", ["deadline", "daemon"])
+def test_a_connection_that_the_daemon_holds_open_is_shut_down(guarded: Guarded, end: str) -> None:
+    group = guarded.group()
+    ours, guests = socket.socketpair()
+    with ours, guests:
+        guarded.says(f"guard {group.pid} {LONG}\nsocket {group.pid}", ours.fileno())
+        if end == "deadline":
+            guarded.says(f"guard {group.pid} 0")
+        else:
+            guarded.ends_its_input()
+        guests.settimeout(ATTENTIVE)
+        assert guests.recv(1) == b""
+
+
+def test_a_connection_that_was_released_is_left_open(guarded: Guarded) -> None:
+    released, after = guarded.group(), guarded.group()
+    ours, guests = socket.socketpair()
+    with ours, guests:
+        guarded.says(f"guard {released.pid} 0.5\nsocket {released.pid}", ours.fileno())
+        guarded.says(f"release {released.pid}\nguard {after.pid} 1")
+        is_gone(after)
+        ours.sendall(b"x")
+        assert guests.recv(1) == b"x"
 
 
 def test_what_is_no_command_is_passed_over(guarded: Guarded) -> None:
