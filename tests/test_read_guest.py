@@ -162,6 +162,8 @@ def test_a_write_guest_alone_sizes_the_session_and_yields_to_the_host(stage: Sta
     host = attached_host(stage, columns=100, lines=30)
     host.shows("[pairing]", ATTENTIVE)
     until(lambda: window_size(stage) == "100x29", "the host's size", ATTENTIVE)
+    flags = ("list-clients", "-F", "#{client_flags}")
+    until(lambda: "ignore-size" in stage.tmux(*flags), "the guest's size does not count", ATTENTIVE)
     screen.sends(b"echo typed''-by-guest\r")
     host.shows("typed-by-guest", ATTENTIVE)
     assert window_size(stage) == "100x29"
@@ -189,6 +191,7 @@ def test_the_size_of_a_write_guest_is_clamped(stage: Stage) -> None:
 
 def test_a_read_guest_is_told_the_key_that_leaves_and_leaves_with_it(stage: Stage) -> None:
     guest = ReadGuest(stage)
+    guest.screen.shows("pairing: read-only: what you type is not sent; Ctrl-C leaves", ATTENTIVE)
     guest.screen.sends(b"\x03")
     assert guest.screen.ended(ATTENTIVE) == 0
     assert "Ctrl-C leaves" in guest.screen.screen()

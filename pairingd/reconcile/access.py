@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from pairingd.core.model import Access
 from pairingd.core.rules import DoorOpened, End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
+from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement, Place
 from pairingd.reconcile.lane import Lane
+from pairingd.reconcile.messages import Messages
 from pairingd.signals import Signals
 from pairingd.store import Process, Store
 from pairingd.world.authorized_keys import AuthorizedKeys
@@ -59,9 +60,11 @@ class AccessLane(Lane):
         awake: Awake | None = None,
     ) -> None:
         super().__init__(clock, signals)
+        self._confinement = Confinement(tmux, self.poke, self._tmux_silent)
+        self.messages = Messages(tmux, self._confinement, lambda: self.door.connections)
         signals.wishes_changed.connect(self.poke)
-        signals.way_in_changed.connect(self.tell)
-        signals.rights_changed.connect(self.tell)
+        signals.way_in_changed.connect(self.messages.to_host)
+        signals.rights_changed.connect(self.messages.to_host)
         self.door = door(self)
         self._awake = awake
         self.stopping = False
@@ -72,10 +75,8 @@ class AccessLane(Lane):
         self._authorized_keys = authorized_keys
         self._fixed_port = fixed_port
         self._version = ZULU_SINCE
-        self._confinement = Confinement(tmux, self.poke, self._tmux_silent)
         self._departed: list[Connection] = []
-        self._untold: deque[str] = deque()
-        self._aside_now: set[asyncio.Task[None]] = set()
+        self._aside = Aside()
 
     def recover(self) -> None:
         """End the connections that a crash left behind; call once, before the first pass."""
@@ -249,6 +250,7 @@ class AccessLane(Lane):
         }
         for pid, access in waiting.items():
             change_role(commands[pid], access)
+            self.door.connections[pid].attached = False  # for the moment that it takes
         deadline = asyncio.get_running_loop().time() + ROLE_TIMEOUT_S
         while waiting and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(_ROLE_POLL_S)
@@ -287,6 +289,8 @@ class AccessLane(Lane):
     def _note_places(self, places: Mapping[int, Place]) -> None:
         for one in self.door.connections.values():
             if place := places.get(one.pid):
+                if not one.attached and role_of(place.command) is Access.READ:
+                    self.messages.to_read_guest(one.pid)
                 one.attached, one.absent_since, one.command = True, None, place.command
                 if place.astray:
                     one.astray = "they were not in the shared session, or their terminal too large"
@@ -352,7 +356,7 @@ class AccessLane(Lane):
                     fingerprint=connection.fingerprint,
                     pid=connection.pid,
                 )
-                self.tell(f"{invitation.guest} joined ({invitation.access.value})")
+                self.messages.to_host(f"{invitation.guest} joined ({invitation.access.value})")
                 self._signals.guest_came(connection.peer)
         self.poke()
 
@@ -373,7 +377,7 @@ class AccessLane(Lane):
             if connection.guest and connection.cut_for:
                 self._note_left(connection, connection.cut_for)
             elif connection.guest:
-                self._aside(self._note_why_left(connection))
+                self._aside.run(self._note_why_left(connection))
             elif connection.failed:
                 self._intent.happened(
                     "refused", f"a login from {connection.peer} failed", peer=connection.peer
@@ -386,7 +390,7 @@ class AccessLane(Lane):
     def _note_left(self, connection: Connection, why: str) -> None:
         about = {name: getattr(connection, name) for name in (*_VISIT, "session")}
         self._left(why=why, **about)
-        self.tell(f"{connection.guest} left")
+        self.messages.to_host(f"{connection.guest} left")
 
     def _left(self, *, guest: str, peer: str, why: str, **more: Any) -> None:
         text = f"{guest} is out ({peer}): {why}"
@@ -398,34 +402,10 @@ class AccessLane(Lane):
     def _connections_of(self, invitation: str) -> int:
         return sum(one.invitation == invitation for one in self.door.connections.values())
 
-    def tell(self, text: str) -> None:
-        """Let the host know, on their own terminals and not on the guests'.
-
-        One after the other: a crowd that comes at once starts no crowd of tmux clients.
-        """
-        self._untold.append(text)
-        if len(self._untold) == 1:
-            self._aside(self._tell_host())
-
-    def _aside(self, work: Coroutine[None, None, None]) -> None:
-        """What no deadline waits for."""
-        task = asyncio.create_task(work)
-        self._aside_now.add(task)
-        task.add_done_callback(self._aside_now.discard)
-
     async def rest(self) -> None:
-        """Until all that no deadline waits for is done."""
-        while self._aside_now:
-            await asyncio.wait(self._aside_now)
-
-    async def _tell_host(self) -> None:
-        while self._untold:
-            try:
-                for client in await self._confinement.hosts(self.door.connections):
-                    await self._tmux.tell(client.name, f"pairing: {self._untold[0]}")
-            except WorldError:
-                log.debug("not told in tmux: %s", self._untold[0])
-            self._untold.popleft()
+        """Wait until all that no deadline waits for is done."""
+        await self._aside.rest()
+        await self.messages.rest()
 
 
 def _patience(one: Connection) -> float:

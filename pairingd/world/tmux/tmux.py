@@ -140,11 +140,14 @@ class Tmux:
                 flag = "!ignore-size" if counts else "ignore-size"
                 return ("refresh-client", "-t", client, "-f", flag)
 
-    async def tell(self, client: str, text: str) -> None:
-        """A line on the status line of one terminal, for a moment."""
+    async def tell(self, client: str, text: str, seconds: float = 0.75) -> None:
+        """Show a line on the status line of one terminal."""
         # display-message expands formats (#), so those of the text are doubled: tmux(1), FORMATS.
         # A terminal stands still while it shows a message (measured, tmux 3.3a), so not for long.
-        await self._ask("display-message", "-d", "750", "-c", client, text.replace("#", "##"))
+        milliseconds = str(int(seconds * 1000))
+        await self._ask(
+            "display-message", "-d", milliseconds, "-c", client, text.replace("#", "##")
+        )
 
     async def confine(self, guests: Iterable[str] = ()) -> None:
         """Set what keeps guests in the shared session and tmux's lock away from them.
