@@ -1,4 +1,4 @@
-"""The daemon, started and stopped: by its service where one is installed, else by hand."""
+"""Starts the daemon: by its service where one is installed, else by hand."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pairctl.client import connect, reach
 from pairctl.failures import NoDaemon
+from pairctl.shutdown import stop
 from pairingd.core.refusal import PairingError
-from pairingd.lock import Taken, take
-from pairingd.paths import find_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from pairctl.services.steps import Step
 
 START_LIMIT = 30.0  # seconds
-STOP_LIMIT = 20.0  # seconds; guests, mapping and door are closed within it
 _ALREADY_RUNNING = 4  # exit code of pairingd --detach
 
 
@@ -87,35 +85,6 @@ def _start_by_hand() -> Client:
     if code:
         _complain(said)
     return connect()
-
-
-def stop(client: Client) -> None:
-    """Ask it to close everything and to exit; back when it has. The tmux session stays."""
-    pid = client.hello["pid"]
-    deadline = time.monotonic() + STOP_LIMIT
-    with contextlib.suppress(NoDaemon):  # gone before it could answer
-        client.call("stop", silence=STOP_LIMIT)
-    closed = client.until_closed(STOP_LIMIT)
-    while closed and time.monotonic() < deadline:
-        if not _holds_lock(pid):
-            return
-        time.sleep(0.01)
-    raise PairingError(
-        "stop-failed",
-        f"pairingd (pid {pid}) was still running after {STOP_LIMIT:.0f} s",
-        f"kill {pid} ends it; what it leaves behind the next start closes",
-    )
-
-
-def _holds_lock(pid: int) -> bool:
-    """Whether that daemon still runs. Its pid alone would tell of a zombie, or of a stranger."""
-    try:
-        os.close(take(find_paths().lock))
-    except FileNotFoundError:
-        return False
-    except Taken as taken:
-        return taken.pid == str(pid)
-    return False
 
 
 def _connect_soon(last_words: Callable[[], str]) -> Client:

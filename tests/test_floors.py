@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,31 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def graph(*packages: str) -> dict[str, set[str]]:
+    """Which of our modules imports which others. Imports inside functions and under TYPE_CHECKING
+    count too: they only hide a circle.
+    """
+    paths = dict(each for package in packages for each in modules(package))
+    edges: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        edges[name] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                edges[name] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inside = {f"{node.module}.{alias.name}" for alias in node.names}
+                edges[name] |= inside & paths.keys() or {node.module}
+        edges[name] &= paths.keys()
+    return edges
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    try:
+        graphlib.TopologicalSorter(graph("pairingd", "pairctl")).prepare()
+    except graphlib.CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
 
 
 def floor(module: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl import daemon, output
+from pairctl import daemon, output, shutdown
 from pairctl.client import reach
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ def run(args: Namespace) -> None:
     """Of whatever version: an older daemon must be stoppable."""
     try:
         with reach() as client:
-            daemon.stop(client)
+            shutdown.stop(client)
             told = {"pid": client.hello["pid"]}
     finally:
         daemon.unload()

@@ -146,10 +146,10 @@ def _perform(step: Step) -> None:
         case Keep():
             pass
         case Stop():
-            from pairctl import client, daemon
+            from pairctl import client, shutdown
 
             with client.reach() as running:
-                daemon.stop(running)
+                shutdown.stop(running)
         case Run(until=until):
             if until:
                 _run_until(step, until)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pairctl import daemon as daemon_module
+from pairctl import shutdown
 from pairctl.__main__ import main
 from tests.fakes.daemon import FakeDaemon
 
@@ -85,7 +85,7 @@ def test_an_older_daemon_can_be_stopped(sock: Path, capsys: pytest.CaptureFixtur
 def test_a_daemon_that_does_not_end_is_told(
     sock: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon_module, "STOP_LIMIT", 0.2)
+    monkeypatch.setattr(shutdown, "STOP_LIMIT", 0.2)
     lock = home / "pairingd.lock"
     lock.write_text(f"{os.getpid()}\n")
     with lock.open() as held, FakeDaemon(sock):

@@ -249,7 +249,7 @@ def test_nothing_goes_while_a_daemon_holds_the_lock(
 def test_nothing_goes_when_the_daemon_does_not_end(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pairctl.daemon.STOP_LIMIT", 0.2)
+    monkeypatch.setattr("pairctl.shutdown.STOP_LIMIT", 0.2)
     made = fill(home)
     (home / "pairingd.sock").unlink()
     with (home / "pairingd.lock").open("w") as lock, FakeDaemon(home / "pairingd.sock"):

@@ -1,0 +1,50 @@
+"""Stops the daemon through its control socket, whoever started it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from pairctl.failures import NoDaemon
+from pairingd.core.refusal import PairingError
+from pairingd.lock import Taken, take
+from pairingd.paths import find_paths
+
+if TYPE_CHECKING:
+    from pairctl.client import Client
+
+STOP_LIMIT = 20.0  # seconds; guests, mapping and door are closed within it
+
+
+def stop(client: Client) -> None:
+    """Ask the daemon to close everything and exit; return when it has. The tmux session stays.
+
+    Raises PairingError `stop-failed` where it still runs after `STOP_LIMIT`.
+    """
+    pid = client.hello["pid"]
+    deadline = time.monotonic() + STOP_LIMIT
+    with contextlib.suppress(NoDaemon):  # gone before it could answer
+        client.call("stop", silence=STOP_LIMIT)
+    closed = client.until_closed(STOP_LIMIT)
+    while closed and time.monotonic() < deadline:
+        if not _holds_lock(pid):
+            return
+        time.sleep(0.01)
+    raise PairingError(
+        "stop-failed",
+        f"pairingd (pid {pid}) was still running after {STOP_LIMIT:.0f} s",
+        f"kill {pid} ends it; what it leaves behind the next start closes",
+    )
+
+
+def _holds_lock(pid: int) -> bool:
+    """Whether that daemon still runs. The pid alone may belong to a zombie or another process."""
+    try:
+        os.close(take(find_paths().lock))
+    except FileNotFoundError:
+        return False
+    except Taken as taken:
+        return taken.pid == str(pid)
+    return False
