@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Self
 from pairctl import output
 from pairctl.failures import NoDaemon, Silent, Stranger
 from pairingd import __version__, peer
-from pairingd.control import wire
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 from pairingd.paths import find_paths
+from pairingd.protocol import wire
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from pairingd.control.results import Hello
+    from pairingd.protocol.results import Hello
 
 HELLO_SILENCE = 10.0  # seconds; a daemon that has just started first closes what a crash left
 SILENCE = 60.0  # seconds without a frame: keys are given 10 s, a router that lies longer

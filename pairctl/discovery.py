@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairctl.client import Client
-    from pairingd.control.results import Invited
+    from pairingd.protocol.results import Invited
 
 _DENIED = "local-network-denied"
 _SECONDS = 15.0  # the search itself takes three

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pairctl import output
 
 if TYPE_CHECKING:
-    from pairingd.control.results import Progress
+    from pairingd.protocol.results import Progress
 
 _SIGNS = {"begun": "…", "done": "✓", "failed": "✗"}
 _ASCII_SIGNS = {"begun": "...", "done": "ok", "failed": "failed"}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pairctl.output import View
-    from pairingd.control.results import (
+    from pairingd.protocol.results import (
         Changed,
         Connection,
         Endpoint,

@@ -18,7 +18,7 @@ from pairingd.core.text import shell
 from pairingd.paths import find_paths
 
 if TYPE_CHECKING:
-    from pairingd.control.results import Hello
+    from pairingd.protocol.results import Hello
 
 _LIMIT = 10.0  # seconds
 _OUR_SERVER = ("TMUX", "TMUX_PANE")  # set inside any tmux; tmux refuses to nest by them

@@ -10,14 +10,13 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pairingd import private, strict
-from pairingd.control import results
 from pairingd.core.durations import parse_duration
 from pairingd.core.guest import parse_guest
 from pairingd.core.model import Access
@@ -263,26 +262,6 @@ class Settings:
     file: str
     given: frozenset[str] = frozenset()
 
-    def shown(self) -> results.Settings:
-        """Every key in the form it has in config.toml, with where its value came from."""
-        return {
-            "file": self.file,
-            "settings": [
-                {
-                    "key": key,
-                    "value": _spelled(value),
-                    "source": self.file if key in self.given else "default",
-                }
-                for key, value in _flat(asdict(self.config))
-            ],
-        }
-
-
-def _spelled(value: object) -> object:
-    if isinstance(value, Duration):
-        return value.text
-    return list(value) if isinstance(value, tuple) else value
-
 
 def load(path: Path) -> Settings:
     """The configuration in `path`, or the defaults where there is no such file.
@@ -307,7 +286,7 @@ def parse(content: bytes, name: str) -> Settings:
         config = replace(config, providers={**PROVIDERS, **config.providers})
         if problem := _inconsistent(config):
             raise Misconfigured("bad-config", f"{name}: {problem[0]}", problem[1])
-        return Settings(config, name, frozenset(key for key, _ in _flat(tables)))
+        return Settings(config, name, frozenset(key for key, _ in flat(tables)))
     except UnicodeDecodeError as error:
         raise Misconfigured(
             "bad-config", f"{name}: not UTF-8 at byte {error.start}", "save the file as UTF-8"
@@ -348,10 +327,11 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
     return None
 
 
-def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key with its tables' names before it, as in `guests.ttl`, and its value."""
     for name, value in tables.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

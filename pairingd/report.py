@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from pairingd.control import results
+from pairingd.config import Duration, Settings, flat
 from pairingd.core.addresses import external_class
-from pairingd.core.model import Invitation, Key, Mapping, Session, WayIn
+from pairingd.core.model import Invitation, Key, Mapping, Problem, Session, WayIn
 from pairingd.core.text import shell
 from pairingd.errors import PairingError
 from pairingd.intent import utc
+from pairingd.protocol import results
 from pairingd.store import Happening
 from pairingd.world.door import Connection
 from pairingd.world.sshd import HostKey
@@ -20,7 +21,7 @@ from pairingd.world.sshd import HostKey
 Verified = Literal["readback", "hairpin", "guest"]
 
 
-def problem(error: PairingError) -> results.Problem:
+def problem(error: PairingError | Problem) -> results.Problem:
     return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
@@ -283,3 +284,24 @@ def receipt(
         ],
         "refused": sum(one.kind == "refused" for one in history),
     }
+
+
+def settings(in_force: Settings) -> results.Settings:
+    """Every key in the form it has in config.toml, with where its value came from."""
+    return {
+        "file": in_force.file,
+        "settings": [
+            {
+                "key": key,
+                "value": _as_in_the_file(value),
+                "source": in_force.file if key in in_force.given else "default",
+            }
+            for key, value in flat(asdict(in_force.config))
+        ],
+    }
+
+
+def _as_in_the_file(value: object) -> object:
+    if isinstance(value, Duration):
+        return value.text
+    return list(value) if isinstance(value, tuple) else value

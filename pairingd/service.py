@@ -15,13 +15,13 @@ import pairingd
 from pairingd import report
 from pairingd.clock import Clock
 from pairingd.config import Settings
-from pairingd.control import results, wire
 from pairingd.core import rules
 from pairingd.core.guest import Guest, few, find, parse_guests
 from pairingd.core.model import Access, Invitation, Mapping
 from pairingd.core.text import quoted, shell
 from pairingd.errors import Misconfigured, PairingError, WorldError
 from pairingd.intent import Intent, utc
+from pairingd.protocol import results, wire
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping import MappingLane
@@ -108,7 +108,7 @@ class Service:
         await self._open_door(ids, notify)
         await self._wait_for_router(notify)
         await self._wait_for_other_ways()
-        warnings = [warning for one in fetched.values() for warning in one.warnings]
+        warnings = [report.problem(each) for one in fetched.values() for each in one.warnings]
         return await self._invited(ids, warnings)
 
     async def gateway(self, notify: Notify, *, description_urls: Sequence[str]) -> results.Gateway:
@@ -211,7 +211,7 @@ class Service:
         return report.receipt(found, self.store.history_of(found.id), connections)
 
     async def config(self) -> results.Settings:
-        return self.settings.shown()
+        return report.settings(self.settings)
 
     async def stop(self) -> results.Stopping:
         self.request_stop()

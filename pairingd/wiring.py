@@ -16,7 +16,6 @@ import pairingd
 from pairingd import config, logs
 from pairingd.background import Launch
 from pairingd.clock import Clock
-from pairingd.control.server import ControlServer
 from pairingd.core.admission import Admission
 from pairingd.errors import Misconfigured
 from pairingd.files import private_directories, private_file
@@ -28,6 +27,7 @@ from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.pinhole import PinholeLane
 from pairingd.reconcile.relay import RelayLane
+from pairingd.server import ControlServer
 from pairingd.service import Service
 from pairingd.signals import Signals
 from pairingd.store import Store

@@ -1,7 +1,7 @@
 """`make docs`: docs/protocol.md, out of the protocol's own models.
 
 Nothing of the protocol is written here twice: methods, schemas and numbers come from
-pairingd.control, and the example conversation is checked against them before it is printed.
+pairingd.protocol, and the example conversation is checked against them before it is printed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddic
 from pydantic import BaseModel, TypeAdapter, create_model
 
 from pairingd import strict
-from pairingd.control import results, wire
-from pairingd.control.params import MODELS, Params
-from pairingd.control.protocol import METHODS, Greeting, Method
-from pairingd.control.server import HELLO_SECONDS, MAX_CONNECTIONS
+from pairingd.protocol import results, wire
+from pairingd.protocol.methods import METHODS, Greeting, Method
+from pairingd.protocol.params import MODELS, Params
+from pairingd.server import HELLO_SECONDS, MAX_CONNECTIONS
 
 FILE = Path(__file__).parent.parent / "docs" / "protocol.md"
 
 HEAD = """\
 # The control protocol
 
-Made by `make docs` from `pairingd/control/`; do not edit.
+Made by `make docs` from `pairingd/protocol/`; do not edit.
 
 `pairctl` speaks it with the daemon, and so can any program of the same user. This is protocol {protocol}.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pairingd import report
 from pairingd.config import Config, load, parse
 from pairingd.errors import Misconfigured
 
@@ -24,7 +25,9 @@ def test_without_a_file_the_defaults_are_in_force(tmp_path: Path) -> None:
 
 
 def test_the_documented_defaults() -> None:
-    shown = {one["key"]: one["value"] for one in load(Path("/nowhere")).shown()["settings"]}
+    shown = {
+        one["key"]: one["value"] for one in report.settings(load(Path("/nowhere")))["settings"]
+    }
     assert shown["guests.ttl"] == "2h"
     assert shown["guests.max_ttl"] == "24h"
     assert shown["router.external_port"] == 22
@@ -36,7 +39,7 @@ def test_the_documented_defaults() -> None:
 
 
 def test_what_is_shown_says_where_it_came_from() -> None:
-    settings = parse(b'[guests]\nttl = "90m"', "here.toml").shown()["settings"]
+    settings = report.settings(parse(b'[guests]\nttl = "90m"', "here.toml"))["settings"]
     sources = {one["key"]: (one["value"], one["source"]) for one in settings}
     assert sources["guests.ttl"] == ("90m", "here.toml")
     assert sources["guests.access"] == ("write", "default")

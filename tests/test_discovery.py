@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from pairingd import config, discovery
-from pairingd.control import wire
 from pairingd.errors import GatewayError
+from pairingd.protocol import wire
 from pairingd.world.gateway import ssdp
-from tests.control.test_server import HELLO, Line
 from tests.fakes.igd import FakeIgd
+from tests.server.test_server import HELLO, Line
 from tests.stage import EXTERNAL_HOST, Stage
 
 HERE = config.Router(gateway="127.0.0.1")

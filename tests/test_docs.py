@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pairctl import arguments
+from pairingd import report
 from pairingd.config import Config, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -109,7 +110,7 @@ def documented_settings() -> dict[str, Any]:
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    shown = Settings(Config(), "").shown()["settings"]
+    shown = report.settings(Settings(Config(), ""))["settings"]
     assert documented_settings() == {one["key"]: one["value"] for one in shown}
 
 
@@ -129,8 +130,8 @@ def classes_of_errors(trees: list[ast.Module]) -> set[str]:
 
 
 def codes(trees: list[ast.Module]) -> Iterator[str]:
-    """The first argument of every error, and `code` of every warning."""
-    errors = classes_of_errors(trees)
+    """The first argument of every error and warning, and `code` of those in JSON."""
+    errors = classes_of_errors(trees) | {"Problem"}
     for node in (node for tree in trees for node in ast.walk(tree)):
         match node:
             case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(code)), *_]):

@@ -4,8 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from pairingd.control import wire
 from pairingd.core.model import Standing
+from pairingd.protocol import wire
 from tests import protocol_document
 
 DAEMON = Path(__file__).parent.parent / "pairingd"

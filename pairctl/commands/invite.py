@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from pairctl.client import Client
-    from pairingd.control.results import Invited
+    from pairingd.protocol.results import Invited
 
 
 def run(args: Namespace) -> None:

@@ -134,3 +134,12 @@ class Mapping:
     def unshown(self) -> bool:
         """Whether the gateway says yes to it and shows it to nobody."""
         return "unshown" in dict(self.handle)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A warning: code, cause and remedy as an error's, but nothing failed."""
+
+    code: str
+    message: str
+    hint: str

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pairingd import __version__, peer
-from pairingd.control import wire
 from pairingd.errors import PairingError
+from pairingd.protocol import wire
 
 _SECONDS = 5.0
 _LONGEST_REPLY = 16 * wire.MAX_FRAME

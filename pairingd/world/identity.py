@@ -36,15 +36,13 @@ from pairingd.config import Provider
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import URL_PROVIDERS, Guest, parse_guest
 from pairingd.core.keys import ANOTHER_KEY, KeyList, RefusedLine, is_weak, parse_key_list
-from pairingd.core.model import Key
+from pairingd.core.model import Key, Problem
 from pairingd.core.refusal import Refused
 from pairingd.core.text import one_line
 from pairingd.errors import IdentityError
 
 if TYPE_CHECKING:
     import httpx  # megabytes, wanted only once a URL is asked
-
-    from pairingd.control.results import Problem  # its shape; world stands below control
 
 MAX_BYTES = 256 * 1024
 MAX_REDIRECTS = 5
@@ -354,18 +352,18 @@ def _judge(guest: Guest, found: KeyList) -> Fetched:
     warnings: list[Problem] = []
     if refused:
         warnings.append(
-            {
-                "code": "refused-keys",
-                "message": f"{guest}: not let in: {refused}",
-                "hint": "the guest must use one of the other keys",
-            }
+            Problem(
+                "refused-keys",
+                f"{guest}: not let in: {refused}",
+                "the guest must use one of the other keys",
+            )
         )
     warnings.extend(
-        {
-            "code": "weak-key",
-            "message": f"{guest}: {key.fingerprint} is an RSA key of only {key.bits} bits",
-            "hint": ANOTHER_KEY,
-        }
+        Problem(
+            "weak-key",
+            f"{guest}: {key.fingerprint} is an RSA key of only {key.bits} bits",
+            ANOTHER_KEY,
+        )
         for key in found.keys
         if is_weak(key)
     )

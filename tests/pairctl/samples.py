@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pairingd.control.results import (
+    from pairingd.protocol.results import (
         Event,
         InvitationInfo,
         Invited,

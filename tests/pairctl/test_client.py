@@ -13,8 +13,8 @@ import pytest
 from pairctl import client as client_module
 from pairctl.client import connect, reach
 from pairctl.failures import NoDaemon, exit_code
-from pairingd.control import wire
 from pairingd.core.refusal import PairingError
+from pairingd.protocol import wire
 from tests.fakes.daemon import HELLO, FakeDaemon, Refusal, RpcError, Talk
 
 

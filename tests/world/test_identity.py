@@ -520,8 +520,8 @@ class TestWarnings:
     async def test_tell_of_a_weak_key(self) -> None:
         fetched = await IdentityProviders({}).keys(guest(f"key:{rsa(2048).decode()}"))
         (warning,) = fetched.warnings
-        assert warning["code"] == "weak-key"
-        assert "2048 bits" in warning["message"]
+        assert warning.code == "weak-key"
+        assert "2048 bits" in warning.message
 
     async def test_tell_of_refused_lines_beside_accepted_ones(
         self, forge: Forge, providers: IdentityProviders
@@ -530,8 +530,8 @@ class TestWarnings:
         fetched = await providers.keys(guest())
         (warning,) = fetched.warnings
         assert len(fetched.keys) == 1
-        assert warning["code"] == "refused-keys"
-        assert "line 2: an RSA key of 1024 bits" in warning["message"]
+        assert warning.code == "refused-keys"
+        assert "line 2: an RSA key of 1024 bits" in warning.message
 
 
 class TestFetchAll:

@@ -59,8 +59,8 @@ async def _asked(forge: _Forge) -> str:
     for key in fetched.keys:
         sound(key)
     for warning in fetched.warnings:
-        promises.words(warning["message"] + warning["hint"])
-    return " ".join(one["code"] for one in fetched.warnings)
+        promises.words(warning.message + warning.hint)
+    return " ".join(one.code for one in fetched.warnings)
 
 
 def answer(data: bytes) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
-from pairingd import config, store, strict
-from pairingd.control import params, protocol, server, wire
+from pairingd import config, report, rpc, store, strict
 from pairingd.core.model import Mapping, Session
 from pairingd.errors import Misconfigured
+from pairingd.protocol import methods, params, wire
 from tests.fuzz import mutation, promises
 from tests.fuzz.engine import Target
 
@@ -47,7 +47,7 @@ def control_frames(data: bytes) -> str:
 def _frames(data: bytes) -> list[bytes | None]:
     async def collected() -> list[bytes | None]:
         reader = cast("asyncio.StreamReader", _Pieces(data))
-        return [frame async for frame in server.frames(reader)]
+        return [frame async for frame in rpc.frames(reader)]
 
     coroutine = collected()
     try:
@@ -61,19 +61,19 @@ def _frames(data: bytes) -> list[bytes | None]:
 def _answered(frame: bytes | None) -> str:
     request_id, method = None, ""
     try:
-        request = server._parsed(frame)
+        request = rpc.parsed(frame)
         assert isinstance(request["method"], str)
         request_id = request.get("id")
         json.dumps(request_id, allow_nan=False)
-        if request["method"] not in protocol.METHODS:
+        if request["method"] not in methods.METHODS:
             return "no method"
         method = request["method"]
-        taken = server._arguments(method, request.get("params", {}))
+        taken = rpc.arguments(method, request.get("params", {}))
         model = params.MODELS.get(method, params.Params)
         assert set(taken) <= set(model.model_fields)
-    except server.RpcError as error:
+    except rpc.RpcError as error:
         promises.words(str(error), 300)
-        reply = json.loads(server._framed(server._error(request_id, error)))
+        reply = json.loads(rpc.framed(rpc.error_reply(request_id, error)))
         promises.number(reply["error"]["code"], wire.PARSE_ERROR, wire.INVALID_REQUEST)
         return f"{method} {error.code}"
     return method
@@ -109,7 +109,7 @@ def config_toml(data: bytes) -> str:
         settings = config.parse(data, "config.toml")
     except Misconfigured as error:
         return promises.refusal(error, ["bad-config"])
-    json.dumps(settings.shown(), allow_nan=False)
+    json.dumps(report.settings(settings), allow_nan=False)
     return "read"
 
 

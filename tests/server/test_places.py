@@ -9,8 +9,8 @@ import socket
 from pathlib import Path
 from typing import Any, Self, cast
 
-from pairingd.control import wire
-from pairingd.control.server import ControlServer
+from pairingd.protocol import wire
+from pairingd.server import ControlServer
 from pairingd.service import Service
 
 LIMIT = 3

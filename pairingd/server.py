@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import socket
-from collections.abc import AsyncIterator
 from functools import partial
-from types import NoneType
 from typing import Any
 
-from pairingd import peer, report, strict
-from pairingd.control import protocol, results, wire
-from pairingd.core.text import one_line
+from pairingd import peer, report, rpc
 from pairingd.errors import PairingError
+from pairingd.protocol import methods, results, wire
 from pairingd.service import Service
 from pairingd.store import Happening
 
 log = logging.getLogger(__name__)
 
-_CHUNK = 1 << 16
 MAX_CONNECTIONS = 64
 HELLO_SECONDS = 5.0
-_MAX_WHERE = 80  # characters of a parameter's name, which may be any
-
-
-class RpcError(Exception):
-    """An error of the protocol itself, JSON-RPC 2.0 §5.1."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class ControlServer:
@@ -56,7 +42,7 @@ class ControlServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, listener: socket.socket) -> None:
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_CHUNK)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=rpc.CHUNK)
 
     async def close(self) -> None:
         """No new requests; every connection is closed."""
@@ -123,7 +109,7 @@ class _Conversation:
         loop = asyncio.get_running_loop()
         impatience = loop.call_later(hello_seconds, self._expect_hello, hello_seconds)
         try:
-            async for frame in frames(self._reader):
+            async for frame in rpc.frames(self._reader):
                 if self._writer.is_closing():
                     return  # dismissed: the client was told that this is not carried out
                 self.answering = True
@@ -140,7 +126,7 @@ class _Conversation:
 
     def dismiss(self, why: PairingError) -> None:
         """Close the connection; `why` is the last that a client hears, if it still reads."""
-        self._send(_error(None, why))
+        self._send(rpc.error_reply(None, why))
         if self._writer.transport.get_write_buffer_size():
             self._writer.transport.abort()
         self._writer.close()
@@ -154,9 +140,9 @@ class _Conversation:
     async def _answer(self, frame: bytes | None) -> dict[str, Any] | None:
         """The reply to one frame; None for a notification, which has none (JSON-RPC 2.0 §4.1)."""
         try:
-            request = _parsed(frame)
-        except RpcError as error:
-            return _error(None, error)
+            request = rpc.parsed(frame)
+        except rpc.RpcError as error:
+            return rpc.error_reply(None, error)
         reply = await self._reply(request)
         return reply if "id" in request else None
 
@@ -164,28 +150,28 @@ class _Conversation:
         request_id = request.get("id")
         try:
             result = await self._call(request)
-        except (RpcError, PairingError) as error:
-            return _error(request_id, error)
+        except (rpc.RpcError, PairingError) as error:
+            return rpc.error_reply(request_id, error)
         except ConnectionError:
             raise
         except Exception as error:  # a defect in one verb must not end the daemon
             log.exception("a request failed")
-            return _error(request_id, error)
+            return rpc.error_reply(request_id, error)
         return {"jsonrpc": "2.0", "id": request_id, "result": result}
 
     async def _call(self, request: dict[str, Any]) -> Any:
         name = request["method"]
-        if name not in protocol.METHODS:
-            raise RpcError(wire.METHOD_NOT_FOUND, f"no method {name[:64]!r}")
+        if name not in methods.METHODS:
+            raise rpc.RpcError(wire.METHOD_NOT_FOUND, f"no method {name[:64]!r}")
         if not self._greeted and name != "hello":
-            raise RpcError(wire.HELLO_FIRST, "say hello first")
-        arguments = _arguments(name, request.get("params", {}))
+            raise rpc.RpcError(wire.HELLO_FIRST, "say hello first")
+        arguments = rpc.arguments(name, request.get("params", {}))
         self._greeted = True
         if name == "watch":
             return await self._watch(**arguments)
         # The verbs of Service are the methods of the protocol, by name; METHODS is the gate.
         verb = getattr(self._service, name)
-        if protocol.METHODS[name].progress:
+        if methods.METHODS[name].progress:
             verb = partial(verb, self._progress)
         return await verb(**arguments)
 
@@ -213,79 +199,7 @@ class _Conversation:
 
     def _send(self, message: dict[str, Any]) -> None:
         if not self._writer.is_closing():
-            self._writer.write(_framed(message))
-
-
-async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
-    """One frame a line; None stands for one that was too long, of which nothing is kept."""
-    buffer = bytearray()
-    too_long = False
-    while chunk := await reader.read(_CHUNK):
-        start = 0
-        while (end := chunk.find(b"\n", start)) >= 0:
-            buffer += chunk[start:end]
-            start = end + 1
-            frame = bytes(buffer)
-            buffer.clear()
-            if too_long or len(frame) >= wire.MAX_FRAME:
-                too_long = False
-                yield None
-            elif frame.strip():
-                yield frame
-        buffer += chunk[start:]
-        if len(buffer) >= wire.MAX_FRAME:
-            buffer.clear()
-            too_long = True
-
-
-def _parsed(frame: bytes | None) -> dict[str, Any]:
-    if frame is None:
-        raise RpcError(wire.INVALID_REQUEST, f"a frame may have {wire.MAX_FRAME} bytes")
-    try:
-        request = strict.from_json(frame.decode())
-    except UnicodeDecodeError:
-        raise RpcError(wire.PARSE_ERROR, "not UTF-8") from None
-    except ValueError:
-        raise RpcError(wire.PARSE_ERROR, "not JSON") from None
-    valid = (
-        isinstance(request, dict)
-        and request.get("jsonrpc") == "2.0"
-        and isinstance(request.get("method"), str)
-        and isinstance(request.get("params", {}), dict)
-        and type(request.get("id")) in {str, int, float, NoneType}  # not bool, an int to Python
-    )
-    if not valid:
-        raise RpcError(wire.INVALID_REQUEST, "not a JSON-RPC 2.0 request with named params")
-    return dict(request)
-
-
-def _arguments(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What the verb is called with. An idle daemon is asked `hello` and `status`: these two, and
-    whoever gives nothing where nothing is demanded, are answered without pydantic's 11 MiB.
-    """
-    if name == "hello":
-        try:
-            strict.read(protocol.Greeting, given)
-        except strict.Unfit as unfit:
-            raise RpcError(wire.INVALID_PARAMS, str(unfit)) from None
-        return {}
-    if not given and not protocol.METHODS[name].demands:
-        return {}
-    from pydantic import ValidationError
-
-    from pairingd.control import params
-
-    try:
-        model = params.MODELS.get(name, params.Params).model_validate_json(json.dumps(given))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = one_line(".".join(str(part) for part in first["loc"]), _MAX_WHERE) or "params"
-        raise RpcError(wire.INVALID_PARAMS, f"{where}: {first['msg']}") from None
-    return dict(model)
-
-
-def _framed(message: dict[str, Any]) -> bytes:
-    return json.dumps(message).encode() + b"\n"
+            self._writer.write(rpc.framed(message))
 
 
 def _busy(limit: int) -> PairingError:
@@ -302,20 +216,3 @@ def _dropped() -> PairingError:
         "pairingd closed this connection, the longest idle, to serve another one",
         "run it again",
     )
-
-
-def _error(request_id: object, error: Exception) -> dict[str, Any]:
-    """JSON-RPC's own code and message; in `data` what a person is told."""
-    match error:
-        case PairingError():
-            code, told = wire.REFUSED, error
-        case RpcError():
-            hint = "docs/protocol.md has every method"
-            code, told = error.code, PairingError("bad-request", str(error), hint)
-        case _:
-            cause = f"unexpected: {type(error).__name__}"
-            told = PairingError("internal", cause, "the reason is in the daemon's log")
-            code = wire.INTERNAL_ERROR
-    data = {"code": told.code, "message": told.message, "hint": told.hint, **told.data}
-    message = {"code": code, "message": told.message, "data": data}
-    return {"jsonrpc": "2.0", "id": request_id, "error": message}

@@ -19,10 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pairingd.control import wire
-from pairingd.control.params import MODELS
-from pairingd.control.protocol import METHODS
-from pairingd.control.server import MAX_CONNECTIONS
+from pairingd.protocol import wire
+from pairingd.protocol.methods import METHODS
+from pairingd.protocol.params import MODELS
+from pairingd.server import MAX_CONNECTIONS
 from pairingd.service import Service
 from tests.stage import ROOT, Stage
 
@@ -202,6 +202,11 @@ def test_a_bad_frame_is_named_and_the_connection_lives_on(
         ("invite", {"guests": ["a"], "ttl": 1e300}),
         ("invite", {"guests": ["a"], "port": 70000}),
         ("invite", {"guests": ["a"], "access": "admin"}),
+        ("invite", {"guests": ["\ud800"]}),
+        ("show", {"guest": "\udfff"}),
+        ("receipt", {"session": "\ud800"}),
+        ("gateway", {"description_urls": ["http://192.168.1.1/\ud800"]}),
+        ("status", {"\ud800": True}),
         ("extend", {"guest": "a", "until": "tomorrow"}),
         ("extend", {"guest": "a", "until": 1795400000}),
         ("extend", {"guest": "a", "until": "1795400000"}),

@@ -14,12 +14,23 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 
 def _written_out(value: object) -> object:
-    """RFC 3339 §5.6; pydantic would take a number, too, as seconds since the epoch."""
+    """RFC 3339 §5.6; pydantic also takes a number, as seconds since the epoch."""
     if not isinstance(value, str) or "T" not in value.upper():
         raise ValueError("not an RFC 3339 time")
     return value
 
 
+def _unicode(value: object) -> object:
+    """JSON can escape half of a surrogate pair; no file, terminal or database takes it."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("not Unicode text") from None
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_unicode)]
 Seconds = Annotated[int, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 # Behind a validator of one's own, strict pydantic would take no text for a time.
@@ -33,7 +44,7 @@ class Params(BaseModel):
 class InviteParams(Params):
     """`ttl` and `access` left out come from the configuration, `port` too."""
 
-    guests: Annotated[list[str], Field(min_length=1)]
+    guests: Annotated[list[Text], Field(min_length=1)]
     ttl: Seconds | None = None
     access: Literal["write", "read"] | None = None
     port: Port | None = None
@@ -46,7 +57,7 @@ class GatewayParams(Params):
     """
 
     description_urls: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=512)]],
+        list[Annotated[Text, Field(min_length=1, max_length=512)]],
         Field(min_length=1, max_length=10),
     ]
 
@@ -54,7 +65,7 @@ class GatewayParams(Params):
 class ShowParams(Params):
     """The invitation of a live guest, told anew."""
 
-    guest: str
+    guest: Text
 
 
 class StatusParams(Params):
@@ -64,17 +75,17 @@ class StatusParams(Params):
 class ExtendParams(Params):
     """`seconds` is added to the deadline; `until` replaces it. Exactly one of them."""
 
-    guest: str
+    guest: Text
     seconds: Seconds | None = None
     until: Moment | None = None
 
 
 class RevokeParams(Params):
-    guests: Annotated[list[str], Field(min_length=1)]
+    guests: Annotated[list[Text], Field(min_length=1)]
 
 
 class RoleParams(Params):
-    guest: str
+    guest: Text
     access: Literal["write", "read"]
 
 
@@ -86,7 +97,7 @@ class LogParams(Params):
 
 
 class ReceiptParams(Params):
-    session: str | None = None
+    session: Text | None = None
 
 
 # Methods that are not here take nothing.

@@ -1,6 +1,6 @@
 """The methods of the control socket: what each is for, what it answers, and the handshake.
 
-This table is the protocol. The server dispatches on it, docs/protocol.md is made from it, and
+This table is the protocol: the server knows no other method, docs/protocol.md is made from it, and
 params.py has what each method takes.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pairingd.control import results
+from pairingd.protocol import results
 
 
 @dataclass(frozen=True, slots=True)

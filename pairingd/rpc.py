@@ -1,0 +1,114 @@
+"""JSON-RPC 2.0, one object a line: bytes into requests, results and errors into bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from types import NoneType
+from typing import Any
+
+from pairingd import strict
+from pairingd.core.text import one_line
+from pairingd.errors import PairingError
+from pairingd.protocol import methods, wire
+
+CHUNK = 1 << 16  # bytes read at a time
+_MAX_WHERE = 80  # characters of a parameter's name, which may be any
+
+
+class RpcError(Exception):
+    """An error of the protocol itself, JSON-RPC 2.0 §5.1."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
+    """One frame a line; None stands for one that was too long, of which nothing is kept."""
+    buffer = bytearray()
+    too_long = False
+    while chunk := await reader.read(CHUNK):
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            buffer += chunk[start:end]
+            start = end + 1
+            frame = bytes(buffer)
+            buffer.clear()
+            if too_long or len(frame) >= wire.MAX_FRAME:
+                too_long = False
+                yield None
+            elif frame.strip():
+                yield frame
+        buffer += chunk[start:]
+        if len(buffer) >= wire.MAX_FRAME:
+            buffer.clear()
+            too_long = True
+
+
+def parsed(frame: bytes | None) -> dict[str, Any]:
+    if frame is None:
+        raise RpcError(wire.INVALID_REQUEST, f"a frame may have {wire.MAX_FRAME} bytes")
+    try:
+        request = strict.from_json(frame.decode())
+    except UnicodeDecodeError:
+        raise RpcError(wire.PARSE_ERROR, "not UTF-8") from None
+    except ValueError:
+        raise RpcError(wire.PARSE_ERROR, "not JSON") from None
+    valid = (
+        isinstance(request, dict)
+        and request.get("jsonrpc") == "2.0"
+        and isinstance(request.get("method"), str)
+        and isinstance(request.get("params", {}), dict)
+        and type(request.get("id")) in {str, int, float, NoneType}  # not bool, an int to Python
+    )
+    if not valid:
+        raise RpcError(wire.INVALID_REQUEST, "not a JSON-RPC 2.0 request with named params")
+    return dict(request)
+
+
+def arguments(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What the verb is called with. An idle daemon is asked `hello` and `status`: these two, and
+    whoever gives nothing where nothing is demanded, are answered without pydantic's 11 MiB.
+    """
+    if name == "hello":
+        try:
+            strict.read(methods.Greeting, given)
+        except strict.Unfit as unfit:
+            raise RpcError(wire.INVALID_PARAMS, str(unfit)) from None
+        return {}
+    if not given and not methods.METHODS[name].demands:
+        return {}
+    from pydantic import ValidationError
+
+    from pairingd.protocol import params
+
+    try:
+        model = params.MODELS.get(name, params.Params).model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = one_line(".".join(str(part) for part in first["loc"]), _MAX_WHERE) or "params"
+        raise RpcError(wire.INVALID_PARAMS, f"{where}: {first['msg']}") from None
+    return dict(model)
+
+
+def framed(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+def error_reply(request_id: object, error: Exception) -> dict[str, Any]:
+    """JSON-RPC's own code and message; in `data` what a person is told."""
+    match error:
+        case PairingError():
+            code, told = wire.REFUSED, error
+        case RpcError():
+            hint = "docs/protocol.md has every method"
+            code, told = error.code, PairingError("bad-request", str(error), hint)
+        case _:
+            cause = f"unexpected: {type(error).__name__}"
+            told = PairingError("internal", cause, "the reason is in the daemon's log")
+            code = wire.INTERNAL_ERROR
+    data = {"code": told.code, "message": told.message, "hint": told.hint, **told.data}
+    message = {"code": code, "message": told.message, "data": data}
+    return {"jsonrpc": "2.0", "id": request_id, "error": message}
