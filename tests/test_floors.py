@@ -22,7 +22,7 @@ FLOORS = (
     ("pairingd.private", "pairingd.peer", "pairingd.which", "pairingd.user"),
     (
         *("pairingd.config", "pairingd.programs", "pairingd.files", "pairingd.live"),
-        "pairingd.signals",
+        *("pairingd.interfaces", "pairingd.signals"),
     ),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent",),
@@ -33,13 +33,11 @@ FLOORS = (
     ("pairingd.__main__",),
     ("pairingd.doctor",),
 )
-# What an adapter may know of its neighbours: the door starts sshds and reads their log, sshd is
-# told its algorithms, and a gateway's adapters need to know where they are.
+# What an adapter may know of its neighbours: the door starts sshds and reads their log, and sshd
+# gets its algorithms.
 NEIGHBOURS = {
     "door": {"sshd", "sshd_log"},
     "sshd": {"sshd_policy"},
-    "network": {"gateway"},
-    "gateway": set(),
 }
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.network import Network
 from pairingd.core.text import one_line
 from pairingd.doctor import dry_run
 from pairingd.doctor.finding import Finding, State, Subject
@@ -21,7 +22,6 @@ from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.doctor.igd import RecordedIgd
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import igd, natpmp, ssdp
-from pairingd.world.gateway.adapter import Network
 from pairingd.world.gateway.datagram import BRIEF, PATIENT, Datagrams
 from pairingd.world.gateway.router import known_adapters
 from pairingd.world.network.towards import locate

@@ -14,6 +14,7 @@ from pairingd import report
 from pairingd.clock import awake_or_asleep
 from pairingd.core import plan
 from pairingd.core.model import Mapping, WayIn
+from pairingd.core.network import Network
 from pairingd.core.rules import WayAnnounced, WayTold
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
@@ -22,7 +23,7 @@ from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.user import user_name
-from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
 from pairingd.world.keyscan import Sight

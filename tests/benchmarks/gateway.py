@@ -16,8 +16,9 @@ from typing import Any
 
 from pairingd import config
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 from pairingd.world import network as here
-from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.router import Router
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.hour import asked_in_an_hour

@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP
 from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
 from pairingd.store import Store
-from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.adapter import Presence
 from tests.core.make import START, invitation, invite
 
 HOUR = 3600

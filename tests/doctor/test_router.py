@@ -9,13 +9,13 @@ import pytest
 
 from pairingd import config, strict
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 from pairingd.doctor import dry_run, programs, router
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.igd import RecordedIgd
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import datagram, igd
-from pairingd.world.gateway.adapter import Network
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp
 

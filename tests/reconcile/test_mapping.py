@@ -16,13 +16,13 @@ import pytest
 
 from pairingd import config, strict
 from pairingd.core.model import Invitation
+from pairingd.core.network import Network
 from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
 from pairingd.store import Store
-from pairingd.world.gateway.adapter import Network
 from pairingd.world.gateway.announcements import listen
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pairingd import config, strict
+from pairingd.core.network import Network
 from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
@@ -16,7 +17,7 @@ from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.wiring import _wants_pinhole
 from pairingd.world.gateway import ssdp
-from pairingd.world.gateway.adapter import Adapter, Network
+from pairingd.world.gateway.adapter import Adapter
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.firewall import FirewallAdapter
 from pairingd.world.gateway.pinhole import PcpPinholes, Pinholes

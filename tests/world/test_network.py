@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from pairingd.core.network import Network
 from pairingd.world import network
-from pairingd.world.gateway.adapter import Network
 from pairingd.world.network import changes, linux, macos
 
 SYSTEM = "pairingd.world.network.changes.system"

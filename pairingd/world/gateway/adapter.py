@@ -6,11 +6,11 @@ To add a protocol: docs/adding.md.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 
 
 class Presence(Enum):
@@ -20,24 +20,6 @@ class Presence(Enum):
     ABSENT = auto()
     FOREIGN = auto()  # the external port is somebody else's
     UNKNOWN = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """Where this machine is: the way home over its default route.
-
-    `identity` tells this network from others with the same numbers (interface, own address,
-    gateway, the gateway's MAC where it is known).
-    """
-
-    interface: str
-    address: str
-    gateway: str
-    gateway_mac: str = ""
-
-    @property
-    def identity(self) -> str:
-        return f"{self.interface}/{self.address}/{self.gateway}/{self.gateway_mac}"
 
 
 class Journal(Protocol):

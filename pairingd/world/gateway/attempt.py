@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Callable
 
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Adapter, Journal, Network
+from pairingd.world.gateway.adapter import Adapter, Journal
 from pairingd.world.gateway.refusals import NO_ANSWER, NOTHING_MADE
 
 

@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, refusals, ssdp
-from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.codec import TCP
 from pairingd.world.gateway.datagram import explained
 

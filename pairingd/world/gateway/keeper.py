@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 
 from pairingd import config
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Adapter, Journal, Network, Presence
+from pairingd.world.gateway.adapter import Adapter, Journal, Presence
 from pairingd.world.gateway.attempt import attempt
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 
 from pairingd import config
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 from pairingd.world.gateway import refusals
-from pairingd.world.gateway.adapter import Adapter, Journal, Network
+from pairingd.world.gateway.adapter import Adapter, Journal
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.firewall import FirewallAdapter
 from pairingd.world.gateway.keeper import Keeper

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from pairingd import config
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import (
     Adapter,
     Journal,
-    Network,
     Searcher,
     Sweeper,
 )

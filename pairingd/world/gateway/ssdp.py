@@ -7,12 +7,12 @@ LAN may answer, with anything and as often as it likes: what is kept is bounded.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from pairingd import interfaces
 from pairingd.world.gateway.datagram import numeric
 
 MULTICAST = "239.255.255.250"
@@ -99,22 +99,6 @@ def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def on_link(host: str, address: str) -> bool:
-    """Whether `host` is an address in the network of the interface that has `address`."""
-    import psutil  # needed only where a router answers under another address
-
-    try:
-        other = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return any(
-        other in ipaddress.ip_network(f"{address}/{interface.netmask}", strict=False)
-        for addresses in psutil.net_if_addrs().values()
-        for interface in addresses
-        if interface.family == socket.AF_INET and interface.address == address and interface.netmask
-    )
-
-
 class _Search(asyncio.DatagramProtocol):
     def __init__(self, address: str, gateway: str) -> None:
         self.heard: dict[str, tuple[bool, bool]] = {}
@@ -130,7 +114,7 @@ class _Search(asyncio.DatagramProtocol):
             return
         host = location_host(reply.location) or ""
         kind = (host == self._gateway, reply.is_gateway)
-        if kind[0] or (reply.is_gateway and on_link(host, self._address)):
+        if kind[0] or (reply.is_gateway and interfaces.on_link(host, self._address)):
             self._hear(reply.location, kind)
         if reply.is_gateway and not kind[0]:
             # A gateway of several addresses may name the wrong one.

@@ -17,13 +17,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from pairingd import config
+from pairingd import config, interfaces
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 from pairingd.core.plan import is_over
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals, ssdp
-from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.grant import RENEWAL_GAP
 from pairingd.world.gateway.upnp_answer import (
     Answer,
@@ -145,7 +146,7 @@ class UpnpAdapter:
         where = _Where.at(network)
         for location in locations:
             host = ssdp.location_host(location)
-            if not host or (host != where.gateway and not ssdp.on_link(host, where.address)):
+            if not host or (host != where.gateway and not interfaces.on_link(host, where.address)):
                 raise bad_description_url(location)
         self._urls[where.identity] = await self._choose(where, locations)
 

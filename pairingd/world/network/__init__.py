@@ -15,8 +15,8 @@ import socket
 import sys
 from collections.abc import Iterable, Mapping
 
-from pairingd.world.gateway.adapter import Network
-from pairingd.world.gateway.ssdp import on_link
+from pairingd import interfaces
+from pairingd.core.network import Network
 
 if sys.platform == "darwin":
     from pairingd.world.network import macos as system
@@ -49,7 +49,7 @@ async def current() -> Network | None:
     address = _source(socket.AF_INET)
     if address is None:
         return None
-    interface = _owner(address, _addresses(socket.AF_INET))
+    interface = _owner(address, interfaces.addresses(socket.AF_INET))
     if _is_detour(interface):
         return Network(interface, address, "")
     gateway = await asyncio.to_thread(system.gateway, interface)
@@ -62,8 +62,8 @@ async def named(address: str, gateway: str) -> Network:
 
     `gateway_mac` is empty too where the gateway is no neighbour: beyond another, or this machine.
     """
-    interface = _owner(address, _addresses(socket.AF_INET))
-    near = not _is_detour(interface) and on_link(gateway, address)
+    interface = _owner(address, interfaces.addresses(socket.AF_INET))
+    near = not _is_detour(interface) and interfaces.on_link(gateway, address)
     return Network(
         interface, address, gateway, await _neighbour(gateway, interface) if near else ""
     )
@@ -81,13 +81,13 @@ def _current_ipv6() -> Network | None:
     address = ipv6_address()
     if address is None:
         return None
-    interface = _owner(address, _addresses(socket.AF_INET6))
+    interface = _owner(address, interfaces.addresses(socket.AF_INET6))
     return Network(interface, address, system.gateway6(interface))
 
 
 def lan_address() -> str | None:
     """Our own IPv4 address that somebody nearby would use, or None."""
-    return best_lan_address(_source(socket.AF_INET), _addresses(socket.AF_INET))
+    return best_lan_address(_source(socket.AF_INET), interfaces.addresses(socket.AF_INET))
 
 
 def ipv6_address() -> str | None:
@@ -98,7 +98,7 @@ def ipv6_address() -> str | None:
     source = _source(socket.AF_INET6)
     if source is None:
         return None
-    interface = _owner(source, _addresses(socket.AF_INET6))
+    interface = _owner(source, interfaces.addresses(socket.AF_INET6))
     if _is_detour(interface):
         return None
     return stable_global(system.ipv6_addresses(interface))
@@ -143,15 +143,6 @@ def _source(family: socket.AddressFamily) -> str | None:
 
 def _owner(address: str, addresses: Mapping[str, Iterable[str]]) -> str:
     return next((name for name, owned in addresses.items() if address in owned), "")
-
-
-def _addresses(family: socket.AddressFamily) -> dict[str, list[str]]:
-    import psutil  # an idle daemon does without it
-
-    return {
-        interface: [one.address.partition("%")[0] for one in owned if one.family == family]
-        for interface, owned in psutil.net_if_addrs().items()
-    }
 
 
 async def _neighbour(gateway: str, interface: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world import network
-from pairingd.world.gateway.adapter import Network
 
 _DISCARD = 9
 

@@ -7,7 +7,7 @@ import pytest
 
 from pairingd import config, strict
 from pairingd.core.model import Mapping
-from pairingd.world.gateway.adapter import Network
+from pairingd.core.network import Network
 from pairingd.world.gateway.upnp import UpnpAdapter
 from tests.fakes.igd import FakeIgd
 

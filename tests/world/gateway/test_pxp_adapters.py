@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from pairingd.core.model import Mapping
+from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Adapter, Network, Presence
+from pairingd.world.gateway.adapter import Adapter, Presence
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
 from pairingd.world.gateway.pcp_adapter import PcpAdapter

@@ -15,9 +15,10 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import ssdp, upnp, upnp_answer
-from pairingd.world.gateway.adapter import Network, Presence
+from pairingd.world.gateway.adapter import Presence
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted
 
@@ -673,12 +674,6 @@ async def test_a_silent_gateway_does_not_keep_another_from_being_chosen(
     async with FakeIgd(quirks={Quirk.HTTP_DRIP}) as other, FakeIgd() as best:
         urls = [other.description_url, best.description_url]
         assert (await upnp_searching(best)._best(urls))[0] == best.description_url
-
-
-def test_a_router_under_another_address_must_be_on_our_link() -> None:
-    assert ssdp.on_link("127.0.0.9", "127.0.0.1")
-    assert not ssdp.on_link("10.99.0.1", "127.0.0.1")
-    assert not ssdp.on_link("router.example", "127.0.0.1")
 
 
 async def test_a_search_that_macos_denies_is_a_missing_permission(

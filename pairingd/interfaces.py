@@ -1,0 +1,32 @@
+"""The addresses of this machine's network interfaces."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+
+def addresses(family: socket.AddressFamily) -> dict[str, list[str]]:
+    """The addresses of `family` that each interface has, without their scope."""
+    import psutil  # an idle daemon does without it
+
+    return {
+        interface: [one.address.partition("%")[0] for one in owned if one.family == family]
+        for interface, owned in psutil.net_if_addrs().items()
+    }
+
+
+def on_link(host: str, address: str) -> bool:
+    """Whether `host` is an address in the network of the interface that has `address`."""
+    import psutil  # needed only where a router answers under another address
+
+    try:
+        other = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(
+        other in ipaddress.ip_network(f"{address}/{interface.netmask}", strict=False)
+        for owned in psutil.net_if_addrs().values()
+        for interface in owned
+        if interface.family == socket.AF_INET and interface.address == address and interface.netmask
+    )

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import socket
+
+from pairingd import interfaces
+
+
+def test_on_link_is_an_address_in_the_network_of_our_own() -> None:
+    assert interfaces.on_link("127.0.0.9", "127.0.0.1")
+    assert not interfaces.on_link("10.99.0.1", "127.0.0.1")
+    assert not interfaces.on_link("router.example", "127.0.0.1")
+
+
+def test_addresses_are_listed_by_interface() -> None:
+    assert ["127.0.0.1"] in interfaces.addresses(socket.AF_INET).values()
