@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from pairctl.failures import Usage
-from pairingd.core.durations import format_duration
+from pairingd.core.durations import format_duration, utc
 from pairingd.core.text import quoted
 
 _HOUR = 3600
@@ -44,7 +44,7 @@ def parse_moment(text: str, now: datetime) -> str:
             moment = datetime.fromisoformat(text)
             if moment.tzinfo is None:
                 raise ValueError  # noqa: TRY301 - one refusal for all that is no time
-        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return utc(moment.astimezone(UTC).timestamp())
     except (ValueError, OverflowError):
         raise Usage(
             "bad-time", f"not a time: {quoted(text)}", "write 18:30, or 2026-01-31T18:30:00+01:00"

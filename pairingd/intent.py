@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pairingd.core.durations import format_duration
+from pairingd.core.durations import format_duration, utc
 from pairingd.core.model import Invitation, Standing, State
 from pairingd.core.rules import Begin, End, Event, Revoke, Tick, WayAnnounced, WayTold, step
 from pairingd.core.text import printable
@@ -205,8 +204,3 @@ def clock_behind(now: float, latest: float) -> WorldError:
         f"the clock says {utc(now)}, but it was {utc(latest)} already: no one is invited any more",
         "set the clock right, then pairctl invite again whom you want",
     )
-
-
-def utc(at: float) -> str:
-    """RFC 3339 in UTC, whole seconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

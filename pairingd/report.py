@@ -9,10 +9,10 @@ from typing import Literal
 
 from pairingd.config import Duration, Settings, flat
 from pairingd.core.addresses import external_class
+from pairingd.core.durations import utc
 from pairingd.core.model import Invitation, Key, Mapping, Problem, Session, WayIn
 from pairingd.core.text import shell
 from pairingd.errors import PairingError
-from pairingd.intent import utc
 from pairingd.protocol import results
 from pairingd.store import Happening
 from pairingd.world.door import Connection

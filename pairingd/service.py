@@ -16,11 +16,12 @@ from pairingd import report
 from pairingd.clock import Clock
 from pairingd.config import Settings
 from pairingd.core import rules
+from pairingd.core.durations import utc
 from pairingd.core.guest import Guest, few, find, parse_guests
 from pairingd.core.model import Access, Invitation, Mapping
 from pairingd.core.text import quoted, shell
 from pairingd.errors import Misconfigured, PairingError, WorldError
-from pairingd.intent import Intent, utc
+from pairingd.intent import Intent
 from pairingd.protocol import results, wire
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.lane import Lane

@@ -1,8 +1,9 @@
-"""Durations as people type them: `45s`, `90m`, `2h`, `1h30m`, `1d`."""
+"""Durations as people type them: `45s`, `90m`, `2h`, `1h30m`, `1d`; and times of the protocol."""
 
 from __future__ import annotations
 
 import re
+from time import gmtime, strftime
 
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted
@@ -34,3 +35,8 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def utc(at: float) -> str:
+    """RFC 3339 in UTC, whole seconds."""
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(at))

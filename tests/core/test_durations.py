@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.core.durations import format_duration, parse_duration
+from pairingd.core.durations import format_duration, parse_duration, utc
 from pairingd.core.refusal import Refused
 
 
@@ -37,3 +37,15 @@ def test_what_is_formatted_parses_back(seconds: int) -> None:
 def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
     with contextlib.suppress(Refused):
         assert parse_duration(text) > 0
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1773499205.9, "2026-03-14T14:40:05Z"),
+        (1e9, "2001-09-09T01:46:40Z"),
+    ],
+)
+def test_a_time_is_written_in_utc_and_whole_seconds(at: float, text: str) -> None:
+    assert utc(at) == text
