@@ -20,6 +20,14 @@ from pairingd.core.durations import utc
 from pairingd.core.guest import Guest, few, find, parse_guests
 from pairingd.core.model import Access, Invitation, Mapping
 from pairingd.core.text import quoted, shell
+from pairingd.core.ways import (
+    Endpoint,
+    Ways,
+    endpoint_changed,
+    ssh_command,
+    unclosed,
+    way_told,
+)
 from pairingd.errors import Misconfigured, PairingError, WorldError
 from pairingd.intent import Intent
 from pairingd.protocol import results, wire
@@ -139,7 +147,7 @@ class Service:
         connections = self.access.door.connections.values()
         warnings = self._warnings()
         try:
-            endpoints = self._endpoints()
+            endpoints = self._told_endpoints()
         except Misconfigured as no_account:
             endpoints = []
             if (problem := report.problem(no_account)) not in warnings:
@@ -314,7 +322,7 @@ class Service:
 
     async def _wait_for_other_ways(self) -> None:
         """They have begun when the door opened; without the router they are worth a moment more."""
-        if report.reachability(self._ways(), self.mapping.error) == "internet":
+        if self._ways().reachability(self.mapping.error) == "internet":
             return
         begun: list[Lane] = []
         if self.pinhole.wanted and not (self.pinhole.current or self.pinhole.error):
@@ -335,7 +343,7 @@ class Service:
     def _unclosed(self, ways: Sequence[Mapping]) -> list[results.Problem]:
         """Which of `ways` are not seen to be gone."""
         left = {one.id for one in self.store.mappings()}
-        return [report.unclosed(one) for one in ways if one.id in left]
+        return [report.problem(unclosed(one)) for one in ways if one.id in left]
 
     def _mapping(self) -> results.MappingInfo | None:
         lane = self.mapping
@@ -378,39 +386,43 @@ class Service:
         self, ids: Sequence[str], warnings: list[results.Problem]
     ) -> results.Invited:
         host_key = await self.sshd.host_key()
-        endpoints = self._endpoints()
+        endpoints, user = self._endpoints(), user_name()
         if not endpoints:
             raise self.access.error or _door_shut()
         best = endpoints[0]
-        self.intent.apply(rules.WayTold(report.way_told(endpoints)))
+        self.intent.apply(rules.WayTold(way_told(endpoints)))
         return {
             "invitations": self._told(ids),
-            "command": best["command"],
-            "pinned_command": report.pinned(user_name(), best["host"], best["port"], host_key),
-            "endpoints": endpoints,
+            "command": ssh_command(user, best.host, best.port),
+            "pinned_command": report.pinned(user, best.host, best.port, host_key),
+            "endpoints": [report.endpoint(user, one) for one in endpoints],
             "host_key": self._host_key(best, host_key),
-            "reachability": report.reachability(self._ways(), self.mapping.error),
+            "reachability": self._ways().reachability(self.mapping.error),
             "warnings": [*warnings, *self._warnings()],
         }
 
     @staticmethod
-    def _host_key(best: results.Endpoint, host_key: HostKey) -> results.HostKey:
+    def _host_key(best: Endpoint, host_key: HostKey) -> results.HostKey:
         return {
             "type": host_key.type,
             "fingerprint": host_key.fingerprint,
-            "known_hosts": report.known_hosts(best["host"], best["port"], host_key),
+            "known_hosts": report.known_hosts(best.host, best.port, host_key),
         }
 
-    def _endpoints(self) -> list[results.Endpoint]:
+    def _told_endpoints(self) -> list[results.Endpoint]:
+        """Raises Misconfigured `no-account`."""
+        return [report.endpoint(user_name(), one) for one in self._endpoints()]
+
+    def _endpoints(self) -> list[Endpoint]:
         """None while the door is shut."""
         port = self.access.door.port
         if port is None:
             return []
         lan_host = self.settings.config.door.address or lan_address() or "127.0.0.1"
-        return report.endpoints(user_name(), self._ways(), lan_host, port)
+        return self._ways().endpoints(lan_host, port)
 
-    def _ways(self) -> report.Ways:
-        return report.Ways(
+    def _ways(self) -> Ways:
+        return Ways(
             mapping=self.mapping.current,
             pinhole=self.pinhole.current,
             by_hand=self._by_hand(),
@@ -442,15 +454,9 @@ class Service:
                     "hint": f"it was set aside as {self.store.set_aside}; invite the guests again",
                 }
             )
-        if changed := report.endpoint_changed(self.intent.state.session):
-            found.append(changed)
-        ways = self._ways()
-        of_the_router = (
-            report.double_nat(ways.mapping),
-            report.no_external_address(ways.mapping),
-            report.unshown(ways),
-        )
-        found += filter(None, of_the_router)
+        if changed := endpoint_changed(self.intent.state.session):
+            found.append(report.problem(changed))
+        found += map(report.problem, self._ways().problems())
         if self.mapping.error and self.mapping.wanted:
             found.append(report.problem(self.mapping.error))
         if self.relay.error and self.relay.wanted:

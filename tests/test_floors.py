@@ -25,7 +25,7 @@ FLOORS = (
         *("pairingd.interfaces", "pairingd.signals"),
     ),
     ("pairingd.store", "pairingd.world"),
-    ("pairingd.intent",),
+    ("pairingd.intent", "pairingd.visits"),
     ("pairingd.reconcile", "pairingd.report"),
     ("pairingd.service",),
     ("pairingd.rpc", "pairingd.server"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pairctl.session import Session
 from pairingd import report
 from pairingd.core.text import shell
+from pairingd.core.ways import ssh_command
 from pairingd.errors import PairingError
 from pairingd.files import private_directory
 from pairingd.world.relay import refusal
@@ -51,7 +52,7 @@ def words(stub: Path, command: str) -> list[str]:
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("user", NAMES)
 def test_the_command_leads_to_that_user_and_host(stub: Path, user: str, host: str) -> None:
-    command = report.endpoint("router", user, host, 2222)["command"]
+    command = ssh_command(user, host, 2222)
     assert words(stub, command) == ["-p", "2222", f"{user}@{host}"]
 
 
@@ -72,8 +73,8 @@ def test_any_word_comes_through_a_shell_unchanged(stub: Path, word: str) -> None
 
 def test_a_plain_command_is_left_unquoted() -> None:
     """People type it, and mail it."""
-    assert report.ssh("mark", "203.0.113.7", 22) == "ssh -p 22 mark@203.0.113.7"
-    assert report.ssh("mark@corp.example", "::1", 22) == "ssh -p 22 mark@corp.example@::1"
+    assert ssh_command("mark", "203.0.113.7", 22) == "ssh -p 22 mark@203.0.113.7"
+    assert ssh_command("mark@corp.example", "::1", 22) == "ssh -p 22 mark@corp.example@::1"
 
 
 def after(hint: str, program: str) -> list[str]:

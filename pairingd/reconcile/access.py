@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from pairingd import report
 from pairingd.core import plan
 from pairingd.core.admission import MAX_PER_GUEST
 from pairingd.core.model import Access
@@ -21,6 +20,7 @@ from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.messages import Messages
 from pairingd.signals import Signals
 from pairingd.store import Process, Store
+from pairingd.visits import Joined, Left, visits
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.awake import Awake
 from pairingd.world.door import Connection, Door, Watcher
@@ -32,7 +32,6 @@ from pairingd.world.tmux import Running, Tmux
 log = logging.getLogger(__name__)
 
 LEAVING = 1.0  # seconds that an sshd has to end by itself after its guest's tmux client has
-_VISIT = ("invitation", "guest", "peer", "pid")  # what `joined` and `left` both say
 _TMUX_ENDED = "the tmux session ended"
 JOINING = 20.0  # and that a guest may be in without one, as with ssh -N
 ROLE_TIMEOUT_S = 1.0  # for a guest's forced command to take another role
@@ -89,13 +88,12 @@ class AccessLane(Lane):
         session = self._intent.state.session
         try:
             history = self._store.history_of(session.id) if session else []
-            stayed = [joined.data for joined, left in report.visits(history) if left is None]
-            visits = [{name: data[name] for name in _VISIT} for data in stayed]
-        except (KeyError, ValueError):
+        except ValueError:
             log.exception("the history cannot be read")
             return
-        for visit in visits:
-            self._left(why="pairingd had ended", **visit)
+        for visit in visits(history):
+            if visit.until is None:
+                self._left(visit.left("pairingd had ended"))
 
     async def one_pass(self) -> float | None:
         """Close everything that must be closed, before anything else is asked of anyone: the disk
@@ -350,11 +348,15 @@ class AccessLane(Lane):
                 self._intent.happened(
                     "joined",
                     f"{invitation.guest} joined from {connection.peer}",
-                    invitation=invitation.id,
-                    guest=invitation.guest,
-                    peer=connection.peer,
-                    fingerprint=connection.fingerprint,
-                    pid=connection.pid,
+                    **asdict(
+                        Joined(
+                            invitation=invitation.id,
+                            guest=invitation.guest,
+                            peer=connection.peer,
+                            fingerprint=connection.fingerprint or "",
+                            pid=connection.pid,
+                        )
+                    ),
                 )
                 self.messages.to_host(f"{invitation.guest} joined ({invitation.access.value})")
                 self._signals.guest_came(connection.peer)
@@ -388,13 +390,19 @@ class AccessLane(Lane):
         self._note_left(connection, _TMUX_ENDED if ended else "they left")
 
     def _note_left(self, connection: Connection, why: str) -> None:
-        about = {name: getattr(connection, name) for name in (*_VISIT, "session")}
-        self._left(why=why, **about)
+        left = Left(
+            invitation=connection.invitation or "",
+            guest=connection.guest,
+            peer=connection.peer,
+            pid=connection.pid,
+            why=why,
+        )
+        self._left(left, session=connection.session)
         self.messages.to_host(f"{connection.guest} left")
 
-    def _left(self, *, guest: str, peer: str, why: str, **more: Any) -> None:
-        text = f"{guest} is out ({peer}): {why}"
-        self._intent.happened("left", text, guest=guest, peer=peer, why=why, **more)
+    def _left(self, left: Left, *, session: str = "") -> None:
+        text = f"{left.guest} is out ({left.peer}): {left.why}"
+        self._intent.happened("left", text, session=session, **asdict(left))
 
     def turned_away(self, peer: str, reason: str) -> None:
         log.info("turned away %s: %s", peer, reason)

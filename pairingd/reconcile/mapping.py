@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Protocol
 
-from pairingd import report
 from pairingd.clock import awake_or_asleep
 from pairingd.core import plan
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.network import Network
 from pairingd.core.rules import WayAnnounced, WayTold
+from pairingd.core.ways import Verified, ssh_command
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
 from pairingd.reconcile.evidence import Evidence
@@ -129,7 +129,7 @@ class MappingLane(Lane):
         return None
 
     @property
-    def seen(self) -> dict[str, report.Verified]:
+    def seen(self) -> dict[str, Verified]:
         """What was seen of the current mapping, by its id; of its present host and port alone."""
         held = self.current
         if held is None:
@@ -250,7 +250,7 @@ class MappingLane(Lane):
         if session.announced is None:  # the first one, which the answer to `invite` tells
             self._intent.apply(WayTold(way))
             return
-        command = report.ssh(user_name(), way.host, way.port)
+        command = ssh_command(user_name(), way.host, way.port)
         self._intent.apply(WayAnnounced(way))
         self._intent.happened(
             "endpoint-changed",

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import report
 from pairingd.core.admission import Admission
 from pairingd.errors import WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.access import AccessLane
 from pairingd.signals import Signals
 from pairingd.store import Store
+from pairingd.visits import visits
 from pairingd.world.door import Connection, Door
 from pairingd.world.sshd import Sshd
 from pairingd.world.tmux import Tmux
@@ -142,7 +142,8 @@ async def test_who_leaves_when_another_session_has_begun_has_left_their_own(
     async with asyncio.timeout(30):
         while left is None:  # it may ask tmux for the reason first
             await asyncio.sleep(0.01)
-            [(_, left)] = report.visits(host.store.history_of("s1"))
-    assert left.data["guest"] == "github:octocat"
-    assert left.data["why"] == (cut_for or "they left")
+            [visit] = visits(host.store.history_of("s1"))
+            left = visit if visit.why else None
+    assert left.joined.guest == "github:octocat"
+    assert left.why == (cut_for or "they left")
     assert "left" not in {one.kind for one in host.store.history_of("s2")}

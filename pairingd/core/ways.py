@@ -1,0 +1,147 @@
+"""How a guest can get in: the endpoints, how far they can be trusted, and what to warn of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Map
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pairingd.core.addresses import external_class
+from pairingd.core.model import Mapping, Problem, Session, WayIn
+from pairingd.core.refusal import PairingError
+from pairingd.core.text import shell
+
+Kind = Literal["router", "ipv6", "lan", "relay"]
+Verified = Literal["readback", "hairpin", "guest"]
+Reachability = Literal["internet", "unverified", "lan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address a guest can try. `protocol` is how the router or relay was asked for it;
+    `verified` is what was seen of it beyond the router's word.
+    """
+
+    kind: Kind
+    host: str
+    port: int
+    protocol: str | None = None
+    verified: Verified | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What leads to the door from outside at present. At `relay` our host key was seen.
+
+    `by_hand` is the host and port that the user has forwarded to the door. `seen` is what was seen
+    of a mapping, by its id: a guest who came through it from the internet, our own host key, or
+    its row in the router's table.
+    """
+
+    mapping: Mapping | None = None
+    pinhole: Mapping | None = None
+    by_hand: tuple[str, int] | None = None
+    relay: tuple[str, int] | None = None
+    seen: Map[str, Verified] = field(default_factory=dict)
+
+    def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
+        """Every address a guest can try, best first."""
+        found = []
+        if self.by_hand:
+            found.append(Endpoint("router", *self.by_hand))
+        found += self._through("router", self.mapping)
+        found += self._through("ipv6", self.pinhole)
+        if self.relay:
+            found.append(Endpoint("relay", *self.relay, "ssh", "hairpin"))
+        # Behind a second router, or the provider's, only what leads around it may work.
+        found.sort(key=lambda one: one.kind == "router" and _double_nat(self.mapping) is not None)
+        return [*found, Endpoint("lan", lan_host, door_port)]
+
+    def _through(self, kind: Kind, held: Mapping | None) -> Iterator[Endpoint]:
+        if held and held.external_host:
+            seen = self.seen.get(held.id)
+            yield Endpoint(kind, held.external_host, held.external_port, held.protocol, seen)
+
+    def reachability(self, error: PairingError | None) -> Reachability:
+        """From where a guest can certainly get in. `error` is the mapping's.
+
+        Behind a second router nothing is known of the internet.
+        """
+        held = [one for one in (self.mapping, self.pinhole) if one and one.external_host]
+        if self.relay or any(
+            external_class(one.external_host) == "public" and not self._is_unproven(one)
+            for one in held
+        ):
+            return "internet"
+        behind_another = error is not None and error.code == "double-nat"
+        return "unverified" if held or self.by_hand or behind_another else "lan"
+
+    def problems(self) -> list[Problem]:
+        """What may keep guests from the internet out, though the router has said yes."""
+        held = self.mapping
+        unlisted = _unlisted(held) if held and self._is_unproven(held) else None
+        return [one for one in (_double_nat(held), _no_external_address(held), unlisted) if one]
+
+    def _is_unproven(self, held: Mapping) -> bool:
+        """Whether nothing speaks for it but the word of a router that lists it nowhere."""
+        return held.unshown and held.id not in self.seen
+
+
+def way_told(endpoints: Sequence[Endpoint]) -> WayIn:
+    """What guests hold when `endpoints` were answered: the router's, else the best."""
+    best = next((one for one in endpoints if one.kind == "router"), endpoints[0])
+    return WayIn(best.host, best.port)
+
+
+def ssh_command(user: str, host: str, port: int, *options: str) -> str:
+    """What a guest types. ssh takes what is after the last @ for the host."""
+    return shell("ssh", *options, "-p", str(port), f"{user}@{host}")
+
+
+def endpoint_changed(session: Session | None) -> Problem | None:
+    if session is None or session.announced == session.told:
+        return None
+    return Problem(
+        "endpoint-changed",
+        "the way in has changed since the guests were told of it",
+        "pairctl invite --show GUEST prints the new command",
+    )
+
+
+def unclosed(held: Mapping) -> Problem:
+    return Problem(
+        "mapping-unclosed",
+        f"the router's port {held.external_port} is not seen to be closed yet",
+        "it leads to a shut door; pairingd goes on trying, pairctl log will tell",
+    )
+
+
+def _double_nat(held: Mapping | None) -> Problem | None:
+    if held is None or external_class(held.external_host) not in {"private", "cgnat"}:
+        return None
+    return Problem(
+        "double-nat",
+        f"the router's own address {held.external_host} is not on the internet",
+        "forward the port on the router before it too, ask the provider for a public "
+        "address, or set up a [relay]; guests out there may not reach you",
+    )
+
+
+def _no_external_address(held: Mapping | None) -> Problem | None:
+    if held is None or held.external_host:
+        return None
+    return Problem(
+        "no-external-address",
+        f"the router forwards port {held.external_port}, but has no address outside",
+        "check the router's own connection to the internet; a [relay] leads around it",
+    )
+
+
+def _unlisted(held: Mapping) -> Problem:
+    return Problem(
+        "mapping-unshown",
+        f"the router says it forwards port {held.external_port}, but does not show it",
+        "if the guest cannot enter, forward the port in the router by hand, or set "
+        "[router] allow_permanent = true",
+    )

@@ -1,0 +1,72 @@
+"""Who came and when, read from the history: `joined` begins a visit, `left` ends it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from pairingd import strict
+from pairingd.store import Happening
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The data of a line `joined`."""
+
+    invitation: str
+    guest: str
+    peer: str
+    fingerprint: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The data of a line `left`; `why` is for people."""
+
+    invitation: str
+    guest: str
+    peer: str
+    pid: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One connection that got in. `until` and `why` are None while it lasts."""
+
+    joined: Joined
+    since: float
+    until: float | None = None
+    why: str | None = None
+
+    def left(self, why: str) -> Left:
+        who = self.joined
+        return Left(who.invitation, who.guest, who.peer, who.pid, why)
+
+
+def visits(history: Iterable[Happening]) -> list[Visit]:
+    """In the order in which they came."""
+    found: list[Visit] = []
+    under_way: dict[int, int] = {}  # by pid, the place in `found`
+    for line in history:
+        if line.kind == "joined" and (joined := _data(Joined, line)):
+            under_way[joined.pid] = len(found)
+            found.append(Visit(joined, line.at))
+        elif line.kind == "left" and (left := _data(Left, line)) and left.pid in under_way:
+            place = under_way.pop(left.pid)
+            found[place] = replace(found[place], until=line.at, why=left.why)
+    return found
+
+
+def _data(kind: type[T], line: Happening) -> T | None:
+    try:
+        return strict.read(kind, line.data, passing_over=True)
+    except strict.Unfit as unfit:
+        log.warning("line %d of the history is not as pairingd writes it: %s", line.id, unfit)
+        return None

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pairingd.core.model import Mapping, Problem, Session, WayIn
+from pairingd.core.ways import Endpoint, Ways, endpoint_changed, way_told
+from pairingd.errors import GatewayError
+from tests.core.make import mapping
+
+HELD = mapping()
+CGNAT = replace(HELD, external_host="100.64.3.4")
+PINHOLE = replace(
+    mapping(id="m6"),
+    protocol="pcp",
+    internal_host="2a00:1450::10",
+    external_host="2a00:1450::10",
+    external_port=40000,
+)
+UNSHOWN = replace(HELD, handle=(("unshown", "yes"),))
+BY_HAND = ("home.example.org", 2022)
+
+
+def endpoints(ways: Ways) -> list[Endpoint]:
+    return ways.endpoints("192.168.1.10", 40000)
+
+
+def warning(held: Mapping | None, **more: object) -> Problem | None:
+    """What guests from the internet are warned of, if anything."""
+    found = Ways(held, **more).problems()  # type: ignore[arg-type]
+    assert len(found) < 2
+    return found[0] if found else None
+
+
+def kinds(ways: Ways) -> list[str]:
+    return [one.kind for one in endpoints(ways)]
+
+
+@pytest.mark.parametrize(
+    ("ways", "expected"),
+    [
+        (Ways(), ["lan"]),
+        (Ways(HELD), ["router", "lan"]),
+        (Ways(HELD, PINHOLE), ["router", "ipv6", "lan"]),
+        (Ways(CGNAT, PINHOLE), ["ipv6", "router", "lan"]),
+        (Ways(None, PINHOLE), ["ipv6", "lan"]),
+        (Ways(by_hand=BY_HAND), ["router", "lan"]),
+        (Ways(replace(HELD, external_host="")), ["lan"]),
+    ],
+)
+def test_the_best_way_in_comes_first(ways: Ways, expected: list[str]) -> None:
+    assert kinds(ways) == expected
+
+
+def test_an_ipv6_endpoint_is_the_doors_own_without_brackets() -> None:
+    [ipv6, _] = endpoints(Ways(None, PINHOLE))
+    assert (ipv6.host, ipv6.port) == ("2a00:1450::10", 40000)
+
+
+def test_nothing_is_verified_but_what_was_seen() -> None:
+    def verified(ways: Ways) -> list[str | None]:
+        return [one.verified for one in endpoints(ways)]
+
+    assert verified(Ways(HELD, PINHOLE)) == [None, None, None]
+    assert verified(Ways(HELD, PINHOLE, seen={"m6": "guest"})) == [None, "guest", None]
+    assert verified(Ways(HELD, PINHOLE, seen={"m1": "readback"})) == ["readback", None, None]
+    assert verified(Ways(by_hand=BY_HAND, seen={"m1": "guest"})) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("ways", "code", "reach"),
+    [
+        (Ways(HELD), None, "internet"),
+        (Ways(CGNAT), None, "unverified"),
+        (Ways(CGNAT, PINHOLE), None, "internet"),
+        (Ways(replace(HELD, external_host="home.example.org")), None, "unverified"),
+        (Ways(UNSHOWN), None, "unverified"),
+        (Ways(UNSHOWN, seen={"m1": "hairpin"}), None, "internet"),
+        (Ways(UNSHOWN, seen={"m1": "guest"}), None, "internet"),
+        (Ways(by_hand=BY_HAND), None, "unverified"),
+        (Ways(), "double-nat", "unverified"),
+        (Ways(), "no-gateway", "lan"),
+        (Ways(), None, "lan"),
+    ],
+)
+def test_reachability_is_what_is_known(ways: Ways, code: str | None, reach: str) -> None:
+    error = GatewayError(code, "", "") if code else None
+    assert ways.reachability(error) == reach
+
+
+def test_only_an_address_that_is_not_on_the_internet_is_a_double_nat() -> None:
+    told = warning(CGNAT)
+    assert told
+    assert told.code == "double-nat"
+    assert "[relay]" in told.hint
+    for host in ("5.5.5.1", "home.example.org"):
+        assert warning(replace(HELD, external_host=host)) is None
+
+
+def test_a_router_without_an_address_outside_is_warned_of() -> None:
+    told = warning(replace(HELD, external_host=""))
+    assert told
+    assert told.code == "no-external-address"
+    assert warning(None) is None
+
+
+@pytest.mark.parametrize(
+    ("ways", "told"),
+    [
+        (Ways(HELD, PINHOLE), WayIn("5.5.5.1", 22)),
+        (Ways(CGNAT, PINHOLE), WayIn("100.64.3.4", 22)),
+        (Ways(None, PINHOLE), WayIn("2a00:1450::10", 40000)),
+        (Ways(), WayIn("192.168.1.10", 40000)),
+    ],
+)
+def test_guests_are_told_the_router_s_way_in_or_else_the_best(ways: Ways, told: WayIn) -> None:
+    assert way_told(endpoints(ways)) == told
+
+
+def test_it_is_said_that_guests_hold_an_old_command_and_only_then() -> None:
+    home, office = WayIn("5.5.5.1", 22), WayIn("5.5.6.1", 22)
+    session = Session("s1", 0, 22, told=home, announced=office)
+    changed = endpoint_changed(session)
+    assert changed
+    assert "invite --show" in changed.hint
+    assert endpoint_changed(replace(session, told=office)) is None
+    assert endpoint_changed(Session("s1", 0, 22)) is None
+    assert endpoint_changed(None) is None
+
+
+def test_a_mapping_that_the_router_does_not_show_is_warned_of_until_somebody_came() -> None:
+    told = warning(UNSHOWN)
+    assert told
+    assert told.code == "mapping-unshown"
+    assert warning(UNSHOWN, seen={"m1": "guest"}) is None

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from pairingd.store import Happening
+from pairingd.visits import Joined, Left, visits
+
+OCTOCAT = Joined("i1", "github:octocat", "203.0.113.5", "SHA256:ko5Z", 4711)
+HUBOT = Joined("i2", "github:hubot", "203.0.113.6", "SHA256:ab1c", 4712)
+
+
+def joined(at: float, who: Joined) -> Happening:
+    return Happening(int(at), at, "s1", "joined", "", asdict(who))
+
+
+def left(at: float, who: Joined, why: str) -> Happening:
+    gone = Left(who.invitation, who.guest, who.peer, who.pid, why)
+    return Happening(int(at), at, "s1", "left", "", asdict(gone))
+
+
+def test_a_visit_lasts_from_joined_to_left() -> None:
+    history = [joined(1, OCTOCAT), joined(2, HUBOT), left(3, OCTOCAT, "they left")]
+    first, second = visits(history)
+    assert (first.joined, first.since, first.until, first.why) == (OCTOCAT, 1, 3, "they left")
+    assert (second.joined, second.until, second.why) == (HUBOT, None, None)
+    assert second.left("pairingd had ended") == Left(
+        "i2", "github:hubot", "203.0.113.6", 4712, "pairingd had ended"
+    )
+
+
+def test_a_pid_that_is_given_again_is_another_visit() -> None:
+    history = [joined(1, OCTOCAT), left(2, OCTOCAT, "they left"), joined(3, OCTOCAT)]
+    assert [(one.since, one.until) for one in visits(history)] == [(1, 2), (3, None)]
+
+
+def test_a_line_of_a_later_version_is_read_and_one_without_its_data_passed_over() -> None:
+    later, torn, unknown = joined(1, OCTOCAT), joined(2, HUBOT), left(3, HUBOT, "they left")
+    later.data["colour"] = "green"
+    del torn.data["pid"]
+    assert [one.joined for one in visits([later, torn, unknown])] == [OCTOCAT]
