@@ -28,9 +28,10 @@ style: ## ruff: lint and format
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
 
-types: ## mypy, strict
+types: ## mypy, strict, for Linux and macOS
 	@scripts/setup
-	@$(python) -m mypy
+	@$(python) -m mypy --platform linux
+	@$(python) -m mypy --platform darwin
 
 coverage: ## which lines the tests did not run
 	@scripts/setup test

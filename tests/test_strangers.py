@@ -6,6 +6,7 @@ import contextlib
 import resource
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import psutil
@@ -164,6 +165,8 @@ def test_twelve_guests_who_come_at_once_from_one_address_all_get_in(hosted: Host
 
 @pytest.mark.attack("uses up the descriptors", "guests get in once there are some; no place leaks")
 def test_a_time_without_descriptors_leaks_no_place(hosted: Hosted) -> None:
+    if sys.platform != "linux":
+        pytest.skip("prlimit(2) is Linux's")
     limits = resource.prlimit(hosted.daemon.pid, resource.RLIMIT_NOFILE)
     line = b"SSH-2.0-x\r\n"
     idle = hosted.daemon.num_fds()
@@ -184,6 +187,8 @@ def test_a_time_without_descriptors_leaks_no_place(hosted: Hosted) -> None:
 
 
 def test_the_daemon_may_have_more_descriptors_than_it_was_started_with() -> None:
+    if sys.platform != "linux":
+        pytest.skip("prlimit(2) is Linux's")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:

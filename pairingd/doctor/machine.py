@@ -106,9 +106,10 @@ async def _greets_as_ssh(host: str, port: int) -> bool:
 async def firewall(subject: Subject) -> AsyncIterator[Finding]:
     if sys.platform == "darwin":
         options = ("--getglobalstate", "--getblockall", "--listapps")
-        said = [await output(_FIREWALL, option) for option in options]
-        told = (answer[1] if answer else "" for answer in said)
-        yield application_firewall(*told, str(Path(sys.executable).resolve()))
+        answers = [await output(_FIREWALL, option) for option in options]
+        state, block_all, apps = (answer[1] if answer else "" for answer in answers)
+        python = str(Path(sys.executable).resolve())
+        yield application_firewall(state, block_all, apps, python)
         return
     name = await _packet_filter()
     port = subject.settings.config.door.port

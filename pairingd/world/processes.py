@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 _PATIENCE = 1.0  # seconds from SIGTERM to SIGKILL
 _SAME_S = 0.001  # a float that went through JSON; one clock tick is 0.01 s
@@ -75,7 +76,7 @@ def _recorded(pid: int) -> float | None:
     import psutil
 
     try:
-        process = psutil.Process(pid)
+        process: Any = psutil.Process(pid)  # the stubs have no _proc for macOS
         if sys.platform == "darwin":
             # p_starttime as it is; since psutil 7.1 create_time() moves it when the clock is set.
             with contextlib.suppress(TypeError):

@@ -96,8 +96,9 @@ def _killed(group: int) -> bool:
 
 def _now() -> float:
     """Goes on during sleep, and is not set: clock_gettime(2), on macOS clock_gettime(3)."""
-    clock = time.CLOCK_MONOTONIC if sys.platform == "darwin" else time.CLOCK_BOOTTIME
-    return time.clock_gettime(clock)
+    if sys.platform == "darwin":
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def main() -> None:

@@ -83,7 +83,8 @@ def lasting_addresses(table: str, interface: str) -> list[str]:
 
 
 def open_route_socket() -> socket.socket:
-    assert sys.platform == "linux"  # noqa: S101 - for the type checker
+    if sys.platform != "linux":
+        raise NotImplementedError
     messages = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     messages.settimeout(0)
     messages.bind((0, _RTMGRP))
