@@ -8,8 +8,8 @@ to look public: miniupnpd does not forward behind the reserved ones (RFC 1918, R
 
 Nothing outlives the process that made a Network, however that process ends: the namespaces have
 no names, all that runs in them is in one PID namespace, and a parent-death signal ends its first
-process. Files are on a tmpfs at /srv, in a mount namespace with PEOPLE more in /etc/passwd and
-a /dev/pts as a login machine has it.
+process. Files are on a tmpfs at /srv, in a mount namespace with an /etc of its own, where PEOPLE
+have accounts, and a /dev/pts as a login machine has it.
 """
 
 from __future__ import annotations
@@ -539,12 +539,11 @@ class Network:
             mount -t devpts -o newinstance,gid={tty},mode=620,ptmxmode=666 devpts /dev/pts
             mount --bind /dev/pts/ptmx /dev/ptmx
             mkdir -m 700 /srv/root /srv/router /srv/office
-            mkdir /srv/etc
             {homes}
-            {{ cat /etc/passwd; echo {shlex.quote(users)}; }} >/srv/etc/passwd
-            {{ cat /etc/group; echo {shlex.quote(groups)}; }} >/srv/etc/group
-            mount --bind /srv/etc/passwd /etc/passwd
-            mount --bind /srv/etc/group /etc/group
+            mkdir -p /srv/etc/upper /srv/etc/work
+            mount -t overlay -o lowerdir=/etc,upperdir=/srv/etc/upper,workdir=/srv/etc/work etc /etc
+            echo {shlex.quote(users)} >>/etc/passwd
+            echo {shlex.quote(groups)} >>/etc/group
             """
         subprocess.run(
             ["nsenter", *self._inside, "sh", "-eu"],

@@ -9,11 +9,11 @@ import pytest
 from tests.e2e.network import Network
 from tests.e2e.people import Guest, Host, speaks
 
-PASSWD = "/srv/etc/passwd"  # what is /etc/passwd there
+PASSWD = "/etc/passwd"
 
 
 def replaces_hosts_line(network: Network, *lines: str) -> None:
-    """Of passwd(5). In place: it is a bind mount of this very file."""
+    """Of passwd(5)."""
     passwd = network.path(PASSWD)
     others = [line for line in passwd.read_text().splitlines() if not line.startswith("pairhost:")]
     passwd.write_text("\n".join([*others, *lines, ""]))

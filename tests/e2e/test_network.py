@@ -27,6 +27,24 @@ with Network() as network:
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
+# useradd(8) and its kin rename a new file over /etc/passwd: rename(2) also takes a mount on that
+# file away, in every mount namespace. Here /etc is a copy, so that no other test loses a user.
+OWN_ETC = """
+mount -t tmpfs tmpfs /mnt
+cp -a /etc/. /mnt
+mount --bind /mnt /etc
+exec "$0" -c "$1"
+"""
+
+USER_CREATED = """
+import os, shutil
+from tests.e2e.network import Network
+with Network() as network:
+    shutil.copy("/etc/passwd", "/etc/passwd+")
+    os.replace("/etc/passwd+", "/etc/passwd")
+    print(network.host.run("id", "-un").stdout)
+"""
+
 
 def test_the_guest_reaches_the_host_only_through_a_mapping(network: Network) -> None:
     network.host.start("python3", "-c", GREETER, log=network.path("/srv/host/log"))
@@ -55,3 +73,14 @@ def test_nothing_outlives_a_killed_run() -> None:
     assert run.returncode == -signal.SIGKILL
     inside = Path(run.stdout.strip())
     until("the namespaces are gone", lambda: not inside.exists())
+
+
+@pytest.mark.usefixtures("machine")
+def test_the_host_s_user_exists_while_the_machine_creates_users() -> None:
+    run = subprocess.run(
+        ["unshare", "--mount", "sh", "-euc", OWN_ETC, sys.executable, USER_CREATED],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.strip() == "pairhost", run.stderr
