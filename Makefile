@@ -9,7 +9,7 @@ demo: ## one whole session on this machine alone
 
 test: ## all tests; the end-to-end ones need root on Linux
 	@scripts/setup test
-	@$(python) -m pytest
+	@$(python) -m pytest -n auto --dist worksteal
 
 bench: ## the figures of docs/, on this machine
 	@scripts/setup test

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from hypothesis import settings
 
 # A suite started in the background inherits an ignored SIGINT, and its children would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice the cores: a test waits for most of its time."""
+    return 2 * (os.cpu_count() or 1)
+
 
 # A deadline for each example would be a timing assertion.
 settings.register_profile("pairing", deadline=None)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pairctl.client import Client
+from tests.waiting import WAIT_S, expires_soon
 
 ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
@@ -41,7 +42,7 @@ external_port = {port}
 """
 
 
-def until(look: Callable[[], T], what: str, within: float = 15.0) -> T:
+def until(look: Callable[[], T], what: str, within: float = WAIT_S) -> T:
     """The first truthy answer of `look`. Fails after `within` seconds, saying `what` never came."""
     deadline = time.monotonic() + within
     while True:
@@ -59,7 +60,7 @@ def free_port() -> int:
 
 def is_open(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as probe:
-        probe.settimeout(2)
+        probe.settimeout(WAIT_S)
         return probe.connect_ex((host, port)) == 0
 
 
@@ -138,7 +139,7 @@ class Stage:
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=WAIT_S,
             env=self.environment,
             cwd=self.path,
             stdin=subprocess.DEVNULL,
@@ -161,6 +162,10 @@ class Stage:
         """The JSON that `pairctl ARGV --json` prints."""
         answer: dict[str, Any] = json.loads(self.pairctl(*argv, "--json", check=False).stdout)
         return answer
+
+    def expires_soon(self, guest: str) -> float:
+        """Move the deadline of `guest` to a few seconds from now; it, in seconds since the epoch."""
+        return expires_soon(self.asks, guest)
 
     def daemon(self, *argv: str) -> subprocess.Popen[str]:
         """A daemon in the foreground, ready for requests."""
@@ -187,7 +192,7 @@ class Stage:
     def mappings(self) -> list[dict[str, Any]]:
         """What stands in the router's table."""
         with urllib.request.urlopen(
-            f"{self.description_url.rpartition('/')[0]}/mappings", timeout=5
+            f"{self.description_url.rpartition('/')[0]}/mappings", timeout=WAIT_S
         ) as answer:
             table: list[dict[str, Any]] = json.load(answer)
         return table
@@ -283,10 +288,10 @@ class Terminal:
         self._tmux("pipe-pane", f"cat >{shlex.quote(str(record))}")
         return record
 
-    def shows(self, text: str, within: float = 15.0) -> None:
+    def shows(self, text: str, within: float = WAIT_S) -> None:
         until(lambda: text in self.screen(), f"{text!r} on the screen:\n{self.screen()}", within)
 
-    def ended(self, within: float = 15.0) -> int:
+    def ended(self, within: float = WAIT_S) -> int:
         """The command's exit status, once it has ended."""
         return int(
             until(
@@ -304,7 +309,7 @@ def _end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
-        process.communicate(timeout=10)
+        process.communicate(timeout=WAIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()

@@ -16,8 +16,7 @@ from pairingd.core.admission import MAX_PLACES, SILENT_PLACES, Refusal
 from pairingd.core.penalties import FREE_FAILURES
 from tests.floods import FLOODS, FOUR, GUEST, Flood
 from tests.stage import Guest, Stage, until
-
-LONG = 30.0  # seconds
+from tests.waiting import WAIT_S
 
 
 class Hosted:
@@ -34,9 +33,9 @@ class Hosted:
     def joins(self, source: str = GUEST) -> None:
         """At the first try; and leaves again."""
         screen = self.stage.terminal(*self.guest.ssh("-b", source, port=self.port))
-        screen.shows("[pairing]", within=LONG)
+        screen.shows("[pairing]")
         screen.presses("C-b", "d")
-        assert screen.ended(within=LONG) == 0
+        assert screen.ended() == 0
 
     def tries(self, guest: Guest, source: str = GUEST) -> str:
         """The last words of a login that does not succeed."""
@@ -53,7 +52,7 @@ class Hosted:
         return found
 
     def knocks(self, source: str = GUEST, says: bytes = b"") -> socket.socket:
-        knocking = socket.create_connection(("127.0.0.1", self.port), LONG, (source, 0))
+        knocking = socket.create_connection(("127.0.0.1", self.port), WAIT_S, (source, 0))
         knocking.sendall(says)
         return knocking
 
@@ -82,7 +81,7 @@ def test_a_guest_gets_in_at_the_first_try_during_a_flood(hosted: Hosted, flood: 
 def test_a_silent_connection_costs_no_sshd(hosted: Hosted) -> None:
     before = hosted.daemon.num_fds()
     with Flood("held", FOUR, each=10).against(hosted.port):
-        until(lambda: hosted.daemon.num_fds() >= before + 30, "all are accepted", LONG)
+        until(lambda: hosted.daemon.num_fds() >= before + 30, "all are accepted")
         most = 0
         while hosted.daemon.num_fds() > before + 10:  # until all but a few were closed
             most = max(most, hosted.sshds())
@@ -94,7 +93,7 @@ def test_places_held_without_a_login_are_given_to_a_guest(hosted: Hosted) -> Non
     bots = tuple(f"127.0.1.{n}" for n in range(MAX_PLACES))
     flood = Flood("held", bots, each=1, says="SSH-2.0-x\\r\\n")
     with flood.against(hosted.port):
-        until(lambda: hosted.sshds() >= MAX_PLACES // 2, "places are held", LONG)
+        until(lambda: hosted.sshds() >= MAX_PLACES // 2, "places are held")
         hosted.joins()
 
 
@@ -156,7 +155,7 @@ def test_twelve_guests_who_come_at_once_from_one_address_all_get_in(hosted: Host
             assert all(ssh.poll() is None for ssh in coming)
             return sum(len(invitation["connections"]) for invitation in told)
 
-        until(lambda: inside() == len(guests), "all are in", LONG)
+        until(lambda: inside() == len(guests), "all are in")
     finally:
         for ssh in coming:
             ssh.kill()
@@ -183,7 +182,7 @@ def test_a_time_without_descriptors_leaks_no_place(hosted: Hosted) -> None:
     waiting.close()
     for _ in range(2):
         hosted.joins()
-    until(lambda: hosted.daemon.num_fds() <= idle + 4, "all descriptors are back", LONG)
+    until(lambda: hosted.daemon.num_fds() <= idle + 4, "all descriptors are back")
 
 
 def test_the_daemon_may_have_more_descriptors_than_it_was_started_with() -> None:

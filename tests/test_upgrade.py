@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.stage import Stage, until
+from tests.waiting import WAIT_S
 
 
 @pytest.fixture
@@ -192,7 +193,7 @@ def test_under_launchd_the_log_is_a_file_and_holds_no_key(stage: Stage) -> None:
     screen.types("echo se''cret")
     screen.shows("secret")
     daemon.send_signal(signal.SIGTERM)
-    _, said = daemon.communicate(timeout=15)
+    _, said = daemon.communicate(timeout=WAIT_S)
     assert said == ""
     text = (stage.home / "pairingd.log").read_text()
     events = [line.get("event") for line in map(json.loads, text.splitlines())]

@@ -68,15 +68,23 @@ class Confinement:
         return {one.connection: Place(one.command, name in out) for name, one in of.items()}
 
     async def farewell(self, connections: Collection[int]) -> None:
-        """Have tmux detach the guests of these connections, those that came just now too."""
+        """Have tmux detach the guests of these connections: at once those that are known, then
+        those that came just now, whom only a look finds.
+        """
+        known = self._detach(connections)
         try:
             await self._look(connections)
         except WorldError:
             log.debug("tmux does not tell who is there")
+        self._detach(connections, known)
+
+    def _detach(
+        self, connections: Collection[int], already: Collection[str] = frozenset()
+    ) -> set[str]:
+        names = {name for name, one in self.clients.items() if one.connection in connections}
         if self._observer:
-            self._observer.detach(
-                name for name, one in self.clients.items() if one.connection in connections
-            )
+            self._observer.detach(names - set(already))
+        return names
 
     async def hosts(self, guests: Collection[int]) -> list[TmuxClient]:
         """The host's own terminals in the session. Raises WorldError."""

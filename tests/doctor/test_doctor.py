@@ -22,6 +22,7 @@ from pairingd.doctor.home import places
 from pairingd.paths import find_paths
 from tests.fakes.forge import Forge, Reply
 from tests.stage import EXTERNAL_HOST, Stage, free_port, until
+from tests.waiting import WAIT_S
 
 # Their words depend on the machine the tests run on.
 MACHINES_OWN = ("service", "disk", "user", "remote-login", "firewall", "sleep")
@@ -151,7 +152,7 @@ def test_a_doctor_that_is_ended_tidies_up(stage: Stage) -> None:
         until(reached.exists, "the login is under way")
         assert list(temporary.iterdir())
         process.terminate()
-        assert process.wait(10) == 1
+        assert process.wait(WAIT_S) == 1
     assert list(temporary.iterdir()) == []
 
 

@@ -18,6 +18,7 @@ from pairingd.errors import GatewayError
 from pairingd.world.gateway import datagram, igd
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp
+from tests.waiting import WAIT_S
 
 HOME = Network("", "127.0.0.1", "127.0.0.1")
 
@@ -215,7 +216,7 @@ async def test_a_dry_run_that_is_given_up_closes_its_port(monkeypatch: pytest.Mo
     monkeypatch.setattr("pairingd.doctor.dry_run.Router.check", linger)
     async with FakeIgd() as fake:
         task = asyncio.create_task(dry_run.check(HOME, settings(fake)))
-        await asyncio.wait_for(held.wait(), 10)
+        await asyncio.wait_for(held.wait(), WAIT_S)
         assert fake.mappings
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -34,6 +34,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
+from tests.waiting import WAIT_S
+
 T = TypeVar("T")
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -219,7 +221,7 @@ def why_not() -> str | None:
 
 
 def until(
-    what: str, look: Callable[[], T], fits: Callable[[T], object] = bool, *, within: float = 15
+    what: str, look: Callable[[], T], fits: Callable[[T], object] = bool, *, within: float = WAIT_S
 ) -> T:
     """The first answer of `look` that `fits`; AssertionError with the last one otherwise."""
     deadline = time.monotonic() + within
@@ -239,7 +241,7 @@ class Place:
     stack: ExitStack  # what ends with the network
 
     def run(
-        self, *argv: str, check: bool = True, within: float = 30, given: str = ""
+        self, *argv: str, check: bool = True, within: float = WAIT_S, given: str = ""
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [*self.prefix, *argv],
@@ -297,14 +299,14 @@ class Terminal:
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
 
-    def shows(self, text: str, *, within: float = 15) -> None:
+    def shows(self, text: str, *, within: float = WAIT_S) -> None:
         until(f"{text!r} on the screen", self.screen, lambda seen: text in seen, within=within)
 
     def is_full_screen(self) -> bool:
         """Whether a program has the terminal's alternate screen, as tmux's client does."""
         return self._tmux("display-message", "-p", "#{alternate_on}").strip() == "1"
 
-    def ends(self, *, within: float = 15) -> int:
+    def ends(self, *, within: float = WAIT_S) -> int:
         """The command's exit status, once it has ended."""
         note = ("cat", f"{self._socket}.status")
         ended = partial(self._place.run, *note, check=False)

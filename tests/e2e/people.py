@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from datetime import datetime
 from typing import Any, Final
 
 from tests.e2e.network import DESCRIPTION_URL, HOST, Network, Place, Terminal, until
+from tests.waiting import expires_soon
 
 FORGE: Final = "/srv/forge"
 CONFIG: Final = f"""
@@ -50,6 +50,15 @@ class Host:
     def invites(self, *guests: Guest, ttl: str = "1h", options: tuple[str, ...] = ()) -> Json:
         names = [guest.name for guest in guests]
         return self.asks("invite", *names, "--ttl", ttl, "--no-copy", *options)
+
+    def expires_soon(self, guest: Guest) -> float:
+        """Move the deadline of `guest` to a few seconds from now; it, in seconds since the epoch."""
+
+        def asks(*argv: str) -> Json:
+            answer: Json = json.loads(self.pairctl(*argv, "--json", check=False).stdout)
+            return answer
+
+        return expires_soon(asks, guest.name)
 
     def status(self) -> Json:
         return self.asks("status")
@@ -131,14 +140,9 @@ class Guest:
         return " ".join((program, *mine, *options, rest))
 
 
-def speaks(speaker: Terminal, word: str, *listeners: Terminal, within: float = 15) -> None:
+def speaks(speaker: Terminal, word: str, *listeners: Terminal) -> None:
     """What the speaker types, the session's shell answers, and all listeners see the answer."""
     middle = len(word) // 2
     speaker.enter(f"echo {word[:middle]}''{word[middle:]}")
     for listener in listeners:
-        listener.shows(word, within=within)
-
-
-def moment(text: str) -> float:
-    """Seconds since the epoch of an RFC 3339 time."""
-    return datetime.fromisoformat(text).timestamp()
+        listener.shows(word)

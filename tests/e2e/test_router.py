@@ -79,7 +79,7 @@ def test_the_mapping_comes_back_after_the_router_has_restarted(
     network.path("/srv/router/leases").write_text("")
     network.start_upnp()
     assert network.mappings() == []
-    until("the mapping is back", network.mappings, within=30)
+    until("the mapping is back", network.mappings)
     guests_screen = octocat.joins(command)
     speaks(guests_screen, "guest-is-here", guests_screen)
 
@@ -99,7 +99,7 @@ def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew(
     host.invites(octocat)
     until("our own door is seen outside", verified, lambda seen: seen == "hairpin")
     network.stops_forwarding(DOOR)
-    until("that is noticed", kinds, lambda seen: "mapping-lost" in seen, within=40)
+    until("that is noticed", kinds, lambda seen: "mapping-lost" in seen)
     until("it is had anew", kinds, lambda seen: seen.count("mapping-opened") == 2)
     assert network.forwards() == {22: f"{HOST}:{DOOR}"}
     assert verified() == "readback"

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.e2e.network import HOST, WAN, Network, until
-from tests.e2e.people import CONFIG, Guest, Host, moment, speaks
+from tests.e2e.people import CONFIG, Guest, Host, speaks
 
 
 def test_an_invitation_from_its_first_second_to_its_last(
@@ -14,7 +14,7 @@ def test_an_invitation_from_its_first_second_to_its_last(
 ) -> None:
     # Nothing but the forge is configured: the router is found, not named.
     host.configure(CONFIG.partition("[router]")[0])
-    invited = host.invites(octocat, ttl="10s")
+    invited = host.invites(octocat)
     assert invited["reachability"] == "internet"
     assert shlex.split(invited["command"])[-1] == f"pairhost@{WAN}"
     door = host.status()["door"]["port"]
@@ -24,8 +24,8 @@ def test_an_invitation_from_its_first_second_to_its_last(
     speaks(guests_screen, "said-by-the-guest", guests_screen, hosts_screen)
     speaks(hosts_screen, "said-by-the-host", guests_screen, hosts_screen)
 
-    expires_at = moment(invited["invitations"][0]["expires_at"])
-    guests_screen.ends(within=20)
+    expires_at = host.expires_soon(octocat)
+    guests_screen.ends()
     assert time.time() >= expires_at
     until("all is closed", lambda: host.all_is_closed(door))
     assert octocat.runs(invited["command"]).returncode == 255
@@ -67,11 +67,11 @@ def test_the_end_puts_all_guests_out_and_leaves_the_session(
 def test_an_extended_guest_stays_past_the_first_deadline(
     network: Network, host: Host, octocat: Guest
 ) -> None:
-    invited = host.invites(octocat, ttl="5s")
+    invited = host.invites(octocat)
     guests_screen = octocat.joins(invited["command"])
     speaks(guests_screen, "guest-is-here", guests_screen)
+    deadline = host.expires_soon(octocat)
     host.pairctl("extend", octocat.name, "1h")
-    deadline = moment(invited["invitations"][0]["expires_at"])
     until("the first deadline is past", lambda: time.time() > deadline + 1)
     speaks(guests_screen, "still-here", guests_screen)
     again = octocat.joins(invited["command"])
@@ -81,10 +81,11 @@ def test_an_extended_guest_stays_past_the_first_deadline(
 def test_a_guest_stays_when_another_s_time_is_up(
     network: Network, host: Host, octocat: Guest, hubot: Guest
 ) -> None:
-    command = host.invites(octocat, ttl="1h")["command"]
-    assert host.invites(hubot, ttl="5s")["command"] == command
+    command = host.invites(octocat)["command"]
+    assert host.invites(hubot)["command"] == command
     staying, leaving = octocat.joins(command), hubot.joins(command)
     speaks(staying, "both-are-here", staying, leaving)
+    host.expires_soon(hubot)
     leaving.ends()
     refused = hubot.runs(command)
     assert "Permission denied (publickey)" in refused.stderr

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from tests.waiting import WAIT_S
+
 HELLO = {
     "version": "0.1.0",
     "protocol": 1,
@@ -86,7 +88,7 @@ class FakeDaemon:
         self.close()
         for thread in list(self._threads):
             if thread is not threading.current_thread():
-                thread.join(10)
+                thread.join(WAIT_S)
         for connection in self._connections:
             connection.close()
         self._listener.close()
@@ -102,7 +104,7 @@ class FakeDaemon:
     def asked(self, method: str) -> dict[str, Any]:
         """The params of the next request of that name, skipping others; waits for it."""
         while True:
-            name, params = self.requests.get(timeout=10)
+            name, params = self.requests.get(timeout=WAIT_S)
             if name == method:
                 return params
 

@@ -9,6 +9,7 @@ import pytest
 
 from pairingd.world.gateway.wan_service import KINDS, WanService
 from tests.fakes.igd import FakeIgd
+from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import free_port, upnp_to, wanted
 
 
@@ -46,7 +47,7 @@ async def test_a_lease_that_is_over_closes_the_port() -> None:
         asked = WanService(igd.description_url.replace("/rootDesc.xml", "/control"), KINDS[1])
         row = (port, "TCP", "127.0.0.1", 50111, "for a second", "", 1)
         await asyncio.to_thread(asked.addportmapping, *row)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             await igd.emptied.wait()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)

@@ -13,12 +13,13 @@ import termios
 import time
 from typing import Any, Self
 
+from tests.waiting import WAIT_S
+
 # A session of its own, in which the terminal on stdin is the controlling one: tty(4).
 _ENTER = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
     "os.execvp(sys.argv[1], sys.argv[1:])"
 )
-LIMIT = 15.0  # seconds
 
 
 class Terminal:
@@ -46,7 +47,7 @@ class Terminal:
 
     def wait_for(self, text: bytes) -> None:
         """Until `text` is among what was printed since the last text waited for."""
-        deadline = time.monotonic() + LIMIT
+        deadline = time.monotonic() + WAIT_S
         while text not in self.seen:
             assert time.monotonic() < deadline, f"no {text!r} in {self.seen!r}"
             assert self._read(0.2), f"ended without {text!r}: {self.seen!r}"
@@ -54,10 +55,10 @@ class Terminal:
 
     def wait(self) -> int:
         """The exit code; all that was printed is in `seen`."""
-        deadline = time.monotonic() + LIMIT
+        deadline = time.monotonic() + WAIT_S
         while self._read(0.1) and self.process.poll() is None:
             assert time.monotonic() < deadline, f"still running: {self.seen!r}"
-        code = self.process.wait(LIMIT)
+        code = self.process.wait(WAIT_S)
         while select.select([self._master], [], [], 0)[0] and self._read(0):
             pass
         return code

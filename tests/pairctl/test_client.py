@@ -16,6 +16,7 @@ from pairctl.failures import NoDaemon, exit_code
 from pairingd.core.refusal import PairingError
 from pairingd.protocol import wire
 from tests.fakes.daemon import HELLO, FakeDaemon, Refusal, RpcError, Talk
+from tests.waiting import WAIT_S
 
 
 def test_hello_comes_first_and_tells_the_versions(sock: Path) -> None:
@@ -185,7 +186,7 @@ def test_the_last_words_of_a_daemon_that_has_hung_up_are_heard(sock: Path) -> No
         gone.set()
 
     with FakeDaemon(sock, {"hello": hello}), connect() as client:
-        assert gone.wait(10)
+        assert gone.wait(WAIT_S)
         with pytest.raises(PairingError) as refused:
             client.call("status")
     assert refused.value.code == "busy"

@@ -17,6 +17,7 @@ from pairctl.__main__ import main
 from pairingd import __version__
 from tests.fakes.daemon import FakeDaemon, Refusal, Talk
 from tests.pairctl import samples
+from tests.waiting import WAIT_S
 
 CHANGED = {"invitations": [samples.OCTOCAT], "warnings": []}
 LOG = {"events": samples.EVENTS}
@@ -279,7 +280,7 @@ def test_a_reader_that_has_had_enough_is_no_error(sock: Path) -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(10) == 141
+        assert process.wait(WAIT_S) == 141
 
 
 FULL = "/dev/full"  # null(4) has it on Linux alone

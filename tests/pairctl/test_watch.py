@@ -14,7 +14,8 @@ import pytest
 
 from tests.fakes.daemon import FakeDaemon
 from tests.pairctl import samples
-from tests.pairctl.terminal import LIMIT, Terminal
+from tests.pairctl.terminal import Terminal
+from tests.waiting import WAIT_S
 
 PAIRCTL = [sys.executable, "-m", "pairctl"]
 WATCHED: dict[str, Any] = {"watch": {"events": samples.EVENTS[:1]}}
@@ -34,7 +35,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 def interrupt(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=LIMIT)
+    out, err = process.communicate(timeout=WAIT_S)
     return process.returncode, out, err
 
 
@@ -112,7 +113,7 @@ def test_the_daemons_end_ends_it_and_is_told(sock: Path, words: list[str]) -> No
     ):
         assert line(process)
         daemon.close()
-        _, err = process.communicate(timeout=LIMIT)
+        _, err = process.communicate(timeout=WAIT_S)
         assert process.returncode == 3
     assert err.startswith("error: pairingd went away")
 

@@ -33,6 +33,7 @@ from pairingd.world.keyscan import Sight
 from tests.core.make import START, invitation
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp
+from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import free_port
 
 HOME = Network("eth0", "127.0.0.1", "127.0.0.1", "02:00:00:00:00:01")
@@ -216,7 +217,7 @@ async def test_a_restart_that_is_announced_is_looked_at_at_once_and_a_forged_one
         asked = len(gateway.packets)
         lane._wake.clear()
         gateway.announces(port)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             await lane._wake.wait()
         await lane.one_pass()
         assert list(gateway.held) == [DOOR]
@@ -718,7 +719,7 @@ async def test_once_the_door_is_shut_nothing_that_was_asked_for_it_is_waited_for
         await stuck.asked.wait()
         assert len(laptop.store.mappings()) == 1
         laptop.door = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             await lane.settle()
         assert lane.error is None
         assert laptop.store.mappings() == []

@@ -25,6 +25,7 @@ from pairingd.protocol.params import MODELS
 from pairingd.server import MAX_CONNECTIONS
 from pairingd.service import Service
 from tests.stage import ROOT, Stage
+from tests.waiting import WAIT_S
 
 HELLO = {"jsonrpc": "2.0", "id": 0, "method": "hello", "params": {}}
 
@@ -144,7 +145,7 @@ print("connected, was told", said)
             capture_output=True,
             text=True,
             check=False,
-            timeout=10,
+            timeout=WAIT_S,
         )
     finally:
         path.chmod(0o600)
@@ -363,7 +364,7 @@ def another_daemon(
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=WAIT_S,
     )
 
 

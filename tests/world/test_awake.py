@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pairingd.world.awake import Awake, ways
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="caffeinate has a fixed path")
 
@@ -43,7 +44,7 @@ def stand_in(tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 def pids(notes: Path, count: int = 1) -> list[int]:
     """Of every child that was started, once there are so many."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_S
     while not notes.exists() or notes.read_text().count("\n") < count:
         assert time.monotonic() < deadline, "no child was started"
         time.sleep(0.01)
@@ -153,7 +154,7 @@ def test_the_child_ends_with_a_daemon_that_is_killed(notes: Path) -> None:
     assert runs(pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_S
     while runs(pid):
         assert time.monotonic() < deadline, "the child has outlived the daemon"
         time.sleep(0.01)

@@ -13,6 +13,7 @@ import pytest
 from pairingd.core.network import Network
 from pairingd.world import network
 from pairingd.world.network import changes, linux, macos
+from tests.waiting import WAIT_S
 
 SYSTEM = "pairingd.world.network.changes.system"
 
@@ -242,11 +243,11 @@ async def test_a_burst_of_messages_is_one_change(monkeypatch: pytest.MonkeyPatch
         kernels.send(b"noise")
         for _ in range(20):
             kernels.send(b"route")
-        await asyncio.wait_for(changed.wait(), 5)
+        await asyncio.wait_for(changed.wait(), WAIT_S)
         assert seen == [b"change"]
         changed.clear()
         kernels.send(b"route")
-        await asyncio.wait_for(changed.wait(), 5)
+        await asyncio.wait_for(changed.wait(), WAIT_S)
     assert seen == [b"change", b"change"]
     assert ours.fileno() == -1
 
@@ -266,7 +267,7 @@ async def main():
     with changes.watch(changed.set, debounce=0.05):
         while True:
             print(await network.current(), network.lan_address(), network.ipv6_address(), flush=True)
-            await asyncio.wait_for(changed.wait(), 20)
+            await asyncio.wait_for(changed.wait(), WAIT_S)
             changed.clear()
 
 asyncio.run(main())

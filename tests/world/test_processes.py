@@ -9,6 +9,7 @@ import pytest
 
 from pairingd.world.processes import boot, end_left_over, start_time
 from tests.stage import until
+from tests.waiting import WAIT_S
 
 
 def test_what_a_crash_left_behind_is_ended_with_its_children() -> None:
@@ -19,7 +20,7 @@ def test_what_a_crash_left_behind_is_ended_with_its_children() -> None:
         started = start_time(left.pid)
         assert started is not None
         assert end_left_over(left.pid, started)
-        left.wait(timeout=10)
+        left.wait(timeout=WAIT_S)
         until(lambda: not any(child.is_running() for child in family), "its children are gone")
 
 
@@ -43,7 +44,7 @@ def test_a_process_is_known_again_after_the_wall_clock_was_set(
         monkeypatch.setattr("psutil.boot_time", lambda: 0.0)
         monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 0.0)
         assert end_left_over(left.pid, started, boot())
-        left.wait(timeout=30)
+        left.wait(timeout=WAIT_S)
 
 
 @pytest.mark.skipif(not boot(), reason="start times do not count from boot here")

@@ -17,6 +17,7 @@ import pytest
 from pairingd.world.gateway import announcements
 from pairingd.world.gateway.announcements import listen
 from tests.fakes.pxp import FakePxp
+from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import free_port
 
 pytestmark = pytest.mark.skipif(
@@ -40,7 +41,7 @@ class Ears:
 
     async def hear(self) -> None:
         """Wait until something was heard after the last such call."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             await self._more.wait()
         self._more.clear()
 

@@ -11,6 +11,7 @@ from pairingd.errors import GatewayError
 from pairingd.world.gateway.codec import ProtocolError
 from pairingd.world.gateway.datagram import Datagrams, explained
 from tests.fakes.pxp import FakePxp, garbage, has_ipv6_loopback, silence
+from tests.waiting import WAIT_S
 
 GATEWAY = SOURCE = "127.0.0.1"
 needs_ipv6 = pytest.mark.skipif(not has_ipv6_loopback(), reason="no ::1 on this machine")
@@ -65,7 +66,7 @@ async def test_what_is_sent_again_is_spread() -> None:
     async with FakePxp() as gateway:
         gateway.twist = silence
         with pytest.raises(GatewayError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(WAIT_S):
                 await Datagrams(gateway.port, uniform=uniform).exchange(
                     GATEWAY, SOURCE, b"\0\0", whole, (60.0, 60.0)
                 )

@@ -17,6 +17,7 @@ from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.firewall import FirewallAdapter
 from tests.fakes.igd import FakeIgd, Pinhole, Quirk
 from tests.fakes.pxp import has_ipv6_loopback
+from tests.waiting import WAIT_S
 from tests.world.gateway import conftest
 from tests.world.gateway.conftest import NOW
 
@@ -293,7 +294,7 @@ async def test_what_cannot_be_believed_is_no_gateway(igd: FakeIgd, quirk: Quirk)
 
 async def test_a_description_that_drips_is_given_up(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.HTTP_DRIP)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         assert not await adapter(igd).probe(HOME)
     assert igd.counts["GET /rootDesc.xml"] == 1
 

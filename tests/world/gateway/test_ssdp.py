@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairingd.world.gateway import ssdp
+from tests.waiting import WAIT_S
 
 IGD = "urn:schemas-upnp-org:device:InternetGatewayDevice:1"
 
@@ -167,7 +168,7 @@ async def test_the_gateway_itself_is_asked_first(monkeypatch: pytest.MonkeyPatch
         member = socket.inet_aton(ssdp.MULTICAST) + socket.inet_aton("127.0.0.1")
         listening.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
         listening.setsockopt(socket.IPPROTO_IP, 8, 1)  # ip(7), IP_PKTINFO
-        listening.settimeout(5)
+        listening.settimeout(WAIT_S)
         port = listening.getsockname()[1]
         await ssdp.search("127.0.0.1", "127.0.0.1", port)
         asked = [listening.recvmsg(2000, 100)[1][0][2] for _ in range(6)]

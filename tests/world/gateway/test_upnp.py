@@ -20,6 +20,7 @@ from pairingd.errors import GatewayError
 from pairingd.world.gateway import ssdp, upnp, upnp_answer
 from pairingd.world.gateway.adapter import Presence
 from tests.fakes.igd import FakeIgd, Quirk
+from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted
 
 OURS = "pairingd01234567"
@@ -561,7 +562,7 @@ async def test_a_machine_that_can_start_nothing_says_so(igd: FakeIgd) -> None:
 async def test_cancelling_a_job_ends_its_process(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.SOAP_SILENT)
     job = asyncio.create_task(upnp_to(igd).probe(HOME))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         await igd.asked_silently.wait()
     assert psutil.Process().children()
     job.cancel()

@@ -1,0 +1,37 @@
+"""Waits and deadlines of the tests, for a machine with many times its load too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+# A wait ends when the thing has happened, so a long limit costs nothing while all is well. Only what
+# must not happen may be given less.
+WAIT_S: Final = 60.0
+
+_LEAST_S: Final = 3.0
+_COMMANDS: Final = 6  # that a test has time for before the deadline
+_TRIES: Final = 5
+
+
+def expires_soon(asks: Callable[..., dict[str, Any]], guest: str) -> float:
+    """Move the deadline of `guest`, who may be in already, to a few seconds from now.
+
+    No login has to fit into these seconds. They become more where commands take long, so that a
+    test has time for some more of them. `asks` gives a command's JSON. Returns the deadline, in
+    seconds since the epoch.
+    """
+    answer: dict[str, Any] = {}
+    for _ in range(_TRIES):
+        began = time.monotonic()
+        asks("status")
+        seconds = _LEAST_S + _COMMANDS * (time.monotonic() - began)
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        answer = asks("extend", guest, "--until", until.isoformat(timespec="seconds"))
+        if "error" not in answer:
+            [invitation] = answer["invitations"]
+            return datetime.fromisoformat(invitation["expires_at"]).timestamp()
+        assert answer["error"]["code"] == "deadline-past", answer
+    raise AssertionError(answer)
