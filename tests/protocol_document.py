@@ -27,36 +27,36 @@ HEAD = """\
 
 Made by `make docs` from `pairingd/protocol/`; do not edit.
 
-`pairctl` speaks it with the daemon, and so can any program of the same user. This is protocol {protocol}.
+`pairctl` and the daemon use it; any program of the same user can. This is protocol {protocol}.
 
 ## Connection and framing
 
 - A Unix stream socket, mode 0600, in a directory of mode 0700. The daemon also compares the peer's user id with
-  its own and closes the connection of anybody else without a word. A client does well to do the same before it reads
-  or writes (`SO_PEERCRED`, `LOCAL_PEERCRED`): `pairctl` does.
-- Its path: `$PAIRING_HOME/pairingd.sock` where that variable is set; else on macOS
+  its own, and closes other users' connections without a reply. A client should check the daemon's user id before it reads
+  or writes (`SO_PEERCRED`, `LOCAL_PEERCRED`), as `pairctl` does.
+- Its path: `$PAIRING_HOME/pairingd.sock` if that variable is set; else on macOS
   `~/Library/Application Support/pairing/pairingd.sock`, on Linux `$XDG_RUNTIME_DIR/pairing/pairingd.sock`, or
-  `~/.local/state/pairing/pairingd.sock` where `XDG_RUNTIME_DIR` is unset (`XDG_STATE_HOME` is heeded).
+  `~/.local/state/pairing/pairingd.sock` if `XDG_RUNTIME_DIR` is unset (`XDG_STATE_HOME` is honoured).
 - [JSON-RPC 2.0](https://www.jsonrpc.org/specification), one JSON object a line, UTF-8, `\\n` at its end. No batches.
-  `params` is an object and may be left out. `id` is a string, a number or null. Blank lines are passed over.
-- A request is at most {max_frame} bytes with its newline. Of a longer one nothing is kept; it is answered with
-  {invalid_request} and the connection lives on. A reply may be longer: a history can be.
-- At most {max_connections} connections are served at a time. One more takes the place of another: of one without a `hello`; else
-  of the longest idle; else of the one that watches and has asked for nothing the longest. Its last frame is an error
-  {refused} with code `dropped` and `id` null. A request that is being answered is never cut off: where all are, the newcomer
-  gets code `busy` and is closed.
-- A connection that has not said `hello` after {hello_seconds:.0f} s is closed, with code `no-hello` in its last frame.
-- Requests on one connection are answered in their order. Open a second connection to do two things at once.
-- The first request must be `hello`; anything else is answered with {hello_first} until then. The daemon answers it
-  whatever protocol the client names; it is the client that compares, and goes no further if they differ.
-- A request without `id` is carried out and not answered, unless it fails.
-- Times are RFC 3339 in UTC with `Z`, durations seconds, ports integers. Keys are never given in full but in
-  `known_hosts`. `null` stands for what is not known or not there.
-- A client should pass over members it does not know: a daemon of the same protocol may add some.
+  `params` is an object and can be omitted. `id` is a string, a number or null. Blank lines are ignored.
+- A request is at most {max_frame} bytes, newline included. The daemon discards a longer one, answers {invalid_request} and
+  keeps the connection. A reply can be longer, for example a history.
+- The daemon serves at most {max_connections} connections. For one more it closes a connection without a `hello`, else the longest
+  idle one, else the watching one whose last request is oldest. The last frame on it is an error
+  {refused} with code `dropped` and `id` null. A connection whose request is being answered is never closed: if all are busy, the
+  new one gets code `busy` and is closed.
+- The daemon closes a connection that has not sent `hello` within {hello_seconds:.0f} s, with code `no-hello` in the last frame.
+- Requests on one connection are answered in order. To send two at once, open a second connection.
+- The first request must be `hello`; the daemon answers any other with {hello_first} until then. It answers `hello`
+  for any protocol number; the client compares the numbers and stops if they differ.
+- A request without `id` is carried out; it gets a reply only if it fails.
+- Times are RFC 3339 in UTC with `Z`, durations seconds, ports integers. Full keys appear only in
+  `known_hosts`. `null` means unknown or absent.
+- A client should ignore unknown members: a daemon of the same protocol can add some.
 
 ## Errors
 
-`error.data` is an object with `code`, `message` and `hint`; [errors.md](errors.md) lists the codes. More members may stand beside them (`retry_after` in seconds, `upnp` for the router's own code).
+`error.data` is an object with `code`, `message` and `hint`; [errors.md](errors.md) lists the codes. It can have more members (`retry_after` in seconds, `upnp` for the router's own code).
 
 | code | meaning |
 |---|---|
@@ -64,16 +64,16 @@ Made by `make docs` from `pairingd/protocol/`; do not edit.
 
 ## Notifications
 
-The daemon sends them without being asked again; they have no `id`.
+The daemon sends notifications without a request; they have no `id`.
 
 | method | when | params |
 |---|---|---|
-| `progress` | while `invite` or `gateway` is under way, before its reply | [Progress](#progress) |
-| `event` | after `watch`, for each line of the history as it is written | [Event](#event) |
+| `progress` | during `invite` or `gateway`, before the reply | [Progress](#progress) |
+| `event` | after `watch`, for each new line of the history | [Event](#event) |
 
-A client that reads too slowly and falls 1000 events behind loses its connection.
+The daemon closes the connection of a client that falls 1000 events behind.
 
-`kind` of an event is stable, and new kinds may come; `text` is for people. The kinds and what `data` holds:
+`kind` of an event is stable, and new kinds can be added; `text` is for people. The kinds and their `data`:
 
 | kind | data | meaning |
 |---|---|---|
@@ -81,7 +81,7 @@ A client that reads too slowly and falls 1000 events behind loses its connection
 
 ## An example
 
-`>` goes to the daemon, `<` comes from it. The fingerprint is shortened, and of the events only the first is shown.
+`>` is sent to the daemon, `<` by the daemon. The fingerprint is shortened, and only the first event is shown.
 
 ```
 {example}
@@ -93,42 +93,48 @@ A client that reads too slowly and falls 1000 events behind loses its connection
 TYPES = """\
 ## Types
 
-`#/types/NAME` in a schema stands for the type of that name here.
+`#/types/NAME` in a schema refers to the type of that name below.
 """
 
 ERRORS: Mapping[int, str] = {
     wire.PARSE_ERROR: "not UTF-8, or not JSON",
     wire.INVALID_REQUEST: "not a JSON-RPC 2.0 request with named params, or a frame too long",
-    wire.METHOD_NOT_FOUND: "there is no such method",
-    wire.INVALID_PARAMS: "params are not as the method's schema has them; the message says where",
-    wire.INTERNAL_ERROR: "a defect of the daemon; its log has more",
-    wire.REFUSED: "refused or failed; `error.data` says why. Nothing is half done, but see [Changed](#changed)",
+    wire.METHOD_NOT_FOUND: "no such method",
+    wire.INVALID_PARAMS: "params do not match the method's schema; the message says where",
+    wire.INTERNAL_ERROR: "a bug in the daemon; see its log",
+    wire.REFUSED: "refused or failed; `error.data` has the reason. Nothing is half done, except as in [Changed](#changed)",
     wire.HELLO_FIRST: "`hello` must come first",
 }
 
 # Every kind the daemon writes, tests/test_protocol_document.py holds it.
 EVENTS: Mapping[str, tuple[str, str]] = {
-    "invited": ("invitation, guest, expires_at", "a guest may enter from now on"),
+    "invited": ("invitation, guest, expires_at", "a guest was invited"),
     "extended": ("invitation, guest, expires_at", "a guest's deadline was moved"),
-    "role": ("invitation, guest, expires_at", "what a guest may do was changed"),
+    "role": ("invitation, guest, expires_at", "a guest's access was changed"),
     "expired": ("invitation, guest, expires_at", "a guest's time is up"),
-    "revoked": ("invitation, guest, expires_at", "the host took a guest's right away"),
-    "ended": ("invitation, guest, expires_at", "the session ended, and with it the invitation"),
-    "session-ended": ("", "no one may enter any more"),
+    "revoked": ("invitation, guest, expires_at", "the host revoked a guest"),
+    "ended": ("invitation, guest, expires_at", "the invitation ended with the session"),
+    "session-ended": ("", "no invitation is live any more"),
     "joined": ("invitation, guest, peer, fingerprint, pid", "a guest's key was accepted"),
-    "left": ("invitation, guest, peer, pid, why", "a guest's connection is over"),
-    "refused": ("peer", "a login failed, took too long, or was one too many of a guest"),
+    "left": ("invitation, guest, peer, pid, why", "a guest's connection ended"),
+    "refused": ("peer", "a login failed, timed out, or exceeded a guest's connection limit"),
     "door-opened": ("", "the door is open"),
-    "door-closed": ("", "the door is shut"),
+    "door-closed": ("", "the door is closed"),
     "mapping-opened": ("external_host, external_port, protocol", "the router forwards a port"),
     "mapping-closed": ("", "the router's port is closed"),
-    "endpoint-changed": ("command, external_host, external_port", "guests enter by another way"),
-    "mapping-lost": ("external_port", "the router forgot the mapping, or gave it to somebody"),
-    "relay-opened": ("host, port", "the relay leads guests to the door"),
-    "relay-closed": ("", "it does so no more"),
-    "tmux-ended": ("", "the tmux session is gone"),
-    "trouble": ("code, hint", "something failed and is tried again; `text` is the cause"),
-    "recovered": ("", "a connection that a crash had left was ended"),
+    "endpoint-changed": (
+        "command, external_host, external_port",
+        "the endpoint for guests changed",
+    ),
+    "mapping-lost": (
+        "external_port",
+        "the router lost the mapping, or gave the port to another device",
+    ),
+    "relay-opened": ("host, port", "the relay forwards a port to the door"),
+    "relay-closed": ("", "the relay no longer forwards to the door"),
+    "tmux-ended": ("", "the tmux session ended"),
+    "trouble": ("code, hint", "something failed and will be retried; `text` is the cause"),
+    "recovered": ("", "a connection left by a crash was ended"),
 }
 
 _INVITATION: dict[str, Any] = {

@@ -1,7 +1,7 @@
-# Not usable as it stands: pairing has no release and no public repository yet, and `.invalid` is
-# nobody's (RFC 2606). With a repository its address goes into `head`; a release adds `url` and
-# `sha256` of its sdist above it. The resources are those of tests/requirements.txt, which a test
-# holds; `brew update-python-resources pairing` makes them anew.
+# Not usable yet: pairing has no release and no public repository, and `.invalid` is a reserved
+# name (RFC 2606). Once there is a repository, put its address into `head`; for a release add `url` and
+# `sha256` of its sdist above it. A test checks that the resources are those of tests/requirements.txt;
+# `brew update-python-resources pairing` updates them.
 class Pairing < Formula
   include Language::Python::Virtualenv
 
@@ -133,7 +133,7 @@ class Pairing < Formula
       pairctl invite starts pairingd by itself. To have it start at login use one of
         pairctl install
         brew services start pairing
-      and never both: the second daemon would find the first one's lock taken.
+      but not both: the second daemon could not get the first one's lock.
 
       Before brew uninstall: brew services stop pairing, and pairctl uninstall.
     EOS

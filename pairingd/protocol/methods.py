@@ -35,28 +35,30 @@ class Method:
 
 
 METHODS: Mapping[str, Method] = {
-    "hello": Method(results.Hello, "Versions both ways; must come first on a connection."),
+    "hello": Method(results.Hello, "Exchange versions; must be the first request on a connection."),
     "invite": Method(
         results.Invited,
-        "Fetch the guests' keys, open the door and the router. All guests or none.",
+        "Fetch the guests' keys, open the door and the router's port. All guests or none.",
         demands=True,
         progress=True,
     ),
     "gateway": Method(
         results.Gateway,
-        "Take the router that a client has found, where the daemon may not search, and ask it.",
+        "Use the router that a client has found, if the daemon is not allowed to search.",
         demands=True,
         progress=True,
     ),
-    "show": Method(results.Invited, "What `invite` answered, made anew.", demands=True),
-    "status": Method(results.Status, "What is wished and what is observed."),
+    "show": Method(
+        results.Invited, "The result of `invite` again, for a live guest.", demands=True
+    ),
+    "status": Method(results.Status, "The invitations, and what the daemon observes."),
     "extend": Method(results.Changed, "Move a live guest's deadline.", demands=True),
-    "revoke": Method(results.Changed, "Take live guests' rights away, at once.", demands=True),
-    "role": Method(results.Changed, "Change what a live guest may do.", demands=True),
+    "revoke": Method(results.Changed, "End the invitations of live guests, at once.", demands=True),
+    "role": Method(results.Changed, "Change a live guest's access.", demands=True),
     "end": Method(results.Changed, "End every invitation; the tmux session stays."),
-    "watch": Method(results.Log, "As `log`; every later event follows as a notification `event`."),
+    "watch": Method(results.Log, "As `log`; each later event is sent as a notification `event`."),
     "log": Method(results.Log, "The history."),
-    "receipt": Method(results.Receipt, "Who came, from where and when."),
-    "config": Method(results.Settings, "What is in force and where it came from."),
+    "receipt": Method(results.Receipt, "Who connected in a session, from where and when."),
+    "config": Method(results.Settings, "The settings in force and where each comes from."),
     "stop": Method(results.Stopping, "Close everything and exit; the tmux session stays."),
 }

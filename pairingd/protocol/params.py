@@ -42,7 +42,7 @@ class Params(BaseModel):
 
 
 class InviteParams(Params):
-    """`ttl` and `access` left out come from the configuration, `port` too."""
+    """`ttl`, `access` and `port` default to the configuration."""
 
     guests: Annotated[list[Text], Field(min_length=1)]
     ttl: Seconds | None = None
@@ -51,9 +51,9 @@ class InviteParams(Params):
 
 
 class GatewayParams(Params):
-    """LOCATIONs that a search by SSDP has heard of, the likeliest first.
+    """LOCATION values from an SSDP search, likeliest first.
 
-    Each a plain http URL at the gateway's address, or at another one of the same network.
+    Each is a plain http URL at the gateway's address, or at another one of the same network.
     """
 
     description_urls: Annotated[
@@ -63,7 +63,7 @@ class GatewayParams(Params):
 
 
 class ShowParams(Params):
-    """The invitation of a live guest, told anew."""
+    """A live guest."""
 
     guest: Text
 

@@ -73,7 +73,7 @@ class DaemonInfo(TypedDict):
 
 
 class SessionInfo(TypedDict):
-    """`running` only where tmux has said so; `clients` are the terminals in it."""
+    """`running` is true only if tmux has reported it; `clients` counts the attached terminals."""
 
     name: str
     socket: str
@@ -98,7 +98,7 @@ class MappingInfo(TypedDict):
 
 
 class Gateway(TypedDict):
-    """What became of the mapping; null where none is wanted."""
+    """The state of the mapping; null if none is needed."""
 
     mapping: MappingInfo | None
 
@@ -114,9 +114,9 @@ class Status(TypedDict):
 
 
 class Changed(TypedDict):
-    """The invitations that a request changed, as they are now. `warnings` has what could not be
-    done yet and is tried again. Where somebody who is inside may meanwhile still use what `revoke`,
-    `end` or `role` took away, that is the error instead, and the change holds all the same.
+    """The changed invitations. `warnings` has what could not be done yet and will be retried.
+    If a connected guest can still use what `revoke`, `end` or `role` took away, the reply is an
+    error instead; the change holds all the same.
     """
 
     invitations: list[InvitationInfo]
@@ -133,7 +133,7 @@ class Hello(TypedDict):
 
 
 class Event(TypedDict):
-    """One line of the history. `kind` is stable; `text` is for people, already made printable."""
+    """One line of the history. `kind` is stable; `text` is for people, with controls escaped."""
 
     id: int
     at: str
@@ -148,7 +148,7 @@ class Log(TypedDict):
 
 
 class Visit(TypedDict):
-    """One connection that got in, from `since` to `until`."""
+    """One authenticated connection, from `since` to `until`."""
 
     guest: str
     peer: str
@@ -183,7 +183,7 @@ class Stopping(TypedDict):
 
 
 class Progress(TypedDict):
-    """Sent as notification `progress` while a request is under way."""
+    """Sent as notification `progress` during a request."""
 
     step: Literal["keys", "session", "door", "router"]
     state: Literal["begun", "done", "failed"]
