@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from hypothesis import settings
 
 # A suite started in the background inherits an ignored SIGINT, and its children would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Twice the cores: a test waits for most of its time."""
     return 2 * (os.cpu_count() or 1)
