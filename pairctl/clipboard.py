@@ -7,19 +7,21 @@ import subprocess
 import sys
 
 _COMMANDS = (("pbcopy",), ("wl-copy",), ("xclip", "-selection", "clipboard"))
-_LIMIT = 2.0  # seconds; without a display some of them hang
 
 
-def copy(text: str) -> str:
-    """In words what became of it: "" where there is no clipboard to be had."""
-    if any(_by_command(command, text) for command in _COMMANDS):
+def copy(text: str, *, timeout_s: float = 2.0) -> str:
+    """In words what became of it: "" where there is no clipboard to be had.
+
+    Without a display some of the programs hang; each has `timeout_s`.
+    """
+    if any(_by_command(command, text, timeout_s) for command in _COMMANDS):
         return "copied to the clipboard"
     if (sys.stdout.isatty() or sys.stderr.isatty()) and _by_terminal(text):
         return "handed to the terminal's clipboard"
     return ""
 
 
-def _by_command(command: tuple[str, ...], text: str) -> bool:
+def _by_command(command: tuple[str, ...], text: str, timeout_s: float) -> bool:
     try:
         # xclip stays behind to serve the selection: it must hold no pipe of ours.
         copied = subprocess.run(
@@ -28,7 +30,7 @@ def _by_command(command: tuple[str, ...], text: str) -> bool:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,
-            timeout=_LIMIT,
+            timeout=timeout_s,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
 
-_SILENCE = 75.0  # seconds; each check has a shorter limit of its own
 _FAREWELL = 20.0  # seconds for it to undo what it has begun, such as a test port on the router
 _PROGRAM = (sys.executable, "-P", "-m", "pairingd.doctor")
 _NAME = 14  # columns
@@ -31,7 +30,7 @@ def run(args: Namespace) -> int:
     """1 if any check failed. Each finding is shown when it comes; as JSON all come at the end."""
     options = [f"--{name}" for name in ("router", "fix", "verbose") if getattr(args, name)]
     found = []
-    for finding in _findings([*_PROGRAM, *options]):
+    for finding in findings([*_PROGRAM, *options]):
         found.append(finding)
         if not args.json:
             # What was said to the router is of use only whole.
@@ -44,8 +43,10 @@ def run(args: Namespace) -> int:
     return 1 if failed else 0
 
 
-def _findings(command: list[str]) -> Iterator[dict[str, Any]]:
-    """As the program prints them. Raises PairingError `doctor-failed` where it does not finish."""
+def findings(command: list[str], silence_s: float = 75.0) -> Iterator[dict[str, Any]]:
+    """As the program prints them. Raises PairingError `doctor-failed` where it does not finish,
+    or prints nothing for `silence_s`; each check has a shorter limit of its own.
+    """
     with subprocess.Popen(
         command,
         bufsize=0,  # else a line could wait in our buffer, where select does not see it
@@ -55,13 +56,13 @@ def _findings(command: list[str]) -> Iterator[dict[str, Any]]:
     ) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         try:
-            while select.select([process.stdout], [], [], _SILENCE)[0]:
+            while select.select([process.stdout], [], [], silence_s)[0]:
                 line = process.stdout.readline()
                 if not line:
                     break
                 yield json.loads(line)
             else:
-                raise _failed(f"has said nothing for {_SILENCE:.0f} s")
+                raise _failed(f"has said nothing for {silence_s:.0f} s")
             if process.wait(_FAREWELL) != 0:
                 raise _failed(f"ended with status {process.returncode}")
         finally:

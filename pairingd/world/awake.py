@@ -15,13 +15,15 @@ import sys
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 1.0  # seconds the child has to follow SIGTERM
-
 
 class Awake:
-    """`start` and `stop` may be called as often as one likes. What fails is said once, no more."""
+    """`start` and `stop` may be called as often as one likes. What fails is said once, no more.
 
-    def __init__(self) -> None:
+    A child that has not followed SIGTERM within `stop_timeout_s` is killed.
+    """
+
+    def __init__(self, *, stop_timeout_s: float = 1.0) -> None:
+        self._stop_timeout_s = stop_timeout_s
         self._child: asyncio.subprocess.Process | None = None
         self._watching: asyncio.Task[None] | None = None
         self._wanted = False
@@ -47,7 +49,7 @@ class Awake:
         with contextlib.suppress(ProcessLookupError):
             child.terminate()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._stop_timeout_s):
                 await asyncio.shield(self._watching)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):

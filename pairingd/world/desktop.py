@@ -15,7 +15,6 @@ from pairingd import programs
 log = logging.getLogger(__name__)
 
 _TITLE = "pairing"
-_PATIENCE = 5.0  # seconds; who is asked may be a session bus that hangs
 _LONGEST = 300  # characters that are still read at a glance
 # The text is an argument of the script and no part of it; and not the first, so no option.
 _SCRIPT = (
@@ -28,24 +27,25 @@ _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 class Desktop:
-    """`wanted` False: nothing is ever shown."""
+    """`wanted` False: nothing is ever shown. The session bus may hang: it has `timeout_s`."""
 
-    def __init__(self, *, wanted: bool = True) -> None:
+    def __init__(self, *, wanted: bool = True, timeout_s: float = 5.0) -> None:
         self._wanted = wanted
+        self._timeout_s = timeout_s
         self._showing: set[asyncio.Task[None]] = set()
 
     def notify(self, text: str) -> None:
         """Returns at once."""
         argv = command(text)
         if self._wanted and argv:
-            task = asyncio.create_task(_show(argv))
+            task = asyncio.create_task(_show(argv, self._timeout_s))
             self._showing.add(task)
             task.add_done_callback(self._showing.discard)
 
 
-async def _show(argv: list[str]) -> None:
+async def _show(argv: list[str], timeout_s: float) -> None:
     try:
-        done = await programs.run(*argv, seconds=_PATIENCE)
+        done = await programs.run(*argv, seconds=timeout_s)
     except (OSError, TimeoutError) as error:
         log.debug("no notification by %s: %r", argv[0], error)
         return

@@ -11,6 +11,7 @@ import pytest
 
 from pairctl.__main__ import main
 from pairctl.commands import doctor
+from pairingd.core.refusal import PairingError
 from tests.pairctl.terminal import Terminal
 
 GOOD = {"name": "tmux", "state": "ok", "message": "tmux 3.4 at /usr/bin/tmux", "hint": ""}
@@ -88,16 +89,18 @@ def test_findings_are_shown_before_the_next_is_known(home: Path) -> None:
     assert b"far" in terminal.seen
 
 
-@pytest.mark.parametrize(
-    ("then", "cause"),
-    [("time.sleep(60)", "said nothing"), ("sys.exit(3)", "status 3")],
-)
-def test_a_program_that_does_not_finish_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], then: str, cause: str
+def test_a_program_that_fails_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "_SILENCE", 1.0)
-    says(monkeypatch, GOOD, then=then)
+    says(monkeypatch, GOOD, then="sys.exit(3)")
     assert main(["doctor", "--json"]) == 1
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "doctor-failed"
-    assert cause in error["message"]
+    assert "status 3" in error["message"]
+
+
+def test_a_program_that_hangs_is_an_error() -> None:
+    with pytest.raises(PairingError) as failed:
+        list(doctor.findings(["sleep", "3600"], silence_s=0.1))
+    assert failed.value.code == "doctor-failed"
+    assert "said nothing" in failed.value.message

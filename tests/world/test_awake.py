@@ -100,8 +100,7 @@ async def test_a_child_that_will_not_end_is_killed(
     notes = tmp_path / "notes"
     stubborn = f"#!/bin/sh\ntrap '' TERM\necho $$ >>{notes}\nwhile :; do read x || sleep 1; done\n"
     stand_in(tmp_path, stubborn, monkeypatch)
-    monkeypatch.setattr("pairingd.world.awake._PATIENCE", 0.05)
-    awake = Awake()
+    awake = Awake(stop_timeout_s=0.05)
     await awake.start()
     (pid,) = pids(notes)
     await awake.stop()

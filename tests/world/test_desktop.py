@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pairingd.world import desktop
 from pairingd.world.desktop import Desktop, command
+from tests.waiting import WAIT_S
 
 linux = pytest.mark.skipif(sys.platform == "darwin", reason="osascript has a fixed path")
 
@@ -95,8 +95,7 @@ async def test_failure_is_for_those_who_debug(
     said: str,
 ) -> None:
     stand_in(tmp_path, script, monkeypatch)
-    monkeypatch.setattr(desktop, "_PATIENCE", 0.5)
-    one = Desktop()
+    one = Desktop(timeout_s=0.5 if said == "TimeoutError" else WAIT_S)
     with caplog.at_level(logging.DEBUG, logger="pairingd"):
         one.notify("moved")
         await shown(one)
