@@ -220,7 +220,8 @@ class Stage:
     def _end_tmux(self) -> None:
         for found in self.path.rglob("*.sock"):
             if "tmux" in found.name:
-                self.run("tmux", "-S", str(found), "kill-server", check=False)
+                for command in {"tmux", self.tmux_command}:  # versions differ in their protocol
+                    self.run(command, "-S", str(found), "kill-server", check=False)
 
 
 class Guest:

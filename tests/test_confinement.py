@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from tests.newest_tmux import newest_tmux
 from tests.stage import Guest, Stage, until
-from tests.test_read_guest import ATTENTIVE, attached_host, client_sessions, joined
+from tests.test_read_guest import (
+    ATTENTIVE,
+    attached_host,
+    client_sessions,
+    is_client_size,
+    joined,
+    window_size,
+)
 
 SECRET = "for-the-hosts-eyes"
 
@@ -34,14 +42,14 @@ def invited(stage: Stage, access: str, conf: str = "") -> Guest:
     return guest
 
 
-def guests_client(stage: Stage) -> str:
-    """The name of the one terminal in the session."""
+def guests_client(stage: Stage, hosts: int = 0) -> str:
+    """The name of the terminal in the session that came after so many of the host's."""
     form = "#{?client_control_mode,,#{client_name}}"
-    return until(
-        lambda: stage.tmux("list-clients", "-t", "=pairing:", "-F", form),
-        "the guest's client",
-        ATTENTIVE,
-    )
+
+    def terminals() -> list[str]:
+        return stage.tmux("list-clients", "-t", "=pairing:", "-F", form).split()
+
+    return until(lambda: terminals()[hosts:], "the guest's client", ATTENTIVE)[0]
 
 
 def is_held(stage: Stage, client: str) -> None:
@@ -89,6 +97,36 @@ def test_a_guest_who_is_moved_is_led_back(stage: Stage, access: str) -> None:
     assert ("ignore-size" in flags) is (
         access == "read"
     )  # no host is in, so a writer's size counts
+
+
+@pytest.mark.attack(
+    "hooks of the host's tmux.conf move or unlock a guest who attaches, resizes, or is focused",
+    "they do not run for guests",
+)
+@pytest.mark.parametrize("access", ["read", "write"])
+@pytest.mark.parametrize("hook", ["client-attached", "client-resized", "client-active"])
+@pytest.mark.parametrize(
+    "command", ["switch-client -t =private:", "refresh-client -f !ignore-size"]
+)
+def test_hooks_on_clients_do_not_run_for_guests(
+    stage: Stage, access: str, hook: str, command: str
+) -> None:
+    conf = f"set -g window-size smallest\nset-hook -g {hook} '{command}'"
+    guest = invited(stage, access, conf)
+    host = attached_host(stage, columns=100, lines=30)
+    host.shows("[pairing]", ATTENTIVE)
+    screen = joined(stage, guest)
+    screen.shows("[pairing]", ATTENTIVE)
+    is_held(stage, guests_client(stage, hosts=1))
+    until(lambda: len(ignoring_size(stage)) == 1, "the host's size wins", ATTENTIVE)
+    for size in ("61x20", "62x20"):
+        screen.has_size(*map(int, size.split("x")))
+        until(partial(is_client_size, stage, size), "the guest's size", ATTENTIVE)
+        screen.sends(b"\r")
+    host.types("echo still''-here")
+    screen.shows("still-here", ATTENTIVE)
+    assert SECRET not in screen.screen()
+    assert window_size(stage) == "100x29"
 
 
 @pytest.mark.attack(

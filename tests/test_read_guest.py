@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -119,8 +120,8 @@ def test_tmux_s_lock_program_does_not_run_before_a_guest(stage: Stage) -> None:
 
 
 @pytest.mark.attack(
-    "a read guest's terminal is 65535x65535, or changes its size without a pause",
-    "tmux hears of at most 500x200, at most ten times a second",
+    "a read guest's terminal is 65535x65535, has one row, or changes its size without a pause",
+    "tmux hears of 10x3 to 500x200, at most ten times a second",
 )
 @pytest.mark.parametrize("host_is_in", [True, False])
 def test_a_huge_terminal_of_a_read_guest_slows_nobody(stage: Stage, host_is_in: bool) -> None:
@@ -132,6 +133,9 @@ def test_a_huge_terminal_of_a_read_guest_slows_nobody(stage: Stage, host_is_in: 
     for columns, lines in ((65535, 65535), (5000, 2000), (501, 201), (1, 1), (0, 0), (65535, 1)):
         guest.screen.has_size(columns, lines)
         time.sleep(0.05)  # paces the attack; nothing waits for it
+    for columns, lines, heard in ((1, 1, "10x3"), (0, 0, "80x24"), (80, 1, "80x3")):
+        guest.screen.has_size(columns, lines)
+        until(partial(is_client_size, stage, heard), "the clamped size", ATTENTIVE)
     guest.screen.has_size(5000, 2000)
     until(lambda: "500x200" in client_sizes(stage), "the clamped size", ATTENTIVE)
     assert window_size(stage) == before
@@ -173,7 +177,8 @@ def test_a_write_guest_alone_sizes_the_session_and_yields_to_the_host(stage: Sta
 
 
 @pytest.mark.attack(
-    "a write guest's terminal is 65535x65535, at once or later", "tmux hears of at most 500x200"
+    "a write guest's terminal is 65535x65535 or has one row, at once or later",
+    "tmux hears of 10x3 to 500x200",
 )
 def test_the_size_of_a_write_guest_is_clamped(stage: Stage) -> None:
     guest = stage.guest("octocat")
@@ -185,6 +190,8 @@ def test_the_size_of_a_write_guest_is_clamped(stage: Stage) -> None:
     until(lambda: "90x30" in client_sizes(stage), "a usual size", ATTENTIVE)
     screen.has_size(5000, 40)
     until(lambda: "500x40" in client_sizes(stage), "the clamped size", ATTENTIVE)
+    screen.has_size(100, 1)
+    until(lambda: "100x3" in client_sizes(stage), "the clamped size", ATTENTIVE)
     screen.sends(b"echo typed''-by-guest\r")
     host.shows("typed-by-guest", ATTENTIVE)
 
@@ -248,6 +255,10 @@ def window_size(stage: Stage) -> str:
 
 def client_sizes(stage: Stage) -> set[str]:
     return set(stage.tmux("list-clients", "-F", "#{client_width}x#{client_height}").split())
+
+
+def is_client_size(stage: Stage, size: str) -> bool:
+    return size in client_sizes(stage)
 
 
 def client_sessions(stage: Stage) -> set[str]:

@@ -36,6 +36,7 @@ _TMUX_ENDED = "the tmux session ended"
 JOINING = 20.0  # and that a guest may be in without one, as with ssh -N
 ROLE_TIMEOUT_S = 1.0  # for a guest's forced command to take another role
 _ROLE_POLL_S = 0.02
+_ROLE_REQUESTS_APART_S = 0.3
 
 
 class AccessLane(Lane):
@@ -246,16 +247,27 @@ class AccessLane(Lane):
         commands = {
             pid: self.door.connections[pid].command or forced_command(pid) for pid in waiting
         }
-        for pid, access in waiting.items():
-            change_role(commands[pid], access)
-            self.door.connections[pid].attached = False  # for the moment that it takes
-        deadline = asyncio.get_running_loop().time() + ROLE_TIMEOUT_S
-        while waiting and asyncio.get_running_loop().time() < deadline:
+        now = asyncio.get_running_loop().time
+        begun = now()
+        ask_at, end = begun, begun + min(ROLE_TIMEOUT_S, self._until_deadline() or ROLE_TIMEOUT_S)
+        while waiting and now() < end:
+            if now() >= ask_at:
+                ask_at += _ROLE_REQUESTS_APART_S  # one that only starts does not hear the first
+                for pid, access in waiting.items():
+                    change_role(commands[pid], access)
+                    self.door.connections[pid].attached = False  # for the moment that it takes
             await asyncio.sleep(_ROLE_POLL_S)
-            waiting = {pid: it for pid, it in waiting.items() if role_of(commands[pid]) is not it}
+            waiting = {
+                pid: access
+                for pid, access in waiting.items()
+                if pid in self.door.connections and role_of(commands[pid]) is not access
+            }
+        if now() - begun < ROLE_TIMEOUT_S:
+            if waiting:
+                self.poke()  # somebody's deadline goes before
+            return
         for pid in waiting:
-            if connection := self.door.connections.get(pid):
-                connection.astray = "their role could not be changed"
+            self.door.connections[pid].astray = "their role could not be changed"
         await self._cut(waiting)
 
     async def _hold_guests(self) -> None:
@@ -299,7 +311,8 @@ class AccessLane(Lane):
         return one.absent_since is not None and self.clock() - one.absent_since >= _patience(one)
 
     async def _cut(self, pids: Iterable[int]) -> None:
-        reasons = {pid: self._reason(self.door.connections[pid]) for pid in pids}
+        connections = self.door.connections
+        reasons = {pid: self._reason(connections[pid]) for pid in pids if pid in connections}
         await self.door.cut(reasons, self._confinement.farewell)
 
     def _reason(self, connection: Connection) -> str:

@@ -24,8 +24,11 @@ import struct
 import sys
 import termios
 
-# A client of 65535x65535 stops tmux for minutes, one of 5000x2000 for seconds (measured, 3.3a).
+# A client of 65535x65535 stops tmux for minutes, one of 5000x2000 for seconds (measured, 3.3a). One
+# of a single row ends it, and with it the host's session (measured, 3.8).
 MAX_COLUMNS, MAX_ROWS = 500, 200
+MIN_COLUMNS, MIN_ROWS = 10, 3
+_UNKNOWN_COLUMNS, _UNKNOWN_ROWS = 80, 24  # for a terminal that says 0, as tmux has it
 WELCOME = "pairing: you watch this session, read-only: what you type is not sent. Ctrl-C leaves."
 FAREWELL = "pairing: you have left."
 
@@ -76,7 +79,9 @@ def main(words: list[str]) -> int:
 def clamped(size: bytes) -> bytes:
     """A `struct winsize` (ioctl_tty(2)) within what a guest's terminal may be."""
     rows, columns, _, _ = struct.unpack("HHHH", size)
-    return struct.pack("HHHH", min(rows, MAX_ROWS), min(columns, MAX_COLUMNS), 0, 0)
+    rows = min(max(rows or _UNKNOWN_ROWS, MIN_ROWS), MAX_ROWS)
+    columns = min(max(columns or _UNKNOWN_COLUMNS, MIN_COLUMNS), MAX_COLUMNS)
+    return struct.pack("HHHH", rows, columns, 0, 0)
 
 
 def leaves(typed: bytes) -> bool:

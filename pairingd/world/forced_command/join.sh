@@ -7,6 +7,8 @@
 # SIGUSR2 makes the guest a read guest.
 # The guest's words (TERM, SSH_ORIGINAL_COMMAND) are never expanded unquoted, nor run.
 
+trap '' USR1 USR2 # until there is somebody to change the role of
+
 if [ -z "$SSH_TTY" ]; then
     echo 'pairing: this invitation opens a shared terminal; use ssh without a command' >&2
     exit 1
@@ -24,8 +26,14 @@ watch() { exec "$python" -I -S "${0%/*}/glass.py" "$python" "$tmux" "$socket" "$
 # glass.py has the same bounds and the reason for them.
 clamp() {
     size=$(stty size <&3) || return
-    [ "${size% *}" -le 200 ] || stty rows 200 <&3
-    [ "${size#* }" -le 500 ] || stty cols 500 <&3
+    rows=${size% *} columns=${size#* }
+    [ "$rows" -ne 0 ] || rows=24
+    [ "$columns" -ne 0 ] || columns=80
+    [ "$rows" -ge 3 ] || rows=3
+    [ "$rows" -le 200 ] || rows=200
+    [ "$columns" -ge 10 ] || columns=10
+    [ "$columns" -le 500 ] || columns=500
+    [ "$rows $columns" = "$size" ] || stty rows "$rows" cols "$columns" <&3
 }
 
 python=$1 tmux=$2 socket=$3 session=$4

@@ -11,7 +11,10 @@ from pathlib import Path
 
 PING_AFTER_S = 5.0  # of silence, while guests are in
 REPLY_TIMEOUT_S = 2.0
-_MOVED = re.compile(rb"%client-session-changed (\S+) \$\d+ (.*)")
+_PING = 'list-clients -F "pairing-client #{client_name} #{client_session}"'
+# Where a client is: by tmux's own word, or in the answer to _PING.
+_PLACE = re.compile(rb"(?:%client-session-changed (\S+) \$\d+|pairing-client (\S+)) (.*)")
+_OF_A_REPLY = (b"%begin ", b"%end ", b"%error ", b"%output ")
 _PLAIN = re.compile(r"[\w/.,:= -]+", re.ASCII)  # no word here needs quotes
 _LONGEST_LINE = 1 << 16
 
@@ -73,9 +76,9 @@ class Observer:
                     return
                 asked = False
                 self._is_attached(now=True)
-                if moved := _MOVED.match(line):
-                    self._lead_back(moved[1], moved[2], guests())
-                if line.startswith((b"%client", b"%session", b"%window", b"%unlinked", b"%exit")):
+                if place := _PLACE.match(line):
+                    self._lead_back(place[1] or place[2], place[3].rstrip(), guests())
+                if line.startswith(b"%") and not line.startswith(_OF_A_REPLY):
                     changed()
         finally:
             self._input = None
@@ -94,8 +97,11 @@ class Observer:
             self._attached.set_result(now)
 
     def ping(self) -> None:
-        """Have tmux say something: now that guests came, its silence would matter."""
-        self._send("display-message -p ping")
+        """Have tmux say who is where: what a hook did it does not notify of, and its silence
+        matters while guests are in.
+        """
+        if self._input and not self._input.is_closing():
+            self._input.write(f"{_PING}\n".encode())
 
     def detach(self, clients: Iterable[str]) -> None:
         """Their screens are restored, their forced commands end, and with them the connections.

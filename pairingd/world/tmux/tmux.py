@@ -52,6 +52,7 @@ class Tmux:
         self._command = command
         self.socket = socket
         self.session = session
+        self._hooks: frozenset[str] = frozenset()
 
     @property
     def command(self) -> str:
@@ -150,15 +151,17 @@ class Tmux:
         )
 
     async def confine(self, guests: Iterable[str] = ()) -> None:
-        """Set what keeps guests in the shared session and tmux's lock away from them.
+        """Set what keeps guests in the shared session, and the host's hooks and lock off them.
 
-        For the session alone, against whatever tmux.conf sets for all: its end must not move guests
-        to another session of the host's, and tmux runs a lock command in each client, where a guest
-        would type into it.
+        For the session alone, against whatever tmux.conf sets for all. Its end must not move guests
+        to another session of the host's. tmux runs a lock command in each client, where a guest
+        would type into it. A hook on clients may move a guest who attaches or resizes, and what a
+        hook does is neither hooked nor notified (tmux's notify.c, NOHOOKS): the session has empty
+        ones of its own.
 
-        The hook turns a guest back, undrawn, who turns to another session of this server. Guests
-        are known to it by `ignore-size` (join.sh), or by name: `guests` are the names of their
-        clients. It is the first line only, for a tmux.conf may replace it: see Observer.
+        The hook for all sessions turns a guest back, undrawn, who turns to another one. Guests are
+        known to it by `ignore-size` (join.sh), or by name: `guests` are the names of their clients.
+        It is the first line only, for a tmux.conf may replace it: see Observer.
         """
         here = f"={self.session}:"
         name = f"#{{m:* #{{client_name}} *,#{{{_GUESTS}}}}}"
@@ -170,11 +173,19 @@ class Tmux:
             ("set-option", "-t", here, "detach-on-destroy", "on"),
             ("set-option", "-t", here, "lock-after-time", "0"),
             ("set-option", "-t", here, "lock-command", ""),
+            *(("set-hook", "-t", here, hook, "") for hook in await self._client_hooks()),
             ("set-option", "-s", _GUESTS, f" {' '.join(guests)} "),
             ("set-hook", "-g", "client-session-changed[22022]", turned),
         )
         # tmux(1), COMMAND PARSING AND EXECUTION: a `;` of its own ends each but the last.
         await self._ask(*[word for command in commands for word in (*command, ";")][:-1])
+
+    async def _client_hooks(self) -> frozenset[str]:
+        """The hooks on clients that this tmux knows; each version has others."""
+        if not self._hooks:
+            said = await self._ask("show-hooks", "-g")
+            self._hooks = frozenset(re.findall(r"^client-[a-z-]+", said, re.MULTILINE))
+        return self._hooks
 
     def observer(self) -> Observer:
         """One that has yet to `watch`."""
