@@ -14,8 +14,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from pairingd.core.durations import format_duration, utc
-from pairingd.core.model import Invitation, Standing, State
-from pairingd.core.rules import Begin, End, Event, Revoke, Tick, WayAnnounced, WayTold, step
+from pairingd.core.model import Access, Invitation, Standing, State
+from pairingd.core.rules import (
+    Begin,
+    End,
+    Event,
+    Revoke,
+    SetAccess,
+    Tick,
+    WayAnnounced,
+    WayTold,
+    step,
+)
 from pairingd.core.text import printable
 from pairingd.errors import PairingError, WorldError
 from pairingd.signals import Signals
@@ -86,7 +96,7 @@ class Intent:
                 self.unsaved = None
             except WorldError as unwritable:
                 match event:
-                    case Begin() | Tick() | Revoke() | End():
+                    case Begin() | Tick() | Revoke() | End() | SetAccess(access=Access.READ):
                         self.unsaved = unsaved(unwritable)
                     case WayTold() | WayAnnounced():
                         log.warning("%s", unwritable)

@@ -31,7 +31,12 @@ _DRIFT = 0.001  # of the steady clock against a wall clock that NTP slews
 
 def mark(invitation: Invitation) -> str:
     """The name of its file."""
-    return f"{_id(invitation)}.{invitation.access.value}.{invitation.expires_at}"
+    return f"{mark_prefix(invitation.id)}.{invitation.access.value}.{invitation.expires_at}"
+
+
+def mark_prefix(invitation: str) -> str:
+    """What the names of all marks of that invitation begin with, before a dot."""
+    return quote(invitation, safe="")
 
 
 class Live:
@@ -66,11 +71,21 @@ class Live:
                 log.warning("the time cannot be kept: %s", error)
 
     def keep(self, live: Iterable[Invitation]) -> None:
-        """Unlink the marks of all other invitations. Raises OSError, after every unlink was tried;
-        what failed is tried again by the next call.
+        """Unlink the marks of all other invitations, and those that let a guest write who may only
+        read. Raises OSError, after every unlink was tried; what failed is tried again by the next
+        call.
         """
-        ids = set(map(_id, live))
-        self._unlink({name for name in self._marks if _id_of(name) not in ids})
+        live = tuple(live)
+        ids = {mark_prefix(one.id) for one in live}
+        readers = {mark_prefix(one.id) for one in live if one.access is Access.READ}
+        self._unlink(
+            {
+                name
+                for name in self._marks
+                if _id_of(name) not in ids
+                or (_id_of(name) in readers and f".{Access.WRITE.value}." in name)
+            }
+        )
 
     def settle(self, live: Iterable[Invitation]) -> None:
         """As `keep`, and unlink what has other terms than those of `live`, too."""
@@ -154,10 +169,6 @@ class Live:
             return found.st_mtime
         passed = steady - then if steady >= then else steady
         return found.st_mtime + passed * (1 - _DRIFT)
-
-
-def _id(invitation: Invitation) -> str:
-    return quote(invitation.id, safe="")
 
 
 def _id_of(name: str) -> str:

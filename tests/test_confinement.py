@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from tests.newest_tmux import newest_tmux
+from tests.raw_terminal import RawTerminal
 from tests.stage import Guest, Stage, until
 from tests.test_read_guest import (
     ATTENTIVE,
@@ -173,3 +175,40 @@ def test_read_guests_are_cut_where_tmux_falls_silent(stage: Stage) -> None:
 def ignoring_size(stage: Stage) -> list[str]:
     flags = stage.tmux("list-clients", "-F", "#{client_flags}").splitlines()
     return [one for one in flags if "ignore-size" in one]
+
+
+@pytest.mark.attack(
+    "a guest whose role was reduced starts a second terminal on the connection of before",
+    "it is read-only too: the forced command asks for the role at each start",
+)
+def test_a_second_terminal_of_a_connection_has_the_role_of_now(stage: Stage) -> None:
+    guest = invited(stage, "write")
+    control = str(stage.path / "control")
+    master = RawTerminal(guest.ssh("-M", "-S", control), stage.environment, 80, 24)
+    stage.closes(master.close)
+    is_held(stage, guests_client(stage))
+    assert "error" not in stage.asks("role", "octocat", "read")
+    master.sends(b"\x03")
+    second = RawTerminal(guest.ssh("-S", control), stage.environment, 80, 24)
+    stage.closes(second.close)
+    proof = stage.path / "proof"
+    for _ in range(20):
+        second.sends(f"touch {proof}\r".encode())
+        time.sleep(0.05)  # paces the attack; nothing waits for it
+    second.sends(b"\x03")
+    second.ended(ATTENTIVE)
+    master.ended(ATTENTIVE)
+    assert not proof.exists()
+
+
+@pytest.mark.attack(
+    "a connection starts a terminal after its invitation ended and while the daemon hangs",
+    "the forced command refuses: the invitation has no mark any more",
+)
+def test_a_terminal_without_a_mark_is_refused(stage: Stage) -> None:
+    guest = invited(stage, "write")
+    (mark,) = (stage.home / "live").iterdir()
+    mark.unlink()
+    screen = joined(stage, guest)
+    assert screen.ended(ATTENTIVE) == 1
+    assert "not invited any more" in screen.screen()

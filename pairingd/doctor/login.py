@@ -53,9 +53,12 @@ async def check(sshd: Sshd, version: tuple[int, int], directory: Path) -> Findin
                 tmux="/bin/echo",
                 socket=directory / "tmux.sock",
                 session=token,
+                live=directory / "live",
                 zulu=version >= ZULU_SINCE,
             )
             until = int(time.time()) + _VALID
+            (directory / "live").mkdir()
+            (directory / "live" / f"doctor.{Access.WRITE.value}.{until}").touch()
             public = parse_key(key.with_suffix(".pub").read_bytes().strip())
             keys.write([Grant("doctor", public, Access.WRITE, until)])
             outcome = await _enter(sshd, key, directory)

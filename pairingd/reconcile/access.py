@@ -62,7 +62,7 @@ class AccessLane(Lane):
         super().__init__(clock, signals)
         self._confinement = Confinement(tmux, self.poke, self._tmux_silent)
         self.messages = Messages(tmux, self._confinement, lambda: self.door.connections)
-        signals.wishes_changed.connect(self.poke)
+        signals.wishes_changed.connect(self._intent_changed)
         signals.way_in_changed.connect(self.messages.to_host)
         signals.rights_changed.connect(self.messages.to_host)
         self.door = door(self)
@@ -77,6 +77,7 @@ class AccessLane(Lane):
         self._version = ZULU_SINCE
         self._departed: list[Connection] = []
         self._aside = Aside()
+        self._taken = asyncio.Event()  # rights of somebody who is in, since the pass began
 
     def recover(self) -> None:
         """End the connections that a crash left behind; call once, before the first pass."""
@@ -100,19 +101,44 @@ class AccessLane(Lane):
         """Close everything that must be closed, before anything else is asked of anyone: the disk
         may be full or slow, sshd gone, tmux stopped.
         """
+        self._taken.clear()
         failure = await self._close()
         self._intent.apply(Tick())
         self._guard_connections()
         self._note_departures()
         if failure := failure or self._intent.unsaved:
             raise failure
+        steering = asyncio.ensure_future(self._keep_awake_and_steer())
+        taken = asyncio.ensure_future(self._taken.wait())
         try:
-            async with asyncio.timeout(self._until_deadline()):
-                await self._keep_awake()
-                await self._steer()
-        except TimeoutError:
-            self.poke()  # the deadline is there, and goes before
+            await asyncio.wait(
+                {steering, taken},
+                timeout=self._until_deadline(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            taken.cancel()
+            if not steering.done():
+                steering.cancel()
+                await asyncio.wait({steering})
+        if steering.cancelled():
+            self.poke()  # a deadline, or rights that were taken away, go before
+        else:
+            steering.result()
         return self.urgent()
+
+    async def _keep_awake_and_steer(self) -> None:
+        await self._keep_awake()
+        await self._steer()
+
+    def _intent_changed(self) -> None:
+        access = self._desired().access
+        if any(
+            one.invitation and one.entered_as not in {None, access.get(one.invitation)}
+            for one in self.door.connections.values()
+        ):
+            self._taken.set()
+        self.poke()
 
     async def _steer(self) -> None:
         if self._desired().door:
@@ -157,6 +183,7 @@ class AccessLane(Lane):
             self._tmux.command,
             self._tmux.socket,
             self._tmux.session,
+            self._authorized_keys.with_name("live"),
             zulu=self._version >= ZULU_SINCE,
         )
 
@@ -250,7 +277,7 @@ class AccessLane(Lane):
         now = asyncio.get_running_loop().time
         begun = now()
         ask_at, end = begun, begun + min(ROLE_TIMEOUT_S, self._until_deadline() or ROLE_TIMEOUT_S)
-        while waiting and now() < end:
+        while waiting and now() < end and not self._taken.is_set():
             if now() >= ask_at:
                 ask_at += _ROLE_REQUESTS_APART_S  # one that only starts does not hear the first
                 for pid, access in waiting.items():
@@ -262,9 +289,12 @@ class AccessLane(Lane):
                 for pid, access in waiting.items()
                 if pid in self.door.connections and role_of(commands[pid]) is not access
             }
+        for change in changes:
+            if change.pid not in waiting and change.pid in self.door.connections:
+                self.door.connections[change.pid].entered_as = change.access
         if now() - begun < ROLE_TIMEOUT_S:
             if waiting:
-                self.poke()  # somebody's deadline goes before
+                self.poke()  # somebody else's rights go before
             return
         for pid in waiting:
             self.door.connections[pid].astray = "their role could not be changed"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pairingd.core.plan import Grant
 from pairingd.files import write_private
+from pairingd.live import mark_prefix
 
 _JOIN = Path(__file__).with_name("forced_command") / "join.sh"
 
@@ -22,13 +23,15 @@ _JOIN = Path(__file__).with_name("forced_command") / "join.sh"
 @dataclass(frozen=True, slots=True)
 class AuthorizedKeys:
     """`zulu`: this sshd reads times with `Z` (OpenSSH 9.1); older ones take them as local time,
-    and ours is started with TZ=UTC0.
+    and ours is started with TZ=UTC0. By the marks in `live` (pairingd.live) the forced command
+    knows at each start whether the invitation is still live, and what it gives.
     """
 
     path: Path
     tmux: str
     socket: Path
     session: str
+    live: Path
     zulu: bool
 
     def grants(self, expected: Sequence[Grant]) -> tuple[Grant, ...] | None:
@@ -50,8 +53,11 @@ class AuthorizedKeys:
 
     def _line(self, grant: Grant) -> str:
         until = time.strftime("%Y%m%d%H%M%S", time.gmtime(grant.expires_at))
-        words = (sys.executable, self.tmux, str(self.socket), self.session, grant.access.value)
-        command = f"exec /bin/sh {shlex.quote(str(_JOIN))} {shlex.join(words)}"
+        mark = str(self.live / mark_prefix(grant.invitation))
+        words = (sys.executable, self.tmux, str(self.socket), self.session, mark)
+        command = (
+            f"exec /bin/sh {shlex.quote(str(_JOIN))} {shlex.join((*words, grant.access.value))}"
+        )
         quoted = command.replace('"', '\\"')
         return (
             f'restrict,pty,expiry-time="{until}{"Z" if self.zulu else ""}",command="{quoted}"'

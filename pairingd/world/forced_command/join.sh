@@ -1,7 +1,9 @@
 #!/bin/sh
 # What a guest's key leads to, and nothing else: the shared tmux session.
 # sshd starts this as the forced command of every line in our authorized_keys:
-#     join.sh PYTHON TMUX SOCKET SESSION write|read
+#     join.sh PYTHON TMUX SOCKET SESSION MARK write|read
+# The line is of the time of the login, and one connection may start a second terminal after the
+# first: MARK.write.* and MARK.read.* (pairingd.live) say what the invitation gives now.
 # A read guest goes behind glass.py. A write guest's terminal is tmux's own, so that a keystroke
 # passes no further process; this one stays beside it and keeps the size within bounds.
 # SIGUSR2 makes the guest a read guest.
@@ -21,7 +23,8 @@ case $TERM in
 esac
 export TERM
 
-watch() { exec "$python" -I -S "${0%/*}/glass.py" "$python" "$tmux" "$socket" "$session" read; }
+watch() { exec "$python" -I -S "${0%/*}/glass.py" "$python" "$tmux" "$socket" "$session" "$mark" read; }
+marked() { for file in "$mark.$1."*; do [ -e "$file" ] && return; done; false; }
 
 # glass.py has the same bounds and the reason for them.
 clamp() {
@@ -36,8 +39,11 @@ clamp() {
     [ "$rows $columns" = "$size" ] || stty rows "$rows" cols "$columns" <&3
 }
 
-python=$1 tmux=$2 socket=$3 session=$4
-[ "$5" = write ] || watch
+python=$1 tmux=$2 socket=$3 session=$4 mark=$5
+if [ "$6" != write ] || ! marked write; then
+    marked read || marked write || { echo 'pairing: you are not invited any more' >&2; exit 1; }
+    watch
+fi
 exec 3<&0
 clamp
 
@@ -50,7 +56,7 @@ client= next=
 trap 'clamp; kill -WINCH "$client"' WINCH
 trap 'next=read; kill "$client"' USR2
 trap : USR1
-trap 'kill "$client"; exit 1' HUP TERM
+trap 'kill -KILL "$client"; exit 1' HUP TERM
 
 # -N: never start a server, a session that has ended stays ended. -u: the guest's terminal is UTF-8.
 # -E: the guest's environment must not change the session's. ignore-size: the host's window size

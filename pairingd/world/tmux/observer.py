@@ -9,8 +9,9 @@ import subprocess
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-PING_AFTER_S = 5.0  # of silence, while guests are in
-REPLY_TIMEOUT_S = 2.0
+PING_AFTER_S = 1.0  # of silence, while guests are in
+REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last word
+_ATTACH_TIMEOUT_S = 2.0
 _PING = 'list-clients -F "pairing-client #{client_name} #{client_session}"'
 # Where a client is: by tmux's own word, or in the answer to _PING.
 _PLACE = re.compile(rb"(?:%client-session-changed (\S+) \$\d+|pairing-client (\S+)) (.*)")
@@ -88,8 +89,8 @@ class Observer:
             await process.wait()
 
     async def is_attached(self) -> bool:
-        """Whether tmux has let it in; False too where tmux takes longer than REPLY_TIMEOUT_S."""
-        done, _ = await asyncio.wait([self._attached], timeout=REPLY_TIMEOUT_S)
+        """Whether tmux has let it in; False too where tmux takes longer than two seconds."""
+        done, _ = await asyncio.wait([self._attached], timeout=_ATTACH_TIMEOUT_S)
         return bool(done) and self._attached.result()
 
     def _is_attached(self, *, now: bool) -> None:

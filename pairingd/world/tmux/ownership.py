@@ -24,20 +24,20 @@ class Owner:
 
 
 class Ownership:
-    """Remembers each client from one listing to the next, so that one of many costs no more."""
+    """Remembers the guests' clients from one listing to the next, so that many cost no more.
+
+    Not the host's: whose connection was accepted meanwhile is not among `connections` yet.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[int, Owner | None] = {}
+        self._known: dict[int, Owner] = {}
 
     def of(self, clients: Iterable[TmuxClient], connections: Collection[int]) -> dict[str, Owner]:
         """The owner of each guest's client, by its name; the host's clients have none."""
         listed = {client.name: client.pid for client in clients}
-        self._known = {
-            pid: self._known[pid] if pid in self._known else _owner(pid, connections)
-            for pid in listed.values()
-        }
-        found = {name: self._known[pid] for name, pid in listed.items()}
-        return {name: owner for name, owner in found.items() if owner}
+        owners = {pid: self._known.get(pid) or _owner(pid, connections) for pid in listed.values()}
+        self._known = {pid: owner for pid, owner in owners.items() if owner}
+        return {name: self._known[pid] for name, pid in listed.items() if pid in self._known}
 
 
 def _owner(client: int, connections: Collection[int]) -> Owner | None:

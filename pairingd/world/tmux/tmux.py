@@ -169,10 +169,12 @@ class Tmux:
         elsewhere = f"#{{!=:#{{session_name}},{self.session}}}"
         back = f"switch-client -E -t {here}"
         turned = f"if-shell -F '#{{&&:{guest},{elsewhere}}}' '{back}'"
+        options = (("detach-on-destroy", "on"), ("lock-after-time", "0"), ("lock-command", ""))
+        again = [f"set-option -t {here} {name} '{value}'" for name, value in options]
         commands = (
-            ("set-option", "-t", here, "detach-on-destroy", "on"),
-            ("set-option", "-t", here, "lock-after-time", "0"),
-            ("set-option", "-t", here, "lock-command", ""),
+            *(("set-option", "-t", here, *option) for option in options),
+            # A tmux.conf that is sourced from within the session may set them for it alone.
+            ("set-hook", "-g", "after-set-option[22022]", " ; ".join(again)),
             *(("set-hook", "-t", here, hook, "") for hook in await self._client_hooks()),
             ("set-option", "-s", _GUESTS, f" {' '.join(guests)} "),
             ("set-hook", "-g", "client-session-changed[22022]", turned),
