@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from pairingd.core.durations import format_duration, utc
-from pairingd.core.model import Access, Invitation, Standing, State
+from pairingd.core.model import Invitation, Standing, State
 from pairingd.core.rules import (
     Begin,
     End,
     Event,
     Revoke,
-    SetAccess,
     Tick,
     WayAnnounced,
     WayTold,
@@ -96,7 +95,7 @@ class Intent:
                 self.unsaved = None
             except WorldError as unwritable:
                 match event:
-                    case Begin() | Tick() | Revoke() | End() | SetAccess(access=Access.READ):
+                    case Begin() | Tick() | Revoke() | End():
                         self.unsaved = unsaved(unwritable)
                     case WayTold() | WayAnnounced():
                         log.warning("%s", unwritable)

@@ -71,21 +71,11 @@ class Live:
                 log.warning("the time cannot be kept: %s", error)
 
     def keep(self, live: Iterable[Invitation]) -> None:
-        """Unlink the marks of all other invitations, and those that let a guest write who may only
-        read. Raises OSError, after every unlink was tried; what failed is tried again by the next
-        call.
+        """Unlink the marks of all other invitations. Raises OSError, after every unlink was tried;
+        what failed is tried again by the next call.
         """
-        live = tuple(live)
         ids = {mark_prefix(one.id) for one in live}
-        readers = {mark_prefix(one.id) for one in live if one.access is Access.READ}
-        self._unlink(
-            {
-                name
-                for name in self._marks
-                if _id_of(name) not in ids
-                or (_id_of(name) in readers and f".{Access.WRITE.value}." in name)
-            }
-        )
+        self._unlink({name for name in self._marks if _id_of(name) not in ids})
 
     def settle(self, live: Iterable[Invitation]) -> None:
         """As `keep`, and unlink what has other terms than those of `live`, too."""
