@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pairctl.client import Client
+from tests.measured import measured
 from tests.waiting import WAIT_S, expires_soon
 
 ROOT = Path(__file__).parent.parent
@@ -125,6 +126,7 @@ class Stage:
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
         return {
             **kept,
+            **measured(),
             "HOME": str(self.user_home),
             "PAIRING_HOME": str(self.home),
             "TERM": "xterm-256color",

@@ -34,6 +34,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
+from tests.measured import measured
 from tests.waiting import WAIT_S
 
 T = TypeVar("T")
@@ -496,6 +497,7 @@ class Network:
                 *(f"HOME={home}", f"TMPDIR={home}", f"USER={name}", f"LOGNAME={name}"),
                 *(f"PATH={Path(sys.executable).parent}:{PATH}", "SHELL=/bin/bash"),
                 *("LANG=C.UTF-8", "TERM=xterm-256color"),
+                *(f"{name}={value}" for name, value in measured().items()),
             )
             login = ("env", "-i", f"--chdir={home}", *environment)
             return Place((*enter, *become, *login), home, self._stack)
