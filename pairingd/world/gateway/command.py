@@ -101,14 +101,7 @@ class CommandAdapter:
             "PAIRING_PROTOCOL": "tcp",
         }
         try:
-            transport, child = await asyncio.get_running_loop().subprocess_exec(
-                _Child,
-                program,
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                env=environment,
-                start_new_session=True,
-            )
+            transport, child = await _started(program, *arguments, env=environment)
         except OSError as error:
             raise _failed(name, f"cannot be run: {error.strerror}") from None
         try:
@@ -182,6 +175,25 @@ def _is_host(text: str) -> bool:
     except ValueError:
         return config.HOST_NAME.fullmatch(text) is not None
     return "%" not in text
+
+
+async def _started(*argv: str, env: dict[str, str]) -> tuple[asyncio.SubprocessTransport, _Child]:
+    """Raises OSError. When cancelled meanwhile, the program and its children are ended: asyncio
+    itself ends the program alone, and then waits for children that hold its output.
+    """
+    start = asyncio.get_running_loop().subprocess_exec(
+        _Child, *argv, stdin=asyncio.subprocess.DEVNULL, env=env, start_new_session=True
+    )
+    starting = asyncio.ensure_future(start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            transport, child = await starting
+            _end(transport)
+            transport.close()
+            await child.drained.wait()
+        raise
 
 
 def _end(transport: asyncio.SubprocessTransport) -> None:

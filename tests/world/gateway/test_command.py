@@ -14,6 +14,7 @@ from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.command import CommandAdapter, external_address
 from pairingd.world.gateway.router import Router
 from tests.stage import until
+from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import HOME, NOW, RecordedJournal, wanted
 
 TELL = "env | grep ^PAIRING_ | sort >{log}; echo 5.5.5.1"
@@ -116,6 +117,21 @@ async def test_one_that_is_given_up_is_ended_too(tmp_path: Path) -> None:
     await asyncio.to_thread(until, running, "it runs")
     opening.cancel()
     await asyncio.gather(opening, return_exceptions=True)
+    await gone(int(home.log.read_text()))
+
+
+async def test_one_that_is_given_up_while_it_starts_is_ended_with_its_children(
+    tmp_path: Path,
+) -> None:
+    home = Home(tmp_path, "sleep 3600 & echo $! >{log}; wait")
+    before = psutil.Process().children()
+    opening = asyncio.create_task(home.adapter.open(wanted(), 600))
+    while psutil.Process().children() == before:
+        await asyncio.sleep(0)  # from its start on the event loop stands
+    until(lambda: home.log.exists() and home.log.read_text(), "it runs")
+    opening.cancel()
+    async with asyncio.timeout(WAIT_S):
+        await asyncio.gather(opening, return_exceptions=True)
     await gone(int(home.log.read_text()))
 
 
