@@ -126,8 +126,9 @@ async def test_one_that_is_given_up_while_it_starts_is_ended_with_its_children(
     home = Home(tmp_path, "sleep 3600 & echo $! >{log}; wait")
     before = psutil.Process().children()
     opening = asyncio.create_task(home.adapter.open(wanted(), 600))
-    while psutil.Process().children() == before:
-        await asyncio.sleep(0)  # from its start on the event loop stands
+    # From its start on the event loop stands.
+    while psutil.Process().children() == before:  # noqa: ASYNC110
+        await asyncio.sleep(0)
     until(lambda: home.log.exists() and home.log.read_text(), "it runs")
     opening.cancel()
     async with asyncio.timeout(WAIT_S):
