@@ -49,7 +49,17 @@ class Host:
 
     def invites(self, *guests: Guest, ttl: str = "1h", options: tuple[str, ...] = ()) -> Json:
         names = [guest.name for guest in guests]
-        return self.asks("invite", *names, "--ttl", ttl, "--no-copy", *options)
+        invited = self.asks("invite", *names, "--ttl", ttl, "--no-copy", *options)
+        if invited["endpoints"][0]["kind"] == "lan" and self._mapping_is_opening():
+            # An invitation waits 12 s for the router; on a busy machine the router takes longer.
+            until("the router has answered", lambda: not self._mapping_is_opening())
+            shown = self.asks("invite", "--show", names[0], "--no-copy")
+            invited = {**shown, "invitations": invited["invitations"]}
+        return invited
+
+    def _mapping_is_opening(self) -> bool:
+        mapping = self.status()["mapping"]
+        return mapping is not None and mapping["state"] == "opening"
 
     def expires_soon(self, guest: Guest) -> float:
         """Move the deadline of `guest` to a few seconds from now; it, in seconds since the epoch."""
