@@ -34,6 +34,21 @@ def stage() -> Iterator[Stage]:
         yield stage
 
 
+@pytest.fixture(scope="module")
+def refusing() -> Iterator[Stage]:
+    """For tests of which nothing remains, since all that they ask is refused."""
+    with Stage() as stage:
+        stage.guest("octocat")
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def without_daemon() -> Iterator[Stage]:
+    """For tests that start none."""
+    with Stage() as stage:
+        yield stage
+
+
 def invited(stage: Stage, *argv: str) -> dict[str, Any]:
     answer = stage.asks("invite", *argv, "--no-copy")
     assert "error" not in answer, answer
@@ -148,12 +163,12 @@ def test_a_router_that_is_not_connected_is_the_reason_given(stage: Stage) -> Non
     assert "None" not in shown
 
 
-def test_every_command_but_invite_says_that_no_daemon_runs(stage: Stage) -> None:
+def test_every_command_but_invite_says_that_no_daemon_runs(without_daemon: Stage) -> None:
     for argv in (
         *(["status"], ["extend", "a", "1h"], ["revoke", "a"], ["role", "a", "read"], ["end"]),
         *(["log"], ["receipt"], ["config"], ["stop"]),
     ):
-        error = refusal(stage, *argv, status=3)
+        error = refusal(without_daemon, *argv, status=3)
         assert error["code"] == "no-daemon"
         assert "pairctl start" in error["hint"]
 
@@ -175,20 +190,19 @@ def test_every_command_but_invite_says_that_no_daemon_runs(stage: Stage) -> None
     ],
 )
 def test_what_is_mistyped_is_refused_before_anything_is_asked(
-    stage: Stage, argv: list[str]
+    without_daemon: Stage, argv: list[str]
 ) -> None:
-    told = stage.pairctl(*argv, check=False)
+    told = without_daemon.pairctl(*argv, check=False)
     assert told.returncode == 2
     assert told.stdout == ""
-    assert not (stage.home / "state.db").exists()
+    assert not (without_daemon.home / "state.db").exists()
 
 
-def test_a_ttl_beyond_the_limit_is_refused_with_the_limit(stage: Stage) -> None:
-    stage.guest("octocat")
-    error = refusal(stage, "invite", "octocat", "--ttl", "25h")
+def test_a_ttl_beyond_the_limit_is_refused_with_the_limit(refusing: Stage) -> None:
+    error = refusal(refusing, "invite", "octocat", "--ttl", "25h")
     assert error["code"] == "ttl-too-long"
     assert "1d" in error["message"]
-    assert stage.asks("status")["invitations"] == []
+    assert refusing.asks("status")["invitations"] == []
 
 
 @pytest.mark.parametrize(
@@ -204,16 +218,15 @@ def test_a_ttl_beyond_the_limit_is_refused_with_the_limit(stage: Stage) -> None:
         ("http://example.org/keys", "bad-guest"),
     ],
 )
-def test_one_bad_guest_and_nobody_is_invited(stage: Stage, guest: str, code: str) -> None:
-    stage.guest("octocat")
-    (stage.keys / "empty.keys").write_text("")
-    (stage.keys / "weak.keys").write_text("ssh-dss AAAAB3NzaC1kc3MAAACBAP old\n")
-    error = refusal(stage, "invite", "octocat", guest)
+def test_one_bad_guest_and_nobody_is_invited(refusing: Stage, guest: str, code: str) -> None:
+    (refusing.keys / "empty.keys").write_text("")
+    (refusing.keys / "weak.keys").write_text("ssh-dss AAAAB3NzaC1kc3MAAACBAP old\n")
+    error = refusal(refusing, "invite", "octocat", guest)
     assert error["code"] == code
-    status = stage.asks("status")
+    status = refusing.asks("status")
     assert status["invitations"] == []
     assert status["door"]["open"] is False
-    assert stage.mappings() == []
+    assert refusing.mappings() == []
 
 
 def test_inviting_again_points_to_extend(stage: Stage) -> None:
