@@ -251,6 +251,8 @@ class Guest:
         )
 
     def joins(self, *more: str, port: int | None = None, lines: int = 24) -> Terminal:
+        if port is None:  # on a busy machine an invitation is printed before the router forwards
+            until(self._stage.mappings, "the router forwards")
         return self._stage.terminal(*self.ssh(*more, port=port), lines=lines)
 
     def runs(self, *words: str, port: int | None = None) -> subprocess.CompletedProcess[str]:

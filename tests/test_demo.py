@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from tests.stage import ROOT
+from tests.waiting import WAIT_S
 
 
 def test_the_demo_shows_a_whole_session_and_leaves_nothing() -> None:
@@ -15,7 +16,7 @@ def test_the_demo_shows_a_whole_session_and_leaves_nothing() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=4 * WAIT_S,
     )
     assert told.returncode == 0, told.stdout + told.stderr
     shown = [line.rpartition(": ")[2] for line in told.stdout.splitlines() if "$ nc -z" in line]

@@ -333,6 +333,7 @@ def test_a_port_that_somebody_else_holds_is_named_and_left_alone(stage: Stage) -
 def test_a_port_that_is_open_for_our_own_guests_is_fine(stage: Stage) -> None:
     stage.guest("octocat")
     stage.pairctl("invite", "octocat", "--no-copy")
+    until(lambda: stage.asks("status")["mapping"]["state"] == "open", "the port is open")
     before = stage.mappings()
     found = checks(stage, "--router", status=0)
     assert only(found, "port")["state"] == "ok"
