@@ -1,8 +1,8 @@
 python = .venv/bin/python
 # Programs of other users write there, too: the end-to-end tests' hosts.
 measured = COVERAGE_FILE=$(CURDIR)/build/coverage/data $(python)
-floor = 95
-corefloor = 100
+floor = 80
+corefloor = 96
 
 help: ## what there is to make
 	@awk -F ': ## ' '/^[a-z]+: ## / { printf "%-10s%s\n", $$1, $$2 }' Makefile
