@@ -17,6 +17,7 @@ from pairingd import config, logs
 from pairingd.background import Launch
 from pairingd.clock import Clock
 from pairingd.core.admission import Admission
+from pairingd.core.holding_state import PINHOLE
 from pairingd.errors import Misconfigured
 from pairingd.files import private_directories, private_file
 from pairingd.intent import Intent
@@ -25,7 +26,6 @@ from pairingd.notify import notify
 from pairingd.paths import Paths, find_paths
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.mapping import MappingLane
-from pairingd.reconcile.pinhole import PinholeLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.server import ControlServer
 from pairingd.service import Service
@@ -223,7 +223,7 @@ def assemble(
         enabled=chosen.router.enabled,
         look=look,
     )
-    pinhole = PinholeLane(
+    pinhole = MappingLane(
         intent,
         store,
         Pinholes(chosen.router, store, clock),
@@ -231,6 +231,7 @@ def assemble(
         door_port,
         clock,
         signals,
+        policy=PINHOLE,
         enabled=_wants_pinhole(chosen.router),
     )
     relay = RelayLane(

@@ -135,6 +135,15 @@ class Mapping:
         """Whether the gateway says yes to it and shows it to nobody."""
         return "unshown" in dict(self.handle)
 
+    def is_held(self, now: float) -> bool:
+        """Whether the gateway has granted it for longer than `now`, and can be asked to go on."""
+        return self.renew_at is not None and (self.granted_until or 0.0) > now
+
+    def is_over(self, now: float) -> bool:
+        """Whether its lease has run out, so that it is gone though nobody confirms it."""
+        until = self.granted_until
+        return not self.permanent and until is not None and until <= now
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

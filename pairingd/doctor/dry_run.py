@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from pairingd import config
 from pairingd.core.durations import format_duration
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.doctor.finding import Finding, State
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.router import Router
 
 _LEASE = config.Duration(120)  # should this process be killed in between, the router forgets

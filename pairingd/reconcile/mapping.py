@@ -1,4 +1,7 @@
-"""The slow lane: the gateway's mapping to the door, wherever this machine happens to be."""
+"""The slow lane: the gateway's mapping to the door, wherever this machine happens to be.
+
+This does the I/O. What is to be done, and what the answers mean, is in `core.holding`.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,60 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any, Protocol
 
 from pairingd.clock import awake_or_asleep
-from pairingd.core import plan
+from pairingd.core import holding, plan
+from pairingd.core.holding_events import (
+    Action,
+    Again,
+    Announced,
+    Check,
+    Clear,
+    Close,
+    Closed,
+    Distrust,
+    Effect,
+    End,
+    Erase,
+    Event,
+    Fail,
+    Granted,
+    GuestCame,
+    Journaled,
+    Looked,
+    LookFromOutside,
+    Moved,
+    NobodyToAsk,
+    Note,
+    Open,
+    Presence,
+    Record,
+    Reflected,
+    Refused,
+    Renew,
+    Request,
+    Serve,
+    Settled,
+    Silent,
+    Sweep,
+    Swept,
+    Tell,
+    Wished,
+    Woke,
+)
+from pairingd.core.holding_state import MAPPING, Holding, Policy
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.network import Network
 from pairingd.core.rules import WayAnnounced, WayTold
 from pairingd.core.ways import Verified, ssh_command
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
-from pairingd.reconcile.evidence import Evidence
+from pairingd.reconcile.hairpin import Hairpin
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.user import user_name
-from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
 from pairingd.world.keyscan import Sight
@@ -31,7 +71,7 @@ from pairingd.world.keyscan import Sight
 log = logging.getLogger(__name__)
 
 _ANNOUNCING = frozenset({"pcp", "natpmp"})
-_A_SLEEP = 20.0  # seconds asleep after which nothing seen before is taken to hold still
+_READABLE = frozenset({"upnp"})  # PCP and NAT-PMP cannot read a mapping back
 
 
 def asleep() -> float:
@@ -62,7 +102,7 @@ class Router(Protocol):
     async def sweep(self, network: Network, keep: Collection[int]) -> int: ...
 
 
-class Journaled(Protocol):
+class Journal(Protocol):
     def mappings(self) -> list[Mapping]: ...
 
     def record(self, mapping: Mapping) -> None: ...
@@ -77,19 +117,17 @@ class MappingLane(Lane):
     is seen at a host and port outside; None: that is not to be tried.
     """
 
-    longest_retry = 60.0
-    opened_text = "the router forwards port {port} to the door"
-
     def __init__(
         self,
         intent: Intent,
-        journal: Journaled,
+        journal: Journal,
         router: Router,
         locate: Callable[[], Awaitable[Network | None]],
         door_port: Callable[[], int | None],
         clock: Callable[[], float],
         signals: Signals,
         *,
+        policy: Policy = MAPPING,
         enabled: bool = True,
         look: Callable[[str, int], Awaitable[Sight]] | None = None,
         asleep: Callable[[], float] = asleep,
@@ -97,54 +135,42 @@ class MappingLane(Lane):
     ) -> None:
         super().__init__(clock, signals)
         signals.door_changed.connect(self.poke)
-        signals.guest_came.connect(self._guest_came)
-        signals.gateway_restarted.connect(self._doubt)
+        signals.guest_came.connect(lambda peer: self._notice(GuestCame(peer, self._door_port())))
+        signals.gateway_restarted.connect(lambda: self._notice(Announced()))
         self.enabled = enabled
-        self.network: Network | None = None
-        self._evidence = Evidence(look, self.poke)
+        self.longest_retry = policy.longest_retry_s
         self._intent = intent
         self._journal = journal
         self._router = router
         self._locate = locate
         self._door_port = door_port
-        self._checked: dict[str, plan.Seen] = {}
+        self._holding = Holding(policy, tuple(journal.mappings()))
+        self._hairpin = Hairpin(look, lambda held, door: self._notice(Reflected(held, door)))
+        self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
         self._asleep = asleep
         self._slept = asleep()
-        self._swept: set[str] = set()  # identities of networks
-        self._missed: set[str] = set()  # ids of mappings that are being asked for again
         self._asking: asyncio.Task[None] | None = None
-        self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
+
+    @property
+    def network(self) -> Network | None:
+        """Where this machine is, as far as was seen."""
+        return self._holding.network
 
     @property
     def current(self) -> Mapping | None:
         """The mapping to the open door that is in place, as far as was seen."""
-        here = self.network.identity if self.network else None
-        for entry in self._journal.mappings():
-            if (
-                entry.network == here
-                and entry.internal_port == self._door_port()
-                and plan.is_held(entry, self.clock())
-            ):
-                return entry
-        return None
+        return self._holding.current(self._door_port(), self.clock())
 
     @property
     def seen(self) -> dict[str, Verified]:
         """What was seen of the current mapping, by its id; of its present host and port alone."""
         held = self.current
-        if held is None:
+        seen = self._holding.seen(held) if held else None
+        if held is None or seen is None:
             return {}
-        if seen := self._evidence.of(held):
+        if seen != "answered":
             return {held.id: seen}
-        looked = self._checked.get(held.id)
-        # PCP and NAT-PMP cannot read a mapping back.
-        if held.protocol == "upnp" and not held.unshown and looked and looked.answered:
-            return {held.id: "readback"}
-        return {}
-
-    def _guest_came(self, peer: str) -> None:
-        if held := self.current:
-            self._evidence.guest_came_from(peer, held)
+        return {held.id: "readback"} if held.protocol in _READABLE and not held.unshown else {}
 
     @property
     def wanted(self) -> bool:
@@ -156,13 +182,12 @@ class MappingLane(Lane):
         Raises GatewayError `no-gateway`, and `router-silent` where it cannot be told.
         """
         network = await self._locate()
-        if network and network.gateway:
-            self._recognise(network)
-        self.network = network
+        self._read_journal()
+        await self._follow(Moved(network))
         return network
 
     async def warm_up(self) -> None:
-        """Look for the gateway while the guests' keys are fetched; failures are told later."""
+        """Look for the gateway while the guests' keys are fetched; failures are reported later."""
         if not self.enabled:
             return
         try:
@@ -173,83 +198,98 @@ class MappingLane(Lane):
             log.debug("no gateway yet: %s", error)
 
     async def one_pass(self) -> float | None:
-        needed = self.wanted or bool(self._journal.mappings())
+        self._read_journal()
+        needed = self.wanted or bool(self._holding.journal)
         self._hints.heed(network=needed, gateway=self._announcing())
         if not needed:
             return None
-        self._note_sleep()
-        network = await self.look_around()
-        here = network.identity if network and network.gateway else None
-        await self._close_the_mute(here)
-        wish = self._wish(here)
-        unclosed: GatewayError | None = None
-        quiet: dict[str, GatewayError] = {}  # by protocol
-        for action in plan.mapping(
-            wish, self._journal.mappings(), here, self._checked, self.clock()
-        ):
-            try:
-                if isinstance(action, plan.CloseMapping):
-                    await self._close(action.mapping)
-                else:
-                    await self._while_wanted(self._apply(action, quiet))
-            except GatewayError as error:
-                # What cannot be closed leads to a shut port, and keeps no guest out. But who does
-                # not answer is not asked for more, which would only be journaled again and again.
-                if not isinstance(action, plan.CloseMapping):
-                    raise most_telling([error, *quiet.values()]) from None
-                if error.code in NO_ANSWER:
-                    quiet[action.mapping.protocol] = error
-                if not plan.is_over(action.mapping, self.clock()):
-                    unclosed = error
-        self._announce()
-        if unclosed:
-            raise unclosed
-        if here is None and self.wanted:
-            self._nobody_to_ask()
-        return plan.mapping_deadline(self._journal.mappings(), here, self._checked, self.clock())
-
-    def _nobody_to_ask(self) -> None:
-        raise GatewayError(
-            "no-gateway",
-            "this network has no home router to ask",
-            "a guest on the same network can still enter; pairctl doctor tells more",
-        )
-
-    def _note_sleep(self) -> None:
-        """After a sleep every mapping is had anew, which shows best whether it is there."""
         before, self._slept = self._slept, self._asleep()
-        if self._slept - before > _A_SLEEP:
-            self._checked.clear()
+        await self._follow(Woke(self._slept - before))
+        await self.look_around()
+        await self._follow(Wished(self._wished_ports()))
+        await self._follow(Clear())
+        await self._while_wanted(self._follow(Serve()))
+        session = self._intent.state.session
+        door = self._door_port() if self.enabled else None
+        await self._follow(Settled(door, session.announced if session else None))
+        return holding.next_deadline(self._holding, self.clock())
 
-    def _recognise(self, network: Network) -> None:
-        """Tell by the gateway's MAC whether a journaled mapping was made here.
+    def poke(self) -> None:
+        """Once the door is closed, nothing is waited for that was requested for its sake."""
+        super().poke()
+        if self._asking and not self.wanted:
+            self._asking.cancel()
 
-        What was made before a gateway had shown one is of the first with the same numbers that
-        does. Raises GatewayError `router-silent` where the gateway of a mapping has shown one and
-        this does not: it may be another router, which must not be sent that mapping's delete.
+    def _tell_trouble(self, error: PairingError) -> None:
+        if self._holding.policy.primary:
+            super()._tell_trouble(error)
+
+    def _announcing(self) -> tuple[str, str] | None:
+        """The gateway and our address there, where the mapping's protocol has announcements.
+
+        The lane of the primary policy listens for all.
         """
-        unnamed = replace(network, gateway_mac="").identity
-        for entry in self._journal.mappings():
-            if entry.network == network.identity or not entry.network.startswith(unnamed):
-                continue
-            if entry.network == unnamed:
-                self._journal.record(replace(entry, network=network.identity))
-            elif not network.gateway_mac:
-                if self.network and replace(self.network, gateway_mac="") != network:
-                    self.network = None
-                raise silent(network.gateway)
+        held = self.current if self._holding.policy.primary else None
+        if held is None or held.protocol not in _ANNOUNCING:
+            return None
+        return held.gateway, held.internal_host
 
-    def _announce(self) -> None:
-        """Guests hold a command that no longer works once the way in has another name."""
-        held = self.current
-        if held is None or not held.external_host or not self.wanted:
-            return
-        way, session = WayIn(held.external_host, held.external_port), self._intent.state.session
-        if session is None or session.announced == way:
-            return
-        if session.announced is None:  # the first one, which the answer to `invite` tells
-            self._intent.apply(WayTold(way))
-            return
+    def _wished_ports(self) -> tuple[int, int] | None:
+        """None once the time is up, though the door may still be open: after a sleep, say."""
+        port, state = self._door_port(), self._intent.state
+        if not self.enabled or port is None or state.session is None:
+            return None
+        if not plan.desired(state, self.clock()).door:
+            return None
+        return port, state.session.external_port
+
+    def _read_journal(self) -> None:
+        self._step(Journaled(tuple(self._journal.mappings())))
+
+    def _step(self, event: Event) -> tuple[Action, ...]:
+        self._holding, actions = holding.step(self._holding, event, self.clock())
+        return actions
+
+    def _notice(self, event: GuestCame | Reflected | Announced) -> None:
+        if Again() in self._step(event):
+            self.poke()
+
+    async def _follow(self, event: Event) -> None:
+        """Take the actions of `event`, and those of each answer before the next. Raises
+        GatewayError where the round ends with one.
+        """
+        for action in self._step(event):
+            match action:
+                case Close() | Open() | Renew() | Check() | Sweep():
+                    answer = await self._answer_to(action)
+                    self._read_journal()
+                    await self._follow(answer)
+                case _:
+                    self._perform(action)
+
+    def _perform(self, action: Effect) -> None:
+        match action:
+            case Record(entry):
+                self._journal.record(entry)
+                self._read_journal()
+            case Erase(entry):
+                self._journal.erase(entry.id)
+                self._read_journal()
+            case LookFromOutside(entry):
+                self._hairpin.seek(entry)
+            case Note(kind, text, data):
+                self._intent.happened(kind, text, **data)
+            case Tell(way, first=True):
+                self._intent.apply(WayTold(way))
+            case Tell(way):
+                self._announce(way)
+            case Again():
+                self.poke()
+            case Fail() | Distrust() | NobodyToAsk():
+                raise _reason(action)
+
+    def _announce(self, way: WayIn) -> None:
+        """Guests hold a command that no longer works."""
         command = ssh_command(user_name(), way.host, way.port)
         self._intent.apply(WayAnnounced(way))
         self._intent.happened(
@@ -261,37 +301,15 @@ class MappingLane(Lane):
         )
         self._signals.way_in_changed(f"the way in has changed: {command}")
 
-    def _announcing(self) -> tuple[str, str] | None:
-        """The gateway and our address there, where the mapping's protocol has announcements."""
-        held = self.current
-        if held is None or held.protocol not in _ANNOUNCING:
-            return None
-        return held.gateway, held.internal_host
-
-    def _doubt(self) -> None:
-        """Look now at what is held, and not only when it is time."""
-        self._checked = {known: seen.doubted for known, seen in self._checked.items()}
-        self.poke()
-
-    def _wish(self, here: str | None) -> plan.MappingWish | None:
-        """None once the time is up, though the door may stand still: after a sleep, say."""
-        port, session = self._door_port(), self._intent.state.session
-        if not self.enabled or here is None or self.network is None:
-            return None
-        if port is None or session is None:
-            return None
-        if not plan.desired(self._intent.state, self.clock()).door:
-            return None
-        return plan.MappingWish(here, self.network.address, port, session.external_port)
-
-    def poke(self) -> None:
-        """Once the door is shut, nothing is waited for that was asked for its sake."""
-        super().poke()
-        if self._asking and not self.wanted:
-            self._asking.cancel()
+    async def _answer_to(self, request: Request) -> Event:
+        try:
+            return await self._request(request)
+        except GatewayError as problem:
+            log.debug("%s: %s", type(request).__name__, problem)
+            return (Silent if problem.code in NO_ANSWER else Refused)(request, problem)
 
     async def _while_wanted(self, asking: Coroutine[Any, Any, None]) -> None:
-        """What is cut short may have been done: the journal has it, and the next pass undoes it."""
+        """What is cut short may have been done: the journal has it, the next round undoes it."""
         self._asking = asyncio.create_task(asking)
         try:
             await asyncio.wait({self._asking})
@@ -300,127 +318,42 @@ class MappingLane(Lane):
         finally:
             self._asking.cancel()
             self._asking = None
+            self._read_journal()
 
-    async def _close(self, entry: Mapping) -> None:
-        self._checked.pop(entry.id, None)  # no time of its own is waited for any more
-        await self._router.close(entry)
-        self._intent.happened(
-            "mapping-closed", f"the router's port {entry.external_port} is closed"
-        )
-
-    async def _apply(
-        self,
-        action: plan.OpenMapping | plan.RenewMapping | plan.CheckMapping,
-        unasked: Collection[str],
-    ) -> None:
-        match action:
-            case plan.OpenMapping(wish):
-                assert self.network is not None  # noqa: S101 - a wish names the network
+    async def _request(self, request: Request) -> Event:
+        """Raises GatewayError."""
+        match request:
+            case Close(entry):
+                await self._router.close(entry)
+                return Closed(request)
+            case Open(wish, without):
                 opened = await self._router.open(
-                    self.network,
+                    wish.network,
                     internal_port=wish.internal_port,
                     external_port=wish.external_port,
-                    but=unasked,
+                    but=without,
                 )
-                self._seen(opened)
-                self._evidence.seek(opened)
-                self._intent.happened(
-                    "mapping-opened",
-                    self.opened_text.format(port=opened.external_port),
-                    external_host=opened.external_host,
-                    external_port=opened.external_port,
-                    protocol=opened.protocol,
-                )
-            case plan.RenewMapping(entry) | plan.CheckMapping(entry):
-                look = self._check if isinstance(action, plan.CheckMapping) else self._renew
-                try:
-                    await look(entry)
-                except GatewayError:
-                    if known := self._checked.get(entry.id):
-                        self._checked[entry.id] = replace(known, answered=False)
-                    raise
+                return Granted(request, opened)
+            case Renew(entry):
+                return Granted(request, await self._router.renew(entry))
+            case Check(entry):
+                presence = await self._router.check(entry)
+                if presence is Presence.UNKNOWN:
+                    raise silent(entry.gateway)
+                return Looked(entry, presence)
+            case Sweep(network, keep):
+                return Swept(await self._router.sweep(network, keep))
 
-    async def _close_the_mute(self, here: str | None) -> None:
-        """So that they are made anew. Raises GatewayError."""
-        for entry in self._journal.mappings():
-            if entry.network == here and self._evidence.is_mute(entry):
-                try:
-                    await self._router.close(entry)
-                except GatewayError as error:
-                    if error.code not in NO_ANSWER:
-                        self._evidence.made_anew(entry)  # it cannot be, and may yet forward again
-                    raise
-                self._evidence.made_anew(entry)
-                self._lost(entry, "the router has the mapping but forwards nothing; asking again")
 
-    async def _sweep(self) -> None:
-        """Once in each network, when the guests have their command and the router is at leisure."""
-        if self.network is None or self.network.identity in self._swept:
-            return
-        self._swept.add(self.network.identity)
-        keep = [entry.external_port for entry in self._journal.mappings()]
-        try:
-            if count := await self._router.sweep(self.network, keep):
-                self._intent.happened(
-                    "recovered", f"removed {count} of the router's forwards that were left here"
-                )
-        except GatewayError as error:
-            log.debug("no sweep: %s", error)
-
-    async def _renew(self, entry: Mapping) -> None:
-        known = entry.id in self._checked
-        try:
-            renewed = await self._router.renew(entry)
-        except GatewayError as error:
-            if error.code in NO_ANSWER:
-                raise
-            if error.code == "no-gateway":
-                self._give_up(entry)
-                return
-            # It answers but will not renew: some routers need the old one gone first.
-            await self._router.close(entry)
-            self._lost(entry, f"the router did not renew the mapping ({error.code}); asking again")
-        else:
-            self._seen(renewed)
-            moved = renewed.external_host != entry.external_host
-            if moved or not known or self._evidence.turns_us_around(entry.network):
-                self._evidence.seek(renewed)
-
-    async def _check(self, entry: Mapping) -> None:
-        match await self._router.check(entry):
-            case Presence.PRESENT:
-                self._seen(entry)
-                await self._sweep()
-            case Presence.ABSENT:
-                # The same mapping again and not a new one: after a false alarm it is still there,
-                # and a PCP server gives it to nobody who comes with another nonce.
-                if entry.id not in self._missed:
-                    self._missed.add(entry.id)
-                    self._note_lost(entry, "the router has lost the mapping; asking again")
-                await self._renew(entry)
-            case Presence.FOREIGN:
-                self._lost(entry, "somebody else has taken the router's port; asking again")
-            case Presence.UNKNOWN:
-                raise silent(entry.gateway)
-
-    def _give_up(self, entry: Mapping) -> None:
-        """Another protocol may be spoken by now; until its lease is over this one may be again."""
-        self._journal.record(replace(entry, renew_at=None))
-        self._checked.pop(entry.id, None)
-        self._note_lost(entry, f"no router answers to {entry.protocol} any more; asking anew")
-        self.poke()
-
-    def _lost(self, entry: Mapping, text: str) -> None:
-        self._journal.erase(entry.id)
-        self._checked.pop(entry.id, None)
-        self._note_lost(entry, text)
-        self.poke()
-
-    def _note_lost(self, entry: Mapping, text: str) -> None:
-        self._intent.happened("mapping-lost", text, external_port=entry.external_port)
-
-    def _seen(self, entry: Mapping) -> None:
-        now = self.clock()
-        self._missed.discard(entry.id)
-        known = self._checked.get(entry.id)
-        self._checked[entry.id] = plan.Seen(known.since if known else now, now)
+def _reason(end: End) -> GatewayError:
+    match end:
+        case Fail(problems):
+            return most_telling([one for one in problems if isinstance(one, GatewayError)])
+        case Distrust(gateway):
+            return silent(gateway)
+        case NobodyToAsk():
+            return GatewayError(
+                "no-gateway",
+                "this network has no home router to ask",
+                "a guest on the same network can still enter; pairctl doctor tells more",
+            )

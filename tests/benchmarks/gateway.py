@@ -15,10 +15,10 @@ from statistics import median
 from typing import Any
 
 from pairingd import config
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.world import network as here
-from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.router import Router
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.hour import asked_in_an_hour

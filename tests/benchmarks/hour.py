@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP
@@ -16,7 +17,6 @@ from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
 from pairingd.store import Store
-from pairingd.world.gateway.adapter import Presence
 from tests.core.make import START, invitation, invite
 
 HOUR = 3600

@@ -2,20 +2,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from pairingd.core import plan
 from pairingd.core.model import Access, State
 from pairingd.core.rules import SetAccess, step
-from tests.core.make import START, invitation, invite, key, mapping
+from tests.core.make import START, invitation, invite, key
 
 STATE = step(State(), invite(), START)
 ID = "id-github:octocat"
 WANT = plan.desired(STATE, START)
 SHUT = plan.Observed(grants=(), door_port=None, connections=())
 GUEST_IN = plan.Connection(pid=7, authenticated=True, invitation=ID)
-WISH = plan.MappingWish("home", "192.168.1.10", 40000, 22)
-NOW = START + 1.0
 
 
 def test_nothing_is_wished_from_the_deadline_on_even_before_the_tick() -> None:
@@ -87,125 +83,3 @@ def test_the_next_deadline_is_the_earliest_and_none_when_nobody_is_live() -> Non
     both = step(STATE, invite(invitation("gitlab:mona", ttl=60)), START)
     assert plan.next_deadline(both) == START + 60
     assert plan.next_deadline(State()) is None
-
-
-def test_a_mapping_is_asked_for_where_there_is_none() -> None:
-    assert plan.mapping(WISH, [], "home", {}, NOW) == [plan.OpenMapping(WISH)]
-
-
-def test_a_mapping_seen_lately_is_left_alone_then_looked_at_then_renewed() -> None:
-    held = mapping()
-    seen = {held.id: plan.Seen(NOW, NOW + 30)}
-    assert plan.mapping(WISH, [held], "home", seen, NOW + 30) == []
-    assert plan.mapping(WISH, [held], "home", seen, NOW + 84) == []
-    assert plan.mapping(WISH, [held], "home", seen, NOW + 85) == [plan.CheckMapping(held)]
-    assert plan.mapping(WISH, [held], "home", seen, START + 300) == [plan.RenewMapping(held)]
-
-
-def test_a_mapping_found_in_the_journal_at_a_start_is_adopted_by_renewing_it() -> None:
-    held = mapping()
-    assert plan.mapping(WISH, [held], "home", {}, NOW) == [plan.RenewMapping(held)]
-
-
-def test_a_mapping_that_does_not_lead_to_the_door_is_closed_before_another_opens() -> None:
-    old = mapping(internal_port=39999)
-    assert plan.mapping(WISH, [old], "home", {}, NOW) == [
-        plan.CloseMapping(old),
-        plan.OpenMapping(WISH),
-    ]
-
-
-def test_an_addition_that_was_interrupted_is_undone() -> None:
-    asked = mapping(granted_until=None, renew_at=None)
-    assert plan.mapping(WISH, [asked], "home", {}, NOW) == [
-        plan.CloseMapping(asked),
-        plan.OpenMapping(WISH),
-    ]
-
-
-def test_a_mapping_whose_last_look_was_not_answered_is_renewed() -> None:
-    held = mapping()
-    seen = {held.id: plan.Seen(NOW, NOW + 30, answered=False)}
-    assert plan.mapping(WISH, [held], "home", seen, NOW + 31) == [plan.RenewMapping(held)]
-
-
-def test_a_mapping_that_nobody_renews_is_closed_and_another_asked_for() -> None:
-    given_up = mapping(renew_at=None)
-    assert plan.mapping(WISH, [given_up], "home", {}, NOW) == [
-        plan.CloseMapping(given_up),
-        plan.OpenMapping(WISH),
-    ]
-
-
-def test_a_lease_that_has_run_out_is_over_but_not_where_the_router_keeps_none() -> None:
-    held = mapping()
-    assert not plan.is_over(held, START + 599)
-    assert plan.is_over(held, START + 600)
-    assert not plan.is_over(replace(held, handle=(("permanent", "yes"),)), START + 600)
-    assert not plan.is_over(mapping(granted_until=None), START + 600)
-
-
-def test_of_two_mappings_one_is_closed() -> None:
-    first, second = mapping(), mapping(id="m2")
-    checked = {"m1": plan.Seen(NOW, NOW)}
-    assert plan.mapping(WISH, [first, second], "home", checked, NOW) == [plan.CloseMapping(second)]
-
-
-def test_a_mapping_left_in_another_network_is_never_deleted_from_here() -> None:
-    stranded = mapping(network="office")
-    assert plan.mapping(None, [stranded], "home", {}, NOW) == []
-    assert plan.mapping(WISH, [stranded], "home", {}, NOW) == [plan.OpenMapping(WISH)]
-
-
-def test_without_a_network_nothing_is_asked_of_anyone() -> None:
-    assert plan.mapping(None, [mapping()], None, {}, NOW) == []
-
-
-def test_a_new_mapping_is_looked_at_after_1_5_and_30_seconds_then_within_a_minute() -> None:
-    held = mapping(renew_at=NOW + 1000)
-    looked, at = [], NOW
-    for _ in range(5):
-        seen = {"m1": plan.Seen(NOW, at)}
-        deadline = plan.mapping_deadline([held], "home", seen, at)
-        assert deadline is not None
-        assert plan.mapping(WISH, [held], "home", seen, deadline) == [plan.CheckMapping(held)]
-        looked.append(deadline - NOW)
-        at = deadline
-    assert looked == [1, 5, 30, 85, 140]
-
-
-def test_a_clock_that_was_set_back_does_not_put_off_the_next_look() -> None:
-    held = mapping()
-    seen = {held.id: plan.Seen(NOW + 3600, NOW + 3600)}
-    assert plan.mapping(WISH, [held], "home", seen, NOW) == [plan.CheckMapping(held)]
-
-
-def test_a_held_mapping_is_next_looked_at_or_renewed_whichever_is_sooner() -> None:
-    held = mapping()
-    late = plan.Seen(START, START + 299.0)
-    lately = plan.Seen(NOW, NOW + 30)
-    assert plan.mapping_deadline([held], "home", {"m1": lately}, NOW + 30) == NOW + 85
-    assert plan.mapping_deadline([held], "home", {"m1": late}, START + 299) == START + 300
-    assert plan.mapping_deadline([held], "home", {}, NOW) is None
-
-
-@pytest.mark.parametrize("here", ["office", None])
-def test_the_way_back_to_a_stranded_mapping_is_looked_for_until_its_lease_is_over(
-    here: str | None,
-) -> None:
-    stranded = mapping()
-    permanent = replace(stranded, handle=(("permanent", "yes"),))
-    soon, late = START + 599.0, START + 600.0
-    assert plan.mapping_deadline([stranded], here, {}, soon) == soon + plan.LONGEST_SLEEP
-    assert plan.mapping_deadline([stranded], here, {}, late) is None
-    assert plan.mapping_deadline([permanent], here, {}, late) == late + plan.LONGEST_SLEEP
-    assert plan.mapping_deadline([mapping(granted_until=None)], here, {}, soon) is None
-
-
-def test_a_mapping_that_is_doubted_is_looked_at_now_and_once() -> None:
-    held = mapping()
-    doubted = plan.Seen(NOW, NOW + 30).doubted
-    look = [plan.CheckMapping(held)]
-    assert plan.mapping(WISH, [held], "home", {held.id: doubted}, NOW + 40) == look
-    seen = {held.id: plan.Seen(doubted.since, NOW + 40)}
-    assert plan.mapping(WISH, [held], "home", seen, NOW + 40) == []

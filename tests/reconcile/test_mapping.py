@@ -876,7 +876,7 @@ async def test_a_mapping_is_read_back_only_as_long_as_looks_succeed(laptop: Lapt
             assert lane.seen == {held.id: "readback"}
         laptop.store.record(held)
         async with lane_of(laptop, upnp(laptop, igd)) as anew:
-            anew.network = laptop.network
+            await anew.look_around()
             assert anew.current == held
             assert anew.seen == {}
             await anew.one_pass()

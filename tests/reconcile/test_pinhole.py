@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from pairingd import config, strict
+from pairingd.core.holding_state import PINHOLE
 from pairingd.core.network import Network
 from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
-from pairingd.reconcile.pinhole import PinholeLane
+from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.wiring import _wants_pinhole
@@ -50,7 +51,7 @@ class House:
         ]
         settings = strict.read(config.Router, {"protocols": protocols})
         router = Pinholes(settings, self.store, self.clock, adapters=adapters)
-        self.lane = PinholeLane(
+        self.lane = MappingLane(
             self.intent,
             self.store,
             router,
@@ -58,6 +59,7 @@ class House:
             lambda: self.door,
             self.clock,
             self.signals,
+            policy=PINHOLE,
         )
 
     def clock(self) -> float:

@@ -6,20 +6,11 @@ To add a protocol: docs/adding.md.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
-
-
-class Presence(Enum):
-    """What a look at the gateway showed. "Could not look" is never "not there"."""
-
-    PRESENT = auto()
-    ABSENT = auto()
-    FOREIGN = auto()  # the external port is somebody else's
-    UNKNOWN = auto()
 
 
 class Journal(Protocol):

@@ -25,11 +25,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pairingd import config
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Presence
 
 _SECONDS = 20.0
 _DRAIN_SECONDS = 0.5  # for what it printed; something it started may hold its output open

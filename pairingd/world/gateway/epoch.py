@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from pairingd.world.gateway.adapter import Presence
+from pairingd.core.holding_events import Presence
 
 
 class Rule(Protocol):

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, refusals, ssdp
-from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.codec import TCP
 from pairingd.world.gateway.datagram import explained
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from pairingd import config
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Adapter, Journal, Presence
+from pairingd.world.gateway.adapter import Adapter, Journal
 from pairingd.world.gateway.attempt import attempt
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pairingd.clock import awake_or_asleep
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, natpmp, refusals
-from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.datagram import BRIEF, Datagrams
 from pairingd.world.gateway.natpmp import AddressRequest, AddressResponse, MapRequest, Result
 from pairingd.world.gateway.pxp import PxpAdapter

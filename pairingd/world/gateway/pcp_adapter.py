@@ -9,11 +9,11 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from pairingd.clock import awake_or_asleep
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, pcp, refusals
-from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.codec import Address
 from pairingd.world.gateway.datagram import BRIEF, Datagrams
 from pairingd.world.gateway.pcp import AnnounceRequest, MapRequest, MapResponse, Result

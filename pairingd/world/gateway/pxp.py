@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from pairingd.clock import awake_or_asleep
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals
-from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.epoch import Epochs, Rule
 

@@ -19,12 +19,11 @@ from typing import Any, cast
 
 from pairingd import config, interfaces
 from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
-from pairingd.core.plan import is_over
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals, ssdp
-from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.grant import RENEWAL_GAP
 from pairingd.world.gateway.upnp_answer import (
     Answer,
@@ -121,7 +120,7 @@ class UpnpAdapter:
         }.get(answer.outcome, Presence.UNKNOWN)
 
     async def close(self, mapping: Mapping) -> None:
-        if mapping.unshown and is_over(mapping, self._clock()):
+        if mapping.unshown and mapping.is_over(self._clock()):
             return  # and what may stand there by now cannot be told from ours
         _, answer = await self._ask(_Where.of(mapping), _job("delete", mapping), _url(mapping))
         if answer.outcome not in ("absent", "foreign"):

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from pairingd import config, strict
+from pairingd.core.holding_events import Presence
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.command import CommandAdapter, external_address
 from pairingd.world.gateway.router import Router
 from tests.stage import until

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import ssdp
-from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.firewall import FirewallAdapter
 from tests.fakes.igd import FakeIgd, Pinhole, Quirk
 from tests.fakes.pxp import has_ipv6_loopback

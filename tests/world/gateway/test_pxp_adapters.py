@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Adapter, Presence
+from pairingd.world.gateway.adapter import Adapter
 from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
 from pairingd.world.gateway.pcp_adapter import PcpAdapter

@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 
 from pairingd import config, strict
+from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Adapter, Presence
+from pairingd.world.gateway.adapter import Adapter
 from pairingd.world.gateway.router import Router, high_port
 from pairingd.world.gateway.upnp import UpnpAdapter
 from tests.fakes.igd import FakeIgd, Quirk

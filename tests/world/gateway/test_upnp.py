@@ -15,10 +15,10 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from pairingd.core.holding_events import Presence
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import ssdp, upnp, upnp_answer
-from pairingd.world.gateway.adapter import Presence
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted

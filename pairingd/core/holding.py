@@ -1,0 +1,396 @@
+"""A mapping's life on the gateway. Every decision about it stands in this file.
+
+`step(holding, event, now)` returns the next state and the actions to take, in order. The caller
+reports what came of a request as the next event, and takes that event's actions before the rest.
+
+A round: Journaled, Woke, Moved, Wished; then Clear, Serve and Settled. `next_deadline` says when
+the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end a round.
+
+    event        in what state                       actions
+    Journaled    always                              none: what is in the journal is what there is
+    Woke         slept longer than A_SLEEP_S         none: no look counts any more, so Serve renews
+    Moved        the gateway now shows its MAC       Record, under the network's full identity
+                 it may be another one's gateway     Distrust: it must not get a delete
+    Clear        does not lead to the door           Close
+                 unreachable from outside            Close as a loss
+    Serve        nothing leads to the door           Open, without the protocols that are silent
+                 not seen since the start, last      Renew
+                 look failed, or renew_at reached
+                 a look is due                       Check
+    Granted      new, re-addressed, or looked at     LookFromOutside
+                 from outside with success before
+    Looked       present                             Sweep, once in each network
+                 absent: lost, or a false alarm      Renew, which keeps its id and nonce
+                 foreign                             Erase, Again: the port is theirs
+    Closed       as a loss                           Again, which opens a new one
+    Refused      Renew, nobody speaks the protocol   Record without renew_at (give-up), Again
+                 Renew                               Close as a loss
+                 Close                               none; Settled fails, unless the lease is over
+                 Close as a loss, Open, Check        Fail
+    Silent       Close                               as Refused; Open leaves out its protocol
+                 any other                           Fail; the journal keeps the entry
+    Reflected    nobody, where our door was seen     Again, to close it as unreachable
+    Announced    always                              Again, to look at it now
+    Settled      another endpoint than announced     Tell
+                 a Close has failed                  Fail
+                 wished, and no gateway              NobodyToAsk
+
+What is journaled in another network is left alone: the gateway here must not get its delete.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+
+from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.holding_events import (
+    Action,
+    Again,
+    Announced,
+    Answer,
+    Check,
+    Clear,
+    Close,
+    Closed,
+    Distrust,
+    Erase,
+    Event,
+    Fail,
+    Granted,
+    GuestCame,
+    Journaled,
+    Looked,
+    LookFromOutside,
+    Moved,
+    NobodyToAsk,
+    Note,
+    Notice,
+    Open,
+    Presence,
+    Record,
+    Reflected,
+    Refused,
+    Renew,
+    RoundEvent,
+    Serve,
+    Settled,
+    Silent,
+    Sweep,
+    Swept,
+    Tell,
+    Wished,
+    Woke,
+)
+from pairingd.core.holding_state import Holding, Look, endpoint
+from pairingd.core.model import Mapping, WayIn
+from pairingd.core.network import Network
+from pairingd.core.plan import LONGEST_SLEEP
+
+A_SLEEP_S = 20.0
+
+Actions = tuple[Action, ...]
+
+
+def next_deadline(state: Holding, now: float) -> float | None:
+    """When a held mapping next wants a look or a renewal; soon, while one is stranded elsewhere.
+
+    Nobody may report that we have come back to it. One that was never confirmed is not waited for:
+    its lease, if it has one, is not known.
+    """
+    held = [
+        min(entry.renew_at or float("inf"), state.looks[entry.id].next)
+        for entry in state.journal
+        if entry.network == state.here and entry.id in state.looks
+    ]
+    stranded = [
+        now + LONGEST_SLEEP
+        for entry in state.journal
+        if entry.network != state.here
+        and entry.granted_until is not None
+        and not entry.is_over(now)
+    ]
+    return min(held + stranded, default=None)
+
+
+def step(state: Holding, event: Event, now: float) -> tuple[Holding, Actions]:
+    """The state after `event` at `now`, and what to do about it."""
+    match event:
+        case Granted() | Looked() | Closed() | Swept() | Refused() | Silent():
+            return _answered(state, event, now)
+        case GuestCame() | Reflected() | Announced():
+            return _noticed(state, event, now)
+        case _:
+            return _in_round(state, event, now)
+
+
+def _in_round(state: Holding, event: RoundEvent, now: float) -> tuple[Holding, Actions]:
+    match event:
+        case Journaled(entries):
+            return replace(state, journal=entries), ()
+        case Woke(asleep):
+            return replace(state, looks={}) if asleep > A_SLEEP_S else state, ()
+        case Moved(network):
+            return _moved(state, network)
+        case Wished(ports):
+            return replace(state, ports=ports), ()
+        case Clear():
+            return _clear(state, now)
+        case Serve():
+            return state, _serve(state, now)
+        case Settled():
+            return state, _settled(state, event, now)
+
+
+def _answered(state: Holding, event: Answer, now: float) -> tuple[Holding, Actions]:
+    match event:
+        case Granted():
+            return _granted(state, event, now)
+        case Looked():
+            return _looked(state, event, now)
+        case Closed():
+            return _closed(state, event)
+        case Refused() | Silent():
+            return _failed(state, event, now)
+        case Swept(count):
+            text = f"removed {count} of the router's forwards that were left here"
+            return state, (Note("recovered", text),) if count else ()
+
+
+def _noticed(state: Holding, event: Notice, now: float) -> tuple[Holding, Actions]:
+    match event:
+        case GuestCame():
+            return _guest_came(state, event, now), ()
+        case Reflected():
+            return _reflected(state, event)
+        case Announced():  # and the gateway is asked whether that is so
+            doubted = {id_: replace(look, last=look.since) for id_, look in state.looks.items()}
+            return replace(state, looks=doubted), (Again(),)
+
+
+# The round.
+
+
+def _moved(state: Holding, network: Network | None) -> tuple[Holding, Actions]:
+    """Tell by the gateway's MAC whether a journaled mapping was made here.
+
+    What was made before a gateway had shown one is of the first with the same numbers that does.
+    """
+    if network is None or not network.gateway:
+        return replace(state, network=network), ()
+    unnamed = replace(network, gateway_mac="").identity
+    named: list[Action] = []
+    for entry in state.journal:
+        if entry.network == network.identity or not entry.network.startswith(unnamed):
+            continue
+        if entry.network == unnamed:
+            named.append(Record(replace(entry, network=network.identity)))
+        elif not network.gateway_mac:
+            known = state.network
+            still = known if known and replace(known, gateway_mac="") == network else None
+            return replace(state, network=still), (Distrust(network.gateway),)
+    return replace(state, network=network), tuple(named)
+
+
+def _clear(state: Holding, now: float) -> tuple[Holding, Actions]:
+    """The unreachable first, as their failure ends the round."""
+    serving = state.serving(now)
+    closing = [one for one in state.journal if one.network == state.here and one != serving]
+    unreachable = [one for one in closing if one.id in state.evidence.unreachable]
+    unwanted = [one for one in closing if one not in unreachable]
+    gone = {one.id for one in unwanted}  # none of them is waited for any more
+    looks = {id_: look for id_, look in state.looks.items() if id_ not in gone}
+    why = "the router has the mapping but forwards nothing; asking again"
+    return (
+        replace(state, looks=looks, silent={}, unclosed=None),
+        (*(Close(one, why) for one in unreachable), *(Close(one) for one in unwanted)),
+    )
+
+
+def _serve(state: Holding, now: float) -> Actions:
+    if state.wish is None:
+        return ()
+    entry = state.serving(now)
+    if entry is None:
+        return (Open(state.wish, frozenset(state.silent)),)
+    look = state.looks.get(entry.id)
+    # PCP and NAT-PMP can tell in no other way that a mapping is there; and after a look that was
+    # not answered a renewal tells a silent gateway from one that is gone.
+    if look is None or not look.answered or (entry.renew_at or 0.0) <= now:
+        return (Renew(entry),)
+    if not look.last <= now < look.next:  # earlier than `last`: the clock was set back
+        return (Check(entry),)
+    return ()
+
+
+def _settled(state: Holding, event: Settled, now: float) -> Actions:
+    actions: list[Action] = []
+    held = state.current(event.door, now) if event.door is not None else None
+    if state.policy.primary and held and held.external_host:
+        way = WayIn(held.external_host, held.external_port)
+        if way != event.announced:
+            actions.append(Tell(way, first=event.announced is None))
+    if state.unclosed:
+        actions.append(Fail((state.unclosed,)))
+    elif state.policy.primary and state.here is None and event.door is not None:
+        actions.append(NobodyToAsk())
+    return tuple(actions)
+
+
+# What came of a request.
+
+
+def _granted(state: Holding, event: Granted, now: float) -> tuple[Holding, Actions]:
+    new, request = event.mapping, event.request
+    if isinstance(request, Open):
+        opened = Note(
+            "mapping-opened",
+            state.policy.opened.format(port=new.external_port),
+            {
+                "external_host": new.external_host,
+                "external_port": new.external_port,
+                "protocol": new.protocol,
+            },
+        )
+        return _seen(state, new, now), (*_look_from_outside(new), opened)
+    moved = new.external_host != request.mapping.external_host
+    reflects = state.evidence.hairpin_network == new.network
+    worth_it = moved or reflects or new.id not in state.looks
+    return _seen(state, new, now), _look_from_outside(new) if worth_it else ()
+
+
+def _look_from_outside(held: Mapping) -> Actions:
+    """A router on loopback is a demonstration's; its external address is somebody else's."""
+    if ipaddress.ip_address(held.gateway).is_loopback:
+        return ()
+    public = external_class(held.external_host) is ExternalClass.PUBLIC
+    return (LookFromOutside(held),) if public else ()
+
+
+def _looked(state: Holding, event: Looked, now: float) -> tuple[Holding, Actions]:
+    entry, look = event.mapping, state.looks.get(event.mapping.id)
+    match event.presence:
+        case Presence.PRESENT:
+            state = _seen(state, entry, now)
+            if state.network is None or state.network.identity in state.swept:
+                return state, ()
+            swept = replace(state, swept=state.swept | {state.network.identity})
+            keep = frozenset(one.external_port for one in state.journal)
+            return swept, (Sweep(state.network, keep),)
+        case Presence.ABSENT:
+            # The same mapping again and not a new one: after a false alarm it is still there,
+            # and a PCP server gives it to nobody who comes with another nonce.
+            if look is None or look.missed:
+                return state, (Renew(entry),)
+            missed = replace(state, looks={**state.looks, entry.id: replace(look, missed=True)})
+            text = "the router has lost the mapping; asking again"
+            return missed, (_note_lost(entry, text), Renew(entry))
+        case Presence.FOREIGN:
+            text = "somebody else has taken the router's port; asking again"
+            return _without(state, entry), (Erase(entry), _note_lost(entry, text), Again())
+
+
+def _closed(state: Holding, event: Closed) -> tuple[Holding, Actions]:
+    entry = event.request.mapping
+    if not event.request.loss:
+        text = f"the router's port {entry.external_port} is closed"
+        return state, (Note("mapping-closed", text),)
+    state = _without(_re_created(state, entry), entry)
+    return state, (_note_lost(entry, event.request.loss), Again())
+
+
+def _failed(state: Holding, event: Refused | Silent, now: float) -> tuple[Holding, Actions]:
+    problem = event.problem
+    match event.request:
+        case Sweep():
+            return state, ()
+        case Close(entry, loss=""):
+            # It leads to a closed port, and keeps no guest out. But a gateway that does not answer
+            # is not asked for more, which would only be journaled again and again.
+            silent = {entry.protocol: problem} if isinstance(event, Silent) else {}
+            state = replace(state, silent={**state.silent, **silent})
+            return (state if entry.is_over(now) else replace(state, unclosed=problem)), ()
+        case Renew(entry) if isinstance(event, Refused):
+            if problem.code == "no-gateway":
+                return _give_up(state, entry)
+            # Some routers do not renew: they need the old one gone first.
+            loss = f"the router did not renew the mapping ({problem.code}); asking again"
+            return state, (Close(entry, loss),)
+        case Close(entry) if entry.id in state.evidence.unreachable:
+            if isinstance(event, Refused):  # it cannot be re-created, and may yet forward again
+                state = _re_created(state, entry)
+        case Close(entry) | Renew(entry) | Check(entry):
+            if look := state.looks.get(entry.id):
+                looks = {**state.looks, entry.id: replace(look, answered=False)}
+                state = replace(state, looks=looks)
+        case Open():
+            pass
+    return state, (Fail((problem, *state.silent.values())),)
+
+
+def _give_up(state: Holding, entry: Mapping) -> tuple[Holding, Actions]:
+    """Another protocol may be spoken by now; until its lease is over this one may be again."""
+    text = f"no router answers to {entry.protocol} any more; asking anew"
+    given_up = replace(entry, renew_at=None)
+    return _without(state, entry), (Record(given_up), _note_lost(entry, text), Again())
+
+
+# What is seen of an endpoint.
+
+
+def _guest_came(state: Holding, event: GuestCame, now: float) -> Holding:
+    """A login from the internet is the only proof that an endpoint works."""
+    held = state.current(event.door, now)
+    if held is None or external_class(event.peer) is not ExternalClass.PUBLIC:
+        return state
+    # By its family, and not from its own network: there a router may turn guests around in its
+    # own name (hairpin).
+    theirs, ours = ipaddress.ip_address(event.peer), ipaddress.ip_address(held.internal_host)
+    if theirs.version != ours.version or event.peer == held.external_host:
+        return state
+    if theirs.version == 6 and theirs.packed[:8] == ours.packed[:8]:
+        return state
+    return replace(state, evidence=replace(state.evidence, guest=endpoint(held)))
+
+
+def _reflected(state: Holding, event: Reflected) -> tuple[Holding, Actions]:
+    """Nobody at an endpoint says something only where the router has shown us our own door.
+
+    Some routers list a mapping and renew it, and forward nothing until it is re-created.
+    """
+    seen, held = state.evidence, event.mapping
+    if event.our_door:
+        seen = replace(seen, hairpin=endpoint(held), hairpin_network=held.network)
+        return replace(state, evidence=seen), ()
+    if seen.hairpin_network != held.network:
+        return state, ()
+    seen = replace(seen, unreachable=seen.unreachable | {held.id})
+    return replace(state, evidence=seen), (Again(),)
+
+
+def _re_created(state: Holding, entry: Mapping) -> Holding:
+    """Once is enough, until the router has shown us our own door again."""
+    seen = state.evidence
+    if entry.id not in seen.unreachable:
+        return state
+    left = seen.unreachable - {entry.id}
+    seen = replace(seen, hairpin=None, hairpin_network=None, unreachable=left)
+    return replace(state, evidence=seen)
+
+
+# Records.
+
+
+def _seen(state: Holding, entry: Mapping, now: float) -> Holding:
+    known = state.looks.get(entry.id)
+    look = Look(min(known.since, now) if known else now, now)  # the clock may be set back
+    return replace(state, looks={**state.looks, entry.id: look})
+
+
+def _without(state: Holding, entry: Mapping) -> Holding:
+    looks = {id_: look for id_, look in state.looks.items() if id_ != entry.id}
+    return replace(state, looks=looks)
+
+
+def _note_lost(entry: Mapping, text: str) -> Note:
+    return Note("mapping-lost", text, {"external_port": entry.external_port})

@@ -1,0 +1,127 @@
+"""What is known of the mappings of one policy. `core.holding` says how it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pairingd.core.holding_events import Wish
+from pairingd.core.model import Mapping
+from pairingd.core.network import Network
+from pairingd.core.refusal import PairingError
+
+# Seconds between looks at a mapping that is held; with what a new one takes, less than a minute.
+CHECK_EVERY_S = 55.0
+EARLY_LOOKS_S = (1.0, 5.0, 30.0)  # after it was made: some routers drop a new one soon
+
+Endpoint = tuple[str, str, int]  # a mapping's id, external host and port; the last two may change
+
+
+def endpoint(held: Mapping) -> Endpoint:
+    return held.id, held.external_host, held.external_port
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The differences between an IPv4 mapping and an IPv6 pinhole.
+
+    `same_port`: the external port is the door's own, as nothing is translated. `primary`: it makes
+    the endpoint that guests hold, so its changes and failures are reported to the host.
+    """
+
+    opened: str  # text for the history
+    longest_retry_s: float
+    same_port: bool = False
+    primary: bool = False
+
+
+MAPPING = Policy("the router forwards port {port} to the door", 60.0, primary=True)
+PINHOLE = Policy("the router lets IPv6 through to port {port}, the door", 600.0, same_port=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """When a mapping was made, or confirmed to a new daemon, and when it was seen last.
+
+    `answered`: whether the last look was. `missed`: its loss is noted, and it is requested again.
+    """
+
+    since: float
+    last: float
+    answered: bool = True
+    missed: bool = False
+
+    @property
+    def next(self) -> float:
+        early = (self.since + after for after in EARLY_LOOKS_S)
+        return min((at for at in early if at > self.last), default=self.last + CHECK_EVERY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen of endpoints beyond the router's word."""
+
+    guest: Endpoint | None = None  # a guest came through it from the internet
+    hairpin: Endpoint | None = None  # our own door was seen there
+    hairpin_network: str | None = None  # whose router shows us our own door
+    unreachable: frozenset[str] = frozenset()  # ids of mappings where nobody was seen since
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """`looks` are by mapping id, and none at a start. `silent` (by protocol) and `unclosed` are the
+    failures of this round's Close.
+    """
+
+    policy: Policy = MAPPING
+    journal: tuple[Mapping, ...] = ()
+    network: Network | None = None
+    ports: tuple[int, int] | None = None  # wished: the door's, the external one
+    looks: Map[str, Look] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
+    swept: frozenset[str] = frozenset()  # identities of networks
+    silent: Map[str, PairingError] = field(default_factory=dict)
+    unclosed: PairingError | None = None
+
+    @property
+    def here(self) -> str | None:
+        return self.network.identity if self.network and self.network.gateway else None
+
+    @property
+    def wish(self) -> Wish | None:
+        if self.ports is None or self.network is None or not self.network.gateway:
+            return None
+        door, external = self.ports
+        return Wish(self.network, door, door if self.policy.same_port else external)
+
+    def current(self, door: int | None, now: float) -> Mapping | None:
+        """The mapping to the open door that is in place here, as far as was seen."""
+        for entry in self.journal:
+            if entry.network == self.here and entry.internal_port == door and entry.is_held(now):
+                return entry
+        return None
+
+    def serving(self, now: float) -> Mapping | None:
+        """The mapping that fulfils the wish."""
+        wish = self.wish
+        for entry in self.journal:
+            if (
+                wish
+                and entry.network == wish.network.identity
+                and entry.internal_host == wish.network.address
+                and entry.internal_port == wish.internal_port
+                and entry.id not in self.evidence.unreachable
+                and entry.is_held(now)
+            ):
+                return entry
+        return None
+
+    def seen(self, held: Mapping) -> Literal["guest", "hairpin", "answered"] | None:
+        """The best evidence of its present endpoint; `answered`: its last look was."""
+        if endpoint(held) == self.evidence.guest:
+            return "guest"
+        if endpoint(held) == self.evidence.hairpin:
+            return "hairpin"
+        look = self.looks.get(held.id)
+        return "answered" if look and look.answered else None

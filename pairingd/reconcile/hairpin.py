@@ -1,0 +1,51 @@
+"""A look at a mapping's endpoint from here. Some routers turn us around to our own door (hairpin).
+
+Many do not, so a look that fails says nothing by itself: `core.holding` judges what was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from pairingd.core.model import Mapping
+from pairingd.errors import PairingError
+from pairingd.world.keyscan import Sight
+
+log = logging.getLogger(__name__)
+
+
+class Hairpin:
+    """`look` says what is seen at a host and port; None: never look. Calls `report` with the
+    mapping and whether our own door was seen there, if either was seen: our door or nobody.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[str, int], Awaitable[Sight]] | None,
+        report: Callable[[Mapping, bool], None],
+    ) -> None:
+        self._look = look
+        self._report = report
+        self._looking: asyncio.Task[None] | None = None
+
+    def seek(self, held: Mapping) -> None:
+        """Look in the background. A look at the same endpoint goes on, another one is given up."""
+        if self._look is None:
+            return
+        endpoint = f"{held.id} {held.external_host} {held.external_port}"
+        if self._looking and not self._looking.done():
+            if self._looking.get_name() == endpoint:
+                return  # a short lease would never let a look come to its end
+            self._looking.cancel()
+        self._looking = asyncio.create_task(self._seek(self._look, held), name=endpoint)
+
+    async def _seek(self, look: Callable[[str, int], Awaitable[Sight]], held: Mapping) -> None:
+        try:
+            sight = await look(held.external_host, held.external_port)
+        except PairingError as error:
+            log.debug("not seen from outside: %s", error)
+            return
+        if sight is not Sight.UNSURE:
+            self._report(held, sight is Sight.OUR_DOOR)

@@ -1,0 +1,452 @@
+"""One event at a time; tests/core/test_holding_simulation.py has them in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from pairingd.core.holding import next_deadline, step
+from pairingd.core.holding_events import (
+    Action,
+    Again,
+    Announced,
+    Check,
+    Clear,
+    Close,
+    Closed,
+    Distrust,
+    Erase,
+    Event,
+    Fail,
+    Granted,
+    GuestCame,
+    Looked,
+    LookFromOutside,
+    Moved,
+    NobodyToAsk,
+    Note,
+    Open,
+    Presence,
+    Record,
+    Reflected,
+    Refused,
+    Renew,
+    Serve,
+    Settled,
+    Silent,
+    Sweep,
+    Swept,
+    Tell,
+    Wish,
+    Woke,
+)
+from pairingd.core.holding_state import PINHOLE, Holding, Look
+from pairingd.core.model import Mapping, WayIn
+from pairingd.core.network import Network
+from pairingd.core.plan import LONGEST_SLEEP
+from pairingd.core.refusal import PairingError
+from tests.core import make
+from tests.core.make import HOME, OFFICE, START
+
+mapping = partial(make.mapping, network=HOME.identity)
+DOOR = 40000
+PORTS = (DOOR, 22)
+WISH = Wish(HOME, *PORTS)
+NOW = START + 1.0
+SILENT = PairingError("router-silent", "", "")
+FAILED = PairingError("router-failed", "", "")
+GONE = PairingError("no-gateway", "", "")
+
+
+def requested(
+    journal: Sequence[Mapping],
+    looks: Map[str, Look],
+    now: float,
+    *,
+    here: Network | None = HOME,
+    ports: tuple[int, int] | None = PORTS,
+) -> list[Action]:
+    """What a round asks of the gateway, if nothing comes of the first request."""
+    state = Holding(journal=tuple(journal), network=here, ports=ports, looks=looks)
+    state, closing = step(state, Clear(), now)
+    return [*closing, *step(state, Serve(), now)[1]]
+
+
+def deadline(
+    journal: Sequence[Mapping], looks: Map[str, Look], now: float, *, here: Network | None = HOME
+) -> float | None:
+    return next_deadline(Holding(journal=tuple(journal), network=here, looks=looks), now)
+
+
+def test_a_mapping_is_asked_for_where_there_is_none() -> None:
+    assert requested([], {}, NOW) == [Open(WISH)]
+
+
+def test_a_mapping_seen_lately_is_left_alone_then_looked_at_then_renewed() -> None:
+    held = mapping()
+    seen = {held.id: Look(NOW, NOW + 30)}
+    assert requested([held], seen, NOW + 30) == []
+    assert requested([held], seen, NOW + 84) == []
+    assert requested([held], seen, NOW + 85) == [Check(held)]
+    assert requested([held], seen, START + 300) == [Renew(held)]
+
+
+def test_a_mapping_found_in_the_journal_at_a_start_is_adopted_by_renewing_it() -> None:
+    held = mapping()
+    assert requested([held], {}, NOW) == [Renew(held)]
+
+
+def test_a_mapping_that_does_not_lead_to_the_door_is_closed_before_another_opens() -> None:
+    old = mapping(internal_port=39999)
+    assert requested([old], {}, NOW) == [
+        Close(old),
+        Open(WISH),
+    ]
+
+
+def test_an_addition_that_was_interrupted_is_undone() -> None:
+    asked = mapping(granted_until=None, renew_at=None)
+    assert requested([asked], {}, NOW) == [
+        Close(asked),
+        Open(WISH),
+    ]
+
+
+def test_a_mapping_whose_last_look_was_not_answered_is_renewed() -> None:
+    held = mapping()
+    seen = {held.id: Look(NOW, NOW + 30, answered=False)}
+    assert requested([held], seen, NOW + 31) == [Renew(held)]
+
+
+def test_a_mapping_that_nobody_renews_is_closed_and_another_asked_for() -> None:
+    given_up = mapping(renew_at=None)
+    assert requested([given_up], {}, NOW) == [
+        Close(given_up),
+        Open(WISH),
+    ]
+
+
+def test_a_lease_that_has_run_out_is_over_but_not_where_the_router_keeps_none() -> None:
+    held = mapping()
+    assert not held.is_over(START + 599)
+    assert held.is_over(START + 600)
+    assert not replace(held, handle=(("permanent", "yes"),)).is_over(START + 600)
+    assert not mapping(granted_until=None).is_over(START + 600)
+
+
+def test_of_two_mappings_one_is_closed() -> None:
+    first, second = mapping(), mapping(id="m2")
+    checked = {"m1": Look(NOW, NOW)}
+    assert requested([first, second], checked, NOW) == [Close(second)]
+
+
+def test_a_mapping_left_in_another_network_is_never_deleted_from_here() -> None:
+    stranded = mapping(network=OFFICE.identity)
+    assert requested([stranded], {}, NOW, ports=None) == []
+    assert requested([stranded], {}, NOW) == [Open(WISH)]
+
+
+def test_without_a_network_nothing_is_asked_of_anyone() -> None:
+    assert requested([mapping()], {}, NOW, here=None) == []
+
+
+def test_a_new_mapping_is_looked_at_after_1_5_and_30_seconds_then_within_a_minute() -> None:
+    held = mapping(renew_at=NOW + 1000)
+    looked, at = [], NOW
+    for _ in range(5):
+        seen = {"m1": Look(NOW, at)}
+        due = deadline([held], seen, at)
+        assert due is not None
+        assert requested([held], seen, due) == [Check(held)]
+        looked.append(due - NOW)
+        at = due
+    assert looked == [1, 5, 30, 85, 140]
+
+
+def test_a_clock_that_was_set_back_does_not_put_off_the_next_look() -> None:
+    held = mapping()
+    seen = {held.id: Look(NOW + 3600, NOW + 3600)}
+    assert requested([held], seen, NOW) == [Check(held)]
+
+
+def test_a_held_mapping_is_next_looked_at_or_renewed_whichever_is_sooner() -> None:
+    held = mapping()
+    late = Look(START, START + 299.0)
+    lately = Look(NOW, NOW + 30)
+    assert deadline([held], {"m1": lately}, NOW + 30) == NOW + 85
+    assert deadline([held], {"m1": late}, START + 299) == START + 300
+    assert deadline([held], {}, NOW) is None
+
+
+@pytest.mark.parametrize("here", [OFFICE, None])
+def test_the_way_back_to_a_stranded_mapping_is_looked_for_until_its_lease_is_over(
+    here: Network | None,
+) -> None:
+    stranded = mapping()
+    permanent = replace(stranded, handle=(("permanent", "yes"),))
+    soon, late = START + 599.0, START + 600.0
+    assert deadline([stranded], {}, soon, here=here) == soon + LONGEST_SLEEP
+    assert deadline([stranded], {}, late, here=here) is None
+    assert deadline([permanent], {}, late, here=here) == late + LONGEST_SLEEP
+    assert deadline([mapping(granted_until=None)], {}, soon, here=here) is None
+
+
+def holding(*journal: Mapping, looks: Map[str, Look] | None = None) -> Holding:
+    """At home, with the first of `journal` made at NOW and seen since."""
+    seen = {entry.id: Look(NOW, NOW) for entry in journal[:1]} if looks is None else looks
+    return Holding(journal=journal, network=HOME, ports=PORTS, looks=seen)
+
+
+def after(state: Holding, *events: Event, now: float = NOW) -> tuple[Holding, list[Action]]:
+    """The state after all `events`, and the actions of the last one."""
+    actions: tuple[Action, ...] = ()
+    for event in events:
+        state, actions = step(state, event, now)
+    return state, list(actions)
+
+
+def lost(text: str) -> Note:
+    return Note("mapping-lost", f"{text}; asking again", {"external_port": 22})
+
+
+def test_after_an_announced_restart_a_mapping_is_checked_now_and_once() -> None:
+    held = mapping()
+    state = holding(held, looks={held.id: Look(NOW, NOW + 30)})
+    state, actions = after(state, Announced(), now=NOW + 40)
+    assert actions == [Again()]
+    assert after(state, Serve(), now=NOW + 40)[1] == [Check(held)]
+    state, _ = after(state, Looked(held, Presence.PRESENT), now=NOW + 40)
+    assert after(state, Serve(), now=NOW + 40)[1] == []
+
+
+def test_an_opened_mapping_is_noted_and_looked_at_from_outside() -> None:
+    held = mapping()
+    state, actions = after(holding(), Granted(Open(WISH), held))
+    details = {"external_host": "5.5.5.1", "external_port": 22, "protocol": "upnp"}
+    opened = Note("mapping-opened", "the router forwards port 22 to the door", details)
+    assert actions == [LookFromOutside(held), opened]
+    assert state.seen(held) == "answered"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "external"),
+    [("127.0.0.1", "5.5.5.1"), ("192.168.1.1", "10.1.2.3"), ("192.168.1.1", "")],
+)
+def test_a_loopback_router_and_a_private_address_are_not_looked_at(
+    gateway: str, external: str
+) -> None:
+    held = replace(mapping(), gateway=gateway, external_host=external)
+    assert [type(one) for one in after(holding(), Granted(Open(WISH), held))[1]] == [Note]
+
+
+def test_a_renewal_is_looked_at_when_adopted_readdressed_or_seen_before() -> None:
+    held = mapping()
+    moved = replace(held, external_host="5.5.5.2")
+    look = [LookFromOutside(held)]
+    assert after(holding(held), Granted(Renew(held), held))[1] == []
+    assert after(holding(held, looks={}), Granted(Renew(held), held))[1] == look
+    assert after(holding(held), Granted(Renew(held), moved))[1] == [LookFromOutside(moved)]
+    seen = after(holding(held), Reflected(held, our_door=True))[0]
+    assert after(seen, Granted(Renew(held), held))[1] == look
+
+
+def test_a_mapping_seen_to_be_there_is_followed_by_one_sweep_a_network() -> None:
+    held, stranded = mapping(), replace(mapping(id="m2"), network="office", external_port=2022)
+    state, actions = after(holding(held, stranded), Looked(held, Presence.PRESENT))
+    assert actions == [Sweep(HOME, frozenset({22, 2022}))]
+    assert after(state, Looked(held, Presence.PRESENT))[1] == []
+    assert after(state, Swept(0))[1] == []
+    text = "removed 2 of the router's forwards that were left here"
+    assert after(state, Swept(2))[1] == [Note("recovered", text)]
+    assert after(state, Refused(Sweep(HOME, frozenset()), FAILED)) == (state, [])
+
+
+def test_an_absent_mapping_is_renewed_and_its_loss_noted_once() -> None:
+    held = mapping()
+    state, actions = after(holding(held), Looked(held, Presence.ABSENT))
+    assert actions == [lost("the router has lost the mapping"), Renew(held)]
+    assert after(state, Looked(held, Presence.ABSENT))[1] == [Renew(held)]
+    state, _ = after(state, Granted(Renew(held), held))
+    assert after(state, Looked(held, Presence.ABSENT))[1] == actions
+
+
+def test_a_foreign_port_is_forgotten_and_not_closed() -> None:
+    held = mapping()
+    state, actions = after(holding(held), Looked(held, Presence.FOREIGN))
+    text = "somebody else has taken the router's port"
+    assert actions == [Erase(held), lost(text), Again()]
+    assert state.looks == {}
+
+
+def test_a_silent_gateway_fails_the_round_and_the_next_one_renews() -> None:
+    held = mapping()
+    state, actions = after(holding(held), Silent(Check(held), SILENT))
+    assert actions == [Fail((SILENT,))]
+    assert state.seen(held) is None
+    assert after(state, Serve())[1] == [Renew(held)]
+    adopted = holding(held, looks={})
+    assert after(adopted, Silent(Renew(held), SILENT)) == (adopted, [Fail((SILENT,))])
+
+
+def test_a_refused_renewal_is_followed_by_closing_and_opening() -> None:
+    held = mapping()
+    state, actions = after(holding(held), Refused(Renew(held), FAILED))
+    text = "the router did not renew the mapping (router-failed); asking again"
+    assert actions == [Close(held, text)]
+    state, actions = after(state, Closed(Close(held, text)))
+    assert actions == [Note("mapping-lost", text, {"external_port": 22}), Again()]
+    assert after(replace(state, journal=()), Serve())[1] == [Open(WISH)]
+
+
+def test_a_mapping_whose_protocol_is_gone_is_given_up_until_it_can_be_closed() -> None:
+    held = mapping()
+    given_up = replace(held, renew_at=None)
+    state, actions = after(holding(held), Refused(Renew(held), GONE))
+    note = Note(
+        "mapping-lost", "no router answers to upnp any more; asking anew", {"external_port": 22}
+    )
+    assert actions == [Record(given_up), note, Again()]
+    state = replace(state, journal=(given_up,))
+    assert after(state, Clear())[1] == [Close(given_up)]
+    assert after(state, Serve())[1] == [Open(WISH)]
+
+
+@pytest.mark.parametrize("answer", [Refused, Silent])
+@pytest.mark.parametrize("over", [False, True])
+def test_what_cannot_be_closed_fails_the_round_at_its_end_unless_the_lease_is_over(
+    answer: type[Refused | Silent], over: bool
+) -> None:
+    left, now = mapping(internal_port=1), START + 600.0 if over else NOW
+    failed = answer(Close(left), SILENT)
+    state, actions = after(holding(left), Clear(), failed, now=now)
+    assert actions == []
+    without = frozenset({"upnp"} if answer is Silent else ())
+    assert after(state, Serve(), now=now)[1] == [Open(WISH, without)]
+    ends = [] if over else [Fail((SILENT,))]
+    assert after(state, Settled(DOOR, None), now=now)[1] == ends
+    refused = Refused(Open(WISH, without), FAILED)
+    problems = (FAILED, SILENT) if answer is Silent else (FAILED,)
+    assert after(state, refused, now=now)[1] == [Fail(problems)]
+    assert after(state, Clear())[0].unclosed is None
+
+
+def test_nobody_at_the_endpoint_says_nothing_where_our_door_was_never_seen() -> None:
+    held = mapping()
+    state = holding(held)
+    assert after(state, Reflected(held, our_door=False)) == (state, [])
+
+
+def test_an_unreachable_mapping_is_re_created_once() -> None:
+    held = mapping()
+    state, actions = after(
+        holding(held), Reflected(held, our_door=True), Reflected(held, our_door=False)
+    )
+    assert actions == [Again()]
+    text = "the router has the mapping but forwards nothing; asking again"
+    assert after(state, Clear())[1] == [Close(held, text)]
+    silent, _ = after(state, Silent(Close(held, text), SILENT))
+    assert after(silent, Clear())[1] == [Close(held, text)]
+    refused, actions = after(state, Refused(Close(held, text), FAILED))
+    assert actions == [Fail((FAILED,))]
+    assert requested([held], refused.looks, NOW) == []
+    closed, actions = after(state, Closed(Close(held, text)))
+    assert actions == [Note("mapping-lost", text, {"external_port": 22}), Again()]
+    new = mapping(id="m2")
+    closed = replace(closed, journal=(new,))
+    assert after(closed, Reflected(new, our_door=False)) == (closed, [])
+
+
+def test_evidence_is_of_one_address_and_a_guest_is_the_best() -> None:
+    held = mapping()
+    state, _ = after(holding(held), Reflected(held, our_door=True))
+    assert state.seen(held) == "hairpin"
+    state, _ = after(state, GuestCame("9.9.9.9", DOOR))
+    assert state.seen(held) == "guest"
+    assert state.seen(replace(held, external_host="5.5.5.2")) == "answered"
+
+
+@pytest.mark.parametrize(
+    ("peer", "inside", "proves"),
+    [
+        ("9.9.9.9", "192.168.1.10", True),
+        ("5.5.5.1", "192.168.1.10", False),
+        ("192.168.1.30", "192.168.1.10", False),
+        ("2a02::9", "192.168.1.10", False),
+        ("2a02::9", "2a02:0:0:1::7", True),
+        ("2a02:0:0:1::9", "2a02:0:0:1::7", False),
+    ],
+)
+def test_only_a_guest_from_another_network_proves_an_endpoint(
+    peer: str, inside: str, proves: bool
+) -> None:
+    held = replace(mapping(), internal_host=inside)
+    state, _ = after(holding(held), GuestCame(peer, DOOR))
+    assert state.seen(held) == ("guest" if proves else "answered")
+    assert after(holding(held), GuestCame(peer, None))[0].evidence.guest is None
+
+
+def test_a_long_sleep_has_the_mapping_renewed_and_a_short_one_does_not() -> None:
+    held = mapping()
+    assert after(holding(held), Woke(19.0), Serve())[1] == []
+    assert after(holding(held), Woke(21.0), Serve())[1] == [Renew(held)]
+
+
+UNNAMED = replace(HOME, gateway_mac="")
+
+
+def test_a_gateway_that_shows_its_mac_later_is_the_same_one() -> None:
+    made = mapping(network=UNNAMED.identity)
+    state, actions = after(holding(made), Moved(HOME))
+    assert actions == [Record(mapping())]
+    assert state.network == HOME
+
+
+@pytest.mark.parametrize(("before", "kept"), [(HOME, HOME), (None, None), (OFFICE, OFFICE)])
+def test_a_gateway_that_hides_its_mac_is_not_trusted_with_another_ones_mapping(
+    before: Network | None, kept: Network | None
+) -> None:
+    state = replace(holding(mapping()), network=before)
+    after_, actions = after(state, Moved(UNNAMED))
+    assert actions == [Distrust(HOME.gateway)]
+    assert after_.network == kept
+    elsewhere = replace(state, network=replace(HOME, interface="wlan0"))
+    assert after(elsewhere, Moved(UNNAMED))[0].network is None
+
+
+@pytest.mark.parametrize("network", [None, replace(HOME, gateway="")])
+def test_without_a_gateway_there_is_nobody_to_ask(network: Network | None) -> None:
+    state, actions = after(holding(mapping()), Moved(network))
+    assert actions == []
+    assert state.wish is None
+    assert after(state, Settled(DOOR, None))[1] == [NobodyToAsk()]
+    assert after(state, Settled(None, None))[1] == []
+    assert after(replace(state, policy=PINHOLE), Settled(DOOR, None))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("announced", "actions"),
+    [
+        (None, [Tell(WayIn("5.5.5.1", 22), first=True)]),
+        (WayIn("5.5.5.1", 22), []),
+        (WayIn("5.5.5.9", 22), [Tell(WayIn("5.5.5.1", 22), first=False)]),
+    ],
+)
+def test_an_endpoint_is_told_when_it_is_another_one(
+    announced: WayIn | None, actions: list[Action]
+) -> None:
+    held = mapping()
+    assert after(holding(held), Settled(DOOR, announced))[1] == actions
+    assert after(holding(held), Settled(None, announced))[1] == []
+    unaddressed = replace(held, external_host="")
+    assert after(holding(unaddressed), Settled(DOOR, announced))[1] == []
+    pinhole = replace(holding(held), policy=PINHOLE)
+    assert after(pinhole, Settled(DOOR, announced))[1] == []
+
+
+def test_a_pinhole_has_the_doors_own_port_outside() -> None:
+    state = replace(holding(), policy=PINHOLE)
+    assert after(state, Serve())[1] == [Open(Wish(HOME, DOOR, DOOR))]
