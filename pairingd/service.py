@@ -282,6 +282,7 @@ class Service:
                 invitations=invitations,
                 external_port=port or in_use or self.settings.config.router.external_port,
                 port_chosen=port is not None,
+                max_ttl=self.settings.config.guests.max_ttl,
             )
         )
         return tuple(one.id for one in invitations)

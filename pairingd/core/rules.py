@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import floor
+from math import floor, inf
 
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import canonical
@@ -38,12 +38,16 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """All of these guests, or none. `session` is the id to use if a session begins with it."""
+    """All of these guests, or none, each until `max_ttl` seconds ahead of now at most.
+
+    `session` is the id to use if a session begins with it.
+    """
 
     session: str
     invitations: tuple[Invitation, ...]
     external_port: int
     port_chosen: bool = False
+    max_ttl: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,7 @@ def _invite(state: State, event: Invite, now: float) -> State:
     guests = {canonical(one.guest) for one in state.live}
     owner = {key.blob: one.guest for one in state.live for key in one.keys}
     for new in event.invitations:
+        _require_within(event.max_ttl, new.expires_at, now)
         if canonical(new.guest) in guests:
             raise Refused(
                 "already-invited",
@@ -180,9 +185,13 @@ def _extend(state: State, event: Extend, now: float) -> State:
             f"that would end {invitation.guest}'s invitation at once",
             f"name a later time, or: {shell('pairctl', 'revoke', invitation.guest)}",
         )
-    if event.expires_at > now + event.max_ttl:
-        raise too_long(event.max_ttl)
+    _require_within(event.max_ttl, event.expires_at, now)
     return _changed(state, event.invitation, expires_at=event.expires_at)
+
+
+def _require_within(max_ttl: float, expires_at: int, now: float) -> None:
+    if expires_at > now + max_ttl:
+        raise too_long(floor(max_ttl))
 
 
 def too_long(max_ttl: int) -> Refused:

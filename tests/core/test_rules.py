@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -202,6 +203,14 @@ def test_with_a_clock_that_is_behind_everybody_is_over_at_the_start() -> None:
 def test_a_deadline_that_is_due_at_the_start_goes_before_all_else() -> None:
     state = step(BOTH, Begin(frozenset({ID, MONA}), True, 86400), START + 3600)
     assert standings(state) == [Standing.EXPIRED, Standing.REVOKED]
+
+
+@pytest.mark.parametrize("ttl", [3601, 10**400], ids=["a second", "400 digits"])
+def test_an_invitation_longer_than_max_ttl_is_refused_with_all_others(ttl: int) -> None:
+    short, long = invitation("gitlab:mona", ttl=3600), invitation("gitlab:ann", ttl=ttl)
+    both = Invite("s2", (short, long), 22, max_ttl=3600)
+    assert refused(INVITED, both, START) == "ttl-too-long"
+    assert len(step(INVITED, replace(both, invitations=(short,)), START).live) == 2
 
 
 def test_no_deadline_is_further_ahead_at_the_start_than_max_ttl() -> None:

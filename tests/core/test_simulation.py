@@ -32,6 +32,7 @@ from pairingd.core.rules import (
 from tests.core.make import HOME, OFFICE, START, invitation, key
 from tests.core.simulated_gateway import Lane
 
+MAX_TTL = 3000
 GUESTS = ("github:ann", "github:bob", "gitlab:cy")
 
 
@@ -99,7 +100,7 @@ class Daemon(RuleBasedStateMachine):
             return
         self.state = after
 
-    @rule(guest=st.sampled_from(GUESTS), ttl=st.integers(1, 2000), access=st.sampled_from(Access))
+    @rule(guest=st.sampled_from(GUESTS), ttl=st.integers(1, 4000), access=st.sampled_from(Access))
     def invite(self, guest: str, ttl: int, access: Access) -> None:
         new = invitation(
             guest,
@@ -109,13 +110,13 @@ class Daemon(RuleBasedStateMachine):
             access=access,
             keys=(key(guest), key(guest + "-laptop")),
         )
-        self.request(Invite(f"s{self.world.fresh()}", (new,), 22))
+        self.request(Invite(f"s{self.world.fresh()}", (new,), 22, max_ttl=MAX_TTL))
 
     @precondition(lambda self: self.state.live)
     @rule(data=st.data(), seconds=st.integers(-100, 4000))
     def extend(self, data: st.DataObject, seconds: int) -> None:
         one = data.draw(st.sampled_from(self.state.live))
-        self.request(Extend(one.id, one.expires_at + seconds, 3000))
+        self.request(Extend(one.id, one.expires_at + seconds, MAX_TTL))
 
     @precondition(lambda self: self.state.live)
     @rule(data=st.data(), access=st.sampled_from(Access))
@@ -181,7 +182,7 @@ class Daemon(RuleBasedStateMachine):
         del world.saved[max(len(world.saved) - lost, 1) :]
         self.state = world.saved[-1]
         outdated = {one.id for one in self.state.live if terms(one) not in world.marks}
-        self.change(Begin(frozenset(outdated), bool(back), 3000))
+        self.change(Begin(frozenset(outdated), bool(back), MAX_TTL))
         assert set(map(terms, self.state.live)) <= before
         assert not (back and self.state.live)
 
@@ -263,6 +264,10 @@ class Daemon(RuleBasedStateMachine):
     def every_mapping_on_a_router_is_in_the_journal(self) -> None:
         for router in self.world.lane.routers.values():
             assert {owner for owner, _ in router.rows.values()} <= set(self.world.lane.journal)
+
+    @invariant()
+    def no_deadline_is_further_ahead_than_max_ttl(self) -> None:
+        assert all(one.expires_at <= self.now + MAX_TTL for one in self.state.live)
 
     @invariant()
     def a_way_in_is_told_only_while_somebody_may_enter(self) -> None:
