@@ -97,6 +97,7 @@ class Lane:
     routers: dict[str, Router] = field(default_factory=dict)  # as `networks`, by where they stand
     place: str | None = None  # where the machine really is
     asked: list[Request] = field(default_factory=list)  # in this round
+    foreign: set[str] = field(default_factory=set)  # ids whose port was a stranger's, in this round
     made: int = 0
 
     def __post_init__(self) -> None:
@@ -116,6 +117,7 @@ class Lane:
     def round(self, ports: tuple[int, int] | None, *, slept: float = 0.0) -> bool:
         """Whether it came to its end."""
         self.asked.clear()
+        self.foreign.clear()
         events = (Woke(slept), Moved(self.at()), Wished(ports), Clear(), Serve())
         try:
             for event in (*events, Settled(ports[0] if ports else None, None)):
@@ -180,11 +182,7 @@ class Lane:
                 self.effect()
                 return Granted(request, self.grant(entry))
             case Check(entry):
-                router.answers(entry.protocol)
-                owner = router.owner(entry.external_port)
-                seen: dict[str | None, Literal[Presence.PRESENT, Presence.ABSENT]]
-                seen = {entry.id: Presence.PRESENT, None: Presence.ABSENT}
-                return Looked(entry, seen.get(owner, Presence.FOREIGN))
+                return self.check(entry)
             case Close(entry):
                 self.effect()
                 if router.moods[entry.protocol] not in {"deaf", "gone", "keeps"}:
@@ -197,6 +195,14 @@ class Lane:
                 return Closed(request)
             case Sweep():
                 return Swept(0)
+
+    def check(self, entry: Mapping) -> Looked:
+        self.router().answers(entry.protocol)
+        owner = self.router().owner(entry.external_port)
+        if owner in {entry.id, None}:
+            return Looked(entry, Presence.PRESENT if owner else Presence.ABSENT)
+        self.foreign.add(entry.id)
+        return Looked(entry, Presence.FOREIGN)
 
     def open(self, door: int, port: int, without: frozenset[str]) -> Mapping:
         router, network = self.router(), self.at()

@@ -157,7 +157,8 @@ class Day(RuleBasedStateMachine):
         self.all_is_well_again()
         until = self.lane.now + after
         while (due := self.lane.deadline()) and due < until:
-            self.lane.now = max(due, self.lane.now)
+            assert due > self.lane.now, "a round left its deadline as it was"
+            self.lane.now = due
             self.lane.round(self.ports)
         self.lane.now = until
         lost_at = until
@@ -187,6 +188,8 @@ class Day(RuleBasedStateMachine):
         opened = [n for n, one in enumerate(self.lane.asked) if isinstance(one, Open)]
         closed = [n for n, one in enumerate(self.lane.asked) if isinstance(one, Close)]
         assert len(opened) <= 1
+        closing = {self.lane.asked[n].mapping.id for n in closed}  # type: ignore[union-attr]
+        assert not closing & self.lane.foreign
         assert all(close < open_ for close in closed for open_ in opened)
 
     def there_is_one_mapping_or_none(self) -> None:

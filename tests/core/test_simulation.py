@@ -96,7 +96,7 @@ class Daemon(RuleBasedStateMachine):
         if not world.full:
             world.saved.append(after)
             world.marks = set(map(terms, after.live))
-        elif not isinstance(event, Begin | Tick | Revoke | End):
+        elif not isinstance(event, Begin | Tick | Revoke | End | WayTold | WayAnnounced):
             return
         self.state = after
 
