@@ -152,6 +152,17 @@ async def test_a_new_mapping_is_read_back_three_times_and_then_within_each_minut
         assert igd.counts["AddPortMapping"] == 1
 
 
+async def test_the_current_mapping_is_known_without_reading_the_journal(laptop: Laptop) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        statements: list[str] = []
+        laptop.store._database.set_trace_callback(statements.append)
+        assert lane.current
+        assert lane.seen
+        assert statements == []
+        laptop.store._database.set_trace_callback(None)
+
+
 async def test_renewal_ignored_is_mended_by_deleting_and_adding(laptop: Laptop) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         await lane.one_pass()
