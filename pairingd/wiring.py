@@ -36,7 +36,7 @@ from pairingd.world.awake import Awake
 from pairingd.world.desktop import Desktop
 from pairingd.world.door import Door
 from pairingd.world.door.listener import raise_descriptor_limit
-from pairingd.world.gateway.pinhole import Pinholes
+from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.network.towards import locate

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from pairingd.core.text import one_line
-from pairingd.world.gateway.igd import Fault, Igd
+from pairingd.world.gateway.upnp.soap import Fault, Igd
 
 _SHOWN = 1500  # characters of one message in the record of exchanges
 _WAN = re.compile(r"urn:[\w.-]+:service:(WANIPConnection|WANPPPConnection):\d+")

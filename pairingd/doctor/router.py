@@ -21,9 +21,11 @@ from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.doctor.igd import RecordedIgd
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import igd, natpmp, ssdp
-from pairingd.world.gateway.datagram import BRIEF, PATIENT, Datagrams
+from pairingd.world.gateway.pxp import natpmp_codec
+from pairingd.world.gateway.pxp.datagrams import BRIEF, PATIENT, Datagrams
 from pairingd.world.gateway.router import known_adapters
+from pairingd.world.gateway.upnp import soap as igd
+from pairingd.world.gateway.upnp import ssdp
 from pairingd.world.network.towards import locate
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ async def _survey(wanted: config.Router, where: Network, client: httpx.AsyncClie
     looks = [_look_at_igd(survey, wanted, client)] if "upnp" in wanted.spoken else []
     await asyncio.gather(*map(probe, wanted.spoken), *looks)
     if not survey.external and "natpmp" in survey.spoken:
-        request = natpmp.AddressRequest()
+        request = natpmp_codec.AddressRequest()
         with contextlib.suppress(GatewayError):
             answer = await survey.datagrams.exchange(
                 where.gateway, where.address, request.encode(), request.decode, BRIEF

@@ -24,7 +24,7 @@ from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.user import user_name
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.announcements import listen
+from pairingd.world.gateway.pxp.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
 from pairingd.world.keyscan import Sight
 

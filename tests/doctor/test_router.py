@@ -15,7 +15,8 @@ from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.igd import RecordedIgd
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import datagram, igd
+from pairingd.world.gateway.pxp import datagrams
+from pairingd.world.gateway.upnp import soap as igd
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp
 from tests.waiting import WAIT_S
@@ -61,7 +62,7 @@ async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_can_be_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with FakePxp(external="203.0.114.7") as gateway:
-        monkeypatch.setattr(datagram.Datagrams.__init__, "__defaults__", (gateway.port,))
+        monkeypatch.setattr(datagrams.Datagrams.__init__, "__defaults__", (gateway.port,))
         wanted = strict.read(
             config.Router, {"gateway": "127.0.0.1", "protocols": ["pcp", "natpmp"]}
         )
@@ -228,7 +229,7 @@ async def test_what_macos_forbids_fails(monkeypatch: pytest.MonkeyPatch) -> None
     async def denied(self: object, network: Network) -> bool:
         raise GatewayError("local-network-denied", "macOS does not let it", "allow it")
 
-    monkeypatch.setattr("pairingd.world.gateway.upnp.UpnpAdapter.probe", denied)
+    monkeypatch.setattr("pairingd.world.gateway.upnp.mappings.UpnpAdapter.probe", denied)
     async with FakeIgd() as fake:
         told = await found(settings(fake))
     assert told["gateway"].state is State.FAIL

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from pairingd.world.gateway.wan_service import KINDS, WanService
+from pairingd.world.gateway.upnp.wan_service import KINDS, WanService
 from tests.fakes.igd import FakeIgd
 from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import free_port, upnp_to, wanted

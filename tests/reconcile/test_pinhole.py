@@ -16,11 +16,11 @@ from pairingd.reconcile.pinhole import PinholeLane
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.wiring import _wants_pinhole
-from pairingd.world.gateway import ssdp
 from pairingd.world.gateway.adapter import Adapter
-from pairingd.world.gateway.datagram import Datagrams
-from pairingd.world.gateway.firewall import FirewallAdapter
-from pairingd.world.gateway.pinhole import PcpPinholes, Pinholes
+from pairingd.world.gateway.pinholes import PcpPinholes, Pinholes
+from pairingd.world.gateway.pxp.datagrams import Datagrams
+from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp.pinholes import FirewallAdapter
 from tests.core.make import START, invitation
 from tests.fakes.igd import FakeIgd
 from tests.fakes.pxp import FakePxp, has_ipv6_loopback, silence

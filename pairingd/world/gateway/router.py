@@ -24,10 +24,10 @@ from pairingd.world.gateway.adapter import (
     Sweeper,
 )
 from pairingd.world.gateway.command import CommandAdapter
-from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.keeper import Keeper
-from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
-from pairingd.world.gateway.pcp_adapter import PcpAdapter
+from pairingd.world.gateway.pxp.datagrams import Datagrams
+from pairingd.world.gateway.pxp.natpmp import NatPmpAdapter
+from pairingd.world.gateway.pxp.pcp import PcpAdapter
 from pairingd.world.gateway.refusals import (
     PORT_MATTERS,
     most_telling,
@@ -35,7 +35,7 @@ from pairingd.world.gateway.refusals import (
     search_unwanted,
     silently_replaced,
 )
-from pairingd.world.gateway.upnp import UpnpAdapter
+from pairingd.world.gateway.upnp.mappings import UpnpAdapter
 
 _PROBE_HOLDS = 600.0
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6

@@ -9,7 +9,9 @@ import httpx
 
 from pairingd.core.model import Mapping
 from pairingd.core.text import one_line
-from pairingd.world.gateway import igd, upnp_answer, wan_service
+from pairingd.world.gateway.upnp import answer as upnp_answer
+from pairingd.world.gateway.upnp import soap as igd
+from pairingd.world.gateway.upnp import wan_service
 from tests.fuzz import mutation, promises
 from tests.fuzz.engine import Target
 

@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 import httpx
 
 from pairingd.core.text import one_line
-from pairingd.world.gateway.ssdp import location_host
+from pairingd.world.gateway.upnp.ssdp import location_host
 
 _LARGEST = 256 * 1024
 _SECONDS = 4.0  # for one answer, whole

@@ -8,18 +8,24 @@ from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import grant, natpmp, refusals
+from pairingd.world.gateway import grant, refusals
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.datagram import BRIEF, Datagrams
-from pairingd.world.gateway.natpmp import AddressRequest, AddressResponse, MapRequest, Result
-from pairingd.world.gateway.pxp import PxpAdapter
+from pairingd.world.gateway.pxp import natpmp_codec
+from pairingd.world.gateway.pxp.adapter import PxpAdapter
+from pairingd.world.gateway.pxp.datagrams import BRIEF, Datagrams
+from pairingd.world.gateway.pxp.natpmp_codec import (
+    AddressRequest,
+    AddressResponse,
+    MapRequest,
+    Result,
+)
 
 
 class NatPmpAdapter(PxpAdapter):
     """The external address is another sign: a mapping made for the old one is worth nothing."""
 
     protocol = "natpmp"
-    epoch_rule = staticmethod(natpmp.epoch_is_continuous)
+    epoch_rule = staticmethod(natpmp_codec.epoch_is_continuous)
 
     def __init__(
         self,
@@ -78,7 +84,7 @@ class NatPmpAdapter(PxpAdapter):
         lifetime = grant.believed(answer.lifetime)
         self._epochs.granted(wanted.id, answer.epoch)
         self._holder[wanted.network, wanted.internal_port] = wanted.id
-        renewal = natpmp.renewal_delay(lifetime)
+        renewal = natpmp_codec.renewal_delay(lifetime)
         return grant.granted(wanted, str(outside.address), lifetime, asked_at, renewal)
 
     async def _ask_address(self, mapping: Mapping) -> AddressResponse:

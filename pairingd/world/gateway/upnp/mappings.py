@@ -23,10 +23,11 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.plan import is_over
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import refusals, ssdp
+from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.grant import RENEWAL_GAP
-from pairingd.world.gateway.upnp_answer import (
+from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp.answer import (
     Answer,
     bad_description_url,
     cannot_ask,
@@ -39,11 +40,11 @@ from pairingd.world.gateway.upnp_answer import (
     silent,
 )
 
-_ROOT = Path(__file__).parents[3]
+_ROOT = Path(__file__).parents[4]
 # Without `site` (-S) the child starts in two thirds of the time; its two roots come as arguments.
 _START = (
     "import sys; sys.path += sys.argv[1:];"
-    "from pairingd.world.gateway.upnp_worker import main; main()"
+    "from pairingd.world.gateway.upnp.worker import main; main()"
 )
 _SECONDS = {"survey": 5, "look": 5, "add": 8, "delete": 5, "sweep": 20}
 _MAX_ANSWER = 4096

@@ -14,8 +14,8 @@ from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.datagram import Datagrams
-from pairingd.world.gateway.epoch import Epochs, Rule
+from pairingd.world.gateway.pxp.datagrams import Datagrams
+from pairingd.world.gateway.pxp.epoch import Epochs, Rule
 
 
 class PxpAdapter(ABC):

@@ -17,8 +17,10 @@ import pytest
 
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import ssdp, upnp, upnp_answer
 from pairingd.world.gateway.adapter import Presence
+from pairingd.world.gateway.upnp import answer as upnp_answer
+from pairingd.world.gateway.upnp import mappings as upnp
+from pairingd.world.gateway.upnp import ssdp
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted

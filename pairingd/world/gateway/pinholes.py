@@ -10,10 +10,10 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import Adapter, Journal
-from pairingd.world.gateway.datagram import Datagrams
-from pairingd.world.gateway.firewall import FirewallAdapter
 from pairingd.world.gateway.keeper import Keeper
-from pairingd.world.gateway.pcp_adapter import PcpAdapter
+from pairingd.world.gateway.pxp.datagrams import Datagrams
+from pairingd.world.gateway.pxp.pcp import PcpAdapter
+from pairingd.world.gateway.upnp.pinholes import FirewallAdapter
 
 
 class PcpPinholes(PcpAdapter):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pairingd.world.gateway.wan_service import (
+from pairingd.world.gateway.upnp.wan_service import (
     KINDS,
     Elsewhere,
     Refused,

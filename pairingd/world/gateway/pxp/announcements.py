@@ -13,8 +13,8 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pairingd.world.gateway import natpmp, pcp
-from pairingd.world.gateway.codec import ProtocolError
+from pairingd.world.gateway.pxp import natpmp_codec, pcp_codec
+from pairingd.world.gateway.pxp.codec import ProtocolError
 
 log = logging.getLogger(__name__)
 
@@ -89,13 +89,13 @@ def _says_so(ours: socket.socket, gateway: str) -> bool:
     said = False
     with contextlib.suppress(OSError):  # no more of them
         for _ in range(_AT_ONCE):
-            data, sender = ours.recvfrom(pcp.LARGEST + 1)
+            data, sender = ours.recvfrom(pcp_codec.LARGEST + 1)
             said = said or (sender[0] == gateway and _is_announcement(data))
     return said
 
 
 def _is_announcement(data: bytes) -> bool:
-    for codec in (pcp, natpmp):
+    for codec in (pcp_codec, natpmp_codec):
         with contextlib.suppress(ProtocolError):
             codec.announced(data)
             return True

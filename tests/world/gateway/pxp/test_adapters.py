@@ -9,9 +9,9 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Adapter, Presence
-from pairingd.world.gateway.datagram import Datagrams
-from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
-from pairingd.world.gateway.pcp_adapter import PcpAdapter
+from pairingd.world.gateway.pxp.datagrams import Datagrams
+from pairingd.world.gateway.pxp.natpmp import NatPmpAdapter
+from pairingd.world.gateway.pxp.pcp import PcpAdapter
 from tests.fakes.pxp import FakePxp, garbage, has_ipv6_loopback, short, silence, wrong_nonce
 from tests.world.gateway.conftest import RecordedJournal
 from tests.world.gateway.test_router import router

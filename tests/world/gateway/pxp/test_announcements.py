@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pairingd.world.gateway import announcements
-from pairingd.world.gateway.announcements import listen
+from pairingd.world.gateway.pxp import announcements
+from pairingd.world.gateway.pxp.announcements import listen
 from tests.fakes.pxp import FakePxp
 from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import free_port

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import upnp
 from pairingd.world.gateway.adapter import Presence
+from pairingd.world.gateway.upnp import mappings as upnp
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.world.gateway.conftest import HOME, free_port, upnp_to, wanted
 

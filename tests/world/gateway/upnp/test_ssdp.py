@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.world.gateway import ssdp
+from pairingd.world.gateway.upnp import ssdp
 from tests.waiting import WAIT_S
 
 IGD = "urn:schemas-upnp-org:device:InternetGatewayDevice:1"

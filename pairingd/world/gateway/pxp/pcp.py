@@ -12,19 +12,20 @@ from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import grant, pcp, refusals
+from pairingd.world.gateway import grant, refusals
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.codec import Address
-from pairingd.world.gateway.datagram import BRIEF, Datagrams
-from pairingd.world.gateway.pcp import AnnounceRequest, MapRequest, MapResponse, Result
-from pairingd.world.gateway.pxp import PxpAdapter
+from pairingd.world.gateway.pxp import pcp_codec
+from pairingd.world.gateway.pxp.adapter import PxpAdapter
+from pairingd.world.gateway.pxp.codec import Address
+from pairingd.world.gateway.pxp.datagrams import BRIEF, Datagrams
+from pairingd.world.gateway.pxp.pcp_codec import AnnounceRequest, MapRequest, MapResponse, Result
 
 
 class PcpAdapter(PxpAdapter):
     """`uniform` spreads the renewals, RFC 6887 §11.2.1."""
 
     protocol = "pcp"
-    epoch_rule = staticmethod(pcp.epoch_is_continuous)
+    epoch_rule = staticmethod(pcp_codec.epoch_is_continuous)
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class PcpAdapter(PxpAdapter):
             raise await self._give_back(wanted, answer.external_port)
         lifetime = grant.believed(answer.lifetime)
         self._epochs.granted(wanted.id, answer.epoch)
-        renewal = pcp.renewal_delay(lifetime, self._uniform)
+        renewal = pcp_codec.renewal_delay(lifetime, self._uniform)
         made = replace(wanted, handle=(("nonce", request.nonce.hex()),))
         return grant.granted(made, str(answer.external_address), lifetime, asked_at, renewal)
 
@@ -116,7 +117,7 @@ def _nonce(mapping: Mapping) -> bytes:
     if "nonce" in handle:
         return bytes.fromhex(handle["nonce"])
     secret = f"pcp/{mapping.id}/{mapping.token}".encode()
-    return hashlib.sha256(secret).digest()[: pcp.NONCE_SIZE]
+    return hashlib.sha256(secret).digest()[: pcp_codec.NONCE_SIZE]
 
 
 def _refusal(result: int, port: int) -> GatewayError:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from pairingd.world.gateway.codec import TCP, Address, ProtocolError, from_wire, to_wire
+from pairingd.world.gateway.pxp.codec import TCP, Address, ProtocolError, from_wire, to_wire
 
 VERSION = 2
 LARGEST = 1100  # bytes of a message, §7

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.codec import ProtocolError
-from pairingd.world.gateway.datagram import Datagrams, explained
+from pairingd.world.gateway.pxp.codec import ProtocolError
+from pairingd.world.gateway.pxp.datagrams import Datagrams, explained
 from tests.fakes.pxp import FakePxp, garbage, has_ipv6_loopback, silence
 from tests.waiting import WAIT_S
 

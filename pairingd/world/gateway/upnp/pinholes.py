@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import grant, refusals, ssdp
+from pairingd.world.gateway import grant, refusals
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.codec import TCP
-from pairingd.world.gateway.datagram import explained
+from pairingd.world.gateway.pxp.codec import TCP
+from pairingd.world.gateway.pxp.datagrams import explained
+from pairingd.world.gateway.upnp import ssdp
 
 if TYPE_CHECKING:
-    from pairingd.world.gateway.igd import Service
+    from pairingd.world.gateway.upnp.soap import Service
 
 _KIND = re.compile(r"urn:schemas-upnp-org:service:WANIPv6FirewallControl:\d+")
 _LONGEST = 86400  # seconds that LeaseTime may have (402 for more, measured)
@@ -213,7 +214,9 @@ class FirewallAdapter:
             if told and told.code == "local-network-denied":
                 raise told
             return None
-        from pairingd.world.gateway import igd  # httpx and an XML parser; most networks need none
+        from pairingd.world.gateway.upnp import (
+            soap as igd,  # httpx and an XML parser; most networks need none
+        )
 
         async with igd.client(network.address) as client:
 
@@ -242,7 +245,7 @@ async def _exchange(
     service: Service, source: str, action: str, arguments: dict[str, str]
 ) -> _Answer | None:
     """None: nobody answers there. Raises GatewayError `router-failed` for what is no answer."""
-    from pairingd.world.gateway import igd
+    from pairingd.world.gateway.upnp import soap as igd
 
     async with igd.client(source) as client:
         try:
@@ -257,7 +260,7 @@ async def _exchange(
 
 
 def _service(mapping: Mapping) -> Service | None:
-    from pairingd.world.gateway.igd import Service
+    from pairingd.world.gateway.upnp.soap import Service
 
     handle = dict(mapping.handle)
     return Service(handle["service"], handle["control_url"]) if handle else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address
 
-from pairingd.world.gateway.codec import ProtocolError
+from pairingd.world.gateway.pxp.codec import ProtocolError
 
 VERSION = 0
 _RESPONSE = 0x80

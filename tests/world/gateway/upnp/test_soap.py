@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.world.gateway import igd
+from pairingd.world.gateway.upnp import soap as igd
 from tests.fakes.igd import FakeIgd, Quirk
 
 URL = "http://[2001:db8::1]:5000/rootDesc.xml"

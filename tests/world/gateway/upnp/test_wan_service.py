@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.world.gateway import wan_service
-from pairingd.world.gateway.wan_service import KINDS, Elsewhere, Refused, WanService
+from pairingd.world.gateway.upnp import wan_service
+from pairingd.world.gateway.upnp.wan_service import KINDS, Elsewhere, Refused, WanService
 
 URL = "http://192.168.1.1:5000/rootDesc.xml"
 

@@ -12,9 +12,9 @@ import pytest
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import ssdp
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.firewall import FirewallAdapter
+from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp.pinholes import FirewallAdapter
 from tests.fakes.igd import FakeIgd, Pinhole, Quirk
 from tests.fakes.pxp import has_ipv6_loopback
 from tests.waiting import WAIT_S
@@ -35,7 +35,7 @@ async def igd() -> AsyncIterator[FakeIgd]:
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not answer is not waited for."""
-    igd = importlib.import_module("pairingd.world.gateway.igd")
+    igd = importlib.import_module("pairingd.world.gateway.upnp.soap")
     monkeypatch.setattr(igd, "_SECONDS", 1.0)
     monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
     monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.5)

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals
-from pairingd.world.gateway.codec import ProtocolError
+from pairingd.world.gateway.pxp.codec import ProtocolError
 
 PORT = 5351  # RFC 6886 §1.1, RFC 6887 §19.1
 # Seconds to wait after each sending. A gateway answers within milliseconds; a packet may be lost.

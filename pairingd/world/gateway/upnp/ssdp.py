@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from pairingd import interfaces
-from pairingd.world.gateway.datagram import numeric
+from pairingd.world.gateway.pxp.datagrams import numeric
 
 MULTICAST = "239.255.255.250"
 MULTICAST6 = "ff02::c"  # UPnP Device Architecture 2.0, Annex A; a gateway is on our own link

@@ -43,7 +43,7 @@ import sys
 import time
 from typing import Any
 
-from pairingd.world.gateway.miniupnp import (
+from pairingd.world.gateway.upnp.miniupnp import (
     ACTION_FAILED,
     INVALID_ARGS,
     NO_SUCH_ENTRY,

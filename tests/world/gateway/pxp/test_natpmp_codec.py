@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.world.gateway.codec import ProtocolError
-from pairingd.world.gateway.natpmp import (
+from pairingd.world.gateway.pxp.codec import ProtocolError
+from pairingd.world.gateway.pxp.natpmp_codec import (
     AddressRequest,
     AddressResponse,
     MapRequest,

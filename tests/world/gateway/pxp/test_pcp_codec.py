@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.world.gateway.codec import ProtocolError, from_wire, to_wire
-from pairingd.world.gateway.pcp import (
+from pairingd.world.gateway.pxp.codec import ProtocolError, from_wire, to_wire
+from pairingd.world.gateway.pxp.pcp_codec import (
     AnnounceRequest,
     AnnounceResponse,
     MapRequest,
