@@ -29,7 +29,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Presence
+from pairingd.world.gateway.adapter import Presence, Tools
 
 _SECONDS = 20.0
 _DRAIN_SECONDS = 0.5  # for what it printed; something it started may hold its output open
@@ -130,6 +130,11 @@ class CommandAdapter:
         if status := transport.get_returncode():
             raise _failed(name, f"ended with status {status}{child.shown()}")
         return child.said[1].decode(errors="replace")
+
+
+def adapter(tools: Tools) -> CommandAdapter | None:
+    """None where config.toml names no command."""
+    return CommandAdapter(tools.settings, tools.clock) if tools.settings.command.open else None
 
 
 class _Child(asyncio.SubprocessProtocol):

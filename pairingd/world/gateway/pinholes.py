@@ -9,23 +9,9 @@ from pairingd import config
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.world.gateway import refusals
-from pairingd.world.gateway.adapter import Adapter, Journal
+from pairingd.world.gateway.adapter import Adapter, Journal, Tools, pinhole_adapters
 from pairingd.world.gateway.keeper import Keeper
 from pairingd.world.gateway.pxp.datagrams import Datagrams
-from pairingd.world.gateway.pxp.pcp import PcpAdapter
-from pairingd.world.gateway.upnp.pinholes import FirewallAdapter
-
-
-class PcpPinholes(PcpAdapter):
-    """RFC 6887 MAP where the addresses are IPv6, which then translates nothing."""
-
-    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
-        """Not by renewing: miniupnpd 2.3.1 never again deletes a pinhole that was (measured).
-
-        Connections that stand are not disturbed; new ones meet a shut firewall for a moment.
-        """
-        await self.close(mapping)
-        return await super().renew(mapping, lease)
 
 
 class Pinholes(Keeper):
@@ -40,7 +26,7 @@ class Pinholes(Keeper):
         adapters: Sequence[Adapter] | None = None,
         token: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
-        known = adapters or (PcpPinholes(Datagrams(), clock), FirewallAdapter(clock))
+        known = adapters or pinhole_adapters(Tools(settings, clock, Datagrams()))
         super().__init__(settings, journal, known, token)
 
     async def probe(self, network: Network) -> None:

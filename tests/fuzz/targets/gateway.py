@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pairingd.world.gateway.pxp import announcements, natpmp_codec, pcp_codec
 from pairingd.world.gateway.pxp.codec import ProtocolError
 from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp.location import location_host, repointed
 from tests.fuzz import promises
 from tests.fuzz.engine import Target
 
@@ -85,14 +86,14 @@ def ssdp_reply(data: bytes) -> str:
     reply = ssdp.parse(data)
     search = ssdp._Search("192.168.1.10", GATEWAY)
     search.datagram_received(data, None)
-    assert {ssdp.location_host(one) for one in search.heard} <= {GATEWAY}
+    assert {location_host(one) for one in search.heard} <= {GATEWAY}
     if reply is None:
         return "none"
     promises.words(reply.location, 513)
     assert reply.location.lower().startswith("http://")
-    assert ssdp.location_host(reply.location)
+    assert location_host(reply.location)
     for gateway in (GATEWAY, "fe80::1%eth0"):
-        assert ssdp.location_host(ssdp.repointed(reply.location, gateway)) in {gateway, None}
+        assert location_host(repointed(reply.location, gateway)) in {gateway, None}
     return str(reply.is_gateway)
 
 

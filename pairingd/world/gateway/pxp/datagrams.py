@@ -29,13 +29,19 @@ Answer = TypeVar("Answer")
 class Datagrams:
     """Requests to one gateway go one after another: small routers lose the second of two.
 
-    `uniform` spreads what is sent again.
+    `uniform` spreads what is sent again. `record` sees each message, its sender's or receiver's
+    address, and ">" for what is sent, "<" for what has come.
     """
 
     def __init__(
-        self, port: int = PORT, *, uniform: Callable[[float, float], float] = random.uniform
+        self,
+        port: int = PORT,
+        *,
+        uniform: Callable[[float, float], float] = random.uniform,
+        record: Callable[[str, str, bytes], None] | None = None,
     ) -> None:
         self._port = port
+        self._record = record or (lambda *_: None)
         self._uniform = uniform
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -76,6 +82,7 @@ class Datagrams:
             ours.bind((source, 0))
             # Connected: the kernel drops what comes from elsewhere, and tells of a closed port.
             ours.connect(numeric(gateway, self._port))
+            self._record(">", gateway, request)
             for wait in waits:
                 await loop.sock_sendall(ours, request)
                 try:
@@ -83,6 +90,7 @@ class Datagrams:
                         while allowed:
                             reply = await loop.sock_recv(ours, _LARGEST + 1)
                             allowed -= 1
+                            self._record("<", gateway, reply)
                             try:
                                 return decode(reply)
                             except ProtocolError:

@@ -9,7 +9,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, refusals
-from pairingd.world.gateway.adapter import Presence
+from pairingd.world.gateway.adapter import Presence, Tools
 from pairingd.world.gateway.pxp import natpmp_codec
 from pairingd.world.gateway.pxp.adapter import PxpAdapter
 from pairingd.world.gateway.pxp.datagrams import BRIEF, Datagrams
@@ -92,6 +92,10 @@ class NatPmpAdapter(PxpAdapter):
         return await self._datagrams.exchange(
             mapping.gateway, mapping.internal_host, request.encode(), request.decode
         )
+
+
+def adapter(tools: Tools) -> NatPmpAdapter:
+    return NatPmpAdapter(tools.datagrams, tools.clock)
 
 
 def _refusal(result: int, port: int) -> GatewayError:

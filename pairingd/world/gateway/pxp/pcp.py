@@ -13,7 +13,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, refusals
-from pairingd.world.gateway.adapter import Presence
+from pairingd.world.gateway.adapter import Presence, Tools
 from pairingd.world.gateway.pxp import pcp_codec
 from pairingd.world.gateway.pxp.adapter import PxpAdapter
 from pairingd.world.gateway.pxp.codec import Address
@@ -83,6 +83,26 @@ class PcpAdapter(PxpAdapter):
         return await self._datagrams.exchange(
             mapping.gateway, mapping.internal_host, request.encode(), request.decode
         )
+
+
+class PcpPinholes(PcpAdapter):
+    """RFC 6887 MAP where the addresses are IPv6, which then translates nothing."""
+
+    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+        """Not by renewing: miniupnpd 2.3.1 never again deletes a pinhole that was (measured).
+
+        Connections that stand are not disturbed; new ones meet a shut firewall for a moment.
+        """
+        await self.close(mapping)
+        return await super().renew(mapping, lease)
+
+
+def adapter(tools: Tools) -> PcpAdapter:
+    return PcpAdapter(tools.datagrams, tools.clock)
+
+
+def pinholes(tools: Tools) -> PcpPinholes:
+    return PcpPinholes(tools.datagrams, tools.clock)
 
 
 def _request(mapping: Mapping, lifetime: int) -> MapRequest:

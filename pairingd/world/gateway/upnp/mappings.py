@@ -1,4 +1,4 @@
-"""UPnP Internet Gateway Device (WANIPConnection:1 and :2), by miniupnpc in a child process.
+"""Mappings by a UPnP Internet Gateway Device, which a child process asks.
 
 Everything the child answers was told by a device on the LAN and is checked here before use.
 """
@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
-import importlib.util
 import ipaddress
-import json
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pairingd import config, interfaces
 from pairingd.core.addresses import ExternalClass, external_class
@@ -26,28 +22,18 @@ from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import Presence
 from pairingd.world.gateway.grant import RENEWAL_GAP
-from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp import child, ssdp
 from pairingd.world.gateway.upnp.answer import (
     Answer,
     bad_description_url,
-    cannot_ask,
     ipv4_or_nothing,
     is_public,
     no_igd,
-    parse,
     refusal,
     shown,
-    silent,
 )
+from pairingd.world.gateway.upnp.location import location_host
 
-_ROOT = Path(__file__).parents[4]
-# Without `site` (-S) the child starts in two thirds of the time; its two roots come as arguments.
-_START = (
-    "import sys; sys.path += sys.argv[1:];"
-    "from pairingd.world.gateway.upnp.worker import main; main()"
-)
-_SECONDS = {"survey": 5, "look": 5, "add": 8, "delete": 5, "sweep": 20}
-_MAX_ANSWER = 4096
 _MAX_SURVEYED = 4
 _WEEK = 604800  # the longest lease of WANIPConnection:2 §2.3.18
 _CONNECTED = frozenset({"Connected", "Up"})
@@ -92,7 +78,7 @@ class UpnpAdapter:
     async def probe(self, network: Network) -> bool:
         where = _Where.at(network)
         try:
-            await self._ask(where, {"deed": "survey"}, self._urls.get(where.identity, ""))
+            await self._ask(where, {"task": "survey"}, self._urls.get(where.identity, ""))
         except GatewayError as error:
             if error.code == "no-gateway":
                 return False
@@ -134,7 +120,7 @@ class UpnpAdapter:
         How many mappings that were. Raises GatewayError like `probe`.
         """
         where = _Where.at(network)
-        job = {"deed": "sweep", "address": network.address, "keep": list(keep)}
+        job = {"task": "sweep", "address": network.address, "keep": list(keep)}
         _, answer = await self._ask(where, job, self._urls.get(where.identity, ""))
         return answer.count
 
@@ -146,7 +132,7 @@ class UpnpAdapter:
         """
         where = _Where.at(network)
         for location in locations:
-            host = ssdp.location_host(location)
+            host = location_host(location)
             if not host or (host != where.gateway and not interfaces.on_link(host, where.address)):
                 raise bad_description_url(location)
         self._urls[where.identity] = await self._choose(where, locations)
@@ -186,7 +172,7 @@ class UpnpAdapter:
         fixed = self._settings.description_url
         known = fixed or url or self._urls.get(where.identity, "")
         if known:
-            answer = await self._run(known, job)
+            answer = await child.run(job | {"url": known})
             if answer.outcome not in ("unreachable", "not-igd", "offhost"):
                 return known, answer
             self._urls.pop(where.identity, None)
@@ -194,7 +180,7 @@ class UpnpAdapter:
                 raise self._unfit(answer, known)
         found = await self._search(where)
         self._urls[where.identity] = found
-        return found, await self._run(found, job)
+        return found, await child.run(job | {"url": found})
 
     async def _search(self, where: _Where) -> str:
         locations, error = await ssdp.search(where.address, where.gateway, self._ssdp_port)
@@ -209,7 +195,7 @@ class UpnpAdapter:
         return await self._choose(where, locations)
 
     async def _choose(self, where: _Where, locations: Sequence[str]) -> str:
-        own = [url for url in locations if ssdp.location_host(url) == where.gateway]
+        own = [url for url in locations if location_host(url) == where.gateway]
         problem: GatewayError | None = None
         for group in (own, [url for url in locations if url not in own][:_MAX_SURVEYED]):
             best, refused = await self._best(group[:_MAX_SURVEYED])
@@ -221,7 +207,7 @@ class UpnpAdapter:
     async def _best(self, urls: list[str]) -> tuple[str, GatewayError | None]:
         """Connected and public before connected, before any (miniupnpc knows one IGD a search)."""
         surveys = await asyncio.gather(
-            *(self._run(url, {"deed": "survey"}) for url in urls), return_exceptions=True
+            *(child.run({"task": "survey", "url": url}) for url in urls), return_exceptions=True
         )
         ranked: list[tuple[int, str]] = []
         problem: GatewayError | None = None
@@ -258,66 +244,12 @@ class UpnpAdapter:
         # Local Network privacy (macOS 15; Apple TN3179) fails like this and like nothing else.
         return name == "EHOSTUNREACH" and self._platform == "darwin"
 
-    async def _run(self, url: str, job: dict[str, Any]) -> Answer:
-        """One job in a child process, which is gone when this returns, raises or is cancelled."""
-        seconds = _SECONDS[job["deed"]]
-        try:
-            transport, child = await asyncio.get_running_loop().subprocess_exec(
-                _Child,
-                *(sys.executable, "-I", "-S", "-c", _START, str(_ROOT), *binding()),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-        except OSError as error:
-            raise cannot_ask(error) from None
-        try:
-            child.told(transport, json.dumps(job | {"url": url, "seconds": seconds + 1}))
-            async with asyncio.timeout(seconds):
-                await child.ended.wait()
-            answer = parse(child.said)
-        except TimeoutError:
-            raise silent() from None
-        except ValueError:
-            raise refusals.unreadable() from None
-        finally:
-            transport.close()  # which kills what still runs
-            await child.ended.wait()
-        return answer
 
-
-class _Child(asyncio.SubprocessProtocol):
-    """What a child says, bounded. asyncio's streams would stop reading there, and never end."""
-
-    def __init__(self) -> None:
-        self.said = b""
-        self.ended = asyncio.Event()
-
-    def told(self, transport: asyncio.SubprocessTransport, line: str) -> None:
-        stdin = cast("asyncio.WriteTransport", transport.get_pipe_transport(0))
-        stdin.write(line.encode() + b"\n")
-        stdin.close()
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - stdout is the only one
-        if len(self.said) <= _MAX_ANSWER:
-            self.said += data
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self.ended.set()
-
-
-@functools.cache
-def binding() -> tuple[str, ...]:
-    """The directory miniupnpc is imported from, if any, found without importing it here."""
-    spec = importlib.util.find_spec("miniupnpc")
-    return (str(Path(spec.origin).parent),) if spec and spec.origin else ()
-
-
-def _job(deed: str, mapping: Mapping) -> dict[str, Any]:
+def _job(task: str, mapping: Mapping) -> dict[str, Any]:
     description = f"pairingd{mapping.token[:8]}"
     handle = dict(mapping.handle)
     return {
-        "deed": deed,
+        "task": task,
         "address": mapping.internal_host,
         "internal_port": mapping.internal_port,
         "external_port": mapping.external_port,
@@ -343,6 +275,6 @@ def _external_host(told: str, url: str) -> str:
     if external_class(told) is not ExternalClass.BOGUS:
         return told
     # A router that is itself on loopback (a demonstration, a test) may say so of its other side.
-    host = ssdp.location_host(url) or ""
+    host = location_host(url) or ""
     both = (ipv4_or_nothing(told), ipv4_or_nothing(host))
     return told if all(x and ipaddress.ip_address(x).is_loopback for x in both) else ""

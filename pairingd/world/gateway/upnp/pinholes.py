@@ -13,25 +13,21 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
 
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, refusals
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.pxp.codec import TCP
 from pairingd.world.gateway.pxp.datagrams import explained
-from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp import actions, exchange, ssdp
+from pairingd.world.gateway.upnp.description import describe
+from pairingd.world.gateway.upnp.markup import BadAnswer
+from pairingd.world.gateway.upnp.soap import ACTION_FAILED, Call, Fault, Result, Service
 
-if TYPE_CHECKING:
-    from pairingd.world.gateway.upnp.soap import Service
-
-_KIND = re.compile(r"urn:schemas-upnp-org:service:WANIPv6FirewallControl:\d+")
 _LONGEST = 86400  # seconds that LeaseTime may have (402 for more, measured)
 _ABOUT_TO_CLOSE = 60  # seconds of a lease that is had only to be given back
 _NUMBER = re.compile(r"\d{1,5}", re.ASCII)  # of a pinhole (UniqueID), ui2
-_NO = frozenset({"0", "false", "no"})  # UPnP Device Architecture 2.0 §2.5, boolean
 
 # WANIPv6FirewallControl:1: what the router answers where it does not do as it is told.
 _OFF = 702  # FirewallDisabled
@@ -39,18 +35,10 @@ _NOT_ALLOWED = frozenset({606, 703})
 _NO_SUCH = frozenset({704, 402})  # NoSuchEntry; miniupnpd says 402 (measured)
 _NOT_OURS = _NO_SUCH | {606}  # of a number that another machine has got since a restart
 
-
-class _Answer(NamedTuple):
-    """UPnP's error code, 0 where all is well; then what the action says."""
-
-    code: int
-    told: dict[str, str]
-
-    def denies(self, name: str) -> bool:
-        return self.told.get(name, "").lower() in _NO
+Action = Callable[[Service], Call[Result]]
 
 
-class FirewallAdapter:
+class UpnpPinholes:
     """A mapping's `handle` holds control URL, service type and UniqueID.
 
     Without a UniqueID the firewall was off: there is nothing to open, and all come through.
@@ -62,16 +50,16 @@ class FirewallAdapter:
     def __init__(self, clock: Callable[[], float], *, ssdp_port: int = ssdp.PORT) -> None:
         self._clock = clock
         self._ssdp_port = ssdp_port
-        self._found: dict[str, Service] = {}  # by the network's identity
+        self._services: dict[str, Service] = {}  # by the network's identity
 
     async def probe(self, network: Network) -> bool:
         if not network.gateway:
             return False
-        if network.identity not in self._found:
+        if network.identity not in self._services:
             service = await self._search(network)
             if service is None:
                 return False
-            self._found[network.identity] = service
+            self._services[network.identity] = service
         return True
 
     async def open(self, wanted: Mapping, lease: int) -> Mapping:
@@ -83,13 +71,13 @@ class FirewallAdapter:
         """
         if number := _number(mapping):
             lease, asked_at = min(lease, _LONGEST), self._clock()
-            answer = await self._call(
-                mapping, "UpdatePinhole", UniqueID=number, NewLeaseTime=str(lease)
-            )
-            if answer.code == 0:
+            try:
+                await self._call(mapping, lambda at: actions.update_pinhole(at, number, lease))
+            except Fault as fault:
+                if fault.code not in _NOT_OURS:
+                    raise _refusal(fault, mapping) from None
+            else:
                 return self._granted(mapping, number, lease, asked_at)
-            if answer.code not in _NOT_OURS:
-                raise _refusal(answer, mapping)
         return await self._add(mapping, lease)
 
     async def check(self, mapping: Mapping) -> Presence:
@@ -107,23 +95,28 @@ class FirewallAdapter:
             return
         # Asked for the same again the router tells the number by which it has ours, or a new one.
         # The one held may be another program's since a restart, or have never come to us.
-        _, told = await self._ask_for(mapping, _ABOUT_TO_CLOSE)
-        number, gone = (told, _NO_SUCH) if told else (held, _NOT_OURS)
+        try:
+            current = await self._ask_for(mapping, _ABOUT_TO_CLOSE)
+        except Fault:
+            current = ""
+        number, gone = (current, _NO_SUCH) if current else (held, _NOT_OURS)
         if not number:
             return
         for _ in range(2):  # the second time the router must say that there is none
-            answer = await self._call(mapping, "DeletePinhole", UniqueID=number)
-            if answer.code in gone:
-                return
-            if answer.code:
-                raise _refusal(answer, mapping)
+            try:
+                await self._call(mapping, lambda at: actions.delete_pinhole(at, number))
+            except Fault as fault:
+                if fault.code in gone:
+                    return
+                raise _refusal(fault, mapping) from None
         raise refusals.still_there(mapping.external_port)
 
     async def _add(self, wanted: Mapping, lease: int) -> Mapping:
         lease, asked_at = min(lease, _LONGEST), self._clock()
-        answer, number = await self._ask_for(wanted, lease)
-        if answer.code:
-            raise _refusal(answer, wanted)
+        try:
+            number = await self._ask_for(wanted, lease)
+        except Fault as fault:
+            raise _refusal(fault, wanted) from None
         with _was_there(wanted.gateway):
             seen = await self._look(wanted, number)
         match seen:
@@ -133,72 +126,86 @@ class FirewallAdapter:
                 raise refusals.dropped()
         raise refusals.failed(wanted.external_port, "it does not show its pinholes")
 
-    async def _ask_for(self, wanted: Mapping, lease: int) -> tuple[_Answer, str]:
-        """The refusal, or the pinhole's number; "" where the firewall is off and needs none."""
-        status = await self._call(wanted, "GetFirewallStatus")
-        if status.denies("FirewallEnabled"):
-            return status, ""
-        if status.denies("InboundPinholeAllowed"):
-            return _Answer(703, {}), ""
+    async def _ask_for(self, wanted: Mapping, lease: int) -> str:
+        """The pinhole's number, "" where the firewall is off and needs none. Raises Fault."""
+        try:
+            firewall = await self._call(wanted, actions.firewall_status)
+        except Fault:
+            firewall = actions.Firewall(enabled=True, allows_pinholes=True)
+        if not firewall.enabled:
+            return ""
+        if not firewall.allows_pinholes:
+            raise Fault(703)
+        client, port = wanted.internal_host, wanted.internal_port
         with _was_there(wanted.gateway):
-            answer = await self._call(
-                wanted,
-                "AddPinhole",
-                RemoteHost="",
-                RemotePort="0",  # the guests', that is: any
-                InternalClient=wanted.internal_host,
-                InternalPort=str(wanted.internal_port),
-                Protocol=str(TCP),
-                LeaseTime=str(lease),
-            )
-        if answer.code == _OFF:
-            return _Answer(0, {}), ""
-        number = answer.told.get("UniqueID", "")
-        if answer.code == 0 and not _NUMBER.fullmatch(number):
+            try:
+                number = await self._call(
+                    wanted, lambda at: actions.add_pinhole(at, client, port, lease)
+                )
+            except Fault as fault:
+                if fault.code == _OFF:
+                    return ""
+                raise
+        if not _NUMBER.fullmatch(number):
             raise refusals.unreadable()
-        return answer, number
+        return number
 
     async def _look(self, mapping: Mapping, number: str) -> Presence:
-        if not number:
-            status = await self._call(mapping, "GetFirewallStatus")
-            if status.code:
-                return Presence.UNKNOWN
-            return Presence.PRESENT if status.denies("FirewallEnabled") else Presence.ABSENT
-        # CheckPinholeWorking is optional, and says no (709) until somebody has come.
-        answer = await self._call(mapping, "GetPinholePackets", UniqueID=number)
-        if answer.code in _NOT_OURS:
-            return Presence.ABSENT
-        return Presence.UNKNOWN if answer.code else Presence.PRESENT
+        try:
+            if not number:
+                firewall = await self._call(mapping, actions.firewall_status)
+                return Presence.ABSENT if firewall.enabled else Presence.PRESENT
+            await self._call(mapping, lambda at: actions.pinhole_packets(at, number))
+        except Fault as fault:
+            gone = number and fault.code in _NOT_OURS
+            return Presence.ABSENT if gone else Presence.UNKNOWN
+        return Presence.PRESENT
 
     def _granted(self, wanted: Mapping, number: str, lease: int, asked_at: float) -> Mapping:
-        service = self._found[wanted.network]
+        service = self._services[wanted.network]
         handle = {"control_url": service.control_url, "service": service.type}
         if number:
             handle["unique_id"] = number
         made = replace(wanted, handle=tuple(handle.items()))
         return grant.granted(made, wanted.internal_host, lease, asked_at, lease / 2)
 
-    async def _call(self, mapping: Mapping, action: str, **arguments: str) -> _Answer:
-        """The router's answer, which is searched for when it is not where it was.
+    async def _call(self, mapping: Mapping, action: Action[Result]) -> Result:
+        """The router's answer; the router is searched for when it is not where it was.
 
-        Raises GatewayError `no-gateway` (none is found), `router-silent`, `router-failed` or
-        `local-network-denied`.
+        Raises Fault, and GatewayError `no-gateway` (none is found), `router-silent`,
+        `router-failed` or `local-network-denied`.
         """
         identity, source = mapping.network, mapping.internal_host
-        known = self._found.pop(identity, None) or _service(mapping)
-        if known:
-            answer = await _exchange(known, source, action, arguments)
-            if answer is not None:
-                self._found[identity] = known
-                return answer
+        if known := self._services.pop(identity, None) or _service(mapping):
+            try:
+                return await self._ask(identity, known, source, action)
+            except OSError:
+                pass  # nobody answers there any more
         interface = identity.partition("/")[0]
         found = await self._search(Network(interface, source, mapping.gateway))
         if found is None:
             raise refusals.not_spoken("UPnP over IPv6")
-        answer = await _exchange(found, source, action, arguments)
-        if answer is None:
-            raise refusals.silent(mapping.gateway, "UPnP over IPv6")
-        self._found[identity] = found
+        try:
+            return await self._ask(identity, found, source, action)
+        except OSError:
+            raise refusals.silent(mapping.gateway, "UPnP over IPv6") from None
+
+    async def _ask(
+        self,
+        identity: str,
+        service: Service,
+        source: str,
+        action: Action[Result],
+    ) -> Result:
+        """Remembers a service that answers. Raises OSError where none does."""
+        try:
+            answer = await exchange.ask(action(service), source)
+        except Fault as fault:
+            self._services[identity] = service
+            raise Fault(fault.code or ACTION_FAILED) from None
+        except BadAnswer:
+            raise refusals.unreadable() from None
+        self._services[identity] = service
         return answer
 
     async def _search(self, network: Network) -> Service | None:
@@ -210,24 +217,19 @@ class FirewallAdapter:
             interface=network.interface,
         )
         if not locations:
-            told = explained(error, network.gateway, sys.platform) if error else None
-            if told and told.code == "local-network-denied":
-                raise told
+            reason = explained(error, network.gateway, sys.platform) if error else None
+            if reason and reason.code == "local-network-denied":
+                raise reason
             return None
-        from pairingd.world.gateway.upnp import (
-            soap as igd,  # httpx and an XML parser; most networks need none
-        )
 
-        async with igd.client(network.address) as client:
+        async def firewall(url: str) -> Service | None:
+            try:
+                return (await exchange.ask(describe(url), network.address)).firewall
+            except exchange.FAILURES:
+                return None
 
-            async def described(url: str) -> Service | None:
-                try:
-                    return (await igd.Igd.at(url, client)).service(_KIND)
-                except igd.FAILURES:
-                    return None
-
-            services = await asyncio.gather(*map(described, locations))
-        return next((one for one in services if one), None)
+        services = await asyncio.gather(*map(firewall, locations))
+        return next((service for service in services if service), None)
 
 
 @contextmanager
@@ -241,27 +243,7 @@ def _was_there(gateway: str) -> Iterator[None]:
         raise refusals.silent(gateway, "UPnP over IPv6") from None
 
 
-async def _exchange(
-    service: Service, source: str, action: str, arguments: dict[str, str]
-) -> _Answer | None:
-    """None: nobody answers there. Raises GatewayError `router-failed` for what is no answer."""
-    from pairingd.world.gateway.upnp import soap as igd
-
-    async with igd.client(source) as client:
-        try:
-            told = await igd.Igd(service.control_url, client).call(service, action, **arguments)
-        except igd.Fault as fault:
-            return _Answer(fault.code or 501, {})  # ActionFailed, where it gives no code
-        except igd.Strange:
-            raise refusals.unreadable() from None
-        except igd.FAILURES:
-            return None
-    return _Answer(0, told)
-
-
 def _service(mapping: Mapping) -> Service | None:
-    from pairingd.world.gateway.upnp.soap import Service
-
     handle = dict(mapping.handle)
     return Service(handle["service"], handle["control_url"]) if handle else None
 
@@ -270,9 +252,9 @@ def _number(mapping: Mapping) -> str:
     return dict(mapping.handle).get("unique_id", "")
 
 
-def _refusal(answer: _Answer, mapping: Mapping) -> GatewayError:
+def _refusal(fault: Fault, mapping: Mapping) -> GatewayError:
     """What a person is told. `upnp` in its data is the router's own code."""
-    told = refusals.not_permitted if answer.code in _NOT_ALLOWED else refusals.failed
-    error = told(mapping.external_port, f"UPnP error {answer.code}")
-    error.data["upnp"] = answer.code
+    refusal = refusals.not_permitted if fault.code in _NOT_ALLOWED else refusals.failed
+    error = refusal(mapping.external_port, f"UPnP error {fault.code}")
+    error.data["upnp"] = fault.code
     return error

@@ -1,180 +1,109 @@
-"""A UPnP router asked directly: which services it has, and what their actions answer.
+"""What a UPnP router can be asked, and how each answer is read. No I/O: see exchange.py.
 
-For pinholes and for diagnosis, since miniupnpc has no pinholes and shows no services. UPnP Device
-Architecture 2.0 §2.3 (description) and §3.1 (SOAP). Costs httpx and an XML parser: to be imported
-where it is needed.
+A Call is one request and the reader of its answer. `description.py` and `actions.py` have all that
+this program sends. UPnP Device Architecture 2.0 §3.2: SOAP 1.1 over HTTP.
 """
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import re
-import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Self
-from urllib.parse import urljoin, urlsplit
-from xml.etree import ElementTree as ET
+from collections.abc import Callable, Mapping
+from typing import Generic, NamedTuple, TypeVar
 from xml.sax.saxutils import escape
 
-import httpx
+from pairingd.world.gateway.upnp.markup import BadAnswer, Element, elements
 
-from pairingd.core.text import one_line
-from pairingd.world.gateway.upnp.ssdp import location_host
+Result = TypeVar("Result")
 
-_LARGEST = 256 * 1024
-_SECONDS = 4.0  # for one answer, whole
-_LONGEST_URL = 512
-_MOST_DESCRIBED = 64  # of services; what comes after them is not looked at
-_DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
-
-
-class Strange(Exception):
-    """What answers there is no gateway, or none that can be believed."""
+INVALID_ACTION, INVALID_ARGS, ACTION_FAILED = 401, 402, 501
+NO_SUCH_ENTRY, SAME_PORT, ONLY_PERMANENT = 714, 724, 725
+END_OF_TABLE = frozenset({713, NO_SUCH_ENTRY})  # SpecifiedArrayIndexInvalid; some use the other
 
 
 class Fault(Exception):
-    """UPnP's error code, 0 where there was none."""
+    """The router refused an action. `code` is UPnP's error code, 0 where it gave none."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"UPnP error {code}")
         self.code = code
 
 
-FAILURES = (Strange, Fault, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError)
+class Service(NamedTuple):
+    """A service of a device. `type` is its urn, with the version."""
 
-
-@dataclass(frozen=True, slots=True)
-class Service:
     type: str
     control_url: str
 
 
-@dataclass(slots=True)
-class Igd:
-    """The router at a description URL. Every call may raise one of FAILURES."""
+class Call(NamedTuple, Generic[Result]):
+    """`read` takes the text of the answer. It raises Fault and BadAnswer."""
 
+    method: str
     url: str
-    client: httpx.AsyncClient
-    name: str = ""
-    services: list[Service] = field(default_factory=list)
-
-    @classmethod
-    async def at(cls, url: str, client: httpx.AsyncClient) -> Self:
-        igd = cls(url, client)
-        _, text = await igd._ask("GET", url, {}, "")
-        root = _xml(text)
-        igd.name = one_line(_text(root, "friendlyName") or "a router without a name", 40)
-        igd.services = list(_services(root, url))
-        if not igd.services:
-            raise Strange(f"{url} describes no UPnP service")
-        return igd
-
-    def service(self, kind: re.Pattern[str]) -> Service:
-        """The first whose type is of that kind. Raises Strange where there is none."""
-        for service in self.services:
-            if kind.fullmatch(service.type):
-                return service
-        raise Strange(f"{self.url} has no such service as {kind.pattern}")
-
-    async def call(self, service: Service, action: str, **arguments: str) -> dict[str, str]:
-        """What the action answers, as the router wrote it. Raises Fault where it answers no."""
-        inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in arguments.items())
-        body = (
-            '<?xml version="1.0"?>\r\n'
-            '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"'
-            ' s:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
-            f'<u:{action} xmlns:u="{service.type}">{inner}</u:{action}></s:Body></s:Envelope>'
-        )
-        headers = {
-            "Content-Type": 'text/xml; charset="utf-8"',
-            "SOAPAction": f'"{service.type}#{action}"',
-        }
-        _, text = await self._ask("POST", service.control_url, headers, body)
-        return _answer(text, action)
-
-    async def _ask(
-        self, method: str, url: str, headers: dict[str, str], body: str
-    ) -> tuple[int, str]:
-        """The status, which tells nothing that the text does not, and the text."""
-        content = bytearray()
-        # The client's own limit is for each read, and a router can drip for ever.
-        async with (
-            asyncio.timeout(_SECONDS),
-            self.client.stream(method, url, headers=headers, content=body) as response,
-        ):
-            async for chunk in response.aiter_raw():
-                content += chunk
-                if len(content) > _LARGEST:
-                    raise Strange(f"{url} answers more than {_LARGEST // 1024} KiB")
-        return response.status_code, content.decode(errors="replace")
+    headers: Mapping[str, str]
+    body: str
+    read: Callable[[str], Result]
 
 
-def client(address: str) -> httpx.AsyncClient:
-    """For the LAN: from our own address there, without the environment's proxies."""
-    # Plain http only: a context that trusts no one spares loading the CAs.
-    no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(verify=no_tls, local_address=address),
-        trust_env=False,
-        timeout=_SECONDS,
-        headers={"Accept-Encoding": "identity"},
+class Values:
+    """An action's output arguments, by their names."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str:
+        return self._values.get(name, "")
+
+    def number(self, name: str) -> int:
+        """0 where it is missing. Raises BadAnswer where it is not a number."""
+        text = self._values.get(name) or "0"
+        if not re.fullmatch(r"-?\d{1,10}", text, re.ASCII):
+            raise BadAnswer(f"the router's {name} is not a number")
+        return int(text)
+
+    def is_false(self, name: str) -> bool:
+        """UPnP Device Architecture 2.0 §2.5, boolean."""
+        return self.text(name).lower() in {"0", "false", "no"}
+
+
+def call(
+    service: Service,
+    action: str,
+    read: Callable[[Values], Result],
+    arguments: Mapping[str, str] | None = None,
+) -> Call[Result]:
+    """A call of `action`, whose output arguments go through `read`."""
+    inner = "".join(
+        f"<{name}>{escape(value)}</{name}>" for name, value in (arguments or {}).items()
+    )
+    body = (
+        '<?xml version="1.0"?>\r\n'
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"'
+        ' s:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
+        f'<u:{action} xmlns:u="{escape(service.type)}">{inner}</u:{action}>'
+        "</s:Body></s:Envelope>"
+    )
+    headers = {
+        "Content-Type": 'text/xml; charset="utf-8"',
+        "SOAPAction": f'"{service.type}#{action}"',
+    }
+    return Call(
+        "POST", service.control_url, headers, body, lambda text: read(Values(output(text, action)))
     )
 
 
-def _xml(text: str) -> ET.Element:
-    """No document type, so no entities: what is left of XML is harmless at this size."""
-    # Prefixes tell nothing here, and there are routers that use one without declaring it, or that
-    # show a device's name with characters that XML 1.0 §2.2 does not know.
-    allowed = "".join(c for c in text if c.isprintable() or c in "\t\r\n")
-    plain = re.sub(r"(</?)[\w.-]+:", r"\1", allowed.strip())
-    if _DECLARATION.search(plain):
-        raise Strange("the router's XML brings a document type of its own")
-    try:
-        return ET.fromstring(plain)  # noqa: S314 - see above
-    except ET.ParseError:
-        raise Strange("the router's answer is no XML") from None
-
-
-def _answer(text: str, action: str) -> dict[str, str]:
-    root = _xml(text)
-    code = _text(root, "errorCode")
-    if code or _first(root, "Fault") is not None:
-        raise Fault(int(code) if re.fullmatch(r"\d{1,4}", code, re.ASCII) else 0)
-    response = _first(root, f"{action}Response")
+def output(text: str, action: str) -> dict[str, str]:
+    """The output arguments of `action`, as the router wrote them. Raises Fault and BadAnswer."""
+    answer = elements(text)
+    code = first(answer, "errorCode")
+    if code is not None or first(answer, "Fault") is not None:
+        number = code.text if code is not None else ""
+        raise Fault(int(number) if re.fullmatch(r"\d{1,3}", number, re.ASCII) else 0)
+    response = first(answer, f"{action}Response")
     if response is None:
-        raise Strange(f"that is no answer to {action}")
-    return _children(response)
+        raise BadAnswer(f"the router's answer is not one to {action}")
+    return response.children
 
 
-def _services(root: ET.Element, url: str) -> Iterator[Service]:
-    """Those whose control URL is where the description is."""
-    base = _text(root, "URLBase") or url
-    described = (one for one in root.iter() if _tag(one) == "service")
-    for element in itertools.islice(described, _MOST_DESCRIBED):
-        told = _children(element)
-        kind, control = told.get("serviceType", ""), told.get("controlURL", "")
-        if max(len(base), len(control)) > _LONGEST_URL:
-            raise Strange(f"{url} names a URL that has no end")
-        joined = urljoin(base, control)
-        if location_host(joined) != urlsplit(url).hostname:
-            raise Strange(f"{url} names a control URL on another host")
-        yield Service(one_line(kind, 80), joined)
-
-
-def _children(element: ET.Element) -> dict[str, str]:
-    return {_tag(one): (one.text or "").strip() for one in element}
-
-
-def _text(root: ET.Element, name: str) -> str:
-    found = _first(root, name)
-    return (found.text or "").strip() if found is not None else ""
-
-
-def _first(root: ET.Element, name: str) -> ET.Element | None:
-    return next((one for one in root.iter() if _tag(one) == name), None)
-
-
-def _tag(element: ET.Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+def first(answer: list[Element], name: str) -> Element | None:
+    return next((element for element in answer if element.name == name), None)

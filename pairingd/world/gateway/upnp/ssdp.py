@@ -10,10 +10,10 @@ import asyncio
 import socket
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from pairingd import interfaces
 from pairingd.world.gateway.pxp.datagrams import numeric
+from pairingd.world.gateway.upnp.location import bracketed, location_host, repointed
 
 MULTICAST = "239.255.255.250"
 MULTICAST6 = "ff02::c"  # UPnP Device Architecture 2.0, Annex A; a gateway is on our own link
@@ -36,7 +36,6 @@ _GATEWAYS = (
     "WANIPv6FirewallControl:",
 )
 _MAX_REPLY = 1500
-_MAX_LOCATION = 512
 _MAX_REPLIES = 200
 _MAX_LOCATIONS = 10
 
@@ -48,7 +47,7 @@ class Reply(NamedTuple):
 
 def request(target: str, group: str = MULTICAST) -> bytes:
     return (
-        f"M-SEARCH * HTTP/1.1\r\nHOST: {_bracketed(group)}:{PORT}\r\n"
+        f"M-SEARCH * HTTP/1.1\r\nHOST: {bracketed(group)}:{PORT}\r\n"
         f'MAN: "ssdp:discover"\r\nMX: 1\r\nST: {target}\r\n\r\n'
     ).encode("ascii")
 
@@ -69,34 +68,6 @@ def parse(datagram: bytes) -> Reply | None:
         return None
     kind = fields.get("ST", "") + " " + fields.get("USN", "")
     return Reply(location, any(name in kind for name in _GATEWAYS))
-
-
-def location_host(location: str) -> str | None:
-    """The host of a plain http URL without credentials, oddities or unprintable characters."""
-    if not location.isprintable() or " " in location or len(location) > _MAX_LOCATION:
-        return None
-    try:
-        parts = urlsplit(location)
-        parts.port  # noqa: B018 - raises where it is no number
-    except ValueError:
-        return None
-    if parts.scheme != "http" or "@" in parts.netloc:
-        return None
-    return parts.hostname
-
-
-def repointed(location: str, gateway: str) -> str:
-    """The same place at the gateway's own address.
-
-    A scope is written as it is (`[fe80::1%eth0]`): httpx does not know RFC 6874's `%25`.
-    """
-    parts = urlsplit(location)
-    port = f":{parts.port}" if parts.port else ""
-    return parts._replace(netloc=f"{_bracketed(gateway)}{port}").geturl()
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 class _Search(asyncio.DatagramProtocol):

@@ -2,9 +2,10 @@
 
 miniupnpc parses in C what the LAN sends, has no total time limit and cannot be cancelled. Here it
 can be given up, and what it may break is this process alone. The parent believes nothing of the
-answer without checking it (upnp_answer.py). Only the standard library and miniupnpc are imported.
+answer without checking it (upnp_answer.py). Only the standard library,
+miniupnpc and h11 are imported.
 
-A job: `deed` (survey, look, add, delete, sweep), `url` of the description, `seconds` until the
+A job: `task` (survey, look, add, delete, sweep), `url` of the description, `seconds` until the
 process ends itself, and of the mapping `address`, `internal_port`, `external_port`, `description`,
 `known` (the description as the router showed it before, if it alters them), `lease`, `granted` (the
 lease granted before, 0 for none), `permanent` (whether a lease without end may be taken), `unshown`
@@ -43,14 +44,13 @@ import sys
 import time
 from typing import Any
 
-from pairingd.world.gateway.upnp.miniupnp import (
+from pairingd.world.gateway.upnp.actions import TCP, Forward
+from pairingd.world.gateway.upnp.gateway import Done, Gateway
+from pairingd.world.gateway.upnp.soap import (
     ACTION_FAILED,
     INVALID_ARGS,
     NO_SUCH_ENTRY,
     ONLY_PERMANENT,
-    Done,
-    Entry,
-    Gateway,
 )
 
 _RESTARTED = 10  # seconds by which the start that a router tells may differ, and be the same
@@ -62,22 +62,22 @@ Job = dict[str, Any]
 Answer = dict[str, Any]
 
 
-def _ours(entry: Entry, job: Job) -> bool:
+def _ours(entry: Forward, job: Job) -> bool:
     # The token in the description is proof enough. A router that alters descriptions is
     # recognised by what it showed when the mapping was made, together with the door's port.
     if entry.client != job["address"]:
         return False
-    shown = (entry.port, entry.description) == (job["internal_port"], job["known"])
+    shown = (entry.internal_port, entry.description) == (job["internal_port"], job["known"])
     return shown or entry.description == str(job["description"])
 
 
-def _left_over(entry: Entry, job: Job) -> bool:
+def _left_over(entry: Forward, job: Job) -> bool:
     """Whether an earlier daemon of this machine made it, and no daemon lives by it now."""
     if entry.client != job["address"] or not _DESCRIPTION.fullmatch(entry.description):
         return False
     with socket.socket() as knocking:
         knocking.settimeout(0.5)
-        return knocking.connect_ex((entry.client, entry.port)) == errno.ECONNREFUSED
+        return knocking.connect_ex((entry.client, entry.internal_port)) == errno.ECONNREFUSED
 
 
 def _leads_elsewhere(job: Job) -> bool:
@@ -89,7 +89,7 @@ def _leads_elsewhere(job: Job) -> bool:
         return knocking.connect_ex((job["address"], job["external_port"])) != errno.ECONNREFUSED
 
 
-def _foreign(entry: Entry) -> Done:
+def _foreign(entry: Forward) -> Done:
     return Done("foreign", holder=entry.client, description=entry.description)
 
 
@@ -104,7 +104,7 @@ def look(gateway: Gateway, job: Job) -> Answer:
         return {"outcome": "absent" if restarted else "present"}
     if not _ours(entry, job):
         raise _foreign(entry)
-    right = entry.port == job["internal_port"]
+    right = entry.internal_port == job["internal_port"]
     return {"outcome": "present" if right else "absent", "lease": entry.lease}
 
 
@@ -121,12 +121,12 @@ def add(gateway: Gateway, job: Job) -> Answer:
     after = _seen(gateway, port)
     if after is None and lease and job["permanent"] and not job["unshown"]:
         # DD-WRT lets every lease run out at once, and keeps a mapping without one.
-        gateway.add(job, 0)
+        gateway.add(_forward(job, 0))
         after = _seen(gateway, port)
         permanent = after is not None
     if before is not None and after is not None and _ignored(before, after, job):
         gateway.delete(port)
-        _refused(gateway.add(job, lease))
+        _refused(gateway.add(_forward(job, lease)))
         after = _seen(gateway, port)
     if after is None:
         if job["unshown"] or gateway.delete(port) == 0:
@@ -134,7 +134,7 @@ def add(gateway: Gateway, job: Job) -> Answer:
         raise Done("dropped")
     if after.client != job["address"] and after.description != job["description"]:
         raise _foreign(after)
-    if (after.client, after.port) != (job["address"], job["internal_port"]):
+    if (after.client, after.internal_port) != (job["address"], job["internal_port"]):
         gateway.delete(port)
         raise Done("lied" if gateway.look(port) is None else "lied-and-kept")
     return {
@@ -154,7 +154,7 @@ def _made_unshown(gateway: Gateway, job: Job, lease: int) -> Answer:
         gateway.delete(job["external_port"])
         raise Done("unshown")
     if not job["unshown"]:
-        _refused(gateway.add(job, lease))
+        _refused(gateway.add(_forward(job, lease)))
     return {
         "outcome": "granted",
         "lease": lease,
@@ -167,22 +167,33 @@ def _made_unshown(gateway: Gateway, job: Job, lease: int) -> Answer:
 
 def _asked(gateway: Gateway, job: Job) -> tuple[int, bool]:
     lease = job["lease"]
-    code = gateway.add(job, lease)
+    code = gateway.add(_forward(job, lease))
     if code == ACTION_FAILED and gateway.external:
         # A busy router says this and means it for a moment only; one with no address outside
         # means it for good.
         time.sleep(2)
-        code = gateway.add(job, lease)
+        code = gateway.add(_forward(job, lease))
     if code == INVALID_ARGS and lease not in (0, _HOUR):
         lease = _HOUR
-        code = gateway.add(job, lease)
+        code = gateway.add(_forward(job, lease))
     if code in (INVALID_ARGS, ONLY_PERMANENT) and lease:
         if not job["permanent"]:
             raise Done("permanent-only", code=code)
         lease = 0
-        code = gateway.add(job, lease)
+        code = gateway.add(_forward(job, lease))
     _refused(code)
     return lease, lease == 0
+
+
+def _forward(job: Job, lease: int) -> Forward:
+    return Forward(
+        external_port=job["external_port"],
+        protocol=TCP,
+        client=job["address"],
+        internal_port=job["internal_port"],
+        description=job["description"],
+        lease=lease,
+    )
 
 
 def _refused(code: int) -> None:
@@ -190,7 +201,7 @@ def _refused(code: int) -> None:
         raise Done("refused", code=max(code, 0))
 
 
-def _seen(gateway: Gateway, port: int) -> Entry | None:
+def _seen(gateway: Gateway, port: int) -> Forward | None:
     entry = gateway.look(port)
     if entry is None:
         time.sleep(0.3)  # a router that fills its table a moment after it has answered
@@ -198,7 +209,7 @@ def _seen(gateway: Gateway, port: int) -> Entry | None:
     return entry
 
 
-def _ignored(before: Entry, after: Entry, job: Job) -> bool:
+def _ignored(before: Forward, after: Forward, job: Job) -> bool:
     """Whether adding over our own mapping left its lease to run out (old miniupnpd)."""
     nearly_all = 0.9 * float(job["granted"])
     return 0 < after.lease <= before.lease < nearly_all
@@ -222,20 +233,23 @@ def delete(gateway: Gateway, job: Job) -> Answer:
 
 def sweep(gateway: Gateway, job: Job) -> Answer:
     rows, _ = gateway.rows()
-    left = [port for port, row in rows if port not in job["keep"] and _left_over(row, job)]
+    left = [
+        row.external_port
+        for row in rows
+        if row.external_port not in job["keep"] and _left_over(row, job)
+    ]
     return {"outcome": "swept", "count": sum(gateway.delete(port) == 0 for port in left)}
 
 
-DEEDS = {"survey": survey, "look": look, "add": add, "delete": delete, "sweep": sweep}
+TASKS = {"survey": survey, "look": look, "add": add, "delete": delete, "sweep": sweep}
 
 
 def work(job: Job) -> Answer:
     known: Answer = {}
     try:
         gateway = Gateway(job["url"])
-        gateway.must_be_igd()
         known = {"external": gateway.external}
-        answer = DEEDS[job["deed"]](gateway, job)
+        answer = TASKS[job["task"]](gateway, job)
     except Done as done:
         answer = done.answer
     return known | answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib.util
 import json
 import resource
 import signal
@@ -18,14 +19,13 @@ import pytest
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.upnp import answer as upnp_answer
-from pairingd.world.gateway.upnp import mappings as upnp
-from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp import answer, child, mappings, ssdp
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted
 
 OURS = "pairingd01234567"
+HAS_MINIUPNPC = importlib.util.find_spec("miniupnpc") is not None
 
 
 async def refused(igd: FakeIgd, port: int = 22, **settings: object) -> GatewayError:
@@ -52,6 +52,16 @@ async def test_igd_version_2_works_the_same() -> None:
     async with FakeIgd(version=2) as igd:
         granted = await upnp_to(igd).open(wanted(), 600)
         assert await upnp_to(igd).check(granted) is Presence.PRESENT
+
+
+@pytest.mark.parametrize("wan", ["WANIPConnection:3", "WANPPPConnection:2", "WANPPPConnection:1"])
+async def test_any_version_of_a_known_service_works_the_same(wan: str) -> None:
+    async with FakeIgd(wan=wan) as later:
+        granted = await upnp_to(later).open(wanted(), 600)
+        assert await upnp_to(later).check(granted) is Presence.PRESENT
+        await upnp_to(later).close(granted)
+        assert later.mappings == {}
+        assert await upnp_to(later).check(granted) is Presence.ABSENT
 
 
 async def test_close_leaves_nothing_and_is_idempotent(igd: FakeIgd) -> None:
@@ -447,8 +457,8 @@ async def test_bogus_external_address_is_unknown(igd: FakeIgd, told: str) -> Non
 
 
 async def test_loopback_as_external_address_is_believed_of_a_router_on_loopback_only() -> None:
-    assert upnp._external_host("127.0.0.1", "http://127.0.0.1:5000/x") == "127.0.0.1"
-    assert upnp._external_host("127.0.0.1", "http://192.168.1.1:5000/x") == ""
+    assert mappings._external_host("127.0.0.1", "http://127.0.0.1:5000/x") == "127.0.0.1"
+    assert mappings._external_host("127.0.0.1", "http://192.168.1.1:5000/x") == ""
 
 
 async def test_private_external_address_is_kept_for_the_caller_to_judge(igd: FakeIgd) -> None:
@@ -511,7 +521,7 @@ async def test_controlurl_offhost_rejected(igd: FakeIgd, quirk: Quirk) -> None:
 async def test_a_hostile_server_is_given_up(
     igd: FakeIgd, quirk: Quirk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upnp, "_SECONDS", dict.fromkeys(upnp._SECONDS, 1))
+    monkeypatch.setattr(child, "JOB_SECONDS", dict.fromkeys(child.JOB_SECONDS, 1))
     igd.quirks.add(quirk)
     with pytest.raises(GatewayError) as caught:
         await upnp_to(igd).open(wanted(), 600)
@@ -545,7 +555,7 @@ async def test_a_child_that_answers_nonsense_is_a_named_error(
         'print(\'{"outcome": "granted", "lease": -1}\')',
         "print('[' * 4000)",
     ):
-        monkeypatch.setattr(upnp, "_START", nonsense)
+        monkeypatch.setattr(child, "START", nonsense)
         assert (await refused(igd)).code == "router-failed"
 
 
@@ -635,14 +645,12 @@ async def test_a_location_elsewhere_is_never_asked(monkeypatch: pytest.MonkeyPat
 
 async def test_ehostunreach_on_macos_is_a_missing_permission(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
-    error = adapter._unfit(
-        upnp_answer.Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/"
-    )
+    error = adapter._unfit(answer.Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/")
     assert error.code == "local-network-denied"
     assert "Local Network" in error.hint
     elsewhere = upnp_searching(igd, platform="linux")
     error = elsewhere._unfit(
-        upnp_answer.Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/"
+        answer.Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/"
     )
     assert error.code == "no-gateway"
 
@@ -673,7 +681,8 @@ async def test_the_default_gateway_comes_before_a_better_one_beside_it() -> None
 async def test_a_silent_gateway_does_not_keep_another_from_being_chosen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upnp, "_SECONDS", dict.fromkeys(upnp._SECONDS, 1))
+    # Enough for a child on a busy machine.
+    monkeypatch.setattr(child, "JOB_SECONDS", dict.fromkeys(child.JOB_SECONDS, 10))
     async with FakeIgd(quirks={Quirk.HTTP_DRIP}) as other, FakeIgd() as best:
         urls = [other.description_url, best.description_url]
         assert (await upnp_searching(best)._best(urls))[0] == best.description_url
@@ -787,16 +796,16 @@ async def test_of_several_that_it_is_told_of_the_better_is_chosen(igd: FakeIgd) 
 
 
 def test_the_child_imports_little() -> None:
-    code = upnp._START.removesuffix("; main()") + "; print(*sys.modules)"
+    code = child.START.removesuffix("; main()") + "; print(*sys.modules)"
     run = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, str(upnp._ROOT), *upnp.binding()],
+        [sys.executable, "-I", "-S", "-c", code, str(child.ROOT), *child.libraries()],
         capture_output=True,
         text=True,
         check=True,
     )
     modules = run.stdout.split()
-    assert ("miniupnpc" in modules) is bool(upnp.binding())
-    assert not {"pydantic", "asyncio", "site"} & set(modules)
+    assert ("miniupnpc" in modules) is HAS_MINIUPNPC
+    assert not {"pydantic", "asyncio", "site", "h11", "dataclasses"} & set(modules)
 
 
 @pytest.mark.parametrize(
@@ -804,7 +813,7 @@ def test_the_child_imports_little() -> None:
     [
         (Quirk.SOAP_SILENT, 1, -signal.SIGALRM),
         # Our own reader reads no more than it should.
-        (Quirk.HTTP_ENDLESS, 60, 1 if upnp.binding() else 0),
+        (Quirk.HTTP_ENDLESS, 60, 1 if HAS_MINIUPNPC else 0),
     ],
     ids=["too long", "too large"],
 )
@@ -812,13 +821,13 @@ async def test_the_child_ends_itself_where_nobody_ends_it(
     igd: FakeIgd, quirk: Quirk, seconds: int, status: int
 ) -> None:
     igd.quirks.add(quirk)
-    job = {"deed": "survey", "url": igd.description_url, "seconds": seconds}
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", "-c", upnp._START, str(upnp._ROOT), *upnp.binding()),
+    job = {"task": "survey", "url": igd.description_url, "seconds": seconds}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", child.START, str(child.ROOT), *child.libraries()),
         stdin=asyncio.subprocess.PIPE,
     )
-    await child.communicate(json.dumps(job).encode() + b"\n")
-    assert child.returncode == status
+    await process.communicate(json.dumps(job).encode() + b"\n")
+    assert process.returncode == status
 
 
 def test_the_daemons_side_does_not_import_miniupnpc() -> None:

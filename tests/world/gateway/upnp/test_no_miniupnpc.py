@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib.util
 import sysconfig
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.upnp import mappings as upnp
+from pairingd.world.gateway.upnp import child
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.world.gateway.conftest import HOME, free_port, upnp_to, wanted
 
@@ -21,14 +21,15 @@ pytestmark = pytest.mark.usefixtures("without")
 def without(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    if request.param == "not installed":
-        monkeypatch.setitem(sys.modules, "miniupnpc", None)
-        monkeypatch.setattr(upnp, "binding", lambda: ())
-        return
+    spec = importlib.util.find_spec("h11")
+    assert spec is not None
+    assert spec.origin is not None
+    (tmp_path / "h11").symlink_to(Path(spec.origin).parent)
     if request.param == "built for another Python":
         suffix = sysconfig.get_config_var("EXT_SUFFIX")
         (tmp_path / f"miniupnpc{suffix}").write_bytes(b"not for this machine")
-    monkeypatch.setattr(upnp, "binding", lambda: (str(tmp_path),))
+    gone = () if request.param == "not installed" else (str(tmp_path / "gone"),)
+    monkeypatch.setattr(child, "libraries", lambda: (*gone, str(tmp_path)))
 
 
 async def refused(igd: FakeIgd) -> str:
@@ -65,3 +66,12 @@ async def test_what_is_no_gateway_is_told_as_it_is_with_it(igd: FakeIgd) -> None
     assert await refused(igd) == "no-gateway"
     nobody = FakeIgd(port=free_port())
     assert await refused(nobody) == "no-gateway"
+
+
+@pytest.mark.parametrize("wan", ["WANIPConnection:3", "WANPPPConnection:2", "WANIPConnection:17"])
+async def test_a_later_version_of_a_known_service_is_used(wan: str) -> None:
+    async with FakeIgd(wan=wan) as later:
+        granted = await upnp_to(later).open(wanted(), 600)
+        assert await upnp_to(later).check(granted) is Presence.PRESENT
+        await upnp_to(later).close(granted)
+        assert later.mappings == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -13,8 +12,8 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Presence
-from pairingd.world.gateway.upnp import ssdp
-from pairingd.world.gateway.upnp.pinholes import FirewallAdapter
+from pairingd.world.gateway.upnp import exchange, ssdp
+from pairingd.world.gateway.upnp.pinholes import UpnpPinholes
 from tests.fakes.igd import FakeIgd, Pinhole, Quirk
 from tests.fakes.pxp import has_ipv6_loopback
 from tests.waiting import WAIT_S
@@ -35,14 +34,13 @@ async def igd() -> AsyncIterator[FakeIgd]:
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not answer is not waited for."""
-    igd = importlib.import_module("pairingd.world.gateway.upnp.soap")
-    monkeypatch.setattr(igd, "_SECONDS", 1.0)
+    monkeypatch.setattr(exchange, "ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
     monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.5)
 
 
-def adapter(igd: FakeIgd) -> FirewallAdapter:
-    return FirewallAdapter(lambda: NOW, ssdp_port=igd.ssdp_port)
+def adapter(igd: FakeIgd) -> UpnpPinholes:
+    return UpnpPinholes(lambda: NOW, ssdp_port=igd.ssdp_port)
 
 
 def wanted(**other: object) -> Mapping:
@@ -133,7 +131,7 @@ async def test_all_is_sent_from_the_address_that_guests_come_to() -> None:
             "unique_id": "7",
         }
         entry = wanted(internal_host="127.0.0.5", handle=tuple(handle.items()))
-        await FirewallAdapter(lambda: NOW).renew(entry, 600)
+        await UpnpPinholes(lambda: NOW).renew(entry, 600)
         assert igd.pinholes == {1: Pinhole("127.0.0.5", DOOR, 600)}
 
 
@@ -309,7 +307,7 @@ async def test_no_other_host_is_asked_than_the_gateway(igd: FakeIgd) -> None:
 
 
 async def test_nobody_there_is_no_gateway(igd: FakeIgd) -> None:
-    assert not await FirewallAdapter(lambda: NOW, ssdp_port=conftest.free_port()).probe(HOME)
+    assert not await UpnpPinholes(lambda: NOW, ssdp_port=conftest.free_port()).probe(HOME)
     assert not await adapter(igd).probe(Network("lo", "::1", ""))
 
 

@@ -1,88 +1,90 @@
-"""What a router's XML may do to its reader: nothing, but be refused."""
+"""Actions: what is sent, and how an answer or a refusal is read."""
 
 from __future__ import annotations
 
 import contextlib
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.world.gateway.upnp import soap as igd
-from tests.fakes.igd import FakeIgd, Quirk
+from pairingd.world.gateway.upnp import actions, soap
+from pairingd.world.gateway.upnp.actions import TCP, Forward, Status
+from pairingd.world.gateway.upnp.markup import BadAnswer, elements
+from pairingd.world.gateway.upnp.soap import Fault, Service
 
-URL = "http://[2001:db8::1]:5000/rootDesc.xml"
-CONTROL = "http://[2001:db8::1]:5000/ctl"
+WAN = Service("urn:schemas-upnp-org:service:WANPPPConnection:2", "http://192.168.1.1:5000/ctl")
 
-described = ["service", "serviceType", "controlURL", "URLBase", "u:service", "x"]
-answered = ["u:DoResponse", "Fault", "errorCode"]
-tags = st.sampled_from(described + answered)
-scraps = st.sampled_from(["http://[", "//other/", "\x00", "&l9;", "<![CDATA[", "%25", "a" * 999])
-bodies = st.recursive(
-    st.text(max_size=20) | scraps,
-    lambda inner: st.builds("<{0}>{1}</{0}>".format, tags, st.lists(inner).map("".join)),
+
+def answer(action: str, **values: str) -> str:
+    inner = "".join(f"<{name}>{value}</{name}>" for name, value in values.items())
+    return f"<s:Envelope><s:Body><u:{action}Response>{inner}</u:{action}Response></s:Body></s:Envelope>"
+
+
+def test_a_request_names_its_action_and_escapes_its_arguments() -> None:
+    call = actions.add_forward(WAN, Forward(22, TCP, "192.168.1.10", 50111, "a <b> & c", 600))
+    assert (call.method, call.url) == ("POST", WAN.control_url)
+    assert call.headers["SOAPAction"] == f'"{WAN.type}#AddPortMapping"'
+    sent = next(one for one in elements(call.body) if one.name == "AddPortMapping")
+    assert sent.children == {
+        "NewRemoteHost": "",
+        "NewExternalPort": "22",
+        "NewProtocol": "TCP",
+        "NewInternalPort": "50111",
+        "NewInternalClient": "192.168.1.10",
+        "NewEnabled": "1",
+        "NewPortMappingDescription": "a <b> & c",
+        "NewLeaseDuration": "600",
+    }
+
+
+def test_answers_are_typed() -> None:
+    status = answer("GetStatusInfo", NewConnectionStatus="Connected", NewUptime=" 7 ")
+    assert actions.status(WAN).read(status) == Status("Connected", 7)
+    row = {
+        "NewInternalClient": "192.168.1.10",
+        "NewInternalPort": "80",
+        "NewPortMappingDescription": " a &amp; b ",
+        "NewLeaseDuration": "-1",
+    }
+    expected = Forward(22, "TCP", "192.168.1.10", 80, "a & b", 0)
+    read = actions.forward_of(WAN, 22).read
+    assert read(answer("GetSpecificPortMappingEntry", **row)) == expected
+    row |= {"NewExternalPort": "22", "NewProtocol": "TCP"}
+    assert actions.forward_at(WAN, 0).read(answer("GetGenericPortMappingEntry", **row)) == expected
+
+
+@pytest.mark.parametrize("number", ["x", "1e3", "\u0664", "9" * 5000, "1 2"])
+def test_a_number_that_is_none_is_refused(number: str) -> None:
+    with pytest.raises(BadAnswer, match="NewUptime"):
+        actions.status(WAN).read(answer("GetStatusInfo", NewUptime=number))
+
+
+@pytest.mark.parametrize(
+    ("code", "read"), [("606", 606), (" 714 ", 714), ("", 0), ("x", 0), ("7" * 5000, 0)]
 )
+def test_a_fault_has_a_code_or_none(code: str, read: int) -> None:
+    with pytest.raises(Fault) as caught:
+        soap.output(f"<s:Fault><e:errorCode>{code}</e:errorCode></s:Fault>", "Do")
+    assert caught.value.code == read
 
 
-@given(st.text() | bodies | st.binary().map(lambda data: data.decode(errors="replace")))
-def test_no_description_raises_anything_else(text: str) -> None:
-    with contextlib.suppress(*igd.FAILURES):
-        assert all(
-            urlsplit(one.control_url).hostname == "2001:db8::1" and one.type.isprintable()
-            for one in igd._services(igd._xml(text), URL)
-        )
+def test_a_fault_without_a_code_is_one() -> None:
+    with pytest.raises(Fault):
+        soap.output("<s:Envelope><s:Fault/></s:Envelope>", "Do")
 
 
-@given(st.text() | bodies)
-def test_no_answer_to_an_action_raises_anything_else(text: str) -> None:
-    with contextlib.suppress(igd.Strange, igd.Fault):
-        igd._answer(text, "Do")
+def test_the_answer_to_another_action_is_refused() -> None:
+    with pytest.raises(BadAnswer, match="not one to Do"):
+        soap.output(answer("Undo"), "Do")
 
 
-@pytest.mark.parametrize(("code", "told"), [("606", 606), ("", 0), ("x", 0), ("7" * 5000, 0)])
-def test_a_fault_has_a_code_or_none(code: str, told: int) -> None:
-    with pytest.raises(igd.Fault) as raised:
-        igd._answer(f"<s:Fault><errorCode>{code}</errorCode></s:Fault>", "Do")
-    assert raised.value.code == told
+def test_an_argument_may_have_attributes() -> None:
+    text = '<u:DoResponse><NewA dt:dt="ui2">1</NewA><ns:NewB/></u:DoResponse>'
+    assert soap.output(text, "Do") == {"NewA": "1", "NewB": ""}
 
 
-def test_what_is_looked_at_has_an_end() -> None:
-    one = "<service><controlURL>/ctl</controlURL></service>"
-    assert len(list(igd._services(igd._xml(f"<a>{one * 1000}</a>"), URL))) == 64
-    with pytest.raises(igd.Strange):
-        list(igd._services(igd._xml(f"<a><URLBase>{URL}{'x' * 512}</URLBase>{one}</a>"), URL))
-
-
-def test_a_service_is_told_by_its_own_children() -> None:
-    """Looked for any deeper, services within services would cost the square of their number."""
-    inner = "<service><serviceType>urn:x</serviceType></service>"
-    found = igd._services(igd._xml(f"<service><list>{inner}</list></service>"), URL)
-    assert [one.type for one in found] == ["", "urn:x"]
-
-
-@pytest.mark.parametrize("start", ["<!", "<a:!", "</a:!", "<\x01!", "<a:\x01!", "<a\x01:!"])
-def test_a_document_type_is_refused_however_it_is_spelled(start: str) -> None:
-    entity = f'{start}ENTITY b "bbb">'
-    for text in (f"{start}DOCTYPE a [{entity}]><a>&b;</a>", f"{start}DOCTYPE a><a/>"):
-        with pytest.raises(igd.Strange):
-            igd._xml(text)
-
-
-def test_comments_and_cdata_are_read() -> None:
-    assert igd._xml("<a><!-- none --><![CDATA[<b>]]></a>").text == "<b>"
-
-
-def test_a_control_url_elsewhere_is_refused() -> None:
-    service = "<service><serviceType>urn:x</serviceType><controlURL>{}</controlURL></service>"
-    with pytest.raises(igd.Strange):
-        list(igd._services(igd._xml(f"<a>{service.format('//other/ctl')}</a>"), URL))
-    assert list(igd._services(igd._xml(service.format("/ctl")), URL)) == [
-        igd.Service("urn:x", CONTROL)
-    ]
-
-
-async def test_a_description_without_an_end_is_not_read_to_its_end() -> None:
-    async with FakeIgd(quirks={Quirk.HTTP_ENDLESS}) as router, igd.client("127.0.0.1") as client:
-        with pytest.raises(igd.Strange, match="256 KiB"):
-            await igd.Igd.at(router.description_url, client)
+@given(st.text() | st.text().map(lambda text: f"<a><DoResponse>{text}</DoResponse></a>"))
+def test_no_answer_raises_anything_else(text: str) -> None:
+    with contextlib.suppress(BadAnswer, Fault):
+        soap.output(text, "Do")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp.location import repointed
 from tests.waiting import WAIT_S
 
 IGD = "urn:schemas-upnp-org:device:InternetGatewayDevice:1"
@@ -60,8 +61,8 @@ def test_what_is_no_reply() -> None:
 
 def test_a_location_is_repointed_at_the_gateway() -> None:
     for location in ("http://10.0.0.9:5000/a?b", "http://router.example:5000/a?b"):
-        assert ssdp.repointed(location, "192.168.1.1") == "http://192.168.1.1:5000/a?b"
-    assert ssdp.repointed("http://10.0.0.9/", "192.168.1.1") == "http://192.168.1.1/"
+        assert repointed(location, "192.168.1.1") == "http://192.168.1.1:5000/a?b"
+    assert repointed("http://10.0.0.9/", "192.168.1.1") == "http://192.168.1.1/"
 
 
 @given(st.binary(max_size=1600))
