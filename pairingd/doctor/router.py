@@ -1,4 +1,4 @@
-"""The home router, as far as asking goes: which protocols it speaks, and what it says of itself.
+"""The home router: which protocols it speaks, and what it reports about itself.
 
 With `--router` also what it has, and a test port opened and closed.
 """
@@ -169,15 +169,16 @@ def _gateway(survey: _Survey, without: str) -> Finding:
         return Finding.ok("gateway", f"the router {name} speaks {', '.join(spoken)}")
     # The adapters' own order of codes, worst first: what macOS refuses, it refuses to all.
     refusals = [refusal for refusal in survey.refusals.values() if refusal]
-    told = next((one for one in refusals if one.code == LOCAL_NETWORK_DENIED), refusals[0])
-    state = State.FAIL if told.code == LOCAL_NETWORK_DENIED else State.WARN
-    return Finding("gateway", state, f"{told.message}: {without}", told.hint)
+    denied = (refusal for refusal in refusals if refusal.code == LOCAL_NETWORK_DENIED)
+    worst = next(denied, refusals[0])
+    state = State.FAIL if worst.code == LOCAL_NETWORK_DENIED else State.WARN
+    return Finding("gateway", state, f"{worst.message}: {without}", worst.hint)
 
 
 def _address(survey: _Survey) -> Finding:
     external = survey.external
     if not external and not survey.upnp:
-        return Finding.ok("address", "the router tells its external address with a mapping only")
+        return Finding.ok("address", "the router reports its external address only with a mapping")
     ask = "forward the port in the router before it too, or ask the provider for a public address"
     match external_class(external):
         case ExternalClass.PUBLIC:

@@ -78,7 +78,7 @@ class Sweeper(Protocol):
 
 @runtime_checkable
 class Searcher(Protocol):
-    """An Adapter that must search the network for its gateway, or be told by who may search."""
+    """An Adapter that searches the network for its gateway, or takes another search's result."""
 
     async def told(self, network: Network, locations: Sequence[str]) -> None:
         """Somebody has heard of these in our place. Raises GatewayError; then nothing changed."""

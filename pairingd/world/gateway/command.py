@@ -1,6 +1,6 @@
 """A program of the user's own in a router's place, for routers that have an API, or only ssh.
 
-It is told what to do in its environment:
+Its environment says what to do:
 
     PAIRING_EXTERNAL_PORT  the port to open, the same at every call
     PAIRING_INTERNAL_HOST  this machine's address
@@ -199,5 +199,5 @@ def _failed(name: str, why: str) -> GatewayError:
     return GatewayError(
         "router-command-failed",
         f"the [router.command] {name} {why}",
-        "run it by hand with the PAIRING_ variables set, and mend it",
+        "run it by hand with the PAIRING_ variables set, and fix it",
     )

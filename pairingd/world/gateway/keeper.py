@@ -1,4 +1,4 @@
-"""What holding a mapping takes, by whatever protocol: the adapters, and the journal before them."""
+"""Holding a mapping by any protocol: the adapters, and the journal that is written first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pairingd.world.gateway.refusals import NO_ANSWER, NOTHING_MADE
 
 
 class Keeper:
-    """`token` makes what tells our mappings from others'."""
+    """`token` makes the secret that identifies our mappings."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Keeper:
         self._journal.erase(mapping.id)
 
     def _adapter(self, mapping: Mapping) -> Adapter:
-        """The one that made it. Raises GatewayError `router-failed` for none."""
+        """The adapter that made it. Raises GatewayError `router-failed` where there is none."""
         try:
             return self._adapters[mapping.protocol]
         except KeyError:

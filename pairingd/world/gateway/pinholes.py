@@ -50,5 +50,5 @@ class Pinholes(Keeper):
                 return await self._attempt(protocol, network, internal_port, external_port)
         raise refusals.not_spoken("PCP or UPnP over IPv6")
 
-    async def sweep(self, network: Network, keep: Collection[int]) -> int:  # noqa: ARG002 - a firewall tells no rules
+    async def sweep(self, network: Network, keep: Collection[int]) -> int:  # noqa: ARG002 - a firewall lists no rules
         return 0

@@ -40,7 +40,7 @@ _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
 
 
 def high_port(network: Network) -> int:
-    """The port to ask for when the wanted one cannot be had: always the same for this host here."""
+    """The port to request when the first choice is taken: always the same for this host here."""
     name = f"{network.address}/{network.gateway}/{network.gateway_mac}".encode()
     number = int.from_bytes(hashlib.sha256(name).digest()[:4])
     return _DYNAMIC_PORTS[number % len(_DYNAMIC_PORTS)]
@@ -61,7 +61,7 @@ class _Probe:
 
 
 class Router(Keeper):
-    """`clock` is the wall clock; `token` makes what tells our mappings from others'."""
+    """`clock` is the wall clock; `token` makes the secret that identifies our mappings."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Router(Keeper):
     async def probe(self, network: Network) -> None:
         """Find out what this network's router speaks; a good answer is kept for ten minutes.
 
-        Never raises GatewayError: `open` tells what is wrong.
+        Never raises GatewayError: `open` does.
         """
         answers = self._probing(network).answers
         if answers:

@@ -53,7 +53,7 @@ class PxpAdapter(ABC):
         return await self._map(mapping, lease)
 
     async def check(self, mapping: Mapping) -> Presence:
-        """ABSENT when the lease is over, or the gateway tells of something that ended it.
+        """ABSENT when the lease is over, or the gateway reports something that ended it.
 
         PRESENT means that nothing of this has happened since this process saw the grant.
         """
@@ -73,7 +73,7 @@ class PxpAdapter(ABC):
     async def _give_back(self, wanted: Mapping, offered: int) -> GatewayError:
         """What another port than the wanted one comes to, once it is closed.
 
-        Raises GatewayError where it is not, with a code that says that something may be left.
+        Raises GatewayError where it is not, with a code that promises nothing.
         """
         try:
             await self.close(wanted)

@@ -1,7 +1,7 @@
-"""What a gateway says unasked: that it has started anew (RFC 6887 §14.1, RFC 6886 §3.2.1).
+"""A gateway's announcement that it has restarted (RFC 6887 §14.1, RFC 6886 §3.2.1).
 
-It says so to all hosts of its link. Anybody there can say it in its name, so it is a reason to ask
-the gateway and proves nothing. By IPv4 alone: miniupnpd 2.3.1 says it so, and once (measured).
+It goes to all hosts of the link. Any of them can forge it, so it is only a reason to ask the
+gateway. IPv4 only: miniupnpd 2.3.1 announces by IPv4, and once (measured).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _AT_ONCE = 16  # datagrams read between two such pauses
 def listen(
     gateway: str, address: str, heard: Callable[[], None], *, port: int = PORT
 ) -> Iterator[None]:
-    """Within it, `heard` is called on the running loop when `gateway` seems to have started anew.
+    """Within it, `heard` is called on the running loop when `gateway` seems to have restarted.
 
-    `address` is ours on the gateway's link. Where nobody may listen, or another program lets nobody
-    listen beside it, nothing is ever heard.
+    `address` is ours on the gateway's link. `heard` is never called where this process may not
+    listen, or where another program does not share the port.
     """
     try:
         ours = _open(address, port)

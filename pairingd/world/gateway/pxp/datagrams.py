@@ -1,4 +1,4 @@
-"""One request and its answer over UDP, with a gateway: what PCP and NAT-PMP are spoken through."""
+"""One request to a gateway and its answer over UDP, for PCP and NAT-PMP."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Datagrams:
         with socket.socket(_family(gateway), socket.SOCK_DGRAM) as ours:
             ours.settimeout(0)
             ours.bind((source, 0))
-            # Connected: the kernel drops what comes from elsewhere, and tells of a closed port.
+            # Connected: the kernel drops what comes from elsewhere, and reports a closed port.
             ours.connect(numeric(gateway, self._port))
             self._record(">", gateway, request)
             for wait in waits:

@@ -1,4 +1,4 @@
-"""Whether a gateway still has the mapping it granted, told from its epoch.
+"""Whether a gateway still has the mapping it granted, judged by its epoch.
 
 PCP and NAT-PMP cannot read a mapping back; a gateway that lost its mappings starts a new epoch.
 """
@@ -34,7 +34,7 @@ class Epochs:
     def presence(self, mapping_id: str, epoch: int) -> Presence:
         """PRESENT where the gateway has gone on since the grant, UNKNOWN when we saw no grant.
 
-        Once it has started anew the answer stays ABSENT until a new grant.
+        Once it has restarted the answer stays ABSENT until a new grant.
         """
         if mapping_id not in self._seen:
             return Presence.UNKNOWN

@@ -53,7 +53,7 @@ class NatPmpAdapter(PxpAdapter):
 
     async def close(self, mapping: Mapping) -> None:
         # RFC 6886 §3.4: deletion names the internal port only, and succeeds where there is none. So
-        # what is left of an earlier try would take with it the mapping that was had after it.
+        # closing what an earlier try left would also close the mapping that came after it.
         port_here = mapping.network, mapping.internal_port
         if self._holder.get(port_here, mapping.id) != mapping.id:
             return

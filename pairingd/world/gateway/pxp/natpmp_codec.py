@@ -93,7 +93,7 @@ class MapRequest:
 
 
 def announced(data: bytes) -> AddressResponse:
-    """§3.2.1: what a gateway says unasked, to all hosts, at its start or with a new address."""
+    """§3.2.1: an announcement, sent to all hosts after a restart or with a new address."""
     answer = AddressRequest().decode(data)
     if answer.result != Result.SUCCESS:
         raise ProtocolError(f"announces result {answer.result}")
@@ -103,7 +103,7 @@ def announced(data: bytes) -> AddressResponse:
 def epoch_is_continuous(previous_epoch: int, previous_time: float, epoch: int, time: float) -> bool:
     """RFC 6886 §3.6: whether the gateway kept its mappings between the two times (seconds).
 
-    Its clock may run at 7/8 of ours and be two seconds off; below that it has started anew.
+    Its clock may run at 7/8 of ours and be two seconds off; below that it has restarted.
     """
     expected = previous_epoch + (time - previous_time) * 7 / 8
     return epoch >= expected - 2

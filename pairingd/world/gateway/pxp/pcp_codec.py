@@ -135,7 +135,7 @@ class MapRequest:
 
 
 def announced(data: bytes) -> AnnounceResponse:
-    """§14.1: what a gateway says unasked, to all hosts, when it starts anew."""
+    """§14.1: an announcement, which a gateway sends to all hosts when it has restarted."""
     result, _, epoch = _header(data, _ANNOUNCE)
     if result != Result.SUCCESS:
         raise ProtocolError(f"announces result {result}")
@@ -181,7 +181,7 @@ def _header(data: bytes, opcode: int) -> tuple[int, int, int]:
 
 
 def _check_options(data: bytes, start: int) -> None:
-    """§7.3: options fill the rest, each padded to four bytes. We asked for none that tells much."""
+    """§7.3: options fill the rest, each padded to four bytes. Their contents are not used."""
     while start < len(data):
         _, _, length = _OPTION.unpack_from(data, start)
         start += _OPTION.size + length + -length % 4

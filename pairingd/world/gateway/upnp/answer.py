@@ -1,6 +1,6 @@
-"""What the UPnP child answers, checked, and what a person is told of it.
+"""The UPnP child's answers, checked, and the errors that people see for them.
 
-All of it was told by a device on the LAN.
+All of it comes from a device on the LAN.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Answer:
     errno: Annotated[str, _errno] = ""
 
 
-def parse(said: bytes) -> Answer:
+def parse(output: bytes) -> Answer:
     """What the child printed. Raises ValueError: what it parsed in C may have taken it over."""
-    return strict.read(Answer, strict.from_json(said))
+    return strict.read(Answer, strict.from_json(output))
 
 
 def is_public(external: str) -> bool:
@@ -109,7 +109,7 @@ def cannot_ask(error: OSError) -> GatewayError:
 
 
 def refusal(answer: Answer, mapping: Mapping) -> GatewayError:
-    """What a person is told. `upnp` in its data is the router's own code, 0 where it gave none."""
+    """The error that people see. Its data's `upnp` is the router's code, 0 where it gave none."""
     port, code = mapping.external_port, answer.code
     match answer.outcome:
         case "foreign":
@@ -128,7 +128,7 @@ def refusal(answer: Answer, mapping: Mapping) -> GatewayError:
         case "dropped":
             error = GatewayError(
                 "router-lied",
-                "the router says yes and drops the mapping at once",
+                "the router accepts the mapping and drops it at once",
                 "set [router] allow_permanent = true, or forward the port there by hand",
             )
         case "unshown":
@@ -141,14 +141,14 @@ def refusal(answer: Answer, mapping: Mapping) -> GatewayError:
         case "lied":
             error = GatewayError(
                 "router-lied",
-                f"the router leads port {port} to another port than it was told, and so may open "
+                f"the router forwards port {port} to another port than requested, which may open "
                 "this machine's own sshd; that mapping was deleted",
                 "update the router's firmware, or forward the port there by hand",
             )
         case "lied-and-kept":
             error = GatewayError(
                 "router-lied",
-                f"the router leads port {port} to another port than it was told, and so may open "
+                f"the router forwards port {port} to another port than requested, which may open "
                 "this machine's own sshd, and does not delete that mapping",
                 f"delete the forward of port {port} in the router's settings now",
             )
@@ -157,18 +157,18 @@ def refusal(answer: Answer, mapping: Mapping) -> GatewayError:
         case "unread":
             error = GatewayError(
                 "router-failed",
-                f"the router does not tell who has port {port} (UPnP error {code}), so it is left",
+                f"the router does not say who has port {port} (UPnP error {code}); left alone",
                 "restart the router, or forward the port there by hand",
             )
         case "silent":
             error = silent()
         case _:
-            error = _said_no(answer, port)
+            error = _refused(answer, port)
     error.data["upnp"] = code
     return error
 
 
-def _said_no(answer: Answer, port: int) -> GatewayError:
+def _refused(answer: Answer, port: int) -> GatewayError:
     code = answer.code if answer.outcome == "refused" else 0
     if code == _SAME_PORT:
         return GatewayError(

@@ -1,6 +1,6 @@
 """Mappings by a UPnP Internet Gateway Device, which a child process asks.
 
-Everything the child answers was told by a device on the LAN and is checked here before use.
+Everything that the child answers comes from a device on the LAN, and is checked before use.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class UpnpAdapter:
 
     async def close(self, mapping: Mapping) -> None:
         if mapping.unshown and is_over(mapping, self._clock()):
-            return  # and what may stand there by now cannot be told from ours
+            return  # another mapping that may be there by now looks like ours
         _, answer = await self._ask(_Where.of(mapping), _job("delete", mapping), _url(mapping))
         if answer.outcome not in ("absent", "foreign"):
             raise refusal(answer, mapping)
@@ -146,9 +146,9 @@ class UpnpAdapter:
         url, answer = await self._ask(_Where.of(mapping), job, _url(mapping))
         if answer.outcome != "granted":
             raise refusal(answer, mapping)
-        if 0 < answer.lease < RENEWAL_GAP:  # miniupnpd tells 4 s of a lease of 5
+        if 0 < answer.lease < RENEWAL_GAP:  # miniupnpd reports 4 s of a lease of 5
             raise refusals.too_short(answer.lease)
-        # A mapping without an end, or of an untold one, is looked after as if it had the wanted.
+        # A mapping without an end, or whose end is not shown, is renewed as if it had our lease.
         granted = min(answer.lease or lease, _WEEK)
         handle = {"url": url, "description": answer.description, "lease": str(granted)}
         if answer.permanent:
@@ -270,11 +270,11 @@ def _worth(survey: Answer) -> int:
     return 2 if is_public(survey.external) else 1
 
 
-def _external_host(told: str, url: str) -> str:
-    """What the router says it is called outside; "" where that cannot be true."""
-    if external_class(told) is not ExternalClass.BOGUS:
-        return told
+def _external_host(address: str, url: str) -> str:
+    """The external address that the router reports; "" where it cannot be true."""
+    if external_class(address) is not ExternalClass.BOGUS:
+        return address
     # A router that is itself on loopback (a demonstration, a test) may say so of its other side.
     host = location_host(url) or ""
-    both = (ipv4_or_nothing(told), ipv4_or_nothing(host))
-    return told if all(x and ipaddress.ip_address(x).is_loopback for x in both) else ""
+    both = (ipv4_or_nothing(address), ipv4_or_nothing(host))
+    return address if all(x and ipaddress.ip_address(x).is_loopback for x in both) else ""

@@ -26,10 +26,10 @@ from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import ACTION_FAILED, Call, Fault, Result, Service
 
 _LONGEST = 86400  # seconds that LeaseTime may have (402 for more, measured)
-_ABOUT_TO_CLOSE = 60  # seconds of a lease that is had only to be given back
+_ABOUT_TO_CLOSE = 60  # seconds of a lease that is requested only to be given back
 _NUMBER = re.compile(r"\d{1,5}", re.ASCII)  # of a pinhole (UniqueID), ui2
 
-# WANIPv6FirewallControl:1: what the router answers where it does not do as it is told.
+# WANIPv6FirewallControl:1: refusals.
 _OFF = 702  # FirewallDisabled
 _NOT_ALLOWED = frozenset({606, 703})
 _NO_SUCH = frozenset({704, 402})  # NoSuchEntry; miniupnpd says 402 (measured)
@@ -93,8 +93,8 @@ class UpnpPinholes:
         held = _number(mapping)
         if mapping.handle and not held:
             return
-        # Asked for the same again the router tells the number by which it has ours, or a new one.
-        # The one held may be another program's since a restart, or have never come to us.
+        # Asked for the same again, the router answers with the number of ours, or with a new one.
+        # The stored number may be another program's since a restart, or have never come to us.
         try:
             current = await self._ask_for(mapping, _ABOUT_TO_CLOSE)
         except Fault:
@@ -253,7 +253,7 @@ def _number(mapping: Mapping) -> str:
 
 
 def _refusal(fault: Fault, mapping: Mapping) -> GatewayError:
-    """What a person is told. `upnp` in its data is the router's own code."""
+    """The error that people see. Its data's `upnp` is the router's own code."""
     refusal = refusals.not_permitted if fault.code in _NOT_ALLOWED else refusals.failed
     error = refusal(mapping.external_port, f"UPnP error {fault.code}")
     error.data["upnp"] = fault.code

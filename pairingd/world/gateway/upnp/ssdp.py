@@ -1,6 +1,6 @@
 """SSDP (UPnP Device Architecture 2.0 §1.3): where on the LAN a gateway describes itself.
 
-miniupnpc can search too, but then asks every URL it hears of and tells none. Any device on the
+miniupnpc can search too, but then asks every URL that it finds and returns none. Any device on the
 LAN may answer, with anything and as often as it likes: what is kept is bounded.
 """
 

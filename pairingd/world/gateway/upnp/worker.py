@@ -2,15 +2,14 @@
 
 miniupnpc parses in C what the LAN sends, has no total time limit and cannot be cancelled. Here it
 can be given up, and what it may break is this process alone. The parent believes nothing of the
-answer without checking it (upnp_answer.py). Only the standard library,
-miniupnpc and h11 are imported.
+answer without checking it (answer.py). Only the standard library, miniupnpc and h11 are imported.
 
 A job: `task` (survey, look, add, delete, sweep), `url` of the description, `seconds` until the
 process ends itself, and of the mapping `address`, `internal_port`, `external_port`, `description`,
 `known` (the description as the router showed it before, if it alters them), `lease`, `granted` (the
 lease granted before, 0 for none), `permanent` (whether a lease without end may be taken), `unshown`
-(whether the router made it and shows it to nobody), `up_since` (its start as it told then, 0 for
-unknown).
+(whether the router made it and shows it to nobody), `up_since` (its start as it reported it
+then, 0 for unknown).
 
 A sweep removes what earlier daemons of this machine left: our kind of description, our address,
 and a port where nobody listens; but for the external ports in `keep`. It looks at 200 rows.
@@ -53,7 +52,7 @@ from pairingd.world.gateway.upnp.soap import (
     ONLY_PERMANENT,
 )
 
-_RESTARTED = 10  # seconds by which the start that a router tells may differ, and be the same
+_RESTARTED = 10  # seconds by which the start that a router reports may vary
 _HOUR = 3600
 _DESCRIPTION = re.compile(r"pairingd[0-9a-f]{8}")
 _MEMORY = 64 << 20
@@ -146,9 +145,8 @@ def add(gateway: Gateway, job: Job) -> Answer:
 
 
 def _made_unshown(gateway: Gateway, job: Job, lease: int) -> Answer:
-    """What was there to be deleted had been made, though the router shows it to nobody (OPNsense).
-
-    So nobody can see either whether the internal port was ignored.
+    """There was a mapping to delete, so it had been made, though the router does not list it
+    (OPNsense). Then it cannot be seen either whether the internal port was ignored.
     """
     if _leads_elsewhere(job):
         gateway.delete(job["external_port"])
@@ -169,8 +167,7 @@ def _asked(gateway: Gateway, job: Job) -> tuple[int, bool]:
     lease = job["lease"]
     code = gateway.add(_forward(job, lease))
     if code == ACTION_FAILED and gateway.external:
-        # A busy router says this and means it for a moment only; one with no address outside
-        # means it for good.
+        # A busy router answers so for a second or two; one without an external address always.
         time.sleep(2)
         code = gateway.add(_forward(job, lease))
     if code == INVALID_ARGS and lease not in (0, _HOUR):
