@@ -40,7 +40,7 @@ def status(service: Service) -> Call[Status]:
     return call(
         service,
         "GetStatusInfo",
-        lambda values: Status(values.text("NewConnectionStatus"), values.number("NewUptime")),
+        lambda values: Status(values.text("NewConnectionStatus"), values.seconds("NewUptime")),
     )
 
 
@@ -69,9 +69,7 @@ def forward_at(service: Service, index: int) -> Call[Forward]:
     return call(
         service,
         "GetGenericPortMappingEntry",
-        lambda values: _forward(
-            values, values.number("NewExternalPort"), values.text("NewProtocol")
-        ),
+        lambda values: _forward(values, values.port("NewExternalPort"), values.text("NewProtocol")),
         {"NewPortMappingIndex": str(index)},
     )
 
@@ -139,9 +137,9 @@ def _forward(values: Values, port: int, protocol: str) -> Forward:
         external_port=port,
         protocol=protocol,
         client=values.text("NewInternalClient"),
-        internal_port=values.number("NewInternalPort"),
+        internal_port=values.port("NewInternalPort"),
         description=values.text("NewPortMappingDescription"),
-        lease=max(values.number("NewLeaseDuration"), 0),
+        lease=values.seconds("NewLeaseDuration"),
     )
 
 

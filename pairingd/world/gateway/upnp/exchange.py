@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import Call, Fault, Result
 
-ANSWER_SECONDS = (
-    4.0  # for a whole answer in the daemon; for each read in the child, which is killed
-)
+# For a whole answer by asyncio; for each read in the child, which is ended when it takes too long.
+ANSWER_SECONDS = 4.0
 _READ_SIZE = 65536
 
 # Everything that a call can fail with.

@@ -134,7 +134,7 @@ class Gateway:
 
     @functools.cached_property
     def _beside_miniupnpc(self) -> Speaker:
-        """Miniupnpc does not say which of the services at its control URL it asks."""
+        """Asks the URL that miniupnpc asks, which does not say of which service there."""
         usual = [Service(usual, self._control) for usual in _USUAL_TYPES]
         return SoapSpeaker(self._services_there or usual)
 

@@ -23,9 +23,10 @@ class Http:
         try:
             parts = urlsplit(call.url)
             self.address = parts.hostname or "", parts.port or 80
+            scope = self.address[0].partition("%")[2]  # ours alone
             body = call.body.encode()
             headers = {
-                "Host": parts.netloc.replace(f"%{self.address[0].partition('%')[2]}", ""),
+                "Host": parts.netloc.replace(f"%{scope}", "") if scope else parts.netloc,
                 "Connection": "close",
                 "Accept-Encoding": "identity",
                 "Content-Length": str(len(body)),
@@ -42,7 +43,7 @@ class Http:
         except (h11.LocalProtocolError, ValueError):
             raise BadAnswer("a URL that cannot be asked") from None
         self._content = bytearray()
-        self.status = 0  # of HTTP; the text of the answer has all that it says
+        self.status = 0  # of HTTP, for the record: the text of an answer says all that it does
 
     def receive(self, data: bytes) -> str | None:
         """The text of the answer once it is whole; `data` is empty at the connection's end.

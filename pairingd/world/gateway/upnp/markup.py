@@ -29,6 +29,20 @@ class Element:
 
 def elements(text: str) -> list[Element]:
     """All elements in the order in which they begin, without prefixes. Raises BadAnswer."""
+    # Some routers show a device's name with characters that XML 1.0 §2.2 does not allow.
+    allowed = "".join(c for c in text if c.isprintable() or c in "\t\r\n").strip()
+    try:
+        return _parsed(allowed)
+    except expat.ExpatError:
+        pass
+    try:
+        return _parsed(_BARE_AMPERSAND.sub("&amp;", allowed))
+    except expat.ExpatError:
+        raise BadAnswer("the router's answer is not XML") from None
+
+
+def _parsed(text: str) -> list[Element]:
+    """Raises ExpatError, and BadAnswer for a document type."""
     found: list[Element] = []
     path: list[tuple[Element, list[str]]] = []  # the open elements, each with its text so far
 
@@ -55,10 +69,5 @@ def elements(text: str) -> list[Element]:
     parser.EndElementHandler = end
     parser.CharacterDataHandler = characters
     parser.StartDoctypeDeclHandler = document_type
-    # Some routers show a device's name with characters that XML 1.0 §2.2 does not allow.
-    allowed = "".join(c for c in text if c.isprintable() or c in "\t\r\n").strip()
-    try:
-        parser.Parse(_BARE_AMPERSAND.sub("&amp;", allowed), True)
-    except expat.ExpatError:
-        raise BadAnswer("the router's answer is not XML") from None
+    parser.Parse(text, True)
     return found

@@ -54,7 +54,18 @@ class Values:
     def text(self, name: str) -> str:
         return self._values.get(name, "")
 
-    def number(self, name: str) -> int:
+    def seconds(self, name: str) -> int:
+        """From 0 to 2**31 - 1, the nearest of them where it is outside. Raises BadAnswer."""
+        return min(max(self._number(name), 0), 2**31 - 1)
+
+    def port(self, name: str) -> int:
+        """From 0 to 65535. Raises BadAnswer."""
+        number = self._number(name)
+        if not 0 <= number < 65536:
+            raise BadAnswer(f"the router's {name} is not a port")
+        return number
+
+    def _number(self, name: str) -> int:
         """0 where it is missing. Raises BadAnswer where it is not a number."""
         text = self._values.get(name) or "0"
         if not re.fullmatch(r"-?\d{1,10}", text, re.ASCII):

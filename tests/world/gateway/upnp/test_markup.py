@@ -53,6 +53,8 @@ def test_comments_and_cdata_are_read() -> None:
     ("written", "text"),
     [
         ("AT&T", "AT&T"),
+        ("AT&T &amp; &#65;", "AT&T & A"),
+        ("<![CDATA[a&b]]>", "a&b"),
         ("a &amp; b", "a & b"),
         ("&#65;&lt;", "A<"),
         ("a\x01b\x00", "ab"),

@@ -61,6 +61,20 @@ def test_a_number_that_is_none_is_refused(number: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "seconds"), [("", 0), ("-1", 0), ("4294967295", 2**31 - 1), ("600", 600)]
+)
+def test_a_time_is_read_as_the_nearest_that_is_possible(number: str, seconds: int) -> None:
+    read = actions.forward_of(WAN, 22).read
+    assert read(answer("GetSpecificPortMappingEntry", NewLeaseDuration=number)).lease == seconds
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "9999999999"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    with pytest.raises(BadAnswer, match="NewExternalPort"):
+        actions.forward_at(WAN, 0).read(answer("GetGenericPortMappingEntry", NewExternalPort=port))
+
+
+@pytest.mark.parametrize(
     ("code", "read"), [("606", 606), (" 714 ", 714), ("", 0), ("x", 0), ("7" * 5000, 0)]
 )
 def test_a_fault_has_a_code_or_none(code: str, read: int) -> None:
