@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pairctl.output import WIDTH
 from pairctl.times import clock, seconds, span
+from pairingd import gateways
 from pairingd.core.text import shell
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ _LABEL = 10  # columns of the first column
 _ROOM = WIDTH - _LABEL
 
 _ACCESS = {"write": "read-write", "read": "read-only"}
-_PROTOCOL = {"upnp": "UPnP", "natpmp": "NAT-PMP", "pcp": "PCP", "command": "your command"}
 _REACHABILITY = {
     "internet": "from the internet",
     "unverified": "perhaps from the internet",
@@ -198,7 +198,7 @@ def _forward(endpoints: list[Endpoint]) -> list[str]:
 
 
 def _protocol(protocol: str | None) -> str:
-    return _PROTOCOL.get(protocol or "", protocol or "by hand")
+    return gateways.named(protocol).title if protocol else "by hand"
 
 
 def _reach(reply: Invited) -> str:

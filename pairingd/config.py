@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pairingd import private, strict
+from pairingd import gateways, private, strict
 from pairingd.core.durations import parse_duration
 from pairingd.core.guest import parse_guest
 from pairingd.core.model import Access
@@ -35,6 +35,11 @@ _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _MAX_BYTES = 32 * 1024  # of config.toml; all its keys take 2 KiB
 _MAX_SHOWN = 100  # characters of what somebody has written
 _RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
+
+if TYPE_CHECKING:
+    ProtocolName = str
+else:
+    ProtocolName = Literal[gateways.CONFIGURABLE]
 
 
 class Duration(int):
@@ -187,11 +192,7 @@ class RouterCommand:
 class Router:
     enabled: bool = True
     external_port: Annotated[int, strict.between(1, 65535)] = 22
-    protocols: Annotated[tuple[Literal["pcp", "natpmp", "upnp"], ...], _some] = (
-        "pcp",
-        "natpmp",
-        "upnp",
-    )
+    protocols: Annotated[tuple[ProtocolName, ...], _some] = gateways.CONFIGURABLE
     gateway: Address = ""
     description_url: Annotated[str, _http_url] = ""
     lease: Annotated[Duration, _lease] = Duration.spelled("10m")
@@ -201,7 +202,7 @@ class Router:
 
     @property
     def spoken(self) -> tuple[str, ...]:
-        """The protocols in use; a command stands for them all."""
+        """The names of the protocols in use; a command stands for them all."""
         return ("command",) if self.command.open else self.protocols
 
 

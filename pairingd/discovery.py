@@ -16,7 +16,7 @@ from pathlib import Path
 from pairingd import config, report
 from pairingd.errors import GatewayError, PairingError
 from pairingd.paths import find_paths
-from pairingd.world.gateway import ssdp
+from pairingd.world.gateway.upnp import ssdp
 from pairingd.world.network.towards import locate
 
 

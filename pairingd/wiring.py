@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pairingd
-from pairingd import config, logs
+from pairingd import config, gateways, logs
 from pairingd.background import Launch
 from pairingd.clock import Clock
 from pairingd.core.admission import Admission
@@ -36,7 +36,7 @@ from pairingd.world.awake import Awake
 from pairingd.world.desktop import Desktop
 from pairingd.world.door import Door
 from pairingd.world.door.listener import raise_descriptor_limit
-from pairingd.world.gateway.pinhole import Pinholes
+from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.network.towards import locate
@@ -264,4 +264,4 @@ def assemble(
 def _wants_pinhole(router: config.Router) -> bool:
     """Whether the configuration leaves a router to ask for one: a named gateway is IPv4's."""
     named = router.gateway or router.description_url
-    return router.enabled and not named and bool({"pcp", "upnp"} & set(router.spoken))
+    return router.enabled and not named and any(gateways.named(name).ipv6 for name in router.spoken)

@@ -13,7 +13,7 @@ import pytest
 from pairingd import config, discovery
 from pairingd.errors import GatewayError
 from pairingd.protocol import wire
-from pairingd.world.gateway import ssdp
+from pairingd.world.gateway.upnp import ssdp
 from tests.fakes.igd import FakeIgd
 from tests.server.test_server import HELLO, Line
 from tests.stage import EXTERNAL_HOST, Stage

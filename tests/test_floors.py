@@ -19,6 +19,7 @@ FLOORS = (
         *("pairingd.background", "pairingd.clock", "pairingd.errors", "pairingd.lock"),
         *("pairingd.logs", "pairingd.notify", "pairingd.paths", "pairingd.strict"),
     ),
+    ("pairingd.gateways",),
     ("pairingd.private", "pairingd.peer", "pairingd.which", "pairingd.user"),
     (
         *("pairingd.config", "pairingd.programs", "pairingd.files", "pairingd.live"),
@@ -133,7 +134,7 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
         *("pairctl", "pairingd.protocol.wire", "pairingd.protocol.results", "pairingd.paths"),
         *("pairingd.peer", "pairingd.private", "pairingd.which"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
-        *("pairingd.lock", "pairingd.__version__"),
+        *("pairingd.gateways", "pairingd.lock", "pairingd.__version__"),
     )
     ours = {name for name in imports(path) if name.startswith("pair")}
     strangers = {

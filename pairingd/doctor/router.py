@@ -1,4 +1,4 @@
-"""The home router, as far as asking goes: which protocols it speaks, and what it says of itself.
+"""The home router: which protocols it speaks, and what it reports about itself.
 
 With `--router` also what it has, and a test port opened and closed.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class
@@ -19,68 +19,56 @@ from pairingd.core.text import one_line
 from pairingd.doctor import dry_run
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
-from pairingd.doctor.igd import RecordedIgd
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import igd, natpmp, ssdp
-from pairingd.world.gateway.datagram import BRIEF, PATIENT, Datagrams
-from pairingd.world.gateway.router import known_adapters
+from pairingd.world.gateway.adapter import Tools, mapping_adapters
+from pairingd.world.gateway.pxp import natpmp_codec
+from pairingd.world.gateway.pxp.datagrams import BRIEF, Datagrams
+from pairingd.world.gateway.upnp import actions, exchange, soap, ssdp
+from pairingd.world.gateway.upnp.description import Description, describe
+from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.network.towards import locate
-
-if TYPE_CHECKING:
-    import httpx
 
 Answer = TypeVar("Answer")
 _FORWARD = "switch UPnP, PCP or NAT-PMP on in the router, or forward a port there by hand"
-_IGD_SECONDS = 10.0
+_UPNP_SECONDS = 10.0
 _MOST_EXCHANGES = 300
 _MOST_ROWS = 100
 _MOST_SERVICES = 24
+_SHOWN = 1500  # characters of one message in the record of exchanges
 
 
-class RecordedDatagrams(Datagrams):
-    """As Datagrams, and what was said in hexadecimal."""
+@dataclass(frozen=True, slots=True)
+class _Upnp:
+    """A router that describes itself, and the service that keeps its mappings."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.exchanges: list[str] = []
-
-    async def exchange(
-        self,
-        gateway: str,
-        source: str,
-        request: bytes,
-        decode: Callable[[bytes], Answer],
-        waits: Sequence[float] = PATIENT,
-    ) -> Answer:
-        self.exchanges.append(f"> udp {gateway} {request.hex()}")
-
-        def heard(data: bytes) -> Answer:
-            self.exchanges.append(f"< udp {gateway} {data[:64].hex()}")
-            return decode(data)
-
-        return await super().exchange(gateway, source, request, heard, waits)
+    description: Description
+    wan: soap.Service
 
 
 @dataclass(slots=True)
 class _Survey:
-    """What the router at `where` answered. `igd` is None unless it speaks UPnP."""
+    """What the router at `where` answered. `upnp` is None unless it speaks UPnP."""
 
     where: Network
-    datagrams: RecordedDatagrams = field(default_factory=RecordedDatagrams)
     refusals: dict[str, GatewayError | None] = field(default_factory=dict)
-    igd: RecordedIgd | None = None
-    refused: list[str] = field(default_factory=list)
+    upnp: _Upnp | None = None
     external: str = ""
+    exchanges: list[str] = field(default_factory=list)
 
     @property
     def spoken(self) -> list[str]:
         return [protocol for protocol, refusal in self.refusals.items() if refusal is None]
 
-    @property
-    def exchanges(self) -> list[str]:
-        said = [*self.datagrams.exchanges, *self.refused]
-        said += self.igd.exchanges if self.igd else ()
-        return said[:_MOST_EXCHANGES]
+    async def ask(self, call: soap.Call[Answer]) -> Answer:
+        return await exchange.ask(call, self.where.address, self._record)
+
+    def record_datagram(self, sign: str, gateway: str, data: bytes) -> None:
+        self.exchanges.append(f"{sign} udp {gateway} {data[:64].hex()}")
+
+    def _record(self, sign: str, text: str) -> None:
+        for line in text[:_SHOWN].splitlines():
+            if line.strip():
+                self.exchanges.append(f"{sign} {one_line(line, _SHOWN)}")
 
 
 async def check(subject: Subject) -> AsyncIterator[Finding]:
@@ -98,23 +86,24 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
         what = f"the way out leads past the home router ({where.interface or 'a VPN'})"
         yield Finding.warn("gateway", what, "leave the VPN to invite guests from the internet")
         return
-    async with igd.client(where.address) as client:
-        survey = await _survey(wanted, where, client)
-        yield _gateway(survey, _without(chosen))
-        if survey.spoken:
-            yield _address(survey)
-            if finding := await _port(survey, wanted.external_port, subject):
-                yield finding
-        if survey.spoken and subject.router:
-            async for finding in _more(survey, wanted):
-                yield finding
-        if subject.verbose:
-            yield Finding.ok("exchanges", f"what {where.gateway} said", *survey.exchanges)
+    survey = await _survey(wanted, where)
+    yield _gateway(survey, _without(chosen))
+    if survey.spoken:
+        yield _address(survey)
+        if finding := await _port(survey, wanted.external_port, subject):
+            yield finding
+    if survey.spoken and subject.router:
+        async for finding in _more(survey, wanted):
+            yield finding
+    if subject.verbose:
+        exchanges = survey.exchanges[:_MOST_EXCHANGES]
+        yield Finding.ok("exchanges", f"what {where.gateway} said", *exchanges)
 
 
-async def _survey(wanted: config.Router, where: Network, client: httpx.AsyncClient) -> _Survey:
+async def _survey(wanted: config.Router, where: Network) -> _Survey:
     survey = _Survey(where)
-    known = {one.protocol: one for one in known_adapters(wanted, time.time, survey.datagrams)}
+    datagrams = Datagrams(record=survey.record_datagram)
+    known = {one.protocol: one for one in mapping_adapters(Tools(wanted, time.time, datagrams))}
 
     async def probe(protocol: str) -> None:
         silent = GatewayError("no-gateway", "no router answered that could open a port", _FORWARD)
@@ -124,34 +113,43 @@ async def _survey(wanted: config.Router, where: Network, client: httpx.AsyncClie
         except GatewayError as error:
             survey.refusals[protocol] = error
 
-    looks = [_look_at_igd(survey, wanted, client)] if "upnp" in wanted.spoken else []
+    looks = [_look_at_upnp(survey, wanted)] if "upnp" in wanted.spoken else []
     await asyncio.gather(*map(probe, wanted.spoken), *looks)
     if not survey.external and "natpmp" in survey.spoken:
-        request = natpmp.AddressRequest()
+        request = natpmp_codec.AddressRequest()
         with contextlib.suppress(GatewayError):
-            answer = await survey.datagrams.exchange(
+            answer = await datagrams.exchange(
                 where.gateway, where.address, request.encode(), request.decode, BRIEF
             )
             survey.external = str(answer.address or "")
     return survey
 
 
-async def _look_at_igd(survey: _Survey, wanted: config.Router, client: httpx.AsyncClient) -> None:
-    """The first gateway that describes itself. What fails here, the adapter's probe tells."""
+async def _look_at_upnp(survey: _Survey, wanted: config.Router) -> None:
+    """The first gateway that describes itself. The adapter's probe reports what fails here."""
     where, urls = survey.where, [wanted.description_url]
     if not wanted.description_url:
         urls, _ = await ssdp.search(where.address, where.gateway)
     for url in urls:
         try:
-            async with asyncio.timeout(_IGD_SECONDS):
-                found = await RecordedIgd.at(url, client)
-                with contextlib.suppress(igd.Fault):  # as some do that are not connected
-                    survey.external = await found.external_address()
-        except igd.FAILURES as error:
-            survey.refused.append(f"{one_line(url, 80)}: {_told(error)}")
+            async with asyncio.timeout(_UPNP_SECONDS):
+                survey.upnp, survey.external = await _described(survey, url)
+        except exchange.FAILURES as error:
+            survey.exchanges.append(f"{one_line(url, 80)}: {_why(error)}")
         else:
-            survey.igd = found
             return
+
+
+async def _described(survey: _Survey, url: str) -> tuple[_Upnp, str]:
+    """The gateway at `url`, and its external address. Raises one of exchange.FAILURES."""
+    description = await survey.ask(describe(url))
+    for wan in description.wan_services:
+        with contextlib.suppress(soap.Fault):  # as some do that are not connected
+            if address := await survey.ask(actions.external_address(wan)):
+                return _Upnp(description, wan), one_line(address, 40)
+    if not description.wan_services:
+        raise BadAnswer("no service there keeps port mappings")
+    return _Upnp(description, description.wan_services[0]), ""
 
 
 def _without(chosen: config.Config) -> str:
@@ -171,15 +169,16 @@ def _gateway(survey: _Survey, without: str) -> Finding:
         return Finding.ok("gateway", f"the router {name} speaks {', '.join(spoken)}")
     # The adapters' own order of codes, worst first: what macOS refuses, it refuses to all.
     refusals = [refusal for refusal in survey.refusals.values() if refusal]
-    told = next((one for one in refusals if one.code == LOCAL_NETWORK_DENIED), refusals[0])
-    state = State.FAIL if told.code == LOCAL_NETWORK_DENIED else State.WARN
-    return Finding("gateway", state, f"{told.message}: {without}", told.hint)
+    denied = (refusal for refusal in refusals if refusal.code == LOCAL_NETWORK_DENIED)
+    worst = next(denied, refusals[0])
+    state = State.FAIL if worst.code == LOCAL_NETWORK_DENIED else State.WARN
+    return Finding("gateway", state, f"{worst.message}: {without}", worst.hint)
 
 
 def _address(survey: _Survey) -> Finding:
     external = survey.external
-    if not external and not survey.igd:
-        return Finding.ok("address", "the router tells its external address with a mapping only")
+    if not external and not survey.upnp:
+        return Finding.ok("address", "the router reports its external address only with a mapping")
     ask = "forward the port in the router before it too, or ask the provider for a public address"
     match external_class(external):
         case ExternalClass.PUBLIC:
@@ -196,42 +195,74 @@ def _address(survey: _Survey) -> Finding:
 
 async def _port(survey: _Survey, port: int, subject: Subject) -> Finding | None:
     """Who holds the port that guests are to use; only UPnP can be asked."""
-    if survey.igd is None:
+    if survey.upnp is None:
         return None
     try:
-        async with asyncio.timeout(_IGD_SECONDS):
-            holder = await survey.igd.holder(port)
-    except igd.FAILURES as error:
-        what = f"the router does not say who has port {port}: {_told(error)}"
+        async with asyncio.timeout(_UPNP_SECONDS):
+            holder = await _holder(survey, survey.upnp.wan, port)
+    except exchange.FAILURES as error:
+        what = f"the router does not say who has port {port}: {_why(error)}"
         return Finding.warn("port", what, "restart the router if invitations fail, too")
     if holder is None:
         return Finding.ok("port", f"{port} is free on the router")
     if subject.daemon.external_port == port:
         return Finding.ok("port", f"{port} is open for the guests of this session")
-    whose = f"{holder.client}:{holder.internal_port} ({holder.description or 'no description'})"
+    description = one_line(holder.description, 40) or "no description"
+    whose = f"{one_line(holder.client, 40)}:{holder.internal_port} ({description})"
     what = f"the router forwards port {port} to {whose}"
     return Finding.warn("port", what, "guests get a high port instead; or remove that forward")
 
 
+async def _holder(survey: _Survey, wan: soap.Service, port: int) -> actions.Forward | None:
+    """Of an external TCP port; None where it is free."""
+    try:
+        return await survey.ask(actions.forward_of(wan, port))
+    except soap.Fault as fault:
+        if fault.code != soap.NO_SUCH_ENTRY:
+            raise
+        return None
+
+
 async def _more(survey: _Survey, wanted: config.Router) -> AsyncIterator[Finding]:
-    if survey.igd:
-        found = survey.igd
-        types = [service.type for service in found.services[:_MOST_SERVICES]]
-        yield Finding.ok("igd", f"{found.name} at {one_line(found.url, 60)}", *types)
-        yield await _mappings(found)
+    if survey.upnp:
+        found = survey.upnp.description
+        name = one_line(found.name, 40) or "a router without a name"
+        types = [one_line(service.type, 80) for service in found.services[:_MOST_SERVICES]]
+        yield Finding.ok("igd", f"{name} at {one_line(found.url, 60)}", *types)
+        yield await _mappings(survey, survey.upnp.wan)
     yield await dry_run.check(survey.where, wanted)
 
 
-async def _mappings(found: RecordedIgd) -> Finding:
+async def _mappings(survey: _Survey, wan: soap.Service) -> Finding:
     try:
-        async with asyncio.timeout(_IGD_SECONDS):
-            rows = await found.table(_MOST_ROWS)
-    except igd.FAILURES as error:
-        what = f"the router does not show its mappings: {_told(error)}"
+        async with asyncio.timeout(_UPNP_SECONDS):
+            rows = await _table(survey, wan)
+    except exchange.FAILURES as error:
+        what = f"the router does not show its mappings: {_why(error)}"
         return Finding.warn("mappings", what, "look at them in the router's own pages")
     more = " or more" if len(rows) == _MOST_ROWS else ""
-    return Finding.ok("mappings", f"{len(rows)}{more} on the router", *map(str, rows))
+    return Finding.ok("mappings", f"{len(rows)}{more} on the router", *map(_row, rows))
 
 
-def _told(error: BaseException) -> str:
+async def _table(survey: _Survey, wan: soap.Service) -> list[actions.Forward]:
+    """The router's forwards in its own order, at most _MOST_ROWS."""
+    rows: list[actions.Forward] = []
+    while len(rows) < _MOST_ROWS:
+        try:
+            rows.append(await survey.ask(actions.forward_at(wan, len(rows))))
+        except soap.Fault as fault:
+            if fault.code in soap.END_OF_TABLE:
+                break
+            raise
+    return rows
+
+
+def _row(row: actions.Forward) -> str:
+    protocol, client = one_line(row.protocol, 10), one_line(row.client, 40)
+    lease = f"{row.lease} s left" if row.lease else "no end"
+    way = f"{row.external_port}/{protocol} -> {client}:{row.internal_port}"
+    return f"{way}  {lease}  {one_line(row.description, 40)}"
+
+
+def _why(error: BaseException) -> str:
     return one_line(str(error), 100) or type(error).__name__

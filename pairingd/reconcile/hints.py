@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
-from pairingd.world.gateway import announcements
+from pairingd.world.gateway.pxp import announcements
 from pairingd.world.network import changes
 
 

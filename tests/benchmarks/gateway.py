@@ -76,7 +76,7 @@ class _Journal:
 
 async def _samples(where: Network, protocol: str) -> dict[str, list[tuple[float, int]]]:
     found: dict[str, list[tuple[float, int]]] = {deed: [] for deed in DEEDS}
-    settings = config.Router(protocols=(protocol,))  # type: ignore[arg-type] # one of the three
+    settings = config.Router(protocols=(protocol,))
     for _ in range(ROUNDS):
         router = Router(settings, _Journal(), time.time)
         for deed in ("cold", "warm"):

@@ -8,7 +8,7 @@ from pairingd import config, discovery
 from pairingd.doctor import network
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
-from pairingd.world.gateway import ssdp
+from pairingd.world.gateway.upnp import ssdp
 from tests.fakes.igd import FakeIgd
 
 DENIED = {

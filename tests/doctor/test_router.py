@@ -13,9 +13,8 @@ from pairingd.core.network import Network
 from pairingd.doctor import dry_run, programs, router
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
-from pairingd.doctor.igd import RecordedIgd
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import datagram, igd
+from pairingd.world.gateway.pxp import datagrams
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp
 from tests.waiting import WAIT_S
@@ -61,7 +60,7 @@ async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_can_be_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with FakePxp(external="203.0.114.7") as gateway:
-        monkeypatch.setattr(datagram.Datagrams.__init__, "__defaults__", (gateway.port,))
+        monkeypatch.setattr(datagrams.Datagrams.__init__, "__defaults__", (gateway.port,))
         wanted = strict.read(
             config.Router, {"gateway": "127.0.0.1", "protocols": ["pcp", "natpmp"]}
         )
@@ -132,13 +131,15 @@ async def test_a_relay_takes_an_ssh(command: str, state: State) -> None:
     assert "mark@relay.example.org" in told.message
 
 
-async def test_a_table_is_cut_at_its_bound() -> None:
-    async with FakeIgd() as fake, igd.client("127.0.0.1") as client:
+async def test_a_table_is_cut_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router, "_MOST_ROWS", 7)
+    async with FakeIgd() as fake:
         for port in range(1000, 1020):
             fake.add_by_hand(port, "127.0.0.9", 80, "\x1b[2J" + "x" * 500)
-        rows = await (await RecordedIgd.at(fake.description_url, client)).table(7)
-    assert [row.external_port for row in rows] == [str(port) for port in range(1000, 1007)]
-    assert all(str(row).isprintable() and len(str(row)) < 200 for row in rows)
+        mappings = (await found(settings(fake), full=True))["mappings"]
+    assert mappings.message == "7 or more on the router"
+    assert [row.partition("/")[0] for row in mappings.details] == list(map(str, range(1000, 1007)))
+    assert all(row.isprintable() and len(row) < 200 for row in mappings.details)
 
 
 async def test_a_router_that_faults_says_so() -> None:
@@ -167,7 +168,7 @@ async def test_a_router_that_faults_says_so() -> None:
 async def test_a_hostile_router_costs_a_warning_at_worst(
     quirk: Quirk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(router, "_IGD_SECONDS", 0.5)
+    monkeypatch.setattr(router, "_UPNP_SECONDS", 0.5)
     async with FakeIgd(quirks={quirk}) as fake:
         told = await found(settings(fake), full=True)
     assert "fail" not in {one.state for one in told.values()}
@@ -228,7 +229,7 @@ async def test_what_macos_forbids_fails(monkeypatch: pytest.MonkeyPatch) -> None
     async def denied(self: object, network: Network) -> bool:
         raise GatewayError("local-network-denied", "macOS does not let it", "allow it")
 
-    monkeypatch.setattr("pairingd.world.gateway.upnp.UpnpAdapter.probe", denied)
+    monkeypatch.setattr("pairingd.world.gateway.upnp.mappings.UpnpAdapter.probe", denied)
     async with FakeIgd() as fake:
         told = await found(settings(fake))
     assert told["gateway"].state is State.FAIL

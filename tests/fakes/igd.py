@@ -19,8 +19,8 @@ from enum import StrEnum
 from typing import Self, cast
 from xml.sax.saxutils import escape, unescape
 
-_WAN = "urn:schemas-upnp-org:service:WANIPConnection:{version}"
-_FIREWALL = "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1"
+_TYPE = "urn:schemas-upnp-org:service:"
+_FIREWALL = _TYPE + "WANIPv6FirewallControl:1"
 _PERMANENT_MAX = 604800
 
 
@@ -122,6 +122,7 @@ class FakeIgd:
     listen: str | None = None
     quirks: set[Quirk] = field(default_factory=set)
     version: int = 1
+    wan: str = ""  # the type of its WAN service, such as WANPPPConnection:2
     ssdp: bool = False
     mappings: dict[int, Forward] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -166,6 +167,12 @@ class FakeIgd:
     @property
     def _host(self) -> str:
         return f"[{self.address}]" if ":" in self.address else self.address
+
+    @property
+    def _wan_type(self) -> str:
+        if self.quirks & {Quirk.DEAD_SERVICE_FIRST, Quirk.DOWN_SERVICE_FIRST}:
+            return _TYPE + "WANPPPConnection:1"
+        return _TYPE + (self.wan or f"WANIPConnection:{self.version}")
 
     def add_by_hand(
         self, port: int, client: str, internal_port: int, description: str = "web server"
@@ -254,14 +261,10 @@ class FakeIgd:
         if Quirk.USERINFO_CONTROL in self.quirks:
             host = f"127.0.0.2:80@{host}"
         control = f"http://{host}:{self.port}/control"
-        wan = (
-            ""
-            if Quirk.NO_WAN_SERVICE in self.quirks
-            else _service(_WAN.format(version=self.version), control)
-        )
+        wan = "" if Quirk.NO_WAN_SERVICE in self.quirks else _service(self._wan_type, control)
         if self.quirks & {Quirk.DEAD_SERVICE_FIRST, Quirk.DOWN_SERVICE_FIRST}:
-            wan = _service(_WAN.format(version=1), control.replace("/control", "/unused"))
-            wan += _service("urn:schemas-upnp-org:service:WANPPPConnection:1", control)
+            wan = _service(f"{_TYPE}WANIPConnection:1", control.replace("/control", "/unused"))
+            wan += _service(self._wan_type, control)
         if self.version == 2 and wan:
             wan += _service(_FIREWALL, control)
         common = _service("urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1", control)
@@ -288,15 +291,15 @@ class FakeIgd:
             await _reply(writer, _fault(401), "text/xml", "500 Internal Server Error")
 
     async def _soap(self, body: str, head: str, writer: asyncio.StreamWriter) -> None:
-        found = re.search(r'(?im)^soapaction:\s*"?[^#\r\n]*#(\w+)', head)
-        action = found[1] if found else ""
+        found = re.search(r'(?im)^soapaction:\s*"?([^#\r\n]*)#(\w+)', head)
+        kind, action = found.groups() if found else ("", "")
         self.counts[action] += 1
         if Quirk.SOAP_SILENT in self.quirks:
             self.asked_silently.set()
             await asyncio.sleep(3600)
         values = {name: unescape(value) for name, value in re.findall(r"<(\w+)>([^<]*)</\1>", body)}
         try:
-            self._scripted(action)
+            self._scripted(kind, action)
             values["peer"] = writer.get_extra_info("peername")[0]
             result = await self._act(action, values)
         except SoapError as error:
@@ -308,7 +311,9 @@ class FakeIgd:
         answer = _envelope(f"<u:{action}Response>{inner}</u:{action}Response>")
         await _reply(writer, answer, "text/xml")
 
-    def _scripted(self, action: str) -> None:
+    def _scripted(self, kind: str, action: str) -> None:
+        if kind not in (self._wan_type, _FIREWALL):
+            raise SoapError(401)
         if codes := self.failing_once.get(action):
             raise SoapError(codes.pop(0))
         if action in self.failing:

@@ -7,7 +7,10 @@ import urllib.request
 
 import pytest
 
-from pairingd.world.gateway.wan_service import KINDS, WanService
+from pairingd.world.gateway.upnp import actions
+from pairingd.world.gateway.upnp.actions import TCP, Forward
+from pairingd.world.gateway.upnp.description import describe
+from pairingd.world.gateway.upnp.exchange import ask
 from tests.fakes.igd import FakeIgd
 from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import free_port, upnp_to, wanted
@@ -44,9 +47,9 @@ def mappings(description_url: str) -> list[dict[str, object]]:
 async def test_a_lease_that_is_over_closes_the_port() -> None:
     async with FakeIgd(listen="127.0.0.1") as igd:
         port = free_port()
-        asked = WanService(igd.description_url.replace("/rootDesc.xml", "/control"), KINDS[1])
-        row = (port, "TCP", "127.0.0.1", 50111, "for a second", "", 1)
-        await asyncio.to_thread(asked.addportmapping, *row)
+        [service] = (await ask(describe(igd.description_url), "127.0.0.1")).wan_services
+        forward = Forward(port, TCP, "127.0.0.1", 50111, "for a second", 1)
+        await ask(actions.add_forward(service, forward), "127.0.0.1")
         async with asyncio.timeout(WAIT_S):
             await igd.emptied.wait()
         with pytest.raises(ConnectionRefusedError):

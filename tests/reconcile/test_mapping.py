@@ -23,12 +23,12 @@ from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
 from pairingd.store import Store
-from pairingd.world.gateway.announcements import listen
-from pairingd.world.gateway.datagram import Datagrams
-from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
-from pairingd.world.gateway.pcp_adapter import PcpAdapter
+from pairingd.world.gateway.pxp.announcements import listen
+from pairingd.world.gateway.pxp.datagrams import Datagrams
+from pairingd.world.gateway.pxp.natpmp import NatPmpAdapter
+from pairingd.world.gateway.pxp.pcp import PcpAdapter
 from pairingd.world.gateway.router import Router
-from pairingd.world.gateway.upnp import UpnpAdapter
+from pairingd.world.gateway.upnp.mappings import UpnpAdapter
 from pairingd.world.keyscan import Sight
 from tests.core.make import START, invitation
 from tests.fakes.igd import FakeIgd, Quirk

@@ -17,11 +17,12 @@ from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.wiring import _wants_pinhole
-from pairingd.world.gateway import ssdp
 from pairingd.world.gateway.adapter import Adapter
-from pairingd.world.gateway.datagram import Datagrams
-from pairingd.world.gateway.firewall import FirewallAdapter
-from pairingd.world.gateway.pinhole import PcpPinholes, Pinholes
+from pairingd.world.gateway.pinholes import Pinholes
+from pairingd.world.gateway.pxp.datagrams import Datagrams
+from pairingd.world.gateway.pxp.pcp import PcpPinholes
+from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp.pinholes import UpnpPinholes
 from tests.core.make import START, invitation
 from tests.fakes.igd import FakeIgd
 from tests.fakes.pxp import FakePxp, has_ipv6_loopback, silence
@@ -47,7 +48,7 @@ class House:
     def speaks(self, protocols: list[str], igd: FakeIgd | None = None) -> None:
         adapters: list[Adapter] = [
             PcpPinholes(Datagrams(self.gateway.port), self.clock, steady=self.clock),
-            FirewallAdapter(self.clock, ssdp_port=igd.ssdp_port if igd else ssdp.PORT),
+            UpnpPinholes(self.clock, ssdp_port=igd.ssdp_port if igd else ssdp.PORT),
         ]
         settings = strict.read(config.Router, {"protocols": protocols})
         router = Pinholes(settings, self.store, self.clock, adapters=adapters)

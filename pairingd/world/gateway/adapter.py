@@ -5,12 +5,15 @@ To add a protocol: docs/adding.md.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Protocol, runtime_checkable
+import importlib
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from pairingd import config, gateways
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.world.gateway.pxp.datagrams import Datagrams
 
 
 class Journal(Protocol):
@@ -19,6 +22,14 @@ class Journal(Protocol):
     def record(self, mapping: Mapping) -> None: ...
 
     def erase(self, mapping_id: str) -> None: ...
+
+
+class Tools(NamedTuple):
+    """What adapters are made with. `clock` is the wall clock."""
+
+    settings: config.Router
+    clock: Callable[[], float]
+    datagrams: Datagrams
 
 
 class Adapter(Protocol):
@@ -58,8 +69,23 @@ class Sweeper(Protocol):
 
 @runtime_checkable
 class Searcher(Protocol):
-    """An Adapter that must search the network for its gateway, or be told by who may search."""
+    """An Adapter that searches the network for its gateway, or takes another search's result."""
 
     async def told(self, network: Network, locations: Sequence[str]) -> None:
         """Somebody has heard of these in our place. Raises GatewayError; then nothing changed."""
         ...
+
+
+def mapping_adapters(tools: Tools) -> list[Adapter]:
+    """All that `tools.settings` could have us speak to a gateway, whether they do or not."""
+    made = (_module(protocol).adapter(tools) for protocol in gateways.PROTOCOLS)
+    return [adapter for adapter in made if adapter is not None]
+
+
+def pinhole_adapters(tools: Tools) -> list[Adapter]:
+    """All that can open an IPv6 firewall."""
+    return [_module(protocol).pinholes(tools) for protocol in gateways.PROTOCOLS if protocol.ipv6]
+
+
+def _module(protocol: gateways.Protocol) -> Any:
+    return importlib.import_module(f"{__package__}.{protocol.module}")

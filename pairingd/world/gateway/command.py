@@ -1,6 +1,6 @@
 """A program of the user's own in a router's place, for routers that have an API, or only ssh.
 
-It is told what to do in its environment:
+Its environment says what to do:
 
     PAIRING_EXTERNAL_PORT  the port to open, the same at every call
     PAIRING_INTERNAL_HOST  this machine's address
@@ -30,6 +30,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
+from pairingd.world.gateway.adapter import Tools
 
 _SECONDS = 20.0
 _DRAIN_SECONDS = 0.5  # for what it printed; something it started may hold its output open
@@ -125,6 +126,11 @@ class CommandAdapter:
         return child.said[1].decode(errors="replace")
 
 
+def adapter(tools: Tools) -> CommandAdapter | None:
+    """None where config.toml names no command."""
+    return CommandAdapter(tools.settings, tools.clock) if tools.settings.command.open else None
+
+
 class _Child(asyncio.SubprocessProtocol):
     """What it says on standard output and error, bounded: the end counts."""
 
@@ -206,5 +212,5 @@ def _failed(name: str, why: str) -> GatewayError:
     return GatewayError(
         "router-command-failed",
         f"the [router.command] {name} {why}",
-        "run it by hand with the PAIRING_ variables set, and mend it",
+        "run it by hand with the PAIRING_ variables set, and fix it",
     )

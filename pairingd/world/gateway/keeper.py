@@ -1,7 +1,8 @@
-"""What holding a mapping takes, by whatever protocol: the adapters, and the journal before them."""
+"""Holding a mapping by any protocol: the adapters, and the journal that is written first."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 
 from pairingd import config
@@ -10,11 +11,11 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Adapter, Journal
-from pairingd.world.gateway.attempt import attempt
+from pairingd.world.gateway.refusals import NO_ANSWER, NOTHING_MADE
 
 
 class Keeper:
-    """`token` makes what tells our mappings from others'."""
+    """`token` makes the secret that identifies our mappings."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class Keeper:
         self._journal.erase(mapping.id)
 
     def _adapter(self, mapping: Mapping) -> Adapter:
-        """The one that made it. Raises GatewayError `router-failed` for none."""
+        """The adapter that made it. Raises GatewayError `router-failed` where there is none."""
         try:
             return self._adapters[mapping.protocol]
         except KeyError:
@@ -60,13 +61,32 @@ class Keeper:
     async def _attempt(
         self, protocol: str, network: Network, internal_port: int, external_port: int
     ) -> Mapping:
-        """Raises GatewayError; then nothing is left, or the journal has it."""
-        return await attempt(
-            self._adapters[protocol],
-            self._journal,
-            self._token,
-            network,
-            internal_port=internal_port,
+        """One try at a mapping: what was granted, journaled.
+
+        Raises GatewayError; then nothing is left, or the journal has it: the caller asks a router
+        that fell silent again.
+        """
+        adapter = self._adapters[protocol]
+        wanted = Mapping(
+            id=self._token()[:16],
+            protocol=protocol,
+            network=network.identity,
+            gateway=network.gateway,
+            external_host="",
             external_port=external_port,
-            lease=self._settings.lease,
+            internal_host=network.address,
+            internal_port=internal_port,
+            token=self._token(),
         )
+        self._journal.record(wanted)
+        try:
+            granted = await adapter.open(wanted, self._settings.lease)
+        except GatewayError as refusal:
+            if refusal.code in NOTHING_MADE:
+                self._journal.erase(wanted.id)
+            elif refusal.code not in NO_ANSWER:
+                with contextlib.suppress(GatewayError):
+                    await self.close(wanted)
+            raise
+        self._journal.record(granted)
+        return granted

@@ -1,4 +1,4 @@
-"""How a gateway's no is told, and what each no means for what to do next."""
+"""A gateway's refusals: their texts, and what may be tried after each of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTHING_MADE = frozenset(
     }
 )
 
-# Who says this is not asked for more before it answers again.
+# After these the gateway is asked for nothing more until it answers again.
 NO_ANSWER = frozenset({"router-silent", "local-network-denied"})
 
 # After these another port may do; after the others this protocol is of no use here.
@@ -95,7 +95,7 @@ def silently_replaced(port: int) -> GatewayError:
 def dropped() -> GatewayError:
     return GatewayError(
         "router-lied",
-        "the router says yes and drops the mapping at once",
+        "the router accepts the mapping and drops it at once",
         "update the router's firmware, or forward the port there by hand",
     )
 
@@ -143,7 +143,7 @@ def not_spoken(protocol: str) -> GatewayError:
 def still_there(port: int) -> GatewayError:
     return GatewayError(
         "router-lied",
-        f"the router keeps the mapping of port {port} that it was told to delete",
+        f"the router keeps the mapping of port {port} after a request to delete it",
         "delete it in the router's settings",
     )
 

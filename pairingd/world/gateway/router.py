@@ -1,7 +1,7 @@
 """The home router, whatever it speaks: find it, hold one mapping, give it back.
 
 Nothing is asked of a router before the journal knows of it, and nothing is forgotten before it is
-seen to be gone. To add a protocol: write its Adapter and add it to `known_adapters`.
+seen to be gone. It speaks the protocols of pairingd/gateways.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
 
-from pairingd import config
+from pairingd import config, gateways
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
@@ -22,12 +22,11 @@ from pairingd.world.gateway.adapter import (
     Journal,
     Searcher,
     Sweeper,
+    Tools,
+    mapping_adapters,
 )
-from pairingd.world.gateway.command import CommandAdapter
-from pairingd.world.gateway.datagram import Datagrams
 from pairingd.world.gateway.keeper import Keeper
-from pairingd.world.gateway.natpmp_adapter import NatPmpAdapter
-from pairingd.world.gateway.pcp_adapter import PcpAdapter
+from pairingd.world.gateway.pxp.datagrams import Datagrams
 from pairingd.world.gateway.refusals import (
     PORT_MATTERS,
     most_telling,
@@ -35,29 +34,16 @@ from pairingd.world.gateway.refusals import (
     search_unwanted,
     silently_replaced,
 )
-from pairingd.world.gateway.upnp import UpnpAdapter
 
 _PROBE_HOLDS = 600.0
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
 
 
 def high_port(network: Network) -> int:
-    """The port to ask for when the wanted one cannot be had: always the same for this host here."""
+    """The port to request when the first choice is taken: always the same for this host here."""
     name = f"{network.address}/{network.gateway}/{network.gateway_mac}".encode()
     number = int.from_bytes(hashlib.sha256(name).digest()[:4])
     return _DYNAMIC_PORTS[number % len(_DYNAMIC_PORTS)]
-
-
-def known_adapters(
-    settings: config.Router, clock: Callable[[], float], datagrams: Datagrams
-) -> Sequence[Adapter]:
-    """All that `settings` could have us speak to a gateway, whether they do or not."""
-    return (
-        PcpAdapter(datagrams, clock),
-        NatPmpAdapter(datagrams, clock),
-        UpnpAdapter(settings, clock),
-        *([CommandAdapter(settings, clock)] if settings.command.open else []),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +61,7 @@ class _Probe:
 
 
 class Router(Keeper):
-    """`clock` is the wall clock; `token` makes what tells our mappings from others'."""
+    """`clock` is the wall clock; `token` makes the secret that identifies our mappings."""
 
     def __init__(
         self,
@@ -87,7 +73,8 @@ class Router(Keeper):
         token: Callable[[], str] = lambda: secrets.token_hex(16),
         high_port: Callable[[Network], int] = high_port,
     ) -> None:
-        known = known_adapters(settings, clock, Datagrams()) if adapters is None else adapters
+        tools = Tools(settings, clock, Datagrams())
+        known = mapping_adapters(tools) if adapters is None else adapters
         super().__init__(settings, journal, known, token)
         self._clock = clock
         self._high_port = high_port
@@ -97,7 +84,7 @@ class Router(Keeper):
     async def probe(self, network: Network) -> None:
         """Find out what this network's router speaks; a good answer is kept for ten minutes.
 
-        Never raises GatewayError: `open` tells what is wrong.
+        Never raises GatewayError: `open` does.
         """
         answers = self._probing(network).answers
         if answers:
@@ -125,11 +112,9 @@ class Router(Keeper):
                 if protocol not in answers:
                     continue
                 refusal = await asyncio.shield(answer)
-                if refusal is None and protocol == "pcp":
-                    # One server answers both (RFC 6887 §9), so NAT-PMP would be refused the
-                    # same; and asking miniupnpd 2.3.1 so hangs it for a minute (measured).
-                    answers.pop("natpmp", None)
                 if refusal is None:
+                    for other in gateways.named(protocol).speaks_for:
+                        answers.pop(other, None)
                     last = port == ports[-1]
                     try:
                         return await self._open(protocol, network, internal_port, port, last)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from pairingd.world.gateway import announcements, natpmp, pcp, ssdp
-from pairingd.world.gateway.codec import ProtocolError
+from pairingd.world.gateway.pxp import announcements, natpmp_codec, pcp_codec
+from pairingd.world.gateway.pxp.codec import ProtocolError
+from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp.location import location_host, repointed
 from tests.fuzz import promises
 from tests.fuzz.engine import Target
 
 NONCE = bytes(range(12))
 GATEWAY = "192.168.1.1"
-_PCP4 = pcp.MapRequest(IPv4Address("192.168.1.10"), NONCE, 50111, 22, IPv4Address(0), 600)
-_PCP6 = pcp.MapRequest(IPv6Address("2001:db8::5"), NONCE, 50111, 22, IPv6Address(0), 600)
-_NATPMP = natpmp.MapRequest(50111, 22, 600)
+_PCP4 = pcp_codec.MapRequest(IPv4Address("192.168.1.10"), NONCE, 50111, 22, IPv4Address(0), 600)
+_PCP6 = pcp_codec.MapRequest(IPv6Address("2001:db8::5"), NONCE, 50111, 22, IPv6Address(0), 600)
+_NATPMP = natpmp_codec.MapRequest(50111, 22, 600)
 _MOST = 2**32 - 1
 
 
@@ -28,25 +30,25 @@ def pcp_map(data: bytes) -> str:
         assert data[1] & 0x80
         assert 0 <= answer.epoch <= _MOST
         assert 0 <= answer.lifetime <= _MOST
-        if answer.result == pcp.Result.SUCCESS:
+        if answer.result == pcp_codec.Result.SUCCESS:
             assert data[24:36] == NONCE
             assert 0 < answer.external_port < 65536
             assert answer.external_address is not None
             assert answer.external_address.version == request.client.version
         else:
             assert (answer.external_port, answer.external_address) == (0, None)
-        return str(answer.result == pcp.Result.SUCCESS)
+        return str(answer.result == pcp_codec.Result.SUCCESS)
     return said
 
 
 def pcp_announce(data: bytes) -> str:
     """An epoch of 32 bits, from a response to ANNOUNCE alone."""
     try:
-        answer = pcp.AnnounceRequest(IPv4Address("192.168.1.10")).decode(data)
+        answer = pcp_codec.AnnounceRequest(IPv4Address("192.168.1.10")).decode(data)
     except ProtocolError as error:
         return str(error)
     assert 0 <= answer.epoch <= _MOST
-    return str(answer.result == pcp.Result.SUCCESS)
+    return str(answer.result == pcp_codec.Result.SUCCESS)
 
 
 def natpmp_map(data: bytes) -> str:
@@ -56,7 +58,7 @@ def natpmp_map(data: bytes) -> str:
     except ProtocolError as error:
         return str(error)
     assert len(data) <= 16
-    granted = answer.result == natpmp.Result.SUCCESS
+    granted = answer.result == natpmp_codec.Result.SUCCESS
     assert (0 < answer.external_port < 65536) if granted else answer.external_port == 0
     assert 0 <= answer.lifetime <= _MOST
     return str(granted)
@@ -65,10 +67,10 @@ def natpmp_map(data: bytes) -> str:
 def natpmp_address(data: bytes) -> str:
     """An address where the gateway reports success, and nowhere else."""
     try:
-        answer = natpmp.AddressRequest().decode(data)
+        answer = natpmp_codec.AddressRequest().decode(data)
     except ProtocolError as error:
         return str(error)
-    assert (answer.address is not None) == (answer.result == natpmp.Result.SUCCESS)
+    assert (answer.address is not None) == (answer.result == natpmp_codec.Result.SUCCESS)
     return str(answer.address is not None)
 
 
@@ -84,14 +86,14 @@ def ssdp_reply(data: bytes) -> str:
     reply = ssdp.parse(data)
     search = ssdp._Search("192.168.1.10", GATEWAY)
     search.datagram_received(data, None)
-    assert {ssdp.location_host(one) for one in search.heard} <= {GATEWAY}
+    assert {location_host(one) for one in search.heard} <= {GATEWAY}
     if reply is None:
         return "none"
     promises.words(reply.location, 513)
     assert reply.location.lower().startswith("http://")
-    assert ssdp.location_host(reply.location)
+    assert location_host(reply.location)
     for gateway in (GATEWAY, "fe80::1%eth0"):
-        assert ssdp.location_host(ssdp.repointed(reply.location, gateway)) in {gateway, None}
+        assert location_host(repointed(reply.location, gateway)) in {gateway, None}
     return str(reply.is_gateway)
 
 

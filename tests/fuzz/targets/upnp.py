@@ -1,109 +1,83 @@
-"""What a UPnP router answers in XML, and what the child process that asks it makes of that."""
+"""What a UPnP router answers in HTTP and XML, and what the child that asks it makes of that."""
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import urlsplit
-
-import httpx
-
 from pairingd.core.model import Mapping
-from pairingd.core.text import one_line
-from pairingd.world.gateway import igd, upnp_answer, wan_service
+from pairingd.world.gateway.upnp import actions
+from pairingd.world.gateway.upnp import answer as upnp_answer
+from pairingd.world.gateway.upnp import description as upnp_description
+from pairingd.world.gateway.upnp.http1 import LARGEST, Http
+from pairingd.world.gateway.upnp.location import is_at
+from pairingd.world.gateway.upnp.markup import BadAnswer
+from pairingd.world.gateway.upnp.soap import Fault, Service
 from tests.fuzz import mutation, promises
 from tests.fuzz.engine import Target
 
 HOST = "192.168.1.1"
 URL = f"http://{HOST}:5000/rootDesc.xml"
-_ACTIONS = ("GetFirewallStatus", "AddPinhole", "GetSpecificPortMappingEntry")
+_SERVICE = Service("urn:schemas-upnp-org:service:WANIPConnection:1", f"http://{HOST}/ctl")
+_CALLS = (
+    actions.status(_SERVICE),
+    actions.connection_type(_SERVICE),
+    actions.external_address(_SERVICE),
+    actions.forward_of(_SERVICE, 22),
+    actions.forward_at(_SERVICE, 0),
+    actions.delete_forward(_SERVICE, 22),
+    actions.firewall_status(_SERVICE),
+    actions.add_pinhole(_SERVICE, "fd00::9", 50111, 600),
+)
 _WANTED = Mapping("m1", "upnp", "eth0", HOST, "", 22, "192.168.1.10", 50111, "0" * 32)
 
 
 def description(data: bytes) -> str:
-    """Every control URL is at the host of the description, for each library that reads it."""
-    text = data.decode(errors="replace")
+    """Every service that may be asked is at the host of the description, for every reader."""
     try:
-        root = igd._xml(text)
-        name = one_line(igd._text(root, "friendlyName"), 40)
-        assert name.isprintable()
-        services = list(igd._services(root, URL))
-    except igd.FAILURES as error:
-        return type(error).__name__
-    assert len(services) <= 64
-    for service in services:
-        assert service.type.isprintable()
-        assert urlsplit(service.control_url).hostname == HOST
-        try:
-            assert httpx.URL(service.control_url).host == HOST
-        except httpx.InvalidURL:
-            continue  # one of igd.FAILURES, when it is asked
-    return str(bool(services))
+        found = upnp_description.read(data.decode(errors="replace"), URL)
+    except BadAnswer as error:
+        return str(error)
+    assert len(found.services) + len(found.elsewhere) <= 64
+    for service in found.services:
+        assert is_at(HOST, service.control_url)
+        promises.words(service.control_url, 513)
+    assert set(found.wan_services) <= set(found.services)
+    kinds = [service.type.rpartition(":")[0].rpartition(":")[2] for service in found.wan_services]
+    assert set(kinds) <= {"WANIPConnection", "WANPPPConnection"}
+    return f"{len(found.services)} {found.names_wan_services_elsewhere}"
 
 
 def soap_answer(data: bytes) -> str:
-    """Words by their names, or a fault with a code of four digits at most."""
+    """Typed values, or a fault with a code of three digits at most."""
     text = data.decode(errors="replace")
-    said = set()
-    for action in _ACTIONS:
+    outcomes = []
+    for call in _CALLS:
         try:
-            told = igd._answer(text, action)
-        except igd.Strange as error:
-            said.add(str(error))
-        except igd.Fault as fault:
-            promises.number(fault.code, 0, 9999)
-            said.add("fault")
+            value = call.read(text)
+        except BadAnswer:
+            outcomes.append("strange")
+        except Fault as fault:
+            promises.number(fault.code, 0, 999)
+            outcomes.append("fault")
         else:
-            assert all(isinstance(one, str) for pair in told.items() for one in pair)
-            said.add(" ".join(told))
-    return " ".join(sorted(said))
+            if isinstance(value, actions.Forward):
+                promises.number(value.lease, 0, 10**10)
+            outcomes.append(type(value).__name__)
+    return " ".join(outcomes)
 
 
-def wan_description(data: bytes) -> str:
-    """WAN services of three kinds, with control URLs at the host of the description."""
-    try:
-        services = wan_service.described(data.decode(errors="replace"), URL)
-    except wan_service.Elsewhere:
-        return "elsewhere"
-    for service in services:
-        assert service._kind in wan_service.KINDS
-        assert urlsplit(service.control).hostname == HOST
-        assert wan_service.is_at(HOST, service.control)
-    return str(len(services))
-
-
-class _Told(wan_service.WanService):
-    """A service that answers every action with the same text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(f"http://{HOST}/ctl", wan_service.KINDS[1])
-        self._text = text
-
-    def _call(self, action: str, **arguments: str) -> dict[str, str]:
-        return wan_service.answered(self._text, action)
-
-
-def wan_answer(data: bytes) -> str:
-    """UPnP's code, or what the names say; numbers that are none are ValueErrors."""
-    asked = _Told(data.decode(errors="replace"))
-    said = []
-    questions: tuple[Any, ...] = (
-        asked.statusinfo,
-        asked.connectiontype,
-        asked.externalipaddress,
-        lambda: asked.getspecificportmapping(22, "TCP"),
-        lambda: asked.getgenericportmapping(0),
-        lambda: asked.deleteportmapping(22, "TCP"),
-    )
-    for question in questions:
+def http_answer(data: bytes) -> str:
+    """A text of bounded length, whatever comes in whatever pieces."""
+    for size in (len(data) or 1, len(data) // 16 + 1):
+        http = Http(upnp_description.describe(URL))
+        pieces = [data[start : start + size] for start in range(0, len(data), size)]
         try:
-            question()
-            said.append("yes")
-        except wan_service.Refused as refused:
-            promises.number(refused.code, 0, 999)
-            said.append("refused")
-        except ValueError:
-            said.append("strange")
-    return " ".join(said)
+            texts = (http.receive(piece) for piece in [*pieces, b""])
+            text = next(text for text in texts if text is not None)
+        except (BadAnswer, ConnectionResetError) as error:
+            outcome = str(error)
+        else:
+            assert len(text) <= LARGEST
+            outcome = str(http.status // 100)
+    return outcome
 
 
 def child_answer(data: bytes) -> str:
@@ -120,7 +94,6 @@ def child_answer(data: bytes) -> str:
 TARGETS = (
     Target("upnp-description", description),
     Target("upnp-soap-answer", soap_answer),
-    Target("wan-description", wan_description),
-    Target("wan-answer", wan_answer),
+    Target("upnp-http-answer", http_answer),
     Target("upnp-child-answer", child_answer, mutation.lines_of_json),
 )

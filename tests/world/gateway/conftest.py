@@ -8,7 +8,7 @@ import pytest
 from pairingd import config, strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
-from pairingd.world.gateway.upnp import UpnpAdapter
+from pairingd.world.gateway.upnp.mappings import UpnpAdapter
 from tests.fakes.igd import FakeIgd
 
 NOW = 1_800_000_000.0

@@ -16,7 +16,7 @@ from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Adapter
 from pairingd.world.gateway.router import Router, high_port
-from pairingd.world.gateway.upnp import UpnpAdapter
+from pairingd.world.gateway.upnp.mappings import UpnpAdapter
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.world.gateway.conftest import HOME, NOW, RecordedJournal
 

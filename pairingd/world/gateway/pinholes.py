@@ -1,0 +1,54 @@
+"""Pinholes in the router's IPv6 firewall, by the first protocol that the router speaks."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Sequence
+
+from pairingd import config
+from pairingd.core.model import Mapping
+from pairingd.core.network import Network
+from pairingd.world.gateway import refusals
+from pairingd.world.gateway.adapter import Adapter, Journal, Tools, pinhole_adapters
+from pairingd.world.gateway.keeper import Keeper
+from pairingd.world.gateway.pxp.datagrams import Datagrams
+
+
+class Pinholes(Keeper):
+    """`clock` is the wall clock; `token` makes the secret that PCP's nonce comes of."""
+
+    def __init__(
+        self,
+        settings: config.Router,
+        journal: Journal,
+        clock: Callable[[], float],
+        *,
+        adapters: Sequence[Adapter] | None = None,
+        token: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        known = adapters or pinhole_adapters(Tools(settings, clock, Datagrams()))
+        super().__init__(settings, journal, known, token)
+
+    async def probe(self, network: Network) -> None:
+        """Nothing to find out: `open` asks at once."""
+
+    async def open(
+        self,
+        network: Network,
+        *,
+        internal_port: int,
+        external_port: int,
+        but: Collection[str] = (),
+    ) -> Mapping:
+        """By the first protocol that is spoken, `but` those. Raises GatewayError; then nothing is
+        left, or the journal has it.
+        """
+        for protocol in self._settings.protocols:
+            adapter = self._adapters.get(protocol)
+            # Most routers speak neither over IPv6: nothing is journaled for those.
+            if adapter and protocol not in but and await adapter.probe(network):
+                return await self._attempt(protocol, network, internal_port, external_port)
+        raise refusals.not_spoken("PCP or UPnP over IPv6")
+
+    async def sweep(self, network: Network, keep: Collection[int]) -> int:  # noqa: ARG002 - a firewall lists no rules
+        return 0

@@ -1,0 +1,102 @@
+"""A gateway's announcement that it has restarted (RFC 6887 §14.1, RFC 6886 §3.2.1).
+
+It goes to all hosts of the link. Any of them can forge it, so it is only a reason to ask the
+gateway. IPv4 only: miniupnpd 2.3.1 announces by IPv4, and once (measured).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pairingd.world.gateway.pxp import natpmp_codec, pcp_codec
+from pairingd.world.gateway.pxp.codec import ProtocolError
+
+log = logging.getLogger(__name__)
+
+PORT = 5350
+_ALL_HOSTS = "224.0.0.1"
+# Seconds without ears after an announcement; what comes meanwhile waits, and is heard as one.
+# NAT-PMP has it repeated after ¼, ½, 1, 2, 4 … s, and one question is enough for most of these;
+# who forges them makes us ask no more often than this.
+_HEARD = 10.0
+_NOTHING = 0.1  # the same after any other datagram, so that a flood costs next to nothing
+_AT_ONCE = 16  # datagrams read between two such pauses
+
+
+@contextmanager
+def listen(
+    gateway: str, address: str, heard: Callable[[], None], *, port: int = PORT
+) -> Iterator[None]:
+    """Within it, `heard` is called on the running loop when `gateway` seems to have restarted.
+
+    `address` is ours on the gateway's link. `heard` is never called where this process may not
+    listen, or where another program does not share the port.
+    """
+    try:
+        ours = _open(address, port)
+    except OSError as error:
+        log.debug("announcements of %s cannot be heard: %s", gateway, error)
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    pause: asyncio.TimerHandle | None = None
+
+    def readable() -> None:
+        nonlocal pause
+        restarted = _says_so(ours, gateway)
+        loop.remove_reader(ours)
+        pause = loop.call_later(_HEARD if restarted else _NOTHING, resume)
+        if restarted:
+            heard()
+
+    def resume() -> None:
+        loop.add_reader(ours, readable)
+
+    with ours:
+        resume()
+        try:
+            yield
+        finally:
+            loop.remove_reader(ours)
+            if pause is not None:
+                pause.cancel()
+
+
+def _open(address: str, port: int) -> socket.socket:
+    """Bound to the group, so that nothing is received that was sent to us alone."""
+    ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        ours.settimeout(0)
+        # macOS's mDNSResponder listens here as well.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        ours.bind((_ALL_HOSTS, port))
+        group = socket.inet_aton(_ALL_HOSTS) + socket.inet_aton(address)
+        ours.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+    except BaseException:
+        ours.close()
+        raise
+    return ours
+
+
+def _says_so(ours: socket.socket, gateway: str) -> bool:
+    """Whether one of the datagrams that have come is an announcement, sent from `gateway`."""
+    said = False
+    with contextlib.suppress(OSError):  # no more of them
+        for _ in range(_AT_ONCE):
+            data, sender = ours.recvfrom(pcp_codec.LARGEST + 1)
+            said = said or (sender[0] == gateway and _is_announcement(data))
+    return said
+
+
+def _is_announcement(data: bytes) -> bool:
+    for codec in (pcp_codec, natpmp_codec):
+        with contextlib.suppress(ProtocolError):
+            codec.announced(data)
+            return True
+    return False

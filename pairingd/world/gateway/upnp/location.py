@@ -1,0 +1,46 @@
+"""URLs that a device on the LAN names: which host each of them is really at."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+LONGEST = 512
+
+
+def location_host(location: str) -> str | None:
+    """The host of a plain http URL without credentials, oddities or unprintable characters."""
+    if not location.isprintable() or " " in location or len(location) > LONGEST:
+        return None
+    try:
+        parts = urlsplit(location)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return None
+    if parts.scheme != "http" or "@" in parts.netloc:
+        return None
+    return parts.hostname
+
+
+def is_at(host: str, url: str) -> bool:
+    """Whether every reader of `url` would ask `host`.
+
+    urlsplit takes the part after an "@" for the host, miniupnpc all before the first ":" or "/".
+    """
+    name = re.escape(bracketed(host))
+    plain = re.match(rf"http://{name}(:\d{{1,5}})?/", url, re.IGNORECASE | re.ASCII)
+    return plain is not None and location_host(url) is not None
+
+
+def repointed(location: str, gateway: str) -> str:
+    """The same place at the gateway's own address.
+
+    A scope is written as it is (`[fe80::1%eth0]`): no reader here knows RFC 6874's `%25`.
+    """
+    parts = urlsplit(location)
+    port = f":{parts.port}" if parts.port else ""
+    return parts._replace(netloc=f"{bracketed(gateway)}{port}").geturl()
+
+
+def bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,73 @@
+"""XML from a device on the LAN, without document types and so without entities.
+
+expat reads it, and reads no namespaces: prefixes say nothing here, and some routers use one without
+declaring it. The caller bounds the size.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.parsers import expat
+
+_BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,10};)")  # "AT&T" in a device's name
+
+
+class BadAnswer(Exception):
+    """The answer is not a gateway's, or cannot be believed. The message is for people."""
+
+
+class Element:
+    """`text` is its own, without that of its children; `children` has theirs, by their names."""
+
+    __slots__ = ("children", "name", "text")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = ""
+        self.children: dict[str, str] = {}
+
+
+def elements(text: str) -> list[Element]:
+    """All elements in the order in which they begin, without prefixes. Raises BadAnswer."""
+    # Some routers show a device's name with characters that XML 1.0 §2.2 does not allow.
+    allowed = "".join(c for c in text if c.isprintable() or c in "\t\r\n").strip()
+    try:
+        return _parsed(allowed)
+    except expat.ExpatError:
+        pass
+    try:
+        return _parsed(_BARE_AMPERSAND.sub("&amp;", allowed))
+    except expat.ExpatError:
+        raise BadAnswer("the router's answer is not XML") from None
+
+
+def _parsed(text: str) -> list[Element]:
+    """Raises ExpatError, and BadAnswer for a document type."""
+    found: list[Element] = []
+    path: list[tuple[Element, list[str]]] = []  # the open elements, each with its text so far
+
+    def start(name: str, _attributes: object) -> None:
+        element = Element(name.rpartition(":")[2])
+        found.append(element)
+        path.append((element, []))
+
+    def characters(data: str) -> None:
+        path[-1][1].append(data)
+
+    def end(_name: str) -> None:
+        element, parts = path.pop()
+        element.text = "".join(parts).strip()
+        if path:
+            path[-1][0].children[element.name] = element.text
+
+    def document_type(*_: object) -> None:
+        raise BadAnswer("the router's XML has a document type of its own")
+
+    parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = characters
+    parser.StartDoctypeDeclHandler = document_type
+    parser.Parse(text, True)
+    return found

@@ -1,0 +1,260 @@
+"""Pinholes by UPnP: WANIPv6FirewallControl:1, the part of IGD:2 that opens an IPv6 firewall.
+
+A router opens it only for the address that asks, so all is sent from the address the guests come
+to, and to the gateway's own address alone: no other device on the link is believed to be one.
+What was measured was measured with miniupnpd 2.3.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from pairingd.core.holding_events import Presence
+from pairingd.core.model import Mapping
+from pairingd.core.network import Network
+from pairingd.errors import GatewayError
+from pairingd.world.gateway import grant, refusals
+from pairingd.world.gateway.pxp.datagrams import explained
+from pairingd.world.gateway.upnp import actions, exchange, ssdp
+from pairingd.world.gateway.upnp.description import describe
+from pairingd.world.gateway.upnp.markup import BadAnswer
+from pairingd.world.gateway.upnp.soap import ACTION_FAILED, Call, Fault, Result, Service
+
+_LONGEST = 86400  # seconds that LeaseTime may have (402 for more, measured)
+_ABOUT_TO_CLOSE = 60  # seconds of a lease that is requested only to be given back
+_NUMBER = re.compile(r"\d{1,5}", re.ASCII)  # of a pinhole (UniqueID), ui2
+
+# WANIPv6FirewallControl:1: refusals.
+_OFF = 702  # FirewallDisabled
+_NOT_ALLOWED = frozenset({606, 703})
+_NO_SUCH = frozenset({704, 402})  # NoSuchEntry; miniupnpd says 402 (measured)
+_NOT_OURS = _NO_SUCH | {606}  # of a number that another machine has got since a restart
+
+Action = Callable[[Service], Call[Result]]
+
+
+class UpnpPinholes:
+    """A mapping's `handle` holds control URL, service type and UniqueID.
+
+    Without a UniqueID the firewall was off: there is nothing to open, and all come through.
+    `ssdp_port` is for tests.
+    """
+
+    protocol = "upnp"
+
+    def __init__(self, clock: Callable[[], float], *, ssdp_port: int = ssdp.PORT) -> None:
+        self._clock = clock
+        self._ssdp_port = ssdp_port
+        self._services: dict[str, Service] = {}  # by the network's identity
+
+    async def probe(self, network: Network) -> bool:
+        if not network.gateway:
+            return False
+        if network.identity not in self._services:
+            service = await self._search(network)
+            if service is None:
+                return False
+            self._services[network.identity] = service
+        return True
+
+    async def open(self, wanted: Mapping, lease: int) -> Mapping:
+        return await self._add(wanted, lease)
+
+    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+        """By UpdatePinhole. AddPinhole, too, would find the old one and renew its lease, but after
+        that miniupnpd never ends it (measured).
+        """
+        if number := _number(mapping):
+            lease, asked_at = min(lease, _LONGEST), self._clock()
+            try:
+                await self._call(mapping, lambda at: actions.update_pinhole(at, number, lease))
+            except Fault as fault:
+                if fault.code not in _NOT_OURS:
+                    raise _refusal(fault, mapping) from None
+            else:
+                return self._granted(mapping, number, lease, asked_at)
+        return await self._add(mapping, lease)
+
+    async def check(self, mapping: Mapping) -> Presence:
+        try:
+            return await self._look(mapping, _number(mapping))
+        except GatewayError as error:
+            if error.code == "local-network-denied":
+                raise
+            return Presence.UNKNOWN
+
+    async def close(self, mapping: Mapping) -> None:
+        """Also where the lease is over: see `renew` for one that may never end."""
+        held = _number(mapping)
+        if mapping.handle and not held:
+            return
+        # Asked for the same again, the router answers with the number of ours, or with a new one.
+        # The stored number may be another program's since a restart, or have never come to us.
+        try:
+            current = await self._ask_for(mapping, _ABOUT_TO_CLOSE)
+        except Fault:
+            current = ""
+        number, gone = (current, _NO_SUCH) if current else (held, _NOT_OURS)
+        if not number:
+            return
+        for _ in range(2):  # the second time the router must say that there is none
+            try:
+                await self._call(mapping, lambda at: actions.delete_pinhole(at, number))
+            except Fault as fault:
+                if fault.code in gone:
+                    return
+                raise _refusal(fault, mapping) from None
+        raise refusals.still_there(mapping.external_port)
+
+    async def _add(self, wanted: Mapping, lease: int) -> Mapping:
+        lease, asked_at = min(lease, _LONGEST), self._clock()
+        try:
+            number = await self._ask_for(wanted, lease)
+        except Fault as fault:
+            raise _refusal(fault, wanted) from None
+        with _was_there(wanted.gateway):
+            seen = await self._look(wanted, number)
+        match seen:
+            case Presence.PRESENT:
+                return self._granted(wanted, number, lease, asked_at)
+            case Presence.ABSENT:
+                raise refusals.dropped()
+        raise refusals.failed(wanted.external_port, "it does not show its pinholes")
+
+    async def _ask_for(self, wanted: Mapping, lease: int) -> str:
+        """The pinhole's number, "" where the firewall is off and needs none. Raises Fault."""
+        try:
+            firewall = await self._call(wanted, actions.firewall_status)
+        except Fault:
+            firewall = actions.Firewall(enabled=True, allows_pinholes=True)
+        if not firewall.enabled:
+            return ""
+        if not firewall.allows_pinholes:
+            raise Fault(703)
+        client, port = wanted.internal_host, wanted.internal_port
+        with _was_there(wanted.gateway):
+            try:
+                number = await self._call(
+                    wanted, lambda at: actions.add_pinhole(at, client, port, lease)
+                )
+            except Fault as fault:
+                if fault.code == _OFF:
+                    return ""
+                raise
+        if not _NUMBER.fullmatch(number):
+            raise refusals.unreadable()
+        return number
+
+    async def _look(self, mapping: Mapping, number: str) -> Presence:
+        try:
+            if not number:
+                firewall = await self._call(mapping, actions.firewall_status)
+                return Presence.ABSENT if firewall.enabled else Presence.PRESENT
+            await self._call(mapping, lambda at: actions.pinhole_packets(at, number))
+        except Fault as fault:
+            gone = number and fault.code in _NOT_OURS
+            return Presence.ABSENT if gone else Presence.UNKNOWN
+        return Presence.PRESENT
+
+    def _granted(self, wanted: Mapping, number: str, lease: int, asked_at: float) -> Mapping:
+        service = self._services[wanted.network]
+        handle = {"control_url": service.control_url, "service": service.type}
+        if number:
+            handle["unique_id"] = number
+        made = replace(wanted, handle=tuple(handle.items()))
+        return grant.granted(made, wanted.internal_host, lease, asked_at, lease / 2)
+
+    async def _call(self, mapping: Mapping, action: Action[Result]) -> Result:
+        """The router's answer; the router is searched for when it is not where it was.
+
+        Raises Fault, and GatewayError `no-gateway` (none is found), `router-silent`,
+        `router-failed` or `local-network-denied`.
+        """
+        identity, source = mapping.network, mapping.internal_host
+        if known := self._services.pop(identity, None) or _service(mapping):
+            try:
+                return await self._ask(identity, known, source, action)
+            except OSError:
+                pass  # nobody answers there any more
+        interface = identity.partition("/")[0]
+        found = await self._search(Network(interface, source, mapping.gateway))
+        if found is None:
+            raise refusals.not_spoken("UPnP over IPv6")
+        try:
+            return await self._ask(identity, found, source, action)
+        except OSError:
+            raise refusals.silent(mapping.gateway, "UPnP over IPv6") from None
+
+    async def _ask(
+        self,
+        identity: str,
+        service: Service,
+        source: str,
+        action: Action[Result],
+    ) -> Result:
+        """Remembers a service that answers. Raises OSError where none does."""
+        try:
+            answer = await exchange.ask(action(service), source)
+        except Fault as fault:
+            self._services[identity] = service
+            raise Fault(fault.code or ACTION_FAILED) from None
+        except BadAnswer:
+            raise refusals.unreadable() from None
+        self._services[identity] = service
+        return answer
+
+    async def _search(self, network: Network) -> Service | None:
+        """Raises GatewayError `local-network-denied`."""
+        locations, error = await ssdp.search(
+            network.address,
+            network.gateway,
+            self._ssdp_port,
+            interface=network.interface,
+        )
+        if not locations:
+            reason = explained(error, network.gateway, sys.platform) if error else None
+            if reason and reason.code == "local-network-denied":
+                raise reason
+            return None
+
+        async def firewall(url: str) -> Service | None:
+            try:
+                return (await exchange.ask(describe(url), network.address)).firewall
+            except exchange.FAILURES:
+                return None
+
+        services = await asyncio.gather(*map(firewall, locations))
+        return next((service for service in services if service), None)
+
+
+@contextmanager
+def _was_there(gateway: str) -> Iterator[None]:
+    """A router that has answered before, and now may have a pinhole, is silent and not nobody."""
+    try:
+        yield
+    except GatewayError as error:
+        if error.code not in refusals.NOTHING_MADE:
+            raise
+        raise refusals.silent(gateway, "UPnP over IPv6") from None
+
+
+def _service(mapping: Mapping) -> Service | None:
+    handle = dict(mapping.handle)
+    return Service(handle["service"], handle["control_url"]) if handle else None
+
+
+def _number(mapping: Mapping) -> str:
+    return dict(mapping.handle).get("unique_id", "")
+
+
+def _refusal(fault: Fault, mapping: Mapping) -> GatewayError:
+    """The error that people see. Its data's `upnp` is the router's own code."""
+    refusal = refusals.not_permitted if fault.code in _NOT_ALLOWED else refusals.failed
+    error = refusal(mapping.external_port, f"UPnP error {fault.code}")
+    error.data["upnp"] = fault.code
+    return error

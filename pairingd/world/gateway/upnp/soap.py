@@ -1,0 +1,120 @@
+"""What a UPnP router can be asked, and how each answer is read. No I/O: see exchange.py.
+
+A Call is one request and the reader of its answer. `description.py` and `actions.py` have all that
+this program sends. UPnP Device Architecture 2.0 §3.2: SOAP 1.1 over HTTP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Generic, NamedTuple, TypeVar
+from xml.sax.saxutils import escape
+
+from pairingd.world.gateway.upnp.markup import BadAnswer, Element, elements
+
+Result = TypeVar("Result")
+
+INVALID_ACTION, INVALID_ARGS, ACTION_FAILED = 401, 402, 501
+NO_SUCH_ENTRY, SAME_PORT, ONLY_PERMANENT = 714, 724, 725
+END_OF_TABLE = frozenset({713, NO_SUCH_ENTRY})  # SpecifiedArrayIndexInvalid; some use the other
+
+
+class Fault(Exception):
+    """The router refused an action. `code` is UPnP's error code, 0 where it gave none."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"UPnP error {code}")
+        self.code = code
+
+
+class Service(NamedTuple):
+    """A service of a device. `type` is its urn, with the version."""
+
+    type: str
+    control_url: str
+
+
+class Call(NamedTuple, Generic[Result]):
+    """`read` takes the text of the answer. It raises Fault and BadAnswer."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: str
+    read: Callable[[str], Result]
+
+
+class Values:
+    """An action's output arguments, by their names."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str:
+        return self._values.get(name, "")
+
+    def seconds(self, name: str) -> int:
+        """From 0 to 2**31 - 1, the nearest of them where it is outside. Raises BadAnswer."""
+        return min(max(self._number(name), 0), 2**31 - 1)
+
+    def port(self, name: str) -> int:
+        """From 0 to 65535. Raises BadAnswer."""
+        number = self._number(name)
+        if not 0 <= number < 65536:
+            raise BadAnswer(f"the router's {name} is not a port")
+        return number
+
+    def _number(self, name: str) -> int:
+        """0 where it is missing. Raises BadAnswer where it is not a number."""
+        text = self._values.get(name) or "0"
+        if not re.fullmatch(r"-?\d{1,10}", text, re.ASCII):
+            raise BadAnswer(f"the router's {name} is not a number")
+        return int(text)
+
+    def is_false(self, name: str) -> bool:
+        """UPnP Device Architecture 2.0 §2.5, boolean."""
+        return self.text(name).lower() in {"0", "false", "no"}
+
+
+def call(
+    service: Service,
+    action: str,
+    read: Callable[[Values], Result],
+    arguments: Mapping[str, str] | None = None,
+) -> Call[Result]:
+    """A call of `action`, whose output arguments go through `read`."""
+    inner = "".join(
+        f"<{name}>{escape(value)}</{name}>" for name, value in (arguments or {}).items()
+    )
+    body = (
+        '<?xml version="1.0"?>\r\n'
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"'
+        ' s:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
+        f'<u:{action} xmlns:u="{escape(service.type)}">{inner}</u:{action}>'
+        "</s:Body></s:Envelope>"
+    )
+    headers = {
+        "Content-Type": 'text/xml; charset="utf-8"',
+        "SOAPAction": f'"{service.type}#{action}"',
+    }
+    return Call(
+        "POST", service.control_url, headers, body, lambda text: read(Values(output(text, action)))
+    )
+
+
+def output(text: str, action: str) -> dict[str, str]:
+    """The output arguments of `action`, as the router wrote them. Raises Fault and BadAnswer."""
+    answer = elements(text)
+    code = first(answer, "errorCode")
+    if code is not None or first(answer, "Fault") is not None:
+        number = code.text if code is not None else ""
+        raise Fault(int(number) if re.fullmatch(r"\d{1,3}", number, re.ASCII) else 0)
+    response = first(answer, f"{action}Response")
+    if response is None:
+        raise BadAnswer(f"the router's answer is not one to {action}")
+    return response.children
+
+
+def first(answer: list[Element], name: str) -> Element | None:
+    return next((element for element in answer if element.name == name), None)

@@ -1,0 +1,484 @@
+"""Both adapters against a gateway on loopback that can be made to lie."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest
+
+from pairingd.core.holding_events import Presence
+from pairingd.core.model import Mapping
+from pairingd.core.network import Network
+from pairingd.errors import GatewayError
+from pairingd.world.gateway.adapter import Adapter
+from pairingd.world.gateway.pxp.datagrams import Datagrams
+from pairingd.world.gateway.pxp.natpmp import NatPmpAdapter
+from pairingd.world.gateway.pxp.pcp import PcpAdapter
+from tests.fakes.pxp import FakePxp, garbage, has_ipv6_loopback, short, silence, wrong_nonce
+from tests.world.gateway.conftest import RecordedJournal
+from tests.world.gateway.test_router import router
+
+HOME = Network("lo", "127.0.0.1", "127.0.0.1")
+WANTED = Mapping(
+    id="0123456789abcdef",
+    protocol="",
+    network=HOME.identity,
+    gateway=HOME.gateway,
+    external_host="",
+    external_port=22,
+    internal_host=HOME.address,
+    internal_port=49222,
+    token="00112233445566778899aabbccddeeff",
+)
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6_loopback(), reason="no ::1 on this machine")
+
+
+class Clocks:
+    wall = 1_800_000_000.0
+    steady = 5000.0
+
+    def pass_(self, seconds: float) -> None:
+        self.wall += seconds
+        self.steady += seconds
+
+
+@pytest.fixture
+def clocks() -> Clocks:
+    return Clocks()
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[FakePxp]:
+    async with FakePxp() as fake:
+        yield fake
+
+
+@pytest.fixture
+def pcp(gateway: FakePxp, clocks: Clocks) -> PcpAdapter:
+    return PcpAdapter(
+        Datagrams(gateway.port),
+        lambda: clocks.wall,
+        steady=lambda: clocks.steady,
+        uniform=lambda low, _high: low,
+    )
+
+
+@pytest.fixture
+def natpmp(gateway: FakePxp, clocks: Clocks) -> NatPmpAdapter:
+    return NatPmpAdapter(Datagrams(gateway.port), lambda: clocks.wall, steady=lambda: clocks.steady)
+
+
+@pytest.fixture(params=["pcp", "natpmp"])
+def adapter(request: pytest.FixtureRequest) -> Adapter:
+    chosen: Adapter = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is named after a moment, not four seconds."""
+    whole = Datagrams.exchange
+    monkeypatch.setattr(
+        Datagrams,
+        "exchange",
+        lambda self, gateway, source, sent, decode, _waits=(): whole(
+            self, gateway, source, sent, decode, (0.02,) * 4
+        ),
+    )
+
+
+def denied(reply: bytes) -> bytes:
+    """NOT_AUTHORIZED, which has the same number in both protocols."""
+    return reply[:3] + b"\x02" + reply[4:]
+
+
+async def refusal(call: object) -> GatewayError:
+    with pytest.raises(GatewayError) as raised:
+        await call  # type: ignore[misc]
+    return raised.value
+
+
+class TestBoth:
+    async def test_a_gateway_that_answers_is_found(self, adapter: Adapter) -> None:
+        assert await adapter.probe(HOME)
+
+    async def test_a_network_without_gateway_is_not_asked(
+        self, adapter: Adapter, gateway: FakePxp
+    ) -> None:
+        assert not await adapter.probe(replace(HOME, gateway=""))
+        assert gateway.packets == []
+
+    @pytest.mark.usefixtures("impatient")
+    @pytest.mark.parametrize("twist", [silence, garbage, short])
+    async def test_a_gateway_that_says_nothing_of_use_is_not_found(
+        self, adapter: Adapter, gateway: FakePxp, twist: Callable[..., list[bytes]]
+    ) -> None:
+        gateway.twist = twist
+        assert not await adapter.probe(HOME)
+
+    async def test_a_closed_port_is_no_gateway(self, adapter: Adapter, gateway: FakePxp) -> None:
+        await gateway.close()
+        assert not await adapter.probe(HOME)
+
+    async def test_a_mapping_is_granted_with_its_lease(
+        self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
+    ) -> None:
+        mapping = await adapter.open(WANTED, 600)
+        assert (mapping.external_host, mapping.external_port) == ("5.5.5.1", 22)
+        assert mapping.granted_until == clocks.wall + 600
+        assert mapping.renew_at == clocks.wall + 300
+        assert gateway.held[49222].external_port == 22
+
+    async def test_the_granted_lifetime_is_believed(
+        self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
+    ) -> None:
+        gateway.lifetime = 120
+        mapping = await adapter.open(WANTED, 600)
+        assert (mapping.granted_until, mapping.renew_at) == (clocks.wall + 120, clocks.wall + 60)
+
+    async def test_an_absurd_lifetime_is_believed_for_a_day(
+        self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
+    ) -> None:
+        gateway.lifetime = 2**32 - 1
+        assert (await adapter.open(WANTED, 600)).granted_until == clocks.wall + 86400
+
+    async def test_a_short_lifetime_is_renewed_after_four_seconds(
+        self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
+    ) -> None:
+        gateway.lifetime = 5
+        assert (await adapter.open(WANTED, 600)).renew_at == clocks.wall + 4
+
+    @pytest.mark.parametrize("lifetime", [0, 1, 4])
+    async def test_a_grant_for_less_is_a_lie_and_given_back(
+        self, adapter: Adapter, gateway: FakePxp, lifetime: int
+    ) -> None:
+        gateway.lifetime = lifetime
+        journal = RecordedJournal()
+        with pytest.raises(GatewayError) as raised:
+            await router(journal, adapter).open(HOME, internal_port=49222, external_port=22)
+        assert raised.value.code == "router-lied"
+        assert (gateway.held, journal) == ({}, {})
+
+    async def test_another_port_is_given_back_and_named_taken(
+        self, adapter: Adapter, gateway: FakePxp
+    ) -> None:
+        gateway.taken = {22}
+        gateway.obeys_prefer_failure = False
+        assert (await refusal(adapter.open(WANTED, 600))).code == "port-taken"
+        assert gateway.held == {}
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_another_port_that_cannot_be_given_back_is_not_called_nothing(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp
+    ) -> None:
+        gateway.taken = {22}
+        gateway.twists = [lambda _, reply: [reply], lambda _, reply: [reply]]
+        gateway.twist = silence
+        assert (await refusal(natpmp.open(WANTED, 600))).code == "router-silent"
+
+    async def test_another_port_that_the_gateway_will_not_have_back_stays_in_the_journal(
+        self, adapter: Adapter, gateway: FakePxp
+    ) -> None:
+        def keeps(request: bytes, reply: bytes) -> list[bytes]:
+            asked = request[4:8] if request[0] == 2 else request[8:12]
+            return [reply if request[1] == 0 or any(asked) else denied(reply)]
+
+        gateway.taken = {22}
+        gateway.obeys_prefer_failure = False
+        gateway.twist = keeps
+        journal = RecordedJournal()
+        with pytest.raises(GatewayError) as raised:
+            await router(journal, adapter).open(HOME, internal_port=49222, external_port=22)
+        assert raised.value.code == "router-lied"
+        assert "port 23" in raised.value.message
+        assert [entry.external_port for entry in journal.values()] == [22]
+
+    async def test_renewal_keeps_the_port(
+        self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
+    ) -> None:
+        mapping = await adapter.open(WANTED, 600)
+        clocks.pass_(300)
+        renewed = await adapter.renew(mapping, 600)
+        assert renewed.granted_until == clocks.wall + 600
+        assert replace(renewed, granted_until=None, renew_at=None) == replace(
+            mapping, granted_until=None, renew_at=None
+        )
+        assert len(gateway.held) == 1
+
+    async def test_renewal_after_the_port_went_to_another_leaves_nothing(
+        self, adapter: Adapter, gateway: FakePxp
+    ) -> None:
+        mapping = await adapter.open(WANTED, 600)
+        gateway.reboot()
+        gateway.taken = {22}
+        assert (await refusal(adapter.renew(mapping, 600))).code == "port-taken"
+        assert gateway.held == {}
+
+    async def test_closing_is_seen_and_may_be_repeated(
+        self, adapter: Adapter, gateway: FakePxp
+    ) -> None:
+        mapping = await adapter.open(WANTED, 600)
+        await adapter.close(mapping)
+        assert gateway.held == {}
+        await adapter.close(mapping)
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_an_unanswered_deletion_is_not_called_done(
+        self, adapter: Adapter, gateway: FakePxp
+    ) -> None:
+        mapping = await adapter.open(WANTED, 600)
+        gateway.twist = silence
+        assert (await refusal(adapter.close(mapping))).code == "router-silent"
+
+    async def test_a_mapping_that_went_on_is_present(
+        self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
+    ) -> None:
+        mapping = await adapter.open(WANTED, 600)
+        clocks.pass_(60)
+        gateway.epoch += 60
+        assert await adapter.check(mapping) is Presence.PRESENT
+
+    async def test_a_check_costs_one_packet_each_way(
+        self, adapter: Adapter, gateway: FakePxp
+    ) -> None:
+        mapping = await adapter.open(WANTED, 600)
+        gateway.packets.clear()
+        await adapter.check(mapping)
+        assert len(gateway.packets) == 1
+
+    async def test_a_new_epoch_means_absent_until_granted_anew(
+        self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
+    ) -> None:
+        mapping = await adapter.open(WANTED, 600)
+        gateway.reboot()
+        clocks.pass_(60)
+        gateway.epoch += 5
+        assert await adapter.check(mapping) is Presence.ABSENT
+        clocks.pass_(60)
+        gateway.epoch += 60
+        assert await adapter.check(mapping) is Presence.ABSENT
+        mapping = await adapter.renew(mapping, 600)
+        assert await adapter.check(mapping) is Presence.PRESENT
+
+    async def test_a_lease_slept_through_is_absent(self, adapter: Adapter, clocks: Clocks) -> None:
+        mapping = await adapter.open(WANTED, 600)
+        clocks.pass_(600)
+        assert await adapter.check(mapping) is Presence.ABSENT
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_silence_is_unknown(self, adapter: Adapter, gateway: FakePxp) -> None:
+        mapping = await adapter.open(WANTED, 600)
+        gateway.twist = silence
+        assert await adapter.check(mapping) is Presence.UNKNOWN
+
+    async def test_a_mapping_granted_to_another_process_is_unknown(self, adapter: Adapter) -> None:
+        journaled = replace(WANTED, external_host="5.5.5.1", granted_until=2e9)
+        assert await adapter.check(journaled) is Presence.UNKNOWN
+
+    @pytest.mark.parametrize("bogus", ["0.0.0.0", "127.0.0.1"])
+    async def test_an_impossible_external_address_is_none(
+        self, adapter: Adapter, gateway: FakePxp, bogus: str
+    ) -> None:
+        gateway.external = bogus
+        assert (await adapter.open(WANTED, 600)).external_host == ""
+
+    async def test_a_shared_external_address_is_told_as_it_is(
+        self, adapter: Adapter, gateway: FakePxp
+    ) -> None:
+        gateway.external = "100.64.3.4"
+        assert (await adapter.open(WANTED, 600)).external_host == "100.64.3.4"
+
+
+class TestPcp:
+    async def test_a_natpmp_only_gateway_is_none(self, pcp: PcpAdapter, gateway: FakePxp) -> None:
+        gateway.pcp = False
+        assert not await pcp.probe(HOME)
+        assert len(gateway.packets) == 1
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_natpmp_is_found_where_pcp_is_silent(
+        self, pcp: PcpAdapter, natpmp: NatPmpAdapter, gateway: FakePxp
+    ) -> None:
+        gateway.twist = lambda request, reply: [reply] if request[0] == 0 else []
+        assert (await pcp.probe(HOME), await natpmp.probe(HOME)) == (False, True)
+
+    async def test_one_nonce_serves_opening_renewal_and_deletion(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        mapping = await pcp.open(WANTED, 600)
+        await pcp.renew(mapping, 600)
+        await pcp.close(mapping)
+        nonces = {packet[24:36].hex() for packet in gateway.packets}
+        assert nonces == {dict(mapping.handle)["nonce"]}
+
+    async def test_what_was_journaled_before_opening_is_enough_to_delete(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        await pcp.open(WANTED, 600)
+        await pcp.close(WANTED)
+        assert gateway.held == {}
+
+    async def test_each_mapping_has_its_own_nonce(self, pcp: PcpAdapter) -> None:
+        first = await pcp.open(WANTED, 600)
+        await pcp.close(first)
+        second = await pcp.open(replace(WANTED, id="another"), 600)
+        assert first.handle != second.handle
+
+    async def test_failure_is_preferred_to_another_port(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        gateway.taken = {22}
+        assert (await refusal(pcp.open(WANTED, 600))).code == "port-taken"
+        assert len(gateway.packets) == 1
+
+    async def test_failure_is_preferred_to_another_port_on_renewal_too(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        mapping = await pcp.open(WANTED, 600)
+        gateway.reboot()
+        gateway.taken = {22}
+        gateway.packets.clear()
+        assert (await refusal(pcp.renew(mapping, 600))).code == "port-taken"
+        assert len(gateway.packets) == 1
+
+    async def test_a_gateway_without_options_is_asked_without(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        gateway.knows_options = False
+        await pcp.open(WANTED, 600)
+        assert [len(packet) for packet in gateway.packets] == [64, 60]
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_a_wrong_nonce_is_no_answer(self, pcp: PcpAdapter, gateway: FakePxp) -> None:
+        gateway.twist = wrong_nonce
+        assert (await refusal(pcp.open(WANTED, 600))).code == "router-silent"
+
+    @pytest.mark.parametrize(
+        ("result", "code"),
+        [
+            (2, "not-permitted"),
+            (7, "router-failed"),
+            (8, "port-taken"),
+            (10, "router-failed"),
+            (11, "port-taken"),
+            (12, "router-failed"),
+            (200, "router-failed"),
+        ],
+    )
+    async def test_a_refusal_has_its_code(
+        self, pcp: PcpAdapter, gateway: FakePxp, result: int, code: str
+    ) -> None:
+        gateway.twist = lambda _, reply: [reply[:3] + bytes([result]) + reply[4:]]
+        assert (await refusal(pcp.open(WANTED, 600))).code == code
+
+    async def test_another_hosts_nonce_is_not_permitted_to_delete(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        mapping = await pcp.open(WANTED, 600)
+        stranger = replace(mapping, handle=(("nonce", "00" * 12),))
+        assert (await refusal(pcp.close(stranger))).code == "not-permitted"
+        assert 49222 in gateway.held
+
+    async def test_a_deletion_is_not_believed_while_a_lifetime_is_left(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        mapping = await pcp.open(WANTED, 600)
+        gateway.twist = lambda _, reply: [reply[:7] + b"\x09" + reply[8:]]
+        assert (await refusal(pcp.close(mapping))).code == "router-lied"
+
+    async def test_no_resources_is_miniupnpds_word_for_nothing_to_delete(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        gateway.twist = lambda _, reply: [reply[:3] + b"\x08" + reply[4:]]
+        await pcp.close(WANTED)
+
+    async def test_a_deletion_suggests_nothing(self, pcp: PcpAdapter, gateway: FakePxp) -> None:
+        await pcp.close(await pcp.open(WANTED, 600))
+        deletion = gateway.packets[-1]
+        assert len(deletion) == 60
+        assert deletion[42:] == bytes.fromhex("0000 00000000000000000000ffff 00000000")
+
+    async def test_renewal_suggests_what_was_granted(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        await pcp.renew(await pcp.open(WANTED, 600), 600)
+        assert gateway.packets[-1][42:60] == bytes.fromhex("0016 00000000000000000000ffff 05050501")
+
+    @needs_ipv6
+    async def test_a_pinhole_is_a_mapping_between_ipv6_addresses(self, clocks: Clocks) -> None:
+        async with FakePxp(address="::1", external="2a02::10") as gateway:
+            pcp = PcpAdapter(Datagrams(gateway.port), lambda: clocks.wall)
+            wanted = replace(WANTED, gateway="::1", internal_host="::1", external_port=49222)
+            mapping = await pcp.open(wanted, 600)
+            assert (mapping.external_host, mapping.external_port) == ("2a02::10", 49222)
+            await pcp.renew(mapping, 600)
+            await pcp.close(mapping)
+            assert gateway.held == {}
+
+
+class TestNatPmp:
+    async def test_a_deletion_names_the_internal_port_only(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp
+    ) -> None:
+        await natpmp.close(WANTED)
+        assert gateway.packets == [bytes.fromhex("0002 0000 c046 0000 00000000")]
+
+    async def test_the_end_of_an_earlier_try_is_not_the_end_of_what_was_had_after_it(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp
+    ) -> None:
+        await natpmp.open(WANTED, 600)
+        later = await natpmp.open(replace(WANTED, id="another", external_port=50022), 600)
+        await natpmp.close(WANTED)
+        assert gateway.held[49222].external_port == 50022
+        await natpmp.close(later)
+        assert gateway.held == {}
+
+    async def test_what_is_had_in_another_network_keeps_nothing_open_in_this_one(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp
+    ) -> None:
+        elsewhere = replace(
+            WANTED, id="another", network="lo/127.0.0.1/127.0.0.1/02:00:00:00:00:01"
+        )
+        await natpmp.open(WANTED, 600)
+        await natpmp.open(elsewhere, 600)
+        await natpmp.close(WANTED)
+        assert gateway.held == {}
+
+    @pytest.mark.parametrize(
+        ("result", "code"),
+        [
+            (2, "not-permitted"),
+            (3, "router-failed"),
+            (4, "port-taken"),
+            (5, "router-failed"),
+            (99, "router-failed"),
+        ],
+    )
+    async def test_a_refusal_has_its_code(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp, result: int, code: str
+    ) -> None:
+        gateway.result = result
+        assert (await refusal(natpmp.open(WANTED, 600))).code == code
+
+    async def test_no_mapping_is_asked_for_while_the_gateway_is_offline(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp
+    ) -> None:
+        gateway.twist = lambda _, reply: [reply[:3] + b"\x03" + reply[4:]]
+        assert (await refusal(natpmp.open(WANTED, 600))).code == "router-failed"
+        assert len(gateway.packets) == 1
+
+    async def test_a_new_external_address_makes_the_mapping_absent(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp
+    ) -> None:
+        mapping = await natpmp.open(WANTED, 600)
+        gateway.external = "5.5.5.9"
+        assert await natpmp.check(mapping) is Presence.ABSENT
+        assert (await natpmp.renew(mapping, 600)).external_host == "5.5.5.9"
+
+    async def test_an_unsupported_version_is_no_gateway(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp
+    ) -> None:
+        gateway.twist = lambda _, reply: [reply[:3] + b"\x01" + reply[4:8]]
+        assert not await natpmp.probe(HOME)
+        assert (await refusal(natpmp.open(WANTED, 600))).code == "no-gateway"

@@ -1,0 +1,181 @@
+"""One HTTP reader, whether asyncio or a blocking socket carries it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pairingd.world.gateway.upnp import actions, exchange
+from pairingd.world.gateway.upnp.description import describe
+from pairingd.world.gateway.upnp.markup import BadAnswer
+from pairingd.world.gateway.upnp.soap import Call, Fault, Service
+from tests.fakes.igd import FakeIgd, Quirk
+from tests.world.gateway.conftest import free_port
+
+BODY = (
+    '<u:GetExternalIPAddressResponse xmlns:u="x"><NewExternalIPAddress>5.5.5.1<'
+    "/NewExternalIPAddress></u:GetExternalIPAddressResponse>"
+)
+FAULT = "<s:Fault><errorCode>501</errorCode></s:Fault>"
+Ask = Callable[[Call[str]], Awaitable[str]]
+
+
+def get(url: str) -> Call[str]:
+    return Call("GET", url, {}, "", str)
+
+
+async def by_asyncio(call: Call[str]) -> str:
+    return await exchange.ask(call, "127.0.0.1")
+
+
+async def blocking(call: Call[str]) -> str:
+    return await asyncio.to_thread(exchange.ask_blocking, call)
+
+
+@pytest.fixture(params=[by_asyncio, blocking])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    return request.param  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
+async def answering(*parts: str, keep_open: bool = False) -> AsyncIterator[Call[str]]:
+    served: set[asyncio.Task[None] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.add(asyncio.current_task())
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"</s:Envelope>")
+            for part in parts:
+                writer.write(part.encode())
+                await writer.drain()
+            if keep_open:
+                await reader.read()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}/ctl"
+        yield actions.external_address(Service("urn:x:service:WANIPConnection:1", url))
+        await asyncio.gather(*filter(None, served))
+
+
+def chunked(size: int) -> list[str]:
+    parts = [BODY[start : start + size] for start in range(0, len(BODY), size)]
+    return [f"{len(part):x}\r\n{part}\r\n" for part in parts] + ["0\r\n\r\n"]
+
+
+LENGTH = f"Content-Length: {len(BODY)}\r\n"
+OK = "HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [OK, LENGTH, "\r\n", BODY],
+        [OK, "\r\n", BODY],
+        ["HTTP/1.0 200 OK\r\n\r\n", BODY],
+        [OK, "Transfer-Encoding: chunked\r\n\r\n", *chunked(7)],
+        [OK, "Transfer-Encoding: chunked\r\n\r\n", *chunked(1)],
+        ["HTTP/1.1 100 Continue\r\n\r\n", OK, LENGTH, "\r\n", BODY],
+        [OK, f"Content-Length: {len(BODY) + 9}\r\n\r\n", BODY],
+        [OK.replace("\r\n", "\n"), LENGTH.replace("\r\n", "\n"), "\n", BODY],
+        [*(OK + LENGTH + "\r\n"), BODY],
+        ["HTTP/1.1 500 Internal Server Error\r\n", LENGTH, "\r\n", BODY],
+    ],
+    ids=[
+        *("length", "until the end", "HTTP 1.0", "chunks", "chunks of a byte", "100 first"),
+        *("counts wrong", "bare line feeds", "byte by byte", "an answer with status 500"),
+    ],
+)
+async def test_an_answer_is_read(ask: Ask, parts: list[str]) -> None:
+    async with answering(*parts) as call:
+        assert await ask(call) == "5.5.5.1"
+
+
+async def test_a_connection_that_is_kept_open_is_not_waited_for(ask: Ask) -> None:
+    async with answering(OK, LENGTH, "\r\n", BODY, keep_open=True) as call:
+        assert await ask(call) == "5.5.5.1"
+
+
+async def test_a_refusal_has_its_code_whatever_the_status(ask: Ask) -> None:
+    for status in (OK, "HTTP/1.1 500 Internal Server Error\r\n"):
+        async with answering(status, "\r\n", FAULT) as call:
+            with pytest.raises(Fault) as caught:
+                await ask(call)
+            assert caught.value.code == 501
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "SSH-2.0-OpenSSH_9.9\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        OK + "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        OK + "\r\nnot XML",
+        OK + "\r\n<html/>",
+        OK + "\r\n" + BODY[:60],
+        OK + "X: " + "x" * 300000,
+    ],
+)
+async def test_what_is_no_answer_is_refused(ask: Ask, answer: str) -> None:
+    async with answering(answer) as call:
+        with pytest.raises(BadAnswer):
+            await ask(call)
+
+
+async def test_silence_is_an_os_error(ask: Ask) -> None:
+    async with answering() as call:
+        with pytest.raises(ConnectionResetError):
+            await ask(call)
+    gone = call._replace(url=f"http://127.0.0.1:{free_port()}/ctl")
+    with pytest.raises(ConnectionRefusedError):
+        await ask(gone)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/\x01", "http://127.0.0.1/a b", "http://[/x"])
+async def test_a_url_that_cannot_be_asked_is_refused(ask: Ask, url: str) -> None:
+    with pytest.raises(BadAnswer):
+        await ask(get(url))
+
+
+@pytest.mark.attack("a router's description never ends", "not read to its end")
+async def test_a_description_without_an_end_is_not_read_to_its_end(ask: Ask) -> None:
+    async with FakeIgd(quirks={Quirk.HTTP_ENDLESS}) as router:
+        with pytest.raises(BadAnswer, match="256 KiB"):
+            await ask(get(router.description_url))
+
+
+async def test_an_answer_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "ANSWER_SECONDS", 0.5)
+    async with FakeIgd(quirks={Quirk.HTTP_DRIP}) as router, asyncio.timeout(30):
+        with pytest.raises(TimeoutError):
+            await exchange.ask(describe(router.description_url), "127.0.0.1")
+
+
+async def test_a_record_has_both_sides() -> None:
+    lines: list[tuple[str, str]] = []
+    async with answering(OK, LENGTH, "\r\n", BODY) as call:
+        await exchange.ask(call, "127.0.0.1", lambda sign, text: lines.append((sign, text)))
+    assert [sign for sign, _ in lines] == [">", ">", "<", "<"]
+    assert lines[0][1].startswith(f"POST {call.url} ")
+    assert lines[2:] == [("<", "200"), ("<", BODY)]
+
+
+async def test_a_request_names_its_host_and_its_target(ask: Ask) -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write((OK + "\r\n" + BODY).encode())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        await ask(get(f"http://127.0.0.1:{port}/d.xml?2"))
+    assert heads[0].startswith(b"GET /d.xml?2 HTTP/1.1\r\n")
+    assert f"host: 127.0.0.1:{port}\r\n".encode() in heads[0].lower()

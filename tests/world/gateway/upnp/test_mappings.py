@@ -1,0 +1,866 @@
+"""UPnP: nothing that a device on the network says is believed unchecked."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import importlib.util
+import json
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from pairingd.core.holding_events import Presence
+from pairingd.core.network import Network
+from pairingd.errors import GatewayError
+from pairingd.world.gateway.upnp import answer, child, mappings, ssdp
+from tests.fakes.igd import FakeIgd, Quirk
+from tests.waiting import WAIT_S
+from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted
+
+OURS = "pairingd01234567"
+HAS_MINIUPNPC = importlib.util.find_spec("miniupnpc") is not None
+
+
+async def refused(igd: FakeIgd, port: int = 22, **settings: object) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await upnp_to(igd, **settings).open(wanted(port), 600)
+    return caught.value
+
+
+# The whole way
+
+
+async def test_open_says_what_the_router_granted(igd: FakeIgd) -> None:
+    granted = await upnp_to(igd).open(wanted(), 600)
+    assert (granted.external_host, granted.external_port) == ("5.5.5.1", 22)
+    assert granted.granted_until == pytest.approx(NOW + 600, abs=2)
+    assert granted.renew_at == pytest.approx(NOW + 300, abs=2)
+    forward = igd.mappings[22]
+    assert (forward.client, forward.internal_port) == ("127.0.0.1", 50111)
+    assert forward.description == OURS
+    assert forward.lease == 600
+
+
+async def test_igd_version_2_works_the_same() -> None:
+    async with FakeIgd(version=2) as igd:
+        granted = await upnp_to(igd).open(wanted(), 600)
+        assert await upnp_to(igd).check(granted) is Presence.PRESENT
+
+
+@pytest.mark.parametrize("wan", ["WANIPConnection:3", "WANPPPConnection:2", "WANPPPConnection:1"])
+async def test_any_version_of_a_known_service_works_the_same(wan: str) -> None:
+    async with FakeIgd(wan=wan) as later:
+        granted = await upnp_to(later).open(wanted(), 600)
+        assert await upnp_to(later).check(granted) is Presence.PRESENT
+        await upnp_to(later).close(granted)
+        assert later.mappings == {}
+        assert await upnp_to(later).check(granted) is Presence.ABSENT
+
+
+async def test_close_leaves_nothing_and_is_idempotent(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(), 600)
+    await adapter.close(granted)
+    assert igd.mappings == {}
+    await adapter.close(granted)
+    assert igd.counts["DeletePortMapping"] == 1
+
+
+async def test_a_new_process_closes_what_the_journal_knew_before_the_grant(igd: FakeIgd) -> None:
+    await upnp_to(igd).open(wanted(), 600)
+    await upnp_to(igd).close(wanted())
+    assert igd.mappings == {}
+
+
+async def test_renewal_starts_the_lease_anew(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(), 600)
+    igd.age(22, 400)
+    renewed = await adapter.renew(granted, 600)
+    assert igd.mappings[22].remaining() > 590
+    assert renewed.granted_until == pytest.approx(NOW + 600, abs=2)
+
+
+async def test_renewal_restores_a_mapping_that_a_reboot_has_lost(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(), 600)
+    igd.reboot()
+    assert await adapter.check(granted) is Presence.ABSENT
+    await adapter.renew(granted, 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+
+
+async def test_the_renewed_mapping_tells_a_new_external_address(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(), 600)
+    igd.external_host = "5.5.5.9"
+    assert (await adapter.renew(granted, 600)).external_host == "5.5.5.9"
+
+
+async def test_a_mapping_really_forwards_and_its_end_shuts_the_port() -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-door\r\n")
+        writer.close()
+
+    door = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with door, FakeIgd(listen="127.0.0.1") as igd:
+        port = free_port()
+        asked = wanted(port, internal_port=door.sockets[0].getsockname()[1])
+        granted = await upnp_to(igd).open(asked, 600)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.readline() == b"SSH-2.0-door\r\n"
+        writer.close()
+        await upnp_to(igd).close(granted)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
+# Whose is the port
+
+
+async def test_foreign_22_never_deleted(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, "192.168.7.9", 22)
+    error = await refused(igd)
+    assert error.code == "port-taken"
+    assert "192.168.7.9" in error.message
+    await upnp_to(igd).close(wanted())
+    assert igd.mappings[22].client == "192.168.7.9"
+    assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
+
+
+async def test_own_manual_22_not_overwritten(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, 22, "my ssh")
+    assert (await refused(igd)).code == "port-taken"
+    await upnp_to(igd).close(wanted())
+    assert igd.mappings[22].description == "my ssh"
+
+
+async def test_own_manual_forward_to_the_door_itself_not_overwritten(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, 50111, "my door")
+    assert (await refused(igd)).code == "port-taken"
+    assert igd.mappings[22].description == "my door"
+
+
+@pytest.mark.parametrize("code", [401, 402, 501, 602, 606])
+async def test_where_the_holder_of_a_port_cannot_be_seen_nothing_is_added_or_deleted(
+    igd: FakeIgd, code: int
+) -> None:
+    igd.add_by_hand(22, HOME.address, 22, "my ssh")
+    igd.failing |= {"GetSpecificPortMappingEntry": code, "GetGenericPortMappingEntry": code}
+    error = await refused(igd)
+    assert (error.code, error.data["upnp"]) == ("router-failed", code)
+    with pytest.raises(GatewayError):
+        await upnp_to(igd).close(wanted())
+    assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
+
+
+async def test_a_router_that_shows_its_table_alone_is_read_by_it(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, 22, "my ssh")
+    igd.failing["GetSpecificPortMappingEntry"] = 602
+    assert (await refused(igd)).code == "port-taken"
+    granted = await upnp_to(igd).open(wanted(50022), 600)
+    assert await upnp_to(igd).check(granted) is Presence.PRESENT
+    await upnp_to(igd).close(granted)
+    assert list(igd.mappings) == [22]
+
+
+async def test_a_table_that_is_empty_holds_nobody_s_port(igd: FakeIgd) -> None:
+    igd.failing["GetSpecificPortMappingEntry"] = 602
+    await upnp_to(igd).close(await upnp_to(igd).open(wanted(), 600))
+    assert igd.mappings == {}
+
+
+@pytest.mark.parametrize("unread", ["cut", "not-utf8", "too-long"])
+async def test_a_table_that_was_not_read_whole_does_not_tell_that_a_port_is_free(
+    igd: FakeIgd, unread: str
+) -> None:
+    igd.failing["GetSpecificPortMappingEntry"] = 602
+    for port in range(10000, 10200 if unread == "too-long" else 10001):
+        igd.add_by_hand(port, "192.168.7.9", 80)
+    igd.add_by_hand(22, HOME.address, 22, "\udcff\udcfe" if unread == "not-utf8" else "my ssh")
+    if unread == "cut":
+        igd.quirks.add(Quirk.TABLE_CUT)
+    # Our own reader can read all of it but what is cut off.
+    assert (await refused(igd)).code in ("router-failed", "port-taken")
+    assert igd.mappings[22].internal_port == 22
+    assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
+
+
+async def test_a_query_that_fails_for_once_makes_nobody_believe_that_nothing_is_there(
+    igd: FakeIgd,
+) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(), 600)
+    igd.failing |= {"GetSpecificPortMappingEntry": 501, "GetGenericPortMappingEntry": 501}
+    assert await adapter.check(granted) is Presence.UNKNOWN
+    with pytest.raises(GatewayError):
+        await adapter.close(granted)
+    assert 22 in igd.mappings
+
+
+async def test_another_daemons_mapping_is_not_ours(igd: FakeIgd) -> None:
+    with socket.create_server((HOME.address, 0)) as door:
+        port = door.getsockname()[1]
+        igd.add_by_hand(22, HOME.address, port, "pairingdffffffff")
+        assert (await refused(igd)).code == "port-taken"
+    assert igd.mappings[22].internal_port == port
+
+
+async def test_our_left_over_mapping_is_taken_over(igd: FakeIgd) -> None:
+    await upnp_to(igd).open(wanted(internal_port=50222), 600)
+    await upnp_to(igd).open(wanted(), 600)
+    assert igd.mappings[22].internal_port == 50111
+
+
+async def test_check_tells_ours_from_absent_and_foreign(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(), 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+    igd.reboot()
+    assert await adapter.check(granted) is Presence.ABSENT
+    igd.add_by_hand(22, "192.168.7.9", 22)
+    assert await adapter.check(granted) is Presence.FOREIGN
+
+
+async def test_a_router_that_alters_descriptions_still_shows_our_mapping(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.DESCRIPTION_ALTERED)
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(), 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+    await adapter.close(granted)
+    assert igd.mappings == {}
+
+
+async def test_a_renewal_that_keeps_the_old_description_is_no_stranger(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.RENEWAL_KEEPS_DESCRIPTION)
+    adapter = upnp_to(igd)
+    granted = await adapter.renew(await adapter.open(wanted(), 600), 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+
+
+async def test_a_description_that_is_not_utf8_is_foreign(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, 22, "\udcff\udcfe")
+    assert (await refused(igd)).code == "port-taken"
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (606, "not-permitted"),
+        (718, "not-permitted"),
+        (728, "router-failed"),
+        (729, "port-taken"),
+        (600, "router-failed"),
+        (999, "router-failed"),
+        (724, "same-port-only"),
+    ],
+)
+async def test_upnp_error_becomes(igd: FakeIgd, code: int, expected: str) -> None:
+    igd.failing["AddPortMapping"] = code
+    assert (await refused(igd)).code == expected
+
+
+async def test_718_hint_names_the_routers_setting(igd: FakeIgd) -> None:
+    igd.failing["AddPortMapping"] = 718
+    assert "independent port sharing" in (await refused(igd)).hint
+
+
+async def test_low_ports_refused_high_port_granted(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.LOW_PORTS_REFUSED)
+    assert (await refused(igd)).code == "not-permitted"
+    assert (await upnp_to(igd).open(wanted(50022), 600)).external_port == 50022
+
+
+async def test_501_is_tried_once_more(igd: FakeIgd) -> None:
+    igd.failing_once["AddPortMapping"] = [501]
+    assert (await upnp_to(igd).open(wanted(), 600)).external_port == 22
+
+
+async def test_501_without_an_external_address_is_final(igd: FakeIgd) -> None:
+    igd.external_host = ""
+    igd.failing["AddPortMapping"] = 501
+    assert (await refused(igd)).code == "double-nat"
+    assert igd.counts["AddPortMapping"] == 1
+
+
+@pytest.mark.parametrize("quirk", [Quirk.ONLY_PERMANENT, Quirk.LEASE_INVALID])
+async def test_permanent_requires_optin(igd: FakeIgd, quirk: Quirk) -> None:
+    igd.quirks.add(quirk)
+    error = await refused(igd)
+    assert error.code == "permanent-only"
+    assert "allow_permanent" in error.hint
+    assert igd.mappings == {}
+
+
+@pytest.mark.parametrize("quirk", [Quirk.ONLY_PERMANENT, Quirk.LEASE_INVALID, Quirk.LEASE_DROPPED])
+async def test_permanent_when_allowed_is_renewed_and_closed(igd: FakeIgd, quirk: Quirk) -> None:
+    igd.quirks.add(quirk)
+    adapter = upnp_to(igd, allow_permanent=True)
+    granted = await adapter.open(wanted(), 600)
+    assert igd.mappings[22].lease == 0
+    renewed = await upnp_to(igd).renew(granted, 600)
+    assert igd.mappings[22].lease == 0
+    assert renewed.renew_at == NOW + 300
+    await adapter.close(renewed)
+    assert igd.mappings == {}
+
+
+async def test_a_router_that_wants_an_hour_gets_an_hour(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.LEASE_AN_HOUR)
+    granted = await upnp_to(igd).open(wanted(), 600)
+    assert granted.renew_at == pytest.approx(NOW + 1800, abs=2)
+
+
+# Routers that lie
+
+
+@pytest.mark.attack(
+    "a router leads the port to the host's own sshd", "the mapping is deleted, and the host is told"
+)
+async def test_internal_port_ignored_deleted(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.INTERNAL_PORT_IGNORED)
+    assert (await refused(igd)).code == "router-lied"
+    assert igd.mappings == {}
+
+
+async def test_another_client_than_told_is_deleted(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.CLIENT_CHANGED)
+    assert (await refused(igd)).code == "router-lied"
+    assert igd.mappings == {}
+
+
+async def test_a_lie_that_stays_is_told_in_the_plainest_words(igd: FakeIgd) -> None:
+    igd.quirks |= {Quirk.INTERNAL_PORT_IGNORED, Quirk.DELETE_IGNORED}
+    error = await refused(igd)
+    assert error.code == "router-lied"
+    assert "sshd" in error.message
+    assert error.hint.startswith("delete the forward of port 22")
+
+
+async def test_an_internal_port_changed_later_is_no_mapping_of_ours(igd: FakeIgd) -> None:
+    granted = await upnp_to(igd).open(wanted(), 600)
+    igd.mappings[22].internal_port = 22
+    assert await upnp_to(igd).check(granted) is Presence.ABSENT
+
+
+async def test_a_new_external_address_makes_the_mapping_worth_nothing(igd: FakeIgd) -> None:
+    granted = await upnp_to(igd).open(wanted(), 600)
+    igd.external_host = "0.0.0.0"  # the line is down for a moment
+    assert await upnp_to(igd).check(granted) is Presence.PRESENT
+    igd.external_host = "5.5.5.9"
+    assert await upnp_to(igd).check(granted) is Presence.ABSENT
+
+
+async def test_lease_dropped_at_once_is_not_believed(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.LEASE_DROPPED)
+    error = await refused(igd)
+    assert error.code == "router-lied"
+    assert "allow_permanent" in error.hint
+
+
+async def test_what_is_added_and_answered_by_714_is_kept_unproven_and_closed_unseen(
+    igd: FakeIgd,
+) -> None:
+    igd.quirks.add(Quirk.UNSHOWN)
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(50022), 600)
+    assert granted.unshown
+    assert igd.mappings[50022].lease == 600
+    assert await adapter.check(granted) is Presence.PRESENT
+    renewed = await adapter.renew(granted, 600)
+    assert igd.counts["DeletePortMapping"] == 1  # by which it was found out
+    await adapter.close(renewed)
+    assert igd.mappings == {}
+
+
+async def test_an_unshown_mapping_goes_with_the_router_s_restart(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.UNSHOWN)
+    igd.started -= 1000
+    granted = await upnp_to(igd).open(wanted(50022), 600)
+    igd.reboot()
+    assert await upnp_to(igd).check(granted) is Presence.ABSENT
+    await upnp_to(igd).renew(granted, 600)
+    assert igd.mappings[50022].internal_port == granted.internal_port
+
+
+async def test_an_unshown_mapping_whose_lease_is_over_is_not_deleted(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.UNSHOWN)
+    granted = await upnp_to(igd).open(wanted(50022), 600)
+    igd.reboot()
+    igd.add_by_hand(50022, "192.168.7.9", 80)
+    await upnp_to(igd).close(replace(granted, granted_until=NOW - 1))
+    assert 50022 in igd.mappings
+
+
+async def test_no_unshown_mapping_of_a_port_at_which_another_server_listens(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.UNSHOWN)
+    with socket.create_server((HOME.address, 0)) as other:
+        assert (await refused(igd, other.getsockname()[1])).code == "mapping-unshown"
+    assert igd.mappings == {}
+
+
+async def test_a_router_that_deletes_anything_may_still_keep_what_has_no_lease(
+    igd: FakeIgd,
+) -> None:
+    igd.quirks |= {Quirk.LEASE_DROPPED, Quirk.DELETE_SAYS_YES}
+    assert (await upnp_to(igd).open(wanted(50022), 600)).unshown
+    granted = await upnp_to(igd, allow_permanent=True).open(wanted(50022), 600)
+    assert not granted.unshown
+    assert igd.mappings[50022].lease == 0
+
+
+async def test_renewal_ignored_is_made_by_deleting_and_adding(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(), 600)
+    igd.quirks.add(Quirk.RENEWAL_IGNORED)
+    igd.age(22, 400)
+    await adapter.renew(granted, 600)
+    assert igd.mappings[22].remaining() > 590
+
+
+async def test_renewal_too_early_does_not_interrupt_the_mapping(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    await adapter.renew(await adapter.open(wanted(), 600), 600)
+    assert igd.counts["DeletePortMapping"] == 0
+
+
+async def test_an_untold_lease_is_taken_for_the_one_asked(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.LEASE_UNTOLD)
+    granted = await upnp_to(igd).open(wanted(), 600)
+    assert granted.renew_at == NOW + 300
+
+
+async def test_delete_ignored_is_no_close(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(), 600)
+    igd.quirks.add(Quirk.DELETE_IGNORED)
+    with pytest.raises(GatewayError) as caught:
+        await adapter.close(granted)
+    assert caught.value.code == "router-lied"
+
+
+@pytest.mark.parametrize("told", ["0.0.0.0", "127.0.0.2", "", "<b>", "fe80::1", "999.1.1.1"])
+async def test_bogus_external_address_is_unknown(igd: FakeIgd, told: str) -> None:
+    igd.external_host = told
+    granted = await upnp_to(igd).open(wanted(), 600)
+    assert granted.external_host == ("127.0.0.2" if told == "127.0.0.2" else "")
+
+
+async def test_loopback_as_external_address_is_believed_of_a_router_on_loopback_only() -> None:
+    assert mappings._external_host("127.0.0.1", "http://127.0.0.1:5000/x") == "127.0.0.1"
+    assert mappings._external_host("127.0.0.1", "http://192.168.1.1:5000/x") == ""
+
+
+async def test_private_external_address_is_kept_for_the_caller_to_judge(igd: FakeIgd) -> None:
+    igd.external_host = "100.64.7.7"
+    assert (await upnp_to(igd).open(wanted(), 600)).external_host == "100.64.7.7"
+
+
+# What is no gateway, or hostile
+
+
+@pytest.mark.parametrize("quirk", [Quirk.DEAD_SERVICE_FIRST, Quirk.DOWN_SERVICE_FIRST])
+async def test_where_the_first_wan_service_is_not_the_way_out_the_next_one_is_asked(
+    igd: FakeIgd, quirk: Quirk
+) -> None:
+    igd.quirks.add(quirk)
+    igd.add_by_hand(22, HOME.address, 22, "my & ssh")
+    assert (await refused(igd)).code == "port-taken"
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(50022), 600)
+    assert (granted.external_host, igd.mappings[50022].lease) == ("5.5.5.1", 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+    await adapter.renew(granted, 600)
+    igd.failing["AddPortMapping"] = 606
+    assert (await refused(igd, 50023)).code == "not-permitted"
+    await adapter.close(granted)
+    assert list(igd.mappings) == [22]
+    igd.add_by_hand(2201, HOME.address, free_port(), "pairingd0badcafe")
+    await adapter.sweep(HOME, [])
+    assert list(igd.mappings) == [22]
+
+
+async def test_another_wan_service_is_asked_at_the_router_alone(igd: FakeIgd) -> None:
+    igd.quirks |= {Quirk.DEAD_SERVICE_FIRST, Quirk.USERINFO_CONTROL}
+    assert (await refused(igd)).code == "router-lied"
+    assert igd.counts["POST /control"] == 0
+
+
+async def test_no_wan_service_is_no_gateway(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.NO_WAN_SERVICE)
+    assert await upnp_to(igd).probe(HOME) is False
+
+
+async def test_disconnected_is_still_a_gateway(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.DISCONNECTED)
+    assert await upnp_to(igd).probe(HOME) is True
+
+
+@pytest.mark.attack("a description names a control URL on another host", "never asked")
+@pytest.mark.parametrize("quirk", [Quirk.OFF_HOST_CONTROL, Quirk.USERINFO_CONTROL])
+async def test_controlurl_offhost_rejected(igd: FakeIgd, quirk: Quirk) -> None:
+    igd.quirks.add(quirk)
+    assert (await refused(igd)).code == "router-lied"
+    assert igd.counts["POST /control"] == 0
+
+
+@pytest.mark.attack(
+    "a router drips its answer, or never ends it", "given up in seconds, with an error"
+)
+@pytest.mark.parametrize("quirk", [Quirk.HTTP_DRIP, Quirk.HTTP_ENDLESS, Quirk.SOAP_SILENT])
+async def test_a_hostile_server_is_given_up(
+    igd: FakeIgd, quirk: Quirk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "JOB_SECONDS", dict.fromkeys(child.JOB_SECONDS, 1))
+    igd.quirks.add(quirk)
+    with pytest.raises(GatewayError) as caught:
+        await upnp_to(igd).open(wanted(), 600)
+    assert caught.value.code in ("router-silent", "router-failed", "no-gateway")
+
+
+@pytest.mark.attack("a router's XML holds entities that multiply", "not expanded")
+async def test_xml_bomb_is_not_expanded(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.XML_BOMB)
+    assert await upnp_to(igd).probe(HOME) is True
+
+
+async def test_no_router_there(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd, description_url=f"http://127.0.0.1:{free_port()}/rootDesc.xml")
+    assert await adapter.probe(HOME) is False
+    assert await adapter.check(wanted()) is Presence.UNKNOWN
+    with pytest.raises(GatewayError, match="ECONNREFUSED"):
+        await adapter.close(wanted())
+
+
+@pytest.mark.attack(
+    "a router takes over the process that parses its answers",
+    "what that says is checked, and refused by name",
+)
+async def test_a_child_that_answers_nonsense_is_a_named_error(
+    igd: FakeIgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for nonsense in (
+        "print('x' * 100000)",
+        "pass",
+        'print(\'{"outcome": "granted", "lease": -1}\')',
+        "print('[' * 4000)",
+    ):
+        monkeypatch.setattr(child, "START", nonsense)
+        assert (await refused(igd)).code == "router-failed"
+
+
+async def test_a_machine_that_can_start_nothing_says_so(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(GatewayError, match="Too many open files"):
+            await adapter.open(wanted(), 600)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (await adapter.open(wanted(), 600)).external_port == 22
+
+
+async def test_cancelling_a_job_ends_its_process(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.SOAP_SILENT)
+    before = psutil.Process().children()
+    job = asyncio.create_task(upnp_to(igd).probe(HOME))
+    async with asyncio.timeout(WAIT_S):
+        await igd.asked_silently.wait()
+    assert psutil.Process().children() != before
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert psutil.Process().children() == before
+
+
+# The search
+
+
+async def test_the_router_is_found_by_ssdp_and_remembered() -> None:
+    async with FakeIgd(ssdp=True) as igd:
+        adapter = upnp_searching(igd)
+        assert await adapter.probe(HOME) is True
+        searched = igd.counts["M-SEARCH"]
+        granted = await adapter.open(wanted(), 600)
+        assert granted.external_host == "5.5.5.1"
+        assert igd.counts["M-SEARCH"] == searched
+
+
+async def test_a_router_that_moved_its_description_is_found_again() -> None:
+    async with FakeIgd(ssdp=True) as igd:
+        adapter = upnp_searching(igd)
+        granted = await adapter.open(wanted(), 600)
+        gone = f"http://127.0.0.1:{free_port()}/rootDesc.xml"
+        moved = replace(granted, handle=(("url", gone), *granted.handle[1:]))
+        await upnp_searching(igd).close(moved)
+        assert igd.mappings == {}
+
+
+@pytest.mark.attack("a device floods the search with answers", "few are kept")
+async def test_ssdp_flood_capped() -> None:
+    async with FakeIgd(ssdp=True, quirks={Quirk.SSDP_FLOOD}) as igd:
+        locations, _ = await ssdp.search("127.0.0.1", "127.0.0.1", igd.ssdp_port)
+        assert locations[0] == igd.description_url
+        assert len(locations) == 10
+        assert await upnp_searching(igd).probe(HOME) is True
+
+
+async def test_two_descriptions_of_one_router_get_one_mapping() -> None:
+    async with FakeIgd(ssdp=True, quirks={Quirk.TWO_DESCRIPTIONS}) as igd:
+        await upnp_searching(igd).open(wanted(), 600)
+        assert igd.counts["AddPortMapping"] == 1
+
+
+async def test_a_gateway_that_names_the_wrong_address_is_asked_at_its_own() -> None:
+    async with FakeIgd(ssdp=True) as igd:
+        igd.location = f"http://10.99.0.1:{igd.port}/rootDesc.xml"
+        mapping = await upnp_searching(igd).open(wanted(), 600)
+        assert mapping.external_port == 22
+        assert dict(mapping.handle)["url"] == igd.description_url
+
+
+@pytest.mark.attack(
+    "a device on the LAN poses as the router and names a URL elsewhere", "never asked"
+)
+async def test_a_location_elsewhere_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
+    monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.5)
+    elsewhere = Network("lo", "127.0.0.1", "127.0.0.9")
+    async with FakeIgd(ssdp=True) as igd:
+        for host in (f"localhost:{igd.port}", "10.99.0.1"):
+            igd.location = f"http://{host}/rootDesc.xml"
+            assert await upnp_searching(igd).probe(elsewhere) is False
+        assert igd.counts["GET /rootDesc.xml"] == 0
+
+
+async def test_ehostunreach_on_macos_is_a_missing_permission(igd: FakeIgd) -> None:
+    adapter = upnp_searching(igd, platform="darwin")
+    error = adapter._unfit(answer.Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/")
+    assert error.code == "local-network-denied"
+    assert "Local Network" in error.hint
+    elsewhere = upnp_searching(igd, platform="linux")
+    error = elsewhere._unfit(
+        answer.Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/"
+    )
+    assert error.code == "no-gateway"
+
+
+@pytest.mark.parametrize(
+    ("worse", "quirks"),
+    [("5.5.5.1", {Quirk.DISCONNECTED}), ("192.168.9.9", set()), ("", {Quirk.NO_WAN_SERVICE})],
+    ids=["first_device_disconnected", "prefer_public_external_ip", "no_wan_service"],
+)
+async def test_the_better_of_two_gateways_is_chosen(worse: str, quirks: set[Quirk]) -> None:
+    async with FakeIgd(external_host=worse, quirks=quirks) as other, FakeIgd() as best:
+        adapter = upnp_searching(best)
+        for urls in (
+            [other.description_url, best.description_url],
+            [best.description_url, other.description_url],
+        ):
+            assert (await adapter._best(urls))[0] == best.description_url
+
+
+async def test_the_default_gateway_comes_before_a_better_one_beside_it() -> None:
+    async with FakeIgd(quirks={Quirk.DISCONNECTED}) as own, FakeIgd(address="127.0.0.2") as other:
+        adapter = upnp_searching(own)
+        await adapter.told(HOME, [other.description_url, own.description_url])
+        await adapter.open(wanted(), 600)
+        assert (list(own.mappings), list(other.mappings)) == ([22], [])
+
+
+async def test_a_silent_gateway_does_not_keep_another_from_being_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Enough for a child on a busy machine.
+    monkeypatch.setattr(child, "JOB_SECONDS", dict.fromkeys(child.JOB_SECONDS, 10))
+    async with FakeIgd(quirks={Quirk.HTTP_DRIP}) as other, FakeIgd() as best:
+        urls = [other.description_url, best.description_url]
+        assert (await upnp_searching(best)._best(urls))[0] == best.description_url
+
+
+async def test_a_search_that_macos_denies_is_a_missing_permission(
+    igd: FakeIgd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def denied(*_: object) -> tuple[list[str], OSError]:
+        return [], OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(ssdp, "search", denied)
+    with pytest.raises(GatewayError) as caught:
+        await upnp_searching(igd, platform="darwin").probe(HOME)
+    assert caught.value.code == "local-network-denied"
+    assert await upnp_searching(igd, platform="linux").probe(HOME) is False
+
+
+# Told instead of searching
+
+
+@pytest.fixture
+def denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every search is, as on macOS; what goes by TCP is not."""
+
+    async def search(*_: object) -> tuple[list[str], OSError]:
+        return [], OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(ssdp, "search", search)
+
+
+@pytest.mark.usefixtures("denied")
+async def test_who_may_not_search_may_be_told_where_the_router_is(igd: FakeIgd) -> None:
+    adapter = upnp_searching(igd, platform="darwin")
+    with pytest.raises(GatewayError) as caught:
+        await adapter.open(wanted(), 600)
+    assert caught.value.code == "local-network-denied"
+    await adapter.told(HOME, [igd.description_url])
+    assert await adapter.probe(HOME)
+    granted = await adapter.open(wanted(), 600)
+    assert granted.external_host == "5.5.5.1"
+    assert dict(granted.handle)["url"] == igd.description_url
+    with pytest.raises(GatewayError) as caught:
+        await adapter.probe(Network("lo", "127.0.0.1", "127.0.0.1", "02:00:00:00:00:02"))
+    assert caught.value.code == "local-network-denied"
+
+
+@pytest.mark.usefixtures("denied")
+async def test_a_mapping_s_journal_tells_the_next_process_where_the_router_is(igd: FakeIgd) -> None:
+    adapter = upnp_searching(igd, platform="darwin")
+    await adapter.told(HOME, [igd.description_url])
+    granted = await adapter.open(wanted(), 600)
+    later = upnp_searching(igd, platform="darwin")
+    assert await later.check(granted) is Presence.PRESENT
+    await later.close(await later.renew(granted, 600))
+    assert igd.mappings == {}
+
+
+@pytest.mark.usefixtures("denied")
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "http://10.99.0.1:{port}/rootDesc.xml",
+        "http://localhost:{port}/rootDesc.xml",
+        "http://127.0.0.1.example.org:{port}/rootDesc.xml",
+        "http://[::1]:{port}/rootDesc.xml",
+        "https://127.0.0.1:{port}/rootDesc.xml",
+        "file:///etc/passwd",
+        "http://user@127.0.0.1:{port}/rootDesc.xml",
+        "http://127.0.0.1:99999/rootDesc.xml",
+        "http://127.0.0.1:{port}/\x1b[2J",
+        "http://127.0.0.1:{port}/a b",
+        "//127.0.0.1:{port}/rootDesc.xml",
+        "rootDesc.xml",
+    ],
+)
+async def test_what_no_search_would_have_kept_is_refused_and_never_asked(
+    igd: FakeIgd, location: str
+) -> None:
+    adapter = upnp_searching(igd, platform="darwin")
+    with pytest.raises(GatewayError) as caught:
+        await adapter.told(HOME, [igd.description_url, location.format(port=igd.port)])
+    assert caught.value.code == "bad-description-url"
+    assert caught.value.message.isprintable()
+    assert not igd.counts
+    with pytest.raises(GatewayError) as caught:
+        await adapter.probe(HOME)
+    assert caught.value.code == "local-network-denied"
+
+
+@pytest.mark.usefixtures("denied")
+async def test_what_is_no_gateway_does_not_take_the_place_of_the_known_one(igd: FakeIgd) -> None:
+    adapter = upnp_searching(igd, platform="darwin")
+    await adapter.told(HOME, [igd.description_url])
+    async with FakeIgd(quirks={Quirk.NO_WAN_SERVICE}) as other:
+        with pytest.raises(GatewayError) as caught:
+            await adapter.told(HOME, [other.description_url])
+        assert caught.value.code == "no-gateway"
+    assert await adapter.probe(HOME)
+
+
+async def test_of_several_that_it_is_told_of_the_better_is_chosen(igd: FakeIgd) -> None:
+    async with FakeIgd(quirks={Quirk.DISCONNECTED}) as other:
+        adapter = upnp_searching(igd)
+        await adapter.told(HOME, [other.description_url, igd.description_url])
+        assert dict((await adapter.open(wanted(), 600)).handle)["url"] == igd.description_url
+
+
+# The child
+
+
+def test_the_child_imports_little() -> None:
+    code = child.START.removesuffix("; main()") + "; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(child.ROOT), *child.libraries()],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = run.stdout.split()
+    assert ("miniupnpc" in modules) is HAS_MINIUPNPC
+    assert not {"pydantic", "asyncio", "site", "h11", "dataclasses"} & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("quirk", "seconds", "status"),
+    [
+        (Quirk.SOAP_SILENT, 1, -signal.SIGALRM),
+        # Our own reader reads no more than it should.
+        (Quirk.HTTP_ENDLESS, 60, 1 if HAS_MINIUPNPC else 0),
+    ],
+    ids=["too long", "too large"],
+)
+async def test_the_child_ends_itself_where_nobody_ends_it(
+    igd: FakeIgd, quirk: Quirk, seconds: int, status: int
+) -> None:
+    igd.quirks.add(quirk)
+    job = {"task": "survey", "url": igd.description_url, "seconds": seconds}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", child.START, str(child.ROOT), *child.libraries()),
+        stdin=asyncio.subprocess.PIPE,
+    )
+    await process.communicate(json.dumps(job).encode() + b"\n")
+    assert process.returncode == status
+
+
+def test_the_daemons_side_does_not_import_miniupnpc() -> None:
+    code = "import sys, pairingd.world.gateway.router; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", f"import json; {code}"], capture_output=True, text=True, check=True
+    )
+    assert not {"miniupnpc", "psutil", "httpx"} & set(json.loads(run.stdout))
+
+
+async def test_what_a_forgotten_daemon_left_on_the_port_is_taken_over(igd: FakeIgd) -> None:
+    igd.add_by_hand(22, HOME.address, free_port(), "pairingd0badcafe")
+    mapping = await upnp_to(igd).open(wanted(), 600)
+    assert mapping.external_port == 22
+    assert igd.mappings[22].internal_port == 50111
+
+
+async def test_sweep_removes_only_what_is_ours_and_leads_to_a_closed_port(igd: FakeIgd) -> None:
+    with socket.create_server((HOME.address, 0)) as living:
+        igd.add_by_hand(2201, HOME.address, free_port(), "pairingd0badcafe")
+        igd.add_by_hand(2202, HOME.address, living.getsockname()[1], "pairingd0badcafe")
+        igd.add_by_hand(2203, "192.168.7.9", free_port(), "pairingd0badcafe")
+        igd.add_by_hand(2204, HOME.address, free_port(), "pairingd")
+        igd.add_by_hand(2205, HOME.address, free_port(), "web server")
+        igd.add_by_hand(2206, HOME.address, free_port(), "pairingd01234567")
+        igd.add_by_hand(2207, HOME.address, free_port(), "pairingd01234567")
+        assert await upnp_to(igd).sweep(HOME, [2207]) == 2
+        assert list(igd.mappings) == [2202, 2203, 2204, 2205, 2207]
+
+
+async def test_a_table_without_end_is_read_only_so_far(igd: FakeIgd) -> None:
+    for port in range(10000, 10300):
+        igd.add_by_hand(port, "192.168.7.9", 80)
+    await upnp_to(igd).sweep(HOME, [])
+    assert igd.counts["GetGenericPortMappingEntry"] == 200

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairingd.world.gateway.upnp import ssdp
+from pairingd.world.gateway.upnp.location import repointed
+from tests.waiting import WAIT_S
+
+IGD = "urn:schemas-upnp-org:device:InternetGatewayDevice:1"
+
+
+def reply(location: str, kind: str = IGD, status: str = "HTTP/1.1 200 OK") -> bytes:
+    return f"{status}\r\nCACHE-CONTROL: max-age=120\r\nst: {kind}\r\nLocation: {location}\r\n\r\n".encode()
+
+
+def test_a_gateways_reply() -> None:
+    url = "http://192.168.1.1:5000/rootDesc.xml"
+    assert ssdp.parse(reply(url)) == ssdp.Reply(url, is_gateway=True)
+
+
+def test_another_device_is_told_from_a_gateway() -> None:
+    heard = ssdp.parse(reply("http://192.168.1.7/tv.xml", "upnp:rootdevice"))
+    assert heard is not None
+    assert not heard.is_gateway
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "https://192.168.1.1/x",
+        "file:///etc/passwd",
+        "http://user@192.168.1.1/x",
+        "http://192.168.1.1:port/x",
+        "http://192.168.1.1:99999/x",
+        "http://192.168.1.1/a b",
+        "http://192.168.1.1/\x1b[31m",
+        "http://[::1/x",
+        "http://192.168.1.1/" + "a" * 600,
+    ],
+)
+def test_a_location_that_must_not_be_asked(location: str) -> None:
+    assert ssdp.parse(reply(location)) is None
+
+
+def test_what_is_no_reply() -> None:
+    url = "http://192.168.1.1/x"
+    assert ssdp.parse(reply(url, status="NOTIFY * HTTP/1.1")) is None
+    assert ssdp.parse(reply(url, status="HTTP/1.1 404 Not Found")) is None
+    assert ssdp.parse(reply(url) + b"x" * 1500) is None
+
+
+def test_a_location_is_repointed_at_the_gateway() -> None:
+    for location in ("http://10.0.0.9:5000/a?b", "http://router.example:5000/a?b"):
+        assert repointed(location, "192.168.1.1") == "http://192.168.1.1:5000/a?b"
+    assert repointed("http://10.0.0.9/", "192.168.1.1") == "http://192.168.1.1/"
+
+
+@given(st.binary(max_size=1600))
+def test_no_datagram_raises(datagram: bytes) -> None:
+    ssdp.parse(datagram)
+    ssdp.parse(b"HTTP/1.1 200 OK\r\nLOCATION: http://" + datagram)
+
+
+ROOT = "http://127.0.0.1:5000/rootDesc.xml"
+
+
+class Router(asyncio.DatagramProtocol):
+    """Answers each M-SEARCH with what `answers` says for its target."""
+
+    def __init__(self, answers: Callable[[str], Sequence[bytes]]) -> None:
+        self._answers = answers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        target = re.search(r"(?m)^ST: (\S+)", data.decode())
+        assert target
+        for answer in self._answers(target[1]):
+            self.answer(answer, addr)
+
+    def answer(self, answer: bytes, addr: tuple[str, int]) -> None:
+        self.transport.sendto(answer, addr)
+
+
+class FromAnotherPort(Router):
+    def answer(self, answer: bytes, addr: tuple[str, int]) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as odd:
+            odd.bind(("127.0.0.1", 0))
+            odd.sendto(answer, addr)
+
+
+def of_a_gateway(target: str) -> Sequence[bytes]:
+    return [reply(ROOT, target)] if target == IGD else []
+
+
+async def heard_from(router: Router, where: str = "127.0.0.1") -> list[str]:
+    """The locations that a search hears of which `router`, listening at `where`, answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind((where, 0))
+        if where == ssdp.MULTICAST:
+            member = socket.inet_aton(where) + socket.inet_aton("127.0.0.1")
+            listening.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: router, sock=listening)
+        port = listening.getsockname()[1]
+        found, error = await ssdp.search("127.0.0.1", "127.0.0.1", port)
+        transport.close()
+    # Where the router does not listen, the unicast search is refused.
+    assert error is None or isinstance(error, ConnectionRefusedError)
+    return found
+
+
+async def test_a_reply_from_an_odd_port_is_heard() -> None:
+    """TP-Link ER605."""
+    assert await heard_from(FromAnotherPort(of_a_gateway)) == [ROOT]
+
+
+async def test_a_router_that_hears_multicast_alone_is_found() -> None:
+    """Eero."""
+    assert await heard_from(Router(of_a_gateway), ssdp.MULTICAST) == [ROOT]
+
+
+async def test_a_router_that_names_to_ssdp_all_another_device_of_its_own_is_found() -> None:
+    """Sagemcom, which answers that with its first description alone."""
+
+    def first_alone(target: str) -> Sequence[bytes]:
+        if target == "ssdp:all":
+            return [reply("http://127.0.0.1:5000/media.xml", "upnp:rootdevice")]
+        return of_a_gateway(target)
+
+    assert (await heard_from(Router(first_alone)))[0] == ROOT
+
+
+async def test_a_router_that_answers_to_ssdp_all_alone_is_found() -> None:
+    def answers(target: str) -> Sequence[bytes]:
+        return [reply(ROOT, IGD)] if target == "ssdp:all" else []
+
+    assert await heard_from(Router(answers)) == [ROOT]
+
+
+async def test_two_descriptions_of_one_router_are_heard_of_once_each() -> None:
+    """Linksys Velop; each of them is told in answer to each search, whose first answer may end it."""
+    other = "http://127.0.0.1:5001/igd2.xml"
+    found = await heard_from(Router(lambda _target: [reply(ROOT, IGD), reply(other, IGD)] * 3))
+    assert found in ([ROOT], [ROOT, other])
+
+
+async def test_a_router_that_hears_unicast_alone_is_found() -> None:
+    assert await heard_from(Router(of_a_gateway)) == [ROOT]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="IP_PKTINFO has no name in Python")
+async def test_the_gateway_itself_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
+    monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.05)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("", 0))
+        member = socket.inet_aton(ssdp.MULTICAST) + socket.inet_aton("127.0.0.1")
+        listening.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        listening.setsockopt(socket.IPPROTO_IP, 8, 1)  # ip(7), IP_PKTINFO
+        listening.settimeout(WAIT_S)
+        port = listening.getsockname()[1]
+        await ssdp.search("127.0.0.1", "127.0.0.1", port)
+        asked = [listening.recvmsg(2000, 100)[1][0][2] for _ in range(6)]
+    sent_to = [socket.inet_ntoa(packet_info[8:12]) for packet_info in asked]
+    assert sent_to == ["127.0.0.1"] * 3 + [ssdp.MULTICAST] * 3
+
+
+@pytest.mark.parametrize(("others", "heard"), [(199, [ROOT]), (200, [])])
+def test_a_flood_of_replies_is_listened_to_for_a_while_only(others: int, heard: list[str]) -> None:
+    search = ssdp._Search("127.0.0.1", "127.0.0.1")
+    for _ in range(others):
+        search.datagram_received(b"", None)
+    search.datagram_received(reply(ROOT), None)
+    assert list(search.heard) == heard
+
+
+def test_a_location_that_is_too_long_at_the_gateway_s_address_is_not_kept() -> None:
+    """One such would have the control protocol refuse all that were found with it."""
+    search = ssdp._Search("192.168.1.10", "192.168.178.100")
+    head = "http://10.0.0.7/"
+    for length in (512, 480):
+        search.datagram_received(reply(head + "a" * (length - len(head))), None)
+    assert [len(location) for location in search.heard] == [487]
