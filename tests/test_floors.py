@@ -27,7 +27,11 @@ FLOORS = (
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent", "pairingd.visits"),
     ("pairingd.reconcile", "pairingd.report"),
-    ("pairingd.service",),
+    ("pairingd.parts",),
+    ("pairingd.answers",),
+    ("pairingd.waits",),
+    ("pairingd.changes",),
+    ("pairingd.verbs",),
     ("pairingd.rpc", "pairingd.server"),
     ("pairingd.wiring", "pairingd.discovery"),
     ("pairingd.__main__",),
@@ -167,11 +171,13 @@ def test_the_process_that_only_detaches_loads_next_to_nothing() -> None:
 
 IDLE = """
 import asyncio
-from pairingd.wiring import Clock, Path, Store, assemble, config, find_paths
+from pairingd.protocol import params
+from pairingd.wiring import Clock, Path, Store, assemble, config, find_paths, verbs
 paths = find_paths({{"PAIRING_HOME": {home!r}}})
 store = Store.open(Path(paths.state_db), 0.0)
-service = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda: None)
-assert asyncio.run(service.status())["endpoints"] == []
+parts = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda: None)
+answer = verbs.call(parts, "status", params.Status(), print)
+assert asyncio.run(answer)["endpoints"] == []
 store.close()"""
 
 
