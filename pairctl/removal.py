@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from pairctl.output import one_line
 from pairctl.services.steps import Keep, Remove, Rmdir, perform
 from pairingd.core.refusal import PairingError
-from pairingd.lock import Taken, take
 from pairingd.paths import FILES
+from pairingd.process.lock import Taken, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pairingd
-from pairingd import config, logs, verbs
-from pairingd.background import Launch
+from pairingd import config, verbs
 from pairingd.clock import Clock
 from pairingd.core.admission import Admission
 from pairingd.errors import Misconfigured
 from pairingd.files import private_directories, private_file
 from pairingd.intent import Intent
-from pairingd.lock import Taken, sign, take
-from pairingd.notify import notify
 from pairingd.parts import Parts
 from pairingd.paths import Paths, find_paths
+from pairingd.process import logs
+from pairingd.process.detach import Launch
+from pairingd.process.lock import Taken, sign, take
+from pairingd.process.notify import notify
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.pinhole import PinholeLane

@@ -15,14 +15,11 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("pairingd.core",),
     ("pairingd.protocol",),
-    (
-        *("pairingd.background", "pairingd.clock", "pairingd.errors", "pairingd.lock"),
-        *("pairingd.logs", "pairingd.notify", "pairingd.paths", "pairingd.strict"),
-    ),
+    ("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.process", "pairingd.strict"),
     ("pairingd.private", "pairingd.peer", "pairingd.which", "pairingd.user"),
     (
-        *("pairingd.config", "pairingd.programs", "pairingd.files", "pairingd.live"),
-        *("pairingd.interfaces", "pairingd.signals"),
+        *("pairingd.config", "pairingd.files", "pairingd.interfaces", "pairingd.live"),
+        "pairingd.signals",
     ),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent", "pairingd.visits"),
@@ -137,7 +134,7 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
         *("pairctl", "pairingd.protocol.wire", "pairingd.protocol.results", "pairingd.paths"),
         *("pairingd.peer", "pairingd.private", "pairingd.which"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
-        *("pairingd.lock", "pairingd.__version__"),
+        *("pairingd.process.lock", "pairingd.__version__"),
     )
     ours = {name for name in imports(path) if name.startswith("pair")}
     strangers = {

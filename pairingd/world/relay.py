@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pairingd import config
 from pairingd.core.text import printable, shell
 from pairingd.errors import WorldError
-from pairingd.programs import run
+from pairingd.process.programs import run
 
 _FORWARD_SECONDS = 20.0  # from the start of ssh until the relay listens
 _CONFIG_SECONDS = 5.0  # for ssh to read its configuration, which may run programs (Match exec)
