@@ -18,9 +18,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairctl.output import one_line
 from pairctl.services.steps import Keep, Remove, Rmdir, perform
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import for_terminal
 from pairingd.paths import FILES
 from pairingd.process.lock import Taken, take
 
@@ -80,7 +80,7 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdi
             yield from marks
             continue
         if path != paths.config and not _is_ours(path, paths):
-            strangers.append(one_line(name))
+            strangers.append(for_terminal(name))
             continue
         why = _worth_keeping(path, paths, undone)
         kept = kept or bool(why)

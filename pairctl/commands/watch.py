@@ -11,7 +11,7 @@ import tty
 from typing import TYPE_CHECKING, Any
 
 from pairctl import output, render
-from pairctl.output import View, printable
+from pairctl.output import View, value_for_terminal
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -58,7 +58,7 @@ def _redraw(client: Client, args: Namespace) -> None:
     with _keys(), Live(console=console, screen=True, auto_refresh=False) as live:
         unsettled = False
         while True:
-            text = Text.from_ansi(render.status(printable(now), View.of(sys.stdout)))
+            text = Text.from_ansi(render.status(value_for_terminal(now), View.of(sys.stdout)))
             live.update(text, refresh=True)
             ready, _, _ = select.select(waits, [], [], 1.0)  # s: the remaining times go on
             if sys.stdin in ready and os.read(sys.stdin.fileno(), 64).lower() in (b"q", b""):
