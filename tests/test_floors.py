@@ -22,7 +22,7 @@ FLOORS = (
         "pairingd.signals",
     ),
     ("pairingd.store", "pairingd.world"),
-    ("pairingd.intent", "pairingd.visits"),
+    ("pairingd.intent", "pairingd.leftovers", "pairingd.visits"),
     ("pairingd.reconcile", "pairingd.report"),
     ("pairingd.parts",),
     ("pairingd.answers",),
@@ -134,7 +134,7 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
         *("pairctl", "pairingd.protocol.wire", "pairingd.protocol.results", "pairingd.paths"),
         *("pairingd.peer", "pairingd.private", "pairingd.which"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
-        *("pairingd.process.lock", "pairingd.__version__"),
+        *("pairingd.leftovers", "pairingd.process.lock", "pairingd.__version__"),
     )
     ours = {name for name in imports(path) if name.startswith("pair")}
     strangers = {
