@@ -90,10 +90,10 @@ def prepare() -> None:
         sys.stdout.reconfigure(errors="replace")
 
 
-def write(text: str) -> None:
+def write(text: str, end: str = "\n") -> None:
     """To stdout, at once. Raises Unwritable, or BrokenPipeError where the reader has gone."""
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         silence(sys.stdout)
         raise
