@@ -37,9 +37,10 @@ coverage: ## which lines the tests did not run
 	@scripts/setup test
 	@$(python) -m pytest --cov=pairingd --cov=pairctl --cov-report=term-missing
 
-docs: ## docs/protocol.md, from the protocol's models
+docs: ## docs/protocol.md and the shells' completions, from the models and the parser
 	@scripts/setup
 	@$(python) -m tests.protocol_document
+	@$(python) -m tests.completions
 
 clean: ## remove what make made
 	rm -rf .venv build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
