@@ -44,9 +44,10 @@ coverage: ## all tests, and what they did not run; fails below the floor
 	@$(measured) -m coverage report --show-missing --skip-covered --fail-under=$(floor)
 	@$(measured) -m coverage report --include='pairingd/core/*' --fail-under=$(corefloor)
 
-docs: ## docs/protocol.md, from the protocol's models
+docs: ## docs/protocol.md and the shells' completions, from the models and the parser
 	@scripts/setup
 	@$(python) -m tests.protocol_document
+	@$(python) -m tests.completions
 
 clean: ## remove what make made
 	rm -rf .venv build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

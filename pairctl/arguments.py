@@ -151,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _live(guest: argparse.Action) -> None:
-    """Completed with the live guests' names, by a function of commands/completion.py."""
+    """Completed with the live guests' names, by a function of the completion scripts."""
     completer = dict.fromkeys(_SHELLS, "_pairctl_guests") | {"fish": "(_pairctl_guests)"}
     guest.complete = completer  # type: ignore[attr-defined] # where shtab looks for it
 

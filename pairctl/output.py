@@ -1,6 +1,6 @@
 """The printing edge: results to stdout, messages to stderr, as text or as JSON.
 
-Nothing that came from outside reaches a terminal but through `one_line` or through JSON in
+Nothing that came from outside reaches a terminal but through `for_terminal` or through JSON in
 plain ASCII: a guest's key comment could otherwise move the cursor or rewrite the title.
 """
 
@@ -14,6 +14,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from pairctl.failures import Unwritable
+from pairingd.core.text import for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,10 +90,10 @@ def prepare() -> None:
         sys.stdout.reconfigure(errors="replace")
 
 
-def write(text: str) -> None:
+def write(text: str, end: str = "\n") -> None:
     """To stdout, at once. Raises Unwritable, or BrokenPipeError where the reader has gone."""
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         silence(sys.stdout)
         raise
@@ -118,22 +119,14 @@ def silence(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def one_line(text: str) -> str:
-    """The text on one line, free of control and format characters."""
-    if text.isprintable():
-        return text
-    spaced = (" " if character.isspace() else character for character in text)
-    return "".join(character for character in spaced if character.isprintable())
-
-
-def printable(value: Any) -> Any:
-    """The same JSON value with `one_line` of every string."""
+def value_for_terminal(value: Any) -> Any:
+    """The same JSON value with `for_terminal` of every string."""
     if isinstance(value, str):
-        return one_line(value)
+        return for_terminal(value)
     if isinstance(value, list):
-        return [printable(item) for item in value]
+        return [value_for_terminal(item) for item in value]
     if isinstance(value, dict):
-        return {printable(key): printable(item) for key, item in value.items()}
+        return {for_terminal(key): value_for_terminal(item) for key, item in value.items()}
     return value
 
 
@@ -142,7 +135,7 @@ def result(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> 
     if as_json:
         document(value)
     else:
-        write(render(printable(value), View.of(sys.stdout)))
+        write(render(value_for_terminal(value), View.of(sys.stdout)))
 
 
 def line(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> None:
@@ -159,16 +152,16 @@ def document(value: Any) -> None:
 
 
 def message(text: str) -> None:
-    tell(one_line(text))
+    tell(for_terminal(text))
 
 
 def problem(kind: str, cause: str, remedy: str) -> None:
     """One line of cause and one of remedy. `kind` is `error` or `warning`."""
     view = View.of(sys.stderr)
     paint = view.bad if kind == "error" else view.warn
-    lines = f"{paint(kind + ':')} {one_line(cause)}"
+    lines = f"{paint(kind + ':')} {for_terminal(cause)}"
     if remedy:
-        lines += f"\n{view.dim('hint:')} {one_line(remedy)}"
+        lines += f"\n{view.dim('hint:')} {for_terminal(remedy)}"
     tell(lines)
 
 

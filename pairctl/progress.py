@@ -35,7 +35,7 @@ class Steps:
         """Of a `progress` notification."""
         if not self._shown:
             return
-        step: Progress = output.printable(params)
+        step: Progress = output.value_for_terminal(params)
         self._states[step["step"]] = step["state"]
         if self._live:
             # CR, then EL, ECMA-48 §8.3.41: what the line before had more is erased.

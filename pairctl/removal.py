@@ -10,7 +10,6 @@ that is not of the kind we make, a link and what it leads to, a directory with o
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import socket
@@ -18,18 +17,17 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairctl.output import one_line
 from pairctl.services.steps import Keep, Remove, Rmdir, perform
 from pairingd.core.refusal import PairingError
-from pairingd.lock import Taken, take
+from pairingd.core.text import for_terminal
 from pairingd.paths import FILES
+from pairingd.process.lock import Taken, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pairingd.paths import Paths
 
-SCHEMA = 2  # of state.db, as pairingd.store counts it: what is newer cannot be judged here
 MARK = r"[^/]+\.(write|read)\.[0-9]+"  # a file of pairingd.live
 _COMMON_NAMES = ("authorized_keys", "host_key", "sshd_config")  # as in ~/.ssh
 _SOCKETS = ("control_socket", "tmux_socket")
@@ -80,7 +78,7 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdi
             yield from marks
             continue
         if path != paths.config and not _is_ours(path, paths):
-            strangers.append(one_line(name))
+            strangers.append(for_terminal(name))
             continue
         why = _worth_keeping(path, paths, undone)
         kept = kept or bool(why)
@@ -149,35 +147,27 @@ def _answers(path: str) -> bool:
 
 def _undone(state_db: str) -> str:
     """Why the state must stay: its journal is the only memory of what a daemon could not undo."""
-    import sqlite3
-
-    # Else a database that nobody has open would get a -wal and a -shm by being read.
-    unused = "" if os.path.lexists(f"{state_db}-wal") else "&immutable=1"
     try:
         if not stat.S_ISREG(os.lstat(state_db).st_mode):
             return ""  # not ours, and stays by that
-        where = f"{Path(state_db).as_uri()}?mode=ro{unused}"
-        with contextlib.closing(sqlite3.connect(where, uri=True)) as database:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version > SCHEMA:
-                return "a newer version has written it; uninstall with that one"
-            if not version:
-                return ""
-            mapping = database.execute("SELECT body FROM mapping").fetchone()
-            pids = database.execute("SELECT pid FROM process").fetchall()
-        if mapping:
-            told = json.loads(mapping[0])
-            port, gateway = told["external_port"], told["gateway"]
     except FileNotFoundError:
         return ""
-    except (OSError, sqlite3.Error, ValueError, KeyError, TypeError) as error:
+    import sqlite3
+
+    from pairingd import leftovers
+
+    try:
+        left = leftovers.read(Path(state_db))
+    except PairingError:
+        return "a newer version has written it; uninstall with that one"
+    except (OSError, sqlite3.Error, ValueError) as error:
         return f"whether something is still open cannot be read ({error}); remove it yourself"
-    if mapping:
+    for mapping in left.mappings:
         return (
-            f"the router at {gateway} may still forward port {port}, and only this file knows; "
-            "in its network: pairctl start, pairctl end, pairctl uninstall"
+            f"the router at {mapping.gateway} may still forward port {mapping.external_port}, and "
+            "only this file knows; in its network: pairctl start, pairctl end, pairctl uninstall"
         )
-    if any(_exists(pid) for (pid,) in pids):
+    if any(_exists(process.pid) for process in left.processes):
         return (
             "a daemon that was killed may have left a guest's connection, and only this file "
             "knows; pairctl start, pairctl end, pairctl uninstall"

@@ -11,10 +11,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from pairctl.output import one_line
 from pairingd import private
 from pairingd.core.refusal import PairingError
-from pairingd.core.text import shell
+from pairingd.core.text import one_line, shell
 from pairingd.paths import find_paths
 
 if TYPE_CHECKING:
@@ -162,4 +161,4 @@ def _size() -> list[str]:
 
 
 def _last_line(text: str) -> str:
-    return one_line((text.strip().splitlines() or ["no reason given"])[-1])[:200]
+    return one_line((text.strip().splitlines() or ["no reason given"])[-1], 200)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pairctl.failures import NoDaemon
 from pairingd.core.refusal import PairingError
-from pairingd.lock import Taken, take
 from pairingd.paths import find_paths
+from pairingd.process.lock import Taken, take
 
 if TYPE_CHECKING:
     from pairctl.client import Client

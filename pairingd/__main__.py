@@ -13,8 +13,8 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import pairingd
-from pairingd.background import Launch, detach
 from pairingd.core.refusal import PairingError
+from pairingd.process.detach import Launch, detach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.detach and not launch.detached:
         return detach()
 
-    from pairingd import logs, wiring
-    from pairingd.notify import notify
+    from pairingd import wiring
+    from pairingd.process import logs
+    from pairingd.process.notify import notify
 
     own_log = launch.detached or arguments.launchd
     if arguments.launchd:

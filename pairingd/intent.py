@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pairingd.core.durations import format_duration, utc
+from pairingd.core.guest import find
 from pairingd.core.model import Invitation, Standing, State
 from pairingd.core.rules import (
     Begin,
@@ -109,6 +110,11 @@ class Intent:
                 self._tell_difference(before, after)
             self._wishes_changed()
         return after
+
+    def live(self, name: str) -> Invitation:
+        """The invitation of the live guest whom `name` means. Raises Refused."""
+        live = {one.guest: one for one in self.apply(Tick()).live}
+        return live[find(name, list(live))]
 
     def _troubled(self, error: PairingError) -> None:
         self.happened("trouble", error.message, code=error.code, hint=error.hint)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import NoneType
 from typing import Any
 
 from pairingd import strict
-from pairingd.core.text import one_line
 from pairingd.errors import PairingError
-from pairingd.protocol import methods, wire
+from pairingd.protocol import methods, params, wire
+from pairingd.protocol.methods import Method
 
 CHUNK = 1 << 16  # bytes read at a time
-_MAX_WHERE = 80  # characters of a parameter's name, which may be any
 
 
 class RpcError(Exception):
@@ -68,29 +67,21 @@ def parsed(frame: bytes | None) -> dict[str, Any]:
     return dict(request)
 
 
-def arguments(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What the verb is called with. An idle daemon is asked `hello` and `status`: these two, and
-    whoever gives nothing where nothing is demanded, are answered without pydantic's 11 MiB.
+def params_of(method: Method[Any, Any], given: Mapping[str, object]) -> object:
+    """A record of the method's own kind. Raises RpcError.
+
+    An idle daemon is asked `hello` and `status`: these two, and whoever gives nothing where nothing
+    is required, are answered without pydantic.
     """
-    if name == "hello":
-        try:
-            strict.read(methods.Greeting, given)
-        except strict.Unfit as unfit:
-            raise RpcError(wire.INVALID_PARAMS, str(unfit)) from None
-        return {}
-    if not given and not methods.METHODS[name].demands:
-        return {}
-    from pydantic import ValidationError
-
-    from pairingd.protocol import params
-
     try:
-        model = params.MODELS.get(name, params.Params).model_validate(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = one_line(".".join(str(part) for part in first["loc"]), _MAX_WHERE) or "params"
-        raise RpcError(wire.INVALID_PARAMS, f"{where}: {first['msg']}") from None
-    return dict(model)
+        if method is methods.HELLO:
+            return strict.read(params.Hello, given)
+        if not given and not params.required(method.params):
+            return method.params()
+        record: object = params.read(method.params, given)
+    except ValueError as unfit:
+        raise RpcError(wire.INVALID_PARAMS, str(unfit)) from None
+    return record
 
 
 def framed(message: dict[str, Any]) -> bytes:

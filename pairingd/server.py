@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pairingd import peer, report, rpc
 from pairingd.errors import PairingError
+from pairingd.intent import Intent
 from pairingd.protocol import methods, results, wire
-from pairingd.service import Service
 from pairingd.store import Happening
 
 log = logging.getLogger(__name__)
+
+# A method by its name, with a record of what it takes; and where to tell of its progress.
+Call = Callable[[str, object, Callable[[results.Progress], None]], Awaitable[Any]]
 
 MAX_CONNECTIONS = 64
 HELLO_SECONDS = 5.0
 
 
 class ControlServer:
-    """Serves `listener`. Each connection is its own task; its requests are answered in order.
+    """Answers with `call`. Each connection is its own task; its requests are answered in order.
 
     Of more than `limit` connections the one that is needed least gives way to the newcomer, so that
     whoever holds connections open keeps nobody from `revoke`.
@@ -29,12 +32,14 @@ class ControlServer:
 
     def __init__(
         self,
-        service: Service,
+        call: Call,
+        intent: Intent,
         *,
         limit: int = MAX_CONNECTIONS,
         hello_seconds: float = HELLO_SECONDS,
     ) -> None:
-        self._service = service
+        self._call = call
+        self._intent = intent
         self._limit = limit
         self._hello_seconds = hello_seconds
         self._server: asyncio.Server | None = None
@@ -58,7 +63,7 @@ class ControlServer:
         if not peer.is_ours(writer.get_extra_info("socket")):
             writer.close()
             return
-        conversation = _Conversation(self._service, reader, writer)
+        conversation = _Conversation(self._call, self._intent, reader, writer)
         self._tasks.add(task)
         try:
             if self._has_place():
@@ -88,9 +93,14 @@ class ControlServer:
 
 class _Conversation:
     def __init__(
-        self, service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        call: Call,
+        intent: Intent,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
-        self._service = service
+        self._verb = call
+        self._intent = intent
         self._reader = reader
         self._writer = writer
         self._greeted = False
@@ -165,22 +175,12 @@ class _Conversation:
             raise rpc.RpcError(wire.METHOD_NOT_FOUND, f"no method {name[:64]!r}")
         if not self._greeted and name != "hello":
             raise rpc.RpcError(wire.HELLO_FIRST, "say hello first")
-        arguments = rpc.arguments(name, request.get("params", {}))
+        given = rpc.params_of(methods.METHODS[name], request.get("params", {}))
         self._greeted = True
-        if name == "watch":
-            return await self._watch(**arguments)
-        # The verbs of Service are the methods of the protocol, by name; METHODS is the gate.
-        verb = getattr(self._service, name)
-        if methods.METHODS[name].progress:
-            verb = partial(verb, self._progress)
-        return await verb(**arguments)
-
-    async def _watch(self, **arguments: Any) -> results.Log:
-        """The log so far; every later event follows on this connection, beside other replies."""
-        if self._streaming is None:
-            listener = self._service.intent.listen()
-            self._streaming = asyncio.create_task(self._stream(listener))
-        return await self._service.log(**arguments)
+        if name == methods.WATCH.name and self._streaming is None:
+            # Every later event follows on this connection, beside other replies.
+            self._streaming = asyncio.create_task(self._stream(self._intent.listen()))
+        return await self._verb(name, given, self._progress)
 
     async def _stream(self, listener: asyncio.Queue[Happening | None]) -> None:
         try:
@@ -188,7 +188,7 @@ class _Conversation:
                 self._notify("event", report.event(event))
                 await self._writer.drain()
         finally:
-            self._service.intent.forget(listener)
+            self._intent.forget(listener)
             self._writer.close()  # a listener that fell behind, or went: the connection is over
 
     def _progress(self, step: results.Progress) -> None:

@@ -47,7 +47,7 @@ MIGRATIONS = (
     CREATE INDEX event_by_session ON event (session, id);
     CREATE INDEX event_by_kind ON event (kind, id);
     """,
-    # Also makes the marks of who is live; see _migrate().
+    # Also makes the marks of who is live; see migrate().
     """
     ALTER TABLE session ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
     ALTER TABLE mapping ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
@@ -337,7 +337,7 @@ def _checked(path: Path, live: Live) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level="IMMEDIATE")
     database.text_factory = _text
     try:
-        _migrate(database, path, live)
+        migrate(database, path, live)
         probe = Store(database, live)
         probe.sessions()
         probe.mappings()
@@ -349,7 +349,11 @@ def _checked(path: Path, live: Live) -> sqlite3.Connection:
     return database
 
 
-def _migrate(database: sqlite3.Connection, path: Path, live: Live) -> None:
+def migrate(database: sqlite3.Connection, path: Path, live: Live | None) -> None:
+    """To the newest schema, in place. `live` None: of a copy, which makes no marks.
+
+    Raises Misconfigured `state-newer`, with `path` as the name of the database.
+    """
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise Misconfigured(
@@ -366,7 +370,7 @@ def _migrate(database: sqlite3.Connection, path: Path, live: Live) -> None:
     database.create_function("checksum_of", -1, _checksum, deterministic=True)
     for number, statements in enumerate(MIGRATIONS[version:], version + 1):
         database.executescript(f"BEGIN; {statements} PRAGMA user_version = {number};")
-        if number == _SINCE_MARKS:
+        if number == _SINCE_MARKS and live:
             with live.made(Store(database, live).state().live):
                 database.commit()
         database.commit()

@@ -13,22 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pairingd
-from pairingd import config, gateways, logs
-from pairingd.background import Launch
+from pairingd import config, gateways, verbs
 from pairingd.clock import Clock
 from pairingd.core.admission import Admission
 from pairingd.core.holding_state import PINHOLE
 from pairingd.errors import Misconfigured
 from pairingd.files import private_directories, private_file
 from pairingd.intent import Intent
-from pairingd.lock import Taken, sign, take
-from pairingd.notify import notify
+from pairingd.parts import Parts
 from pairingd.paths import Paths, find_paths
+from pairingd.process import logs
+from pairingd.process.detach import Launch
+from pairingd.process.lock import Taken, sign, take
+from pairingd.process.notify import notify
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.server import ControlServer
-from pairingd.service import Service
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world import keyscan, network
@@ -136,17 +137,17 @@ async def _serve(
     clock = Clock()
     store = Store.open(Path(paths.state_db), clock())
     stopping = asyncio.Event()
-    service = assemble(paths, settings, store, clock, stopping.set)
-    server = ControlServer(service)
+    parts = assemble(paths, settings, store, clock, stopping.set)
+    server = ControlServer(partial(verbs.call, parts), parts.intent)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
-    service.access.recover()
+    parts.access.recover()
     # What should be gone is gone before anyone is answered; and what an earlier daemon's router
     # still forwards to this door is not closed because the door is not open yet.
-    first, *others = service.lanes
+    first, *others = parts.lanes
     lanes = [asyncio.create_task(first.run())]
-    await service.access.settle()
+    await parts.access.settle()
     lanes += [asyncio.create_task(lane.run()) for lane in others]
     await server.start(listener)
     log.info("pairingd %s is ready", pairingd.__version__)
@@ -155,16 +156,16 @@ async def _serve(
     await stopping.wait()
     log.info("stopping")
     notify("STOPPING=1")
-    service.access.stopping = True
-    await service.access.settle()
+    parts.access.stopping = True
+    await parts.access.settle()
     await asyncio.gather(
-        *(lane.finish(FAREWELL) for lane in (service.mapping, service.pinhole, service.relay))
+        *(lane.finish(FAREWELL) for lane in (parts.mapping, parts.pinhole, parts.relay))
     )
     await server.close()
     for lane in lanes:
         lane.cancel()
-    await service.access.rest()
-    await service.providers.aclose()
+    await parts.access.rest()
+    await parts.providers.aclose()
     Path(paths.control_socket).unlink(missing_ok=True)
     store.close()
 
@@ -175,7 +176,7 @@ def assemble(
     store: Store,
     clock: Clock,
     request_stop: Callable[[], None],
-) -> Service:
+) -> Parts:
     """Every part, joined to the others."""
     chosen, signals = settings.config, Signals()
     intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
@@ -243,7 +244,7 @@ def assemble(
         clock,
         signals,
     )
-    return Service(
+    return Parts(
         settings=settings,
         store=store,
         intent=intent,

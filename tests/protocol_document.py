@@ -12,12 +12,10 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from pydantic import BaseModel, TypeAdapter, create_model
+from pydantic import BaseModel, create_model
 
-from pairingd import strict
-from pairingd.protocol import results, wire
-from pairingd.protocol.methods import METHODS, Greeting, Method
-from pairingd.protocol.params import MODELS, Params
+from pairingd.protocol import params, results, wire
+from pairingd.protocol.methods import METHODS, Method
 from pairingd.server import HELLO_SECONDS, MAX_CONNECTIONS
 
 FILE = Path(__file__).parent.parent / "docs" / "protocol.md"
@@ -233,22 +231,16 @@ class Types:
         return f"### {name}\n\n{_prose(model.__doc__)}{_schema(model)}"
 
 
-def _method(name: str, method: Method, types: Types) -> str:
+def _method(name: str, method: Method[Any, Any], types: Types) -> str:
     answer = types.of(method.result).__name__
-    return f"### `{name}`\n\n{method.about}\n\n{_takes(name)}\nAnswers [{answer}](#{answer.lower()}).\n"
+    return f"### `{name}`\n\n{method.about}\n\n{_takes(method.params)}\nAnswers [{answer}](#{answer.lower()}).\n"
 
 
-def _takes(name: str) -> str:
-    if name == "hello":
-        schema = TypeAdapter(Greeting).json_schema() | {"additionalProperties": False}
-        return _prose(Greeting.__doc__) + _shown(schema)
-    if name not in MODELS:
+def _takes(kind: type[Any]) -> str:
+    if kind is params.Nothing:
         return "Takes no params.\n"
-    return _prose(_own_words(MODELS[name])) + _schema(MODELS[name])
-
-
-def _own_words(params: type[Params]) -> str | None:
-    return None if params.__doc__ == Params.__doc__ else params.__doc__
+    own_words = None if (kind.__doc__ or "").startswith(f"{kind.__name__}(") else kind.__doc__
+    return _prose(own_words) + _schema(params.model(kind))
 
 
 def _prose(docstring: str | None) -> str:
@@ -287,18 +279,15 @@ def _plain(schema: Any) -> Any:
 
 
 def _conversation(types: Types) -> Iterator[str]:
-    def asks(number: int, method: str, params: dict[str, Any]) -> str:
-        if method == "hello":
-            strict.read(Greeting, params)
-        else:
-            MODELS[method].model_validate_json(json.dumps(params))
-        return "> " + _frame(id=number, method=method, params=params)
+    def asks(number: int, method: str, given: dict[str, Any]) -> str:
+        params.read(METHODS[method].params, given)
+        return "> " + _frame(id=number, method=method, params=given)
 
     def answers(number: int, method: str, result: dict[str, Any]) -> str:
         return "< " + _frame(id=number, result=checked(METHODS[method].result, result))
 
-    def tells(method: str, kind: Any, params: dict[str, Any]) -> str:
-        return "< " + _frame(method=method, params=checked(kind, params))
+    def tells(method: str, kind: Any, told: dict[str, Any]) -> str:
+        return "< " + _frame(method=method, params=checked(kind, told))
 
     def checked(kind: Any, value: dict[str, Any]) -> dict[str, Any]:
         model: type[BaseModel] = types.of(kind)

@@ -15,20 +15,21 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("pairingd.core",),
     ("pairingd.protocol",),
-    (
-        *("pairingd.background", "pairingd.clock", "pairingd.errors", "pairingd.lock"),
-        *("pairingd.logs", "pairingd.notify", "pairingd.paths", "pairingd.strict"),
-    ),
+    ("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.process", "pairingd.strict"),
     ("pairingd.gateways",),
     ("pairingd.private", "pairingd.peer", "pairingd.which", "pairingd.user"),
     (
-        *("pairingd.config", "pairingd.programs", "pairingd.files", "pairingd.live"),
-        *("pairingd.interfaces", "pairingd.signals"),
+        *("pairingd.config", "pairingd.files", "pairingd.interfaces", "pairingd.live"),
+        "pairingd.signals",
     ),
     ("pairingd.store", "pairingd.world"),
-    ("pairingd.intent", "pairingd.visits"),
+    ("pairingd.intent", "pairingd.leftovers", "pairingd.visits"),
     ("pairingd.reconcile", "pairingd.report"),
-    ("pairingd.service",),
+    ("pairingd.parts",),
+    ("pairingd.answers",),
+    ("pairingd.waits",),
+    ("pairingd.changes",),
+    ("pairingd.verbs",),
     ("pairingd.rpc", "pairingd.server"),
     ("pairingd.wiring", "pairingd.discovery"),
     ("pairingd.__main__",),
@@ -134,7 +135,12 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
         *("pairctl", "pairingd.protocol.wire", "pairingd.protocol.results", "pairingd.paths"),
         *("pairingd.peer", "pairingd.private", "pairingd.which"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
-        *("pairingd.gateways", "pairingd.lock", "pairingd.__version__"),
+        *(
+            "pairingd.gateways",
+            "pairingd.leftovers",
+            "pairingd.process.lock",
+            "pairingd.__version__",
+        ),
     )
     ours = {name for name in imports(path) if name.startswith("pair")}
     strangers = {
@@ -168,11 +174,13 @@ def test_the_process_that_only_detaches_loads_next_to_nothing() -> None:
 
 IDLE = """
 import asyncio
-from pairingd.wiring import Clock, Path, Store, assemble, config, find_paths
+from pairingd.protocol import params
+from pairingd.wiring import Clock, Path, Store, assemble, config, find_paths, verbs
 paths = find_paths({{"PAIRING_HOME": {home!r}}})
 store = Store.open(Path(paths.state_db), 0.0)
-service = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda: None)
-assert asyncio.run(service.status())["endpoints"] == []
+parts = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda: None)
+answer = verbs.call(parts, "status", params.Status(), print)
+assert asyncio.run(answer)["endpoints"] == []
 store.close()"""
 
 

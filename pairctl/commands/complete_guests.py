@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pairctl import output
 from pairctl.client import reach
+from pairingd.core.text import for_terminal
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -24,7 +25,7 @@ def run(args: Namespace) -> None:
         output.document({"guests": guests})
     else:
         for guest in guests:
-            output.write(output.one_line(guest))
+            output.write(for_terminal(guest))
 
 
 def _fitting(word: str, guests: list[str]) -> list[str]:

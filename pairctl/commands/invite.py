@@ -12,6 +12,7 @@ from pairctl.failures import NoDaemon, Usage
 from pairctl.progress import Steps
 from pairctl.session import Session
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import for_terminal
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 
 def run(args: Namespace) -> None:
     reply: Invited = _show(args) if args.show else _invite(args)
-    copied = "" if args.no_copy else clipboard.copy(output.one_line(reply["command"]))
+    copied = "" if args.no_copy else clipboard.copy(for_terminal(reply["command"]))
     if args.json:
         output.document(reply)
     elif args.quiet:
         for warning in reply["warnings"]:
             output.problem("warning", warning["message"], warning["hint"])
-        output.write(output.one_line(reply["command"]))
+        output.write(for_terminal(reply["command"]))
     else:
         output.result(reply, partial(render.invited, copied=copied), as_json=False)
 

@@ -10,8 +10,8 @@ import termios
 import tty
 from typing import TYPE_CHECKING, Any
 
-from pairctl import output, render
-from pairctl.output import View, printable
+from pairctl import output, render, screen
+from pairctl.output import View, value_for_terminal
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -48,18 +48,12 @@ def _append(client: Client, args: Namespace) -> None:
 
 
 def _redraw(client: Client, args: Namespace) -> None:
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
     now = client.call("status", {"all": args.all})
     waits: list[Any] = [client, *([sys.stdin] if sys.stdin.isatty() else [])]
-    console = Console(no_color=not View.of(sys.stdout).colour)
-    with _keys(), Live(console=console, screen=True, auto_refresh=False) as live:
+    with _keys(), screen.alternate():
         unsettled = False
         while True:
-            text = Text.from_ansi(render.status(printable(now), View.of(sys.stdout)))
-            live.update(text, refresh=True)
+            screen.draw(render.status(value_for_terminal(now), View.of(sys.stdout)))
             ready, _, _ = select.select(waits, [], [], 1.0)  # s: the remaining times go on
             if sys.stdin in ready and os.read(sys.stdin.fileno(), 64).lower() in (b"q", b""):
                 return

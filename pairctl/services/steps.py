@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pairctl.output import one_line
 from pairingd import private
 from pairingd.core.refusal import PairingError
-from pairingd.core.text import shell
+from pairingd.core.text import for_terminal, one_line, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,7 +89,7 @@ def shown(step: Step) -> str:
         case Rmdir(path):
             return f"remove {path}{os.sep}"
         case Keep(path, why):
-            return f"keep   {path}\n       {one_line(why)}"
+            return f"keep   {path}\n       {for_terminal(why)}"
         case Stop(pid):
             return f"stop   pairingd (pid {pid}); the tmux session stays"
         case Run(argv, soft, until, tries):
@@ -189,7 +188,7 @@ def _run(step: Run) -> str:
     """The last line it said."""
     ran = _ran(step.argv)
     lines = ran.stdout.strip().splitlines()
-    said = one_line(lines[-1])[:200] if lines else ""
+    said = one_line(lines[-1], 200) if lines else ""
     if ran.returncode and ran.returncode not in step.soft:
         raise _Failed(f"{shell(*step.argv)}: exit code {ran.returncode}: {said or 'no reason'}")
     return said

@@ -10,6 +10,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def for_terminal(text: str) -> str:
+    """`text` on one line, free of control and format characters; what is long stays long."""
+    if text.isprintable():
+        return text
+    spaced = (" " if c.isspace() else c for c in text)
+    return "".join(c for c in spaced if c.isprintable())
+
+
 def quoted(text: str) -> str:
     """What somebody wrote, told back to them: in quotes, escaped, and not at any length."""
     shown = text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 1]}…"

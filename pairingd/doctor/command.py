@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pairingd.programs import run
+from pairingd.process.programs import run
 
 _SECONDS = 5.0
 

@@ -14,8 +14,8 @@ from pairingd.core.text import shell
 from pairingd.doctor.finding import Finding, State, Subject, tilde
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directory
-from pairingd.lock import Taken, take
 from pairingd.paths import Paths
+from pairingd.process.lock import Taken, take
 
 LOCAL_NETWORK_DENIED = "local-network-denied"
 _TOLD_ELSEWHERE = frozenset({LOCAL_NETWORK_DENIED, "running-as-root"})  # by checks of their own

@@ -6,7 +6,6 @@ It is led by the line that an invitation would get, with echo(1) where tmux woul
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import secrets
@@ -23,6 +22,7 @@ from pairingd.core.text import shell
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding
 from pairingd.errors import WorldError
+from pairingd.process.programs import end
 from pairingd.user import user_name
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.sshd import ZULU_SINCE, Sshd
@@ -141,11 +141,3 @@ def _failed(outcome: _Outcome) -> Finding:
         hint,
         *said[-_MOST_LINES:],
     )
-
-
-async def end(process: asyncio.subprocess.Process) -> None:
-    """Kill it if it still runs."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

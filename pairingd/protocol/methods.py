@@ -1,64 +1,85 @@
-"""The methods of the control socket: what each is for, what it answers, and the handshake.
+"""The methods of the control socket: what each is for, what it takes and what it answers.
 
-This table is the protocol: the server knows no other method, docs/protocol.md is made from it, and
-params.py has what each method takes.
+This table is the protocol: the server knows no other method, and docs/protocol.md is made from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from pairingd.protocol import results
+from pairingd.protocol import params, results
 
-
-@dataclass(frozen=True, slots=True)
-class Greeting:
-    """The client's side of the handshake. The client compares."""
-
-    version: str = ""
-    protocol: int = 0
+P = TypeVar("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """`about` is one sentence for the documentation; `result` is a TypedDict of results.py.
-
-    `demands`: whether it cannot be called without params. `progress`: whether it sends such
-    notifications before its reply.
+class Method(Generic[P, R]):
+    """`params` is a record of params.py, `result` a TypedDict of results.py; `about` is one
+    sentence for the documentation.
     """
 
-    result: type
+    name: str
+    params: type[P]
+    result: type[R]
     about: str
-    demands: bool = False
-    progress: bool = False
 
 
-METHODS: Mapping[str, Method] = {
-    "hello": Method(results.Hello, "Exchange versions; must be the first request on a connection."),
-    "invite": Method(
-        results.Invited,
-        "Fetch the guests' keys, open the door and the router's port. All guests or none.",
-        demands=True,
-        progress=True,
-    ),
-    "gateway": Method(
-        results.Gateway,
-        "Use the router that a client has found, if the daemon is not allowed to search.",
-        demands=True,
-        progress=True,
-    ),
-    "show": Method(
-        results.Invited, "The result of `invite` again, for a live guest.", demands=True
-    ),
-    "status": Method(results.Status, "The invitations, and what the daemon observes."),
-    "extend": Method(results.Changed, "Move a live guest's deadline.", demands=True),
-    "revoke": Method(results.Changed, "End the invitations of live guests, at once.", demands=True),
-    "role": Method(results.Changed, "Change a live guest's access.", demands=True),
-    "end": Method(results.Changed, "End every invitation; the tmux session stays."),
-    "watch": Method(results.Log, "As `log`; each later event is sent as a notification `event`."),
-    "log": Method(results.Log, "The history."),
-    "receipt": Method(results.Receipt, "Who connected in a session, from where and when."),
-    "config": Method(results.Settings, "The settings in force and where each comes from."),
-    "stop": Method(results.Stopping, "Close everything and exit; the tmux session stays."),
+HELLO = Method(
+    "hello",
+    params.Hello,
+    results.Hello,
+    "Exchange versions; must be the first request on a connection.",
+)
+INVITE = Method(
+    "invite",
+    params.Invite,
+    results.Invited,
+    "Fetch the guests' keys, open the door and the router's port. All guests or none.",
+)
+GATEWAY = Method(
+    "gateway",
+    params.Gateway,
+    results.Gateway,
+    "Use the router that a client has found, if the daemon is not allowed to search.",
+)
+SHOW = Method(
+    "show", params.Show, results.Invited, "The result of `invite` again, for a live guest."
+)
+STATUS = Method(
+    "status", params.Status, results.Status, "The invitations, and what the daemon observes."
+)
+EXTEND = Method("extend", params.Extend, results.Changed, "Move a live guest's deadline.")
+REVOKE = Method(
+    "revoke", params.Revoke, results.Changed, "End the invitations of live guests, at once."
+)
+ROLE = Method("role", params.Role, results.Changed, "Change a live guest's access.")
+END = Method(
+    "end", params.Nothing, results.Changed, "End every invitation; the tmux session stays."
+)
+WATCH = Method(
+    "watch",
+    params.Log,
+    results.Log,
+    "As `log`; each later event is sent as a notification `event`.",
+)
+LOG = Method("log", params.Log, results.Log, "The history.")
+RECEIPT = Method(
+    "receipt", params.Receipt, results.Receipt, "Who connected in a session, from where and when."
+)
+CONFIG = Method(
+    "config", params.Nothing, results.Settings, "The settings in force and where each comes from."
+)
+STOP = Method(
+    "stop", params.Nothing, results.Stopping, "Close everything and exit; the tmux session stays."
+)
+
+METHODS: Mapping[str, Method[Any, Any]] = {
+    method.name: method
+    for method in (
+        *(HELLO, INVITE, GATEWAY, SHOW, STATUS, EXTEND, REVOKE, ROLE, END),
+        *(WATCH, LOG, RECEIPT, CONFIG, STOP),
+    )
 }

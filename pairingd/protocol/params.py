@@ -1,23 +1,43 @@
-"""What each method takes: the boundary to other people's programs, as pydantic models.
+"""What each method takes: the boundary to other people's programs.
 
 The types and no more: what is too long, too many or not a name the rules refuse in their own words.
-docs/protocol.md has their schemas. This module alone imports pydantic, and the server imports it
-with the first request that has something to check: an idle daemon does without the 11 MiB.
+docs/protocol.md has their schemas. pydantic holds a request to them; it is imported with the first
+request that has something to check, so an idle daemon does without its 11 MiB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pairingd.core.text import one_line
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+P = TypeVar("P")
+
+_MAX_NAME = 80  # characters of a parameter's name, which may be any
 
 
-def _written_out(value: object) -> object:
-    """RFC 3339 §5.6; pydantic also takes a number, as seconds since the epoch."""
-    if not isinstance(value, str) or "T" not in value.upper():
-        raise ValueError("not an RFC 3339 time")
-    return value
+class Rule:
+    """What a type alone does not say: `check` is called first, and raises ValueError; `limits` are
+    pydantic-core's own (`gt`, `min_length` …).
+    """
+
+    def __init__(self, check: Callable[[object], object] | None = None, **limits: object) -> None:
+        self._check = check
+        self._limits = limits
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        schema = {**handler(source), **self._limits}
+        if self._check is None:
+            return schema
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self._check, schema)
 
 
 def _unicode(value: object) -> object:
@@ -30,49 +50,68 @@ def _unicode(value: object) -> object:
     return value
 
 
-Text = Annotated[str, BeforeValidator(_unicode)]
-Seconds = Annotated[int, Field(gt=0)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-# Behind a validator of one's own, strict pydantic would take no text for a time.
-Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written_out)]
+def _rfc_3339(value: object) -> object:
+    """RFC 3339 §5.6; pydantic also takes a number, as seconds since the epoch."""
+    if not isinstance(value, str) or "T" not in value.upper():
+        raise ValueError("not an RFC 3339 time")
+    return value
 
 
-class Params(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+Text = Annotated[str, Rule(_unicode)]
+Url = Annotated[str, Rule(_unicode, min_length=1, max_length=512)]
+Guests = Annotated[list[Text], Rule(min_length=1)]
+Seconds = Annotated[int, Rule(gt=0)]
+Port = Annotated[int, Rule(ge=1, le=65535)]
+Moment = Annotated[datetime, Rule(_rfc_3339, strict=False, tz_constraint="aware")]
 
 
-class InviteParams(Params):
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The client's side of the handshake. The client compares."""
+
+    version: str = ""
+    protocol: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
     """`ttl`, `access` and `port` default to the configuration."""
 
-    guests: Annotated[list[Text], Field(min_length=1)]
+    guests: Guests
     ttl: Seconds | None = None
     access: Literal["write", "read"] | None = None
     port: Port | None = None
 
 
-class GatewayParams(Params):
+@dataclass(frozen=True, slots=True)
+class Gateway:
     """LOCATION values from an SSDP search, likeliest first.
 
     Each is a plain http URL at the gateway's address, or at another one of the same network.
     """
 
-    description_urls: Annotated[
-        list[Annotated[Text, Field(min_length=1, max_length=512)]],
-        Field(min_length=1, max_length=10),
-    ]
+    description_urls: Annotated[list[Url], Rule(min_length=1, max_length=10)]
 
 
-class ShowParams(Params):
+@dataclass(frozen=True, slots=True)
+class Show:
     """A live guest."""
 
     guest: Text
 
 
-class StatusParams(Params):
+@dataclass(frozen=True, slots=True)
+class Status:
     all: bool = False
 
 
-class ExtendParams(Params):
+@dataclass(frozen=True, slots=True)
+class Extend:
     """`seconds` is added to the deadline; `until` replaces it. Exactly one of them."""
 
     guest: Text
@@ -80,36 +119,61 @@ class ExtendParams(Params):
     until: Moment | None = None
 
 
-class RevokeParams(Params):
-    guests: Annotated[list[Text], Field(min_length=1)]
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    guests: Guests
 
 
-class RoleParams(Params):
+@dataclass(frozen=True, slots=True)
+class Role:
     guest: Text
     access: Literal["write", "read"]
 
 
-class LogParams(Params):
+@dataclass(frozen=True, slots=True)
+class Log:
     """The newest `limit` events, oldest first; only those after the event `after`."""
 
-    after: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    limit: Annotated[int, Field(ge=1, le=10000)] = 1000
+    after: Annotated[int, Rule(ge=0, lt=2**63)] = 0
+    limit: Annotated[int, Rule(ge=1, le=10000)] = 1000
 
 
-class ReceiptParams(Params):
+@dataclass(frozen=True, slots=True)
+class Receipt:
     session: Text | None = None
 
 
-# Methods that are not here take nothing.
-MODELS: Mapping[str, type[Params]] = {
-    "invite": InviteParams,
-    "gateway": GatewayParams,
-    "show": ShowParams,
-    "status": StatusParams,
-    "extend": ExtendParams,
-    "revoke": RevokeParams,
-    "role": RoleParams,
-    "watch": LogParams,
-    "log": LogParams,
-    "receipt": ReceiptParams,
-}
+def required(kind: type[Any]) -> bool:
+    """Whether a method that takes `kind` cannot be called without params."""
+    return any(field.default is MISSING for field in fields(kind))
+
+
+_models: dict[type[Any], type[BaseModel]] = {}
+
+
+def read(kind: type[P], given: Mapping[str, object]) -> P:
+    """Raises ValueError, which names the parameter that does not fit and says why."""
+    from pydantic import ValidationError
+
+    try:
+        return kind(**dict(model(kind).model_validate(given)))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = one_line(".".join(str(part) for part in first["loc"]), _MAX_NAME) or "params"
+        raise ValueError(f"{where}: {first['msg']}") from None
+
+
+def model(kind: type[Any]) -> type[BaseModel]:
+    """`kind` as pydantic takes it: strict, and with no other members."""
+    if kind in _models:
+        return _models[kind]
+    from pydantic import ConfigDict, create_model
+
+    hints = get_type_hints(kind, include_extras=True)
+    members: dict[str, Any] = {
+        field.name: (hints[field.name], ... if field.default is MISSING else field.default)
+        for field in fields(kind)
+    }
+    config = ConfigDict(extra="forbid", strict=True)
+    _models[kind] = create_model(kind.__name__, __config__=config, **members)
+    return _models[kind]

@@ -6,12 +6,13 @@ Neither holds against a closed lid. Both end with us, however we end.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
 import subprocess
 import sys
+
+from pairingd.process.programs import end, last_words
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +47,8 @@ class Awake:
         child, self._child = self._child, None
         if child is None or self._watching is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            child.terminate()
-        try:
-            async with asyncio.timeout(self._stop_timeout_s):
-                await asyncio.shield(self._watching)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await self._watching
+        await end(child, self._stop_timeout_s)
+        await self._watching
 
     async def _run(self, argv: list[str]) -> asyncio.subprocess.Process | None:
         try:
@@ -68,8 +62,7 @@ class Awake:
             self._tell(f"{argv[0]}: {error.strerror}")
             return None
         if not self._wanted:
-            child.kill()
-            await child.wait()
+            await end(child)
             return None
         self._child = child
         return child
@@ -84,7 +77,7 @@ class Awake:
         if self._child is not child:
             return
         if not weaker:
-            self._tell(" ".join(said.decode(errors="replace").split()) or "it ended by itself")
+            self._tell(last_words(said) or "it ended by itself")
         elif following := await self._run(weaker[0]):
             await self._watch(following, weaker[1:])
 

@@ -10,7 +10,7 @@ import logging
 import shutil
 import sys
 
-from pairingd import programs
+from pairingd.process import programs
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from enum import Enum, auto
 
-from pairingd.programs import run
+from pairingd.process.programs import run
 
 
 class Sight(Enum):

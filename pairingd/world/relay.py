@@ -7,24 +7,22 @@ Who we are there is the business of the user's own ssh: its keys, agent, config 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
 
 from pairingd import config
-from pairingd.core.text import printable, shell
+from pairingd.core.text import shell
 from pairingd.errors import WorldError
-from pairingd.programs import run
+from pairingd.process.programs import end, last_words, run
 
 _FORWARD_SECONDS = 20.0  # from the start of ssh until the relay listens
 _CONFIG_SECONDS = 5.0  # for ssh to read its configuration, which may run programs (Match exec)
-_PATIENCE = 2.0  # seconds that ssh has to follow SIGTERM
+_END_TIMEOUT_S = 2.0  # from SIGTERM to SIGKILL
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
 _LISTENS = b"debug1: remote forward success"
 _KEPT = 400  # bytes of ssh's last words
@@ -59,13 +57,7 @@ class Tunnel:
     reading: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        _signal(self.process, signal.SIGTERM)
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self.process.wait()
-        except TimeoutError:
-            _signal(self.process, signal.SIGKILL)
-            await self.process.wait()
+        await end(self.process, _END_TIMEOUT_S)
         if self.reading:
             await self.reading
 
@@ -190,7 +182,7 @@ def refusal(said: bytes, relay: str, port: int) -> WorldError:
         )
     if b"forwarding failed" in said or b"forwarding is disabled" in said:
         return forward_refused(relay, port, "it refuses to listen there")
-    return _unreachable(relay, _shown(said) or "the connection was lost")
+    return _unreachable(relay, last_words(said) or "the connection was lost")
 
 
 def forward_refused(relay: str, port: int, why: str) -> WorldError:
@@ -216,13 +208,3 @@ def _unreachable(relay: str, why: str) -> WorldError:
         f"the relay {relay} cannot be reached: {why}",
         f"try: {shell('ssh', relay)}",
     )
-
-
-def _shown(said: bytes) -> str:
-    text = " ".join(said.decode(errors="replace").split())
-    return printable(text[-200:])
-
-
-def _signal(process: Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)

@@ -24,7 +24,7 @@ from typing import Protocol
 from pairingd.core.admission import LOGIN_GRACE
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.files import write_private
-from pairingd.programs import Finished, run
+from pairingd.process.programs import Finished, run
 from pairingd.user import user_name
 from pairingd.world import sshd_policy
 

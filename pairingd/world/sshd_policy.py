@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from pairingd.programs import Finished
+from pairingd.process.programs import Finished
 
 # sshd_config(5). Best first, for those who read the list; the client's order decides.
 _CHACHA20 = "chacha20-poly1305@openssh.com"

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from pairctl.__main__ import main
+from pairctl.commands.completion import script_path
+from tests import completions
 from tests.fakes.daemon import FakeDaemon, Refusal, Talk
 from tests.pairctl import samples
 from tests.pairctl.terminal import Terminal
@@ -149,3 +151,8 @@ def test_no_daemon_is_no_guest_and_is_not_started(
     assert main(["complete-guests", "--", ""]) == 0
     assert capsys.readouterr() == ("", "")
     assert not sock.exists()
+
+
+@pytest.mark.parametrize("shell", completions.SHELLS)
+def test_the_script_is_what_make_docs_writes(shell: str) -> None:
+    assert script_path(shell).read_text(encoding="utf-8") == completions.script(shell), "make docs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from pairctl.services.systemd import Systemd
 from pairingd.core.model import Mapping, State
 from pairingd.core.rules import step
 from pairingd.paths import FILES, Paths, find_paths
-from pairingd.store import MIGRATIONS, Process, Store
+from pairingd.store import Process, Store
 from tests.core.make import START, invite
 from tests.fakes.daemon import FakeDaemon
 from tests.stage import Stage, is_open, until
@@ -77,10 +78,6 @@ def fill(home: Path) -> set[Path]:
 
 def test_every_name_of_ours_is_either_removed_or_the_user_s() -> None:
     assert {*FILES, "config", "directories"} == set(Paths.__slots__)
-
-
-def test_the_journal_it_reads_is_the_store_s() -> None:
-    assert len(MIGRATIONS) == removal.SCHEMA
 
 
 def test_nothing_is_left(home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
@@ -393,3 +390,14 @@ def test_what_a_killed_daemon_left_open_is_told_and_how_to_close_it(stage: Stage
         stage.pairctl(command)
     assert stage.mappings() == []
     assert {path.name for path in stage.home.iterdir()} == {"config.toml", "tmux.sock"}
+
+
+def test_state_of_an_older_version_goes_or_stays_by_what_its_journal_names(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = home / "state.db"
+    shutil.copy(Path(__file__).parent.parent / "data" / "state-v1.db", old)
+    before = old.read_bytes()
+    assert "may still forward port" in stays(home, capsys)
+    assert old.read_bytes() == before
+    assert not (home / "live").exists()

@@ -9,37 +9,27 @@ import socket
 from pathlib import Path
 from typing import Any, Self, cast
 
-from pairingd.protocol import wire
+from pairingd.intent import Intent
 from pairingd.server import ControlServer
-from pairingd.service import Service
 
 LIMIT = 3
 
 
 class Slow:
-    """What the server needs of a Service; `end` lasts until it is let go."""
+    """All verbs, and the intent that tells of events; `end` lasts until it is let go."""
 
     def __init__(self) -> None:
-        self.intent = self
         self.let_go = asyncio.Event()
         self.all_asked = asyncio.Event()
         self._asked = 0
 
-    async def hello(self) -> dict[str, Any]:
-        return {"protocol": wire.PROTOCOL}
-
-    async def status(self) -> dict[str, Any]:
-        return {}
-
-    async def log(self) -> dict[str, Any]:
-        return {"events": []}
-
-    async def end(self) -> dict[str, Any]:
-        self._asked += 1
-        if self._asked == LIMIT:
-            self.all_asked.set()
-        await self.let_go.wait()
-        return {"invitations": []}
+    async def __call__(self, method: str, *_: object) -> dict[str, Any]:
+        if method == "end":
+            self._asked += 1
+            if self._asked == LIMIT:
+                self.all_asked.set()
+            await self.let_go.wait()
+        return {"answers": method}
 
     def listen(self) -> asyncio.Queue[None]:
         return asyncio.Queue()
@@ -85,9 +75,9 @@ class Room:
     """A server for LIMIT connections at `path`, and all lines to it."""
 
     def __init__(self, path: Path, **limits: float) -> None:
-        self.service = Slow()
+        self.verbs = Slow()
         self._path = path
-        self._server = ControlServer(cast("Service", self.service), limit=LIMIT, **limits)
+        self._server = ControlServer(self.verbs, cast("Intent", self.verbs), limit=LIMIT, **limits)
         self._lines: list[Line] = []
 
     async def __aenter__(self) -> Self:
@@ -158,9 +148,9 @@ async def test_a_request_that_is_being_answered_is_never_cut_off(tmp_path: Path)
         for one in busy:
             one.sends("end")
         async with asyncio.timeout(30):
-            await room.service.all_asked.wait()
+            await room.verbs.all_asked.wait()
         assert await (await room.line()).last_words() == "busy"
-        room.service.let_go.set()
+        room.verbs.let_go.set()
         for one in busy:
             assert "result" in await one.reads()
         assert "result" in await (await room.line("hello")).asks("status")

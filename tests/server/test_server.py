@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import os
 import re
@@ -19,11 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pairingd import verbs
 from pairingd.protocol import wire
 from pairingd.protocol.methods import METHODS
-from pairingd.protocol.params import MODELS
 from pairingd.server import MAX_CONNECTIONS
-from pairingd.service import Service
 from tests.stage import ROOT, Stage
 from tests.waiting import WAIT_S
 
@@ -93,23 +91,8 @@ def code(reply: dict[str, Any]) -> int:
     return int(reply["error"]["code"])
 
 
-def test_every_method_of_the_protocol_has_a_verb() -> None:
-    assert {name for name in METHODS if not hasattr(Service, name)} == {"watch"}
-
-
-@pytest.mark.parametrize("name", sorted(METHODS.keys() - {"watch"}))
-def test_a_verb_takes_what_its_model_does_with_the_same_defaults(name: str) -> None:
-    verb = {
-        parameter.name: parameter.default
-        for parameter in inspect.signature(getattr(Service, name)).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-    fields = MODELS[name].model_fields if name in MODELS else {}
-    assert METHODS[name].demands == any(field.is_required() for field in fields.values())
-    assert verb == {
-        key: inspect.Parameter.empty if field.is_required() else field.default
-        for key, field in fields.items()
-    }
+def test_every_method_of_the_protocol_has_a_verb_and_no_other() -> None:
+    assert verbs.VERBS.keys() == METHODS.keys()
 
 
 def test_the_socket_is_the_users_alone(stage: Stage) -> None:

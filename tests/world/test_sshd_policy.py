@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pairingd.core.keys import _READERS
-from pairingd.programs import run
+from pairingd.process.programs import run
 from pairingd.world.sshd_policy import WANTED, algorithms
 
 SSHD = "/usr/sbin/sshd"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import subprocess
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+
+from pairingd.process.programs import end
 
 PING_AFTER_S = 1.0  # of silence, while guests are in
 REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last word
@@ -84,9 +85,7 @@ class Observer:
         finally:
             self._input = None
             self._is_attached(now=False)
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            await process.wait()
+            await end(process, REPLY_TIMEOUT_S)
 
     async def is_attached(self) -> bool:
         """Whether tmux has let it in; False too where tmux takes longer than two seconds."""

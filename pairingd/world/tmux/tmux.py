@@ -14,7 +14,7 @@ from pairingd import which
 from pairingd.core.confine import LeadBack, Steering, TmuxClient, Unlock, Weigh
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
-from pairingd.programs import run
+from pairingd.process.programs import run
 from pairingd.world.tmux.observer import Observer
 
 _ABSENT = (

@@ -13,7 +13,7 @@ from typing import Any, cast
 from pairingd import config, report, rpc, store, strict
 from pairingd.core.model import Mapping, Session
 from pairingd.errors import Misconfigured
-from pairingd.protocol import methods, params, wire
+from pairingd.protocol import methods, wire
 from tests.fuzz import mutation, promises
 from tests.fuzz.engine import Target
 
@@ -68,9 +68,8 @@ def _answered(frame: bytes | None) -> str:
         if request["method"] not in methods.METHODS:
             return "no method"
         method = request["method"]
-        taken = rpc.arguments(method, request.get("params", {}))
-        model = params.MODELS.get(method, params.Params)
-        assert set(taken) <= set(model.model_fields)
+        kind = methods.METHODS[method].params
+        assert isinstance(rpc.params_of(methods.METHODS[method], request.get("params", {})), kind)
     except rpc.RpcError as error:
         promises.words(str(error), 300)
         reply = json.loads(rpc.framed(rpc.error_reply(request_id, error)))

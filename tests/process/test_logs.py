@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import logs
+from pairingd.process import logs
 
 ROOT = Path(__file__).parent.parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,7 +24,7 @@ def run() -> Run:
 
     def run(set_up: str, statements: str, **environ: str) -> subprocess.CompletedProcess[str]:
         script = (
-            "import logging, os; from pairingd import logs; os.umask(0o077)\n"
+            "import logging, os; from pairingd.process import logs; os.umask(0o077)\n"
             f"logs.set_up({set_up}); log = logging.getLogger('pairingd.x')\n{statements}"
         )
         return subprocess.run(
@@ -75,7 +75,7 @@ def test_a_file_of_its_own_is_private_and_never_too_long(run: Run, tmp_path: Pat
 
 def test_the_journal_gets_the_severity_and_no_second_time(run: Run, tmp_path: Path) -> None:
     script = (
-        "import logging, os, sys; from pairingd import logs\n"
+        "import logging, os, sys; from pairingd.process import logs\n"
         "found = os.fstat(2); os.environ['JOURNAL_STREAM'] = f'{found.st_dev}:{found.st_ino}'\n"
         "logs.set_up('text', None); logging.getLogger('pairingd').warning('so')"
     )
@@ -92,6 +92,6 @@ def test_a_long_file_behind_standard_error_is_emptied(tmp_path: Path) -> None:
     for size, left in ((logs.SIZE, logs.SIZE), (logs.SIZE + 1, 0)):
         path.write_bytes(b"x" * size)
         with path.open("ab") as stderr:
-            script = "from pairingd import logs; logs.bound_stderr()"
+            script = "from pairingd.process import logs; logs.bound_stderr()"
             subprocess.run([sys.executable, "-c", script], cwd=ROOT, stderr=stderr, check=True)
         assert path.stat().st_size == left

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pairingd.lock import Taken, sign, take
+from pairingd.process.lock import Taken, sign, take
 
 
 @pytest.fixture

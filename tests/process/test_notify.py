@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pairingd.notify import notify
+from pairingd.process.notify import notify
 
 
 def received(address: str | bytes, monkeypatch: pytest.MonkeyPatch, named: str) -> bytes:

@@ -1,4 +1,4 @@
-"""A short program, run to its end and not waited for too long. Argument lists only, no shell."""
+"""Runs short programs to their end, and ends long ones. Argument lists only, no shell."""
 
 from __future__ import annotations
 
@@ -24,10 +24,28 @@ class Finished:
 
     @property
     def last_words(self) -> str:
-        """For a message: the last line of its complaint, or else of its output, made printable."""
-        lines = [line.strip() for line in (self.complaint or self.said).splitlines()]
-        line = next((line for line in reversed(lines) if line), "no reason given")
-        return printable(line[:200])
+        """For a message: of its complaint, or else of its output."""
+        return last_words(self.complaint or self.said) or "no reason given"
+
+
+def last_words(output: str | bytes) -> str:
+    """For a message: the last line that is not blank, printable and at most 200 characters long."""
+    text = output if isinstance(output, str) else output.decode(errors="replace")
+    lines = (line.strip() for line in reversed(text.splitlines()))
+    return printable(next(filter(None, lines), "")[:200])
+
+
+async def end(process: asyncio.subprocess.Process, seconds: float = 0.0) -> None:
+    """SIGTERM, and SIGKILL where it still runs after `seconds`; back when it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(seconds):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 class _Program(asyncio.SubprocessProtocol):

@@ -1,0 +1,45 @@
+"""A text drawn again and again on a terminal's alternate screen: ECMA-48 and xterm's ctlseqs."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pairctl import output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENTER = "\x1b[?1049h\x1b[?25l"  # the alternate screen; no cursor
+_LEAVE = "\x1b[?25h\x1b[?1049l"
+_CLEAR = "\x1b[H\x1b[J"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@contextmanager
+def alternate() -> Iterator[None]:
+    """What stood on the terminal before is back afterwards."""
+    output.write(_ENTER, end="")
+    try:
+        yield
+    finally:
+        output.write(_LEAVE, end="")
+
+
+def draw(text: str) -> None:
+    """From the top, in one write; what does not fit below is left out."""
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    lines = fitting(text.splitlines(), columns, rows)
+    output.write(_CLEAR + "\r\n".join(lines), end="")
+
+
+def fitting(lines: list[str], columns: int, rows: int) -> list[str]:
+    """The first of `lines` that `rows` hold, where a long one takes several."""
+    for count, line in enumerate(lines):
+        rows -= max(1, -(-len(_COLOUR.sub("", line)) // max(1, columns)))
+        if rows < 0:
+            return lines[:count]
+    return lines

@@ -1,0 +1,121 @@
+"""What several verbs answer, made of the parts as they are now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pairingd import report
+from pairingd.core.rules import WayTold
+from pairingd.core.ways import Endpoint, Ways, endpoint_changed, ssh_command, way_told
+from pairingd.errors import WorldError
+from pairingd.parts import Parts
+from pairingd.protocol import results
+from pairingd.user import user_name
+from pairingd.world.network import lan_address
+
+
+async def invited(
+    parts: Parts, ids: Sequence[str], warned: list[results.Problem]
+) -> results.Invited:
+    """The invitations `ids`, and how these guests get in; the intent notes what they were told."""
+    host_key = await parts.sshd.host_key()
+    found = _endpoints(parts)
+    if not found:
+        raise parts.access.error or door_shut()
+    best, user = found[0], user_name()
+    parts.intent.apply(WayTold(way_told(found)))
+    return {
+        "invitations": invitations(parts, ids),
+        "command": ssh_command(user, best.host, best.port),
+        "pinned_command": report.pinned(user, best.host, best.port, host_key),
+        "endpoints": [report.endpoint(user, one) for one in found],
+        "host_key": {
+            "type": host_key.type,
+            "fingerprint": host_key.fingerprint,
+            "known_hosts": report.known_hosts(best.host, best.port, host_key),
+        },
+        "reachability": ways(parts).reachability(parts.mapping.error),
+        "warnings": [*warned, *warnings(parts)],
+    }
+
+
+def invitations(parts: Parts, ids: Sequence[str]) -> list[results.InvitationInfo]:
+    """Those `ids` of this session, whether live or over."""
+    session = parts.intent.state.session
+    connections = parts.access.door.connections.values()
+    return [
+        report.invitation(one, connections)
+        for one in (session.invitations if session else ())
+        if one.id in ids
+    ]
+
+
+def mapping(parts: Parts) -> results.MappingInfo | None:
+    lane = parts.mapping
+    gateway = lane.network.gateway if lane.network else ""
+    return report.mapping(lane.current, lane.error, gateway, wanted=lane.wanted)
+
+
+def endpoints(parts: Parts) -> list[results.Endpoint]:
+    """Best first; none while the door is shut. Raises Misconfigured `no-account`."""
+    return [report.endpoint(user_name(), one) for one in _endpoints(parts)]
+
+
+def _endpoints(parts: Parts) -> list[Endpoint]:
+    port = parts.access.door.port
+    if port is None:
+        return []
+    lan_host = parts.settings.config.door.address or lan_address() or "127.0.0.1"
+    return ways(parts).endpoints(lan_host, port)
+
+
+def ways(parts: Parts) -> Ways:
+    return Ways(
+        mapping=parts.mapping.current,
+        pinhole=parts.pinhole.current,
+        by_hand=_by_hand(parts),
+        relay=parts.relay.current,
+        seen=parts.mapping.seen | parts.pinhole.seen,
+    )
+
+
+def _by_hand(parts: Parts) -> tuple[str, int] | None:
+    router, session = parts.settings.config.router, parts.intent.state.session
+    if router.enabled or not router.external_host or session is None:
+        return None
+    return router.external_host, session.external_port
+
+
+def warnings(parts: Parts) -> list[results.Problem]:
+    found: list[results.Problem] = []
+    if os.getuid() == 0:
+        found.append(
+            {
+                "code": "running-as-root",
+                "message": "pairingd runs as root: a guest who may write is root here",
+                "hint": "run it as a normal user, unless this is a container made for it",
+            }
+        )
+    if parts.store.set_aside:
+        found.append(
+            {
+                "code": "state-unreadable",
+                "message": "the stored state could not be read; everything was closed",
+                "hint": f"it was set aside as {parts.store.set_aside}; invite the guests again",
+            }
+        )
+    if changed := endpoint_changed(parts.intent.state.session):
+        found.append(report.problem(changed))
+    found += map(report.problem, ways(parts).problems())
+    if parts.mapping.error and parts.mapping.wanted:
+        found.append(report.problem(parts.mapping.error))
+    if parts.relay.error and parts.relay.wanted:
+        found.append(report.problem(parts.relay.error))
+    troubles = (*parts.intent.withdrawn, parts.access.error, parts.intent.unsaved)
+    found += [report.problem(one) for one in {one.code: one for one in troubles if one}.values()]
+    return found
+
+
+def door_shut() -> WorldError:
+    return WorldError("door-shut", "the door is not open", "pairctl status tells why")

@@ -1,0 +1,33 @@
+"""A change of the intent that a verb answers for: it returns when the world has followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pairingd import answers, report
+from pairingd.core.rules import Event, Extend
+from pairingd.core.ways import unclosed
+from pairingd.parts import Parts
+from pairingd.protocol import results
+from pairingd.waits import wait_for_closing
+
+
+async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Changed:
+    """What could not be done yet is a warning, for the change holds; but an error where
+    somebody who is inside may still use what was taken away.
+    """
+    ways = [lane.current for lane in (parts.mapping, parts.pinhole)]
+    parts.intent.apply(event)
+    await parts.access.settle()
+    failure = parts.access.error
+    troubles = {one.code: one for one in (failure, parts.intent.unsaved) if one}
+    warnings = [report.problem(one) for one in troubles.values()]
+    if ids and parts.access.door.port is None:
+        await wait_for_closing(parts)
+        left = {one.id for one in parts.store.mappings()}  # of those not seen to be gone
+        warnings += [report.problem(unclosed(one)) for one in ways if one and one.id in left]
+    changed = answers.invitations(parts, ids)
+    inside = any(one["connections"] for one in changed)
+    if failure and inside and not isinstance(event, Extend):
+        raise failure
+    return {"invitations": changed, "warnings": warnings}

@@ -1,0 +1,36 @@
+"""What the journal of a home still names, read without a daemon and without changing the file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from pairingd.core.model import Mapping
+from pairingd.live import Live
+from pairingd.store import Process, Store, migrate
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    mappings: list[Mapping]
+    processes: list[Process]
+
+
+def read(path: Path) -> Leftovers:
+    """Of the database `path`, of this or any older version.
+
+    Raises Misconfigured `state-newer`, and sqlite3.Error or ValueError where it cannot be read.
+    """
+    # Else a database that nobody has open would get a -wal and a -shm by being read.
+    unused = "" if os.path.lexists(f"{path}-wal") else "&immutable=1"
+    with (
+        closing(sqlite3.connect(f"{path.as_uri()}?mode=ro{unused}", uri=True)) as stored,
+        closing(sqlite3.connect(":memory:")) as copy,
+    ):
+        stored.backup(copy)
+        migrate(copy, path, None)
+        store = Store(copy, Live(path.with_name("live")))
+        return Leftovers(store.mappings(), store.processes())

@@ -1,0 +1,44 @@
+"""The daemon's parts, as the verbs find them; `wiring` joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pairingd.clock import Clock
+from pairingd.config import Settings
+from pairingd.intent import Intent
+from pairingd.protocol import results
+from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.lane import Lane
+from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.relay import RelayLane
+from pairingd.store import Store
+from pairingd.world.gateway.router import Router
+from pairingd.world.identity import IdentityProviders
+from pairingd.world.sshd import Sshd
+from pairingd.world.tmux import Tmux
+
+Notify = Callable[[results.Progress], None]  # tells the client how far its request has come
+
+
+@dataclass(slots=True)
+class Parts:
+    settings: Settings
+    store: Store
+    intent: Intent
+    providers: IdentityProviders
+    sshd: Sshd
+    tmux: Tmux
+    access: AccessLane
+    router: Router
+    mapping: MappingLane
+    pinhole: MappingLane
+    relay: RelayLane
+    clock: Clock
+    started_at: float
+    request_stop: Callable[[], None]
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        return self.access, self.mapping, self.pinhole, self.relay

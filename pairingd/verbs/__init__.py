@@ -1,0 +1,70 @@
+"""The verbs: one file a method of the protocol, as `pairctl` has one file a command.
+
+A verb changes the intent and waits until the world follows. It answers JSON of protocol.results, or
+raises PairingError and has changed nothing; but see changes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from pairingd.parts import Notify, Parts
+from pairingd.protocol import methods
+from pairingd.protocol.methods import Method
+from pairingd.verbs import (
+    config,
+    end,
+    extend,
+    gateway,
+    hello,
+    invite,
+    log,
+    receipt,
+    revoke,
+    role,
+    show,
+    status,
+    stop,
+)
+
+P = TypeVar("P")
+R = TypeVar("R")
+Verb = Callable[[Parts, P, Notify], Awaitable[R]]
+
+
+def call(parts: Parts, name: str, given: object, notify: Notify) -> Awaitable[Any]:
+    """`given` is a record of the kind that the method takes."""
+    return VERBS[name](parts, given, notify)
+
+
+def _verb(method: Method[P, R], run: Verb[P, R]) -> tuple[str, Verb[Any, Any]]:
+    """That `run` takes and answers what `method` says, mypy checks here."""
+    return method.name, run
+
+
+def _quiet(
+    method: Method[P, R], run: Callable[[Parts, P], Awaitable[R]]
+) -> tuple[str, Verb[Any, Any]]:
+    """Of a verb that has no progress to tell of."""
+    return _verb(method, lambda parts, given, _: run(parts, given))
+
+
+VERBS: Mapping[str, Verb[Any, Any]] = dict(
+    (
+        _quiet(methods.HELLO, hello.run),
+        _verb(methods.INVITE, invite.run),
+        _verb(methods.GATEWAY, gateway.run),
+        _quiet(methods.SHOW, show.run),
+        _quiet(methods.STATUS, status.run),
+        _quiet(methods.EXTEND, extend.run),
+        _quiet(methods.REVOKE, revoke.run),
+        _quiet(methods.ROLE, role.run),
+        _quiet(methods.END, end.run),
+        _quiet(methods.WATCH, log.run),  # the server then goes on with what is new
+        _quiet(methods.LOG, log.run),
+        _quiet(methods.RECEIPT, receipt.run),
+        _quiet(methods.CONFIG, config.run),
+        _quiet(methods.STOP, stop.run),
+    )
+)

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+from pairingd.changes import change
+from pairingd.core.rules import End
+from pairingd.parts import Parts
+from pairingd.protocol import params, results
+
+
+async def run(parts: Parts, _: params.Nothing) -> results.Changed:
+    return await change(parts, End(), [one.id for one in parts.intent.state.live])

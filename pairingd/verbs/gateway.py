@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from pairingd import answers
+from pairingd.parts import Notify, Parts
+from pairingd.protocol import params, results
+from pairingd.waits import wait_for_router
+from pairingd.world.gateway.refusals import search_unwanted
+
+
+async def run(parts: Parts, given: params.Gateway, notify: Notify) -> results.Gateway:
+    """For a daemon that macOS does not let search, though it may speak with the gateway itself."""
+    if not parts.mapping.enabled:
+        raise search_unwanted()
+    network = await parts.mapping.look_around()
+    if network and network.gateway:
+        await parts.router.told(network, given.description_urls)
+    await wait_for_router(parts, notify, again=True)
+    return {"mapping": answers.mapping(parts)}

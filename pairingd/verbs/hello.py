@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import os
+
+import pairingd
+from pairingd.parts import Parts
+from pairingd.protocol import params, results, wire
+
+
+async def run(parts: Parts, _: params.Hello) -> results.Hello:
+    """The client compares the versions: the daemon cannot replace a client."""
+    return {
+        "version": pairingd.__version__,
+        "protocol": wire.PROTOCOL,
+        "pid": os.getpid(),
+        "session": parts.tmux.session,
+        "tmux": parts.tmux.command,
+        "tmux_socket": str(parts.tmux.socket),
+    }

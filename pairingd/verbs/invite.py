@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import asyncio
+import secrets
+from math import floor
+
+from pairingd import answers, report, waits
+from pairingd.core import rules
+from pairingd.core.guest import Guest, parse_guests
+from pairingd.core.model import Access, Invitation
+from pairingd.core.text import shell
+from pairingd.errors import Misconfigured, PairingError, WorldError
+from pairingd.parts import Notify, Parts
+from pairingd.protocol import params, results
+from pairingd.world.identity import Fetched
+from pairingd.world.tmux import Running, Tmux
+
+
+async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Invited:
+    """All the guests or none; returns once they can enter, as far as can be seen from here."""
+    guests = parts.settings.config.guests
+    ttl = given.ttl or guests.ttl
+    if ttl > guests.max_ttl:
+        raise rules.too_long(guests.max_ttl)
+    if not parts.intent.state.live:
+        parts.clock.trust()
+    named = parse_guests(given.guests, parts.settings.config.providers)
+    looking = asyncio.create_task(parts.mapping.warm_up())
+    try:
+        await parts.sshd.prepare()
+        fetched = await _fetch(parts, named, notify)
+        await _require_session(parts.tmux, notify)
+        ids = _record(parts, given, fetched, ttl)
+    except BaseException:
+        looking.cancel()
+        raise
+    await _open_door(parts, ids, notify)
+    await waits.wait_for_router(parts, notify)
+    await waits.wait_for_other_ways(parts)
+    warnings = [report.problem(each) for one in fetched.values() for each in one.warnings]
+    return await answers.invited(parts, ids, warnings)
+
+
+async def _fetch(parts: Parts, guests: list[Guest], notify: Notify) -> dict[Guest, Fetched]:
+    notify({"step": "keys", "state": "begun", "text": "fetching keys"})
+    try:
+        fetched = await parts.providers.fetch_all(guests)
+    except PairingError as error:
+        notify({"step": "keys", "state": "failed", "text": error.message})
+        raise
+    count = sum(len(one.keys) for one in fetched.values())
+    text = f"{count} key{'' if count == 1 else 's'}"
+    notify({"step": "keys", "state": "done", "text": text})
+    return fetched
+
+
+async def _require_session(tmux: Tmux, notify: Notify) -> None:
+    running = await tmux.running()
+    if running is Running.YES:
+        notify({"step": "session", "state": "done", "text": tmux.session})
+        return
+    notify({"step": "session", "state": "failed", "text": "no tmux session"})
+    if not tmux.command:
+        raise Misconfigured(
+            "no-tmux", "there is no tmux", "install it: apt install tmux, brew install tmux"
+        )
+    if running is Running.UNKNOWN:
+        raise tmux.unknown()
+    raise WorldError(
+        "no-session",
+        "the shared tmux session is not running",
+        shell("tmux", "-S", str(tmux.socket), "new-session", "-d", "-s", tmux.session),
+    )
+
+
+def _record(
+    parts: Parts, given: params.Invite, fetched: dict[Guest, Fetched], ttl: int
+) -> tuple[str, ...]:
+    """The invitations' ids. From here on a crash changes nothing."""
+    now = floor(parts.clock())
+    session = parts.intent.state.session
+    in_use = session.external_port if session and session.live else None
+    config = parts.settings.config
+    invitations = tuple(
+        Invitation(
+            id=secrets.token_hex(4),
+            guest=str(guest),
+            access=Access(given.access or config.guests.access),
+            keys=one.keys,
+            issued_at=now,
+            expires_at=now + ttl,
+        )
+        for guest, one in fetched.items()
+    )
+    parts.intent.apply(
+        rules.Invite(
+            session=secrets.token_hex(4),
+            invitations=invitations,
+            external_port=given.port or in_use or config.router.external_port,
+            port_chosen=given.port is not None,
+            max_ttl=config.guests.max_ttl,
+        )
+    )
+    return tuple(one.id for one in invitations)
+
+
+async def _open_door(parts: Parts, ids: tuple[str, ...], notify: Notify) -> None:
+    """Or withdraw the invitations whole: nobody has been told of them yet."""
+    notify({"step": "door", "state": "begun", "text": "opening the door"})
+    await parts.access.settle()
+    port = parts.access.door.port
+    # The pass may be well and the door shut: pairingd ends, or tmux has ended meanwhile.
+    if failure := parts.access.error or (None if port else answers.door_shut()):
+        live = {one.id for one in parts.intent.state.live}
+        parts.intent.apply(rules.Revoke(tuple(one for one in ids if one in live)))
+        notify({"step": "door", "state": "failed", "text": failure.message})
+        raise failure
+    notify({"step": "door", "state": "done", "text": f"open on port {port}"})

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from pairingd.changes import change
+from pairingd.core.model import Access
+from pairingd.core.rules import SetAccess
+from pairingd.parts import Parts
+from pairingd.protocol import params, results
+
+
+async def run(parts: Parts, given: params.Role) -> results.Changed:
+    invitation = parts.intent.live(given.guest)
+    return await change(parts, SetAccess(invitation.id, Access(given.access)), [invitation.id])

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import pairingd
+from pairingd import answers, report
+from pairingd.core.durations import utc
+from pairingd.core.model import Invitation
+from pairingd.errors import Misconfigured, WorldError
+from pairingd.parts import Parts
+from pairingd.protocol import params, results
+from pairingd.world.tmux import Tmux
+
+
+async def run(parts: Parts, given: params.Status) -> results.Status:
+    listed: Sequence[Invitation] = parts.intent.state.live
+    if given.all:
+        listed = [one for session in parts.store.sessions() for one in session.invitations]
+    running, clients = await _observe(parts.tmux)
+    port = parts.access.door.port
+    connections = parts.access.door.connections.values()
+    warnings = answers.warnings(parts)
+    try:
+        endpoints = answers.endpoints(parts)
+    except Misconfigured as no_account:
+        endpoints = []
+        if (problem := report.problem(no_account)) not in warnings:
+            warnings.append(problem)
+    return {
+        "daemon": {
+            "version": pairingd.__version__,
+            "pid": os.getpid(),
+            "started_at": utc(parts.started_at),
+        },
+        "session": {
+            "name": parts.tmux.session,
+            "socket": str(parts.tmux.socket),
+            "running": running,
+            "clients": clients,
+        },
+        "invitations": [report.invitation(one, connections) for one in listed],
+        "door": {"open": port is not None, "port": port},
+        "mapping": answers.mapping(parts),
+        "endpoints": endpoints,
+        "warnings": warnings,
+    }
+
+
+async def _observe(tmux: Tmux) -> tuple[bool, int]:
+    """Whether the session runs, and how many terminals are in it."""
+    if not tmux.socket.exists():
+        return False, 0
+    try:
+        return True, len(await tmux.terminals())
+    except WorldError:
+        return False, 0

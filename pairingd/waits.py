@@ -1,0 +1,60 @@
+"""How long a verb waits for the router and the other ways in; the lanes work on afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from pairingd import answers
+from pairingd.parts import Notify, Parts
+from pairingd.reconcile.lane import Lane
+
+ROUTER_TIMEOUT_S = 12.0
+OTHER_WAYS_TIMEOUT_S = 8.0  # for IPv6 or a relay, where the router has not helped
+CLOSING_TIMEOUT_S = 2.0
+
+
+async def wait_for_router(parts: Parts, notify: Notify, *, again: bool = False) -> None:
+    """Until it has answered, or failed. `again`: ask it also where it has done so before."""
+    lane = parts.mapping
+    if not lane.wanted:
+        return
+    notify({"step": "router", "state": "begun", "text": "asking the router"})
+    try:
+        async with asyncio.timeout(ROUTER_TIMEOUT_S):
+            # What is known of this door's mapping holds for the next guest, too; a router
+            # that failed is asked again in the background, unless it is worth it now.
+            if again or not (lane.current or lane.error):
+                await lane.settle()
+    except TimeoutError:
+        notify({"step": "router", "state": "failed", "text": "the router is slow"})
+        return
+    held = lane.current
+    if held:
+        text = f"forwards port {held.external_port}"
+        notify({"step": "router", "state": "done", "text": text})
+    elif lane.error:
+        notify({"step": "router", "state": "failed", "text": lane.error.message})
+
+
+async def wait_for_other_ways(parts: Parts) -> None:
+    """They have begun when the door opened; without the router they are worth a moment more."""
+    if answers.ways(parts).reachability(parts.mapping.error) == "internet":
+        return
+    begun: list[Lane] = []
+    if parts.pinhole.wanted and not (parts.pinhole.current or parts.pinhole.error):
+        begun.append(parts.pinhole)
+    if parts.relay.wanted and not (parts.relay.current or parts.relay.error):
+        begun.append(parts.relay)
+    await _settle(begun, OTHER_WAYS_TIMEOUT_S)
+
+
+async def wait_for_closing(parts: Parts) -> None:
+    """They lead to a shut door by now, so a slow router is not worth a longer wait."""
+    await _settle([parts.mapping, parts.pinhole, parts.relay], CLOSING_TIMEOUT_S)
+
+
+async def _settle(lanes: list[Lane], seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*(lane.settle() for lane in lanes))

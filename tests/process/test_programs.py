@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import pytest
+
+from pairingd.process.programs import end, last_words
+from tests.waiting import WAIT_S
+
+OBEDIENT = "import time; print(flush=True); time.sleep(3600)"
+STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {OBEDIENT}"
+
+
+async def started(script: str) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    async with asyncio.timeout(WAIT_S):
+        await process.stdout.readline()
+    return process
+
+
+@pytest.mark.parametrize(
+    ("script", "seconds", "number"),
+    [(OBEDIENT, WAIT_S, signal.SIGTERM), (STUBBORN, 0.05, signal.SIGKILL)],
+)
+async def test_end_kills_only_what_ignores_sigterm(
+    script: str, seconds: float, number: signal.Signals
+) -> None:
+    process = await started(script)
+    async with asyncio.timeout(2 * WAIT_S):
+        await end(process, seconds)
+    assert process.returncode == -number
+
+
+async def test_a_stopped_process_ends_too() -> None:
+    process = await started(OBEDIENT)
+    process.send_signal(signal.SIGSTOP)
+    async with asyncio.timeout(WAIT_S):
+        await end(process, 0.05)
+    assert process.returncode is not None
+
+
+async def test_end_of_what_has_ended_does_nothing() -> None:
+    process = await started("print(flush=True)")
+    await process.wait()
+    await end(process)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("", ""),
+        ("\n \n", ""),
+        ("a banner\nssh: connection refused\r\n\n", "ssh: connection refused"),
+        (b"caf\xc3\xa9 \xff\n", "café �"),
+        ("\x1b[2Jgone", "�[2Jgone"),
+        ("x" * 500, "x" * 200),
+    ],
+)
+def test_last_words_are_the_last_line_short_and_printable(
+    output: str | bytes, expected: str
+) -> None:
+    assert last_words(output) == expected
