@@ -78,7 +78,7 @@ class CommandAdapter:
         if not host:
             raise GatewayError(
                 "router-command-failed",
-                "the [router.command] open does not say by which address guests can enter",
+                "the [router.command] open does not print the address for guests",
                 "let it print HOST or HOST:PORT on its last line, or set [router] external_host",
             )
         return replace(
@@ -194,5 +194,5 @@ def _failed(name: str, why: str) -> GatewayError:
     return GatewayError(
         "router-command-failed",
         f"the [router.command] {name} {why}",
-        "run it by hand with the PAIRING_ variables set, and mend it",
+        "run it by hand with the PAIRING_ variables set, and fix it",
     )
