@@ -212,7 +212,7 @@ class MappingLane(Lane):
         raise GatewayError(
             "no-gateway",
             "this network has no home router to ask",
-            "a guest on the same network can still enter; pairctl doctor tells more",
+            "a guest on the same network can still connect; run: pairctl doctor",
         )
 
     def _note_sleep(self) -> None:
@@ -254,12 +254,12 @@ class MappingLane(Lane):
         self._intent.apply(WayAnnounced(way))
         self._intent.happened(
             "endpoint-changed",
-            f"guests now enter by: {command}",
+            f"guests now connect with: {command}",
             command=command,
             external_host=way.host,
             external_port=way.port,
         )
-        self._signals.way_in_changed(f"the way in has changed: {command}")
+        self._signals.way_in_changed(f"the endpoint has changed: {command}")
 
     def _announcing(self) -> tuple[str, str] | None:
         """The gateway and our address there, where the mapping's protocol has announcements."""
@@ -362,7 +362,8 @@ class MappingLane(Lane):
         try:
             if count := await self._router.sweep(self.network, keep):
                 self._intent.happened(
-                    "recovered", f"removed {count} of the router's forwards that were left here"
+                    "recovered",
+                    f"removed {count} of the router's mappings that an earlier pairingd left",
                 )
         except GatewayError as error:
             log.debug("no sweep: %s", error)
@@ -407,7 +408,7 @@ class MappingLane(Lane):
         """Another protocol may be spoken by now; until its lease is over this one may be again."""
         self._journal.record(replace(entry, renew_at=None))
         self._checked.pop(entry.id, None)
-        self._note_lost(entry, f"no router answers to {entry.protocol} any more; asking anew")
+        self._note_lost(entry, f"no router answers to {entry.protocol} any more; asking again")
         self.poke()
 
     def _lost(self, entry: Mapping, text: str) -> None:
