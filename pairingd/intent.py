@@ -184,7 +184,7 @@ def unsaved(unwritable: WorldError) -> WorldError:
         )
     return WorldError(
         unwritable.code,
-        f"it is permanent, but its history is not saved yet: {unwritable.message}",
+        f"it holds for good, but its history is not saved yet: {unwritable.message}",
         unwritable.hint,
     )
 
