@@ -11,7 +11,7 @@ from pairctl import output
 from pairctl.failures import Usage
 from pairingd.core.durations import parse_duration
 from pairingd.core.refusal import Refused
-from pairingd.core.text import quoted
+from pairingd.core.text import quoted, shell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +54,17 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """With `command`, `json` and the command's own. Raises Usage; exits for --help."""
     args, unknown = parser().parse_known_args(words, argparse.Namespace(json=False))
     if unknown:
-        told = f"not understood: {' '.join(map(quoted, unknown))}"
-        raise Usage("usage", told, " ".join(["pairctl", *filter(None, [args.command]), "--help"]))
+        raise _unexpected(args.command, unknown)
     return args
+
+
+def _unexpected(command: str | None, words: Sequence[str]) -> Usage:
+    plural = "s" if len(words) > 1 else ""
+    hint = " ".join(["pairctl", *filter(None, [command]), "--help"])
+    if command == "end" and not any(word.startswith("-") for word in words):
+        whom = "these guests" if plural else "one guest"
+        hint = f"to remove {whom}: {shell('pairctl', 'revoke', *words)}"
+    return Usage("usage", f"unexpected argument{plural} {' '.join(map(quoted, words))}", hint)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,10 +76,10 @@ def parser() -> argparse.ArgumentParser:
     root = _Parser(
         prog="pairctl",
         description="Host a pairing session on this machine: the guest needs only ssh.",
-        epilog="pairctl COMMAND --help tells more about one command.",
+        epilog="pairctl COMMAND --help prints the help of one command.",
         parents=[common],
     )
-    root.add_argument("--version", action="store_true", help="print pairctl's and pairingd's")
+    root.add_argument("--version", action="store_true", help="print both versions")
     commands = root.add_subparsers(
         dest="command", metavar="COMMAND", title="commands", prog=root.prog
     )
@@ -85,20 +93,20 @@ def parser() -> argparse.ArgumentParser:
             epilog=epilog,
         )
 
-    invite = command("invite", "let guests in for a while", _GUEST + _DURATION)
+    invite = command("invite", "invite guests for a limited time", _GUEST + _DURATION)
     _live(invite.add_argument("guests", nargs="+", type=_guest, metavar="GUEST"))
-    invite.add_argument("--ttl", type=_duration, metavar="DURATION", help="how long (2h)")
-    invite.add_argument("--read-only", action="store_true", help="they may watch, not type")
-    invite.add_argument("--port", type=_port, help="ask the router for this port (22)")
-    invite.add_argument("--show", action="store_true", help="print a live guest's command anew")
-    invite.add_argument("-q", "--quiet", action="store_true", help="print the ssh command alone")
-    invite.add_argument("--no-copy", action="store_true", help="leave the clipboard alone")
+    invite.add_argument("--ttl", type=_duration, metavar="DURATION", help="how long (default 2h)")
+    invite.add_argument("--read-only", action="store_true", help="guests can watch, not type")
+    invite.add_argument("--port", type=_port, help="external port to request (default 22)")
+    invite.add_argument("--show", action="store_true", help="print a live guest's command again")
+    invite.add_argument("-q", "--quiet", action="store_true", help="print only the ssh command")
+    invite.add_argument("--no-copy", action="store_true", help="do not use the clipboard")
 
-    status = command("status", "who may enter, who is here, and by which ways")
-    status.add_argument("--all", action="store_true", help="past invitations too")
-    status.add_argument("--watch", action="store_true", help="live, until q or Ctrl-C")
+    status = command("status", "list who is invited and connected, and the guests' commands")
+    status.add_argument("--all", action="store_true", help="include past invitations")
+    status.add_argument("--watch", action="store_true", help="redraw until q or Ctrl-C")
 
-    extend = command("extend", "give a guest more time", _GUEST + _DURATION)
+    extend = command("extend", "move a guest's deadline", _GUEST + _DURATION)
     _live(extend.add_argument("guest", type=_guest, metavar="GUEST"))
     until = extend.add_mutually_exclusive_group(required=True)
     until.add_argument("duration", nargs="?", type=_duration, metavar="DURATION")
@@ -106,39 +114,39 @@ def parser() -> argparse.ArgumentParser:
         "--until", type=_moment, metavar="TIME", help="18:30, or 2026-01-31T18:30:00+01:00"
     )
 
-    revoke = command("revoke", "put guests out, now", _GUEST)
+    revoke = command("revoke", "end the invitations of guests, at once", _GUEST)
     _live(revoke.add_argument("guests", nargs="+", type=_guest, metavar="GUEST"))
 
-    role = command("role", "let a guest type, or only watch", _GUEST)
+    role = command("role", "make a guest a read guest or a write guest", _GUEST)
     _live(role.add_argument("guest", type=_guest, metavar="GUEST"))
     role.add_argument("access", choices=("read", "write"), metavar="read|write")
 
-    command("end", "put every guest out and close the door; the tmux session stays")
-    command("attach", "enter the session yourself")
+    command("end", "end every invitation and close the door; the tmux session stays")
+    command("attach", "attach this terminal to the session")
 
-    log = command("log", "what has happened")
-    log.add_argument("--follow", "-f", action="store_true", help="go on as it happens")
+    log = command("log", "print what has happened")
+    log.add_argument("--follow", "-f", action="store_true", help="print new events until Ctrl-C")
 
-    receipt = command("receipt", "who came in one session, from where and when")
-    receipt.add_argument("session", nargs="?", type=_text, metavar="SESSION", help="the last one")
+    receipt = command("receipt", "print who connected in a session, from where and when")
+    receipt.add_argument("session", nargs="?", type=_text, metavar="SESSION", help="default last")
 
-    doctor = command("doctor", "what could keep a guest out, and how to mend it")
-    doctor.add_argument("--router", action="store_true", help="all about the router, and try it")
-    doctor.add_argument("--fix", action="store_true", help="mend what is safe to mend")
-    doctor.add_argument("--verbose", action="store_true", help="what was said to the router")
+    doctor = command("doctor", "check for problems that could keep a guest out")
+    doctor.add_argument("--router", action="store_true", help="open a test port, too")
+    doctor.add_argument("--fix", action="store_true", help="fix what is safe to fix")
+    doctor.add_argument("--verbose", action="store_true", help="print the messages to the router")
 
-    command("config", "every setting in force and where it comes from")
+    command("config", "print every setting in force and where it comes from")
     command("start", "start the daemon")
-    command("stop", "stop the daemon: every guest is out; the tmux session stays")
-    command("restart", "stop the daemon and start it again; guests' rights stay")
+    command("stop", "disconnect every guest and stop the daemon; the tmux session stays")
+    command("restart", "stop the daemon and start it again; invitations stay")
 
-    install = command("install", "start the daemon at every login, from now on")
-    uninstall = command("uninstall", "stop the daemon, start it at no login, remove its files")
+    install = command("install", "start the daemon now and at every login")
+    uninstall = command("uninstall", "stop the daemon, remove its service and its files")
     for at_login in (install, uninstall):
         at_login.add_argument(
             "--dry-run", action="store_true", help="print what would be run, written and removed"
         )
-    uninstall.add_argument("--keep-state", action="store_true", help="leave all files in place")
+    uninstall.add_argument("--keep-state", action="store_true", help="keep all other files")
 
     # Not among the commands listed: a shell's start-up file calls the one, its Tab key the other.
     for name, argument, choices in (
@@ -176,9 +184,7 @@ def _text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise Usage(
-            "usage", f"not UTF-8: {quoted(text)}", "if it is a file, give it another name"
-        ) from None
+        raise Usage("usage", f"not UTF-8: {quoted(text)}", "if it is a file, rename it") from None
     return text
 
 

@@ -37,7 +37,7 @@ class Client:
         versions = {"version": __version__, "protocol": wire.PROTOCOL}
         self.hello: Hello = self.call("hello", versions, silence=silence)
         if not {"version", "protocol", "pid"} <= self.hello.keys():
-            raise _garbage("a hello without its versions")
+            raise _garbage("a hello without versions")
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +119,7 @@ class Client:
         while (end := self._buffer.find(b"\n", self._ends)) < 0:
             self._ends = len(self._buffer)
             if self._ends > _MAX_REPLY:
-                raise _garbage("a reply without an end")
+                raise _garbage("a reply that is too long")
             try:
                 chunk = self._socket.recv(65536)
             except (TimeoutError, BlockingIOError):
@@ -135,7 +135,7 @@ class Client:
         try:
             return _object(json.loads(line))
         except (ValueError, RecursionError):
-            raise _garbage("not JSON") from None
+            raise _garbage("text that is not JSON") from None
 
 
 def connect() -> Client:
@@ -149,7 +149,7 @@ def connect() -> Client:
         output.problem(
             "warning",
             f"pairingd {client.hello['version']} is running, this is pairctl {__version__}",
-            "pairctl restart starts the installed one; guests' rights stay",
+            "pairctl restart starts the installed version; invitations stay",
         )
     return client
 
@@ -179,19 +179,19 @@ def reach(silence: float = HELLO_SILENCE) -> Client:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _garbage(f"{type(value).__name__} where an object belongs")
+        raise _garbage(f"{type(value).__name__} instead of an object")
     return value
 
 
 def _silent(method: str, silence: float) -> Silent:
     """Whom `hello` does not reach, neither `stop` nor `restart` does."""
-    mend = "pairctl restart"
+    remedy = "pairctl restart"
     if method == "hello":
-        mend = f'kill -9 "$({shell("cat", find_paths().lock)})"'
+        remedy = f'kill -9 "$({shell("cat", find_paths().lock)})"'
     return Silent(
         "daemon-silent",
         f"pairingd has not answered {method} for {silence:.0f} s",
-        f"the daemon's log may tell why; or try: {mend}",
+        f"see the daemon's log, or try: {remedy}",
     )
 
 
@@ -204,14 +204,14 @@ def _failure(error: dict[str, Any]) -> PairingError:
         return refused
     said = str(error.get("message"))[:300]
     if error.get("code") == wire.METHOD_NOT_FOUND:
-        return _mismatch(f"does not know this command: {said}")
+        return _mismatch(f"does not support this command: {said}")
     if error.get("code") == wire.INVALID_PARAMS:
         return PairingError(
             "invalid-params",
-            f"pairingd cannot take that: {said}",
+            f"pairingd rejected the request: {said}",
             "pairctl restart starts the installed version",
         )
-    return PairingError("daemon-failed", f"pairingd failed: {said}", "the daemon's log tells more")
+    return PairingError("daemon-failed", f"pairingd failed: {said}", "see the daemon's log")
 
 
 def _mismatch(what: str) -> PairingError:
@@ -224,11 +224,13 @@ def _mismatch(what: str) -> PairingError:
 
 def _garbage(what: str) -> PairingError:
     return PairingError(
-        "bad-reply", f"pairingd answered {what}", "pairctl restart starts the installed version"
+        "bad-reply", f"pairingd sent {what}", "pairctl restart starts the installed version"
     )
 
 
 def _gone(why: str | None) -> NoDaemon:
     return NoDaemon(
-        "daemon-gone", f"pairingd went away: {why}", "pairctl start; its log may say why"
+        "daemon-gone",
+        f"pairingd went away: {why}",
+        "pairctl start; see the daemon's log",
     )

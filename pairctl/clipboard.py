@@ -17,7 +17,7 @@ def copy(text: str, *, timeout_s: float = 2.0) -> str:
     if any(_by_command(command, text, timeout_s) for command in _COMMANDS):
         return "copied to the clipboard"
     if (sys.stdout.isatty() or sys.stderr.isatty()) and _by_terminal(text):
-        return "handed to the terminal's clipboard"
+        return "sent to the terminal's clipboard"
     return ""
 
 

@@ -116,7 +116,7 @@ def _complain(said: str) -> NoReturn:
     for kind in ("error", "hint"):
         found = [line for line in lines if line.startswith(f"{kind}: ")]
         told[kind] = found[-1].removeprefix(f"{kind}: ") if found else ""
-    cause = told["error"] or (lines[-1] if lines else "it gave no reason")
+    cause = told["error"] or (lines[-1] if lines else "no reason given")
     raise NoDaemon(
         "start-failed",
         f"pairingd could not be started: {cause}",

@@ -72,6 +72,6 @@ def _search() -> list[str]:
     except (OSError, subprocess.SubprocessError, ValueError, KeyError):
         raise PairingError(
             "search-failed",
-            "the search for the router did not come to its end",
-            f"{shell(*_PROGRAM)} says more",
+            "the search for the router did not finish",
+            f"for details run: {shell(*_PROGRAM)}",
         ) from None

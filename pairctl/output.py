@@ -102,7 +102,7 @@ def write(text: str, end: str = "\n") -> None:
         raise Unwritable(
             "output-failed",
             f"the result could not be written: {error.strerror}",
-            "the command was carried out all the same: pairctl status shows what holds",
+            "the command was carried out all the same: pairctl status shows the result",
         ) from None
 
 

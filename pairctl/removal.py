@@ -97,10 +97,10 @@ def _not_ours_alone(directory: str) -> str:
     except OSError:
         return ""
     if stat.S_ISLNK(found.st_mode):
-        return "a link; what it leads to is left alone"
+        return "a link; its target is not touched"
     ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
     if not ours or not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        return "it is not yours to change"
+        return "you have no permission to change it"
     return ""
 
 
@@ -108,7 +108,7 @@ def _worth_keeping(path: str, paths: Paths, undone: str) -> str:
     if path == paths.config:
         return "you have written it"
     if path == paths.tmux_socket and _answers(path):
-        return f"the tmux session runs; this ends it: tmux -S {path} kill-server"
+        return f"the tmux session is running; to end it: tmux -S {path} kill-server"
     of_the_state = path in {paths.state_db + part for part in ("", "-wal", "-shm", "-journal")}
     return undone if of_the_state else ""
 
@@ -159,18 +159,21 @@ def _undone(state_db: str) -> str:
     try:
         left = leftovers.read(Path(state_db))
     except PairingError:
-        return "a newer version has written it; uninstall with that one"
+        return "a newer version wrote it; uninstall with that version"
     except (OSError, sqlite3.Error, ValueError) as error:
-        return f"whether something is still open cannot be read ({error}); remove it yourself"
+        return (
+            f"its journal cannot be read ({error}), and may name an open port; remove it yourself"
+        )
     for mapping in left.mappings:
         return (
             f"the router at {mapping.gateway} may still forward port {mapping.external_port}, and "
-            "only this file knows; in its network: pairctl start, pairctl end, pairctl uninstall"
+            "only this file records it; in its network run: pairctl start, pairctl end, "
+            "pairctl uninstall"
         )
     if any(_exists(process.pid) for process in left.processes):
         return (
-            "a daemon that was killed may have left a guest's connection, and only this file "
-            "knows; pairctl start, pairctl end, pairctl uninstall"
+            "a killed daemon may have left a guest's connection, and only this file records it; "
+            "run: pairctl start, pairctl end, pairctl uninstall"
         )
     return ""
 
@@ -196,14 +199,14 @@ def _no_daemon(lock: str) -> Iterator[None]:
     except OSError as error:
         raise PairingError(
             "stop-failed",
-            f"{lock}: {error.strerror}; whether pairingd runs cannot be told, so its files stay",
-            "mend that, then pairctl uninstall",
+            f"{lock}: {error.strerror}; pairingd may be running, so no file was removed",
+            "fix that, then run: pairctl uninstall",
         ) from None
     except Taken as taken:
         raise PairingError(
             "stop-failed",
-            f"pairingd (pid {taken.pid}) still runs, so its files stay",
-            f"kill {taken.pid} ends it; then pairctl uninstall",
+            f"pairingd (pid {taken.pid}) is still running, so no file was removed",
+            f"kill {taken.pid} ends it; then run: pairctl uninstall",
         ) from None
     try:
         yield

@@ -45,10 +45,15 @@ _REACHABILITY = {
     "lan": "from this network only",
 }
 _VERIFIED = {
-    "guest": "a guest has come in",
-    "hairpin": "seen through the router from inside",
-    "readback": "the router lists the port; not tested from outside",
-    None: "not tested from outside",
+    "guest": "a guest has connected",
+    "hairpin": "tested through the router from inside",
+    "readback": "the router lists the port; not yet tested",
+    None: "not yet tested from outside",
+}
+_UNTESTED = {
+    "router": "port open on the router; not yet tested from outside",
+    "ipv6": "port open in the router's IPv6 firewall; not yet tested from outside",
+    "relay": "port open on the relay; not yet tested from outside",
 }
 
 
@@ -76,9 +81,7 @@ def status(reply: Status, view: View) -> str:
     rows = _row("Session", [f"{session['name']}: {running}"], view)
     rows += _guests("Guests", reply["invitations"], view) or _row("Guests", ["nobody"], view)
     rows += _row("Door", [f"open on port {door['port']}" if door["open"] else "closed"], view)
-    mapping = reply["mapping"]
-    router = _mapping(mapping, reply["warnings"], view) if mapping else _forward(reply["endpoints"])
-    rows += _row("Router", router, view)
+    rows += _row("Router", _router(reply, view), view)
     commands = [f"{endpoint['kind']:<8}{endpoint['command']}" for endpoint in reply["endpoints"]]
     rows += _row("Commands", commands, view)
     since = clock(daemon["started_at"], view.now)
@@ -189,12 +192,20 @@ def _connection(connection: Connection, view: View) -> str:
     return view.good(f"  from {connection['peer']} since {clock(connection['since'], view.now)}")
 
 
+def _router(reply: Status, view: View) -> list[str]:
+    if reply["mapping"]:
+        return _mapping(reply["mapping"], reply["warnings"], view)
+    if all(invitation["state"] != "live" for invitation in reply["invitations"]):
+        return ["not needed (nobody is invited)"]
+    return _forward(reply["endpoints"])
+
+
 def _forward(endpoints: list[Endpoint]) -> list[str]:
     routers = [endpoint for endpoint in endpoints if endpoint["kind"] == "router"]
     return [
         f"{endpoint['host']}:{endpoint['port']}, {_protocol(endpoint['protocol'])}"
         for endpoint in routers
-    ] or ["no way in"]
+    ] or ["no port opened"]
 
 
 def _protocol(protocol: str | None) -> str:
@@ -205,13 +216,17 @@ def _reach(reply: Invited) -> str:
     told = _REACHABILITY[reply["reachability"]]
     if reply["reachability"] == "lan" or not reply["endpoints"]:
         return told
-    return f"{told}: {_VERIFIED[reply['endpoints'][0]['verified']]}"
+    best = reply["endpoints"][0]
+    untested = best["verified"] in {None, "readback"}
+    if reply["reachability"] == "internet" and untested and best["kind"] in _UNTESTED:
+        return _UNTESTED[best["kind"]]
+    return f"{told}: {_VERIFIED[best['verified']]}"
 
 
 def _mapping(mapping: MappingInfo, warnings: list[Problem], view: View) -> list[str]:
     """What has failed is not told twice."""
     if mapping["state"] == "opening":
-        return ["being asked for a port"]
+        return ["requesting a port"]
     if mapping["state"] == "failed":
         error = mapping["error"]
         if error is None or error in warnings:

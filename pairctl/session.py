@@ -57,7 +57,7 @@ class Session:
         if _is_within(self._socket):
             raise PairingError(
                 "already-attached",
-                "this terminal is in the session already",
+                "this terminal is already in the session",
                 "leave it with the tmux prefix and d; others join with: pairctl attach",
             )
         if not self.exists():
@@ -65,7 +65,7 @@ class Session:
                 "no-session", "no session is running", "start one with: pairctl invite GUEST"
             )
         if not sys.stdin.isatty():
-            raise PairingError("no-terminal", "stdin is no terminal", "attach from a terminal")
+            raise PairingError("no-terminal", "stdin is not a terminal", "attach from a terminal")
         words = [self._tmux, "-S", self._socket, "attach-session", "-t", f"={self.name}"]
         os.execvpe(self._tmux, words, _environment())  # noqa: S606 - no shell is wanted
 
@@ -88,7 +88,7 @@ class Session:
         raise PairingError(
             "tmux-failed",
             f"{self._tmux}: {why}",
-            "name a working one in config.toml: [tmux] command",
+            "set [tmux] command in config.toml to a working tmux",
         )
 
 
@@ -104,7 +104,7 @@ def _tmux(daemons: str) -> str:
         raise PairingError("no-tmux", "tmux is not installed", install)
     raise PairingError(
         "no-tmux",
-        f"pairingd does not find tmux, which is {found[0]} here",
+        f"pairingd does not find tmux; this terminal finds {found[0]}",
         f"{install}; or set [tmux] command in config.toml, then: pairctl restart",
     )
 
@@ -125,8 +125,8 @@ def _configured_tmux() -> str:
     if not usable:
         raise PairingError(
             "bad-config",
-            f"{path} does not say which tmux to run",
-            "pairctl doctor shows what is wrong with it",
+            f"{path}: [tmux] command cannot be read",
+            "pairctl doctor prints the error",
         )
     return str(command)
 

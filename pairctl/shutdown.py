@@ -35,7 +35,7 @@ def stop(client: Client) -> None:
     raise PairingError(
         "stop-failed",
         f"pairingd (pid {pid}) was still running after {STOP_LIMIT:.0f} s",
-        f"kill {pid} ends it; what it leaves behind the next start closes",
+        f"kill {pid} ends it; the next start closes what it leaves behind",
     )
 
 

@@ -70,11 +70,13 @@ def _parser() -> argparse.ArgumentParser:
         "the connections and the router's mapping.",
     )
     way = parser.add_mutually_exclusive_group()
-    way.add_argument("--detach", action="store_true", help="go to the background once it serves")
+    way.add_argument(
+        "--detach", action="store_true", help="run in the background once it accepts requests"
+    )
     way.add_argument(
         "--launchd",
         action="store_true",
-        help="as launchd wants it: log to a file; it is well if another one is running already",
+        help="for launchd: log to a file, and exit with 0 if another daemon is running",
     )
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--version", action="version", version=f"pairingd {pairingd.__version__}")

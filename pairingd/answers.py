@@ -93,7 +93,7 @@ def warnings(parts: Parts) -> list[results.Problem]:
         found.append(
             {
                 "code": "running-as-root",
-                "message": "pairingd runs as root: a guest who may write is root here",
+                "message": "pairingd runs as root: a write guest is root here",
                 "hint": "run it as a normal user, unless this is a container made for it",
             }
         )
@@ -118,4 +118,4 @@ def warnings(parts: Parts) -> list[results.Problem]:
 
 
 def door_shut() -> WorldError:
-    return WorldError("door-shut", "the door is not open", "pairctl status tells why")
+    return WorldError("door-shut", "the door is not open", "pairctl status shows why")

@@ -142,7 +142,7 @@ def _lease(value: Duration) -> Duration:
 
 def _some(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
-        raise ValueError("one of them at least; to ask no router, set router.enabled = false")
+        raise ValueError("at least one of them; to use no router, set router.enabled = false")
     return value
 
 
@@ -294,13 +294,15 @@ def parse(content: bytes, name: str) -> Settings:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise Misconfigured(
-            "bad-config", f"{name}: {error}", "mend the TOML there; text values need quotes"
+            "bad-config", f"{name}: {error}", "fix the TOML at that line; text values need quotes"
         ) from None
     except strict.Unfit as error:
         raise _explained(error, name) from None
     except (ValueError, RecursionError):  # tomllib's for numbers and nesting beyond all measure
         raise Misconfigured(
-            "bad-config", f"{name}: too deep, or too long a number", "mend the TOML there"
+            "bad-config",
+            f"{name}: nested too deeply, or a number is too long",
+            "fix the TOML at that line",
         ) from None
 
 
@@ -313,7 +315,7 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
             f'make it no shorter than "{guests.ttl.text}", or shorten guests.ttl',
         )
     if bool(router.command.open) != bool(router.command.close):
-        return "router.command has one of open and close", "give both, or neither"
+        return "router.command has only one of open and close", "give both, or neither"
     if router.external_host and not router.command.open:
         if router.enabled:
             return (
@@ -322,7 +324,7 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
             )
         if not config.door.port:
             return (
-                "a port that is forwarded by hand must lead somewhere fixed",
+                "a port that is forwarded by hand needs a fixed door.port",
                 "set door.port to the port that the router forwards to",
             )
     return None

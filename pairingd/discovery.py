@@ -51,7 +51,7 @@ async def search(
             "macOS does not let this terminal search the local network either",
             "try it in macOS's own Terminal",
         )
-    raise _nothing("no router answered to this terminal's search either")
+    raise _nothing("no router answered this terminal's search either")
 
 
 def _nothing(why: str) -> GatewayError:

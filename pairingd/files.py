@@ -64,8 +64,8 @@ def _check_writers(path: Path, found: os.stat_result | None) -> None:
         if found and private.writable_by_others(str(path), found) and any(path.iterdir()):
             raise Misconfigured(
                 "unsafe-home",
-                f"other users could have written what is in {path}",
-                f"check what is in it, then: chmod 700 {path}",
+                f"other users could have changed the files in {path}",
+                f"check its files, then: chmod 700 {path}",
             )
 
 
@@ -90,9 +90,9 @@ def _refuse_what_others_use(path: Path, found: os.stat_result) -> None:
     """A home directory, say, or one of the system's: others may rely on its mode."""
     strangers = sorted(file.name for file in path.iterdir() if not is_name_of_ours(file.name))
     if strangers:
-        why = f"holds other things than pairing's, such as {strangers[0]!r}"
+        why = f"holds files that are not pairing's, such as {strangers[0]!r}"
     elif len(path.resolve().parts) == 2:  # such as /home or /mnt, though it be empty
-        why = "is one of the system's"
+        why = "is a system directory"
     else:
         return
     raise Misconfigured(
@@ -127,5 +127,5 @@ def write_private(path: Path, content: str) -> None:
         partial.replace(path)
     except OSError as error:
         raise WorldError(
-            "unwritable-file", f"{path}: {error.strerror}", "free space or mend its permissions"
+            "unwritable-file", f"{path}: {error.strerror}", "free space or fix its permissions"
         ) from None

@@ -194,12 +194,12 @@ def unsaved(unwritable: WorldError) -> WorldError:
     if unwritable.code == "not-durable":
         return WorldError(
             unwritable.code,
-            f"it holds only while this pairingd runs, for {unwritable.message}",
+            f"it holds only while this pairingd runs, because {unwritable.message}",
             f"{unwritable.hint} before pairingd ends; then it is saved",
         )
     return WorldError(
         unwritable.code,
-        f"it holds for good, but the history of it is not saved yet: {unwritable.message}",
+        f"it holds for good, but its history is not saved yet: {unwritable.message}",
         unwritable.hint,
     )
 
@@ -209,7 +209,7 @@ def state_outdated(outdated: Sequence[Invitation]) -> WorldError:
     return WorldError(
         "state-outdated",
         f"the saved state is older than the last change of {guests}: no longer invited",
-        "a full disk, a damaged or an old state.db does this; pairctl invite again whom you want",
+        "causes: a full disk, a damaged or old state.db; to invite them again: pairctl invite",
     )
 
 
@@ -217,5 +217,5 @@ def clock_behind(now: float, latest: float) -> WorldError:
     return WorldError(
         "clock-behind",
         f"the clock says {utc(now)}, but it was {utc(latest)} already: no one is invited any more",
-        "set the clock right, then pairctl invite again whom you want",
+        "set the clock, then invite your guests again: pairctl invite",
     )

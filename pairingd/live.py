@@ -68,7 +68,7 @@ class Live:
             try:
                 os.utime(self._directory / name, (self._steady(), now))
             except OSError as error:
-                log.warning("the time cannot be kept: %s", error)
+                log.warning("the latest time cannot be saved: %s", error)
 
     def keep(self, live: Iterable[Invitation]) -> None:
         """Unlink the marks of all other invitations. Raises OSError, after every unlink was tried;
@@ -142,7 +142,7 @@ class Live:
         except FileNotFoundError:
             return
         except OSError as error:
-            log.error("who is live cannot be read: %s", error)  # noqa: TRY400 - the cause is all there is
+            log.error("the marks of live invitations cannot be read: %s", error)  # noqa: TRY400 - the cause is all there is
 
     def _time_of(self, name: str) -> float:
         """The earliest that it can be now, by that mark.

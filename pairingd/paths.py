@@ -107,7 +107,7 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.p
         if len(os.fsencode(path)) > longest:
             raise PairingError(
                 "path-too-long",
-                f"a socket's path may have {longest} bytes: {path}",
+                f"a socket's path is limited to {longest} bytes: {path}",
                 "set PAIRING_HOME to a directory with a shorter path",
             )
     return paths

@@ -95,7 +95,7 @@ def read_config(path: str) -> bytes | None:
                 raise Misconfigured(
                     "unsafe-config",
                     f"other users can write {path} (mode {stat.S_IMODE(found.st_mode):o})",
-                    f"check what it says, then: {shell('chmod', 'go-w', path)}",
+                    f"check its contents, then: {shell('chmod', 'go-w', path)}",
                 )
             return file.read()
     except OSError as error:

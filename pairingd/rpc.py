@@ -48,7 +48,7 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
 
 def parsed(frame: bytes | None) -> dict[str, Any]:
     if frame is None:
-        raise RpcError(wire.INVALID_REQUEST, f"a frame may have {wire.MAX_FRAME} bytes")
+        raise RpcError(wire.INVALID_REQUEST, f"a frame is limited to {wire.MAX_FRAME} bytes")
     try:
         request = strict.from_json(frame.decode())
     except UnicodeDecodeError:
@@ -98,7 +98,7 @@ def error_reply(request_id: object, error: Exception) -> dict[str, Any]:
             code, told = error.code, PairingError("bad-request", str(error), hint)
         case _:
             cause = f"unexpected: {type(error).__name__}"
-            told = PairingError("internal", cause, "the reason is in the daemon's log")
+            told = PairingError("internal", cause, "see the daemon's log for the reason")
             code = wire.INTERNAL_ERROR
     data = {"code": told.code, "message": told.message, "hint": told.hint, **told.data}
     message = {"code": code, "message": told.message, "data": data}

@@ -195,7 +195,7 @@ class Store:
                 raise WorldError("not-durable", unwritable.message, unwritable.hint) from None
             raise
         if failure := _failure_of(self.live.settle, state.live):
-            log.warning("who is over stays marked as live for now: %s", failure)
+            log.warning("the mark of an ended invitation stays for now: %s", failure)
 
     def sessions(self) -> list[Session]:
         """Every session kept, oldest first."""

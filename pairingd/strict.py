@@ -69,7 +69,7 @@ def from_json(text: str | bytes) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant, parse_float=_finite_float)
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deeply") from None
 
 
 def _no_constant(name: str) -> None:

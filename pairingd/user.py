@@ -17,5 +17,5 @@ def user_name() -> str:
         raise Misconfigured(
             "no-account",
             f"no account on this machine has the user id {uid} that pairingd runs with",
-            "add one until `id -un` prints its name, or run pairingd as another user",
+            "add one, so that `id -un` prints its name, or run pairingd as another user",
         ) from None

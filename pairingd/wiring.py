@@ -84,7 +84,7 @@ def _not_somebody_elses(paths: Paths) -> None:
         if os.path.lexists(file):
             raise Misconfigured(
                 "unsafe-home",
-                f"{file} is there already, and pairingd has not made it",
+                f"{file} already exists, and pairingd did not create it",
                 "set PAIRING_HOME to a directory of its own",
             )
 

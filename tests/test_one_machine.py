@@ -454,7 +454,7 @@ def test_when_the_host_ends_the_tmux_session_everything_ends(stage: Stage) -> No
     invited(stage, "octocat")
     guest.joins().shows("[pairing]")
     stage.run("tmux", "-S", str(stage.home / "tmux.sock"), "kill-server")
-    until(lambda: stage.asks("status")["door"]["open"] is False, "the door is shut")
+    until(lambda: stage.asks("status")["door"]["open"] is False, "the door is closed")
     assert stage.asks("status", "--all")["invitations"][0]["state"] == "ended"
     until(lambda: stage.mappings() == [], "the router's table is empty")
     until(
@@ -705,7 +705,7 @@ def test_who_is_invited_while_the_daemon_ends_is_not_let_in_by_the_next_one(stag
     daemon = stage.daemon()
     invited(stage, "octocat")
     daemon.send_signal(signal.SIGTERM)
-    until(lambda: stage.asks("status")["door"]["open"] is False, "the door is shut")
+    until(lambda: stage.asks("status")["door"]["open"] is False, "the door is closed")
     assert refusal(stage, "invite", "hubot")["code"] == "door-shut"
     goes_on.touch()
     daemon.communicate(timeout=WAIT_S)

@@ -64,7 +64,7 @@ def findings(command: list[str], silence_s: float = 75.0) -> Iterator[dict[str, 
             else:
                 raise _failed(f"has said nothing for {silence_s:.0f} s")
             if process.wait(_FAREWELL) != 0:
-                raise _failed(f"ended with status {process.returncode}")
+                raise _failed(f"exited with status {process.returncode}")
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -73,7 +73,9 @@ def findings(command: list[str], silence_s: float = 75.0) -> Iterator[dict[str, 
 
 
 def _failed(what: str) -> PairingError:
-    return PairingError("doctor-failed", f"the doctor {what}", f"{shell(*_PROGRAM)} says more")
+    return PairingError(
+        "doctor-failed", f"the doctor {what}", f"run for details: {shell(*_PROGRAM)}"
+    )
 
 
 def _render(finding: dict[str, Any], view: output.View, *, whole: bool) -> str:

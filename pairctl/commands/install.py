@@ -59,7 +59,7 @@ def _stop(service: services.Manager, plan: list[steps.Step]) -> steps.Stop | Non
 
 def _render(told: dict[str, Any], _: View) -> str:
     lines = [
-        f"pairingd {told['version']} runs (pid {told['pid']}) and will at every login,",
+        f"pairingd {told['version']} is running (pid {told['pid']}) and starts at every login,",
         f"by {told['service']} from {told['file']}",
         told["note"],
     ]

@@ -35,7 +35,7 @@ def run(args: Namespace) -> None:
         stays.append(steps.Keep(service.file, "the service of another PAIRING_HOME"))
     if args.keep_state:
         places = filter(os.path.isdir, paths.directories)
-        stays += [steps.Keep(place, "as you asked") for place in places]
+        stays += [steps.Keep(place, "--keep-state") for place in places]
     if args.dry_run:
         files = () if args.keep_state else removal.plan(paths, daemon_runs=bool(stop))
         show([*stop, *unload, *files, *stays], as_json=args.json)
@@ -68,8 +68,8 @@ def _stop() -> list[steps.Stop]:
 
 
 def _render(told: dict[str, Any], _: View) -> str:
-    at_login = "" if told["installed"] else ", and will not start at login"
-    lines = [f"pairingd does not run{at_login}"]
+    at_login = "" if told["installed"] else " and does not start at login"
+    lines = [f"pairingd is not running{at_login}"]
     if told["removed"]:
         lines += ["removed:", *(f"  {path}" for path in told["removed"])]
     else:

@@ -56,7 +56,7 @@ def manager(*, running: bool = True) -> Manager:
         raise PairingError(
             "no-service-manager",
             "neither launchd nor systemd runs on this machine",
-            "nothing need be installed: pairctl invite starts pairingd, and so does pairctl start",
+            "no installation is needed: pairctl invite and pairctl start start pairingd",
         )
     return found
 

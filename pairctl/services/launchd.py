@@ -28,8 +28,8 @@ _PLACES = ("PAIRING_HOME",)
 class Launchd:
     name = "launchd"
     hint = (
-        "is pairingd allowed in System Settings, General, Login Items? And without a login at "
-        "the Mac's own screen there are no agents: pairingd --detach"
+        "allow pairingd in System Settings, General, Login Items; without a login at the Mac's "
+        "own screen there are no agents, so run: pairingd --detach"
     )
     note = ""
 

@@ -175,7 +175,7 @@ def _run_until(step: Run, until: Until) -> None:
             return
         time.sleep(_PAUSE)
     ends = "succeeded" if until.succeeds else "failed"
-    told = f"; {step.argv[0]} said: {said}" if said else ""
+    told = f"; {step.argv[0]} printed: {said}" if said else ""
     raise _Failed(f"{shell(*until.argv)} has not {ends} after {shell(*step.argv)}{told}")
 
 

@@ -26,10 +26,10 @@ _ENVIRONMENT = re.compile(r'^Environment="([A-Z_]+)=(.*)"$', re.MULTILINE)
 class Systemd:
     name = "systemd --user"
     hint = (
-        f"systemctl --user status {UNIT} tells more; after sudo or su there is no user's manager, "
+        f"see: systemctl --user status {UNIT}; after sudo or su there is no user manager, so "
         "log in as that user"
     )
-    note = "It ends with your last logout; to have it run without a login: loginctl enable-linger"
+    note = "It stops at your last logout; to keep it running: loginctl enable-linger"
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin

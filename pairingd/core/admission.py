@@ -42,13 +42,13 @@ PACE = 0.25  # seconds from one look for stalled ones to the next
 class Refusal(Enum):
     """Why a connection is closed. The words are for the person at the other end."""
 
-    NO_IDENTIFICATION = "this is an SSH server, and no SSH client has spoken"
+    NO_IDENTIFICATION = "this is an SSH server, and your client sent no SSH identification"
     NOT_SSH = "this is an SSH server"
-    BANNED = "too many failed logins from your address; try again in a few minutes"
-    PUSHED_OUT = "too many connections; try again in a moment"
-    WAITED = "no free place; try again in a moment"
+    BANNED = "too many failed logins from your address; try again in 5 minutes"
+    PUSHED_OUT = "too many connections; try again"
+    WAITED = "no free place; try again"
     STALLED = "your client stopped while others wait; try again"
-    NO_RESOURCES = "the host is out of resources; try again in a moment"
+    NO_RESOURCES = "the host is out of resources; try again"
     CLOSED = "the session is over"
 
 

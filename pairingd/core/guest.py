@@ -61,8 +61,8 @@ def few(texts: Sequence[str]) -> Sequence[str]:
     if len(texts) > MAX_GUESTS:
         raise Refused(
             "too-many-guests",
-            f"{len(texts)} guests at once; at most {MAX_GUESTS} can be",
-            "name them in several commands",
+            f"{len(texts)} guests at once; the limit is {MAX_GUESTS}",
+            "use several commands",
         )
     return texts
 
@@ -122,7 +122,7 @@ def find(query: str, identities: Sequence[str]) -> str:
     if found:
         raise Refused(
             "ambiguous-guest",
-            f"{quoted(query)} may be any of {len(found)} guests",
+            f"{quoted(query)} matches {len(found)} guests: {', '.join(found)}",
             f"name one in full: {', '.join(found)}",
         )
     raise Refused("no-such-guest", f"no live guest is called {quoted(query)}", _who(identities))
@@ -200,7 +200,7 @@ def _unknown_provider(name: str, providers: Collection[str]) -> Refused:
     return Refused(
         "unknown-provider",
         f"no identity provider is called {quoted(name)}",
-        f"known are {', '.join(sorted(providers))}, https://…, file:/PATH and key:TYPE BASE64; "
+        f"use one of {', '.join(sorted(providers))}, https://…, file:/PATH and key:TYPE BASE64; "
         "config.toml can add others",
     )
 

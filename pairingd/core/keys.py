@@ -170,7 +170,7 @@ def _ed25519(blob: _Blob) -> int:
     """RFC 8709 §4, RFC 8032 §5.1.5. Refuses a key that signatures fit without a private key."""
     encoded = blob.string()
     if len(encoded) != 32:
-        raise NotAccepted("an Ed25519 key that has not 32 bytes")
+        raise NotAccepted("an Ed25519 key that is not 32 bytes long")
     if curves.has_small_order(encoded):
         raise WrongKind("an Ed25519 key of small order, with which anybody can log in")
     return 256
@@ -189,7 +189,7 @@ def _ecdsa(curve: curves.Curve) -> Callable[[_Blob], int]:
         if not curve.holds(
             int.from_bytes(point[1 : 1 + width]), int.from_bytes(point[1 + width :])
         ):
-            raise NotAccepted(f"a key that is no point of the curve {curve.name}")
+            raise NotAccepted(f"a key that is not a point on the curve {curve.name}")
         return curve.bits
 
     return read

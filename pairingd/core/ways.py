@@ -104,7 +104,7 @@ def endpoint_changed(session: Session | None) -> Problem | None:
         return None
     return Problem(
         "endpoint-changed",
-        "the way in has changed since the guests were told of it",
+        "the endpoint has changed since the guests got their command",
         "pairctl invite --show GUEST prints the new command",
     )
 
@@ -112,8 +112,8 @@ def endpoint_changed(session: Session | None) -> Problem | None:
 def unclosed(held: Mapping) -> Problem:
     return Problem(
         "mapping-unclosed",
-        f"the router's port {held.external_port} is not seen to be closed yet",
-        "it leads to a shut door; pairingd goes on trying, pairctl log will tell",
+        f"the router's port {held.external_port} is not confirmed closed yet",
+        "it leads to a closed door; pairingd keeps trying, see: pairctl log",
     )
 
 
@@ -123,8 +123,8 @@ def _double_nat(held: Mapping | None) -> Problem | None:
     return Problem(
         "double-nat",
         f"the router's own address {held.external_host} is not on the internet",
-        "forward the port on the router before it too, ask the provider for a public "
-        "address, or set up a [relay]; guests out there may not reach you",
+        "also forward the port on the router in front of it, ask the provider for a public "
+        "address, or set up a [relay]; guests on the internet may not reach you",
     )
 
 
@@ -133,15 +133,15 @@ def _no_external_address(held: Mapping | None) -> Problem | None:
         return None
     return Problem(
         "no-external-address",
-        f"the router forwards port {held.external_port}, but has no address outside",
-        "check the router's own connection to the internet; a [relay] leads around it",
+        f"the router forwards port {held.external_port}, but has no external address",
+        "check the router's own connection to the internet; or set up a [relay]",
     )
 
 
 def _unlisted(held: Mapping) -> Problem:
     return Problem(
         "mapping-unshown",
-        f"the router says it forwards port {held.external_port}, but does not show it",
+        f"the router reports that it forwards port {held.external_port}, but does not list it",
         "if the guest cannot enter, forward the port in the router by hand, or set "
         "[router] allow_permanent = true",
     )

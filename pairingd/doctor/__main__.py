@@ -100,7 +100,7 @@ async def _run(check: Check, subject: Subject, said: _Said) -> None:
                 said.put_nowait(finding)
     except TimeoutError:
         what = f"it took more than {check.seconds:g} s"
-        said.put_nowait(Finding.fail(check.name, what, "try again; something there hangs"))
+        said.put_nowait(Finding.fail(check.name, what, "try again; something hangs"))
     except PairingError as error:
         said.put_nowait(Finding.of(check.name, error))
     except Exception as bug:  # noqa: BLE001 - one broken check must not hide what others found

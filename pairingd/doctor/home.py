@@ -19,7 +19,7 @@ from pairingd.process.lock import Taken, take
 
 LOCAL_NETWORK_DENIED = "local-network-denied"
 _TOLD_ELSEWHERE = frozenset({LOCAL_NETWORK_DENIED, "running-as-root"})  # by checks of their own
-_FIX = "pairctl doctor --fix mends it"
+_FIX = "pairctl doctor --fix fixes it"
 _MIB = 1 << 20
 _TIGHT, _LITTLE = 16 * _MIB, 256 * _MIB
 
@@ -42,7 +42,7 @@ async def daemon(subject: Subject) -> AsyncIterator[Finding]:
         return
     if told.version != __version__:
         here = f"pairingd {told.version} is running, this is pairctl {__version__}"
-        yield Finding.warn("daemon", here, "pairctl restart; guests' rights stay")
+        yield Finding.warn("daemon", here, "pairctl restart; invitations stay")
         return
     yield Finding.ok("daemon", f"pairingd {told.version} is running (pid {told.pid})")
     for problem in told.problems:
@@ -62,15 +62,15 @@ def _absent(paths: Paths, *, fix: bool) -> Finding:
     except Taken as taken:
         return Finding.fail(
             "daemon",
-            f"pairingd (pid {taken.pid}) runs, and does not answer at {tilde(socket)}",
-            f"kill {taken.pid} ends it; then pairctl start",
+            f"pairingd (pid {taken.pid}) is running, and does not answer at {tilde(socket)}",
+            f"kill {taken.pid} ends it; then run: pairctl start",
         )
     try:
         if not socket.exists():
             return Finding.warn("daemon", "pairingd is not running", start)
         if fix:
             socket.unlink()
-            left = "pairingd is not running; mended: the socket it left behind is removed"
+            left = "pairingd is not running; fixed: the socket it left behind is removed"
             return Finding.warn("daemon", left, start)
         left = f"pairingd is not running, and left its socket behind: {tilde(socket)}"
         return Finding.warn("daemon", left, f"{start}; {_FIX}")
@@ -94,7 +94,7 @@ def places(paths: Paths, *, fix: bool) -> list[Finding]:
         return found
     where = ", ".join(tilde(name) for name in paths.directories)
     made = all(Path(name).exists() for name in paths.directories)
-    return [*found, Finding.ok("home", where if made else f"{where}: made by the first start")]
+    return [*found, Finding.ok("home", where if made else f"{where}: the first start makes it")]
 
 
 def _directory(path: Path, *, fix: bool) -> list[Finding]:
@@ -130,7 +130,7 @@ def _judged(path: Path, mode: int, right: int, *, wrong: bool, fix: bool) -> lis
     if not wrong:
         return []
     if fix:
-        return [Finding.ok("home", f"mended: {tilde(path)} had mode {mode:o}, now {right:o}")]
+        return [Finding.ok("home", f"fixed: {tilde(path)} had mode {mode:o}, now {right:o}")]
     open_to_others = f"{tilde(path)} has mode {mode:o}, which lets other users in"
     chmod = shell("chmod", f"{right:o}", str(path))
     return [Finding.fail("home", open_to_others, f"{chmod}, or: {_FIX}")]
@@ -150,5 +150,7 @@ def _disk(path: Path) -> Finding:
     message = f"{told} free where the state is kept"
     if free < _LITTLE:
         call = Finding.fail if free < _TIGHT else Finding.warn
-        return call("disk", message, "make room: an invitation is refused when it cannot be saved")
+        return call(
+            "disk", message, "free space: pairingd refuses an invitation that it cannot save"
+        )
     return Finding.ok("disk", message)

@@ -63,11 +63,13 @@ async def check(sshd: Sshd, version: tuple[int, int], directory: Path) -> Findin
             keys.write([Grant("doctor", public, Access.WRITE, until)])
             outcome = await _enter(sshd, key, directory)
     except TimeoutError:
-        slow = f"a login with a throwaway key was not over after {_SECONDS:g} s"
-        return Finding.fail("login", slow, "look at what your login shell does at its start")
+        slow = f"a login with a throwaway key did not end within {_SECONDS:g} s"
+        return Finding.fail("login", slow, "check your login shell's start-up files")
     seconds = time.monotonic() - began
     if outcome.status == 0 and f"={token}" in outcome.shown:
-        return Finding.ok("login", f"a throwaway key led to a terminal in {seconds:.1f} s")
+        return Finding.ok(
+            "login", f"a login with a throwaway key reached a terminal in {seconds:.1f} s"
+        )
     return _failed(outcome)
 
 
@@ -131,13 +133,13 @@ def _failed(outcome: _Outcome) -> Finding:
     log = [line.strip() for line in outcome.log.splitlines() if line.strip()]
     said = [*log, *(f"ssh: {line}" for line in outcome.complaint.splitlines())]
     telling = [line for line in said if _TELLING.search(line)] or said or ["it gave no reason"]
-    hint = "look at the lines below; [sshd] command in config.toml chooses another sshd"
+    hint = "see the lines below; [sshd] command in config.toml chooses another sshd"
     if "account is locked" in outcome.log:
         unlock = shell("usermod", "-p", "*", user_name())
-        hint = f"as root: {unlock} lets keys in, and still no password"
+        hint = f"as root: {unlock} allows keys, and still no password"
     return Finding.fail(
         "login",
-        f"a throwaway key did not lead to a terminal: {telling[0][:200]}",
+        f"a login with a throwaway key failed: {telling[0][:200]}",
         hint,
         *said[-_MOST_LINES:],
     )

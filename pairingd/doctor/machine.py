@@ -30,10 +30,10 @@ async def user(_subject: Subject) -> AsyncIterator[Finding]:
         yield Finding.fail("user", error.message, error.hint)
         return
     if os.geteuid() != 0:
-        yield Finding.ok("user", f"guests who may type are {name} here")
+        yield Finding.ok("user", f"write guests are {name} here")
         return
-    danger = "pairing runs as root: guests who may type are root here"
-    yield Finding.warn("user", danger, "run it as a user of its own, unless in a container")
+    danger = "pairing runs as root: write guests are root here"
+    yield Finding.warn("user", danger, "run it as an ordinary user, unless in a container")
 
 
 async def service(_subject: Subject) -> AsyncIterator[Finding]:
@@ -87,7 +87,7 @@ async def remote_login(subject: Subject) -> AsyncIterator[Finding]:
     mend = "switch it off (Remote Login), or set [router] external_port to a high one"
     if sys.platform != "darwin":
         mend = "switch it off if you can, or set [router] external_port to a high one"
-    yield Finding.warn("remote-login", f"{here}; some routers would lead guests there", mend)
+    yield Finding.warn("remote-login", f"{here}; some routers would forward guests to it", mend)
 
 
 async def _greets_as_ssh(host: str, port: int) -> bool:
@@ -115,7 +115,7 @@ async def firewall(subject: Subject) -> AsyncIterator[Finding]:
     port = subject.settings.config.door.port
     if not name:
         unseen = "" if os.geteuid() == 0 else "; nftables shows its rules to root alone"
-        yield Finding.ok("firewall", f"neither ufw nor firewalld stands before the door{unseen}")
+        yield Finding.ok("firewall", f"neither ufw nor firewalld filters the door{unseen}")
         return
     if port:
         yield Finding.ok("firewall", f"{name} is on; it must allow the door's port {port}")
@@ -124,7 +124,7 @@ async def firewall(subject: Subject) -> AsyncIterator[Finding]:
         "ufw": f"ufw allow {_A_PORT}/tcp",
         "firewalld": f"firewall-cmd --permanent --add-port={_A_PORT}/tcp",
     }.get(name, f"tcp dport {_A_PORT} accept")
-    drops = f"{name} is on, and may drop what comes to the door's random port"
+    drops = f"{name} is on, and may drop connections to the door's random port"
     yield Finding.warn("firewall", drops, f"set [door] port = {_A_PORT}, and allow it: {allow}")
 
 
@@ -143,7 +143,7 @@ def application_firewall(state: str, block_all: str, apps: str, python: str) -> 
         return Finding.fail("firewall", blocks, f"switch that off in {settings}")
     rules = dict(re.findall(r"^\d+\s*:\s*(\S.*?)\s*\n\s*\(\s*(Allow|Block)", apps, re.MULTILINE))
     if rules.get(python) == "Allow":
-        return Finding.ok("firewall", "macOS's firewall lets the door's connections in")
+        return Finding.ok("firewall", "macOS's firewall allows the door's connections")
     if rules.get(python) == "Block":
         blocks = f"macOS's firewall blocks {python}"
         return Finding.fail("firewall", blocks, shell("sudo", _FIREWALL, "--unblockapp", python))
@@ -192,7 +192,7 @@ def sleep_settings(said: str) -> Finding:
     if disabled or (minutes and not idle):
         return Finding.ok("sleep", "this machine does not sleep by itself")
     lid = "closing the lid cuts every guest off"
-    return Finding("sleep", State.OK, f"{idle}; {lid}" if idle else lid, "leave it open, on mains")
+    return Finding("sleep", State.OK, f"{idle}; {lid}" if idle else lid, "keep it open, on mains")
 
 
 def macos() -> tuple[int, int]:

@@ -49,7 +49,7 @@ async def clock(subject: Subject) -> AsyncIterator[Finding]:
     url = subject.settings.config.providers["github"].keys_url.replace("{name}", _NOBODY)
     told = await _date(url)
     if told is None:
-        yield Finding.warn("clock", "no forge told the time to compare with", "check it: date")
+        yield Finding.warn("clock", "no forge sent a time to compare with", "check it: date")
         return
     off = round(time.time() - told)
     if abs(off) <= _SKEW:
@@ -89,9 +89,9 @@ async def local_network(subject: Subject) -> AsyncIterator[Finding]:
             yield Finding.fail("local-network", message, hint)
         else:
             here = f"{message}; this terminal finds the router"
-            mend = f"pairctl invite, from this terminal, tells it where the router is; or {hint}"
+            mend = f"pairctl invite, in this terminal, sends it the router's address; or {hint}"
             yield Finding.warn("local-network", here, mend)
         return
     if macos() < (15, 0):
         return
-    yield Finding.ok("local-network", "macOS has not refused it to the daemon so far")
+    yield Finding.ok("local-network", "macOS has not denied it to the daemon so far")

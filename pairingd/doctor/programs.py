@@ -68,7 +68,7 @@ async def relay(subject: Subject) -> AsyncIterator[Finding]:
         yield Finding.ok("relay", f"{chosen.ssh} by {program}; not asked")
         return
     missing = f"{chosen.command or 'ssh'} cannot be run: the relay {chosen.ssh} is out of reach"
-    yield Finding.warn("relay", missing, "install the OpenSSH client, or mend [relay] command")
+    yield Finding.warn("relay", missing, "install the OpenSSH client, or fix [relay] command")
 
 
 async def sshd(subject: Subject) -> AsyncIterator[Finding]:

@@ -83,7 +83,7 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
         yield Finding.warn("gateway", "there is no way to the internet", "check the network")
         return
     if not where.gateway:
-        what = f"the way out leads past the home router ({where.interface or 'a VPN'})"
+        what = f"the default route bypasses the home router ({where.interface or 'a VPN'})"
         yield Finding.warn("gateway", what, "leave the VPN to invite guests from the internet")
         return
     survey = await _survey(wanted, where)
@@ -157,7 +157,7 @@ def _without(chosen: config.Config) -> str:
     ways = [f"by the relay {chosen.relay.ssh}"] if chosen.relay.ssh else []
     if chosen.router.external_host and not chosen.router.enabled:
         ways.insert(0, f"by {chosen.router.external_host}, forwarded by hand")
-    return f"guests come {' and '.join(ways) or 'from the LAN alone'}"
+    return f"guests come {' and '.join(ways) or 'from the LAN only'}"
 
 
 def _gateway(survey: _Survey, without: str) -> Finding:
@@ -179,7 +179,7 @@ def _address(survey: _Survey) -> Finding:
     external = survey.external
     if not external and not survey.upnp:
         return Finding.ok("address", "the router reports its external address only with a mapping")
-    ask = "forward the port in the router before it too, or ask the provider for a public address"
+    ask = "forward the port in the router in front of it too, or ask for a public address"
     match external_class(external):
         case ExternalClass.PUBLIC:
             return Finding.ok("address", f"{external} is public")
@@ -189,7 +189,7 @@ def _address(survey: _Survey) -> Finding:
         case ExternalClass.PRIVATE:
             return Finding.warn("address", f"{external} is private: behind another router", ask)
         case _:
-            none = f"the router has no address outside ({external or 'it names none'})"
+            none = f"the router has no external address ({external or 'it reports none'})"
             return Finding.warn("address", none, "check the router's own connection")
 
 
@@ -201,7 +201,7 @@ async def _port(survey: _Survey, port: int, subject: Subject) -> Finding | None:
         async with asyncio.timeout(_UPNP_SECONDS):
             holder = await _holder(survey, survey.upnp.wan, port)
     except exchange.FAILURES as error:
-        what = f"the router does not say who has port {port}: {_why(error)}"
+        what = f"the router does not report who holds port {port}: {_why(error)}"
         return Finding.warn("port", what, "restart the router if invitations fail, too")
     if holder is None:
         return Finding.ok("port", f"{port} is free on the router")
@@ -239,7 +239,7 @@ async def _mappings(survey: _Survey, wan: soap.Service) -> Finding:
             rows = await _table(survey, wan)
     except exchange.FAILURES as error:
         what = f"the router does not show its mappings: {_why(error)}"
-        return Finding.warn("mappings", what, "look at them in the router's own pages")
+        return Finding.warn("mappings", what, "check them in the router's settings")
     more = " or more" if len(rows) == _MOST_ROWS else ""
     return Finding.ok("mappings", f"{len(rows)}{more} on the router", *map(_row, rows))
 

@@ -248,7 +248,7 @@ class AccessLane(Lane):
     def _close_door(self) -> None:
         if self.door.port is not None:
             self.door.close()
-            self._intent.happened("door-closed", "the door is shut")
+            self._intent.happened("door-closed", "the door is closed")
             self._signals.door_changed()
 
     async def _session_running(self) -> bool:

@@ -75,7 +75,7 @@ class Confinement:
         try:
             await self._look(connections)
         except WorldError:
-            log.debug("tmux does not tell who is there")
+            log.debug("tmux does not list its clients")
         self._detach(connections, known)
 
     def _detach(

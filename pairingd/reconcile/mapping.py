@@ -294,12 +294,12 @@ class MappingLane(Lane):
         self._intent.apply(WayAnnounced(way))
         self._intent.happened(
             "endpoint-changed",
-            f"guests now enter by: {command}",
+            f"guests now connect with: {command}",
             command=command,
             external_host=way.host,
             external_port=way.port,
         )
-        self._signals.way_in_changed(f"the way in has changed: {command}")
+        self._signals.way_in_changed(f"the endpoint has changed: {command}")
 
     async def _answer_to(self, request: Request) -> Event:
         try:
@@ -355,5 +355,5 @@ def _reason(end: End) -> GatewayError:
             return GatewayError(
                 "no-gateway",
                 "this network has no home router to ask",
-                "a guest on the same network can still enter; pairctl doctor tells more",
+                "a guest on the same network can still connect; run: pairctl doctor",
             )

@@ -93,13 +93,13 @@ class RelayLane(Lane):
         if sight is not Sight.OUR_DOOR:
             await self._end(tunnel)
             raise forward_refused(
-                tunnel.host, tunnel.port, "the door is not seen there (GatewayPorts no?)"
+                tunnel.host, tunnel.port, "the door cannot be reached there (GatewayPorts no?)"
             )
         self._tunnel = tunnel
         self._waiting = asyncio.create_task(self._wait_for_end(tunnel))
         self._intent.happened(
             "relay-opened",
-            f"the relay {tunnel.host} leads from its port {tunnel.port} to the door",
+            f"the relay {tunnel.host} forwards its port {tunnel.port} to the door",
             host=tunnel.host,
             port=tunnel.port,
         )
@@ -115,7 +115,9 @@ class RelayLane(Lane):
             self._waiting = None
         if tunnel:
             await self._end(tunnel)
-            self._intent.happened("relay-closed", f"the relay {tunnel.host} leads here no more")
+            self._intent.happened(
+                "relay-closed", f"the relay {tunnel.host} no longer forwards to the door"
+            )
 
     async def _end(self, tunnel: Tunnel) -> None:
         await tunnel.close()

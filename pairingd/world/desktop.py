@@ -18,8 +18,8 @@ _TITLE = "pairing"
 _LONGEST = 300  # characters that are still read at a glance
 # The text is an argument of the script and no part of it; and not the first, so no option.
 _SCRIPT = (
-    "on run told",
-    "display notification (item 2 of told) with title (item 1 of told)",
+    "on run argv",
+    "display notification (item 2 of argv) with title (item 1 of argv)",
     "end run",
 )
 # What shows a body may take it for markup (Desktop Notifications Specification, "Markup").

@@ -116,7 +116,7 @@ class IdentityProviders:
         if not target:
             raise IdentityError(
                 "forge-unreachable",
-                f"{guest}: no one can be at {_foreign(url)}",
+                f"{guest}: {_unresolved(url)}",
                 "check the URL, or the provider's keys_url in config.toml",
             )
         try:
@@ -128,11 +128,11 @@ class IdentityProviders:
                             return await _body(guest, response)
                         target = _redirected(guest, target, response.next_request.url)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise self._unreachable(guest, _host(target), error) from None
+            raise self._unreachable(guest, target, error) from None
         raise IdentityError(
             "bad-redirect",
             f"{guest}: {_host(target)} redirects more than {MAX_REDIRECTS} times",
-            "name the URL that it leads to in the end",
+            "use the URL that it finally leads to",
         )
 
     def _client(self, guest: Guest, scheme: str) -> httpx.AsyncClient:
@@ -143,7 +143,7 @@ class IdentityProviders:
                 raise IdentityError(
                     "forge-unreachable",
                     f"{guest}: the environment's proxy or certificates: {_foreign(str(error))}",
-                    "mend HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR, "
+                    "fix HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR, "
                     "then pairctl restart",
                 ) from None
         return self._clients[scheme]
@@ -173,21 +173,28 @@ class IdentityProviders:
         client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return client
 
-    def _unreachable(self, guest: Guest, host: str, error: Exception) -> IdentityError:
+    def _unreachable(self, guest: Guest, target: httpx.URL, error: Exception) -> IdentityError:
         import httpx
 
+        host = _host(target)
         causes = list(_causes(error))
         if isinstance(error, httpx.ConnectTimeout):
             what = f"no connection to {host} within {self._connect_seconds:g} s"
         elif isinstance(error, TimeoutError | httpx.TimeoutException):
-            what = f"{host} gave no whole answer within {self._whole_seconds:g} s"
-        elif any(isinstance(cause, socket.gaierror) for cause in causes):
-            what = f"the name {host} is not known"
+            what = f"{host} sent no complete reply within {self._whole_seconds:g} s"
+        elif isinstance(error, httpx.InvalidURL) or any(
+            isinstance(cause, socket.gaierror | UnicodeError | IndexError) for cause in causes
+        ):
+            what = _unresolved(str(target))
         elif tls := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):
             what = f"TLS with {host} failed: {_foreign(str(tls))}"
         else:
             what = f"{host}: {_cause(causes[-1])}"
         return IdentityError("forge-unreachable", f"{guest}: {what}", _TRY_AGAIN)
+
+
+def _unresolved(url: str) -> str:
+    return f"cannot fetch {_foreign(url)}: the name could not be resolved"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -222,7 +229,7 @@ def _redirected(guest: Guest, source: httpx.URL, location: httpx.URL) -> httpx.U
         "bad-redirect",
         f"{guest}: {_host(source)} redirects to {_foreign(location.scheme)}://{_host(location)}, "
         "which is not followed",
-        f"name an https:// URL that answers by itself, {_ANOTHER_WAY}",
+        f"use an https:// URL that does not redirect, {_ANOTHER_WAY}",
     )
 
 
@@ -257,7 +264,7 @@ def _no_list(guest: Guest, response: httpx.Response) -> IdentityError:
         wait = "a few minutes" if seconds is None else format_duration(seconds)
         return IdentityError(
             "rate-limited",
-            f"{guest}: {host} answers no more requests for now",
+            f"{guest}: {host} refuses more requests for now",
             f"try again in {wait}, {_ANOTHER_WAY}",
             **({} if seconds is None else {"retry_after": seconds}),
         )

@@ -172,7 +172,7 @@ def refusal(said: bytes, relay: str, port: int) -> WorldError:
         return WorldError(
             "relay-key-refused",
             f"the relay {relay} accepts none of your ssh keys",
-            f"it must work without a question: {shell('ssh', '-o', 'BatchMode=yes', relay)}",
+            f"login must work without a prompt: {shell('ssh', '-o', 'BatchMode=yes', relay)}",
         )
     if b"Host key verification failed" in said:
         return WorldError(
@@ -188,7 +188,7 @@ def refusal(said: bytes, relay: str, port: int) -> WorldError:
 def forward_refused(relay: str, port: int, why: str) -> WorldError:
     return WorldError(
         "relay-forward-refused",
-        f"the relay {relay} does not let guests in by its port {port}: {why}",
+        f"the relay {relay} does not forward its port {port}: {why}",
         "in its sshd_config: AllowTcpForwarding yes, GatewayPorts clientspecified; open the port "
         "in its firewall; or choose another [relay] port",
     )
@@ -198,7 +198,7 @@ def _no_ssh(error: OSError) -> WorldError:
     return WorldError(
         "relay-unreachable",
         f"ssh cannot be run: {error.strerror}",
-        "install the OpenSSH client, or mend [relay] command",
+        "install the OpenSSH client, or fix [relay] command",
     )
 
 

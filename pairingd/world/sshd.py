@@ -286,5 +286,5 @@ async def _run(*argv: str, given: bytes = b"") -> Finished:
         raise Misconfigured(
             "program-unusable",
             f"{argv[0]} cannot be run: {error.strerror}",
-            "mend its permissions, or set [sshd] command to OpenSSH's sshd",
+            "fix its permissions, or set [sshd] command to OpenSSH's sshd",
         ) from None

@@ -275,6 +275,7 @@ class TestFind:
         with pytest.raises(Refused) as caught:
             find("ann", ["github:ann", "github:bob", "gitlab:Ann"])
         assert caught.value.code == "ambiguous-guest"
+        assert caught.value.message == "'ann' matches 2 guests: github:ann, gitlab:Ann"
         assert caught.value.hint.endswith("github:ann, gitlab:Ann")
 
     def test_a_full_identity_is_never_ambiguous(self) -> None:

@@ -163,7 +163,7 @@ class TestRefusedKeys:
                 "a certificate, not a key",
             ),
             (line("ssh-xmss@openssh.com", b""), "a key of type ssh-xmss@openssh.com"),
-            (line("ssh-ed25519", string(bytes(31))), "an Ed25519 key that has not 32 bytes"),
+            (line("ssh-ed25519", string(bytes(31))), "an Ed25519 key that is not 32 bytes long"),
             (ed25519().split()[0] + b" AAAA", "a key cut short"),
             (b"ssh-ed25519", "a key cut short"),
             (b"ssh-ed25519 ####", "not base64"),
@@ -261,7 +261,7 @@ def test_an_ecdsa_key_off_its_curve_is_refused(
     base = bytes.fromhex(BASE[size])
     x, y = change(int.from_bytes(base[:width]), int.from_bytes(base[width:]), prime(size))
     content = ecdsa(size, b"\x04" + x.to_bytes(width) + y.to_bytes(width))
-    assert only_reason(content) == f"a key that is no point of the curve nistp{size}"
+    assert only_reason(content) == f"a key that is not a point on the curve nistp{size}"
 
 
 def test_a_coordinate_of_an_ecdsa_key_has_one_form() -> None:
@@ -273,7 +273,7 @@ def test_a_coordinate_of_an_ecdsa_key_has_one_form() -> None:
     assert parse_key_list(ecdsa(521, good)).keys
     for x, other in ((p, y), (0, y + p)):
         point = b"\x04" + x.to_bytes(66) + other.to_bytes(66)
-        assert only_reason(ecdsa(521, point)) == "a key that is no point of the curve nistp521"
+        assert only_reason(ecdsa(521, point)) == "a key that is not a point on the curve nistp521"
 
 
 def test_a_security_key_off_its_curve_is_refused() -> None:
@@ -283,7 +283,7 @@ def test_a_security_key_off_its_curve_is_refused() -> None:
         string(b"\x04" + bytes(64)),
         string(b"ssh:"),
     )
-    assert only_reason(content) == "a key that is no point of the curve nistp256"
+    assert only_reason(content) == "a key that is not a point on the curve nistp256"
 
 
 class TestList:

@@ -33,7 +33,7 @@ ok    home          HOME
 ok    tmux          tmux VERSION at PROGRAM
 ok    ssh           OpenSSH VERSION at PROGRAM
 ok    sshd          OpenSSH VERSION at PROGRAM
-ok    login         a throwaway key led to a terminal in TIME
+ok    login         a login with a throwaway key reached a terminal in TIME
 ok    forge         github answers
 ok    clock         right, compared with the forge's
 ok    gateway       the router 127.0.0.1 (lo) speaks upnp
@@ -205,7 +205,7 @@ def test_what_others_may_read_is_told_and_mended_only_when_asked(stage: Stage) -
     assert [re.search(r"mode (\d+)", one["message"]) is not None for one in found] == [True, True]
     assert stat.S_IMODE(stage.home.stat().st_mode) == 0o777
     mended = checks(stage, "--fix", status=0)["home"]
-    assert [one["message"].partition(":")[0] for one in mended[:2]] == ["mended", "mended"]
+    assert [one["message"].partition(":")[0] for one in mended[:2]] == ["fixed", "fixed"]
     assert stat.S_IMODE(stage.home.stat().st_mode) == 0o700
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert only(checks(stage, status=0), "home")["state"] == "ok"
@@ -266,7 +266,7 @@ def test_a_socket_left_behind_goes_when_asked(stage: Stage) -> None:
     assert told["state"] == "warn"
     assert "left its socket behind" in told["message"]
     assert socket.exists()
-    assert "mended" in only(checks(stage, "--fix"), "daemon")["message"]
+    assert "fixed" in only(checks(stage, "--fix"), "daemon")["message"]
     assert not socket.exists()
 
 

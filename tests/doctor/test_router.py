@@ -45,8 +45,8 @@ async def found(
         ("203.0.114.7", State.OK, "public"),
         ("100.64.1.2", State.WARN, "CGNAT"),
         ("192.168.0.2", State.WARN, "another router"),
-        ("0.0.0.0", State.WARN, "no address outside"),
-        ("\x1b[2Jx", State.WARN, "no address outside ([2Jx)"),
+        ("0.0.0.0", State.WARN, "no external address"),
+        ("\x1b[2Jx", State.WARN, "no external address ([2Jx)"),
     ],
 )
 async def test_the_class_of_the_external_address(external: str, state: State, told: str) -> None:
@@ -99,7 +99,7 @@ RELAY = config.Relay(ssh="mark@relay.example.org")
 @pytest.mark.parametrize(
     ("host", "relay", "told"),
     [
-        ("", config.Relay(), "from the LAN alone"),
+        ("", config.Relay(), "from the LAN only"),
         ("home.example.org", config.Relay(), "by home.example.org, forwarded by hand"),
         ("", RELAY, "by the relay mark@relay.example.org"),
         ("5.5.5.1", RELAY, "by 5.5.5.1, forwarded by hand and by the relay mark@relay.example.org"),
@@ -181,7 +181,7 @@ async def test_a_hostile_router_costs_a_warning_at_worst(
     ("quirk", "state", "told"),
     [
         (None, State.OK, "opened port"),
-        (Quirk.ONLY_PERMANENT, State.WARN, "never end"),
+        (Quirk.ONLY_PERMANENT, State.WARN, "never expire"),
         (Quirk.LEASE_DROPPED, State.WARN, "drops"),
         (Quirk.INTERNAL_PORT_IGNORED, State.WARN, "another port"),
         (Quirk.DELETE_IGNORED, State.FAIL, ""),

@@ -188,12 +188,24 @@ def test_the_allowed_form_of_a_duration_is_told(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["status", "extra"], "error: not understood: 'extra'\nhint: pairctl status --help\n"),
+        (["status", "extra"], "error: unexpected argument 'extra'\nhint: pairctl status --help\n"),
         (
             ["invite", "a", "--bogus"],
-            "error: not understood: '--bogus'\nhint: pairctl invite --help\n",
+            "error: unexpected argument '--bogus'\nhint: pairctl invite --help\n",
         ),
-        (["--bogus"], "error: not understood: '--bogus'\nhint: pairctl --help\n"),
+        (["--bogus"], "error: unexpected argument '--bogus'\nhint: pairctl --help\n"),
+        (
+            ["end", "bob"],
+            "error: unexpected argument 'bob'\nhint: to remove one guest: pairctl revoke bob\n",
+        ),
+        (
+            ["end", "bob", "a;b"],
+            (
+                "error: unexpected arguments 'bob' 'a;b'\n"
+                "hint: to remove these guests: pairctl revoke bob 'a;b'\n"
+            ),
+        ),
+        (["end", "-x"], "error: unexpected argument '-x'\nhint: pairctl end --help\n"),
         (
             ["role", "a"],
             "error: the following arguments are required: read|write\nhint: pairctl role --help\n",

@@ -343,8 +343,8 @@ NONE = {"code": "no-gateway", "message": "no router \x1b[2Jhere", "hint": "switc
     ("answer", "told"),
     [
         (json.dumps({"error": NONE}), "search ✗ no router [2Jhere"),
-        ("{}", "search ✗ the search for the router did not come to its end"),
-        ("", "search ✗ the search for the router did not come to its end"),
+        ("{}", "search ✗ the search for the router did not finish"),
+        ("", "search ✗ the search for the router did not finish"),
     ],
 )
 def test_a_search_that_finds_nothing_leaves_the_invitation_as_it_was(

@@ -50,6 +50,35 @@ def test_text_is_the_golden_one_within_80_columns(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    ("kind", "verified", "reachability", "shown"),
+    [
+        ("router", None, "internet", "port open on the router; not yet tested from outside"),
+        ("router", "hairpin", "internet", "from the internet: tested through the router"),
+        ("router", "guest", "internet", "from the internet: a guest has connected"),
+        ("router", "readback", "unverified", "perhaps from the internet: the router lists"),
+        ("relay", None, "internet", "port open on the relay; not yet tested from outside"),
+        ("ipv6", None, "internet", "port open in the router's IPv6 firewall; not yet tested"),
+    ],
+)
+def test_reach_names_the_open_port_and_what_was_tested(
+    kind: str, verified: str | None, reachability: str, shown: str
+) -> None:
+    best = {**samples.INVITED["endpoints"][0], "kind": kind, "verified": verified}
+    reply: Any = {**samples.INVITED, "endpoints": [best], "reachability": reachability}
+    text = render.invited(reply, View(now=samples.NOW))
+    assert f"Reach     {shown}" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_no_router_is_needed_while_only_past_invitations_are_listed() -> None:
+    past = {**samples.STATUS["invitations"][0], "state": "revoked"}
+    reply: Any = {**samples.IDLE, "invitations": [past]}
+    assert "Router    not needed (nobody is invited)" in render.status(reply, View(now=samples.NOW))
+    live: Any = {**reply, "invitations": [{**past, "state": "live"}]}
+    assert "Router    no port opened" in render.status(live, View(now=samples.NOW))
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("berlin")
 def test_colours_change_nothing_else(name: str) -> None:

@@ -79,7 +79,7 @@ class CommandAdapter:
         if not host:
             raise GatewayError(
                 "router-command-failed",
-                "the [router.command] open does not say by which address guests can enter",
+                "the [router.command] open does not print the address for guests",
                 "let it print HOST or HOST:PORT on its last line, or set [router] external_host",
             )
         return replace(

@@ -54,7 +54,7 @@ class Keeper:
         except KeyError:
             raise GatewayError(
                 "router-failed",
-                f"this pairingd does not speak {mapping.protocol}, with which a mapping was made",
+                f"this pairingd does not support {mapping.protocol}, which made a mapping",
                 "start the pairingd that made it, or remove the forward in the router",
             ) from None
 

@@ -61,8 +61,8 @@ def no_gateway() -> GatewayError:
 def search_unwanted() -> GatewayError:
     return GatewayError(
         "search-unwanted",
-        "the router is not asked by UPnP, so that no search is of use",
-        'have [router] enabled = true, and "upnp" among its protocols',
+        "UPnP is not in use, so a search is of no use",
+        'set [router] enabled = true, and add "upnp" to its protocols',
     )
 
 
@@ -71,7 +71,7 @@ def silent(gateway: str, protocol: str = "") -> GatewayError:
     return GatewayError(
         "router-silent",
         f"the router {gateway} does not answer{to}",
-        "guests may not get in until it does; is it restarting?",
+        "it may be restarting; guests may be unable to connect until it answers",
     )
 
 
@@ -95,7 +95,7 @@ def silently_replaced(port: int) -> GatewayError:
 def dropped() -> GatewayError:
     return GatewayError(
         "router-lied",
-        "the router accepts the mapping and drops it at once",
+        "the router reports success and drops the mapping at once",
         "update the router's firmware, or forward the port there by hand",
     )
 
@@ -103,7 +103,7 @@ def dropped() -> GatewayError:
 def too_short(lifetime: int) -> GatewayError:
     return GatewayError(
         "router-lied",
-        f"the router grants a mapping for {lifetime} s, too short a time to hold it",
+        f"the router grants a mapping for {lifetime} s, too short to renew it",
         "update the router's firmware, or forward the port there by hand",
     )
 

@@ -30,7 +30,7 @@ async def towards(host: str) -> Network:
     except OSError as error:
         raise GatewayError(
             "no-gateway",
-            f"there is no way to the configured gateway {host}: {error.strerror}",
-            "mend [router] gateway or description_url in config.toml",
+            f"there is no route to the configured gateway {host}: {error.strerror}",
+            "fix [router] gateway or description_url in config.toml",
         ) from None
     return await network.named(ours, str(address[0]))

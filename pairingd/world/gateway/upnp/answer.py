@@ -104,7 +104,7 @@ def cannot_ask(error: OSError) -> GatewayError:
     return GatewayError(
         "router-silent",
         f"this machine cannot ask the router by UPnP: {error.strerror}",
-        "it is tried again; if this lasts, end other programs",
+        "pairingd retries; if this lasts, end other programs",
     )
 
 
@@ -122,13 +122,13 @@ def refusal(answer: Answer, mapping: Mapping) -> GatewayError:
         case "permanent-only":
             error = GatewayError(
                 "permanent-only",
-                f"the router makes only mappings that never end by themselves (UPnP error {code})",
+                f"the router makes only mappings that never expire (UPnP error {code})",
                 "set [router] allow_permanent = true if you accept that, or forward by hand",
             )
         case "dropped":
             error = GatewayError(
                 "router-lied",
-                "the router accepts the mapping and drops it at once",
+                "the router reports success and drops the mapping at once",
                 "set [router] allow_permanent = true, or forward the port there by hand",
             )
         case "unshown":
@@ -141,15 +141,15 @@ def refusal(answer: Answer, mapping: Mapping) -> GatewayError:
         case "lied":
             error = GatewayError(
                 "router-lied",
-                f"the router forwards port {port} to another port than requested, which may open "
-                "this machine's own sshd; that mapping was deleted",
+                f"the router forwards port {port} to another port than requested, and so may "
+                "expose this machine's own sshd; pairingd deleted that mapping",
                 "update the router's firmware, or forward the port there by hand",
             )
         case "lied-and-kept":
             error = GatewayError(
                 "router-lied",
-                f"the router forwards port {port} to another port than requested, which may open "
-                "this machine's own sshd, and does not delete that mapping",
+                f"the router forwards port {port} to another port than requested, and so may "
+                "expose this machine's own sshd, and does not delete that mapping",
                 f"delete the forward of port {port} in the router's settings now",
             )
         case "kept" if not code:
@@ -157,7 +157,7 @@ def refusal(answer: Answer, mapping: Mapping) -> GatewayError:
         case "unread":
             error = GatewayError(
                 "router-failed",
-                f"the router does not say who has port {port} (UPnP error {code}); left alone",
+                f"the router does not report who holds port {port} (UPnP error {code})",
                 "restart the router, or forward the port there by hand",
             )
         case "silent":
@@ -186,7 +186,7 @@ def _refused(answer: Answer, port: int) -> GatewayError:
         return GatewayError(
             "double-nat",
             f"the router has no public address ({answer.external or 'none'}) and opens no port",
-            "there is another router, or the provider's, before it: forward the port there too, "
+            "another router, or the provider's, is in front of it: forward the port there too, "
             "ask the provider for a public address, or set a [relay]",
         )
     if code in _POLICY:
