@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 class Protocol(NamedTuple):
     """`module` is in pairingd.world.gateway. It has `adapter(tools)`, and for one that opens IPv6
-    firewalls `pinholes(tools)`.
+    firewalls `pinhole_adapter(tools)`.
     """
 
     name: str  # in config.toml, in the journal and in JSON

@@ -20,6 +20,8 @@ def kinds() -> Iterator[str]:
                     func=ast.Attribute(attr="happened"), args=[ast.Constant(value=str(kind)), *_]
                 ):
                     yield kind
+                case ast.Call(func=ast.Name(id="Note"), args=[ast.Constant(value=str(kind)), *_]):
+                    yield kind  # what core.holding has the lane write down
                 case ast.FunctionDef(name="_difference"):
                     for one in ast.walk(node):
                         match one:

@@ -5,22 +5,22 @@
 
 _shtab_pairctl_commands() {
   local _commands=(
-    attach:'Enter the session yourself.'
-    config:'Every setting in force and where it comes from.'
-    doctor:'What could keep a guest out, and how to mend it.'
-    end:'Put every guest out and close the door; the tmux session stays.'
-    extend:'Give a guest more time.'
-    install:'Start the daemon at every login, from now on.'
-    invite:'Let guests in for a while.'
-    log:'What has happened.'
-    receipt:'Who came in one session, from where and when.'
-    restart:'Stop the daemon and start it again; guests'"'"' rights stay.'
-    revoke:'Put guests out, now.'
-    role:'Let a guest type, or only watch.'
+    attach:'Attach this terminal to the session.'
+    config:'Print every setting in force and where it comes from.'
+    doctor:'Check for problems that could keep a guest out.'
+    end:'End every invitation and close the door; the tmux session stays.'
+    extend:'Move a guest'"'"'s deadline.'
+    install:'Start the daemon now and at every login.'
+    invite:'Invite guests for a limited time.'
+    log:'Print what has happened.'
+    receipt:'Print who connected in a session, from where and when.'
+    restart:'Stop the daemon and start it again; invitations stay.'
+    revoke:'End the invitations of guests, at once.'
+    role:'Make a guest a read guest or a write guest.'
     start:'Start the daemon.'
-    status:'Who may enter, who is here, and by which ways.'
-    stop:'Stop the daemon: every guest is out; the tmux session stays.'
-    uninstall:'Stop the daemon, start it at no login, remove its files.'
+    status:'List who is invited and connected, and the guests'"'"' commands.'
+    stop:'Disconnect every guest and stop the daemon; the tmux session stays.'
+    uninstall:'Stop the daemon, remove its service and its files.'
   )
   _describe 'pairctl commands' _commands
 }
@@ -28,7 +28,7 @@ _shtab_pairctl_commands() {
 _shtab_pairctl_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
-  "--version[print pairctl\'s and pairingd\'s]"
+  "--version[print both versions]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -53,9 +53,9 @@ _shtab_pairctl_config_defaults_added=0
 _shtab_pairctl_doctor_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
-  "--router[all about the router, and try it]"
-  "--fix[mend what is safe to mend]"
-  "--verbose[what was said to the router]"
+  "--router[open a test port, too]"
+  "--fix[fix what is safe to fix]"
+  "--verbose[print the messages to the router]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -92,12 +92,12 @@ _shtab_pairctl_install_defaults_added=0
 _shtab_pairctl_invite_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
-  "--ttl[how long (2h)]:DURATION:"
-  "--read-only[they may watch, not type]"
-  "--port[ask the router for this port (22)]:port:"
-  "--show[print a live guest\'s command anew]"
-  {-q,--quiet}"[print the ssh command alone]"
-  "--no-copy[leave the clipboard alone]"
+  "--ttl[how long (default 2h)]:DURATION:"
+  "--read-only[guests can watch, not type]"
+  "--port[external port to request (default 22)]:port:"
+  "--show[print a live guest\'s command again]"
+  {-q,--quiet}"[print only the ssh command]"
+  "--no-copy[do not use the clipboard]"
   "*:GUEST:_pairctl_guests"
 )
 
@@ -107,7 +107,7 @@ _shtab_pairctl_invite_defaults_added=0
 _shtab_pairctl_log_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
-  {--follow,-f}"[go on as it happens]"
+  {--follow,-f}"[print new events until Ctrl-C]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -116,7 +116,7 @@ _shtab_pairctl_log_defaults_added=0
 _shtab_pairctl_receipt_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
-  ":the last one:"
+  ":default last:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -160,8 +160,8 @@ _shtab_pairctl_start_defaults_added=0
 _shtab_pairctl_status_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
-  "--all[past invitations too]"
-  "--watch[live, until q or Ctrl-C]"
+  "--all[include past invitations]"
+  "--watch[redraw until q or Ctrl-C]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -179,7 +179,7 @@ _shtab_pairctl_uninstall_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
   "--dry-run[print what would be run, written and removed]"
-  "--keep-state[leave all files in place]"
+  "--keep-state[keep all other files]"
 )
 
 # guard to ensure default positional specs are added only once per session

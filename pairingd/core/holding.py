@@ -330,7 +330,7 @@ def _failed(state: Holding, event: Refused | Silent, now: float) -> tuple[Holdin
 
 def _give_up(state: Holding, entry: Mapping) -> tuple[Holding, Actions]:
     """Another protocol may be spoken by now; until its lease is over this one may be again."""
-    text = f"no router answers to {entry.protocol} any more; asking anew"
+    text = f"no router answers to {entry.protocol} any more; asking again"
     given_up = replace(entry, renew_at=None)
     return _without(state, entry), (Record(given_up), _note_lost(entry, text), Again())
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from pairingd import gateways
 from pairingd.clock import awake_or_asleep
 from pairingd.core import holding, plan
 from pairingd.core.holding_events import (
@@ -69,9 +70,6 @@ from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
 from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)
-
-_ANNOUNCING = frozenset({"pcp", "natpmp"})
-_READABLE = frozenset({"upnp"})  # PCP and NAT-PMP cannot read a mapping back
 
 
 def asleep() -> float:
@@ -170,7 +168,11 @@ class MappingLane(Lane):
             return {}
         if seen != "answered":
             return {held.id: seen}
-        return {held.id: "readback"} if held.protocol in _READABLE and not held.unshown else {}
+        return (
+            {held.id: "readback"}
+            if gateways.named(held.protocol).reads_back and not held.unshown
+            else {}
+        )
 
     @property
     def wanted(self) -> bool:
@@ -230,7 +232,7 @@ class MappingLane(Lane):
         The lane of the primary policy listens for all.
         """
         held = self.current if self._holding.policy.primary else None
-        if held is None or held.protocol not in _ANNOUNCING:
+        if held is None or not gateways.named(held.protocol).announces:
             return None
         return held.gateway, held.internal_host
 

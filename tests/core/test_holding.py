@@ -307,7 +307,7 @@ def test_a_mapping_whose_protocol_is_gone_is_given_up_until_it_can_be_closed() -
     given_up = replace(held, renew_at=None)
     state, actions = after(holding(held), Refused(Renew(held), GONE))
     note = Note(
-        "mapping-lost", "no router answers to upnp any more; asking anew", {"external_port": 22}
+        "mapping-lost", "no router answers to upnp any more; asking again", {"external_port": 22}
     )
     assert actions == [Record(given_up), note, Again()]
     state = replace(state, journal=(given_up,))

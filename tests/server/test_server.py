@@ -378,5 +378,5 @@ def test_a_directory_with_such_files_of_others_is_not_taken(
     (tmp_path / name).write_text("the user's own\n")
     done = another_daemon(stage, PAIRING_HOME=str(tmp_path))
     assert done.returncode == 1
-    assert f"{tmp_path / name} is there already" in done.stderr
+    assert f"{tmp_path / name} already exists" in done.stderr
     assert (tmp_path / name).read_text() == "the user's own\n"

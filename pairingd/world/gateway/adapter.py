@@ -84,7 +84,9 @@ def mapping_adapters(tools: Tools) -> list[Adapter]:
 
 def pinhole_adapters(tools: Tools) -> list[Adapter]:
     """All that can open an IPv6 firewall."""
-    return [_module(protocol).pinholes(tools) for protocol in gateways.PROTOCOLS if protocol.ipv6]
+    return [
+        _module(protocol).pinhole_adapter(tools) for protocol in gateways.PROTOCOLS if protocol.ipv6
+    ]
 
 
 def _module(protocol: gateways.Protocol) -> Any:

@@ -102,7 +102,7 @@ def adapter(tools: Tools) -> PcpAdapter:
     return PcpAdapter(tools.datagrams, tools.clock)
 
 
-def pinholes(tools: Tools) -> PcpPinholes:
+def pinhole_adapter(tools: Tools) -> PcpPinholes:
     return PcpPinholes(tools.datagrams, tools.clock)
 
 

@@ -23,7 +23,7 @@ def adapter(tools: Tools) -> Adapter:
     return UpnpAdapter(tools.settings, tools.clock)
 
 
-def pinholes(tools: Tools) -> Adapter:
+def pinhole_adapter(tools: Tools) -> Adapter:
     from pairingd.world.gateway.upnp.pinholes import UpnpPinholes
 
     return UpnpPinholes(tools.clock)
