@@ -18,13 +18,14 @@ from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement, Place
 from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.messages import Messages
+from pairingd.reconcile.roles import change_roles
 from pairingd.signals import Signals
 from pairingd.store import Process, Store
 from pairingd.visits import Joined, Left, visits
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.awake import Awake
 from pairingd.world.door import Connection, Door, Watcher
-from pairingd.world.forced_command import change_role, forced_command, role_of
+from pairingd.world.forced_command import role_of
 from pairingd.world.processes import boot, end_left_over, start_time
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 from pairingd.world.tmux import Running, Tmux
@@ -35,8 +36,6 @@ LEAVING = 1.0  # seconds that an sshd has to end by itself after its guest's tmu
 _TMUX_ENDED = "the tmux session ended"
 JOINING = 20.0  # and that a guest may be in without one, as with ssh -N
 ROLE_TIMEOUT_S = 1.0  # for a guest's forced command to take another role
-_ROLE_POLL_S = 0.02
-_ROLE_REQUESTS_APART_S = 0.3
 
 
 class AccessLane(Lane):
@@ -267,38 +266,17 @@ class AccessLane(Lane):
                 raise self._tmux.unknown()
 
     async def _change_roles(self, changes: Iterable[plan.ChangeRole]) -> None:
-        """By a signal to the forced command, which attaches the guest again: tmux has no say in it.
-        A guest whose role does not change in time is cut.
-        """
-        waiting = {change.pid: change.access for change in changes}
-        commands = {
-            pid: self.door.connections[pid].command or forced_command(pid) for pid in waiting
-        }
-        now = asyncio.get_running_loop().time
-        begun = now()
-        ask_at, end = begun, begun + min(ROLE_TIMEOUT_S, self._until_deadline() or ROLE_TIMEOUT_S)
-        while waiting and now() < end and not self._taken.is_set():
-            if now() >= ask_at:
-                ask_at += _ROLE_REQUESTS_APART_S  # one that only starts does not hear the first
-                for pid, access in waiting.items():
-                    change_role(commands[pid], access)
-                    self.door.connections[pid].attached = False  # for the moment that it takes
-            await asyncio.sleep(_ROLE_POLL_S)
-            waiting = {
-                pid: access
-                for pid, access in waiting.items()
-                if pid in self.door.connections and role_of(commands[pid]) is not access
-            }
-        for change in changes:
-            if change.pid not in waiting and change.pid in self.door.connections:
-                self.door.connections[change.pid].entered_as = change.access
-        if now() - begun < ROLE_TIMEOUT_S:
-            if waiting:
-                self.poke()  # somebody else's rights go before
+        """A guest whose role does not change in time is cut."""
+        limit = min(ROLE_TIMEOUT_S, self._until_deadline() or ROLE_TIMEOUT_S)
+        late = await change_roles(changes, self.door.connections, limit, self._taken.is_set)
+        if not late:
             return
-        for pid in waiting:
+        if limit < ROLE_TIMEOUT_S or self._taken.is_set():
+            self.poke()  # somebody else's rights go before
+            return
+        for pid in late:
             self.door.connections[pid].astray = "their role could not be changed"
-        await self._cut(waiting)
+        await self._cut(late)
 
     async def _hold_guests(self) -> None:
         """Guests are in the shared session, or marked to be cut by the next pass."""

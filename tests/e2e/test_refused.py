@@ -38,8 +38,8 @@ UNREACHABLE: Final = "rule add fwmark 1 lookup 77\nroute add unreachable default
 AS_ON_MACOS: Final = """
 import functools, sys
 from pairingd import __main__
-from pairingd.world.gateway import router
-router.UpnpAdapter = functools.partial(router.UpnpAdapter, platform="darwin")
+from pairingd.world.gateway.upnp import mappings
+mappings.UpnpAdapter = functools.partial(mappings.UpnpAdapter, platform="darwin")
 sys.exit(__main__.main(["--detach"]))
 """
 

@@ -1,0 +1,48 @@
+"""Another role for guests who are in: a signal to the forced command, which attaches them again.
+
+Tmux has no say in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+from pairingd.core.model import Access
+from pairingd.core.plan import ChangeRole
+from pairingd.world.door import Connection
+from pairingd.world.forced_command import change_role, forced_command, role_of
+
+_POLL_S = 0.02
+_REQUESTS_APART_S = 0.3  # a forced command that only starts does not hear the first
+
+
+async def change_roles(
+    changes: Iterable[ChangeRole],
+    connections: Mapping[int, Connection],
+    seconds: float,
+    interrupted: Callable[[], bool],
+) -> set[int]:
+    """The connections whose role is not changed after `seconds`, or once `interrupted`. One that is
+    gone meanwhile is not among them.
+    """
+    waiting: dict[int, Access] = {
+        change.pid: change.access for change in changes if change.pid in connections
+    }
+    commands = {pid: connections[pid].command or forced_command(pid) for pid in waiting}
+    now = asyncio.get_running_loop().time
+    ask_at, end = now(), now() + seconds
+    while waiting and now() < end and not interrupted():
+        if now() >= ask_at:
+            ask_at += _REQUESTS_APART_S
+            for pid, access in waiting.items():
+                change_role(commands[pid], access)
+                connections[pid].attached = False  # until the guest is attached again
+        await asyncio.sleep(_POLL_S)
+        for pid, access in [*waiting.items()]:
+            if pid not in connections:
+                del waiting[pid]
+            elif role_of(commands[pid]) is access:
+                connections[pid].entered_as = access
+                del waiting[pid]
+    return set(waiting)
