@@ -267,7 +267,7 @@ async def main():
     with changes.watch(changed.set, debounce=0.05):
         while True:
             print(await network.current(), network.lan_address(), network.ipv6_address(), flush=True)
-            await asyncio.wait_for(changed.wait(), WAIT_S)
+            await asyncio.wait_for(changed.wait(), float(sys.argv[1]))
             changed.clear()
 
 asyncio.run(main())
@@ -290,7 +290,7 @@ def namespace(name: str) -> Iterator[str]:
 
 @contextmanager
 def child_in(name: str) -> Iterator[subprocess.Popen[str]]:
-    command = ["ip", "netns", "exec", name, sys.executable, "-c", CHILD]
+    command = ["ip", "netns", "exec", name, sys.executable, "-c", CHILD, str(WAIT_S)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             yield child
