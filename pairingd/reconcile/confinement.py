@@ -71,20 +71,16 @@ class Confinement:
         """Have tmux detach the guests of these connections: at once those that are known, then
         those that came just now, whom only a look finds.
         """
-        known = self._detach(connections)
+        if self._observer is None:
+            return
+        known = {name for name, one in self.clients.items() if one.connection in connections}
+        self._observer.detach(known)
         try:
-            await self._look(connections)
+            clients = await self._tmux.clients()
         except WorldError:
             log.debug("tmux does not list its clients")
-        self._detach(connections, known)
-
-    def _detach(
-        self, connections: Collection[int], already: Collection[str] = frozenset()
-    ) -> set[str]:
-        names = {name for name, one in self.clients.items() if one.connection in connections}
-        if self._observer:
-            self._observer.detach(names - set(already))
-        return names
+        else:
+            self._observer.detach(self._ownership.of(clients, connections).keys() - known)
 
     async def hosts(self, guests: Collection[int]) -> list[TmuxClient]:
         """The host's own terminals in the session. Raises WorldError."""

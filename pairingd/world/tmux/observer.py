@@ -100,8 +100,7 @@ class Observer:
         """Have tmux say who is where: what a hook did it does not notify of, and its silence
         matters while guests are in.
         """
-        if self._input and not self._input.is_closing():
-            self._input.write(f"{_PING}\n".encode())
+        self._write(_PING)
 
     def detach(self, clients: Iterable[str]) -> None:
         """Their screens are restored, their forced commands end, and with them the connections.
@@ -119,5 +118,9 @@ class Observer:
 
     def _send(self, command: str) -> None:
         """One command is one line; a name that could hold another is not sent."""
-        if self._input and not self._input.is_closing() and _PLAIN.fullmatch(command):
-            self._input.write(f"{command}\n".encode())
+        if _PLAIN.fullmatch(command):
+            self._write(command)
+
+    def _write(self, line: str) -> None:
+        if self._input and not self._input.is_closing():
+            self._input.write(f"{line}\n".encode())

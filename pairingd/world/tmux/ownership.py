@@ -33,11 +33,15 @@ class Ownership:
         self._known: dict[int, Owner] = {}
 
     def of(self, clients: Iterable[TmuxClient], connections: Collection[int]) -> dict[str, Owner]:
-        """The owner of each guest's client, by its name; the host's clients have none."""
+        """By its name, the owner of each client that came through one of `connections`."""
         listed = {client.name: client.pid for client in clients}
         owners = {pid: self._known.get(pid) or _owner(pid, connections) for pid in listed.values()}
         self._known = {pid: owner for pid, owner in owners.items() if owner}
-        return {name: self._known[pid] for name, pid in listed.items() if pid in self._known}
+        return {
+            name: owner
+            for name, pid in listed.items()
+            if (owner := owners[pid]) and owner.connection in connections
+        }
 
 
 def _owner(client: int, connections: Collection[int]) -> Owner | None:

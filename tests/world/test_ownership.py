@@ -1,0 +1,79 @@
+"""Whose a tmux client is, by real processes: `sh` stands for an sshd, its session's leader for the
+forced command, and `sleep` for the client.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from pairingd.core.confine import TmuxClient
+from pairingd.world.tmux import Owner, Ownership
+from tests.stage import until
+
+COMMAND = "import os; os.setsid(); os.system('sleep 3600; true')"
+
+
+class Connection:
+    def __init__(self) -> None:
+        self._sshd = subprocess.Popen(["sh", "-c", f'{sys.executable} -c "{COMMAND}"; true'])
+        self.pid = self._sshd.pid
+        sleep = until(self._client, "the client runs")
+        assert sleep
+        self.client = TmuxClient(
+            f"/dev/pts/{sleep.pid}", sleep.pid, False, "s", False, True, 80, 24
+        )
+
+    def _client(self) -> psutil.Process | None:
+        family = psutil.Process(self.pid).children(recursive=True)
+        return next((one for one in family if one.name() == "sleep"), None)
+
+    def close(self) -> None:
+        for process in psutil.Process(self.pid).children(recursive=True):
+            process.kill()
+        self._sshd.kill()
+        self._sshd.wait()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Connection, Connection]]:
+    both = Connection(), Connection()
+    yield both
+    for connection in both:
+        connection.close()
+
+
+def test_a_client_belongs_to_the_connection_among_its_ancestors(
+    pair: tuple[Connection, Connection],
+) -> None:
+    one, other = pair
+    owners = Ownership().of([one.client, other.client], {one.pid, other.pid})
+    assert {name: owner.connection for name, owner in owners.items()} == {
+        one.client.name: one.pid,
+        other.client.name: other.pid,
+    }
+    assert all(isinstance(owner, Owner) for owner in owners.values())
+
+
+def test_a_known_client_is_left_out_where_its_connection_is_not_among_those_given(
+    pair: tuple[Connection, Connection],
+) -> None:
+    one, other = pair
+    ownership, both = Ownership(), [one.client, other.client]
+    assert len(ownership.of(both, {one.pid, other.pid})) == 2
+    assert list(ownership.of(both, {one.pid})) == [one.client.name]
+    assert ownership.of(both, ()) == {}
+    assert len(ownership.of(both, {one.pid, other.pid})) == 2
+
+
+def test_a_connection_that_is_accepted_later_is_found_later(
+    pair: tuple[Connection, Connection],
+) -> None:
+    one, other = pair
+    ownership, both = Ownership(), [one.client, other.client]
+    assert list(ownership.of(both, {one.pid})) == [one.client.name]
+    assert len(ownership.of(both, {one.pid, other.pid})) == 2
