@@ -5,32 +5,26 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from tests.newest_tmux import newest_tmux
 from tests.raw_terminal import RawTerminal
-from tests.stage import Guest, Stage, until
-from tests.test_read_guest import (
+from tests.session import (
     ATTENTIVE,
     attached_host,
     client_sessions,
     is_client_size,
     joined,
+    stage_of_each_tmux,
     window_size,
 )
+from tests.stage import Guest, Stage, until
 
 SECRET = "for-the-hosts-eyes"
 
 
-@pytest.fixture(params=["tmux", "newest tmux"])
-def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    with Stage() as stage:
-        if request.param == "newest tmux":
-            stage.uses_tmux(newest_tmux())
-        yield stage
+stage = stage_of_each_tmux
 
 
 def invited(stage: Stage, access: str, conf: str = "") -> Guest:

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from tests.raw_terminal import RawTerminal
+from tests.session import joined
 from tests.stage import Stage, until
-from tests.test_read_guest import joined
 
 ATTENTIVE = 60.0
 AHEAD = timedelta(seconds=6)

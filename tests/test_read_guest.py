@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.newest_tmux import newest_tmux
-from tests.raw_terminal import RawTerminal
-from tests.stage import Guest, Stage, Terminal, until
-from tests.waiting import WAIT_S
+from tests.session import (
+    ATTENTIVE,
+    attached_host,
+    client_sessions,
+    client_sizes,
+    is_client_size,
+    joined,
+    stage_of_each_tmux,
+    window_size,
+)
+from tests.stage import Stage, until
 
-ATTENTIVE = WAIT_S
-
-
-@pytest.fixture(params=["tmux", "newest tmux"])
-def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    with Stage() as stage:
-        if request.param == "newest tmux":
-            stage.uses_tmux(newest_tmux())
-        yield stage
+stage = stage_of_each_tmux
 
 
 class ReadGuest:
@@ -240,35 +237,6 @@ def test_a_role_changes_there_and_back_with_the_guest_inside(stage: Stage) -> No
     guest.is_seen("still-here")
     assert not guest.proof.exists()
     assert client_sessions(stage) == {"pairing"}
-
-
-def attached_host(stage: Stage, *, columns: int = 80, lines: int = 24) -> Terminal:
-    attach = (sys.executable, "-m", "pairctl", "attach")
-    return stage.terminal(*attach, columns=columns, lines=lines)
-
-
-def joined(stage: Stage, guest: Guest, *, columns: int = 80, lines: int = 24) -> RawTerminal:
-    terminal = RawTerminal(guest.ssh(), stage.environment, columns, lines)
-    stage.closes(terminal.close)
-    return terminal
-
-
-def window_size(stage: Stage) -> str:
-    return stage.tmux(
-        "display-message", "-p", "-t", "=pairing:", "#{window_width}x#{window_height}"
-    )
-
-
-def client_sizes(stage: Stage) -> set[str]:
-    return set(stage.tmux("list-clients", "-F", "#{client_width}x#{client_height}").split())
-
-
-def is_client_size(stage: Stage, size: str) -> bool:
-    return size in client_sizes(stage)
-
-
-def client_sessions(stage: Stage) -> set[str]:
-    return set(stage.tmux("list-clients", "-F", "#{client_session}").split())
 
 
 def is_running(process: psutil.Process) -> bool:

@@ -1,0 +1,52 @@
+"""The shared session with each tmux that must hold, and the people in it, for tests of guests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.newest_tmux import newest_tmux
+from tests.raw_terminal import RawTerminal
+from tests.stage import Guest, Stage, Terminal
+from tests.waiting import WAIT_S
+
+ATTENTIVE = WAIT_S
+
+
+@pytest.fixture(params=["tmux", "newest tmux"])
+def stage_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    with Stage() as stage:
+        if request.param == "newest tmux":
+            stage.uses_tmux(newest_tmux())
+        yield stage
+
+
+def attached_host(stage: Stage, *, columns: int = 80, lines: int = 24) -> Terminal:
+    attach = (sys.executable, "-m", "pairctl", "attach")
+    return stage.terminal(*attach, columns=columns, lines=lines)
+
+
+def joined(stage: Stage, guest: Guest, *, columns: int = 80, lines: int = 24) -> RawTerminal:
+    terminal = RawTerminal(guest.ssh(), stage.environment, columns, lines)
+    stage.closes(terminal.close)
+    return terminal
+
+
+def window_size(stage: Stage) -> str:
+    return stage.tmux(
+        "display-message", "-p", "-t", "=pairing:", "#{window_width}x#{window_height}"
+    )
+
+
+def client_sizes(stage: Stage) -> set[str]:
+    return set(stage.tmux("list-clients", "-F", "#{client_width}x#{client_height}").split())
+
+
+def is_client_size(stage: Stage, size: str) -> bool:
+    return size in client_sizes(stage)
+
+
+def client_sessions(stage: Stage) -> set[str]:
+    return set(stage.tmux("list-clients", "-F", "#{client_session}").split())
