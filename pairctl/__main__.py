@@ -7,16 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pairctl import arguments, output
-from pairctl.failures import Usage, exit_code
+from pairctl.failures import INTERRUPTED, Usage, exit_code
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# 128 and the signal's number, as a shell tells it; `signal` itself takes a millisecond to import.
-_INTERRUPTED = 130
-_PIPE_BROKEN = 141
+_PIPE_BROKEN = 141  # 128 and SIGPIPE's number, as a shell counts it
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -44,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
             output.failure(told, as_json=as_json)
             return 1
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:  # whoever read has had enough
         return _PIPE_BROKEN
 

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from pairctl import output
-from pairctl.failures import NoDaemon, Silent, Stranger
+from pairctl.failures import Interrupted, NoDaemon, Silent, Stranger
 from pairingd import __version__, peer
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from pairingd.protocol.results import Hello
 
 HELLO_SILENCE = 10.0  # seconds; a daemon that has just started first closes what a crash left
+CANCEL_SILENCE = 5.0  # after Ctrl-C
 SILENCE = 60.0  # seconds without a frame: keys are given 10 s, a router that lies longer
+_READING = {"hello", "status", "watch", "log", "receipt", "config", "show"}
 _MAX_REPLY = 16 * wire.MAX_FRAME  # a long history is more than a request may be
 
 
@@ -58,6 +60,7 @@ class Client:
         silence: float = SILENCE,
     ) -> Any:
         """The result. `progress` hears the notifications of that name that come before it.
+        Ctrl-C cancels a call that changes something; Interrupted says what holds then.
 
         What is None or False in `params` is left out, as the protocol has it: a daemon that is
         told nothing new has nothing to check.
@@ -68,6 +71,16 @@ class Client:
         }
         call = {"jsonrpc": "2.0", "id": self._calls, "method": method, "params": said}
         self._send(json.dumps(call).encode() + b"\n")
+        try:
+            return self._result(method, silence, progress)
+        except KeyboardInterrupt:
+            if method in _READING:
+                raise
+            raise self._cancelled(method) from None
+
+    def _result(
+        self, method: str, silence: float, progress: Callable[[dict[str, Any]], None] | None = None
+    ) -> Any:
         while True:
             frame = self._receive(silence)
             if frame is None:
@@ -80,6 +93,26 @@ class Client:
                 raise _failure(_object(frame["error"]))
             elif frame.get("id") == self._calls:
                 return _object(frame.get("result"))
+
+    def _cancelled(self, method: str) -> Interrupted:
+        self._send(b'{"jsonrpc": "2.0", "method": "cancel"}\n')
+        try:
+            self._result(method, CANCEL_SILENCE)
+        except (NoDaemon, Silent):
+            told = PairingError(
+                "cancel-unanswered",
+                f"pairingd has not answered the request to cancel {method}",
+                "pairctl status shows what holds",
+            )
+        except PairingError as answer:
+            told = answer
+        else:
+            told = PairingError(
+                "not-cancelled",
+                f"{method} was done before it could be cancelled",
+                "pairctl status shows what holds; pairctl revoke GUEST takes an invitation back",
+            )
+        return Interrupted(told.code, told.message, told.hint)
 
     def next_event(self, seconds: float | None) -> dict[str, Any] | None:
         """The next `event` notification after `watch`; None when none came in time."""

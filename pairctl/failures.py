@@ -3,6 +3,7 @@
 PairingError    the daemon refused, or something failed   exit 1
 ├── Unwritable  stdout does not take the result           exit 1
 ├── Usage       the arguments make no sense               exit 2
+├── Interrupted the user stopped it                       exit 130
 ├── NoDaemon    none could be reached or started          exit 3
 ├── Silent      one is there, and does not answer         exit 3
 └── Stranger    what is there may be another user's       exit 3
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 from pairingd.core.refusal import PairingError
 
+INTERRUPTED = 130  # 128 and SIGINT's number, as a shell counts it
+
 
 class Unwritable(PairingError):
     """Stdout does not take the result: not even an error can be told there."""
@@ -19,6 +22,10 @@ class Unwritable(PairingError):
 
 class Usage(PairingError):
     """The arguments make no sense; nothing was asked of the daemon."""
+
+
+class Interrupted(PairingError):
+    """The user stopped the command; it says what holds now."""
 
 
 class NoDaemon(PairingError):
@@ -36,4 +43,6 @@ class Stranger(PairingError):
 def exit_code(failure: PairingError) -> int:
     if isinstance(failure, Usage):
         return 2
+    if isinstance(failure, Interrupted):
+        return INTERRUPTED
     return 3 if isinstance(failure, NoDaemon | Silent | Stranger) else 1

@@ -30,21 +30,25 @@ class Session:
         self._tmux = _tmux(hello["tmux"])
         self._socket = hello["tmux_socket"]
         self.name = hello["session"]
+        self.made = False  # by `create`, or it was stopped while it made it
 
     def exists(self) -> bool:
         """Without starting a server: has-session is not among the commands that do."""
         return self._run("has-session", "-t", f"={self.name}").returncode == 0
 
-    def create(self) -> bool:
-        """In the user's directory and environment, unless it is there. Whether it was made."""
+    def create(self) -> None:
+        """In the user's directory and environment, unless it is there."""
         if self.exists():
-            return False
-        made = self._run("new-session", "-d", "-s", self.name, "-c", _directory(), *_size())
+            return
+        self.made = True
+        done = self._run("new-session", "-d", "-s", self.name, "-c", _directory(), *_size())
         if self.exists():  # tmux 3.3a says 0 where it could not make its socket
-            return made.returncode == 0  # else another pairctl was quicker
+            self.made = done.returncode == 0  # else another pairctl was quicker
+            return
+        self.made = False
         raise PairingError(
             "tmux-failed",
-            f"tmux could not make the session: {_last_line(made.stderr)}",
+            f"tmux could not make the session: {_last_line(done.stderr)}",
             f"try it by hand: {shell(self._tmux, 'new-session')}",
         )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from pairingd import answers, report
+from pairingd.core.model import Mapping
 from pairingd.core.rules import Event, Extend
 from pairingd.core.ways import unclosed
+from pairingd.errors import PairingError
 from pairingd.parts import Parts
 from pairingd.protocol import results
 from pairingd.waits import wait_for_closing
@@ -15,9 +18,24 @@ from pairingd.waits import wait_for_closing
 async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Changed:
     """What could not be done yet is a warning, for the change holds; but an error where
     somebody who is inside may still use what was taken away.
+
+    It cannot be cancelled: raises PairingError `goes-on` to say that it holds.
     """
     ways = [lane.current for lane in (parts.mapping, parts.pinhole)]
     parts.intent.apply(event)
+    try:
+        return await _followed(parts, event, ids, ways)
+    except asyncio.CancelledError:
+        raise PairingError(
+            "goes-on",
+            "this holds already, and pairingd goes on to carry it out",
+            "pairctl status shows what is left",
+        ) from None
+
+
+async def _followed(
+    parts: Parts, event: Event, ids: Sequence[str], ways: list[Mapping | None]
+) -> results.Changed:
     await parts.access.settle()
     failure = parts.access.error
     troubles = {one.code: one for one in (failure, parts.intent.unsaved) if one}

@@ -7,6 +7,7 @@ only: `pairctl` imports this and must start quickly.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 import sys
@@ -31,6 +32,15 @@ def uid(connection: socket.socket) -> int:
     if sys.platform == "darwin":
         return int(_XUCRED.unpack(connection.getsockopt(0, _LOCAL_PEERCRED, 76)[:8])[1])
     return int(_UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, 17, _UCRED.size))[1])
+
+
+def has_hung_up(connection: socket.socket) -> bool:
+    """Whether the other end is closed, not only for writing. poll(2), POLLHUP."""
+    if connection.fileno() < 0:
+        return True
+    looked = select.poll()
+    looked.register(connection, 0)
+    return bool(looked.poll(0))
 
 
 def connect(path: str, seconds: float) -> socket.socket:

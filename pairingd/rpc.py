@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from types import NoneType
@@ -44,6 +45,18 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
         if len(buffer) >= wire.MAX_FRAME:
             buffer.clear()
             too_long = True
+
+
+def is_cancel(frame: bytes | None) -> bool:
+    """Whether it is the notification `cancel`, which is about the request that is being answered
+    and does not wait for its turn.
+    """
+    if frame is None or b'"cancel"' not in frame:
+        return False
+    with contextlib.suppress(RpcError):
+        request = parsed(frame)
+        return request["method"] == "cancel" and "id" not in request
+    return False
 
 
 def parsed(frame: bytes | None) -> dict[str, Any]:

@@ -47,6 +47,9 @@ Made by `make docs` from `pairingd/protocol/`; do not edit.
 - Requests on one connection are answered in order. To send two at once, open a second connection.
 - The first request must be `hello`; the daemon answers any other with {hello_first} until then. It answers `hello`
   for any protocol number; the client compares the numbers and stops if they differ.
+- A request is bound to its connection. The notification `cancel`, without params, cancels the request that is being answered; so
+  does a client that closes the connection (not one that only ends its writing). It has then changed nothing and fails with
+  code `cancelled`; or it holds already and fails with code `goes-on`.
 - A request without `id` is carried out; it gets a reply only if it fails.
 - Times are RFC 3339 in UTC with `Z`, durations seconds, ports integers. Full keys appear only in
   `known_hosts`. `null` means unknown or absent.

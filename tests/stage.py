@@ -271,7 +271,7 @@ class Terminal:
         self._socket = stage.path / f"tmux-{Terminal._count}.sock"
         self._status = self._socket.with_suffix(".status")
         size = ("-x", str(columns), "-y", str(lines))
-        script = f'unset TMUX TMUX_PANE; "$@"; echo $? >{self._status}; sleep 3600'
+        script = f'trap : INT; unset TMUX TMUX_PANE; "$@"; echo $? >{self._status}; sleep 3600'
         stage.run(
             *("tmux", "-f", "/dev/null", "-S", str(self._socket), "new-session", "-d", *size),
             *("sh", "-c", script, "sh", *argv),

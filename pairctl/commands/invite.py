@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pairctl import clipboard, daemon, output, render
 from pairctl.client import connect
-from pairctl.failures import NoDaemon, Usage
+from pairctl.failures import Interrupted, NoDaemon, Usage
+from pairctl.interrupts import as_keyboard_interrupt
 from pairctl.progress import Steps
 from pairctl.session import Session
 from pairingd.core.refusal import PairingError
-from pairingd.core.text import for_terminal
+from pairingd.core.text import for_terminal, shell
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -22,7 +23,18 @@ if TYPE_CHECKING:
 
 
 def run(args: Namespace) -> None:
-    reply: Invited = _show(args) if args.show else _invite(args)
+    if args.show:
+        _tell(_show(args), args)
+        return
+    with as_keyboard_interrupt():
+        reply = _invite(args)
+        try:
+            _tell(reply, args)
+        except KeyboardInterrupt:
+            raise _holds(reply) from None
+
+
+def _tell(reply: Invited, args: Namespace) -> None:
     copied = "" if args.no_copy else clipboard.copy(for_terminal(reply["command"]))
     if args.json:
         output.document(reply)
@@ -54,17 +66,28 @@ def _invite(args: Namespace) -> Any:
         params["access"] = "read"
     if args.port:
         params["port"] = args.port
-    with _connect_or_start() as client:
+    with _connect_or_start() as client, Steps(shown=not args.quiet) as steps:
         session = Session(client.hello)
-        made = session.create()
         try:
-            with Steps(shown=not args.quiet) as steps:
-                reply = client.call("invite", params, progress=steps)
-                return _seen_from_here(client, reply, steps)
-        except PairingError as refused:
-            if made and not isinstance(refused, NoDaemon):
+            session.create()
+            reply = client.call("invite", params, progress=steps)
+        except (PairingError, KeyboardInterrupt) as refused:
+            if session.made and not _is_silent(refused):
                 _undo(client, session)
             raise
+        try:
+            return _seen_from_here(client, reply, steps)
+        except (Interrupted, KeyboardInterrupt):
+            raise _holds(reply) from None
+
+
+def _holds(reply: Invited) -> Interrupted:
+    guests = [one["guest"] for one in reply["invitations"]]
+    return Interrupted(
+        "not-cancelled",
+        f"{', '.join(guests)} can enter already",
+        f"to take it back: {shell('pairctl', 'revoke', *guests)}",
+    )
 
 
 def _seen_from_here(client: Client, reply: Invited, steps: Steps) -> Invited:
@@ -81,6 +104,11 @@ def _connect_or_start() -> Client:
     except NoDaemon:
         output.message("starting pairingd")
         return daemon.start()
+
+
+def _is_silent(refused: BaseException) -> bool:
+    """Then nobody can say whether a guest is in the session."""
+    return isinstance(refused, NoDaemon) or getattr(refused, "code", "") == "cancel-unanswered"
 
 
 def _undo(client: Client, session: Session) -> None:

@@ -17,7 +17,10 @@ from pairingd.world.tmux import Running, Tmux
 
 
 async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Invited:
-    """All the guests or none; returns once they can enter, as far as can be seen from here."""
+    """All the guests or none; returns once they can enter, as far as can be seen from here.
+
+    Where it fails or is cancelled before that, nobody is invited.
+    """
     guests = parts.settings.config.guests
     ttl = given.ttl or guests.ttl
     if ttl > guests.max_ttl:
@@ -34,11 +37,15 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     except BaseException:
         looking.cancel()
         raise
-    await _open_door(parts, ids, notify)
-    await waits.wait_for_router(parts, notify)
-    await waits.wait_for_other_ways(parts)
-    warnings = [report.problem(each) for one in fetched.values() for each in one.warnings]
-    return await answers.invited(parts, ids, warnings)
+    try:
+        await _open_door(parts, notify)
+        await waits.wait_for_router(parts, notify)
+        await waits.wait_for_other_ways(parts)
+        warnings = [report.problem(each) for one in fetched.values() for each in one.warnings]
+        return await answers.invited(parts, ids, warnings)
+    except BaseException:
+        await _withdraw(parts, ids)
+        raise
 
 
 async def _fetch(parts: Parts, guests: list[Guest], notify: Notify) -> dict[Guest, Fetched]:
@@ -76,7 +83,7 @@ async def _require_session(tmux: Tmux, notify: Notify) -> None:
 def _record(
     parts: Parts, given: params.Invite, fetched: dict[Guest, Fetched], ttl: int
 ) -> tuple[str, ...]:
-    """The invitations' ids. From here on a crash changes nothing."""
+    """The invitations' ids."""
     now = floor(parts.clock())
     session = parts.intent.state.session
     in_use = session.external_port if session and session.live else None
@@ -104,15 +111,19 @@ def _record(
     return tuple(one.id for one in invitations)
 
 
-async def _open_door(parts: Parts, ids: tuple[str, ...], notify: Notify) -> None:
-    """Or withdraw the invitations whole: nobody has been told of them yet."""
+async def _open_door(parts: Parts, notify: Notify) -> None:
     notify({"step": "door", "state": "begun", "text": "opening the door"})
     await parts.access.settle()
     port = parts.access.door.port
     # The pass may be well and the door shut: pairingd ends, or tmux has ended meanwhile.
     if failure := parts.access.error or (None if port else answers.door_shut()):
-        live = {one.id for one in parts.intent.state.live}
-        parts.intent.apply(rules.Revoke(tuple(one for one in ids if one in live)))
         notify({"step": "door", "state": "failed", "text": failure.message})
         raise failure
     notify({"step": "door", "state": "done", "text": f"open on port {port}"})
+
+
+async def _withdraw(parts: Parts, ids: tuple[str, ...]) -> None:
+    """Nobody has been told of these invitations yet. Who entered already is out when it returns."""
+    live = {one.id for one in parts.intent.state.live}
+    parts.intent.apply(rules.Revoke(tuple(one for one in ids if one in live)))
+    await parts.access.settle()

@@ -1,0 +1,195 @@
+"""One connection to the control socket: requests answered in order, each bound to its client.
+
+A client that cancels a request, or goes away before the reply, stops the verb that answers it. The
+verb has then changed nothing, or says what holds all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from pairingd import peer, report, rpc
+from pairingd.errors import PairingError
+from pairingd.intent import Intent
+from pairingd.protocol import methods, results, wire
+from pairingd.store import Happening
+
+log = logging.getLogger(__name__)
+
+# A method by its name, with a record of what it takes; and where to tell of its progress.
+Call = Callable[[str, object, Callable[[results.Progress], None]], Awaitable[Any]]
+
+MAX_PIPELINED = 64  # requests read before the first of them is answered
+_LOOK_S = 0.25  # how often a client that sends no more is looked at
+
+
+class Conversation:
+    def __init__(
+        self,
+        call: Call,
+        intent: Intent,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._verb = call
+        self._intent = intent
+        self._reader = reader
+        self._writer = writer
+        self._greeted = False
+        self._waiting: asyncio.Queue[bytes | _End | None] = asyncio.Queue(MAX_PIPELINED)
+        self._dismissed = False
+        self._gone = False
+        self._serving: asyncio.Task[None] | None = None
+        self._streaming: asyncio.Task[None] | None = None
+        self._idle_since = asyncio.get_running_loop().time()
+        self._cancelled = False
+        self.answering = False
+
+    @property
+    def need(self) -> tuple[bool, bool, float]:
+        """Sorts least needed first: no hello yet; then nothing to wait for; then the longest idle.
+        A connection that watches waits for events, and goes only after all that do not.
+        """
+        return self._greeted, self._streaming is not None, self._idle_since
+
+    async def run(self, hello_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        impatience = loop.call_later(hello_seconds, self._expect_hello, hello_seconds)
+        self._serving = asyncio.current_task()
+        reading = asyncio.create_task(self._read())
+        try:
+            while not isinstance(frame := await self._waiting.get(), _End):
+                if self._dismissed:
+                    return  # the client was told that this is not carried out
+                reply = await self._bound(frame)
+                self._idle_since = loop.time()
+                if reply is not None:
+                    self._send(reply)
+                    with suppress(ConnectionError):  # it may have sent a `revoke` and gone
+                        await self._writer.drain()
+        finally:
+            impatience.cancel()
+            reading.cancel()
+            if self._streaming:
+                self._streaming.cancel()
+
+    def dismiss(self, why: PairingError) -> None:
+        """Close the connection; `why` is the last that a client hears, if it still reads."""
+        self._dismissed = True
+        self._send(rpc.error_reply(None, why))
+        if self._writer.transport.get_write_buffer_size():
+            self._writer.transport.abort()
+        self._writer.close()
+
+    def _expect_hello(self, seconds: float) -> None:
+        if not self._greeted:
+            self.dismiss(
+                PairingError("no-hello", f"no hello within {seconds:g} s", "say hello first")
+            )
+
+    async def _read(self) -> None:
+        """All that the client sends; and whether it is still there, until it is not."""
+        with suppress(ConnectionError):
+            async for frame in rpc.frames(self._reader):
+                if rpc.is_cancel(frame):
+                    self._cancel()
+                else:
+                    await self._waiting.put(frame)
+        await self._waiting.put(_End())
+        # Who has sent all may still wait for the replies: shutdown(2), SHUT_WR.
+        while not self._gone:
+            self._gone = peer.has_hung_up(self._writer.get_extra_info("socket"))
+            await asyncio.sleep(0 if self._gone else _LOOK_S)
+        self._cancel()
+
+    async def _bound(self, frame: bytes | None) -> dict[str, Any] | None:
+        """The reply to one frame, which the client may cancel. What a verb does before it first
+        waits is done in any case.
+        """
+        self.answering = True
+        if self._gone:
+            asyncio.get_running_loop().call_soon(self._cancel)
+        try:
+            return await self._reply_to(frame)
+        finally:
+            self.answering = False
+            if self._cancelled and self._serving:
+                self._serving.uncancel()
+            self._cancelled = False
+
+    def _cancel(self) -> None:
+        if self.answering and not self._cancelled and self._serving:
+            self._cancelled = True
+            self._serving.cancel()
+
+    async def _reply_to(self, frame: bytes | None) -> dict[str, Any] | None:
+        """None for a notification, which has no reply (JSON-RPC 2.0 §4.1)."""
+        try:
+            request = rpc.parsed(frame)
+        except rpc.RpcError as error:
+            return rpc.error_reply(None, error)
+        reply = await self._reply(request)
+        return reply if "id" in request else None
+
+    async def _reply(self, request: dict[str, Any]) -> dict[str, Any]:
+        request_id = request.get("id")
+        try:
+            result = await self._call(request)
+        except (rpc.RpcError, PairingError) as error:
+            return rpc.error_reply(request_id, error)
+        except asyncio.CancelledError:
+            if not self._cancelled:
+                raise
+            return rpc.error_reply(request_id, _cancelled(request["method"]))
+        except ConnectionError:
+            raise
+        except Exception as error:  # a defect in one verb must not end the daemon
+            log.exception("a request failed")
+            return rpc.error_reply(request_id, error)
+        return {"jsonrpc": "2.0", "id": request_id, "result": result}
+
+    async def _call(self, request: dict[str, Any]) -> Any:
+        name = request["method"]
+        if name not in methods.METHODS:
+            raise rpc.RpcError(wire.METHOD_NOT_FOUND, f"no method {name[:64]!r}")
+        if not self._greeted and name != "hello":
+            raise rpc.RpcError(wire.HELLO_FIRST, "say hello first")
+        given = rpc.params_of(methods.METHODS[name], request.get("params", {}))
+        self._greeted = True
+        if name == methods.WATCH.name and self._streaming is None:
+            # Every later event follows on this connection, beside other replies.
+            self._streaming = asyncio.create_task(self._stream(self._intent.listen()))
+        return await self._verb(name, given, self._progress)
+
+    async def _stream(self, listener: asyncio.Queue[Happening | None]) -> None:
+        try:
+            while event := await listener.get():
+                self._notify("event", report.event(event))
+                await self._writer.drain()
+        finally:
+            self._intent.forget(listener)
+            self._writer.close()  # a listener that fell behind, or went: the connection is over
+
+    def _progress(self, step: results.Progress) -> None:
+        self._notify("progress", step)
+
+    def _notify(self, method: str, params: object) -> None:
+        self._send({"jsonrpc": "2.0", "method": method, "params": params})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(rpc.framed(message))
+
+
+class _End:
+    """The client sends no more."""
+
+
+def _cancelled(method: str) -> PairingError:
+    return PairingError(
+        "cancelled", f"{method} was cancelled: nothing has changed", "pairctl status shows what is"
+    )

@@ -1,0 +1,168 @@
+"""A request is bound to the connection that it came on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any, Self, cast
+
+import pytest
+
+from pairingd.errors import PairingError
+from pairingd.intent import Intent
+from pairingd.server import ControlServer
+
+CANCEL = {"jsonrpc": "2.0", "method": "cancel"}
+
+
+class Verbs:
+    """`invite` waits for ever and can be undone; `revoke` has done its work before it waits;
+    `end` waits for `let_go`.
+    """
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.undone = asyncio.Event()
+        self.revoked = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def __call__(self, method: str, *_: object) -> dict[str, Any]:
+        match method:
+            case "invite":
+                self.began.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self.undone.set()
+            case "revoke":
+                self.revoked.set()
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    raise PairingError("goes-on", "it holds", "see status") from None
+            case "end":
+                self.began.set()
+                await self.let_go.wait()
+        return {"answers": method}
+
+
+class Room:
+    def __init__(self, path: Path) -> None:
+        self.verbs = Verbs()
+        self.path = path
+        self._server = ControlServer(self.verbs, cast("Intent", None))
+
+    async def __aenter__(self) -> Self:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self.path))
+        listener.listen()
+        await self._server.start(listener)
+        self.reader, self.writer = await asyncio.open_unix_connection(self.path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.close()
+        self.writer.close()
+
+    def sends(self, *methods: str) -> None:
+        for method in methods:
+            params = {"guests": ["octocat"]} if method in {"invite", "revoke"} else {}
+            call = {"jsonrpc": "2.0", "id": method, "method": method, "params": params}
+            self.writer.write(json.dumps(call).encode() + b"\n")
+
+    def cancels(self) -> None:
+        self.writer.write(json.dumps(CANCEL).encode() + b"\n")
+
+    async def reads(self) -> dict[str, Any]:
+        async with asyncio.timeout(60):
+            reply: dict[str, Any] = json.loads(await self.reader.readline())
+        return reply
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sock"
+
+
+async def happens(event: asyncio.Event) -> None:
+    async with asyncio.timeout(60):
+        await event.wait()
+
+
+async def test_a_client_that_goes_away_undoes_what_it_asked_for(path: Path) -> None:
+    async with Room(path) as room:
+        room.sends("hello", "invite")
+        await happens(room.verbs.began)
+        room.writer.close()
+        await happens(room.verbs.undone)
+
+
+async def test_a_client_that_only_ends_its_writing_gets_its_reply(path: Path) -> None:
+    async with Room(path) as room:
+        room.sends("hello", "end")
+        room.writer.write_eof()
+        await happens(room.verbs.began)
+        assert (await room.reads())["id"] == "hello"
+        room.verbs.let_go.set()
+        assert (await room.reads())["result"] == {"answers": "end"}
+        async with asyncio.timeout(60):
+            assert await room.reader.read() == b""
+
+
+async def test_a_client_that_ended_its_writing_may_still_go_away(path: Path) -> None:
+    async with Room(path) as room:
+        room.sends("hello", "invite")
+        room.writer.write_eof()
+        await happens(room.verbs.began)
+        room.writer.close()
+        await happens(room.verbs.undone)
+
+
+async def test_cancel_is_answered_and_the_connection_lives_on(path: Path) -> None:
+    async with Room(path) as room:
+        room.sends("hello", "invite")
+        await happens(room.verbs.began)
+        room.cancels()
+        await room.reads()
+        told = await room.reads()
+        assert told["id"] == "invite"
+        assert told["error"]["data"]["code"] == "cancelled"
+        room.sends("status")
+        assert (await room.reads())["result"] == {"answers": "status"}
+
+
+async def test_cancel_with_nothing_to_cancel_is_no_error(path: Path) -> None:
+    async with Room(path) as room:
+        room.cancels()
+        room.sends("hello", "status")
+        room.cancels()
+        assert [(await room.reads())["id"] for _ in range(2)] == ["hello", "status"]
+
+
+async def test_what_takes_rights_away_is_done_though_its_client_has_gone(path: Path) -> None:
+    async with Room(path) as room:
+        room.sends("hello", "revoke")
+        room.writer.close()
+        await happens(room.verbs.revoked)
+
+
+async def test_a_verb_that_cannot_be_cancelled_says_that_it_holds(path: Path) -> None:
+    async with Room(path) as room:
+        room.sends("hello", "revoke")
+        await happens(room.verbs.revoked)
+        room.cancels()
+        await room.reads()
+        assert (await room.reads())["error"]["data"]["code"] == "goes-on"
+
+
+async def test_an_invitation_that_waited_for_its_turn_is_not_begun_for_who_has_gone(
+    path: Path,
+) -> None:
+    async with Room(path) as room:
+        room.sends("hello", "end", "invite", "status")
+        await happens(room.verbs.began)
+        room.verbs.began.clear()
+        room.writer.close()
+        await happens(room.verbs.undone)  # begun, and cancelled at its first wait
