@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from pairingd import report
+from pairingd.core import plan
 from pairingd.core.rules import WayTold
 from pairingd.core.ways import Endpoint, Ways, endpoint_changed, ssh_command, way_told
 from pairingd.errors import WorldError
@@ -13,6 +14,7 @@ from pairingd.parts import Parts
 from pairingd.protocol import results
 from pairingd.user import user_name
 from pairingd.world.network import lan_address
+from pairingd.world.sshd import HostKey
 
 
 async def invited(
@@ -22,7 +24,9 @@ async def invited(
     host_key = await parts.sshd.host_key()
     found = _endpoints(parts)
     if not found:
-        raise parts.access.error or door_shut()
+        if plan.desired(parts.intent.state, parts.clock()).door:
+            raise parts.access.error or door_shut()
+        return _scheduled(parts, ids, host_key, warned)
     best, user = found[0], user_name()
     parts.intent.apply(WayTold(way_told(found)))
     return {
@@ -40,12 +44,27 @@ async def invited(
     }
 
 
+def _scheduled(
+    parts: Parts, ids: Sequence[str], host_key: HostKey, warned: list[results.Problem]
+) -> results.Invited:
+    """Nothing is open yet, so where the guests will get in is not known either."""
+    return {
+        "invitations": invitations(parts, ids),
+        "command": "",
+        "pinned_command": "",
+        "endpoints": [],
+        "host_key": {"type": host_key.type, "fingerprint": host_key.fingerprint, "known_hosts": ""},
+        "reachability": "unverified",
+        "warnings": [*warned, *warnings(parts)],
+    }
+
+
 def invitations(parts: Parts, ids: Sequence[str]) -> list[results.InvitationInfo]:
     """Those `ids` of this session, whether live or over."""
     session = parts.intent.state.session
     connections = parts.access.door.connections.values()
     return [
-        report.invitation(one, connections)
+        report.invitation(one, connections, parts.clock())
         for one in (session.invitations if session else ())
         if one.id in ids
     ]

@@ -155,6 +155,18 @@ def _provider_name(value: str) -> str:
     return value
 
 
+def _group_name(value: str) -> str:
+    if not _PROVIDER_NAME.fullmatch(value):
+        raise ValueError("lists named with lower-case letters, digits and -")
+    return value
+
+
+def _members(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or any(not one or one.startswith("@") for one in value):
+        raise ValueError("a list of guests, such as octocat or gitlab:ann; not empty, no groups")
+    return value
+
+
 Address = Annotated[str, _address]
 AbsolutePath = Annotated[str, _absolute]
 CommandLine = Annotated[str, _command_line]
@@ -253,6 +265,9 @@ class Config:
     sshd: Sshd = Sshd()
     host: Host = Host()
     relay: Relay = Relay()
+    groups: dict[Annotated[str, _group_name], Annotated[tuple[str, ...], _members]] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True)

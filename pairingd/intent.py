@@ -15,15 +15,19 @@ from typing import Any
 
 from pairingd.core.durations import format_duration, utc
 from pairingd.core.guest import find
-from pairingd.core.model import Invitation, Standing, State
+from pairingd.core.model import Cause, Invitation, Standing, State
 from pairingd.core.rules import (
+    Active,
     Begin,
+    Came,
     End,
     Event,
+    Rested,
     Revoke,
     Tick,
     WayAnnounced,
     WayTold,
+    Went,
     step,
 )
 from pairingd.core.text import printable
@@ -96,9 +100,11 @@ class Intent:
                 self.unsaved = None
             except WorldError as unwritable:
                 match event:
-                    case Begin() | Tick() | Revoke() | End():
+                    case Begin() | Tick() | Revoke() | Went() | Rested() | End():
                         self.unsaved = unsaved(unwritable)
-                    case WayTold() | WayAnnounced():
+                    case WayTold() | WayAnnounced() | Active():
+                        log.warning("%s", unwritable)
+                    case Came() if not _is_once(before, event.invitation):
                         log.warning("%s", unwritable)
                     case _:
                         raise
@@ -160,7 +166,7 @@ class Intent:
         known = {one.id: one for one in before.session.invitations} if before.session else {}
         for one in after.session.invitations if after.session else ():
             old = known.get(one.id)
-            if old != one:
+            if old is None or _terms(old) != _terms(one):
                 kind, text = _difference(old, one)
                 until = utc(one.expires_at)
                 self.happened(kind, text, invitation=one.id, guest=one.guest, expires_at=until)
@@ -178,15 +184,36 @@ def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
     if old is None:
         time_left = format_duration(new.expires_at - new.issued_at)
         return "invited", f"{new.guest} invited, may {new.access.value}, for {time_left}"
-    if new.standing is Standing.EXPIRED:
-        return "expired", f"{new.guest}: the time is up"
     if new.standing is not Standing.LIVE:
-        return new.standing.value, f"{new.guest}: invitation {new.standing.value}"
+        return new.standing.value, f"{new.guest}: {_why_over(new)}"
     if new.access is not old.access:
         return "role", f"{new.guest} may now {new.access.value}"
     change = new.expires_at - old.expires_at
     direction = "longer" if change > 0 else "less"
     return "extended", f"{new.guest} may stay {format_duration(abs(change))} {direction}"
+
+
+def _terms(one: Invitation) -> tuple[object, ...]:
+    """What the history tells of; that somebody comes and goes, it tells otherwise."""
+    return one.standing, one.access, one.expires_at
+
+
+def _why_over(one: Invitation) -> str:
+    match one.cause:
+        case Cause.EXPIRED if one.over_at == one.expires_at:
+            return "the time is up"
+        case Cause.EXPIRED:
+            return "did not come in time"
+        case Cause.IDLE:
+            return "idle for too long"
+        case Cause.USED:
+            return "the one visit is over"
+        case _:
+            return f"invitation {one.standing.value}"
+
+
+def _is_once(state: State, invitation: str) -> bool:
+    return any(one.conditions.once for one in state.live if one.id == invitation)
 
 
 def unsaved(unwritable: WorldError) -> WorldError:

@@ -24,19 +24,21 @@ from pairingd.errors import WorldError
 
 log = logging.getLogger(__name__)
 
-_MARK = re.compile(rf"(?P<id>[^/]+)\.(?:{'|'.join(Access)})\.[0-9]+")
+_MARK = re.compile(rf"(?P<id>[^/.]+)\.(?:{'|'.join(Access)})\.[0-9]+(?:\.came)?")
 _TOLERANCE_S = 1.0
 _DRIFT = 0.001  # of the steady clock against a wall clock that NTP slews
 
 
 def mark(invitation: Invitation) -> str:
     """The name of its file."""
-    return f"{mark_prefix(invitation.id)}.{invitation.access.value}.{invitation.expires_at}"
+    came = ".came" if invitation.conditions.once and invitation.came_at else ""
+    terms = f"{invitation.access.value}.{invitation.expires_at}{came}"
+    return f"{mark_prefix(invitation.id)}.{terms}"
 
 
 def mark_prefix(invitation: str) -> str:
     """What the names of all marks of that invitation begin with, before a dot."""
-    return quote(invitation, safe="")
+    return quote(invitation, safe="").replace(".", "%2E")
 
 
 class Live:
@@ -162,7 +164,7 @@ class Live:
 
 
 def _id_of(name: str) -> str:
-    return name.rsplit(".", 2)[0]
+    return name.partition(".")[0]
 
 
 def _sync(directory: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 from pairingd.config import Duration, Settings, flat
 from pairingd.core import ways
 from pairingd.core.durations import utc
-from pairingd.core.model import Invitation, Key, Mapping, Problem, Session
+from pairingd.core.model import Conditions, Invitation, Key, Mapping, Problem, Session
 from pairingd.errors import PairingError
 from pairingd.protocol import results
 from pairingd.store import Happening
@@ -31,21 +31,36 @@ def key(one: Key) -> results.KeyInfo:
     }
 
 
-def invitation(one: Invitation, connections: Iterable[Connection]) -> results.InvitationInfo:
-    return {
+def invitation(
+    one: Invitation, connections: Iterable[Connection], now: float
+) -> results.InvitationInfo:
+    info: results.InvitationInfo = {
         "id": one.id,
         "guest": one.guest,
         "access": one.access.value,
         "issued_at": utc(one.issued_at),
         "expires_at": utc(one.expires_at),
         "keys": [key(each) for each in one.keys],
-        "state": one.standing.value,
+        "state": "scheduled" if one.is_scheduled(now) else one.standing.value,
         "connections": [
             {"peer": each.peer, "since": utc(each.since), "pid": each.pid}
             for each in connections
             if each.invitation == one.id
         ],
     }
+    _add_conditions(info, one.conditions)
+    return info
+
+
+def _add_conditions(info: results.InvitationInfo, bound: Conditions) -> None:
+    if bound.once:
+        info["once"] = True
+    if bound.opens_at is not None:
+        info["opens_at"] = utc(bound.opens_at)
+    if bound.join_by is not None:
+        info["join_by"] = utc(bound.join_by)
+    if bound.idle_seconds is not None:
+        info["idle_seconds"] = bound.idle_seconds
 
 
 def endpoint(user: str, one: ways.Endpoint) -> results.Endpoint:
@@ -110,14 +125,14 @@ def event(one: Happening) -> results.Event:
 
 
 def receipt(
-    session: Session, history: Sequence[Happening], connections: Collection[Connection]
+    session: Session, history: Sequence[Happening], connections: Collection[Connection], now: float
 ) -> results.Receipt:
     """Who came, from where and when: every visit, those under way with no `until`."""
     return {
         "session": session.id,
         "started_at": utc(session.started_at),
         "ended_at": utc(session.ended_at) if session.ended_at else None,
-        "invitations": [invitation(one, connections) for one in session.invitations],
+        "invitations": [invitation(one, connections, now) for one in session.invitations],
         "visits": [
             {
                 "guest": one.joined.guest,

@@ -58,6 +58,9 @@ MIGRATIONS = (
     UPDATE process SET checksum = checksum_of('process', pid, body);
     UPDATE event SET checksum = checksum_of('event', at, session, kind, text, data);
     """,
+    # Invitations have conditions. A version that passes over them would let guests in on better
+    # terms, so it must refuse the file.
+    "",
 )
 _SINCE_MARKS = 2  # the version from which on no one is live without a mark
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)

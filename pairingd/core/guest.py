@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key
@@ -65,6 +65,29 @@ def few(texts: Sequence[str]) -> Sequence[str]:
             "use several commands",
         )
     return texts
+
+
+def expand(texts: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """With its members in the place of each group, `@NAME`. Where there are no groups it is the
+    account of that name, as forges write it.
+
+    Raises Refused `no-such-group`.
+    """
+    expanded: list[str] = []
+    for text in texts:
+        name = text.removeprefix("@")
+        if name == text or not groups:
+            expanded.append(name)
+        elif name in groups:
+            expanded += groups[name]
+        else:
+            known = ", ".join(f"@{one}" for one in sorted(groups))
+            raise Refused(
+                "no-such-group",
+                f"config.toml has no group {quoted(name)}",
+                f"its groups are {known}; for an account leave the @ out",
+            )
+    return expanded
 
 
 def parse_guests(texts: Sequence[str], providers: Collection[str]) -> list[Guest]:

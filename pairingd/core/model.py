@@ -27,6 +27,36 @@ class Standing(StrEnum):
     ENDED = "ended"
 
 
+class Cause(StrEnum):
+    """Why an invitation is over, or a guest is out."""
+
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    ENDED = "ended"
+    LEFT = "left"
+    TMUX_GONE = "tmux-gone"
+    DAEMON_STOPPED = "daemon-stopped"
+    DENIED = "denied"
+    IDLE = "idle"
+    USED = "used"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What an invitation may be bound to, beside its deadline.
+
+    `ask`: the host approves each visit. `once`: the first visit uses it up. Nobody enters before
+    `opens_at`. `join_by`: over by then, unless the guest has come. `idle_seconds`: over when the
+    guest is not connected, or nobody types, for so long.
+    """
+
+    ask: bool = False
+    once: bool = False
+    opens_at: int | None = None
+    join_by: int | None = None
+    idle_seconds: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One public key, RFC 4253 §6.6 blob in base64. `bits` is 256 for Ed25519."""
@@ -40,7 +70,11 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """One guest's right to enter. `guest` is an identity such as `github:octocat`."""
+    """One guest's right to enter. `guest` is an identity such as `github:octocat`.
+
+    `came_at` is when the guest was in the session first, `active_at` the last sign of life that
+    counts against `idle_seconds`. `cause` says why it is over.
+    """
 
     id: str
     guest: str
@@ -51,10 +85,35 @@ class Invitation:
     # The default is a new invitation's; a stored one without its standing is damaged.
     standing: Standing = field(default=Standing.LIVE, metadata={"stored": True})
     over_at: int | None = None
+    cause: Cause | None = None
+    conditions: Conditions = Conditions()
+    came_at: int | None = None
+    active_at: int | None = None
 
     @property
     def live(self) -> bool:
         return self.standing is Standing.LIVE
+
+    @property
+    def deadline(self) -> int:
+        """When time alone ends it: `expires_at`, or sooner where nobody has come."""
+        join_by = self.conditions.join_by
+        return self.expires_at if join_by is None or self.came_at else min(self.expires_at, join_by)
+
+    @property
+    def idle_at(self) -> int | None:
+        """When it has been idle for too long, unless a sign of life is seen until then."""
+        seconds = self.conditions.idle_seconds
+        if seconds is None:
+            return None
+        return max(self.issued_at, self.conditions.opens_at or 0, self.active_at or 0) + seconds
+
+    def is_open(self, now: float) -> bool:
+        """Whether the guest may enter at `now`, whether ticked or not."""
+        return self.live and (self.conditions.opens_at or 0) <= now < self.deadline
+
+    def is_scheduled(self, now: float) -> bool:
+        return self.live and now < (self.conditions.opens_at or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,11 @@ class Desired:
 
 
 def desired(state: State, now: float) -> Desired:
-    """What `state` demands at `now`; a deadline that is reached demands nothing, ticked or not."""
-    live = [one for one in state.live if one.expires_at > now]
+    """What `state` demands at `now`."""
+    live = [one for one in state.live if one.is_open(now)]
     return Desired(
         grants=tuple(
-            Grant(one.id, key, one.access, one.expires_at) for one in live for key in one.keys
+            Grant(one.id, key, one.access, one.deadline) for one in live for key in one.keys
         ),
         access={one.id: one.access for one in live},
         door_port=(state.session.door_port or 0) if state.session else 0,
@@ -137,6 +137,12 @@ def access(want: Desired, have: Observed) -> list[AccessAction]:
     return actions
 
 
-def next_deadline(state: State) -> float | None:
+def next_deadline(state: State, now: float) -> float | None:
     """When time alone will change what is desired. None: never, so there is nothing to wake for."""
-    return min((one.expires_at for one in state.live), default=None)
+    times = [
+        at
+        for one in state.live
+        for at in (one.conditions.opens_at, one.deadline, one.idle_at)
+        if at is not None and (at > now or at != one.conditions.opens_at)
+    ]
+    return min(times, default=None)

@@ -1,19 +1,22 @@
 """Every transition of the intent. All that changes a State stands in this file.
 
 `step` returns the state after an event, or raises Refused and has changed nothing. Time only
-moves an invitation from live to expired; the other ways out of live are revoke, end and the begin
-of a daemon that does not trust what was saved. There is no way back into it.
+moves an invitation from live to expired; the other ways out of live are revoke, end, the
+invitation's conditions and the begin of a daemon that does not trust what was saved. There is no
+way back into it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import floor, inf
+from typing import Any
 
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import canonical
-from pairingd.core.model import Access, Invitation, Session, Standing, State, WayIn
+from pairingd.core.model import Access, Cause, Invitation, Session, Standing, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.text import shell
 
@@ -71,8 +74,37 @@ class SetAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class Came:
+    """The guest is in the session. Refused where an earlier visit has used the invitation up."""
+
+    invitation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Went:
+    """The guest's last connection is over."""
+
+    invitation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A sign of life at `at`: the guest is connected, and somebody types."""
+
+    invitation: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """Nobody has shown a sign of life; it ends those whose time for that is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class End:
-    """The host ends the session, or the tmux session is seen to be gone."""
+    """The host ends the session, or the tmux session is seen to be gone (Cause.TMUX_GONE)."""
+
+    cause: Cause = Cause.ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +128,20 @@ class WayAnnounced:
     way: WayIn
 
 
+Visit = Came | Went | Active
 Event = (
-    Begin | Tick | Invite | Extend | Revoke | SetAccess | End | DoorOpened | WayTold | WayAnnounced
+    Begin
+    | Tick
+    | Invite
+    | Extend
+    | Revoke
+    | SetAccess
+    | Visit
+    | Rested
+    | End
+    | DoorOpened
+    | WayTold
+    | WayAnnounced
 )
 
 
@@ -116,27 +160,42 @@ def _apply(state: State, event: Event, now: float) -> State:
             return _invite(state, event, now)
         case Extend():
             return _extend(state, event, now)
-        case Revoke(invitations=ids):
-            for invitation in ids:
-                _live(state, invitation)
-            return _over(state, ids, Standing.REVOKED, floor(now))
+        case Revoke() | Rested() | End():
+            return _taken_away(state, event, now)
         case SetAccess(invitation=id_, access=access):
             _live(state, id_)
             return _changed(state, id_, access=access)
-        case End():
-            return _over(state, (one.id for one in state.live), Standing.ENDED, floor(now))
+        case Came() | Went() | Active():
+            return _visited(state, event, now)
         case DoorOpened() | WayTold() | WayAnnounced():
             return _noted(state, event)
 
 
+def _taken_away(state: State, event: Revoke | Rested | End, now: float) -> State:
+    match event:
+        case Revoke(invitations=ids):
+            for invitation in ids:
+                _live(state, invitation)
+            return _over(state, ids, Standing.REVOKED, now, Cause.REVOKED)
+        case Rested():
+            idle = [one.id for one in state.live if one.idle_at is not None and one.idle_at <= now]
+            return _over(state, idle, Standing.EXPIRED, now, Cause.IDLE)
+        case End(cause=cause):
+            return _over(state, [one.id for one in state.live], Standing.ENDED, now, cause)
+
+
 def _begin(state: State, event: Begin, now: float) -> State:
     live = {one.id for one in state.live}
-    state = _over(state, live & event.outdated, Standing.REVOKED, floor(now))
+    state = _over(state, live & event.outdated, Standing.REVOKED, now, Cause.DAEMON_STOPPED)
     if event.clock_is_behind:
-        return _over(state, live - event.outdated, Standing.ENDED, floor(now))
+        left = live - event.outdated
+        return _over(state, left, Standing.ENDED, now, Cause.DAEMON_STOPPED)
+    used = (one.id for one in state.live if one.conditions.once and one.came_at)
+    state = _over(state, used, Standing.ENDED, now, Cause.USED)
     for one in state.live:
-        if one.expires_at > now + event.max_ttl:
-            state = _changed(state, one.id, expires_at=floor(now + event.max_ttl))
+        latest = _start(one, now) + event.max_ttl
+        if one.expires_at > latest:
+            state = _changed(state, one.id, expires_at=floor(latest))
     return state
 
 
@@ -144,7 +203,8 @@ def _invite(state: State, event: Invite, now: float) -> State:
     guests = {canonical(one.guest) for one in state.live}
     owner = {key.blob: one.guest for one in state.live for key in one.keys}
     for new in event.invitations:
-        _require_within(event.max_ttl, new.expires_at, now)
+        _require_within(event.max_ttl, new.expires_at, _start(new, now))
+        _require_within(event.max_ttl, new.conditions.opens_at or 0, now)
         if canonical(new.guest) in guests:
             raise Refused(
                 "already-invited",
@@ -185,12 +245,46 @@ def _extend(state: State, event: Extend, now: float) -> State:
             f"that would end {invitation.guest}'s invitation at once",
             f"name a later time, or: {shell('pairctl', 'revoke', invitation.guest)}",
         )
-    _require_within(event.max_ttl, event.expires_at, now)
+    _require_within(event.max_ttl, event.expires_at, _start(invitation, now))
     return _changed(state, event.invitation, expires_at=event.expires_at)
 
 
-def _require_within(max_ttl: float, expires_at: int, now: float) -> None:
-    if expires_at > now + max_ttl:
+def _visited(state: State, event: Visit, now: float) -> State:
+    """Of an invitation that is over already nothing is noted."""
+    one = next((one for one in state.live if one.id == event.invitation), None)
+    if one is None:
+        return state
+    match event:
+        case Came():
+            if one.conditions.once and one.came_at:
+                raise Refused(
+                    "used-up",
+                    f"{one.guest} was invited for one visit, and it has begun",
+                    "invite them again",
+                )
+            state = _changed(state, one.id, came_at=one.came_at or floor(now))
+            return _active(state, one, floor(now))
+        case Went():
+            if one.conditions.once and one.came_at:
+                return _over(state, (one.id,), Standing.ENDED, now, Cause.USED)
+            return _active(state, one, floor(now))
+        case Active(at=at):
+            return _active(state, one, at)
+
+
+def _active(state: State, one: Invitation, at: int) -> State:
+    if one.conditions.idle_seconds is None:
+        return state
+    return _changed(state, one.id, active_at=max(at, one.active_at or 0))
+
+
+def _start(invitation: Invitation, now: float) -> float:
+    """From when on it may last `max_ttl`."""
+    return max(now, invitation.conditions.opens_at or 0)
+
+
+def _require_within(max_ttl: float, expires_at: int, start: float) -> None:
+    if expires_at > start + max_ttl:
         raise too_long(floor(max_ttl))
 
 
@@ -209,47 +303,31 @@ def _live(state: State, invitation_id: str) -> Invitation:
     raise Refused("no-such-guest", "that invitation is over", "pairctl status shows who is invited")
 
 
-def _changed(
-    state: State,
-    invitation_id: str,
-    *,
-    access: Access | None = None,
-    expires_at: int | None = None,
-) -> State:
+def _changed(state: State, invitation_id: str, **changes: Any) -> State:
+    """`changes` are fields of the invitation."""
     assert state.session is not None  # noqa: S101 - _live() found the invitation in it
-    return State(
-        replace(
-            state.session,
-            invitations=tuple(
-                replace(one, access=access or one.access, expires_at=expires_at or one.expires_at)
-                if one.id == invitation_id
-                else one
-                for one in state.session.invitations
-            ),
-        )
+    invitations = (
+        replace(one, **changes) if one.id == invitation_id else one
+        for one in state.session.invitations
     )
+    return State(replace(state.session, invitations=tuple(invitations)))
 
 
 def _expired(state: State, now: float) -> State:
     for invitation in state.live:
-        if invitation.expires_at <= now:
-            state = _over(state, (invitation.id,), Standing.EXPIRED, invitation.expires_at)
+        if (deadline := invitation.deadline) <= now:
+            over = (invitation.id,)
+            state = _over(state, over, Standing.EXPIRED, deadline, Cause.EXPIRED)
     return state
 
 
-def _over(state: State, ids: Iterable[str], standing: Standing, at: int) -> State:
+def _over(state: State, ids: Iterable[str], standing: Standing, at: float, cause: Cause) -> State:
     if state.session is None:
         return state
     ending = frozenset(ids)
-    return State(
-        replace(
-            state.session,
-            invitations=tuple(
-                replace(one, standing=standing, over_at=at) if one.id in ending else one
-                for one in state.session.invitations
-            ),
-        )
-    )
+    over = partial(replace, standing=standing, over_at=floor(at), cause=cause)
+    invitations = (over(one) if one.id in ending else one for one in state.session.invitations)
+    return State(replace(state.session, invitations=tuple(invitations)))
 
 
 def _noted(state: State, event: DoorOpened | WayTold | WayAnnounced) -> State:

@@ -80,12 +80,21 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """`ttl`, `access` and `port` default to the configuration."""
+    """`ttl`, `access` and `port` default to the configuration; a guest `@NAME` is a group of it.
+
+    `at`: nobody may enter before, and `ttl` counts from then. `once`: the first visit is the only
+    one. `join_within`: seconds in which the guest must come. `idle`: seconds without a sign of life
+    after which the invitation is over.
+    """
 
     guests: Guests
     ttl: Seconds | None = None
     access: Literal["write", "read"] | None = None
     port: Port | None = None
+    at: Moment | None = None
+    once: bool = False
+    join_within: Seconds | None = None
+    idle: Seconds | None = None
 
 
 @dataclass(frozen=True, slots=True)

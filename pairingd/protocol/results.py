@@ -6,7 +6,7 @@ full outside `known_hosts`.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 
 class KeyInfo(TypedDict):
@@ -23,14 +23,22 @@ class Connection(TypedDict):
 
 
 class InvitationInfo(TypedDict):
+    """`scheduled` until `opens_at`. What the invitation is not bound to is left out: `once` (one
+    visit), `opens_at`, `join_by` (when the guest must have come), `idle_seconds`.
+    """
+
     id: str
     guest: str
     access: Literal["write", "read"]
     issued_at: str
     expires_at: str
     keys: list[KeyInfo]
-    state: Literal["live", "expired", "revoked", "ended"]
+    state: Literal["scheduled", "live", "expired", "revoked", "ended"]
     connections: list[Connection]
+    once: NotRequired[bool]
+    opens_at: NotRequired[str]
+    join_by: NotRequired[str]
+    idle_seconds: NotRequired[int]
 
 
 class Endpoint(TypedDict):

@@ -162,7 +162,7 @@ class AccessLane(Lane):
             for one in self.door.connections.values()
             if one.absent_since is not None
         ]
-        expiring = plan.next_deadline(self._intent.state)
+        expiring = plan.next_deadline(self._intent.state, self.clock())
         return min([*leaving, *([] if expiring is None else [expiring])], default=None)
 
     async def _keep_awake(self) -> None:

@@ -5,9 +5,11 @@ import secrets
 from math import floor
 
 from pairingd import answers, report, waits
-from pairingd.core import rules
-from pairingd.core.guest import Guest, parse_guests
-from pairingd.core.model import Access, Invitation
+from pairingd.core import plan, rules
+from pairingd.core.durations import utc
+from pairingd.core.guest import Guest, expand, parse_guests
+from pairingd.core.model import Access, Conditions, Invitation
+from pairingd.core.refusal import Refused
 from pairingd.core.text import shell
 from pairingd.errors import Misconfigured, PairingError, WorldError
 from pairingd.parts import Notify, Parts
@@ -27,7 +29,8 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         raise rules.too_long(guests.max_ttl)
     if not parts.intent.state.live:
         parts.clock.trust()
-    named = parse_guests(given.guests, parts.settings.config.providers)
+    config = parts.settings.config
+    named = parse_guests(expand(given.guests, config.groups), config.providers)
     looking = asyncio.create_task(parts.mapping.warm_up())
     try:
         await parts.sshd.prepare()
@@ -38,7 +41,8 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         looking.cancel()
         raise
     try:
-        await _open_door(parts, notify)
+        if plan.desired(parts.intent.state, parts.clock()).door:
+            await _open_door(parts, notify)
         await waits.wait_for_router(parts, notify)
         await waits.wait_for_other_ways(parts)
         warnings = [report.problem(each) for one in fetched.values() for each in one.warnings]
@@ -88,6 +92,8 @@ def _record(
     session = parts.intent.state.session
     in_use = session.external_port if session and session.live else None
     config = parts.settings.config
+    conditions = _conditions(given, now)
+    opens_at = conditions.opens_at or now
     invitations = tuple(
         Invitation(
             id=secrets.token_hex(4),
@@ -95,7 +101,8 @@ def _record(
             access=Access(given.access or config.guests.access),
             keys=one.keys,
             issued_at=now,
-            expires_at=now + ttl,
+            expires_at=opens_at + ttl,
+            conditions=conditions,
         )
         for guest, one in fetched.items()
     )
@@ -109,6 +116,20 @@ def _record(
         )
     )
     return tuple(one.id for one in invitations)
+
+
+def _conditions(given: params.Invite, now: int) -> Conditions:
+    """Raises Refused `time-past`."""
+    opens_at = floor(given.at.timestamp()) if given.at else None
+    if opens_at is not None and opens_at <= now:
+        raise Refused("time-past", f"{utc(opens_at)} has passed", "leave --at out to invite now")
+    start = opens_at or now
+    return Conditions(
+        once=given.once,
+        opens_at=opens_at,
+        join_by=start + given.join_within if given.join_within else None,
+        idle_seconds=given.idle,
+    )
 
 
 async def _open_door(parts: Parts, notify: Notify) -> None:

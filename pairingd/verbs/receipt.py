@@ -20,4 +20,4 @@ async def run(parts: Parts, given: params.Receipt) -> results.Receipt:
             "no-such-session", f"no session {quoted(session)}", f"the last ones: {known}"
         )
     connections = parts.access.door.connections.values()
-    return report.receipt(found, parts.store.history_of(found.id), connections)
+    return report.receipt(found, parts.store.history_of(found.id), connections, parts.clock())

@@ -19,6 +19,7 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
         listed = [one for session in parts.store.sessions() for one in session.invitations]
     running, clients = await _observe(parts.tmux)
     port = parts.access.door.port
+    now = parts.clock()
     connections = parts.access.door.connections.values()
     warnings = answers.warnings(parts)
     try:
@@ -39,7 +40,7 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
             "running": running,
             "clients": clients,
         },
-        "invitations": [report.invitation(one, connections) for one in listed],
+        "invitations": [report.invitation(one, connections, now) for one in listed],
         "door": {"open": port is not None, "port": port},
         "mapping": answers.mapping(parts),
         "endpoints": endpoints,

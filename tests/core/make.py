@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pairingd.core.model import Access, Invitation, Key, Mapping
+from pairingd.core.model import Access, Conditions, Invitation, Key, Mapping
 from pairingd.core.network import Network
 from pairingd.core.rules import Invite
 
 START = 1_800_000_000
 HOME = Network("eth0", "192.168.1.10", "192.168.1.1", "02:00:00:00:00:01")
+UNCONDITIONAL = Conditions()
 OFFICE = Network("eth0", "192.168.1.10", "192.168.1.1", "02:00:00:00:00:02")
 
 
@@ -23,6 +24,7 @@ def invitation(
     ttl: int = 3600,
     access: Access = Access.WRITE,
     keys: tuple[Key, ...] = (),
+    conditions: Conditions = UNCONDITIONAL,
 ) -> Invitation:
     return Invitation(
         id=id or f"id-{guest}",
@@ -30,7 +32,8 @@ def invitation(
         access=access,
         keys=keys or (key(guest),),
         issued_at=issued_at,
-        expires_at=issued_at + ttl,
+        expires_at=max(issued_at, conditions.opens_at or 0) + ttl,
+        conditions=conditions,
     )
 
 

@@ -81,5 +81,5 @@ def test_every_key_of_a_guest_is_granted() -> None:
 
 def test_the_next_deadline_is_the_earliest_and_none_when_nobody_is_live() -> None:
     both = step(STATE, invite(invitation("gitlab:mona", ttl=60)), START)
-    assert plan.next_deadline(both) == START + 60
-    assert plan.next_deadline(State()) is None
+    assert plan.next_deadline(both, START) == START + 60
+    assert plan.next_deadline(State(), START) is None

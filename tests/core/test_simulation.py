@@ -14,19 +14,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pairingd.core import plan
-from pairingd.core.model import Access, Invitation, State, WayIn
+from pairingd.core.model import Access, Conditions, Invitation, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import (
+    Active,
     Begin,
+    Came,
     End,
     Event,
     Extend,
     Invite,
+    Rested,
     Revoke,
     SetAccess,
     Tick,
     WayAnnounced,
     WayTold,
+    Went,
     step,
 )
 from tests.core.make import HOME, OFFICE, START, invitation, key
@@ -36,8 +40,24 @@ MAX_TTL = 3000
 GUESTS = ("github:ann", "github:bob", "gitlab:cy")
 
 
-def terms(one: Invitation) -> tuple[str, Access, int]:
-    return one.id, one.access, one.expires_at
+Terms = tuple[str, Access, int, bool]
+
+
+def terms(one: Invitation) -> Terms:
+    """As pairingd.live.mark has them."""
+    return one.id, one.access, one.expires_at, bool(one.conditions.once and one.came_at)
+
+
+conditions = st.builds(
+    Conditions,
+    once=st.booleans(),
+    opens_at=st.none() | st.integers(START, START + 6000),
+    join_by=st.none() | st.integers(START, START + 6000),
+    idle_seconds=st.none() | st.integers(1, 2000),
+)
+
+
+HOLD_UNSAVED = (Begin, Tick, Revoke, End, Went, Rested, Active, WayTold, WayAnnounced)
 
 
 class Broken(Exception):
@@ -55,7 +75,7 @@ class World:
     next_id: int = 100
     budget: int | None = None  # effects until everything breaks; None: nothing does
     saved: list[State] = field(default_factory=lambda: [State()])  # the newest last
-    marks: set[tuple[str, Access, int]] = field(default_factory=set)  # pairingd.live
+    marks: set[Terms] = field(default_factory=set)  # pairingd.live
     full: bool = False  # the disk
 
     def effect(self) -> None:
@@ -96,12 +116,22 @@ class Daemon(RuleBasedStateMachine):
         if not world.full:
             world.saved.append(after)
             world.marks = set(map(terms, after.live))
-        elif not isinstance(event, Begin | Tick | Revoke | End | WayTold | WayAnnounced):
+        elif not isinstance(event, HOLD_UNSAVED) and not self.is_of_many_visits(event):
             return
         self.state = after
 
-    @rule(guest=st.sampled_from(GUESTS), ttl=st.integers(1, 4000), access=st.sampled_from(Access))
-    def invite(self, guest: str, ttl: int, access: Access) -> None:
+    def is_of_many_visits(self, event: Event) -> bool:
+        """Somebody came who may come again: that keeps nobody in."""
+        once = {one.id for one in self.state.live if one.conditions.once}
+        return isinstance(event, Came) and event.invitation not in once
+
+    @rule(
+        guest=st.sampled_from(GUESTS),
+        ttl=st.integers(1, 4000),
+        access=st.sampled_from(Access),
+        conditions=st.just(Conditions()) | conditions,
+    )
+    def invite(self, guest: str, ttl: int, access: Access, conditions: Conditions) -> None:
         new = invitation(
             guest,
             id=f"i{self.world.fresh()}",
@@ -109,6 +139,7 @@ class Daemon(RuleBasedStateMachine):
             ttl=ttl,
             access=access,
             keys=(key(guest), key(guest + "-laptop")),
+            conditions=conditions,
         )
         self.request(Invite(f"s{self.world.fresh()}", (new,), 22, max_ttl=MAX_TTL))
 
@@ -134,7 +165,7 @@ class Daemon(RuleBasedStateMachine):
 
     @rule(event=st.sampled_from([WayTold, WayAnnounced]), host=st.sampled_from("ab"))
     def way_in_is_told(self, event: type[WayTold | WayAnnounced], host: str) -> None:
-        live = [one.id for one in self.state.live if one.expires_at > self.now]
+        live = [one.id for one in self.state.live if one.deadline > self.now]
         self.request(event(WayIn(host, 22)))
         assert [one.id for one in self.state.live] == live
 
@@ -157,7 +188,29 @@ class Daemon(RuleBasedStateMachine):
         grant = data.draw(st.sampled_from(self.world.grants))
         if grant.expires_at >= self.now:  # sshd's own lock, expiry-time
             pid = self.world.fresh()
+            try:
+                self.change(Came(grant.invitation))
+            except Refused:
+                return
+            once = [one for one in self.state.live if one.conditions.once]
+            if any(one.id == grant.invitation and not one.came_at for one in once):
+                return  # it could not be saved
             self.world.connections[pid] = plan.Connection(pid, True, grant.invitation)
+
+    @precondition(lambda self: self.world.connections)
+    @rule(data=st.data())
+    def guest_leaves(self, data: st.DataObject) -> None:
+        pid = data.draw(st.sampled_from(sorted(self.world.connections)))
+        gone = self.world.connections.pop(pid)
+        left = {one.invitation for one in self.world.connections.values()}
+        if gone.invitation and gone.invitation not in left:
+            self.change(Went(gone.invitation))
+
+    @precondition(lambda self: self.state.live)
+    @rule(data=st.data())
+    def somebody_types(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.state.live))
+        self.change(Active(one.id, int(self.now)))
 
     @precondition(lambda self: self.world.door is not None)
     @rule()
@@ -211,6 +264,7 @@ class Daemon(RuleBasedStateMachine):
 
     def reconcile(self) -> None:
         self.change(Tick())
+        self.change(Rested())
         for action in self.access_actions():
             self.world.effect()
             self.apply_access(action)
@@ -245,7 +299,7 @@ class Daemon(RuleBasedStateMachine):
     # What must hold.
 
     def nothing_outlives_its_invitation(self) -> None:
-        live = {one.id for one in self.state.live if one.expires_at > self.now}
+        live = {one.id for one in self.state.live if one.is_open(self.now)}
         world = self.world
         assert {grant.invitation for grant in world.grants} == live
         assert (world.door is not None) == bool(live)
@@ -267,7 +321,23 @@ class Daemon(RuleBasedStateMachine):
 
     @invariant()
     def no_deadline_is_further_ahead_than_max_ttl(self) -> None:
-        assert all(one.expires_at <= self.now + MAX_TTL for one in self.state.live)
+        for one in self.state.live:
+            assert one.expires_at <= max(self.now, one.conditions.opens_at or 0) + MAX_TTL
+
+    @invariant()
+    def nobody_is_in_before_it_opens(self) -> None:
+        opens = {one.id: one.conditions.opens_at or 0 for one in self.state.live}
+        for one in self.world.connections.values():
+            assert opens.get(one.invitation or "", 0) <= self.now
+
+    @invariant()
+    def one_visit_is_one_visit(self) -> None:
+        session = self.state.session
+        for one in session.invitations if session else ():
+            if one.conditions.once and not one.live and one.came_at:
+                continue
+            visits = [each for each in self.world.connections.values() if each.invitation == one.id]
+            assert not one.conditions.once or len(visits) <= 1
 
     @invariant()
     def a_way_in_is_told_only_while_somebody_may_enter(self) -> None:

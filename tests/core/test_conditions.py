@@ -1,0 +1,196 @@
+"""What an invitation is bound to beside its deadline: one visit, a time to open, signs of life."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pairingd.core import plan
+from pairingd.core.model import Cause, Conditions, Invitation, Standing, State
+from pairingd.core.refusal import Refused
+from pairingd.core.rules import (
+    Active,
+    Begin,
+    Came,
+    Event,
+    Extend,
+    Invite,
+    Rested,
+    Tick,
+    Went,
+    step,
+)
+from tests.core.make import START, invitation, invite
+
+HOUR = 3600
+
+
+def invited(*, ttl: int = HOUR, **conditions: object) -> State:
+    one = invitation(ttl=ttl, conditions=replace(Conditions(), **conditions))  # type: ignore[arg-type]
+    return step(State(), invite(one), START)
+
+
+def only(state: State) -> Invitation:
+    assert state.session
+    (one,) = state.session.invitations
+    return one
+
+
+def after(state: State, *events: tuple[float, Event]) -> State:
+    for at, event in events:
+        state = step(state, event, START + at)
+    return state
+
+
+ID = only(invited()).id
+
+
+# Opens later.
+
+
+def test_nobody_may_enter_before_it_opens_and_then_until_the_deadline() -> None:
+    state = invited(opens_at=START + 60)
+    assert not plan.desired(state, START + 59).door
+    assert plan.desired(state, START + 60).door
+    assert plan.desired(state, START + 60 + HOUR - 1).door
+    assert not plan.desired(state, START + 60 + HOUR).door
+    assert plan.next_deadline(state, START) == START + 60
+    assert plan.next_deadline(state, START + 60) == START + 60 + HOUR
+
+
+def test_a_scheduled_invitation_keeps_its_session_and_says_so() -> None:
+    state = after(invited(opens_at=START + 60), (30, Tick()))
+    assert only(state).is_scheduled(START + 30)
+    assert not only(state).is_scheduled(START + 60)
+    assert state.session
+    assert state.session.ended_at is None
+
+
+@pytest.mark.parametrize(
+    ("opens_in", "ttl", "fits"),
+    [(0, 2 * HOUR, True), (HOUR, 2 * HOUR, True), (HOUR, 2 * HOUR + 1, False)],
+)
+def test_max_ttl_is_counted_from_when_it_opens(opens_in: int, ttl: int, *, fits: bool) -> None:
+    one = invitation(ttl=ttl, conditions=Conditions(opens_at=START + opens_in))
+    event = Invite("s", (one,), 22, max_ttl=2 * HOUR)
+    if fits:
+        assert step(State(), event, START).live
+    else:
+        with pytest.raises(Refused):
+            step(State(), event, START)
+
+
+def test_it_opens_at_most_max_ttl_ahead() -> None:
+    one = invitation(ttl=60, conditions=Conditions(opens_at=START + 2 * HOUR + 1))
+    with pytest.raises(Refused):
+        step(State(), Invite("s", (one,), 22, max_ttl=2 * HOUR), START)
+
+
+def test_a_start_leaves_what_is_scheduled_its_whole_time() -> None:
+    state = invited(opens_at=START + HOUR, ttl=HOUR)
+    begun = step(state, Begin(frozenset(), clock_is_behind=False, max_ttl=HOUR), START + 10)
+    assert only(begun) == only(state)
+
+
+# Nobody came.
+
+
+def test_it_is_over_if_nobody_has_come_by_then() -> None:
+    state = after(invited(join_by=START + 600), (600, Tick()))
+    assert only(state).standing is Standing.EXPIRED
+    assert only(state).over_at == START + 600
+
+
+def test_who_has_come_in_time_stays_until_the_deadline() -> None:
+    state = after(invited(join_by=START + 600), (599, Came(ID)), (700, Went(ID)), (800, Tick()))
+    assert only(state).live
+    assert plan.next_deadline(state, START + 800) == START + HOUR
+
+
+def test_sshds_own_lock_has_the_sooner_deadline() -> None:
+    state = invited(join_by=START + 600)
+    (grant,) = plan.desired(state, START).grants
+    assert grant.expires_at == START + 600
+    (grant,) = plan.desired(after(state, (1, Came(ID))), START + 1).grants
+    assert grant.expires_at == START + HOUR
+
+
+def test_a_time_to_join_after_the_deadline_prolongs_nothing() -> None:
+    assert only(after(invited(join_by=START + 2 * HOUR), (HOUR, Tick()))).over_at == START + HOUR
+
+
+# One visit.
+
+
+def test_the_first_visit_uses_it_up() -> None:
+    state = after(invited(once=True), (10, Came(ID)))
+    assert only(state).live
+    state = after(state, (20, Went(ID)))
+    assert only(state).standing is Standing.ENDED
+    assert only(state).cause is Cause.USED
+
+
+def test_a_second_visit_beside_the_first_is_refused() -> None:
+    state = after(invited(once=True), (10, Came(ID)))
+    with pytest.raises(Refused, match="one visit"):
+        step(state, Came(ID), START + 11)
+
+
+def test_who_went_without_having_come_may_still_come() -> None:
+    assert only(after(invited(once=True), (10, Went(ID)))).live
+
+
+def test_a_start_after_the_visit_began_finds_it_used() -> None:
+    state = after(invited(once=True), (10, Came(ID)))
+    begun = step(state, Begin(frozenset(), clock_is_behind=False, max_ttl=HOUR), START + 20)
+    assert only(begun).cause is Cause.USED
+
+
+def test_without_the_condition_a_guest_comes_and_goes() -> None:
+    state = after(invited(), *((at, event(ID)) for at in (1, 3) for event in (Came, Went)))
+    assert only(state).live
+    assert only(state).came_at == START + 1
+
+
+# Signs of life.
+
+
+def test_it_ends_when_nobody_was_connected_for_so_long() -> None:
+    state = invited(idle_seconds=600)
+    assert only(after(state, (599, Rested()))).live
+    assert only(after(state, (600, Rested()))).cause is Cause.IDLE
+
+
+def test_coming_typing_and_going_are_signs_of_life() -> None:
+    state = after(invited(idle_seconds=600), (500, Came(ID)), (1000, Rested()))
+    state = after(state, (1050, Active(ID, START + 1040)), (1600, Rested()))
+    assert plan.next_deadline(state, START + 1600) == START + 1640
+    state = after(state, (1620, Went(ID)), (2200, Rested()))
+    assert only(state).live
+    assert only(after(state, (2220, Rested()))).over_at == START + 2220
+
+
+def test_an_older_sign_of_life_takes_nothing_away() -> None:
+    state = after(invited(idle_seconds=600), (500, Came(ID)), (501, Active(ID, START + 5)))
+    assert only(state).idle_at == START + 1100
+
+
+def test_time_alone_does_not_end_it_for_whoever_types_has_to_be_asked() -> None:
+    assert only(after(invited(idle_seconds=600), (700, Tick()))).live
+
+
+def test_it_is_not_idle_before_it_opens() -> None:
+    state = invited(idle_seconds=60, opens_at=START + 600)
+    assert only(after(state, (650, Rested()))).live
+    assert not only(after(state, (660, Rested()))).live
+
+
+def test_what_is_over_takes_no_sign_of_life() -> None:
+    state = after(invited(idle_seconds=600), (600, Rested()))
+    assert after(state, (601, Came(ID)), (602, Active(ID, START + 602)), (603, Went(ID))) == state
+
+
+def test_a_deadline_that_moves_leaves_the_conditions() -> None:
+    state = after(invited(once=True, idle_seconds=600), (1, Extend(ID, START + 2 * HOUR, 9 * HOUR)))
+    assert only(state).conditions == Conditions(once=True, idle_seconds=600)
