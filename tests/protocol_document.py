@@ -12,7 +12,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from pairingd.protocol import params, results, wire
 from pairingd.protocol.methods import METHODS, Method
@@ -198,6 +198,9 @@ def document() -> str:
     return f"{head}\n{methods}\n{TYPES}\n{types.described()}"
 
 
+_LEFT_OUT: Any = Field(default_factory=lambda: None)  # no default that the schema would name
+
+
 class Types:
     """The TypedDicts of results.py, as pydantic models: it takes none of `typing` before 3.12."""
 
@@ -224,7 +227,8 @@ class Types:
         name = typed.__name__
         if name not in self._models:
             fields: dict[str, Any] = {
-                key: (self.of(hint), ...) for key, hint in get_type_hints(typed).items()
+                key: (self.of(hint), ... if key in typed.__required_keys__ else _LEFT_OUT)
+                for key, hint in get_type_hints(typed).items()
             }
             self._models[name] = create_model(name, __doc__=typed.__doc__, **fields)
         return self._models[name]
@@ -294,7 +298,9 @@ def _conversation(types: Types) -> Iterator[str]:
 
     def checked(kind: Any, value: dict[str, Any]) -> dict[str, Any]:
         model: type[BaseModel] = types.of(kind)
-        return model.model_validate_json(json.dumps(value), strict=True).model_dump(mode="json")
+        return model.model_validate_json(json.dumps(value), strict=True).model_dump(
+            mode="json", exclude_unset=True
+        )
 
     yield asks(1, "hello", {"version": "0.1.0", "protocol": wire.PROTOCOL})
     yield answers(1, "hello", _HELLO)

@@ -6,7 +6,7 @@ full outside `known_hosts`.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class KeyInfo(TypedDict):
@@ -22,10 +22,19 @@ class Connection(TypedDict):
     pid: int
 
 
-class InvitationInfo(TypedDict):
-    """`scheduled` until `opens_at`. What the invitation is not bound to is left out: `once` (one
-    visit), `opens_at`, `join_by` (when the guest must have come), `idle_seconds`.
+class Conditions(TypedDict, total=False):
+    """What the invitation is not bound to is left out: `once` (one visit), `opens_at`, `join_by`
+    (when the guest must have come), `idle_seconds`.
     """
+
+    once: bool
+    opens_at: str
+    join_by: str
+    idle_seconds: int
+
+
+class InvitationInfo(Conditions):
+    """`scheduled` until `opens_at`."""
 
     id: str
     guest: str
@@ -35,10 +44,6 @@ class InvitationInfo(TypedDict):
     keys: list[KeyInfo]
     state: Literal["scheduled", "live", "expired", "revoked", "ended"]
     connections: list[Connection]
-    once: NotRequired[bool]
-    opens_at: NotRequired[str]
-    join_by: NotRequired[str]
-    idle_seconds: NotRequired[int]
 
 
 class Endpoint(TypedDict):
