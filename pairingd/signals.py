@@ -1,4 +1,4 @@
-"""Who is told when something happens, so that those who tell and those who hear need not meet."""
+"""News that go up a floor, or from one lane to another: the sender does not know who listens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Signal(Generic[P]):
 
 
 class Signals:
-    """Made before all parts: each is given them and connects what it wants to hear."""
+    """Made before all parts, each of which connects its own listeners."""
 
     def __init__(self) -> None:
         self.wishes_changed: Signal[[]] = Signal()
