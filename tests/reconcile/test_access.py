@@ -239,3 +239,11 @@ async def test_a_connection_that_cannot_be_journaled_does_not_stay(host: Host) -
     await until(lambda: len(host.lane.logins) == 1)
     assert [*host.lane.logins] == first  # which came before, and still has time to log in
     os.killpg(first[0].pid, signal.SIGTERM)
+
+
+async def test_a_connection_that_begins_as_the_door_closes_is_cut(host: Host) -> None:
+    host.runs()
+    await host.lane.settle()
+    assert host.door.port is None
+    host.yields(Connected(PID, "::1", host.now))
+    await until(lambda: [one.cut_for for one in host.lane.logins] == ["the invitation is over"])
