@@ -62,9 +62,9 @@ def _scheduled(
 def invitations(parts: Parts, ids: Sequence[str]) -> list[results.InvitationInfo]:
     """Those `ids` of this session, whether live or over."""
     session = parts.intent.state.session
-    connections = parts.access.door.connections.values()
+    logins = parts.access.logins
     return [
-        report.invitation(one, connections, parts.clock())
+        report.invitation(one, logins, parts.clock())
         for one in (session.invitations if session else ())
         if one.id in ids
     ]
@@ -82,7 +82,7 @@ def endpoints(parts: Parts) -> list[results.Endpoint]:
 
 
 def _endpoints(parts: Parts) -> list[Endpoint]:
-    port = parts.access.door.port
+    port = parts.door.port
     if port is None:
         return []
     lan_host = parts.settings.config.door.address or lan_address() or "127.0.0.1"

@@ -40,7 +40,7 @@ async def _followed(
     failure = parts.access.error
     troubles = {one.code: one for one in (failure, parts.intent.unsaved) if one}
     warnings = [report.problem(one) for one in troubles.values()]
-    if ids and parts.access.door.port is None:
+    if ids and parts.door.port is None:
         await wait_for_closing(parts)
         left = {one.id for one in parts.store.mappings()}  # of those not seen to be gone
         warnings += [report.problem(unclosed(one)) for one in ways if one and one.id in left]

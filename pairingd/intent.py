@@ -60,8 +60,7 @@ class Intent:
         self._store = store
         self._clock = clock
         self._wishes_changed = signals.wishes_changed
-        self._rights_changed = signals.rights_changed
-        signals.troubled.connect(self._troubled)
+        self._guests_changed = signals.guests_changed
         self._listeners: set[asyncio.Queue[Happening | None]] = set()
         if self.state.live:
             self._begin(max_ttl)
@@ -76,7 +75,7 @@ class Intent:
         if behind:
             self.withdrawn += (clock_behind(now, live.latest),)
         for why in self.withdrawn:
-            self._troubled(why)
+            self.troubled(why)
         event = Begin(frozenset(one.id for one in outdated), behind, max_ttl)
         self._change(event, max(now, live.latest) if behind else now)
 
@@ -122,7 +121,8 @@ class Intent:
         live = {one.guest: one for one in self.apply(Tick()).live}
         return live[find(name, list(live))]
 
-    def _troubled(self, error: PairingError) -> None:
+    def troubled(self, error: PairingError) -> None:
+        """Something failed that whoever runs it tries again."""
         self.happened("trouble", error.message, code=error.code, hint=error.hint)
 
     def happened(self, kind: str, text: str, *, session: str = "", **data: Any) -> None:
@@ -171,7 +171,7 @@ class Intent:
                 until = utc(one.expires_at)
                 self.happened(kind, text, invitation=one.id, guest=one.guest, expires_at=until)
                 if one.live:  # whoever lost all rights is seen to leave
-                    self._rights_changed(text)
+                    self._guests_changed(text)
         if (
             after.session
             and after.session.ended_at

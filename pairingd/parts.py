@@ -14,6 +14,7 @@ from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.store import Store
+from pairingd.world.door import Door
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.sshd import Sshd
@@ -22,7 +23,7 @@ from pairingd.world.tmux import Tmux
 Notify = Callable[[results.Progress], None]  # tells the client how far its request has come
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
     settings: Settings
     store: Store
@@ -30,6 +31,7 @@ class Parts:
     providers: IdentityProviders
     sshd: Sshd
     tmux: Tmux
+    door: Door
     access: AccessLane
     router: Router
     mapping: MappingLane

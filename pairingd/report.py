@@ -12,9 +12,9 @@ from pairingd.core.durations import utc
 from pairingd.core.model import Conditions, Invitation, Key, Mapping, Problem, Session
 from pairingd.errors import PairingError
 from pairingd.protocol import results
+from pairingd.reconcile.login import Login
 from pairingd.store import Happening
 from pairingd.visits import visits
-from pairingd.world.door import Connection
 from pairingd.world.sshd import HostKey
 
 
@@ -31,9 +31,7 @@ def key(one: Key) -> results.KeyInfo:
     }
 
 
-def invitation(
-    one: Invitation, connections: Iterable[Connection], now: float
-) -> results.InvitationInfo:
+def invitation(one: Invitation, logins: Iterable[Login], now: float) -> results.InvitationInfo:
     info: results.InvitationInfo = {
         "id": one.id,
         "guest": one.guest,
@@ -44,7 +42,7 @@ def invitation(
         "state": "scheduled" if one.is_scheduled(now) else one.standing.value,
         "connections": [
             {"peer": each.peer, "since": utc(each.since), "pid": each.pid}
-            for each in connections
+            for each in logins
             if each.invitation == one.id
         ],
     }
@@ -125,14 +123,14 @@ def event(one: Happening) -> results.Event:
 
 
 def receipt(
-    session: Session, history: Sequence[Happening], connections: Collection[Connection], now: float
+    session: Session, history: Sequence[Happening], logins: Collection[Login], now: float
 ) -> results.Receipt:
     """Who came, from where and when: every visit, those under way with no `until`."""
     return {
         "session": session.id,
         "started_at": utc(session.started_at),
         "ended_at": utc(session.ended_at) if session.ended_at else None,
-        "invitations": [invitation(one, connections, now) for one in session.invitations],
+        "invitations": [invitation(one, logins, now) for one in session.invitations],
         "visits": [
             {
                 "guest": one.joined.guest,

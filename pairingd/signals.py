@@ -1,11 +1,9 @@
-"""Who is told when something happens, so that those who tell and those who hear need not meet."""
+"""News that go up a floor, or from one lane to another: the sender does not know who listens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Generic, ParamSpec
-
-from pairingd.errors import PairingError
 
 P = ParamSpec("P")
 
@@ -25,13 +23,12 @@ class Signal(Generic[P]):
 
 
 class Signals:
-    """Made before all parts: each is given them and connects what it wants to hear."""
+    """Made before all parts, each of which connects its own listeners."""
 
     def __init__(self) -> None:
         self.wishes_changed: Signal[[]] = Signal()
-        self.rights_changed: Signal[[str]] = Signal()  # a guest's, by a request; in words
-        self.door_changed: Signal[[]] = Signal()  # it opened, or shut
+        self.guests_changed: Signal[[str]] = Signal()  # who is in, or what they may; in words
+        self.door_changed: Signal[[]] = Signal()  # it opened, or closed
         self.guest_came: Signal[[str]] = Signal()  # from that address
         self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's
         self.way_in_changed: Signal[[str]] = Signal()  # in words for the host
-        self.troubled: Signal[[PairingError]] = Signal()

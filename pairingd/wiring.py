@@ -27,6 +27,7 @@ from pairingd.process.detach import Launch
 from pairingd.process.lock import Taken, sign, take
 from pairingd.process.notify import notify
 from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.server import ControlServer
@@ -142,7 +143,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
-    parts.access.recover()
+    parts.access.roster.recover()
     # What should be gone is gone before anyone is answered; and what an earlier daemon's router
     # still forwards to this door is not closed because the door is not open yet.
     first, *others = parts.lanes
@@ -156,7 +157,7 @@ async def _serve(
     await stopping.wait()
     log.info("stopping")
     notify("STOPPING=1")
-    parts.access.stopping = True
+    parts.access.stop()
     await parts.access.settle()
     await asyncio.gather(
         *(lane.finish(FAREWELL) for lane in (parts.mapping, parts.pinhole, parts.relay))
@@ -181,24 +182,23 @@ def assemble(
     chosen, signals = settings.config, Signals()
     intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
     tmux = Tmux(chosen.tmux.command, Path(paths.tmux_socket), chosen.tmux.session)
+    keys = Path(paths.authorized_keys)
     sshd = Sshd(
         chosen.sshd.command,
         Path(paths.sshd_config),
         Path(paths.host_key),
-        Path(paths.authorized_keys),
+        keys,
     )
     tunnel_end = frozenset({chosen.door.address or "127.0.0.1"} if chosen.relay.ssh else ())
-    admission = Admission(shared=tunnel_end)
+    door = Door(sshd, chosen.door.address, clock, Admission(shared=tunnel_end))
     access = AccessLane(
         intent,
         store,
         tmux,
-        sshd,
-        Path(paths.authorized_keys),
-        chosen.door.port,
+        door,
+        Entrance(intent, door, sshd, keys, tmux, chosen.door.port, signals),
         clock,
         signals,
-        door=lambda watcher: Door(sshd, chosen.door.address, clock, watcher, admission),
         awake=Awake() if chosen.host.keep_awake else None,
     )
     desktop = Desktop(wanted=chosen.host.notify)
@@ -209,7 +209,7 @@ def assemble(
         return await keyscan.look(host, port, key.type, key.blob)
 
     def door_port() -> int | None:
-        return access.door.port
+        return door.port
 
     router = Router(chosen.router, store, clock)
     gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
@@ -251,6 +251,7 @@ def assemble(
         providers=IdentityProviders(chosen.providers),
         sshd=sshd,
         tmux=tmux,
+        door=door,
         access=access,
         router=router,
         mapping=mapping,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
+from tests.guardians import guardians_of
 from tests.raw_terminal import RawTerminal
 from tests.session import joined
 from tests.stage import Stage, until
@@ -46,12 +47,7 @@ def connection(stage: Stage) -> psutil.Process:
 
 
 def guardians(stage: Stage) -> list[psutil.Process]:
-    found = []
-    for process in psutil.Process(daemon(stage)).children():
-        with suppress(psutil.Error):
-            if any(word.endswith("/guardian.py") for word in process.cmdline()):
-                found.append(process)
-    return found
+    return guardians_of(daemon(stage))
 
 
 def is_gone(processes: list[psutil.Process]) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from pairingd.core.plan import LONGEST_SLEEP
 from pairingd.errors import PairingError
-from pairingd.signals import Signals
+from pairingd.intent import Intent
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ class Lane(ABC):
     first_retry = 0.5  # seconds, doubled with each failure in a row
     longest_retry = LONGEST_SLEEP
 
-    def __init__(self, clock: Callable[[], float], signals: Signals) -> None:
+    def __init__(self, intent: Intent, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.error: PairingError | None = None
-        self._signals = signals
+        self._intent = intent
         self._wake = asyncio.Event()
         self._asked = 0
         self._answered = 0
@@ -99,7 +99,7 @@ class Lane(ABC):
             self._tell_trouble(error)
 
     def _tell_trouble(self, error: PairingError) -> None:
-        self._signals.troubled(error)
+        self._intent.troubled(error)
 
     def _patience(self, deadline: float | None, failures: int) -> float | None:
         if failures:

@@ -131,13 +131,13 @@ class MappingLane(Lane):
         asleep: Callable[[], float] = asleep,
         listen: Callable[..., AbstractContextManager[None]] = listen,
     ) -> None:
-        super().__init__(clock, signals)
+        super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
         signals.guest_came.connect(lambda peer: self._notice(GuestCame(peer, self._door_port())))
         signals.gateway_restarted.connect(lambda: self._notice(Announced()))
         self.enabled = enabled
         self.longest_retry = policy.longest_retry_s
-        self._intent = intent
+        self._way_in_changed = signals.way_in_changed
         self._journal = journal
         self._router = router
         self._locate = locate
@@ -301,7 +301,7 @@ class MappingLane(Lane):
             external_host=way.host,
             external_port=way.port,
         )
-        self._signals.way_in_changed(f"the endpoint has changed: {command}")
+        self._way_in_changed(f"the endpoint has changed: {command}")
 
     async def _answer_to(self, request: Request) -> Event:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from pairingd.errors import WorldError
 from pairingd.reconcile.aside import Aside
@@ -20,12 +20,11 @@ _GREETING_S = 2.0
 class Messages:
     """To the host on all of their terminals, and to a read guest on theirs.
 
-    One after the other: a crowd that comes at once starts no crowd of tmux clients.
+    One after the other: a crowd that comes at once starts no crowd of tmux clients. `connections`
+    are those that there are at any time: what came through one of them is not the host's.
     """
 
-    def __init__(
-        self, tmux: Tmux, confinement: Confinement, connections: Callable[[], Collection[int]]
-    ) -> None:
+    def __init__(self, tmux: Tmux, confinement: Confinement, connections: Collection[int]) -> None:
         self._tmux = tmux
         self._confinement = confinement
         self._connections = connections
@@ -51,7 +50,7 @@ class Messages:
     async def _send_all(self) -> None:
         while self._unsent:
             try:
-                for client in await self._confinement.hosts(self._connections()):
+                for client in await self._confinement.hosts(self._connections):
                     await self._tmux.tell(client.name, f"pairing: {self._unsent[0]}")
             except WorldError:
                 log.debug("not sent to the host: %s", self._unsent[0])

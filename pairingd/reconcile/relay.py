@@ -43,9 +43,8 @@ class RelayLane(Lane):
         clock: Callable[[], float],
         signals: Signals,
     ) -> None:
-        super().__init__(clock, signals)
+        super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
-        self._intent = intent
         self._store = store
         self._relay = relay
         self._door_port = door_port

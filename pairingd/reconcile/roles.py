@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pairingd.core.model import Access
 from pairingd.core.plan import ChangeRole
-from pairingd.world.door import Connection
+from pairingd.reconcile.login import Login
 from pairingd.world.forced_command import change_role, forced_command, role_of
 
 _POLL_S = 0.02
@@ -19,7 +19,7 @@ _REQUESTS_APART_S = 0.3  # a forced command that only starts does not hear the f
 
 async def change_roles(
     changes: Iterable[ChangeRole],
-    connections: Mapping[int, Connection],
+    logins: Mapping[int, Login],
     seconds: float,
     interrupted: Callable[[], bool],
 ) -> set[int]:
@@ -27,9 +27,9 @@ async def change_roles(
     gone meanwhile is not among them.
     """
     waiting: dict[int, Access] = {
-        change.pid: change.access for change in changes if change.pid in connections
+        change.pid: change.access for change in changes if change.pid in logins
     }
-    commands = {pid: connections[pid].command or forced_command(pid) for pid in waiting}
+    commands = {pid: logins[pid].command or forced_command(pid) for pid in waiting}
     now = asyncio.get_running_loop().time
     ask_at, end = now(), now() + seconds
     while waiting and now() < end and not interrupted():
@@ -37,12 +37,12 @@ async def change_roles(
             ask_at += _REQUESTS_APART_S
             for pid, access in waiting.items():
                 change_role(commands[pid], access)
-                connections[pid].attached = False  # until the guest is attached again
+                logins[pid].attached = False  # until the guest is attached again
         await asyncio.sleep(_POLL_S)
         for pid, access in [*waiting.items()]:
-            if pid not in connections:
+            if pid not in logins:
                 del waiting[pid]
             elif role_of(commands[pid]) is access:
-                connections[pid].entered_as = access
+                logins[pid].access = access
                 del waiting[pid]
     return set(waiting)

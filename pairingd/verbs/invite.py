@@ -135,7 +135,7 @@ def _conditions(given: params.Invite, now: int) -> Conditions:
 async def _open_door(parts: Parts, notify: Notify) -> None:
     notify({"step": "door", "state": "begun", "text": "opening the door"})
     await parts.access.settle()
-    port = parts.access.door.port
+    port = parts.door.port
     # The pass may be well and the door shut: pairingd ends, or tmux has ended meanwhile.
     if failure := parts.access.error or (None if port else answers.door_shut()):
         notify({"step": "door", "state": "failed", "text": failure.message})

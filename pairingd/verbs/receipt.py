@@ -19,5 +19,5 @@ async def run(parts: Parts, given: params.Receipt) -> results.Receipt:
         raise PairingError(
             "no-such-session", f"no session {quoted(session)}", f"the last ones: {known}"
         )
-    connections = parts.access.door.connections.values()
-    return report.receipt(found, parts.store.history_of(found.id), connections, parts.clock())
+    logins = parts.access.logins
+    return report.receipt(found, parts.store.history_of(found.id), logins, parts.clock())

@@ -18,9 +18,8 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
     if given.all:
         listed = [one for session in parts.store.sessions() for one in session.invitations]
     running, clients = await _observe(parts.tmux)
-    port = parts.access.door.port
-    now = parts.clock()
-    connections = parts.access.door.connections.values()
+    port = parts.door.port
+    logins = parts.access.logins
     warnings = answers.warnings(parts)
     try:
         endpoints = answers.endpoints(parts)
@@ -40,7 +39,7 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
             "running": running,
             "clients": clients,
         },
-        "invitations": [report.invitation(one, connections, now) for one in listed],
+        "invitations": [report.invitation(one, logins, parts.clock()) for one in listed],
         "door": {"open": port is not None, "port": port},
         "mapping": answers.mapping(parts),
         "endpoints": endpoints,

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
-import socket
+import signal
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from pairingd.core.admission import Admission
+from pairingd.core.admission import MAX_PER_GUEST, Admission, Refusal
 from pairingd.errors import WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.entrance import Entrance
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.visits import visits
-from pairingd.world.door import Connection, Door
+from pairingd.world.door import (
+    Authenticated,
+    Connected,
+    Disconnected,
+    Door,
+    Event,
+    Refused,
+    TurnedAway,
+)
 from pairingd.world.sshd import Sshd
 from pairingd.world.tmux import Tmux
 from tests.core.make import START, invitation, invite
+from tests.guardians import all_rest
+from tests.waiting import WAIT_S
+
+PID = 2**22 + 1  # of no process: above Linux's largest and macOS's
+OCTOCAT = "SHA256:github:octocat"
 
 
 class Host:
@@ -39,26 +54,26 @@ class Host:
         self.tmux = Tmux("", home / "tmux.sock", "pairing")
         self.runs_tmux("new-session", "-d", "-s", "pairing")
         sshd = Sshd("/usr/sbin/sshd", home / "sshd_config", home / "host_ed25519", self.keys)
+        self.door = Door(sshd, "127.0.0.1", self.clock, Admission())
+        entrance = Entrance(self.intent, self.door, sshd, self.keys, self.tmux, 0, signals)
         self.lane = AccessLane(
-            self.intent,
-            self.store,
-            self.tmux,
-            sshd,
-            self.keys,
-            0,
-            self.clock,
-            signals,
-            door=lambda watcher: Door(sshd, "127.0.0.1", self.clock, watcher, Admission()),
+            self.intent, self.store, self.tmux, self.door, entrance, self.clock, signals
         )
+        self._clients: list[asyncio.StreamWriter] = []
+        self._running: asyncio.Task[None] | None = None
         self.told_of: list[int | None] = []
-        signals.door_changed.connect(lambda: self.told_of.append(self.lane.door.port))
+        signals.door_changed.connect(lambda: self.told_of.append(self.door.port))
+
+    def runs(self) -> None:
+        """From now on the lane makes its passes by itself."""
+        self._running = asyncio.create_task(self.lane.run())
 
     def clock(self) -> float:
         return self.now
 
-    def runs_tmux(self, *words: str) -> None:
+    def runs_tmux(self, *words: str) -> str:
         argv = (self.tmux.command, "-f", "/dev/null", "-S", str(self.tmux.socket), *words)
-        subprocess.run(argv, check=True)
+        return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     @property
     def door_port(self) -> int | None:
@@ -66,31 +81,34 @@ class Host:
         session = self.store.state().session
         return session.door_port if session else None
 
-    async def lets_in(self, guest: str) -> Connection:
-        """By the key of their invitation; `sleep` stands for their sshd, which is not asked."""
-        process = await asyncio.create_subprocess_exec("sleep", "3600")
-        connection = Connection(process.pid, "::1", self.now, socket.socket(), process)
-        connection.fingerprint = f"SHA256:{guest}"
-        self.lane.accepted(connection)
-        return connection
+    async def knocks(self) -> asyncio.StreamReader:
+        """A client that has still to log in."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.door.port)
+        self._clients.append(writer)
+        writer.write(b"SSH-2.0-client\r\n")
+        return reader
 
-    async def lets_out(self, connection: Connection) -> None:
-        connection.socket.close()
-        connection.process.kill()
-        await connection.process.wait()
-        self.lane.disconnected(connection)
-
-    async def rest(self) -> None:
-        """Until nothing is under way any more."""
-        if others := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(others)
+    def yields(self, *events: Event) -> None:
+        """As if they had happened at the door."""
+        for event in events:
+            self.door.events.put_nowait(event)
 
     async def close(self) -> None:
-        self.lane.stopping = True
+        if self._running:
+            self._running.cancel()
+        for client in self._clients:
+            client.close()
+        self.lane.stop()
         await self.lane.one_pass()
-        await self.rest()
+        await all_rest()
         self.store.close()
         self.runs_tmux("kill-server")
+
+
+async def until(look: Callable[[], object]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not look():  # noqa: ASYNC110 - what is looked at has no event
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -108,42 +126,124 @@ async def test_a_door_that_could_not_be_noted_is_told_of_and_noted_later(host: H
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(WorldError, match="database is locked"):
         await host.lane.one_pass()
-    assert host.lane.door.port
-    assert host.told_of == [host.lane.door.port]
+    assert host.door.port
+    assert host.told_of == [host.door.port]
     other.close()
     await host.lane.one_pass()
-    assert host.door_port == host.lane.door.port
-    assert host.told_of == [host.lane.door.port]
+    assert host.door_port == host.door.port
+    assert host.told_of == [host.door.port]
 
 
 async def test_a_session_that_finds_the_door_open_notes_it_too(host: Host) -> None:
     host.intent.apply(invite())
     await host.lane.one_pass()
-    opened = host.lane.door.port
+    opened = host.door.port
     host.now = START + 3600
     host.intent.apply(invite(invitation("github:hubot", issued_at=START + 3600), session="s2"))
     assert host.door_port is None
     await host.lane.one_pass()
-    assert host.lane.door.port == host.door_port == opened
+    assert host.door.port == host.door_port == opened
 
 
-@pytest.mark.parametrize("cut_for", ["the invitation is over", None])
+@pytest.mark.parametrize("cut_for", ["the invitation is over", ""])
 async def test_who_leaves_when_another_session_has_begun_has_left_their_own(
-    host: Host, cut_for: str | None
+    host: Host, cut_for: str
 ) -> None:
     host.intent.apply(invite(session="s1"))
-    connection = await host.lets_in("github:octocat")
-    connection.cut_for = cut_for
+    host.yields(Connected(PID, "::1", host.now), Authenticated(PID, OCTOCAT))
+    await host.lane.one_pass()
+    [login] = host.lane.logins
+    login.cut_for = cut_for
     host.now = START + 3600
     host.intent.apply(invite(invitation("github:hubot", issued_at=START + 3600), session="s2"))
-    await host.lets_out(connection)
+    host.yields(Disconnected(PID))
     await host.lane.one_pass()
-    left = None
-    async with asyncio.timeout(30):
-        while left is None:  # it may ask tmux for the reason first
-            await asyncio.sleep(0.01)
-            [visit] = visits(host.store.history_of("s1"))
-            left = visit if visit.why else None
+    # It may ask tmux for the reason first.
+    await until(lambda: visits(host.store.history_of("s1"))[0].why)
+    [left] = visits(host.store.history_of("s1"))
     assert left.joined.guest == "github:octocat"
     assert left.why == (cut_for or "they left")
     assert "left" not in {one.kind for one in host.store.history_of("s2")}
+
+
+async def test_a_key_of_nobody_who_is_invited_is_no_guest(host: Host) -> None:
+    host.intent.apply(invite())
+    host.yields(Connected(PID, "::1", host.now), Authenticated(PID, "SHA256:stranger"))
+    await host.lane.one_pass()
+    [login] = host.lane.logins
+    assert (login.invitation, login.guest, login.fingerprint) == (None, "", "SHA256:stranger")
+    assert login.cut_for == "the invitation is over"
+    host.yields(Disconnected(PID))
+    await host.lane.one_pass()
+    assert {one.kind for one in host.store.history_of("s1")} & {"joined", "left"} == set()
+
+
+async def test_one_guest_has_only_so_many_connections(host: Host) -> None:
+    host.intent.apply(invite())
+    for pid in range(PID, PID + MAX_PER_GUEST + 1):
+        host.yields(Connected(pid, "::1", host.now), Authenticated(pid, OCTOCAT))
+    await host.lane.one_pass()
+    *admitted, last = host.lane.logins
+    assert {login.guest for login in admitted} == {"github:octocat"}
+    assert (last.guest, last.cut_for) == ("", "the invitation is over")
+    kinds = [one.kind for one in host.store.history_of("s1")]
+    assert (kinds.count("joined"), kinds.count("refused")) == (MAX_PER_GUEST, 1)
+
+
+async def test_refused_keys_of_a_connection_are_one_line_of_history(host: Host) -> None:
+    host.intent.apply(invite())
+    host.yields(Connected(PID, "::1", host.now), Refused(PID), Refused(PID), Disconnected(PID))
+    host.yields(TurnedAway("::1", Refusal.BANNED))
+    await host.lane.one_pass()
+    refused = [one.data for one in host.store.history_of("s1") if one.kind == "refused"]
+    assert refused == [{"peer": "::1"}]
+
+
+async def test_a_pid_that_is_given_again_is_another_connection(host: Host) -> None:
+    host.intent.apply(invite())
+    host.yields(Connected(PID, "::1", host.now), Authenticated(PID, OCTOCAT), Disconnected(PID))
+    host.yields(Connected(PID, "::2", host.now))
+    await host.lane.one_pass()
+    [login] = host.lane.logins
+    assert (login.peer, login.guest, login.fingerprint) == ("::2", "", "")
+
+
+async def test_events_are_taken_while_a_pass_waits_for_tmux(host: Host) -> None:
+    host.intent.apply(invite())
+    server = host.runs_tmux("display-message", "-p", "#{pid}")
+    os.kill(int(server), signal.SIGSTOP)
+    try:
+        host.yields(Connected(PID, "::1", host.now))
+        host.runs()
+        await until(lambda: host.lane.logins)
+        host.yields(Authenticated(PID, OCTOCAT))
+        await until(lambda: [one for one in host.lane.logins if one.guest])
+        assert host.door.port is None  # so no pass has come to its end
+    finally:
+        os.kill(int(server), signal.SIGCONT)
+
+
+async def test_a_connection_that_cannot_be_journaled_does_not_stay(host: Host) -> None:
+    host.intent.apply(invite())
+    host.runs()
+    await host.lane.settle()
+    await host.knocks()
+    await until(lambda: host.lane.logins)
+    first = [*host.lane.logins]
+    other = sqlite3.connect(host.database)
+    other.execute("BEGIN IMMEDIATE")
+    second = await host.knocks()
+    async with asyncio.timeout(WAIT_S):
+        await second.read()  # until its end
+    other.close()
+    await until(lambda: len(host.lane.logins) == 1)
+    assert [*host.lane.logins] == first  # which came before, and still has time to log in
+    os.killpg(first[0].pid, signal.SIGTERM)
+
+
+async def test_a_connection_that_begins_as_the_door_closes_is_cut(host: Host) -> None:
+    host.runs()
+    await host.lane.settle()
+    assert host.door.port is None
+    host.yields(Connected(PID, "::1", host.now))
+    await until(lambda: [one.cut_for for one in host.lane.logins] == ["the invitation is over"])

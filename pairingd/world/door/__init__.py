@@ -3,17 +3,37 @@
 The daemon accepts; an sshd of its own serves each connection. So the daemon knows every
 connection's process, peer and log, and can end it whatever its owner does.
 
+    events       what happens at the door, for the access lane
+    door         the listener; all of it joined
     listener     the socket that is listened on, and the descriptors it may use
     lobby        accepted sockets until they get an sshd or go (the law is core.admission)
-    farewell     what a refused client is told
+    farewell     the message that a refused client gets
+    connections  those that have an sshd
     progress     how far a login is, by what the kernel knows of its socket
-    connection   one that has an sshd
     guard        the guardian, kept at hand: it ends what this process cannot
     guardian     the program itself
-    door         all of it
 """
 
-from pairingd.world.door.connection import Connection, Watcher
+from pairingd.world.door.connections import Connections
 from pairingd.world.door.door import Door
+from pairingd.world.door.events import (
+    Authenticated,
+    Connected,
+    Disconnected,
+    Event,
+    Events,
+    Refused,
+    TurnedAway,
+)
 
-__all__ = ["Connection", "Door", "Watcher"]
+__all__ = [
+    "Authenticated",
+    "Connected",
+    "Connections",
+    "Disconnected",
+    "Door",
+    "Event",
+    "Events",
+    "Refused",
+    "TurnedAway",
+]

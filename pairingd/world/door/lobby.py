@@ -4,45 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable
 
-from pairingd.core.admission import Admission, End, Look, Refusal, Refuse, Start, Visitor
+from pairingd.core.admission import Admission, End, Refusal, Refuse, Start, Visitor
 from pairingd.core.ssh_wire import MAX_IDENTIFICATION, is_identified
+from pairingd.world.door.connections import Connections
+from pairingd.world.door.events import Events, TurnedAway
 from pairingd.world.door.farewell import Farewells
 from pairingd.world.door.listener import descriptors_left
 from pairingd.world.door.progress import is_over
 
+log = logging.getLogger(__name__)
+
 _SOON = 0.01  # seconds; the shortest sleep
-
-
-class House(Protocol):
-    """Where visitors go from here."""
-
-    def serve(self, visitor: Visitor, accepted: socket.socket, peer: str) -> None:
-        """Give it an sshd, within `place`."""
-
-    def end(self, visitor: Visitor, refusal: Refusal) -> None:
-        """End its sshd."""
-
-    def turned_away(self, peer: str, refusal: Refusal) -> None:
-        """It was refused without an sshd."""
-
-    def descriptors(self) -> int:
-        """How many the connections have that left the lobby."""
+_MAX_TURNED_AWAY = 1024  # of one session that are among the events
 
 
 class Lobby:
     """One descriptor a visitor, and one timer for all, while there are any."""
 
     def __init__(
-        self, admission: Admission, clock: Callable[[], float], look: Look, house: House
+        self,
+        admission: Admission,
+        clock: Callable[[], float],
+        connections: Connections,
+        events: Events,
     ) -> None:
         self._admission = admission
         self._clock = clock
-        self._look_at = look
-        self._house = house
+        self._connections = connections
+        self._events = events
+        self._turned_away: set[tuple[str, Refusal]] = set()
+        self._served: set[asyncio.Task[None]] = set()
         self._waiting: dict[Visitor, tuple[socket.socket, str]] = {}
         self._seen: dict[Visitor, int] = {}  # bytes of a line that is not whole yet
         self._farewells = Farewells()
@@ -70,7 +65,8 @@ class Lobby:
             if visitor.spoke and is_over(accepted):
                 self._gone(visitor)
         now = self._clock()
-        for decision in self._admission.decide(now, self._look_at, room=self._room()):
+        progress = self._connections.progress
+        for decision in self._admission.decide(now, progress, room=self._room()):
             match decision:
                 case Refuse(visitor, refusal):
                     self._refuse(visitor, refusal)
@@ -78,9 +74,11 @@ class Lobby:
                     accepted, peer = self._take_out(visitor)
                     with contextlib.suppress(OSError):
                         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-                    self._house.serve(visitor, accepted, peer)
+                    task = asyncio.create_task(self._serve(visitor, accepted, peer))
+                    self._served.add(task)
+                    task.add_done_callback(self._served.discard)
                 case End(visitor, refusal):
-                    self._house.end(visitor, refusal)
+                    self._turn_away(self._connections.end(visitor, refusal), refusal)
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -88,27 +86,29 @@ class Lobby:
             delay = max(at - now, _SOON)
             self._timer = asyncio.get_running_loop().call_later(delay, self._look)
 
-    @contextlib.contextmanager
-    def place(self, visitor: Visitor) -> Iterator[None]:
-        """Around all that a visitor with a place gets: whatever fails, the place comes back."""
+    async def _serve(self, visitor: Visitor, accepted: socket.socket, peer: str) -> None:
+        """Whatever fails, the place comes back."""
         try:
-            yield
+            connection = await self._connections.serve(visitor, accepted, peer)
+            if connection.authenticated:
+                self._admission.excuse(visitor)
+            elif connection.refused:
+                self._admission.login_refused(visitor)
+        except Exception as error:
+            if not isinstance(error, OSError):
+                log.exception("a defect")
+            log.warning("no sshd for the connection from %s: %s", peer, error)
+            self._admission.excuse(visitor)
+            self._farewells.refuse(accepted, Refusal.NO_RESOURCES)
+            self._turn_away(peer, Refusal.NO_RESOURCES)
         finally:
             self._admission.left(visitor, self._clock())
             self._look_soon()
-
-    def fail(self, visitor: Visitor, accepted: socket.socket) -> None:
-        """It can get no sshd now; call it within `place`."""
-        self._admission.excuse(visitor)
-        self._farewells.refuse(accepted, Refusal.NO_RESOURCES)
 
     def entered(self, visitor: Visitor, *, guest: bool) -> None:
         """It logged in; `guest`: by a key that is invited."""
         self._admission.entered(visitor, guest=guest)
         self._look_soon()
-
-    def login_refused(self, visitor: Visitor) -> None:
-        self._admission.login_refused(visitor)
 
     def close(self) -> None:
         """The session is over: nobody waits any more, and no source is known."""
@@ -116,16 +116,24 @@ class Lobby:
         for visitor in tuple(self._waiting):
             self._admission.excuse(visitor)
             self._refuse(visitor, Refusal.CLOSED)
+        self._turned_away.clear()
 
     def _room(self) -> int:
-        used = len(self._waiting) + len(self._farewells) + self._house.descriptors()
+        used = len(self._waiting) + len(self._farewells) + self._connections.descriptors()
         return len(self._waiting) + descriptors_left(used)
 
     def _refuse(self, visitor: Visitor, refusal: Refusal) -> None:
         accepted, peer = self._take_out(visitor)
         self._farewells.refuse(accepted, refusal)
         self._admission.left(visitor, self._clock())
-        self._house.turned_away(peer, refusal)
+        self._turn_away(peer, refusal)
+
+    def _turn_away(self, peer: str, refusal: Refusal) -> None:
+        """Once for each address and reason: a flood must not fill the log."""
+        known = self._turned_away
+        if (peer, refusal) not in known and len(known) < _MAX_TURNED_AWAY:
+            known.add((peer, refusal))
+            self._events.put_nowait(TurnedAway(peer, refusal))
 
     def _take_out(self, visitor: Visitor) -> tuple[socket.socket, str]:
         accepted, peer = self._waiting.pop(visitor)

@@ -1,0 +1,77 @@
+"""What lets somebody in: sshd, the file of keys that it reads, and the listener of the door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pairingd.core.plan import Grant
+from pairingd.core.rules import DoorOpened
+from pairingd.intent import Intent
+from pairingd.signals import Signals
+from pairingd.world.authorized_keys import AuthorizedKeys
+from pairingd.world.door import Door
+from pairingd.world.sshd import ZULU_SINCE, Sshd
+from pairingd.world.tmux import Tmux
+
+
+class Entrance:
+    """`fixed_port` is the door's own, 0 for any. `tmux` is what the keys lead to."""
+
+    def __init__(
+        self,
+        intent: Intent,
+        door: Door,
+        sshd: Sshd,
+        authorized_keys: Path,
+        tmux: Tmux,
+        fixed_port: int,
+        signals: Signals,
+    ) -> None:
+        self._intent = intent
+        self._door = door
+        self._sshd = sshd
+        self._authorized_keys = authorized_keys
+        self._tmux = tmux
+        self._fixed_port = fixed_port
+        self._door_changed = signals.door_changed
+        self._version = ZULU_SINCE
+
+    async def prepare(self) -> None:
+        """There is an sshd that accepts its configuration. Raises as Sshd.prepare."""
+        self._version = await self._sshd.prepare()
+
+    def grants(self, expected: tuple[Grant, ...]) -> tuple[Grant, ...] | None:
+        """`expected` where the file of keys is exactly what would be written for them."""
+        return self._keys().grants(expected)
+
+    def write(self, grants: tuple[Grant, ...]) -> None:
+        """Raises WorldError."""
+        self._keys().write(grants)
+
+    def open(self, preferred: int) -> None:
+        """Raises WorldError `door-blocked`."""
+        self._door.open(preferred=preferred, fixed=self._fixed_port)
+        self._intent.happened("door-opened", f"the door is open on port {self._door.port}")
+        self._door_changed()
+
+    def close(self) -> None:
+        """The listener; those inside stay until they are cut."""
+        if self._door.port is not None:
+            self._door.close()
+            self._intent.happened("door-closed", "the door is closed")
+            self._door_changed()
+
+    def note_port(self) -> None:
+        """A restarted daemon is to open the door there again. Raises WorldError."""
+        if self._door.port is not None:
+            self._intent.apply(DoorOpened(self._door.port))
+
+    def _keys(self) -> AuthorizedKeys:
+        return AuthorizedKeys(
+            self._authorized_keys,
+            self._tmux.command,
+            self._tmux.socket,
+            self._tmux.session,
+            self._authorized_keys.with_name("live"),
+            zulu=self._version >= ZULU_SINCE,
+        )

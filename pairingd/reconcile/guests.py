@@ -1,0 +1,93 @@
+"""The guests who are in: kept in the shared session and in their role, or cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from pairingd.core.model import Access, State
+from pairingd.reconcile.confinement import Confinement, Place
+from pairingd.reconcile.login import Login
+from pairingd.reconcile.messages import Messages
+from pairingd.world.door import Connections
+from pairingd.world.forced_command import role_of
+
+OUT_OF_PLACE = "they were not in the shared session, or their terminal too large"
+
+
+class Guests:
+    """Those of `logins` that have an invitation."""
+
+    def __init__(
+        self,
+        logins: Mapping[int, Login],
+        connections: Connections,
+        confinement: Confinement,
+        messages: Messages,
+        clock: Callable[[], float],
+    ) -> None:
+        self._logins = logins
+        self._connections = connections
+        self._confinement = confinement
+        self._messages = messages
+        self._clock = clock
+
+    def guard(self, state: State) -> None:
+        """The guardian knows each guest's deadline, for a daemon that cannot keep it."""
+        now = self._clock()
+        ends = {one.id: one.expires_at - now for one in state.live}
+        self._connections.guard(
+            {
+                login.pid: max(ends.get(login.invitation or "", 0.0), 0.0)
+                for login in self._logins.values()
+                if login.fingerprint
+            }
+        )
+
+    def next_cut(self) -> float | None:
+        """When somebody must be cut who is not in the session."""
+        times = [login.detached_at for login in self._logins.values()]
+        return min((at for at in times if at is not None), default=None)
+
+    async def cut(self, pids: Iterable[int], why: str = "") -> None:
+        """End these connections. Without `why` each has its own reason."""
+        now = self._clock()
+        cut = [self._logins[pid] for pid in pids if pid in self._logins]
+        for login in cut:
+            login.cut_for = login.cut_for or why or login.reason(now)
+        attached = {login.pid for login in cut if login.attached}
+        detach = self._confinement.farewell
+        await self._connections.cut([login.pid for login in cut], attached, detach)
+
+    async def hold(self, access: Mapping[str, Access]) -> bool:
+        """Keep them in place; `access` has what each live invitation gives. Returns whether one
+        must be cut now, or has another role than theirs. Raises WorldError.
+        """
+        roles = {
+            login.pid: access[login.invitation]
+            for login in self._logins.values()
+            if login.invitation and login.invitation in access
+        }
+        if not roles:
+            return False
+        self._note(await self._confinement.hold(roles))
+        return any(
+            login.astray or (login.command and login.role() is not roles.get(login.pid))
+            for login in self._logins.values()
+        )
+
+    def lose_sight(self, access: Mapping[str, Access]) -> None:
+        """Nothing can be steered: a read guest does not look at what nobody controls."""
+        for login in self._logins.values():
+            if login.invitation and access.get(login.invitation) is Access.READ:
+                login.astray = "tmux does not answer"
+
+    def _note(self, places: Mapping[int, Place]) -> None:
+        for login in self._logins.values():
+            if place := places.get(login.pid):
+                if not login.attached and role_of(place.command) is Access.READ:
+                    self._messages.to_read_guest(login.pid)
+                login.seen(place.command)
+                if place.astray:
+                    login.astray = OUT_OF_PLACE
+            else:
+                login.unseen(self._clock())

@@ -1,0 +1,221 @@
+"""Each connection's sshd: started, followed, and ended whatever its owner does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pairingd.core.admission import LOGIN_GRACE, LOGIN_UNDER_WAY, Progress, Refusal, Visitor
+from pairingd.world.door.events import Authenticated, Connected, Disconnected, Events, Refused
+from pairingd.world.door.farewell import message
+from pairingd.world.door.guard import Guard
+from pairingd.world.door.listener import tune
+from pairingd.world.door.progress import progress
+from pairingd.world.sshd import Sshd
+from pairingd.world.sshd_log import Accepted, Failed, parse
+
+log = logging.getLogger(__name__)
+
+_FAREWELL_TIMEOUT_S = 0.15  # for tmux clients to leave by themselves; all are out within 0.2
+_SIGNAL_TIMEOUT_S = 1.0  # for an sshd to follow a signal
+_RECORD = 4096  # bytes; sshd's longest message is 1024 (log.c, MSGBUFSIZ)
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """One accepted TCP connection that has an sshd; `refused`: it has refused a login."""
+
+    pid: int
+    peer: str
+    visitor: Visitor
+    socket: socket.socket
+    process: asyncio.subprocess.Process
+    authenticated: bool = False
+    refused: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Connections:
+    """Those that have an sshd; they outlive a closed door. What happens to them is in `events`."""
+
+    def __init__(self, sshd: Sshd, clock: Callable[[], float], events: Events) -> None:
+        self._sshd = sshd
+        self._clock = clock
+        self._events = events
+        self._by_pid: dict[int, Connection] = {}
+        self._logging_in: dict[Visitor, Connection] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._guard = Guard()
+
+    async def serve(self, visitor: Visitor, accepted: socket.socket, peer: str) -> Connection:
+        """From an sshd's start to its end, which closes `accepted`.
+
+        Raises OSError where there can be no sshd; then `accepted` is as it was.
+        """
+        connection, records = await self._start(visitor, accepted, peer)
+        try:
+            self._by_pid[connection.pid] = connection
+            self._logging_in[visitor] = connection
+            self._events.put_nowait(Connected(connection.pid, peer, self._clock()))
+            await self._follow(connection, records)
+        except Exception:  # one that is not followed must not stay
+            log.exception("the connection from %s cannot be served", peer)
+        finally:
+            records.close()
+            await self._end([connection])
+            self._guard.release(connection.pid)
+            accepted.close()
+            self._logging_in.pop(visitor, None)
+            del self._by_pid[connection.pid]
+            self._events.put_nowait(Disconnected(connection.pid))
+            connection.ended.set()
+        return connection
+
+    def end(self, visitor: Visitor, refusal: Refusal) -> str:
+        """End the sshd of somebody who logs in, and return their address. The client gets the
+        reason while nothing is encrypted yet.
+        """
+        connection = self._logging_in[visitor]
+        state = self.progress(visitor)
+        if state is not None and state.received < LOGIN_UNDER_WAY:
+            with contextlib.suppress(OSError):
+                connection.socket.send(message(refusal), socket.MSG_DONTWAIT)
+        task = asyncio.create_task(self._end([connection]))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return connection.peer
+
+    async def cut(
+        self,
+        pids: Iterable[int],
+        attached: Collection[int],
+        detach: Callable[[Collection[int]], Awaitable[None]],
+    ) -> None:
+        """End these connections. Those of them that are `attached` are detached first, so that tmux
+        restores their screens; then all sockets are shut down, then all processes ended.
+
+        Whatever `detach` does, hangs or raises, the rest follows within 0.15 s. Returns once each
+        Disconnected is among the events.
+        """
+        cut = [self._by_pid[pid] for pid in pids if pid in self._by_pid]
+        if guests := [one for one in cut if one.pid in attached]:
+            try:
+                async with asyncio.timeout(_FAREWELL_TIMEOUT_S):
+                    await detach([one.pid for one in guests])
+                    await _all_ended(guests)
+            except Exception as error:  # noqa: BLE001 - nothing here waits for a guest who stays
+                log.debug("no farewell: %r", error)
+        await self._end(cut)
+        await _all_ended(cut)
+
+    def guard(self, deadlines: Mapping[int, float]) -> None:
+        """Whatever becomes of this process, these connections end in so many seconds."""
+        for pid, seconds in deadlines.items():
+            if pid in self._by_pid:
+                self._guard.hold(pid, seconds)
+
+    def visitor(self, pid: int) -> Visitor | None:
+        """Whose connection that is, while it lasts."""
+        connection = self._by_pid.get(pid)
+        return connection.visitor if connection else None
+
+    def progress(self, visitor: Visitor) -> Progress | None:
+        """How far their login is, while they log in."""
+        connection = self._logging_in.get(visitor)
+        if connection is None or visitor.seated is None:
+            return None
+        return progress(connection.socket, self._clock() - visitor.seated)
+
+    def descriptors(self) -> int:
+        """How many the connections have: a socket and sshd's log each."""
+        return 2 * len(self._by_pid)
+
+    async def _start(
+        self, visitor: Visitor, accepted: socket.socket, peer: str
+    ) -> tuple[Connection, socket.socket]:
+        """Its sshd, and what that says, a record a message. If it raises, nothing is left."""
+        records, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            with theirs:
+                records.setblocking(False)
+                tune(accepted)
+                guardian = await self._guard.commands()
+                process = await self._sshd.start(
+                    accepted, theirs, self._guard.line("$$", LOGIN_GRACE), guardian
+                )
+            self._guard.take(process.pid, accepted)
+        except BaseException:
+            records.close()
+            raise
+        return Connection(process.pid, peer, visitor, accepted, process), records
+
+    async def _follow(self, connection: Connection, records: socket.socket) -> None:
+        """Until its sshd has ended."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(records, self._read, connection, records)
+        grace = loop.call_later(LOGIN_GRACE, self._too_slow, connection)
+        try:
+            await connection.process.wait()
+        finally:
+            grace.cancel()
+            loop.remove_reader(records)
+        self._read(connection, records)
+
+    def _read(self, connection: Connection, records: socket.socket) -> None:
+        """All that sshd has said by now."""
+        while True:
+            try:
+                record = records.recv(_RECORD)
+            except (BlockingIOError, ConnectionError):
+                return
+            log.debug("sshd[%d] %r", connection.pid, record)
+            match parse(record):
+                case Accepted(fingerprint) if not connection.authenticated:
+                    connection.authenticated = True
+                    self._logging_in.pop(connection.visitor, None)
+                    self._events.put_nowait(Authenticated(connection.pid, fingerprint))
+                case Failed():
+                    connection.refused = True
+                    self._events.put_nowait(Refused(connection.pid))
+
+    def _too_slow(self, connection: Connection) -> None:
+        if not connection.authenticated:
+            self._events.put_nowait(Refused(connection.pid))
+            _signal(connection, signal.SIGTERM)
+
+    @staticmethod
+    async def _end(connections: Collection[Connection]) -> None:
+        """No byte passes any more, and the processes go: those of the guests at the latest when
+        they find the socket closed. First all sockets, then all signals.
+        """
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            running = [one for one in connections if one.process.returncode is None]
+            for connection in running:
+                _signal(connection, number)
+            if running:
+                await asyncio.wait(
+                    [asyncio.ensure_future(one.process.wait()) for one in running],
+                    timeout=_SIGNAL_TIMEOUT_S,
+                )
+        for connection in connections:  # what a sshd left in its group: stopped, or an orphan
+            _signal(connection, signal.SIGKILL)
+
+
+async def _all_ended(connections: Iterable[Connection]) -> None:
+    await asyncio.gather(*(connection.ended.wait() for connection in connections))
+
+
+def _signal(connection: Connection, number: signal.Signals) -> None:
+    """To the whole group; one that is stopped would act on nothing."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(connection.pid, number)
+        os.killpg(connection.pid, signal.SIGCONT)

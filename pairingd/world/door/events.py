@@ -1,0 +1,55 @@
+"""What the door yields, in the order in which it happened. The access lane reads it.
+
+`pid` is of the sshd that serves a connection, and names the connection from Connected until
+Disconnected, which are yielded once each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from pairingd.core.admission import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """It has an sshd, since then; nobody has logged in."""
+
+    pid: int
+    peer: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """sshd accepted the key with this fingerprint. `Door.admit` answers whether it is a guest's."""
+
+    pid: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """sshd refused a login, or LOGIN_GRACE passed without one. A connection may have several."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """It got no place, or lost it to somebody else; once for each address and reason."""
+
+    peer: str
+    reason: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """Its sshd is gone."""
+
+    pid: int
+
+
+Event = Connected | Authenticated | Refused | TurnedAway | Disconnected
+Events = asyncio.Queue[Event]
