@@ -39,6 +39,27 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Rights:
+    """The terms of an invitation, without its keys."""
+
+    invitation: str
+    access: Access
+    expires_at: int
+
+    def within(self, other: Rights) -> Rights:
+        """What both give."""
+        reads = Access.READ in {self.access, other.access}
+        return Rights(
+            self.invitation,
+            Access.READ if reads else Access.WRITE,
+            min(self.expires_at, other.expires_at),
+        )
+
+    def cover(self, other: Rights) -> bool:
+        return other.within(self) == other
+
+
+@dataclass(frozen=True, slots=True)
 class Invitation:
     """One guest's right to enter. `guest` is an identity such as `github:octocat`."""
 
@@ -55,6 +76,10 @@ class Invitation:
     @property
     def live(self) -> bool:
         return self.standing is Standing.LIVE
+
+    @property
+    def rights(self) -> Rights:
+        return Rights(self.id, self.access, self.expires_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from math import floor, inf
 
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import canonical
-from pairingd.core.model import Access, Invitation, Session, Standing, State, WayIn
+from pairingd.core.model import Access, Invitation, Rights, Session, Standing, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.text import shell
 
@@ -27,11 +27,11 @@ class Tick:
 class Begin:
     """A daemon starts with the saved state, which may be older than the last change.
 
-    `outdated` are the invitations that are over although the state has them live. With a clock that
-    is behind nobody's deadline can be told. No deadline is more than `max_ttl` seconds ahead.
+    `marks` bound what it may claim: an invitation without one is over. With a clock that is behind
+    nobody's deadline can be told. No deadline is more than `max_ttl` seconds ahead.
     """
 
-    outdated: frozenset[str]
+    marks: frozenset[Rights]
     clock_is_behind: bool
     max_ttl: float
 
@@ -106,6 +106,12 @@ def step(state: State, event: Event, now: float) -> State:
     return _settled(_apply(_expired(state, now), event, now), now)
 
 
+def gives_rights(before: State, after: State) -> bool:
+    """Whether anybody may do anything in `after` that they may not in `before`."""
+    had = {one.id: one.rights for one in before.live}
+    return any(one.id not in had or not had[one.id].cover(one.rights) for one in after.live)
+
+
 def _apply(state: State, event: Event, now: float) -> State:
     match event:
         case Begin():
@@ -130,10 +136,15 @@ def _apply(state: State, event: Event, now: float) -> State:
 
 
 def _begin(state: State, event: Begin, now: float) -> State:
-    live = {one.id for one in state.live}
-    state = _over(state, live & event.outdated, Standing.REVOKED, floor(now))
+    for one in state.live:
+        marks = [mark.within(one.rights) for mark in event.marks if mark.invitation == one.id]
+        if not marks:
+            state = _over(state, [one.id], Standing.REVOKED, floor(now))
+        elif one.rights not in marks:
+            best = max(marks, key=lambda mark: (mark.expires_at, mark.access is Access.WRITE))
+            state = _changed(state, one.id, access=best.access, expires_at=best.expires_at)
     if event.clock_is_behind:
-        return _over(state, live - event.outdated, Standing.ENDED, floor(now))
+        return _over(state, [one.id for one in state.live], Standing.ENDED, floor(now))
     for one in state.live:
         if one.expires_at > now + event.max_ttl:
             state = _changed(state, one.id, expires_at=floor(now + event.max_ttl))

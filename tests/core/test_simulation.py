@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pairingd.core import plan
-from pairingd.core.model import Access, Invitation, State, WayIn
+from pairingd.core.model import Access, Rights, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import (
     Begin,
@@ -27,6 +27,7 @@ from pairingd.core.rules import (
     Tick,
     WayAnnounced,
     WayTold,
+    gives_rights,
     step,
 )
 from tests.core.make import HOME, OFFICE, START, invitation, key
@@ -34,10 +35,6 @@ from tests.core.simulated_gateway import Lane
 
 MAX_TTL = 3000
 GUESTS = ("github:ann", "github:bob", "gitlab:cy")
-
-
-def terms(one: Invitation) -> tuple[str, Access, int]:
-    return one.id, one.access, one.expires_at
 
 
 class Broken(Exception):
@@ -55,7 +52,7 @@ class World:
     next_id: int = 100
     budget: int | None = None  # effects until everything breaks; None: nothing does
     saved: list[State] = field(default_factory=lambda: [State()])  # the newest last
-    marks: set[tuple[str, Access, int]] = field(default_factory=set)  # pairingd.live
+    marks: set[Rights] = field(default_factory=set)  # pairingd.live
     full: bool = False  # the disk
 
     def effect(self) -> None:
@@ -91,12 +88,16 @@ class Daemon(RuleBasedStateMachine):
     def change(self, event: Event) -> None:
         """As the intent and its store do it."""
         world, after = self.world, step(self.state, event, self.now)
-        ids = {one.id for one in after.live}
-        world.marks = {one for one in world.marks if one[0] in ids}
+        rights = {one.id: one.rights for one in after.live}
+        world.marks = {
+            mark.within(rights[mark.invitation])
+            for mark in world.marks
+            if mark.invitation in rights
+        }
         if not world.full:
             world.saved.append(after)
-            world.marks = set(map(terms, after.live))
-        elif not isinstance(event, Begin | Tick | Revoke | End | WayTold | WayAnnounced):
+            world.marks = set(rights.values())
+        elif gives_rights(self.state, after):
             return
         self.state = after
 
@@ -175,15 +176,14 @@ class Daemon(RuleBasedStateMachine):
 
         The last saved states may be `lost`, and the clock set `back`.
         """
-        world, before = self.world, set(map(terms, self.state.live))
+        world, before = self.world, {one.id: one.rights for one in self.state.live}
         world.door = None
         world.connections.clear()
         world.lane.crash()
         del world.saved[max(len(world.saved) - lost, 1) :]
         self.state = world.saved[-1]
-        outdated = {one.id for one in self.state.live if terms(one) not in world.marks}
-        self.change(Begin(frozenset(outdated), bool(back), MAX_TTL))
-        assert set(map(terms, self.state.live)) <= before
+        self.change(Begin(frozenset(world.marks), bool(back), MAX_TTL))
+        assert all(before[one.id].cover(one.rights) for one in self.state.live)
         assert not (back and self.state.live)
 
     # What the daemon does.
