@@ -12,7 +12,12 @@
 trap '' USR1 USR2 # until there is somebody to change the role of
 
 if [ -z "$SSH_TTY" ]; then
-    echo 'pairing: this invitation opens a shared terminal; use ssh without a command' >&2
+    if [ -n "$SSH_ORIGINAL_COMMAND" ]; then
+        hint='runs no command and copies no files; use ssh without a command'
+    else
+        hint='your ssh did not request one (ssh -T, or RequestTTY no); use ssh -t'
+    fi
+    echo "pairing: this invitation opens a shared terminal; $hint" >&2
     exit 1
 fi
 
