@@ -16,7 +16,7 @@ from pairingd.waits import wait_for_closing
 
 
 async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Changed:
-    """What could not be done yet is a warning, for the change holds; but an error where
+    """What could not be done or saved yet is a warning, for the change holds; but an error where
     somebody who is inside may still use what was taken away.
 
     It cannot be cancelled: raises PairingError `goes-on` to say that it holds.
@@ -37,8 +37,8 @@ async def _followed(
     parts: Parts, event: Event, ids: Sequence[str], ways: list[Mapping | None]
 ) -> results.Changed:
     await parts.access.settle()
-    failure = parts.access.error
-    troubles = {one.code: one for one in (failure, parts.intent.unsaved) if one}
+    failure, unsaved = parts.access.error, parts.intent.unsaved
+    troubles = {one.code: one for one in (failure, unsaved) if one}
     warnings = [report.problem(one) for one in troubles.values()]
     if ids and parts.door.port is None:
         await wait_for_closing(parts)
@@ -46,6 +46,7 @@ async def _followed(
         warnings += [report.problem(unclosed(one)) for one in ways if one and one.id in left]
     changed = answers.invitations(parts, ids)
     inside = any(one["connections"] for one in changed)
-    if failure and inside and not isinstance(event, Extend):
-        raise failure
+    undone = failure if not unsaved or (failure and failure.code != unsaved.code) else None
+    if undone and inside and not isinstance(event, Extend):
+        raise undone
     return {"invitations": changed, "warnings": warnings}

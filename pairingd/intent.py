@@ -19,15 +19,12 @@ from pairingd.core.model import Cause, Invitation, Standing, State
 from pairingd.core.rules import (
     Active,
     Begin,
-    Came,
-    End,
+    DoorOpened,
     Event,
-    Rested,
-    Revoke,
     Tick,
     WayAnnounced,
     WayTold,
-    Went,
+    gives_rights,
     step,
 )
 from pairingd.core.text import printable
@@ -68,25 +65,23 @@ class Intent:
     def _begin(self, max_ttl: float) -> None:
         """What was saved holds only as far as no later change and no later time is known."""
         live, now = self._store.live, self._clock()
-        outdated = [one for one in self.state.live if not live.has(one)]
-        behind = live.is_behind(now)
+        marks, behind, latest = live.marks, live.is_behind(now), live.latest
+        outdated = [one for one in self.state.live if one.rights not in marks]
+        self._change(Begin(marks, behind, max_ttl), max(now, latest) if behind else now)
         if outdated:
-            self.withdrawn += (state_outdated(outdated),)
+            self.withdrawn += (state_outdated(outdated, self.state),)
         if behind:
-            self.withdrawn += (clock_behind(now, live.latest),)
+            self.withdrawn += (clock_behind(now, latest),)
         for why in self.withdrawn:
             self.troubled(why)
-        event = Begin(frozenset(one.id for one in outdated), behind, max_ttl)
-        self._change(event, max(now, live.latest) if behind else now)
 
     def apply(self, event: Event) -> State:
         """The state after `event`, on the disk. Raises Refused, or WorldError `state-unwritable`,
         and then nothing has changed.
 
-        What takes rights away holds even where it cannot be saved, for the disk may be full and
-        the guest must be out; it is saved as soon as it can be, and `unsaved` says why it is not
-        yet, and whether it holds for good. What was told holds too, but keeps nobody in or out, and
-        waits for the next change.
+        What only takes rights away holds even where it cannot be saved, for the disk may be full;
+        it is saved as soon as it can be, and `unsaved` says why it is not yet, and whether it holds
+        for good. What was told holds too, but keeps nobody in or out; the next change saves it.
         """
         return self._change(event, self._clock())
 
@@ -98,15 +93,12 @@ class Intent:
                 self._store.save(after)
                 self.unsaved = None
             except WorldError as unwritable:
-                match event:
-                    case Begin() | Tick() | Revoke() | Went() | Rested() | End():
-                        self.unsaved = unsaved(unwritable)
-                    case WayTold() | WayAnnounced() | Active():
-                        log.warning("%s", unwritable)
-                    case Came() if not _is_once(before, event.invitation):
-                        log.warning("%s", unwritable)
-                    case _:
-                        raise
+                if isinstance(event, WayTold | WayAnnounced | Active):
+                    log.warning("%s", unwritable)
+                elif isinstance(event, DoorOpened) or gives_rights(before, after):
+                    raise
+                else:
+                    self.unsaved = unsaved(unwritable)
             self.state = after
         if after.live:
             self._store.live.touch(now)
@@ -212,10 +204,6 @@ def _why_over(one: Invitation) -> str:
             return f"invitation {one.standing.value}"
 
 
-def _is_once(state: State, invitation: str) -> bool:
-    return any(one.conditions.once for one in state.live if one.id == invitation)
-
-
 def unsaved(unwritable: WorldError) -> WorldError:
     """What was taken away, and could not be saved: for how long it holds."""
     if unwritable.code == "not-durable":
@@ -231,12 +219,19 @@ def unsaved(unwritable: WorldError) -> WorldError:
     )
 
 
-def state_outdated(outdated: Sequence[Invitation]) -> WorldError:
-    guests = ", ".join(one.guest for one in outdated)
+def state_outdated(outdated: Sequence[Invitation], now: State) -> WorldError:
+    live = {one.id: one for one in now.live}
+    over = ", ".join(one.guest for one in outdated if one.id not in live)
+    lesser = [
+        f"{one.guest}: may {live[one.id].access.value} until {utc(live[one.id].expires_at)}"
+        for one in outdated
+        if one.id in live
+    ]
+    changed = "; ".join([*([f"{over}: no longer invited"] if over else []), *lesser])
     return WorldError(
         "state-outdated",
-        f"the saved state is older than the last change of {guests}: no longer invited",
-        "causes: a full disk, a damaged or old state.db; to invite them again: pairctl invite",
+        f"the saved state is older than the last change of {changed}",
+        "causes: a full disk, a damaged or old state.db; pairctl invite, role and extend change it",
     )
 
 

@@ -1,9 +1,10 @@
-"""What must be durable without disk space: who is over, and how late it was.
+"""What must be durable without disk space: who is over, who may only read, and how late it was.
 
-Each live invitation has an empty file, its mark. A mark is there before the state says live, and
-unlinked before the state says over; unlink(2) and utimensat(2) work on a full disk. So a state
-whose last change was lost (no space, a damaged WAL, an old copy) revives nobody: without its mark
-an invitation is over. A mark's name has the terms, so that lost changes of these revive nothing.
+Each live invitation has an empty file, its mark, with its rights in its name. A mark is there
+before the state gives what it says, and is unlinked or renamed before the state takes it away.
+unlink(2), rename(2) within a directory and utimensat(2) work on a full disk. At start a mark is the
+most that the state may claim; so a state whose last change was lost (no space, a damaged WAL, an
+old copy) gives nobody back what was taken from them.
 
 A mark's mtime is the latest wall-clock time seen, its atime the steady clock's at that moment.
 """
@@ -14,31 +15,37 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pairingd.clock import awake_or_asleep
-from pairingd.core.model import Access, Invitation
+from pairingd.core.model import Access, Invitation, Rights
 from pairingd.errors import WorldError
 
 log = logging.getLogger(__name__)
 
-_MARK = re.compile(rf"(?P<id>[^/.]+)\.(?:{'|'.join(Access)})\.[0-9]+(?:\.came)?")
+_NAME = re.compile(rf"([^/]+)\.({'|'.join(Access)})\.([0-9]{{1,18}})(\.used)?", re.ASCII)
 _TOLERANCE_S = 1.0
 _DRIFT = 0.001  # of the steady clock against a wall clock that NTP slews
 
 
-def mark(invitation: Invitation) -> str:
-    """The name of its file."""
-    came = ".came" if invitation.conditions.once and invitation.came_at else ""
-    terms = f"{invitation.access.value}.{invitation.expires_at}{came}"
-    return f"{mark_prefix(invitation.id)}.{terms}"
-
-
 def mark_prefix(invitation: str) -> str:
     """What the names of all marks of that invitation begin with, before a dot."""
-    return quote(invitation, safe="").replace(".", "%2E")
+    return quote(invitation, safe="")
+
+
+def mark_name(rights: Rights) -> str:
+    used = ".used" if rights.used else ""
+    prefix = mark_prefix(rights.invitation)
+    return f"{prefix}.{rights.access.value}.{rights.expires_at}{used}"
+
+
+def parse_mark(name: str) -> Rights | None:
+    """None for the name of anything but a mark."""
+    found = _NAME.fullmatch(name)
+    rights = found and Rights(unquote(found[1]), Access(found[2]), int(found[3]), bool(found[4]))
+    return rights if rights and mark_name(rights) == name else None
 
 
 class Live:
@@ -51,9 +58,9 @@ class Live:
         self._marks = set(self._found())
         self._latest = max(map(self._time_of, self._marks), default=0.0)
 
-    def has(self, invitation: Invitation) -> bool:
-        """Whether that invitation, on these terms, is not over."""
-        return mark(invitation) in self._marks
+    @property
+    def marks(self) -> frozenset[Rights]:
+        return frozenset(self._marks)
 
     def is_behind(self, now: float) -> bool:
         """Whether `now` is a time that has passed before this daemon started."""
@@ -66,22 +73,27 @@ class Live:
 
     def touch(self, now: float) -> None:
         """Keep `now` as the latest time seen."""
-        for name in self._marks:
+        for mark in self._marks:
             try:
-                os.utime(self._directory / name, (self._steady(), now))
+                os.utime(self._path(mark), (self._steady(), now))
             except OSError as error:
                 log.warning("the latest time cannot be saved: %s", error)
 
     def keep(self, live: Iterable[Invitation]) -> None:
-        """Unlink the marks of all other invitations. Raises OSError, after every unlink was tried;
-        what failed is tried again by the next call.
+        """Have no mark say more than `live` give. Raises OSError, after all was tried; what failed
+        is tried again by the next call.
         """
-        ids = {mark_prefix(one.id) for one in live}
-        self._unlink({name for name in self._marks if _id_of(name) not in ids})
+        rights = {one.id: one.rights for one in live}
+        self._replace(
+            {
+                mark: rights[mark.invitation].within(mark) if mark.invitation in rights else None
+                for mark in self._marks
+            }
+        )
 
     def settle(self, live: Iterable[Invitation]) -> None:
-        """As `keep`, and unlink what has other terms than those of `live`, too."""
-        self._unlink(self._marks - set(map(mark, live)))
+        """As `keep`, and unlink what says less than those of `live`, too."""
+        self._replace(dict.fromkeys(self._marks - {one.rights for one in live}))
 
     @contextlib.contextmanager
     def made(self, live: Iterable[Invitation]) -> Iterator[None]:
@@ -89,7 +101,7 @@ class Live:
 
         Raises WorldError `state-unwritable` where one cannot be made, and then none was.
         """
-        new = set(map(mark, live)) - self._marks
+        new = {one.rights for one in live} - self._marks
         try:
             try:
                 self._make(new)
@@ -102,30 +114,39 @@ class Live:
             yield
         except BaseException:
             with contextlib.suppress(OSError):
-                self._unlink(new & self._marks)
+                self._replace(dict.fromkeys(new & self._marks))
             raise
 
-    def _make(self, names: set[str]) -> None:
-        if not names:
+    def _path(self, mark: Rights) -> Path:
+        return self._directory / mark_name(mark)
+
+    def _make(self, marks: set[Rights]) -> None:
+        if not marks:
             return
         if not self._directory.is_dir():
             self._directory.mkdir(mode=0o700)
             _sync(self._directory.parent)
-        for name in names:
+        for mark in marks:
             flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            os.close(os.open(self._directory / name, flags, 0o600))
-            self._marks.add(name)
+            os.close(os.open(self._path(mark), flags, 0o600))
+            self._marks.add(mark)
         _sync(self._directory)
 
-    def _unlink(self, names: Iterable[str]) -> None:
+    def _replace(self, changes: Mapping[Rights, Rights | None]) -> None:
+        """Each mark by a lesser one, or by none: also where not even a rename is possible."""
         failure: OSError | None = None
-        for name in names:
+        for mark, lesser in changes.items():
+            if lesser == mark:
+                continue
             try:
-                (self._directory / name).unlink(missing_ok=True)
+                if lesser and self._renamed(mark, lesser):
+                    self._marks.add(lesser)
+                else:
+                    self._path(mark).unlink(missing_ok=True)
             except OSError as error:
                 failure = error
             else:
-                self._marks.discard(name)
+                self._marks.discard(mark)
                 self._unsynced = True
         if self._unsynced:
             _sync(self._directory)
@@ -133,27 +154,36 @@ class Live:
         if failure:
             raise failure
 
-    def _found(self) -> Iterator[str]:
+    def _renamed(self, mark: Rights, lesser: Rights) -> bool:
+        try:
+            self._path(mark).replace(self._path(lesser))
+        except OSError as error:
+            log.warning("the mark of %s cannot be renamed: %s", mark.invitation, error)
+            return False
+        return True
+
+    def _found(self) -> Iterator[Rights]:
         """Nothing where it cannot be read, so that nobody is live."""
         try:
             with os.scandir(self._directory) as entries:
                 for entry in entries:
-                    mine = _MARK.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
-                    if mine and not entry.stat(follow_symlinks=False).st_size:
-                        yield entry.name
+                    mark = parse_mark(entry.name)
+                    is_file = entry.is_file(follow_symlinks=False)
+                    if mark and is_file and not entry.stat(follow_symlinks=False).st_size:
+                        yield mark
         except FileNotFoundError:
             return
         except OSError as error:
             log.error("the marks of live invitations cannot be read: %s", error)  # noqa: TRY400 - the cause is all there is
 
-    def _time_of(self, name: str) -> float:
+    def _time_of(self, mark: Rights) -> float:
         """The earliest that it can be now, by that mark.
 
         What the steady clock has counted since is time that has passed; after a reboot it counts
         from 0. An atime that is no uptime was set by somebody who read the file.
         """
         try:
-            found = (self._directory / name).stat()
+            found = self._path(mark).stat()
         except OSError:
             return 0.0
         steady, then = self._steady(), found.st_atime
@@ -161,10 +191,6 @@ class Live:
             return found.st_mtime
         passed = steady - then if steady >= then else steady
         return found.st_mtime + passed * (1 - _DRIFT)
-
-
-def _id_of(name: str) -> str:
-    return name.partition(".")[0]
 
 
 def _sync(directory: Path) -> None:

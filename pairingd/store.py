@@ -96,7 +96,7 @@ class Happening:
 
 class Store:
     """Open with `Store.open`. `set_aside` is where an unreadable database was moved, if one was;
-    `live` says of whom the state calls live whether they are.
+    `live` says what the state may claim at most.
 
     What writes raises WorldError `state-unwritable`, unless it says otherwise, and then has changed
     nothing.
@@ -131,7 +131,7 @@ class Store:
                     part.rename(aside.with_name(aside.name + suffix))
             store = cls(_checked(path, live), live, aside)
             _take_over_journal(aside, store)
-        if failure := _failure_of(live.settle, store.state().live):
+        if failure := _failure_of(live.keep, store.state().live):
             log.warning("a mark that is of no use stays for now: %s", failure)
         return store
 
@@ -174,8 +174,8 @@ class Store:
         return State(_read(Session, "session", *row) if row else None)
 
     def save(self, state: State) -> None:
-        """Who is not live in `state` is over from now on, even where this raises: durably with
-        `state-unwritable`, until this process ends with `not-durable`.
+        """Nobody has more rights from now on than `state` gives, even where this raises: durably
+        with `state-unwritable`, until this process ends with `not-durable`.
         """
         session = state.session
         if session is None:
@@ -198,7 +198,7 @@ class Store:
                 raise WorldError("not-durable", unwritable.message, unwritable.hint) from None
             raise
         if failure := _failure_of(self.live.settle, state.live):
-            log.warning("the mark of an ended invitation stays for now: %s", failure)
+            log.warning("a mark of former rights stays for now: %s", failure)
 
     def sessions(self) -> list[Session]:
         """Every session kept, oldest first."""

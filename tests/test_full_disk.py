@@ -143,6 +143,43 @@ def test_on_a_full_disk_who_is_taken_out_stays_out_after_kill_9(
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
 
 
+@pytest.mark.attack("has their role reduced while the host's disk is full", "never types again")
+def test_on_a_full_disk_who_is_made_a_read_guest_stays_one_after_kill_9(stage: SmallDisk) -> None:
+    guest = octocat_is_invited(stage)
+    screen = guest.joins()
+    screen.shows("pairing")
+    with stage.full():
+        answer = stage.asks("role", "octocat", "read")
+        [one] = answer["invitations"]
+        assert one["access"] == "read"
+        [told] = [one for one in answer["warnings"] if one["code"] == "state-unwritable"]
+        assert told["message"].startswith("it holds for good")
+        screen.shows("read-only")
+        assert stage.asks("status")["door"]["open"] is True
+        stage.kills_the_daemon()
+        screen.ended()
+    stage.pairctl("start")
+    [one] = stage.asks("status")["invitations"]
+    assert (one["state"], one["access"]) == ("live", "read")
+    until(lambda: stage.asks("status")["door"]["open"], "the door is open")
+    guest.joins(port=stage.door).shows("read-only")
+    assert "error" not in stage.asks("role", "octocat", "write")
+
+
+@pytest.mark.attack("has their time cut short while the host's disk is full", "is out on time")
+def test_on_a_full_disk_a_shorter_deadline_holds_after_kill_9(stage: SmallDisk) -> None:
+    octocat_is_invited(stage)
+    with stage.full():
+        until_ = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 600))
+        answer = stage.asks("extend", "octocat", "--until", until_)
+        assert [one["expires_at"] for one in answer["invitations"]] == [until_]
+        assert "state-unwritable" in codes(answer)
+        stage.kills_the_daemon()
+    stage.pairctl("start")
+    [one] = stage.asks("status")["invitations"]
+    assert one["expires_at"] == until_
+
+
 @pytest.mark.attack("is expired while the host's disk is full", "is out for good")
 def test_on_a_full_disk_who_expires_stays_out_after_kill_9(stage: SmallDisk) -> None:
     stage.guest("octocat")

@@ -11,7 +11,7 @@ import pytest
 
 from pairingd.core.model import Access, Invitation
 from pairingd.errors import WorldError
-from pairingd.live import Live, mark
+from pairingd.live import Live, mark_name, parse_mark
 from pairingd.paths import find_paths
 from pairingd.store import Store
 from tests.core.make import START, invitation
@@ -34,29 +34,51 @@ def make(home: Path, *live: Invitation, steady: Callable[[], float] = lambda: 10
 def test_a_live_invitation_has_an_empty_file_with_its_terms(tmp_path: Path) -> None:
     make(tmp_path, ANN, BOB)
     assert marks(tmp_path) == {f"a1.write.{START + 3600}", f"b%2F2.write.{START + 3600}"}
-    again = Live(tmp_path / "live")
-    assert again.has(ANN)
-    assert again.has(BOB)
+    assert Live(tmp_path / "live").marks == {ANN.rights, BOB.rights}
     assert (tmp_path / "live").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize(
-    "better",
-    [
-        replace(ANN, expires_at=ANN.expires_at + 1),
-        replace(ANN, access=Access.READ),
-        replace(ANN, id="a2"),
-    ],
-)
-def test_a_mark_stands_for_no_other_terms(tmp_path: Path, better: Invitation) -> None:
+LESS = [
+    replace(ANN, access=Access.READ),
+    replace(ANN, expires_at=ANN.expires_at - 1),
+    replace(ANN, access=Access.READ, expires_at=ANN.expires_at - 1),
+]
+MORE = replace(ANN, expires_at=ANN.expires_at + 1)
+
+
+@pytest.mark.parametrize("less", LESS)
+def test_a_mark_is_renamed_where_less_is_given(tmp_path: Path, less: Invitation) -> None:
     live = make(tmp_path, ANN)
-    assert not live.has(better)
-    live.keep([better])
-    assert live.has(ANN) is (better.id == ANN.id)
-    with live.made([better]):
+    inode = (tmp_path / "live" / mark_name(ANN.rights)).stat().st_ino
+    live.keep([less])
+    assert live.marks == Live(tmp_path / "live").marks == {less.rights}
+    assert (tmp_path / "live" / mark_name(less.rights)).stat().st_ino == inode
+
+
+def test_a_mark_says_more_only_once_it_is_made(tmp_path: Path) -> None:
+    live = make(tmp_path, ANN)
+    live.keep([MORE])
+    assert live.marks == {ANN.rights}
+    with live.made([MORE]):
+        assert live.marks == {ANN.rights, MORE.rights}
+    live.settle([MORE])
+    assert marks(tmp_path) == {mark_name(MORE.rights)}
+
+
+def test_of_several_marks_none_says_more_than_is_given(tmp_path: Path) -> None:
+    live = make(tmp_path, ANN)
+    with live.made([MORE]):
         pass
-    live.settle([better])
-    assert marks(tmp_path) == {mark(better)}
+    live.keep([LESS[0]])
+    assert marks(tmp_path) == {mark_name(LESS[0].rights)}
+
+
+def test_a_mark_that_cannot_be_renamed_goes(tmp_path: Path) -> None:
+    live = make(tmp_path, ANN)
+    (tmp_path / "live" / mark_name(LESS[0].rights)).mkdir()
+    live.keep([LESS[0]])
+    assert not live.marks
+    assert not (tmp_path / "live" / mark_name(ANN.rights)).exists()
 
 
 def test_a_change_that_fails_leaves_the_marks_as_they_were(tmp_path: Path) -> None:
@@ -64,12 +86,12 @@ def test_a_change_that_fails_leaves_the_marks_as_they_were(tmp_path: Path) -> No
 
     def fails() -> None:
         with live.made([ANN, BOB]):
-            assert Live(tmp_path / "live").has(BOB)
+            assert BOB.rights in Live(tmp_path / "live").marks
             raise WorldError("state-unwritable", "full", "free space")
 
     with pytest.raises(WorldError):
         fails()
-    assert marks(tmp_path) == {mark(ANN)}
+    assert marks(tmp_path) == {mark_name(ANN.rights)}
 
 
 def test_where_no_mark_can_be_made_nobody_is_live(tmp_path: Path) -> None:
@@ -78,31 +100,30 @@ def test_where_no_mark_can_be_made_nobody_is_live(tmp_path: Path) -> None:
     with pytest.raises(WorldError) as caught, live.made([ANN]):
         pytest.fail("entered")
     assert caught.value.code == "state-unwritable"
-    assert not live.has(ANN)
+    assert not live.marks
 
 
 def test_all_of_a_request_have_their_mark_or_none(tmp_path: Path) -> None:
     live = make(tmp_path)
     (tmp_path / "live").mkdir()
-    (tmp_path / "live" / mark(BOB)).mkdir()
+    (tmp_path / "live" / mark_name(BOB.rights)).mkdir()
     with pytest.raises(WorldError), live.made([ANN, BOB]):
         pytest.fail("entered")
-    assert marks(tmp_path) == {mark(BOB)}  # the directory, which is not ours
+    assert marks(tmp_path) == {mark_name(BOB.rights)}  # the directory, which is not ours
 
 
 def test_every_unlink_is_tried_and_what_failed_is_tried_again(tmp_path: Path) -> None:
     live = make(tmp_path, ANN, BOB)
     for one in (ANN, BOB):
-        path = tmp_path / "live" / mark(one)
+        path = tmp_path / "live" / mark_name(one.rights)
         path.unlink()
-    (tmp_path / "live" / mark(ANN)).mkdir()
+    (tmp_path / "live" / mark_name(ANN.rights)).mkdir()
     with pytest.raises(OSError):
         live.keep([])
-    assert live.has(ANN)
-    assert not live.has(BOB)
-    (tmp_path / "live" / mark(ANN)).rmdir()
+    assert live.marks == {ANN.rights}
+    (tmp_path / "live" / mark_name(ANN.rights)).rmdir()
     live.keep([])
-    assert not live.has(ANN)
+    assert not live.marks
 
 
 def test_files_of_others_are_no_marks_and_stay(tmp_path: Path) -> None:
@@ -114,14 +135,21 @@ def test_files_of_others_are_no_marks_and_stay(tmp_path: Path) -> None:
     assert marks(tmp_path) == {"notes.txt", "c3.write.99", "d4.write.99"}
 
 
+@pytest.mark.parametrize(
+    "name", ["a1.write", "a1.admin.99", "a1.write.-9", "a1.write.099", "a/1.write.9", "a1.write.1x"]
+)
+def test_a_name_that_no_mark_has_is_none(name: str) -> None:
+    assert parse_mark(name) is None
+
+
 def test_a_live_directory_that_is_gone_means_nobody_is_live(tmp_path: Path) -> None:
     live = make(tmp_path, ANN)
-    (tmp_path / "live" / mark(ANN)).unlink()
+    (tmp_path / "live" / mark_name(ANN.rights)).unlink()
     (tmp_path / "live").rmdir()
-    assert not Live(tmp_path / "live").has(ANN)
+    assert not Live(tmp_path / "live").marks
     live.keep([])  # of a daemon that runs meanwhile
     with live.made([BOB]):
-        assert marks(tmp_path) == {mark(BOB)}
+        assert marks(tmp_path) == {mark_name(BOB.rights)}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +178,7 @@ def test_a_clock_behind_the_latest_time_seen_is_noticed(
 
 def test_a_mark_that_somebody_read_still_tells_the_time(tmp_path: Path) -> None:
     make(tmp_path, ANN).touch(START)
-    path = tmp_path / "live" / mark(ANN)
+    path = tmp_path / "live" / mark_name(ANN.rights)
     os.utime(path, (START + 5, path.stat().st_mtime))
     live = Live(tmp_path / "live", lambda: 110.0)
     assert not live.is_behind(START)
@@ -159,8 +187,8 @@ def test_a_mark_that_somebody_read_still_tells_the_time(tmp_path: Path) -> None:
 
 def test_the_latest_of_all_marks_counts(tmp_path: Path) -> None:
     make(tmp_path, ANN, BOB)
-    os.utime(tmp_path / "live" / mark(BOB), (100, START + 60))
-    os.utime(tmp_path / "live" / mark(ANN), (100, START + 5))
+    os.utime(tmp_path / "live" / mark_name(BOB.rights), (100, START + 60))
+    os.utime(tmp_path / "live" / mark_name(ANN.rights), (100, START + 5))
     assert Live(tmp_path / "live", lambda: 100.0).latest == START + 60
 
 
@@ -172,5 +200,5 @@ def test_the_marks_lie_where_uninstall_looks_for_them(tmp_path: Path) -> None:
     paths = find_paths({"PAIRING_HOME": str(tmp_path)})
     store = Store.open(Path(paths.state_db), START)
     with store.live.made([ANN]):
-        assert (Path(paths.live) / mark(ANN)).is_file()
+        assert (Path(paths.live) / mark_name(ANN.rights)).is_file()
     store.close()

@@ -36,7 +36,8 @@ LONGEST_SILENCE = 3.0  # seconds that a silent peer may have an sshd
 STALLED_AFTER = 1.5  # seconds in which sshd had nothing to answer
 PAUSED_AFTER = 3.0  # the same of a client in mid-login: somebody may be reading a fingerprint
 LOGIN_UNDER_WAY = 512  # bytes received: more than a line, so the key exchange has begun
-PACE = 0.25  # seconds from one look for stalled ones to the next
+PACE = 0.25  # seconds from one look for who gives way to the next
+FAIR_AFTER = 1.0  # seconds, thrice a login, that a place beyond a source's share is safe
 
 
 class Refusal(Enum):
@@ -113,7 +114,7 @@ class Admission:
     penalties: Penalties = field(default_factory=Penalties)
     newest_next: bool = False  # whose turn it is among those of one suspect source
     _visitors: dict[Visitor, None] = field(default_factory=dict)  # in the order they came
-    _contended: bool = False  # somebody waits for a stalled one to give way
+    _contended: bool = False  # somebody waits for another one to give way
 
     def __post_init__(self) -> None:
         self.shared = frozenset(map(source_of, self.shared))
@@ -198,19 +199,22 @@ class Admission:
                 yield Refuse(one, Refusal.WAITED if one.spoke else Refusal.NO_IDENTIFICATION)
             else:
                 waiting.append(one)
+        seated = Counter(one.source for one in self._seated())
         while len(waiting) > room:
             entries = Counter(one.source for one in waiting)
             # The newcomer is the last; it does not push itself out.
-            victim = min(waiting[:-1], key=lambda one: self._expendable(one, entries, now))
+            victim = min(waiting[:-1], key=lambda one: self._expendable(one, entries, seated, now))
             waiting.remove(victim)
             yield Refuse(victim, Refusal.PUSHED_OUT)
 
-    def _expendable(self, one: Visitor, entries: Counter[str], now: float) -> tuple[float, ...]:
+    def _expendable(
+        self, one: Visitor, entries: Counter[str], seated: Counter[str], now: float
+    ) -> tuple[float, ...]:
         """The least is the first to be pushed out of a full lobby."""
-        number = entries[one.source]
-        kept = self.penalties.is_known(one.source) and number <= KEPT_PLACES
+        kept = self.penalties.is_known(one.source) and entries[one.source] <= KEPT_PLACES
         # A client speaks as soon as it is connected, but not in that very moment.
         counts = one.spoke or now < one.since + SILENCE
+        number = entries[one.source] + seated[one.source]
         return (kept, not self.is_suspect(one.source, now), counts, -number, one.since)
 
 
@@ -228,6 +232,8 @@ class _Places:
         self._of = Counter(one.source for one in self._taken)
         self._strangers = sum(not self._is_known(one.source) for one in self._taken)
         self._giving_way = [one for one in self._taken if one.ending]
+        self._leaving = Counter(one.source for one in self._giving_way)
+        self._promised: Counter[str] = Counter()  # places of those that give way
 
     def silent_too_long(self, look: Look) -> Iterator[End]:
         """Listeners that have not said a word; the others become visitors like any other."""
@@ -261,9 +267,13 @@ class _Places:
             waits = True
             if stalled is None:
                 stalled = self._stalled(look)
-            if victim := self._gives_way_to(one, stalled):
-                victim.ending = True
-                decisions.append(End(victim, Refusal.STALLED))
+            if self._is_promised_a_place(one):
+                continue
+            if victim := self._stalled_for(one, stalled):
+                decisions.append(self._end(victim, Refusal.STALLED, one))
+            elif victim := self._beyond_its_share(one, look):
+                victim.excused = True
+                decisions.append(self._end(victim, Refusal.PUSHED_OUT, one))
         return decisions, waits
 
     def seat_listeners(self, silent: list[Visitor]) -> list[Decision]:
@@ -328,14 +338,23 @@ class _Places:
         )
         return found
 
-    def _gives_way_to(
-        self, one: Visitor, stalled: list[tuple[Visitor, Progress]]
-    ) -> Visitor | None:
-        """The stalled visitor to end for `one`; None also where one is being ended already."""
+    def _is_promised_a_place(self, one: Visitor) -> bool:
+        """Whether one that is being ended already will do."""
         for other in self._giving_way:
             if self._would_help(one, other):
                 self._giving_way.remove(other)
-                return None
+                self._promised[one.source] += 1
+                return True
+        return False
+
+    def _end(self, victim: Visitor, reason: Refusal, one: Visitor) -> End:
+        victim.ending = True
+        self._leaving[victim.source] += 1
+        self._promised[one.source] += 1
+        return End(victim, reason)
+
+    def _stalled_for(self, one: Visitor, stalled: list[tuple[Visitor, Progress]]) -> Visitor | None:
+        """The stalled visitor to end for `one`."""
         for pair in stalled:
             other, progress = pair
             patient = (
@@ -344,10 +363,33 @@ class _Places:
                 and not self._is_suspect(other)
                 and self._of[other.source] <= self._of[one.source] + 1
             )
-            if not patient and self._would_help(one, other):
+            if not other.ending and not patient and self._would_help(one, other):
                 stalled.remove(pair)
                 return other
         return None
+
+    def _beyond_its_share(self, one: Visitor, look: Look) -> Visitor | None:
+        """The one to end for `one` although its login goes on: the oldest of the source with the
+        most places, if that keeps as many as the source of `one` then has.
+        """
+        share = self._of[one.source] - self._leaving[one.source] + self._promised[one.source] + 1
+
+        def beyond(other: Visitor) -> int:
+            kept = KEPT_PLACES if self._is_known(other.source) else 0
+            held = self._of[other.source] - self._leaving[other.source]
+            return held - max(share, kept)
+
+        found = [
+            other
+            for other in self._taken
+            if not other.ending
+            and self._now >= (other.seated or 0.0) + FAIR_AFTER
+            and (self._is_suspect(other) or not self._is_suspect(one))
+            and beyond(other) > 0
+            and self._would_help(one, other)
+            and look(other) is not None
+        ]
+        return max(found, key=lambda other: (beyond(other), -(other.seated or 0.0)), default=None)
 
     def _would_help(self, one: Visitor, other: Visitor) -> bool:
         """Whether `one` could have the place of `other`."""

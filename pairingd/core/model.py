@@ -69,6 +69,29 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Rights:
+    """The terms of an invitation, without its keys. `used`: its one visit has begun."""
+
+    invitation: str
+    access: Access
+    expires_at: int
+    used: bool = False
+
+    def within(self, other: Rights) -> Rights:
+        """What both give."""
+        reads = Access.READ in {self.access, other.access}
+        return Rights(
+            self.invitation,
+            Access.READ if reads else Access.WRITE,
+            min(self.expires_at, other.expires_at),
+            self.used or other.used,
+        )
+
+    def cover(self, other: Rights) -> bool:
+        return other.within(self) == other
+
+
+@dataclass(frozen=True, slots=True)
 class Invitation:
     """One guest's right to enter. `guest` is an identity such as `github:octocat`.
 
@@ -114,6 +137,11 @@ class Invitation:
 
     def is_scheduled(self, now: float) -> bool:
         return self.live and now < (self.conditions.opens_at or 0)
+
+    @property
+    def rights(self) -> Rights:
+        used = self.conditions.once and self.came_at is not None
+        return Rights(self.id, self.access, self.expires_at, used)
 
 
 @dataclass(frozen=True, slots=True)

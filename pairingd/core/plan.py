@@ -21,7 +21,6 @@ class Grant:
 
     invitation: str
     key: Key
-    access: Access
     expires_at: int
 
 
@@ -42,9 +41,7 @@ def desired(state: State, now: float) -> Desired:
     """What `state` demands at `now`."""
     live = [one for one in state.live if one.is_open(now)]
     return Desired(
-        grants=tuple(
-            Grant(one.id, key, one.access, one.deadline) for one in live for key in one.keys
-        ),
+        grants=tuple(Grant(one.id, key, one.deadline) for one in live for key in one.keys),
         access={one.id: one.access for one in live},
         door_port=(state.session.door_port or 0) if state.session else 0,
     )

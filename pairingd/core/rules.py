@@ -8,7 +8,7 @@ way back into it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import floor, inf
@@ -16,7 +16,7 @@ from typing import Any
 
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import canonical
-from pairingd.core.model import Access, Cause, Invitation, Session, Standing, State, WayIn
+from pairingd.core.model import Access, Cause, Invitation, Rights, Session, Standing, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.text import shell
 
@@ -30,11 +30,11 @@ class Tick:
 class Begin:
     """A daemon starts with the saved state, which may be older than the last change.
 
-    `outdated` are the invitations that are over although the state has them live. With a clock that
-    is behind nobody's deadline can be told. No deadline is more than `max_ttl` seconds ahead.
+    `marks` bound what it may claim: an invitation without one is over. With a clock that is behind
+    nobody's deadline can be told. No deadline is more than `max_ttl` seconds ahead.
     """
 
-    outdated: frozenset[str]
+    marks: frozenset[Rights]
     clock_is_behind: bool
     max_ttl: float
 
@@ -150,6 +150,12 @@ def step(state: State, event: Event, now: float) -> State:
     return _settled(_apply(_expired(state, now), event, now), now)
 
 
+def gives_rights(before: State, after: State) -> bool:
+    """Whether anybody may do anything in `after` that they may not in `before`."""
+    had = {one.id: one.rights for one in before.live}
+    return any(one.id not in had or not had[one.id].cover(one.rights) for one in after.live)
+
+
 def _apply(state: State, event: Event, now: float) -> State:
     match event:
         case Begin():
@@ -185,18 +191,31 @@ def _taken_away(state: State, event: Revoke | Rested | End, now: float) -> State
 
 
 def _begin(state: State, event: Begin, now: float) -> State:
-    live = {one.id for one in state.live}
-    state = _over(state, live & event.outdated, Standing.REVOKED, now, Cause.DAEMON_STOPPED)
+    for one in state.live:
+        marks = [mark.within(one.rights) for mark in event.marks if mark.invitation == one.id]
+        if not marks:
+            state = _over(state, [one.id], Standing.REVOKED, now, Cause.DAEMON_STOPPED)
+        elif one.rights not in marks:
+            state = _reduced(state, one, marks, now)
     if event.clock_is_behind:
-        left = live - event.outdated
+        left = [one.id for one in state.live]
         return _over(state, left, Standing.ENDED, now, Cause.DAEMON_STOPPED)
-    used = (one.id for one in state.live if one.conditions.once and one.came_at)
+    used = [one.id for one in state.live if one.rights.used]
     state = _over(state, used, Standing.ENDED, now, Cause.USED)
     for one in state.live:
         latest = _start(one, now) + event.max_ttl
         if one.expires_at > latest:
             state = _changed(state, one.id, expires_at=floor(latest))
     return state
+
+
+def _reduced(state: State, one: Invitation, marks: Sequence[Rights], now: float) -> State:
+    """To the best of its marks, each of which is less than what it claims."""
+    best = max(marks, key=lambda mark: (mark.expires_at, mark.access is Access.WRITE))
+    used = any(mark.used for mark in marks)
+    came_at = one.came_at or (floor(now) if used else None)
+    terms = {"access": best.access, "expires_at": best.expires_at}
+    return _changed(state, one.id, **terms, came_at=came_at)
 
 
 def _invite(state: State, event: Invite, now: float) -> State:

@@ -60,7 +60,7 @@ async def check(sshd: Sshd, version: tuple[int, int], directory: Path) -> Findin
             (directory / "live").mkdir()
             (directory / "live" / f"doctor.{Access.WRITE.value}.{until}").touch()
             public = parse_key(key.with_suffix(".pub").read_bytes().strip())
-            keys.write([Grant("doctor", public, Access.WRITE, until)])
+            keys.write([Grant("doctor", public, until)])
             outcome = await _enter(sshd, key, directory)
     except TimeoutError:
         slow = f"a login with a throwaway key did not end within {_SECONDS:g} s"

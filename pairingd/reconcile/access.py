@@ -91,7 +91,7 @@ class AccessLane(Lane):
         self._intent.apply(Tick())
         self._guests.guard(self._intent.state)
         self.roster.note_departures()
-        if failure := failure or self._intent.unsaved:
+        if failure:
             raise failure
         steering = asyncio.ensure_future(self._keep_awake_and_steer())
         taken = asyncio.ensure_future(self._taken.wait())
@@ -110,6 +110,8 @@ class AccessLane(Lane):
             self.poke()  # a deadline, or rights that were taken away, go before
         else:
             steering.result()
+        if self._intent.unsaved:
+            raise self._intent.unsaved
         return self.urgent()
 
     def urgent(self) -> float | None:

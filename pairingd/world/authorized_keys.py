@@ -23,8 +23,9 @@ _JOIN = Path(__file__).with_name("forced_command") / "join.sh"
 @dataclass(frozen=True, slots=True)
 class AuthorizedKeys:
     """`zulu`: this sshd reads times with `Z` (OpenSSH 9.1); older ones take them as local time,
-    and ours is started with TZ=UTC0. By the marks in `live` (pairingd.live) the forced command
-    knows at each start whether the invitation is still live, and what it gives.
+    and ours is started with TZ=UTC0. A line does not say what its guest may do: the forced command
+    reads that at each start from the marks in `live` (pairingd.live), so another role needs no
+    write to this file.
     """
 
     path: Path
@@ -55,9 +56,7 @@ class AuthorizedKeys:
         until = time.strftime("%Y%m%d%H%M%S", time.gmtime(grant.expires_at))
         mark = str(self.live / mark_prefix(grant.invitation))
         words = (sys.executable, self.tmux, str(self.socket), self.session, mark)
-        command = (
-            f"exec /bin/sh {shlex.quote(str(_JOIN))} {shlex.join((*words, grant.access.value))}"
-        )
+        command = f"exec /bin/sh {shlex.quote(str(_JOIN))} {shlex.join(words)}"
         quoted = command.replace('"', '\\"')
         return (
             f'restrict,pty,expiry-time="{until}{"Z" if self.zulu else ""}",command="{quoted}"'

@@ -8,8 +8,24 @@ whole record or stand at its start, where only sshd's own words are.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 from dataclasses import dataclass
+
+# Bytes. macOS keeps 4096 of a datagram socket (net.local.dgram.recvspace), which is a few dozen
+# messages, and drops what does not fit; Linux has the sender wait.
+LOG_BUFFER = 256 * 1024
+
+
+def channel() -> tuple[socket.socket, socket.socket]:
+    """Our end, and sshd's standard error."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for end in (ours, theirs):
+        for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            with contextlib.suppress(OSError):  # the system allows less: kern.ipc.maxsockbuf
+                end.setsockopt(socket.SOL_SOCKET, buffer, LOG_BUFFER)
+    return ours, theirs
 
 
 @dataclass(frozen=True, slots=True)

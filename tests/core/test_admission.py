@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pairingd.core.admission import (
+    FAIR_AFTER,
     KEPT_PLACES,
     LOGIN_UNDER_WAY,
     LONGEST_SILENCE,
@@ -325,6 +326,114 @@ def test_nothing_is_to_be_looked_at_while_nobody_waits() -> None:
     assert door.admission.next_look(door.now) is None
     door.enters(visitor)
     assert door.admission.next_look(door.now) is None
+
+
+def busy(door: Door, seconds: float) -> None:
+    """Every login goes on, and none ends, for so long; who is to go does."""
+    for _ in range(round(seconds / PACE)):
+        door.passes(PACE)
+        for visitor in [one for one in door.inside if one.ending]:
+            door.goes(visitor)
+
+
+def holdings(door: Door) -> Counter[str]:
+    return Counter(one.source for one in door.inside)
+
+
+def crowds(most: int) -> st.SearchStrategy[list[tuple[str, int]]]:
+    """Addresses of either family, no two in one /64, each with a number of connections."""
+    source = st.integers(0, 255).map(
+        lambda n: f"2001:db8:0:{n:x}::{n}" if n % 2 else f"198.51.100.{n}"
+    )
+    number = st.integers(1, 3) | st.just(MAX_PLACES)
+    entry = st.tuples(source, number)
+    return st.lists(entry, min_size=1, max_size=most, unique_by=lambda one: one[0]).filter(
+        lambda crowd: sum(times for _, times in crowd) < 4 * MAX_PLACES
+    )
+
+
+@settings(deadline=None, max_examples=10)
+@given(crowds(MAX_PLACES - KEPT_PLACES - 1))
+def test_fewer_addresses_than_places_keep_no_guest_out_however_busy_they_are(
+    crowd: list[tuple[str, int]],
+) -> None:
+    door = Door()
+    for peer, times in crowd:
+        for _ in range(times):
+            door.comes(peer)
+    guest = door.comes(GUEST)
+    busy(door, FAIR_AFTER + 2 * PACE)
+    assert guest in door.inside
+
+
+@settings(deadline=None, max_examples=10)
+@given(crowds(MAX_PLACES - KEPT_PLACES), st.integers(1, 2**64 - 1))
+def test_no_address_holds_more_than_its_share_while_another_waits(
+    crowd: list[tuple[str, int]], host: int
+) -> None:
+    """All of one IPv6 network are one: they come from any address in it."""
+    door = Door()
+    for peer, times in crowd:
+        for n in range(times):
+            network = peer.rpartition("::")[0]
+            door.comes(f"{network}::{(host + n) % 2**64 or 1:x}" if network else peer)
+    busy(door, 4 * (FAIR_AFTER + PACE))
+    held = holdings(door)
+    waiting = {one.source for one in door.admission._waiting()}
+    for source in waiting:
+        assert max(held.values()) <= held[source] + 1
+
+
+def test_at_a_known_address_the_kept_places_are_safe_and_no_more() -> None:
+    door = Door()
+    door.enters(door.comes(GUEST))
+    at_guests = [door.comes(GUEST) for _ in range(KEPT_PLACES + 1)]
+    for n in range(MAX_PLACES):
+        door.comes(f"192.0.2.{n}")
+    busy(door, FAIR_AFTER + 2 * PACE)
+    assert holdings(door)[GUEST] == KEPT_PLACES
+    assert at_guests[0] not in door.inside  # the oldest
+    assert door.refused[at_guests[0]] is Refusal.PUSHED_OUT
+
+
+def test_who_goes_for_the_sake_of_another_has_not_failed() -> None:
+    door = Door()
+    office = [door.comes(STRANGER) for _ in range(MAX_PLACES)]
+    for n in range(FREE_FAILURES + 3):
+        door.comes(f"192.0.2.{n}")
+    busy(door, FAIR_AFTER + 2 * PACE)
+    assert len(set(office) & set(door.refused)) > FREE_FAILURES
+    assert not door.admission.is_suspect(STRANGER, door.now)
+
+
+def test_a_login_is_not_ended_for_another_before_it_could_be_done() -> None:
+    door = Door()
+    for _ in range(MAX_PLACES):
+        door.comes(STRANGER)
+    door.passes(FAIR_AFTER - 0.1)
+    door.comes()
+    assert not door.refused
+
+
+def test_a_suspect_address_takes_no_place_from_others() -> None:
+    door = Door()
+    for _ in range(MAX_PLACES - KEPT_PLACES):
+        door.comes(GUEST)
+    door.fails(STRANGER, FREE_FAILURES + 5)
+    suspect = door.comes(STRANGER)
+    busy(door, FAIR_AFTER + 2 * PACE)
+    assert suspect not in door.inside
+    assert not door.refused
+
+
+def test_a_full_lobby_counts_the_places_of_an_address_too() -> None:
+    door = Door()
+    waiting = [door.comes(STRANGER) for _ in range(MAX_PLACES - KEPT_PLACES + 1)][-1]
+    guest = door.comes(GUEST)
+    for n in range(MAX_WAITING - 1):
+        door.comes(f"192.0.2.{n}")
+    assert list(door.refused) == [waiting]
+    assert guest not in door.refused
 
 
 class Flood(RuleBasedStateMachine):

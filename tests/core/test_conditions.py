@@ -43,6 +43,11 @@ def after(state: State, *events: tuple[float, Event]) -> State:
     return state
 
 
+def begin(state: State) -> Begin:
+    marks = frozenset(one.rights for one in state.live)
+    return Begin(marks, clock_is_behind=False, max_ttl=HOUR)
+
+
 ID = only(invited()).id
 
 
@@ -89,7 +94,7 @@ def test_it_opens_at_most_max_ttl_ahead() -> None:
 
 def test_a_start_leaves_what_is_scheduled_its_whole_time() -> None:
     state = invited(opens_at=START + HOUR, ttl=HOUR)
-    begun = step(state, Begin(frozenset(), clock_is_behind=False, max_ttl=HOUR), START + 10)
+    begun = step(state, begin(state), START + 10)
     assert only(begun) == only(state)
 
 
@@ -143,7 +148,14 @@ def test_who_went_without_having_come_may_still_come() -> None:
 
 def test_a_start_after_the_visit_began_finds_it_used() -> None:
     state = after(invited(once=True), (10, Came(ID)))
-    begun = step(state, Begin(frozenset(), clock_is_behind=False, max_ttl=HOUR), START + 20)
+    begun = step(state, begin(state), START + 20)
+    assert only(begun).cause is Cause.USED
+
+
+def test_a_start_with_a_state_from_before_the_visit_finds_it_used_by_its_mark() -> None:
+    before = invited(once=True)
+    marks = begin(after(before, (10, Came(ID)))).marks
+    begun = step(before, Begin(marks, clock_is_behind=False, max_ttl=HOUR), START + 20)
     assert only(begun).cause is Cause.USED
 
 

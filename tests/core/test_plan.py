@@ -55,16 +55,13 @@ def test_keys_that_cannot_be_read_back_are_written_again() -> None:
     assert plan.access(WANT, unreadable) == [plan.WriteGrants(WANT.grants)]
 
 
-def test_a_changed_role_is_written_to_the_keys_and_changed_where_the_guest_is_in() -> None:
+def test_a_role_changes_where_the_guest_is_in_and_needs_no_write_to_the_keys() -> None:
     want = plan.desired(step(STATE, SetAccess(ID, Access.READ), START), START)
     writer = replace(GUEST_IN, role=Access.WRITE)
     reader = replace(GUEST_IN, pid=GUEST_IN.pid + 1, role=Access.READ)
     without_a_terminal = replace(GUEST_IN, pid=GUEST_IN.pid + 2)
     have = plan.Observed(WANT.grants, 40000, (writer, reader, without_a_terminal))
-    assert plan.access(want, have) == [
-        plan.WriteGrants(want.grants),
-        plan.ChangeRole(writer.pid, Access.READ),
-    ]
+    assert plan.access(want, have) == [plan.ChangeRole(writer.pid, Access.READ)]
 
 
 def test_a_restarted_daemon_asks_for_the_doors_old_port() -> None:

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from pairingd.core.model import Access, Standing, State, WayIn
+from pairingd.core.model import Access, Rights, Standing, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import (
     Begin,
     DoorOpened,
     End,
+    Event,
     Extend,
     Invite,
     Revoke,
@@ -18,6 +19,7 @@ from pairingd.core.rules import (
     Tick,
     WayAnnounced,
     WayTold,
+    gives_rights,
     step,
 )
 from tests.core.make import START, invitation, invite, key
@@ -179,30 +181,82 @@ def test_no_way_in_is_told_any_more_when_nobody_may_enter() -> None:
 
 
 BOTH = step(INVITED, invite(invitation("gitlab:mona", ttl=7200)), START)
-MONA = "id-gitlab:mona"
+
+
+def begin(state: State, *marks: Rights, behind: bool = False, at: int = START + 10) -> State:
+    return step(state, Begin(frozenset(marks), behind, 86400), at)
+
+
+MARKS = tuple(one.rights for one in BOTH.live)
 
 
 def test_a_start_that_finds_all_as_it_was_changes_nothing() -> None:
-    assert step(BOTH, Begin(frozenset(), False, 86400), START + 10) == BOTH
-    assert step(State(), Begin(frozenset(), False, 86400), START) == State()
+    assert begin(BOTH, *MARKS) == BOTH
+    assert begin(State()) == State()
 
 
 def test_who_is_over_although_saved_as_live_is_revoked_at_the_start() -> None:
-    state = step(BOTH, Begin(frozenset({ID, "unknown"}), False, 86400), START + 10)
+    unknown = Rights("unknown", Access.WRITE, START + 3600)
+    state = begin(BOTH, MARKS[1], unknown)
     assert standings(state) == [Standing.REVOKED, Standing.LIVE]
-    assert step(state, Begin(frozenset({ID}), False, 86400), START + 20) == state
+    assert begin(state, MARKS[1], at=START + 20) == state
+
+
+@pytest.mark.parametrize(
+    ("access", "ttl", "left"),
+    [
+        (Access.READ, 3600, (Access.READ, 3600)),
+        (Access.WRITE, 60, (Access.WRITE, 60)),
+        (Access.READ, 60, (Access.READ, 60)),
+        (Access.READ, 9999, (Access.READ, 3600)),
+        (Access.WRITE, 9999, (Access.WRITE, 3600)),
+    ],
+)
+def test_a_mark_bounds_what_the_saved_state_may_claim(
+    access: Access, ttl: int, left: tuple[Access, int]
+) -> None:
+    [one] = begin(INVITED, Rights(ID, access, START + ttl)).live
+    assert (one.access, one.expires_at - START) == left
+
+
+def test_of_several_marks_of_one_invitation_the_best_counts() -> None:
+    """A daemon was killed while it gave more: after the mark, or before the old one was gone."""
+    [one] = INVITED.live
+    older = [Rights(ID, Access.READ, one.expires_at), Rights(ID, Access.WRITE, START + 60)]
+    assert begin(INVITED, *older, one.rights) == INVITED
+    [left] = begin(INVITED, *older).live
+    assert left.rights == older[0]
 
 
 def test_with_a_clock_that_is_behind_everybody_is_over_at_the_start() -> None:
-    state = step(BOTH, Begin(frozenset({ID}), True, 86400), START + 10)
+    state = begin(BOTH, MARKS[1], behind=True)
     assert standings(state) == [Standing.REVOKED, Standing.ENDED]
     assert state.session
     assert state.session.ended_at == START + 10
 
 
 def test_a_deadline_that_is_due_at_the_start_goes_before_all_else() -> None:
-    state = step(BOTH, Begin(frozenset({ID, MONA}), True, 86400), START + 3600)
+    state = begin(BOTH, behind=True, at=START + 3600)
     assert standings(state) == [Standing.EXPIRED, Standing.REVOKED]
+
+
+@pytest.mark.parametrize(
+    ("event", "gives"),
+    [
+        (Tick(), False),
+        (End(), False),
+        (Revoke((ID,)), False),
+        (SetAccess(ID, Access.READ), False),
+        (SetAccess(ID, Access.WRITE), False),
+        (Extend(ID, START + 60, 86400), False),
+        (Extend(ID, START + 3601, 86400), True),
+        (invite(invitation("gitlab:mona")), True),
+    ],
+)
+def test_what_only_takes_away_gives_no_rights(event: Event, gives: bool) -> None:
+    assert gives_rights(INVITED, step(INVITED, event, START + 1)) is gives
+    reads = step(INVITED, SetAccess(ID, Access.READ), START)
+    assert gives_rights(reads, INVITED)
 
 
 @pytest.mark.parametrize("ttl", [3601, 10**400], ids=["a second", "400 digits"])
@@ -214,5 +268,5 @@ def test_an_invitation_longer_than_max_ttl_is_refused_with_all_others(ttl: int) 
 
 
 def test_no_deadline_is_further_ahead_at_the_start_than_max_ttl() -> None:
-    state = step(BOTH, Begin(frozenset(), False, 5000), START + 10)
+    state = step(BOTH, Begin(frozenset(MARKS), False, 5000), START + 10)
     assert [one.expires_at for one in state.live] == [START + 3600, START + 5010]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pairingd.core import plan
-from pairingd.core.model import Access, Conditions, Invitation, State, WayIn
+from pairingd.core.model import Access, Conditions, Rights, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import (
     Active,
@@ -31,6 +31,7 @@ from pairingd.core.rules import (
     WayAnnounced,
     WayTold,
     Went,
+    gives_rights,
     step,
 )
 from tests.core.make import HOME, OFFICE, START, invitation, key
@@ -40,14 +41,6 @@ MAX_TTL = 3000
 GUESTS = ("github:ann", "github:bob", "gitlab:cy")
 
 
-Terms = tuple[str, Access, int, bool]
-
-
-def terms(one: Invitation) -> Terms:
-    """As pairingd.live.mark has them."""
-    return one.id, one.access, one.expires_at, bool(one.conditions.once and one.came_at)
-
-
 conditions = st.builds(
     Conditions,
     once=st.booleans(),
@@ -55,9 +48,6 @@ conditions = st.builds(
     join_by=st.none() | st.integers(START, START + 6000),
     idle_seconds=st.none() | st.integers(1, 2000),
 )
-
-
-HOLD_UNSAVED = (Begin, Tick, Revoke, End, Went, Rested, Active, WayTold, WayAnnounced)
 
 
 class Broken(Exception):
@@ -75,7 +65,7 @@ class World:
     next_id: int = 100
     budget: int | None = None  # effects until everything breaks; None: nothing does
     saved: list[State] = field(default_factory=lambda: [State()])  # the newest last
-    marks: set[Terms] = field(default_factory=set)  # pairingd.live
+    marks: set[Rights] = field(default_factory=set)  # pairingd.live
     full: bool = False  # the disk
 
     def effect(self) -> None:
@@ -111,19 +101,18 @@ class Daemon(RuleBasedStateMachine):
     def change(self, event: Event) -> None:
         """As the intent and its store do it."""
         world, after = self.world, step(self.state, event, self.now)
-        ids = {one.id for one in after.live}
-        world.marks = {one for one in world.marks if one[0] in ids}
+        rights = {one.id: one.rights for one in after.live}
+        world.marks = {
+            mark.within(rights[mark.invitation])
+            for mark in world.marks
+            if mark.invitation in rights
+        }
         if not world.full:
             world.saved.append(after)
-            world.marks = set(map(terms, after.live))
-        elif not isinstance(event, HOLD_UNSAVED) and not self.is_of_many_visits(event):
+            world.marks = set(rights.values())
+        elif gives_rights(self.state, after):
             return
         self.state = after
-
-    def is_of_many_visits(self, event: Event) -> bool:
-        """Somebody came who may come again: that keeps nobody in."""
-        once = {one.id for one in self.state.live if one.conditions.once}
-        return isinstance(event, Came) and event.invitation not in once
 
     @rule(
         guest=st.sampled_from(GUESTS),
@@ -192,9 +181,6 @@ class Daemon(RuleBasedStateMachine):
                 self.change(Came(grant.invitation))
             except Refused:
                 return
-            once = [one for one in self.state.live if one.conditions.once]
-            if any(one.id == grant.invitation and not one.came_at for one in once):
-                return  # it could not be saved
             self.world.connections[pid] = plan.Connection(pid, True, grant.invitation)
 
     @precondition(lambda self: self.world.connections)
@@ -228,15 +214,14 @@ class Daemon(RuleBasedStateMachine):
 
         The last saved states may be `lost`, and the clock set `back`.
         """
-        world, before = self.world, set(map(terms, self.state.live))
+        world, before = self.world, {one.id: one.rights for one in self.state.live}
         world.door = None
         world.connections.clear()
         world.lane.crash()
         del world.saved[max(len(world.saved) - lost, 1) :]
         self.state = world.saved[-1]
-        outdated = {one.id for one in self.state.live if terms(one) not in world.marks}
-        self.change(Begin(frozenset(outdated), bool(back), MAX_TTL))
-        assert set(map(terms, self.state.live)) <= before
+        self.change(Begin(frozenset(world.marks), bool(back), MAX_TTL))
+        assert all(before[one.id].cover(one.rights) for one in self.state.live)
         assert not (back and self.state.live)
 
     # What the daemon does.

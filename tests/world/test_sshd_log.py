@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.world.sshd_log import Accepted, Failed, parse
+from pairingd.world.sshd_log import LOG_BUFFER, Accepted, Failed, channel, parse
 
 FINGERPRINT = "SHA256:" + "A" * 43
 ACCEPTED = f"Accepted publickey for hosty from 5.5.5.2 port 57364 ssh2: ED25519 {FINGERPRINT}"
+
+
+def test_sshd_can_say_much_before_it_is_read() -> None:
+    """macOS would keep 4096 bytes, and drop the rest."""
+    ours, theirs = channel()
+    with ours, theirs:
+        for end, buffer in ((ours, socket.SO_RCVBUF), (theirs, socket.SO_SNDBUF)):
+            assert end.getsockopt(socket.SOL_SOCKET, buffer) >= LOG_BUFFER
+        theirs.send(b"one")
+        theirs.send(b"two")
+        assert (ours.recv(4096), ours.recv(4096)) == (b"one", b"two")
 
 
 def test_who_got_in_is_told_by_the_key() -> None:

@@ -18,7 +18,7 @@ from pairingd.world.door.guard import Guard
 from pairingd.world.door.listener import tune
 from pairingd.world.door.progress import progress
 from pairingd.world.sshd import Sshd
-from pairingd.world.sshd_log import Accepted, Failed, parse
+from pairingd.world.sshd_log import Accepted, Failed, channel, parse
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class Connections:
         self, visitor: Visitor, accepted: socket.socket, peer: str
     ) -> tuple[Connection, socket.socket]:
         """Its sshd, and what that says, a record a message. If it raises, nothing is left."""
-        records, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        records, theirs = channel()
         try:
             with theirs:
                 records.setblocking(False)

@@ -1,6 +1,6 @@
 """A pane of glass between a read guest and tmux: what tmux paints passes, what they type does not.
 
-    python -I -S glass.py PYTHON TMUX SOCKET SESSION MARK ROLE
+    python -I -S glass.py PYTHON TMUX SOCKET SESSION MARK
 
 `join.sh` becomes this program for a read guest. The guest's terminal is standard input; the tmux
 client has a terminal of its own, whose other end, the pane, is held here. Nothing read from the
@@ -46,7 +46,7 @@ _LONGEST_KEY = max(map(len, _LEAVE))
 
 def main(words: list[str]) -> int:
     """The exit status of the tmux client."""
-    python, tmux, socket, session, mark, _ = words
+    python, tmux, socket, session, mark = words
     signals = _hear_signals()
     before = termios.tcgetattr(0)
     # A description of its own, so that not blocking is nobody else's matter.
@@ -71,8 +71,7 @@ def main(words: list[str]) -> int:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         join = f"{os.path.dirname(__file__)}/join.sh"  # noqa: PTH120 - pathlib starts slowly
-        arguments = (python, tmux, socket, session, mark, "write")
-        os.execv("/bin/sh", ["/bin/sh", join, *arguments])  # noqa: S606 - no shell words in them
+        os.execv("/bin/sh", ["/bin/sh", join, python, tmux, socket, session, mark])  # noqa: S606 - no shell words in them
     return status
 
 

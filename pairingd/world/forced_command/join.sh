@@ -1,9 +1,9 @@
 #!/bin/sh
 # What a guest's key leads to, and nothing else: the shared tmux session.
 # sshd starts this as the forced command of every line in our authorized_keys:
-#     join.sh PYTHON TMUX SOCKET SESSION MARK write|read
-# The line is of the time of the login, and one connection may start a second terminal after the
-# first: MARK.write.* and MARK.read.* (pairingd.live) say what the invitation gives now.
+#     join.sh PYTHON TMUX SOCKET SESSION MARK
+# MARK.write.* and MARK.read.* (pairingd.live) say what the invitation gives now: one connection may
+# start a second terminal after the first.
 # A read guest goes behind glass.py. A write guest's terminal is tmux's own, so that a keystroke
 # passes no further process; this one stays beside it and keeps the size within bounds.
 # SIGUSR2 makes the guest a read guest.
@@ -12,7 +12,12 @@
 trap '' USR1 USR2 # until there is somebody to change the role of
 
 if [ -z "$SSH_TTY" ]; then
-    echo 'pairing: this invitation opens a shared terminal; use ssh without a command' >&2
+    if [ -n "$SSH_ORIGINAL_COMMAND" ]; then
+        hint='runs no command and copies no files; use ssh without a command'
+    else
+        hint='your ssh did not request one (ssh -T, or RequestTTY no); use ssh -t'
+    fi
+    echo "pairing: this invitation opens a shared terminal; $hint" >&2
     exit 1
 fi
 
@@ -23,7 +28,7 @@ case $TERM in
 esac
 export TERM
 
-watch() { exec "$python" -I -S "${0%/*}/glass.py" "$python" "$tmux" "$socket" "$session" "$mark" read; }
+watch() { exec "$python" -I -S "${0%/*}/glass.py" "$python" "$tmux" "$socket" "$session" "$mark"; }
 marked() { for file in "$mark.$1."*; do [ -e "$file" ] && return; done; false; }
 
 # glass.py has the same bounds and the reason for them.
@@ -40,8 +45,8 @@ clamp() {
 }
 
 python=$1 tmux=$2 socket=$3 session=$4 mark=$5
-if [ "$6" != write ] || ! marked write; then
-    marked read || marked write || { echo 'pairing: you are not invited any more' >&2; exit 1; }
+if ! marked write; then
+    marked read || { echo 'pairing: you are not invited any more' >&2; exit 1; }
     watch
 fi
 exec 3<&0

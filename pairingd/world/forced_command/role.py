@@ -1,4 +1,4 @@
-"""The role in which a guest is in, as their forced command has it: `join.sh` or `glass.py`.
+"""The role in which a guest is in: `join.sh` serves those who may write, `glass.py` the others.
 
 Read from the process and changed by a signal to it. What tmux says of a client proves nothing: its
 flags can be changed by bindings and hooks.
@@ -12,6 +12,7 @@ import signal
 
 from pairingd.core.model import Access
 
+_PROGRAMS = {"/join.sh": Access.WRITE, "/glass.py": Access.READ}
 _SIGNALS = {Access.WRITE: signal.SIGUSR1, Access.READ: signal.SIGUSR2}
 
 
@@ -30,13 +31,17 @@ def forced_command(sshd: int) -> int | None:
 
 
 def role_of(pid: int | None) -> Access | None:
-    """The role that the forced command with this pid gives; None where it is none."""
+    """The role that the forced command with this pid gives; None where it is none.
+
+    `join.sh` becomes `glass.py` for a read guest, within milliseconds of its start.
+    """
     import psutil
 
     with contextlib.suppress(psutil.Error):
         words = psutil.Process(pid).cmdline() if pid else []
-        if any(word.endswith(("/join.sh", "/glass.py")) for word in words):
-            return Access(words[-1]) if words[-1] in set(Access) else None
+        for program, role in _PROGRAMS.items():
+            if any(word.endswith(program) for word in words):
+                return role
     return None
 
 
