@@ -168,7 +168,7 @@ def _nearest(word: str, commands: Sequence[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(word, commands, n=1, cutoff=0.7)
-    return f"did you mean: pairctl {close[0]}" if close else "pairctl --help"
+    return f"did you mean: {shell('pairctl', close[0])}" if close else "pairctl --help"
 
 
 def _guest(text: str) -> str:

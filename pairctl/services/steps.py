@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -36,7 +37,10 @@ class Write(NamedTuple):
 
 
 class Remove(NamedTuple):
+    """With as many `directories` above it as are empty by then."""
+
     path: str
+    directories: int = 0
 
 
 class Rmdir(NamedTuple):
@@ -84,8 +88,10 @@ def shown(step: Step) -> str:
         case Write(path, content):
             lines = "".join(f"\n       | {line}".rstrip() for line in content.splitlines())
             return f"write  {path} (mode 644){lines}"
-        case Remove(path):
-            return f"remove {path}"
+        case Remove(path, directories):
+            above = Path(path).parents[:directories]
+            empty = f"\n       then, where it is empty: {{}}{os.sep}"
+            return f"remove {path}{''.join(map(empty.format, above))}"
         case Rmdir(path):
             return f"remove {path}{os.sep}"
         case Keep(path, why):
@@ -138,8 +144,11 @@ def _perform(step: Step) -> None:
             Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
         case Write(path, content):
             _write(Path(path), content)
-        case Remove(path):
+        case Remove(path, directories):
             Path(path).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty, or not there
+                for directory in Path(path).parents[:directories]:
+                    directory.rmdir()
         case Rmdir(path):
             Path(path).rmdir()
         case Keep():

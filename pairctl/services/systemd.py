@@ -48,7 +48,7 @@ class Systemd:
         return [
             *self.stop(),
             _run("disable", UNIT, soft=(1,)),
-            Remove(self.file),
+            Remove(self.file, directories=2),  # systemd/user, which `Write` may have made
             _run("daemon-reload"),
         ]
 
