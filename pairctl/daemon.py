@@ -87,13 +87,14 @@ def through(service: Manager, steps: list[Step], patience: float = math.inf) -> 
     except PairingError as failure:
         if "error: " in (said := service.last_words()):
             _complain(said)
-        raise _NotRun("start-failed", service.why(failure), failure.hint) from None
+        why = service.explained(failure)
+        raise _NotRun("start-failed", why.message, why.hint) from None
     left = max(0.0, patience - (time.monotonic() - begun))
     try:
         return _connect_soon(service.last_words, min(left, START_LIMIT))
     except _Late:
-        why = f"{service.name} has not run pairingd"
-        raise _NotRun("start-failed", why, service.hint) from None
+        late = f"{service.name} has not run pairingd"
+        raise _NotRun("start-failed", late, service.hint) from None
 
 
 def _start_by_hand() -> Client:

@@ -46,8 +46,8 @@ class Manager(Protocol):
     def environment(self) -> Mapping[str, str] | None:
         """Where the installed service has its files; None where none is installed."""
 
-    def why(self, failure: PairingError) -> str:
-        """Why it does not run the daemon, of a step's `failure`."""
+    def explained(self, failure: PairingError) -> PairingError:
+        """Why it does not run the daemon, and the remedy, of a step's `failure`."""
 
     def last_words(self) -> str:
         """The `error:` and `hint:` lines of a daemon that has just failed to start, if any."""

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from pairctl.services.origin import template
 from pairctl.services.steps import Directory, Remove, Run, Step, Until, Write
+from pairingd.core.refusal import PairingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pairctl.services.origin import Origin
-    from pairingd.core.refusal import PairingError
 
 _REFUSED = 5
 _NO_DOMAIN = frozenset({112, 125})  # as after ssh to a Mac: there is no gui/UID
@@ -88,13 +88,15 @@ class Launchd:
         except (OSError, plistlib.InvalidFileException, ValueError, KeyError, TypeError):
             return None
 
-    def why(self, failure: PairingError) -> str:
+    def explained(self, failure: PairingError) -> PairingError:
         code = failure.data.get("exit_code")
+        cause, remedy = failure.message, failure.hint
         if code in _NO_DOMAIN:
-            return "nobody is logged in at this Mac's own screen, so launchd runs no agents"
-        if code == _REFUSED:
-            return f"launchd refuses to load the agent (launchctl: exit code {code})"
-        return failure.message
+            cause = "nobody is logged in at this Mac's own screen, so launchd runs no agents"
+            remedy = "pairctl start starts pairingd by hand; to have the agent, log in there first"
+        elif code == _REFUSED:
+            cause = f"launchd refuses to load the agent (launchctl: exit code {code})"
+        return PairingError(failure.code, cause, remedy)
 
     def last_words(self) -> str:
         """What pairingd has printed on its standard error since this object was made."""

@@ -73,8 +73,8 @@ class Systemd:
             return None
         return {name: _unquoted(value) for name, value in _ENVIRONMENT.findall(unit)}
 
-    def why(self, failure: PairingError) -> str:
-        return failure.message
+    def explained(self, failure: PairingError) -> PairingError:
+        return failure
 
     def last_words(self) -> str:
         """The STATUS= with which pairingd has told systemd why it ends."""
