@@ -50,7 +50,7 @@ docs: ## docs/protocol.md and the shells' completions, from the models and the p
 	@$(python) -m tests.completions
 
 clean: ## remove what make made
-	rm -rf .venv build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv.new build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help demo test bench attacks fuzz style types coverage docs clean

@@ -22,6 +22,7 @@ https://…/keys, file:PATH or "key:ssh-ed25519 AAAA…".
 """
 _DURATION = "DURATION is written as 45s, 90m, 2h, 1h30m or 1d.\n"
 _SHELLS = ("bash", "zsh", "fish")
+MANUALS = {"pairctl": 1, "pairingd": 8}  # and the section of each
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -128,7 +129,12 @@ def parser() -> argparse.ArgumentParser:
     log.add_argument("--follow", "-f", action="store_true", help="print new events until Ctrl-C")
 
     receipt = command("receipt", "print who connected in a session, from where and when")
-    receipt.add_argument("session", nargs="?", type=_text, metavar="SESSION", help="default last")
+    _completed(
+        receipt.add_argument(
+            "session", nargs="?", type=_text, metavar="SESSION", help="default last"
+        ),
+        "_pairctl_sessions",
+    )
 
     doctor = command("doctor", "check for problems that could keep a guest out")
     doctor.add_argument("--router", action="store_true", help="open a test port, too")
@@ -148,27 +154,39 @@ def parser() -> argparse.ArgumentParser:
         )
     uninstall.add_argument("--keep-state", action="store_true", help="keep all other files")
 
-    # Not among the commands listed: a shell's start-up file calls the one, its Tab key the other.
-    for name, argument, choices in (
-        ("completion", "shell", _SHELLS),
-        ("complete-guests", "word", None),
-    ):
-        hidden = commands.add_parser(name, parents=[common])
-        hidden.add_argument(argument, choices=choices, metavar=choices and "|".join(choices))
+    completion = command("completion", "print a shell's completion script")
+    completion.add_argument("shell", choices=_SHELLS, metavar="|".join(_SHELLS))
+    manual = command("man", "show the manual page")
+    manual.add_argument(
+        "page",
+        nargs="?",
+        choices=tuple(MANUALS),
+        default="pairctl",
+        metavar="PAGE",
+        help="pairctl (default) or pairingd",
+    )
+    # Not among the commands listed: a shell's Tab key calls them.
+    for name in ("complete-guests", "complete-sessions"):
+        commands.add_parser(name, parents=[common]).add_argument("word")
     return root
 
 
 def _live(guest: argparse.Action) -> None:
-    """Completed with the live guests' names, by a function of the completion scripts."""
-    completer = dict.fromkeys(_SHELLS, "_pairctl_guests") | {"fish": "(_pairctl_guests)"}
-    guest.complete = completer  # type: ignore[attr-defined] # where shtab looks for it
+    """A live guest, and for `invite` a path after `file:`."""
+    _completed(guest, "_pairctl_guests")
+
+
+def _completed(argument: argparse.Action, function: str) -> None:
+    """By a `function` of the completion scripts."""
+    completer = dict.fromkeys(_SHELLS, function) | {"fish": f"({function})"}
+    argument.complete = completer  # type: ignore[attr-defined] # where shtab looks for it
 
 
 def _nearest(word: str, commands: Sequence[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(word, commands, n=1, cutoff=0.7)
-    return f"did you mean: pairctl {close[0]}" if close else "pairctl --help"
+    return f"did you mean: {shell('pairctl', close[0])}" if close else "pairctl --help"
 
 
 def _guest(text: str) -> str:

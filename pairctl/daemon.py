@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
+from pairctl import output
 from pairctl.client import connect, reach
 from pairctl.failures import NoDaemon
 from pairctl.shutdown import stop
@@ -25,22 +27,34 @@ START_LIMIT = 30.0  # seconds
 _ALREADY_RUNNING = 4  # exit code of pairingd --detach
 
 
-def start() -> Client:
-    """A connection to a daemon that was just started. Raises NoDaemon with its own words."""
+class _Late(NoDaemon):
+    """It was started, and does not answer."""
+
+
+class _NotRun(NoDaemon):
+    """The service does not run the daemon, for a reason that is not the daemon's own."""
+
+
+def start(patience: float | None = None) -> Client:
+    """A connection to a daemon that was just started. Raises NoDaemon with its own words.
+
+    A service that is installed has `patience` seconds to run it (None: the service's own), then it
+    is started by hand, with a warning.
+    """
     from pairctl import services
 
     service = services.installed()
-    return through(service, service.start()) if service else _start_by_hand()
+    return _start(service, service.start(), patience) if service else _start_by_hand()
 
 
-def restart() -> Client:
+def restart(patience: float | None = None) -> Client:
     """As `start`, after the end of the one that runs, whoever started it."""
     from pairctl import services
 
     with contextlib.suppress(NoDaemon), reach() as client:
         stop(client)
     service = services.installed()
-    return through(service, service.restart()) if service else _start_by_hand()
+    return _start(service, service.restart(), patience) if service else _start_by_hand()
 
 
 def unload() -> None:
@@ -52,20 +66,43 @@ def unload() -> None:
         perform(service.stop(), service.hint)
 
 
-def through(service: Manager, steps: list[Step]) -> Client:
+def _start(service: Manager, steps: list[Step], patience: float | None) -> Client:
+    try:
+        return through(service, steps, service.patience if patience is None else patience)
+    except _NotRun as failure:
+        if not _detach():  # the service runs one after all
+            return _connect_soon(lambda: "")
+        started = f"{failure.message}; pairingd was started by hand"
+        output.problem("warning", started, failure.hint)
+        return connect()
+
+
+def through(service: Manager, steps: list[Step], patience: float = math.inf) -> Client:
     """A connection to the daemon that `service` runs once `steps` are done."""
     from pairctl.services.steps import perform
 
+    begun = time.monotonic()
     try:
-        perform(steps, service.hint)
+        perform(steps, service.hint, patience)
     except PairingError as failure:
-        if said := service.last_words():
+        if "error: " in (said := service.last_words()):
             _complain(said)
-        raise NoDaemon("start-failed", failure.message, failure.hint) from None
-    return _connect_soon(service.last_words)
+        why = service.explained(failure)
+        raise _NotRun("start-failed", why.message, why.hint) from None
+    left = max(0.0, patience - (time.monotonic() - begun))
+    try:
+        return _connect_soon(service.last_words, min(left, START_LIMIT))
+    except _Late:
+        late = f"{service.name} has not run pairingd"
+        raise _NotRun("start-failed", late, service.hint) from None
 
 
 def _start_by_hand() -> Client:
+    return connect() if _detach() else _connect_soon(lambda: "")
+
+
+def _detach() -> bool:
+    """Whether a daemon of our own serves now; False: another has the lock, and is coming."""
     # -P: a directory named pairingd where the user happens to stand is not to be run.
     command = [sys.executable, "-P", "-m", "pairingd", "--detach"]
     with subprocess.Popen(
@@ -80,16 +117,14 @@ def _start_by_hand() -> Client:
         # What is there now, not up to its end: others may have inherited the pipe.
         os.set_blocking(process.stderr.fileno(), False)
         said = (process.stderr.read() or b"").decode(errors="replace")
-    if code == _ALREADY_RUNNING:  # two at once; the other one is coming
-        return _connect_soon(lambda: "")
-    if code:
+    if code and code != _ALREADY_RUNNING:
         _complain(said)
-    return connect()
+    return code == 0
 
 
-def _connect_soon(last_words: Callable[[], str]) -> Client:
-    """Once it answers. What it says instead is told at once."""
-    deadline = time.monotonic() + START_LIMIT
+def _connect_soon(last_words: Callable[[], str], limit: float = START_LIMIT) -> Client:
+    """Once it answers, within `limit` seconds. What it says instead is told at once."""
+    deadline = time.monotonic() + limit
     while True:
         try:
             return connect()
@@ -102,7 +137,7 @@ def _connect_soon(last_words: Callable[[], str]) -> Client:
 
 
 def _late() -> NoReturn:
-    raise NoDaemon(
+    raise _Late(
         "start-failed",
         f"pairingd was not ready after {START_LIMIT:.0f} s",
         "run pairingd in the foreground to see why",

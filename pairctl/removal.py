@@ -5,7 +5,7 @@ that is not of the kind we make, a link and what it leads to, a directory with o
 """
 
 # Paths are strings, as in pairingd.paths.
-# ruff: noqa: PTH118
+# ruff: noqa: PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from pairctl.services.steps import Keep, Remove, Rmdir, perform
 from pairingd.core.refusal import PairingError
-from pairingd.core.text import for_terminal
+from pairingd.core.text import for_terminal, shell
 from pairingd.paths import FILES
 from pairingd.process.lock import Taken, take
 
@@ -107,8 +107,9 @@ def _not_ours_alone(directory: str) -> str:
 def _worth_keeping(path: str, paths: Paths, undone: str) -> str:
     if path == paths.config:
         return "you have written it"
-    if path == paths.tmux_socket and _answers(path):
-        return f"the tmux session is running; to end it: tmux -S {path} kill-server"
+    if path in _socket_places(paths.tmux_socket, paths) and _answers(path):
+        end = shell("tmux", "-S", path, "kill-server")
+        return f"the tmux session is running; to end it: {end}"
     of_the_state = path in {paths.state_db + part for part in ("", "-wal", "-shm", "-journal")}
     return undone if of_the_state else ""
 
@@ -121,11 +122,18 @@ def _is_ours(path: str, paths: Paths) -> bool:
     for name, more in FILES.items():
         if name in _COMMON_NAMES and not _has_run(paths):
             continue
-        if re.fullmatch(re.escape(getattr(paths, name)) + more, path):
+        place = getattr(paths, name)
+        places = _socket_places(place, paths) if name in _SOCKETS else (place,)
+        if any(re.fullmatch(re.escape(place) + more, path) for place in places):
             found = os.lstat(path)
             kind = stat.S_ISSOCK if name in _SOCKETS else stat.S_ISREG
             return kind(found.st_mode) and found.st_uid == os.getuid()
     return False
+
+
+def _socket_places(path: str, paths: Paths) -> tuple[str, str]:
+    """Where a socket is now, and where it was if XDG_RUNTIME_DIR was not set then, as after su."""
+    return path, os.path.join(os.path.dirname(paths.state_db), os.path.basename(path))
 
 
 def _has_run(paths: Paths) -> bool:

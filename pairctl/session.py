@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from pairctl.first_shell import KEEP_ENVIRONMENT
 from pairingd import private
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line, shell
@@ -41,7 +42,8 @@ class Session:
         if self.exists():
             return
         self.made = True
-        done = self._run("new-session", "-d", "-s", self.name, "-c", _directory(), *_size())
+        new = ("new-session", "-d", "-s", self.name, "-c", _directory(), *_size())
+        done = self._run(*KEEP_ENVIRONMENT, *new)
         if self.exists():  # tmux 3.3a says 0 where it could not make its socket
             self.made = done.returncode == 0  # else another pairctl was quicker
             return

@@ -8,12 +8,11 @@ JSON object: `description_urls`, the likeliest first, or `error` as `pairctl --j
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import sys
 from pathlib import Path
 
-from pairingd import config, report
+from pairingd import config, lan, report
 from pairingd.errors import GatewayError, PairingError
 from pairingd.paths import find_paths
 from pairingd.world.gateway.upnp import ssdp
@@ -45,7 +44,7 @@ async def search(
     locations, error = await ssdp.search(where.address, where.gateway, port)
     if locations:
         return locations
-    if error and error.errno == errno.EHOSTUNREACH and platform == "darwin":
+    if lan.is_denied(error, platform):
         raise GatewayError(
             "local-network-denied",
             "macOS does not let this terminal search the local network either",

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pairingd import private
+from pairingd.core.text import shell
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.paths import is_name_of_ours
 
@@ -65,7 +66,7 @@ def _check_writers(path: Path, found: os.stat_result | None) -> None:
             raise Misconfigured(
                 "unsafe-home",
                 f"other users could have changed the files in {path}",
-                f"check its files, then: chmod 700 {path}",
+                f"check its files, then: {shell('chmod', '700', str(path))}",
             )
 
 

@@ -16,17 +16,24 @@ def addresses(family: socket.AddressFamily) -> dict[str, list[str]]:
     }
 
 
-def on_link(host: str, address: str) -> bool:
-    """Whether `host` is an address in the network of the interface that has `address`."""
+def near(host: str) -> list[str]:
+    """Our IPv4 addresses that share a network with the address `host`."""
     import psutil  # needed only where a router answers under another address
 
     try:
         other = ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return any(
-        other in ipaddress.ip_network(f"{address}/{interface.netmask}", strict=False)
+        return []
+    return [
+        interface.address
         for owned in psutil.net_if_addrs().values()
         for interface in owned
-        if interface.family == socket.AF_INET and interface.address == address and interface.netmask
-    )
+        if interface.family == socket.AF_INET
+        and interface.netmask
+        and other in ipaddress.ip_network(f"{interface.address}/{interface.netmask}", strict=False)
+    ]
+
+
+def on_link(host: str, address: str) -> bool:
+    """Whether `host` is an address in the network of the interface that has `address`."""
+    return address in near(host)

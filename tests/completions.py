@@ -9,30 +9,57 @@ import shtab
 from pairctl import arguments
 from pairctl.commands.completion import script_path
 
-# Live guests are whom all commands but `invite` are about; with --show it is, too. What a guest is
-# called may come from elsewhere: no shell may expand it, or insert it unquoted.
-_GUESTS = {
+# Live guests are whom all commands but `invite` are about; with --show it is, too. Without it, `file:`
+# has a path. What a guest is called may come from elsewhere: no shell may expand it, or insert it
+# unquoted.
+_FUNCTIONS = {
     "bash": """\
+_pairctl_invites() {
+  [[ " ${COMP_WORDS[*]} " == *" invite "* && " ${COMP_WORDS[*]} " != *" --show "* ]]
+}
 _pairctl_guests() {
-  local guest
-  case " ${COMP_WORDS[*]} " in *" --show "*) ;; *" invite "*) return ;; esac
+  local guest path
+  if _pairctl_invites; then
+    [[ $1 == file:* ]] || return
+    IFS= read path <<<"${1#file:}"  # without its backslashes
+    compgen -f -- "$path" | while IFS= read -r path; do printf 'file:%s\\n' "$path"; done
+    return
+  fi
   pairctl complete-guests -- "$1" 2>/dev/null | while IFS= read -r guest; do
     printf '%q\\n' "$guest"
   done
 }
+_pairctl_sessions() { pairctl complete-sessions -- "$1" 2>/dev/null; }
 """,
     "zsh": """\
 _pairctl_guests() {
-  [[ " $words " == *" invite "* && " $words " != *" --show "* ]] && return
+  if [[ " $words " == *" invite "* && " $words " != *" --show "* ]]; then
+    compset -P 'file:' && _files
+    return
+  fi
   local -a guests=(${(f)"$(pairctl complete-guests -- "$PREFIX" 2>/dev/null)"})
   compadd -a guests
+}
+_pairctl_sessions() {
+  local -a sessions=(${(f)"$(pairctl complete-sessions -- "$PREFIX" 2>/dev/null)"})
+  compadd -V sessions -a sessions
 }
 """,
     "fish": """\
 function _pairctl_guests
   set -l words (commandline -opc)
-  contains invite $words; and not contains -- --show $words; and return
-  pairctl complete-guests -- (commandline -ct) 2>/dev/null
+  set -l word (commandline -ct)
+  if contains invite $words; and not contains -- --show $words
+    string match -q 'file:*' -- $word; or return
+    for path in (__fish_complete_path (string replace 'file:' '' -- $word))
+      echo file:$path
+    end
+    return
+  end
+  pairctl complete-guests -- $word 2>/dev/null
+end
+function _pairctl_sessions
+  pairctl complete-sessions -- (commandline -ct) 2>/dev/null
 end
 """,
 }
@@ -53,6 +80,7 @@ _pairctl() {
   local COMP_CWORD=$last
   word=${words[last]}
   _shtab_pairctl
+  if [[ $word == file:* ]] && _pairctl_invites; then compopt -o filenames 2>/dev/null; fi
   if [[ $COMP_WORDBREAKS == *:* ]]; then
     before=${word%"${word##*[:=]}"}
     COMPREPLY=("${COMPREPLY[@]#"$before"}")
@@ -63,12 +91,12 @@ complete -o bashdefault -F _pairctl pairctl
 
 _HEADER = re.compile(r"^# Usage:\n(?:#.*\n)*", re.MULTILINE)
 
-SHELLS = tuple(_GUESTS)
+SHELLS = tuple(_FUNCTIONS)
 
 
 def script(shell: str) -> str:
     text: str = shtab.complete(
-        arguments.parser(), shell, root_prefix="pairctl", preamble=_GUESTS[shell]
+        arguments.parser(), shell, root_prefix="pairctl", preamble=_FUNCTIONS[shell]
     )
     if shell == "bash":
         text += _WHOLE_WORDS

@@ -19,8 +19,8 @@ FLOORS = (
     ("pairingd.gateways",),
     ("pairingd.private", "pairingd.peer", "pairingd.which", "pairingd.user"),
     (
-        *("pairingd.config", "pairingd.files", "pairingd.interfaces", "pairingd.live"),
-        "pairingd.signals",
+        *("pairingd.config", "pairingd.files", "pairingd.interfaces", "pairingd.lan"),
+        *("pairingd.live", "pairingd.signals"),
     ),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent", "pairingd.leftovers", "pairingd.visits"),

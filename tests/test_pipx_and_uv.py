@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.package import build
+from tests.package import ROOT, build
 
 pytestmark = pytest.mark.index
 
+NAME = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 # Nobody's router is asked, and nobody else finds the door.
 CONFIG = '[router]\nenabled = false\n[door]\naddress = "127.0.0.1"\n'
 # What the tools, and pairing, would otherwise take from the account of whoever runs this.
@@ -124,5 +127,18 @@ def test_it_can_be_installed_used_and_removed(
         # And not `uninstall`: a service's name is the same whatever the home.
         account.pairctl("stop")
 
-    account.tool(tool, "uninstall", "pairing")
+    account.tool(tool, "uninstall", NAME)
     assert account.ours() == []
+
+
+def test_the_documents_name_the_distribution() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs" / "man").iterdir()]
+    named = {
+        name
+        for page in pages
+        for name in re.findall(
+            r"\b(?:pipx|uv\s+tool)\s+(?:un)?install\s+([a-z][\w-]*)",
+            page.read_text(encoding="utf-8"),
+        )
+    }
+    assert named == {NAME}

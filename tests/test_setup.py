@@ -1,4 +1,4 @@
-"""scripts/setup where there is Homebrew and no apt-get; what it would install is not installed."""
+"""scripts/setup: Homebrew, whose packages are not installed; and a .venv that is whole or not there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,42 @@ from pathlib import Path
 import pytest
 
 from tests.package import ROOT
+from tests.waiting import WAIT_S
 
-TOOLS = ("cat", "cmp", "dirname", "sed", "uname")
+TOOLS = ("cat", "cmp", "dirname", "grep", "mv", "rm", "sed", "uname")
+# A project that pip installs without a package index, with one command.
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "thing"
+version = "1"
+"""
+BACKEND = """
+import zipfile
+
+def build_editable(directory, settings=None, metadata=None):
+    about = "thing-1.dist-info"
+    with zipfile.ZipFile(f"{directory}/thing-1-py3-none-any.whl", "w") as wheel:
+        fields = "Metadata-Version: 2.1\\nName: thing\\nVersion: 1\\nProvides-Extra: dev\\n"
+        wheel.writestr(f"{about}/METADATA", fields)
+        tag = "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+        wheel.writestr(f"{about}/WHEEL", tag)
+        wheel.writestr(f"{about}/entry_points.txt", "[console_scripts]\\nthing = platform:node\\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    return "thing-1-py3-none-any.whl"
+"""
+# Debian's Python without python3-venv: an environment is begun, and has no pip.
+INCOMPLETE = """#!/bin/sh
+case "$*" in
+  *ensurepip*) exit 1 ;;
+  "-m venv "*) {python} -m venv --without-pip "$3"; exit 1 ;;
+esac
+exec {python} "$@"
+"""
 
 
 @pytest.fixture
@@ -56,3 +90,61 @@ def test_what_brew_cannot_install_is_named(house: Path) -> None:
     done = set_up(house, "exit 1")
     assert done.returncode == 0, done.stderr
     assert "could not install all of: tmux openssh" in done.stderr
+
+
+@pytest.fixture
+def bare(house: Path) -> Path:
+    """Without a .venv, and with a project that needs no package index."""
+    shutil.rmtree(house / ".venv")
+    (house / "pyproject.toml").write_text(PROJECT)
+    (house / "backend.py").write_text(BACKEND)
+    (house / "incomplete").write_text(INCOMPLETE.format(python=sys.executable))
+    (house / "incomplete").chmod(0o755)
+    return house
+
+
+def make(house: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", str(house / "scripts" / "setup")],
+        env={"PATH": str(house / "bin"), "PYTHON": python},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=5 * WAIT_S,  # ten seconds of work on an idle machine
+    )
+
+
+@pytest.mark.parametrize("apt", [True, False])
+def test_without_ensurepip_it_stops_with_the_line_that_helps(bare: Path, apt: bool) -> None:
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    if apt:
+        (bare / "bin" / "apt-get").symlink_to("/bin/false")
+        (bare / "bin" / "id").write_text("#!/bin/sh\necho 1000\n")
+        (bare / "bin" / "id").chmod(0o755)
+    done = make(bare, str(bare / "incomplete"))
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert (f"apt-get install {version}-venv" if apt else "set PYTHON to a Python with") in last
+    assert len(done.stderr.splitlines()) <= 2
+    assert not list(bare.glob(".venv*"))
+
+
+def test_an_environment_that_is_not_whole_is_replaced_by_one_that_is(bare: Path) -> None:
+    """As a killed or earlier scripts/setup has left it. From then on its pip is enough."""
+    subprocess.run([bare / "incomplete", "-m", "venv", bare / ".venv"], check=False)
+    (bare / ".venv.new" / "bin").mkdir(parents=True)
+    assert (bare / ".venv" / "bin" / "python").exists()
+    done = make(bare)
+    assert done.returncode == 0, done.stderr
+    assert not (bare / ".venv.new").exists()
+    scripts = [path for path in (bare / ".venv" / "bin").iterdir() if not path.is_symlink()]
+    assert {"thing", "pip", "activate"} <= {path.name for path in scripts}
+    assert [path.name for path in scripts if b".venv.new" in path.read_bytes()] == []
+    pip = [str(bare / ".venv" / "bin" / "pip"), "--version"]
+    assert f"{bare}/.venv/" in subprocess.check_output(pip, text=True)
+    assert make(bare).stderr == "", "nothing is done again"
+
+    (bare / "pyproject.toml").write_text(f"{PROJECT}# changed\n")
+    done = make(bare, str(bare / "incomplete"))
+    assert done.returncode == 0, done.stderr
+    assert "changed" in (bare / ".venv" / "installed").read_text()

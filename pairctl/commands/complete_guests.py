@@ -12,14 +12,14 @@ from pairingd.core.text import for_terminal
 if TYPE_CHECKING:
     from argparse import Namespace
 
-_SILENCE = 1.0  # seconds; somebody has pressed Tab and waits
+SILENCE = 1.0  # seconds; somebody has pressed Tab and waits
 
 
 def run(args: Namespace) -> None:
     """One a line. No daemon, or one in trouble, is no guest and never an error."""
     guests: list[str] = []
-    with contextlib.suppress(Exception), reach(_SILENCE) as client:
-        status = client.call("status", silence=_SILENCE)
+    with contextlib.suppress(Exception), reach(SILENCE) as client:
+        status = client.call("status", silence=SILENCE)
         guests = _fitting(args.word, [one["guest"] for one in status["invitations"]])
     if args.json:
         output.document({"guests": guests})

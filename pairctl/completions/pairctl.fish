@@ -3,8 +3,18 @@
 # Custom Preamble
 function _pairctl_guests
   set -l words (commandline -opc)
-  contains invite $words; and not contains -- --show $words; and return
-  pairctl complete-guests -- (commandline -ct) 2>/dev/null
+  set -l word (commandline -ct)
+  if contains invite $words; and not contains -- --show $words
+    string match -q 'file:*' -- $word; or return
+    for path in (__fish_complete_path (string replace 'file:' '' -- $word))
+      echo file:$path
+    end
+    return
+  end
+  pairctl complete-guests -- $word 2>/dev/null
+end
+function _pairctl_sessions
+  pairctl complete-sessions -- (commandline -ct) 2>/dev/null
 end
 
 # End Custom Preamble
@@ -54,7 +64,7 @@ function _shtab_pairctl_using
   test "$_shtab_pairctl_cmdpath" = "$argv"
 end
 
-set -g _shtab_pairctl_commands invite status extend revoke role end attach log receipt doctor config start stop restart install uninstall
+set -g _shtab_pairctl_commands invite status extend revoke role end attach log receipt doctor config start stop restart install uninstall completion man
 set -g _shtab_pairctl_opts_with_value --port --ttl --until
 
 complete -c pairctl -e
@@ -105,6 +115,7 @@ complete -c pairctl -n '_shtab_pairctl_using log' -l follow -s f -d 'print new e
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a receipt -d 'Print who connected in a session, from where and when.'
 complete -c pairctl -n '_shtab_pairctl_using receipt' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using receipt' -l json -d 'print one JSON document'
+complete -c pairctl -n '_shtab_pairctl_using receipt; and test $_shtab_pairctl_npos -eq 0' -ka "(_pairctl_sessions)" -d 'default last'
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a doctor -d 'Check for problems that could keep a guest out.'
 complete -c pairctl -n '_shtab_pairctl_using doctor' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using doctor' -l json -d 'print one JSON document'
@@ -132,3 +143,11 @@ complete -c pairctl -n '_shtab_pairctl_using uninstall' -s h -l help -d 'show th
 complete -c pairctl -n '_shtab_pairctl_using uninstall' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using uninstall' -l dry-run -d 'print what would be run, written and removed'
 complete -c pairctl -n '_shtab_pairctl_using uninstall' -l keep-state -d 'keep all other files'
+complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a completion -d 'Print a shell'"'"'s completion script.'
+complete -c pairctl -n '_shtab_pairctl_using completion' -s h -l help -d 'show this help message and exit'
+complete -c pairctl -n '_shtab_pairctl_using completion' -l json -d 'print one JSON document'
+complete -c pairctl -n '_shtab_pairctl_using completion; and test $_shtab_pairctl_npos -eq 0' -ka "bash zsh fish" -d 'bash|zsh|fish'
+complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a man -d 'Show the manual page.'
+complete -c pairctl -n '_shtab_pairctl_using man' -s h -l help -d 'show this help message and exit'
+complete -c pairctl -n '_shtab_pairctl_using man' -l json -d 'print one JSON document'
+complete -c pairctl -n '_shtab_pairctl_using man; and test $_shtab_pairctl_npos -eq 0' -ka "pairctl pairingd" -d 'pairctl (default) or pairingd'

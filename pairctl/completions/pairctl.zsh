@@ -6,6 +6,7 @@
 _shtab_pairctl_commands() {
   local _commands=(
     attach:'Attach this terminal to the session.'
+    completion:'Print a shell'"'"'s completion script.'
     config:'Print every setting in force and where it comes from.'
     doctor:'Check for problems that could keep a guest out.'
     end:'End every invitation and close the door; the tmux session stays.'
@@ -13,6 +14,7 @@ _shtab_pairctl_commands() {
     install:'Start the daemon now and at every login.'
     invite:'Invite guests for a limited time.'
     log:'Print what has happened.'
+    man:'Show the manual page.'
     receipt:'Print who connected in a session, from where and when.'
     restart:'Stop the daemon and start it again; invitations stay.'
     revoke:'End the invitations of guests, at once.'
@@ -41,6 +43,15 @@ _shtab_pairctl_attach_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_pairctl_attach_defaults_added=0
+
+_shtab_pairctl_completion_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[print one JSON document]"
+  ":bash\|zsh\|fish:(bash zsh fish)"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pairctl_completion_defaults_added=0
 
 _shtab_pairctl_config_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -113,10 +124,19 @@ _shtab_pairctl_log_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_pairctl_log_defaults_added=0
 
+_shtab_pairctl_man_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[print one JSON document]"
+  ":pairctl (default) or pairingd:(pairctl pairingd)"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pairctl_man_defaults_added=0
+
 _shtab_pairctl_receipt_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
-  ":default last:"
+  ":default last:_pairctl_sessions"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -205,6 +225,7 @@ _shtab_pairctl() {
       curcontext="${curcontext%:*:*}:_shtab_pairctl-$line[1]:"
       case $line[1] in
         attach) _arguments -C -s $_shtab_pairctl_attach_options ;;
+        completion) _arguments -C -s $_shtab_pairctl_completion_options ;;
         config) _arguments -C -s $_shtab_pairctl_config_options ;;
         doctor) _arguments -C -s $_shtab_pairctl_doctor_options ;;
         end) _arguments -C -s $_shtab_pairctl_end_options ;;
@@ -212,6 +233,7 @@ _shtab_pairctl() {
         install) _arguments -C -s $_shtab_pairctl_install_options ;;
         invite) _arguments -C -s $_shtab_pairctl_invite_options ;;
         log) _arguments -C -s $_shtab_pairctl_log_options ;;
+        man) _arguments -C -s $_shtab_pairctl_man_options ;;
         receipt) _arguments -C -s $_shtab_pairctl_receipt_options ;;
         restart) _arguments -C -s $_shtab_pairctl_restart_options ;;
         revoke) _arguments -C -s $_shtab_pairctl_revoke_options ;;
@@ -226,9 +248,16 @@ _shtab_pairctl() {
 
 # Custom Preamble
 _pairctl_guests() {
-  [[ " $words " == *" invite "* && " $words " != *" --show "* ]] && return
+  if [[ " $words " == *" invite "* && " $words " != *" --show "* ]]; then
+    compset -P 'file:' && _files
+    return
+  fi
   local -a guests=(${(f)"$(pairctl complete-guests -- "$PREFIX" 2>/dev/null)"})
   compadd -a guests
+}
+_pairctl_sessions() {
+  local -a sessions=(${(f)"$(pairctl complete-sessions -- "$PREFIX" 2>/dev/null)"})
+  compadd -V sessions -a sessions
 }
 
 # End Custom Preamble

@@ -23,12 +23,16 @@ _PLACES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR
 
 
 class Manager(Protocol):
-    """`file` is there where the service is installed; `hint` is the remedy when a step fails."""
+    """`file` is there where the service is installed; `hint` is the remedy when a step fails.
+
+    `patience` is the seconds it gets to have the daemon run, before that is started by hand.
+    """
 
     name: str
     file: str
     hint: str
     note: str
+    patience: float
 
     def install(self) -> list[Step]: ...
     def uninstall(self) -> list[Step]: ...
@@ -41,6 +45,9 @@ class Manager(Protocol):
 
     def environment(self) -> Mapping[str, str] | None:
         """Where the installed service has its files; None where none is installed."""
+
+    def explained(self, failure: PairingError) -> PairingError:
+        """Why it does not run the daemon, and the remedy, of a step's `failure`."""
 
     def last_words(self) -> str:
         """The `error:` and `hint:` lines of a daemon that has just failed to start, if any."""

@@ -1,8 +1,9 @@
 """macOS: a LaunchAgent. launchd.plist(5), launchctl(1).
 
 Exit codes of launchctl are errno values and a few of its own: 3 and 113 not loaded, 36 and 37
-under way, and 5 for nearly everything else, not loaded among it. So what counts is the exit code
-of `launchctl print` afterwards, as Homebrew's services do it. Its text is no interface.
+under way, 112 and 125 no such domain, and 5 for nearly everything else, not loaded among it. So
+what counts is the exit code of `launchctl print` afterwards, as Homebrew's services do it. Its text
+is no interface.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING
 
 from pairctl.services.origin import template
 from pairctl.services.steps import Directory, Remove, Run, Step, Until, Write
+from pairingd.core.refusal import PairingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pairctl.services.origin import Origin
 
+_REFUSED = 5
+_NO_DOMAIN = frozenset({112, 125})  # as after ssh to a Mac: there is no gui/UID
 LABEL = "io.github.pairing.pairingd"
 # launchd's own PATH lacks Homebrew on either processor, and MacPorts: there is tmux.
 _PATH = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -27,11 +31,9 @@ _PLACES = ("PAIRING_HOME",)
 
 class Launchd:
     name = "launchd"
-    hint = (
-        "allow pairingd in System Settings, General, Login Items; without a login at the Mac's "
-        "own screen there are no agents, so run: pairingd --detach"
-    )
+    hint = "allow pairingd in System Settings, General, Login Items, then run: pairctl restart"
     note = ""
+    patience = 3.0
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
@@ -85,6 +87,16 @@ class Launchd:
             return {name: given[name] for name in _PLACES if name in given}
         except (OSError, plistlib.InvalidFileException, ValueError, KeyError, TypeError):
             return None
+
+    def explained(self, failure: PairingError) -> PairingError:
+        code = failure.data.get("exit_code")
+        cause, remedy = failure.message, failure.hint
+        if code in _NO_DOMAIN:
+            cause = "nobody is logged in at this Mac's own screen, so launchd runs no agents"
+            remedy = "pairctl start starts pairingd by hand; to have the agent, log in there first"
+        elif code == _REFUSED:
+            cause = f"launchd refuses to load the agent (launchctl: exit code {code})"
+        return PairingError(failure.code, cause, remedy)
 
     def last_words(self) -> str:
         """What pairingd has printed on its standard error since this object was made."""

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import subprocess
 import time
@@ -36,7 +38,10 @@ class Write(NamedTuple):
 
 
 class Remove(NamedTuple):
+    """With as many `directories` above it as are empty by then."""
+
     path: str
+    directories: int = 0
 
 
 class Rmdir(NamedTuple):
@@ -84,8 +89,10 @@ def shown(step: Step) -> str:
         case Write(path, content):
             lines = "".join(f"\n       | {line}".rstrip() for line in content.splitlines())
             return f"write  {path} (mode 644){lines}"
-        case Remove(path):
-            return f"remove {path}"
+        case Remove(path, directories):
+            above = Path(path).parents[:directories]
+            empty = f"\n       then, where it is empty: {{}}{os.sep}"
+            return f"remove {path}{''.join(map(empty.format, above))}"
         case Rmdir(path):
             return f"remove {path}{os.sep}"
         case Keep(path, why):
@@ -111,35 +118,46 @@ def as_json(step: Step) -> dict[str, Any]:
     return {"step": kind, **fields}
 
 
-def perform(steps: Iterable[Step], hint: str) -> None:
-    """In order. The first that fails is a PairingError `service-failed`, with `hint` as remedy.
+def perform(steps: Iterable[Step], hint: str, limit: float = math.inf) -> None:
+    """In order, within `limit` seconds. The first that fails is a PairingError `service-failed`,
+    with `hint` as remedy and, of a command, its last `exit_code` (None: it gave none in time).
 
     `unsafe-home` where something would be made in a place of another user's.
     """
+    deadline = time.monotonic() + limit
     for step in steps:
         try:
-            _perform(step)
+            _perform(step, deadline)
         except OSError as error:
             raise PairingError(
                 "service-failed", f"{error.filename}: {error.strerror}", hint
             ) from None
         except _Failed as failed:
-            raise PairingError("service-failed", str(failed), hint) from None
+            raise PairingError(
+                "service-failed", str(failed), hint, exit_code=failed.exit_code
+            ) from None
 
 
 class _Failed(Exception):
     """A command did not do what it was run for."""
 
+    def __init__(self, why: str, exit_code: int | None) -> None:
+        super().__init__(why)
+        self.exit_code = exit_code
 
-def _perform(step: Step) -> None:
+
+def _perform(step: Step, deadline: float) -> None:
     match step:
         case Directory(path):
             private.find(path)
             Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
         case Write(path, content):
             _write(Path(path), content)
-        case Remove(path):
+        case Remove(path, directories):
             Path(path).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty, or not there
+                for directory in Path(path).parents[:directories]:
+                    directory.rmdir()
         case Rmdir(path):
             Path(path).rmdir()
         case Keep():
@@ -151,9 +169,9 @@ def _perform(step: Step) -> None:
                 shutdown.stop(running)
         case Run(until=until):
             if until:
-                _run_until(step, until)
+                _run_until(step, until, deadline)
             else:
-                _run(step)
+                _run(step, deadline)
 
 
 def _write(path: Path, content: str) -> None:
@@ -165,36 +183,40 @@ def _write(path: Path, content: str) -> None:
     partial.replace(path)
 
 
-def _run_until(step: Run, until: Until) -> None:
-    said = ""
+def _run_until(step: Run, until: Until, deadline: float) -> None:
+    said, code = "", None
     for _ in range(step.tries):
-        if holds(until):
+        if holds(until, deadline):
             return
-        said = _run(step)
-        if holds(until):
+        code, said = _run(step, deadline)
+        if holds(until, deadline):
             return
+        if time.monotonic() + _PAUSE > deadline:
+            break
         time.sleep(_PAUSE)
     ends = "succeeded" if until.succeeds else "failed"
     told = f"; {step.argv[0]} printed: {said}" if said else ""
-    raise _Failed(f"{shell(*until.argv)} has not {ends} after {shell(*step.argv)}{told}")
+    raise _Failed(f"{shell(*until.argv)} has not {ends} after {shell(*step.argv)}{told}", code)
 
 
-def holds(until: Until) -> bool:
+def holds(until: Until, deadline: float = math.inf) -> bool:
     """Looked at now, once."""
-    return (_ran(until.argv).returncode == 0) is until.succeeds
+    return (_ran(until.argv, deadline).returncode == 0) is until.succeeds
 
 
-def _run(step: Run) -> str:
-    """The last line it said."""
-    ran = _ran(step.argv)
+def _run(step: Run, deadline: float) -> tuple[int, str]:
+    """Its exit code, and the last line it said."""
+    ran = _ran(step.argv, deadline)
     lines = ran.stdout.strip().splitlines()
     said = one_line(lines[-1], 200) if lines else ""
-    if ran.returncode and ran.returncode not in step.soft:
-        raise _Failed(f"{shell(*step.argv)}: exit code {ran.returncode}: {said or 'no reason'}")
-    return said
+    code = ran.returncode
+    if code and code not in step.soft:
+        raise _Failed(f"{shell(*step.argv)}: exit code {code}: {said or 'no reason'}", code)
+    return code, said
 
 
-def _ran(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+def _ran(argv: tuple[str, ...], deadline: float) -> subprocess.CompletedProcess[str]:
+    limit = max(0.0, min(_LIMIT, deadline - time.monotonic()))
     try:
         return subprocess.run(
             argv,
@@ -204,7 +226,7 @@ def _ran(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
             check=False,
             errors="replace",
             text=True,
-            timeout=_LIMIT,
+            timeout=limit,
         )
     except subprocess.TimeoutExpired:
-        raise _Failed(f"{shell(*argv)}: no answer within {_LIMIT:.0f} s") from None
+        raise _Failed(f"{shell(*argv)}: no answer within {limit:.0f} s", None) from None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pairctl.services.origin import Origin
+    from pairingd.core.refusal import PairingError
 
 UNIT = "pairingd.service"
 _SYSTEMCTL = ("systemctl", "--user")
@@ -29,6 +30,7 @@ class Systemd:
         f"see: systemctl --user status {UNIT}; after sudo or su there is no user manager, so "
         "log in as that user"
     )
+    patience = 60.0  # Type=notify: `start` waits for the daemon
     note = "It stops at your last logout; to keep it running: loginctl enable-linger"
 
     def __init__(self, origin: Origin) -> None:
@@ -48,7 +50,7 @@ class Systemd:
         return [
             *self.stop(),
             _run("disable", UNIT, soft=(1,)),
-            Remove(self.file),
+            Remove(self.file, directories=2),  # systemd/user, which `Write` may have made
             _run("daemon-reload"),
         ]
 
@@ -70,6 +72,9 @@ class Systemd:
         if unit is None:
             return None
         return {name: _unquoted(value) for name, value in _ENVIRONMENT.findall(unit)}
+
+    def explained(self, failure: PairingError) -> PairingError:
+        return failure
 
     def last_words(self) -> str:
         """The STATUS= with which pairingd has told systemd why it ends."""

@@ -17,6 +17,7 @@ from pairingd.errors import Misconfigured
 from pairingd.user import user_name
 
 _FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"
+_SSHDS = frozenset({"sshd", "sshd-session", "sshd-auth"})  # recent systems list them as Block
 # firewalld's zones that let anyone reach a high port.
 _OPEN_ZONES = frozenset({"trusted", "FedoraWorkstation"})
 _A_PORT = 49222
@@ -108,8 +109,7 @@ async def firewall(subject: Subject) -> AsyncIterator[Finding]:
         options = ("--getglobalstate", "--getblockall", "--listapps")
         answers = [await output(_FIREWALL, option) for option in options]
         state, block_all, apps = (answer[1] if answer else "" for answer in answers)
-        python = str(Path(sys.executable).resolve())
-        yield application_firewall(state, block_all, apps, python)
+        yield application_firewall(state, block_all, apps, image(subject.daemon.pid))
         return
     name = await _packet_filter()
     port = subject.settings.config.door.port
@@ -128,8 +128,25 @@ async def firewall(subject: Subject) -> AsyncIterator[Finding]:
     yield Finding.warn("firewall", drops, f"set [door] port = {_A_PORT}, and allow it: {allow}")
 
 
-def application_firewall(state: str, block_all: str, apps: str, python: str) -> Finding:
-    """From what socketfilterfw says of --getglobalstate, --getblockall and --listapps."""
+def image(pid: int) -> str:
+    """The program that process `pid` runs, as the kernel knows it; 0 for our own.
+
+    A framework's `bin/python3` only starts `…/Python.app/Contents/MacOS/Python` in its place, and
+    names itself in sys.executable.
+    """
+    import psutil
+
+    try:
+        return psutil.Process(pid or None).exe()
+    except psutil.Error:
+        return psutil.Process().exe()
+
+
+def application_firewall(state: str, block_all: str, apps: str, image: str) -> Finding:
+    """From what socketfilterfw says of --getglobalstate, --getblockall and --listapps.
+
+    `image` is the program that accepts the door's connections and hands them to sshd.
+    """
     if not state:
         what = "the firewall's state could not be read"
         return Finding.warn("firewall", what, "see System Settings > Network > Firewall")
@@ -141,15 +158,33 @@ def application_firewall(state: str, block_all: str, apps: str, python: str) -> 
     ):
         blocks = "macOS's firewall blocks all incoming connections"
         return Finding.fail("firewall", blocks, f"switch that off in {settings}")
-    rules = dict(re.findall(r"^\d+\s*:\s*(\S.*?)\s*\n\s*\(\s*(Allow|Block)", apps, re.MULTILINE))
-    if rules.get(python) == "Allow":
-        return Finding.ok("firewall", "macOS's firewall allows the door's connections")
-    if rules.get(python) == "Block":
-        blocks = f"macOS's firewall blocks {python}"
-        return Finding.fail("firewall", blocks, shell("sudo", _FIREWALL, "--unblockapp", python))
-    asks = "macOS's firewall may ask once whether python may accept connections"
-    add = shell("sudo", _FIREWALL, "--add", python)
-    return Finding.warn("firewall", asks, f"answer Allow; or: {add}")
+    if not apps.strip():
+        unseen = "macOS's firewall is on and does not show its rules"
+        listed = shell("sudo", _FIREWALL, "--listapps")
+        return Finding.warn("firewall", unseen, f"Python and sshd must be allowed in: {listed}")
+    rules = re.findall(r"^\s*\d+\s*:\s*(\S.*?)\s*\n\s*\(\s*(Allow|Block)", apps, re.MULTILINE)
+    blocked = [path for path, rule in rules if rule == "Block"]
+    ours = [path for path in blocked if _is_image(path, image)]
+    sshds = [path for path in blocked if Path(path).name in _SSHDS]
+    unblock = "; ".join(shell("sudo", _FIREWALL, "--unblockapp", path) for path in (*ours, *sshds))
+    if ours:
+        return Finding.fail("firewall", f"macOS's firewall blocks {ours[0]}", unblock)
+    asks = not any(_is_image(path, image) for path, _ in rules)
+    add = shell("sudo", _FIREWALL, "--add", image)
+    if sshds:
+        blocks = f"macOS's firewall blocks {', '.join(sshds)}, and may cut guests off"
+        return Finding.warn("firewall", blocks, f"{unblock}; {add}" if asks else unblock)
+    if asks:
+        what = "macOS's firewall may ask once whether python may accept connections"
+        return Finding.warn("firewall", what, f"answer Allow; or: {add}")
+    return Finding.ok("firewall", "macOS's firewall allows the door's connections")
+
+
+def _is_image(path: str, image: str) -> bool:
+    """Whether a rule's path is `image`'s, or that of a bundle it is in."""
+    bundles = [str(one) for one in Path(image).parents if one.suffix == ".app"]
+    names = {image, *bundles}
+    return path in names or os.path.realpath(path) in {os.path.realpath(name) for name in names}
 
 
 async def _packet_filter() -> str:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from pairingd.doctor import machine
 from pairingd.doctor.finding import State
 from pairingd.doctor.machine import application_firewall, drops_input, sleep_settings
 from pairingd.doctor.programs import refused_by_macos
@@ -43,6 +48,81 @@ def test_the_application_firewall(state: str, block_all: str, apps: str, expecte
 def test_a_blocked_python_is_named_in_the_mend() -> None:
     found = application_firewall(ON, NOT_ALL, APPS.format(path=PYTHON, rule="Block"), PYTHON)
     assert found.hint.endswith(f"--unblockapp {PYTHON}")
+
+
+FRAMEWORK = "/opt/homebrew/Cellar/python@3.13/3.13.1/Frameworks/Python.framework/Versions/3.13"
+BUNDLE = f"{FRAMEWORK}/Resources/Python.app"
+IMAGE = f"{BUNDLE}/Contents/MacOS/Python"
+STUB = f"{FRAMEWORK}/bin/python3.13"
+SPLIT = ("/usr/libexec/sshd-session", "/usr/libexec/sshd-auth", "/usr/sbin/sshd")
+SOCKETFILTERFW = "/usr/libexec/ApplicationFirewall/socketfilterfw"
+
+
+def rules(**of: str) -> str:
+    """As `socketfilterfw --listapps` prints them; the paths of one rule in one string."""
+    lines = [(path, rule) for rule, paths in of.items() for path in paths.split(":")]
+    return f"Total number of apps = {len(lines)} \n" + "".join(
+        f"{number} : {path} \n             ({rule} incoming connections) \n\n"
+        for number, (path, rule) in enumerate(lines, 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("apps", "expected", "named"),
+    [
+        (rules(Block=BUNDLE), State.FAIL, [BUNDLE]),
+        (rules(Block=IMAGE), State.FAIL, [IMAGE]),
+        (rules(Allow=BUNDLE), State.OK, []),
+        (rules(Allow=IMAGE), State.OK, []),
+        (rules(Allow=STUB), State.WARN, [IMAGE]),  # which accepts nothing
+        (rules(Block=STUB), State.WARN, [IMAGE]),
+        (rules(Allow=BUNDLE, Block=SPLIT[0]), State.WARN, [SPLIT[0]]),
+        (rules(Allow=IMAGE, Block=":".join(SPLIT)), State.WARN, [*SPLIT]),
+        (rules(Block=SPLIT[1]), State.WARN, [SPLIT[1], IMAGE]),
+        (rules(Block=f"{BUNDLE}:{SPLIT[0]}"), State.FAIL, [BUNDLE, SPLIT[0]]),
+        (rules(Allow=f"{BUNDLE}:{':'.join(SPLIT)}"), State.OK, []),
+        (rules(Allow=BUNDLE, Block="/opt/homebrew/opt/openssh/libexec/sshd-auth"), State.WARN,
+         ["/opt/homebrew/opt/openssh/libexec/sshd-auth"]),
+        (rules(Allow="/Applications/My App.app", Block=f"{BUNDLE}2"), State.WARN, [IMAGE]),
+    ],
+)  # fmt: skip
+def test_the_firewall_s_rules_are_of_the_image_its_bundle_and_sshd(
+    apps: str, expected: State, named: list[str]
+) -> None:
+    found = application_firewall(ON, NOT_ALL, apps, IMAGE)
+    assert found.state is expected
+    commands = re.findall(rf"sudo {SOCKETFILTERFW} (--\w+) (\S+?)(?:;|$)", found.hint)
+    assert [path for _, path in commands] == named
+    assert all(option == ("--add" if path == IMAGE and IMAGE not in apps else "--unblockapp")
+               for option, path in commands)  # fmt: skip
+
+
+def test_a_rule_may_name_the_bundle_by_a_link(tmp_path: Path) -> None:
+    image = tmp_path / "Cellar" / "3.13.1" / "Python.app" / "Contents" / "MacOS" / "Python"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    (tmp_path / "opt").symlink_to(tmp_path / "Cellar" / "3.13.1")
+    apps = rules(Block=f"{tmp_path}/opt/Python.app")
+    assert application_firewall(ON, NOT_ALL, apps, str(image)).state is State.FAIL
+
+
+@pytest.mark.skipif(not Path("/proc/self/exe").exists(), reason="this system has no /proc")
+def test_the_image_is_the_process_s_own() -> None:
+    """And not the link, stub or script that sys.executable names."""
+    assert Path(machine.image(0)).samefile("/proc/self/exe")
+    with subprocess.Popen(["sleep", "600"]) as other:
+        try:
+            assert Path(machine.image(other.pid)).samefile(f"/proc/{other.pid}/exe")
+        finally:
+            other.kill()
+    assert machine.image(other.pid) == machine.image(0), "it has ended"
+
+
+def test_rules_that_are_not_shown_are_not_called_absent() -> None:
+    found = application_firewall(ON, NOT_ALL, "", IMAGE)
+    assert found.state is State.WARN
+    assert "does not show its rules" in found.message
+    assert found.hint.endswith(f"sudo {SOCKETFILTERFW} --listapps")
 
 
 @pytest.mark.parametrize(

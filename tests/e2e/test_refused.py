@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.network import HOST, WAN, Network, Place, until
+from tests.e2e.network import DESCRIPTION_URL, HOST, LAN, WAN, Network, Place, until
 from tests.e2e.people import CONFIG, Guest, Host, speaks
 
 GROUP: Final = (
@@ -34,20 +34,35 @@ table ip6 privacy {{
 """
 UNREACHABLE: Final = "rule add fwmark 1 lookup 77\nroute add unreachable default table 77\n"
 
-# The daemon itself, but for what it takes EHOSTUNREACH to mean.
-AS_ON_MACOS: Final = """
-import functools, sys
+# The daemon itself, but for what it takes EHOSTUNREACH to mean, and for the connect of a datagram
+# socket, which Linux lets pass.
+AS_ON_MACOS: Final = f"""
+import errno, functools, socket, sys
 from pairingd import __main__
 from pairingd.world.gateway.upnp import mappings
+from pairingd.world.network import towards
 mappings.UpnpAdapter = functools.partial(mappings.UpnpAdapter, platform="darwin")
+towards.towards = functools.partial(towards.towards, platform="darwin")
+connect = socket.socket.connect
+def denied(self, address):
+    if self.type & 15 == socket.SOCK_DGRAM and address[0] == "{LAN}":
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+    return connect(self, address)
+socket.socket.connect = denied
 sys.exit(__main__.main(["--detach"]))
 """
 
 
 @pytest.fixture
-def refused(network: Network, host: Host) -> Place:
+def router() -> str:
+    """Of config.toml."""
+    return ""
+
+
+@pytest.fixture
+def refused(network: Network, host: Host, router: str) -> Place:
     """The host's user, as what may not search. The daemon runs there."""
-    host.configure(CONFIG.partition("[router]")[0] + '[router]\nlease = "10s"\n')
+    host.configure(CONFIG.partition("[router]")[0] + f'[router]\nlease = "30s"\n{router}')
     network.root.run("nft", "-f", "-", given=REFUSAL)
     network.root.run("ip", "-batch", "-", given=UNREACHABLE)
     words = (
@@ -90,6 +105,23 @@ def test_the_terminal_finds_the_router_and_the_daemon_has_the_port_opened(
     assert list(network.forwards()) == [22]
     host.pairctl("end")
     until("nothing is forwarded", lambda: not network.forwards())
+
+
+@pytest.mark.parametrize(
+    ("router", "searched"),
+    [(f'gateway = "{LAN}"\n', True), (f'description_url = "{DESCRIPTION_URL}"\n', False)],
+    ids=["gateway", "description_url"],
+)
+def test_a_router_named_in_config_toml_is_not_lost(
+    host: Host, octocat: Guest, refused: Place, searched: bool
+) -> None:
+    done = host.pairctl("invite", octocat.name, "--no-copy", "--json")
+    invited = json.loads(done.stdout)
+    assert (invited["endpoints"][0]["kind"], invited["endpoints"][0]["host"]) == ("router", WAN)
+    assert invited["warnings"] == []
+    assert ("search ✓" in done.stderr) is searched
+    screen = octocat.joins(invited["command"])
+    speaks(screen, "guest-is-here", screen)
 
 
 def test_a_terminal_that_may_not_search_either_changes_nothing(

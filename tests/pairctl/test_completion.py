@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests import completions
 from tests.fakes.daemon import FakeDaemon, Refusal, Talk
 from tests.pairctl import samples
 from tests.pairctl.terminal import Terminal
+from tests.stage import until
 
 # How each starts without a person's own configuration, and how it is told of the completions.
 SHELLS = {
@@ -40,6 +42,13 @@ REPLIES: dict[str, Any] = {
     "role": {"invitations": [samples.OCTOCAT]},
     "extend": {"invitations": [samples.OCTOCAT]},
     "show": samples.INVITED,
+    "log": {
+        "events": [
+            {**samples.EVENTS[0], "session": session}
+            for session in ("2026-01-30-1", None, "2026-01-31-1", "2026-01-31-2")
+        ]
+    },
+    "receipt": samples.RECEIPT,
 }
 
 
@@ -66,6 +75,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         ("extend gitl\t1h", "extend", {"guest": "gitlab:hubot", "seconds": 3600}),
         ("invite --no-c\t--show hub\t", "show", {"guest": "hubot"}),
         ("revoke --js\toct\t", "revoke", {"guests": ["octocat"]}),
+        ("rec\t2026-01-30\t", "receipt", {"session": "2026-01-30-1"}),
     ],
 )
 def test_tab_completes(
@@ -89,6 +99,90 @@ def test_tab_completes(
         terminal.send(f"pairctl {typed}\r".encode())
         assert daemon.asked(method) == params
     assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("comp\tfi\t", ["completion", "fish"]),
+        ("invite --no-copy file:frie\tkeys.p\t", ["invite", "--no-copy", "file:friends/keys.pub"]),
+        ("invite file:{home}/frie\tkeys.p\t", ["invite", "file:{home}/friends/keys.pub"]),
+        ("invite file:frie\twith\t", ["invite", "file:friends/with space.pub"]),
+        ("invite file:frie\twith\t-q", ["invite", "file:friends/with space.pub", "-q"]),
+    ],
+)
+def test_tab_completes_shells_and_the_path_after_file(
+    tmp_path: Path, environment: dict[str, str], shell: str, typed: str, words: list[str]
+) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    (tmp_path / "friends").mkdir()
+    for name in ("keys.pub", "with space.pub"):
+        (tmp_path / "friends" / name).touch()
+    program = tmp_path / "bin" / "pairctl"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'if [ $# = 2 ] && [ -z "$LEARNT" ]; then exec {shlex.quote(sys.executable)} -m pairctl '
+        '"$@"; fi\n'
+        f"printf '%s\\0' \"$@\" >{tmp_path}/words.partial\n"
+        f"mv {tmp_path}/words.partial {tmp_path}/words\n"
+    )
+    options, learn = SHELLS[shell]
+    with Terminal([shell, *options], environment, cwd=tmp_path) as terminal:
+        terminal.send(f"{learn}; export LEARNT=1; echo rea''dy\r".encode())
+        terminal.wait_for(b"ready\r\n")
+        terminal.send(f"pairctl {typed.format(home=tmp_path)}\r".encode())
+        until((tmp_path / "words").exists, "pairctl has run")
+    ran = (tmp_path / "words").read_text().split("\0")[:-1]
+    assert ran == [word.format(home=tmp_path) for word in words]
+
+
+@pytest.mark.parametrize(
+    ("word", "sessions"),
+    [("", ["2026-01-31-2", "2026-01-31-1", "2026-01-30-1"]), ("2026-01-30", ["2026-01-30-1"])],
+)
+def test_the_sessions_a_word_may_become_are_the_newest_first(
+    sock: Path, capsys: pytest.CaptureFixture[str], word: str, sessions: list[str]
+) -> None:
+    with FakeDaemon(sock, REPLIES):
+        assert main(["complete-sessions", "--", word]) == 0
+        assert capsys.readouterr().out.splitlines() == sessions
+        assert main(["complete-sessions", "--json", "--", word]) == 0
+    assert json.loads(capsys.readouterr().out) == {"sessions": sessions}
+    assert main(["complete-sessions", "--", word]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("page", ["pairctl", "pairingd"])
+def test_man_shows_the_page_wherever_it_is(
+    page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["man", page, "--json"]) == 0
+    path = Path(json.loads(capsys.readouterr().out)["page"])
+    assert f".Dt {page.upper()}" in path.read_text()
+    man = tmp_path / "man"
+    man.write_text('#!/bin/sh\ncat "$1"\n')
+    man.chmod(0o755)
+    command = [sys.executable, "-m", "pairctl", "man", page]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    shown = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert shown.stdout == path.read_bytes()
+    environment["PATH"] = "/nonexistent"
+    refused = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert refused.returncode == 1
+    assert (
+        b"error: the program man is not installed\nhint: to read its source: cat " in refused.stderr
+    )
+
+
+def test_help_lists_completion_and_man(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = capsys.readouterr().out
+    assert "completion" in listed
+    assert "show the manual page" in listed
+    assert "complete-" not in listed
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -6,14 +6,19 @@ import fcntl
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pairctl import shutdown
+from pairctl import daemon, shutdown
 from pairctl.__main__ import main
+from pairctl.services.launchd import Launchd
+from pairctl.services.origin import Origin
+from pairingd.paths import find_paths
 from tests.fakes.daemon import FakeDaemon
+from tests.waiting import WAIT_S
 
 
 @pytest.fixture
@@ -92,3 +97,107 @@ def test_a_daemon_that_does_not_end_is_told(
         fcntl.flock(held, fcntl.LOCK_EX)
         assert main(["stop", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "stop-failed"
+
+
+# An installed agent that launchd does not run. `launchctl` is a stand-in.
+
+# What launchctl does, and what the warning says of it.
+NOT_RUN = {
+    "bootstrap fails for ever": (
+        "case $1 in print) exit 113 ;; bootstrap) echo 'Bootstrap failed: 5'; exit 5 ;; esac",
+        "launchd refuses to load the agent (launchctl: exit code 5)",
+    ),
+    "no such domain": (
+        "echo 'Domain does not support specified action'; exit 125",
+        "nobody is logged in at this Mac's own screen",
+    ),
+    "no such domain, another code": ("exit 112", "nobody is logged in at this Mac's own screen"),
+    "no domain for bootstrap alone": (
+        "case $1 in print) exit 113 ;; bootstrap) exit 125 ;; esac",
+        "nobody is logged in at this Mac's own screen",
+    ),
+    "kickstart fails": (
+        (
+            "case $1 in bootout) touch out ;; print) test ! -e out; exit ;; bootstrap) rm -f out ;; "
+            "kickstart) echo 'not today'; exit 78 ;; esac"
+        ),
+        "exit code 78: not today",
+    ),
+    "it is loaded and never runs": (
+        "case $1 in bootout) touch out ;; print) test ! -e out; exit ;; bootstrap) rm -f out ;; esac",
+        "launchd has not run pairingd",
+    ),
+    "launchctl hangs": ("exec sleep 600", "no answer within"),
+}
+
+
+@pytest.fixture
+def launchctl(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A script that becomes what `launchctl` does; an agent of this home is installed."""
+    paths = find_paths()
+    places = {"PAIRING_HOME": str(home)}
+    monkeypatch.setattr(
+        "pairctl.services.installed",
+        lambda: Launchd(Origin("/usr/bin/python3", 501, str(tmp_path), paths, places)),
+    )
+    script = tmp_path / "bin" / "launchctl"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    return script
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize("case", NOT_RUN)
+def test_an_agent_that_launchd_does_not_run_is_started_by_hand(
+    case: str, launchctl: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script, why = NOT_RUN[case]
+    launchctl.write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
+    with daemon.start(patience=0.5) as client:
+        first = client.hello["pid"]
+    said = capsys.readouterr().err
+    assert said.startswith("warning: ")
+    assert why in said
+    assert "pairingd was started by hand\nhint: " in said
+    assert "launchctl print gui" not in said
+    with daemon.restart(patience=0.5) as client:
+        assert client.hello["pid"] != first
+    assert why in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("stopped")
+def test_invite_goes_on_where_launchd_does_not_run_the_agent(
+    home: Path, launchctl: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launchctl.write_text("#!/bin/sh\nexit 125\n")
+    (home / "config.toml").write_text('[tmux]\ncommand = "/nonexistent/tmux"\n')
+    assert main(["invite", "octocat"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("starting pairingd\nwarning: nobody is logged in")
+    assert "error: /nonexistent/tmux: " in said
+
+
+def test_a_daemon_that_cannot_start_is_told_once_in_its_own_words(
+    home: Path, launchctl: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launchctl.write_text("#!/bin/sh\nexit 125\n")
+    (home / "config.toml").write_text("[door]\nprot = 1\n")
+    assert main(["start"]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("error: pairingd could not be started: ")
+    assert "prot" in said
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_daemon_that_the_agent_runs_late_is_not_said_to_be_started_by_hand(
+    launchctl: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launchctl.write_text(
+        f"#!/bin/sh\ncase $1 in kickstart) {sys.executable} -P -m pairingd --detach ;; esac\n"
+    )
+    with daemon.start(patience=WAIT_S) as client:
+        pid = client.hello["pid"]
+    with daemon.start(patience=0.0) as client:
+        assert client.hello["pid"] == pid
+    assert capsys.readouterr().err == ""

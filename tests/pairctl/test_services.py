@@ -29,7 +29,7 @@ VERBS = ("install", "uninstall", "start", "stop", "restart")
 def launchd(home: str = "/Users/mark", **environ: str) -> Launchd:
     places = {"HOME": home, **environ}
     paths = find_paths(places, platform="darwin")
-    python = "/Users/mark/.local/pipx/venvs/pairing/bin/python"
+    python = "/Users/mark/.local/pipx/venvs/pairctl/bin/python"
     return Launchd(Origin(python, 501, home, paths, places))
 
 
@@ -139,6 +139,24 @@ def test_files_are_written_whole_and_removed_idempotently(tmp_path: Path) -> Non
     assert [path.name for path in target.parent.iterdir()] == ["a.plist"]
     steps.perform([steps.Remove(str(target)), steps.Remove(str(target))], "")
     assert not target.exists()
+
+
+@pytest.mark.parametrize("other", ["", "systemd/user/mine.service", "systemd/mine.conf"])
+def test_uninstall_removes_the_units_directories_if_they_are_empty(
+    tmp_path: Path, other: str
+) -> None:
+    manager = systemd(str(tmp_path))
+    steps.perform([step for step in manager.install() if isinstance(step, steps.Write)], "")
+    kept = tmp_path / ".config" / other
+    if other:
+        kept.touch()
+    for _ in range(2):
+        plan = manager.uninstall()
+        steps.perform([step for step in plan if isinstance(step, steps.Remove)], "")
+    left = {path for path in (tmp_path / ".config").rglob("*") if path.is_file()}
+    assert left == ({kept} if other else set())
+    assert (tmp_path / ".config" / "systemd").exists() is bool(other)
+    assert (tmp_path / ".config" / "systemd" / "user").exists() is ("user" in other)
 
 
 @pytest.fixture

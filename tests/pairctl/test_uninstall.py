@@ -125,6 +125,32 @@ def test_what_is_not_certainly_ours_stays(
     assert "pairingd.log.old" in told["reasons"][str(home)]
 
 
+def test_sockets_of_a_daemon_without_xdg_runtime_dir_go_too(
+    home: Path,
+    no_service: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """After su or in cron it is not set, and the sockets are where state.db is."""
+    monkeypatch.delenv("PAIRING_HOME")
+    for name in ("CONFIG", "STATE", "RUNTIME"):
+        monkeypatch.setenv(f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}", str(home / name))
+    state = home / "STATE" / "pairing"
+    state.mkdir(parents=True)
+    fill(state)
+    told = asks(capsys)
+    assert told["kept"] == []
+    assert not state.exists()
+    state.mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(state / "tmux.sock"))
+        server.listen()
+        told = asks(capsys)
+    assert told["kept"] == [str(state / "tmux.sock")]
+    assert "the tmux session is running" in told["reasons"][str(state / "tmux.sock")]
+
+
 def test_where_no_daemon_has_run_nothing_is_ours_whatever_its_name(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -298,11 +298,13 @@ def child_in(name: str) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
-def named_in(name: str, gateway: str) -> str:
-    """The network of a `gateway` that the configuration names."""
+def named_in(name: str, gateway: str, platform: str = "linux") -> str:
+    """The network of a `gateway` that the configuration names, or the code of the refusal."""
     code = (
-        "import asyncio; from pairingd.world.network.towards import locate;"
-        f"print(asyncio.run(locate({gateway!r})))"
+        "import asyncio; from pairingd.errors import GatewayError;"
+        "from pairingd.world.network.towards import towards\n"
+        f"try: print(asyncio.run(towards({gateway!r}, {platform!r})))\n"
+        "except GatewayError as error: print(error.code)"
     )
     command = ["ip", "netns", "exec", name, sys.executable, "-c", code]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -348,3 +350,29 @@ def test_a_real_change_is_noticed_and_told() -> None:
             assert until(child, "gateway=''") == f"{tunnelled} 192.168.77.10 2a02::10\n"
             ip("-n", host, "route", "replace", "default", "via", "192.168.77.1")
             until(child, "gateway='192")
+
+
+@needs_namespaces
+def test_a_named_gateway_is_located_where_datagrams_to_neighbours_are_denied() -> None:
+    """As by Local Network privacy: EHOSTUNREACH, at connect already."""
+    with namespace(f"denied-{os.getpid()}") as name:
+        for link, address in (
+            ("bridge0", "192.168.77.7/24"),  # a detour, although it is beside the gateway
+            ("eth0", "192.168.77.10/24"),
+            ("eth1", "10.9.8.7/24"),
+        ):
+            ip("-n", name, "link", "add", link, "type", "veth", "peer", f"{link}-far")
+            ip("-n", name, "link", "set", f"{link}-far", "up")
+            ip("-n", name, "addr", "add", address, "dev", link)
+            ip("-n", name, "link", "set", link, "up")
+        ip("-n", name, "route", "add", "default", "via", "192.168.77.1", "dev", "eth0")
+        for near in ("192.168.77.0/24", "10.9.8.0/24", "172.16.0.0/12"):
+            ip("-n", name, "rule", "add", "pref", "1", "ipproto", "udp", "to", near, "lookup", "77")
+        ip("-n", name, "route", "add", "unreachable", "default", "table", "77")
+        assert "address='192.168.77.10', gateway='192.168.77.1'" in named_in(
+            name, "192.168.77.1", "darwin"
+        )
+        assert "address='10.9.8.7', gateway='10.9.8.1'" in named_in(name, "10.9.8.1", "darwin")
+        assert named_in(name, "172.16.0.1", "darwin") == "local-network-denied"
+        assert named_in(name, "192.168.77.1", "linux") == "no-gateway"
+        assert named_in(name, "no-such-name.invalid", "darwin") == "no-gateway"

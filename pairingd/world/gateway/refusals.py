@@ -75,15 +75,6 @@ def silent(gateway: str, protocol: str = "") -> GatewayError:
     )
 
 
-def local_network_denied() -> GatewayError:
-    """Local Network privacy of macOS 15 (Apple TN3179)."""
-    return GatewayError(
-        "local-network-denied",
-        "macOS does not let pairingd reach the local network",
-        "allow it in System Settings > Privacy & Security > Local Network",
-    )
-
-
 def silently_replaced(port: int) -> GatewayError:
     return GatewayError(
         "port-taken",

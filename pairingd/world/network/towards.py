@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 
+from pairingd import interfaces, lan
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world import network
@@ -17,20 +19,38 @@ async def locate(gateway: str) -> Network | None:
     return await towards(gateway) if gateway else await network.current()
 
 
-async def towards(host: str) -> Network:
-    """Our address on the way to `host`. Raises GatewayError `no-gateway` if there is no way."""
+async def towards(host: str, platform: str = sys.platform) -> Network:
+    """Our address on the way to `host`.
+
+    Raises GatewayError `no-gateway` if there is no way, `local-network-denied` if macOS lets us
+    find none.
+    """
     try:
         loop = asyncio.get_running_loop()
-        family, kind, *_, address = (
+        address = (
             await loop.getaddrinfo(host, _DISCARD, family=socket.AF_INET, type=socket.SOCK_DGRAM)
-        )[0]
-        with socket.socket(family, kind) as probe:
-            probe.connect(address)  # sends nothing
-            ours = str(probe.getsockname()[0])
+        )[0][4]
+        gateway = str(address[0])
+        ours = _source(gateway, platform)
     except OSError as error:
-        raise GatewayError(
+        no_way = GatewayError(
             "no-gateway",
             f"there is no route to the configured gateway {host}: {error.strerror}",
             "fix [router] gateway or description_url in config.toml",
-        ) from None
-    return await network.named(ours, str(address[0]))
+        )
+        raise lan.explained(error, no_way, platform) from None
+    return await network.named(ours, gateway)
+
+
+def _source(gateway: str, platform: str) -> str:
+    """The kernel's choice; where macOS denies even that, an address of ours beside the gateway."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((gateway, _DISCARD))  # sends nothing
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        near = interfaces.near(gateway) if lan.is_denied(error, platform) else []
+        if not near:
+            raise
+        usual = network.lan_address()
+        return usual if usual in near else near[0]

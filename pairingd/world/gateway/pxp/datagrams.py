@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from pairingd import lan
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.pxp.codec import ProtocolError
@@ -104,13 +105,12 @@ class Datagrams:
 def explained(error: OSError, gateway: str, platform: str) -> GatewayError:
     if error.errno == errno.ECONNREFUSED:
         return refusals.not_spoken("PCP or NAT-PMP")
-    if error.errno == errno.EHOSTUNREACH and platform == "darwin":
-        return refusals.local_network_denied()
-    return GatewayError(
+    unreachable = GatewayError(
         "router-silent",
         f"the router {gateway} cannot be reached: {error.strerror}",
         "check the network connection",
     )
+    return lan.explained(error, unreachable, platform)
 
 
 def _family(address: str) -> socket.AddressFamily:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pairingd import config, interfaces
+from pairingd import config, interfaces, lan
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
@@ -184,13 +184,12 @@ class UpnpAdapter:
     async def _search(self, where: _Where) -> str:
         locations, error = await ssdp.search(where.address, where.gateway, self._ssdp_port)
         if not locations:
-            if error is not None and self._denied(errno.errorcode.get(error.errno or 0, "")):
-                raise refusals.local_network_denied()
-            raise GatewayError(
+            nobody = GatewayError(
                 "no-gateway",
                 "no router answered to UPnP",
                 "switch UPnP on in the router, or set [router] description_url",
             )
+            raise lan.explained(error, nobody, self._platform)
         return await self._choose(where, locations)
 
     async def _choose(self, where: _Where, locations: Sequence[str]) -> str:
@@ -223,14 +222,14 @@ class UpnpAdapter:
 
     def _unfit(self, answer: Answer, url: str) -> GatewayError:
         if answer.outcome == "unreachable":
-            if self._denied(answer.errno):
-                return refusals.local_network_denied()
             why = f": {answer.errno}" if answer.errno else ""
-            return GatewayError(
+            nobody = GatewayError(
                 "no-gateway",
                 f"no UPnP description at {shown(url)}{why}",
                 "switch UPnP on in the router, or correct [router] description_url",
             )
+            error = OSError(getattr(errno, answer.errno), "") if answer.errno else None
+            return lan.explained(error, nobody, self._platform)
         if answer.outcome == "offhost":
             return GatewayError(
                 "router-lied",
@@ -238,10 +237,6 @@ class UpnpAdapter:
                 "some device poses as the router, or its firmware is broken; look at that address",
             )
         return no_igd(shown(url))
-
-    def _denied(self, name: str) -> bool:
-        # Local Network privacy (macOS 15; Apple TN3179) fails like this and like nothing else.
-        return name == "EHOSTUNREACH" and self._platform == "darwin"
 
 
 def _job(task: str, mapping: Mapping) -> dict[str, Any]:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from pairingd import lan
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, refusals
-from pairingd.world.gateway.pxp.datagrams import explained
 from pairingd.world.gateway.upnp import actions, exchange, ssdp
 from pairingd.world.gateway.upnp.description import describe
 from pairingd.world.gateway.upnp.markup import BadAnswer
@@ -187,8 +186,8 @@ class UpnpPinholes:
             raise refusals.not_spoken("UPnP over IPv6")
         try:
             return await self._ask(identity, found, source, action)
-        except OSError:
-            raise refusals.silent(mapping.gateway, "UPnP over IPv6") from None
+        except OSError as error:
+            raise lan.explained(error, refusals.silent(mapping.gateway, "UPnP over IPv6")) from None
 
     async def _ask(
         self,
@@ -217,9 +216,8 @@ class UpnpPinholes:
             interface=network.interface,
         )
         if not locations:
-            reason = explained(error, network.gateway, sys.platform) if error else None
-            if reason and reason.code == "local-network-denied":
-                raise reason
+            if lan.is_denied(error):
+                raise lan.denied()
             return None
 
         async def firewall(url: str) -> Service | None:

@@ -1,0 +1,28 @@
+"""`pairctl complete-sessions`: the sessions that a word on the command line may become."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from pairctl import output
+from pairctl.client import reach
+from pairctl.commands.complete_guests import SILENCE
+from pairingd.core.text import for_terminal
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def run(args: Namespace) -> None:
+    """One a line, the newest first. No daemon is no session and never an error."""
+    sessions: list[str] = []
+    with contextlib.suppress(Exception), reach(SILENCE) as client:
+        events = client.call("log", silence=SILENCE)["events"]
+        named = dict.fromkeys(one["session"] for one in reversed(events) if one["session"])
+        sessions = [one for one in named if one.startswith(args.word)]
+    if args.json:
+        output.document({"sessions": sessions})
+    else:
+        for session in sessions:
+            output.write(for_terminal(session))
