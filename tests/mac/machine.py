@@ -93,6 +93,21 @@ for name in pairctl pairingd; do
 done
 """
 
+# One check, without the others and their time.
+CHECK: Final = """
+import asyncio, json, sys
+from pairingd.doctor import __main__ as doctor, daemon
+from pairingd.doctor.finding import Subject
+
+async def main(name):
+    paths, places, settings = doctor._situation(fix=False)
+    subject = Subject(paths, settings, await daemon.ask(paths.control_socket), places)
+    [check] = [one for one in doctor.CHECKS if one.name == name]
+    print(json.dumps([found.as_json() async for found in check.call(subject)][-1]))
+
+asyncio.run(main(sys.argv[1]))
+"""
+
 Json = dict[str, Any]
 
 
@@ -132,16 +147,17 @@ class Mac:
         answer: Json = json.loads(self.pairctl(*argv, "--json", check=False).stdout)
         return answer
 
-    def doctor(self) -> dict[str, Json]:
-        """The checks of `pairctl doctor` by their names; the last of each name."""
-        return {one["name"]: one for one in self.asks("doctor")["checks"]}
+    def check(self, name: str) -> Json:
+        """What this check of `pairctl doctor` finds; the last where it finds several things."""
+        found: Json = json.loads(self.python(CHECK, name).splitlines()[-1])
+        return found
 
     def launchctl(self, *argv: str) -> int:
         return self.place.run("launchctl", *argv, check=False).returncode
 
-    def python(self, code: str) -> str:
+    def python(self, code: str, *argv: str) -> str:
         """What `code` prints, run by the environment of pairing as a child of Terminal."""
-        return self.place.run(f"{self.venv}/bin/python", "-c", code).stdout.strip()
+        return self.place.run(f"{self.venv}/bin/python", "-c", code, *argv).stdout.strip()
 
     def keys_of(self, guest: Guest) -> str:
         """A file with the guest's public keys, as they have sent it."""
