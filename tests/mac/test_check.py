@@ -9,7 +9,7 @@ from tests.mac.machine import Mac
 def test_the_check_passes_and_leaves_only_its_report(mac: Mac) -> None:
     before = sorted(mac.path("/private/tmp").iterdir())
     done = mac.place.run(
-        *("/bin/bash", f"{REPOSITORY}/scripts/check-on-a-mac", "--yes"), check=False, within=600
+        *("/bin/bash", f"{REPOSITORY}/scripts/check-on-a-mac", "--yes"), check=False, within=1200
     )
     report = mac.read(f"{mac.home}/pairing-on-a-mac.txt")
     assert done.returncode == 0, report
