@@ -8,7 +8,6 @@ from tests.e2e.network import LAN, WAN, Network, until
 from tests.e2e.people import Guest, speaks
 from tests.mac.machine import Mac
 
-
 SEARCHED = "search ✓ found a router from here"
 
 
