@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -21,3 +25,11 @@ def pytest_xdist_auto_num_workers() -> int:
 # A deadline for each example would be a timing assertion.
 settings.register_profile("pairing", deadline=None)
 settings.load_profile("pairing")
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """For Unix sockets: below pytest's directories their paths are too long on macOS."""
+    path = Path(tempfile.mkdtemp(prefix="pairing-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)

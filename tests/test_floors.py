@@ -187,5 +187,5 @@ assert asyncio.run(answer)["endpoints"] == []
 store.close()"""
 
 
-def test_asking_the_idle_daemon_for_its_status_does_not_load_it_either(tmp_path: Path) -> None:
-    assert not loaded(IDLE.format(home=str(tmp_path))) & HEAVY
+def test_asking_the_idle_daemon_for_its_status_does_not_load_it_either(short_path: Path) -> None:
+    assert not loaded(IDLE.format(home=str(short_path))) & HEAVY

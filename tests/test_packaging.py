@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import plistlib
 import re
 import shutil
 import subprocess
@@ -89,6 +90,12 @@ def test_the_formula_has_the_tested_versions_of_all_that_is_needed() -> None:
     assert dict(resource.findall(FORMULA.read_text(encoding="utf-8"))) == {
         name: tested[name] for name in needed(PROJECT["dependencies"])
     }
+
+
+def test_the_formula_gives_the_daemon_as_long_to_stop_as_the_agent_does() -> None:
+    agent = plistlib.loads((ROOT / "launchd" / "io.github.pairing.pairingd.plist").read_bytes())
+    formula = FORMULA.read_text(encoding="utf-8")
+    assert f"stop_timeout {agent['ExitTimeOut']}\n" in formula
 
 
 @pytest.mark.skipif(not shutil.which("ruby"), reason="ruby is not installed")

@@ -14,21 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
+from tests import loopback
 from tests.stage import Guest, Stage, free_port, is_open, until
 
-ADDRESS = "127.0.0.2"  # where a port that is bound to 127.0.0.1 alone is not seen
+ADDRESS = loopback.SECOND  # where a port that is bound to 127.0.0.1 alone is not seen
 
-
-def has_address() -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((ADDRESS, 0))
-        except OSError:
-            return False
-    return True
-
-
-pytestmark = pytest.mark.skipif(not has_address(), reason=f"there is no {ADDRESS} here")
+pytestmark = loopback.needs_second_address
 
 
 class Relay:

@@ -15,6 +15,7 @@ import pytest
 from pairingd.core.admission import MAX_PLACES, SILENT_PLACES, Refusal
 from pairingd.core.penalties import FREE_FAILURES
 from tests.floods import FLOODS, FOUR, GUEST, Flood
+from tests.loopback import needs_second_address
 from tests.stage import Guest, Stage, until
 from tests.waiting import WAIT_S
 
@@ -55,6 +56,9 @@ class Hosted:
         knocking = socket.create_connection(("127.0.0.1", self.port), WAIT_S, (source, 0))
         knocking.sendall(says)
         return knocking
+
+
+pytestmark = needs_second_address
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ class Pairing < Formula
     run [opt_bin/"pairingd", "--launchd"]
     keep_alive successful_exit: false
     process_type :interactive
+    stop_timeout 15
     environment_variables PATH: std_service_path_env
     log_path var/"log/pairingd.log"
     error_log_path var/"log/pairingd.log"

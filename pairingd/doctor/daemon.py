@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,7 @@ from pairingd.protocol import wire
 
 _SECONDS = 5.0
 _LONGEST_REPLY = 16 * wire.MAX_FRAME
+_VERSIONS = {"version": __version__, "protocol": wire.PROTOCOL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +48,10 @@ async def ask(socket: str) -> Daemon:
     """Never raises: a daemon that cannot answer is a finding."""
     connected, hello, status = False, {}, {}
     try:
-        async with asyncio.timeout(_SECONDS):
-            ours = await asyncio.to_thread(peer.connect, socket, _SECONDS)
-            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST_REPLY)
+        async with _connection(socket) as (reader, writer):
             connected = True
-            try:
-                versions = {"version": __version__, "protocol": wire.PROTOCOL}
-                hello = await _call(reader, writer, "hello", versions)
-                status = await _call(reader, writer, "status", {})
-            finally:
-                writer.close()
+            hello = await _call(reader, writer, "hello", _VERSIONS)
+            status = await _call(reader, writer, "status", {})
     except PairingError as error:
         return Daemon(refused=error)
     except (OSError, ValueError, asyncio.IncompleteReadError):
@@ -62,6 +59,30 @@ async def ask(socket: str) -> Daemon:
     pid = hello.get("pid")
     version = str(hello.get("version", ""))
     return Daemon(connected, version, pid if isinstance(pid, int) else 0, status)
+
+
+async def reach(socket: str) -> dict[str, Any]:
+    """What it answers to `reach`; empty where it cannot, or is of a version without it."""
+    try:
+        async with _connection(socket) as (reader, writer):
+            await _call(reader, writer, "hello", _VERSIONS)
+            return await _call(reader, writer, "reach", {})
+    except (PairingError, OSError, ValueError, asyncio.IncompleteReadError):
+        return {}
+
+
+@asynccontextmanager
+async def _connection(
+    socket: str,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """To our own daemon, for at most _SECONDS."""
+    async with asyncio.timeout(_SECONDS):
+        ours = await asyncio.to_thread(peer.connect, socket, _SECONDS)
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST_REPLY)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
 
 
 async def _call(

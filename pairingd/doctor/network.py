@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from pairingd import discovery
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import Guest
+from pairingd.doctor import daemon
 from pairingd.doctor.finding import Finding, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.doctor.machine import macos
@@ -76,22 +78,48 @@ async def _date(url: str) -> float | None:
 
 
 async def local_network(subject: Subject) -> AsyncIterator[Finding]:
-    """Local Network privacy (macOS 15): refused to a daemon, it may be granted to this terminal.
+    """Local Network privacy (macOS 15): denied to a daemon, it may be granted to this terminal.
 
-    Where it is, `pairctl invite` gets along.
+    A daemon that serves nobody has not tried, so it is asked to.
     """
-    denied = [one for one in subject.daemon.problems if one.get("code") == LOCAL_NETWORK_DENIED]
-    if denied:
-        message, hint = (str(denied[0].get(key, "")) for key in ("message", "hint"))
-        try:
-            await discovery.search(subject.settings.config.router)
-        except GatewayError:
-            yield Finding.fail("local-network", message, hint)
-        else:
-            here = f"{message}; this terminal finds the router"
-            mend = f"pairctl invite, in this terminal, sends it the router's address; or {hint}"
-            yield Finding.warn("local-network", here, mend)
+    problem = next(
+        (p for p in subject.daemon.problems if p.get("code") == LOCAL_NETWORK_DENIED), None
+    )
+    if problem is None:
+        if macos() < (15, 0):
+            return
+        reached = await _reach(subject)
+        problem = reached.get("error")
+        if problem is None:
+            yield Finding.ok("local-network", _not_denied(subject, reached))
+            return
+        if reached.get("errno"):
+            problem = {**problem, "message": f"{problem['message']} ({reached['errno']})"}
+    message, hint = (str(problem.get(key, "")) for key in ("message", "hint"))
+    if problem.get("code") != LOCAL_NETWORK_DENIED:
+        yield Finding.warn("local-network", message, hint)
         return
-    if macos() < (15, 0):
-        return
-    yield Finding.ok("local-network", "macOS has not denied it to the daemon so far")
+    try:
+        await discovery.search(subject.settings.config.router)
+    except GatewayError:
+        yield Finding.fail("local-network", message, hint)
+    else:
+        here = f"{message}; this terminal finds the router"
+        fix = f"pairctl invite, in this terminal, sends it the router's address; or {hint}"
+        yield Finding.warn("local-network", here, fix)
+
+
+async def _reach(subject: Subject) -> dict[str, Any]:
+    if subject.paths is None or not subject.daemon.connected:
+        return {}
+    return await daemon.reach(subject.paths.control_socket)
+
+
+def _not_denied(subject: Subject, reached: dict[str, Any]) -> str:
+    if not subject.daemon.connected:
+        return "not tested: pairingd is not running"
+    if not reached:
+        return "macOS has not denied it to the daemon so far"
+    if gateway := reached.get("gateway"):
+        return f"macOS lets pairingd send to the router {gateway}"
+    return "not tested: there is no router to send to"

@@ -45,6 +45,12 @@ GATEWAY = Method(
     results.Gateway,
     "Use the router that a client has found, if the daemon is not allowed to search.",
 )
+REACH = Method(
+    "reach",
+    params.Nothing,
+    results.Reach,
+    "Send one datagram to the router, and report whether the system refuses that to the daemon.",
+)
 SHOW = Method(
     "show", params.Show, results.Invited, "The result of `invite` again, for a live guest."
 )
@@ -79,7 +85,7 @@ STOP = Method(
 METHODS: Mapping[str, Method[Any, Any]] = {
     method.name: method
     for method in (
-        *(HELLO, INVITE, GATEWAY, SHOW, STATUS, EXTEND, REVOKE, ROLE, END),
+        *(HELLO, INVITE, GATEWAY, REACH, SHOW, STATUS, EXTEND, REVOKE, ROLE, END),
         *(WATCH, LOG, RECEIPT, CONFIG, STOP),
     )
 }

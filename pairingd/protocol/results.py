@@ -116,6 +116,17 @@ class Gateway(TypedDict):
     mapping: MappingInfo | None
 
 
+class Reach(TypedDict):
+    """`gateway` is null without a router, or where pairing does not use one. `errno` is the name of
+    the system's refusal, such as EHOSTUNREACH, and `error` its meaning. Both are null if the
+    datagram was sent, whether or not the router has received it.
+    """
+
+    gateway: str | None
+    errno: str | None
+    error: Problem | None
+
+
 class Status(TypedDict):
     daemon: DaemonInfo
     session: SessionInfo

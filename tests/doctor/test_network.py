@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from pairingd import config, discovery
 from pairingd.doctor import network
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
+from pairingd.errors import GatewayError
+from pairingd.paths import Paths, find_paths
 from pairingd.world.gateway.upnp import ssdp
+from tests.fakes.daemon import FakeDaemon, RpcError
 from tests.fakes.igd import FakeIgd
 
 DENIED = {
@@ -17,11 +23,29 @@ DENIED = {
     "hint": "allow it in System Settings",
 }
 
+DOWN = {"code": "router-silent", "message": "the router cannot be reached", "hint": "check it"}
 
-async def found(warnings: list[dict[str, str]]) -> list[Finding]:
+
+def answer(
+    gateway: str | None, errno: str | None = None, error: dict[str, str] | None = None
+) -> dict[str, Any]:
+    return {"gateway": gateway, "errno": errno, "error": error}
+
+
+def unknown(*_: object) -> None:
+    raise RpcError(-32601, "there is no method reach")
+
+
+async def finds_nothing(*_: object) -> list[str]:
+    raise GatewayError("no-gateway", "no router answered", "")
+
+
+async def found(
+    warnings: list[dict[str, str]], paths: Paths | None = None, *, connected: bool = True
+) -> list[Finding]:
     chosen = config.Config(router=config.Router(gateway="127.0.0.1"))
-    daemon = Daemon(connected=True, status={"warnings": warnings})
-    subject = Subject(None, config.Settings(chosen, ""), daemon)
+    daemon = Daemon(connected=connected, status={"warnings": warnings})
+    subject = Subject(paths, config.Settings(chosen, ""), daemon)
     return [one async for one in network.local_network(subject)]
 
 
@@ -44,3 +68,33 @@ async def test_what_this_terminal_finds_is_no_failure(
 
 async def test_what_is_not_refused_is_not_asked_about() -> None:
     assert all(one.state is State.OK for one in await found([]))
+
+
+@pytest.mark.parametrize(
+    ("reply", "state", "words"),
+    [
+        (answer("192.168.1.1"), State.OK, "macOS lets pairingd send to the router 192.168.1.1"),
+        (answer("192.168.1.1", "EHOSTUNREACH", DENIED), State.FAIL, "network (EHOSTUNREACH)"),
+        (answer("192.168.1.1", "ENETDOWN", DOWN), State.WARN, "cannot be reached (ENETDOWN)"),
+        (answer(None), State.OK, "not tested: there is no router to send to"),
+        (unknown, State.OK, "macOS has not denied it to the daemon so far"),
+    ],
+)
+async def test_a_daemon_that_has_not_tried_is_asked_to_send(
+    monkeypatch: pytest.MonkeyPatch, short_path: Path, reply: Any, state: State, words: str
+) -> None:
+    monkeypatch.setattr(network, "macos", lambda: (15, 6))
+    monkeypatch.setattr(discovery, "search", finds_nothing)
+    paths = find_paths({"PAIRING_HOME": str(short_path)})
+    with FakeDaemon(short_path / "pairingd.sock", {"reach": reply}):
+        [finding] = await found([], paths)
+    assert finding.state is state
+    assert words in finding.message
+
+
+async def test_where_no_daemon_runs_it_is_not_said_to_be_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(network, "macos", lambda: (15, 6))
+    [finding] = await found([], connected=False)
+    assert finding.message == "not tested: pairingd is not running"

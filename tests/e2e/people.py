@@ -10,15 +10,26 @@ from tests.e2e.network import DESCRIPTION_URL, HOST, Network, Place, Terminal, u
 from tests.waiting import expires_soon
 
 FORGE: Final = "/srv/forge"
-CONFIG: Final = f"""
+FORGE_CONFIG: Final = """
 [providers.github]
-keys_url = "http://127.0.0.1:8000/{{name}}.keys"
+keys_url = "http://127.0.0.1:8000/{name}.keys"
+"""
+CONFIG: Final = f"""{FORGE_CONFIG}
 [router]
 protocols = ["upnp"]
 description_url = "{DESCRIPTION_URL}"
 """
 
 Json = dict[str, Any]
+
+
+def start_forge(network: Network) -> None:
+    """On the host's loopback, until the network goes."""
+    network.root.run("mkdir", FORGE)
+    forge = ("python", "-m", "tests.fakes.forge", "--port", "8000", "--dir", FORGE)
+    network.host.start(*forge, log=network.path("/srv/forge.log"))
+    ready = ("curl", "-s", "-o", "/dev/null", "http://127.0.0.1:8000/")
+    until("the forge answers", lambda: not network.host.run(*ready, check=False).returncode)
 
 
 class Host:
@@ -30,11 +41,7 @@ class Host:
         self.home = f"{place.home}/p"
         place.run("mkdir", "-m", "700", self.home)
         self.configure(CONFIG)
-        network.root.run("mkdir", FORGE)
-        forge = ("python", "-m", "tests.fakes.forge", "--port", "8000", "--dir", FORGE)
-        network.host.start(*forge, log=network.path("/srv/forge.log"))
-        ready = ("curl", "-s", "-o", "/dev/null", "http://127.0.0.1:8000/")
-        until("the forge answers", lambda: not network.host.run(*ready, check=False).returncode)
+        start_forge(network)
 
     def configure(self, text: str) -> None:
         self._network.path(f"{self.home}/config.toml").write_text(text)

@@ -182,9 +182,9 @@ def test_a_link_is_not_followed(
     home.unlink()
 
 
-def test_the_four_places_of_the_xdg_specification(tmp_path: Path) -> None:
+def test_the_four_places_of_the_xdg_specification(short_path: Path) -> None:
     names = ("CONFIG_HOME", "STATE_HOME", "RUNTIME_DIR")
-    places = {f"XDG_{name}": str(tmp_path / name) for name in names}
+    places = {f"XDG_{name}": str(short_path / name) for name in names}
     paths = find_paths(places, platform="linux")
     for directory in paths.directories:
         Path(directory).mkdir(parents=True)
@@ -193,10 +193,10 @@ def test_the_four_places_of_the_xdg_specification(tmp_path: Path) -> None:
     done = removal.remove(paths)
     assert done[-3:] == [
         Remove(paths.lock),
-        Rmdir(str(tmp_path / "STATE_HOME" / "pairing")),
-        Rmdir(str(tmp_path / "RUNTIME_DIR" / "pairing")),
+        Rmdir(str(short_path / "STATE_HOME" / "pairing")),
+        Rmdir(str(short_path / "RUNTIME_DIR" / "pairing")),
     ]
-    left = [path for path in tmp_path.rglob("*") if not path.is_dir()]
+    left = [path for path in short_path.rglob("*") if not path.is_dir()]
     assert left == [Path(paths.config)]
     assert removal.remove(paths) == [Keep(paths.config, "you have written it")]
 

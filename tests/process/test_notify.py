@@ -18,8 +18,10 @@ def received(address: str | bytes, monkeypatch: pytest.MonkeyPatch, named: str) 
         return manager.recv(1024, socket.MSG_DONTWAIT)
 
 
-def test_states_are_lines_of_one_datagram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = str(tmp_path / "notify")
+def test_states_are_lines_of_one_datagram(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(short_path / "notify")
     assert received(path, monkeypatch, path) == b"READY=1\nSTATUS=two lines"
 
 

@@ -110,8 +110,8 @@ class Room:
         return self._lines[-1]
 
 
-async def test_a_connection_without_a_hello_gives_way_first(tmp_path: Path) -> None:
-    async with Room(tmp_path / "sock") as room:
+async def test_a_connection_without_a_hello_gives_way_first(short_path: Path) -> None:
+    async with Room(short_path / "sock") as room:
         first = await room.line("hello")
         silent = await room.line()
         last = await room.line("hello")
@@ -121,8 +121,8 @@ async def test_a_connection_without_a_hello_gives_way_first(tmp_path: Path) -> N
             assert "result" in await kept.asks("status")
 
 
-async def test_the_longest_idle_gives_way_and_not_the_oldest(tmp_path: Path) -> None:
-    async with Room(tmp_path / "sock") as room:
+async def test_the_longest_idle_gives_way_and_not_the_oldest(short_path: Path) -> None:
+    async with Room(short_path / "sock") as room:
         oldest = await room.line("hello")
         idle = await room.line("hello")
         third = await room.line("hello")
@@ -134,8 +134,8 @@ async def test_the_longest_idle_gives_way_and_not_the_oldest(tmp_path: Path) -> 
         assert "result" in await oldest.asks("status")
 
 
-async def test_who_watches_is_kept_while_another_is_idle(tmp_path: Path) -> None:
-    async with Room(tmp_path / "sock") as room:
+async def test_who_watches_is_kept_while_another_is_idle(short_path: Path) -> None:
+    async with Room(short_path / "sock") as room:
         watcher = await room.line("hello", "watch")
         others = [await room.line("hello") for _ in range(LIMIT - 1)]
         await room.line("hello")
@@ -143,8 +143,8 @@ async def test_who_watches_is_kept_while_another_is_idle(tmp_path: Path) -> None
         assert "result" in await watcher.asks("status")
 
 
-async def test_watchers_alone_lock_nobody_out(tmp_path: Path) -> None:
-    async with Room(tmp_path / "sock") as room:
+async def test_watchers_alone_lock_nobody_out(short_path: Path) -> None:
+    async with Room(short_path / "sock") as room:
         watchers = [await room.line("hello", "watch") for _ in range(LIMIT)]
         newcomer = await room.line("hello")
         assert await watchers[0].last_words() == "dropped"
@@ -152,8 +152,8 @@ async def test_watchers_alone_lock_nobody_out(tmp_path: Path) -> None:
         assert "result" in await watchers[1].asks("status")
 
 
-async def test_a_request_that_is_being_answered_is_never_cut_off(tmp_path: Path) -> None:
-    async with Room(tmp_path / "sock") as room:
+async def test_a_request_that_is_being_answered_is_never_cut_off(short_path: Path) -> None:
+    async with Room(short_path / "sock") as room:
         busy = [await room.line("hello") for _ in range(LIMIT)]
         for one in busy:
             one.sends("end")
@@ -166,8 +166,8 @@ async def test_a_request_that_is_being_answered_is_never_cut_off(tmp_path: Path)
         assert "result" in await (await room.line("hello")).asks("status")
 
 
-async def test_a_place_comes_free_when_a_client_goes(tmp_path: Path) -> None:
-    async with Room(tmp_path / "sock") as room:
+async def test_a_place_comes_free_when_a_client_goes(short_path: Path) -> None:
+    async with Room(short_path / "sock") as room:
         kept = [await room.line("hello") for _ in range(LIMIT)]
         await kept.pop().close()
         await room.line("hello")
@@ -175,8 +175,8 @@ async def test_a_place_comes_free_when_a_client_goes(tmp_path: Path) -> None:
             assert "result" in await one.asks("status")
 
 
-async def test_a_connection_that_does_not_read_gives_way_too(tmp_path: Path) -> None:
-    async with Room(tmp_path / "sock") as room:
+async def test_a_connection_that_does_not_read_gives_way_too(short_path: Path) -> None:
+    async with Room(short_path / "sock") as room:
         deaf = await room.line("hello")
         for _ in range(20_000):  # more than the kernel keeps of the answers
             deaf.sends("status")
@@ -189,8 +189,8 @@ async def test_a_connection_that_does_not_read_gives_way_too(tmp_path: Path) -> 
             assert await one.last_words() == "dropped"
 
 
-async def test_without_a_hello_a_connection_ends_and_with_one_it_stays(tmp_path: Path) -> None:
-    async with Room(tmp_path / "sock", hello_seconds=0.2) as room:
+async def test_without_a_hello_a_connection_ends_and_with_one_it_stays(short_path: Path) -> None:
+    async with Room(short_path / "sock", hello_seconds=0.2) as room:
         greeted = await room.line("hello")
         assert await (await room.line()).last_words() == "no-hello"
         assert "result" in await greeted.asks("status")

@@ -361,22 +361,22 @@ def test_a_second_daemon_names_the_first_and_goes(stage: Stage) -> None:
     assert stage.asks("status")["daemon"]["pid"] == first
 
 
-def test_a_daemon_that_can_write_nothing_says_so_in_two_lines(stage: Stage, tmp_path: Path) -> None:
+def test_a_daemon_that_can_write_nothing_says_so_in_two_lines(
+    stage: Stage, short_path: Path
+) -> None:
     """As on a full disk: no file may grow."""
-    tmp_path.chmod(0o700)
     limited = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
-    done = another_daemon(stage, *limited, PAIRING_HOME=str(tmp_path))
+    done = another_daemon(stage, *limited, PAIRING_HOME=str(short_path))
     assert done.returncode == 1
     assert re.fullmatch(r"error: .+\nhint: free space.+\n", done.stderr)
 
 
 @pytest.mark.parametrize("name", ["authorized_keys", "sshd_config", "host_ed25519"])
 def test_a_directory_with_such_files_of_others_is_not_taken(
-    stage: Stage, tmp_path: Path, name: str
+    stage: Stage, short_path: Path, name: str
 ) -> None:
-    tmp_path.chmod(0o700)
-    (tmp_path / name).write_text("the user's own\n")
-    done = another_daemon(stage, PAIRING_HOME=str(tmp_path))
+    (short_path / name).write_text("the user's own\n")
+    done = another_daemon(stage, PAIRING_HOME=str(short_path))
     assert done.returncode == 1
-    assert f"{tmp_path / name} already exists" in done.stderr
-    assert (tmp_path / name).read_text() == "the user's own\n"
+    assert f"{short_path / name} already exists" in done.stderr
+    assert (short_path / name).read_text() == "the user's own\n"

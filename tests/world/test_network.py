@@ -70,6 +70,7 @@ en0: flags=8863<UP,BROADCAST,SMART,RUNNING,SIMPLEX,MULTICAST> mtu 1500
 \tinet6 fd12:3456:789a:1:14a5:1111:2222:3333 prefixlen 64 autoconf secured
 \tinet6 2a02:8071:1:2:30:40:50:60 prefixlen 64 deprecated autoconf secured
 \tinet6 2a02:8071:1:2:1c:2c:3c:4c prefixlen 64 autoconf temporary
+\tinet6 2a02:8071:1:2:5a:5b:5c:5d prefixlen 64 clat46
 \tinet6 2a02:8071:1:2:14a5:1111:2222:3333 prefixlen 64 autoconf secured
 """
 
@@ -150,7 +151,7 @@ class TestMacosAnswers:
     def test_ifconfig_names_the_address_that_stays(self) -> None:
         lasting = macos.lasting_addresses(IFCONFIG)
         assert network.stable_global(lasting) == "2a02:8071:1:2:14a5:1111:2222:3333"
-        assert not any(address.endswith("4c") for address in lasting)
+        assert not any(address.endswith(("4c", "5d")) for address in lasting)
 
     @pytest.mark.parametrize(
         ("kind", "flags", "is_change"),
@@ -184,6 +185,8 @@ class TestLanAddress:
         "detour",
         [
             "utun4",
+            "feth1234",
+            "vnic0",
             "ipsec0",
             "tun0",
             "tap0",

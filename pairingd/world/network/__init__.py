@@ -33,7 +33,7 @@ _NEIGHBOUR_STEP = 0.02
 # br- and veth only as Docker names them: a bridge or veth of another name may be the way home.
 _DETOUR = re.compile(
     r"lo\d*|(utun|ipsec|tun|tap|ppp|wg|tailscale|zt|nordlynx|gif|stf|gre|sit"
-    r"|docker|virbr|lxc|lxd|cni|podman|vmnet|vmenet|vboxnet|bridge|awdl|llw|anpi|ap\d).*"
+    r"|docker|virbr|lxc|lxd|cni|podman|vmnet|vmenet|vnic|feth|vboxnet|bridge|awdl|llw|anpi|ap\d).*"
     r"|br-[0-9a-f]{12}|veth[0-9a-f]{7}",
     re.ASCII,
 )

@@ -16,7 +16,9 @@ _RTM_ADD, _RTM_DELETE, _RTM_CHANGE = 0x1, 0x2, 0x3  # <net/route.h>
 _RTM_NEWADDR, _RTM_DELADDR, _RTM_IFINFO = 0xC, 0xD, 0xE
 _RTF_HOST = 0x4
 _RT_MSGHDR = struct.Struct("=HBBHxxi")  # msglen, version, type, index, flags
-_PASSING = frozenset({"temporary", "deprecated", "tentative", "duplicated", "detached"})
+# Addresses that guests should not get, ifconfig(8); from `clat46` the system
+# translates IPv4 (RFC 6877).
+_PASSING = frozenset({"temporary", "deprecated", "tentative", "duplicated", "detached", "clat46"})
 
 
 def gateway(interface: str) -> str:

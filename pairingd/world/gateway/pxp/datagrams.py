@@ -102,6 +102,20 @@ class Datagrams:
         raise refusals.silent(gateway, "PCP or NAT-PMP")
 
 
+def send_one(gateway: str, port: int = PORT) -> OSError | None:
+    """Ask for the external address (RFC 6886 §3.2), and leave the answer to nobody.
+
+    Returns the system's refusal to send it, or None.
+    """
+    try:
+        with socket.socket(_family(gateway), socket.SOCK_DGRAM) as ours:
+            ours.settimeout(0)
+            ours.sendto(bytes(2), numeric(gateway, port))
+    except OSError as error:
+        return error
+    return None
+
+
 def explained(error: OSError, gateway: str, platform: str) -> GatewayError:
     if error.errno == errno.ECONNREFUSED:
         return refusals.not_spoken("PCP or NAT-PMP")

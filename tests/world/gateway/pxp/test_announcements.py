@@ -17,12 +17,14 @@ import pytest
 from pairingd.world.gateway.pxp import announcements
 from pairingd.world.gateway.pxp.announcements import listen
 from tests.fakes.pxp import FakePxp
+from tests.loopback import needs_second_address
 from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import free_port
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "darwin", reason="loopback has one address, and no multicast of its own"
-)
+pytestmark = [
+    needs_second_address,
+    pytest.mark.skipif(sys.platform == "darwin", reason="loopback has no multicast of its own"),
+]
 
 GATEWAY, OTHER = "127.0.0.1", "127.0.0.2"
 NEW_ADDRESS = bytes.fromhex("0080 0000 00000000 05050502")  # NAT-PMP's

@@ -9,7 +9,7 @@ import pytest
 
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.pxp.codec import ProtocolError
-from pairingd.world.gateway.pxp.datagrams import Datagrams, explained
+from pairingd.world.gateway.pxp.datagrams import Datagrams, explained, send_one
 from tests.fakes.pxp import FakePxp, garbage, has_ipv6_loopback, silence
 from tests.waiting import WAIT_S
 
@@ -172,3 +172,17 @@ def test_a_refused_local_network_is_not_taken_for_no_router() -> None:
     assert denied.code == "local-network-denied"
     assert "Local Network" in denied.hint
     assert explained(OSError(errno.EHOSTUNREACH, "x"), GATEWAY, "linux").code == "router-silent"
+
+
+def test_one_datagram_asks_for_the_external_address_and_waits_for_nothing() -> None:
+    with udp() as gateway:
+        gateway.bind((GATEWAY, 0))
+        gateway.settimeout(WAIT_S)
+        assert send_one(GATEWAY, gateway.getsockname()[1]) is None
+        assert gateway.recv(100) == b"\0\0"
+
+
+def test_what_the_system_refuses_to_send_is_returned() -> None:
+    refused = send_one("255.255.255.255")  # SO_BROADCAST is not set
+    assert refused is not None
+    assert refused.errno == errno.EACCES

@@ -21,6 +21,7 @@ from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.upnp import answer, child, mappings, ssdp
 from tests.fakes.igd import FakeIgd, Quirk
+from tests.loopback import SECOND, needs_second_address
 from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted
 
@@ -671,8 +672,9 @@ async def test_the_better_of_two_gateways_is_chosen(worse: str, quirks: set[Quir
             assert (await adapter._best(urls))[0] == best.description_url
 
 
+@needs_second_address
 async def test_the_default_gateway_comes_before_a_better_one_beside_it() -> None:
-    async with FakeIgd(quirks={Quirk.DISCONNECTED}) as own, FakeIgd(address="127.0.0.2") as other:
+    async with FakeIgd(quirks={Quirk.DISCONNECTED}) as own, FakeIgd(address=SECOND) as other:
         adapter = upnp_searching(own)
         await adapter.told(HOME, [other.description_url, own.description_url])
         await adapter.open(wanted(), 600)

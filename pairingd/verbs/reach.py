@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import errno
+import sys
+
+from pairingd import report
+from pairingd.errors import GatewayError
+from pairingd.parts import Parts
+from pairingd.protocol import params, results
+from pairingd.world.gateway.pxp import datagrams
+
+
+async def run(parts: Parts, _: params.Nothing) -> results.Reach:
+    """An idle daemon sends nothing, so it does not learn by itself that macOS denies it the LAN."""
+    if not parts.mapping.enabled:
+        return {"gateway": None, "errno": None, "error": None}
+    try:
+        network = await parts.mapping.look_around()
+    except GatewayError as refusal:
+        return {"gateway": None, "errno": None, "error": report.problem(refusal)}
+    gateway = network.gateway if network else ""
+    refused = datagrams.send_one(gateway) if gateway else None
+    if refused is None:
+        return {"gateway": gateway or None, "errno": None, "error": None}
+    return {
+        "gateway": gateway,
+        "errno": errno.errorcode.get(refused.errno or 0, str(refused.errno)),
+        "error": report.problem(datagrams.explained(refused, gateway, sys.platform)),
+    }

@@ -1,0 +1,21 @@
+"""Whether loopback has more addresses than 127.0.0.1: Linux's has 127.0.0.0/8, macOS's does not."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+SECOND = "127.0.0.2"
+
+
+def has(address: str) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+needs_second_address = pytest.mark.skipif(not has(SECOND), reason="loopback has 127.0.0.1 alone")

@@ -1,0 +1,134 @@
+"""Makes the Python of the bed's environment say that it runs on macOS, and behave so where we ask.
+
+Loaded by a .pth file before any of our code. What of the standard library decides by the platform
+is imported first, and stays Linux's inside.
+"""
+
+from __future__ import annotations
+
+import asyncio  # noqa: F401
+import concurrent.futures  # noqa: F401
+import ctypes.util  # noqa: F401
+import errno
+import ipaddress
+import logging.handlers  # noqa: F401
+import multiprocessing  # noqa: F401
+import os
+import platform  # noqa: F401
+import resource  # noqa: F401
+import selectors  # noqa: F401
+import shutil  # noqa: F401
+import socket
+import sqlite3  # noqa: F401
+import ssl  # noqa: F401
+import struct
+import subprocess  # noqa: F401
+import sys
+import sysconfig  # noqa: F401
+import tempfile  # noqa: F401
+import time
+import types
+import uuid  # noqa: F401
+from pathlib import Path
+
+import psutil  # noqa: F401
+
+DENIED = "/private/var/db/local-network-denied"
+LINUX_ALONE = {
+    socket: ("TCP_USER_TIMEOUT", "AF_NETLINK", "SO_PEERCRED"),
+    time: ("CLOCK_BOOTTIME",),
+}
+_RTNETLINK_GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links; addresses and routes, IPv4 and IPv6
+# rtnetlink(7)'s message types, and the ones of <net/route.h> that say the same.
+_ROUTE_MESSAGES = {16: 0xE, 17: 0xE, 20: 0xC, 21: 0xD, 24: 0x1, 25: 0x2}
+_SO_PEERCRED = 17
+
+_getsockopt, _connect, _sendto = (
+    socket.socket.getsockopt,
+    socket.socket.connect,
+    socket.socket.sendto,
+)
+_open, _recv = socket.socket.__init__, socket.socket.recv
+
+
+def getsockopt(self, level, option, *size):  # type: ignore[no-untyped-def]
+    """LOCAL_PEERCRED of unix(4): struct xucred, version 0."""
+    if (level, option, size) == (0, 1, (76,)):
+        _, uid, gid = struct.unpack("3i", _getsockopt(self, socket.SOL_SOCKET, _SO_PEERCRED, 12))
+        return struct.pack("=IIhxx16I", 0, uid, 1, gid, *[0] * 15)
+    return _getsockopt(self, level, option, *size)
+
+
+def open_socket(self, family=-1, *rest, **more):  # type: ignore[no-untyped-def]
+    """AF_ROUTE is AF_NETLINK here: it is made to get what the routing socket of route(4) gets."""
+    _open(self, family, *rest, **more)
+    if family == socket.AF_ROUTE and more.get("fileno") is None:
+        self.bind((0, _RTNETLINK_GROUPS))
+
+
+def recv(self, size, *flags):  # type: ignore[no-untyped-def]
+    message = _recv(self, size, *flags)
+    if self.family != socket.AF_ROUTE:
+        return message
+    kind = _ROUTE_MESSAGES.get(struct.unpack_from("=IH", message)[1], 0x4)
+    return struct.pack("=HBBHxxi", 92, 5, kind, 4, 0).ljust(92, b"\0")
+
+
+def is_denied(address) -> bool:  # type: ignore[no-untyped-def]
+    """Local Network privacy, TN3179: to what launchd started, and its children; not to Terminal's."""
+    if not Path(DENIED).exists() or "XPC_SERVICE_NAME" not in os.environ:
+        return False
+    try:
+        ip = ipaddress.ip_address(address[0].partition("%")[0])
+    except ValueError:
+        return False
+    return ip.is_multicast or (ip.is_private and not ip.is_loopback)
+
+
+def connect(self, address):  # type: ignore[no-untyped-def]
+    if self.type == socket.SOCK_DGRAM and self.family != socket.AF_UNIX and is_denied(address):
+        raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+    return _connect(self, address)
+
+
+def sendto(self, data, *rest):  # type: ignore[no-untyped-def]
+    if self.family != socket.AF_UNIX and is_denied(rest[-1]):
+        raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+    return _sendto(self, data, *rest)
+
+
+def system_proxies() -> types.ModuleType:
+    """_scproxy, of a Mac without proxies. After a fork without exec SystemConfiguration crashes."""
+    module = types.ModuleType("_scproxy")
+    forked: list[int] = []
+    os.register_at_fork(after_in_child=lambda: forked.append(os.getpid()))
+
+    def get_proxies() -> dict[str, str]:
+        if forked:
+            os.abort()
+        return {}
+
+    vars(module).update(
+        _get_proxies=get_proxies, _get_proxy_settings=lambda: {"exclude_simple": False}
+    )
+    return module
+
+
+def become() -> None:
+    for module, names in LINUX_ALONE.items():
+        for name in names:
+            if hasattr(module, name):
+                delattr(module, name)
+    for name, method in {
+        "getsockopt": getsockopt,
+        "__init__": open_socket,
+        "recv": recv,
+        "connect": connect,
+        "sendto": sendto,
+    }.items():
+        setattr(socket.socket, name, method)
+    sys.modules["_scproxy"] = system_proxies()
+    sys.platform = "darwin"
+
+
+become()

@@ -1,0 +1,104 @@
+"""What of the product asks macOS's programs and kernel, each asked in the bed."""
+
+from __future__ import annotations
+
+from tests.e2e.network import HOST, LAN, Network, until
+from tests.mac.machine import Mac
+
+NETWORK = """
+import asyncio
+from pairingd.world import network
+print(asyncio.run(network.current()))
+"""
+WATCH = """
+import asyncio
+from pairingd.world.network import changes
+
+async def main():
+    changed = asyncio.Event()
+    with changes.watch(changed.set):
+        print("watching", flush=True)
+        await changed.wait()
+    print("changed", flush=True)
+
+asyncio.run(main())
+"""
+NOTIFY = """
+import asyncio
+from pairingd.world import desktop
+
+async def main():
+    shown = desktop.Desktop()
+    shown.notify("the \\"router\\" has moved")
+    await asyncio.gather(*shown._showing)
+
+asyncio.run(main())
+"""
+STARTED = """
+import os
+from pairingd.world import processes
+began = processes.start_time(os.getpid())
+print(repr(processes.boot()), began == processes.start_time(os.getpid()))
+"""
+
+
+def test_the_network_is_read_from_route_arp_and_ifconfig(mac: Mac, network: Network) -> None:
+    link = network.router.run("ip", "-o", "link", "show", "lan0").stdout
+    mac_address = link.split("link/ether ")[1].split()[0]
+    said = mac.python(NETWORK)
+    assert (
+        said
+        == f"Network(interface='en0', address='{HOST}', gateway='{LAN}', gateway_mac='{mac_address}')"
+    )
+
+
+def test_ipv6_comes_from_ifconfig_without_what_does_not_last(mac: Mac, network: Network) -> None:
+    batch = """
+addr add 2001:db8:77::10/64 dev en0 nodad
+route add default via 2001:db8:77::1
+"""
+    network.root.run("ip", "-batch", "-", given=batch)
+    asked = "from pairingd.world import network; print(network.ipv6_address())"
+    seen = "from pairingd.world.network import macos; print(macos.gateway6('en0'))"
+    assert mac.python(asked) in {"2001:db8:77::10", "None"}
+    assert mac.python(seen) == "2001:db8:77::1"
+
+
+def test_a_change_of_address_is_noticed_at_once(mac: Mac, network: Network) -> None:
+    log = "/private/tmp/watch.log"
+    mac.place.start(f"{mac.venv}/bin/python", "-c", WATCH, log=mac.path(log))
+    until("it watches", lambda: "watching" in mac.read(log))
+    network.root.run("ip", "addr", "add", "192.168.77.44/24", "dev", "en0")
+    until("it has changed", lambda: "changed" in mac.read(log))
+
+
+def test_a_notification_is_an_argument_of_the_script(mac: Mac) -> None:
+    mac.python(NOTIFY)
+    assert mac.read("/private/tmp/notifications") == 'pairing: the "router" has moved\n'
+
+
+def test_a_process_is_known_by_the_time_that_the_kernel_recorded(mac: Mac) -> None:
+    assert mac.python(STARTED) == "'' True"
+
+
+def test_doctor_reads_the_application_firewall(mac: Mac) -> None:
+    states: list[tuple[dict[str, str], str]] = [
+        ({}, "ok"),
+        ({"state": "1"}, "warn"),
+        ({"state": "2"}, "fail"),
+        ({"state": "1", "block_all": "enabled"}, "fail"),
+    ]
+    for given, state in states:
+        mac.firewall(**given)
+        assert mac.check("firewall")["state"] == state
+
+
+def test_doctor_knows_what_sleeps_and_what_launchd_has(mac: Mac) -> None:
+    assert "sleeps when idle for 1 min" in mac.check("sleep")["message"]
+    assert "pairctl starts the daemon" in mac.check("service")["message"]
+    mac.pairctl("install")
+    assert "launchd has" in mac.check("service")["message"]
+    mac.pairctl("stop")
+    absent = mac.check("service")
+    assert absent["state"] == "warn"
+    assert "Login Items" in absent["hint"]

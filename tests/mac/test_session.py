@@ -1,0 +1,31 @@
+"""An invitation and a guest: the desktop's programs, the network's commands, the router."""
+
+from __future__ import annotations
+
+from tests.e2e.network import WAN, Network, until
+from tests.e2e.people import Guest, speaks
+from tests.mac.machine import Mac
+
+
+def test_a_guest_comes_through_the_router_and_keeps_the_mac_awake(
+    mac: Mac, network: Network
+) -> None:
+    octocat, hubot = Guest(network, "octocat"), Guest(network, "hubot")
+    mac.configure()
+    mac.pairctl("invite", "octocat", f"file:{mac.keys_of(hubot)}")
+    until("the router forwards", network.forwards)
+    command = mac.asks("invite", "--show", "octocat")["command"]
+    assert WAN in command
+    assert mac.read("/private/tmp/pasteboard").startswith("ssh ")
+    assert mac.pid(), "pairctl has started the daemon"
+    assert mac.asks("status")["mapping"]["gateway"]
+
+    screen = octocat.joins(command)
+    speaks(screen, "guest-is-here", screen)
+    assert "PreventUserIdleSystemSleep" in mac.assertions()
+
+    mac.pairctl("end")
+    screen.ends()
+    until("it may sleep", lambda: "PreventUserIdleSystemSleep" not in mac.assertions())
+    until("nothing is forwarded", lambda: not network.forwards())
+    assert mac.asks("receipt")
