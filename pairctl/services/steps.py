@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import time
@@ -111,14 +112,16 @@ def as_json(step: Step) -> dict[str, Any]:
     return {"step": kind, **fields}
 
 
-def perform(steps: Iterable[Step], hint: str) -> None:
-    """In order. The first that fails is a PairingError `service-failed`, with `hint` as remedy.
+def perform(steps: Iterable[Step], hint: str, limit: float = math.inf) -> None:
+    """In order; the daemon is given at most `limit` seconds to stop.
+
+    The first that fails is a PairingError `service-failed`, with `hint` as remedy.
 
     `unsafe-home` where something would be made in a place of another user's.
     """
     for step in steps:
         try:
-            _perform(step)
+            _perform(step, limit)
         except OSError as error:
             raise PairingError(
                 "service-failed", f"{error.filename}: {error.strerror}", hint
@@ -131,7 +134,7 @@ class _Failed(Exception):
     """A command did not do what it was run for."""
 
 
-def _perform(step: Step) -> None:
+def _perform(step: Step, limit: float) -> None:
     match step:
         case Directory(path):
             private.find(path)
@@ -148,7 +151,7 @@ def _perform(step: Step) -> None:
             from pairctl import client, shutdown
 
             with client.reach() as running:
-                shutdown.stop(running)
+                shutdown.stop(running, min(limit, shutdown.STOP_LIMIT_S))
         case Run(until=until):
             if until:
                 _run_until(step, until)
