@@ -97,6 +97,7 @@ class Stage:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self._visits = ExitStack()
         self.external_port = 0
         self.door = 0  # its port, for a test that asks while the daemon cannot tell
         self.terminals: list[Terminal] = []
@@ -121,11 +122,24 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._visits.close()
         self._stack.close()
 
     def closes(self, close: Callable[[], None]) -> None:
         """Call it at the end, before all else goes."""
-        self._stack.callback(close)
+        self._visits.callback(close)
+
+    def is_cleared(self) -> None:
+        """As it began, for another test, but for the daemon, which runs on: nobody is invited."""
+        self.pairctl("end", check=False)
+        self._visits.close()
+        self._end_tmux()
+        for place in (self.user_home, self.keys):
+            shutil.rmtree(place)
+            place.mkdir(mode=0o700)
+        for left in set(self.path.iterdir()) - {self.home, self.user_home, self.keys}:
+            left.unlink()
+        until(lambda: not self.mappings(), "the router forwards no more")
 
     def router_is(self, external_host: str) -> None:
         """A new router, for `configure` to name."""
