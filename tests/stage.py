@@ -13,6 +13,7 @@ import functools
 import getpass
 import json
 import os
+import random
 import shlex
 import shutil
 import signal
@@ -55,9 +56,12 @@ def until(look: Callable[[], T], what: str, within: float = WAIT_S) -> T:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """None of those that a system gives to sockets by itself: one could be taken before its use."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def is_open(port: int, host: str = "127.0.0.1") -> bool:
