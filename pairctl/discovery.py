@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from pairingd.protocol.results import Invited
 
 _DENIED = "local-network-denied"
-_SECONDS = 15.0  # the search itself takes three
+_LIMIT_S = 15.0  # the search itself takes three
 _PROGRAM = (sys.executable, "-P", "-m", "pairingd.discovery")
 
 
 def in_its_place(
-    client: Client, reply: Invited, progress: Callable[[dict[str, Any]], None]
+    client: Client,
+    reply: Invited,
+    progress: Callable[[dict[str, Any]], None],
+    *,
+    limit_s: float = _LIMIT_S,
 ) -> Invited:
     """`reply`, or where macOS refuses the daemon the search: what holds once it was made here.
 
@@ -34,7 +38,7 @@ def in_its_place(
     step = "search"
     progress({"step": step, "state": "begun", "text": "looking for the router from here"})
     try:
-        urls = _search()
+        urls = _search(limit_s)
         progress({"step": step, "state": "done", "text": "found a router from here"})
         step = "router"
         client.call("gateway", {"description_urls": urls}, progress=progress)
@@ -54,7 +58,7 @@ def _renewed(reply: Invited, fresh: Invited) -> Invited:
     return {**fresh, "invitations": reply["invitations"], "warnings": [*kept, *more]}
 
 
-def _search() -> list[str]:
+def _search(limit_s: float) -> list[str]:
     """Raises PairingError where it finds nothing."""
     try:
         done = subprocess.run(
@@ -62,7 +66,7 @@ def _search() -> list[str]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=_SECONDS,
+            timeout=limit_s,
             check=True,
         )
         answer = json.loads(done.stdout)

@@ -15,26 +15,26 @@ from pairingd.process.lock import Taken, take
 if TYPE_CHECKING:
     from pairctl.client import Client
 
-STOP_LIMIT = 20.0  # seconds; guests, mapping and door are closed within it
+STOP_LIMIT_S = 20.0  # guests, mapping and door are closed within it
 
 
-def stop(client: Client) -> None:
+def stop(client: Client, limit_s: float = STOP_LIMIT_S) -> None:
     """Ask the daemon to close everything and exit; return when it has. The tmux session stays.
 
-    Raises PairingError `stop-failed` where it still runs after `STOP_LIMIT`.
+    Raises PairingError `stop-failed` where it still runs after `limit_s`.
     """
     pid = client.hello["pid"]
-    deadline = time.monotonic() + STOP_LIMIT
+    deadline = time.monotonic() + limit_s
     with contextlib.suppress(NoDaemon):  # gone before it could answer
-        client.call("stop", silence=STOP_LIMIT)
-    closed = client.until_closed(STOP_LIMIT)
+        client.call("stop", silence=limit_s)
+    closed = client.until_closed(limit_s)
     while closed and time.monotonic() < deadline:
         if not _holds_lock(pid):
             return
         time.sleep(0.01)
     raise PairingError(
         "stop-failed",
-        f"pairingd (pid {pid}) was still running after {STOP_LIMIT:.0f} s",
+        f"pairingd (pid {pid}) was still running after {limit_s:.0f} s",
         f"kill {pid} ends it; the next start closes what it leaves behind",
     )
 

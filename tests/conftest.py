@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from hypothesis import settings
 
 # A suite started in the background inherits an ignored SIGINT, and its children would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# The suite starts thousands of Pythons, and each worker reads all tests: what was compiled is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(optionalhook=True)

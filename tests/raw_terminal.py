@@ -61,6 +61,16 @@ class RawTerminal:
         self._reader.join(within)
         return self._process.wait()
 
+    def leaves(self, key: bytes, within: float) -> None:
+        """Press `key` until the command has ended: ssh takes no key before it is connected."""
+
+        def is_over() -> bool:
+            if self._process.poll() is None:
+                self.sends(key)
+            return self._process.poll() is not None
+
+        until(is_over, f"the end: {self.screen()!r}", within)
+
     def kills(self) -> None:
         """The command is gone without a word."""
         self._process.kill()

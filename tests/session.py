@@ -15,12 +15,20 @@ from tests.waiting import WAIT_S
 ATTENTIVE = WAIT_S
 
 
-@pytest.fixture(params=["tmux", "newest tmux"])
-def stage_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
+@pytest.fixture(scope="module", params=["tmux", "newest tmux"])
+def daemon_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """One daemon for the tests of a module: they are about guests and tmux, not about its start."""
     with Stage() as stage:
         if request.param == "newest tmux":
             stage.uses_tmux(newest_tmux())
         yield stage
+
+
+@pytest.fixture
+def stage_of_each_tmux(shared: Stage) -> Iterator[Stage]:
+    """`shared` is what a module calls `daemon_of_each_tmux`."""
+    yield shared
+    shared.is_cleared()
 
 
 def attached_host(stage: Stage, *, columns: int = 80, lines: int = 24) -> Terminal:

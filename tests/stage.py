@@ -7,9 +7,13 @@ their own.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
 import getpass
 import json
 import os
+import random
 import shlex
 import shutil
 import signal
@@ -17,7 +21,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,8 +28,9 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pairctl.client import Client
+from pairingd.core.refusal import PairingError
 from tests.measured import measured
-from tests.waiting import WAIT_S, expires_soon
+from tests.waiting import WAIT_S, expires_soon, looks
 
 ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
@@ -45,18 +49,19 @@ external_port = {port}
 
 def until(look: Callable[[], T], what: str, within: float = WAIT_S) -> T:
     """The first truthy answer of `look`. Fails after `within` seconds, saying `what` never came."""
-    deadline = time.monotonic() + within
-    while True:
+    for _ in looks(within):
         if found := look():
             return found
-        assert time.monotonic() < deadline, f"not within {within} s: {what}"
-        time.sleep(0.01)
+    raise AssertionError(f"not within {within} s: {what}")
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """None of those that a system gives to sockets by itself: one could be taken before its use."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def is_open(port: int, host: str = "127.0.0.1") -> bool:
@@ -65,11 +70,38 @@ def is_open(port: int, host: str = "127.0.0.1") -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
+class Fakes:
+    """The servers of `tests.fakes`, in one process that ends with ours."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fakes"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        atexit.register(self._end)
+
+    def asks(self, wanted: dict[str, str]) -> str:
+        assert self._process.stdin
+        assert self._process.stdout
+        print(json.dumps(wanted), file=self._process.stdin, flush=True)
+        return str(json.loads(self._process.stdout.readline()))
+
+    def _end(self) -> None:
+        self._process.communicate()
+
+
+_fakes = functools.cache(Fakes)
+
+
 class Stage:
     """Everything lies in a short directory of its own, which is gone afterwards."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self._visits = ExitStack()
         self.external_port = 0
         self.door = 0  # its port, for a test that asks while the daemon cannot tell
         self.terminals: list[Terminal] = []
@@ -86,7 +118,7 @@ class Stage:
         self.keys = self.path / "forge"
         self.keys.mkdir()
         self.external_port = free_port()
-        self.forge = self._fake("forge", "--dir", str(self.keys))
+        self.forge = self._fake({"forge": str(self.keys)})
         self.router_is(EXTERNAL_HOST)
         self.configure()
         self._stack.callback(self._end_tmux)
@@ -94,16 +126,28 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._visits.close()
         self._stack.close()
 
     def closes(self, close: Callable[[], None]) -> None:
         """Call it at the end, before all else goes."""
-        self._stack.callback(close)
+        self._visits.callback(close)
+
+    def is_cleared(self) -> None:
+        """As it began, for another test, but for the daemon, which runs on: nobody is invited."""
+        self.pairctl("end", check=False)
+        self._visits.close()
+        self._end_tmux()
+        for place in (self.user_home, self.keys):
+            shutil.rmtree(place)
+            place.mkdir(mode=0o700)
+        for left in set(self.path.iterdir()) - {self.home, self.user_home, self.keys}:
+            left.unlink()
+        until(lambda: not self.mappings(), "the router forwards no more")
 
     def router_is(self, external_host: str) -> None:
         """A new router, for `configure` to name."""
-        router = json.loads(self._fake("igd", "--external-host", external_host))
-        self.description_url = router["description_url"]
+        self.description_url = self._fake({"igd": external_host})
         self._asked = f'protocols = ["upnp"]\ndescription_url = "{self.description_url}"\n'
 
     def configure(self, more: str = "") -> None:
@@ -157,8 +201,12 @@ class Stage:
     def client(self) -> Client:
         """A connection to the daemon of this process's own, on which hello was said."""
         connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(self.home / "pairingd.sock"))
-        return Client(connection)
+        try:
+            connection.connect(str(self.home / "pairingd.sock"))
+            return Client(connection)
+        except (OSError, PairingError):
+            connection.close()
+            raise
 
     def asks(self, *argv: str) -> dict[str, Any]:
         """The JSON that `pairctl ARGV --json` prints."""
@@ -180,13 +228,13 @@ class Stage:
             text=True,
         )
         self._stack.callback(_end, process)
-        until(
-            lambda: (
-                self.pairctl("status", check=False).returncode == 0 or process.poll() is not None
-            ),
-            "the daemon answers",
-        )
+        until(lambda: self._answers() or process.poll() is not None, "the daemon answers")
         return process
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError, PairingError), self.client():
+            return True
+        return False
 
     def guest(self, name: str) -> Guest:
         return Guest(self, name)
@@ -203,18 +251,11 @@ class Stage:
         self.terminals.append(Terminal(self, argv, columns, lines))
         return self.terminals[-1]
 
-    def _fake(self, name: str, *argv: str) -> str:
-        """Start `tests.fakes.NAME`; the line it prints when it is ready."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.fakes.{name}", *argv],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._stack.callback(_end, process)
-        assert process.stdout
-        return process.stdout.readline().strip()
+    def _fake(self, wanted: dict[str, str]) -> str:
+        """Start a server, for this stage; its URL."""
+        url = _fakes().asks(wanted)
+        self._stack.callback(_fakes().asks, {"close": url})
+        return url
 
     def _end_daemon(self) -> None:
         self.pairctl("stop", check=False)

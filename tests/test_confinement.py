@@ -14,6 +14,7 @@ from tests.session import (
     ATTENTIVE,
     attached_host,
     client_sessions,
+    daemon_of_each_tmux,
     is_client_size,
     joined,
     stage_of_each_tmux,
@@ -24,6 +25,7 @@ from tests.stage import Guest, Stage, until
 SECRET = "for-the-hosts-eyes"
 
 
+shared = daemon_of_each_tmux
 stage = stage_of_each_tmux
 
 
@@ -189,8 +191,7 @@ def test_a_second_terminal_of_a_connection_has_the_role_of_now(stage: Stage) -> 
     for _ in range(20):
         second.sends(f"touch {proof}\r".encode())
         time.sleep(0.05)  # paces the attack; nothing waits for it
-    second.sends(b"\x03")
-    second.ended(ATTENTIVE)
+    second.leaves(b"\x03", ATTENTIVE)
     master.ended(ATTENTIVE)
     assert not proof.exists()
 

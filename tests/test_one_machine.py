@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from pairingd.core.admission import MAX_PER_GUEST
+from pairingd.core.refusal import PairingError
 from tests.stage import EXTERNAL_HOST, Guest, Stage, Terminal, is_open, until
 from tests.waiting import WAIT_S
 
@@ -704,9 +705,14 @@ def test_who_is_invited_while_the_daemon_ends_is_not_let_in_by_the_next_one(stag
     stage.configure(f'[router.command]\nopen = "echo home.example.org:2200"\nclose = "{slow}"\n')
     daemon = stage.daemon()
     invited(stage, "octocat")
-    daemon.send_signal(signal.SIGTERM)
-    until(lambda: stage.asks("status")["door"]["open"] is False, "the door is closed")
-    assert refusal(stage, "invite", "hubot")["code"] == "door-shut"
+    with (
+        stage.client() as client
+    ):  # before it ends, and the daemon does not wait for the router long
+        daemon.send_signal(signal.SIGTERM)
+        until(lambda: client.call("status")["door"]["open"] is False, "the door is closed")
+        with pytest.raises(PairingError) as refused:
+            client.call("invite", {"guests": ["hubot"]})
+    assert refused.value.code == "door-shut"
     goes_on.touch()
     daemon.communicate(timeout=WAIT_S)
     stage.daemon()

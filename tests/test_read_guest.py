@@ -20,6 +20,7 @@ from tests.session import (
     attached_host,
     client_sessions,
     client_sizes,
+    daemon_of_each_tmux,
     is_client_size,
     joined,
     stage_of_each_tmux,
@@ -27,6 +28,7 @@ from tests.session import (
 )
 from tests.stage import Stage, until
 
+shared = daemon_of_each_tmux
 stage = stage_of_each_tmux
 
 

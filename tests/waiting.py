@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -11,9 +11,26 @@ from typing import Any, Final
 # must not happen may be given less.
 WAIT_S: Final = 60.0
 
+_FIRST_PAUSE_S: Final = 0.01
+_LONGEST_PAUSE_S: Final = 0.1
+
 _LEAST_S: Final = 3.0
 _COMMANDS: Final = 6  # that a test has time for before the deadline
 _TRIES: Final = 5
+
+
+def looks(within: float = WAIT_S) -> Iterator[None]:
+    """Once for each look at what must happen within so many seconds, the last of them after these.
+
+    The pauses between looks become longer: most looks start a program, and what is looked at
+    shares the machine with them.
+    """
+    deadline, pause = time.monotonic() + within, _FIRST_PAUSE_S
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+    yield
 
 
 def expires_soon(asks: Callable[..., dict[str, Any]], guest: str) -> float:

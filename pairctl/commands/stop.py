@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 
-def run(args: Namespace) -> None:
+def run(args: Namespace, limit_s: float = shutdown.STOP_LIMIT_S) -> None:
     """Of whatever version: an older daemon must be stoppable."""
     try:
         with reach() as client:
-            shutdown.stop(client)
+            shutdown.stop(client, limit_s)
             told = {"pid": client.hello["pid"]}
     finally:
         daemon.unload()

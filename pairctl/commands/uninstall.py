@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pairctl.services.steps import Step
 
 
-def run(args: Namespace) -> None:
+def run(args: Namespace, stop_limit: float = math.inf) -> None:
     """The daemon ends too, whoever started it, and its files go once it has; not the session."""
     paths = find_paths()
     service = services.manager(running=False) if args.dry_run else services.find()
@@ -40,7 +41,7 @@ def run(args: Namespace) -> None:
         files = () if args.keep_state else removal.plan(paths, daemon_runs=bool(stop))
         show([*stop, *unload, *files, *stays], as_json=args.json)
         return
-    steps.perform(stop, "")
+    steps.perform(stop, "", stop_limit)
     try:
         steps.perform(unload, service.hint if service else "")
     except PairingError:

@@ -166,7 +166,7 @@ def _perform(step: Step, deadline: float) -> None:
             from pairctl import client, shutdown
 
             with client.reach() as running:
-                shutdown.stop(running)
+                shutdown.stop(running, min(shutdown.STOP_LIMIT_S, deadline - time.monotonic()))
         case Run(until=until):
             if until:
                 _run_until(step, until, deadline)

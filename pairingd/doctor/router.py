@@ -30,7 +30,7 @@ from pairingd.world.network.towards import locate
 
 Answer = TypeVar("Answer")
 _FORWARD = "switch UPnP, PCP or NAT-PMP on in the router, or forward a port there by hand"
-_UPNP_SECONDS = 10.0
+_UPNP_TIMEOUT_S = 10.0
 _MOST_EXCHANGES = 300
 _MOST_ROWS = 100
 _MOST_SERVICES = 24
@@ -50,6 +50,8 @@ class _Survey:
     """What the router at `where` answered. `upnp` is None unless it speaks UPnP."""
 
     where: Network
+    upnp_timeout_s: float = _UPNP_TIMEOUT_S  # for all that one check asks by UPnP
+    most_rows: int = _MOST_ROWS
     refusals: dict[str, GatewayError | None] = field(default_factory=dict)
     upnp: _Upnp | None = None
     external: str = ""
@@ -71,7 +73,10 @@ class _Survey:
                 self.exchanges.append(f"{sign} {one_line(line, _SHOWN)}")
 
 
-async def check(subject: Subject) -> AsyncIterator[Finding]:
+async def check(
+    subject: Subject, *, upnp_timeout_s: float = _UPNP_TIMEOUT_S, most_rows: int = _MOST_ROWS
+) -> AsyncIterator[Finding]:
+    """`upnp_timeout_s` bounds what one check asks by UPnP, `most_rows` the router's table."""
     chosen = subject.settings.config
     wanted = chosen.router
     if not wanted.enabled:
@@ -86,7 +91,8 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
         what = f"the default route bypasses the home router ({where.interface or 'a VPN'})"
         yield Finding.warn("gateway", what, "leave the VPN to invite guests from the internet")
         return
-    survey = await _survey(wanted, where)
+    survey = _Survey(where, upnp_timeout_s, most_rows)
+    await _fill(survey, wanted)
     yield _gateway(survey, _without(chosen))
     if survey.spoken:
         yield _address(survey)
@@ -100,8 +106,8 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
         yield Finding.ok("exchanges", f"what {where.gateway} said", *exchanges)
 
 
-async def _survey(wanted: config.Router, where: Network) -> _Survey:
-    survey = _Survey(where)
+async def _fill(survey: _Survey, wanted: config.Router) -> None:
+    where = survey.where
     datagrams = Datagrams(record=survey.record_datagram)
     known = {one.protocol: one for one in mapping_adapters(Tools(wanted, time.time, datagrams))}
 
@@ -122,7 +128,6 @@ async def _survey(wanted: config.Router, where: Network) -> _Survey:
                 where.gateway, where.address, request.encode(), request.decode, BRIEF
             )
             survey.external = str(answer.address or "")
-    return survey
 
 
 async def _look_at_upnp(survey: _Survey, wanted: config.Router) -> None:
@@ -132,7 +137,7 @@ async def _look_at_upnp(survey: _Survey, wanted: config.Router) -> None:
         urls, _ = await ssdp.search(where.address, where.gateway)
     for url in urls:
         try:
-            async with asyncio.timeout(_UPNP_SECONDS):
+            async with asyncio.timeout(survey.upnp_timeout_s):
                 survey.upnp, survey.external = await _described(survey, url)
         except exchange.FAILURES as error:
             survey.exchanges.append(f"{one_line(url, 80)}: {_why(error)}")
@@ -198,7 +203,7 @@ async def _port(survey: _Survey, port: int, subject: Subject) -> Finding | None:
     if survey.upnp is None:
         return None
     try:
-        async with asyncio.timeout(_UPNP_SECONDS):
+        async with asyncio.timeout(survey.upnp_timeout_s):
             holder = await _holder(survey, survey.upnp.wan, port)
     except exchange.FAILURES as error:
         what = f"the router does not report who holds port {port}: {_why(error)}"
@@ -235,19 +240,19 @@ async def _more(survey: _Survey, wanted: config.Router) -> AsyncIterator[Finding
 
 async def _mappings(survey: _Survey, wan: soap.Service) -> Finding:
     try:
-        async with asyncio.timeout(_UPNP_SECONDS):
+        async with asyncio.timeout(survey.upnp_timeout_s):
             rows = await _table(survey, wan)
     except exchange.FAILURES as error:
         what = f"the router does not show its mappings: {_why(error)}"
         return Finding.warn("mappings", what, "check them in the router's settings")
-    more = " or more" if len(rows) == _MOST_ROWS else ""
+    more = " or more" if len(rows) == survey.most_rows else ""
     return Finding.ok("mappings", f"{len(rows)}{more} on the router", *map(_row, rows))
 
 
 async def _table(survey: _Survey, wan: soap.Service) -> list[actions.Forward]:
-    """The router's forwards in its own order, at most _MOST_ROWS."""
+    """The router's forwards in its own order, at most `survey.most_rows`."""
     rows: list[actions.Forward] = []
-    while len(rows) < _MOST_ROWS:
+    while len(rows) < survey.most_rows:
         try:
             rows.append(await survey.ask(actions.forward_at(wan, len(rows))))
         except soap.Fault as fault:

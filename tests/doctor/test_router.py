@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -33,10 +34,11 @@ async def found(
     daemon: Daemon | None = None,
     full: bool = False,
     relay: config.Relay = config.Relay(),  # noqa: B008 - frozen
+    **limits: Any,
 ) -> dict[str, Finding]:
     chosen = config.Settings(config.Config(router=wanted, relay=relay), "")
     subject = Subject(None, chosen, daemon or Daemon(), router=full, verbose=full)
-    return {one.name: one async for one in router.check(subject)}
+    return {one.name: one async for one in router.check(subject, **limits)}
 
 
 @pytest.mark.parametrize(
@@ -131,12 +133,11 @@ async def test_a_relay_takes_an_ssh(command: str, state: State) -> None:
     assert "mark@relay.example.org" in told.message
 
 
-async def test_a_table_is_cut_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(router, "_MOST_ROWS", 7)
+async def test_a_table_is_cut_at_its_bound() -> None:
     async with FakeIgd() as fake:
         for port in range(1000, 1020):
             fake.add_by_hand(port, "127.0.0.9", 80, "\x1b[2J" + "x" * 500)
-        mappings = (await found(settings(fake), full=True))["mappings"]
+        mappings = (await found(settings(fake), full=True, most_rows=7))["mappings"]
     assert mappings.message == "7 or more on the router"
     assert [row.partition("/")[0] for row in mappings.details] == list(map(str, range(1000, 1007)))
     assert all(row.isprintable() and len(row) < 200 for row in mappings.details)
@@ -165,12 +166,9 @@ async def test_a_router_that_faults_says_so() -> None:
         Quirk.SOAP_SILENT,
     ],
 )
-async def test_a_hostile_router_costs_a_warning_at_worst(
-    quirk: Quirk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(router, "_UPNP_SECONDS", 0.5)
+async def test_a_hostile_router_costs_a_warning_at_worst(quirk: Quirk) -> None:
     async with FakeIgd(quirks={quirk}) as fake:
-        told = await found(settings(fake), full=True)
+        told = await found(settings(fake), full=True, upnp_timeout_s=0.5)
     assert "fail" not in {one.state for one in told.values()}
     refused = [line for line in told["exchanges"].details if fake.description_url in line]
     assert refused

@@ -26,7 +26,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from tests.measured import measured
-from tests.waiting import WAIT_S
+from tests.waiting import WAIT_S, looks
 
 T = TypeVar("T")
 
@@ -225,12 +224,11 @@ def until(
     what: str, look: Callable[[], T], fits: Callable[[T], object] = bool, *, within: float = WAIT_S
 ) -> T:
     """The first answer of `look` that `fits`; AssertionError with the last one otherwise."""
-    deadline = time.monotonic() + within
-    while not fits(seen := look()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within} s: {what}; last seen:\n{seen}")
-        time.sleep(0.03)
-    return seen
+    seen = None
+    for _ in looks(within):
+        if fits(seen := look()):
+            return seen
+    raise AssertionError(f"not within {within} s: {what}; last seen:\n{seen}")
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pairctl import daemon, shutdown
+from pairctl import daemon
 from pairctl.__main__ import main
+from pairctl.arguments import parse
+from pairctl.commands import stop
 from pairctl.services.launchd import Launchd
 from pairctl.services.origin import Origin
+from pairingd.core.refusal import PairingError
 from pairingd.paths import find_paths
 from tests.fakes.daemon import FakeDaemon
 from tests.waiting import WAIT_S
@@ -87,16 +90,14 @@ def test_an_older_daemon_can_be_stopped(sock: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == f"pairingd (pid {os.getpid()}) has ended\n"
 
 
-def test_a_daemon_that_does_not_end_is_told(
-    sock: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shutdown, "STOP_LIMIT", 0.2)
+def test_a_daemon_that_does_not_end_is_a_failure(sock: Path, home: Path) -> None:
     lock = home / "pairingd.lock"
     lock.write_text(f"{os.getpid()}\n")
     with lock.open() as held, FakeDaemon(sock):
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert main(["stop", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["error"]["code"] == "stop-failed"
+        with pytest.raises(PairingError) as failed:
+            stop.run(parse(["stop", "--json"]), limit_s=0.2)
+    assert failed.value.code == "stop-failed"
 
 
 # An installed agent that launchd does not run. `launchctl` is a stand-in.

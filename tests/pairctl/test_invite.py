@@ -15,6 +15,7 @@ import pytest
 
 from pairctl import discovery
 from pairctl.__main__ import main
+from pairctl.client import connect
 from tests.fakes.daemon import FakeDaemon, Refusal, Talk
 from tests.pairctl import samples
 from tests.pairctl.terminal import Terminal
@@ -365,15 +366,14 @@ def test_a_search_that_finds_nothing_leaves_the_invitation_as_it_was(
 
 
 def test_a_search_that_does_not_end_is_given_up(
-    sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discovery, "_PROGRAM", ("sleep", "3600"))
-    monkeypatch.setattr(discovery, "_SECONDS", 0.1)
-    with FakeDaemon(sock, {"show": REFUSED}):
-        assert main(["invite", "--show", "octocat", "--no-copy", "-q"]) == 0
-    said = capsys.readouterr()
-    assert said.out == REFUSED["command"] + "\n"
-    assert DENIED["hint"] in said.err
+    steps: list[dict[str, Any]] = []
+    with FakeDaemon(sock), connect() as client:
+        told = discovery.in_its_place(client, REFUSED, steps.append, limit_s=0.1)
+    assert told == REFUSED
+    assert steps[-1]["state"] == "failed"
 
 
 def test_a_router_that_the_daemon_does_not_take_leaves_the_invitation_as_it_was(

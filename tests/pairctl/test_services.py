@@ -196,9 +196,8 @@ def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_bootstrap_is_tried_until_it_holds(
-    program: Callable[[str], tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Callable[[str], tuple[str, ...]], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(steps, "_PAUSE", 0.0)
     argv = program(
         "case $1 in print) test -e loaded; exit;; esac\n"
         "test -e drained && touch loaded && exit 0; touch drained; exit 37"
@@ -212,9 +211,8 @@ def test_bootstrap_is_tried_until_it_holds(
 
 
 def test_bootout_that_does_not_end_is_given_up(
-    program: Callable[[str], tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Callable[[str], tuple[str, ...]], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(steps, "_PAUSE", 0.0)
     argv = program("test $1 = print")
     until = steps.Until((*argv, "print"), succeeds=False)
     with pytest.raises(PairingError) as failed:

@@ -19,10 +19,13 @@ import pytest
 
 from pairctl import removal
 from pairctl.__main__ import main
+from pairctl.arguments import parse
+from pairctl.commands import uninstall
 from pairctl.services.origin import Origin
 from pairctl.services.steps import Keep, Remove, Rmdir, Write, perform
 from pairctl.services.systemd import Systemd
 from pairingd.core.model import Mapping, State
+from pairingd.core.refusal import PairingError
 from pairingd.core.rules import step
 from pairingd.paths import FILES, Paths, find_paths
 from pairingd.store import Process, Store
@@ -269,17 +272,16 @@ def test_nothing_goes_while_a_daemon_holds_the_lock(
     assert set(home.iterdir()) == made
 
 
-def test_nothing_goes_when_the_daemon_does_not_end(
-    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pairctl.shutdown.STOP_LIMIT", 0.2)
+def test_nothing_goes_when_the_daemon_does_not_end(home: Path, paths: Paths) -> None:
     made = fill(home)
     (home / "pairingd.sock").unlink()
     with (home / "pairingd.lock").open("w") as lock, FakeDaemon(home / "pairingd.sock"):
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert asks(capsys, status=1)["error"]["code"] == "stop-failed"
+        with pytest.raises(PairingError) as failed:
+            uninstall.run(parse(["uninstall", "--json"]), stop_limit=0.2)
+    assert failed.value.code == "stop-failed"
     assert set(home.iterdir()) == made - {home / "pairingd.sock"}
 
 

@@ -20,17 +20,22 @@ log = logging.getLogger(__name__)
 
 PORT = 5350
 _ALL_HOSTS = "224.0.0.1"
-# Seconds without ears after an announcement; what comes meanwhile waits, and is heard as one.
+# Without ears after an announcement; what comes meanwhile waits, and is heard as one.
 # NAT-PMP has it repeated after ¼, ½, 1, 2, 4 … s, and one question is enough for most of these;
 # who forges them makes us ask no more often than this.
-_HEARD = 10.0
+_PAUSE_S = 10.0
 _NOTHING = 0.1  # the same after any other datagram, so that a flood costs next to nothing
 _AT_ONCE = 16  # datagrams read between two such pauses
 
 
 @contextmanager
 def listen(
-    gateway: str, address: str, heard: Callable[[], None], *, port: int = PORT
+    gateway: str,
+    address: str,
+    heard: Callable[[], None],
+    *,
+    port: int = PORT,
+    pause_s: float = _PAUSE_S,
 ) -> Iterator[None]:
     """Within it, `heard` is called on the running loop when `gateway` seems to have restarted.
 
@@ -50,7 +55,7 @@ def listen(
         nonlocal pause
         restarted = _says_so(ours, gateway)
         loop.remove_reader(ours)
-        pause = loop.call_later(_HEARD if restarted else _NOTHING, resume)
+        pause = loop.call_later(pause_s if restarted else _NOTHING, resume)
         if restarted:
             heard()
 

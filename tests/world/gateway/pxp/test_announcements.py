@@ -100,11 +100,10 @@ async def test_a_flood_is_one_announcement(gateway: FakePxp) -> None:
 
 
 async def test_after_a_while_it_listens_again(
-    gateway: FakePxp, monkeypatch: pytest.MonkeyPatch
+    gateway: FakePxp,
 ) -> None:
-    monkeypatch.setattr(announcements, "_HEARD", 0.01)
     heard, port = Ears(), free_port()
-    with listen(GATEWAY, GATEWAY, heard, port=port):
+    with listen(GATEWAY, GATEWAY, heard, port=port, pause_s=0.01):
         for _ in range(2):
             gateway.announces(port)
             await heard.hear()
