@@ -138,7 +138,7 @@ def is_loopback(host: str) -> bool:
 
 def _by_key(text: str, line: str) -> Guest:
     try:
-        key = parse_key(line.strip().encode())
+        key = parse_key(line.strip())
     except WrongKind as error:
         raise Refused(
             "no-acceptable-keys", f"{quoted(text)} is {error.reason}", ANOTHER_KEY
