@@ -140,17 +140,22 @@ def _begin(state: State, event: Begin, now: float) -> State:
     return state
 
 
+def already_invited(guest: str) -> Refused:
+    return Refused(
+        "already-invited",
+        f"{guest} is invited already",
+        f"to print the command again: {shell('pairctl', 'invite', '--show', guest)}; "
+        f"to move the deadline: {shell('pairctl', 'extend', guest, '1h')}",
+    )
+
+
 def _invite(state: State, event: Invite, now: float) -> State:
     guests = {canonical(one.guest) for one in state.live}
     owner = {key.blob: one.guest for one in state.live for key in one.keys}
     for new in event.invitations:
         _require_within(event.max_ttl, new.expires_at, now)
         if canonical(new.guest) in guests:
-            raise Refused(
-                "already-invited",
-                f"{new.guest} is invited already",
-                f"to move the deadline: {shell('pairctl', 'extend', new.guest, '1h')}",
-            )
+            raise already_invited(new.guest)
         guests.add(canonical(new.guest))
         for key in new.keys:
             if key.blob in owner:

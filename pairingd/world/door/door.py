@@ -20,6 +20,7 @@ from pairingd.core.admission import (
     Visitor,
 )
 from pairingd.errors import WorldError
+from pairingd.process.holder import holder
 from pairingd.world.door.connection import Connection, Watcher
 from pairingd.world.door.farewell import message
 from pairingd.world.door.guard import Guard
@@ -81,6 +82,8 @@ class Door:
             wish = f"port {fixed or preferred}" if fixed or preferred else "any port"
             # os.strerror: asyncio and socket add the address to the text, in a form of their own.
             why = os.strerror(error.errno or 0)
+            if error.errno == errno.EADDRINUSE and (found := holder(fixed)):
+                why += f", by {found}"
             raise WorldError(
                 "door-blocked",
                 f"cannot listen on {self._address or 'any address'}, {wish}: {why}",
