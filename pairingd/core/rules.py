@@ -140,7 +140,15 @@ def _begin(state: State, event: Begin, now: float) -> State:
     return state
 
 
-def already_invited(guest: str) -> Refused:
+def require_new(state: State, identities: Iterable[str], now: float) -> None:
+    """Raise Refused `already-invited`, as Invite would: before anything is fetched for it."""
+    live = {canonical(one.guest) for one in state.live if one.expires_at > now}
+    for guest in identities:
+        if canonical(guest) in live:
+            raise _already_invited(guest)
+
+
+def _already_invited(guest: str) -> Refused:
     return Refused(
         "already-invited",
         f"{guest} is invited already",
@@ -155,7 +163,7 @@ def _invite(state: State, event: Invite, now: float) -> State:
     for new in event.invitations:
         _require_within(event.max_ttl, new.expires_at, now)
         if canonical(new.guest) in guests:
-            raise already_invited(new.guest)
+            raise _already_invited(new.guest)
         guests.add(canonical(new.guest))
         for key in new.keys:
             if key.blob in owner:

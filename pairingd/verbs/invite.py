@@ -6,7 +6,7 @@ from math import floor
 
 from pairingd import answers, report, waits
 from pairingd.core import rules
-from pairingd.core.guest import Guest, canonical, parse_guests
+from pairingd.core.guest import Guest, parse_guests
 from pairingd.core.model import Access, Invitation
 from pairingd.core.text import shell
 from pairingd.errors import Misconfigured, PairingError, WorldError
@@ -28,10 +28,7 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     if not parts.intent.state.live:
         parts.clock.trust()
     named = parse_guests(given.guests, parts.settings.config.providers)
-    live = {canonical(one.guest) for one in parts.intent.state.live}
-    for guest in named:
-        if canonical(str(guest)) in live:
-            raise rules.already_invited(str(guest))
+    rules.require_new(parts.intent.state, map(str, named), parts.clock())
     looking = asyncio.create_task(parts.mapping.warm_up())
     try:
         await parts.sshd.prepare()
