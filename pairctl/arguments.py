@@ -114,7 +114,8 @@ def parser() -> argparse.ArgumentParser:
     root = _Parser(
         prog="pairctl",
         description="Host a pairing session on this machine: the guest needs only ssh.",
-        epilog="pairctl COMMAND --help prints the help of one command.",
+        epilog="example:\n  pairctl invite octocat --ttl 2h\n\n"
+        "pairctl COMMAND --help prints the help of one command.",
         parents=[common],
     )
     root.add_argument("--version", action="store_true", help="print both versions")
@@ -181,11 +182,11 @@ def parser() -> argparse.ArgumentParser:
     uninstall.add_argument("--keep-state", action="store_true", help="keep all other files")
 
     # Not among the commands listed: a shell's start-up file calls the one, its Tab key the other.
-    for name, argument, choices in (
-        ("completion", "shell", _SHELLS),
-        ("complete-guests", "word", None),
+    for name, argument, choices, line in (
+        ("completion", "shell", _SHELLS, 'eval "$(pairctl completion bash)"'),
+        ("complete-guests", "word", None, "pairctl complete-guests oct"),
     ):
-        hidden = commands.add_parser(name, parents=[common])
+        hidden = commands.add_parser(name, parents=[common], epilog=f"example:\n  {line}")
         hidden.add_argument(argument, choices=choices, metavar=choices and "|".join(choices))
     return root
 

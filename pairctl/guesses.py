@@ -35,7 +35,7 @@ _PERHAPS = {
     "up": "start",
 }
 _OPTIONS = {
-    **dict.fromkeys(("--duration", "--for", "--time", "--timeout", "-t"), "--ttl"),
+    **dict.fromkeys(("--duration", "--for", "--time", "--timeout", "--until", "-t"), "--ttl"),
     **dict.fromkeys(("--readonly", "--ro", "--view-only", "--watch-only", "-r"), "--read-only"),
     "-p": "--port",
     "-w": "--watch",
@@ -51,11 +51,12 @@ _UNITS = {
     **dict.fromkeys(("d", "day", "days"), "d"),
 }
 _NEXT = {"d": "h", "h": "m", "m": "s"}  # the unit of a last number without one: 2h30
-_KEY_TYPE = re.compile(
+# Compiled when they are needed: most starts of pairctl guess nothing.
+_KEY_TYPE = (
     r"ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp(?:256|384|521)"
     r"|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com"
 )
-_CLOCK = re.compile(r"\d{1,2}(?::\d{2}){0,2}\s?[ap]\.?m\.?|\d{1,2}:\d{2}(?::\d{2})?", re.IGNORECASE)
+_CLOCK = r"(?i:\d{1,2}(?::\d{2}){0,2}\s?[ap]\.?m\.?|\d{1,2}:\d{2}(?::\d{2})?)"
 
 
 def words(given: Sequence[str]) -> list[str]:
@@ -123,7 +124,7 @@ def extension(guest: str, text: str) -> int:
             f"the guest comes first: {quoted(guest)} is a duration",
             shell("pairctl", "extend", text, guest),
         )
-    if _CLOCK.fullmatch(text):
+    if re.fullmatch(_CLOCK, text):
         raise Usage(
             "bad-duration",
             f"not a duration but a time: {quoted(text)}",
@@ -153,7 +154,7 @@ def access(guest: str, text: str) -> str:
 def guests(named: Sequence[str], verb: str) -> None:
     """Raise Usage where words are no guests, though they could be the names of accounts."""
     for at, word in enumerate(named):
-        if _KEY_TYPE.fullmatch(word.removeprefix("key:")) and len(named) > at + 1:
+        if re.fullmatch(_KEY_TYPE, word.removeprefix("key:")) and len(named) > at + 1:
             key = " ".join([word.removeprefix("key:"), *named[at + 1 :]])
             raise Usage(
                 "bad-guest",

@@ -47,7 +47,10 @@ _FORGES = {
     "codeberg.org": "codeberg",
     **dict.fromkeys(("sr.ht", "git.sr.ht", "meta.sr.ht"), "sourcehut"),
 }
-_PAGE = re.compile(r"(?:https?://)?([a-z.]+)/([@~]?[^/]+?)/?", re.ASCII | re.IGNORECASE)
+_PAGE = re.compile(
+    r"(?P<scheme>https?://)?(?P<host>[a-z.]+)/(?P<name>[@~]?[^/?#]+)/?(?P<rest>.*)",
+    re.ASCII | re.IGNORECASE,
+)
 _PASTED_KEY = re.compile(
     r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+\s+AAAA|AAAA[0-9A-Za-z+/=]{40}", re.ASCII
 )
@@ -119,10 +122,12 @@ def parse_guest(text: str, providers: Collection[str]) -> Guest:
 def _account(text: str, providers: Collection[str]) -> str:
     """`github:octocat` for `https://github.com/octocat`; a URL of keys stays what it is."""
     found = _PAGE.fullmatch(text)
-    provider = _FORGES.get(found[1].lower(), "") if found else ""
-    if not found or provider not in providers or found[2].endswith(".keys"):
+    provider = _FORGES.get(found["host"].lower(), "") if found else ""
+    if not found or provider not in providers:
         return text
-    return f"{provider}:{found[2]}"
+    if found["rest"] or (found["scheme"] and found["name"].endswith(".keys")):
+        return text
+    return f"{provider}:{found['name'].removesuffix('.keys')}"
 
 
 def canonical(identity: str) -> str:
@@ -219,6 +224,8 @@ def _bad_guest(text: str, why: str) -> Refused:
     if text.isprintable() and len(text) <= MAX_PATH:
         if _PASTED_KEY.match(text):
             hint = f"for a public key: pairctl invite {shell('key:' + text)}"
+        elif (page := _PAGE.fullmatch(text)) and page["host"].lower() in _FORGES:
+            hint = f"for the account: pairctl invite {shell(page['host'] + '/' + page['name'])}"
         elif ":" not in text and ("/" in text or text.endswith(".pub")):
             hint = f"for a file: pairctl invite {shell('file:' + text)}"
     return Refused("bad-guest", f"{quoted(text)} {why}", hint)

@@ -42,6 +42,7 @@ class TestIdentity:
             ("https://GitHub.com/octocat/", "github:octocat"),
             ("http://www.github.com/octocat", "github:octocat"),
             ("github.com/@octocat", "github:octocat"),
+            ("github.com/octocat.keys", "github:octocat"),
             ("gitlab.com/ann", "gitlab:ann"),
             ("https://codeberg.org/ann", "codeberg:ann"),
             ("https://git.sr.ht/~ann", "sourcehut:ann"),
@@ -178,6 +179,7 @@ class TestBadGuest:
             ("./id", "for a file: pairctl invite file:./id"),
             ("~/.ssh/my key.pub", "for a file: pairctl invite 'file:~/.ssh/my key.pub'"),
             ("/home/ann/id.pub", "for a file: pairctl invite file:/home/ann/id.pub"),
+            ("github.com/octocat/repo", "for the account: pairctl invite github.com/octocat"),
             (f"{KEY} ann", f"for a public key: pairctl invite 'key:{KEY} ann'"),
         ],
     )

@@ -242,6 +242,13 @@ def test_an_account_that_only_looks_like_it_is_a_guest(name: str) -> None:
     assert arguments.parse(["invite", name]).guests == [name]
 
 
+@pytest.mark.parametrize("words", [[], ["completion"], ["complete-guests"]])
+def test_the_other_helps_have_one_too(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    assert "\nexample:\n  " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", arguments._EXAMPLES)
 def test_each_help_has_an_example_that_parses(
     capsys: pytest.CaptureFixture[str], command: str
