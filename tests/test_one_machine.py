@@ -186,7 +186,6 @@ def test_every_command_but_invite_says_that_no_daemon_runs(without_daemon: Stage
         ["extend", "octocat", "2 hours"],
         ["role", "octocat", "admin"],
         ["frobnicate"],
-        [],
     ],
 )
 def test_what_is_mistyped_is_refused_before_anything_is_asked(
