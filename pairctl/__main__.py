@@ -48,7 +48,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    args = arguments.parse(words)
+    args = arguments.parse(words or ["--help"])
     if args.version:
         args.command = "version"
     if not args.command:

@@ -7,10 +7,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pairctl import output
+from pairctl import guesses, output
 from pairctl.failures import Usage
-from pairingd.core.durations import parse_duration
-from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted, shell
 
 if TYPE_CHECKING:
@@ -23,6 +21,26 @@ https://…/keys, file:PATH or "key:ssh-ed25519 AAAA…".
 _DURATION = "DURATION is written as 45s, 90m, 2h, 1h30m or 1d.\n"
 _SHELLS = ("bash", "zsh", "fish")
 MANUALS = {"pairctl": 1, "pairingd": 8}  # and the section of each
+_EXAMPLES = {
+    "invite": ("invite octocat", "invite octocat gitlab:ann --ttl 90m --read-only"),
+    "status": ("status", "status --watch"),
+    "extend": ("extend octocat 30m", "extend octocat --until 18:30"),
+    "revoke": ("revoke octocat",),
+    "role": ("role octocat read",),
+    "end": ("end",),
+    "attach": ("attach",),
+    "log": ("log", "log --follow"),
+    "receipt": ("receipt", "receipt --json"),
+    "doctor": ("doctor", "doctor --router --verbose"),
+    "config": ("config",),
+    "start": ("start",),
+    "stop": ("stop",),
+    "restart": ("restart",),
+    "install": ("install --dry-run", "install"),
+    "uninstall": ("uninstall --keep-state",),
+    "completion": ("completion zsh",),
+    "man": ("man", "man pairingd"),
+}
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -47,25 +65,47 @@ class _Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As argparse does, but without all the commands in one line of error."""
         if action.dest == "command" and value not in (known := list(action.choices or ())):
-            raise Usage("usage", f"unknown command {quoted(value)}", _nearest(value, known))
-        super()._check_value(action, value)
+            raise Usage("usage", f"unknown command {quoted(value)}", guesses.command(value, known))
+        if action.dest != "access":  # judged together with the guest: they may be swapped
+            super()._check_value(action, value)
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """With `command`, `json` and the command's own. Raises Usage; exits for --help."""
-    args, unknown = parser().parse_known_args(words, argparse.Namespace(json=False))
+    root = parser()
+    args, unknown = root.parse_known_args(guesses.words(words), argparse.Namespace(json=False))
     if unknown:
-        raise _unexpected(args.command, unknown)
+        raise _unexpected(root, args.command, unknown)
+    match args.command:
+        case "invite" | "revoke":
+            guesses.guests(args.guests, args.command)
+        case "extend" if args.until is None:
+            args.duration = guesses.extension(args.guest, args.duration)
+        case "extend":
+            args.until = _moment(args.guest, args.until)
+        case "role":
+            args.access = guesses.access(args.guest, args.access)
     return args
 
 
-def _unexpected(command: str | None, words: Sequence[str]) -> Usage:
+def _unexpected(root: argparse.ArgumentParser, command: str | None, words: Sequence[str]) -> Usage:
     plural = "s" if len(words) > 1 else ""
     hint = " ".join(["pairctl", *filter(None, [command]), "--help"])
-    if command == "end" and not any(word.startswith("-") for word in words):
+    option = next((word for word in words if word.startswith("-")), "")
+    if option and (close := guesses.option(option, _options(root, command))):
+        hint = f"did you mean {close}? {hint} lists the options"
+    elif command == "end" and not option:
         whom = "these guests" if plural else "one guest"
         hint = f"to remove {whom}: {shell('pairctl', 'revoke', *words)}"
     return Usage("usage", f"unexpected argument{plural} {' '.join(map(quoted, words))}", hint)
+
+
+def _options(root: argparse.ArgumentParser, command: str | None) -> list[str]:
+    own = root
+    for action in root._actions:  # noqa: SLF001 - argparse has no other way to list them
+        if action.dest == "command" and isinstance(action.choices, dict):
+            own = action.choices.get(command, root)
+    return list(own._option_string_actions)  # noqa: SLF001
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,7 +117,8 @@ def parser() -> argparse.ArgumentParser:
     root = _Parser(
         prog="pairctl",
         description="Host a pairing session on this machine: the guest needs only ssh.",
-        epilog="pairctl COMMAND --help prints the help of one command.",
+        epilog="example:\n  pairctl invite octocat --ttl 2h\n\n"
+        "pairctl COMMAND --help prints the help of one command.",
         parents=[common],
     )
     root.add_argument("--version", action="store_true", help="print both versions")
@@ -86,22 +127,16 @@ def parser() -> argparse.ArgumentParser:
     )
 
     def command(name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
+        examples = "".join(f"\n  pairctl {line}" for line in _EXAMPLES[name])
         return commands.add_parser(
             name,
             parents=[common],
             help=about,
             description=f"{about[0].upper()}{about[1:]}.",
-            epilog=epilog,
+            epilog=f"{epilog}examples:{examples}",
         )
 
-    invite = command("invite", "invite guests for a limited time", _GUEST + _DURATION)
-    _live(invite.add_argument("guests", nargs="+", type=_guest, metavar="GUEST"))
-    invite.add_argument("--ttl", type=_duration, metavar="DURATION", help="how long (default 2h)")
-    invite.add_argument("--read-only", action="store_true", help="guests can watch, not type")
-    invite.add_argument("--port", type=_port, help="external port to request (default 22)")
-    invite.add_argument("--show", action="store_true", help="print a live guest's command again")
-    invite.add_argument("-q", "--quiet", action="store_true", help="print only the ssh command")
-    invite.add_argument("--no-copy", action="store_true", help="do not use the clipboard")
+    _inviting(command("invite", "invite guests for a limited time", _GUEST + _DURATION))
 
     status = command("status", "list who is invited and connected, and the guests' commands")
     status.add_argument("--all", action="store_true", help="include past invitations")
@@ -110,9 +145,9 @@ def parser() -> argparse.ArgumentParser:
     extend = command("extend", "move a guest's deadline", _GUEST + _DURATION)
     _live(extend.add_argument("guest", type=_guest, metavar="GUEST"))
     until = extend.add_mutually_exclusive_group(required=True)
-    until.add_argument("duration", nargs="?", type=_duration, metavar="DURATION")
+    until.add_argument("duration", nargs="?", type=_text, metavar="DURATION")
     until.add_argument(
-        "--until", type=_moment, metavar="TIME", help="18:30, or 2026-01-31T18:30:00+01:00"
+        "--until", type=_text, metavar="TIME", help="18:30, 6pm, or 2026-01-31T18:30:00+01:00"
     )
 
     revoke = command("revoke", "end the invitations of guests, at once", _GUEST)
@@ -120,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
 
     role = command("role", "make a guest a read guest or a write guest", _GUEST)
     _live(role.add_argument("guest", type=_guest, metavar="GUEST"))
-    role.add_argument("access", choices=("read", "write"), metavar="read|write")
+    role.add_argument("access", choices=("read", "write"), type=guesses.role, metavar="read|write")
 
     command("end", "end every invitation and close the door; the tmux session stays")
     command("attach", "attach this terminal to the session")
@@ -171,6 +206,26 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _inviting(invite: argparse.ArgumentParser) -> None:
+    _live(invite.add_argument("guests", nargs="+", type=_guest, metavar="GUEST"))
+    invite.add_argument(
+        "--ttl", type=guesses.duration, metavar="DURATION", help="how long (default 2h)"
+    )
+    invite.add_argument("--read-only", action="store_true", help="guests can watch, not type")
+    invite.add_argument("--port", type=_port, help="external port to request (default 22)")
+    invite.add_argument("--show", action="store_true", help="print a live guest's command again")
+    handed = invite.add_mutually_exclusive_group()
+    handed.add_argument("--message", action="store_true", help="print a message for the guest")
+    handed.add_argument(
+        "--pinned", action="store_true", help="print the command that checks the host key"
+    )
+    handed.add_argument(
+        "--ssh-config", action="store_true", help="print a block for the guest's ~/.ssh/config"
+    )
+    invite.add_argument("-q", "--quiet", action="store_true", help="print only what the guest gets")
+    invite.add_argument("--no-copy", action="store_true", help="do not use the clipboard")
+
+
 def _live(guest: argparse.Action) -> None:
     """A live guest, and for `invite` a path after `file:`."""
     _completed(guest, "_pairctl_guests")
@@ -180,13 +235,6 @@ def _completed(argument: argparse.Action, function: str) -> None:
     """By a `function` of the completion scripts."""
     completer = dict.fromkeys(_SHELLS, function) | {"fish": f"({function})"}
     argument.complete = completer  # type: ignore[attr-defined] # where shtab looks for it
-
-
-def _nearest(word: str, commands: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, commands, n=1, cutoff=0.7)
-    return f"did you mean: {shell('pairctl', close[0])}" if close else "pairctl --help"
 
 
 def _guest(text: str) -> str:
@@ -206,19 +254,15 @@ def _text(text: str) -> str:
     return text
 
 
-def _duration(text: str) -> int:
-    try:
-        return parse_duration(text)
-    except Refused as refused:
-        raise Usage(refused.code, refused.message, refused.hint) from None
-
-
-def _moment(text: str) -> str:
+def _moment(guest: str, text: str) -> str:
     from datetime import datetime
 
     from pairctl.times import parse_moment
 
-    return parse_moment(text, datetime.now())  # noqa: DTZ005 - the wall clock's, on purpose
+    try:
+        return parse_moment(text, datetime.now())  # noqa: DTZ005 - the wall clock's, on purpose
+    except Usage as refused:
+        raise Usage(refused.code, refused.message, guesses.until(guest, text)) from None
 
 
 def _port(text: str) -> int:

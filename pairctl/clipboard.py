@@ -1,12 +1,24 @@
-"""The clipboard of whoever sits at this terminal."""
+"""The clipboard of whoever sits at this terminal, which may be another machine's."""
 
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _COMMANDS = (("pbcopy",), ("wl-copy",), ("xclip", "-selection", "clipboard"))
+# -w, tmux 3.2 and later: to the clipboard of the terminal that tmux runs in, too.
+_TMUX = ("tmux", "load-buffer", "-w", "-")
+
+_COPIED = "copied to the clipboard"
+_SENT = "your terminal may have copied it"  # no terminal says whether it did
 
 
 def copy(text: str, *, timeout_s: float = 2.0) -> str:
@@ -14,11 +26,20 @@ def copy(text: str, *, timeout_s: float = 2.0) -> str:
 
     Without a display some of the programs hang; each has `timeout_s`.
     """
-    if any(_by_command(command, text, timeout_s) for command in _COMMANDS):
-        return "copied to the clipboard"
-    if (sys.stdout.isatty() or sys.stderr.isatty()) and _by_terminal(text):
-        return "sent to the terminal's clipboard"
-    return ""
+    return next((words for attempt, words in _attempts(text, timeout_s) if attempt()), "")
+
+
+def _attempts(text: str, timeout_s: float) -> Iterator[tuple[Callable[[], bool], str]]:
+    """Over ssh the person sits at the terminal's end: a program would fill this machine's."""
+    programs = [(partial(_by_command, one, text, timeout_s), _COPIED) for one in _COMMANDS]
+    terminal = []
+    if os.environ.get("TERM", "dumb") not in {"", "dumb", "unknown"}:
+        if os.environ.get("TMUX"):
+            terminal.append((partial(_by_command, _TMUX, text, timeout_s), _SENT))
+        if sys.stdout.isatty() or sys.stderr.isatty():
+            terminal.append((partial(_by_terminal, text), _SENT))
+    remote = os.environ.get("SSH_TTY") or os.environ.get("SSH_CONNECTION")
+    yield from [*terminal, *programs] if remote else [*programs, *terminal]
 
 
 def _by_command(command: tuple[str, ...], text: str, timeout_s: float) -> bool:
@@ -38,7 +59,7 @@ def _by_command(command: tuple[str, ...], text: str, timeout_s: float) -> bool:
 
 
 def _by_terminal(text: str) -> bool:
-    """OSC 52, as xterm documents it. No terminal tells whether it obeyed."""
+    """OSC 52, as xterm documents it."""
     encoded = base64.b64encode(text.encode())
     try:
         with open("/dev/tty", "wb", buffering=0) as terminal:  # noqa: PTH123 - a device

@@ -42,7 +42,7 @@ _ACCESS = {"write": "read-write", "read": "read-only"}
 _REACHABILITY = {
     "internet": "from the internet",
     "unverified": "perhaps from the internet",
-    "lan": "from this network only",
+    "lan": "on your own network only",
 }
 _VERIFIED = {
     "guest": "a guest has connected",
@@ -57,8 +57,8 @@ _UNTESTED = {
 }
 
 
-def invited(reply: Invited, view: View, copied: str = "") -> str:
-    """Ends with the command alone on an unindented line."""
+def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> str:
+    """Ends with what the guest gets: the command alone on an unindented line, or `handed`."""
     guests = [invitation["guest"].removeprefix("github:") for invitation in reply["invitations"]]
     rows = [*_guests("Invited", reply["invitations"], view, keys=True)]
     rows += _row("Host key", [_host_key(reply["host_key"])], view)
@@ -69,8 +69,10 @@ def invited(reply: Invited, view: View, copied: str = "") -> str:
     rows += _row("End it", [f"{one}, or for everybody: pairctl end"], view)
     rows += ["", *_problems(reply["warnings"], view)]
     whom = "guest" if len(guests) == 1 else "guests"
-    rows += [f"Send this to your {whom}" + (f" ({copied}):" if copied else ":")]
-    return "\n".join([*rows, view.bold(reply["command"])])
+    where = " on your own network" if reply["reachability"] == "lan" else ""
+    rows += [f"Send this to your {whom}{where}" + (f" ({copied}):" if copied else ":")]
+    lines = (handed or reply["command"]).splitlines()
+    return "\n".join([*rows, *map(view.bold, lines)])
 
 
 def status(reply: Status, view: View) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
 
 from pairctl.failures import Usage
 from pairingd.core.durations import format_duration, utc
 from pairingd.core.text import quoted
 
 _HOUR = 3600
+_CLOCK = re.compile(
+    r"(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?)?"
+    r"\s?(?:(?P<half>[ap])m)?"
+)
 
 
 def seconds(moment: str) -> float:
@@ -34,18 +40,31 @@ def parse_moment(text: str, now: datetime) -> str:
     """RFC 3339 in UTC, of such a time or of the next local HH:MM. Usage `bad-time` otherwise.
 
     `now` is local time without a zone: a clock's HH:MM is meant, whatever offset holds by then.
+    So is a date and time without a zone.
     """
     try:
-        if len(text) == len("HH:MM"):
-            at = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - local on purpose
-            moment = datetime.combine(now.date(), at)
+        if found := _CLOCK.fullmatch(text.strip().lower().replace(".m", "m").rstrip(".")):
+            moment = datetime.combine(now.date(), _time_of_day(found))
             moment += timedelta(days=moment <= now)
+        elif ":" in text:
+            moment = datetime.fromisoformat(text.strip())
         else:
-            moment = datetime.fromisoformat(text)
-            if moment.tzinfo is None:
-                raise ValueError  # noqa: TRY301 - one refusal for all that is no time
+            raise ValueError  # noqa: TRY301 - one refusal for all that is no time
         return utc(moment.astimezone(UTC).timestamp())
     except (ValueError, OverflowError):
         raise Usage(
-            "bad-time", f"not a time: {quoted(text)}", "write 18:30, or 2026-01-31T18:30:00+01:00"
+            "bad-time",
+            f"not a time: {quoted(text)}",
+            "write 18:30, 6pm, or 2026-01-31T18:30:00+01:00",
         ) from None
+
+
+def _time_of_day(found: re.Match[str]) -> clock_time:
+    hour, half = int(found["hour"]), found["half"]
+    if half and not 1 <= hour <= 12:
+        raise ValueError
+    if half:
+        hour = hour % 12 + 12 * (half == "p")
+    elif not found["minute"]:
+        raise ValueError
+    return clock_time(hour, int(found["minute"] or 0), int(found["second"] or 0))

@@ -187,7 +187,6 @@ def test_every_command_but_invite_says_that_no_daemon_runs(without_daemon: Stage
         ["extend", "octocat", "2 hours"],
         ["role", "octocat", "admin"],
         ["frobnicate"],
-        [],
     ],
 )
 def test_what_is_mistyped_is_refused_before_anything_is_asked(
@@ -233,9 +232,11 @@ def test_one_bad_guest_and_nobody_is_invited(refusing: Stage, guest: str, code: 
 def test_inviting_again_points_to_extend(stage: Stage) -> None:
     stage.guest("octocat")
     before = invited(stage, "octocat")["invitations"]
-    error = refusal(stage, "invite", "octocat", "--ttl", "5h")
+    (stage.keys / "octocat.keys").unlink()  # fetched again, it would be no-such-user
+    error = refusal(stage, "invite", "@OctoCat", "--ttl", "5h")
     assert error["code"] == "already-invited"
     assert "pairctl extend" in error["hint"]
+    assert "pairctl invite --show" in error["hint"]
     assert stage.asks("status")["invitations"][0]["expires_at"] == before[0]["expires_at"]
 
 

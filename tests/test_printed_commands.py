@@ -59,8 +59,8 @@ def test_the_command_leads_to_that_user_and_host(stub: Path, user: str, host: st
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("user", NAMES)
 def test_the_pinned_command_ends_as_the_command_does(stub: Path, user: str, host: str) -> None:
-    *options, dash_p, port, where = words(stub, report.pinned(user, host, 22, HOST_KEY))
-    assert [dash_p, port, where] == ["-p", "22", f"{user}@{host}"]
+    *options, where = words(stub, report.pinned(user, host, 22, HOST_KEY))
+    assert where == f"{user}@{host}"
     assert options[::2] == ["-o"] * 3
     assert options[1] == f"KnownHostsCommand=/bin/echo %H ssh-ed25519 {HOST_KEY.blob}"
 
@@ -73,8 +73,8 @@ def test_any_word_comes_through_a_shell_unchanged(stub: Path, word: str) -> None
 
 def test_a_plain_command_is_left_unquoted() -> None:
     """People type it, and mail it."""
-    assert ssh_command("mark", "203.0.113.7", 22) == "ssh -p 22 mark@203.0.113.7"
-    assert ssh_command("mark@corp.example", "::1", 22) == "ssh -p 22 mark@corp.example@::1"
+    assert ssh_command("mark", "203.0.113.7", 22) == "ssh mark@203.0.113.7"
+    assert ssh_command("mark@corp.example", "::1", 22) == "ssh mark@corp.example@::1"
 
 
 def after(hint: str, program: str) -> list[str]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pairctl import clipboard, daemon, output, render
 from pairctl.client import connect
 from pairctl.failures import Interrupted, NoDaemon, Usage
+from pairctl.handout import form_of, handout
 from pairctl.interrupts import as_keyboard_interrupt
 from pairctl.progress import Steps
 from pairctl.session import Session
 from pairingd.core.refusal import PairingError
-from pairingd.core.text import for_terminal, shell
+from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -35,15 +37,17 @@ def run(args: Namespace) -> None:
 
 
 def _tell(reply: Invited, args: Namespace) -> None:
-    copied = "" if args.no_copy else clipboard.copy(for_terminal(reply["command"]))
+    handed = handout(reply, form_of(args), output.View.of(sys.stdout))
+    copied = "" if args.no_copy else clipboard.copy(handed)
     if args.json:
         output.document(reply)
     elif args.quiet:
         for warning in reply["warnings"]:
             output.problem("warning", warning["message"], warning["hint"])
-        output.write(for_terminal(reply["command"]))
+        output.write(handed)
     else:
-        output.result(reply, partial(render.invited, copied=copied), as_json=False)
+        draw = partial(render.invited, handed=handed, copied=copied)
+        output.result(reply, draw, as_json=False)
 
 
 def _show(args: Namespace) -> Any:

@@ -80,7 +80,10 @@ complete -c pairctl -n '_shtab_pairctl_using invite' -l ttl -x -d 'how long (def
 complete -c pairctl -n '_shtab_pairctl_using invite' -l read-only -d 'guests can watch, not type'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l port -x -d 'external port to request (default 22)'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l show -d 'print a live guest'"'"'s command again'
-complete -c pairctl -n '_shtab_pairctl_using invite' -s q -l quiet -d 'print only the ssh command'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l message -d 'print a message for the guest'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l pinned -d 'print the command that checks the host key'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l ssh-config -d 'print a block for the guest'"'"'s ~/.ssh/config'
+complete -c pairctl -n '_shtab_pairctl_using invite' -s q -l quiet -d 'print only what the guest gets'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l no-copy -d 'do not use the clipboard'
 complete -c pairctl -n '_shtab_pairctl_using invite; and test $_shtab_pairctl_npos -ge 0' -ka "(_pairctl_guests)" -d GUEST
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a status -d 'List who is invited and connected, and the guests'"'"' commands.'
@@ -91,7 +94,7 @@ complete -c pairctl -n '_shtab_pairctl_using status' -l watch -d 'redraw until q
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a extend -d 'Move a guest'"'"'s deadline.'
 complete -c pairctl -n '_shtab_pairctl_using extend' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using extend' -l json -d 'print one JSON document'
-complete -c pairctl -n '_shtab_pairctl_using extend' -l until -x -d '18:30, or 2026-01-31T18:30:00+01:00'
+complete -c pairctl -n '_shtab_pairctl_using extend' -l until -x -d '18:30, 6pm, or 2026-01-31T18:30:00+01:00'
 complete -c pairctl -n '_shtab_pairctl_using extend; and test $_shtab_pairctl_npos -eq 0' -ka "(_pairctl_guests)" -d GUEST
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a revoke -d 'End the invitations of guests, at once.'
 complete -c pairctl -n '_shtab_pairctl_using revoke' -s h -l help -d 'show this help message and exit'

@@ -83,7 +83,7 @@ _shtab_pairctl_end_defaults_added=0
 _shtab_pairctl_extend_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
-  "--until[18\:30, or 2026-01-31T18\:30\:00\+01\:00]:TIME:"
+  "--until[18\:30, 6pm, or 2026-01-31T18\:30\:00\+01\:00]:TIME:"
   ":GUEST:_pairctl_guests"
   ":DURATION:"
 )
@@ -107,7 +107,10 @@ _shtab_pairctl_invite_options=(
   "--read-only[guests can watch, not type]"
   "--port[external port to request (default 22)]:port:"
   "--show[print a live guest\'s command again]"
-  {-q,--quiet}"[print only the ssh command]"
+  "--message[print a message for the guest]"
+  "--pinned[print the command that checks the host key]"
+  "--ssh-config[print a block for the guest\'s \~\/.ssh\/config]"
+  {-q,--quiet}"[print only what the guest gets]"
   "--no-copy[do not use the clipboard]"
   "*:GUEST:_pairctl_guests"
 )

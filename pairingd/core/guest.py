@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key
 from pairingd.core.model import Key
 from pairingd.core.refusal import Refused
-from pairingd.core.text import quoted
+from pairingd.core.text import quoted, shell
 
 DEFAULT_PROVIDER = "github"
 URL_PROVIDERS = frozenset({"http", "https"})
@@ -40,6 +40,21 @@ _URL = re.compile(
     r"(?P<rest>(?:[/?][a-z0-9._~!$&'()*+,;=:@%/?-]*)?)",
     re.ASCII | re.IGNORECASE,
 )
+# The same account, as its page's address or a mention names it.
+_FORGES = {
+    **dict.fromkeys(("github.com", "www.github.com"), "github"),
+    **dict.fromkeys(("gitlab.com", "www.gitlab.com"), "gitlab"),
+    "codeberg.org": "codeberg",
+    **dict.fromkeys(("sr.ht", "git.sr.ht", "meta.sr.ht"), "sourcehut"),
+}
+_PAGE = re.compile(
+    r"(?P<scheme>https?://)?(?P<host>[a-z.]+)/(?P<name>[@~]?[^/?#]+)/?(?P<rest>.*)",
+    re.ASCII | re.IGNORECASE,
+)
+_PASTED_KEY = re.compile(
+    r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+\s+AAAA|AAAA[0-9A-Za-z+/=]{40}", re.ASCII
+)
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65535
 
@@ -106,6 +121,7 @@ def parse_guest(text: str, providers: Collection[str]) -> Guest:
     """
     if not text.isprintable():
         raise _bad_guest(text, "has characters that cannot be printed")
+    text = _account(text, providers)
     prefix, colon, rest = text.partition(":")
     provider = prefix.lower() if colon else DEFAULT_PROVIDER
     if provider == "key":
@@ -116,12 +132,25 @@ def parse_guest(text: str, providers: Collection[str]) -> Guest:
         return _by_url(text)
     if provider not in providers:
         raise _unknown_provider(prefix, providers)
-    name = rest if colon else text
+    name = (rest if colon else text).removeprefix("@")
+    if not colon and name.endswith(".pub"):
+        raise _bad_guest(text, "is a file's name")
     if provider == "sourcehut":
         name = name.removeprefix("~")
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME.get(provider, _MAX_OTHER_NAME):
         raise _bad_guest(text, f"cannot be an account's name on {provider}")
     return Guest(provider, name)
+
+
+def _account(text: str, providers: Collection[str]) -> str:
+    """`github:octocat` for `https://github.com/octocat`; a URL of keys stays what it is."""
+    found = _PAGE.fullmatch(text)
+    provider = _FORGES.get(found["host"].lower(), "") if found else ""
+    if not found or provider not in providers:
+        return text
+    if found["rest"] or (found["scheme"] and found["name"].endswith(".keys")):
+        return text
+    return f"{provider}:{found['name'].removesuffix('.keys')}"
 
 
 def canonical(identity: str) -> str:
@@ -161,7 +190,7 @@ def is_loopback(host: str) -> bool:
 
 def _by_key(text: str, line: str) -> Guest:
     try:
-        key = parse_key(line.strip().encode())
+        key = parse_key(line.strip())
     except WrongKind as error:
         raise Refused(
             "no-acceptable-keys", f"{quoted(text)} is {error.reason}", ANOTHER_KEY
@@ -211,12 +240,18 @@ def _identity(text: str, provider: str) -> str:
 
 
 def _bad_guest(text: str, why: str) -> Refused:
-    return Refused(
-        "bad-guest",
-        f"{quoted(text)} {why}",
+    hint = (
         "write octocat (on GitHub), gitlab:NAME, codeberg:NAME, sourcehut:NAME, https://…, "
-        'file:/PATH or "key:ssh-ed25519 AAAA…"',
+        'file:/PATH or "key:ssh-ed25519 AAAA…"'
     )
+    if text.isprintable() and len(text) <= MAX_PATH:
+        if _PASTED_KEY.match(text):
+            hint = f"for a public key: pairctl invite {shell('key:' + text)}"
+        elif (page := _PAGE.fullmatch(text)) and page["host"].lower() in _FORGES:
+            hint = f"for the account: pairctl invite {shell(page['host'] + '/' + page['name'])}"
+        elif ":" not in text and ("/" in text or text.endswith(".pub")):
+            hint = f"for a file: pairctl invite {shell('file:' + text)}"
+    return Refused("bad-guest", f"{quoted(text)} {why}", hint)
 
 
 def _unknown_provider(name: str, providers: Collection[str]) -> Refused:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pairingd.core import curves
+from pairingd.core import curves, key_formats
+from pairingd.core.key_formats import KEY_TYPE, ONE_A_LINE
 from pairingd.core.model import Key
 from pairingd.core.text import one_line
 
@@ -25,10 +25,6 @@ MAX_RSA_BITS = 16384  # OpenSSH's own limit, sshbuf.h SSHBUF_MAX_BIGNUM
 
 ANOTHER_KEY = "ask them to add an Ed25519 key: ssh-keygen -t ed25519"
 
-_KEY_TYPE = re.compile(
-    r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa|webauthn-sk-ecdsa)-[a-z0-9][a-z0-9@.-]{1,60}", re.ASCII
-)
-
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
@@ -37,6 +33,7 @@ class RefusedLine:
     number: int
     reason: str
     type: str = ""
+    remedy: str = ONE_A_LINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +43,21 @@ class KeyList:
 
 
 class NotAccepted(ValueError):
-    """Why a line gives no key, told in a few printable words."""
+    """Why a line gives no key, in a few printable words, and what to do about it."""
 
-    def __init__(self, reason: str, key_type: str = "") -> None:
+    remedy = ONE_A_LINE
+
+    def __init__(self, reason: str, key_type: str = "", remedy: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.type = key_type
+        self.remedy = remedy or self.remedy
 
 
 class WrongKind(NotAccepted):
     """A whole key, but of a kind that lets nobody in: it takes another key."""
+
+    remedy = ANOTHER_KEY
 
 
 def parse_key_list(content: bytes) -> KeyList:
@@ -65,32 +67,29 @@ def parse_key_list(content: bytes) -> KeyList:
     """
     keys: dict[str, Key] = {}
     refused: list[RefusedLine] = []
-    read = 0
-    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        line = raw.strip(b" \t\r")
-        if not line or line.startswith(b"#"):
-            continue
+    for read, (number, line) in enumerate(key_formats.lines(content)):
         if read == MAX_LINES:
             refused.append(RefusedLine(number, f"beyond the {MAX_LINES} lines that are read"))
             break
-        read += 1
         try:
             key = parse_key(line)
         except NotAccepted as error:
-            refused.append(RefusedLine(number, error.reason, error.type))
+            refused.append(RefusedLine(number, error.reason, error.type, error.remedy))
         else:
             keys.setdefault(key.blob, key)
     return KeyList(tuple(keys.values()), tuple(refused))
 
 
-def parse_key(line: bytes) -> Key:
+def parse_key(line: str) -> Key:
     """The key of one line `TYPE BASE64 [COMMENT]`. Raises NotAccepted."""
-    if len(line) > MAX_LINE:
+    if len(line.encode()) > MAX_LINE:
         raise NotAccepted(f"longer than {MAX_LINE} bytes")
-    text = line.decode(errors="replace")
-    key_type, encoded, comment = [*text.split(maxsplit=2), "", "", ""][:3]
-    if not _KEY_TYPE.fullmatch(key_type):
-        raise _unrecognised(text)
+    key_type, encoded, comment = [*line.split(maxsplit=2), "", "", ""][:3]
+    if not KEY_TYPE.fullmatch(key_type):
+        found = key_formats.named(line)
+        raise NotAccepted(found.name, found.type, found.remedy)
+    if key_formats.second_key(comment):
+        raise NotAccepted("two keys on one line", key_type)
     try:
         blob = base64.b64decode(encoded, validate=True)
     except ValueError:  # binascii.Error, and for what is not ASCII
@@ -112,11 +111,6 @@ def parse_key(line: bytes) -> Key:
 def is_weak(key: Key) -> bool:
     """Accepted, but the host should hear of it."""
     return key.type == "ssh-rsa" and key.bits < STRONG_RSA_BITS
-
-
-def _unrecognised(text: str) -> NotAccepted:
-    named = next((word for word in text.split() if _KEY_TYPE.fullmatch(word)), "")
-    return NotAccepted("options before a key" if named else "not a public key", named)
 
 
 def _fingerprint(blob: bytes) -> str:

@@ -218,6 +218,23 @@ def _reduced(state: State, one: Invitation, marks: Sequence[Rights], now: float)
     return _changed(state, one.id, **terms, came_at=came_at)
 
 
+def require_new(state: State, identities: Iterable[str], now: float) -> None:
+    """Raise Refused `already-invited`, as Invite would: before anything is fetched for it."""
+    live = {canonical(one.guest) for one in state.live if one.deadline > now}
+    for guest in identities:
+        if canonical(guest) in live:
+            raise _already_invited(guest)
+
+
+def _already_invited(guest: str) -> Refused:
+    return Refused(
+        "already-invited",
+        f"{guest} is invited already",
+        f"to print the command again: {shell('pairctl', 'invite', '--show', guest)}; "
+        f"to move the deadline: {shell('pairctl', 'extend', guest, '1h')}",
+    )
+
+
 def _invite(state: State, event: Invite, now: float) -> State:
     guests = {canonical(one.guest) for one in state.live}
     owner = {key.blob: one.guest for one in state.live for key in one.keys}
@@ -225,11 +242,7 @@ def _invite(state: State, event: Invite, now: float) -> State:
         _require_within(event.max_ttl, new.expires_at, _start(new, now))
         _require_within(event.max_ttl, new.conditions.opens_at or 0, now)
         if canonical(new.guest) in guests:
-            raise Refused(
-                "already-invited",
-                f"{new.guest} is invited already",
-                f"to move the deadline: {shell('pairctl', 'extend', new.guest, '1h')}",
-            )
+            raise _already_invited(new.guest)
         guests.add(canonical(new.guest))
         for key in new.keys:
             if key.blob in owner:

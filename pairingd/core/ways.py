@@ -12,6 +12,8 @@ from pairingd.core.model import Mapping, Problem, Session, WayIn
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 
+_SSH_PORT = 22  # ssh's own default (ssh_config(5), Port)
+
 Kind = Literal["router", "ipv6", "lan", "relay"]
 Verified = Literal["readback", "hairpin", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
@@ -96,7 +98,8 @@ def way_told(endpoints: Sequence[Endpoint]) -> WayIn:
 
 def ssh_command(user: str, host: str, port: int, *options: str) -> str:
     """What a guest types. ssh takes what is after the last @ for the host."""
-    return shell("ssh", *options, "-p", str(port), f"{user}@{host}")
+    where = () if port == _SSH_PORT else ("-p", str(port))
+    return shell("ssh", *options, *where, f"{user}@{host}")
 
 
 def endpoint_changed(session: Session | None) -> Problem | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pairingd import config
-from pairingd.doctor import daemon, home, machine, network, programs, router
+from pairingd.doctor import daemon, door, home, machine, network, programs, router
 from pairingd.doctor.finding import Check, Finding, Subject, tilde
 from pairingd.errors import PairingError
 from pairingd.paths import Paths, find_paths
@@ -27,6 +27,7 @@ CHECKS = (
     Check("tmux", programs.tmux),
     Check("ssh", programs.ssh),
     Check("sshd", programs.sshd, 30.0),
+    Check("door", door.check),
     Check("relay", programs.relay),
     Check("remote-login", machine.remote_login),
     Check("firewall", machine.firewall),

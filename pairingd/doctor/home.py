@@ -54,11 +54,12 @@ async def daemon(subject: Subject) -> AsyncIterator[Finding]:
 def _absent(paths: Paths, *, fix: bool) -> Finding:
     """Whoever holds the lock is the daemon, and only its holder may touch the socket."""
     start = "pairctl start, or the next pairctl invite, starts it"
+    normal = Finding.ok("daemon", "pairingd is not running; the next pairctl invite starts it")
     socket = Path(paths.control_socket)
     try:
         lock = take(paths.lock)
     except OSError:
-        return Finding.warn("daemon", "pairingd is not running", start)
+        return normal
     except Taken as taken:
         return Finding.fail(
             "daemon",
@@ -67,7 +68,7 @@ def _absent(paths: Paths, *, fix: bool) -> Finding:
         )
     try:
         if not socket.exists():
-            return Finding.warn("daemon", "pairingd is not running", start)
+            return normal
         if fix:
             socket.unlink()
             left = "pairingd is not running; fixed: the socket it left behind is removed"

@@ -59,7 +59,7 @@ async def check(sshd: Sshd, version: tuple[int, int], directory: Path) -> Findin
             until = int(time.time()) + _VALID
             (directory / "live").mkdir()
             (directory / "live" / f"doctor.{Access.WRITE.value}.{until}").touch()
-            public = parse_key(key.with_suffix(".pub").read_bytes().strip())
+            public = parse_key(key.with_suffix(".pub").read_text().strip())
             keys.write([Grant("doctor", public, until)])
             outcome = await _enter(sshd, key, directory)
     except TimeoutError:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
 from collections.abc import AsyncIterator
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pairingd import discovery
-from pairingd.core.durations import format_duration
 from pairingd.core.guest import Guest
 from pairingd.doctor import daemon
 from pairingd.doctor.finding import Finding, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.doctor.machine import macos
 from pairingd.errors import GatewayError, IdentityError
-from pairingd.world.identity import CONNECT_SECONDS, IdentityProviders
+from pairingd.world.identity import IdentityProviders, clock_problem
 
 # Whose keys are asked for; that there is no such user is a good answer too.
 _NOBODY = "pairing-doctor"
 _ANSWERS = frozenset({"no-such-user", "no-keys", "no-acceptable-keys"})
-_SKEW = 60  # seconds
 
 
 async def forges(subject: Subject) -> AsyncIterator[Finding]:
@@ -47,34 +44,20 @@ async def forges(subject: Subject) -> AsyncIterator[Finding]:
 
 
 async def clock(subject: Subject) -> AsyncIterator[Finding]:
-    """A guest's deadline is a time of day, so a clock that jumps when it is set moves it."""
-    url = subject.settings.config.providers["github"].keys_url.replace("{name}", _NOBODY)
-    told = await _date(url)
-    if told is None:
-        yield Finding.warn("clock", "no forge sent a time to compare with", "check it: date")
-        return
-    off = round(time.time() - told)
-    if abs(off) <= _SKEW:
-        yield Finding.ok("clock", "right, compared with the forge's")
-        return
-    how = f"{format_duration(60 * round(abs(off) / 60))} {'fast' if off > 0 else 'slow'}"
-    mend = "set it by NTP (timedatectl set-ntp true; macOS: General > Date & Time)"
-    yield Finding.warn("clock", f"this machine's clock is {how}: deadlines follow it", mend)
-
-
-async def _date(url: str) -> float | None:
-    """The time at `url`'s host: the Date of RFC 9110 §6.6.1, whatever else it answers."""
-    import httpx
-
+    """Compared with GitHub's, or whichever forge has its place in config.toml."""
+    client = IdentityProviders(subject.settings.config.providers)
     try:
-        async with (
-            asyncio.timeout(CONNECT_SECONDS * 2),
-            httpx.AsyncClient(timeout=CONNECT_SECONDS) as client,
-            client.stream("GET", url) as response,
-        ):
-            return parsedate_to_datetime(response.headers["Date"]).timestamp()
-    except (httpx.HTTPError, OSError, KeyError, ValueError):
-        return None
+        with contextlib.suppress(IdentityError):
+            await client.keys(Guest("github", _NOBODY))
+    finally:
+        await client.aclose()
+    offset = client.forge.clock_offset
+    if offset is None:
+        yield Finding.warn("clock", "no forge sent a time to compare with", "check it: date")
+    elif problem := clock_problem(offset):
+        yield Finding.warn("clock", problem.message, problem.hint)
+    else:
+        yield Finding.ok("clock", "right, compared with the forge's")
 
 
 async def local_network(subject: Subject) -> AsyncIterator[Finding]:

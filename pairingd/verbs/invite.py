@@ -31,6 +31,7 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         parts.clock.trust()
     config = parts.settings.config
     named = parse_guests(expand(given.guests, config.groups), config.providers)
+    rules.require_new(parts.intent.state, map(str, named), parts.clock())
     looking = asyncio.create_task(parts.mapping.warm_up())
     try:
         await parts.sshd.prepare()
@@ -45,7 +46,8 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
             await _open_door(parts, notify)
         await waits.wait_for_router(parts, notify)
         await waits.wait_for_other_ways(parts)
-        warnings = [report.problem(each) for one in fetched.values() for each in one.warnings]
+        found = (each for one in fetched.values() for each in one.warnings)
+        warnings = [report.problem(each) for each in dict.fromkeys(found)]
         return await answers.invited(parts, ids, warnings)
     except BaseException:
         await _withdraw(parts, ids)

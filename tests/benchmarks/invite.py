@@ -17,7 +17,7 @@ BY_HAND = f"""
 curl -s http://127.0.0.1:8000/octocat.keys >authorized_keys
 upnpc {{options}} -a {HOST} 8822 22 TCP
 tmux -S hand.sock new-session -d
-echo ssh -p 22 pairhost@5.5.5.1
+echo ssh pairhost@5.5.5.1
 """
 WHAT = "pairctl invite, gateway known"
 

@@ -35,6 +35,19 @@ class TestIdentity:
         ("text", "identity"),
         [
             ("octocat", "github:octocat"),
+            ("@octocat", "github:octocat"),
+            ("gitlab:@ann", "gitlab:ann"),
+            ("github.com/octocat", "github:octocat"),
+            ("https://github.com/octocat", "github:octocat"),
+            ("https://GitHub.com/octocat/", "github:octocat"),
+            ("http://www.github.com/octocat", "github:octocat"),
+            ("github.com/@octocat", "github:octocat"),
+            ("github.com/octocat.keys", "github:octocat"),
+            ("gitlab.com/ann", "gitlab:ann"),
+            ("https://codeberg.org/ann", "codeberg:ann"),
+            ("https://git.sr.ht/~ann", "sourcehut:ann"),
+            ("https://github.com/octocat.keys", "https://github.com/octocat.keys"),
+            ("https://github.com/octocat/keys", "https://github.com/octocat/keys"),
             ("Octo-Cat", "github:Octo-Cat"),
             ("mona_acme", "github:mona_acme"),
             ("GitHub:octocat", "github:octocat"),
@@ -159,6 +172,22 @@ class TestBadGuest:
         assert error.hint
         assert (error.message + error.hint).isprintable()
 
+    @pytest.mark.parametrize(
+        ("text", "hint"),
+        [
+            ("id_ed25519.pub", "for a file: pairctl invite file:id_ed25519.pub"),
+            ("./id", "for a file: pairctl invite file:./id"),
+            ("~/.ssh/my key.pub", "for a file: pairctl invite 'file:~/.ssh/my key.pub'"),
+            ("/home/ann/id.pub", "for a file: pairctl invite file:/home/ann/id.pub"),
+            ("github.com/octocat/repo", "for the account: pairctl invite github.com/octocat"),
+            (f"{KEY} ann", f"for a public key: pairctl invite 'key:{KEY} ann'"),
+        ],
+    )
+    def test_that_is_a_path_or_a_key_is_hinted_at_as_one(self, text: str, hint: str) -> None:
+        error = refusal(text)
+        assert error.code == "bad-guest"
+        assert error.hint == hint
+
     def test_names_what_is_wrong_with_a_key(self) -> None:
         assert "cut short" in refusal("key:ssh-ed25519 AAAA").message
 
@@ -220,6 +249,8 @@ class TestMatches:
             ("octocat", "gitlab:OctoCat"),
             ("github:OCTOCAT", "github:octocat"),
             ("GitHub:octocat", "github:octocat"),
+            ("@octocat", "github:octocat"),
+            ("https://github.com/octocat", "github:octocat"),
             ("~ann", "sourcehut:ann"),
             ("sourcehut:~ann", "sourcehut:ann"),
             ("https://Example.org:443/ann", "https://example.org/ann"),

@@ -86,6 +86,9 @@ def run(*command: str | Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+KNOWN_HOSTS = "a line of known_hosts, with a host's key"
+
+
 def only_reason(content: bytes) -> str:
     found = parse_key_list(content)
     assert not found.keys
@@ -184,7 +187,28 @@ class TestRefusedKeys:
             ),
             (b'command="x" ' + ed25519(), "options before a key"),
             (b"cert-authority " + ed25519(), "options before a key"),
-            (b"@revoked * " + ed25519(), "options before a key"),
+            (b'Restrict,pty,from="10.0.0.0/8" ' + ed25519(), "options before a key"),
+            (b"- " + ed25519(), "text before a key: -"),
+            (b"1. " + ed25519(), "text before a key: 1."),
+            (b"> " + ed25519(), "text before a key: >"),
+            (b"ann: " + ed25519(), "text before a key: ann:"),
+            (b"ann " + ed25519(), "text before a key: ann"),
+            (b"x" * 100 + b" " + ed25519(), "text before a key: " + "x" * 40),
+            (b'"' + ed25519().strip() + b'"', "a key in quotes"),
+            (b"@revoked * " + ed25519(), KNOWN_HOSTS),
+            (b"@cert-authority *.example.org " + ed25519(), KNOWN_HOSTS),
+            (b"github.com " + ed25519(), KNOWN_HOSTS),
+            (b"github.com,192.0.2.7 " + ed25519(), KNOWN_HOSTS),
+            (b"192.0.2.7 " + ed25519(), KNOWN_HOSTS),
+            (b"[example.org]:2222 " + ed25519(), KNOWN_HOSTS),
+            (b"::1 " + ed25519(), KNOWN_HOSTS),
+            (b"localhost " + ed25519(), KNOWN_HOSTS),
+            (b"|1|c2FsdA==|aGFzaA== " + ed25519(), KNOWN_HOSTS),
+            (b"256 SHA256:" + b"A" * 43 + b" ann (ED25519)", "a fingerprint"),
+            (b"MD5" + b":00" * 16, "a fingerprint"),
+            (ed25519() + b" " + ed25519(1), "two keys on one line"),
+            (ed25519() + b"x" * 200 + b" " + ed25519(1), "two keys on one line"),
+            (ed25519().decode().encode("utf-16-le"), "text in UTF-16"),
             (b"hello", "not a public key"),
             (b"1024 35 1234567890", "not a public key"),
             (b"\x00\xff\xfe", "not a public key"),
@@ -298,6 +322,46 @@ class TestList:
 
     def test_may_begin_with_a_byte_order_mark(self) -> None:
         assert len(parse_key_list("\ufeff".encode() + ed25519()).keys) == 1
+
+    @pytest.mark.parametrize(
+        "separator", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\n\ufeff"]
+    )
+    @pytest.mark.parametrize("comment", ["", "ann"])
+    def test_no_key_vanishes_behind_what_a_tool_took_for_the_end_of_a_line(
+        self, separator: str, comment: str
+    ) -> None:
+        two = ed25519(1, comment).decode() + separator + ed25519(2, "bob").decode()
+        found = parse_key_list(two.encode())
+        assert [key.comment for key in found.keys] == [comment, "bob"]
+        assert not found.refused
+
+    def test_no_key_vanishes_in_a_remark_or_as_latin_1(self) -> None:
+        assert len(parse_key_list(b"# ann\x0b" + ed25519()).keys) == 1
+        assert len(parse_key_list(ed25519(1) + b"\x85" + ed25519(2)).keys) == 2
+        options = parse_key_list(ed25519(1) + b"\x0bno-pty " + ed25519(2))
+        assert [line.reason for line in options.refused] == ["options before a key"]
+
+    def test_a_comment_may_hold_a_separator(self) -> None:
+        found = parse_key_list("\u2028".join([ed25519(1, "ann").decode(), "home"]).encode())
+        assert [key.comment for key in found.keys] == ["ann"]
+        assert not found.refused
+
+    def test_of_two_encodings_names_the_lines_in_the_other(self) -> None:
+        """PowerShell's >> appends UTF-16 to what is there."""
+        appended = (ed25519(2).decode() + "\r\n").encode("utf-16-le")
+        found = parse_key_list(ed25519(1) + b"\r\n" + appended)
+        assert len(found.keys) == 1
+        assert [(each.number, each.reason) for each in found.refused] == [(2, "text in UTF-16")]
+
+    @pytest.mark.parametrize(
+        "begin", ["---- BEGIN SSH2 PUBLIC KEY ----", "-----BEGIN OPENSSH PRIVATE KEY-----"]
+    )
+    @pytest.mark.parametrize("end", ["\n---- END SSH2 PUBLIC KEY ----", ""])
+    def test_a_block_in_another_format_is_one_refused_line(self, begin: str, end: str) -> None:
+        block = f"{begin}\nComment: mine\nAAAAC3Nz\naC1lZDI1{end}\n".encode()
+        found = parse_key_list(ed25519(1) + b"\n" + block + ed25519(2))
+        assert len(found.keys) == 2
+        assert [each.number for each in found.refused] == [2]
 
     def test_takes_a_key_once_with_its_first_comment(self) -> None:
         found = parse_key_list(ed25519(1, "first") + b"\n" + ed25519(1, "second"))

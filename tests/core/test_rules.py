@@ -20,6 +20,7 @@ from pairingd.core.rules import (
     WayAnnounced,
     WayTold,
     gives_rights,
+    require_new,
     step,
 )
 from tests.core.make import START, invitation, invite, key
@@ -72,6 +73,15 @@ def test_a_new_session_begins_when_nobody_is_left_in_the_old_one() -> None:
 def test_inviting_a_live_guest_again_is_refused_whatever_the_case_of_the_name() -> None:
     again = invite(invitation("github:OctoCat", id="other", keys=(key("new"),)))
     assert refused(INVITED, again, START + 1) == "already-invited"
+
+
+def test_a_live_guest_is_not_new_before_anything_is_fetched_for_them() -> None:
+    with pytest.raises(Refused) as caught:
+        require_new(INVITED, ["gitlab:ann", "github:OctoCat"], START + 1)
+    assert caught.value.code == "already-invited"
+    assert "pairctl invite --show github:OctoCat" in caught.value.hint
+    require_new(INVITED, ["gitlab:octocat"], START + 1)
+    require_new(INVITED, ["github:octocat"], START + 3600)  # over, though not noticed yet
 
 
 @pytest.mark.parametrize("guest", ["file:/home/m/my keys.pub", "https://x.example/?u=1&v=$2"])

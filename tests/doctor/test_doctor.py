@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -20,6 +22,7 @@ import pytest
 
 from pairingd.doctor.home import places
 from pairingd.paths import find_paths
+from tests.core.test_keys import ed25519
 from tests.fakes.forge import Forge, Reply
 from tests.stage import EXTERNAL_HOST, Stage, free_port, until
 from tests.waiting import WAIT_S
@@ -113,7 +116,7 @@ def test_json_is_one_document_of_the_same_findings(stage: Stage) -> None:
 
 def test_without_a_daemon_everything_else_is_examined(stage: Stage) -> None:
     found = checks(stage, status=0)
-    assert only(found, "daemon")["state"] == "warn"
+    assert only(found, "daemon")["state"] == "ok"  # before the first invite that is normal
     assert "not running" in only(found, "daemon")["message"]
     for name in ("home", "tmux", "sshd", "login", "forge", "gateway", "port"):
         assert only(found, name)["state"] == "ok", name
@@ -280,6 +283,41 @@ def test_a_daemon_that_hangs_does_not_hold_the_doctor_up(stage: Stage) -> None:
     assert told["state"] == "fail"
     assert "does not answer" in told["message"]
     assert (stage.home / "pairingd.sock").exists()
+
+
+def test_a_held_port_of_the_door_is_found_with_its_holder(stage: Stage) -> None:
+    port = free_port()
+    rewrite(stage, "[door]\n", f"[door]\nport = {port}\n")
+    assert only(checks(stage), "door")["message"] == f"port {port} is free"
+    with socket.create_server(("127.0.0.1", port)):
+        door = only(checks(stage, status=1), "door")
+        stage.guest("octocat")
+        refused = stage.pairctl("invite", "octocat", "--json", check=False)
+    assert door["state"] == "fail"
+    error = json.loads(refused.stdout)["error"]
+    assert error["code"] == "door-blocked"
+    for message in (door["message"], error["message"]):
+        assert f"port {port}: Address already in use, by " in message
+        assert message.endswith(f"(pid {os.getpid()})")
+
+
+def test_the_open_door_does_not_stand_in_its_own_way(stage: Stage) -> None:
+    port = free_port()
+    rewrite(stage, "[door]\n", f"[door]\nport = {port}\n")
+    stage.guest("octocat")
+    stage.pairctl("invite", "octocat")
+    assert only(checks(stage), "door")["message"] == f"open on port {port}"
+
+
+async def test_a_wrong_clock_is_reported_by_invite_too(stage: Stage) -> None:
+    async with Forge() as forge:
+        date = formatdate(time.time() + 7200, usegmt=True)
+        for name in ("octocat", "hubot"):
+            forge.replies[f"/{name}.keys"] = Reply(ed25519(len(name)), headers={"Date": date})
+        rewrite(stage, stage.forge, forge.url)
+        told = await asyncio.to_thread(stage.pairctl, "invite", "octocat", "hubot", "--json")
+    warnings = [one["code"] for one in json.loads(told.stdout)["warnings"]]
+    assert warnings.count("clock-wrong") == 1
 
 
 def test_a_forge_that_is_down_is_a_warning(stage: Stage) -> None:

@@ -76,7 +76,7 @@ def test_nothing_is_left_but_the_user_s_own(network: Network, account: Account) 
     assert int(account.python(templates.format("launchd/io.github.pairing.pairingd.plist")))
 
     invited = account.pairctl("invite", f"file:{key}.pub", "--no-copy")
-    assert invited.splitlines()[-1].startswith("ssh -p 22 ")
+    assert invited.splitlines()[-1].startswith("ssh ")
     until("the way in is open", lambda: network.reaches(22))
     door = json.loads(account.pairctl("status", "--json"))["door"]["port"]
 

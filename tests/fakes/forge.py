@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import signal
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -53,6 +54,26 @@ async def endless() -> AsyncIterator[bytes]:
 async def silence() -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
     yield b""
+
+
+def self_signed(directory: Path) -> Path:
+    """A certificate for 127.0.0.1, with its key in the same file."""
+    path, key, public = directory / "forge.pem", directory / "key", directory / "certificate"
+    command = (
+        "openssl req -x509 -nodes -newkey rsa:2048 -subj /CN=forge -days 2 "
+        "-addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run(
+        [*command.split(), "-keyout", key, "-out", public], check=True, capture_output=True
+    )
+    path.write_bytes(key.read_bytes() + public.read_bytes())
+    return path
+
+
+def server_context(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def meeting(parties: int, body: bytes) -> Stream:

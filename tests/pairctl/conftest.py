@@ -14,7 +14,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home of our own, with a short path: macOS's temporary directories are too deep."""
     path = Path(tempfile.mkdtemp(prefix="pair", dir="/tmp"))
     monkeypatch.setenv("PAIRING_HOME", str(path))
-    for name in ("TMUX", "TMUX_PANE", "NO_COLOR"):
+    for name in ("TMUX", "TMUX_PANE", "NO_COLOR", "SSH_TTY", "SSH_CONNECTION"):
         monkeypatch.delenv(name, raising=False)
     yield path
     shutil.rmtree(path, ignore_errors=True)  # `uninstall` removes it

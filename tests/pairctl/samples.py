@@ -61,14 +61,14 @@ KEYED: InvitationInfo = {
 }
 INVITED: Invited = {
     "invitations": [OCTOCAT],
-    "command": "ssh -p 22 mark@203.0.113.7",
-    "pinned_command": "ssh -o KnownHostsCommand=none -p 22 mark@203.0.113.7",
+    "command": "ssh mark@203.0.113.7",
+    "pinned_command": "ssh -o KnownHostsCommand=none mark@203.0.113.7",
     "endpoints": [
         {
             "kind": "router",
             "host": "203.0.113.7",
             "port": 22,
-            "command": "ssh -p 22 mark@203.0.113.7",
+            "command": "ssh mark@203.0.113.7",
             "protocol": "upnp",
             "verified": "readback",
         },

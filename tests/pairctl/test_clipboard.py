@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 
 from pairctl import clipboard
 from pairctl.__main__ import main
+from pairingd.core.text import shell
 from tests.fakes.daemon import FakeDaemon
 from tests.pairctl import samples
 from tests.pairctl.terminal import Terminal
@@ -105,16 +107,78 @@ def test_every_output_is_copied_unless_told_otherwise(
     assert mode != ["--json"] or json.loads(out)
 
 
-@pytest.mark.usefixtures("install")
-def test_a_terminal_is_handed_it_by_osc_52(sock: Path) -> None:
-    pairctl = [sys.executable, "-m", "pairctl", *SHOW, "-q"]
+OSC_52 = b"\x1b]52;c;" + base64.b64encode(COMMAND.encode()) + b"\x07"
+
+
+def seen_by_the_terminal(sock: Path, **env: str) -> bytes:
+    """What a terminal gets when stdout goes to a program, so that it must be found by itself."""
+    pairctl = [sys.executable, "-m", "pairctl", *SHOW]
     with (
         FakeDaemon(sock, {"show": samples.INVITED}),
-        # stdout goes to a program, so that the sequence must find the terminal by itself
-        Terminal(pairctl, stdout=subprocess.PIPE) as terminal,
+        Terminal(pairctl, env, stdout=subprocess.PIPE) as terminal,
     ):
         assert terminal.process.stdout is not None
         with terminal.process.stdout as out:
-            assert out.read().decode() == COMMAND + "\n"
+            said = out.read().decode()
         assert terminal.wait() == 0
-    assert terminal.seen == b"\x1b]52;c;" + base64.b64encode(COMMAND.encode()) + b"\x07"
+    assert said.endswith(COMMAND + "\n")
+    assert ("(your terminal may have copied it)" in said) == (terminal.seen == OSC_52)
+    assert ("(copied to the clipboard)" in said) == (sock.parent / "kept").exists()
+    return terminal.seen
+
+
+@pytest.mark.usefixtures("install")
+def test_a_terminal_is_handed_it_by_osc_52_and_nothing_is_claimed(sock: Path) -> None:
+    assert seen_by_the_terminal(sock) == OSC_52
+
+
+@pytest.mark.parametrize("variable", ["SSH_TTY", "SSH_CONNECTION"])
+def test_over_ssh_the_terminal_comes_before_this_machines_programs(
+    sock: Path, install: Install, variable: str
+) -> None:
+    install("pbcopy", KEEP)
+    assert seen_by_the_terminal(sock, **{variable: "/dev/pts/1"}) == OSC_52
+    assert not (sock.parent / "kept").exists()
+
+
+def test_at_this_machine_a_program_comes_first(sock: Path, install: Install) -> None:
+    install("xclip", KEEP)
+    assert seen_by_the_terminal(sock) == b""
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown", ""])
+@pytest.mark.parametrize("ssh", ["", "/dev/pts/1"])
+def test_a_terminal_without_control_sequences_gets_none(
+    sock: Path, install: Install, term: str, ssh: str
+) -> None:
+    assert seen_by_the_terminal(sock, TERM=term, SSH_TTY=ssh) == b""
+    install("xclip", KEEP)
+    assert seen_by_the_terminal(sock, TERM=term, SSH_TTY=ssh) == b""
+
+
+def test_inside_tmux_it_is_given_to_tmux_for_the_terminal_around_it(
+    home: Path, install: Install
+) -> None:
+    install("tmux", KEEP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMUX", "/s,1,0")
+        patch.setenv("TERM", "tmux-256color")
+        assert clipboard.copy(COMMAND) == "your terminal may have copied it"
+    assert (home / "by").read_text().endswith("tmux load-buffer -w -\n")
+    assert (home / "kept").read_text() == COMMAND
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+def test_a_real_tmux_hands_it_to_the_terminal_around_it(sock: Path) -> None:
+    pairctl = shell(sys.executable, "-m", "pairctl", *SHOW, "-q")
+    script = f"until tmux list-clients | grep -q .; do :; done; {pairctl}; exec cat"
+    tmux = ["tmux", "-S", str(sock.parent / "t"), "-f", "/dev/null"]
+    with FakeDaemon(sock, {"show": samples.INVITED}):
+        try:
+            session = [*tmux, "new-session", shell("/bin/sh", "-c", script)]
+            with Terminal(session, {"SSH_TTY": "/dev/pts/1"}) as terminal:
+                terminal.wait_for(base64.b64encode(COMMAND.encode()))
+            shown = subprocess.run([*tmux, "show-buffer"], check=True, capture_output=True)
+        finally:
+            subprocess.run([*tmux, "kill-server"], check=False, capture_output=True)
+    assert shown.stdout.decode() == COMMAND

@@ -134,7 +134,6 @@ def test_no_daemon_is_exit_3_with_the_hint(
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ([], "usage"),
         (["frobnicate"], "usage"),
         (["invite"], "usage"),
         (["invite", GUEST, "--tt", "2h"], "usage"),

@@ -11,14 +11,28 @@ from typing import Any
 import pytest
 
 from pairctl import render
+from pairctl.handout import handout
 from pairctl.output import View, value_for_terminal
 from tests.pairctl import samples
 
 GOLDEN = Path(__file__).parent / "golden"
 
+
+def shown(form: str, reply: Any, view: View) -> str:
+    return handout(reply, form, view)
+
+
 CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "invited": (partial(render.invited, copied="copied to the clipboard"), samples.INVITED),
     "invited-lan": (render.invited, samples.LAN_ONLY),
+    "handed-message": (partial(shown, "message"), samples.INVITED),
+    "handed-message-lan": (partial(shown, "message"), samples.LAN_ONLY),
+    "handed-pinned": (partial(shown, "pinned"), samples.INVITED),
+    "handed-ssh-config": (partial(shown, "ssh_config"), samples.INVITED),
+    "invited-message": (
+        lambda reply, view: render.invited(reply, view, handout(reply, "message", view)),
+        samples.INVITED,
+    ),
     "status": (render.status, samples.STATUS),
     "status-idle": (render.status, samples.IDLE),
     "status-unconnected": (render.status, samples.UNCONNECTED),
@@ -91,7 +105,7 @@ def test_colours_change_nothing_else(name: str) -> None:
 
 
 def test_the_last_line_is_the_command_whole_however_long() -> None:
-    command = "ssh -p 22 " + "m" * 60 + "@" + "host." * 20 + "example"
+    command = "ssh " + "m" * 60 + "@" + "host." * 20 + "example"
     text = render.invited({**samples.INVITED, "command": command}, View(now=samples.NOW))
     assert text.splitlines()[-1] == command
 

@@ -52,7 +52,7 @@ async def shown(one: Desktop) -> None:
 @pytest.mark.parametrize(
     ("text", "body"),
     [
-        ("enter by: ssh -p 22 mark@5.5.5.1", "enter by: ssh -p 22 mark@5.5.5.1"),
+        ("enter by: ssh mark@5.5.5.1", "enter by: ssh mark@5.5.5.1"),
         ("--help", "--help"),
         ("$(id) `id` ; id", "$(id) `id` ; id"),
         ("<b>a</b> & <img src=x>", "&lt;b&gt;a&lt;/b&gt; &amp; &lt;img src=x&gt;"),

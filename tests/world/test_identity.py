@@ -7,9 +7,9 @@ import email.utils
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -22,7 +22,16 @@ from pairingd.core.guest import Guest, parse_guest
 from pairingd.errors import IdentityError
 from pairingd.world.identity import MAX_BYTES, MAX_REDIRECTS, IdentityProviders, retry_after
 from tests.core.test_keys import ed25519, line, mpint, rsa
-from tests.fakes.forge import Forge, Reply, drip, endless, meeting, silence
+from tests.fakes.forge import (
+    Forge,
+    Reply,
+    drip,
+    endless,
+    meeting,
+    self_signed,
+    server_context,
+    silence,
+)
 
 GENEROUS = 30.0  # seconds, where a limit is not what is tested
 SOON = 0.2
@@ -404,27 +413,14 @@ class TestRedirect:
 class TestOverTls:
     @pytest.fixture
     def certificate(self, tmp_path: Path) -> Path:
-        """A self-signed one for 127.0.0.1, with its key in the same file."""
-        path = tmp_path / "forge.pem"
-        key, public = tmp_path / "key", tmp_path / "certificate"
-        command = (
-            "openssl req -x509 -nodes -newkey rsa:2048 -subj /CN=forge -days 2 "
-            "-addext subjectAltName=IP:127.0.0.1"
-        )
-        subprocess.run(
-            [*command.split(), "-keyout", key, "-out", public], check=True, capture_output=True
-        )
-        path.write_bytes(key.read_bytes() + public.read_bytes())
-        return path
+        return self_signed(tmp_path)
 
     @pytest.fixture
     async def tls_forge(
         self, certificate: Path, monkeypatch: pytest.MonkeyPatch
     ) -> AsyncIterator[Forge]:
         forget_proxies(monkeypatch)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        async with Forge(tls=context) as forge:
+        async with Forge(tls=server_context(certificate)) as forge:
             yield forge
 
     @pytest.fixture
@@ -504,6 +500,70 @@ class TestFile:
         assert error.code == "no-keys"
         assert error.message == f"file:{path}: the file holds no SSH key"
 
+    @pytest.mark.parametrize("bom", [True, False], ids=["BOM", "no BOM"])
+    @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+    async def test_in_another_encoding_is_named_with_the_command_that_converts_it(
+        self, tmp_path: Path, codec: str, bom: bool
+    ) -> None:
+        path = tmp_path / "my keys.pub"
+        text = f"# mine\r\n{ed25519(1, 'ann').decode()}\r\n{ed25519(2).decode()}\r\n"
+        path.write_bytes(("\ufeff" * bom + text).encode(codec))
+        error = await failure(IdentityProviders({}), guest(f"file:{path}"))
+        assert error.code == "not-a-key-list"
+        assert f"text in {codec[:6].upper()}" in error.message
+        converted = await run_hint(error.hint, tmp_path)
+        fetched = await IdentityProviders({}).keys(guest(f"file:{converted}"))
+        assert [key.comment for key in fetched.keys] == ["ann", ""]
+
+    @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+    @pytest.mark.parametrize(
+        ("form", "option"), [("RFC4716", ""), ("PEM", " -m PEM"), ("PKCS8", " -m PKCS8")]
+    )
+    async def test_in_another_format_is_named_with_the_command_that_converts_it(
+        self, tmp_path: Path, form: str, option: str, bom: bytes
+    ) -> None:
+        key = tmp_path / "id"
+        ssh_keygen("-q", "-t", "rsa", "-b", "3072", "-N", "", "-f", str(key))
+        path = tmp_path / "it's.pub"
+        path.write_bytes(bom + ssh_keygen("-e", "-m", form, "-f", f"{key}.pub"))
+        error = await failure(IdentityProviders({}), guest(f"file:{path}"))
+        assert error.code == "not-a-key-list"
+        assert f"ssh-keygen -i{option} -f " in error.hint
+        if not bom:  # ssh-keygen itself refuses one
+            converted = await run_hint(error.hint, tmp_path)
+            fetched = await IdentityProviders({}).keys(guest(f"file:{converted}"))
+            assert fetched.keys[0].bits == 3072
+
+    @pytest.mark.parametrize(
+        ("content", "name"),
+        [
+            (b"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n", "PuTTY (.ppk)"),
+            (b"PuTTY-User-Key-File-2: ssh-rsa\r\nComment: x\r\n", "PuTTY (.ppk)"),
+            (b"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nAA\n", "a private key"),
+            (b"-----BEGIN RSA PRIVATE KEY-----\nAA\n", "a private key"),
+            (b"-----BEGIN CERTIFICATE-----\nAA\n", "an X.509 certificate"),
+            (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nAA\n", "an OpenPGP key"),
+            (b"256 SHA256:" + b"A" * 43 + b" ann (ED25519)\n", "a fingerprint"),
+        ],
+    )
+    async def test_of_something_else_is_named(
+        self, tmp_path: Path, content: bytes, name: str
+    ) -> None:
+        path = tmp_path / "id"
+        path.write_bytes(content)
+        error = await failure(IdentityProviders({}), guest(f"file:{path}"))
+        assert error.code == "not-a-key-list"
+        assert name in error.message
+        assert "{" not in error.hint
+
+    async def test_of_known_hosts_hints_at_a_public_key(self, tmp_path: Path) -> None:
+        path = tmp_path / "known_hosts"
+        path.write_bytes(b"github.com " + ed25519())
+        error = await failure(IdentityProviders({}), guest(f"file:{path}"))
+        assert error.code == "no-acceptable-keys"
+        assert error.message.endswith("line 1: a line of known_hosts, with a host's key")
+        assert "as a .pub file does" in error.hint
+
     async def test_of_a_private_key_is_named_as_that(self, tmp_path: Path) -> None:
         path = tmp_path / "id"
         path.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n")
@@ -535,6 +595,42 @@ class TestWarnings:
         assert len(fetched.keys) == 1
         assert warning.code == "refused-keys"
         assert "line 2: an RSA key of 1024 bits" in warning.message
+
+
+class TestClock:
+    @pytest.mark.parametrize(
+        ("seconds", "headers", "expected"),
+        [
+            (-7200, {}, "2h fast"),
+            (7200, {}, "2h slow"),
+            (90000, {}, "1d1h slow"),
+            (-7200, {"Age": "7200"}, None),
+            (-20, {}, None),
+            (0, {"Date": "yesterday"}, None),
+            (0, {"Date": ""}, None),
+        ],
+    )
+    async def test_that_differs_from_the_forges_is_warned_of(
+        self,
+        forge: Forge,
+        providers: IdentityProviders,
+        seconds: int,
+        headers: dict[str, str],
+        expected: str | None,
+    ) -> None:
+        date = email.utils.formatdate(time.time() + seconds, usegmt=True)
+        forge.replies["/ann.keys"] = Reply(ed25519(), headers={"Date": date} | headers)
+        warnings = (await providers.keys(guest())).warnings
+        assert [one.code for one in warnings] == (["clock-wrong"] if expected else [])
+        assert not expected or expected in warnings[0].message
+
+    async def test_is_compared_in_an_error_too(
+        self, forge: Forge, providers: IdentityProviders
+    ) -> None:
+        date = email.utils.formatdate(time.time() - 7200, usegmt=True)
+        forge.replies["/ann.keys"] = Reply(status=404, headers={"Date": date})
+        await failure(providers)
+        assert providers.forge.clock_offset == pytest.approx(7200, abs=60)
 
 
 class TestFetchAll:
@@ -583,6 +679,18 @@ class TestFetchAll:
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = "import pairingd.world.identity, sys; sys.exit('httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def ssh_keygen(*words: str) -> bytes:
+    return subprocess.run(["ssh-keygen", *words], check=True, capture_output=True).stdout
+
+
+async def run_hint(hint: str, directory: Path) -> Path:
+    """What the command in `hint` made, run as it is printed."""
+    command = hint.removeprefix("convert it: ").partition(", and")[0]
+    done = await asyncio.create_subprocess_shell(command, cwd=directory)
+    assert await done.wait() == 0
+    return directory / "converted.pub"
 
 
 def redirect(forge: Forge, path: str, location: str) -> None:

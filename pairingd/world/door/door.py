@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from pairingd.core.admission import Admission
 from pairingd.errors import WorldError
+from pairingd.process.holder import holder
 from pairingd.world.door.connections import Connections
 from pairingd.world.door.events import Events
 from pairingd.world.door.listener import listen, plain
@@ -54,6 +55,8 @@ class Door:
             wish = f"port {fixed or preferred}" if fixed or preferred else "any port"
             # os.strerror: asyncio and socket add the address to the text, in a form of their own.
             why = os.strerror(error.errno or 0)
+            if error.errno == errno.EADDRINUSE and (found := holder(fixed)):
+                why += f", by {found}"
             raise WorldError(
                 "door-blocked",
                 f"cannot listen on {self._address or 'any address'}, {wish}: {why}",

@@ -14,6 +14,7 @@ from pairingd.config import PROVIDERS
 from pairingd.core.guest import Guest
 from pairingd.errors import IdentityError
 from pairingd.world.identity import IdentityProviders
+from pairingd.world.identity.forge import CONNECT_SECONDS, WHOLE_SECONDS, Forge
 from tests.fuzz import promises
 from tests.fuzz.engine import Target
 from tests.fuzz.targets.guests import sound
@@ -25,17 +26,17 @@ _CODES = (
 )
 
 
-class _Forge(IdentityProviders):
+class _Forge(Forge):
     """Every connection, of which each is for one request, is answered with the same bytes."""
 
     def __init__(self) -> None:
-        super().__init__(PROVIDERS)
+        super().__init__(connect_seconds=CONNECT_SECONDS, whole_seconds=WHOLE_SECONDS)
         self._backend = httpcore.AsyncMockBackend([])
 
     def answers(self, data: bytes) -> None:
         self._backend._buffer = [data]
 
-    def _new_client(self, scheme: str) -> httpx.AsyncClient:
+    def _new_client(self, *_: object) -> httpx.AsyncClient:
         no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         transport = httpx.AsyncHTTPTransport(verify=no_tls)
         transport._pool = httpcore.AsyncConnectionPool(
@@ -45,13 +46,15 @@ class _Forge(IdentityProviders):
 
 
 @functools.cache
-def _once() -> tuple[asyncio.AbstractEventLoop, _Forge]:
-    return asyncio.new_event_loop(), _Forge()
+def _once() -> tuple[asyncio.AbstractEventLoop, _Forge, IdentityProviders]:
+    providers, forge = IdentityProviders(PROVIDERS), _Forge()
+    providers.forge = forge
+    return asyncio.new_event_loop(), forge, providers
 
 
-async def _asked(forge: _Forge) -> str:
+async def _asked(providers: IdentityProviders) -> str:
     try:
-        fetched = await forge.keys(Guest("github", "octocat"))
+        fetched = await providers.keys(Guest("github", "octocat"))
     except IdentityError as error:
         promises.number(int(str(error.data.get("retry_after", 1))), 1, 7 * 86400)
         return promises.refusal(error, _CODES)
@@ -65,9 +68,9 @@ async def _asked(forge: _Forge) -> str:
 
 def answer(data: bytes) -> str:
     """Whole keys, or an error by name; what is said of either is printable and bounded."""
-    loop, forge = _once()
+    loop, forge, providers = _once()
     forge.answers(data)
-    return loop.run_until_complete(_asked(forge))
+    return loop.run_until_complete(_asked(providers))
 
 
 TARGETS = (Target("forge-answer", answer),)

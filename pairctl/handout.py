@@ -1,0 +1,92 @@
+"""What a host hands to a guest: the command, alone or in a message; or a block for ~/.ssh/config.
+
+Pure: the time comes with the `View`. Guests read it, so it says nothing of this machine but what
+they need.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairctl.times import clock, seconds
+from pairingd.core.text import for_terminal
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pairctl.output import View
+    from pairingd.protocol.results import Invited
+
+FORMS = ("message", "pinned", "ssh_config")  # of options; without any it is the command
+_ALIAS = "pairing"
+_ALIVE_S = 15  # ssh asks so often whether the other side is there
+
+
+def form_of(args: Namespace) -> str:
+    return next((form for form in FORMS if getattr(args, form)), "command")
+
+
+def handout(reply: Invited, form: str, view: View) -> str:
+    """The text to print and to copy. A command is one line: pasting it must not run it."""
+    match form:
+        case "message":
+            return _message(reply, view)
+        case "pinned":
+            return for_terminal(reply["pinned_command"])
+        case "ssh_config":
+            return _ssh_config(reply)
+        case _:
+            return for_terminal(reply["command"])
+
+
+def _message(reply: Invited, view: View) -> str:
+    until = max((one["expires_at"] for one in reply["invitations"]), key=seconds)
+    key = reply["host_key"]
+    lines = [
+        f"Join my terminal, until {clock(until, view.now, '%H:%M %Z')}:",
+        "",
+        f"    {for_terminal(reply['command'])}",
+        "",
+    ]
+    if reply["reachability"] == "lan":
+        lines.append("It works on the network that we share, and from nowhere else.")
+    kind = key["type"].removeprefix("ssh-").upper()
+    lines.append("The first time, ssh asks whether the host key is right. It is:")
+    lines.append(f"{kind} {for_terminal(key['fingerprint'])}")
+    return "\n".join(lines)
+
+
+def _ssh_config(reply: Invited) -> str:
+    """ssh_config(5). `ssh pairing` then, which knows the host key before the first contact."""
+    best = reply["endpoints"][0]
+    user = _user(best["command"])
+    # The name in the daemon's line is the address; here it is the alias, wherever the host moves.
+    key = " ".join(for_terminal(reply["host_key"]["known_hosts"]).split()[1:])
+    return "\n".join(
+        [
+            f"# known_hosts: {_ALIAS} {key}",
+            f"Host {_ALIAS}",
+            f"    HostName {for_terminal(best['host'])}",
+            f"    Port {best['port']}",
+            f"    User {_word(user)}",
+            f"    HostKeyAlias {_ALIAS}",
+            f"    KnownHostsCommand /bin/echo %H {key}",
+            "    UserKnownHostsFile /dev/null",
+            "    StrictHostKeyChecking yes",
+            "    IdentitiesOnly yes",
+            f"    ServerAliveInterval {_ALIVE_S}",
+            "    ServerAliveCountMax 4",
+        ]
+    )
+
+
+def _user(command: str) -> str:
+    """The host's account, which the protocol has in the commands alone."""
+    import shlex  # late: only for this one form
+
+    return for_terminal(shlex.split(command)[-1].rpartition("@")[0])
+
+
+def _word(text: str) -> str:
+    """One word of ssh_config(5)."""
+    return f'"{text}"' if set(text) & set(" \t#'") else text

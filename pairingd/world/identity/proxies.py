@@ -1,0 +1,103 @@
+"""Which proxy leads to a host, as curl(1) chooses it (CURLOPT_PROXY, CURLOPT_NOPROXY).
+
+httpx reads the same variables by itself, but one entry of NO_PROXY that it cannot parse, or one
+variable with a proxy that it cannot use, and it makes no connection at all. So the choice is made
+here: a variable that is not used is not judged, and an entry that nothing can match is skipped.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+
+_SYSTEM_SETTINGS = "System Settings, Network, Proxies"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """`source` is the variable's name, or where in System Settings. `url` may hold a password."""
+
+    url: str
+    source: str
+
+    def __str__(self) -> str:
+        """For messages: without the password, and without what cannot be printed."""
+        found = re.fullmatch(r"([\w+.-]+://)(?:.*@)?([\w.:\[\]-]{1,80})/?", self.url, re.ASCII)
+        if not found:
+            return f"the proxy of {self.source}"
+        return f"the proxy {found[1]}{found[2]} ({self.source})"
+
+    @property
+    def remedy(self) -> str:
+        """How to get along without it."""
+        if self.source == _SYSTEM_SETTINGS:
+            return "correct it in System Settings > Network > Details > Proxies"
+        return f"correct {self.source}, or unset it, then pairctl restart"
+
+
+def proxy_for(host: str, port: int) -> Proxy | None:
+    """The proxy for https to `host`; None for none.
+
+    May ask DNS on macOS, where exceptions can be networks: call it in a thread.
+    """
+    from urllib.request import getproxies, getproxies_environment, proxy_bypass
+
+    environment = getproxies_environment()
+    if not environment:  # as urllib does: the variables, or else System Settings
+        url = getproxies().get("https", "")
+        return Proxy(url, _SYSTEM_SETTINGS) if url and not proxy_bypass(host) else None
+    scheme = "https" if environment.get("https") else "all"
+    url = environment.get(scheme, "")
+    if not url or bypassed(environment.get("no", ""), host, port):
+        return None
+    return Proxy(url if "://" in url else f"http://{url}", _variable(scheme))
+
+
+def bypassed(no_proxy: str, host: str, port: int) -> bool:
+    """Whether NO_PROXY names `host`: itself, a domain of it, or a network it is in."""
+    return any(_matches(entry, host.strip("[]").rstrip("."), port) for entry in _words(no_proxy))
+
+
+def _words(no_proxy: str) -> list[str]:
+    return re.split(r"[\s,]+", no_proxy.lower().strip(" ,"))
+
+
+def _matches(entry: str, host: str, port: int) -> bool:
+    name, its_port = _parted(entry.partition("://")[2] or entry)
+    if not name or (its_port and its_port != str(port)):
+        return False
+    if name == "*":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        domain = name.removeprefix("*").strip(".")
+        return bool(domain) and f".{host.lower()}".endswith(f".{domain}")
+    try:
+        return address in ipaddress.ip_network(name, strict=False)
+    except ValueError:
+        return False
+
+
+def _parted(entry: str) -> tuple[str, str]:
+    """The host or network of an entry, and its port or "". An IPv6 address may be in brackets."""
+    found = re.fullmatch(
+        r"\[(?P<address>[^\[\]]*)\](?P<prefix>/\d{1,3})?(?::(?P<port>\d{1,5}))?/?"
+        r"|(?P<name>[^:/]*(?:/\d{1,3})?)(?::(?P<its_port>\d{1,5}))?/?"
+        r"|(?P<bare>[^\[\]]*:[^\[\]]*)",
+        entry,
+    )
+    if not found:
+        return "", ""
+    if found["address"] is not None:
+        return found["address"] + (found["prefix"] or ""), found["port"] or ""
+    return found["name"] or found["bare"] or "", found["its_port"] or ""
+
+
+def _variable(scheme: str) -> str:
+    """As it is spelled in the environment; where both are set, the lower-case one counts."""
+    names = [name for name, value in os.environ.items() if value]
+    lower = f"{scheme}_proxy"
+    return lower if lower in names else next(name for name in names if name.lower() == lower)

@@ -1,0 +1,84 @@
+"""Why there was no answer, in a line, and whose fault it is: the proxy's, or the forge's."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pairingd.core.guest import Guest
+from pairingd.core.text import one_line
+from pairingd.errors import IdentityError
+from pairingd.world.identity.key_list import ANOTHER_WAY
+from pairingd.world.identity.proxies import Proxy
+
+if TYPE_CHECKING:
+    import httpx
+
+_MAX_FOREIGN = 120  # characters of foreign text in a message
+# X.509 verification (openssl-verification-options(1)): what a wrong clock makes of a certificate.
+_OF_THE_CLOCK = frozenset({9, 10})
+
+TRY_AGAIN = f"check this machine's network and try again, {ANOTHER_WAY}"
+
+
+def unreachable(
+    guest: Guest,
+    target: httpx.URL,
+    error: Exception,
+    proxy: Proxy | None,
+    *,
+    connect_seconds: float,
+    whole_seconds: float,
+) -> IdentityError:
+    """`proxy` is the one that had not led to the forge yet when `error` came, if any."""
+    import httpx
+
+    causes = list(_causes(error))
+    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    where = str(proxy or host_of(target))
+    if isinstance(error, httpx.ProxyError):
+        what = f"{where} answers: {foreign(str(error))}"
+    elif isinstance(error, httpx.ConnectTimeout):
+        what = f"no connection to {where} within {connect_seconds:g} s"
+    elif isinstance(error, TimeoutError | httpx.TimeoutException):
+        what = f"{where} sent no complete reply within {whole_seconds:g} s"
+    elif isinstance(error, httpx.InvalidURL) or any(
+        isinstance(cause, socket.gaierror | UnicodeError | IndexError) for cause in causes
+    ):
+        what = f"{where}: its name could not be resolved" if proxy else unresolved(str(target))
+    elif tls:
+        what = f"TLS with {where} failed: {foreign(str(tls))}"
+    else:
+        what = f"{where}: {_cause(causes[-1])}"
+    remedy = f"{proxy.remedy}; {ANOTHER_WAY}" if proxy else TRY_AGAIN
+    if isinstance(tls, ssl.SSLCertVerificationError) and tls.verify_code in _OF_THE_CLOCK:
+        remedy = f"check this machine's clock with date(1), {ANOTHER_WAY}"
+    return IdentityError("forge-unreachable", f"{guest}: {what}", remedy)
+
+
+def unresolved(url: str) -> str:
+    return f"cannot fetch {foreign(url)}: the name could not be resolved"
+
+
+def foreign(text: str) -> str:
+    return one_line(text, _MAX_FOREIGN)
+
+
+def host_of(url: httpx.URL) -> str:
+    """As it went over the wire: httpx raises on decoding some `xn--` names."""
+    return foreign(url.raw_host.decode("ascii", "replace"))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return foreign(str(error)) or type(error).__name__

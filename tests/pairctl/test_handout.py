@@ -1,0 +1,86 @@
+"""What a guest gets, as a real ssh reads it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairctl.__main__ import main
+from pairctl.handout import handout
+from pairctl.output import View
+from tests.fakes.daemon import FakeDaemon
+from tests.pairctl import samples
+from tests.test_printed_commands import HOST_KEY
+
+VIEW = View(now=samples.NOW)
+
+
+def reply(user: str = "mark", host: str = "203.0.113.7", port: int = 2222) -> Any:
+    from pairingd.core.ways import ssh_command
+    from pairingd.report import known_hosts
+
+    command = ssh_command(user, host, port)
+    return {
+        **samples.INVITED,
+        "command": command,
+        "endpoints": [
+            {**samples.INVITED["endpoints"][0], "host": host, "port": port} | {"command": command}
+        ],
+        "host_key": {
+            "type": HOST_KEY.type,
+            "fingerprint": HOST_KEY.fingerprint,
+            "known_hosts": known_hosts(host, port, HOST_KEY),
+        },
+    }
+
+
+@pytest.mark.skipif(not shutil.which("ssh"), reason="ssh is not installed")
+@pytest.mark.parametrize("user", ["mark", "mark smith", "CORP\\mark", "mark@corp.example"])
+@pytest.mark.parametrize("host", ["203.0.113.7", "2001:db8::7", "home.example.org"])
+def test_ssh_reads_the_block(tmp_path: Path, user: str, host: str) -> None:
+    config = tmp_path / "config"
+    config.write_text(handout(reply(user, host), "ssh_config", VIEW) + "\n")
+    ssh = ["ssh", "-G", "-F", str(config), "pairing"]
+    said = subprocess.run(ssh, check=True, capture_output=True, text=True).stdout
+    found = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    assert found["user"] == user
+    assert found["hostname"] == host
+    assert found["port"] == "2222"
+    assert found["hostkeyalias"] == "pairing"
+    assert found["identitiesonly"] == "yes"
+    assert found["serveraliveinterval"] == "15"
+    assert found["stricthostkeychecking"] in {"yes", "true"}
+    assert found["knownhostscommand"] == f"/bin/echo %H {HOST_KEY.type} {HOST_KEY.blob}"
+
+
+@pytest.mark.parametrize(
+    ("option", "form"),
+    [
+        ("--message", "message"),
+        ("--pinned", "pinned"),
+        ("--ssh-config", "ssh_config"),
+        ("--no-copy", "command"),
+    ],
+)
+def test_each_form_is_printed_and_the_json_stays_the_same(
+    sock: Path, capsys: pytest.CaptureFixture[str], option: str, form: str
+) -> None:
+    words = ["invite", "--show", "octocat", option, "--no-copy"]
+    with FakeDaemon(sock, {"show": samples.INVITED}):
+        assert main([*words, "-q"]) == 0
+        quiet = capsys.readouterr().out
+        assert quiet == handout(samples.INVITED, form, VIEW) + "\n" or form == "message"
+        assert main(words) == 0
+        assert capsys.readouterr().out.endswith(quiet)
+        assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == samples.INVITED
+
+
+def test_the_forms_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["invite", "octocat", "--message", "--pinned"]) == 2
+    assert "not allowed with" in capsys.readouterr().err
