@@ -181,6 +181,8 @@ def assemble(
     chosen, signals = settings.config, Signals()
     intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
     tmux = Tmux(chosen.tmux.command, Path(paths.tmux_socket), chosen.tmux.session)
+    if session := intent.state.session:
+        tmux.hand(session.tmux)
     sshd = Sshd(
         chosen.sshd.command,
         Path(paths.sshd_config),

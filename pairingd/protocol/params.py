@@ -80,12 +80,15 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """`ttl`, `access` and `port` default to the configuration."""
+    """`ttl`, `access` and `port` default to the configuration. `tmux` is the program that the
+    client has made the session with, where the daemon finds none or another one.
+    """
 
     guests: Guests
     ttl: Seconds | None = None
     access: Literal["write", "read"] | None = None
     port: Port | None = None
+    tmux: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)

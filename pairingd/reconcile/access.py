@@ -181,7 +181,7 @@ class AccessLane(Lane):
             self._authorized_keys,
             self._tmux.command,
             self._tmux.socket,
-            self._tmux.session,
+            self._tmux.target,
             self._authorized_keys.with_name("live"),
             zulu=self._version >= ZULU_SINCE,
         )

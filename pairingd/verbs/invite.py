@@ -4,12 +4,12 @@ import asyncio
 import secrets
 from math import floor
 
-from pairingd import answers, report, waits
+from pairingd import answers, report, waits, which
 from pairingd.core import rules
 from pairingd.core.guest import Guest, parse_guests
 from pairingd.core.model import Access, Invitation
 from pairingd.core.text import shell
-from pairingd.errors import Misconfigured, PairingError, WorldError
+from pairingd.errors import PairingError, WorldError
 from pairingd.parts import Notify, Parts
 from pairingd.protocol import params, results
 from pairingd.world.identity import Fetched
@@ -28,6 +28,8 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     if not parts.intent.state.live:
         parts.clock.trust()
     named = parse_guests(given.guests, parts.settings.config.providers)
+    if given.tmux:
+        parts.tmux.hand(given.tmux)
     looking = asyncio.create_task(parts.mapping.warm_up())
     try:
         await parts.sshd.prepare()
@@ -42,7 +44,7 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         await waits.wait_for_router(parts, notify)
         await waits.wait_for_other_ways(parts)
         warnings = [report.problem(each) for one in fetched.values() for each in one.warnings]
-        return await answers.invited(parts, ids, warnings)
+        return await answers.invited(parts, ids, warnings + await answers.dead_pane(parts))
     except BaseException:
         await _withdraw(parts, ids)
         raise
@@ -68,9 +70,7 @@ async def _require_session(tmux: Tmux, notify: Notify) -> None:
         return
     notify({"step": "session", "state": "failed", "text": "no tmux session"})
     if not tmux.command:
-        raise Misconfigured(
-            "no-tmux", "there is no tmux", "install it: apt install tmux, brew install tmux"
-        )
+        raise which.no_tmux()
     if running is Running.UNKNOWN:
         raise tmux.unknown()
     raise WorldError(
@@ -106,6 +106,7 @@ def _record(
             external_port=given.port or in_use or config.router.external_port,
             port_chosen=given.port is not None,
             max_ttl=config.guests.max_ttl,
+            tmux=given.tmux or "",
         )
     )
     return tuple(one.id for one in invitations)
