@@ -10,9 +10,9 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from pairctl import birth, terminal_type, tmux_program
+from pairctl import birth, foreground, terminal_type, tmux_program
 from pairingd import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
@@ -63,7 +63,11 @@ class Session:
         self.made = True
         for _ in range(_TRIES):
             command = [self.program, "-S", self._socket, *birth.commands(self._name)]
-            status, said = birth.run(command, self._socket, _environment(), waiting)
+            try:
+                status, said = birth.run(command, self._socket, _environment(), waiting)
+            except PairingError:
+                self.made = False
+                raise
             made = self._target()
             if made:  # tmux 3.3a says 0 where it could not make its socket
                 self.made = status == 0  # else another pairctl was quicker
@@ -104,9 +108,10 @@ class Session:
         if target := self._target():
             self._run("kill-session", "-t", target)
 
-    def attach(self) -> NoReturn:
-        """Become tmux in this terminal. Raises `no-session`, `already-attached`, `no-terminal`,
-        `bad-terminal`.
+    def attach(self) -> int:
+        """Have tmux in this terminal until it is left, or the session ends; tmux's exit status.
+
+        Raises `no-session`, `already-attached`, `no-terminal`, `bad-terminal`.
         """
         if _is_within(self._socket):
             raise PairingError(
@@ -123,7 +128,7 @@ class Session:
             raise PairingError("no-terminal", "stdin is not a terminal", "attach from a terminal")
         environment = {**_environment(), "TERM": terminal_type.usable(os.environ.get("TERM", ""))}
         words = [self.program, "-S", self._socket, "attach-session", "-t", target]
-        os.execvpe(self.program, words, environment)  # noqa: S606 - no shell is wanted
+        return foreground.run(words, environment)
 
     def _target(self) -> str | None:
         if not os.path.lexists(self._socket) and not self._rebound():

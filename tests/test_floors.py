@@ -35,7 +35,7 @@ FLOORS = (
     ("pairingd.verbs",),
     ("pairingd.rpc",),
     ("pairingd.conversation",),
-    ("pairingd.server",),
+    ("pairingd.server", "pairingd.control_socket"),
     ("pairingd.wiring", "pairingd.discovery"),
     ("pairingd.__main__",),
     ("pairingd.doctor",),

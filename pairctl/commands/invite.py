@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pairctl.client import Client
     from pairingd.protocol.results import Invited
 
-_TRIES = 3  # to invite into a session that lasts
+_TRIES, _PAUSE_S = 3, 0.3  # to invite into a session that lasts
 
 
 def run(args: Namespace) -> None:
@@ -101,8 +102,9 @@ def _in_a_session(client: Client, session: Session, params: dict[str, Any], step
             raise
         except PairingError as refused:
             failure = refused
-            if session.exists():
+            if session.exists() and refused.code != "no-session":
                 raise
+            time.sleep(_PAUSE_S)  # the daemon first ends who was in the session that has gone
             continue
         try:
             if session.settle():

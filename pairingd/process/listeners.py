@@ -3,14 +3,17 @@
 Standard library only, and psutil where there is something to find: `pairctl` imports this.
 """
 
+# pathlib takes longer to import than all else that `pairctl status` does.
+# ruff: noqa: PTH102, PTH110, PTH120, PTH123
+
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
-from pathlib import Path
 
 from pairingd.errors import WorldError
 
@@ -35,6 +38,25 @@ def tmux_server(path: str) -> int | None:
     return None
 
 
+def bound_by(pid: int, name: str) -> list[str]:
+    """The sockets of that file name to which the process is bound, though they be gone."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        bound = {str(one.laddr) for one in psutil.Process(pid).net_connections("unix")}
+        return sorted(path for path in bound if path.startswith("/") and path.endswith(f"/{name}"))
+    return []
+
+
+def answers(path: str) -> bool:
+    """Whether somebody listens there."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(REBIND_TIMEOUT_S)
+        probe.connect(path)
+        return True
+    return False
+
+
 def ask_to_rebind(pid: int) -> None:
     """By SIGUSR1: tmux(1), under -S."""
     with contextlib.suppress(ProcessLookupError):
@@ -44,10 +66,10 @@ def ask_to_rebind(pid: int) -> None:
 def rebound(path: str, pid: int) -> bool:
     """Have that server make `path` again, in its directory. Whether it has done so in time."""
     with contextlib.suppress(OSError):
-        Path(path).parent.mkdir(mode=0o700, exist_ok=True)
+        os.mkdir(os.path.dirname(path), mode=0o700)
     ask_to_rebind(pid)
     deadline = time.monotonic() + REBIND_TIMEOUT_S
-    while not (done := os.path.exists(path)) and time.monotonic() < deadline:  # noqa: PTH110
+    while not (done := os.path.exists(path)) and time.monotonic() < deadline:
         time.sleep(_PAUSE_S)
     return done
 
@@ -66,7 +88,7 @@ def _may_be_bound(path: str) -> bool:
     if sys.platform != "linux":
         return True
     try:
-        with open("/proc/net/unix", "rb") as listed:  # noqa: PTH123 - as above
+        with open("/proc/net/unix", "rb") as listed:
             return any(line.rstrip(b"\n").endswith(b" " + os.fsencode(path)) for line in listed)
     except OSError:
         return True

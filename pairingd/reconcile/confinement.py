@@ -47,6 +47,7 @@ class Confinement:
             raise self._tmux.unwatched()
 
     def stop(self) -> None:
+        self._tmux.release()
         if self._watching:
             self._watching.cancel()
             self._watching = None

@@ -63,6 +63,8 @@ class Tmux:
         self.name = session
         self.target = f"={session}"
         self._hooks: frozenset[str] = frozenset()
+        self._found: shared_session.Found | None = None
+        self._kept: shared_session.Found | None = None
         self._lost: WorldError | None = None
 
     @property
@@ -79,7 +81,9 @@ class Tmux:
         self._handed = program if program.startswith("/") else ""
 
     async def running(self) -> Running:
-        """Looks for the session, whatever it is called by now."""
+        """Looks for the session, whatever it is called by now. While guests are kept in one, by
+        `confine`, no other takes its place.
+        """
         if not await self._is_bound():
             return Running.UNKNOWN if self._lost else Running.NO
         try:
@@ -88,10 +92,14 @@ class Tmux:
             absent = any(text in error.message for text in _ABSENT)
             return Running.NO if absent else Running.UNKNOWN
         found = shared_session.find(listed, self.session)
-        if found is None:
+        if found is None or (self._kept and found[:2] != self._kept[:2]):
             return Running.NO
-        self.target, self.name = found
+        self._found, self.target, self.name = found, found.id, found.name
         return Running.YES
+
+    def release(self) -> None:
+        """Nobody is to be kept in the session any more; the next one may be another."""
+        self._kept = None
 
     async def _is_bound(self) -> bool:
         """Whether there is a socket to ask at. Where one was removed while its server runs, the
@@ -210,6 +218,7 @@ class Tmux:
         known to it by `ignore-size` (join.sh), or by name: `guests` are the names of their clients.
         It is the first line only, for a tmux.conf may replace it: see Observer.
         """
+        self._kept = self._found
         here = f"{self.target}:"
         name = f"#{{m:* #{{client_name}} *,#{{{_GUESTS}}}}}"
         guest = f"#{{||:#{{m:*ignore-size*,#{{client_flags}}}},{name}}}"
