@@ -6,9 +6,9 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
-from pairctl import output
-from pairctl.failures import Interrupted, NoDaemon, Silent, Stranger
-from pairingd import __version__, peer
+from pairctl import output, rendezvous
+from pairctl.failures import Interrupted, NoDaemon, Silent
+from pairingd import __version__
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 from pairingd.paths import find_paths
@@ -192,17 +192,7 @@ def reach(silence: float = HELLO_SILENCE) -> Client:
 
     Raises Stranger where it is not our daemon, or could be another one: nothing was said to it.
     """
-    path = find_paths().control_socket
-    try:
-        connection = peer.connect(path, silence)
-    except PairingError as refused:
-        raise Stranger(refused.code, refused.message, refused.hint) from None
-    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        raise NoDaemon("no-daemon", "pairingd is not running", "pairctl start") from None
-    except OSError as error:
-        raise NoDaemon(
-            "no-daemon", f"{path}: {error.strerror or error}", "pairctl restart"
-        ) from None
+    connection = rendezvous.meet(find_paths(), silence)
     try:
         return Client(connection, silence)
     except BaseException:
@@ -220,7 +210,7 @@ def _silent(method: str, silence: float) -> Silent:
     """Whom `hello` does not reach, neither `stop` nor `restart` does."""
     remedy = "pairctl restart"
     if method == "hello":
-        remedy = f'kill -9 "$({shell("cat", find_paths().lock)})"'
+        remedy = f'kill -9 "$({shell("cat", find_paths().lock)} | head -n 1)"'
     return Silent(
         "daemon-silent",
         f"pairingd has not answered {method} for {silence:.0f} s",

@@ -107,7 +107,8 @@ def _not_ours_alone(directory: str) -> str:
 def _worth_keeping(path: str, paths: Paths, undone: str) -> str:
     if path == paths.config:
         return "you have written it"
-    if path in _socket_places(paths.tmux_socket, paths) and _answers(path):
+    tmux = {*_socket_places(paths.tmux_socket, paths), paths.earlier_tmux_socket}
+    if path in tmux and _answers(path):
         end = shell("tmux", "-S", path, "kill-server")
         return f"the tmux session is running; to end it: {end}"
     of_the_state = path in {paths.state_db + part for part in ("", "-wal", "-shm", "-journal")}
@@ -119,6 +120,9 @@ def _is_ours(path: str, paths: Paths) -> bool:
     if re.fullmatch(re.escape(paths.live) + "/" + MARK, path):
         found = os.lstat(path)
         return stat.S_ISREG(found.st_mode) and not found.st_size
+    if path in {*paths.control_sockets, paths.earlier_tmux_socket}:
+        found = os.lstat(path)
+        return stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid()
     for name, more in FILES.items():
         if name in _COMMON_NAMES and not _has_run(paths):
             continue

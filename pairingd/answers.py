@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
 from pairingd import report
 from pairingd.core import plan
 from pairingd.core.rules import WayTold
+from pairingd.core.text import shell
 from pairingd.core.ways import Endpoint, Ways, endpoint_changed, ssh_command, way_told
 from pairingd.errors import WorldError
 from pairingd.parts import Parts
@@ -134,6 +136,22 @@ def warnings(parts: Parts) -> list[results.Problem]:
     troubles = (*parts.intent.withdrawn, parts.access.error, parts.intent.unsaved)
     found += [report.problem(one) for one in {one.code: one for one in troubles if one}.values()]
     return found
+
+
+async def dead_pane(parts: Parts) -> list[results.Problem]:
+    """A warning where the guests would see a program that has ended, and could only look."""
+    tmux = parts.tmux
+    with contextlib.suppress(WorldError):
+        if await tmux.shows_dead_pane():
+            respawn = ("tmux", "-S", str(tmux.socket), "respawn-pane", "-t", f"{tmux.target}:")
+            return [
+                {
+                    "code": "pane-dead",
+                    "message": "the program in the shared pane has ended; remain-on-exit keeps it",
+                    "hint": f"to start a shell in it: {shell(*respawn)}",
+                }
+            ]
+    return []
 
 
 def door_shut() -> WorldError:

@@ -5,7 +5,7 @@ Directory Specification's, which wants relative values ignored.
 """
 
 # pathlib takes longer to import than all else that `pairctl status` does.
-# ruff: noqa: PTH111, PTH117, PTH118, PTH120
+# ruff: noqa: PTH111, PTH117, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -62,10 +62,23 @@ class Paths:
         # a login and a cron job, and two daemons on one state must never be.
         self.lock = os.path.join(state, "pairingd.lock")
         self.control_socket = os.path.join(runtime, "pairingd.sock")
-        self.tmux_socket = os.path.join(runtime, "tmux.sock")
+        # Not in the runtime directory, which goes at the last logout: the work in tmux stays.
+        self.tmux_socket = os.path.join(state, "tmux.sock")
         self.log = os.path.join(log, "pairingd.log")
         # What a crash prints, where no terminal or journal takes it; the log is rotated away.
         self.stderr = os.path.join(log, "pairingd.stderr")
+
+    @property
+    def control_sockets(self) -> tuple[str, ...]:
+        """Where the daemon listens: beside its lock if the runtime directory cannot be used."""
+        beside = os.path.join(os.path.dirname(self.lock), os.path.basename(self.control_socket))
+        return tuple(dict.fromkeys((self.control_socket, beside)))
+
+    @property
+    def earlier_tmux_socket(self) -> str:
+        """Where it lay up to version 0.1: in the runtime directory."""
+        beside = os.path.dirname(self.control_socket)
+        return os.path.join(beside, os.path.basename(self.tmux_socket))
 
     @property
     def live(self) -> str:
@@ -103,7 +116,7 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.p
             )
     # sockaddr_un.sun_path less its NUL: unix(4) on macOS, unix(7) on Linux.
     longest = 103 if platform == "darwin" else 107
-    for path in (paths.control_socket, paths.tmux_socket):
+    for path in (*paths.control_sockets, paths.tmux_socket):
         if len(os.fsencode(path)) > longest:
             raise PairingError(
                 "path-too-long",

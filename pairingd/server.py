@@ -38,7 +38,13 @@ class ControlServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, listener: socket.socket) -> None:
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=rpc.CHUNK)
+        """Also again, at another socket: the connections at the first one stay."""
+        before, self._server = (
+            self._server,
+            await asyncio.start_unix_server(self._serve, sock=listener, limit=rpc.CHUNK),
+        )
+        if before:
+            before.close()
 
     async def close(self) -> None:
         """No new requests; every connection is closed."""

@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING
 import pairingd
 from pairingd import config, gateways, verbs
 from pairingd.clock import Clock
+from pairingd.control_socket import ControlSocket
+from pairingd.control_socket import tmux_socket as find_tmux_socket
 from pairingd.core.admission import Admission
 from pairingd.core.holding_state import PINHOLE
 from pairingd.errors import Misconfigured
-from pairingd.files import private_directories, private_file
+from pairingd.files import check_directory, private_directories, private_file
 from pairingd.intent import Intent
 from pairingd.parts import Parts
 from pairingd.paths import Paths, find_paths
 from pairingd.process import logs
 from pairingd.process.detach import Launch
-from pairingd.process.lock import Taken, sign, take
+from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
 from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
@@ -62,16 +65,19 @@ def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
     paths = find_paths()
     with _usable():
         _not_somebody_elses(paths)
-        private_directories(map(Path, paths.directories))
+        _make_directories(paths)
         for file in paths.private_files:
             private_file(Path(file))
         launch.print_to(paths.stderr)
         settings = config.load(Path(paths.config))
         lock = _lock(paths.lock)
-        listener = _listen(Path(paths.control_socket))
         logs.set_up(log_format, paths.log if own_log else None)
-        sign(lock)
-    asyncio.run(_serve(paths, settings, listener, launch))
+        # Until the loop runs. Not ignored: our children could not hear of it then (exec(3)).
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        tmux = find_tmux_socket(paths, clear(lock).tmux_socket)
+        control = ControlSocket(paths, lock, tmux)
+        listener = control.bind()
+    asyncio.run(_serve(paths, settings, control, listener, Path(tmux), launch))
 
 
 def _not_somebody_elses(paths: Paths) -> None:
@@ -116,30 +122,49 @@ def _lock(path: str) -> int:
         ) from None
 
 
-def _listen(path: Path) -> socket.socket:
-    """The control socket, mode 0600. Who holds the lock may replace one that was left behind."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(before)
-    listener.listen(64)
-    listener.setblocking(False)
-    return listener
+def _make_directories(paths: Paths) -> None:
+    """But for a runtime directory that cannot be made, as after the last logout: the control socket
+    then lies with the state.
+    """
+    runtime = Path(paths.control_socket).parent
+    needed = [Path(path) for path in paths.directories]
+    if runtime != Path(paths.lock).parent:
+        needed.remove(runtime)
+        try:
+            check_directory(runtime)
+        except Misconfigured as failure:
+            if failure.code != "unusable-home":
+                raise
+    private_directories(needed)
 
 
 async def _serve(
-    paths: Paths, settings: config.Settings, listener: socket.socket, launch: Launch
+    paths: Paths,
+    settings: config.Settings,
+    control: ControlSocket,
+    listener: socket.socket,
+    tmux: Path,
+    launch: Launch,
 ) -> None:
-    """Until SIGTERM, SIGINT, SIGHUP or a client's `stop`; then everything is closed."""
+    """Until SIGTERM, SIGINT, SIGHUP or a client's `stop`; then everything is closed. On SIGUSR1 a
+    control socket that was removed is made again.
+    """
     raise_descriptor_limit()
     clock = Clock()
     store = Store.open(Path(paths.state_db), clock())
     stopping = asyncio.Event()
-    parts = assemble(paths, settings, store, clock, stopping.set)
+    parts = assemble(paths, settings, store, clock, stopping.set, tmux_socket=tmux)
     server = ControlServer(partial(verbs.call, parts), parts.intent)
+    aside = Aside()
+
+    async def rebind() -> None:
+        if stopping.is_set() or control.is_bound():
+            return
+        try:
+            await server.start(control.bind())
+        except (Misconfigured, OSError):
+            log.exception("the control socket was removed and cannot be bound again")
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
@@ -151,6 +176,7 @@ async def _serve(
     await parts.access.settle()
     lanes += [asyncio.create_task(lane.run()) for lane in others]
     await server.start(listener)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: aside.run(rebind()))
     log.info("pairingd %s is ready", pairingd.__version__)
     notify("READY=1", "STATUS=")
     launch.tell(0)
@@ -167,7 +193,8 @@ async def _serve(
         lane.cancel()
     await parts.access.rest()
     await parts.providers.aclose()
-    Path(paths.control_socket).unlink(missing_ok=True)
+    await aside.rest()
+    control.remove()
     store.close()
 
 
@@ -177,11 +204,15 @@ def assemble(
     store: Store,
     clock: Clock,
     request_stop: Callable[[], None],
+    *,
+    tmux_socket: Path | None = None,
 ) -> Parts:
     """Every part, joined to the others."""
     chosen, signals = settings.config, Signals()
     intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
-    tmux = Tmux(chosen.tmux.command, Path(paths.tmux_socket), chosen.tmux.session)
+    tmux = Tmux(chosen.tmux.command, tmux_socket or Path(paths.tmux_socket), chosen.tmux.session)
+    if session := intent.state.session:
+        tmux.hand(session.tmux)
     keys = Path(paths.authorized_keys)
     sshd = Sshd(
         chosen.sshd.command,

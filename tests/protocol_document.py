@@ -35,6 +35,9 @@ Made by `make docs` from `pairingd/protocol/`; do not edit.
 - Its path: `$PAIRING_HOME/pairingd.sock` if that variable is set; else on macOS
   `~/Library/Application Support/pairing/pairingd.sock`, on Linux `$XDG_RUNTIME_DIR/pairing/pairingd.sock`, or
   `~/.local/state/pairing/pairingd.sock` if `XDG_RUNTIME_DIR` is unset (`XDG_STATE_HOME` is honoured).
+- The second line of `pairingd.lock`, beside `state.db`, names the socket of the daemon that holds that lock (flock), whatever
+  `XDG_RUNTIME_DIR` was for it; an empty line means beside the lock. The first line is its pid. If the socket is gone, SIGUSR1
+  has the daemon bind it again.
 - [JSON-RPC 2.0](https://www.jsonrpc.org/specification), one JSON object a line, UTF-8, `\\n` at its end. No batches.
   `params` is an object and can be omitted. `id` is a string, a number or null. Blank lines are ignored.
 - A request is at most {max_frame} bytes, newline included. The daemon discards a longer one, answers {invalid_request} and
@@ -155,7 +158,7 @@ _HELLO = {
     "pid": 4711,
     "session": "pairing",
     "tmux": "/usr/bin/tmux",
-    "tmux_socket": "/run/user/1000/pairing/tmux.sock",
+    "tmux_socket": "/home/mark/.local/state/pairing/tmux.sock",
 }
 _NO_SUCH_GUEST = {
     "code": "no-such-guest",

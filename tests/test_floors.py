@@ -17,7 +17,10 @@ FLOORS = (
     ("pairingd.protocol",),
     ("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.process", "pairingd.strict"),
     ("pairingd.gateways",),
-    ("pairingd.private", "pairingd.peer", "pairingd.which", "pairingd.user"),
+    (
+        *("pairingd.private", "pairingd.peer", "pairingd.which", "pairingd.user"),
+        "pairingd.shared_session",
+    ),
     (
         *("pairingd.config", "pairingd.files", "pairingd.interfaces", "pairingd.lan"),
         *("pairingd.live", "pairingd.signals"),
@@ -32,7 +35,7 @@ FLOORS = (
     ("pairingd.verbs",),
     ("pairingd.rpc",),
     ("pairingd.conversation",),
-    ("pairingd.server",),
+    ("pairingd.server", "pairingd.control_socket"),
     ("pairingd.wiring", "pairingd.discovery"),
     ("pairingd.__main__",),
     ("pairingd.doctor",),
@@ -136,12 +139,13 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
 ) -> None:
     allowed = (
         *("pairctl", "pairingd.protocol.wire", "pairingd.protocol.results", "pairingd.paths"),
-        *("pairingd.peer", "pairingd.private", "pairingd.which"),
+        *("pairingd.peer", "pairingd.private", "pairingd.which", "pairingd.shared_session"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
         *(
             "pairingd.gateways",
             "pairingd.leftovers",
             "pairingd.process.lock",
+            "pairingd.process.listeners",
             "pairingd.__version__",
         ),
     )

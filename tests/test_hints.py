@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,7 @@ def session_not_made(home: Path) -> Made:
             "tmux_socket": str(home / "tmux.sock"),
         }
     )
-    hint = refusal_of(session.create).hint
+    hint = refusal_of(partial(session.create, print)).hint
     tmux.unlink()
     return hint, str(tmux), ["new-session"]
 

@@ -55,7 +55,8 @@ def test_linux_follows_the_xdg_specification() -> None:
     assert paths.state_db == "/s/pairing/state.db"
     assert paths.lock == "/s/pairing/pairingd.lock"
     assert paths.control_socket == "/r/pairing/pairingd.sock"
-    assert paths.tmux_socket == "/r/pairing/tmux.sock"
+    assert paths.tmux_socket == "/s/pairing/tmux.sock"  # a logout removes the runtime directory
+    assert paths.control_sockets == ("/r/pairing/pairingd.sock", "/s/pairing/pairingd.sock")
 
 
 def test_linux_without_xdg_or_with_relative_values_uses_its_defaults() -> None:

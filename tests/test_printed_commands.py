@@ -115,5 +115,5 @@ def test_pairctls_own_hint_quotes_tmux(tmp_path: Path, monkeypatch: pytest.Monke
         }
     )
     with pytest.raises(PairingError) as refused:
-        session.create()
+        session.create(print)
     assert shlex.split(refused.value.hint.partition(": ")[2]) == [str(tmux), "new-session"]

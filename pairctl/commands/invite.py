@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from pairctl.client import Client
     from pairingd.protocol.results import Invited
+
+_TRIES, _PAUSE_S = 3, 0.3  # to invite into a session that lasts
 
 
 def run(args: Namespace) -> None:
@@ -73,16 +76,60 @@ def _invite(args: Namespace) -> Any:
     with _connect_or_start() as client, Steps(shown=not args.quiet) as steps:
         session = Session(client.hello)
         try:
-            session.create()
-            reply = client.call("invite", params, progress=steps)
+            reply = _in_a_session(client, session, params, steps)
         except (PairingError, KeyboardInterrupt) as refused:
             if session.made and not _is_silent(refused):
                 _undo(client, session)
+            with contextlib.suppress(PairingError):
+                session.settle()
             raise
         try:
-            return _seen_from_here(client, reply, steps)
+            reply = _seen_from_here(client, reply, steps)
         except (Interrupted, KeyboardInterrupt):
             raise _holds(reply) from None
+    for warning in session.warnings:
+        output.problem("warning", warning.message, warning.hint)
+    return reply
+
+
+def _in_a_session(client: Client, session: Session, params: dict[str, Any], steps: Steps) -> Any:
+    """The daemon's reply. A session that is ended meanwhile, by a `tmux kill-server` just before
+    this command, is made again.
+    """
+    for _ in range(_TRIES):
+        session.create(output.message)
+        if session.program != client.hello["tmux"]:
+            params["tmux"] = session.program  # the daemon's PATH may be shorter than the user's
+        try:
+            reply = client.call("invite", params, progress=steps)
+        except (NoDaemon, Interrupted):
+            raise
+        except PairingError as refused:
+            failure = refused
+            if session.exists() and refused.code != "no-session":
+                raise
+            time.sleep(_PAUSE_S)  # the daemon first ends who was in the session that has gone
+            continue
+        try:
+            if session.settle():
+                return reply
+        except KeyboardInterrupt:
+            raise _holds(reply) from None
+        except PairingError:
+            _withdraw(client, reply)
+            raise
+        _withdraw(client, reply)
+        failure = PairingError(
+            "no-session",
+            "the tmux session ended as soon as it was made",
+            "see the hooks in tmux.conf, and what else ends sessions of tmux",
+        )
+    raise failure
+
+
+def _withdraw(client: Client, reply: Invited) -> None:
+    with contextlib.suppress(PairingError):  # they are over by themselves where the session ended
+        client.call("revoke", {"guests": [one["guest"] for one in reply["invitations"]]})
 
 
 def _holds(reply: Invited) -> Interrupted:

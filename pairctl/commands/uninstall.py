@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pairctl import output, removal, services
 from pairctl.client import reach
 from pairctl.commands.install import show
-from pairctl.failures import NoDaemon
+from pairctl.failures import NoDaemon, Silent
 from pairctl.services import steps
 from pairingd.core.refusal import PairingError
 from pairingd.paths import find_paths
@@ -66,6 +66,10 @@ def _stop() -> list[steps.Stop]:
             return [steps.Stop(client.hello["pid"])]
     except NoDaemon:
         return []
+    except Silent as silent:
+        if silent.code != "daemon-unreachable":
+            raise
+        return []  # `removal` finds the lock held, and removes nothing
 
 
 def _render(told: dict[str, Any], _: View) -> str:

@@ -74,9 +74,7 @@ def installed() -> Manager | None:
     theirs = home_of(found) if found else None
     if theirs is None:
         return None
-    ours = find_paths()
-    same = (theirs.lock, theirs.control_socket) == (ours.lock, ours.control_socket)
-    return found if same else None
+    return found if theirs.lock == find_paths().lock else None
 
 
 def home_of(manager: Manager) -> Paths | None:

@@ -161,6 +161,9 @@ class Session:
 
     `told` is the way in that an answer gave for the guests last, `announced` the one that the host
     has heard of last. Where they differ the guests hold a command that may lead nowhere.
+
+    `tmux` is the program with which a client has made the tmux session, where the daemon finds none
+    or another one: a restarted daemon runs it again. "" where the daemon's own does.
     """
 
     id: str
@@ -171,6 +174,7 @@ class Session:
     ended_at: int | None = None
     told: WayIn | None = None
     announced: WayIn | None = None
+    tmux: str = ""
 
     @property
     def live(self) -> tuple[Invitation, ...]:

@@ -51,6 +51,7 @@ class Invite:
     external_port: int
     port_chosen: bool = False
     max_ttl: float = inf
+    tmux: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +267,8 @@ def _invite(state: State, event: Invite, now: float) -> State:
             f"this session uses external port {session.external_port} already",
             "leave --port out, or end the session first: pairctl end",
         )
-    return State(replace(session, invitations=session.invitations + event.invitations))
+    invitations = session.invitations + event.invitations
+    return State(replace(session, invitations=invitations, tmux=event.tmux or session.tmux))
 
 
 def _extend(state: State, event: Extend, now: float) -> State:

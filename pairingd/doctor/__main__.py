@@ -16,6 +16,7 @@ from pairingd.doctor import daemon, door, home, machine, network, programs, rout
 from pairingd.doctor.finding import Check, Finding, Subject, tilde
 from pairingd.errors import PairingError
 from pairingd.paths import Paths, find_paths
+from pairingd.process import lock
 
 # The quick ones first: the slow ones have begun meanwhile.
 CHECKS = (
@@ -61,7 +62,9 @@ async def _examine(*, router: bool, fix: bool, verbose: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     paths, places, settings = _situation(fix=fix)
-    told = await daemon.ask(paths.control_socket) if paths else daemon.Daemon()
+    told = daemon.Daemon()
+    if paths:
+        told = await daemon.ask(lock.listens_at(lock.read(paths.lock), paths))
     subject = Subject(paths, settings, told, places, fix=fix, router=router, verbose=verbose)
     async with asyncio.TaskGroup() as group:
         said: list[_Said] = [asyncio.Queue() for _ in CHECKS]

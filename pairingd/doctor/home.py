@@ -64,7 +64,7 @@ def _absent(paths: Paths, *, fix: bool) -> Finding:
         return Finding.fail(
             "daemon",
             f"pairingd (pid {taken.pid}) is running, and does not answer at {tilde(socket)}",
-            f"kill {taken.pid} ends it; then run: pairctl start",
+            f"pairctl status has it bind again; else: kill {taken.pid}, then pairctl start",
         )
     try:
         if not socket.exists():

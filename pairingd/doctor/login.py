@@ -52,7 +52,7 @@ async def check(sshd: Sshd, version: tuple[int, int], directory: Path) -> Findin
                 directory / "authorized_keys",
                 tmux="/bin/echo",
                 socket=directory / "tmux.sock",
-                session=token,
+                session=f"={token}",
                 live=directory / "live",
                 zulu=version >= ZULU_SINCE,
             )

@@ -9,38 +9,32 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from pairingd import which
 from pairingd.doctor import login
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding, Subject
 from pairingd.errors import PairingError
 from pairingd.world.sshd import Sshd
-from pairingd.world.tmux import Tmux
-
-_OLDEST_TMUX = (3, 2)  # attach-session -f ignore-size, and -N
 
 
 async def tmux(subject: Subject) -> AsyncIterator[Finding]:
     chosen = subject.settings.config.tmux
-    command = Tmux(chosen.command, Path("/"), chosen.session).command
+    command = next(iter(which.tmuxes(chosen.command)), "")
+    if not command:
+        yield Finding.of("tmux", which.no_tmux())
+        return
     install = "install it: apt install tmux, brew install tmux"
     if not Path(command).is_file():
-        yield Finding.fail(
-            "tmux", f"there is no tmux {command and f'at {command}'}".strip(), install
-        )
+        yield Finding.fail("tmux", f"there is no tmux at {command}", install)
         return
     answer = await output(command, "-V")
-    found = (
-        re.fullmatch(r"tmux (?:next-)?(\d{1,3})\.(\d{1,3})\S*\s*", answer[1]) if answer else None
-    )
-    if answer is None or answer[0] != 0 or not found:
+    if answer is None or answer[0] != 0 or not answer[1].startswith("tmux "):
         yield Finding.fail("tmux", f"{command} does not say its version", install)
         return
-    message = f"{answer[1].strip()} at {command}"
-    if (int(found[1]), int(found[2])) < _OLDEST_TMUX:
-        needed = ".".join(map(str, _OLDEST_TMUX))
-        yield Finding.fail("tmux", message, f"pairing needs {needed} or later; {install}")
+    if problem := which.too_old(command, answer[1]):
+        yield Finding.of("tmux", problem)
         return
-    yield Finding.ok("tmux", message)
+    yield Finding.ok("tmux", f"{answer[1].strip()} at {command}")
 
 
 async def ssh(_subject: Subject) -> AsyncIterator[Finding]:

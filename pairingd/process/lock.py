@@ -1,5 +1,9 @@
 """The lock of a home (flock(2)): its one daemon holds it from start to end, and signs it.
 
+Three lines: the daemon's pid, its control socket, tmux's socket; a socket that lies beside the lock
+leaves its line empty. An older daemon wrote the first line alone. So every command finds the daemon
+of its home, whatever XDG_RUNTIME_DIR was for either.
+
 Standard library only: `pairctl` imports this and must start quickly.
 """
 
@@ -8,6 +12,10 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pairingd.paths import Paths
 
 # flock can be tried but not asked, so whoever looks has the lock for that moment; a daemon that
 # starts then must not take them for another daemon.
@@ -15,12 +23,28 @@ _PATIENCE = 0.2  # seconds
 _PAUSE = 0.01
 
 
+_LONGEST = 4096  # bytes; a socket's path has some hundred
+
+
+class Signature(NamedTuple):
+    """What a daemon has written there. "" for a socket that is not named.
+
+    `rebinds`: SIGUSR1 has that daemon make its control socket again. An older one would end by it.
+    """
+
+    pid: str = "unknown"
+    control_socket: str = ""
+    tmux_socket: str = ""
+    rebinds: bool = False
+
+
 class Taken(Exception):
     """A daemon holds the lock. `pid` is what it has written there, or "unknown"."""
 
-    def __init__(self, pid: str) -> None:
-        super().__init__(pid)
-        self.pid = pid
+    def __init__(self, signature: Signature) -> None:
+        super().__init__(signature.pid)
+        self.signature = signature
+        self.pid = signature.pid
 
 
 def take(path: str, flags: int = 0) -> int:
@@ -38,10 +62,45 @@ def take(path: str, flags: int = 0) -> int:
     return descriptor
 
 
-def sign(descriptor: int) -> None:
-    """Write our pid where `Taken` finds it."""
+def sign(descriptor: int, control_socket: str = "", tmux_socket: str = "") -> None:
+    """Write our pid where `Taken` finds it, and the sockets that do not lie beside the lock."""
+    text = f"{os.getpid()}\n{control_socket}\n{tmux_socket}\n"
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    os.pwrite(descriptor, os.fsencode(text), 0)
+
+
+def clear(descriptor: int) -> Signature:
+    """What the last daemon has signed; its pid may be another process's by now, so it goes."""
+    signature = _signature(descriptor)
+    os.ftruncate(descriptor, 0)
+    return signature
+
+
+def read(path: str) -> Signature:
+    """Without taking the lock: the daemon that has signed it may have ended since."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return Signature()
+    try:
+        return _signature(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def listens_at(signature: Signature, paths: Paths) -> str:
+    """Where the daemon that has signed is to be found; an older one where these `paths` have it."""
+    beside = paths.control_sockets[-1] if signature.rebinds else paths.control_socket
+    return signature.control_socket or beside
+
+
+def _signature(descriptor: int) -> Signature:
+    try:
+        lines = os.fsdecode(os.pread(descriptor, _LONGEST, 0)).split("\n")
+    except OSError:
+        return Signature()
+    pid, control, tmux, *_ = [*lines, "", "", ""]
+    return Signature(pid.strip() or "unknown", control, tmux, rebinds=len(lines) > 3)
 
 
 def _wait(descriptor: int) -> None:
@@ -51,8 +110,7 @@ def _wait(descriptor: int) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-                raise Taken(pid or "unknown") from None
+                raise Taken(_signature(descriptor)) from None
             time.sleep(_PAUSE)
         else:
             return

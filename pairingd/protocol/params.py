@@ -84,7 +84,8 @@ class Invite:
 
     `at`: nobody may enter before, and `ttl` counts from then. `once`: the first visit is the only
     one. `join_within`: seconds in which the guest must come. `idle`: seconds without a sign of life
-    after which the invitation is over.
+    after which the invitation is over. `tmux`: the program that the client has made the session
+    with, where the daemon finds none or another one.
     """
 
     guests: Guests
@@ -95,6 +96,7 @@ class Invite:
     once: bool = False
     join_within: Seconds | None = None
     idle: Seconds | None = None
+    tmux: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class Confinement:
             raise self._tmux.unwatched()
 
     def stop(self) -> None:
+        self._tmux.release()
         if self._watching:
             self._watching.cancel()
             self._watching = None
@@ -60,11 +61,11 @@ class Confinement:
         of = self.clients
         writes = {name: guests[one.connection] is Access.WRITE for name, one in of.items()}
         observer = self._observer.pid if self._observer else None
-        actions = steering(clients, writes, self._tmux.session, observer)
+        actions = steering(clients, writes, self._tmux.target, observer)
         if actions:
             await self._tmux.steer(actions)
             clients = await self._tmux.clients()
-        out = strays(clients, writes, self._tmux.session)
+        out = strays(clients, writes, self._tmux.target)
         return {one.connection: Place(one.command, name in out) for name, one in of.items()}
 
     async def farewell(self, connections: Collection[int]) -> None:

@@ -71,7 +71,7 @@ class Entrance:
             self._authorized_keys,
             self._tmux.command,
             self._tmux.socket,
-            self._tmux.session,
+            self._tmux.target,
             self._authorized_keys.with_name("live"),
             zulu=self._version >= ZULU_SINCE,
         )

@@ -4,14 +4,14 @@ import asyncio
 import secrets
 from math import floor
 
-from pairingd import answers, report, waits
+from pairingd import answers, report, waits, which
 from pairingd.core import plan, rules
 from pairingd.core.durations import utc
 from pairingd.core.guest import Guest, expand, parse_guests
 from pairingd.core.model import Access, Conditions, Invitation
 from pairingd.core.refusal import Refused
 from pairingd.core.text import shell
-from pairingd.errors import Misconfigured, PairingError, WorldError
+from pairingd.errors import PairingError, WorldError
 from pairingd.parts import Notify, Parts
 from pairingd.protocol import params, results
 from pairingd.world.identity import Fetched
@@ -32,6 +32,8 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     config = parts.settings.config
     named = parse_guests(expand(given.guests, config.groups), config.providers)
     rules.require_new(parts.intent.state, map(str, named), parts.clock())
+    if given.tmux:
+        parts.tmux.hand(given.tmux)
     looking = asyncio.create_task(parts.mapping.warm_up())
     try:
         await parts.sshd.prepare()
@@ -48,7 +50,7 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         await waits.wait_for_other_ways(parts)
         found = (each for one in fetched.values() for each in one.warnings)
         warnings = [report.problem(each) for each in dict.fromkeys(found)]
-        return await answers.invited(parts, ids, warnings)
+        return await answers.invited(parts, ids, warnings + await answers.dead_pane(parts))
     except BaseException:
         await _withdraw(parts, ids)
         raise
@@ -74,9 +76,7 @@ async def _require_session(tmux: Tmux, notify: Notify) -> None:
         return
     notify({"step": "session", "state": "failed", "text": "no tmux session"})
     if not tmux.command:
-        raise Misconfigured(
-            "no-tmux", "there is no tmux", "install it: apt install tmux, brew install tmux"
-        )
+        raise which.no_tmux()
     if running is Running.UNKNOWN:
         raise tmux.unknown()
     raise WorldError(
@@ -115,6 +115,7 @@ def _record(
             external_port=given.port or in_use or config.router.external_port,
             port_chosen=given.port is not None,
             max_ttl=config.guests.max_ttl,
+            tmux=given.tmux or "",
         )
     )
     return tuple(one.id for one in invitations)

@@ -10,7 +10,7 @@ from pairingd.core.model import Invitation
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.parts import Parts
 from pairingd.protocol import params, results
-from pairingd.world.tmux import Tmux
+from pairingd.world.tmux import Running, Tmux
 
 
 async def run(parts: Parts, given: params.Status) -> results.Status:
@@ -21,6 +21,8 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
     port = parts.door.port
     logins = parts.access.logins
     warnings = answers.warnings(parts)
+    if running and parts.intent.state.live:
+        warnings += await answers.dead_pane(parts)
     try:
         endpoints = answers.endpoints(parts)
     except Misconfigured as no_account:
@@ -34,7 +36,7 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
             "started_at": utc(parts.started_at),
         },
         "session": {
-            "name": parts.tmux.session,
+            "name": parts.tmux.name,
             "socket": str(parts.tmux.socket),
             "running": running,
             "clients": clients,
@@ -49,9 +51,9 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
 
 async def _observe(tmux: Tmux) -> tuple[bool, int]:
     """Whether the session runs, and how many terminals are in it."""
-    if not tmux.socket.exists():
-        return False, 0
     try:
-        return True, len(await tmux.terminals())
+        if await tmux.running() is Running.YES:
+            return True, len(await tmux.terminals())
     except WorldError:
-        return False, 0
+        pass
+    return False, 0

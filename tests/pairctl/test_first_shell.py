@@ -37,7 +37,7 @@ class Stage:
                 "tmux": TMUX,
                 "tmux_socket": self.socket,
             }
-        ).create()
+        ).create(print)
 
     def tmux(self, *words: str) -> str:
         return subprocess.check_output([TMUX, "-S", self.socket, *words], text=True)

@@ -16,6 +16,7 @@ import pytest
 from pairctl import discovery
 from pairctl.__main__ import main
 from pairctl.client import connect
+from pairingd import which
 from tests.fakes.daemon import FakeDaemon, Refusal, Talk
 from tests.pairctl import samples
 from tests.pairctl.terminal import Terminal
@@ -127,14 +128,83 @@ def test_a_session_of_before_outlives_a_refusal(
     assert tmux("list-sessions", "-F", "#{session_name}") == "pairing"
 
 
-def test_without_tmux_nobody_is_invited(sock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_tmux_nobody_is_invited(
+    sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent/bin")
+    monkeypatch.setattr(which, "_PLACES", ("/nonexistent/brew/bin",))
     with FakeDaemon(sock, tmux="") as daemon:
         assert main(["invite", "octocat", "--json"]) == 1
         assert daemon.asked("hello")
         assert daemon.requests.empty()
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "no-tmux"
+    assert error["message"] == "no tmux in /nonexistent/bin, /nonexistent/brew/bin"
     assert "brew install tmux" in error["hint"]
+
+
+def wrapped_tmux(directory: Path, version: str = "") -> Path:
+    """A tmux of its own path, which may claim to be another version."""
+    program = directory / "tmux"
+    directory.mkdir(parents=True)
+    claim = f'[ "$1" = -V ] && echo "{version}" && exit\n' if version else ""
+    program.write_text(f'#!/bin/sh\n{claim}exec {TMUX} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.usefixtures("tmux")
+def test_a_tmux_on_the_users_path_alone_is_handed_to_the_daemon(
+    sock: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = wrapped_tmux(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    for daemons in ("", "/no/longer/there/tmux"):
+        hello = {"tmux": daemons, "tmux_socket": str(home / "tmux.sock")}
+        with FakeDaemon(sock, {"invite": samples.INVITED}, **hello) as daemon:
+            assert main(["invite", "octocat", "--no-copy"]) == 0
+            assert daemon.asked("invite")["tmux"] == str(program)
+
+
+@pytest.mark.parametrize("version", ["tmux 3.1c", "tmux 2.9a", "tmux next-3.1"])
+def test_a_tmux_that_is_too_old_is_named_with_its_version(
+    sock: Path, home: Path, tmp_path: Path, version: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = wrapped_tmux(tmp_path / "bin", version)
+    (home / "config.toml").write_text(f'[tmux]\ncommand = "{program}"\n')
+    with FakeDaemon(sock, tmux=str(program), tmux_socket=str(home / "tmux.sock")):
+        assert main(["invite", "octocat", "--json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "tmux-too-old"
+    assert f"{version} at {program}" in error["message"]
+    assert "3.2" in error["message"]
+
+
+@pytest.mark.usefixtures("tmux")
+@pytest.mark.parametrize(
+    "version", ["tmux 3.2", "tmux next-3.9", "tmux master", "tmux openbsd-7.5"]
+)
+def test_a_tmux_that_is_new_enough_or_names_no_number_is_run(
+    sock: Path, home: Path, tmp_path: Path, version: str
+) -> None:
+    program = wrapped_tmux(tmp_path / "bin", version)
+    (home / "config.toml").write_text(f'[tmux]\ncommand = "{program}"\n')
+    hello = {"tmux": str(program), "tmux_socket": str(home / "tmux.sock")}
+    with FakeDaemon(sock, {"invite": samples.INVITED}, **hello):
+        assert main(["invite", "octocat", "--no-copy"]) == 0
+
+
+@pytest.mark.usefixtures("tmux")
+def test_where_the_first_tmux_is_too_old_a_newer_one_is_run(
+    sock: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = wrapped_tmux(tmp_path / "old", "tmux 3.0")
+    new = wrapped_tmux(tmp_path / "new")
+    monkeypatch.setenv("PATH", f"{old.parent}:{new.parent}")
+    hello = {"tmux": str(old), "tmux_socket": str(home / "tmux.sock")}
+    with FakeDaemon(sock, {"invite": samples.INVITED}, **hello) as daemon:
+        assert main(["invite", "octocat", "--no-copy"]) == 0
+        assert daemon.asked("invite")["tmux"] == str(new)
 
 
 @pytest.mark.parametrize("broken", ["exit 1", "echo no such thing >&2; exit 1", None])

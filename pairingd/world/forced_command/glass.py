@@ -55,7 +55,7 @@ def main(words: list[str]) -> int:
         os.write(guest, f"{WELCOME}\r\n".encode())
         _set_raw()
     attach = ("-N", "-u", "-S", socket, "attach-session", "-E", "-r", "-f", "ignore-size")
-    client, pane = _start([tmux, *attach, "-t", f"={session}"])
+    client, pane = _start([tmux, *attach, "-t", session])
     reason = _pass_output(guest, pane, signals)
     if reason != CLIENT_ENDED:
         os.kill(client, signal.SIGTERM)

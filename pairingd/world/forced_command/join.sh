@@ -2,6 +2,7 @@
 # What a guest's key leads to, and nothing else: the shared tmux session.
 # sshd starts this as the forced command of every line in our authorized_keys:
 #     join.sh PYTHON TMUX SOCKET SESSION MARK
+# SESSION is a target of tmux's: the session's id, which outlives a new name.
 # MARK.write.* and MARK.read.* (pairingd.live) say what the invitation gives now: one connection may
 # start a second terminal after the first.
 # A read guest goes behind glass.py. A write guest's terminal is tmux's own, so that a keystroke
@@ -21,10 +22,11 @@ if [ -z "$SSH_TTY" ]; then
     exit 1
 fi
 
-# A terminal the host does not know ("missing or unsuitable terminal") falls back to a common one.
+# A terminal that the host does not know, or in which tmux cannot draw ("missing or unsuitable
+# terminal", "open terminal failed"), such as dumb, falls back to a common one.
 case $TERM in
 '' | -* | *[!A-Za-z0-9._+-]*) TERM=xterm-256color ;;
-*) /usr/bin/infocmp "$TERM" >/dev/null 2>&1 || TERM=xterm-256color ;;
+*) { /usr/bin/tput -T "$TERM" clear && /usr/bin/tput -T "$TERM" cup 0 0; } >/dev/null 2>&1 || TERM=xterm-256color ;;
 esac
 export TERM
 
@@ -66,7 +68,7 @@ trap 'kill -KILL "$client"; exit 1' HUP TERM
 # -N: never start a server, a session that has ended stays ended. -u: the guest's terminal is UTF-8.
 # -E: the guest's environment must not change the session's. ignore-size: the host's window size
 # wins while a host is attached.
-"$tmux" -N -u -S "$socket" attach-session -E -f ignore-size -t "=$session" <&3 &
+"$tmux" -N -u -S "$socket" attach-session -E -f ignore-size -t "$session" <&3 &
 client=$!
 exec >/dev/null 2>&1 # a shell with job control speaks of its jobs
 # A trap ends a wait early, and so does a client that stops itself (tmux's suspend-client).

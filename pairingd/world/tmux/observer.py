@@ -13,11 +13,11 @@ from pairingd.process.programs import end
 PING_AFTER_S = 1.0  # of silence, while guests are in
 REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last word
 _ATTACH_TIMEOUT_S = 2.0
-_PING = 'list-clients -F "pairing-client #{client_name} #{client_session}"'
+_PING = 'list-clients -F "pairing-client #{client_name} #{session_id}"'
 # Where a client is: by tmux's own word, or in the answer to _PING.
-_PLACE = re.compile(rb"(?:%client-session-changed (\S+) \$\d+|pairing-client (\S+)) (.*)")
+_PLACE = re.compile(rb"(?:%client-session-changed|pairing-client) (\S+) (\$\d+)")
 _OF_A_REPLY = (b"%begin ", b"%end ", b"%error ", b"%output ")
-_PLAIN = re.compile(r"[\w/.,:= -]+", re.ASCII)  # no word here needs quotes
+_PLAIN = re.compile(r"[\w/.,:=$ -]+", re.ASCII)  # no word here needs quotes
 _LONGEST_LINE = 1 << 16
 
 
@@ -29,6 +29,7 @@ class Observer:
     """
 
     def __init__(self, command: str, socket: Path, session: str) -> None:
+        """`session` is a target of tmux's, `$3`."""
         self._attached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.pid: int | None = None
         self._input: asyncio.StreamWriter | None = None
@@ -50,7 +51,7 @@ class Observer:
         """
         process = await asyncio.create_subprocess_exec(
             *(self._command, "-N", "-S", str(self._socket), "-C", "attach-session", "-E"),
-            *("-f", "no-output", "-t", f"={self._session}"),
+            *("-f", "no-output", "-t", self._session),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -79,7 +80,7 @@ class Observer:
                 asked = False
                 self._is_attached(now=True)
                 if place := _PLACE.match(line):
-                    self._lead_back(place[1] or place[2], place[3].rstrip(), guests())
+                    self._lead_back(place[1], place[2], guests())
                 if line.startswith(b"%") and not line.startswith(_OF_A_REPLY):
                     changed()
         finally:
@@ -114,7 +115,7 @@ class Observer:
     def _lead_back(self, client: bytes, session: bytes, guests: Collection[str]) -> None:
         name = client.decode(errors="replace")
         if name in guests and session != self._session.encode():
-            self._send(f"switch-client -E -c {name} -t ={self._session}:")
+            self._send(f"switch-client -E -c {name} -t {self._session}:")
 
     def _send(self, command: str) -> None:
         """One command is one line; a name that could hold another is not sent."""

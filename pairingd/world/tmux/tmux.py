@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from collections.abc import Iterable
 from enum import Enum, auto
 from pathlib import Path
 
-from pairingd import which
+from pairingd import shared_session, which
 from pairingd.core.confine import LeadBack, Steering, TmuxClient, Unlock, Weigh
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
+from pairingd.process import listeners
 from pairingd.process.programs import run
 from pairingd.world.tmux.observer import Observer
 
@@ -29,7 +32,7 @@ _FORM = "\t".join(
     f"#{{{name}}}"
     for name in (
         *("client_pid", "client_readonly", "client_control_mode", "client_width"),
-        *("client_height", "client_flags", "client_name", "client_session"),
+        *("client_height", "client_flags", "client_name", "session_id"),
     )
 )
 
@@ -46,28 +49,73 @@ class Running(Enum):
 
 
 class Tmux:
-    """One session on a server of its own, at `socket`."""
+    """One session on a server of its own, at `socket`.
+
+    `session` is its configured name, under which it is made; `name` the one that it has, for the
+    host may rename it, and `target` what tmux knows it by.
+    """
 
     def __init__(self, command: str, socket: Path, session: str) -> None:
         self._command = command
+        self._handed = ""
         self.socket = socket
         self.session = session
+        self.name = session
+        self.target = f"={session}"
         self._hooks: frozenset[str] = frozenset()
+        self._found: shared_session.Found | None = None
+        self._kept: shared_session.Found | None = None
+        self._lost: WorldError | None = None
 
     @property
     def command(self) -> str:
         """The absolute path of tmux, "" where there is none."""
+        if self._handed and not self._command and os.access(self._handed, os.X_OK):
+            return self._handed
         return next(iter(which.tmuxes(self._command)), "")
 
+    def hand(self, program: str) -> None:
+        """Run this one, which a client has found and made the session with, unless the
+        configuration names another.
+        """
+        self._handed = program if program.startswith("/") else ""
+
     async def running(self) -> Running:
-        if not self.socket.exists():
-            return Running.NO
+        """Looks for the session, whatever it is called by now. While guests are kept in one, by
+        `confine`, no other takes its place.
+        """
+        if not await self._is_bound():
+            return Running.UNKNOWN if self._lost else Running.NO
         try:
-            await self._ask("has-session", "-t", f"={self.session}")
+            listed = await self._ask("list-sessions", "-F", shared_session.FORM)
         except WorldError as error:
             absent = any(text in error.message for text in _ABSENT)
             return Running.NO if absent else Running.UNKNOWN
+        found = shared_session.find(listed, self.session)
+        if found is None or (self._kept and found[:2] != self._kept[:2]):
+            return Running.NO
+        self._found, self.target, self.name = found, found.id, found.name
         return Running.YES
+
+    def release(self) -> None:
+        """Nobody is to be kept in the session any more; the next one may be another."""
+        self._kept = None
+
+    async def _is_bound(self) -> bool:
+        """Whether there is a socket to ask at. Where one was removed while its server runs, the
+        server makes it again, for the host's work lives on in it.
+        """
+        self._lost = None
+        if self.socket.exists():
+            return True
+        path = str(self.socket)
+        server = await asyncio.to_thread(listeners.tmux_server, path)
+        if server is None:
+            return False
+        if await asyncio.to_thread(listeners.rebound, path, server):
+            return True
+        self._lost = listeners.socket_gone(path, server)
+        return False
 
     def silent(self) -> WorldError:
         """Tmux is there and does not answer."""
@@ -79,12 +127,12 @@ class Tmux:
             "tmux-unwatched",
             "tmux does not let pairingd watch the session",
             "try: "
-            + shell("tmux", "-S", str(self.socket), "-C", "attach-session", "-t", self.session),
+            + shell("tmux", "-S", str(self.socket), "-C", "attach-session", "-t", self.target),
         )
 
     def unknown(self) -> WorldError:
         """What Running.UNKNOWN is told as."""
-        return WorldError(
+        return self._lost or WorldError(
             "tmux-unknown",
             "tmux does not say whether the session runs",
             f"try: {self._list()}",
@@ -114,8 +162,15 @@ class Tmux:
     async def terminals(self) -> list[TmuxClient]:
         """The people in the shared session: no programs. Raises WorldError."""
         return [
-            one for one in await self.clients() if one.session == self.session and not one.control
+            one for one in await self.clients() if one.session == self.target and not one.control
         ]
+
+    async def shows_dead_pane(self) -> bool:
+        """Whether what the session shows is a pane whose program has ended: remain-on-exit keeps
+        it. Raises WorldError.
+        """
+        said = await self._ask("display-message", "-p", "-t", f"{self.target}:", "#{pane_dead}")
+        return said.strip() == "1"
 
     async def steer(self, actions: Iterable[Steering]) -> None:
         """Look afterwards whether they are done: a client may go meanwhile. Raises WorldError where
@@ -129,7 +184,7 @@ class Tmux:
                     raise
 
     def _steering(self, action: Steering) -> tuple[str, ...]:
-        here = f"={self.session}:"
+        here = f"{self.target}:"
         match action:
             case LeadBack(client):
                 return ("switch-client", "-E", "-c", client, "-t", here)
@@ -163,16 +218,23 @@ class Tmux:
         known to it by `ignore-size` (join.sh), or by name: `guests` are the names of their clients.
         It is the first line only, for a tmux.conf may replace it: see Observer.
         """
-        here = f"={self.session}:"
+        self._kept = self._found
+        here = f"{self.target}:"
         name = f"#{{m:* #{{client_name}} *,#{{{_GUESTS}}}}}"
         guest = f"#{{||:#{{m:*ignore-size*,#{{client_flags}}}},{name}}}"
-        elsewhere = f"#{{!=:#{{session_name}},{self.session}}}"
+        elsewhere = f"#{{!=:#{{session_id}},{self.target}}}"
         back = f"switch-client -E -t {here}"
         turned = f"if-shell -F '#{{&&:{guest},{elsewhere}}}' '{back}'"
-        options = (("detach-on-destroy", "on"), ("lock-after-time", "0"), ("lock-command", ""))
+        options = (
+            *(("detach-on-destroy", "on"), ("lock-after-time", "0"), ("lock-command", "")),
+            ("destroy-unattached", "off"),
+        )
         again = [f"set-option -t {here} {name} '{value}'" for name, value in options]
+        again.append("set-option -s exit-unattached off")
         commands = (
             *(("set-option", "-t", here, *option) for option in options),
+            ("set-option", "-t", here, shared_session.MARK, self.session),
+            ("set-option", "-s", "exit-unattached", "off"),
             # A tmux.conf that is sourced from within the session may set them for it alone.
             ("set-hook", "-g", "after-set-option[22022]", " ; ".join(again)),
             *(("set-hook", "-t", here, hook, "") for hook in await self._client_hooks()),
@@ -191,16 +253,14 @@ class Tmux:
 
     def observer(self) -> Observer:
         """One that has yet to `watch`."""
-        return Observer(self.command, self.socket, self.session)
+        return Observer(self.command, self.socket, self.target)
 
     def _list(self) -> str:
         return shell("tmux", "-S", str(self.socket), "ls")
 
     async def _ask(self, *words: str) -> str:
         if not self.command:
-            raise WorldError(
-                "no-tmux", "there is no tmux", "install it: apt install tmux, brew install tmux"
-            )
+            raise which.no_tmux()
         try:
             done = await run(
                 self.command, "-N", "-u", "-S", str(self.socket), *words, seconds=REPLY_TIMEOUT_S

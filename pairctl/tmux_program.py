@@ -1,0 +1,73 @@
+"""The tmux to run, found from the user's own terminal."""
+
+from __future__ import annotations
+
+import subprocess
+
+from pairingd import private, which
+from pairingd.core.refusal import PairingError
+from pairingd.paths import find_paths
+
+_TIMEOUT_S = 10.0
+
+
+def find(daemons: str) -> list[str]:
+    """The one to run first: the daemon's own where we would find it too, so that both run the same;
+    else the first that is found from here, which the daemon may not find. Raises PairingError
+    `no-tmux`.
+    """
+    found = which.tmuxes(_configured())
+    if not found:
+        raise which.no_tmux()
+    return sorted(found, key=lambda program: program != daemons)
+
+
+def new_enough(programs: list[str]) -> str:
+    """The first that pairing can use. Raises PairingError `tmux-too-old`, which names the first.
+
+    What else is wrong with it shows when it is used.
+    """
+    problems = []
+    for program in programs:
+        problem = which.too_old(program, _version(program))
+        if problem is None:
+            return program
+        problems.append(problem)
+    raise problems[0]
+
+
+def _version(program: str) -> str:
+    try:
+        return subprocess.run(
+            [program, "-V"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            errors="replace",
+            text=True,
+            timeout=_TIMEOUT_S,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _configured() -> str:
+    """`[tmux] command` of config.toml; the rest of the file the daemon has checked."""
+    path = find_paths().config
+    content = private.read_config(path)
+    if content is None:
+        return ""
+    import tomllib
+
+    try:
+        command = tomllib.loads(content.decode("utf-8-sig")).get("tmux", {}).get("command", "")
+        usable = not command or command.startswith("/")
+    except (AttributeError, ValueError, RecursionError):
+        usable = False
+    if not usable:
+        raise PairingError(
+            "bad-config",
+            f"{path}: [tmux] command cannot be read",
+            "pairctl doctor prints the error",
+        )
+    return str(command)

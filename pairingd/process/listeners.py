@@ -1,0 +1,94 @@
+"""A server whose Unix socket somebody has removed: it lives, and nobody reaches it.
+
+Standard library only, and psutil where there is something to find: `pairctl` imports this.
+"""
+
+# pathlib takes longer to import than all else that `pairctl status` does.
+# ruff: noqa: PTH102, PTH110, PTH120, PTH123
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+
+from pairingd.errors import WorldError
+
+REBIND_TIMEOUT_S = 2.0
+_PAUSE_S = 0.01
+
+
+def tmux_server(path: str) -> int | None:
+    """The pid of our tmux server that was bound to `path`, whether or not a socket is there now."""
+    if not _may_be_bound(path):
+        return None
+    import psutil
+
+    with contextlib.suppress(OSError):
+        for process in psutil.process_iter(["name", "uids"]):
+            ours = process.info["uids"] and process.info["uids"].real == os.getuid()
+            if ours and "tmux" in (process.info["name"] or ""):
+                with contextlib.suppress(psutil.Error):
+                    # A client has connected to it and is bound to nothing.
+                    if path in {str(one.laddr) for one in process.net_connections("unix")}:
+                        return int(process.pid)
+    return None
+
+
+def bound_by(pid: int, name: str) -> list[str]:
+    """The sockets of that file name to which the process is bound, though they be gone."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        bound = {str(one.laddr) for one in psutil.Process(pid).net_connections("unix")}
+        return sorted(path for path in bound if path.startswith("/") and path.endswith(f"/{name}"))
+    return []
+
+
+def answers(path: str) -> bool:
+    """Whether somebody listens there."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(REBIND_TIMEOUT_S)
+        probe.connect(path)
+        return True
+    return False
+
+
+def ask_to_rebind(pid: int) -> None:
+    """By SIGUSR1: tmux(1), under -S."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGUSR1)
+
+
+def rebound(path: str, pid: int) -> bool:
+    """Have that server make `path` again, in its directory. Whether it has done so in time."""
+    with contextlib.suppress(OSError):
+        os.mkdir(os.path.dirname(path), mode=0o700)
+    ask_to_rebind(pid)
+    deadline = time.monotonic() + REBIND_TIMEOUT_S
+    while not (done := os.path.exists(path)) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_S)
+    return done
+
+
+def socket_gone(path: str, pid: int) -> WorldError:
+    """Where `rebound` has not helped."""
+    return WorldError(
+        "tmux-socket-gone",
+        f"{path} was removed; the tmux session lives on in its server (pid {pid})",
+        f"kill -USR1 {pid}: tmux then makes the socket again",
+    )
+
+
+def _may_be_bound(path: str) -> bool:
+    """What costs no look at every process; only Linux has it: proc_net_unix(5)."""
+    if sys.platform != "linux":
+        return True
+    try:
+        with open("/proc/net/unix", "rb") as listed:
+            return any(line.rstrip(b"\n").endswith(b" " + os.fsencode(path)) for line in listed)
+    except OSError:
+        return True

@@ -1,0 +1,178 @@
+"""Whatever the host's tmux.conf does to new sessions, the shared one comes up, or it is said why."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.session import stage_of_each_tmux
+from tests.stage import Stage, until
+from tests.waiting import WAIT_S
+
+stage = stage_of_each_tmux
+
+
+def configure_tmux(stage: Stage, *lines: str) -> Path:
+    path = stage.user_home / ".tmux.conf"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def session_lives(stage: Stage) -> bool:
+    command = (stage.tmux_command, "-S", str(stage.home / "tmux.sock"))
+    return stage.run(*command, "has-session", "-t", "=pairing", check=False).returncode == 0
+
+
+def invited(stage: Stage) -> dict[str, Any]:
+    answer = stage.asks("invite", "octocat", "--no-copy")
+    assert "error" not in answer, answer
+    return answer
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["set -g destroy-unattached on"],
+        ["set -g destroy-unattached keep-last"],
+        ["set -g destroy-unattached keep-group"],
+        ["set -s exit-unattached on"],
+        ["set -g destroy-unattached on", "set -s exit-unattached on", "set -s exit-empty on"],
+        ["set -g remain-on-exit failed", "set -g destroy-unattached on"],
+    ],
+)
+def test_the_session_outlives_its_clients_whatever_tmux_conf_says(
+    stage: Stage, lines: list[str]
+) -> None:
+    configure_tmux(stage, *lines)
+    guest = stage.guest("octocat")
+    invited(stage)
+    screen = guest.joins()
+    screen.types("echo wr''itten")
+    screen.shows("written")
+    # As by a tmux.conf that is read again.
+    stage.tmux("set-option", "-g", "destroy-unattached", "on")
+    stage.tmux("set-option", "-s", "exit-unattached", "on")
+    stage.pairctl("end")
+    screen.ended()
+    until(lambda: not stage.asks("status")["session"]["clients"], "nobody is attached")
+    assert session_lives(stage)
+    assert stage.tmux("capture-pane", "-p", "-t", "=pairing:").count("written")
+    assert "error" not in stage.asks("invite", "octocat", "--no-copy")
+
+
+def test_the_pane_s_end_is_the_users_own_matter_once_it_has_started(stage: Stage) -> None:
+    stage.guest("octocat")
+    invited(stage)
+    assert stage.tmux("show-options", "-w", "-t", "=pairing:", "remain-on-exit") == ""
+    stage.tmux("send-keys", "-t", "=pairing:", "exit", "Enter")
+    until(lambda: not session_lives(stage), "the session has ended with its shell")
+    until(lambda: stage.asks("status")["invitations"] == [], "nobody is invited any more")
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ('default-command "nothere --flag"', "(status 127, command not found)"),
+        ('default-command "exit 3"', "(status 3)"),
+        ('default-command "sleep 0.1"', "(status 0)"),
+        ("default-shell /bin/false", "(status 1)"),
+    ],
+)
+def test_a_first_program_that_ends_at_once_is_told_and_nobody_is_invited(
+    stage: Stage, option: str, told: str
+) -> None:
+    conf = configure_tmux(stage, f"set -g {option}")
+    stage.guest("octocat")
+    error = stage.asks("invite", "octocat", "--no-copy")["error"]
+    assert error["code"] == "shell-ended"
+    assert told in error["message"]
+    assert option.split(maxsplit=1)[0] in error["hint"]
+    assert str(conf) in error["hint"]
+    status = stage.asks("status")
+    assert status["invitations"] == []
+    assert status["session"]["running"] is False
+    assert not session_lives(stage)
+    configure_tmux(stage)
+    invited(stage)
+
+
+@pytest.mark.parametrize(
+    "line", ["run-shell '{waits}'", "if-shell '{waits}' 'set -g @installed yes'"]
+)
+def test_a_tmux_conf_that_runs_something_long_is_waited_for_and_told(
+    stage: Stage, line: str
+) -> None:
+    installed = stage.path / "installed"
+    configure_tmux(
+        stage, line.format(waits=f"while [ ! -e {installed} ]; do sleep 0.1; done # the plugins")
+    )
+    stage.guest("octocat")
+    inviting = subprocess.Popen(
+        [Path(sys.executable).parent / "pairctl", "invite", "octocat", "--no-copy", "--json"],
+        env=stage.environment,
+        cwd=stage.path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert inviting.stderr
+    while "tmux has not started yet" not in (said := inviting.stderr.readline()):
+        assert said, "it has ended without a word"
+    assert "the plugins" in said
+    installed.touch()
+    out, _ = inviting.communicate(timeout=WAIT_S)
+    assert inviting.returncode == 0, out
+    assert [one["guest"] for one in stage.asks("status")["invitations"]] == ["github:octocat"]
+
+
+def test_errors_in_tmux_conf_do_not_take_the_guests_keys(stage: Stage) -> None:
+    configure_tmux(stage, "nonsense", "set -g nothing yes", "source-file /nonexistent/file")
+    guest = stage.guest("octocat")
+    invited(stage)
+    screen = guest.joins()
+    screen.types("echo wr''itten")
+    screen.shows("written")
+
+
+def test_a_dead_pane_is_told_in_invite_and_in_status(stage: Stage) -> None:
+    configure_tmux(stage, "set -g remain-on-exit on")
+    stage.guest("octocat")
+    stage.guest("hubot")
+    assert "pane-dead" not in {one["code"] for one in invited(stage)["warnings"]}
+    stage.tmux("send-keys", "-t", "=pairing:", "exit 5", "Enter")
+    until(lambda: stage.tmux("display", "-p", "-t", "=pairing:", "#{pane_dead}") == "1", "dead")
+    for told in (stage.asks("invite", "hubot", "--no-copy"), stage.asks("status")):
+        [warning] = [one for one in told["warnings"] if one["code"] == "pane-dead"]
+    stage.run("sh", "-c", warning["hint"].partition(": ")[2].replace("tmux", stage.tmux_command, 1))
+    assert stage.tmux("display-message", "-p", "-t", "=pairing:", "#{pane_dead}") == "0"
+    assert "pane-dead" not in {one["code"] for one in stage.asks("status")["warnings"]}
+
+
+def test_an_invitation_beside_a_kill_server_makes_a_session_that_lasts(stage: Stage) -> None:
+    stage.guest("octocat")
+    for _ in range(5):
+        invited(stage)
+        stage.asks("end")
+        killing = subprocess.Popen(
+            [stage.tmux_command, "-S", str(stage.home / "tmux.sock"), "kill-server"],
+            stderr=subprocess.DEVNULL,
+        )
+        answer = stage.asks("invite", "octocat", "--no-copy")
+        killing.wait()
+        assert "error" not in answer, answer
+        assert session_lives(stage)
+        stage.asks("end")
+
+
+def test_a_session_killed_under_live_invitations_is_over_for_them(stage: Stage) -> None:
+    stage.guest("octocat")
+    invited(stage)
+    stage.tmux("kill-server")
+    until(lambda: stage.asks("status")["invitations"] == [], "nobody is invited any more")
+    invited(stage)
+    assert session_lives(stage)
