@@ -12,6 +12,7 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
     Moved        the gateway now shows its MAC       Record, under the network's full identity
                  it may be another one's gateway     Distrust: it must not get a delete
     Clear        does not lead to the door           Close
+                 leads to another server             Close as a loss
                  unreachable from outside            Close as a loss
     Serve        nothing leads to the door           Open, without the protocols that are silent
                  not seen since the start, last      Renew
@@ -20,7 +21,8 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
     Granted      new, re-addressed, or looked at     LookFromOutside
                  from outside with success before
     Looked       present                             Sweep, once in each network
-                 absent: lost, or a false alarm      Renew, which keeps its id and nonce
+                 absent: lost, or a false alarm      Renew, which keeps its id and nonce; the
+                                                     next looks come sooner with each loss
                  foreign                             Erase, Again: the port is theirs
     Closed       as a loss                           Again, which opens a new one
     Refused      Renew, nobody speaks the protocol   Record without renew_at (give-up), Again
@@ -29,7 +31,10 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
                  Close as a loss, Open, Check        Fail
     Silent       Close                               as Refused; Open leaves out its protocol
                  any other                           Fail; the journal keeps the entry
-    Reflected    nobody, where our door was seen     Again, to close it as unreachable
+    GuestCame    the first one by this endpoint      Judge: the router honours internal ports
+    Reflected    our door                            Judge, likewise
+                 nobody, where our door was seen     Again, to close it as unreachable
+                 another server                      Judge: it does not; Again, to close it
     Announced    always                              Again, to look at it now
     Settled      another endpoint than announced     Tell
                  a Close has failed                  Fail
@@ -60,6 +65,7 @@ from pairingd.core.holding_events import (
     Granted,
     GuestCame,
     Journaled,
+    Judge,
     Looked,
     LookFromOutside,
     Moved,
@@ -67,6 +73,7 @@ from pairingd.core.holding_events import (
     Note,
     Notice,
     Open,
+    Outside,
     Presence,
     Record,
     Reflected,
@@ -132,8 +139,8 @@ def _in_round(state: Holding, event: RoundEvent, now: float) -> tuple[Holding, A
             return replace(state, looks={}) if asleep > A_SLEEP_S else state, ()
         case Moved(network):
             return _moved(state, network)
-        case Wished(ports):
-            return replace(state, ports=ports), ()
+        case Wished(ports, chosen):
+            return replace(state, ports=ports, chosen=chosen), ()
         case Clear():
             return _clear(state, now)
         case Serve():
@@ -160,7 +167,7 @@ def _answered(state: Holding, event: Answer, now: float) -> tuple[Holding, Actio
 def _noticed(state: Holding, event: Notice, now: float) -> tuple[Holding, Actions]:
     match event:
         case GuestCame():
-            return _guest_came(state, event, now), ()
+            return _guest_came(state, event, now)
         case Reflected():
             return _reflected(state, event)
         case Announced():  # and the gateway is asked whether that is so
@@ -193,17 +200,25 @@ def _moved(state: Holding, network: Network | None) -> tuple[Holding, Actions]:
 
 
 def _clear(state: Holding, now: float) -> tuple[Holding, Actions]:
-    """The unreachable first, as their failure ends the round."""
+    """Those that do harm first, then the unreachable; a failure of these ends the round."""
     serving = state.serving(now)
     closing = [one for one in state.journal if one.network == state.here and one != serving]
-    unreachable = [one for one in closing if one.id in state.evidence.unreachable]
-    unwanted = [one for one in closing if one not in unreachable]
+    misled = [one for one in closing if one.id in state.evidence.misled]
+    unreachable = [
+        one for one in closing if one.id in state.evidence.unreachable and one not in misled
+    ]
+    unwanted = [one for one in closing if one not in misled and one not in unreachable]
     gone = {one.id for one in unwanted}  # none of them is waited for any more
     looks = {id_: look for id_, look in state.looks.items() if id_ not in gone}
-    why = "the router has the mapping but forwards nothing; asking again"
+    harmful = "the router leads the port to another server; closing it"
+    useless = "the router has the mapping but forwards nothing; asking again"
     return (
         replace(state, looks=looks, silent={}, unclosed=None),
-        (*(Close(one, why) for one in unreachable), *(Close(one) for one in unwanted)),
+        (
+            *(Close(one, harmful) for one in misled),
+            *(Close(one, useless) for one in unreachable),
+            *(Close(one) for one in unwanted),
+        ),
     )
 
 
@@ -243,20 +258,13 @@ def _settled(state: Holding, event: Settled, now: float) -> Actions:
 def _granted(state: Holding, event: Granted, now: float) -> tuple[Holding, Actions]:
     new, request = event.mapping, event.request
     if isinstance(request, Open):
-        opened = Note(
-            "mapping-opened",
-            state.policy.opened.format(port=new.external_port),
-            {
-                "external_host": new.external_host,
-                "external_port": new.external_port,
-                "protocol": new.protocol,
-            },
-        )
-        return _seen(state, new, now), (*_look_from_outside(new), opened)
-    moved = new.external_host != request.mapping.external_host
+        return _seen(state, new, now), (*_look_from_outside(new), _note_opened(state, new))
+    look = state.looks.get(new.id)
+    again = (_note_opened(state, new, " again"),) if look and look.missed else ()
+    moved = endpoint(new) != endpoint(request.mapping)
     reflects = state.evidence.hairpin_network == new.network
-    worth_it = moved or reflects or new.id not in state.looks
-    return _seen(state, new, now), _look_from_outside(new) if worth_it else ()
+    worth_it = moved or reflects or look is None
+    return _seen(state, new, now), (*(_look_from_outside(new) if worth_it else ()), *again)
 
 
 def _look_from_outside(held: Mapping) -> Actions:
@@ -282,7 +290,9 @@ def _looked(state: Holding, event: Looked, now: float) -> tuple[Holding, Actions
             # and a PCP server gives it to nobody who comes with another nonce.
             if look is None or look.missed:
                 return state, (Renew(entry),)
-            missed = replace(state, looks={**state.looks, entry.id: replace(look, missed=True)})
+            missed = replace(
+                _unproven(state, entry), looks={**state.looks, entry.id: look.lost(now)}
+            )
             text = "the router has lost the mapping; asking again"
             return missed, (_note_lost(entry, text), Renew(entry))
         case Presence.FOREIGN:
@@ -338,19 +348,21 @@ def _give_up(state: Holding, entry: Mapping) -> tuple[Holding, Actions]:
 # What is seen of an endpoint.
 
 
-def _guest_came(state: Holding, event: GuestCame, now: float) -> Holding:
+def _guest_came(state: Holding, event: GuestCame, now: float) -> tuple[Holding, Actions]:
     """A login from the internet is the only proof that an endpoint works."""
     held = state.current(event.door, now)
     if held is None or external_class(event.peer) is not ExternalClass.PUBLIC:
-        return state
+        return state, ()
     # By its family, and not from its own network: there a router may turn guests around in its
     # own name (hairpin).
     theirs, ours = ipaddress.ip_address(event.peer), ipaddress.ip_address(held.internal_host)
     if theirs.version != ours.version or event.peer == held.external_host:
-        return state
+        return state, ()
     if theirs.version == 6 and theirs.packed[:8] == ours.packed[:8]:
-        return state
-    return replace(state, evidence=replace(state.evidence, guest=endpoint(held)))
+        return state, ()
+    known = state.evidence.guest == endpoint(held)
+    proven = replace(state, evidence=replace(state.evidence, guest=endpoint(held)))
+    return proven, () if known else _honoured(held)
 
 
 def _reflected(state: Holding, event: Reflected) -> tuple[Holding, Actions]:
@@ -359,13 +371,32 @@ def _reflected(state: Holding, event: Reflected) -> tuple[Holding, Actions]:
     Some routers list a mapping and renew it, and forward nothing until it is re-created.
     """
     seen, held = state.evidence, event.mapping
-    if event.our_door:
+    if event.seen is Outside.OUR_DOOR:
+        known = seen.hairpin == endpoint(held)
         seen = replace(seen, hairpin=endpoint(held), hairpin_network=held.network)
-        return replace(state, evidence=seen), ()
+        return replace(state, evidence=seen), () if known else _honoured(held)
+    if event.seen is Outside.ANOTHER_SERVER:
+        seen = replace(_unproven(state, held).evidence, misled=seen.misled | {held.id})
+        return replace(state, evidence=seen), (Judge(held.network, honours=False), Again())
     if seen.hairpin_network != held.network:
         return state, ()
     seen = replace(seen, unreachable=seen.unreachable | {held.id})
     return replace(state, evidence=seen), (Again(),)
+
+
+def _honoured(held: Mapping) -> Actions:
+    """Between equal ports a router shows nothing of what it does with the internal one."""
+    if held.external_port == held.internal_port:
+        return ()
+    return (Judge(held.network, honours=True),)
+
+
+def _unproven(state: Holding, held: Mapping) -> Holding:
+    """What was seen of its endpoint before counts no more."""
+    seen = state.evidence
+    guest = None if seen.guest and seen.guest[0] == held.id else seen.guest
+    hairpin = None if seen.hairpin and seen.hairpin[0] == held.id else seen.hairpin
+    return replace(state, evidence=replace(seen, guest=guest, hairpin=hairpin))
 
 
 def _re_created(state: Holding, entry: Mapping) -> Holding:
@@ -383,13 +414,25 @@ def _re_created(state: Holding, entry: Mapping) -> Holding:
 
 def _seen(state: Holding, entry: Mapping, now: float) -> Holding:
     known = state.looks.get(entry.id)
-    look = Look(min(known.since, now) if known else now, now)  # the clock may be set back
+    look = known.seen(now) if known else Look(now, now)
     return replace(state, looks={**state.looks, entry.id: look})
 
 
 def _without(state: Holding, entry: Mapping) -> Holding:
     looks = {id_: look for id_, look in state.looks.items() if id_ != entry.id}
     return replace(state, looks=looks)
+
+
+def _note_opened(state: Holding, new: Mapping, again: str = "") -> Note:
+    return Note(
+        "mapping-opened",
+        state.policy.opened.format(port=new.external_port) + again,
+        {
+            "external_host": new.external_host,
+            "external_port": new.external_port,
+            "protocol": new.protocol,
+        },
+    )
 
 
 def _note_lost(entry: Mapping, text: str) -> Note:

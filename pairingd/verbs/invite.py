@@ -43,8 +43,7 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     try:
         if plan.desired(parts.intent.state, parts.clock()).door:
             await _open_door(parts, notify)
-        await waits.wait_for_router(parts, notify)
-        await waits.wait_for_other_ways(parts)
+        await waits.wait_for_ways(parts, notify)
         warnings = [report.problem(each) for one in fetched.values() for each in one.warnings]
         return await answers.invited(parts, ids, warnings)
     except BaseException:
