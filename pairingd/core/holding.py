@@ -1,4 +1,5 @@
-"""A mapping's life on the gateway. Every decision about it stands in this file.
+"""A mapping's life on the gateway. Every decision about it stands in this file, but for what is
+concluded from what was seen of an endpoint: holding_evidence.py.
 
 `step(holding, event, now)` returns the next state and the actions to take, in order. The caller
 reports what came of a request as the next event, and takes that event's actions before the rest.
@@ -65,7 +66,6 @@ from pairingd.core.holding_events import (
     Granted,
     GuestCame,
     Journaled,
-    Judge,
     Looked,
     LookFromOutside,
     Moved,
@@ -73,7 +73,6 @@ from pairingd.core.holding_events import (
     Note,
     Notice,
     Open,
-    Outside,
     Presence,
     Record,
     Reflected,
@@ -89,6 +88,7 @@ from pairingd.core.holding_events import (
     Wished,
     Woke,
 )
+from pairingd.core.holding_evidence import guest_came, re_created, reflected, unproven
 from pairingd.core.holding_state import Holding, Look, endpoint
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.network import Network
@@ -167,9 +167,9 @@ def _answered(state: Holding, event: Answer, now: float) -> tuple[Holding, Actio
 def _noticed(state: Holding, event: Notice, now: float) -> tuple[Holding, Actions]:
     match event:
         case GuestCame():
-            return _guest_came(state, event, now)
+            return guest_came(state, event, now)
         case Reflected():
-            return _reflected(state, event)
+            return reflected(state, event)
         case Announced():  # and the gateway is asked whether that is so
             doubted = {id_: replace(look, last=look.since) for id_, look in state.looks.items()}
             return replace(state, looks=doubted), (Again(),)
@@ -291,7 +291,7 @@ def _looked(state: Holding, event: Looked, now: float) -> tuple[Holding, Actions
             if look is None or look.missed:
                 return state, (Renew(entry),)
             missed = replace(
-                _unproven(state, entry), looks={**state.looks, entry.id: look.lost(now)}
+                unproven(state, entry), looks={**state.looks, entry.id: look.lost(now)}
             )
             text = "the router has lost the mapping; asking again"
             return missed, (_note_lost(entry, text), Renew(entry))
@@ -305,7 +305,7 @@ def _closed(state: Holding, event: Closed) -> tuple[Holding, Actions]:
     if not event.request.loss:
         text = f"the router's port {entry.external_port} is closed"
         return state, (Note("mapping-closed", text),)
-    state = _without(_re_created(state, entry), entry)
+    state = _without(re_created(state, entry), entry)
     return state, (_note_lost(entry, event.request.loss), Again())
 
 
@@ -328,7 +328,7 @@ def _failed(state: Holding, event: Refused | Silent, now: float) -> tuple[Holdin
             return state, (Close(entry, loss),)
         case Close(entry) if entry.id in state.evidence.unreachable:
             if isinstance(event, Refused):  # it cannot be re-created, and may yet forward again
-                state = _re_created(state, entry)
+                state = re_created(state, entry)
         case Close(entry) | Renew(entry) | Check(entry):
             if look := state.looks.get(entry.id):
                 looks = {**state.looks, entry.id: replace(look, answered=False)}
@@ -343,70 +343,6 @@ def _give_up(state: Holding, entry: Mapping) -> tuple[Holding, Actions]:
     text = f"no router answers to {entry.protocol} any more; asking again"
     given_up = replace(entry, renew_at=None)
     return _without(state, entry), (Record(given_up), _note_lost(entry, text), Again())
-
-
-# What is seen of an endpoint.
-
-
-def _guest_came(state: Holding, event: GuestCame, now: float) -> tuple[Holding, Actions]:
-    """A login from the internet is the only proof that an endpoint works."""
-    held = state.current(event.door, now)
-    if held is None or external_class(event.peer) is not ExternalClass.PUBLIC:
-        return state, ()
-    # By its family, and not from its own network: there a router may turn guests around in its
-    # own name (hairpin).
-    theirs, ours = ipaddress.ip_address(event.peer), ipaddress.ip_address(held.internal_host)
-    if theirs.version != ours.version or event.peer == held.external_host:
-        return state, ()
-    if theirs.version == 6 and theirs.packed[:8] == ours.packed[:8]:
-        return state, ()
-    known = state.evidence.guest == endpoint(held)
-    proven = replace(state, evidence=replace(state.evidence, guest=endpoint(held)))
-    return proven, () if known else _honoured(held)
-
-
-def _reflected(state: Holding, event: Reflected) -> tuple[Holding, Actions]:
-    """Nobody at an endpoint says something only where the router has shown us our own door.
-
-    Some routers list a mapping and renew it, and forward nothing until it is re-created.
-    """
-    seen, held = state.evidence, event.mapping
-    if event.seen is Outside.OUR_DOOR:
-        known = seen.hairpin == endpoint(held)
-        seen = replace(seen, hairpin=endpoint(held), hairpin_network=held.network)
-        return replace(state, evidence=seen), () if known else _honoured(held)
-    if event.seen is Outside.ANOTHER_SERVER:
-        seen = replace(_unproven(state, held).evidence, misled=seen.misled | {held.id})
-        return replace(state, evidence=seen), (Judge(held.network, honours=False), Again())
-    if seen.hairpin_network != held.network:
-        return state, ()
-    seen = replace(seen, unreachable=seen.unreachable | {held.id})
-    return replace(state, evidence=seen), (Again(),)
-
-
-def _honoured(held: Mapping) -> Actions:
-    """Between equal ports a router shows nothing of what it does with the internal one."""
-    if held.external_port == held.internal_port:
-        return ()
-    return (Judge(held.network, honours=True),)
-
-
-def _unproven(state: Holding, held: Mapping) -> Holding:
-    """What was seen of its endpoint before counts no more."""
-    seen = state.evidence
-    guest = None if seen.guest and seen.guest[0] == held.id else seen.guest
-    hairpin = None if seen.hairpin and seen.hairpin[0] == held.id else seen.hairpin
-    return replace(state, evidence=replace(seen, guest=guest, hairpin=hairpin))
-
-
-def _re_created(state: Holding, entry: Mapping) -> Holding:
-    """Once is enough, until the router has shown us our own door again."""
-    seen = state.evidence
-    if entry.id not in seen.unreachable:
-        return state
-    left = seen.unreachable - {entry.id}
-    seen = replace(seen, hairpin=None, hairpin_network=None, unreachable=left)
-    return replace(state, evidence=seen)
 
 
 # Records.

@@ -34,6 +34,7 @@ from pairingd.world.gateway.upnp.soap import NO_SUCH_ENTRY
 _JOB_TIMEOUT_S = 45.0  # of all answers that one job needs, from a router that is slow with each
 _FRESH_S = 10.0  # for which an external address need not be asked for again
 _WEEK = 604800  # the longest lease of WANIPConnection:2 §2.3.18
+_OF_THIS_GRANT = frozenset({"permanent", "unshown", "up_since"})
 _RESTARTED_S = 10  # by which the start that a router reports may vary
 
 
@@ -137,7 +138,8 @@ class UpnpAdapter:
         if 0 < shown_lease < RENEWAL_GAP:  # miniupnpd reports 4 s of a lease of 5
             raise refusals.too_short(shown_lease)
         granted = min(shown_lease or lease, _WEEK)
-        handle = dict(made.handle) | {"url": igd.url, "lease": str(granted)}
+        handle = {name: told for name, told in made.handle if name not in _OF_THIS_GRANT}
+        handle |= {"url": igd.url, "lease": str(granted)}
         handle |= {"permanent": "yes"} if is_permanent else {}
         handle |= {} if row else {"unshown": "yes", "up_since": str(up_since)}
         now = self._clock()
