@@ -102,7 +102,7 @@ def _own_host(parts: Parts) -> str:
 
 
 def ways(parts: Parts) -> Ways:
-    own = _own_host(parts) if parts.access.door.port is not None else ""
+    own = _own_host(parts) if parts.door.port is not None else ""
     return Ways(
         mapping=parts.mapping.current,
         pinhole=parts.pinhole.current,
