@@ -8,10 +8,19 @@ from collections.abc import Sequence
 
 from pairingd import report
 from pairingd.core import plan
+from pairingd.core.model import Problem
 from pairingd.core.rules import WayTold
 from pairingd.core.text import shell
-from pairingd.core.ways import Endpoint, Ways, endpoint_changed, ssh_command, way_told
-from pairingd.errors import WorldError
+from pairingd.core.ways import (
+    Endpoint,
+    Ways,
+    endpoint_changed,
+    is_public,
+    router_slow,
+    ssh_command,
+    way_told,
+)
+from pairingd.errors import PairingError, WorldError
 from pairingd.parts import Parts
 from pairingd.protocol import results
 from pairingd.user import user_name
@@ -87,17 +96,23 @@ def _endpoints(parts: Parts) -> list[Endpoint]:
     port = parts.door.port
     if port is None:
         return []
-    lan_host = parts.settings.config.door.address or lan_address() or "127.0.0.1"
-    return ways(parts).endpoints(lan_host, port)
+    return ways(parts).endpoints(_own_host(parts), port)
+
+
+def _own_host(parts: Parts) -> str:
+    return parts.settings.config.door.address or lan_address() or "127.0.0.1"
 
 
 def ways(parts: Parts) -> Ways:
+    own = _own_host(parts) if parts.door.port is not None else ""
     return Ways(
         mapping=parts.mapping.current,
         pinhole=parts.pinhole.current,
         by_hand=_by_hand(parts),
         relay=parts.relay.current,
         seen=parts.mapping.seen | parts.pinhole.seen,
+        unsteady=parts.mapping.unsteady,
+        direct=own if is_public(own) else None,
     )
 
 
@@ -129,8 +144,8 @@ def warnings(parts: Parts) -> list[results.Problem]:
     if changed := endpoint_changed(parts.intent.state.session):
         found.append(report.problem(changed))
     found += map(report.problem, ways(parts).problems())
-    if parts.mapping.error and parts.mapping.wanted:
-        found.append(report.problem(parts.mapping.error))
+    if problem := _of_the_router(parts):
+        found.append(report.problem(problem))
     if parts.relay.error and parts.relay.wanted:
         found.append(report.problem(parts.relay.error))
     troubles = (*parts.intent.withdrawn, parts.access.error, parts.intent.unsaved)
@@ -152,6 +167,15 @@ async def dead_pane(parts: Parts) -> list[results.Problem]:
                 }
             ]
     return []
+
+
+def _of_the_router(parts: Parts) -> PairingError | Problem | None:
+    lane = parts.mapping
+    if not lane.wanted:
+        return None
+    if lane.error and not (lane.error.code == "no-gateway" and ways(parts).direct):
+        return lane.error
+    return router_slow() if lane.opening else None
 
 
 def door_shut() -> WorldError:

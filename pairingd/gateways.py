@@ -22,6 +22,7 @@ class Protocol(NamedTuple):
     ipv6: bool = False
     speaks_for: tuple[str, ...] = ()  # names of those that the same server would refuse alike
     configurable: bool = True  # may be named in [router] protocols
+    chooses_port: bool = False  # the external port is whatever comes of the request
 
 
 PROTOCOLS = (
@@ -29,7 +30,7 @@ PROTOCOLS = (
     Protocol("pcp", "PCP", "pxp.pcp", announces=True, ipv6=True, speaks_for=("natpmp",)),
     Protocol("natpmp", "NAT-PMP", "pxp.natpmp", announces=True),
     Protocol("upnp", "UPnP", "upnp", reads_back=True, ipv6=True),
-    Protocol("command", "your command", "command", configurable=False),
+    Protocol("command", "your command", "command", configurable=False, chooses_port=True),
 )
 CONFIGURABLE = tuple(protocol.name for protocol in PROTOCOLS if protocol.configurable)
 

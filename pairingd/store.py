@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from pairingd import strict
 from pairingd.core.model import Invitation, Mapping, Session, State
+from pairingd.core.network import router_of
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.live import Live
 
@@ -61,6 +62,9 @@ MIGRATIONS = (
     # Invitations have conditions. A version that passes over them would let guests in on better
     # terms, so it must refuse the file.
     "",
+    """
+    CREATE TABLE router (id TEXT PRIMARY KEY, honours INTEGER NOT NULL, checksum TEXT NOT NULL);
+    """,
 )
 _SINCE_MARKS = 2  # the version from which on no one is live without a mark
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
@@ -238,6 +242,37 @@ class Store:
         rows = self._database.execute("SELECT id, body, checksum FROM mapping ORDER BY rowid")
         return [_read(Mapping, "mapping", *row) for row in rows]
 
+    # What was seen of routers: the gateway package's `Verdicts`.
+
+    def honours(self, network: str) -> bool | None:
+        """What was seen before the gateway showed its MAC counts against it. A damaged record says
+        no: that is the careful answer.
+        """
+        router = router_of(network)
+        unnamed = router.partition("/")[0] + "/"
+        rows = self._database.execute(
+            "SELECT id, honours, checksum FROM router WHERE id IN (?, ?)", (router, unnamed)
+        ).fetchall()
+        if not all(
+            honours and checksum == _checksum("router", id_, honours)
+            for id_, honours, checksum in rows
+        ):
+            return False
+        return True if any(id_ == router for id_, *_ in rows) else None
+
+    def judge(self, network: str, *, honours: bool) -> None:
+        """Once a router was seen to ignore internal ports that stays."""
+        self.judge_router(router_of(network), honours=honours)
+
+    def judge_router(self, router: str, *, honours: bool) -> None:
+        with self._write() as database:
+            database.execute(
+                "INSERT INTO router (id, honours, checksum) VALUES (?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET honours = excluded.honours,"
+                " checksum = excluded.checksum WHERE excluded.honours < honours",
+                (router, int(honours), _checksum("router", router, int(honours))),
+            )
+
     # The journal of connections' processes.
 
     def record_process(self, process: Process) -> None:
@@ -387,6 +422,9 @@ def _take_over_journal(aside: Path, store: Store) -> None:
                 store.record(mapping)
             for process in _readable(database, Process, "process", "pid"):
                 store.record_process(process)
+            with suppress(sqlite3.Error):  # older ones have none
+                for (router,) in database.execute("SELECT id FROM router WHERE honours = 0"):
+                    store.judge_router(router, honours=False)
         except WorldError as error:
             log.error("not in the new journal: %s", error)  # noqa: TRY400 - the cause is all there is
 

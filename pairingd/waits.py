@@ -9,9 +9,17 @@ from pairingd import answers
 from pairingd.parts import Notify, Parts
 from pairingd.reconcile.lane import Lane
 
-ROUTER_TIMEOUT_S = 12.0
-OTHER_WAYS_TIMEOUT_S = 8.0  # for IPv6 or a relay, where the router has not helped
+WAYS_TIMEOUT_S = 12.0  # of which all but what the router has taken is
+OTHER_WAYS_TIMEOUT_S = 8.0  # at most for IPv6 or a relay, where the router has not helped
 CLOSING_TIMEOUT_S = 2.0
+
+
+async def wait_for_ways(parts: Parts, notify: Notify) -> None:
+    """Until guests can enter as well as they ever will, as far as that can be awaited."""
+    now = asyncio.get_running_loop().time
+    until = now() + WAYS_TIMEOUT_S
+    await wait_for_router(parts, notify)
+    await _wait_for_other_ways(parts, min(until - now(), OTHER_WAYS_TIMEOUT_S))
 
 
 async def wait_for_router(parts: Parts, notify: Notify, *, again: bool = False) -> None:
@@ -21,7 +29,7 @@ async def wait_for_router(parts: Parts, notify: Notify, *, again: bool = False) 
         return
     notify({"step": "router", "state": "begun", "text": "asking the router"})
     try:
-        async with asyncio.timeout(ROUTER_TIMEOUT_S):
+        async with asyncio.timeout(WAYS_TIMEOUT_S):
             # What is known of this door's mapping holds for the next guest, too; a router
             # that failed is asked again in the background, unless it is worth it now.
             if again or not (lane.current or lane.error):
@@ -37,7 +45,7 @@ async def wait_for_router(parts: Parts, notify: Notify, *, again: bool = False) 
         notify({"step": "router", "state": "failed", "text": lane.error.message})
 
 
-async def wait_for_other_ways(parts: Parts) -> None:
+async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:
     """They have begun when the door opened; without the router they are worth a moment more."""
     if answers.ways(parts).reachability(parts.mapping.error) == "internet":
         return
@@ -46,7 +54,7 @@ async def wait_for_other_ways(parts: Parts) -> None:
         begun.append(parts.pinhole)
     if parts.relay.wanted and not (parts.relay.current or parts.relay.error):
         begun.append(parts.relay)
-    await _settle(begun, OTHER_WAYS_TIMEOUT_S)
+    await _settle(begun, timeout_s)
 
 
 async def wait_for_closing(parts: Parts) -> None:

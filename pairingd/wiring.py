@@ -235,14 +235,14 @@ def assemble(
     desktop = Desktop(wanted=chosen.host.notify)
     signals.way_in_changed.connect(desktop.notify)
 
-    async def look(host: str, port: int) -> keyscan.Sight:
+    async def look(host: str, port: int, gateway: str = "") -> keyscan.Sight:
         key = await sshd.host_key()
-        return await keyscan.look(host, port, key.type, key.blob)
+        return await keyscan.look(host, port, key.type, key.blob, router=gateway)
 
     def door_port() -> int | None:
         return door.port
 
-    router = Router(chosen.router, store, clock)
+    router = Router(chosen.router, store, clock, mac_of=network.neighbour)
     gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
     mapping = MappingLane(
         intent,

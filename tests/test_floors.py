@@ -159,7 +159,7 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
     assert strangers == set(), module
 
 
-HEAVY = {"httpx", "miniupnpc", "psutil", "daemon", "pydantic"}
+HEAVY = {"httpx", "psutil", "daemon", "pydantic"}
 
 
 def loaded(statement: str) -> set[str]:

@@ -7,7 +7,6 @@ import plistlib
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import tomllib
 import zipfile
@@ -76,9 +75,6 @@ def needed(
     return found
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 14), reason="the formula's Python has miniupnpc, and so other needs"
-)
 def test_the_formula_has_the_tested_versions_of_all_that_is_needed() -> None:
     pins = (ROOT / "tests" / "requirements.txt").read_text(encoding="utf-8").split()
     tested = {
@@ -102,11 +98,3 @@ def test_the_formula_gives_the_daemon_as_long_to_stop_as_the_agent_does() -> Non
 def test_the_formula_is_ruby() -> None:
     done = subprocess.run(["ruby", "-wc", FORMULA], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("Syntax OK\n", "")
-
-
-def test_no_python_without_a_wheel_of_miniupnpc_is_made_to_compile_it() -> None:
-    (miniupnpc,) = (one for one in PROJECT["dependencies"] if one.startswith("miniupnpc"))
-    marker = Requirement(miniupnpc).marker
-    assert marker is not None
-    assert marker.evaluate({"python_version": "3.13"})
-    assert not marker.evaluate({"python_version": "3.14"})

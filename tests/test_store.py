@@ -348,3 +348,20 @@ def test_a_database_whose_marks_cannot_be_made_is_migrated_later(
     assert caught.value.code == "state-unwritable"
     path.with_name("live").unlink()
     assert reopen().live.marks == {one.rights for one in INVITED.live}
+
+
+def test_a_router_seen_to_ignore_internal_ports_stays_known(reopen: Callable[[], Store]) -> None:
+    home, elsewhere = "eth0/192.168.1.10/192.168.1.1/02:00:00:00:00:01", "wlan0/10.0.0.7/10.0.0.1/"
+    store = reopen()
+    assert store.honours(home) is None
+    store.judge(home, honours=True)
+    assert store.honours(home) is True
+    store.judge(home, honours=False)
+    store.judge(home, honours=True)
+    store.close()
+    store = reopen()
+    assert store.honours(home) is False
+    assert store.honours(home.replace("eth0/192.168.1.10", "wlan0/192.168.1.23")) is False
+    assert store.honours(home.replace("00:01", "00:02")) is None
+    store.judge(elsewhere, honours=False)
+    assert store.honours(elsewhere + "02:00:00:00:00:03") is False

@@ -1,4 +1,5 @@
-"""A mapping's life on the gateway. Every decision about it stands in this file.
+"""A mapping's life on the gateway. Every decision about it stands in this file, but for what is
+concluded from what was seen of an endpoint: holding_evidence.py.
 
 `step(holding, event, now)` returns the next state and the actions to take, in order. The caller
 reports what came of a request as the next event, and takes that event's actions before the rest.
@@ -12,6 +13,7 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
     Moved        the gateway now shows its MAC       Record, under the network's full identity
                  it may be another one's gateway     Distrust: it must not get a delete
     Clear        does not lead to the door           Close
+                 leads to another server             Close as a loss
                  unreachable from outside            Close as a loss
     Serve        nothing leads to the door           Open, without the protocols that are silent
                  not seen since the start, last      Renew
@@ -20,7 +22,8 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
     Granted      new, re-addressed, or looked at     LookFromOutside
                  from outside with success before
     Looked       present                             Sweep, once in each network
-                 absent: lost, or a false alarm      Renew, which keeps its id and nonce
+                 absent: lost, or a false alarm      Renew, which keeps its id and nonce; the
+                                                     next looks come sooner with each loss
                  foreign                             Erase, Again: the port is theirs
     Closed       as a loss                           Again, which opens a new one
     Refused      Renew, nobody speaks the protocol   Record without renew_at (give-up), Again
@@ -29,7 +32,10 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
                  Close as a loss, Open, Check        Fail
     Silent       Close                               as Refused; Open leaves out its protocol
                  any other                           Fail; the journal keeps the entry
-    Reflected    nobody, where our door was seen     Again, to close it as unreachable
+    GuestCame    the first one by this endpoint      Judge: the router honours internal ports
+    Reflected    our door                            Judge, likewise
+                 nobody, where our door was seen     Again, to close it as unreachable
+                 another server                      Judge: it does not; Again, to close it
     Announced    always                              Again, to look at it now
     Settled      another endpoint than announced     Tell
                  a Close has failed                  Fail
@@ -82,6 +88,7 @@ from pairingd.core.holding_events import (
     Wished,
     Woke,
 )
+from pairingd.core.holding_evidence import guest_came, re_created, reflected, unproven
 from pairingd.core.holding_state import Holding, Look, endpoint
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.network import Network
@@ -132,8 +139,8 @@ def _in_round(state: Holding, event: RoundEvent, now: float) -> tuple[Holding, A
             return replace(state, looks={}) if asleep > A_SLEEP_S else state, ()
         case Moved(network):
             return _moved(state, network)
-        case Wished(ports):
-            return replace(state, ports=ports), ()
+        case Wished(ports, chosen):
+            return replace(state, ports=ports, chosen=chosen), ()
         case Clear():
             return _clear(state, now)
         case Serve():
@@ -160,9 +167,9 @@ def _answered(state: Holding, event: Answer, now: float) -> tuple[Holding, Actio
 def _noticed(state: Holding, event: Notice, now: float) -> tuple[Holding, Actions]:
     match event:
         case GuestCame():
-            return _guest_came(state, event, now), ()
+            return guest_came(state, event, now)
         case Reflected():
-            return _reflected(state, event)
+            return reflected(state, event)
         case Announced():  # and the gateway is asked whether that is so
             doubted = {id_: replace(look, last=look.since) for id_, look in state.looks.items()}
             return replace(state, looks=doubted), (Again(),)
@@ -193,17 +200,25 @@ def _moved(state: Holding, network: Network | None) -> tuple[Holding, Actions]:
 
 
 def _clear(state: Holding, now: float) -> tuple[Holding, Actions]:
-    """The unreachable first, as their failure ends the round."""
+    """Those that do harm first, then the unreachable; a failure of these ends the round."""
     serving = state.serving(now)
     closing = [one for one in state.journal if one.network == state.here and one != serving]
-    unreachable = [one for one in closing if one.id in state.evidence.unreachable]
-    unwanted = [one for one in closing if one not in unreachable]
+    misled = [one for one in closing if one.id in state.evidence.misled]
+    unreachable = [
+        one for one in closing if one.id in state.evidence.unreachable and one not in misled
+    ]
+    unwanted = [one for one in closing if one not in misled and one not in unreachable]
     gone = {one.id for one in unwanted}  # none of them is waited for any more
     looks = {id_: look for id_, look in state.looks.items() if id_ not in gone}
-    why = "the router has the mapping but forwards nothing; asking again"
+    harmful = "the router leads the port to another server; closing it"
+    useless = "the router has the mapping but forwards nothing; asking again"
     return (
         replace(state, looks=looks, silent={}, unclosed=None),
-        (*(Close(one, why) for one in unreachable), *(Close(one) for one in unwanted)),
+        (
+            *(Close(one, harmful) for one in misled),
+            *(Close(one, useless) for one in unreachable),
+            *(Close(one) for one in unwanted),
+        ),
     )
 
 
@@ -243,20 +258,13 @@ def _settled(state: Holding, event: Settled, now: float) -> Actions:
 def _granted(state: Holding, event: Granted, now: float) -> tuple[Holding, Actions]:
     new, request = event.mapping, event.request
     if isinstance(request, Open):
-        opened = Note(
-            "mapping-opened",
-            state.policy.opened.format(port=new.external_port),
-            {
-                "external_host": new.external_host,
-                "external_port": new.external_port,
-                "protocol": new.protocol,
-            },
-        )
-        return _seen(state, new, now), (*_look_from_outside(new), opened)
-    moved = new.external_host != request.mapping.external_host
+        return _seen(state, new, now), (*_look_from_outside(new), _note_opened(state, new))
+    look = state.looks.get(new.id)
+    again = (_note_opened(state, new, " again"),) if look and look.missed else ()
+    moved = endpoint(new) != endpoint(request.mapping)
     reflects = state.evidence.hairpin_network == new.network
-    worth_it = moved or reflects or new.id not in state.looks
-    return _seen(state, new, now), _look_from_outside(new) if worth_it else ()
+    worth_it = moved or reflects or look is None
+    return _seen(state, new, now), (*(_look_from_outside(new) if worth_it else ()), *again)
 
 
 def _look_from_outside(held: Mapping) -> Actions:
@@ -282,7 +290,9 @@ def _looked(state: Holding, event: Looked, now: float) -> tuple[Holding, Actions
             # and a PCP server gives it to nobody who comes with another nonce.
             if look is None or look.missed:
                 return state, (Renew(entry),)
-            missed = replace(state, looks={**state.looks, entry.id: replace(look, missed=True)})
+            missed = replace(
+                unproven(state, entry), looks={**state.looks, entry.id: look.lost(now)}
+            )
             text = "the router has lost the mapping; asking again"
             return missed, (_note_lost(entry, text), Renew(entry))
         case Presence.FOREIGN:
@@ -295,7 +305,7 @@ def _closed(state: Holding, event: Closed) -> tuple[Holding, Actions]:
     if not event.request.loss:
         text = f"the router's port {entry.external_port} is closed"
         return state, (Note("mapping-closed", text),)
-    state = _without(_re_created(state, entry), entry)
+    state = _without(re_created(state, entry), entry)
     return state, (_note_lost(entry, event.request.loss), Again())
 
 
@@ -318,7 +328,7 @@ def _failed(state: Holding, event: Refused | Silent, now: float) -> tuple[Holdin
             return state, (Close(entry, loss),)
         case Close(entry) if entry.id in state.evidence.unreachable:
             if isinstance(event, Refused):  # it cannot be re-created, and may yet forward again
-                state = _re_created(state, entry)
+                state = re_created(state, entry)
         case Close(entry) | Renew(entry) | Check(entry):
             if look := state.looks.get(entry.id):
                 looks = {**state.looks, entry.id: replace(look, answered=False)}
@@ -335,61 +345,30 @@ def _give_up(state: Holding, entry: Mapping) -> tuple[Holding, Actions]:
     return _without(state, entry), (Record(given_up), _note_lost(entry, text), Again())
 
 
-# What is seen of an endpoint.
-
-
-def _guest_came(state: Holding, event: GuestCame, now: float) -> Holding:
-    """A login from the internet is the only proof that an endpoint works."""
-    held = state.current(event.door, now)
-    if held is None or external_class(event.peer) is not ExternalClass.PUBLIC:
-        return state
-    # By its family, and not from its own network: there a router may turn guests around in its
-    # own name (hairpin).
-    theirs, ours = ipaddress.ip_address(event.peer), ipaddress.ip_address(held.internal_host)
-    if theirs.version != ours.version or event.peer == held.external_host:
-        return state
-    if theirs.version == 6 and theirs.packed[:8] == ours.packed[:8]:
-        return state
-    return replace(state, evidence=replace(state.evidence, guest=endpoint(held)))
-
-
-def _reflected(state: Holding, event: Reflected) -> tuple[Holding, Actions]:
-    """Nobody at an endpoint says something only where the router has shown us our own door.
-
-    Some routers list a mapping and renew it, and forward nothing until it is re-created.
-    """
-    seen, held = state.evidence, event.mapping
-    if event.our_door:
-        seen = replace(seen, hairpin=endpoint(held), hairpin_network=held.network)
-        return replace(state, evidence=seen), ()
-    if seen.hairpin_network != held.network:
-        return state, ()
-    seen = replace(seen, unreachable=seen.unreachable | {held.id})
-    return replace(state, evidence=seen), (Again(),)
-
-
-def _re_created(state: Holding, entry: Mapping) -> Holding:
-    """Once is enough, until the router has shown us our own door again."""
-    seen = state.evidence
-    if entry.id not in seen.unreachable:
-        return state
-    left = seen.unreachable - {entry.id}
-    seen = replace(seen, hairpin=None, hairpin_network=None, unreachable=left)
-    return replace(state, evidence=seen)
-
-
 # Records.
 
 
 def _seen(state: Holding, entry: Mapping, now: float) -> Holding:
     known = state.looks.get(entry.id)
-    look = Look(min(known.since, now) if known else now, now)  # the clock may be set back
+    look = known.seen(now) if known else Look(now, now)
     return replace(state, looks={**state.looks, entry.id: look})
 
 
 def _without(state: Holding, entry: Mapping) -> Holding:
     looks = {id_: look for id_, look in state.looks.items() if id_ != entry.id}
     return replace(state, looks=looks)
+
+
+def _note_opened(state: Holding, new: Mapping, again: str = "") -> Note:
+    return Note(
+        "mapping-opened",
+        state.policy.opened.format(port=new.external_port) + again,
+        {
+            "external_host": new.external_host,
+            "external_port": new.external_port,
+            "protocol": new.protocol,
+        },
+    )
 
 
 def _note_lost(entry: Mapping, text: str) -> Note:

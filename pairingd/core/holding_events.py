@@ -21,13 +21,22 @@ class Presence(Enum):
     UNKNOWN = auto()
 
 
+class Outside(Enum):
+    """What stands at a mapping's endpoint."""
+
+    OUR_DOOR = auto()
+    NOBODY = auto()
+    ANOTHER_SERVER = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The door as the gateway of `network` should forward to it."""
+    """The door as the gateway of `network` should forward to it. `chosen`: by no other port."""
 
     network: Network
     internal_port: int
     external_port: int
+    chosen: bool = False
 
 
 # Requests to the gateway. Each is answered by an event, or was cancelled as the door closed.
@@ -88,6 +97,14 @@ class Erase:
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    """Remember for good of the network's router whether it honours internal ports."""
+
+    network: str
+    honours: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LookFromOutside:
     """Connect to the mapping's endpoint; the answer, if one comes, is Reflected."""
 
@@ -136,7 +153,7 @@ class NobodyToAsk:
 
 
 End = Fail | Distrust | NobodyToAsk
-Effect = Record | Erase | LookFromOutside | Note | Tell | Again | End
+Effect = Record | Erase | Judge | LookFromOutside | Note | Tell | Again | End
 Action = Request | Effect
 
 
@@ -166,9 +183,12 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Wished:
-    """The open door's port and the external one; None where no mapping is wanted."""
+    """The open door's port and the external one; None where no mapping is wanted. `chosen`: the
+    host has named the external one.
+    """
 
     ports: tuple[int, int] | None
+    chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +265,8 @@ class GuestCame:
 
 @dataclass(frozen=True, slots=True)
 class Reflected:
-    """What stands at the mapping's endpoint: our own door, or nobody."""
-
     mapping: Mapping
-    our_door: bool
+    seen: Outside
 
 
 @dataclass(frozen=True, slots=True)

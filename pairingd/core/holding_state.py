@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pairingd.core.holding_events import Wish
@@ -13,6 +13,9 @@ from pairingd.core.refusal import PairingError
 
 # Seconds between looks at a mapping that is held; with what a new one takes, less than a minute.
 CHECK_EVERY_S = 55.0
+CHECK_AT_LEAST_EVERY_S = 5.0  # halved to this while it keeps being lost
+UNSTEADY_LOSSES = 2
+STEADY_AFTER_S = 600.0  # without a loss
 EARLY_LOOKS_S = (1.0, 5.0, 30.0)  # after it was made: some routers drop a new one soon
 
 Endpoint = tuple[str, str, int]  # a mapping's id, external host and port; the last two may change
@@ -45,17 +48,39 @@ class Look:
     """When a mapping was made, or confirmed to a new daemon, and when it was seen last.
 
     `answered`: whether the last look was. `missed`: its loss is noted, and it is requested again.
+    `losses` before the lease's end, the last of them at `lost_at`; each halves `every`.
     """
 
     since: float
     last: float
     answered: bool = True
     missed: bool = False
+    losses: int = 0
+    lost_at: float = 0.0
+    every: float = CHECK_EVERY_S
 
     @property
     def next(self) -> float:
         early = (self.since + after for after in EARLY_LOOKS_S)
-        return min((at for at in early if at > self.last), default=self.last + CHECK_EVERY_S)
+        soonest = self.last + self.every
+        return min((at for at in (*early, soonest) if at > self.last), default=soonest)
+
+    @property
+    def unsteady(self) -> bool:
+        return self.losses >= UNSTEADY_LOSSES
+
+    def seen(self, now: float) -> Look:
+        """Seen just now, though the clock may be set back."""
+        steady = not 0 <= now - self.lost_at < STEADY_AFTER_S
+        look = Look(min(self.since, now), now)
+        if steady:
+            return look
+        return replace(look, losses=self.losses, lost_at=self.lost_at, every=self.every)
+
+    def lost(self, now: float) -> Look:
+        """Lost before its lease's end."""
+        every = max(self.every / 2, CHECK_AT_LEAST_EVERY_S)
+        return replace(self, missed=True, losses=self.losses + 1, lost_at=now, every=every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +91,7 @@ class Evidence:
     hairpin: Endpoint | None = None  # our own door was seen there
     hairpin_network: str | None = None  # whose router shows us our own door
     unreachable: frozenset[str] = frozenset()  # ids of mappings where nobody was seen since
+    misled: frozenset[str] = frozenset()  # ids of mappings that lead to another server
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +104,7 @@ class Holding:
     journal: tuple[Mapping, ...] = ()
     network: Network | None = None
     ports: tuple[int, int] | None = None  # wished: the door's, the external one
+    chosen: bool = False  # by the host, the external one
     looks: Map[str, Look] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
     swept: frozenset[str] = frozenset()  # identities of networks
@@ -93,7 +120,13 @@ class Holding:
         if self.ports is None or self.network is None or not self.network.gateway:
             return None
         door, external = self.ports
-        return Wish(self.network, door, door if self.policy.same_port else external)
+        wished = door if self.policy.same_port else external
+        return Wish(self.network, door, wished, self.chosen)
+
+    def is_unsteady(self, held: Mapping) -> bool:
+        """Whether it keeps being lost."""
+        look = self.looks.get(held.id)
+        return look is not None and look.unsteady
 
     def current(self, door: int | None, now: float) -> Mapping | None:
         """The mapping to the open door that is in place here, as far as was seen."""
@@ -111,17 +144,19 @@ class Holding:
                 and entry.network == wish.network.identity
                 and entry.internal_host == wish.network.address
                 and entry.internal_port == wish.internal_port
-                and entry.id not in self.evidence.unreachable
+                and entry.id not in self.evidence.unreachable | self.evidence.misled
                 and entry.is_held(now)
             ):
                 return entry
         return None
 
     def seen(self, held: Mapping) -> Literal["guest", "hairpin", "answered"] | None:
-        """The best evidence of its present endpoint; `answered`: its last look was."""
+        """The best evidence of its present endpoint; `answered`: its last look was, and it does
+        not keep being lost.
+        """
         if endpoint(held) == self.evidence.guest:
             return "guest"
         if endpoint(held) == self.evidence.hairpin:
             return "hairpin"
         look = self.looks.get(held.id)
-        return "answered" if look and look.answered else None
+        return "answered" if look and look.answered and not look.unsteady else None

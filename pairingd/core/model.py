@@ -159,6 +159,8 @@ class Session:
     `external_port` is what the router is asked for. `door_port` is where the door was opened
     first: a restarted daemon asks for it again, so that the guests' commands stay true.
 
+    `port_chosen`: the host named the external port, so that no other one will do.
+
     `told` is the way in that an answer gave for the guests last, `announced` the one that the host
     has heard of last. Where they differ the guests hold a command that may lead nowhere.
 
@@ -175,6 +177,7 @@ class Session:
     told: WayIn | None = None
     announced: WayIn | None = None
     tmux: str = ""
+    port_chosen: bool = False
 
     @property
     def live(self) -> tuple[Invitation, ...]:

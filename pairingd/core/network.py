@@ -21,3 +21,10 @@ class Network:
     def identity(self) -> str:
         """Tells this network from others with the same numbers."""
         return f"{self.interface}/{self.address}/{self.gateway}/{self.gateway_mac}"
+
+
+def router_of(identity: str) -> str:
+    """What stays of a network's identity by whatever interface and address we are in it: the
+    gateway's address, and after a slash its MAC.
+    """
+    return identity.split("/", 2)[-1]

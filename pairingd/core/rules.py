@@ -260,7 +260,9 @@ def _invite(state: State, event: Invite, now: float) -> State:
             owner[key.blob] = new.guest
     session = state.session
     if session is None or not session.live:
-        session = Session(event.session, floor(now), event.external_port)
+        session = Session(
+            event.session, floor(now), event.external_port, port_chosen=event.port_chosen
+        )
     elif event.port_chosen and event.external_port != session.external_port:
         raise Refused(
             "port-fixed",

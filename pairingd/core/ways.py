@@ -7,14 +7,14 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pairingd.core.addresses import external_class
+from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping, Problem, Session, WayIn
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 
 _SSH_PORT = 22  # ssh's own default (ssh_config(5), Port)
 
-Kind = Literal["router", "ipv6", "lan", "relay"]
+Kind = Literal["direct", "router", "ipv6", "lan", "relay"]
 Verified = Literal["readback", "hairpin", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
 
@@ -38,7 +38,8 @@ class Ways:
 
     `by_hand` is the host and port that the user has forwarded to the door. `seen` is what was seen
     of a mapping, by its id: a guest who came through it from the internet, our own host key, or
-    its row in the router's table.
+    its row in the router's table. `unsteady`: the mapping keeps being lost.
+    `direct` is this machine's own address where that is a public one.
     """
 
     mapping: Mapping | None = None
@@ -46,10 +47,12 @@ class Ways:
     by_hand: tuple[str, int] | None = None
     relay: tuple[str, int] | None = None
     seen: Map[str, Verified] = field(default_factory=dict)
+    unsteady: bool = False
+    direct: str | None = None
 
     def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
         """Every address a guest can try, best first."""
-        found = []
+        found = [Endpoint("direct", self.direct, door_port)] if self.direct else []
         if self.by_hand:
             found.append(Endpoint("router", *self.by_hand))
         found += self._through("router", self.mapping)
@@ -58,7 +61,7 @@ class Ways:
             found.append(Endpoint("relay", *self.relay, "ssh", "hairpin"))
         # Behind a second router, or the provider's, only what leads around it may work.
         found.sort(key=lambda one: one.kind == "router" and _double_nat(self.mapping) is not None)
-        return [*found, Endpoint("lan", lan_host, door_port)]
+        return found if lan_host == self.direct else [*found, Endpoint("lan", lan_host, door_port)]
 
     def _through(self, kind: Kind, held: Mapping | None) -> Iterator[Endpoint]:
         if held and held.external_host:
@@ -71,9 +74,13 @@ class Ways:
         Behind a second router nothing is known of the internet.
         """
         held = [one for one in (self.mapping, self.pinhole) if one and one.external_host]
-        if self.relay or any(
-            external_class(one.external_host) == "public" and not self._is_unproven(one)
-            for one in held
+        if (
+            self.relay
+            or self.direct
+            or any(
+                external_class(one.external_host) == "public" and not self._is_unproven(one)
+                for one in held
+            )
         ):
             return "internet"
         behind_another = error is not None and error.code == "double-nat"
@@ -82,12 +89,21 @@ class Ways:
     def problems(self) -> list[Problem]:
         """What may keep guests from the internet out, though the router has said yes."""
         held = self.mapping
-        unlisted = _unlisted(held) if held and self._is_unproven(held) else None
-        return [one for one in (_double_nat(held), _no_external_address(held), unlisted) if one]
+        unlisted = _unlisted(held) if held and held.unshown and self._is_unproven(held) else None
+        unsteady = _unsteady(held) if held and self.unsteady else None
+        found = (_double_nat(held), _no_external_address(held), unlisted, unsteady)
+        return [one for one in found if one]
 
     def _is_unproven(self, held: Mapping) -> bool:
-        """Whether nothing speaks for it but the word of a router that lists it nowhere."""
-        return held.unshown and held.id not in self.seen
+        """Whether nothing speaks for it but the word of a router that lists it nowhere, or that
+        keeps losing it.
+        """
+        kept_being_lost = self.unsteady and held == self.mapping
+        return (held.unshown or kept_being_lost) and held.id not in self.seen
+
+
+def is_public(host: str) -> bool:
+    return external_class(host) is ExternalClass.PUBLIC
 
 
 def way_told(endpoints: Sequence[Endpoint]) -> WayIn:
@@ -138,6 +154,23 @@ def _no_external_address(held: Mapping | None) -> Problem | None:
         "no-external-address",
         f"the router forwards port {held.external_port}, but has no external address",
         "check the router's own connection to the internet; or set up a [relay]",
+    )
+
+
+def _unsteady(held: Mapping) -> Problem:
+    return Problem(
+        "mapping-unsteady",
+        f"the router keeps losing the forward of port {held.external_port}; pairingd restores it",
+        "guests may be unable to connect for seconds; update the router's firmware, or forward "
+        "the port there by hand",
+    )
+
+
+def router_slow() -> Problem:
+    return Problem(
+        "router-slow",
+        "the router has not opened a port yet; pairingd keeps asking",
+        "pairingd announces the command when the port is open; see: pairctl status",
     )
 
 

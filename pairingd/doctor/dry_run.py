@@ -25,9 +25,16 @@ class _Journal:
 
     def __init__(self) -> None:
         self.entries: dict[str, Mapping] = {}
+        self.verdict: bool | None = None
 
     def record(self, mapping: Mapping) -> None:
         self.entries[mapping.id] = mapping
+
+    def honours(self, network: str) -> bool | None:  # noqa: ARG002 - no port of a server is asked for
+        return self.verdict
+
+    def judge(self, network: str, *, honours: bool) -> None:  # noqa: ARG002 - this run has one
+        self.verdict = honours
 
     def erase(self, mapping_id: str) -> None:
         self.entries.pop(mapping_id, None)

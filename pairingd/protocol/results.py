@@ -47,7 +47,7 @@ class InvitationInfo(Conditions):
 
 
 class Endpoint(TypedDict):
-    kind: Literal["router", "ipv6", "lan", "relay"]
+    kind: Literal["direct", "router", "ipv6", "lan", "relay"]
     host: str
     port: int
     command: str

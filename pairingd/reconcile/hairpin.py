@@ -9,22 +9,32 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from pairingd.core.holding_events import Outside
 from pairingd.core.model import Mapping
 from pairingd.errors import PairingError
 from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)
 
+# Of a host and port; the router there may have a server of its own.
+Look = Callable[[str, int, str], Awaitable[Sight]]
+
+_OUTSIDE = {
+    Sight.OUR_DOOR: Outside.OUR_DOOR,
+    Sight.ANOTHER_SERVER: Outside.ANOTHER_SERVER,
+    Sight.NOBODY: Outside.NOBODY,
+}
+
 
 class Hairpin:
-    """`look` says what is seen at a host and port; None: never look. Calls `report` with the
-    mapping and whether our own door was seen there, if either was seen: our door or nobody.
+    """`look` says what is seen at a host and port, but for what is the router's own server; None:
+    never look. Calls `report` with the mapping and what was seen there.
     """
 
     def __init__(
         self,
-        look: Callable[[str, int], Awaitable[Sight]] | None,
-        report: Callable[[Mapping, bool], None],
+        look: Look | None,
+        report: Callable[[Mapping, Outside], None],
     ) -> None:
         self._look = look
         self._report = report
@@ -41,11 +51,11 @@ class Hairpin:
             self._looking.cancel()
         self._looking = asyncio.create_task(self._seek(self._look, held), name=endpoint)
 
-    async def _seek(self, look: Callable[[str, int], Awaitable[Sight]], held: Mapping) -> None:
+    async def _seek(self, look: Look, held: Mapping) -> None:
         try:
-            sight = await look(held.external_host, held.external_port)
+            sight = await look(held.external_host, held.external_port, held.gateway)
         except PairingError as error:
             log.debug("not seen from outside: %s", error)
             return
         if sight is not Sight.UNSURE:
-            self._report(held, sight is Sight.OUR_DOOR)
+            self._report(held, _OUTSIDE[sight])

@@ -32,6 +32,7 @@ from pairingd.core.holding_events import (
     Granted,
     GuestCame,
     Journaled,
+    Judge,
     Looked,
     LookFromOutside,
     Moved,
@@ -60,14 +61,13 @@ from pairingd.core.rules import WayAnnounced, WayTold
 from pairingd.core.ways import Verified, ssh_command
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
-from pairingd.reconcile.hairpin import Hairpin
+from pairingd.reconcile.hairpin import Hairpin, Look
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.user import user_name
 from pairingd.world.gateway.pxp.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
-from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class Router(Protocol):
         *,
         internal_port: int,
         external_port: int,
+        chosen: bool = False,
         but: Collection[str] = (),
     ) -> Mapping: ...
 
@@ -106,6 +107,8 @@ class Journal(Protocol):
     def record(self, mapping: Mapping) -> None: ...
 
     def erase(self, mapping_id: str) -> None: ...
+
+    def judge(self, network: str, *, honours: bool) -> None: ...
 
 
 class MappingLane(Lane):
@@ -127,7 +130,7 @@ class MappingLane(Lane):
         *,
         policy: Policy = MAPPING,
         enabled: bool = True,
-        look: Callable[[str, int], Awaitable[Sight]] | None = None,
+        look: Look | None = None,
         asleep: Callable[[], float] = asleep,
         listen: Callable[..., AbstractContextManager[None]] = listen,
     ) -> None:
@@ -143,7 +146,7 @@ class MappingLane(Lane):
         self._locate = locate
         self._door_port = door_port
         self._holding = Holding(policy, tuple(journal.mappings()))
-        self._hairpin = Hairpin(look, lambda held, door: self._notice(Reflected(held, door)))
+        self._hairpin = Hairpin(look, lambda held, seen: self._notice(Reflected(held, seen)))
         self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
         self._asleep = asleep
         self._slept = asleep()
@@ -173,6 +176,17 @@ class MappingLane(Lane):
             if gateways.named(held.protocol).reads_back and not held.unshown
             else {}
         )
+
+    @property
+    def unsteady(self) -> bool:
+        """Whether the current mapping keeps being lost."""
+        held = self.current
+        return held is not None and self._holding.is_unsteady(held)
+
+    @property
+    def opening(self) -> bool:
+        """Whether the gateway is still being asked for the first time."""
+        return self.wanted and self.current is None and self.error is None
 
     @property
     def wanted(self) -> bool:
@@ -208,7 +222,10 @@ class MappingLane(Lane):
         before, self._slept = self._slept, self._asleep()
         await self._follow(Woke(self._slept - before))
         await self.look_around()
-        await self._follow(Wished(self._wished_ports()))
+        session = self._intent.state.session
+        await self._follow(
+            Wished(self._wished_ports(), chosen=session is not None and session.port_chosen)
+        )
         await self._follow(Clear())
         await self._while_wanted(self._follow(Serve()))
         session = self._intent.state.session
@@ -253,8 +270,9 @@ class MappingLane(Lane):
         return actions
 
     def _notice(self, event: GuestCame | Reflected | Announced) -> None:
-        if Again() in self._step(event):
-            self.poke()
+        for action in self._step(event):
+            if not isinstance(action, Request):
+                self._perform(action)
 
     async def _follow(self, event: Event) -> None:
         """Take the actions of `event`, and those of each answer before the next. Raises
@@ -277,6 +295,8 @@ class MappingLane(Lane):
             case Erase(entry):
                 self._journal.erase(entry.id)
                 self._read_journal()
+            case Judge(network, honours):
+                self._journal.judge(network, honours=honours)
             case LookFromOutside(entry):
                 self._hairpin.seek(entry)
             case Note(kind, text, data):
@@ -333,6 +353,7 @@ class MappingLane(Lane):
                     wish.network,
                     internal_port=wish.internal_port,
                     external_port=wish.external_port,
+                    chosen=wish.chosen,
                     but=without,
                 )
                 return Granted(request, opened)

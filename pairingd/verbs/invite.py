@@ -46,8 +46,7 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     try:
         if plan.desired(parts.intent.state, parts.clock()).door:
             await _open_door(parts, notify)
-        await waits.wait_for_router(parts, notify)
-        await waits.wait_for_other_ways(parts)
+        await waits.wait_for_ways(parts, notify)
         found = (each for one in fetched.values() for each in one.warnings)
         warnings = [report.problem(each) for each in dict.fromkeys(found)]
         return await answers.invited(parts, ids, warnings + await answers.dead_pane(parts))

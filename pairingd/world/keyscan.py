@@ -7,26 +7,48 @@ from enum import Enum, auto
 
 from pairingd.process.programs import run
 
+_KINDS = "ed25519,ecdsa,rsa"  # what servers have
+
 
 class Sight(Enum):
     """What was seen at an address."""
 
     OUR_DOOR = auto()
-    UNSURE = auto()  # connections are taken there, or could not be tried; our key was not shown
+    ANOTHER_SERVER = auto()  # it shows a host key, and not ours
+    UNSURE = auto()  # connections are taken there, or could not be tried; no key was shown
     NOBODY = auto()  # connections are refused, or not answered
 
 
-async def look(host: str, port: int, key_type: str, blob: str, *, seconds: int = 5) -> Sight:
-    """By ssh-keyscan(1), which logs in nowhere. NOBODY is what two tries in a row have met."""
-    kind = key_type.removeprefix("ssh-")
-    scan = ("ssh-keyscan", "-T", str(seconds), "-p", str(port), "-t", kind, "--", host)
+async def look(
+    host: str, port: int, key_type: str, blob: str, *, router: str = "", seconds: int = 5
+) -> Sight:
+    """By ssh-keyscan(1), which logs in nowhere. NOBODY is what two tries in a row have met.
+
+    UNSURE also where it is the server of the `router` itself, which answers at its external address
+    what it does not turn around.
+    """
+    ours = f"{key_type} {blob}"
     try:
-        found = await run(*scan, seconds=seconds + 1)
+        keys = await _keys(host, port, key_type.removeprefix("ssh-"), seconds)
+        if ours in keys:
+            return Sight.OUR_DOOR
+        if not keys:
+            if (sight := await _connected(host, port, seconds)) is Sight.NOBODY:
+                return sight
+            keys = await _keys(host, port, _KINDS, seconds)
+        if not keys or (router and keys & await _keys(router, port, _KINDS, seconds)):
+            return Sight.UNSURE
     except (OSError, TimeoutError):
         return Sight.UNSURE
-    if f" {key_type} {blob}" in found.said:
-        return Sight.OUR_DOOR
-    return await _connected(host, port, seconds)
+    return Sight.OUR_DOOR if ours in keys else Sight.ANOTHER_SERVER
+
+
+async def _keys(host: str, port: int, kinds: str, seconds: int) -> set[str]:
+    """The host keys that are shown there, each as type and blob. Raises OSError."""
+    scan = ("ssh-keyscan", "-T", str(seconds), "-p", str(port), "-t", kinds, "--", host)
+    found = await run(*scan, seconds=2 * seconds)
+    lines = [line.split() for line in found.said.splitlines() if not line.startswith("#")]
+    return {f"{line[1]} {line[2]}" for line in lines if len(line) == 3}
 
 
 async def _connected(host: str, port: int, seconds: float) -> Sight:

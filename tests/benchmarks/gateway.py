@@ -73,6 +73,12 @@ class _Journal:
     def erase(self, mapping_id: str) -> None:
         pass
 
+    def honours(self, network: str) -> bool | None:
+        return True
+
+    def judge(self, network: str, *, honours: bool) -> None:
+        pass
+
 
 async def _samples(where: Network, protocol: str) -> dict[str, list[tuple[float, int]]]:
     found: dict[str, list[tuple[float, int]]] = {deed: [] for deed in DEEDS}

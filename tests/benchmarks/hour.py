@@ -42,6 +42,7 @@ class _Counting:
         *,
         internal_port: int,
         external_port: int,
+        chosen: bool = False,
         but: Collection[str] = (),
     ) -> Mapping:
         return self._grant(

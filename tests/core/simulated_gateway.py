@@ -19,6 +19,7 @@ from pairingd.core.holding_events import (
     Fail,
     Granted,
     Journaled,
+    Judge,
     Looked,
     Moved,
     NobodyToAsk,
@@ -99,6 +100,7 @@ class Lane:
     asked: list[Request] = field(default_factory=list)  # in this round
     foreign: set[str] = field(default_factory=set)  # ids whose port was a stranger's, in this round
     made: int = 0
+    lied: set[str] = field(default_factory=set)  # networks whose router was judged, for good
 
     def __post_init__(self) -> None:
         self.routers = {place: Router() for place in self.networks}
@@ -152,6 +154,8 @@ class Lane:
             case Erase(entry):
                 self.effect()
                 del self.journal[entry.id]
+            case Judge(network, honours=False):
+                self.lied.add(network)
             case Fail() | Distrust() | NobodyToAsk():
                 raise RoundEnded
             case Close() | Open() | Renew() | Check() | Sweep():
@@ -161,6 +165,8 @@ class Lane:
                 pass
 
     def answer(self, request: Request) -> Event:
+        if isinstance(request, Open | Renew) and self.holding.here in self.lied:
+            return Refused(request, PairingError("router-lied", "", ""))
         try:
             return self.carry_out(request)
         except PairingError as problem:

@@ -24,12 +24,14 @@ from pairingd.core.holding_events import (
     Fail,
     Granted,
     GuestCame,
+    Judge,
     Looked,
     LookFromOutside,
     Moved,
     NobodyToAsk,
     Note,
     Open,
+    Outside,
     Presence,
     Record,
     Reflected,
@@ -250,7 +252,7 @@ def test_a_renewal_is_looked_at_when_adopted_readdressed_or_seen_before() -> Non
     assert after(holding(held), Granted(Renew(held), held))[1] == []
     assert after(holding(held, looks={}), Granted(Renew(held), held))[1] == look
     assert after(holding(held), Granted(Renew(held), moved))[1] == [LookFromOutside(moved)]
-    seen = after(holding(held), Reflected(held, our_door=True))[0]
+    seen = after(holding(held), Reflected(held, Outside.OUR_DOOR))[0]
     assert after(seen, Granted(Renew(held), held))[1] == look
 
 
@@ -337,13 +339,13 @@ def test_what_cannot_be_closed_fails_the_round_at_its_end_unless_the_lease_is_ov
 def test_nobody_at_the_endpoint_says_nothing_where_our_door_was_never_seen() -> None:
     held = mapping()
     state = holding(held)
-    assert after(state, Reflected(held, our_door=False)) == (state, [])
+    assert after(state, Reflected(held, Outside.NOBODY)) == (state, [])
 
 
 def test_an_unreachable_mapping_is_re_created_once() -> None:
     held = mapping()
     state, actions = after(
-        holding(held), Reflected(held, our_door=True), Reflected(held, our_door=False)
+        holding(held), Reflected(held, Outside.OUR_DOOR), Reflected(held, Outside.NOBODY)
     )
     assert actions == [Again()]
     text = "the router has the mapping but forwards nothing; asking again"
@@ -357,12 +359,60 @@ def test_an_unreachable_mapping_is_re_created_once() -> None:
     assert actions == [Note("mapping-lost", text, {"external_port": 22}), Again()]
     new = mapping(id="m2")
     closed = replace(closed, journal=(new,))
-    assert after(closed, Reflected(new, our_door=False)) == (closed, [])
+    assert after(closed, Reflected(new, Outside.NOBODY)) == (closed, [])
+
+
+def test_another_server_at_the_endpoint_is_a_verdict_and_the_mapping_is_closed_for_good() -> None:
+    held = mapping()
+    state, actions = after(holding(held), GuestCame("9.9.9.9", DOOR))
+    assert actions == [Judge(held.network, honours=True)]
+    assert after(state, GuestCame("9.9.9.9", DOOR))[1] == []
+    state, actions = after(state, Reflected(held, Outside.OUR_DOOR))
+    assert actions == [Judge(held.network, honours=True)]
+    state, actions = after(state, Reflected(held, Outside.ANOTHER_SERVER))
+    assert actions == [Judge(held.network, honours=False), Again()]
+    assert state.seen(held) == "answered"
+    text = "the router leads the port to another server; closing it"
+    assert after(state, Clear())[1] == [Close(held, text)]
+    for failed in (Silent(Close(held, text), SILENT), Refused(Close(held, text), FAILED)):
+        kept, actions = after(state, failed)
+        assert [type(one) for one in actions] == [Fail]
+        assert after(kept, Clear())[1] == [Close(held, text)]
+    _, actions = after(state, Closed(Close(held, text)))
+    assert actions == [Note("mapping-lost", text, {"external_port": 22}), Again()]
+
+
+def test_a_mapping_between_equal_ports_shows_nothing_of_the_router() -> None:
+    held = replace(mapping(), external_port=DOOR)
+    assert after(holding(held), GuestCame("9.9.9.9", DOOR))[1] == []
+    assert after(holding(held), Reflected(held, Outside.OUR_DOOR))[1] == []
+
+
+def test_each_loss_halves_the_time_to_the_next_look_and_the_second_makes_it_unsteady() -> None:
+    held = mapping()
+    state, now, waits = holding(held), float(NOW), []
+    state, _ = after(state, GuestCame("9.9.9.9", DOOR))
+    for number in range(1, 7):
+        now += 5
+        state, actions = after(state, Looked(held, Presence.ABSENT), now=now)
+        assert actions[-1] == Renew(held)
+        assert state.evidence.guest is None
+        state, actions = after(state, Granted(Renew(held), held), now=now)
+        assert [one.text for one in actions if isinstance(one, Note)] == [
+            "the router forwards port 22 to the door again"
+        ]
+        waits.append(state.looks[held.id].every)
+        assert state.is_unsteady(held) is (number >= 2)
+        assert state.seen(held) == (None if number >= 2 else "answered")
+    assert waits == [27.5, 13.75, 6.875, 5.0, 5.0, 5.0]
+    steady, _ = after(state, Looked(held, Presence.PRESENT), now=now + 601)
+    assert not steady.is_unsteady(held)
+    assert steady.looks[held.id].every == 55.0
 
 
 def test_evidence_is_of_one_address_and_a_guest_is_the_best() -> None:
     held = mapping()
-    state, _ = after(holding(held), Reflected(held, our_door=True))
+    state, _ = after(holding(held), Reflected(held, Outside.OUR_DOOR))
     assert state.seen(held) == "hairpin"
     state, _ = after(state, GuestCame("9.9.9.9", DOOR))
     assert state.seen(held) == "guest"

@@ -47,6 +47,8 @@ def kinds(ways: Ways) -> list[str]:
         (Ways(None, PINHOLE), ["ipv6", "lan"]),
         (Ways(by_hand=BY_HAND), ["router", "lan"]),
         (Ways(replace(HELD, external_host="")), ["lan"]),
+        (Ways(direct="5.5.5.9"), ["direct", "lan"]),
+        (Ways(HELD, direct="192.168.1.10"), ["direct", "router"]),
     ],
 )
 def test_the_best_way_in_comes_first(ways: Ways, expected: list[str]) -> None:
@@ -79,6 +81,9 @@ def test_nothing_is_verified_but_what_was_seen() -> None:
         (Ways(UNSHOWN, seen={"m1": "hairpin"}), None, "internet"),
         (Ways(UNSHOWN, seen={"m1": "guest"}), None, "internet"),
         (Ways(by_hand=BY_HAND), None, "unverified"),
+        (Ways(HELD, unsteady=True), None, "unverified"),
+        (Ways(HELD, unsteady=True, seen={"m1": "guest"}), None, "internet"),
+        (Ways(direct="5.5.5.9"), "no-gateway", "internet"),
         (Ways(), "double-nat", "unverified"),
         (Ways(), "no-gateway", "lan"),
         (Ways(), None, "lan"),
@@ -87,6 +92,12 @@ def test_nothing_is_verified_but_what_was_seen() -> None:
 def test_reachability_is_what_is_known(ways: Ways, code: str | None, reach: str) -> None:
     error = GatewayError(code, "", "") if code else None
     assert ways.reachability(error) == reach
+
+
+def test_a_mapping_that_keeps_being_lost_is_warned_of() -> None:
+    told = warning(HELD, unsteady=True)
+    assert told
+    assert told.code == "mapping-unsteady"
 
 
 def test_only_an_address_that_is_not_on_the_internet_is_a_double_nat() -> None:

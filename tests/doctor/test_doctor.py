@@ -22,6 +22,10 @@ import pytest
 
 from pairingd.doctor.home import places
 from pairingd.paths import find_paths
+from pairingd.world.gateway.upnp import actions
+from pairingd.world.gateway.upnp.actions import TCP, Forward
+from pairingd.world.gateway.upnp.description import describe
+from pairingd.world.gateway.upnp.exchange import ask
 from tests.core.test_keys import ed25519
 from tests.fakes.forge import Forge, Reply
 from tests.stage import EXTERNAL_HOST, Stage, free_port, until
@@ -355,10 +359,14 @@ def test_no_router_leaves_the_lan(stage: Stage) -> None:
     assert not {"address", "port", "igd", "dry-run"} & set(found)
 
 
+async def forwarded(description_url: str, forward: Forward) -> None:
+    [service] = (await ask(describe(description_url), "127.0.0.1")).wan_services
+    await ask(actions.add_forward(service, forward), "127.0.0.1")
+
+
 def test_a_port_that_somebody_else_holds_is_named_and_left_alone(stage: Stage) -> None:
-    upnp = pytest.importorskip("miniupnpc").UPnP()
-    upnp.selectigd(stage.description_url)
-    upnp.addportmapping(stage.external_port, "TCP", "127.0.0.9", 80, "web server", "", 0)
+    web_server = Forward(stage.external_port, TCP, "127.0.0.9", 80, "web server", 0)
+    asyncio.run(forwarded(stage.description_url, web_server))
     found = checks(stage, "--router", status=0)
     port = only(found, "port")
     assert port["state"] == "warn"

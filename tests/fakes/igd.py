@@ -45,6 +45,9 @@ class Quirk(StrEnum):
     DEAD_SERVICE_FIRST = "dead-service-first"  # WANIPConnection:1, before a WANPPPConnection:1
     DOWN_SERVICE_FIRST = "down-service-first"  # likewise, and it says that it is disconnected
     NO_WAN_SERVICE = "no-wan-service"
+    FAULTS_AND_MAPS = "faults-and-maps"  # 501 for what it has made
+    CLIENT_HIDDEN = "client-hidden"  # shows 0.0.0.0 and no description
+    CLIENT_NAMED = "client-named"  # shows a host name
     CLIENT_CHANGED = "client-changed"  # forwards to another machine than it was told
     USERINFO_CONTROL = "userinfo-control"  # `http://127.0.0.2:80@…`, whose host is read in two ways
     OFF_HOST_CONTROL = "off-host-control"  # the control URL is at `localhost`, the location is not
@@ -131,8 +134,12 @@ class FakeIgd:
     pinholes: dict[int, Pinhole] = field(default_factory=dict)
     next_pinhole: int = 1
     hang_up: set[str] = field(default_factory=set)
+    answers: dict[str, bytes] = field(default_factory=dict)  # by action, once it is done
+    delay: float = 0.0  # seconds, of each answer
     ssdp_port: int = 0
     location: str = ""
+    second_location: str = ""
+    requested: list[int] = field(default_factory=list)  # external ports, of every AddPortMapping
     started: float = field(default_factory=lambda: time.monotonic() - 100)
     asked_silently: asyncio.Event = field(default_factory=asyncio.Event)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
@@ -210,6 +217,7 @@ class FakeIgd:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         method, path = head.split(" ", 2)[:2]
         self.counts[f"{method} {path}"] += 1
+        await asyncio.sleep(self.delay)
         length = re.search(r"(?im)^content-length:\s*(\d+)", head)
         body = (await reader.readexactly(int(length[1]))).decode() if length else ""
         if method == "GET" and path == "/mappings":
@@ -307,6 +315,10 @@ class FakeIgd:
             return
         if action in self.hang_up:
             return
+        if action in self.answers:
+            writer.write(self.answers[action])
+            await writer.drain()
+            await asyncio.sleep(3600)  # the connection is kept open
         inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in result.items())
         answer = _envelope(f"<u:{action}Response>{inner}</u:{action}Response>")
         await _reply(writer, answer, "text/xml")
@@ -428,11 +440,16 @@ class FakeIgd:
             told = "0"
         if Quirk.LEASE_SHORT in self.quirks:
             told = "2"
+        client, description = forward.client, forward.description
+        if Quirk.CLIENT_HIDDEN in self.quirks:
+            client, description = "0.0.0.0", ""
+        if Quirk.CLIENT_NAMED in self.quirks:
+            client = "marks-laptop.lan"
         return {
             "NewInternalPort": str(forward.internal_port),
-            "NewInternalClient": forward.client,
+            "NewInternalClient": client,
             "NewEnabled": "1",
-            "NewPortMappingDescription": forward.description,
+            "NewPortMappingDescription": description,
             "NewLeaseDuration": told,
         }
 
@@ -446,16 +463,14 @@ class FakeIgd:
             raise SoapError(402)
         if Quirk.CLIENT_CHANGED in self.quirks:
             client = "192.168.7.7"
+        self.requested.append(port)
         self._refuse(port, internal, lease)
         before = self.mappings.get(port)
         if before and before.client != client:
             raise SoapError(718)
         if before and Quirk.RENEWAL_IGNORED in self.quirks:
             return
-        if before and Quirk.RENEWAL_KEEPS_DESCRIPTION in self.quirks:
-            description = before.description
-        if Quirk.DESCRIPTION_ALTERED in self.quirks:
-            description = f"UPnP ({description[:6]})"
+        description = self._described(before, description)
         if Quirk.INTERNAL_PORT_IGNORED in self.quirks:
             internal = port
         if before:
@@ -466,6 +481,15 @@ class FakeIgd:
         forward = Forward(port, client, internal, description, lease, until)
         await self._start(forward)
         self.mappings[port] = forward
+        if Quirk.FAULTS_AND_MAPS in self.quirks:
+            raise SoapError(501)
+
+    def _described(self, before: Forward | None, description: str) -> str:
+        if before and Quirk.RENEWAL_KEEPS_DESCRIPTION in self.quirks:
+            description = before.description
+        if Quirk.DESCRIPTION_ALTERED in self.quirks:
+            description = f"UPnP ({description[:6]})"
+        return description
 
     def _refuse(self, port: int, internal: int, lease: int) -> None:
         if Quirk.LOW_PORTS_REFUSED in self.quirks and port < 1024:
@@ -547,7 +571,8 @@ class _Responder(asyncio.DatagramProtocol):
                 self._reply(addr, f"http://127.0.0.1:{number + 1}/x.xml", "upnp:rootdevice")
         self._reply(addr, self._igd.location, target[1].decode())
         if Quirk.TWO_DESCRIPTIONS in self._igd.quirks:
-            self._reply(addr, f"{self._igd.location}?2", target[1].decode())
+            second = self._igd.second_location or f"{self._igd.location}?2"
+            self._reply(addr, second, target[1].decode())
 
     def _reply(self, addr: tuple[str, int], location: str, target: str) -> None:
         self._transport.sendto(

@@ -61,6 +61,7 @@ class FakePxp:
         self.pcp = pcp
         self.natpmp = natpmp
         self.taken: set[int] = set()
+        self.assigns: int | None = None  # its own port, whatever was suggested
         self.obeys_prefer_failure = True
         self.knows_options = True
         self.result = 0  # of every MAP that is no deletion
@@ -162,7 +163,9 @@ class FakePxp:
             refused = 5
         elif before and before.nonce != nonce:
             refused = 2
-        elif asked and prefers_failure and wanted in self.taken and self.obeys_prefer_failure:
+        elif (
+            asked and prefers_failure and self._free(wanted) != wanted and self.obeys_prefer_failure
+        ):
             refused = 11
         if refused:
             return self._pcp_head(1, refused, 30) + request[24:60]
@@ -181,6 +184,8 @@ class FakePxp:
         return bytes([2, opcode | 0x80, 0, result]) + _u32(lifetime) + _u32(self.epoch) + bytes(12)
 
     def _free(self, port: int) -> int:
+        if self.assigns is not None:
+            return self.assigns
         while port in self.taken:
             port += 1
         return port

@@ -390,7 +390,7 @@ def test_an_unknown_command_is_told_with_the_nearest(
 
 @pytest.mark.parametrize("command", ["status", "log", "revoke"])
 def test_nothing_heavy_is_imported(sock: Path, command: str) -> None:
-    heavy = {"pydantic", "httpx", "miniupnpc", "shtab", "psutil", "daemon", "asyncio"}
+    heavy = {"pydantic", "httpx", "shtab", "psutil", "daemon", "asyncio"}
     heavy |= {"pathlib", "subprocess", "sqlite3"}
     words = [command, *(["a"] if command == "revoke" else [])]
     script = (

@@ -59,7 +59,7 @@ class Laptop:
     def clock(self) -> float:
         return self.now
 
-    async def look(self, host: str, port: int) -> Sight:
+    async def look(self, host: str, port: int, _router: str) -> Sight:
         self.looked.append((host, port))
         return self.sight
 
@@ -700,7 +700,7 @@ class Scripted:
     async def probe(self, network: Network) -> bool:
         return True
 
-    async def open(self, wanted: Any, lease: int) -> Any:
+    async def open(self, wanted: Any, lease: int, **more: Any) -> Any:
         raise GatewayError("router-silent", "", "")
 
     async def close(self, mapping: Any) -> None:
@@ -713,7 +713,7 @@ class Stuck(Scripted):
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
-    async def open(self, wanted: Any, lease: int) -> Any:
+    async def open(self, wanted: Any, lease: int, **more: Any) -> Any:
         self.asked.set()
         await asyncio.Event().wait()
 
@@ -740,7 +740,7 @@ async def test_once_the_door_is_shut_nothing_that_was_asked_for_it_is_waited_for
 BEHIND = Network("eth0", "127.0.0.1", "192.168.1.1")
 
 
-@pytest.mark.parametrize("sight", Sight)
+@pytest.mark.parametrize("sight", [Sight.OUR_DOOR, Sight.UNSURE, Sight.NOBODY])
 async def test_our_own_host_key_outside_is_a_proof_and_its_absence_is_none(
     laptop: Laptop, sight: Sight
 ) -> None:
@@ -755,6 +755,56 @@ async def test_our_own_host_key_outside_is_a_proof_and_its_absence_is_none(
         assert lane.seen == {lane.current.id: outcome}
         await passes(lane, laptop, 1000)
         assert (laptop.kinds().count("mapping-opened"), igd.counts["DeletePortMapping"]) == (1, 0)
+
+
+@pytest.mark.attack(
+    "a router lists the mapping, and leads the port to the host's own sshd",
+    "its host key is seen, the mapping deleted, and the router asked for nothing more",
+)
+async def test_another_server_s_host_key_outside_closes_the_mapping_for_good(
+    laptop: Laptop,
+) -> None:
+    laptop.network = BEHIND
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        laptop.sight = Sight.ANOTHER_SERVER
+        await lane.one_pass()
+        await asyncio.sleep(0)
+        for _ in range(3):
+            with pytest.raises(GatewayError) as caught:
+                await lane.one_pass()
+            assert caught.value.code == "router-lied"
+        assert (igd.mappings, laptop.store.mappings()) == ({}, [])
+        assert igd.counts["AddPortMapping"] == 1
+
+
+async def test_a_guest_from_the_internet_shows_that_the_router_honours_internal_ports(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        assert laptop.store.honours(HOME.identity) is None
+        laptop.signals.guest_came("9.9.9.9")
+        assert laptop.store.honours(HOME.identity) is True
+
+
+async def test_a_mapping_that_is_purged_again_and_again_is_restored_and_warned_of(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        for _ in range(8):
+            laptop.now += 20
+            igd.mappings.clear()
+            await lane.one_pass()
+        assert lane.unsteady
+        assert lane.seen == {}
+        deadline = await lane.one_pass()
+        assert deadline is not None
+        assert deadline - laptop.now <= 5
+        assert laptop.kinds()[-1] == "mapping-opened"
+        await passes(lane, laptop, 700)
+        assert not lane.unsteady
+        assert set(lane.seen.values()) == {"readback"}
 
 
 async def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew_once(
@@ -924,11 +974,11 @@ class Roaming:
     async def probe(self, network: Network) -> bool:
         return await self._at[network.identity].probe(network)
 
-    async def open(self, wanted: Any, lease: int) -> Any:
-        return await self._at[wanted.network].open(wanted, lease)
+    async def open(self, wanted: Any, lease: int, **more: Any) -> Any:
+        return await self._at[wanted.network].open(wanted, lease, **more)
 
-    async def renew(self, mapping: Any, lease: int) -> Any:
-        return await self._at[mapping.network].renew(mapping, lease)
+    async def renew(self, mapping: Any, lease: int, **more: Any) -> Any:
+        return await self._at[mapping.network].renew(mapping, lease, **more)
 
     async def check(self, mapping: Any) -> Any:
         return await self._at[mapping.network].check(mapping)

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +40,51 @@ async def test_whoever_takes_the_connection_and_shows_no_key_of_ours_is_unsure(
 async def test_no_route_there_says_nothing_of_what_is_there() -> None:
     # TCP connects to no broadcast address: ENETUNREACH, or EACCES.
     assert await look("255.255.255.255", 22, *KEY, seconds=1) is Sight.UNSURE
+
+
+@contextmanager
+def an_sshd(place: Path, kind: str) -> Iterator[tuple[int, str]]:
+    """A real sshd with one host key of that kind: its port, and the key as type and blob."""
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    key = place / f"host_{kind}"
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", key], check=True)
+    config = place / f"config_{kind}"
+    config.write_text(f"HostKey {key}\nPidFile none\n")
+    sshds: list[subprocess.Popen[bytes]] = []
+    sshd = ("/usr/sbin/sshd", "-i", "-e", "-f", str(config))
+
+    def serve() -> None:
+        while True:
+            try:
+                guest, _ = listening.accept()
+            except OSError:
+                return
+            with guest:
+                end = guest.fileno()
+                sshds.append(
+                    subprocess.Popen(sshd, stdin=end, stdout=end, stderr=subprocess.DEVNULL)
+                )
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=serve)
+        serving.start()
+        public = key.with_suffix(".pub").read_text().split()
+        try:
+            yield listening.getsockname()[1], f"{public[0]} {public[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            serving.join()
+            for one in sshds:
+                one.kill()
+                one.wait()
+
+
+@pytest.mark.attack("a router leads the guests' port to another server", "seen by its host key")
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
+async def test_another_server_is_known_by_its_host_key(tmp_path: Path, kind: str) -> None:
+    with an_sshd(tmp_path, kind) as (port, key):
+        assert await look("127.0.0.1", port, *KEY) is Sight.ANOTHER_SERVER
+        # The router's own server, which answers where it turns nothing around.
+        assert await look("127.0.0.1", port, *KEY, router="127.0.0.1") is Sight.UNSURE
+        assert await look("127.0.0.1", port, *key.split()) is Sight.OUR_DOOR

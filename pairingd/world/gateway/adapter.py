@@ -6,7 +6,7 @@ To add a protocol: docs/adding.md.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pairingd import config, gateways
@@ -17,11 +17,36 @@ from pairingd.world.gateway.pxp.datagrams import Datagrams
 
 
 class Journal(Protocol):
-    """The durable record of mappings. Both calls have reached the disk when they return."""
+    """The durable record of mappings. All calls have reached the disk when they return."""
 
     def record(self, mapping: Mapping) -> None: ...
 
     def erase(self, mapping_id: str) -> None: ...
+
+
+class Verdicts(Journal, Protocol):
+    """And of networks, by their identity: whether the router honours internal ports."""
+
+    def honours(self, network: str) -> bool | None:
+        """None: neither was seen. False stays."""
+        ...
+
+    def judge(self, network: str, *, honours: bool) -> None: ...
+
+
+# Has a mapping in the journal as it is now, before more is requested.
+Record = Callable[[Mapping], None]
+
+# The MAC address of a neighbour, by its address and our interface; "" where it is not known.
+MacOf = Callable[[str, str], Awaitable[str]]
+
+
+def nobody_records(_mapping: Mapping) -> None:
+    pass
+
+
+async def unknown_mac(_address: str, _interface: str) -> str:
+    return ""
 
 
 class Tools(NamedTuple):
@@ -30,15 +55,17 @@ class Tools(NamedTuple):
     settings: config.Router
     clock: Callable[[], float]
     datagrams: Datagrams
+    mac_of: MacOf = unknown_mac
 
 
 class Adapter(Protocol):
-    """One protocol's way to a mapping. All calls end within seconds, by GatewayError if need be.
+    """One protocol's way to a mapping. All calls end within a minute, by GatewayError if need be.
 
     `open` is given a journaled mapping that says what is wanted and returns what was granted
     (`external_host`, `external_port`, `handle`, `granted_until`, `renew_at`); it never overwrites
-    a mapping that is not ours. Refusing with a code of refusals.NOTHING_MADE it promises that
-    nothing was left on the gateway; with any other code something may be.
+    a mapping that is not ours. The gateway may assign another external port; `exact`: it is asked
+    to refuse instead. What an undo must know is given to `record` before the gateway is asked.
+    refusals.may_have_made says of an error whether something may be left on the gateway.
     `close` returns only once the mapping is seen to be gone. `check` raises `local-network-denied`
     alone; other failures are UNKNOWN.
     """
@@ -49,9 +76,13 @@ class Adapter(Protocol):
         """Whether a gateway answers to this protocol."""
         ...
 
-    async def open(self, wanted: Mapping, lease: int) -> Mapping: ...
+    async def open(
+        self, wanted: Mapping, lease: int, *, exact: bool = True, record: Record = nobody_records
+    ) -> Mapping: ...
 
-    async def renew(self, mapping: Mapping, lease: int) -> Mapping: ...
+    async def renew(
+        self, mapping: Mapping, lease: int, *, record: Record = nobody_records
+    ) -> Mapping: ...
 
     async def check(self, mapping: Mapping) -> Presence: ...
 

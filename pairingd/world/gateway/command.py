@@ -30,7 +30,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Tools
+from pairingd.world.gateway.adapter import Record, Tools, nobody_records
 
 _SECONDS = 20.0
 _DRAIN_SECONDS = 0.5  # for what it printed; something it started may hold its output open
@@ -59,10 +59,23 @@ class CommandAdapter:
                 raise _failed(name, f"cannot be run: {program}")
         return True
 
-    async def open(self, wanted: Mapping, lease: int) -> Mapping:
+    async def open(
+        self,
+        wanted: Mapping,
+        lease: int,
+        *,
+        exact: bool = True,  # noqa: ARG002 - the program chooses by itself
+        record: Record = nobody_records,  # noqa: ARG002 - `wanted` has all that an undo needs
+    ) -> Mapping:
         return await self._open(wanted, lease)
 
-    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+    async def renew(
+        self,
+        mapping: Mapping,
+        lease: int,
+        *,
+        record: Record = nobody_records,  # noqa: ARG002 - likewise
+    ) -> Mapping:
         return await self._open(mapping, lease)
 
     async def check(self, mapping: Mapping) -> Presence:

@@ -22,11 +22,19 @@ def believed(lifetime: int) -> int:
     return min(lifetime, _LONGEST)
 
 
-def granted(wanted: Mapping, host: str, lifetime: int, asked_at: float, renewal: float) -> Mapping:
+def granted(
+    wanted: Mapping,
+    endpoint: tuple[str, int],
+    lifetime: int,
+    asked_at: float,
+    renewal: float,
+) -> Mapping:
     """`wanted` as it stands now. `asked_at` is before the request: no lease is longer than that."""
+    host, port = endpoint
     return replace(
         wanted,
         external_host="" if external_class(host) is ExternalClass.BOGUS else host,
+        external_port=port,
         granted_until=asked_at + lifetime,
         renew_at=asked_at + max(renewal, RENEWAL_GAP),
     )

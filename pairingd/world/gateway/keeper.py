@@ -11,7 +11,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Adapter, Journal
-from pairingd.world.gateway.refusals import NO_ANSWER, NOTHING_MADE
+from pairingd.world.gateway.refusals import NO_ANSWER, may_have_made
 
 
 class Keeper:
@@ -31,7 +31,8 @@ class Keeper:
 
     async def renew(self, mapping: Mapping) -> Mapping:
         """The mapping with a new lease. Raises GatewayError; the journal entry stays either way."""
-        renewed = await self._adapter(mapping).renew(mapping, self._settings.lease)
+        adapter = self._adapter(mapping)
+        renewed = await adapter.renew(mapping, self._settings.lease, record=self._journal.record)
         self._journal.record(renewed)
         return renewed
 
@@ -59,7 +60,13 @@ class Keeper:
             ) from None
 
     async def _attempt(
-        self, protocol: str, network: Network, internal_port: int, external_port: int
+        self,
+        protocol: str,
+        network: Network,
+        internal_port: int,
+        external_port: int,
+        *,
+        exact: bool = True,
     ) -> Mapping:
         """One try at a mapping: what was granted, journaled.
 
@@ -78,15 +85,22 @@ class Keeper:
             internal_port=internal_port,
             token=self._token(),
         )
-        self._journal.record(wanted)
+        journaled = wanted
+
+        def record(mapping: Mapping) -> None:
+            nonlocal journaled
+            journaled = mapping
+            self._journal.record(mapping)
+
+        record(wanted)
         try:
-            granted = await adapter.open(wanted, self._settings.lease)
+            granted = await adapter.open(wanted, self._settings.lease, exact=exact, record=record)
         except GatewayError as refusal:
-            if refusal.code in NOTHING_MADE:
+            if not may_have_made(refusal):
                 self._journal.erase(wanted.id)
             elif refusal.code not in NO_ANSWER:
                 with contextlib.suppress(GatewayError):
-                    await self.close(wanted)
+                    await self.close(journaled)
             raise
         self._journal.record(granted)
         return granted

@@ -38,6 +38,7 @@ class Pinholes(Keeper):
         *,
         internal_port: int,
         external_port: int,
+        chosen: bool = False,  # noqa: ARG002 - it is the door's own
         but: Collection[str] = (),
     ) -> Mapping:
         """By the first protocol that is spoken, `but` those. Raises GatewayError; then nothing is
@@ -47,7 +48,11 @@ class Pinholes(Keeper):
             adapter = self._adapters.get(protocol)
             # Most routers speak neither over IPv6: nothing is journaled for those.
             if adapter and protocol not in but and await adapter.probe(network):
-                return await self._attempt(protocol, network, internal_port, external_port)
+                opened = await self._attempt(protocol, network, internal_port, external_port)
+                if opened.external_port == external_port:
+                    return opened
+                await self.close(opened)
+                raise refusals.silently_replaced(external_port)
         raise refusals.not_spoken("PCP or UPnP over IPv6")
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:  # noqa: ARG002 - a firewall lists no rules

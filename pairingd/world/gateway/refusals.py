@@ -6,6 +6,11 @@ from collections.abc import Sequence
 
 from pairingd.errors import GatewayError
 
+NO_CODE = -1  # of a refusal without a code of its protocol
+SAME_PORT_HINT = (
+    "forward the port there by hand; or set [door] port, and invite with the same --port"
+)
+
 # The adapters promise that with these nothing was left on the router.
 NOTHING_MADE = frozenset(
     {
@@ -14,17 +19,35 @@ NOTHING_MADE = frozenset(
         "local-network-denied",
         "not-permitted",
         "permanent-only",
+        "port-occupied",
         "port-taken",
         "same-port-only",
     }
 )
+
+
+def nothing_made(error: GatewayError) -> GatewayError:
+    """Say of an error with any code that nothing of ours is on the router."""
+    error.data["made"] = False
+    return error
+
+
+def may_be_made(error: GatewayError) -> GatewayError:
+    """Say of an error with any code that a mapping of ours may be on the router."""
+    error.data["made"] = True
+    return error
+
+
+def may_have_made(error: GatewayError) -> bool:
+    return bool(error.data.get("made", error.code not in NOTHING_MADE))
+
 
 # After these the gateway is asked for nothing more until it answers again.
 NO_ANSWER = frozenset({"router-silent", "local-network-denied"})
 
 # After these another port may do; after the others this protocol is of no use here.
 PORT_MATTERS = frozenset(
-    {"port-taken", "not-permitted", "same-port-only", "mapping-unshown", "router-failed"}
+    {"port-taken", "port-occupied", "not-permitted", "same-port-only", "router-failed"}
 )
 _MOST_TELLING = (
     "local-network-denied",
@@ -33,8 +56,8 @@ _MOST_TELLING = (
     "permanent-only",
     "not-permitted",
     "same-port-only",
-    "mapping-unshown",
     "port-taken",
+    "port-occupied",
     "router-failed",
     "router-silent",
     "no-gateway",
@@ -75,6 +98,14 @@ def silent(gateway: str, protocol: str = "") -> GatewayError:
     )
 
 
+def silent_upnp() -> GatewayError:
+    return GatewayError(
+        "router-silent",
+        "the router stopped answering to UPnP",
+        "try again; restart the router if this lasts",
+    )
+
+
 def silently_replaced(port: int) -> GatewayError:
     return GatewayError(
         "port-taken",
@@ -96,6 +127,24 @@ def too_short(lifetime: int) -> GatewayError:
         "router-lied",
         f"the router grants a mapping for {lifetime} s, too short to renew it",
         "update the router's firmware, or forward the port there by hand",
+    )
+
+
+def occupied(port: int) -> GatewayError:
+    return GatewayError(
+        "port-occupied",
+        f"another server of this machine listens at port {port}, and a router that ignores the "
+        "internal port would expose it",
+        "choose another port with --port",
+    )
+
+
+def lied_before(gateway: str) -> GatewayError:
+    return GatewayError(
+        "router-lied",
+        f"the router {gateway} was seen to forward to another port than requested, so pairingd "
+        "requests no port of it",
+        SAME_PORT_HINT,
     )
 
 

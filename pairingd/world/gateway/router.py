@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ipaddress
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from collections.abc import Mapping as Table
@@ -19,24 +20,30 @@ from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import (
     Adapter,
-    Journal,
+    MacOf,
     Searcher,
     Sweeper,
     Tools,
+    Verdicts,
     mapping_adapters,
+    unknown_mac,
 )
 from pairingd.world.gateway.keeper import Keeper
+from pairingd.world.gateway.listeners import listens
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 from pairingd.world.gateway.refusals import (
     PORT_MATTERS,
+    lied_before,
     most_telling,
     no_gateway,
+    occupied,
     search_unwanted,
     silently_replaced,
 )
 
 _PROBE_HOLDS = 600.0
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
+_MOST_PORTS = 6  # requested of a router in one go
 
 
 def high_port(network: Network) -> int:
@@ -44,6 +51,10 @@ def high_port(network: Network) -> int:
     name = f"{network.address}/{network.gateway}/{network.gateway_mac}".encode()
     number = int.from_bytes(hashlib.sha256(name).digest()[:4])
     return _DYNAMIC_PORTS[number % len(_DYNAMIC_PORTS)]
+
+
+def _next(port: int) -> int:
+    return _DYNAMIC_PORTS[(port + 1 - _DYNAMIC_PORTS.start) % len(_DYNAMIC_PORTS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +77,18 @@ class Router(Keeper):
     def __init__(
         self,
         settings: config.Router,
-        journal: Journal,
+        journal: Verdicts,
         clock: Callable[[], float],
         *,
+        mac_of: MacOf = unknown_mac,
         adapters: Sequence[Adapter] | None = None,
         token: Callable[[], str] = lambda: secrets.token_hex(16),
         high_port: Callable[[Network], int] = high_port,
     ) -> None:
-        tools = Tools(settings, clock, Datagrams())
+        tools = Tools(settings, clock, Datagrams(), mac_of)
         known = mapping_adapters(tools) if adapters is None else adapters
         super().__init__(settings, journal, known, token)
+        self._verdicts = journal
         self._clock = clock
         self._high_port = high_port
         self._protocols = settings.spoken
@@ -96,38 +109,89 @@ class Router(Keeper):
         *,
         internal_port: int,
         external_port: int,
+        chosen: bool = False,
         but: Collection[str] = (),
     ) -> Mapping:
-        """A new mapping to this host's `internal_port`, of `external_port` or else a high port.
+        """A new mapping to this host's `internal_port`, of `external_port` or else a high port, or
+        else, unless it was `chosen` by the host, of a port that the router assigns.
 
         By any protocol `but` those. Raises GatewayError with the most telling refusal of all that
         were met.
         """
+        if self._verdicts.honours(network.identity) is False and external_port != internal_port:
+            raise lied_before(network.gateway)
         probing = self._probing(network).answers.items()
         answers = {protocol: answer for protocol, answer in probing if protocol not in but}
         ports = self._ports(network, external_port)
         refusals: list[GatewayError] = []
         for port in ports:  # may grow while it is walked
-            for protocol, answer in list(answers.items()):
-                if protocol not in answers:
-                    continue
-                refusal = await asyncio.shield(answer)
-                if refusal is None:
-                    for other in gateways.named(protocol).speaks_for:
-                        answers.pop(other, None)
-                    last = port == ports[-1]
-                    try:
-                        return await self._open(protocol, network, internal_port, port, last)
-                    except GatewayError as error:
-                        refusal = error
-                refusals.append(refusal)
-                if refusal.code not in PORT_MATTERS:
-                    answers.pop(protocol, None)
-                elif refusal.code == "same-port-only" and internal_port not in ports:
+            if await self._exposes(network, internal_port, port):
+                refused = [occupied(port)]
+                if port == ports[-1] != external_port and len(ports) < _MOST_PORTS:
+                    ports.append(_next(port))
+            else:
+                exact = chosen or port != ports[-1]
+                opened, refused = await self._by_any(
+                    answers, network, internal_port, port, exact=exact
+                )
+                if opened:
+                    return opened
+                if internal_port not in ports and _wants_equal_ports(refused):
                     ports.append(internal_port)
+            refusals += refused
         if not answers:
             self._probe = None
         raise most_telling(refusals)
+
+    async def _by_any(
+        self,
+        answers: dict[str, asyncio.Task[GatewayError | None]],
+        network: Network,
+        internal_port: int,
+        port: int,
+        *,
+        exact: bool,
+    ) -> tuple[Mapping | None, list[GatewayError]]:
+        """By the first protocol that gives the port, or else what all of them refused with. Those
+        that are of no use are taken out of `answers`. Raises GatewayError where the router lies.
+        """
+        refusals = []
+        for protocol in list(answers):
+            if protocol not in answers:
+                continue
+            refusal = await asyncio.shield(answers[protocol])
+            if refusal is None:
+                for other in gateways.named(protocol).speaks_for:
+                    answers.pop(other, None)
+                try:
+                    opened = await self._open(protocol, network, internal_port, port, exact=exact)
+                except GatewayError as error:
+                    refusal = error
+                else:
+                    return opened, []
+            if "lied" in refusal.data:
+                raise refusal
+            refusals.append(refusal)
+            if refusal.code not in PORT_MATTERS:
+                answers.pop(protocol)
+        return None, refusals
+
+    async def renew(self, mapping: Mapping) -> Mapping:
+        """As Keeper's. Refused is, too, what may lead to another server of this machine by now."""
+        port, door = mapping.external_port, mapping.internal_port
+        if not gateways.named(mapping.protocol).chooses_port:
+            if port != door and self._verdicts.honours(mapping.network) is False:
+                raise lied_before(mapping.gateway)
+            # A router on this machine listens at the external port itself.
+            if not ipaddress.ip_address(mapping.gateway).is_loopback and await self._may_expose(
+                mapping.network, mapping.internal_host, door, port
+            ):
+                raise occupied(port)
+        try:
+            return await super().renew(mapping)
+        except GatewayError as error:
+            self._heed_lie(mapping.network, error)
+            raise
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
         """Remove mappings of earlier daemons that the journal knows nothing of; how many."""
@@ -160,11 +224,16 @@ class Router(Keeper):
     def _probing(self, network: Network) -> _Probe:
         now = self._clock()
         if self._probe is None or not self._probe.holds(network, now):
-            tasks: dict[str, asyncio.Task[GatewayError | None]] = {
-                protocol: asyncio.create_task(_answer(self._adapters[protocol], network))
-                for protocol in self._protocols
-                if protocol in self._adapters
-            }
+            tasks: dict[str, asyncio.Task[GatewayError | None]] = {}
+            for protocol in self._protocols:
+                if adapter := self._adapters.get(protocol):
+                    spoken_for = [
+                        task
+                        for other, task in tasks.items()
+                        if protocol in gateways.named(other).speaks_for
+                    ]
+                    answer = _answer(adapter, network, spoken_for)
+                    tasks[protocol] = asyncio.create_task(answer)
             self._probe = _Probe(network.identity, now, tasks)
         return self._probe
 
@@ -174,16 +243,53 @@ class Router(Keeper):
         network: Network,
         internal_port: int,
         port: int,
-        last: bool,  # noqa: FBT001 - private, one caller
+        *,
+        exact: bool,
     ) -> Mapping:
-        granted = await self._attempt(protocol, network, internal_port, port)
-        if granted.external_port != port and not last:
+        try:
+            granted = await self._attempt(protocol, network, internal_port, port, exact=exact)
+        except GatewayError as error:
+            self._heed_lie(network.identity, error)
+            raise
+        assigned = granted.external_port
+        if assigned == port or gateways.named(protocol).chooses_port:
+            return granted
+        if exact or await self._exposes(network, internal_port, assigned):
             await self.close(granted)
             raise silently_replaced(port)
         return granted
 
+    async def _exposes(self, network: Network, door: int, port: int) -> bool:
+        if self._settings.command.open:  # a program of the user's own knows where it leads
+            return False
+        return await self._may_expose(network.identity, network.address, door, port)
 
-async def _answer(adapter: Adapter, network: Network) -> GatewayError | None:
+    async def _may_expose(self, network: str, address: str, door: int, port: int) -> bool:
+        """Whether a router that ignores the internal port would lead to another server here."""
+        if port == door or self._verdicts.honours(network):
+            return False
+        return await listens(address, port)
+
+    def _heed_lie(self, network: str, error: GatewayError) -> None:
+        if "lied" in error.data:
+            self._verdicts.judge(network, honours=False)
+
+
+def _wants_equal_ports(refusals: Sequence[GatewayError]) -> bool:
+    return any(refusal.code == "same-port-only" for refusal in refusals)
+
+
+async def _answer(
+    adapter: Adapter,
+    network: Network,
+    spoken_for: Sequence[asyncio.Task[GatewayError | None]],
+) -> GatewayError | None:
+    """What the adapter's gateway answers. Not asked where another protocol speaks for it: one
+    server has both, and answers one request after the other.
+    """
+    for other in spoken_for:
+        if await asyncio.shield(other) is None:
+            return no_gateway()
     try:
         found = await adapter.probe(network)
     except GatewayError as error:

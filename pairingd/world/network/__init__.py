@@ -53,7 +53,7 @@ async def current() -> Network | None:
     if _is_detour(interface):
         return Network(interface, address, "")
     gateway = await asyncio.to_thread(system.gateway, interface)
-    mac = await _neighbour(gateway, interface) if gateway else ""
+    mac = await neighbour(gateway, interface) if gateway else ""
     return Network(interface, address, gateway, mac)
 
 
@@ -64,9 +64,7 @@ async def named(address: str, gateway: str) -> Network:
     """
     interface = _owner(address, interfaces.addresses(socket.AF_INET))
     near = not _is_detour(interface) and interfaces.on_link(gateway, address)
-    return Network(
-        interface, address, gateway, await _neighbour(gateway, interface) if near else ""
-    )
+    return Network(interface, address, gateway, await neighbour(gateway, interface) if near else "")
 
 
 async def current_ipv6() -> Network | None:
@@ -145,17 +143,17 @@ def _owner(address: str, addresses: Mapping[str, Iterable[str]]) -> str:
     return next((name for name, owned in addresses.items() if address in owned), "")
 
 
-async def _neighbour(gateway: str, interface: str) -> str:
-    """The gateway's MAC; asks for it when the ARP table does not know, so that it stays known."""
-    mac = await asyncio.to_thread(system.neighbour, gateway, interface)
+async def neighbour(address: str, interface: str) -> str:
+    """Its MAC; asks for it when the ARP table does not know, so that it stays known."""
+    mac = await asyncio.to_thread(system.neighbour, address, interface)
     if mac:
         return mac
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nudge:
         nudge.settimeout(0)
-        nudge.sendto(b"", (gateway, _DISCARD))
+        nudge.sendto(b"", (address, _DISCARD))
     for _ in range(round(_NEIGHBOUR_WAIT / _NEIGHBOUR_STEP)):
         await asyncio.sleep(_NEIGHBOUR_STEP)
-        mac = await asyncio.to_thread(system.neighbour, gateway, interface)
+        mac = await asyncio.to_thread(system.neighbour, address, interface)
         if mac:
             break
     return mac

@@ -82,11 +82,8 @@ def announcement(data: bytes) -> str:
 
 
 def ssdp_reply(data: bytes) -> str:
-    """A location is a short, printable, plain http URL, and one elsewhere is not kept."""
+    """A location is a short, printable, plain http URL."""
     reply = ssdp.parse(data)
-    search = ssdp._Search("192.168.1.10", GATEWAY)
-    search.datagram_received(data, None)
-    assert {location_host(one) for one in search.heard} <= {GATEWAY}
     if reply is None:
         return "none"
     promises.words(reply.location, 513)

@@ -8,6 +8,7 @@ import pytest
 from pairingd import config, strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.world.gateway.adapter import MacOf, unknown_mac
 from pairingd.world.gateway.upnp.mappings import UpnpAdapter
 from tests.fakes.igd import FakeIgd
 
@@ -21,10 +22,17 @@ class RecordedJournal(dict[str, Mapping]):
     def __init__(self) -> None:
         super().__init__()
         self.history: list[tuple[str, int | str]] = []
+        self.verdicts: dict[str, bool] = {}
 
     def record(self, mapping: Mapping) -> None:
         self.history.append(("record", mapping.external_port))
         self[mapping.id] = mapping
+
+    def honours(self, network: str) -> bool | None:
+        return self.verdicts.get(network)
+
+    def judge(self, network: str, *, honours: bool) -> None:
+        self.verdicts[network] = honours
 
     def erase(self, mapping_id: str) -> None:
         self.history.append(("erase", self[mapping_id].external_port))
@@ -63,9 +71,21 @@ def upnp_to(igd: FakeIgd, **settings: object) -> UpnpAdapter:
     return UpnpAdapter(strict.read(config.Router, given), lambda: NOW)
 
 
-def upnp_searching(igd: FakeIgd, platform: str = "linux") -> UpnpAdapter:
+def upnp_searching(
+    igd: FakeIgd, platform: str = "linux", mac_of: MacOf = unknown_mac
+) -> UpnpAdapter:
     """An adapter that must find the router by SSDP."""
-    return UpnpAdapter(config.Router(), lambda: NOW, ssdp_port=igd.ssdp_port, platform=platform)
+    return UpnpAdapter(
+        config.Router(), lambda: NOW, mac_of, ssdp_port=igd.ssdp_port, platform=platform
+    )
+
+
+GATEWAY_MAC = "02:00:00:00:00:01"
+
+
+async def the_gateways(_address: str, _interface: str) -> str:
+    """The MAC of every neighbour: all are the gateway."""
+    return GATEWAY_MAC
 
 
 def free_port() -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import itertools
 import socket
@@ -14,11 +15,11 @@ from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.adapter import Adapter
+from pairingd.world.gateway.adapter import Adapter, Record, nobody_records
 from pairingd.world.gateway.router import Router, high_port
 from pairingd.world.gateway.upnp.mappings import UpnpAdapter
 from tests.fakes.igd import FakeIgd, Quirk
-from tests.world.gateway.conftest import HOME, NOW, RecordedJournal
+from tests.world.gateway.conftest import HOME, NOW, RecordedJournal, free_port
 
 HIGH = 50022
 
@@ -42,7 +43,14 @@ class Scripted:
             await self.release.wait()
         return self.answers
 
-    async def open(self, wanted: Mapping, lease: int) -> Mapping:
+    async def open(
+        self,
+        wanted: Mapping,
+        lease: int,
+        *,
+        exact: bool = True,
+        record: Record = nobody_records,
+    ) -> Mapping:
         port = wanted.external_port
         if code := self.refusals.get(port):
             raise GatewayError(code, f"{self.protocol} {port}", "mend it")
@@ -50,7 +58,9 @@ class Scripted:
         self.held.append(port)
         return replace(wanted, external_port=port, granted_until=NOW + lease)
 
-    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+    async def renew(
+        self, mapping: Mapping, lease: int, *, record: Record = nobody_records
+    ) -> Mapping:
         return replace(mapping, granted_until=NOW + 2 * lease)
 
     async def check(self, mapping: Mapping) -> Presence:
@@ -139,16 +149,78 @@ async def test_same_port_only_gives_the_doors_own_port(
     assert mapping.external_port == 50111
 
 
-async def test_a_router_that_shows_nothing_is_asked_for_a_port_where_no_other_server_listens(
+# Another server of this machine is never exposed
+
+
+@pytest.mark.attack(
+    "a router leads each port to the same port of the host", "no port of a server is requested"
+)
+@pytest.mark.parametrize("quirk", [Quirk.UNSHOWN, Quirk.INTERNAL_PORT_IGNORED, None])
+async def test_a_port_where_another_server_listens_is_not_requested(
+    igd: FakeIgd, journal: RecordedJournal, quirk: Quirk | None
+) -> None:
+    igd.quirks |= {quirk} if quirk else set()
+    home = to(igd, journal)
+    with socket.create_server((HOME.address, 0)) as own_sshd:
+        wanted = own_sshd.getsockname()[1]
+        for _ in range(3):
+            with contextlib.suppress(GatewayError):
+                mapping = await home.open(HOME, internal_port=50111, external_port=wanted)
+                assert mapping.external_port == HIGH
+                await home.close(mapping)
+    assert wanted not in igd.requested
+    assert set(igd.requested) == {HIGH}
+    assert (journal, igd.mappings) == ({}, {})
+
+
+async def test_a_router_seen_to_honour_internal_ports_is_asked_for_any(
     igd: FakeIgd, journal: RecordedJournal
 ) -> None:
-    igd.quirks.add(Quirk.UNSHOWN)
+    journal.judge(HOME.identity, honours=True)
     with socket.create_server((HOME.address, 0)) as own_sshd:
         wanted = own_sshd.getsockname()[1]
         mapping = await to(igd, journal).open(HOME, internal_port=50111, external_port=wanted)
-    assert mapping.unshown
-    assert list(igd.mappings) == [mapping.external_port] != [wanted]
-    assert list(journal) == [mapping.id]
+    assert mapping.external_port == wanted
+
+
+async def test_a_router_seen_to_lie_is_asked_for_nothing_but_the_door_s_own_port(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
+    igd.quirks.add(Quirk.INTERNAL_PORT_IGNORED)
+    for _ in range(3):
+        with pytest.raises(GatewayError) as caught:
+            await to(igd, journal).open(HOME, internal_port=50111, external_port=22)
+        assert caught.value.code == "router-lied"
+    assert igd.counts["AddPortMapping"] == 1
+    mapping = await to(igd, journal).open(HOME, internal_port=50111, external_port=50111)
+    assert mapping.external_port == 50111
+
+
+async def test_a_renewal_is_refused_where_another_server_listens_by_now(
+    journal: RecordedJournal,
+) -> None:
+    adapter = Scripted("upnp")
+    home = router(journal, adapter)
+    away = replace(HOME, gateway="192.168.1.1")
+    mapping = await home.open(away, internal_port=50111, external_port=free_port())
+    with socket.create_server((HOME.address, mapping.external_port)):
+        with pytest.raises(GatewayError) as caught:
+            await home.renew(mapping)
+        assert caught.value.code == "port-occupied"
+        journal.judge(away.identity, honours=True)
+        await home.renew(mapping)
+
+
+async def test_where_pcp_answers_the_probe_does_not_wait_for_nat_pmp(
+    journal: RecordedJournal,
+) -> None:
+    pcp, natpmp = Scripted("pcp"), Scripted("natpmp")
+    home = router(journal, pcp, natpmp)
+    await home.probe(HOME)
+    assert (pcp.probes, natpmp.probes) == (1, 0)
+    pcp.answers = False
+    await router(journal, pcp, natpmp).probe(HOME)
+    assert natpmp.probes == 1
 
 
 async def test_a_lease_that_cannot_be_held_is_given_back(

@@ -13,7 +13,7 @@ from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway import refusals
+from pairingd.world.gateway.adapter import Record, nobody_records
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 from pairingd.world.gateway.pxp.epoch import Epochs, Rule
 
@@ -45,12 +45,24 @@ class PxpAdapter(ABC):
                 return False
             raise
 
-    async def open(self, wanted: Mapping, lease: int) -> Mapping:
-        """`port-taken` and `not-permitted` leave nothing behind on the gateway."""
-        return await self._map(wanted, lease)
+    async def open(
+        self,
+        wanted: Mapping,
+        lease: int,
+        *,
+        exact: bool = True,
+        record: Record = nobody_records,  # noqa: ARG002 - `wanted` has all that an undo needs
+    ) -> Mapping:
+        return await self._map(wanted, lease, exact=exact)
 
-    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
-        return await self._map(mapping, lease)
+    async def renew(
+        self,
+        mapping: Mapping,
+        lease: int,
+        *,
+        record: Record = nobody_records,  # noqa: ARG002 - likewise
+    ) -> Mapping:
+        return await self._map(mapping, lease, exact=True)
 
     async def check(self, mapping: Mapping) -> Presence:
         """ABSENT when the lease is over, or the gateway reports something that ended it.
@@ -70,19 +82,6 @@ class PxpAdapter(ABC):
     async def close(self, mapping: Mapping) -> None:
         """As of every Adapter."""
 
-    async def _give_back(self, wanted: Mapping, offered: int) -> GatewayError:
-        """What another port than the wanted one comes to, once it is closed.
-
-        Raises GatewayError where it is not, with a code that promises nothing.
-        """
-        try:
-            await self.close(wanted)
-        except GatewayError as error:
-            if error.code not in refusals.NOTHING_MADE:
-                raise
-            raise refusals.still_there(offered) from None
-        return refusals.port_taken(wanted.external_port, f"it offers {offered}")
-
     @abstractmethod
     async def _is_spoken(self, network: Network) -> bool:
         """Whether the gateway knows this version of the protocol."""
@@ -92,5 +91,5 @@ class PxpAdapter(ABC):
         """ABSENT when a new epoch has begun."""
 
     @abstractmethod
-    async def _map(self, wanted: Mapping, lease: int) -> Mapping:
-        """What the gateway grants of what is `wanted`; another external port is given back."""
+    async def _map(self, wanted: Mapping, lease: int, *, exact: bool) -> Mapping:
+        """What the gateway grants, which may be another external port."""

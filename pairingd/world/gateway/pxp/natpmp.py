@@ -69,7 +69,13 @@ class NatPmpAdapter(PxpAdapter):
         self._epochs.forget(mapping.id)
         self._holder.pop(port_here, None)
 
-    async def _map(self, wanted: Mapping, lease: int) -> Mapping:
+    async def _map(
+        self,
+        wanted: Mapping,
+        lease: int,
+        *,
+        exact: bool,  # noqa: ARG002 - a suggestion is all that NAT-PMP has (RFC 6886 §3.3)
+    ) -> Mapping:
         outside = await self._ask_address(wanted)
         if outside.result != Result.SUCCESS:
             raise _refusal(outside.result, wanted.external_port)
@@ -80,13 +86,12 @@ class NatPmpAdapter(PxpAdapter):
         )
         if answer.result != Result.SUCCESS:
             raise _refusal(answer.result, wanted.external_port)
-        if answer.external_port != wanted.external_port:
-            raise await self._give_back(wanted, answer.external_port)
         lifetime = grant.believed(answer.lifetime)
         self._epochs.granted(wanted.id, answer.epoch)
         self._holder[wanted.network, wanted.internal_port] = wanted.id
         renewal = natpmp_codec.renewal_delay(lifetime)
-        return grant.granted(wanted, str(outside.address), lifetime, asked_at, renewal)
+        endpoint = str(outside.address), answer.external_port
+        return grant.granted(wanted, endpoint, lifetime, asked_at, renewal)
 
     async def _ask_address(self, mapping: Mapping) -> AddressResponse:
         request = AddressRequest()

@@ -14,7 +14,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, refusals
-from pairingd.world.gateway.adapter import Tools
+from pairingd.world.gateway.adapter import Record, Tools, nobody_records
 from pairingd.world.gateway.pxp import pcp_codec
 from pairingd.world.gateway.pxp.adapter import PxpAdapter
 from pairingd.world.gateway.pxp.codec import Address
@@ -64,21 +64,20 @@ class PcpAdapter(PxpAdapter):
             raise refusals.still_there(mapping.external_port)
         self._epochs.forget(mapping.id)
 
-    async def _map(self, wanted: Mapping, lease: int) -> Mapping:
+    async def _map(self, wanted: Mapping, lease: int, *, exact: bool) -> Mapping:
         asked_at = self._clock()
         request = _request(wanted, lease)
-        answer = await self._send(replace(request, prefer_failure=True), wanted)
+        answer = await self._send(replace(request, prefer_failure=exact), wanted)
         if answer.result == Result.UNSUPP_OPTION:
             answer = await self._send(request, wanted)
         if answer.result != Result.SUCCESS:
             raise _refusal(answer.result, wanted.external_port)
-        if answer.external_port != wanted.external_port:
-            raise await self._give_back(wanted, answer.external_port)
         lifetime = grant.believed(answer.lifetime)
         self._epochs.granted(wanted.id, answer.epoch)
         renewal = pcp_codec.renewal_delay(lifetime, self._uniform)
         made = replace(wanted, handle=(("nonce", request.nonce.hex()),))
-        return grant.granted(made, str(answer.external_address), lifetime, asked_at, renewal)
+        endpoint = str(answer.external_address), answer.external_port
+        return grant.granted(made, endpoint, lifetime, asked_at, renewal)
 
     async def _send(self, request: MapRequest, mapping: Mapping) -> MapResponse:
         return await self._datagrams.exchange(
@@ -89,13 +88,15 @@ class PcpAdapter(PxpAdapter):
 class PcpPinholes(PcpAdapter):
     """RFC 6887 MAP where the addresses are IPv6, which then translates nothing."""
 
-    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+    async def renew(
+        self, mapping: Mapping, lease: int, *, record: Record = nobody_records
+    ) -> Mapping:
         """Not by renewing: miniupnpd 2.3.1 never again deletes a pinhole that was (measured).
 
         Connections that stand are not disturbed; new ones meet a shut firewall for a moment.
         """
         await self.close(mapping)
-        return await super().renew(mapping, lease)
+        return await super().renew(mapping, lease, record=record)
 
 
 def adapter(tools: Tools) -> PcpAdapter:

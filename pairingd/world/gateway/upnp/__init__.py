@@ -1,11 +1,11 @@
-"""UPnP Internet Gateway Device: mappings by a child process, pinholes by the daemon itself.
+"""UPnP Internet Gateway Device.
 
 ssdp.py         finds descriptions      location.py  judges URLs
 soap.py         what can be asked, and how answers are read: description.py, actions.py
 markup.py       reads XML               http1.py     reads HTTP
-exchange.py     carries it, by asyncio or by a blocking socket
-mappings.py     the adapter for IPv4; child.py runs, answer.py checks, what is in the child:
-worker.py (the jobs), gateway.py, speakers.py (miniupnpc, and our own)
+exchange.py     carries it              problems.py  has the errors that people see
+finder.py       which device is the gateway; igd.py  one service of it
+mappings.py     the adapter for IPv4: adding.py adds and renews, rows.py knows ours again
 pinholes.py     the adapter for IPv6
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def adapter(tools: Tools) -> Adapter:
     from pairingd.world.gateway.upnp.mappings import UpnpAdapter
 
-    return UpnpAdapter(tools.settings, tools.clock)
+    return UpnpAdapter(tools.settings, tools.clock, tools.mac_of)
 
 
 def pinhole_adapter(tools: Tools) -> Adapter:

@@ -44,10 +44,6 @@ def status(service: Service) -> Call[Status]:
     )
 
 
-def connection_type(service: Service) -> Call[str]:
-    return call(service, "GetConnectionTypeInfo", lambda values: values.text("NewConnectionType"))
-
-
 def external_address(service: Service) -> Call[str]:
     """The address as the router wrote it, which may be none."""
     return call(service, "GetExternalIPAddress", lambda values: values.text("NewExternalIPAddress"))

@@ -1,55 +1,67 @@
-"""A Call over HTTP: by asyncio in the daemon and in doctor, by a blocking socket in the child."""
+"""A Call over HTTP, by asyncio."""
 
 from __future__ import annotations
 
-import socket
+import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import Call, Fault, Result
 
-# For a whole answer by asyncio; for each read in the child, which is ended when it takes too long.
-ANSWER_SECONDS = 4.0
+if TYPE_CHECKING:
+    from pairingd.world.gateway.upnp.http1 import Http
+
+# For one whole answer. Some routers need one or two seconds for each (measured by their owners).
+ANSWER_TIMEOUT_S = 5.0
+_REFUSAL_TIMEOUT_S = 1.0  # for more of an answer whose status refuses; many have no body
 _READ_SIZE = 65536
 
-# Everything that a call can fail with.
+# Everything that a call can fail with. OSError, a TimeoutError among them, is silence.
 FAILURES = (BadAnswer, Fault, OSError)
 
 # Sees each message: ">" and what is sent, "<" and what has come.
 Record = Callable[[str, str], None]
 
 
-async def ask(call: Call[Result], source: str, record: Record | None = None) -> Result:
-    """The answer to `call`, sent from our address `source`. Raises one of FAILURES."""
-    import asyncio  # which the child does without
+async def ask(
+    call: Call[Result],
+    source: str,
+    record: Record | None = None,
+    *,
+    timeout_s: float | None = None,
+) -> Result:
+    """The answer to `call`, sent from our address `source`. Raises one of FAILURES.
 
-    from pairingd.world.gateway.upnp.http1 import Http  # h11, which the ordinary case does without
+    `timeout_s` is ANSWER_TIMEOUT_S where it is left out.
+    """
+    from pairingd.world.gateway.upnp.http1 import Http  # h11, which an idle daemon does without
 
     http = Http(call)
     if record:
         record(">", f"{call.method} {call.url} {call.headers.get('SOAPAction', '')}".rstrip())
         record(">", call.body)
-    async with asyncio.timeout(ANSWER_SECONDS):  # a router can drip for ever
-        reader, writer = await asyncio.open_connection(*http.address, local_addr=(source, 0))
-        try:
-            writer.write(http.request)
-            while (text := http.receive(await reader.read(_READ_SIZE))) is None:
-                pass
-        finally:
-            writer.transport.abort()
+    try:
+        text = await _exchanged(http, source, timeout_s or ANSWER_TIMEOUT_S)
+    except TimeoutError:
+        if not http.answered:
+            raise
+        text = ""
     if record:
         record("<", str(http.status))
         record("<", text)
     return call.read(text)
 
 
-def ask_blocking(call: Call[Result]) -> Result:
-    """The answer to `call`. Raises one of FAILURES."""
-    from pairingd.world.gateway.upnp.http1 import Http
-
-    http = Http(call)
-    with socket.create_connection(http.address, ANSWER_SECONDS) as connection:
-        connection.sendall(http.request)
-        while (text := http.receive(connection.recv(_READ_SIZE))) is None:
-            pass
-    return call.read(text)
+async def _exchanged(http: Http, source: str, timeout_s: float) -> str:
+    now = asyncio.get_running_loop().time
+    async with asyncio.timeout(timeout_s) as limit:  # a router can drip for ever
+        reader, writer = await asyncio.open_connection(*http.address, local_addr=(source, 0))
+        try:
+            writer.write(http.request)
+            while (text := http.receive(await reader.read(_READ_SIZE))) is None:
+                if http.refuses:
+                    limit.reschedule(min(limit.when() or 0.0, now() + _REFUSAL_TIMEOUT_S))
+            return text
+        finally:
+            writer.transport.abort()

@@ -4,8 +4,9 @@ connection that is kept open, an error's body.
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import h11
 
@@ -13,6 +14,10 @@ from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import Call
 
 LARGEST = 256 * 1024
+# The end of an answer on a connection that is kept open, and has no length or a wrong one.
+_END = re.compile(rb"</(?:[\w.-]{1,40}:)?(?:Envelope|root)\s*>\s*\Z", re.ASCII)
+_END_WITHIN = 128  # bytes
+_ASCII = "".join(map(chr, range(128)))
 
 
 class Http:
@@ -32,7 +37,7 @@ class Http:
                 "Content-Length": str(len(body)),
                 **call.headers,
             }
-            target = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+            target = quote(urlunsplit(("", "", parts.path or "/", parts.query, "")), safe=_ASCII)
             self._connection = h11.Connection(h11.CLIENT)
             events = (
                 h11.Request(method=call.method, target=target, headers=list(headers.items())),
@@ -44,6 +49,16 @@ class Http:
             raise BadAnswer("a URL that cannot be asked") from None
         self._content = bytearray()
         self.status = 0  # of HTTP, for the record: the text of an answer says all that it does
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the status that has come says so."""
+        return self.status >= 300
+
+    @property
+    def answered(self) -> bool:
+        """Whether what has come is an answer though no more of it comes: a body may be missing."""
+        return self.refuses or (self.status > 0 and not self._content)
 
     def receive(self, data: bytes) -> str | None:
         """The text of the answer once it is whole; `data` is empty at the connection's end.
@@ -67,5 +82,7 @@ class Http:
         except h11.RemoteProtocolError:
             if data or not self.status:
                 raise BadAnswer("an answer that is not HTTP") from None
+            return self._content.decode(errors="replace")
+        if _END.search(self._content[-_END_WITHIN:]):
             return self._content.decode(errors="replace")
         return None

@@ -1,62 +1,45 @@
-"""Mappings by a UPnP Internet Gateway Device, which a child process asks.
+"""Mappings by a UPnP Internet Gateway Device.
 
-Everything that the child answers comes from a device on the LAN, and is checked before use.
+Whether an action has done anything is known by looking, never by its answer: some routers refuse
+and do it, some agree and do not, some do something else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
+import contextlib
 import ipaddress
 import sys
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import replace
 
-from pairingd import config, interfaces, lan
+from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals
+from pairingd.world.gateway.adapter import MacOf, Record, nobody_records, unknown_mac
 from pairingd.world.gateway.grant import RENEWAL_GAP
-from pairingd.world.gateway.upnp import child, ssdp
-from pairingd.world.gateway.upnp.answer import (
-    Answer,
-    bad_description_url,
-    ipv4_or_nothing,
-    is_public,
-    no_igd,
-    refusal,
-    shown,
-)
+from pairingd.world.gateway.listeners import listens
+from pairingd.world.gateway.upnp import problems, rows, ssdp
+from pairingd.world.gateway.upnp.actions import Forward
+from pairingd.world.gateway.upnp.adding import Adding
+from pairingd.world.gateway.upnp.finder import Finder
+from pairingd.world.gateway.upnp.igd import DONE, SILENT, Igd, Unread
 from pairingd.world.gateway.upnp.location import location_host
+from pairingd.world.gateway.upnp.soap import NO_SUCH_ENTRY
 
-_MAX_SURVEYED = 4
+_JOB_TIMEOUT_S = 45.0  # of all answers that one job needs, from a router that is slow with each
+_FRESH_S = 10.0  # for which an external address need not be asked for again
 _WEEK = 604800  # the longest lease of WANIPConnection:2 §2.3.18
-_CONNECTED = frozenset({"Connected", "Up"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Where:
-    """A network's identity and what a search in it needs to know."""
-
-    identity: str
-    address: str
-    gateway: str
-
-    @classmethod
-    def at(cls, network: Network) -> _Where:
-        return cls(network.identity, network.address, network.gateway)
-
-    @classmethod
-    def of(cls, mapping: Mapping) -> _Where:
-        return cls(mapping.network, mapping.internal_host, mapping.gateway)
+_OF_THIS_GRANT = frozenset({"permanent", "unshown", "up_since"})
+_RESTARTED_S = 10  # by which the start that a router reports may vary
 
 
 class UpnpAdapter:
-    """Mappings by UPnP. `ssdp_port` and `platform` are for tests."""
+    """`ssdp_port` and `platform` are for tests."""
 
     protocol = "upnp"
 
@@ -64,211 +47,192 @@ class UpnpAdapter:
         self,
         settings: config.Router,
         clock: Callable[[], float],
+        mac_of: MacOf = unknown_mac,
         *,
         ssdp_port: int = ssdp.PORT,
         platform: str = sys.platform,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._ssdp_port = ssdp_port
-        self._platform = platform
-        self._urls: dict[str, str] = {}
+        self._finder = Finder(
+            mac_of, settings.description_url, ssdp_port=ssdp_port, platform=platform
+        )
 
     async def probe(self, network: Network) -> bool:
-        where = _Where.at(network)
         try:
-            await self._ask(where, {"task": "survey"}, self._urls.get(where.identity, ""))
+            async with asyncio.timeout(_JOB_TIMEOUT_S):
+                await self._finder.survey(network)
+        except TimeoutError:
+            raise refusals.silent_upnp() from None
         except GatewayError as error:
             if error.code == "no-gateway":
                 return False
             raise
         return True
 
-    async def open(self, wanted: Mapping, lease: int) -> Mapping:
-        return await self._add(wanted, lease)
+    async def open(
+        self,
+        wanted: Mapping,
+        lease: int,
+        *,
+        exact: bool = True,  # noqa: ARG002 - a port is given or refused
+        record: Record = nobody_records,
+    ) -> Mapping:
+        return await self._add(wanted, lease, record, _FRESH_S)
 
-    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
-        return await self._add(mapping, lease)
+    async def renew(
+        self, mapping: Mapping, lease: int, *, record: Record = nobody_records
+    ) -> Mapping:
+        return await self._add(mapping, lease, record)
 
     async def check(self, mapping: Mapping) -> Presence:
         try:
-            url, answer = await self._ask(_Where.of(mapping), _job("look", mapping), _url(mapping))
+            async with self._igd(mapping) as igd:
+                return await self._seen(igd, mapping)
+        except Unread:
+            return Presence.UNKNOWN
         except GatewayError as error:
             if error.code == "local-network-denied":
                 raise
             return Presence.UNKNOWN
-        outside = _external_host(answer.external, url)
-        if answer.outcome == "present" and outside and outside != mapping.external_host:
-            return Presence.ABSENT  # what was made for the address of before is worth nothing
-        return {
-            "present": Presence.PRESENT,
-            "absent": Presence.ABSENT,
-            "foreign": Presence.FOREIGN,
-        }.get(answer.outcome, Presence.UNKNOWN)
 
     async def close(self, mapping: Mapping) -> None:
         if mapping.unshown and mapping.is_over(self._clock()):
             return  # another mapping that may be there by now looks like ours
-        _, answer = await self._ask(_Where.of(mapping), _job("delete", mapping), _url(mapping))
-        if answer.outcome not in ("absent", "foreign"):
-            raise refusal(answer, mapping)
+        try:
+            async with self._igd(mapping) as igd:
+                await self._delete(igd, mapping)
+        except Unread as unread:
+            raise problems.unread(mapping.external_port, unread.code) from None
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
         """Remove what earlier daemons of this machine left, however it came to be forgotten.
 
-        How many mappings that were. Raises GatewayError like `probe`.
+        How many mappings that were. Raises GatewayError like `probe`. Looks at 200 rows.
         """
-        where = _Where.at(network)
-        job = {"task": "sweep", "address": network.address, "keep": list(keep)}
-        _, answer = await self._ask(where, job, self._urls.get(where.identity, ""))
-        return answer.count
+        swept = 0
+        async with self._asking(network) as igd:
+            found, _ = await igd.rows()
+            for row in found:
+                if row.external_port not in keep and await _is_left_over(row, network.address):
+                    swept += await igd.delete(row.external_port) == DONE
+        return swept
 
     async def told(self, network: Network, locations: Sequence[str]) -> None:
-        """Take them as if a search of our own had heard of them, and remember the best.
+        """As Finder.told."""
+        await self._finder.told(network, locations)
 
-        Raises GatewayError `bad-description-url` for one that no search would have kept, and like
-        `open` where none of them is a gateway's; what was known before is then known still.
-        """
-        where = _Where.at(network)
-        for location in locations:
-            host = location_host(location)
-            if not host or (host != where.gateway and not interfaces.on_link(host, where.address)):
-                raise bad_description_url(location)
-        self._urls[where.identity] = await self._choose(where, locations)
-
-    async def _add(self, mapping: Mapping, lease: int) -> Mapping:
-        job = _job("add", mapping) | {
-            "lease": 0 if mapping.permanent else lease,
-            "granted": int(dict(mapping.handle).get("lease", "0")),
-            "permanent": mapping.permanent or self._settings.allow_permanent,
-        }
-        url, answer = await self._ask(_Where.of(mapping), job, _url(mapping))
-        if answer.outcome != "granted":
-            raise refusal(answer, mapping)
-        if 0 < answer.lease < RENEWAL_GAP:  # miniupnpd reports 4 s of a lease of 5
-            raise refusals.too_short(answer.lease)
+    async def _add(
+        self, mapping: Mapping, lease: int, record: Record, fresh_s: float = 0.0
+    ) -> Mapping:
+        permanent = mapping.permanent or self._settings.allow_permanent
+        async with self._igd(mapping) as igd:
+            requested = 0 if mapping.permanent else lease
+            adding = Adding(igd, mapping, requested, record, permanent=permanent)
+            made, row, is_permanent = await adding.run()
+            with contextlib.suppress(OSError):  # it is made, and was silent since
+                await igd.external_address(fresh_s)
+            up_since = 0 if row else await igd.up_since()
         # A mapping without an end, or whose end is not shown, is renewed as if it had our lease.
-        granted = min(answer.lease or lease, _WEEK)
-        handle = {"url": url, "description": answer.description, "lease": str(granted)}
-        if answer.permanent:
-            handle["permanent"] = "yes"
-        if answer.unshown:
-            handle |= {"unshown": "yes", "up_since": str(answer.up_since)}
+        shown_lease = row.lease if row else 0
+        if 0 < shown_lease < RENEWAL_GAP:  # miniupnpd reports 4 s of a lease of 5
+            raise refusals.too_short(shown_lease)
+        granted = min(shown_lease or lease, _WEEK)
+        handle = {name: told for name, told in made.handle if name not in _OF_THIS_GRANT}
+        handle |= {"url": igd.url, "lease": str(granted)}
+        handle |= {"permanent": "yes"} if is_permanent else {}
+        handle |= {} if row else {"unshown": "yes", "up_since": str(up_since)}
         now = self._clock()
         return replace(
-            mapping,
-            external_host=_external_host(answer.external, url),
+            made,
+            external_host=_external_host(igd.external, igd.url),
             handle=tuple(handle.items()),
             granted_until=now + granted,
             renew_at=now + max(granted / 2, RENEWAL_GAP),
         )
 
-    async def _ask(self, where: _Where, job: dict[str, Any], url: str) -> tuple[str, Answer]:
-        """The answer of this network's router, searched for when it is not where it was.
+    async def _seen(self, igd: Igd, mapping: Mapping) -> Presence:
+        row = await igd.look(mapping.external_port)
+        if row is None:
+            if not mapping.unshown or await _has_restarted(igd, mapping):
+                return Presence.ABSENT
+        elif not rows.is_ours(row, mapping):
+            return Presence.FOREIGN
+        elif not rows.is_right(row, mapping):
+            return Presence.ABSENT
+        outside = _external_host(await igd.external_address(), igd.url)
+        if outside and outside != mapping.external_host:
+            return Presence.ABSENT  # what was made for the address of before is worth nothing
+        return Presence.PRESENT
 
-        Raises GatewayError `no-gateway`, `router-silent` or `local-network-denied`.
+    async def _delete(self, igd: Igd, mapping: Mapping) -> None:
+        port = mapping.external_port
+        row = await igd.look(port)
+        if row is None and not mapping.unshown:
+            return
+        if row is not None and not rows.is_ours(row, mapping):
+            return
+        code = await igd.delete(port)
+        if code == SILENT:
+            raise refusals.silent_upnp()
+        if mapping.unshown and code not in (DONE, NO_SUCH_ENTRY):
+            raise problems.kept(port, code)
+        row = await igd.look(port)
+        if row is not None and rows.is_ours(row, mapping):
+            raise problems.kept(port, code)
+
+    @contextlib.asynccontextmanager
+    async def _igd(self, mapping: Mapping) -> AsyncIterator[Igd]:
+        interface, _, _ = mapping.network.partition("/")
+        _, _, mac = mapping.network.rpartition("/")
+        network = Network(interface, mapping.internal_host, mapping.gateway, mac)
+        async with self._asking(network, dict(mapping.handle).get("url", "")) as igd:
+            yield igd
+
+    @contextlib.asynccontextmanager
+    async def _asking(self, network: Network, url: str = "") -> AsyncIterator[Igd]:
+        """The gateway; searched for anew by the next job, should it fall silent in this one.
+
+        Raises GatewayError as Finder.find does, and `router-silent`.
         """
-        fixed = self._settings.description_url
-        known = fixed or url or self._urls.get(where.identity, "")
-        if known:
-            answer = await child.run(job | {"url": known})
-            if answer.outcome not in ("unreachable", "not-igd", "offhost"):
-                return known, answer
-            self._urls.pop(where.identity, None)
-            if fixed:
-                raise self._unfit(answer, known)
-        found = await self._search(where)
-        self._urls[where.identity] = found
-        return found, await child.run(job | {"url": found})
-
-    async def _search(self, where: _Where) -> str:
-        locations, error = await ssdp.search(where.address, where.gateway, self._ssdp_port)
-        if not locations:
-            nobody = GatewayError(
-                "no-gateway",
-                "no router answered to UPnP",
-                "switch UPnP on in the router, or set [router] description_url",
-            )
-            raise lan.explained(error, nobody, self._platform)
-        return await self._choose(where, locations)
-
-    async def _choose(self, where: _Where, locations: Sequence[str]) -> str:
-        own = [url for url in locations if location_host(url) == where.gateway]
-        problem: GatewayError | None = None
-        for group in (own, [url for url in locations if url not in own][:_MAX_SURVEYED]):
-            best, refused = await self._best(group[:_MAX_SURVEYED])
-            if best:
-                return best
-            problem = problem or refused
-        raise problem or no_igd("no device")
-
-    async def _best(self, urls: list[str]) -> tuple[str, GatewayError | None]:
-        """Connected and public before connected, before any (miniupnpc knows one IGD a search)."""
-        surveys = await asyncio.gather(
-            *(child.run({"task": "survey", "url": url}) for url in urls), return_exceptions=True
-        )
-        ranked: list[tuple[int, str]] = []
-        problem: GatewayError | None = None
-        for url, survey in zip(urls, surveys, strict=True):
-            if isinstance(survey, Answer) and survey.outcome == "usable":
-                ranked.append((_worth(survey), url))
-            elif isinstance(survey, Answer):
-                problem = problem or self._unfit(survey, url)
-            elif isinstance(survey, GatewayError):
-                problem = problem or survey
-            else:
-                raise survey
-        return (max(ranked, key=lambda pair: pair[0])[1] if ranked else ""), problem
-
-    def _unfit(self, answer: Answer, url: str) -> GatewayError:
-        if answer.outcome == "unreachable":
-            why = f": {answer.errno}" if answer.errno else ""
-            nobody = GatewayError(
-                "no-gateway",
-                f"no UPnP description at {shown(url)}{why}",
-                "switch UPnP on in the router, or correct [router] description_url",
-            )
-            error = OSError(getattr(errno, answer.errno), "") if answer.errno else None
-            return lan.explained(error, nobody, self._platform)
-        if answer.outcome == "offhost":
-            return GatewayError(
-                "router-lied",
-                f"{shown(url)} names a control URL on another host",
-                "some device poses as the router, or its firmware is broken; look at that address",
-            )
-        return no_igd(shown(url))
+        try:
+            async with asyncio.timeout(_JOB_TIMEOUT_S):
+                yield await self._finder.find(network, url)
+        except OSError:
+            self._finder.forget(network)
+            raise refusals.silent_upnp() from None
+        except (GatewayError, Unread) as failure:
+            # Its control URL may be another one since it has restarted.
+            if isinstance(failure, Unread) or failure.code == "router-failed":
+                self._finder.forget(network)
+            raise
 
 
-def _job(task: str, mapping: Mapping) -> dict[str, Any]:
-    description = f"pairingd{mapping.token[:8]}"
-    handle = dict(mapping.handle)
-    return {
-        "task": task,
-        "address": mapping.internal_host,
-        "internal_port": mapping.internal_port,
-        "external_port": mapping.external_port,
-        "description": description,
-        "known": handle.get("description", description),
-        "unshown": mapping.unshown,
-        "up_since": int(handle.get("up_since", "0")),
-    }
+async def _is_left_over(row: Forward, address: str) -> bool:
+    made_by_us = rows.may_be_left_over(row, address)
+    return made_by_us and not await listens(row.client, row.internal_port)
 
 
-def _url(mapping: Mapping) -> str:
-    return dict(mapping.handle).get("url", "")
-
-
-def _worth(survey: Answer) -> int:
-    if survey.status not in _CONNECTED:
-        return 0
-    return 2 if is_public(survey.external) else 1
+async def _has_restarted(igd: Igd, mapping: Mapping) -> bool:
+    before = int(dict(mapping.handle).get("up_since", "0"))
+    return await igd.up_since() > before + _RESTARTED_S
 
 
 def _external_host(address: str, url: str) -> str:
     """The external address that the router reports; "" where it cannot be true."""
+    if not _is_ipv4(address):
+        return ""
     if external_class(address) is not ExternalClass.BOGUS:
         return address
     # A router that is itself on loopback (a demonstration, a test) may say so of its other side.
     host = location_host(url) or ""
-    both = (ipv4_or_nothing(address), ipv4_or_nothing(host))
-    return address if all(x and ipaddress.ip_address(x).is_loopback for x in both) else ""
+    both = (address, host)
+    return address if all(_is_ipv4(x) and ipaddress.ip_address(x).is_loopback for x in both) else ""
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True

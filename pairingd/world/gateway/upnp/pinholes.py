@@ -7,10 +7,9 @@ What was measured was measured with miniupnpd 2.3.1.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from pairingd import lan
@@ -19,6 +18,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, refusals
+from pairingd.world.gateway.adapter import Record, nobody_records
 from pairingd.world.gateway.upnp import actions, exchange, ssdp
 from pairingd.world.gateway.upnp.description import describe
 from pairingd.world.gateway.upnp.markup import BadAnswer
@@ -61,10 +61,23 @@ class UpnpPinholes:
             self._services[network.identity] = service
         return True
 
-    async def open(self, wanted: Mapping, lease: int) -> Mapping:
+    async def open(
+        self,
+        wanted: Mapping,
+        lease: int,
+        *,
+        exact: bool = True,  # noqa: ARG002 - nothing is translated
+        record: Record = nobody_records,  # noqa: ARG002 - `close` asks for it again to know it
+    ) -> Mapping:
         return await self._add(wanted, lease)
 
-    async def renew(self, mapping: Mapping, lease: int) -> Mapping:
+    async def renew(
+        self,
+        mapping: Mapping,
+        lease: int,
+        *,
+        record: Record = nobody_records,  # noqa: ARG002 - likewise
+    ) -> Mapping:
         """By UpdatePinhole. AddPinhole, too, would find the old one and renew its lease, but after
         that miniupnpd never ends it (measured).
         """
@@ -166,7 +179,8 @@ class UpnpPinholes:
         if number:
             handle["unique_id"] = number
         made = replace(wanted, handle=tuple(handle.items()))
-        return grant.granted(made, wanted.internal_host, lease, asked_at, lease / 2)
+        endpoint = wanted.internal_host, wanted.internal_port
+        return grant.granted(made, endpoint, lease, asked_at, lease / 2)
 
     async def _call(self, mapping: Mapping, action: Action[Result]) -> Result:
         """The router's answer; the router is searched for when it is not where it was.
@@ -209,28 +223,27 @@ class UpnpPinholes:
 
     async def _search(self, network: Network) -> Service | None:
         """Raises GatewayError `local-network-denied`."""
+        found: list[Service] = []
+
+        async def has_firewall(url: str) -> bool:
+            with contextlib.suppress(*exchange.FAILURES):
+                if service := (await exchange.ask(describe(url), network.address)).firewall:
+                    found.append(service)
+            return bool(found)
+
         locations, error = await ssdp.search(
             network.address,
             network.gateway,
             self._ssdp_port,
             interface=network.interface,
+            judge=has_firewall,
         )
-        if not locations:
-            if lan.is_denied(error):
-                raise lan.denied()
-            return None
-
-        async def firewall(url: str) -> Service | None:
-            try:
-                return (await exchange.ask(describe(url), network.address)).firewall
-            except exchange.FAILURES:
-                return None
-
-        services = await asyncio.gather(*map(firewall, locations))
-        return next((service for service in services if service), None)
+        if not locations and lan.is_denied(error):
+            raise lan.denied()
+        return next(iter(found), None)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _was_there(gateway: str) -> Iterator[None]:
     """A router that has answered before, and now may have a pinhole, is silent and not nobody."""
     try:

@@ -15,13 +15,13 @@ from pairingd.world.gateway.upnp.markup import BadAnswer, Element, elements
 
 Result = TypeVar("Result")
 
-INVALID_ACTION, INVALID_ARGS, ACTION_FAILED = 401, 402, 501
-NO_SUCH_ENTRY, SAME_PORT, ONLY_PERMANENT = 714, 724, 725
+INVALID_ARGS, ACTION_FAILED, NOT_AUTHORIZED = 402, 501, 606
+NO_SUCH_ENTRY, CONFLICT, SAME_PORT, ONLY_PERMANENT, USED_OTHERWISE = 714, 718, 724, 725, 729
 END_OF_TABLE = frozenset({713, NO_SUCH_ENTRY})  # SpecifiedArrayIndexInvalid; some use the other
 
 
 class Fault(Exception):
-    """The router refused an action. `code` is UPnP's error code, 0 where it gave none."""
+    """The router refused an action. `code` is UPnP's error code or its own, 0 for none."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"UPnP error {code}")
@@ -109,7 +109,7 @@ def output(text: str, action: str) -> dict[str, str]:
     code = first(answer, "errorCode")
     if code is not None or first(answer, "Fault") is not None:
         number = code.text if code is not None else ""
-        raise Fault(int(number) if re.fullmatch(r"\d{1,3}", number, re.ASCII) else 0)
+        raise Fault(int(number) if re.fullmatch(r"-?\d{1,5}", number, re.ASCII) else 0)
     response = first(answer, f"{action}Response")
     if response is None:
         raise BadAnswer(f"the router's answer is not one to {action}")

@@ -1,5 +1,6 @@
 """Both adapters against a gateway on loopback that can be made to lie."""
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -160,39 +161,53 @@ class TestBoth:
         assert raised.value.code == "router-lied"
         assert (gateway.held, journal) == ({}, {})
 
-    async def test_another_port_is_given_back_and_named_taken(
-        self, adapter: Adapter, gateway: FakePxp
-    ) -> None:
+    async def test_another_port_is_reported(self, adapter: Adapter, gateway: FakePxp) -> None:
         gateway.taken = {22}
         gateway.obeys_prefer_failure = False
-        assert (await refusal(adapter.open(WANTED, 600))).code == "port-taken"
+        granted = await adapter.open(WANTED, 600)
+        assert granted.external_port == 23
+        await adapter.close(granted)
         assert gateway.held == {}
 
-    @pytest.mark.usefixtures("impatient")
-    async def test_another_port_that_cannot_be_given_back_is_not_called_nothing(
-        self, natpmp: NatPmpAdapter, gateway: FakePxp
-    ) -> None:
-        gateway.taken = {22}
-        gateway.twists = [lambda _, reply: [reply], lambda _, reply: [reply]]
-        gateway.twist = silence
-        assert (await refusal(natpmp.open(WANTED, 600))).code == "router-silent"
-
-    async def test_another_port_that_the_gateway_will_not_have_back_stays_in_the_journal(
+    async def test_a_port_that_the_router_assigns_is_taken_unless_the_host_has_chosen(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
-        def keeps(request: bytes, reply: bytes) -> list[bytes]:
-            asked = request[4:8] if request[0] == 2 else request[8:12]
-            return [reply if request[1] == 0 or any(asked) else denied(reply)]
-
-        gateway.taken = {22}
+        gateway.assigns = 61001
         gateway.obeys_prefer_failure = False
-        gateway.twist = keeps
         journal = RecordedJournal()
+        home = router(journal, adapter)
         with pytest.raises(GatewayError) as raised:
-            await router(journal, adapter).open(HOME, internal_port=49222, external_port=22)
-        assert raised.value.code == "router-lied"
-        assert "port 23" in raised.value.message
-        assert [entry.external_port for entry in journal.values()] == [22]
+            await home.open(HOME, internal_port=49222, external_port=22, chosen=True)
+        assert raised.value.code == "port-taken"
+        assert (gateway.held, journal) == ({}, {})
+        mapping = await home.open(HOME, internal_port=49222, external_port=22)
+        assert mapping.external_port == 61001
+        assert list(journal) == [mapping.id]
+        assert (await home.renew(mapping)).external_port == 61001
+        await home.close(mapping)
+        assert gateway.held == {}
+
+    async def test_a_router_that_refuses_to_be_told_the_port_is_asked_for_any(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
+        gateway.assigns = 61001
+        mapping = await router(RecordedJournal(), pcp).open(
+            HOME, internal_port=49222, external_port=22
+        )
+        assert mapping.external_port == 61001
+
+    async def test_an_assigned_port_where_another_server_listens_is_given_back(
+        self, adapter: Adapter, gateway: FakePxp
+    ) -> None:
+        with socket.create_server((HOME.address, 0)) as own_sshd:
+            gateway.assigns = own_sshd.getsockname()[1]
+            gateway.obeys_prefer_failure = False
+            with pytest.raises(GatewayError) as raised:
+                await router(RecordedJournal(), adapter).open(
+                    HOME, internal_port=49222, external_port=22
+                )
+        assert raised.value.code == "port-taken"
+        assert gateway.held == {}
 
     async def test_renewal_keeps_the_port(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
@@ -206,14 +221,13 @@ class TestBoth:
         )
         assert len(gateway.held) == 1
 
-    async def test_renewal_after_the_port_went_to_another_leaves_nothing(
-        self, adapter: Adapter, gateway: FakePxp
+    async def test_a_renewal_after_the_port_went_to_another_has_one_of_its_own(
+        self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await natpmp.open(WANTED, 600)
         gateway.reboot()
         gateway.taken = {22}
-        assert (await refusal(adapter.renew(mapping, 600))).code == "port-taken"
-        assert gateway.held == {}
+        assert (await natpmp.renew(mapping, 600)).external_port == 23
 
     async def test_closing_is_seen_and_may_be_repeated(
         self, adapter: Adapter, gateway: FakePxp

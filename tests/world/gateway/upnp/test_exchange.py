@@ -1,10 +1,10 @@
-"""One HTTP reader, whether asyncio or a blocking socket carries it."""
+"""One HTTP reader for all of UPnP."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,6 +14,7 @@ from pairingd.world.gateway.upnp.description import describe
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import Call, Fault, Service
 from tests.fakes.igd import FakeIgd, Quirk
+from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import free_port
 
 BODY = (
@@ -21,24 +22,14 @@ BODY = (
     "/NewExternalIPAddress></u:GetExternalIPAddressResponse>"
 )
 FAULT = "<s:Fault><errorCode>501</errorCode></s:Fault>"
-Ask = Callable[[Call[str]], Awaitable[str]]
 
 
 def get(url: str) -> Call[str]:
     return Call("GET", url, {}, "", str)
 
 
-async def by_asyncio(call: Call[str]) -> str:
+async def ask(call: Call[str]) -> str:
     return await exchange.ask(call, "127.0.0.1")
-
-
-async def blocking(call: Call[str]) -> str:
-    return await asyncio.to_thread(exchange.ask_blocking, call)
-
-
-@pytest.fixture(params=[by_asyncio, blocking])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    return request.param  # type: ignore[no-any-return]
 
 
 @asynccontextmanager
@@ -91,17 +82,17 @@ OK = "HTTP/1.1 200 OK\r\n"
         *("counts wrong", "bare line feeds", "byte by byte", "an answer with status 500"),
     ],
 )
-async def test_an_answer_is_read(ask: Ask, parts: list[str]) -> None:
+async def test_an_answer_is_read(parts: list[str]) -> None:
     async with answering(*parts) as call:
         assert await ask(call) == "5.5.5.1"
 
 
-async def test_a_connection_that_is_kept_open_is_not_waited_for(ask: Ask) -> None:
+async def test_a_connection_that_is_kept_open_is_not_waited_for() -> None:
     async with answering(OK, LENGTH, "\r\n", BODY, keep_open=True) as call:
         assert await ask(call) == "5.5.5.1"
 
 
-async def test_a_refusal_has_its_code_whatever_the_status(ask: Ask) -> None:
+async def test_a_refusal_has_its_code_whatever_the_status() -> None:
     for status in (OK, "HTTP/1.1 500 Internal Server Error\r\n"):
         async with answering(status, "\r\n", FAULT) as call:
             with pytest.raises(Fault) as caught:
@@ -121,13 +112,13 @@ async def test_a_refusal_has_its_code_whatever_the_status(ask: Ask) -> None:
         OK + "X: " + "x" * 300000,
     ],
 )
-async def test_what_is_no_answer_is_refused(ask: Ask, answer: str) -> None:
+async def test_what_is_no_answer_is_refused(answer: str) -> None:
     async with answering(answer) as call:
         with pytest.raises(BadAnswer):
             await ask(call)
 
 
-async def test_silence_is_an_os_error(ask: Ask) -> None:
+async def test_silence_is_an_os_error() -> None:
     async with answering() as call:
         with pytest.raises(ConnectionResetError):
             await ask(call)
@@ -137,23 +128,50 @@ async def test_silence_is_an_os_error(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/\x01", "http://127.0.0.1/a b", "http://[/x"])
-async def test_a_url_that_cannot_be_asked_is_refused(ask: Ask, url: str) -> None:
+async def test_a_url_that_cannot_be_asked_is_refused(url: str) -> None:
     with pytest.raises(BadAnswer):
         await ask(get(url))
 
 
 @pytest.mark.attack("a router's description never ends", "not read to its end")
-async def test_a_description_without_an_end_is_not_read_to_its_end(ask: Ask) -> None:
+async def test_a_description_without_an_end_is_not_read_to_its_end() -> None:
     async with FakeIgd(quirks={Quirk.HTTP_ENDLESS}) as router:
         with pytest.raises(BadAnswer, match="256 KiB"):
             await ask(get(router.description_url))
 
 
-async def test_an_answer_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "ANSWER_SECONDS", 0.5)
-    async with FakeIgd(quirks={Quirk.HTTP_DRIP}) as router, asyncio.timeout(30):
+async def test_an_answer_that_drips_is_given_up() -> None:
+    async with FakeIgd(quirks={Quirk.HTTP_DRIP}) as router, asyncio.timeout(WAIT_S):
         with pytest.raises(TimeoutError):
-            await exchange.ask(describe(router.description_url), "127.0.0.1")
+            await exchange.ask(describe(router.description_url), "127.0.0.1", timeout_s=0.5)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "HTTP/1.1 500 Internal Server Error\r\n\r\n",
+        "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 400\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nConnection: keep-alive\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        OK + "Content-Length: 0\r\n\r\n",
+        OK + "\r\n",
+    ],
+)
+@pytest.mark.parametrize("keep_open", [True, False])
+async def test_an_answer_without_a_body_is_an_answer(head: str, *, keep_open: bool) -> None:
+    async with answering(head, keep_open=keep_open) as call:
+        with pytest.raises(BadAnswer):
+            await exchange.ask(call, "127.0.0.1", timeout_s=2)
+
+
+@pytest.mark.parametrize("head", [OK, OK + "Content-Length: 4000\r\n"])
+@pytest.mark.parametrize("prefix", ["s:", "SOAP-ENV:", ""])
+async def test_an_answer_whose_length_is_not_known_ends_with_its_element(
+    head: str, prefix: str
+) -> None:
+    envelope = f"<{prefix}Envelope><{prefix}Body>{BODY}</{prefix}Body></{prefix}Envelope>\r\n"
+    async with answering(head + "\r\n", envelope, keep_open=True) as call:
+        assert await ask(call) == "5.5.5.1"
 
 
 async def test_a_record_has_both_sides() -> None:
@@ -165,7 +183,7 @@ async def test_a_record_has_both_sides() -> None:
     assert lines[2:] == [("<", "200"), ("<", BODY)]
 
 
-async def test_a_request_names_its_host_and_its_target(ask: Ask) -> None:
+async def test_a_request_names_its_host_and_its_target() -> None:
     heads: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

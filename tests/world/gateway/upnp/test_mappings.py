@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import importlib.util
 import json
 import resource
-import signal
 import socket
 import subprocess
 import sys
 from dataclasses import replace
 
-import psutil
 import pytest
 
 from pairingd.core.holding_events import Presence
+from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.upnp import answer, child, mappings, ssdp
+from pairingd.world.gateway.upnp import mappings, problems, ssdp
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.loopback import SECOND, needs_second_address
-from tests.waiting import WAIT_S
-from tests.world.gateway.conftest import HOME, NOW, free_port, upnp_searching, upnp_to, wanted
+from tests.world.gateway.conftest import (
+    GATEWAY_MAC,
+    HOME,
+    NOW,
+    free_port,
+    the_gateways,
+    upnp_searching,
+    upnp_to,
+    wanted,
+)
 
 OURS = "pairingd01234567"
-HAS_MINIUPNPC = importlib.util.find_spec("miniupnpc") is not None
 
 
 async def refused(igd: FakeIgd, port: int = 22, **settings: object) -> GatewayError:
@@ -403,13 +408,6 @@ async def test_an_unshown_mapping_whose_lease_is_over_is_not_deleted(igd: FakeIg
     assert 50022 in igd.mappings
 
 
-async def test_no_unshown_mapping_of_a_port_at_which_another_server_listens(igd: FakeIgd) -> None:
-    igd.quirks.add(Quirk.UNSHOWN)
-    with socket.create_server((HOME.address, 0)) as other:
-        assert (await refused(igd, other.getsockname()[1])).code == "mapping-unshown"
-    assert igd.mappings == {}
-
-
 async def test_a_router_that_deletes_anything_may_still_keep_what_has_no_lease(
     igd: FakeIgd,
 ) -> None:
@@ -467,6 +465,112 @@ async def test_private_external_address_is_kept_for_the_caller_to_judge(igd: Fak
     assert (await upnp_to(igd).open(wanted(), 600)).external_host == "100.64.7.7"
 
 
+# What was made is known by looking
+
+
+@pytest.mark.parametrize(
+    "quirks",
+    [
+        {Quirk.FAULTS_AND_MAPS},
+        {Quirk.CLIENT_HIDDEN},
+        {Quirk.CLIENT_NAMED},
+        {Quirk.FAULTS_AND_MAPS, Quirk.CLIENT_HIDDEN},
+        {Quirk.FAULTS_AND_MAPS, Quirk.DESCRIPTION_ALTERED},
+    ],
+    ids=lambda quirks: "+".join(sorted(quirks)),
+)
+async def test_what_leads_to_our_port_where_nobody_was_is_ours(
+    igd: FakeIgd, quirks: set[Quirk]
+) -> None:
+    igd.quirks |= quirks
+    adapter = upnp_to(igd)
+    journaled: list[Mapping] = []
+    granted = await adapter.open(wanted(), 600, record=journaled.append)
+    assert igd.mappings[22].internal_port == 50111
+    assert await adapter.check(granted) is Presence.PRESENT
+    igd.quirks -= {Quirk.FAULTS_AND_MAPS}
+    renewed = await adapter.renew(granted, 600)
+    await adapter.close(renewed)
+    assert igd.mappings == {}
+    await adapter.open(wanted(), 600)
+    await upnp_to(igd).close(journaled[0])  # all that a crash has left
+    assert igd.mappings == {}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 500 Internal Server Error\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+    ],
+)
+async def test_whatever_is_answered_to_an_add_a_look_tells_what_came_of_it(
+    igd: FakeIgd, answer: bytes
+) -> None:
+    igd.answers = {"AddPortMapping": answer}
+    adapter = upnp_to(igd)
+    granted = await adapter.open(wanted(), 600)
+    igd.answers = {"DeletePortMapping": answer}
+    await adapter.close(granted)
+    assert igd.mappings == {}
+
+
+async def test_an_add_that_is_not_answered_at_all_is_looked_at_too(igd: FakeIgd) -> None:
+    igd.hang_up = {"AddPortMapping"}
+    adapter = upnp_to(igd)
+    await adapter.close(await adapter.open(wanted(), 600))
+    assert igd.mappings == {}
+
+
+async def test_a_lie_without_a_description_is_deleted_too(igd: FakeIgd) -> None:
+    igd.quirks |= {Quirk.INTERNAL_PORT_IGNORED, Quirk.CLIENT_HIDDEN}
+    error = await refused(igd)
+    assert (error.code, error.data["lied"]) == ("router-lied", True)
+    assert igd.mappings == {}
+
+
+async def test_a_lie_that_is_kept_is_known_again_by_what_was_shown(igd: FakeIgd) -> None:
+    igd.quirks |= {Quirk.INTERNAL_PORT_IGNORED, Quirk.CLIENT_HIDDEN, Quirk.DELETE_IGNORED}
+    journaled: list[Mapping] = []
+    with pytest.raises(GatewayError):
+        await upnp_to(igd).open(wanted(), 600, record=journaled.append)
+    igd.quirks -= {Quirk.DELETE_IGNORED}
+    await upnp_to(igd).close(journaled[-1])
+    assert igd.mappings == {}
+
+
+async def test_a_router_that_is_slow_with_each_answer_is_used(igd: FakeIgd) -> None:
+    igd.delay = 0.3
+    adapter = upnp_to(igd)
+    await adapter.probe(HOME)
+    igd.counts.clear()
+    granted = await adapter.open(wanted(), 600)
+    assert igd.counts["POST /control"] == 3  # a look, the add, a look
+    assert igd.counts["GET /rootDesc.xml"] == 0
+    await adapter.close(granted)
+    assert igd.counts["GetExternalIPAddress"] == 0
+
+
+@pytest.mark.parametrize("code", [899, 999, -911, 12345])
+async def test_a_router_s_own_code_keeps_its_number(igd: FakeIgd, code: int) -> None:
+    igd.failing["AddPortMapping"] = code
+    error = await refused(igd)
+    assert (error.code, error.data["upnp"]) == ("router-failed", code)
+    assert f"UPnP error {code})" in error.message
+
+
+@pytest.mark.parametrize("allow_permanent", [True, False])
+@pytest.mark.parametrize("code", [402, 718])
+async def test_402_and_718_to_everything_may_be_cgnat(
+    igd: FakeIgd, code: int, *, allow_permanent: bool
+) -> None:
+    igd.failing["AddPortMapping"] = code
+    assert "CGNAT" in (await refused(igd, allow_permanent=allow_permanent)).hint
+
+
 # What is no gateway, or hostile
 
 
@@ -519,10 +623,7 @@ async def test_controlurl_offhost_rejected(igd: FakeIgd, quirk: Quirk) -> None:
     "a router drips its answer, or never ends it", "given up in seconds, with an error"
 )
 @pytest.mark.parametrize("quirk", [Quirk.HTTP_DRIP, Quirk.HTTP_ENDLESS, Quirk.SOAP_SILENT])
-async def test_a_hostile_server_is_given_up(
-    igd: FakeIgd, quirk: Quirk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(child, "JOB_SECONDS", dict.fromkeys(child.JOB_SECONDS, 1))
+async def test_a_hostile_server_is_given_up(igd: FakeIgd, quirk: Quirk) -> None:
     igd.quirks.add(quirk)
     with pytest.raises(GatewayError) as caught:
         await upnp_to(igd).open(wanted(), 600)
@@ -532,7 +633,7 @@ async def test_a_hostile_server_is_given_up(
 @pytest.mark.attack("a router's XML holds entities that multiply", "not expanded")
 async def test_xml_bomb_is_not_expanded(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.XML_BOMB)
-    assert await upnp_to(igd).probe(HOME) is True
+    assert await upnp_to(igd).probe(HOME) is False
 
 
 async def test_no_router_there(igd: FakeIgd) -> None:
@@ -543,24 +644,7 @@ async def test_no_router_there(igd: FakeIgd) -> None:
         await adapter.close(wanted())
 
 
-@pytest.mark.attack(
-    "a router takes over the process that parses its answers",
-    "what that says is checked, and refused by name",
-)
-async def test_a_child_that_answers_nonsense_is_a_named_error(
-    igd: FakeIgd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for nonsense in (
-        "print('x' * 100000)",
-        "pass",
-        'print(\'{"outcome": "granted", "lease": -1}\')',
-        "print('[' * 4000)",
-    ):
-        monkeypatch.setattr(child, "START", nonsense)
-        assert (await refused(igd)).code == "router-failed"
-
-
-async def test_a_machine_that_can_start_nothing_says_so(igd: FakeIgd) -> None:
+async def test_a_machine_that_has_no_descriptor_left_says_so(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
@@ -570,19 +654,6 @@ async def test_a_machine_that_can_start_nothing_says_so(igd: FakeIgd) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert (await adapter.open(wanted(), 600)).external_port == 22
-
-
-async def test_cancelling_a_job_ends_its_process(igd: FakeIgd) -> None:
-    igd.quirks.add(Quirk.SOAP_SILENT)
-    before = psutil.Process().children()
-    job = asyncio.create_task(upnp_to(igd).probe(HOME))
-    async with asyncio.timeout(WAIT_S):
-        await igd.asked_silently.wait()
-    assert psutil.Process().children() != before
-    job.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await job
-    assert psutil.Process().children() == before
 
 
 # The search
@@ -606,6 +677,29 @@ async def test_a_router_that_moved_its_description_is_found_again() -> None:
         moved = replace(granted, handle=(("url", gone), *granted.handle[1:]))
         await upnp_searching(igd).close(moved)
         assert igd.mappings == {}
+
+
+@pytest.mark.attack(
+    "a device on the LAN answers the search for the router", "used only if it is the router itself"
+)
+@pytest.mark.parametrize("mac", [GATEWAY_MAC, "02:00:00:00:00:66", ""])
+async def test_another_address_is_used_only_if_it_has_the_gateway_s_mac(mac: str) -> None:
+    async def mac_of(_address: str, _interface: str) -> str:
+        return mac
+
+    home = Network("lo", "127.0.0.1", "127.0.0.3", GATEWAY_MAC)
+    async with FakeIgd(ssdp=True, address="127.0.0.3") as gateway, FakeIgd() as other:
+        gateway.location = other.description_url
+        adapter = upnp_searching(gateway, mac_of=mac_of)
+        assert await adapter.probe(home) is (mac == GATEWAY_MAC)
+        assert (other.counts["GET /rootDesc.xml"] > 0) is (mac == GATEWAY_MAC)
+
+
+async def test_a_dead_description_before_the_true_one_does_not_end_the_search() -> None:
+    async with FakeIgd(ssdp=True, quirks={Quirk.TWO_DESCRIPTIONS}) as igd:
+        igd.location = f"http://127.0.0.1:{free_port()}/rootDesc.xml"
+        igd.second_location = igd.description_url
+        assert await upnp_searching(igd).probe(HOME) is True
 
 
 @pytest.mark.attack("a device floods the search with answers", "few are kept")
@@ -645,16 +739,17 @@ async def test_a_location_elsewhere_is_never_asked(monkeypatch: pytest.MonkeyPat
         assert igd.counts["GET /rootDesc.xml"] == 0
 
 
-async def test_ehostunreach_on_macos_is_a_missing_permission(igd: FakeIgd) -> None:
-    adapter = upnp_searching(igd, platform="darwin")
-    error = adapter._unfit(answer.Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/")
+async def test_ehostunreach_on_macos_is_a_missing_permission() -> None:
+    unreachable = OSError(errno.EHOSTUNREACH, "No route to host")
+    error = problems.unreachable("http://x/", unreachable, "darwin")
     assert error.code == "local-network-denied"
     assert "Local Network" in error.hint
-    elsewhere = upnp_searching(igd, platform="linux")
-    error = elsewhere._unfit(
-        answer.Answer(outcome="unreachable", errno="EHOSTUNREACH"), "http://x/"
-    )
-    assert error.code == "no-gateway"
+    assert problems.unreachable("http://x/", unreachable, "linux").code == "no-gateway"
+
+
+async def chosen(adapter: mappings.UpnpAdapter, *urls: str) -> str:
+    await adapter.told(HOME, urls)
+    return (await adapter._finder.find(HOME)).url
 
 
 @pytest.mark.parametrize(
@@ -669,32 +764,29 @@ async def test_the_better_of_two_gateways_is_chosen(worse: str, quirks: set[Quir
             [other.description_url, best.description_url],
             [best.description_url, other.description_url],
         ):
-            assert (await adapter._best(urls))[0] == best.description_url
+            assert await chosen(adapter, *urls) == best.description_url
 
 
 @needs_second_address
 async def test_the_default_gateway_comes_before_a_better_one_beside_it() -> None:
     async with FakeIgd(quirks={Quirk.DISCONNECTED}) as own, FakeIgd(address=SECOND) as other:
-        adapter = upnp_searching(own)
-        await adapter.told(HOME, [other.description_url, own.description_url])
-        await adapter.open(wanted(), 600)
+        adapter = upnp_searching(own, mac_of=the_gateways)
+        home = replace(HOME, gateway_mac=GATEWAY_MAC)
+        await adapter.told(home, [other.description_url, own.description_url])
+        await adapter.open(wanted(network=home.identity), 600)
         assert (list(own.mappings), list(other.mappings)) == ([22], [])
 
 
-async def test_a_silent_gateway_does_not_keep_another_from_being_chosen(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # Enough for a child on a busy machine.
-    monkeypatch.setattr(child, "JOB_SECONDS", dict.fromkeys(child.JOB_SECONDS, 10))
+async def test_a_silent_gateway_does_not_keep_another_from_being_chosen() -> None:
     async with FakeIgd(quirks={Quirk.HTTP_DRIP}) as other, FakeIgd() as best:
         urls = [other.description_url, best.description_url]
-        assert (await upnp_searching(best)._best(urls))[0] == best.description_url
+        assert await chosen(upnp_searching(best), *urls) == best.description_url
 
 
 async def test_a_search_that_macos_denies_is_a_missing_permission(
     igd: FakeIgd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def denied(*_: object) -> tuple[list[str], OSError]:
+    async def denied(*_: object, **__: object) -> tuple[list[str], OSError]:
         return [], OSError(errno.EHOSTUNREACH, "No route to host")
 
     monkeypatch.setattr(ssdp, "search", denied)
@@ -711,7 +803,7 @@ async def test_a_search_that_macos_denies_is_a_missing_permission(
 def denied(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every search is, as on macOS; what goes by TCP is not."""
 
-    async def search(*_: object) -> tuple[list[str], OSError]:
+    async def search(*_: object, **__: object) -> tuple[list[str], OSError]:
         return [], OSError(errno.EHOSTUNREACH, "No route to host")
 
     monkeypatch.setattr(ssdp, "search", search)
@@ -795,50 +887,15 @@ async def test_of_several_that_it_is_told_of_the_better_is_chosen(igd: FakeIgd) 
         assert dict((await adapter.open(wanted(), 600)).handle)["url"] == igd.description_url
 
 
-# The child
+# What stays behind
 
 
-def test_the_child_imports_little() -> None:
-    code = child.START.removesuffix("; main()") + "; print(*sys.modules)"
-    run = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, str(child.ROOT), *child.libraries()],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    modules = run.stdout.split()
-    assert ("miniupnpc" in modules) is HAS_MINIUPNPC
-    assert not {"pydantic", "asyncio", "site", "h11", "dataclasses"} & set(modules)
-
-
-@pytest.mark.parametrize(
-    ("quirk", "seconds", "status"),
-    [
-        (Quirk.SOAP_SILENT, 1, -signal.SIGALRM),
-        # Our own reader reads no more than it should.
-        (Quirk.HTTP_ENDLESS, 60, 1 if HAS_MINIUPNPC else 0),
-    ],
-    ids=["too long", "too large"],
-)
-async def test_the_child_ends_itself_where_nobody_ends_it(
-    igd: FakeIgd, quirk: Quirk, seconds: int, status: int
-) -> None:
-    igd.quirks.add(quirk)
-    job = {"task": "survey", "url": igd.description_url, "seconds": seconds}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", "-c", child.START, str(child.ROOT), *child.libraries()),
-        stdin=asyncio.subprocess.PIPE,
-    )
-    await process.communicate(json.dumps(job).encode() + b"\n")
-    assert process.returncode == status
-
-
-def test_the_daemons_side_does_not_import_miniupnpc() -> None:
+def test_the_router_loads_little() -> None:
     code = "import sys, pairingd.world.gateway.router; print(json.dumps(sorted(sys.modules)))"
     run = subprocess.run(
         [sys.executable, "-c", f"import json; {code}"], capture_output=True, text=True, check=True
     )
-    assert not {"miniupnpc", "psutil", "httpx"} & set(json.loads(run.stdout))
+    assert not {"h11", "psutil", "httpx"} & set(json.loads(run.stdout))
 
 
 async def test_what_a_forgotten_daemon_left_on_the_port_is_taken_over(igd: FakeIgd) -> None:

@@ -34,7 +34,7 @@ async def igd() -> AsyncIterator[FakeIgd]:
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not answer is not waited for."""
-    monkeypatch.setattr(exchange, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(exchange, "ANSWER_TIMEOUT_S", 1.0)
     monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
     monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.5)
 

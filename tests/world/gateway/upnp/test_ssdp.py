@@ -52,6 +52,38 @@ def test_a_location_that_must_not_be_asked(location: str) -> None:
     assert ssdp.parse(reply(location)) is None
 
 
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"HTTP/1.1 200 OK\nST: {kind}\nLOCATION: {url}\n\n",
+        b"HTTP/1.0 200 OK\r\nST: {kind}\r\nLOCATION: {url}\r\n\r\n",
+        b"http/1.1 200\r\nst:{kind}\r\nlocation:{url}\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nSERVER: Router\xae 2.0, caf\xc3\xa9\r\nST: {kind}\r\nLOCATION: {url}\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nUSN: uuid:\xff\xfe\x80::{kind}\r\nLOCATION:\t{url}  \r\n\r\n",
+        b"\r\nHTTP/1.1 200 OK\r\nST: {kind}\r\nLOCATION: {url}\0",
+        b"HTTP/1.1 200 OK\r\nST: {kind}\nLOCATION: {url}\r\rEXT:",
+    ],
+    ids=[
+        *("bare line feeds", "HTTP 1.0", "lower case", "beyond ASCII", "no text at all"),
+        *("cut, with a NUL", "mixed line ends"),
+    ],
+)
+def test_a_gateway_s_reply_is_read_however_it_is_written(datagram: bytes) -> None:
+    url = "http://192.168.1.1:5000/rootDesc.xml"
+    written = datagram.replace(b"{kind}", IGD.encode()).replace(b"{url}", url.encode())
+    assert ssdp.parse(written) == ssdp.Reply(url, is_gateway=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"), [(b"Ger\xe4t.xml", "Ger%E4t.xml"), ("Gerät.xml".encode(), "Ger%C3%A4t.xml")]
+)
+def test_bytes_beyond_ascii_in_a_location_are_asked_for_as_they_are(
+    path: bytes, asked: str
+) -> None:
+    heard = ssdp.parse(reply("http://192.168.1.1:5000/X").replace(b"X", path))
+    assert heard == ssdp.Reply(f"http://192.168.1.1:5000/{asked}", is_gateway=True)
+
+
 def test_what_is_no_reply() -> None:
     url = "http://192.168.1.1/x"
     assert ssdp.parse(reply(url, status="NOTIFY * HTTP/1.1")) is None
@@ -177,19 +209,55 @@ async def test_the_gateway_itself_is_asked_first(monkeypatch: pytest.MonkeyPatch
     assert sent_to == ["127.0.0.1"] * 3 + [ssdp.MULTICAST] * 3
 
 
-@pytest.mark.parametrize(("others", "heard"), [(199, [ROOT]), (200, [])])
-def test_a_flood_of_replies_is_listened_to_for_a_while_only(others: int, heard: list[str]) -> None:
-    search = ssdp._Search("127.0.0.1", "127.0.0.1")
-    for _ in range(others):
-        search.datagram_received(b"", None)
-    search.datagram_received(reply(ROOT), None)
-    assert list(search.heard) == heard
+async def nobody(_: str) -> bool:
+    return False
 
 
-def test_a_location_that_is_too_long_at_the_gateway_s_address_is_not_kept() -> None:
+def search_of(gateway: str) -> ssdp._Search:
+    return ssdp._Search("192.168.1.10", gateway, nobody, nobody)
+
+
+GATEWAY = "192.168.1.1"
+AT_GATEWAY = f"http://{GATEWAY}:5000/rootDesc.xml"
+
+
+@pytest.mark.parametrize("senders", [1, 3, 250, 5000])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "http://192.168.1.{number}:80/tv.xml",
+        f"http://{GATEWAY}:{{number}}/dead.xml",
+        "http://10.99.0.1:{number}/x.xml",
+        "",
+    ],
+)
+async def test_no_crowd_of_others_hides_the_gateway_s_answer(forged: str, senders: int) -> None:
+    search = search_of(GATEWAY)
+    for number in range(1, 5001):
+        sender = f"10.0.{number % senders // 250}.{number % senders % 250}"
+        location = forged.format(number=number % 60000)
+        search.datagram_received(reply(location), (sender, 1900))
+    assert len(search.judging) <= 100
+    search.datagram_received(reply(AT_GATEWAY), (GATEWAY, 1900))
+    await asyncio.gather(*search.judging.values())
+    assert AT_GATEWAY in search.heard
+
+
+async def test_the_gateway_s_answers_are_listened_to_for_a_while_only() -> None:
+    search = search_of(GATEWAY)
+    for number in range(5000):
+        location = f"http://{GATEWAY}:5000/{number}.xml"
+        search.datagram_received(reply(location), (GATEWAY, 1900))
+    await asyncio.gather(*search.judging.values())
+    assert len(search.heard) == 50
+
+
+async def test_a_location_that_is_too_long_at_the_gateway_s_address_is_not_kept() -> None:
     """One such would have the control protocol refuse all that were found with it."""
-    search = ssdp._Search("192.168.1.10", "192.168.178.100")
+    search = search_of("192.168.178.100")
     head = "http://10.0.0.7/"
     for length in (512, 480):
-        search.datagram_received(reply(head + "a" * (length - len(head))), None)
+        datagram = reply(head + "a" * (length - len(head)))
+        search.datagram_received(datagram, ("192.168.178.100", 1900))
+    await asyncio.gather(*search.judging.values())
     assert [len(location) for location in search.heard] == [487]

@@ -1,0 +1,134 @@
+"""Which of the devices that answer is the gateway, and which of its services is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Sequence
+
+from pairingd import interfaces, lan
+from pairingd.core.network import Network
+from pairingd.errors import GatewayError
+from pairingd.world.gateway import refusals
+from pairingd.world.gateway.adapter import MacOf
+from pairingd.world.gateway.upnp import problems, ssdp
+from pairingd.world.gateway.upnp.igd import BEST, Igd, connect
+from pairingd.world.gateway.upnp.location import location_host
+
+_MAX_SURVEYED = 4
+
+
+class Finder:
+    """Finds each network's gateway once. `description_url`: the user has named where it is.
+
+    No device beside the gateway is one, but for the gateway itself under another address.
+    """
+
+    def __init__(
+        self,
+        mac_of: MacOf,
+        description_url: str = "",
+        *,
+        ssdp_port: int = ssdp.PORT,
+        platform: str = sys.platform,
+    ) -> None:
+        self._mac_of = mac_of
+        self._fixed = description_url
+        self._ssdp_port = ssdp_port
+        self._platform = platform
+        self._known: dict[str, Igd] = {}  # by the network's identity
+
+    async def find(self, network: Network, url: str = "") -> Igd:
+        """The gateway of `network`, as it is known, or at `url` if it is there.
+
+        Raises GatewayError `no-gateway`, `router-lied`, `router-silent`, `local-network-denied`.
+        """
+        known = self._known.get(network.identity)
+        return known or await self.survey(network, url)
+
+    async def survey(self, network: Network, url: str = "") -> Igd:
+        """The same, whatever is known of it."""
+        known = self._known.pop(network.identity, None)
+        igd = await self._connect_or_search(network, known.url if known else url)
+        self._known[network.identity] = igd
+        return igd
+
+    def forget(self, network: Network) -> None:
+        """It does not answer as it did."""
+        self._known.pop(network.identity, None)
+
+    async def told(self, network: Network, locations: Sequence[str]) -> None:
+        """Take them as if a search of our own had heard of them, and remember the best.
+
+        Raises GatewayError `bad-description-url` for one that no search would have kept, and like
+        `find` where none of them is a gateway's; what was known before is then known still.
+        """
+        for location in locations:
+            if not await self._is_gateways(network, location_host(location) or ""):
+                raise problems.bad_description_url(location)
+        surveys = [self._survey(network, location) for location in locations[: 2 * _MAX_SURVEYED]]
+        self._known[network.identity] = _best(network, await asyncio.gather(*surveys))
+
+    async def _connect_or_search(self, network: Network, url: str) -> Igd:
+        if self._fixed:
+            return await connect(self._fixed, network.address, self._platform)
+        if url and await self._is_gateways(network, location_host(url) or ""):
+            known = await self._survey(network, url)
+            if isinstance(known, Igd):
+                return known
+        return await self._search(network)
+
+    async def _search(self, network: Network) -> Igd:
+        surveys: list[Igd | GatewayError] = []
+
+        async def judge(location: str) -> bool:
+            survey = await self._survey(network, location)
+            surveys.append(survey)
+            at_its_own = location_host(location) == network.gateway
+            return at_its_own and isinstance(survey, Igd) and survey.worth == BEST
+
+        async def is_gateway(host: str) -> bool:
+            return await self._is_gateways(network, host)
+
+        _, error = await ssdp.search(
+            network.address,
+            network.gateway,
+            self._ssdp_port,
+            is_gateway=is_gateway,
+            judge=judge,
+        )
+        if not surveys and lan.is_denied(error, self._platform):
+            raise lan.denied()
+        return _best(network, surveys)
+
+    async def _survey(self, network: Network, location: str) -> Igd | GatewayError:
+        try:
+            return await connect(location, network.address, self._platform)
+        except GatewayError as error:
+            return error
+
+    async def _is_gateways(self, network: Network, host: str) -> bool:
+        """By its MAC address where it is not the gateway's own address."""
+        if host == network.gateway:
+            return True
+        mac = network.gateway_mac
+        if not mac or not interfaces.on_link(host, network.address):
+            return False
+        return await self._mac_of(host, network.interface) == mac
+
+
+def _best(network: Network, surveys: Iterable[Igd | GatewayError]) -> Igd:
+    """At the gateway's own address first; connected and public before connected, before any.
+
+    Raises GatewayError where there is none: what was wrong with the first.
+    """
+    found: list[Igd] = []
+    failures: list[GatewayError] = []
+    for survey in surveys:
+        if isinstance(survey, Igd):
+            found.append(survey)
+        else:
+            failures.append(survey)
+    if found:
+        return max(found, key=lambda igd: (location_host(igd.url) == network.gateway, igd.worth))
+    raise refusals.most_telling(failures) if failures else problems.nobody()

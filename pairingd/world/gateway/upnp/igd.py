@@ -1,0 +1,175 @@
+"""An Internet Gateway Device that has described itself, and the WAN service of it that is asked."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+
+from pairingd.core.text import printable
+from pairingd.world.gateway import refusals
+from pairingd.world.gateway.upnp import actions, exchange, soap
+from pairingd.world.gateway.upnp.actions import TCP, Forward, Status
+from pairingd.world.gateway.upnp.description import describe
+from pairingd.world.gateway.upnp.markup import BadAnswer
+from pairingd.world.gateway.upnp.problems import is_public, no_igd, offhost, unreachable
+from pairingd.world.gateway.upnp.soap import Call, Fault, Result, Service
+
+BEST = 2  # of Igd.worth
+_MAX_ROWS = 200
+_UNSAID = Status("", 0)
+_CONNECTED = frozenset({"Connected", "Up"})
+
+# What came of an action: 0 for done, or a code that is none of UPnP's for what has no code.
+DONE, NO_CODE, SILENT = 0, refusals.NO_CODE, -2
+_OWN_CODES = frozenset({DONE, NO_CODE, SILENT})
+
+
+class Unread(Exception):
+    """Who holds a port cannot be known. `code` is UPnP's, 0 where the router gave none."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(slots=True)
+class Igd:
+    """The WAN service that is asked from our address `source`, and what it said of itself.
+
+    Every method raises OSError where the router is silent.
+    """
+
+    url: str
+    service: Service
+    source: str
+    status: str = ""
+    external: str = ""
+    external_at: float = -inf  # when that was said, by the steady clock
+
+    @property
+    def is_up(self) -> bool:
+        addressed = bool(self.external) and not self.external.startswith("0.")
+        return addressed or self.status in _CONNECTED
+
+    @property
+    def worth(self) -> int:
+        """Of a choice: BEST is connected and public; then connected; then any."""
+        if not self.is_up or self.status not in {"", *_CONNECTED}:
+            return 0
+        return BEST if is_public(self.external) else 1
+
+    async def survey(self) -> None:
+        self.status = (await self._known(actions.status, _UNSAID)).connection
+        await self.external_address()
+
+    async def external_address(self, fresh_s: float = 0.0) -> str:
+        """As the router wrote it; empty where it does not say. What it has said at most `fresh_s`
+        ago is used once.
+        """
+        if self.external and time.monotonic() - self.external_at < fresh_s:
+            self.external_at = -inf
+        else:
+            self.external = await self._known(actions.external_address, "")
+            self.external_at = time.monotonic()
+        return self.external
+
+    async def up_since(self) -> int:
+        """Seconds since the epoch; 0 where it does not say how long it has been up."""
+        told = await self._known(actions.status, _UNSAID)
+        return 0 if told is _UNSAID else int(time.time()) - told.uptime
+
+    async def look(self, port: int) -> Forward | None:
+        """The forward of the external TCP port, None where there is none. Raises Unread."""
+        try:
+            row = await self._ask(actions.forward_of(self.service, port))
+        except Fault as fault:
+            if fault.code in soap.END_OF_TABLE:
+                return None
+            code = fault.code
+        else:
+            # Some say yes to a question about nothing.
+            return row if row.client or row.internal_port else None
+        # It does not know the question, or not now. Its table answers too, if all of it is read.
+        rows, whole = await self.rows()
+        found = next((row for row in rows if row.external_port == port), None)
+        if found is None and not whole:
+            raise Unread(code)
+        return found
+
+    async def rows(self) -> tuple[list[Forward], bool]:
+        """The TCP rows of the table as far as they can be read, and whether these are all."""
+        found: list[Forward] = []
+        for index in range(_MAX_ROWS):
+            try:
+                row = await self._ask(actions.forward_at(self.service, index))
+            except Fault as fault:
+                return found, fault.code in soap.END_OF_TABLE
+            if row.protocol == TCP:
+                found.append(row)
+        return found, False
+
+    async def add(self, forward: Forward) -> int:
+        """DONE, UPnP's code for the refusal, NO_CODE, or SILENT. Only a look tells what is made."""
+        return await self._done(actions.add_forward(self.service, forward))
+
+    async def delete(self, port: int) -> int:
+        """The same."""
+        return await self._done(actions.delete_forward(self.service, port))
+
+    async def _done(self, call: Call[None]) -> int:
+        try:
+            await self._ask(call)
+        except Fault as fault:
+            return NO_CODE if fault.code in _OWN_CODES else fault.code
+        except OSError:
+            return SILENT
+        return DONE
+
+    async def _known(self, action: Callable[[Service], Call[Result]], unknown: Result) -> Result:
+        """A service that lacks an action is a fact, not a failure."""
+        try:
+            return await self._ask(action(self.service))
+        except Fault:
+            return unknown
+
+    async def _ask(self, call: Call[Result]) -> Result:
+        """An answer that cannot be read is one all the same: Fault without a code."""
+        try:
+            return await exchange.ask(call, self.source)
+        except BadAnswer:
+            raise Fault(0) from None
+
+
+async def connect(url: str, source: str, platform: str = sys.platform) -> Igd:
+    """The first WAN service there that is up, or else the first that answers.
+
+    Raises GatewayError `no-gateway`, `router-lied` (it names a service elsewhere), `router-silent`
+    or `local-network-denied`.
+    """
+    try:
+        description = await exchange.ask(describe(url), source)
+    except BadAnswer:
+        raise no_igd(printable(url[:80])) from None
+    except OSError as error:
+        raise unreachable(url, error, platform) from None
+    if description.names_wan_services_elsewhere:
+        raise offhost(url)
+    if not description.wan_services:
+        raise no_igd(printable(url[:80]))
+    answering: Igd | None = None
+    for service in description.wan_services:
+        igd = Igd(url, service, source)
+        try:
+            await igd.survey()
+        except OSError:
+            continue
+        if igd.is_up:
+            return igd
+        if answering is None or (igd.status and not answering.status):
+            answering = igd
+    if answering is None:
+        raise refusals.silent_upnp()
+    return answering

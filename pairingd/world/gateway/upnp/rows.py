@@ -1,0 +1,91 @@
+"""Whose a row of a router's table is, and where it leads.
+
+Some routers change what they show of a mapping: its description, its client (a host name, 0.0.0.0),
+its ports. So a row is ours by the token in its description, by being as it was shown when the
+mapping was made, or because nobody was on the port when it was requested for our internal port.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import replace
+
+from pairingd.core.model import Mapping
+from pairingd.world.gateway.upnp.actions import TCP, Forward
+
+_DESCRIPTION = re.compile(r"pairingd[0-9a-f]{8}")
+
+
+def requested(mapping: Mapping, lease: int) -> Forward:
+    return Forward(
+        external_port=mapping.external_port,
+        protocol=TCP,
+        client=mapping.internal_host,
+        internal_port=mapping.internal_port,
+        description=_token(mapping),
+        lease=lease,
+    )
+
+
+def on_a_free_port(mapping: Mapping) -> Mapping:
+    """To be journaled before the request: whatever is there for our port afterwards is ours."""
+    return _with(mapping, free="yes")
+
+
+def as_shown(mapping: Mapping, row: Forward) -> Mapping:
+    """To be journaled after it, so that the row is known again."""
+    return _with(
+        mapping, client=row.client, port=str(row.internal_port), description=row.description
+    )
+
+
+def is_ours(row: Forward, mapping: Mapping) -> bool:
+    handle = dict(mapping.handle)
+    if row.description == _token(mapping):
+        return True
+    confirmed = "description" in handle
+    if confirmed:
+        client = handle.get("client", mapping.internal_host)
+        port = handle.get("port", str(mapping.internal_port))
+        if (client, port, handle["description"]) == (
+            row.client,
+            str(row.internal_port),
+            row.description,
+        ):
+            return True
+    to_our_port = "free" in handle and row.internal_port == mapping.internal_port
+    return to_our_port and not (confirmed and _is_elsewhere(row, mapping))
+
+
+def is_made(row: Forward, mapping: Mapping) -> bool:
+    """Of a row that is there right after the request for it, where nobody else was before."""
+    to_our_port = row.internal_port == mapping.internal_port
+    return to_our_port or is_ours(row, mapping) or not _is_elsewhere(row, mapping)
+
+
+def is_right(row: Forward, mapping: Mapping) -> bool:
+    """Whether it leads to the door, as far as the router shows."""
+    return row.internal_port == mapping.internal_port and not _is_elsewhere(row, mapping)
+
+
+def may_be_left_over(row: Forward, address: str) -> bool:
+    """Whether an earlier daemon of this machine made it; perhaps a daemon lives by it now."""
+    return row.client == address and _DESCRIPTION.fullmatch(row.description) is not None
+
+
+def _is_elsewhere(row: Forward, mapping: Mapping) -> bool:
+    """Whether the client is another machine; some routers show a host name, or 0.0.0.0."""
+    try:
+        client = ipaddress.ip_address(row.client)
+    except ValueError:
+        return False
+    return not client.is_unspecified and str(client) != mapping.internal_host
+
+
+def _token(mapping: Mapping) -> str:
+    return f"pairingd{mapping.token[:8]}"
+
+
+def _with(mapping: Mapping, **more: str) -> Mapping:
+    return replace(mapping, handle=tuple((dict(mapping.handle) | more).items()))
