@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pairingd.core.model import Mapping
 from pairingd.live import Live
-from pairingd.store import Process, Store, migrate
+from pairingd.schema import migrate
+from pairingd.store import Process, Store
 
 
 @dataclass(frozen=True, slots=True)

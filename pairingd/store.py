@@ -11,7 +11,6 @@ so with everything closed; of the journal it takes over what can be read, which 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import sqlite3
@@ -21,52 +20,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pairingd import strict
 from pairingd.core.model import Invitation, Mapping, Session, State
 from pairingd.core.network import router_of
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.live import Live
+from pairingd.schema import as_text, checksum_of, migrate, read, saved_state
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# One entry a version: the statements that lead to it from the one before. Never edit an entry
-# that was released; add one. tests/data holds a database of each version that must load forever.
-MIGRATIONS = (
-    """
-    CREATE TABLE session (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
-    CREATE TABLE mapping (id TEXT PRIMARY KEY, body TEXT NOT NULL);
-    CREATE TABLE process (pid INTEGER PRIMARY KEY, body TEXT NOT NULL);
-    CREATE TABLE event (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        at REAL NOT NULL,
-        session TEXT,
-        kind TEXT NOT NULL,
-        text TEXT NOT NULL,
-        data TEXT NOT NULL
-    );
-    CREATE INDEX event_by_session ON event (session, id);
-    CREATE INDEX event_by_kind ON event (kind, id);
-    """,
-    # Also makes the marks of who is live; see migrate().
-    """
-    ALTER TABLE session ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
-    ALTER TABLE mapping ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
-    ALTER TABLE process ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
-    ALTER TABLE event ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
-    UPDATE session SET checksum = checksum_of('session', id, body);
-    UPDATE mapping SET checksum = checksum_of('mapping', id, body);
-    UPDATE process SET checksum = checksum_of('process', pid, body);
-    UPDATE event SET checksum = checksum_of('event', at, session, kind, text, data);
-    """,
-    # Invitations have conditions. A version that passes over them would let guests in on better
-    # terms, so it must refuse the file.
-    "",
-    """
-    CREATE TABLE router (id TEXT PRIMARY KEY, honours INTEGER NOT NULL, checksum TEXT NOT NULL);
-    """,
-)
-_SINCE_MARKS = 2  # the version from which on no one is live without a mark
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 _PATIENCE = 0.2  # seconds for somebody else who has the database locked; the event loop stands
 KEPT_EVENTS = 5000  # of each kind, so that strangers' knocking cannot push out who came
@@ -172,10 +134,7 @@ class Store:
 
     def state(self) -> State:
         """The intent as it was saved last."""
-        row = self._database.execute(
-            "SELECT id, body, checksum FROM session ORDER BY number DESC LIMIT 1"
-        ).fetchone()
-        return State(_read(Session, "session", *row) if row else None)
+        return saved_state(self._database)
 
     def save(self, state: State) -> None:
         """Nobody has more rights from now on than `state` gives, even where this raises: durably
@@ -191,7 +150,7 @@ class Store:
                 database.execute(
                     "INSERT INTO session (id, body, checksum) VALUES (?, ?, ?) ON CONFLICT (id)"
                     " DO UPDATE SET body = excluded.body, checksum = excluded.checksum",
-                    (session.id, body, _checksum("session", session.id, body)),
+                    (session.id, body, checksum_of("session", session.id, body)),
                 )
                 database.execute(
                     "DELETE FROM session WHERE number <= (SELECT max(number) FROM session) - ?",
@@ -207,14 +166,14 @@ class Store:
     def sessions(self) -> list[Session]:
         """Every session kept, oldest first."""
         rows = self._database.execute("SELECT id, body, checksum FROM session ORDER BY number")
-        return [_read(Session, "session", *row) for row in rows]
+        return [read(Session, "session", *row) for row in rows]
 
     def session(self, session_id: str) -> Session | None:
         """That one alone: all of them would be tenths of a second to read."""
         row = self._database.execute(
             "SELECT body, checksum FROM session WHERE id = ?", (session_id,)
         ).fetchone()
-        return _read(Session, "session", session_id, *row) if row else None
+        return read(Session, "session", session_id, *row) if row else None
 
     def session_ids(self, limit: int) -> list[str]:
         """The newest `limit`, the newest last."""
@@ -231,7 +190,7 @@ class Store:
             database.execute(
                 "INSERT INTO mapping (id, body, checksum) VALUES (?, ?, ?) ON CONFLICT (id)"
                 " DO UPDATE SET body = excluded.body, checksum = excluded.checksum",
-                (mapping.id, body, _checksum("mapping", mapping.id, body)),
+                (mapping.id, body, checksum_of("mapping", mapping.id, body)),
             )
 
     def erase(self, mapping_id: str) -> None:
@@ -240,7 +199,7 @@ class Store:
 
     def mappings(self) -> list[Mapping]:
         rows = self._database.execute("SELECT id, body, checksum FROM mapping ORDER BY rowid")
-        return [_read(Mapping, "mapping", *row) for row in rows]
+        return [read(Mapping, "mapping", *row) for row in rows]
 
     # What was seen of routers: the gateway package's `Verdicts`.
 
@@ -254,7 +213,7 @@ class Store:
             "SELECT id, honours, checksum FROM router WHERE id IN (?, ?)", (router, unnamed)
         ).fetchall()
         if not all(
-            honours and checksum == _checksum("router", id_, honours)
+            honours and checksum == checksum_of("router", id_, honours)
             for id_, honours, checksum in rows
         ):
             return False
@@ -270,7 +229,7 @@ class Store:
                 "INSERT INTO router (id, honours, checksum) VALUES (?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET honours = excluded.honours,"
                 " checksum = excluded.checksum WHERE excluded.honours < honours",
-                (router, int(honours), _checksum("router", router, int(honours))),
+                (router, int(honours), checksum_of("router", router, int(honours))),
             )
 
     # The journal of connections' processes.
@@ -280,7 +239,7 @@ class Store:
             body = json.dumps(asdict(process))
             database.execute(
                 "INSERT OR REPLACE INTO process (pid, body, checksum) VALUES (?, ?, ?)",
-                (process.pid, body, _checksum("process", process.pid, body)),
+                (process.pid, body, checksum_of("process", process.pid, body)),
             )
 
     def forget_processes(self, *pids: int) -> None:
@@ -293,7 +252,7 @@ class Store:
 
     def processes(self) -> list[Process]:
         rows = self._database.execute("SELECT pid, body, checksum FROM process ORDER BY pid")
-        return [_read(Process, "process", *row) for row in rows]
+        return [read(Process, "process", *row) for row in rows]
 
     # The history.
 
@@ -305,7 +264,7 @@ class Store:
             number = database.execute(
                 "INSERT INTO event (at, session, kind, text, data, checksum)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
-                (*row, _checksum("event", *row)),
+                (*row, checksum_of("event", *row)),
             ).lastrowid
             database.execute(
                 "DELETE FROM event WHERE kind = ?1 AND id <="
@@ -332,34 +291,14 @@ class Store:
         return list(_happenings(rows))
 
 
-def _read(kind: type[T], table: str, key: str | int, body: str, checksum: str) -> T:
-    """A later version's record may say more; what this one knows of it holds.
-
-    Raises ValueError where the record is damaged.
-    """
-    if checksum != _checksum(table, key, body):
-        raise ValueError(f"the record {key!r} of {table} is damaged")
-    return strict.read(kind, strict.from_json(body), passing_over=True)
-
-
 def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterator[Happening]:
     """A damaged line of the history stays a line: something has happened there."""
     for number, *row, checksum in rows:
         at, session, kind, text, data = row
-        if checksum == _checksum("event", *row):
+        if checksum == checksum_of("event", *row):
             yield Happening(number, at, session, kind, text, json.loads(data))
         else:
             yield Happening(number, 0.0, None, "damaged", "this line of the history is damaged", {})
-
-
-def _checksum(*row: object) -> str:
-    """Of table, key and content. No seal: who can write the file can reckon it."""
-    return hashlib.sha256(ascii(row).encode()).hexdigest()[:16]
-
-
-def _text(stored: bytes) -> str:
-    """What is not UTF-8 is damaged, and its checksum shows it."""
-    return stored.decode(errors="replace")
 
 
 def _failure_of(attempt: Callable[[Iterable[Invitation]], None], live: Iterable[Invitation]) -> str:
@@ -373,7 +312,7 @@ def _failure_of(attempt: Callable[[Iterable[Invitation]], None], live: Iterable[
 def _checked(path: Path, live: Live) -> sqlite3.Connection:
     """An open, migrated database in which every stored intent and journal entry can be read."""
     database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level="IMMEDIATE")
-    database.text_factory = _text
+    database.text_factory = as_text
     try:
         migrate(database, path, live)
         probe = Store(database, live)
@@ -387,42 +326,15 @@ def _checked(path: Path, live: Live) -> sqlite3.Connection:
     return database
 
 
-def migrate(database: sqlite3.Connection, path: Path, live: Live | None) -> None:
-    """To the newest schema, in place. `live` None: of a copy, which makes no marks.
-
-    Raises Misconfigured `state-newer`, with `path` as the name of the database.
-    """
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise Misconfigured(
-            "state-newer",
-            f"{path} was written by a newer pairingd (schema {version})",
-            "upgrade pairing; this version leaves the file as it is",
-        )
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
-        corrupt = sqlite3.DatabaseError("quick_check failed")
-        corrupt.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise corrupt
-    database.create_function("checksum_of", -1, _checksum, deterministic=True)
-    for number, statements in enumerate(MIGRATIONS[version:], version + 1):
-        database.executescript(f"BEGIN; {statements} PRAGMA user_version = {number};")
-        if number == _SINCE_MARKS and live:
-            with live.made(Store(database, live).state().live):
-                database.commit()
-        database.commit()
-
-
 def _take_over_journal(aside: Path, store: Store) -> None:
     with closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as database:
-        database.text_factory = _text
+        database.text_factory = as_text
         try:
             for mapping in _readable(database, Mapping, "mapping", "id"):
                 store.record(mapping)
             for process in _readable(database, Process, "process", "pid"):
                 store.record_process(process)
-            with suppress(sqlite3.Error):  # older ones have none
+            with suppress(sqlite3.Error, ValueError):  # older ones have none
                 for (router,) in database.execute("SELECT id FROM router WHERE honours = 0"):
                     store.judge_router(router, honours=False)
         except WorldError as error:
@@ -433,4 +345,4 @@ def _readable(database: sqlite3.Connection, kind: type[T], table: str, key: str)
     with suppress(sqlite3.Error, ValueError):
         for row in database.execute(f"SELECT {key}, body, checksum FROM {table}"):  # noqa: S608
             with suppress(ValueError):
-                yield _read(kind, table, *row)
+                yield read(kind, table, *row)

@@ -25,6 +25,7 @@ FLOORS = (
         *("pairingd.config", "pairingd.files", "pairingd.interfaces", "pairingd.lan"),
         *("pairingd.live", "pairingd.signals"),
     ),
+    ("pairingd.schema",),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent", "pairingd.leftovers", "pairingd.visits"),
     ("pairingd.reconcile", "pairingd.report"),

@@ -11,7 +11,8 @@ import pytest
 from pairingd.core.model import State, WayIn
 from pairingd.core.rules import End, WayTold, step
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.store import MIGRATIONS, Process, Store, _checksum
+from pairingd.schema import MIGRATIONS, checksum_of
+from pairingd.store import Process, Store
 from tests.core.make import START, invitation, invite, mapping
 
 INVITED = step(State(), invite(invitation(), invitation("gitlab:mona")), START)
@@ -20,7 +21,7 @@ INVITED = step(State(), invite(invitation(), invitation("gitlab:mona")), START)
 def change(path: Path, statement: str, *parameters: object, seal: bool = False) -> None:
     """Behind the store's back. `seal`: with the checksums that the store would have written."""
     with closing(sqlite3.connect(path)) as database, database:
-        database.create_function("checksum_of", -1, _checksum)
+        database.create_function("checksum_of", -1, checksum_of)
         database.execute(statement, parameters)
         if seal:
             for table, key in (("session", "id"), ("mapping", "id"), ("process", "pid")):
