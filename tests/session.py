@@ -24,6 +24,15 @@ def daemon_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
         yield stage
 
 
+@pytest.fixture(params=["tmux", "newest tmux"])
+def own_stage_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """For tests of how the session begins or ends."""
+    with Stage() as stage:
+        if request.param == "newest tmux":
+            stage.uses_tmux(newest_tmux())
+        yield stage
+
+
 @pytest.fixture
 def stage_of_each_tmux(shared: Stage) -> Iterator[Stage]:
     """`shared` is what a module calls `daemon_of_each_tmux`."""

@@ -137,7 +137,7 @@ def tmux_in_doubt(home: Path) -> Made:
 
 def tmux_unwatched(home: Path) -> Made:
     tmux = Tmux("", home / "tmux.sock", "our session")
-    words = ["-S", str(home / "tmux.sock"), "-C", "attach-session", "-t", "our session"]
+    words = ["-S", str(home / "tmux.sock"), "-C", "attach-session", "-t", "=our session"]
     return tmux.unwatched().hint, "tmux", words
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -37,10 +38,10 @@ def stub() -> Iterator[Path]:
         yield Path(directory)
 
 
-def words(stub: Path, command: str) -> list[str]:
+def words(stub: Path, command: str, by: str = "sh") -> list[str]:
     """What ssh is given when a shell reads `command`."""
     done = subprocess.run(
-        ["/bin/sh", "-c", command],
+        [by, "-c", command],
         capture_output=True,
         check=True,
         cwd=stub,
@@ -69,6 +70,12 @@ def test_the_pinned_command_ends_as_the_command_does(stub: Path, user: str, host
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_word_comes_through_a_shell_unchanged(stub: Path, word: str) -> None:
     assert words(stub, shell("ssh", word, "end")) == [word, "end"]
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="there is no zsh")
+@pytest.mark.parametrize("word", ["=pairing", "=our session", "=it's", "~", "a=b", "$1", "*?[x]"])
+def test_zsh_reads_it_as_sh_does(stub: Path, word: str) -> None:
+    assert words(stub, shell("ssh", word, "end"), "zsh") == [word, "end"]
 
 
 def test_a_plain_command_is_left_unquoted() -> None:

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from tests.session import stage_of_each_tmux
+from tests.session import own_stage_of_each_tmux
 from tests.stage import Stage
 
-stage = stage_of_each_tmux
+stage = own_stage_of_each_tmux
 
 
 @pytest.mark.parametrize("access", ["write", "read"])

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.session import stage_of_each_tmux
+from tests.session import own_stage_of_each_tmux
 from tests.stage import Stage, until
 from tests.waiting import WAIT_S
 
-stage = stage_of_each_tmux
+stage = own_stage_of_each_tmux
 
 
 def configure_tmux(stage: Stage, *lines: str) -> Path:

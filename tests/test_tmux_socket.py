@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from pairingd.process import listeners
-from tests.session import stage_of_each_tmux
+from tests.session import own_stage_of_each_tmux
 from tests.stage import Stage, until
 
-stage = stage_of_each_tmux
+stage = own_stage_of_each_tmux
 
 
 def remove_socket(stage: Stage) -> str:

@@ -25,10 +25,16 @@ def quoted(text: str) -> str:
 
 
 def shell(*words: str) -> str:
-    """A command to print: a POSIX shell makes exactly these words of it."""
+    """A command to print: a POSIX shell makes exactly these words of it, and zsh, too, which takes
+    `=name` for the path of a command (zshexpn(1), `=` expansion).
+    """
     import shlex  # late: most starts of `pairctl` print no command
 
-    return shlex.join(words)
+    return " ".join(f"'{word}'" if _is_zsh_name(word) else shlex.quote(word) for word in words)
+
+
+def _is_zsh_name(word: str) -> bool:
+    return word.startswith("=") and "'" not in word
 
 
 def one_line(text: str, limit: int) -> str:
