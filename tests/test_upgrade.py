@@ -59,6 +59,7 @@ def test_an_upgrade_from_before_the_marks_keeps_who_is_live(stage: Stage) -> Non
     with closing(sqlite3.connect(stage.home / "state.db")) as older, older:
         for table in ("session", "mapping", "process", "event"):
             older.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+        older.execute("DROP TABLE router")
         older.execute("PRAGMA user_version = 1")
     shutil.rmtree(stage.home / "live")
     for _ in range(2):
