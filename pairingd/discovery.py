@@ -32,16 +32,20 @@ def main() -> int:
 
 
 async def search(
-    wanted: config.Router, *, port: int = ssdp.PORT, platform: str = sys.platform
+    wanted: config.Router,
+    *,
+    port: int = ssdp.PORT,
+    schedule: ssdp.Schedule = ssdp.SCHEDULE,
+    platform: str = sys.platform,
 ) -> list[str]:
-    """Where gateways of this network describe themselves; `port` and `platform` are for tests.
+    """Where gateways of this network describe themselves. The keyword arguments are for tests.
 
     Raises GatewayError `no-gateway` or `local-network-denied`.
     """
     where = await locate(wanted.gateway or config.host_of(wanted.description_url))
     if where is None or not where.gateway:
         raise _nothing("this network has no home router to ask")
-    locations, error = await ssdp.search(where.address, where.gateway, port)
+    locations, error = await ssdp.search(where.address, where.gateway, port, schedule=schedule)
     if locations:
         return locations
     if lan.is_denied(error, platform):

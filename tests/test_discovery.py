@@ -121,14 +121,13 @@ async def test_the_search_hears_of_the_router() -> None:
         assert await discovery.search(HERE, port=igd.ssdp_port) == [igd.description_url]
 
 
-async def test_a_search_that_meets_with_nobody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
-    monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.1)
+async def test_a_search_that_meets_with_nobody_says_so() -> None:
+    brief = ssdp.Schedule((0.0,), 0.1)
     async with FakeIgd(ssdp=True) as igd:
         igd.location = "http://10.99.0.1/rootDesc.xml"
         elsewhere = config.Router(gateway="127.0.0.9")
         with pytest.raises(GatewayError) as caught:
-            await discovery.search(elsewhere, port=igd.ssdp_port)
+            await discovery.search(elsewhere, port=igd.ssdp_port, schedule=brief)
     assert caught.value.code == "no-gateway"
 
 
@@ -138,7 +137,7 @@ async def test_a_search_that_meets_with_nobody_says_so(monkeypatch: pytest.Monke
 async def test_a_terminal_that_is_denied_it_too_says_so(
     monkeypatch: pytest.MonkeyPatch, platform: str, code: str
 ) -> None:
-    async def denied(*_: object) -> tuple[list[str], OSError]:
+    async def denied(*_: object, **__: object) -> tuple[list[str], OSError]:
         return [], OSError(errno.EHOSTUNREACH, "No route to host")
 
     monkeypatch.setattr(ssdp, "search", denied)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from pairingd import discovery
+from pairingd import config, discovery
 from pairingd.core.guest import Guest
 from pairingd.doctor import daemon
 from pairingd.doctor.finding import Finding, Subject
@@ -60,16 +60,22 @@ async def clock(subject: Subject) -> AsyncIterator[Finding]:
         yield Finding.ok("clock", "right, compared with the forge's")
 
 
-async def local_network(subject: Subject) -> AsyncIterator[Finding]:
+async def local_network(
+    subject: Subject,
+    *,
+    search: Callable[[config.Router], Awaitable[object]] = discovery.search,
+    system: Callable[[], tuple[int, ...]] = macos,
+) -> AsyncIterator[Finding]:
     """Local Network privacy (macOS 15): denied to a daemon, it may be granted to this terminal.
 
-    A daemon that serves nobody has not tried, so it is asked to.
+    A daemon that serves nobody has not tried, so it is asked to. The keyword arguments are for
+    tests.
     """
     problem = next(
         (p for p in subject.daemon.problems if p.get("code") == LOCAL_NETWORK_DENIED), None
     )
     if problem is None:
-        if macos() < (15, 0):
+        if system() < (15, 0):
             return
         reached = await _reach(subject)
         problem = reached.get("error")
@@ -83,7 +89,7 @@ async def local_network(subject: Subject) -> AsyncIterator[Finding]:
         yield Finding.warn("local-network", message, hint)
         return
     try:
-        await discovery.search(subject.settings.config.router)
+        await search(subject.settings.config.router)
     except GatewayError:
         yield Finding.fail("local-network", message, hint)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +42,26 @@ async def finds_nothing(*_: object) -> list[str]:
 
 
 async def found(
-    warnings: list[dict[str, str]], paths: Paths | None = None, *, connected: bool = True
+    warnings: list[dict[str, str]],
+    paths: Paths | None = None,
+    *,
+    connected: bool = True,
+    **of_the_terminal: Any,
 ) -> list[Finding]:
     chosen = config.Config(router=config.Router(gateway="127.0.0.1"))
     daemon = Daemon(connected=connected, status={"warnings": warnings})
     subject = Subject(paths, config.Settings(chosen, ""), daemon)
-    return [one async for one in network.local_network(subject)]
+    return [one async for one in network.local_network(subject, **of_the_terminal)]
 
 
 @pytest.mark.parametrize("answers", [True, False])
-async def test_what_this_terminal_finds_is_no_failure(
-    monkeypatch: pytest.MonkeyPatch, answers: bool
-) -> None:
-    monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
-    monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 1.0)
+async def test_what_this_terminal_finds_is_no_failure(answers: bool) -> None:
     async with FakeIgd(ssdp=True) as igd:
         if not answers:
             igd.location = "ftp://127.0.0.1/"
-        monkeypatch.setitem(discovery.search.__kwdefaults__ or {}, "port", igd.ssdp_port)
-        [finding] = await found([DENIED])
+        brief = ssdp.Schedule((0.0,), 1.0)
+        search = partial(discovery.search, port=igd.ssdp_port, schedule=brief)
+        [finding] = await found([DENIED], search=search)
     assert finding.message.startswith(DENIED["message"])
     assert DENIED["hint"] in finding.hint
     assert finding.state is (State.WARN if answers else State.FAIL)
@@ -81,20 +83,15 @@ async def test_what_is_not_refused_is_not_asked_about() -> None:
     ],
 )
 async def test_a_daemon_that_has_not_tried_is_asked_to_send(
-    monkeypatch: pytest.MonkeyPatch, short_path: Path, reply: Any, state: State, words: str
+    short_path: Path, reply: Any, state: State, words: str
 ) -> None:
-    monkeypatch.setattr(network, "macos", lambda: (15, 6))
-    monkeypatch.setattr(discovery, "search", finds_nothing)
     paths = find_paths({"PAIRING_HOME": str(short_path)})
     with FakeDaemon(short_path / "pairingd.sock", {"reach": reply}):
-        [finding] = await found([], paths)
+        [finding] = await found([], paths, search=finds_nothing, system=lambda: (15, 6))
     assert finding.state is state
     assert words in finding.message
 
 
-async def test_where_no_daemon_runs_it_is_not_said_to_be_allowed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(network, "macos", lambda: (15, 6))
-    [finding] = await found([], connected=False)
+async def test_where_no_daemon_runs_it_is_not_said_to_be_allowed() -> None:
+    [finding] = await found([], connected=False, system=lambda: (15, 6))
     assert finding.message == "not tested: pairingd is not running"

@@ -9,6 +9,7 @@ from pairingd import config, strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.world.gateway.adapter import MacOf, unknown_mac
+from pairingd.world.gateway.upnp import ssdp
 from pairingd.world.gateway.upnp.mappings import UpnpAdapter
 from tests.fakes.igd import FakeIgd
 
@@ -72,11 +73,19 @@ def upnp_to(igd: FakeIgd, **settings: object) -> UpnpAdapter:
 
 
 def upnp_searching(
-    igd: FakeIgd, platform: str = "linux", mac_of: MacOf = unknown_mac
+    igd: FakeIgd,
+    platform: str = "linux",
+    mac_of: MacOf = unknown_mac,
+    schedule: ssdp.Schedule = ssdp.SCHEDULE,
 ) -> UpnpAdapter:
     """An adapter that must find the router by SSDP."""
     return UpnpAdapter(
-        config.Router(), lambda: NOW, mac_of, ssdp_port=igd.ssdp_port, platform=platform
+        config.Router(),
+        lambda: NOW,
+        mac_of,
+        ssdp_port=igd.ssdp_port,
+        schedule=schedule,
+        platform=platform,
     )
 
 

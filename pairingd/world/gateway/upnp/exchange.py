@@ -29,12 +29,9 @@ async def ask(
     source: str,
     record: Record | None = None,
     *,
-    timeout_s: float | None = None,
+    timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> Result:
-    """The answer to `call`, sent from our address `source`. Raises one of FAILURES.
-
-    `timeout_s` is ANSWER_TIMEOUT_S where it is left out.
-    """
+    """The answer to `call`, sent from our address `source`. Raises one of FAILURES."""
     from pairingd.world.gateway.upnp.http1 import Http  # h11, which an idle daemon does without
 
     http = Http(call)
@@ -42,7 +39,7 @@ async def ask(
         record(">", f"{call.method} {call.url} {call.headers.get('SOAPAction', '')}".rstrip())
         record(">", call.body)
     try:
-        text = await _exchanged(http, source, timeout_s or ANSWER_TIMEOUT_S)
+        text = await _exchanged(http, source, timeout_s)
     except TimeoutError:
         if not http.answered:
             raise

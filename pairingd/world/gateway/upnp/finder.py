@@ -30,11 +30,13 @@ class Finder:
         description_url: str = "",
         *,
         ssdp_port: int = ssdp.PORT,
+        schedule: ssdp.Schedule = ssdp.SCHEDULE,
         platform: str = sys.platform,
     ) -> None:
         self._mac_of = mac_of
         self._fixed = description_url
         self._ssdp_port = ssdp_port
+        self._schedule = schedule
         self._platform = platform
         self._known: dict[str, Igd] = {}  # by the network's identity
 
@@ -94,6 +96,7 @@ class Finder:
             network.address,
             network.gateway,
             self._ssdp_port,
+            schedule=self._schedule,
             is_gateway=is_gateway,
             judge=judge,
         )

@@ -39,7 +39,7 @@ _RESTARTED_S = 10  # by which the start that a router reports may vary
 
 
 class UpnpAdapter:
-    """`ssdp_port` and `platform` are for tests."""
+    """`ssdp_port`, `schedule` and `platform` are for tests."""
 
     protocol = "upnp"
 
@@ -50,12 +50,17 @@ class UpnpAdapter:
         mac_of: MacOf = unknown_mac,
         *,
         ssdp_port: int = ssdp.PORT,
+        schedule: ssdp.Schedule = ssdp.SCHEDULE,
         platform: str = sys.platform,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._finder = Finder(
-            mac_of, settings.description_url, ssdp_port=ssdp_port, platform=platform
+            mac_of,
+            settings.description_url,
+            ssdp_port=ssdp_port,
+            schedule=schedule,
+            platform=platform,
         )
 
     async def probe(self, network: Network) -> bool:

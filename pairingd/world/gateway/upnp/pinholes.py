@@ -41,14 +41,23 @@ class UpnpPinholes:
     """A mapping's `handle` holds control URL, service type and UniqueID.
 
     Without a UniqueID the firewall was off: there is nothing to open, and all come through.
-    `ssdp_port` is for tests.
+    The keyword arguments are for tests.
     """
 
     protocol = "upnp"
 
-    def __init__(self, clock: Callable[[], float], *, ssdp_port: int = ssdp.PORT) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        ssdp_port: int = ssdp.PORT,
+        schedule: ssdp.Schedule = ssdp.SCHEDULE,
+        answer_timeout_s: float = exchange.ANSWER_TIMEOUT_S,
+    ) -> None:
         self._clock = clock
         self._ssdp_port = ssdp_port
+        self._schedule = schedule
+        self._answer_timeout_s = answer_timeout_s
         self._services: dict[str, Service] = {}  # by the network's identity
 
     async def probe(self, network: Network) -> bool:
@@ -136,7 +145,8 @@ class UpnpPinholes:
                 return self._granted(wanted, number, lease, asked_at)
             case Presence.ABSENT:
                 raise refusals.dropped()
-        raise refusals.failed(wanted.external_port, "it does not show its pinholes")
+            case Presence.FOREIGN | Presence.UNKNOWN:
+                raise refusals.failed(wanted.external_port, "it does not show its pinholes")
 
     async def _ask_for(self, wanted: Mapping, lease: int) -> str:
         """The pinhole's number, "" where the firewall is off and needs none. Raises Fault."""
@@ -212,7 +222,7 @@ class UpnpPinholes:
     ) -> Result:
         """Remembers a service that answers. Raises OSError where none does."""
         try:
-            answer = await exchange.ask(action(service), source)
+            answer = await exchange.ask(action(service), source, timeout_s=self._answer_timeout_s)
         except Fault as fault:
             self._services[identity] = service
             raise Fault(fault.code or ACTION_FAILED) from None
@@ -227,7 +237,10 @@ class UpnpPinholes:
 
         async def has_firewall(url: str) -> bool:
             with contextlib.suppress(*exchange.FAILURES):
-                if service := (await exchange.ask(describe(url), network.address)).firewall:
+                described = await exchange.ask(
+                    describe(url), network.address, timeout_s=self._answer_timeout_s
+                )
+                if service := described.firewall:
                     found.append(service)
             return bool(found)
 
@@ -236,6 +249,7 @@ class UpnpPinholes:
             network.gateway,
             self._ssdp_port,
             interface=network.interface,
+            schedule=self._schedule,
             judge=has_firewall,
         )
         if not locations and lan.is_denied(error):

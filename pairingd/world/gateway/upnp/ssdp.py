@@ -21,8 +21,6 @@ from pairingd.world.gateway.upnp.location import bracketed, location_host, repoi
 MULTICAST = "239.255.255.250"
 MULTICAST6 = "ff02::c"  # UPnP Device Architecture 2.0, Annex A; a gateway is on our own link
 PORT = 1900
-SEARCH_SECONDS = 3.0
-_SENT_AT = (0.0, 0.5, 1.5)
 _TARGETS: tuple[str, ...] = (
     "urn:schemas-upnp-org:device:InternetGatewayDevice:1",
     "urn:schemas-upnp-org:device:InternetGatewayDevice:2",
@@ -52,6 +50,16 @@ _ASCII = "".join(map(chr, range(128)))
 IsGateway = Callable[[str], Awaitable[bool]]
 # Says of a location whether the search can end with it.
 Judge = Callable[[str], Awaitable[bool]]
+
+
+class Schedule(NamedTuple):
+    """When the requests are sent and when the search ends, in seconds from its start."""
+
+    sent_at: tuple[float, ...] = (0.0, 0.5, 1.5)
+    end: float = 3.0
+
+
+SCHEDULE = Schedule()
 
 
 class Reply(NamedTuple):
@@ -166,14 +174,15 @@ async def search(
     port: int = PORT,
     *,
     interface: str = "",
+    schedule: Schedule = SCHEDULE,
     is_gateway: IsGateway = _never,
     judge: Judge = _after_grace,
 ) -> tuple[list[str], OSError | None]:
-    """Locations of the gateway heard of within SEARCH_SECONDS, those at its own address first, and
-    what sending met with.
+    """Locations of the gateway heard of within `schedule`, those at its own address first, and what
+    sending met with.
 
-    Each is given to `judge` as it is heard, and the search ends once that has said yes or, after
-    SEARCH_SECONDS, has said no to all. The first packet goes to the gateway alone: host firewalls
+    Each is given to `judge` as it is heard, and the search ends once that has said yes or, when the
+    schedule ends, has said no to all. The first packet goes to the gateway alone: host firewalls
     and macOS's Local Network privacy treat it better than multicast. Over IPv6 the firewall to open
     is searched for, on the link of `interface`.
     """
@@ -199,7 +208,7 @@ async def search(
             group, targets = MULTICAST, _TARGETS
         hosts = [numeric(host, port) for host in (gateway, group)]
         requests = [request(target, group) for target in targets]
-        await _ask(transport, protocol, hosts, requests)
+        await _ask(transport, protocol, hosts, requests, schedule)
         transport.close()
         await _judged(protocol)
     except OSError as error:
@@ -230,8 +239,10 @@ async def _ask(
     protocol: _Search,
     hosts: Iterable[tuple[object, ...]],
     requests: Sequence[bytes],
+    schedule: Schedule,
 ) -> None:
-    for at, until in zip(_SENT_AT, (*_SENT_AT[1:], SEARCH_SECONDS), strict=True):
+    sent_at, end = schedule
+    for at, until in zip(sent_at, (*sent_at[1:], end), strict=True):
         for host in hosts:
             for one in requests:
                 transport.sendto(one, host)

@@ -56,9 +56,21 @@ async def gateway() -> AsyncIterator[FakePxp]:
 
 
 @pytest.fixture
-def pcp(gateway: FakePxp, clocks: Clocks) -> PcpAdapter:
+def impatient() -> None:
+    """Silence is named after a moment, not four seconds."""
+
+
+@pytest.fixture
+def datagrams(request: pytest.FixtureRequest, gateway: FakePxp) -> Datagrams:
+    if "impatient" in request.fixturenames:
+        return Datagrams(gateway.port, uniform=lambda _low, _high: 0.05)
+    return Datagrams(gateway.port)
+
+
+@pytest.fixture
+def pcp(datagrams: Datagrams, clocks: Clocks) -> PcpAdapter:
     return PcpAdapter(
-        Datagrams(gateway.port),
+        datagrams,
         lambda: clocks.wall,
         steady=lambda: clocks.steady,
         uniform=lambda low, _high: low,
@@ -66,27 +78,14 @@ def pcp(gateway: FakePxp, clocks: Clocks) -> PcpAdapter:
 
 
 @pytest.fixture
-def natpmp(gateway: FakePxp, clocks: Clocks) -> NatPmpAdapter:
-    return NatPmpAdapter(Datagrams(gateway.port), lambda: clocks.wall, steady=lambda: clocks.steady)
+def natpmp(datagrams: Datagrams, clocks: Clocks) -> NatPmpAdapter:
+    return NatPmpAdapter(datagrams, lambda: clocks.wall, steady=lambda: clocks.steady)
 
 
 @pytest.fixture(params=["pcp", "natpmp"])
 def adapter(request: pytest.FixtureRequest) -> Adapter:
     chosen: Adapter = request.getfixturevalue(request.param)
     return chosen
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is named after a moment, not four seconds."""
-    whole = Datagrams.exchange
-    monkeypatch.setattr(
-        Datagrams,
-        "exchange",
-        lambda self, gateway, source, sent, decode, _waits=(): whole(
-            self, gateway, source, sent, decode, (0.02,) * 4
-        ),
-    )
 
 
 def denied(reply: bytes) -> bytes:

@@ -728,14 +728,13 @@ async def test_a_gateway_that_names_the_wrong_address_is_asked_at_its_own() -> N
 @pytest.mark.attack(
     "a device on the LAN poses as the router and names a URL elsewhere", "never asked"
 )
-async def test_a_location_elsewhere_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
-    monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.5)
+async def test_a_location_elsewhere_is_never_asked() -> None:
+    brief = ssdp.Schedule((0.0,), 0.5)
     elsewhere = Network("lo", "127.0.0.1", "127.0.0.9")
     async with FakeIgd(ssdp=True) as igd:
         for host in (f"localhost:{igd.port}", "10.99.0.1"):
             igd.location = f"http://{host}/rootDesc.xml"
-            assert await upnp_searching(igd).probe(elsewhere) is False
+            assert await upnp_searching(igd, schedule=brief).probe(elsewhere) is False
         assert igd.counts["GET /rootDesc.xml"] == 0
 
 

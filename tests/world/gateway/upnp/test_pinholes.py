@@ -12,7 +12,7 @@ from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.world.gateway.upnp import exchange, ssdp
+from pairingd.world.gateway.upnp import ssdp
 from pairingd.world.gateway.upnp.pinholes import UpnpPinholes
 from tests.fakes.igd import FakeIgd, Pinhole, Quirk
 from tests.fakes.pxp import has_ipv6_loopback
@@ -31,16 +31,10 @@ async def igd() -> AsyncIterator[FakeIgd]:
         yield fake
 
 
-@pytest.fixture(autouse=True)
-def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not answer is not waited for."""
-    monkeypatch.setattr(exchange, "ANSWER_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
-    monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.5)
-
-
 def adapter(igd: FakeIgd) -> UpnpPinholes:
-    return UpnpPinholes(lambda: NOW, ssdp_port=igd.ssdp_port)
+    """What does not answer is not waited for."""
+    brief = ssdp.Schedule((0.0,), 0.5)
+    return UpnpPinholes(lambda: NOW, ssdp_port=igd.ssdp_port, schedule=brief, answer_timeout_s=1.0)
 
 
 def wanted(**other: object) -> Mapping:

@@ -193,9 +193,7 @@ async def test_a_router_that_hears_unicast_alone_is_found() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="IP_PKTINFO has no name in Python")
-async def test_the_gateway_itself_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssdp, "_SENT_AT", (0.0,))
-    monkeypatch.setattr(ssdp, "SEARCH_SECONDS", 0.05)
+async def test_the_gateway_itself_is_asked_first() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind(("", 0))
         member = socket.inet_aton(ssdp.MULTICAST) + socket.inet_aton("127.0.0.1")
@@ -203,7 +201,8 @@ async def test_the_gateway_itself_is_asked_first(monkeypatch: pytest.MonkeyPatch
         listening.setsockopt(socket.IPPROTO_IP, 8, 1)  # ip(7), IP_PKTINFO
         listening.settimeout(WAIT_S)
         port = listening.getsockname()[1]
-        await ssdp.search("127.0.0.1", "127.0.0.1", port)
+        brief = ssdp.Schedule((0.0,), 0.05)
+        await ssdp.search("127.0.0.1", "127.0.0.1", port, schedule=brief)
         asked = [listening.recvmsg(2000, 100)[1][0][2] for _ in range(6)]
     sent_to = [socket.inet_ntoa(packet_info[8:12]) for packet_info in asked]
     assert sent_to == ["127.0.0.1"] * 3 + [ssdp.MULTICAST] * 3
