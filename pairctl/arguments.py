@@ -85,6 +85,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             args.until = _moment(args.guest, args.until)
         case "role":
             args.access = guesses.access(args.guest, args.access)
+        case _:
+            pass
     return args
 
 

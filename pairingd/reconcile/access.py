@@ -253,6 +253,8 @@ class AccessLane(Lane):
                     self._entrance.write(grants)
                 case plan.OpenDoor(port):
                     self._entrance.open(port)
+                case _:  # what takes rights away was done before
+                    pass
         self._entrance.note_port()
 
     def _tmux_silent(self) -> None:

@@ -183,6 +183,8 @@ class Connections:
                 case Failed():
                     connection.refused = True
                     self._events.put_nowait(Refused(connection.pid))
+                case _:
+                    pass
 
     def _too_slow(self, connection: Connection) -> None:
         if not connection.authenticated:

@@ -52,6 +52,8 @@ class Guardian:
                 self._ending.pop(int(group), None)
                 if connection := self._sockets.pop(int(group), None):
                     connection.close()
+            case _:
+                pass
 
     def end_all(self, now: float) -> None:
         for group in self._deadlines:
