@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -320,6 +320,12 @@ def test_behind_a_relay_nothing_is_held_against_anybody(near_end: str) -> None:
     assert len(door.refused) == KEPT_PLACES  # one for each who waits
 
 
+def test_behind_a_relay_a_login_makes_nobody_known() -> None:
+    door = Door(shared=["127.0.0.1"])
+    door.enters(door.comes("127.0.0.1"))
+    assert not door.admission.penalties.is_known("127.0.0.1")
+
+
 def test_nothing_is_to_be_looked_at_while_nobody_waits() -> None:
     door = Door()
     visitor = door.comes()
@@ -368,10 +374,21 @@ def test_fewer_addresses_than_places_keep_no_guest_out_however_busy_they_are(
 
 @settings(deadline=None, max_examples=10)
 @given(crowds(MAX_PLACES - KEPT_PLACES), st.integers(1, 2**64 - 1))
+@example(
+    # The lobby pushes out so many of some sources that these become suspect.
+    [
+        *(("198.51.100.20", MAX_PLACES), ("2001:db8:0:49::73", 1), ("198.51.100.242", 2)),
+        *(("198.51.100.190", 1), ("2001:db8:0:cf::207", 3), ("2001:db8:0:55::85", MAX_PLACES)),
+        *(("198.51.100.228", MAX_PLACES), ("2001:db8:0:a3::163", 2), ("198.51.100.30", 1)),
+    ],
+    12649,
+)
 def test_no_address_holds_more_than_its_share_while_another_waits(
     crowd: list[tuple[str, int]], host: int
 ) -> None:
-    """All of one IPv6 network are one: they come from any address in it."""
+    """All of one IPv6 network are one: they come from any address in it. A suspect source takes no
+    place from others.
+    """
     door = Door()
     for peer, times in crowd:
         for n in range(times):
@@ -381,6 +398,8 @@ def test_no_address_holds_more_than_its_share_while_another_waits(
     held = holdings(door)
     waiting = {one.source for one in door.admission._waiting()}
     for source in waiting:
+        if door.admission.is_suspect(source, door.now):
+            continue
         assert max(held.values()) <= held[source] + 1
 
 
@@ -404,6 +423,42 @@ def test_who_goes_for_the_sake_of_another_has_not_failed() -> None:
     busy(door, FAIR_AFTER + 2 * PACE)
     assert len(set(office) & set(door.refused)) > FREE_FAILURES
     assert not door.admission.is_suspect(STRANGER, door.now)
+
+
+def test_a_failure_of_ours_is_held_against_nobody() -> None:
+    door = Door()
+    for excused in (True, False):
+        assert not door.admission.is_suspect(STRANGER, door.now)
+        for _ in range(FREE_FAILURES + 3):
+            visitor = door.comes(STRANGER)
+            if excused:
+                door.admission.excuse(visitor)
+            door.goes(visitor)
+    assert door.admission.is_suspect(STRANGER, door.now)
+
+
+def test_a_connection_that_ends_after_its_login_has_not_failed() -> None:
+    door = Door()
+    for _ in range(FREE_FAILURES + 3):
+        visitor = door.comes(STRANGER)
+        door.enters(visitor, guest=False)
+        door.admission.left(visitor, door.now)
+    assert not door.admission.is_suspect(STRANGER, door.now)
+
+
+def test_a_place_that_does_not_help_is_not_promised() -> None:
+    """A suspect address at its limit waits for a place of its own, whoever else gives way."""
+    door = Door()
+    door.fails(STRANGER, FREE_FAILURES + 5)
+    own = [door.comes(STRANGER) for _ in range(SUSPECT_PLACES)]
+    others = [door.comes(f"192.0.2.{n}") for n in range(MAX_PLACES - KEPT_PLACES - SUSPECT_PLACES)]
+    door.stalls(others[0])
+    guest = door.comes(GUEST)
+    assert set(door.refused) == {others[0]}
+    door.goes(guest)
+    door.stalls(own[0])
+    door.comes(STRANGER)
+    assert set(door.refused) == {others[0], own[0]}
 
 
 def test_a_login_is_not_ended_for_another_before_it_could_be_done() -> None:

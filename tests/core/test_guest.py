@@ -10,6 +10,7 @@ from pairingd.core.guest import (
     MAX_GUESTS,
     Guest,
     canonical,
+    expand,
     find,
     is_loopback,
     matches,
@@ -230,6 +231,23 @@ class TestSeveral:
         with pytest.raises(Refused) as caught:
             parse_guests(["octocat"] * (MAX_GUESTS + 1), PROVIDERS)
         assert caught.value.code == "too-many-guests"
+
+
+GROUPS = {"team": ("octocat", "gitlab:ann"), "ops": ("bob",)}
+
+
+class TestGroup:
+    def test_stands_for_its_members(self) -> None:
+        assert expand(["bob", "@team"], GROUPS) == ["bob", "octocat", "gitlab:ann"]
+
+    def test_that_is_not_there_is_refused_with_those_that_are(self) -> None:
+        with pytest.raises(Refused) as caught:
+            expand(["@tema"], GROUPS)
+        assert caught.value.code == "no-such-group"
+        assert "@ops, @team" in caught.value.hint
+
+    def test_is_an_account_where_there_are_no_groups(self) -> None:
+        assert expand(["@octocat"], {}) == ["octocat"]
 
 
 class TestUnknownProvider:

@@ -24,6 +24,7 @@ from pairingd.core.holding_events import (
     Fail,
     Granted,
     GuestCame,
+    Journaled,
     Judge,
     Looked,
     LookFromOutside,
@@ -44,6 +45,7 @@ from pairingd.core.holding_events import (
     Swept,
     Tell,
     Wish,
+    Wished,
     Woke,
 )
 from pairingd.core.holding_state import PINHOLE, Holding, Look
@@ -382,6 +384,21 @@ def test_another_server_at_the_endpoint_is_a_verdict_and_the_mapping_is_closed_f
     assert actions == [Note("mapping-lost", text, {"external_port": 22}), Again()]
 
 
+def test_a_round_takes_journal_and_wish_as_they_are_now() -> None:
+    other = mapping(id="m2", internal_port=40001)
+    state, _ = after(holding(mapping()), Journaled((other,)), Wished((40001, 2022), chosen=True))
+    assert state.journal == (other,)
+    assert state.wish == Wish(HOME, 40001, 2022, chosen=True)
+    assert after(state, Wished(None))[0].wish is None
+
+
+def test_a_mapping_that_is_closed_is_noted() -> None:
+    held = mapping()
+    state, actions = after(holding(held), Closed(Close(held)))
+    assert actions == [Note("mapping-closed", "the router's port 22 is closed")]
+    assert state == holding(held)  # the journal has what there is
+
+
 def test_a_mapping_between_equal_ports_shows_nothing_of_the_router() -> None:
     held = replace(mapping(), external_port=DOOR)
     assert after(holding(held), GuestCame("9.9.9.9", DOOR))[1] == []
@@ -453,6 +470,14 @@ def test_a_gateway_that_shows_its_mac_later_is_the_same_one() -> None:
     state, actions = after(holding(made), Moved(HOME))
     assert actions == [Record(mapping())]
     assert state.network == HOME
+
+
+@pytest.mark.parametrize("network", [HOME, OFFICE, replace(HOME, interface="wlan0")])
+def test_another_network_with_a_mac_is_moved_to_and_names_no_mapping(network: Network) -> None:
+    state, actions = after(holding(mapping()), Moved(network))
+    assert actions == []
+    assert state.network == network
+    assert state.journal == (mapping(),)
 
 
 @pytest.mark.parametrize(("before", "kept"), [(HOME, HOME), (None, None), (OFFICE, OFFICE)])

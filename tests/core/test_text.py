@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.core.text import one_line, printable
+from pairingd.core.text import for_terminal, one_line, printable, quoted
 
 
 @given(st.text(), st.integers(1, 200))
@@ -20,3 +21,23 @@ def test_what_cannot_be_printed_leaves_a_sign_in_its_place(text: str) -> None:
     assert shown.isprintable()
     assert [c for c in shown if c in text] == [c for c in text if c.isprintable()]
     assert len(shown) == len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ssh mark@host", "ssh mark@host"),
+        ("one\ntwo\tthree", "one two three"),
+        ("\x1b[31mred\x07\u202e", "[31mred"),
+        ("é" * 300, "é" * 300),
+    ],
+)
+def test_for_terminal_keeps_all_that_is_printable_on_one_line(text: str, shown: str) -> None:
+    assert for_terminal(text) == shown
+
+
+def test_quoted_escapes_and_shortens() -> None:
+    assert quoted("bob") == "'bob'"
+    assert quoted("a\x1bb") == r"'a\x1bb'"
+    assert quoted("x" * 80) == f"'{'x' * 80}'"
+    assert quoted("x" * 81) == f"'{'x' * 79}…'"

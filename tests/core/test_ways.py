@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 
 from pairingd.core.model import Mapping, Problem, Session, WayIn
-from pairingd.core.ways import Endpoint, Ways, endpoint_changed, way_told
+from pairingd.core.ways import (
+    Endpoint,
+    Ways,
+    endpoint_changed,
+    is_public,
+    router_slow,
+    ssh_command,
+    unclosed,
+    way_told,
+)
 from pairingd.errors import GatewayError
 from tests.core.make import mapping
 
@@ -48,6 +57,8 @@ def kinds(ways: Ways) -> list[str]:
         (Ways(by_hand=BY_HAND), ["router", "lan"]),
         (Ways(replace(HELD, external_host="")), ["lan"]),
         (Ways(direct="5.5.5.9"), ["direct", "lan"]),
+        (Ways(HELD, relay=("relay.example.org", 2022)), ["router", "relay", "lan"]),
+        (Ways(CGNAT, relay=("relay.example.org", 2022)), ["relay", "router", "lan"]),
         (Ways(HELD, direct="192.168.1.10"), ["direct", "router"]),
     ],
 )
@@ -84,6 +95,7 @@ def test_nothing_is_verified_but_what_was_seen() -> None:
         (Ways(HELD, unsteady=True), None, "unverified"),
         (Ways(HELD, unsteady=True, seen={"m1": "guest"}), None, "internet"),
         (Ways(direct="5.5.5.9"), "no-gateway", "internet"),
+        (Ways(relay=("relay.example.org", 2022)), "no-gateway", "internet"),
         (Ways(), "double-nat", "unverified"),
         (Ways(), "no-gateway", "lan"),
         (Ways(), None, "lan"),
@@ -145,3 +157,26 @@ def test_a_mapping_that_the_router_does_not_show_is_warned_of_until_somebody_cam
     assert told
     assert told.code == "mapping-unshown"
     assert warning(UNSHOWN, seen={"m1": "guest"}) is None
+
+
+def test_problems_of_a_router_name_its_port_and_a_remedy() -> None:
+    still_open = unclosed(HELD)
+    assert still_open.code == "mapping-unclosed"
+    assert "port 22 " in still_open.message
+    assert "pairctl log" in still_open.hint
+    assert router_slow().code == "router-slow"
+    assert "pairctl status" in router_slow().hint
+
+
+@pytest.mark.parametrize(
+    ("host", "public"), [("5.5.5.1", True), ("192.168.1.10", False), ("100.64.3.4", False)]
+)
+def test_is_public(host: str, public: bool) -> None:
+    assert is_public(host) is public
+
+
+def test_ssh_command_names_the_port_unless_it_is_ssh_s_own() -> None:
+    assert ssh_command("mark", "5.5.5.1", 22) == "ssh mark@5.5.5.1"
+    assert ssh_command("mark", "5.5.5.1", 2022) == "ssh -p 2022 mark@5.5.5.1"
+    with_option = ssh_command("mark", "5.5.5.1", 22, "-o", "User=a b")
+    assert with_option == "ssh -o 'User=a b' mark@5.5.5.1"
