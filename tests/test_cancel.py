@@ -178,6 +178,7 @@ def inviting(
     stderr: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[str]:
     quiet = () if copies else ("--no-copy",)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     client = subprocess.Popen(
         [pairctl(), "invite", guest, *quiet, *more],
         env=stage.environment,
@@ -186,5 +187,6 @@ def inviting(
         stderr=stderr,
         text=True,
     )
+    signal.signal(signal.SIGHUP, before)
     stage.closes(client.kill)
     return client
