@@ -613,6 +613,13 @@ def test_nobody_is_invited_where_tmux_cannot_be_watched(stage: Stage) -> None:
     assert len(started.read_text()) < 10
 
 
+def test_a_busy_machine_on_which_tmux_takes_seconds_refuses_nobody(stage: Stage) -> None:
+    tmux_through(stage, 'case "$*" in *list-sessions*) sleep 3;; esac')
+    guest = stage.guest("octocat")
+    invited(stage, "octocat")
+    guest.joins().shows("pairing")
+
+
 def test_who_cannot_ask_tmux_does_not_say_that_there_is_no_session(stage: Stage) -> None:
     denied = 'echo "error connecting to it (Permission denied)" >&2; exit 1'
     tmux_through(stage, f"case $PPID in $(cat {stage.path}/pid)) {denied};; esac")

@@ -12,7 +12,7 @@ from pairingd.process.programs import end
 
 PING_AFTER_S = 1.0  # of silence, while guests are in
 REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last word
-_ATTACH_TIMEOUT_S = 2.0
+_ATTACH_TIMEOUT_S = 10.0
 _PING = 'list-clients -F "pairing-client #{client_name} #{session_id}"'
 # Where a client is: by tmux's own word, or in the answer to _PING.
 _PLACE = re.compile(rb"(?:%client-session-changed|pairing-client) (\S+) (\$\d+)")
@@ -89,7 +89,7 @@ class Observer:
             await end(process, REPLY_TIMEOUT_S)
 
     async def is_attached(self) -> bool:
-        """Whether tmux has let it in; False too where tmux takes longer than two seconds."""
+        """Whether tmux has let it in; False too where tmux takes longer than ten seconds."""
         done, _ = await asyncio.wait([self._attached], timeout=_ATTACH_TIMEOUT_S)
         return bool(done) and self._attached.result()
 
