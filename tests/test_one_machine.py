@@ -613,6 +613,18 @@ def test_nobody_is_invited_where_tmux_cannot_be_watched(stage: Stage) -> None:
     assert len(started.read_text()) < 10
 
 
+def test_a_client_that_is_about_to_invite_has_the_daemon_load_what_that_needs(stage: Stage) -> None:
+    daemon = stage.daemon()
+    maps = Path(f"/proc/{daemon.pid}/maps")
+    if not maps.exists():
+        pytest.skip("what a process has loaded is in /proc")
+    with stage.client() as client:
+        assert "pydantic_core" not in maps.read_text()
+        client.notify("prepare")
+        until(lambda: "pydantic_core" in maps.read_text(), "pydantic is loaded")
+        assert client.call("status")["invitations"] == []
+
+
 def test_a_busy_machine_on_which_tmux_takes_seconds_refuses_nobody(stage: Stage) -> None:
     tmux_through(stage, 'case "$*" in *list-sessions*) sleep 3;; esac')
     guest = stage.guest("octocat")
