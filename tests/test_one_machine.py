@@ -625,6 +625,17 @@ def test_a_client_that_is_about_to_invite_has_the_daemon_load_what_that_needs(st
         assert client.call("status")["invitations"] == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="pidfds are Linux's")
+def test_a_guest_has_no_thread_in_the_daemon(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    daemon = stage.daemon()
+    invited(stage, "octocat")
+    threads = len([*Path(f"/proc/{daemon.pid}/task").iterdir()])
+    guest.joins().shows("pairing")
+    guest.joins().shows("pairing")
+    assert len([*Path(f"/proc/{daemon.pid}/task").iterdir()]) <= threads
+
+
 def test_a_busy_machine_on_which_tmux_takes_seconds_refuses_nobody(stage: Stage) -> None:
     tmux_through(stage, 'case "$*" in *list-sessions*) sleep 3;; esac')
     guest = stage.guest("octocat")
