@@ -17,6 +17,12 @@ _PING = 'list-clients -F "pairing-client #{client_name} #{session_id}"'
 # Where a client is: by tmux's own word, or in the answer to _PING.
 _PLACE = re.compile(rb"(?:%client-session-changed|pairing-client) (\S+) (\$\d+)")
 _OF_A_REPLY = (b"%begin ", b"%end ", b"%error ", b"%output ")
+# Of what a window shows, and of nobody's place: with automatic-rename each command of a shell
+# renames its window twice.
+_OF_A_WINDOW = (
+    *(b"%window-renamed ", b"%unlinked-window-renamed ", b"%window-pane-changed "),
+    *(b"%pane-mode-changed ", b"%paste-buffer-changed ", b"%paste-buffer-deleted "),
+)
 _PLAIN = re.compile(r"[\w/.,:=$ -]+", re.ASCII)  # no word here needs quotes
 _LONGEST_LINE = 1 << 16
 
@@ -81,7 +87,7 @@ class Observer:
                 self._is_attached(now=True)
                 if place := _PLACE.match(line):
                     self._lead_back(place[1], place[2], guests())
-                if line.startswith(b"%") and not line.startswith(_OF_A_REPLY):
+                if line.startswith(b"%") and not line.startswith((*_OF_A_REPLY, *_OF_A_WINDOW)):
                     changed()
         finally:
             self._input = None
