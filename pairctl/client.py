@@ -78,6 +78,10 @@ class Client:
                 raise
             raise self._cancelled(method) from None
 
+    def notify(self, method: str) -> None:
+        """Nothing is answered; a daemon that does not know the method ignores it."""
+        self._send(json.dumps({"jsonrpc": "2.0", "method": method}).encode() + b"\n")
+
     def _result(
         self, method: str, silence: float, progress: Callable[[dict[str, Any]], None] | None = None
     ) -> Any:

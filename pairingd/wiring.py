@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +78,20 @@ def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
         tmux = find_tmux_socket(paths, clear(lock).tmux_socket)
         control = ControlSocket(paths, lock, tmux)
         listener = control.bind()
+    _watch_children_without_threads()
     asyncio.run(_serve(paths, settings, control, listener, Path(tmux), launch))
+
+
+def _watch_children_without_threads() -> None:
+    """Before Python 3.12 asyncio starts a thread for each child: for each guest, each call of tmux.
+    Since then it does the same by itself where the kernel has pidfds (Linux 5.3).
+    """
+    if sys.platform == "linux" and sys.version_info < (3, 12):
+        try:
+            os.close(os.pidfd_open(os.getpid()))
+        except OSError:
+            return
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 
 def _not_somebody_elses(paths: Paths) -> None:

@@ -613,6 +613,36 @@ def test_nobody_is_invited_where_tmux_cannot_be_watched(stage: Stage) -> None:
     assert len(started.read_text()) < 10
 
 
+def test_a_client_that_is_about_to_invite_has_the_daemon_load_what_that_needs(stage: Stage) -> None:
+    daemon = stage.daemon()
+    maps = Path(f"/proc/{daemon.pid}/maps")
+    if not maps.exists():
+        pytest.skip("what a process has loaded is in /proc")
+    with stage.client() as client:
+        assert "pydantic_core" not in maps.read_text()
+        client.notify("prepare")
+        until(lambda: "pydantic_core" in maps.read_text(), "pydantic is loaded")
+        assert client.call("status")["invitations"] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pidfds are Linux's")
+def test_a_guest_has_no_thread_in_the_daemon(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    daemon = stage.daemon()
+    invited(stage, "octocat")
+    threads = len([*Path(f"/proc/{daemon.pid}/task").iterdir()])
+    guest.joins().shows("pairing")
+    guest.joins().shows("pairing")
+    assert len([*Path(f"/proc/{daemon.pid}/task").iterdir()]) <= threads
+
+
+def test_a_busy_machine_on_which_tmux_takes_seconds_refuses_nobody(stage: Stage) -> None:
+    tmux_through(stage, 'case "$*" in *list-sessions*) sleep 3;; esac')
+    guest = stage.guest("octocat")
+    invited(stage, "octocat")
+    guest.joins().shows("pairing")
+
+
 def test_who_cannot_ask_tmux_does_not_say_that_there_is_no_session(stage: Stage) -> None:
     denied = 'echo "error connecting to it (Permission denied)" >&2; exit 1'
     tmux_through(stage, f"case $PPID in $(cat {stage.path}/pid)) {denied};; esac")

@@ -74,6 +74,7 @@ def _invite(args: Namespace) -> Any:
     if args.port:
         params["port"] = args.port
     with _connect_or_start() as client, Steps(shown=not args.quiet) as steps:
+        client.notify("prepare")
         session = Session(client.hello)
         try:
             reply = _in_a_session(client, session, params, steps)

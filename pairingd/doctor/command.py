@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pairingd.process.programs import run
 
-_SECONDS = 5.0
+_SECONDS = 10.0
 
 
 async def output(*argv: str) -> tuple[int, str] | None:

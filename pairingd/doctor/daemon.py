@@ -13,7 +13,7 @@ from pairingd import __version__, peer
 from pairingd.errors import PairingError
 from pairingd.protocol import wire
 
-_SECONDS = 5.0
+_SECONDS = 10.0
 _LONGEST_REPLY = 16 * wire.MAX_FRAME
 _VERSIONS = {"version": __version__, "protocol": wire.PROTOCOL}
 

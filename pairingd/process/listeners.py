@@ -17,7 +17,7 @@ import time
 
 from pairingd.errors import WorldError
 
-REBIND_TIMEOUT_S = 2.0
+REBIND_TIMEOUT_S = 10.0
 _PAUSE_S = 0.01
 
 

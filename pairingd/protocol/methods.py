@@ -39,6 +39,12 @@ INVITE = Method(
     results.Invited,
     "Fetch the guests' keys, open the door and the router's port. All guests or none.",
 )
+PREPARE = Method(
+    "prepare",
+    params.Nothing,
+    results.Nothing,
+    "Load what `invite` needs; a client that is about to invite sends it as a notification.",
+)
 GATEWAY = Method(
     "gateway",
     params.Gateway,
@@ -85,7 +91,7 @@ STOP = Method(
 METHODS: Mapping[str, Method[Any, Any]] = {
     method.name: method
     for method in (
-        *(HELLO, INVITE, GATEWAY, REACH, SHOW, STATUS, EXTEND, REVOKE, ROLE, END),
-        *(WATCH, LOG, RECEIPT, CONFIG, STOP),
+        *(HELLO, PREPARE, INVITE, GATEWAY, REACH, SHOW, STATUS, EXTEND, REVOKE, ROLE),
+        *(END, WATCH, LOG, RECEIPT, CONFIG, STOP),
     )
 }

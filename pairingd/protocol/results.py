@@ -202,6 +202,10 @@ class Settings(TypedDict):
     settings: list[Setting]
 
 
+class Nothing(TypedDict):
+    pass
+
+
 class Stopping(TypedDict):
     pid: int
 

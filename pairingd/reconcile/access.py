@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from pairingd.core import plan
+from pairingd.core.model import Access
 from pairingd.core.rules import End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
@@ -28,6 +30,7 @@ from pairingd.world.tmux import Running, Tmux
 log = logging.getLogger(__name__)
 
 ROLE_TIMEOUT_S = 1.0  # for a guest's forced command to take another role
+REST_TIMEOUT_S = 4.0  # at the end, for messages and notes that wait for tmux
 
 
 class AccessLane(Lane):
@@ -61,7 +64,8 @@ class AccessLane(Lane):
         self._stopping = False
         self._tmux = tmux
         self._aside = Aside()
-        self._taken = asyncio.Event()  # rights of somebody who is in, since the pass began
+        self._given: Mapping[str, Access] = {}  # by the last pass
+        self._taken = asyncio.Event()  # rights that were given, since the pass began
 
     @property
     def logins(self) -> Collection[Login]:
@@ -71,6 +75,7 @@ class AccessLane(Lane):
     def stop(self) -> None:
         """From the next pass on nobody may be in."""
         self._stopping = True
+        self._taken.set()
 
     async def run(self) -> None:
         """The events are read whatever a pass waits for."""
@@ -122,10 +127,12 @@ class AccessLane(Lane):
         return min((at for at in times if at is not None), default=None)
 
     async def rest(self) -> None:
-        """Wait until all that no deadline waits for is done."""
-        await self._aside.rest()
-        await self.roster.rest()
-        await self._messages.rest()
+        """Wait until all that no deadline waits for is done, for REST_TIMEOUT_S at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REST_TIMEOUT_S):
+                await self._aside.rest()
+                await self.roster.rest()
+                await self._messages.rest()
 
     async def _read_events(self) -> None:
         while True:
@@ -150,7 +157,7 @@ class AccessLane(Lane):
 
     def _intent_changed(self) -> None:
         access = self._desired().access
-        if any(
+        if self._given.items() - access.items() or any(
             login.invitation and login.access not in {None, access.get(login.invitation)}
             for login in self.logins
         ):
@@ -177,6 +184,7 @@ class AccessLane(Lane):
     async def _close(self) -> PairingError | None:
         """Each closing is tried whatever becomes of the others; the first failure is returned."""
         want = self._desired()
+        self._given = want.access
         failure: PairingError | None = None
         actions = plan.access(want, self._observed(want))
         if plan.CloseDoor() in actions:
@@ -261,4 +269,6 @@ class AccessLane(Lane):
         """Nothing can be steered: who may only look does not look at what nobody controls."""
         self._guests.lose_sight(self._desired().access)
         self._intent.troubled(self._tmux.silent())
+        if any(login.astray for login in self.logins):
+            self._taken.set()
         self.poke()

@@ -20,6 +20,7 @@ from pairingd.verbs import (
     hello,
     invite,
     log,
+    prepare,
     reach,
     receipt,
     revoke,
@@ -54,6 +55,7 @@ def _quiet(
 VERBS: Mapping[str, Verb[Any, Any]] = dict(
     (
         _quiet(methods.HELLO, hello.run),
+        _quiet(methods.PREPARE, prepare.run),
         _verb(methods.INVITE, invite.run),
         _verb(methods.GATEWAY, gateway.run),
         _quiet(methods.REACH, reach.run),

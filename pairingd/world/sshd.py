@@ -103,6 +103,7 @@ class Sshd:
         self._host_key = host_key
         self._authorized_keys = authorized_keys
         self._prepared: tuple[float, str, Version] | None = None
+        self._known_key: tuple[tuple[int, ...], HostKey] | None = None
         self._turn = asyncio.Lock()
 
     async def prepare(self) -> Version:
@@ -116,7 +117,8 @@ class Sshd:
             return await self._prepare()
 
     async def host_key(self) -> HostKey:
-        """The public half of the host key, which is made once and then kept.
+        """The public half of the host key, which is made once and then kept. Read by
+        ssh-keygen where the file has changed.
 
         Raises WorldError `no-host-key`, `bad-host-key`, `program-hangs`; Misconfigured
         `no-ssh-keygen`, `program-unusable`.
@@ -157,6 +159,10 @@ class Sshd:
     async def _public_host_key(self) -> HostKey:
         if not self._host_key.exists():
             await self._make_host_key()
+        file = self._host_key.stat()
+        written = (file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
+        if self._known_key and self._known_key[0] == written:
+            return self._known_key[1]
         told = await _run(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
         if told.status:
             raise WorldError(
@@ -166,7 +172,10 @@ class Sshd:
             )
         kind, blob = told.said.split()[:2]
         digest = hashlib.sha256(base64.b64decode(blob)).digest()
-        return HostKey(kind, blob, "SHA256:" + base64.b64encode(digest).decode().rstrip("="))
+        fingerprint = "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+        key = HostKey(kind, blob, fingerprint)
+        self._known_key = written, key
+        return key
 
     async def start(
         self,

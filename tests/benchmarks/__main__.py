@@ -1,4 +1,4 @@
-"""`make bench`: the figures of docs/performance.md, on this machine, in about eight minutes.
+"""`make bench`: the figures of docs/performance.md, on this machine, in about nine minutes.
 
 Each is a ratio or a count within one run. A missed target is marked, and fails nothing.
 """
@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import psutil
 
-from tests.benchmarks import crowd, deadline, flood, gateway, idle, invite, ssh, status
+from tests.benchmarks import crowd, deadline, flood, gateway, idle, invite, link, ssh, status
 from tests.benchmarks.figure import Figure, table
 from tests.e2e.network import Network, why_not
 from tests.stage import ROOT, Stage
@@ -42,6 +42,7 @@ def _figures() -> list[Figure]:
         figures = [
             *_on_the_network(invite.measure, "pairctl invite, gateway known"),
             *_on_this_machine(),
+            *_on_the_network(link.measure, link.WHAT, leg_ms=link.LEG_MS),
             *_in_a_crowd(),
             *_on_the_network(gateway.measure, "mapping: time and packets"),
         ]
@@ -68,11 +69,13 @@ def _in_a_crowd() -> list[Figure]:
         return [*flood.measure(stage, guest), *crowd.measure(stage)]
 
 
-def _on_the_network(measure: Callable[[Network], list[Figure]], what: str) -> list[Figure]:
+def _on_the_network(
+    measure: Callable[[Network], list[Figure]], what: str, *, leg_ms: int = 0
+) -> list[Figure]:
     _say(what)
     if reason := why_not():
         return [Figure(what, None, "", why_not=reason)]
-    with Network() as network:
+    with Network(leg_ms=leg_ms) as network:
         return measure(network)
 
 

@@ -6,16 +6,18 @@ plain one listens itself, with our own sshd_config.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
 from statistics import median
 
 from tests.benchmarks.figure import Figure, interleaved
 from tests.benchmarks.terminal import ALTERNATE_SCREEN, Terminal
+from tests.newest import CannotBeFetchedError, newest
 from tests.stage import Guest, Stage, free_port, is_open, until
 
 PAINTS = 10
@@ -34,15 +36,49 @@ def measure(stage: Stage, guest: Guest) -> list[Figure]:
     _tmux(stage, "set-option", "-g", "status", "off")
     with plain_sshd(stage, [guest]) as plain:
         both = (guest.ssh(port=door), guest.ssh(port=plain))
-        paints = [_painting(stage, argv) for argv in both]
-        for warm_up in paints:  # what is imported late is imported now
-            warm_up()
-        painted = [median(one) for one in interleaved(PAINTS, *paints)]
+        figures = first_paints(both, stage.environment, "", lambda: wait_until_out(stage))
         echoed = [median(one) for one in _echoes(stage, *both)]
-    return [
-        _figure("ssh start to first paint", painted, most_ratio=1.0),
-        _figure("keystroke echo, p50", echoed, most_ratio=1.02),
+    return [*figures, _figure("keystroke echo, p50", echoed, most_ratio=1.02)]
+
+
+def first_paints(
+    both: Sequence[tuple[str, ...]],
+    environment: Mapping[str, str],
+    where: str,
+    out: Callable[[], None],
+) -> list[Figure]:
+    """By this machine's client and by the newest one. `both` are the commands, ours and the plain
+    sshd's, and `out` waits until no guest is in.
+    """
+    what = f"ssh start to first paint{where}"
+    clients = {"": "ssh"}
+    failed = []
+    try:
+        program = str(newest("ssh"))
+        clients[f", {_version(program)}"] = program
+    except CannotBeFetchedError as error:
+        failed.append(Figure(f"{what}, newest client", None, "", why_not=str(error)))
+    paints = [
+        _painting([program if word == "ssh" else word for word in argv], environment, out)
+        for program in clients.values()
+        for argv in both
     ]
+    for warm_up in paints:  # what is imported late is imported now
+        warm_up()
+    medians = [median(one) * 1000 for one in interleaved(PAINTS, *paints)]
+    return [
+        *(
+            Figure(f"{what}{client}", ours, "ms", PLAIN, theirs, most_ratio=1.0)
+            for client, ours, theirs in zip(clients, medians[::2], medians[1::2], strict=True)
+        ),
+        *failed,
+    ]
+
+
+def _version(ssh: str) -> str:
+    """Such as `OpenSSH_10.6p1`; ssh -V prints it on standard error."""
+    done = subprocess.run([ssh, "-V"], capture_output=True, text=True, check=True)
+    return re.split(r"[ ,]", done.stderr)[0]
 
 
 def _figure(what: str, seconds: list[float], *, most_ratio: float) -> Figure:
@@ -50,12 +86,14 @@ def _figure(what: str, seconds: list[float], *, most_ratio: float) -> Figure:
     return Figure(what, ours * 1000, "ms", PLAIN, theirs * 1000, most_ratio=most_ratio)
 
 
-def _painting(stage: Stage, argv: tuple[str, ...]) -> Callable[[], float]:
+def _painting(
+    argv: Sequence[str], environment: Mapping[str, str], out: Callable[[], None]
+) -> Callable[[], float]:
     def sample() -> float:
-        with Terminal(argv, stage.environment) as terminal:
+        with Terminal(argv, environment) as terminal:
             painted = terminal.sees(ALTERNATE_SCREEN) - terminal.began
             terminal.rests()
-        wait_until_out(stage)
+        out()
         return painted
 
     return sample

@@ -322,7 +322,8 @@ class Network:
     `upnp`: whether the router has a mapping service. `leases`: lines of miniupnpd's lease_file,
     mappings that stand there before anyone asks (PROTO:ext port:address:port:expiry:description).
     `conf` and `options` are miniupnpd's. `office`: there is a second router to move to.
-    `relay`: there is a machine to put a relay on.
+    `relay`: there is a machine to put a relay on. `leg_ms`: how long each way between the guest and
+    the router takes, without a relay.
     """
 
     def __init__(
@@ -335,6 +336,7 @@ class Network:
         options: tuple[str, ...] = (),
         office: bool = False,
         relay: bool = False,
+        leg_ms: int = 0,
     ) -> None:
         self._upnp = upnp
         self._wan = wan
@@ -343,6 +345,7 @@ class Network:
         self._options = options
         self._office = office
         self._relay = relay
+        self._leg_ms = leg_ms
         self._first = 0
         self._stack = ExitStack()
 
@@ -510,8 +513,13 @@ class Network:
         self.relay = place("relay" if self._relay else "router", "relay")
 
     def _anchor(self, *argv: str) -> subprocess.Popen[bytes]:
+        return self._ready("unshare", *argv)
+
+    def _ready(self, *argv: str) -> subprocess.Popen[bytes]:
+        """A program that ends with us, once it has printed that it is ready."""
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", *argv],
+            ["setpriv", "--pdeathsig", "KILL", *argv],
+            cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # unshare complains about how its child is ended
@@ -523,6 +531,10 @@ class Network:
         self._stack.callback(process.kill)
         assert process.stdout.readline() == b"ready\n"
         return process
+
+    def _delay(self) -> None:
+        ends = [f"{self._nets['router']}:wan0", f"{self._nets['guest']}:eth0"]
+        self._ready(sys.executable, "-m", "tests.e2e.delay", *ends, str(self._leg_ms))
 
     def _files(self) -> None:
         users = "\n".join(
@@ -561,6 +573,9 @@ class Network:
 
     def _links(self) -> None:
         wire = SWITCH if self._relay else WIRE
+        if self._leg_ms:
+            wire = {}
+            self._delay()
         office = OFFICE_LINKS if self._office else {}
         batches = [*wire.items(), *LINKS.items(), *office.items()]
         for place, commands in batches:

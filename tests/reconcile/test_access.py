@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pairingd.core.admission import MAX_PER_GUEST, Admission, Refusal
+from pairingd.core.rules import Revoke
 from pairingd.errors import WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.access import AccessLane
@@ -51,7 +52,9 @@ class Host:
         signals = Signals()
         self.intent = Intent(self.store, self.clock, signals)
         self.keys = home / "authorized_keys"
-        self.tmux = Tmux("", home / "tmux.sock", "pairing")
+        # Longer than any wait here: what comes in time has not waited for tmux.
+        socket = home / "tmux.sock"
+        self.tmux = Tmux("", socket, "pairing", reply_timeout_s=10 * WAIT_S)
         self.runs_tmux("new-session", "-d", "-s", "pairing")
         sshd = Sshd("/usr/sbin/sshd", home / "sshd_config", home / "host_ed25519", self.keys)
         self.door = Door(sshd, "127.0.0.1", self.clock, Admission())
@@ -219,6 +222,41 @@ async def test_events_are_taken_while_a_pass_waits_for_tmux(host: Host) -> None:
         host.yields(Authenticated(PID, OCTOCAT))
         await until(lambda: [one for one in host.lane.logins if one.guest])
         assert host.door.port is None  # so no pass has come to its end
+    finally:
+        os.kill(int(server), signal.SIGCONT)
+
+
+async def test_rights_are_taken_away_while_a_pass_waits_for_tmux(host: Host) -> None:
+    host.intent.apply(invite(invitation(id="a"), invitation("github:hubot", id="b")))
+    host.runs()
+    await host.lane.settle()
+    assert (len(host.keys.read_text().splitlines()), bool(host.door.port)) == (2, True)
+    server = host.runs_tmux("display-message", "-p", "#{pid}")
+    os.kill(int(server), signal.SIGSTOP)
+    try:
+        host.lane.poke()
+        await asyncio.sleep(0)  # the pass has begun
+        host.intent.apply(Revoke(("b",)))
+        await until(lambda: len(host.keys.read_text().splitlines()) == 1)
+        host.intent.apply(Revoke(("a",)))
+        await until(lambda: host.door.port is None)
+    finally:
+        os.kill(int(server), signal.SIGCONT)
+
+
+async def test_who_stops_does_not_wait_for_tmux(host: Host) -> None:
+    host.intent.apply(invite())
+    server = host.runs_tmux("display-message", "-p", "#{pid}")
+    host.runs()
+    await host.lane.settle()
+    os.kill(int(server), signal.SIGSTOP)
+    try:
+        host.lane.poke()
+        await asyncio.sleep(0)
+        host.lane.stop()
+        async with asyncio.timeout(WAIT_S):
+            await host.lane.settle()
+        assert host.door.port is None
     finally:
         os.kill(int(server), signal.SIGCONT)
 

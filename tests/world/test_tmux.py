@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from pairingd.world.tmux import Running, Tmux
 from tests.stage import until
+from tests.waiting import WAIT_S
 
 
 @pytest.fixture
@@ -58,3 +60,36 @@ async def test_a_server_that_cannot_be_reached_is_not_one_that_is_gone(
     command.write_text(f"#!/bin/sh\necho 'error connecting to {socket} ({why})' >&2\nexit 1\n")
     command.chmod(0o700)
     assert await Tmux(str(command), socket, "pairing").running() is running
+
+
+async def test_a_renamed_window_wakes_nobody_and_a_renamed_session_does(socket: Path) -> None:
+    tmux(socket, "-f", "/dev/null", "new-session", "-d", "-s", "pairing")
+    shared = Tmux("", socket, "pairing")
+    assert await shared.running() is Running.YES
+    observer = shared.observer()
+    changes = 0
+
+    def changed() -> None:
+        nonlocal changes
+        changes += 1
+
+    async def renames_session(name: str) -> None:
+        before = changes
+        tmux(socket, "rename-session", "-t", shared.target, name)
+        async with asyncio.timeout(WAIT_S):
+            while changes == before:  # noqa: ASYNC110 - `changed` is the callback
+                await asyncio.sleep(0.01)
+
+    watching = asyncio.create_task(observer.watch(tuple, changed, lambda: None))
+    try:
+        assert await observer.is_attached()
+        for name in ("what", "came", "before"):  # it was heard of attaching, too
+            await renames_session(name)
+        settled = changes
+        for name in ("vi", "sh"):
+            tmux(socket, "rename-window", "-t", f"{shared.target}:", name)
+        await renames_session("pairing")
+        assert changes == settled + 1
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})

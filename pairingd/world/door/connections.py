@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pairingd.core.admission import LOGIN_GRACE, LOGIN_UNDER_WAY, Progress, Refusal, Visitor
+from pairingd.world.door.acknowledge import Acknowledgements
 from pairingd.world.door.events import Authenticated, Connected, Disconnected, Events, Refused
 from pairingd.world.door.farewell import message
 from pairingd.world.door.guard import Guard
@@ -52,6 +53,7 @@ class Connections:
         self._logging_in: dict[Visitor, Connection] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._guard = Guard()
+        self._acknowledgements = Acknowledgements()
 
     async def serve(self, visitor: Visitor, accepted: socket.socket, peer: str) -> Connection:
         """From an sshd's start to its end, which closes `accepted`.
@@ -70,6 +72,7 @@ class Connections:
             records.close()
             await self._end([connection])
             self._guard.release(connection.pid)
+            self._acknowledgements.leave(accepted)
             accepted.close()
             self._logging_in.pop(visitor, None)
             del self._by_pid[connection.pid]
@@ -159,6 +162,7 @@ class Connections:
         """Until its sshd has ended."""
         loop = asyncio.get_running_loop()
         loop.add_reader(records, self._read, connection, records)
+        self._acknowledgements.hasten(connection.socket, LOGIN_GRACE)
         grace = loop.call_later(LOGIN_GRACE, self._too_slow, connection)
         try:
             await connection.process.wait()
@@ -179,6 +183,7 @@ class Connections:
                 case Accepted(fingerprint) if not connection.authenticated:
                     connection.authenticated = True
                     self._logging_in.pop(connection.visitor, None)
+                    self._acknowledgements.logged_in(connection.socket)
                     self._events.put_nowait(Authenticated(connection.pid, fingerprint))
                 case Failed():
                     connection.refused = True

@@ -12,11 +12,17 @@ from pairingd.process.programs import end
 
 PING_AFTER_S = 1.0  # of silence, while guests are in
 REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last word
-_ATTACH_TIMEOUT_S = 2.0
+_ATTACH_TIMEOUT_S = 10.0
 _PING = 'list-clients -F "pairing-client #{client_name} #{session_id}"'
 # Where a client is: by tmux's own word, or in the answer to _PING.
 _PLACE = re.compile(rb"(?:%client-session-changed|pairing-client) (\S+) (\$\d+)")
 _OF_A_REPLY = (b"%begin ", b"%end ", b"%error ", b"%output ")
+# Of what a window shows, and of nobody's place: with automatic-rename each command of a shell
+# renames its window twice.
+_OF_A_WINDOW = (
+    *(b"%window-renamed ", b"%unlinked-window-renamed ", b"%window-pane-changed "),
+    *(b"%pane-mode-changed ", b"%paste-buffer-changed ", b"%paste-buffer-deleted "),
+)
 _PLAIN = re.compile(r"[\w/.,:=$ -]+", re.ASCII)  # no word here needs quotes
 _LONGEST_LINE = 1 << 16
 
@@ -81,7 +87,7 @@ class Observer:
                 self._is_attached(now=True)
                 if place := _PLACE.match(line):
                     self._lead_back(place[1], place[2], guests())
-                if line.startswith(b"%") and not line.startswith(_OF_A_REPLY):
+                if line.startswith(b"%") and not line.startswith((*_OF_A_REPLY, *_OF_A_WINDOW)):
                     changed()
         finally:
             self._input = None
@@ -89,7 +95,7 @@ class Observer:
             await end(process, REPLY_TIMEOUT_S)
 
     async def is_attached(self) -> bool:
-        """Whether tmux has let it in; False too where tmux takes longer than two seconds."""
+        """Whether tmux has let it in; False too where tmux takes longer than ten seconds."""
         done, _ = await asyncio.wait([self._attached], timeout=_ATTACH_TIMEOUT_S)
         return bool(done) and self._attached.result()
 

@@ -25,7 +25,7 @@ _ABSENT = (
     *("(No such file or directory)", "(Connection refused)"),  # error connecting to its socket
     "no current target",  # while the last session is being taken down
 )
-REPLY_TIMEOUT_S = 2.0
+REPLY_TIMEOUT_S = 10.0  # tmux is local: on a busy machine it is slow, not gone
 # Of _FORM. A client in control mode may have no size; a terminal's name is its path.
 _CLIENT = re.compile(r"(\d+)\t(\d)\t(\d)\t(\d*)\t(\d*)\t(\S*)\t(\S+)\t(.*)", re.ASCII)
 _FORM = "\t".join(
@@ -55,8 +55,11 @@ class Tmux:
     host may rename it, and `target` what tmux knows it by.
     """
 
-    def __init__(self, command: str, socket: Path, session: str) -> None:
+    def __init__(
+        self, command: str, socket: Path, session: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S
+    ) -> None:
         self._command = command
+        self._reply_timeout_s = reply_timeout_s
         self._handed = ""
         self.socket = socket
         self.session = session
@@ -263,7 +266,8 @@ class Tmux:
             raise which.no_tmux()
         try:
             done = await run(
-                self.command, "-N", "-u", "-S", str(self.socket), *words, seconds=REPLY_TIMEOUT_S
+                *(self.command, "-N", "-u", "-S", str(self.socket), *words),
+                seconds=self._reply_timeout_s,
             )
         except OSError as error:
             raise WorldError(

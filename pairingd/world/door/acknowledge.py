@@ -1,0 +1,51 @@
+"""Acknowledges what a client sends at once while it logs in (Linux).
+
+A login is small packets back and forth. The client holds the second of two back until the first is
+acknowledged (Nagle, RFC 896), and the kernel acknowledges late, by up to 40 ms, what it expects to
+answer soon. TCP_QUICKACK ends that until the next answer only (tcp(7)), so it is set again and
+again. Keystrokes need none of it: each is answered by its echo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+
+_AGAIN_S = 0.004
+_AFTER_LOGIN_S = 1.0  # of asking for a terminal and a command, and the first screen
+
+
+class Acknowledgements:
+    """One timer for all connections, while there are any that log in."""
+
+    def __init__(self) -> None:
+        self._until: dict[socket.socket, float] = {}
+        self._timer: asyncio.Handle | None = None
+
+    def hasten(self, connection: socket.socket, seconds: float) -> None:
+        """For so long, or until `leave`."""
+        loop = asyncio.get_running_loop()
+        self._until[connection] = loop.time() + seconds
+        self._timer = self._timer or loop.call_soon(self._again)
+
+    def logged_in(self, connection: socket.socket) -> None:
+        """It is hastened a little longer."""
+        if connection in self._until:
+            self.hasten(connection, _AFTER_LOGIN_S)
+
+    def leave(self, connection: socket.socket) -> None:
+        """Call it before the connection is closed."""
+        self._until.pop(connection, None)
+
+    def _again(self) -> None:
+        if sys.platform != "linux":  # macOS has no such option; one handle then stands for good
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._until = {one: until for one, until in self._until.items() if until > now}
+        for connection in self._until:
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        self._timer = loop.call_later(_AGAIN_S, self._again) if self._until else None
