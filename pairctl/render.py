@@ -46,6 +46,7 @@ _REACHABILITY = {
 }
 _VERIFIED = {
     "guest": "a guest has connected",
+    "stranger": "somebody on the internet has reached the door",
     "hairpin": "tested through the router from inside",
     "readback": "the router lists the port; not yet tested",
     None: "not yet tested from outside",

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-from pairingd import report
+from pairingd import config, report
 from pairingd.core import plan
 from pairingd.core.model import Problem
 from pairingd.core.rules import WayTold
@@ -96,15 +96,16 @@ def _endpoints(parts: Parts) -> list[Endpoint]:
     port = parts.door.port
     if port is None:
         return []
-    return ways(parts).endpoints(_own_host(parts), port)
+    return ways(parts).endpoints(own_host(parts.settings.config.door), port)
 
 
-def _own_host(parts: Parts) -> str:
-    return parts.settings.config.door.address or lan_address() or "127.0.0.1"
+def own_host(door: config.Door) -> str:
+    """This machine's address at which a guest nearby finds the open door."""
+    return door.address or lan_address() or "127.0.0.1"
 
 
 def ways(parts: Parts) -> Ways:
-    own = _own_host(parts) if parts.door.port is not None else ""
+    own = own_host(parts.settings.config.door) if parts.door.port is not None else ""
     return Ways(
         mapping=parts.mapping.current,
         pinhole=parts.pinhole.current,
@@ -113,6 +114,7 @@ def ways(parts: Parts) -> Ways:
         seen=parts.mapping.seen | parts.pinhole.seen,
         unsteady=parts.mapping.unsteady,
         direct=own if is_public(own) else None,
+        witnessed=parts.witness.seen(own),
     )
 
 

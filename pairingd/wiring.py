@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pairingd
 from pairingd import config, gateways, verbs
+from pairingd.answers import own_host
 from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
 from pairingd.control_socket import tmux_socket as find_tmux_socket
@@ -33,6 +34,7 @@ from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
+from pairingd.reconcile.witness import Witness
 from pairingd.server import ControlServer
 from pairingd.signals import Signals
 from pairingd.store import Store
@@ -288,6 +290,9 @@ def assemble(
         mapping=mapping,
         pinhole=pinhole,
         relay=relay,
+        witness=Witness(
+            partial(own_host, chosen.door), door_port, signals, external=chosen.router.external_host
+        ),
         clock=clock,
         started_at=clock(),
         request_stop=request_stop,

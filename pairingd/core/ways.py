@@ -15,7 +15,7 @@ from pairingd.core.text import shell
 _SSH_PORT = 22  # ssh's own default (ssh_config(5), Port)
 
 Kind = Literal["direct", "router", "ipv6", "lan", "relay"]
-Verified = Literal["readback", "hairpin", "guest"]
+Verified = Literal["readback", "hairpin", "stranger", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
 
 
@@ -39,7 +39,8 @@ class Ways:
     `by_hand` is the host and port that the user has forwarded to the door. `seen` is what was seen
     of a mapping, by its id: a guest who came through it from the internet, our own host key, or
     its row in the router's table. `unsteady`: the mapping keeps being lost.
-    `direct` is this machine's own address where that is a public one.
+    `direct` is this machine's own address where that is a public one. `witnessed`: who has come
+    over the internet by it, or else by hand.
     """
 
     mapping: Mapping | None = None
@@ -49,12 +50,16 @@ class Ways:
     seen: Map[str, Verified] = field(default_factory=dict)
     unsteady: bool = False
     direct: str | None = None
+    witnessed: Verified | None = None
 
     def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
         """Every address a guest can try, best first."""
-        found = [Endpoint("direct", self.direct, door_port)] if self.direct else []
+        found: list[Endpoint] = []
+        if self.direct:
+            found.append(Endpoint("direct", self.direct, door_port, verified=self.witnessed))
         if self.by_hand:
-            found.append(Endpoint("router", *self.by_hand))
+            witnessed = None if self.direct else self.witnessed
+            found.append(Endpoint("router", *self.by_hand, verified=witnessed))
         found += self._through("router", self.mapping)
         found += self._through("ipv6", self.pinhole)
         if self.relay:
@@ -77,6 +82,7 @@ class Ways:
         if (
             self.relay
             or self.direct
+            or (self.by_hand and self.witnessed)
             or any(
                 external_class(one.external_host) == "public" and not self._is_unproven(one)
                 for one in held

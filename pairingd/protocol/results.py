@@ -52,7 +52,7 @@ class Endpoint(TypedDict):
     port: int
     command: str
     protocol: str | None
-    verified: Literal["readback", "hairpin", "guest"] | None
+    verified: Literal["readback", "hairpin", "stranger", "guest"] | None
 
 
 class HostKey(TypedDict):
