@@ -55,6 +55,7 @@ _UNTESTED = {
     "router": "port open on the router; not yet tested from outside",
     "direct": "this machine has a public address; not yet tested from outside",
     "ipv6": "port open in the router's IPv6 firewall; not yet tested from outside",
+    "jump": "through your relay; not yet tested",
     "relay": "port open on the relay; not yet tested from outside",
 }
 

@@ -42,6 +42,22 @@ else:
     ProtocolName = Literal[gateways.CONFIGURABLE]
 
 
+class _RelayPort:
+    """`"assigned"`: whichever port the relay assigns."""
+
+    @staticmethod
+    def spelled(value: object) -> object:
+        if value == "assigned" or (type(value) is int and 0 <= value <= 65535):
+            return value
+        raise ValueError('from 0 to 65535, or "assigned"')
+
+
+if TYPE_CHECKING:
+    RelayPort = int | Literal["assigned"]
+else:
+    RelayPort = _RelayPort
+
+
 class Duration(int):
     """Seconds, and `text`, how somebody has spelled them: `"90m"`."""
 
@@ -220,10 +236,14 @@ class Router:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """`ssh` is a destination as ssh(1) takes it; off where it is empty. `port` 0: a usual one."""
+    """`ssh` is a destination as ssh(1) takes it; off where it is empty. `port` 0: a usual one.
+
+    `join`: by the relay's `port`, or by `ssh -J` through it; `auto`: by that, if the port fails.
+    """
 
     ssh: Annotated[str, _ssh_destination] = ""
-    port: Annotated[int, strict.between(0, 65535)] = 0
+    join: Literal["port", "jump", "auto"] = "port"
+    port: RelayPort = 0
     bind: Address = "0.0.0.0"  # noqa: S104 - guests come from anywhere
     command: AbsolutePath = ""
 

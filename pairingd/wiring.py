@@ -276,6 +276,7 @@ def assemble(
         look,
         clock,
         signals,
+        join=chosen.relay.join,
     )
     return Parts(
         settings=settings,

@@ -14,7 +14,7 @@ from pairingd.core.text import shell
 
 _SSH_PORT = 22  # ssh's own default (ssh_config(5), Port)
 
-Kind = Literal["direct", "router", "ipv6", "lan", "relay"]
+Kind = Literal["direct", "router", "ipv6", "lan", "relay", "jump"]
 Verified = Literal["readback", "hairpin", "stranger", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
 
@@ -22,7 +22,8 @@ Reachability = Literal["internet", "unverified", "lan"]
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One address a guest can try. `protocol` is how the router or relay was asked for it;
-    `verified` is what was seen of it beyond the router's word.
+    `verified` is what was seen of it beyond the router's word. `via` is the machine that the
+    guest's ssh must log in to before.
     """
 
     kind: Kind
@@ -30,6 +31,7 @@ class Endpoint:
     port: int
     protocol: str | None = None
     verified: Verified | None = None
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Ways:
     unsteady: bool = False
     direct: str | None = None
     witnessed: Verified | None = None
+    jump: Endpoint | None = None
 
     def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
         """Every address a guest can try, best first."""
@@ -64,6 +67,8 @@ class Ways:
         found += self._through("ipv6", self.pinhole)
         if self.relay:
             found.append(Endpoint("relay", *self.relay, "ssh", "hairpin"))
+        if self.jump:
+            found.append(self.jump)
         # Behind a second router, or the provider's, only what leads around it may work.
         found.sort(key=lambda one: one.kind == "router" and _double_nat(self.mapping) is not None)
         return found if lan_host == self.direct else [*found, Endpoint("lan", lan_host, door_port)]
@@ -82,6 +87,7 @@ class Ways:
         if (
             self.relay
             or self.direct
+            or (self.jump and self.jump.verified)
             or (self.by_hand and self.witnessed)
             or any(
                 external_class(one.external_host) == "public" and not self._is_unproven(one)
@@ -90,7 +96,7 @@ class Ways:
         ):
             return "internet"
         behind_another = error is not None and error.code == "double-nat"
-        return "unverified" if held or self.by_hand or behind_another else "lan"
+        return "unverified" if held or self.by_hand or self.jump or behind_another else "lan"
 
     def problems(self) -> list[Problem]:
         """What may keep guests from the internet out, though the router has said yes."""

@@ -11,8 +11,11 @@ import hashlib
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from pairingd import config
@@ -24,7 +27,11 @@ _FORWARD_SECONDS = 20.0  # from the start of ssh until the relay listens
 _CONFIG_SECONDS = 5.0  # for ssh to read its configuration, which may run programs (Match exec)
 _END_TIMEOUT_S = 2.0  # from SIGTERM to SIGKILL
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
-_LISTENS = b"debug1: remote forward success"
+_SSH_PORT = 22
+_LISTENS = re.compile(rb"debug1: remote forward success")
+# Of a port that the relay assigns; it comes after the line above.
+_ALLOCATED = re.compile(rb"Allocated port ([0-9]{1,5}) for remote forward")
+_LOGGED_IN = re.compile(rb"debug1: Entering interactive session")
 _KEPT = 400  # bytes of ssh's last words
 # ssh_config(5). What is set here wins over the user's own configuration: a shared connection
 # would outlive us, and their known_hosts is theirs to write.
@@ -46,13 +53,17 @@ _OPTIONS = {
 
 @dataclass(slots=True)
 class Tunnel:
-    """The relay listens at `host` and `port` for `door_port`, until `ended`."""
+    """The relay listens at `host` and `port` for `door_port`, until `ended`.
+
+    `jump` is the relay as the guest's `ssh -J` names it.
+    """
 
     host: str
     port: int
     door_port: int
     process: asyncio.subprocess.Process
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    jump: str = ""
     said: bytes = b""
     reading: asyncio.Task[None] | None = None
 
@@ -66,45 +77,78 @@ class Relay:
     def __init__(self, settings: config.Relay, door_address: str) -> None:
         self._settings = settings
         self._door = door_address or "127.0.0.1"
+        self._assigned = 0  # the port of the last tunnel, wished for again
 
     async def open(self, door_port: int) -> Tunnel:
-        """A tunnel whose end at the relay listens, as far as the relay says.
+        """A tunnel whose end at the relay listens for everybody, as far as the relay says.
 
         Raises WorldError `relay-unreachable`, `relay-key-refused`, `relay-host-key` or
         `relay-forward-refused`; nothing is left then.
         """
-        host = await self._host()
-        port = self._settings.port or usual_port(host)
-        target = f"[{self._door}]" if ":" in self._door else self._door
-        bind = f"[{self._settings.bind}]" if ":" in self._settings.bind else self._settings.bind
-        process = await self._start(
-            *("-v", "-N", "-T", "-R", f"{bind}:{port}:{target}:{door_port}"),
-            *(word for name, value in _OPTIONS.items() for word in ("-o", f"{name}={value}")),
-            *("--", self._settings.ssh),
-        )
-        tunnel = Tunnel(host, port, door_port, process)
-        listens = asyncio.Event()
-        tunnel.reading = asyncio.create_task(_read(tunnel, listens))
+        return await self._listen(door_port, _bracketed(self._settings.bind))
+
+    async def open_jump(self, door_port: int) -> Tunnel:
+        """A tunnel whose end listens at the relay's loopback alone, for a guest's `ssh -J`.
+
+        Raises WorldError as `open` does.
+        """
+        return await self._listen(door_port, "localhost")
+
+    @asynccontextmanager
+    async def inside(self, port: int) -> AsyncIterator[tuple[str, int]]:
+        """An address here that leads to `port` of the relay's own loopback, if the relay lets us
+        connect to there. Raises WorldError, as `open` does.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            near = free.getsockname()[1]
+        forward = ("-L", f"127.0.0.1:{near}:localhost:{port}")
+        tunnel = Tunnel("127.0.0.1", near, 0, await self._start(*forward))
+        await self._wait(tunnel, _LOGGED_IN)
+        try:
+            yield tunnel.host, tunnel.port
+        finally:
+            await tunnel.close()
+
+    def lost(self, tunnel: Tunnel) -> WorldError:
+        """What to say of a tunnel that has ended by itself."""
+        status = tunnel.process.returncode
+        return refusal(tunnel.said, self._settings.ssh, tunnel.port, status)
+
+    async def _listen(self, door_port: int, bind: str) -> Tunnel:
+        host, jump = await self._names()
+        assigned = self._settings.port == "assigned"
+        port = self._assigned if assigned else self._settings.port or usual_port(host)
+        forward = ("-R", f"{bind}:{port}:{_bracketed(self._door)}:{door_port}")
+        tunnel = Tunnel(host, int(port), door_port, await self._start(*forward), jump=jump)
+        self._assigned = 0  # what is refused is not wished for again
+        found = await self._wait(tunnel, _LISTENS if tunnel.port else _ALLOCATED)
+        tunnel.port = tunnel.port or int(found[1])
+        if assigned:
+            self._assigned = tunnel.port
+        return tunnel
+
+    async def _wait(self, tunnel: Tunnel, words: re.Pattern[bytes]) -> re.Match[bytes]:
+        """Until ssh says these words. Raises WorldError where it does not; it has ended then."""
+        said: asyncio.Future[re.Match[bytes] | None] = asyncio.get_running_loop().create_future()
+        tunnel.reading = asyncio.create_task(_read(tunnel, words, said))
         try:
             async with asyncio.timeout(_FORWARD_SECONDS):
-                await listens.wait()
+                found = await said
         except TimeoutError:
             await tunnel.close()
             raise _unreachable(self._settings.ssh, "no answer in time") from None
         except asyncio.CancelledError:
             await tunnel.close()
             raise
-        if tunnel.ended.is_set():
+        if found is None:
             await tunnel.close()
-            raise refusal(tunnel.said, self._settings.ssh, port)
-        return tunnel
+            raise self.lost(tunnel)
+        return found
 
-    def lost(self, tunnel: Tunnel) -> WorldError:
-        """What to say of a tunnel that has ended by itself."""
-        return refusal(tunnel.said, self._settings.ssh, tunnel.port)
-
-    async def _host(self) -> str:
-        """The relay's name as others know it, whatever it is called in the user's ssh_config."""
+    async def _names(self) -> tuple[str, str]:
+        """The relay's name as others know it, whatever it is called in the user's ssh_config; and
+        as ssh(1)'s -J takes it.
+        """
         try:
             known = await run(
                 self._program, "-G", "--", self._settings.ssh, seconds=_CONFIG_SECONDS
@@ -113,17 +157,24 @@ class Relay:
             raise _no_ssh(error) from None
         except TimeoutError:
             raise _unreachable(self._settings.ssh, "its ssh configuration hangs") from None
-        found = re.search(r"^hostname (\S+)$", known.said, re.MULTILINE | re.ASCII)
-        if known.status or not found:
+        words = dict(re.findall(r"^(hostname|port|user) (\S+)$", known.said, re.MULTILINE))
+        if known.status or "hostname" not in words:
             raise _unreachable(self._settings.ssh, known.last_words)
-        return found[1]
+        host, port = words["hostname"], int(words.get("port", _SSH_PORT))
+        user = f"{words['user']}@" if "user" in words else ""
+        where = "" if port == _SSH_PORT else f":{port}"
+        return host, f"{user}{_bracketed(host)}{where}"
 
     @property
     def _program(self) -> str:
         return self._settings.command or shutil.which("ssh") or "/usr/bin/ssh"
 
-    async def _start(self, *argv: str) -> Process:
-        command = [self._program, *argv]
+    async def _start(self, *forward: str) -> Process:
+        options = (word for one in _OPTIONS.items() for word in ("-o", "=".join(one)))
+        command = [
+            *(self._program, "-v", "-N", "-T", *forward),
+            *(*options, "--", self._settings.ssh),
+        ]
         if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
             command = [setpriv, "--pdeathsig", "TERM", *command]  # a killed daemon leaves none
         try:
@@ -140,14 +191,20 @@ class Relay:
 Process = asyncio.subprocess.Process
 
 
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def usual_port(host: str) -> int:
     """Always the same for this machine at that relay, so that guests' commands stay true."""
     digest = hashlib.sha256(f"{platform.node()}/{host}".encode()).digest()
     return _DYNAMIC_PORTS[int.from_bytes(digest[:4]) % len(_DYNAMIC_PORTS)]
 
 
-async def _read(tunnel: Tunnel, listens: asyncio.Event) -> None:
-    """Follow what ssh says to its end."""
+async def _read(
+    tunnel: Tunnel, words: re.Pattern[bytes], said: asyncio.Future[re.Match[bytes] | None]
+) -> None:
+    """Follow what ssh says to its end; `said` is where it says `words`, None where it has not."""
     stream = tunnel.process.stderr
     assert stream is not None  # noqa: S101 - it is a pipe
     while True:
@@ -157,17 +214,18 @@ async def _read(tunnel: Tunnel, listens: asyncio.Event) -> None:
             continue
         if not line:
             break
-        if line.startswith(_LISTENS):
-            listens.set()
-        elif not line.startswith((b"debug", b"OpenSSH_", b"Authenticated to ")):
+        if (found := words.match(line)) and not said.done():
+            said.set_result(found)
+        elif not line.startswith((b"debug", b"OpenSSH_", b"Authenticated to ", b"Allocated port ")):
             tunnel.said = (tunnel.said + line)[-_KEPT:]
     await tunnel.process.wait()
     tunnel.ended.set()
-    listens.set()
+    if not said.done():
+        said.set_result(None)
 
 
-def refusal(said: bytes, relay: str, port: int) -> WorldError:
-    """ssh(1)'s last words, as an error."""
+def refusal(said: bytes, relay: str, port: int, status: int | None = None) -> WorldError:
+    """ssh(1)'s last words and exit status, as an error."""
     if b"Permission denied" in said or b"Too many authentication failures" in said:
         return WorldError(
             "relay-key-refused",
@@ -182,16 +240,38 @@ def refusal(said: bytes, relay: str, port: int) -> WorldError:
         )
     if b"forwarding failed" in said or b"forwarding is disabled" in said:
         return forward_refused(relay, port, "it refuses to listen there")
-    return _unreachable(relay, last_words(said) or "the connection was lost")
+    why = last_words(said) or "the connection was lost"
+    return _unreachable(relay, why if status is None else f"{why} (ssh {_ended(status)})")
+
+
+def _ended(status: int) -> str:
+    return f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"
 
 
 def forward_refused(relay: str, port: int, why: str) -> WorldError:
     return WorldError(
         "relay-forward-refused",
-        f"the relay {relay} does not forward its port {port}: {why}",
+        f"the relay {relay} does not forward {_port(port)}: {why}",
         "in its sshd_config: AllowTcpForwarding yes, GatewayPorts clientspecified; open the port "
-        "in its firewall; or choose another [relay] port",
+        'in its firewall; choose another [relay] port; or set [relay] join = "jump"',
     )
+
+
+def not_seen(tunnel: Tunnel, *, inside: bool) -> WorldError:
+    """Nobody outside finds the door at the relay; `inside`: it is seen at the relay's loopback."""
+    if inside:
+        why = "only the relay itself reaches it there (GatewayPorts no, or a firewall)"
+        return forward_refused(tunnel.host, tunnel.port, why)
+    return WorldError(
+        "relay-forward-refused",
+        f"the relay {tunnel.host} says that it forwards its port {tunnel.port}, and the door is "
+        "not seen there",
+        'if it assigns ports by itself, set [relay] port = "assigned"; or choose another port',
+    )
+
+
+def _port(port: int) -> str:
+    return f"its port {port}" if port else "any port"
 
 
 def _no_ssh(error: OSError) -> WorldError:
