@@ -92,8 +92,8 @@ async def endpoints(parts: Parts) -> list[results.Endpoint]:
     if not found:
         return []
     user = user_name()
-    # Made by now, as somebody is invited; and no endpoint but a jump's needs it.
-    host_key = await parts.sshd.host_key() if any(one.via for one in found) else None
+    # Made by now, as somebody is invited; and no other endpoint needs it.
+    host_key = await parts.sshd.host_key() if any(one.pinned for one in found) else None
     return [report.endpoint(user, one, host_key) for one in found]
 
 
@@ -116,7 +116,7 @@ def ways(parts: Parts) -> Ways:
         pinhole=parts.pinhole.current,
         by_hand=_by_hand(parts),
         relay=parts.relay.current,
-        jump=parts.relay.jump,
+        through=parts.relay.endpoint,
         seen=parts.mapping.seen | parts.pinhole.seen,
         unsteady=parts.mapping.unsteady,
         direct=own if is_public(own) else None,

@@ -131,6 +131,16 @@ def _command_line(value: str) -> str:
     return value
 
 
+def _endpoint_pattern(value: str) -> str:
+    try:
+        groups = re.compile(value.encode()).groupindex
+    except re.error as error:
+        raise ValueError(f"a regular expression of Python ({error})") from None
+    if value and not {"host", "port"} <= set(groups):
+        raise ValueError("a regular expression with the groups (?P<host>…) and (?P<port>…)")
+    return value
+
+
 def _session_name(value: str) -> str:
     # tmux(1): a session name may hold no colon or period; the rest keeps it printable.
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value, re.ASCII):
@@ -235,6 +245,16 @@ class Router:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayCommand:
+    """A program that makes a tunnel: split as a shell would, run without one. `says` finds the
+    guests' host and port in its output.
+    """
+
+    run: CommandLine = ""
+    says: Annotated[str, _endpoint_pattern] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Relay:
     """`ssh` is a destination as ssh(1) takes it; off where it is empty. `port` 0: a usual one.
 
@@ -245,7 +265,8 @@ class Relay:
     join: Literal["port", "jump", "auto"] = "port"
     port: RelayPort = 0
     bind: Address = "0.0.0.0"  # noqa: S104 - guests come from anywhere
-    command: AbsolutePath = ""
+    ssh_program: AbsolutePath = ""
+    command: RelayCommand = RelayCommand()
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +372,11 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
         )
     if bool(router.command.open) != bool(router.command.close):
         return "router.command has only one of open and close", "give both, or neither"
+    relay = config.relay
+    if relay.ssh and relay.command.run:
+        return "relay.ssh and relay.command.run are two relays", "leave one of them out"
+    if relay.command.says and not relay.command.run:
+        return "relay.command has only says", "give relay.command.run as well"
     if router.external_host and not router.command.open:
         if router.enabled:
             return (

@@ -77,10 +77,10 @@ def endpoint(user: str, one: ways.Endpoint, host_key: HostKey | None) -> results
 
 
 def command(user: str, one: ways.Endpoint, host_key: HostKey | None) -> str:
-    """What a guest types. Through another machine it always checks the host key: `localhost` there
-    may be known to the guest's ssh by another key.
+    """What a guest types. It checks the host key through a stranger's machine, and by a jump:
+    `localhost` may be known to the guest's ssh by another key.
     """
-    if one.via and host_key:
+    if one.pinned and host_key:
         return pinned(user, one.host, one.port, host_key, one.via)
     return ways.ssh_command(user, one.host, one.port)
 

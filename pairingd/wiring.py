@@ -48,6 +48,7 @@ from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.network.towards import locate
 from pairingd.world.relay import Relay
+from pairingd.world.relay_command import RelayCommand
 from pairingd.world.sshd import Sshd
 from pairingd.world.tmux import Tmux
 
@@ -222,7 +223,9 @@ def assemble(
         Path(paths.host_key),
         keys,
     )
-    tunnel_end = frozenset({chosen.door.address or "127.0.0.1"} if chosen.relay.ssh else ())
+    tunnel_end = frozenset(
+        {chosen.door.address or "127.0.0.1"} if chosen.relay.ssh or chosen.relay.command.run else ()
+    )
     door = Door(sshd, chosen.door.address, clock, Admission(shared=tunnel_end))
     access = AccessLane(
         intent,
@@ -271,12 +274,12 @@ def assemble(
     relay = RelayLane(
         intent,
         store,
-        Relay(chosen.relay, chosen.door.address) if chosen.relay.ssh else None,
+        _relay(chosen),
         door_port,
         look,
         clock,
         signals,
-        join=chosen.relay.join,
+        join="port" if chosen.relay.command.run else chosen.relay.join,
     )
     return Parts(
         settings=settings,
@@ -298,6 +301,12 @@ def assemble(
         started_at=clock(),
         request_stop=request_stop,
     )
+
+
+def _relay(chosen: config.Config) -> Relay | RelayCommand | None:
+    if chosen.relay.command.run:
+        return RelayCommand(chosen.relay.command)
+    return Relay(chosen.relay, chosen.door.address) if chosen.relay.ssh else None
 
 
 def _wants_pinhole(router: config.Router) -> bool:

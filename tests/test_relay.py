@@ -63,7 +63,7 @@ class Relay:
         program.chmod(0o700)
         text = (stage.home / "config.toml").read_text().partition("[router]")[0]
         (stage.home / "config.toml").write_text(
-            f'{text}[router]\nenabled = false\n[relay]\nssh = "relay"\ncommand = "{program}"\n'
+            f'{text}[router]\nenabled = false\n[relay]\nssh = "relay"\nssh_program = "{program}"\n'
             f"port = {self.guests_port}\n"
         )
 

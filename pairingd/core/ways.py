@@ -23,7 +23,8 @@ Reachability = Literal["internet", "unverified", "lan"]
 class Endpoint:
     """One address a guest can try. `protocol` is how the router or relay was asked for it;
     `verified` is what was seen of it beyond the router's word. `via` is the machine that the
-    guest's ssh must log in to before.
+    guest's ssh must log in to before. `pinned`: guests are given no command that does not check the
+    host key.
     """
 
     kind: Kind
@@ -32,11 +33,13 @@ class Endpoint:
     protocol: str | None = None
     verified: Verified | None = None
     via: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """What leads to the door from outside at present. At `relay` our host key was seen.
+    """What leads to the door from outside at present. At `relay` our host key was seen;
+    `through` is a relay with a command of its own: a jump, or a stranger's.
 
     `by_hand` is the host and port that the user has forwarded to the door. `seen` is what was seen
     of a mapping, by its id: a guest who came through it from the internet, our own host key, or
@@ -53,7 +56,7 @@ class Ways:
     unsteady: bool = False
     direct: str | None = None
     witnessed: Verified | None = None
-    jump: Endpoint | None = None
+    through: Endpoint | None = None
 
     def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
         """Every address a guest can try, best first."""
@@ -67,8 +70,8 @@ class Ways:
         found += self._through("ipv6", self.pinhole)
         if self.relay:
             found.append(Endpoint("relay", *self.relay, "ssh", "hairpin"))
-        if self.jump:
-            found.append(self.jump)
+        if self.through:
+            found.append(self.through)
         # Behind a second router, or the provider's, only what leads around it may work.
         found.sort(key=lambda one: one.kind == "router" and _double_nat(self.mapping) is not None)
         return found if lan_host == self.direct else [*found, Endpoint("lan", lan_host, door_port)]
@@ -87,7 +90,7 @@ class Ways:
         if (
             self.relay
             or self.direct
-            or (self.jump and self.jump.verified)
+            or (self.through and self.through.verified)
             or (self.by_hand and self.witnessed)
             or any(
                 external_class(one.external_host) == "public" and not self._is_unproven(one)
@@ -96,7 +99,7 @@ class Ways:
         ):
             return "internet"
         behind_another = error is not None and error.code == "double-nat"
-        return "unverified" if held or self.by_hand or self.jump or behind_another else "lan"
+        return "unverified" if held or self.by_hand or self.through or behind_another else "lan"
 
     def problems(self) -> list[Problem]:
         """What may keep guests from the internet out, though the router has said yes."""

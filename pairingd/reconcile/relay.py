@@ -11,12 +11,13 @@ from typing import Literal, Protocol
 from pairingd.core.ways import Endpoint, Verified
 from pairingd.errors import PairingError
 from pairingd.intent import Intent
+from pairingd.process.tunnel import Tunnel
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.store import Process, Store
 from pairingd.world.keyscan import Sight
 from pairingd.world.processes import boot, start_time
-from pairingd.world.relay import Tunnel, forward_refused, not_seen
+from pairingd.world.relay import forward_refused
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +27,17 @@ _LONGEST_REST_S = 60
 
 
 class Relay(Protocol):
-    """What this lane needs of a relay; world.relay.Relay is the real one."""
+    """What this lane needs of a relay; world has two: Relay and RelayCommand."""
 
     async def open(self, door_port: int) -> Tunnel: ...
 
     async def open_jump(self, door_port: int) -> Tunnel: ...
 
-    def inside(self, port: int) -> AbstractAsyncContextManager[tuple[str, int]]: ...
+    def inside(self, port: int) -> AbstractAsyncContextManager[tuple[str, int] | None]: ...
 
     def lost(self, tunnel: Tunnel) -> PairingError: ...
+
+    def unseen(self, tunnel: Tunnel, *, inside: bool) -> PairingError: ...
 
 
 class RelayLane(Lane):
@@ -65,7 +68,7 @@ class RelayLane(Lane):
         self._look = look
         self._join = join
         self._tunnel: Tunnel | None = None
-        self._jump: Endpoint | None = None  # where the tunnel's end is reached by a jump
+        self._endpoint: Endpoint | None = None  # of a jump, or a stranger's relay
         self._failed = 0  # tunnels in a row that did not last
         self._lost: PairingError | None = None
         self._opened_at = self._lost_at = 0.0
@@ -79,12 +82,14 @@ class RelayLane(Lane):
     def current(self) -> tuple[str, int] | None:
         """The relay's port where guests enter; our own host key was seen there."""
         tunnel = self._tunnel
-        return (tunnel.host, tunnel.port) if tunnel and self._stands and not self._jump else None
+        return (
+            (tunnel.host, tunnel.port) if tunnel and self._stands and not self._endpoint else None
+        )
 
     @property
-    def jump(self) -> Endpoint | None:
-        """Where guests enter through the relay's sshd."""
-        return self._jump if self._stands else None
+    def endpoint(self) -> Endpoint | None:
+        """Where guests enter by a jump, or through a stranger's relay."""
+        return self._endpoint if self._stands else None
 
     @property
     def _stands(self) -> bool:
@@ -120,8 +125,8 @@ class RelayLane(Lane):
         self._failed = 0 if lasted else min(self._failed + 1, 10)
 
     async def _open(self, relay: Relay, port: int) -> None:
-        tunnel, jump = await self._reach(relay, port)
-        self._tunnel, self._jump, self._opened_at = tunnel, jump, self.clock()
+        tunnel, endpoint = await self._reach(relay, port)
+        self._tunnel, self._endpoint, self._opened_at = tunnel, endpoint, self.clock()
         self._waiting = asyncio.create_task(self._wait_for_end(tunnel))
         self._intent.happened(
             "relay-opened",
@@ -131,7 +136,7 @@ class RelayLane(Lane):
         )
 
     async def _reach(self, relay: Relay, port: int) -> tuple[Tunnel, Endpoint | None]:
-        """A tunnel by which the door was reached, with the endpoint where it takes a jump."""
+        """A tunnel by which the door was reached, and the endpoint if that is not its port."""
         if self._join != "jump":
             try:
                 return await self._by_port(relay, port)
@@ -148,17 +153,17 @@ class RelayLane(Lane):
     async def _by_port(self, relay: Relay, port: int) -> tuple[Tunnel, Endpoint | None]:
         async with self._opening(await relay.open(port)) as tunnel:
             if await self._look(tunnel.host, tunnel.port) is Sight.OUR_DOOR:
-                return tunnel, None
+                return tunnel, _strangers(tunnel) if tunnel.strangers else None
             # Where GatewayPorts is "no" sshd listens on its loopback alone, and does not say so.
             sight = await self._look_inside(relay, tunnel.port)
             if self._join == "auto" and sight is Sight.OUR_DOOR:
                 return tunnel, _jump(tunnel, sight)
-            raise not_seen(tunnel, inside=sight is Sight.OUR_DOOR)
+            raise relay.unseen(tunnel, inside=sight is Sight.OUR_DOOR)
 
     async def _look_inside(self, relay: Relay, port: int) -> Sight:
         """UNSURE also where the relay lets nobody connect to its own loopback."""
-        async with relay.inside(port) as (host, near):
-            return await self._look(host, near)
+        async with relay.inside(port) as near:
+            return await self._look(*near) if near else Sight.UNSURE
 
     @asynccontextmanager
     async def _opening(self, tunnel: Tunnel) -> AsyncIterator[Tunnel]:
@@ -177,7 +182,7 @@ class RelayLane(Lane):
         self.poke()
 
     async def _close(self) -> None:
-        tunnel, self._tunnel, self._jump = self._tunnel, None, None
+        tunnel, self._tunnel, self._endpoint = self._tunnel, None, None
         if self._waiting:
             self._waiting.cancel()
             self._waiting = None
@@ -194,4 +199,8 @@ class RelayLane(Lane):
 
 def _jump(tunnel: Tunnel, sight: Sight) -> Endpoint:
     verified: Verified | None = "hairpin" if sight is Sight.OUR_DOOR else None
-    return Endpoint("jump", "localhost", tunnel.port, "ssh", verified, tunnel.jump)
+    return Endpoint("jump", "localhost", tunnel.port, "ssh", verified, tunnel.jump, pinned=True)
+
+
+def _strangers(tunnel: Tunnel) -> Endpoint:
+    return Endpoint("relay", tunnel.host, tunnel.port, "command", "hairpin", pinned=True)

@@ -6,33 +6,28 @@ Who we are there is the business of the user's own ssh: its keys, agent, config 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import platform
 import re
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from functools import partial
 
 from pairingd import config
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
-from pairingd.process.programs import end, last_words, run
+from pairingd.process.programs import last_words, run
+from pairingd.process.tunnel import Process, Tunnel, how_it_ended, start, wait_for
 
-_FORWARD_SECONDS = 20.0  # from the start of ssh until the relay listens
 _CONFIG_SECONDS = 5.0  # for ssh to read its configuration, which may run programs (Match exec)
-_END_TIMEOUT_S = 2.0  # from SIGTERM to SIGKILL
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
 _SSH_PORT = 22
-_LISTENS = re.compile(rb"debug1: remote forward success")
+_LISTENS = re.compile(rb"^debug1: remote forward success")
 # Of a port that the relay assigns; it comes after the line above.
-_ALLOCATED = re.compile(rb"Allocated port ([0-9]{1,5}) for remote forward")
-_LOGGED_IN = re.compile(rb"debug1: Entering interactive session")
-_KEPT = 400  # bytes of ssh's last words
+_ALLOCATED = re.compile(rb"^Allocated port ([0-9]{1,5}) for remote forward")
+_LOGGED_IN = re.compile(rb"^debug1: Entering interactive session")
 # ssh_config(5). What is set here wins over the user's own configuration: a shared connection
 # would outlive us, and their known_hosts is theirs to write.
 _OPTIONS = {
@@ -49,28 +44,6 @@ _OPTIONS = {
     "ServerAliveInterval": "15",
     "UpdateHostKeys": "no",
 }
-
-
-@dataclass(slots=True)
-class Tunnel:
-    """The relay listens at `host` and `port` for `door_port`, until `ended`.
-
-    `jump` is the relay as the guest's `ssh -J` names it.
-    """
-
-    host: str
-    port: int
-    door_port: int
-    process: asyncio.subprocess.Process
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    jump: str = ""
-    said: bytes = b""
-    reading: asyncio.Task[None] | None = None
-
-    async def close(self) -> None:
-        await end(self.process, _END_TIMEOUT_S)
-        if self.reading:
-            await self.reading
 
 
 class Relay:
@@ -103,7 +76,7 @@ class Relay:
             near = free.getsockname()[1]
         forward = ("-L", f"127.0.0.1:{near}:localhost:{port}")
         tunnel = Tunnel("127.0.0.1", near, 0, await self._start(*forward))
-        await self._wait(tunnel, _LOGGED_IN)
+        await wait_for(tunnel, _LOGGED_IN, partial(self._failed, tunnel))
         try:
             yield tunnel.host, tunnel.port
         finally:
@@ -114,6 +87,10 @@ class Relay:
         status = tunnel.process.returncode
         return refusal(tunnel.said, self._settings.ssh, tunnel.port, status)
 
+    def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:
+        """What to say where nobody outside finds the door."""
+        return not_seen(tunnel, inside=inside)
+
     async def _listen(self, door_port: int, bind: str) -> Tunnel:
         host, jump = await self._names()
         assigned = self._settings.port == "assigned"
@@ -121,29 +98,15 @@ class Relay:
         forward = ("-R", f"{bind}:{port}:{_bracketed(self._door)}:{door_port}")
         tunnel = Tunnel(host, int(port), door_port, await self._start(*forward), jump=jump)
         self._assigned = 0  # what is refused is not wished for again
-        found = await self._wait(tunnel, _LISTENS if tunnel.port else _ALLOCATED)
+        words = _LISTENS if tunnel.port else _ALLOCATED
+        found = await wait_for(tunnel, words, partial(self._failed, tunnel))
         tunnel.port = tunnel.port or int(found[1])
         if assigned:
             self._assigned = tunnel.port
         return tunnel
 
-    async def _wait(self, tunnel: Tunnel, words: re.Pattern[bytes]) -> re.Match[bytes]:
-        """Until ssh says these words. Raises WorldError where it does not; it has ended then."""
-        said: asyncio.Future[re.Match[bytes] | None] = asyncio.get_running_loop().create_future()
-        tunnel.reading = asyncio.create_task(_read(tunnel, words, said))
-        try:
-            async with asyncio.timeout(_FORWARD_SECONDS):
-                found = await said
-        except TimeoutError:
-            await tunnel.close()
-            raise _unreachable(self._settings.ssh, "no answer in time") from None
-        except asyncio.CancelledError:
-            await tunnel.close()
-            raise
-        if found is None:
-            await tunnel.close()
-            raise self.lost(tunnel)
-        return found
+    def _failed(self, tunnel: Tunnel, why: str) -> WorldError:
+        return _unreachable(self._settings.ssh, why) if why else self.lost(tunnel)
 
     async def _names(self) -> tuple[str, str]:
         """The relay's name as others know it, whatever it is called in the user's ssh_config; and
@@ -167,7 +130,7 @@ class Relay:
 
     @property
     def _program(self) -> str:
-        return self._settings.command or shutil.which("ssh") or "/usr/bin/ssh"
+        return self._settings.ssh_program or shutil.which("ssh") or "/usr/bin/ssh"
 
     async def _start(self, *forward: str) -> Process:
         options = (word for one in _OPTIONS.items() for word in ("-o", "=".join(one)))
@@ -175,20 +138,10 @@ class Relay:
             *(self._program, "-v", "-N", "-T", *forward),
             *(*options, "--", self._settings.ssh),
         ]
-        if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
-            command = [setpriv, "--pdeathsig", "TERM", *command]  # a killed daemon leaves none
         try:
-            return await asyncio.create_subprocess_exec(
-                *command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
+            return await start(*command)
         except OSError as error:
             raise _no_ssh(error) from None
-
-
-Process = asyncio.subprocess.Process
 
 
 def _bracketed(host: str) -> str:
@@ -199,29 +152,6 @@ def usual_port(host: str) -> int:
     """Always the same for this machine at that relay, so that guests' commands stay true."""
     digest = hashlib.sha256(f"{platform.node()}/{host}".encode()).digest()
     return _DYNAMIC_PORTS[int.from_bytes(digest[:4]) % len(_DYNAMIC_PORTS)]
-
-
-async def _read(
-    tunnel: Tunnel, words: re.Pattern[bytes], said: asyncio.Future[re.Match[bytes] | None]
-) -> None:
-    """Follow what ssh says to its end; `said` is where it says `words`, None where it has not."""
-    stream = tunnel.process.stderr
-    assert stream is not None  # noqa: S101 - it is a pipe
-    while True:
-        try:
-            line = await stream.readline()
-        except ValueError:  # longer than the stream's limit; a banner at the most
-            continue
-        if not line:
-            break
-        if (found := words.match(line)) and not said.done():
-            said.set_result(found)
-        elif not line.startswith((b"debug", b"OpenSSH_", b"Authenticated to ", b"Allocated port ")):
-            tunnel.said = (tunnel.said + line)[-_KEPT:]
-    await tunnel.process.wait()
-    tunnel.ended.set()
-    if not said.done():
-        said.set_result(None)
 
 
 def refusal(said: bytes, relay: str, port: int, status: int | None = None) -> WorldError:
@@ -241,11 +171,7 @@ def refusal(said: bytes, relay: str, port: int, status: int | None = None) -> Wo
     if b"forwarding failed" in said or b"forwarding is disabled" in said:
         return forward_refused(relay, port, "it refuses to listen there")
     why = last_words(said) or "the connection was lost"
-    return _unreachable(relay, why if status is None else f"{why} (ssh {_ended(status)})")
-
-
-def _ended(status: int) -> str:
-    return f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"
+    return _unreachable(relay, why if status is None else f"{why} (ssh {how_it_ended(status)})")
 
 
 def forward_refused(relay: str, port: int, why: str) -> WorldError:
@@ -278,7 +204,7 @@ def _no_ssh(error: OSError) -> WorldError:
     return WorldError(
         "relay-unreachable",
         f"ssh cannot be run: {error.strerror}",
-        "install the OpenSSH client, or fix [relay] command",
+        "install the OpenSSH client, or fix [relay] ssh_program",
     )
 
 

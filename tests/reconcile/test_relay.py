@@ -13,11 +13,11 @@ import pytest
 
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
+from pairingd.process.tunnel import Tunnel
 from pairingd.reconcile.relay import RelayLane
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.keyscan import Sight
-from pairingd.world.relay import Tunnel
 from tests.core.make import START
 
 
@@ -42,6 +42,9 @@ class Relay:
     @asynccontextmanager
     async def inside(self, port: int) -> AsyncIterator[tuple[str, int]]:
         yield "127.0.0.1", port
+
+    def unseen(self, tunnel: Tunnel, *, inside: bool) -> PairingError:
+        raise AssertionError(tunnel, inside)
 
     def lost(self, tunnel: Tunnel) -> PairingError:
         status = tunnel.process.returncode
