@@ -68,6 +68,7 @@ def _ssh_config(reply: Invited) -> str:
             f"Host {_ALIAS}",
             f"    HostName {for_terminal(best['host'])}",
             f"    Port {best['port']}",
+            *([f"    ProxyJump {for_terminal(best['via'])}"] if "via" in best else []),
             f"    User {_word(user)}",
             f"    HostKeyAlias {_ALIAS}",
             f"    KnownHostsCommand /bin/echo %H {key}",

@@ -46,6 +46,7 @@ _REACHABILITY = {
 }
 _VERIFIED = {
     "guest": "a guest has connected",
+    "stranger": "somebody on the internet has reached the door",
     "hairpin": "tested through the router from inside",
     "readback": "the router lists the port; not yet tested",
     None: "not yet tested from outside",
@@ -54,6 +55,7 @@ _UNTESTED = {
     "router": "port open on the router; not yet tested from outside",
     "direct": "this machine has a public address; not yet tested from outside",
     "ipv6": "port open in the router's IPv6 firewall; not yet tested from outside",
+    "jump": "through your relay; not yet tested",
     "relay": "port open on the relay; not yet tested from outside",
 }
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-from pairingd import report
+from pairingd import config, report
 from pairingd.core import plan
 from pairingd.core.model import Problem
 from pairingd.core.rules import WayTold
@@ -17,7 +17,6 @@ from pairingd.core.ways import (
     endpoint_changed,
     is_public,
     router_slow,
-    ssh_command,
     way_told,
 )
 from pairingd.errors import PairingError, WorldError
@@ -42,13 +41,13 @@ async def invited(
     parts.intent.apply(WayTold(way_told(found)))
     return {
         "invitations": invitations(parts, ids),
-        "command": ssh_command(user, best.host, best.port),
-        "pinned_command": report.pinned(user, best.host, best.port, host_key),
-        "endpoints": [report.endpoint(user, one) for one in found],
+        "command": report.command(user, best, host_key),
+        "pinned_command": report.pinned(user, best.host, best.port, host_key, best.via),
+        "endpoints": [report.endpoint(user, one, host_key) for one in found],
         "host_key": {
             "type": host_key.type,
             "fingerprint": host_key.fingerprint,
-            "known_hosts": report.known_hosts(best.host, best.port, host_key),
+            "known_hosts": report.known_hosts(best.host, best.port, host_key, best.via),
         },
         "reachability": ways(parts).reachability(parts.mapping.error),
         "warnings": [*warned, *warnings(parts)],
@@ -87,32 +86,41 @@ def mapping(parts: Parts) -> results.MappingInfo | None:
     return report.mapping(lane.current, lane.error, gateway, wanted=lane.wanted)
 
 
-def endpoints(parts: Parts) -> list[results.Endpoint]:
-    """Best first; none while the door is shut. Raises Misconfigured `no-account`."""
-    return [report.endpoint(user_name(), one) for one in _endpoints(parts)]
+async def endpoints(parts: Parts) -> list[results.Endpoint]:
+    """Best first; none while the door is shut. Raises Misconfigured `no-account`, WorldError."""
+    found = _endpoints(parts)
+    if not found:
+        return []
+    user = user_name()
+    # Made by now, as somebody is invited; and no other endpoint needs it.
+    host_key = await parts.sshd.host_key() if any(one.pinned for one in found) else None
+    return [report.endpoint(user, one, host_key) for one in found]
 
 
 def _endpoints(parts: Parts) -> list[Endpoint]:
     port = parts.door.port
     if port is None:
         return []
-    return ways(parts).endpoints(_own_host(parts), port)
+    return ways(parts).endpoints(own_host(parts.settings.config.door), port)
 
 
-def _own_host(parts: Parts) -> str:
-    return parts.settings.config.door.address or lan_address() or "127.0.0.1"
+def own_host(door: config.Door) -> str:
+    """This machine's address at which a guest nearby finds the open door."""
+    return door.address or lan_address() or "127.0.0.1"
 
 
 def ways(parts: Parts) -> Ways:
-    own = _own_host(parts) if parts.door.port is not None else ""
+    own = own_host(parts.settings.config.door) if parts.door.port is not None else ""
     return Ways(
         mapping=parts.mapping.current,
         pinhole=parts.pinhole.current,
         by_hand=_by_hand(parts),
         relay=parts.relay.current,
+        through=parts.relay.endpoint,
         seen=parts.mapping.seen | parts.pinhole.seen,
         unsteady=parts.mapping.unsteady,
         direct=own if is_public(own) else None,
+        witnessed=parts.witness.seen(own),
     )
 
 

@@ -42,6 +42,22 @@ else:
     ProtocolName = Literal[gateways.CONFIGURABLE]
 
 
+class _RelayPort:
+    """`"assigned"`: whichever port the relay assigns."""
+
+    @staticmethod
+    def spelled(value: object) -> object:
+        if value == "assigned" or (type(value) is int and 0 <= value <= 65535):
+            return value
+        raise ValueError('from 0 to 65535, or "assigned"')
+
+
+if TYPE_CHECKING:
+    RelayPort = int | Literal["assigned"]
+else:
+    RelayPort = _RelayPort
+
+
 class Duration(int):
     """Seconds, and `text`, how somebody has spelled them: `"90m"`."""
 
@@ -112,6 +128,16 @@ def _command_line(value: str) -> str:
         raise ValueError(f"a command line ({error})") from None
     if value and not words:
         raise ValueError("a command line, or empty")
+    return value
+
+
+def _endpoint_pattern(value: str) -> str:
+    try:
+        groups = re.compile(value.encode()).groupindex
+    except re.error as error:
+        raise ValueError(f"a regular expression of Python ({error})") from None
+    if value and not {"host", "port"} <= set(groups):
+        raise ValueError("a regular expression with the groups (?P<host>…) and (?P<port>…)")
     return value
 
 
@@ -219,13 +245,28 @@ class Router:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayCommand:
+    """A program that makes a tunnel: split as a shell would, run without one. `says` finds the
+    guests' host and port in its output.
+    """
+
+    run: CommandLine = ""
+    says: Annotated[str, _endpoint_pattern] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Relay:
-    """`ssh` is a destination as ssh(1) takes it; off where it is empty. `port` 0: a usual one."""
+    """`ssh` is a destination as ssh(1) takes it; off where it is empty. `port` 0: a usual one.
+
+    `join`: by the relay's `port`, or by `ssh -J` through it; `auto`: by that, if the port fails.
+    """
 
     ssh: Annotated[str, _ssh_destination] = ""
-    port: Annotated[int, strict.between(0, 65535)] = 0
+    join: Literal["port", "jump", "auto"] = "port"
+    port: RelayPort = 0
     bind: Address = "0.0.0.0"  # noqa: S104 - guests come from anywhere
-    command: AbsolutePath = ""
+    ssh_program: AbsolutePath = ""
+    command: RelayCommand = RelayCommand()
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +372,11 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
         )
     if bool(router.command.open) != bool(router.command.close):
         return "router.command has only one of open and close", "give both, or neither"
+    relay = config.relay
+    if relay.ssh and relay.command.run:
+        return "relay.ssh and relay.command.run are two relays", "leave one of them out"
+    if relay.command.says and not relay.command.run:
+        return "relay.command has only says", "give relay.command.run as well"
     if router.external_host and not router.command.open:
         if router.enabled:
             return (

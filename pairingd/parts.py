@@ -13,6 +13,7 @@ from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
+from pairingd.reconcile.witness import Witness
 from pairingd.store import Store
 from pairingd.world.door import Door
 from pairingd.world.gateway.router import Router
@@ -37,6 +38,7 @@ class Parts:
     mapping: MappingLane
     pinhole: MappingLane
     relay: RelayLane
+    witness: Witness
     clock: Clock
     started_at: float
     request_stop: Callable[[], None]

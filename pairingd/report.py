@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Literal
@@ -61,31 +62,52 @@ def _add_conditions(info: results.InvitationInfo, bound: Conditions) -> None:
         info["idle_seconds"] = bound.idle_seconds
 
 
-def endpoint(user: str, one: ways.Endpoint) -> results.Endpoint:
-    return {
+def endpoint(user: str, one: ways.Endpoint, host_key: HostKey | None) -> results.Endpoint:
+    info: results.Endpoint = {
         "kind": one.kind,
         "host": one.host,
         "port": one.port,
-        "command": ways.ssh_command(user, one.host, one.port),
+        "command": command(user, one, host_key),
         "protocol": one.protocol,
         "verified": one.verified,
     }
+    if one.via:
+        info["via"] = one.via
+    return info
 
 
-def known_hosts(host: str, port: int, host_key: HostKey) -> str:
+def command(user: str, one: ways.Endpoint, host_key: HostKey | None) -> str:
+    """What a guest types. It checks the host key through a stranger's machine, and by a jump:
+    `localhost` may be known to the guest's ssh by another key.
+    """
+    if one.pinned and host_key:
+        return pinned(user, one.host, one.port, host_key, one.via)
+    return ways.ssh_command(user, one.host, one.port)
+
+
+def known_hosts(host: str, port: int, host_key: HostKey, via: str = "") -> str:
     """The line as OpenSSH writes it: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT."""
     name = host if port == 22 else f"[{host}]:{port}"
-    return f"{name} {host_key.type} {host_key.blob}"
+    return f"{_alias(host_key) if via else name} {host_key.type} {host_key.blob}"
 
 
-def pinned(user: str, host: str, port: int, host_key: HostKey) -> str:
-    """`ssh`, checking the host key at first contact (ssh_config(5), KnownHostsCommand)."""
+def pinned(user: str, host: str, port: int, host_key: HostKey, via: str = "") -> str:
+    """`ssh`, by a jump where there is a `via`, checking the host key at first contact
+    (ssh_config(5), KnownHostsCommand).
+    """
     options = (
         f"KnownHostsCommand=/bin/echo %H {host_key.type} {host_key.blob}",
         "StrictHostKeyChecking=yes",
         "UserKnownHostsFile=/dev/null",
     )
-    return ways.ssh_command(user, host, port, *(word for one in options for word in ("-o", one)))
+    jump = ("-J", via, "-o", f"HostKeyAlias={_alias(host_key)}") if via else ()
+    pin = (word for option in options for word in ("-o", option))
+    return ways.ssh_command(user, host, port, *jump, *pin)
+
+
+def _alias(host_key: HostKey) -> str:
+    """One for each host, whichever relay or port it is behind."""
+    return f"pairing-{hashlib.sha256(host_key.blob.encode()).hexdigest()[:8]}"
 
 
 def mapping(

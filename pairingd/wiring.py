@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pairingd
 from pairingd import config, gateways, verbs
+from pairingd.answers import own_host
 from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
 from pairingd.control_socket import tmux_socket as find_tmux_socket
@@ -34,6 +35,7 @@ from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
+from pairingd.reconcile.witness import Witness
 from pairingd.server import ControlServer
 from pairingd.signals import Signals
 from pairingd.store import Store
@@ -47,6 +49,7 @@ from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.network.towards import locate
 from pairingd.world.relay import Relay
+from pairingd.world.relay_command import RelayCommand
 from pairingd.world.sshd import Sshd
 from pairingd.world.tmux import Tmux
 
@@ -234,7 +237,9 @@ def assemble(
         Path(paths.host_key),
         keys,
     )
-    tunnel_end = frozenset({chosen.door.address or "127.0.0.1"} if chosen.relay.ssh else ())
+    tunnel_end = frozenset(
+        {chosen.door.address or "127.0.0.1"} if chosen.relay.ssh or chosen.relay.command.run else ()
+    )
     door = Door(sshd, chosen.door.address, clock, Admission(shared=tunnel_end))
     access = AccessLane(
         intent,
@@ -283,11 +288,12 @@ def assemble(
     relay = RelayLane(
         intent,
         store,
-        Relay(chosen.relay, chosen.door.address) if chosen.relay.ssh else None,
+        _relay(chosen),
         door_port,
         look,
         clock,
         signals,
+        join="port" if chosen.relay.command.run else chosen.relay.join,
     )
     return Parts(
         settings=settings,
@@ -302,10 +308,19 @@ def assemble(
         mapping=mapping,
         pinhole=pinhole,
         relay=relay,
+        witness=Witness(
+            partial(own_host, chosen.door), door_port, signals, external=chosen.router.external_host
+        ),
         clock=clock,
         started_at=clock(),
         request_stop=request_stop,
     )
+
+
+def _relay(chosen: config.Config) -> Relay | RelayCommand | None:
+    if chosen.relay.command.run:
+        return RelayCommand(chosen.relay.command)
+    return Relay(chosen.relay, chosen.door.address) if chosen.relay.ssh else None
 
 
 def _wants_pinhole(router: config.Router) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -15,7 +17,7 @@ import psutil
 import pytest
 
 from tests import loopback
-from tests.stage import Guest, Stage, free_port, is_open, until
+from tests.stage import Guest, Stage, Terminal, free_port, is_open, until
 
 ADDRESS = loopback.SECOND  # where a port that is bound to 127.0.0.1 alone is not seen
 
@@ -61,9 +63,43 @@ class Relay:
         program.chmod(0o700)
         text = (stage.home / "config.toml").read_text().partition("[router]")[0]
         (stage.home / "config.toml").write_text(
-            f'{text}[router]\nenabled = false\n[relay]\nssh = "relay"\ncommand = "{program}"\n'
+            f'{text}[router]\nenabled = false\n[relay]\nssh = "relay"\nssh_program = "{program}"\n'
             f"port = {self.guests_port}\n"
         )
+
+    def configure(self, **keys: object) -> None:
+        """Of [relay], in place of what stands there."""
+        file = self._stage.home / "config.toml"
+        lines = [
+            line for line in file.read_text().splitlines() if line.partition(" = ")[0] not in keys
+        ]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+        file.write_text("\n".join(lines) + "\n")
+
+    def restricts(self, guest: Guest, port: int) -> None:
+        """As docs/config.md has it: the host may listen, and the guest may jump, and no more."""
+        ours = (self.path / "user.pub").read_text()
+        theirs = guest.key.with_suffix(".pub").read_text()
+        no_command = 'restrict,port-forwarding,command="/bin/false"'
+        self.authorized.write_text(
+            f'{no_command},permitlisten="localhost:*",permitopen="localhost:*" {ours}'
+            f'{no_command},permitopen="localhost:{port}",permitlisten="localhost:1" {theirs}'
+        )
+
+    def lets_jump(self, guest: Guest) -> tuple[str, ...]:
+        """Options of an ssh by which `guest` has an account here, under their own key."""
+        with self.authorized.open("a") as keys:
+            keys.write(guest.key.with_suffix(".pub").read_text())
+        return self.known_to(guest)
+
+    def known_to(self, guest: Guest) -> tuple[str, ...]:
+        config = self.path / "guests_ssh_config"
+        config.write_text(
+            f"Host {ADDRESS}\n UserKnownHostsFile {self.known_hosts}\nHost *\n"
+            f" IdentityFile {guest.key}\n IdentitiesOnly yes\n BatchMode yes\n"
+            " GlobalKnownHostsFile /dev/null\n"
+        )
+        return "-F", str(config)
 
     def start(self) -> None:
         self.log = (self.path / "log").open("ab")
@@ -161,6 +197,121 @@ def test_gatewayports_no_is_noticed_though_sshd_does_not_say_it(stage: Stage, re
     assert code(answer) == "relay-forward-refused"
     assert "GatewayPorts" in warned(answer)
     assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
+
+
+NO_PORTS = pytest.mark.parametrize("relay", [{"GatewayPorts": "no"}], indirect=True)
+
+
+def jumps(stage: Stage, options: tuple[str, ...], answer: dict[str, Any]) -> Terminal:
+    """The guest's terminal, by the printed command."""
+    program, *words = shlex.split(answer["command"])
+    return stage.terminal(program, *options, *words)
+
+
+@NO_PORTS
+@pytest.mark.parametrize("join", ["jump", "auto"])
+@pytest.mark.parametrize("port", ["usual", "chosen", "assigned"])
+def test_a_guest_jumps_through_a_relay_without_gatewayports(
+    stage: Stage, relay: Relay, octocat: Guest, join: str, port: str
+) -> None:
+    wished = {"usual": 0, "chosen": relay.guests_port, "assigned": "assigned"}[port]
+    relay.configure(join=join, port=wished)
+    options = relay.lets_jump(octocat)
+    answer = invited(stage)
+    best = answer["endpoints"][0]
+    assert (best["kind"], best["host"], best["verified"]) == ("jump", "localhost", "hairpin")
+    assert best["via"] == f"{getpass.getuser()}@{ADDRESS}:{relay.port}"
+    assert best["port"] == relay.guests_port or port != "chosen"
+    assert answer["reachability"] == "internet"
+    assert answer["command"] == answer["pinned_command"] == best["command"]
+    assert "HostKeyAlias=" in best["command"]
+    jumps(stage, options, answer).shows("pairing")
+    assert stage.asks("status")["endpoints"][0] == best
+    stage.pairctl("end")
+    until(lambda: not tunnels(stage), "the tunnel's ssh is gone")
+
+
+@NO_PORTS
+def test_the_command_for_a_jump_finds_another_host_key_out(
+    stage: Stage, relay: Relay, octocat: Guest
+) -> None:
+    relay.configure(join="jump")
+    options = relay.lets_jump(octocat)
+    answer = invited(stage)
+    relays_key = (relay.path / "host.pub").read_text().split()[1]
+    ours = answer["host_key"]["known_hosts"].split()[-1]
+    program, *words = shlex.split(answer["command"].replace(ours, relays_key))
+    done = stage.run(program, *options, *words, check=False)
+    assert done.returncode == 255
+    assert "Host key verification failed" in done.stderr
+
+
+def test_auto_takes_the_port_where_it_works(stage: Stage, relay: Relay, octocat: Guest) -> None:
+    relay.configure(join="auto")
+    assert invited(stage)["endpoints"][0]["kind"] == "relay"
+
+
+@NO_PORTS
+def test_two_restricted_keys_at_the_relay_are_enough(
+    stage: Stage, relay: Relay, octocat: Guest
+) -> None:
+    relay.configure(join="auto")
+    relay.restricts(octocat, relay.guests_port)
+    options = relay.known_to(octocat)
+    answer = invited(stage)
+    assert answer["endpoints"][0]["verified"] == "hairpin"
+    jumps(stage, options, answer).shows("pairing")
+    there = ("-p", str(relay.port), f"{getpass.getuser()}@{ADDRESS}")
+    for asked, refusal in {
+        ("-N", "-o", "ExitOnForwardFailure=yes", "-R", "localhost:0:localhost:9"): "forwarding",
+        ("-W", f"localhost:{relay.port}"): "administratively prohibited",
+        ("-W", f"{ADDRESS}:{relay.guests_port}"): "administratively prohibited",
+    }.items():
+        done = stage.run("ssh", *options, *asked, *there, check=False)
+        assert done.returncode, asked
+        assert refusal in done.stderr
+
+
+def test_a_port_that_the_relay_assigns_is_used(stage: Stage, relay: Relay, octocat: Guest) -> None:
+    relay.configure(port="assigned")
+    best = invited(stage)["endpoints"][0]
+    assert (best["kind"], best["verified"]) == ("relay", "hairpin")
+    octocat.joins(port=best["port"]).shows("pairing")
+    relay.stop()
+    until(lambda: stage.asks("status")["warnings"], "the host is warned")
+    relay.start()
+    until(lambda: stage.asks("status")["endpoints"][0]["kind"] == "relay", "it is back", 30)
+    assert stage.asks("status")["endpoints"][0]["port"] == best["port"]
+
+
+def test_a_relay_that_assigns_another_port_than_the_wished_one_is_not_blamed_for_gatewayports(
+    stage: Stage, relay: Relay
+) -> None:
+    real = relay.path / "ssh"
+    # As with sish: the relay says yes, and listens elsewhere.
+    real.write_text(
+        real.read_text().replace(
+            "exec ssh -F", f'set -- "$@"\nfor word; do shift\n case $word in *{relay.guests_port}:*)'
+            f" word=$(echo \"$word\" | sed 's/{relay.guests_port}:/{free_port()}:/') ;; esac\n"
+            ' set -- "$@" "$word"\ndone\nexec ssh -F'
+        )
+    )  # fmt: skip
+    answer = invited(stage)
+    assert code(answer) == "relay-forward-refused"
+    assert "GatewayPorts" not in warned(answer)
+
+
+def test_an_ssh_that_fails_is_reported_by_its_last_words_and_status(
+    stage: Stage, relay: Relay
+) -> None:
+    (relay.path / "ssh").write_text(
+        f"#!/bin/sh\ncase \"$*\" in *' -R '*) echo 'the plan has ended' >&2; exit 7 ;; esac\n"
+        f'exec ssh -F {relay.path}/ssh_config "$@"\n'
+    )
+    answer = invited(stage)
+    assert code(answer) == "relay-unreachable"
+    assert "the plan has ended" in warned(answer)
+    assert "status 7" in warned(answer)
 
 
 @pytest.mark.parametrize("relay", [{"AllowTcpForwarding": "no"}], indirect=True)

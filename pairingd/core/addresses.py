@@ -20,6 +20,20 @@ class ExternalClass(StrEnum):
     BOGUS = "bogus"  # no address a router can have outside
 
 
+def is_outsider(peer: str, internal_host: str, external_host: str = "") -> bool:
+    """Whether a connection from `peer` to us at `internal_host` has come over the internet.
+
+    By its family, and not from our own network: there a router may turn connections around in the
+    name of its own `external_host` (hairpin).
+    """
+    if external_class(peer) is not ExternalClass.PUBLIC or peer in {internal_host, external_host}:
+        return False
+    theirs, ours = ipaddress.ip_address(peer), ipaddress.ip_address(internal_host)
+    if theirs.version != ours.version:
+        return False
+    return theirs.version == 4 or theirs.packed[:8] != ours.packed[:8]
+
+
 def external_class(host: str) -> ExternalClass:
     """The class of a router's external address; anything but an IP address is bogus."""
     try:

@@ -33,6 +33,7 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
     Silent       Close                               as Refused; Open leaves out its protocol
                  any other                           Fail; the journal keeps the entry
     GuestCame    the first one by this endpoint      Judge: the router honours internal ports
+    StrangerCame through the mapping                 none: the endpoint is proven
     Reflected    our door                            Judge, likewise
                  nobody, where our door was seen     Again, to close it as unreachable
                  another server                      Judge: it does not; Again, to close it
@@ -82,13 +83,20 @@ from pairingd.core.holding_events import (
     Serve,
     Settled,
     Silent,
+    StrangerCame,
     Sweep,
     Swept,
     Tell,
     Wished,
     Woke,
 )
-from pairingd.core.holding_evidence import guest_came, re_created, reflected, unproven
+from pairingd.core.holding_evidence import (
+    guest_came,
+    re_created,
+    reflected,
+    stranger_came,
+    unproven,
+)
 from pairingd.core.holding_state import Holding, Look, endpoint
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.network import Network
@@ -125,7 +133,7 @@ def step(state: Holding, event: Event, now: float) -> tuple[Holding, Actions]:
     match event:
         case Granted() | Looked() | Closed() | Swept() | Refused() | Silent():
             return _answered(state, event, now)
-        case GuestCame() | Reflected() | Announced():
+        case GuestCame() | StrangerCame() | Reflected() | Announced():
             return _noticed(state, event, now)
         case _:
             return _in_round(state, event, now)
@@ -168,6 +176,8 @@ def _noticed(state: Holding, event: Notice, now: float) -> tuple[Holding, Action
     match event:
         case GuestCame():
             return guest_came(state, event, now)
+        case StrangerCame():
+            return stranger_came(state, event, now)
         case Reflected():
             return reflected(state, event)
         case Announced():  # and the gateway is asked whether that is so

@@ -264,6 +264,16 @@ class GuestCame:
 
 
 @dataclass(frozen=True, slots=True)
+class StrangerCame:
+    """Somebody connected from this address, to the door on this port, and need not have said a
+    word. Scanners do.
+    """
+
+    peer: str
+    door: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reflected:
     mapping: Mapping
     seen: Outside
@@ -276,5 +286,5 @@ class Announced:
 
 RoundEvent = Journaled | Woke | Moved | Wished | Clear | Serve | Settled
 Answer = Granted | Looked | Closed | Swept | Refused | Silent
-Notice = GuestCame | Reflected | Announced
+Notice = GuestCame | StrangerCame | Reflected | Announced
 Event = RoundEvent | Answer | Notice

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import replace
 
-from pairingd.core.addresses import ExternalClass, external_class
-from pairingd.core.holding_events import Action, Again, GuestCame, Judge, Outside, Reflected
-from pairingd.core.holding_state import Holding, endpoint
+from pairingd.core.addresses import is_outsider
+from pairingd.core.holding_events import (
+    Action,
+    Again,
+    GuestCame,
+    Judge,
+    Outside,
+    Reflected,
+    StrangerCame,
+)
+from pairingd.core.holding_state import Endpoint, Holding, endpoint
 from pairingd.core.model import Mapping
 
 Actions = tuple[Action, ...]
 
 
 def guest_came(state: Holding, event: GuestCame, now: float) -> tuple[Holding, Actions]:
-    """A login from the internet is the only proof that an endpoint works."""
-    held = state.current(event.door, now)
-    if held is None or external_class(event.peer) is not ExternalClass.PUBLIC:
-        return state, ()
-    # By its family, and not from its own network: there a router may turn guests around in its
-    # own name (hairpin).
-    theirs, ours = ipaddress.ip_address(event.peer), ipaddress.ip_address(held.internal_host)
-    if theirs.version != ours.version or event.peer == held.external_host:
-        return state, ()
-    if theirs.version == 6 and theirs.packed[:8] == ours.packed[:8]:
+    """A login from the internet is the best proof that an endpoint works."""
+    held = _reached(state, event, now)
+    if held is None:
         return state, ()
     known = state.evidence.guest == endpoint(held)
     proven = replace(state, evidence=replace(state.evidence, guest=endpoint(held)))
     return proven, () if known else _honoured(held)
+
+
+def stranger_came(state: Holding, event: StrangerCame, now: float) -> tuple[Holding, Actions]:
+    """Any connection from the internet proves that the endpoint works.
+
+    The router is not judged by it: nobody has shown who they are, and on that judgement the port of
+    another server may be requested.
+    """
+    held = _reached(state, event, now)
+    if held is None:
+        return state, ()
+    return replace(state, evidence=replace(state.evidence, stranger=endpoint(held))), ()
+
+
+def _reached(state: Holding, event: GuestCame | StrangerCame, now: float) -> Mapping | None:
+    """The mapping by which somebody on the internet has come in."""
+    held = state.current(event.door, now)
+    if held and is_outsider(event.peer, held.internal_host, held.external_host):
+        return held
+    return None
 
 
 def reflected(state: Holding, event: Reflected) -> tuple[Holding, Actions]:
@@ -58,10 +78,18 @@ def _honoured(held: Mapping) -> Actions:
 
 def unproven(state: Holding, held: Mapping) -> Holding:
     """What was seen of its endpoint before counts no more."""
+
+    def without(one: Endpoint | None) -> Endpoint | None:
+        return None if one and one[0] == held.id else one
+
     seen = state.evidence
-    guest = None if seen.guest and seen.guest[0] == held.id else seen.guest
-    hairpin = None if seen.hairpin and seen.hairpin[0] == held.id else seen.hairpin
-    return replace(state, evidence=replace(seen, guest=guest, hairpin=hairpin))
+    seen = replace(
+        seen,
+        guest=without(seen.guest),
+        stranger=without(seen.stranger),
+        hairpin=without(seen.hairpin),
+    )
+    return replace(state, evidence=seen)
 
 
 def re_created(state: Holding, entry: Mapping) -> Holding:

@@ -88,6 +88,7 @@ class Evidence:
     """What was seen of endpoints beyond the router's word."""
 
     guest: Endpoint | None = None  # a guest came through it from the internet
+    stranger: Endpoint | None = None  # somebody connected to it from the internet
     hairpin: Endpoint | None = None  # our own door was seen there
     hairpin_network: str | None = None  # whose router shows us our own door
     unreachable: frozenset[str] = frozenset()  # ids of mappings where nobody was seen since
@@ -150,12 +151,14 @@ class Holding:
                 return entry
         return None
 
-    def seen(self, held: Mapping) -> Literal["guest", "hairpin", "answered"] | None:
+    def seen(self, held: Mapping) -> Literal["guest", "stranger", "hairpin", "answered"] | None:
         """The best evidence of its present endpoint; `answered`: its last look was, and it does
         not keep being lost.
         """
         if endpoint(held) == self.evidence.guest:
             return "guest"
+        if endpoint(held) == self.evidence.stranger:
+            return "stranger"
         if endpoint(held) == self.evidence.hairpin:
             return "hairpin"
         look = self.looks.get(held.id)

@@ -14,15 +14,17 @@ from pairingd.core.text import shell
 
 _SSH_PORT = 22  # ssh's own default (ssh_config(5), Port)
 
-Kind = Literal["direct", "router", "ipv6", "lan", "relay"]
-Verified = Literal["readback", "hairpin", "guest"]
+Kind = Literal["direct", "router", "ipv6", "lan", "relay", "jump"]
+Verified = Literal["readback", "hairpin", "stranger", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One address a guest can try. `protocol` is how the router or relay was asked for it;
-    `verified` is what was seen of it beyond the router's word.
+    `verified` is what was seen of it beyond the router's word. `via` is the machine that the
+    guest's ssh must log in to before. `pinned`: guests are given no command that does not check the
+    host key.
     """
 
     kind: Kind
@@ -30,16 +32,20 @@ class Endpoint:
     port: int
     protocol: str | None = None
     verified: Verified | None = None
+    via: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """What leads to the door from outside at present. At `relay` our host key was seen.
+    """What leads to the door from outside at present. At `relay` our host key was seen;
+    `through` is a relay with a command of its own: a jump, or a stranger's.
 
     `by_hand` is the host and port that the user has forwarded to the door. `seen` is what was seen
     of a mapping, by its id: a guest who came through it from the internet, our own host key, or
     its row in the router's table. `unsteady`: the mapping keeps being lost.
-    `direct` is this machine's own address where that is a public one.
+    `direct` is this machine's own address where that is a public one. `witnessed`: who has come
+    over the internet by it, or else by hand.
     """
 
     mapping: Mapping | None = None
@@ -49,16 +55,23 @@ class Ways:
     seen: Map[str, Verified] = field(default_factory=dict)
     unsteady: bool = False
     direct: str | None = None
+    witnessed: Verified | None = None
+    through: Endpoint | None = None
 
     def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
         """Every address a guest can try, best first."""
-        found = [Endpoint("direct", self.direct, door_port)] if self.direct else []
+        found: list[Endpoint] = []
+        if self.direct:
+            found.append(Endpoint("direct", self.direct, door_port, verified=self.witnessed))
         if self.by_hand:
-            found.append(Endpoint("router", *self.by_hand))
+            witnessed = None if self.direct else self.witnessed
+            found.append(Endpoint("router", *self.by_hand, verified=witnessed))
         found += self._through("router", self.mapping)
         found += self._through("ipv6", self.pinhole)
         if self.relay:
             found.append(Endpoint("relay", *self.relay, "ssh", "hairpin"))
+        if self.through:
+            found.append(self.through)
         # Behind a second router, or the provider's, only what leads around it may work.
         found.sort(key=lambda one: one.kind == "router" and _double_nat(self.mapping) is not None)
         return found if lan_host == self.direct else [*found, Endpoint("lan", lan_host, door_port)]
@@ -77,6 +90,8 @@ class Ways:
         if (
             self.relay
             or self.direct
+            or (self.through and self.through.verified)
+            or (self.by_hand and self.witnessed)
             or any(
                 external_class(one.external_host) == "public" and not self._is_unproven(one)
                 for one in held
@@ -84,7 +99,7 @@ class Ways:
         ):
             return "internet"
         behind_another = error is not None and error.code == "double-nat"
-        return "unverified" if held or self.by_hand or behind_another else "lan"
+        return "unverified" if held or self.by_hand or self.through or behind_another else "lan"
 
     def problems(self) -> list[Problem]:
         """What may keep guests from the internet out, though the router has said yes."""

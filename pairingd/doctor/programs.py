@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -55,14 +56,18 @@ async def ssh(_subject: Subject) -> AsyncIterator[Finding]:
 async def relay(subject: Subject) -> AsyncIterator[Finding]:
     """Nobody is asked: whether it lets us in shows when the door opens."""
     chosen = subject.settings.config.relay
-    if not chosen.ssh:
+    if chosen.command.run:
+        named, fix = shlex.split(chosen.command.run)[0], "[relay.command] run"
+    elif chosen.ssh:
+        named, fix = chosen.ssh_program or "ssh", "[relay] ssh_program"
+    else:
         return
-    program = shutil.which(chosen.command or "ssh")
-    if program:
-        yield Finding.ok("relay", f"{chosen.ssh} by {program}; not asked")
+    relay = chosen.ssh or chosen.command.run
+    if program := shutil.which(named):
+        yield Finding.ok("relay", f"{relay} by {program}; not asked")
         return
-    missing = f"{chosen.command or 'ssh'} cannot be run: the relay {chosen.ssh} is out of reach"
-    yield Finding.warn("relay", missing, "install the OpenSSH client, or fix [relay] command")
+    missing = f"{named} cannot be run: the relay {relay} is out of reach"
+    yield Finding.warn("relay", missing, f"install it, or fix {fix}")
 
 
 async def sshd(subject: Subject) -> AsyncIterator[Finding]:

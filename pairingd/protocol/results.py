@@ -6,7 +6,7 @@ full outside `known_hosts`.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 
 class KeyInfo(TypedDict):
@@ -47,12 +47,13 @@ class InvitationInfo(Conditions):
 
 
 class Endpoint(TypedDict):
-    kind: Literal["direct", "router", "ipv6", "lan", "relay"]
+    kind: Literal["direct", "router", "ipv6", "lan", "relay", "jump"]
     host: str
     port: int
     command: str
     protocol: str | None
-    verified: Literal["readback", "hairpin", "guest"] | None
+    verified: Literal["readback", "hairpin", "stranger", "guest"] | None
+    via: NotRequired[str]  # of a jump: the machine that ssh -J logs in to
 
 
 class HostKey(TypedDict):

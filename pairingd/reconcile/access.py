@@ -24,7 +24,7 @@ from pairingd.reconcile.roster import TMUX_ENDED, Roster
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.awake import Awake
-from pairingd.world.door import Authenticated, Disconnected, Door, Event, TurnedAway
+from pairingd.world.door import Authenticated, Disconnected, Door, Event, Reached, TurnedAway
 from pairingd.world.tmux import Running, Tmux
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ class AccessLane(Lane):
             self.roster.take(event)
         except Exception:
             log.exception("not accounted for: %s", event)
-            if not isinstance(event, TurnedAway):
+            if not isinstance(event, Reached | TurnedAway):
                 self._aside.run(self._guests.cut([event.pid]))
         # Of those who only knock, a pass would change nothing while the door is open.
         if isinstance(event, Authenticated | Disconnected) or self._door.port is None:

@@ -48,6 +48,7 @@ from pairingd.core.holding_events import (
     Serve,
     Settled,
     Silent,
+    StrangerCame,
     Sweep,
     Swept,
     Tell,
@@ -137,6 +138,9 @@ class MappingLane(Lane):
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
         signals.guest_came.connect(lambda peer: self._notice(GuestCame(peer, self._door_port())))
+        signals.stranger_came.connect(
+            lambda peer: self._notice(StrangerCame(peer, self._door_port()))
+        )
         signals.gateway_restarted.connect(lambda: self._notice(Announced()))
         self.enabled = enabled
         self.longest_retry = policy.longest_retry_s
@@ -269,7 +273,7 @@ class MappingLane(Lane):
         self._holding, actions = holding.step(self._holding, event, self.clock())
         return actions
 
-    def _notice(self, event: GuestCame | Reflected | Announced) -> None:
+    def _notice(self, event: GuestCame | StrangerCame | Reflected | Announced) -> None:
         for action in self._step(event):
             if not isinstance(action, Request):
                 self._perform(action)

@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal, Protocol
 
+from pairingd.core.ways import Endpoint, Verified
 from pairingd.errors import PairingError
 from pairingd.intent import Intent
+from pairingd.process.tunnel import Tunnel
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.store import Process, Store
 from pairingd.world.keyscan import Sight
 from pairingd.world.processes import boot, start_time
-from pairingd.world.relay import Tunnel, forward_refused
+from pairingd.world.relay import forward_refused
 
 log = logging.getLogger(__name__)
 
+Join = Literal["port", "jump", "auto"]
+
+_LONGEST_REST_S = 60
+
 
 class Relay(Protocol):
-    """What this lane needs of a relay; world.relay.Relay is the real one."""
+    """What this lane needs of a relay; world has two: Relay and RelayCommand."""
 
     async def open(self, door_port: int) -> Tunnel: ...
 
+    async def open_jump(self, door_port: int) -> Tunnel: ...
+
+    def inside(self, port: int) -> AbstractAsyncContextManager[tuple[str, int] | None]: ...
+
     def lost(self, tunnel: Tunnel) -> PairingError: ...
+
+    def unseen(self, tunnel: Tunnel, *, inside: bool) -> PairingError: ...
 
 
 class RelayLane(Lane):
-    """`relay` None: not wanted. `look` says what is seen at a host and port."""
+    """`relay` None: not wanted. `look` says what is seen at a host and port. `join`: how guests
+    come in, by the relay's port or through its sshd; `auto`: that, if the port does not work.
+    """
 
     first_retry = 1.0
     longest_retry = 60.0
@@ -42,6 +57,8 @@ class RelayLane(Lane):
         look: Callable[[str, int], Awaitable[Sight]],
         clock: Callable[[], float],
         signals: Signals,
+        *,
+        join: Join = "port",
     ) -> None:
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
@@ -49,7 +66,12 @@ class RelayLane(Lane):
         self._relay = relay
         self._door_port = door_port
         self._look = look
+        self._join = join
         self._tunnel: Tunnel | None = None
+        self._endpoint: Endpoint | None = None  # of a jump, or a stranger's relay
+        self._failed = 0  # tunnels in a row that did not last
+        self._lost: PairingError | None = None
+        self._opened_at = self._lost_at = 0.0
         self._waiting: asyncio.Task[None] | None = None
 
     @property
@@ -58,11 +80,21 @@ class RelayLane(Lane):
 
     @property
     def current(self) -> tuple[str, int] | None:
-        """Where guests enter; our own host key was seen there."""
+        """The relay's port where guests enter; our own host key was seen there."""
         tunnel = self._tunnel
-        if tunnel is None or tunnel.ended.is_set() or tunnel.door_port != self._door_port():
-            return None
-        return tunnel.host, tunnel.port
+        return (
+            (tunnel.host, tunnel.port) if tunnel and self._stands and not self._endpoint else None
+        )
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where guests enter by a jump, or through a stranger's relay."""
+        return self._endpoint if self._stands else None
+
+    @property
+    def _stands(self) -> bool:
+        tunnel = self._tunnel
+        return bool(tunnel and not tunnel.ended.is_set() and tunnel.door_port == self._door_port())
 
     async def one_pass(self) -> float | None:
         if self._relay is None:
@@ -72,29 +104,29 @@ class RelayLane(Lane):
         if tunnel and (tunnel.ended.is_set() or tunnel.door_port != port):
             lost = self._relay.lost(tunnel) if tunnel.ended.is_set() else None
             await self._close()
-            if lost and port is not None:
-                raise lost  # and be tried again after a moment
+            if lost:
+                self._note_loss(lost)
         if port is not None and self._tunnel is None:
+            if self._lost and 0 <= self.clock() - self._lost_at < self._rest_s:
+                raise self._lost  # and be tried again later
             await self._open(self._relay, port)
         return None
 
+    @property
+    def _rest_s(self) -> float:
+        """Between the end of a tunnel and the next one: a relay that keeps failing is not asked
+        every second.
+        """
+        return float(min(2**self._failed, _LONGEST_REST_S))
+
+    def _note_loss(self, lost: PairingError) -> None:
+        self._lost, self._lost_at = lost, self.clock()
+        lasted = self._lost_at - self._opened_at >= _LONGEST_REST_S
+        self._failed = 0 if lasted else min(self._failed + 1, 10)
+
     async def _open(self, relay: Relay, port: int) -> None:
-        tunnel = await relay.open(port)
-        try:
-            started = start_time(tunnel.process.pid)
-            if started is not None:
-                self._store.record_process(Process(tunnel.process.pid, started, boot()))
-            # Where GatewayPorts is "no" sshd listens on its loopback alone, and does not say so.
-            sight = await self._look(tunnel.host, tunnel.port)
-        except BaseException:
-            await self._end(tunnel)
-            raise
-        if sight is not Sight.OUR_DOOR:
-            await self._end(tunnel)
-            raise forward_refused(
-                tunnel.host, tunnel.port, "the door cannot be reached there (GatewayPorts no?)"
-            )
-        self._tunnel = tunnel
+        tunnel, endpoint = await self._reach(relay, port)
+        self._tunnel, self._endpoint, self._opened_at = tunnel, endpoint, self.clock()
         self._waiting = asyncio.create_task(self._wait_for_end(tunnel))
         self._intent.happened(
             "relay-opened",
@@ -103,12 +135,54 @@ class RelayLane(Lane):
             port=tunnel.port,
         )
 
+    async def _reach(self, relay: Relay, port: int) -> tuple[Tunnel, Endpoint | None]:
+        """A tunnel by which the door was reached, and the endpoint if that is not its port."""
+        if self._join != "jump":
+            try:
+                return await self._by_port(relay, port)
+            except PairingError as error:
+                if self._join == "port" or error.code != "relay-forward-refused":
+                    raise
+                log.info("%s; trying by jump", error)
+        async with self._opening(await relay.open_jump(port)) as tunnel:
+            sight = await self._look_inside(relay, tunnel.port)
+            if sight is Sight.ANOTHER_SERVER:
+                raise forward_refused(tunnel.host, tunnel.port, "another server is there")
+            return tunnel, _jump(tunnel, sight)
+
+    async def _by_port(self, relay: Relay, port: int) -> tuple[Tunnel, Endpoint | None]:
+        async with self._opening(await relay.open(port)) as tunnel:
+            if await self._look(tunnel.host, tunnel.port) is Sight.OUR_DOOR:
+                return tunnel, _strangers(tunnel) if tunnel.strangers else None
+            # Where GatewayPorts is "no" sshd listens on its loopback alone, and does not say so.
+            sight = await self._look_inside(relay, tunnel.port)
+            if self._join == "auto" and sight is Sight.OUR_DOOR:
+                return tunnel, _jump(tunnel, sight)
+            raise relay.unseen(tunnel, inside=sight is Sight.OUR_DOOR)
+
+    async def _look_inside(self, relay: Relay, port: int) -> Sight:
+        """UNSURE also where the relay lets nobody connect to its own loopback."""
+        async with relay.inside(port) as near:
+            return await self._look(*near) if near else Sight.UNSURE
+
+    @asynccontextmanager
+    async def _opening(self, tunnel: Tunnel) -> AsyncIterator[Tunnel]:
+        """Journaled, and ended again if the block fails."""
+        try:
+            started = start_time(tunnel.process.pid)
+            if started is not None:
+                self._store.record_process(Process(tunnel.process.pid, started, boot()))
+            yield tunnel
+        except BaseException:
+            await self._end(tunnel)
+            raise
+
     async def _wait_for_end(self, tunnel: Tunnel) -> None:
         await tunnel.ended.wait()
         self.poke()
 
     async def _close(self) -> None:
-        tunnel, self._tunnel = self._tunnel, None
+        tunnel, self._tunnel, self._endpoint = self._tunnel, None, None
         if self._waiting:
             self._waiting.cancel()
             self._waiting = None
@@ -121,3 +195,12 @@ class RelayLane(Lane):
     async def _end(self, tunnel: Tunnel) -> None:
         await tunnel.close()
         self._store.forget_processes(tunnel.process.pid)
+
+
+def _jump(tunnel: Tunnel, sight: Sight) -> Endpoint:
+    verified: Verified | None = "hairpin" if sight is Sight.OUR_DOOR else None
+    return Endpoint("jump", "localhost", tunnel.port, "ssh", verified, tunnel.jump, pinned=True)
+
+
+def _strangers(tunnel: Tunnel) -> Endpoint:
+    return Endpoint("relay", tunnel.host, tunnel.port, "command", "hairpin", pinned=True)

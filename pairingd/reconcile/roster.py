@@ -19,6 +19,7 @@ from pairingd.world.door import (
     Disconnected,
     Door,
     Event,
+    Reached,
     Refused,
     TurnedAway,
 )
@@ -68,6 +69,8 @@ class Roster:
         then the connection must not stay.
         """
         match event:
+            case Reached(peer):
+                self._signals.stranger_came(peer)
             case Connected(pid, peer, since):
                 self.logins[pid] = Login(pid, peer, since)
                 self._journal(pid)

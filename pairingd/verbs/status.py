@@ -24,10 +24,10 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
     if running and parts.intent.state.live:
         warnings += await answers.dead_pane(parts)
     try:
-        endpoints = answers.endpoints(parts)
-    except Misconfigured as no_account:
+        endpoints = await answers.endpoints(parts)
+    except (Misconfigured, WorldError) as unknown:
         endpoints = []
-        if (problem := report.problem(no_account)) not in warnings:
+        if (problem := report.problem(unknown)) not in warnings:
             warnings.append(problem)
     return {
         "daemon": {

@@ -6,26 +6,28 @@ Who we are there is the business of the user's own ssh: its keys, agent, config 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import platform
 import re
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass, field
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
 from pairingd import config
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
-from pairingd.process.programs import end, last_words, run
+from pairingd.process.programs import last_words, run
+from pairingd.process.tunnel import Process, Tunnel, how_it_ended, start, wait_for
 
-_FORWARD_SECONDS = 20.0  # from the start of ssh until the relay listens
 _CONFIG_SECONDS = 5.0  # for ssh to read its configuration, which may run programs (Match exec)
-_END_TIMEOUT_S = 2.0  # from SIGTERM to SIGKILL
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
-_LISTENS = b"debug1: remote forward success"
-_KEPT = 400  # bytes of ssh's last words
+_SSH_PORT = 22
+_LISTENS = re.compile(rb"^debug1: remote forward success")
+# Of a port that the relay assigns; it comes after the line above.
+_ALLOCATED = re.compile(rb"^Allocated port ([0-9]{1,5}) for remote forward")
+_LOGGED_IN = re.compile(rb"^debug1: Entering interactive session")
 # ssh_config(5). What is set here wins over the user's own configuration: a shared connection
 # would outlive us, and their known_hosts is theirs to write.
 _OPTIONS = {
@@ -44,67 +46,72 @@ _OPTIONS = {
 }
 
 
-@dataclass(slots=True)
-class Tunnel:
-    """The relay listens at `host` and `port` for `door_port`, until `ended`."""
-
-    host: str
-    port: int
-    door_port: int
-    process: asyncio.subprocess.Process
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    said: bytes = b""
-    reading: asyncio.Task[None] | None = None
-
-    async def close(self) -> None:
-        await end(self.process, _END_TIMEOUT_S)
-        if self.reading:
-            await self.reading
-
-
 class Relay:
     def __init__(self, settings: config.Relay, door_address: str) -> None:
         self._settings = settings
         self._door = door_address or "127.0.0.1"
+        self._assigned = 0  # the port of the last tunnel, wished for again
 
     async def open(self, door_port: int) -> Tunnel:
-        """A tunnel whose end at the relay listens, as far as the relay says.
+        """A tunnel whose end at the relay listens for everybody, as far as the relay says.
 
         Raises WorldError `relay-unreachable`, `relay-key-refused`, `relay-host-key` or
         `relay-forward-refused`; nothing is left then.
         """
-        host = await self._host()
-        port = self._settings.port or usual_port(host)
-        target = f"[{self._door}]" if ":" in self._door else self._door
-        bind = f"[{self._settings.bind}]" if ":" in self._settings.bind else self._settings.bind
-        process = await self._start(
-            *("-v", "-N", "-T", "-R", f"{bind}:{port}:{target}:{door_port}"),
-            *(word for name, value in _OPTIONS.items() for word in ("-o", f"{name}={value}")),
-            *("--", self._settings.ssh),
-        )
-        tunnel = Tunnel(host, port, door_port, process)
-        listens = asyncio.Event()
-        tunnel.reading = asyncio.create_task(_read(tunnel, listens))
+        return await self._listen(door_port, _bracketed(self._settings.bind))
+
+    async def open_jump(self, door_port: int) -> Tunnel:
+        """A tunnel whose end listens at the relay's loopback alone, for a guest's `ssh -J`.
+
+        Raises WorldError as `open` does.
+        """
+        return await self._listen(door_port, "localhost")
+
+    @asynccontextmanager
+    async def inside(self, port: int) -> AsyncIterator[tuple[str, int]]:
+        """An address here that leads to `port` of the relay's own loopback, if the relay lets us
+        connect to there. Raises WorldError, as `open` does.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            near = free.getsockname()[1]
+        forward = ("-L", f"127.0.0.1:{near}:localhost:{port}")
+        tunnel = Tunnel("127.0.0.1", near, 0, await self._start(*forward))
+        await wait_for(tunnel, _LOGGED_IN, partial(self._failed, tunnel))
         try:
-            async with asyncio.timeout(_FORWARD_SECONDS):
-                await listens.wait()
-        except TimeoutError:
+            yield tunnel.host, tunnel.port
+        finally:
             await tunnel.close()
-            raise _unreachable(self._settings.ssh, "no answer in time") from None
-        except asyncio.CancelledError:
-            await tunnel.close()
-            raise
-        if tunnel.ended.is_set():
-            await tunnel.close()
-            raise refusal(tunnel.said, self._settings.ssh, port)
-        return tunnel
 
     def lost(self, tunnel: Tunnel) -> WorldError:
         """What to say of a tunnel that has ended by itself."""
-        return refusal(tunnel.said, self._settings.ssh, tunnel.port)
+        status = tunnel.process.returncode
+        return refusal(tunnel.said, self._settings.ssh, tunnel.port, status)
 
-    async def _host(self) -> str:
-        """The relay's name as others know it, whatever it is called in the user's ssh_config."""
+    def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:
+        """What to say where nobody outside finds the door."""
+        return not_seen(tunnel, inside=inside)
+
+    async def _listen(self, door_port: int, bind: str) -> Tunnel:
+        host, jump = await self._names()
+        assigned = self._settings.port == "assigned"
+        port = self._assigned if assigned else self._settings.port or usual_port(host)
+        forward = ("-R", f"{bind}:{port}:{_bracketed(self._door)}:{door_port}")
+        tunnel = Tunnel(host, int(port), door_port, await self._start(*forward), jump=jump)
+        self._assigned = 0  # what is refused is not wished for again
+        words = _LISTENS if tunnel.port else _ALLOCATED
+        found = await wait_for(tunnel, words, partial(self._failed, tunnel))
+        tunnel.port = tunnel.port or int(found[1])
+        if assigned:
+            self._assigned = tunnel.port
+        return tunnel
+
+    def _failed(self, tunnel: Tunnel, why: str) -> WorldError:
+        return _unreachable(self._settings.ssh, why) if why else self.lost(tunnel)
+
+    async def _names(self) -> tuple[str, str]:
+        """The relay's name as others know it, whatever it is called in the user's ssh_config; and
+        as ssh(1)'s -J takes it.
+        """
         try:
             known = await run(
                 self._program, "-G", "--", self._settings.ssh, seconds=_CONFIG_SECONDS
@@ -113,31 +120,32 @@ class Relay:
             raise _no_ssh(error) from None
         except TimeoutError:
             raise _unreachable(self._settings.ssh, "its ssh configuration hangs") from None
-        found = re.search(r"^hostname (\S+)$", known.said, re.MULTILINE | re.ASCII)
-        if known.status or not found:
+        words = dict(re.findall(r"^(hostname|port|user) (\S+)$", known.said, re.MULTILINE))
+        if known.status or "hostname" not in words:
             raise _unreachable(self._settings.ssh, known.last_words)
-        return found[1]
+        host, port = words["hostname"], int(words.get("port", _SSH_PORT))
+        user = f"{words['user']}@" if "user" in words else ""
+        where = "" if port == _SSH_PORT else f":{port}"
+        return host, f"{user}{_bracketed(host)}{where}"
 
     @property
     def _program(self) -> str:
-        return self._settings.command or shutil.which("ssh") or "/usr/bin/ssh"
+        return self._settings.ssh_program or shutil.which("ssh") or "/usr/bin/ssh"
 
-    async def _start(self, *argv: str) -> Process:
-        command = [self._program, *argv]
-        if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
-            command = [setpriv, "--pdeathsig", "TERM", *command]  # a killed daemon leaves none
+    async def _start(self, *forward: str) -> Process:
+        options = (word for one in _OPTIONS.items() for word in ("-o", "=".join(one)))
+        command = [
+            *(self._program, "-v", "-N", "-T", *forward),
+            *(*options, "--", self._settings.ssh),
+        ]
         try:
-            return await asyncio.create_subprocess_exec(
-                *command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
+            return await start(*command)
         except OSError as error:
             raise _no_ssh(error) from None
 
 
-Process = asyncio.subprocess.Process
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def usual_port(host: str) -> int:
@@ -146,28 +154,8 @@ def usual_port(host: str) -> int:
     return _DYNAMIC_PORTS[int.from_bytes(digest[:4]) % len(_DYNAMIC_PORTS)]
 
 
-async def _read(tunnel: Tunnel, listens: asyncio.Event) -> None:
-    """Follow what ssh says to its end."""
-    stream = tunnel.process.stderr
-    assert stream is not None  # noqa: S101 - it is a pipe
-    while True:
-        try:
-            line = await stream.readline()
-        except ValueError:  # longer than the stream's limit; a banner at the most
-            continue
-        if not line:
-            break
-        if line.startswith(_LISTENS):
-            listens.set()
-        elif not line.startswith((b"debug", b"OpenSSH_", b"Authenticated to ")):
-            tunnel.said = (tunnel.said + line)[-_KEPT:]
-    await tunnel.process.wait()
-    tunnel.ended.set()
-    listens.set()
-
-
-def refusal(said: bytes, relay: str, port: int) -> WorldError:
-    """ssh(1)'s last words, as an error."""
+def refusal(said: bytes, relay: str, port: int, status: int | None = None) -> WorldError:
+    """ssh(1)'s last words and exit status, as an error."""
     if b"Permission denied" in said or b"Too many authentication failures" in said:
         return WorldError(
             "relay-key-refused",
@@ -182,23 +170,41 @@ def refusal(said: bytes, relay: str, port: int) -> WorldError:
         )
     if b"forwarding failed" in said or b"forwarding is disabled" in said:
         return forward_refused(relay, port, "it refuses to listen there")
-    return _unreachable(relay, last_words(said) or "the connection was lost")
+    why = last_words(said) or "the connection was lost"
+    return _unreachable(relay, why if status is None else f"{why} (ssh {how_it_ended(status)})")
 
 
 def forward_refused(relay: str, port: int, why: str) -> WorldError:
     return WorldError(
         "relay-forward-refused",
-        f"the relay {relay} does not forward its port {port}: {why}",
+        f"the relay {relay} does not forward {_port(port)}: {why}",
         "in its sshd_config: AllowTcpForwarding yes, GatewayPorts clientspecified; open the port "
-        "in its firewall; or choose another [relay] port",
+        'in its firewall; choose another [relay] port; or set [relay] join = "jump"',
     )
+
+
+def not_seen(tunnel: Tunnel, *, inside: bool) -> WorldError:
+    """Nobody outside finds the door at the relay; `inside`: it is seen at the relay's loopback."""
+    if inside:
+        why = "only the relay itself reaches it there (GatewayPorts no, or a firewall)"
+        return forward_refused(tunnel.host, tunnel.port, why)
+    return WorldError(
+        "relay-forward-refused",
+        f"the relay {tunnel.host} says that it forwards its port {tunnel.port}, and the door is "
+        "not seen there",
+        'if it assigns ports by itself, set [relay] port = "assigned"; or choose another port',
+    )
+
+
+def _port(port: int) -> str:
+    return f"its port {port}" if port else "any port"
 
 
 def _no_ssh(error: OSError) -> WorldError:
     return WorldError(
         "relay-unreachable",
         f"ssh cannot be run: {error.strerror}",
-        "install the OpenSSH client, or fix [relay] command",
+        "install the OpenSSH client, or fix [relay] ssh_program",
     )
 
 

@@ -41,6 +41,7 @@ from pairingd.core.holding_events import (
     Serve,
     Settled,
     Silent,
+    StrangerCame,
     Sweep,
     Swept,
     Tell,
@@ -431,9 +432,22 @@ def test_evidence_is_of_one_address_and_a_guest_is_the_best() -> None:
     held = mapping()
     state, _ = after(holding(held), Reflected(held, Outside.OUR_DOOR))
     assert state.seen(held) == "hairpin"
+    state, actions = after(state, StrangerCame("9.9.9.9", DOOR))
+    assert (state.seen(held), actions) == ("stranger", [])
     state, _ = after(state, GuestCame("9.9.9.9", DOOR))
     assert state.seen(held) == "guest"
+    state, _ = after(state, StrangerCame("9.9.9.9", DOOR))
+    assert state.seen(held) == "guest"
     assert state.seen(replace(held, external_host="5.5.5.2")) == "answered"
+
+
+def test_a_lost_mapping_must_be_reached_by_a_stranger_again() -> None:
+    held = mapping()
+    state, _ = after(holding(held), StrangerCame("9.9.9.9", DOOR))
+    state, _ = after(state, Looked(held, Presence.ABSENT))
+    state, _ = after(state, Granted(Renew(held), held))
+    assert state.seen(held) == "answered"
+    assert after(state, StrangerCame("9.9.9.9", DOOR))[0].seen(held) == "stranger"
 
 
 @pytest.mark.parametrize(
@@ -453,6 +467,8 @@ def test_only_a_guest_from_another_network_proves_an_endpoint(
     held = replace(mapping(), internal_host=inside)
     state, _ = after(holding(held), GuestCame(peer, DOOR))
     assert state.seen(held) == ("guest" if proves else "answered")
+    state, _ = after(holding(held), StrangerCame(peer, DOOR))
+    assert state.seen(held) == ("stranger" if proves else "answered")
     assert after(holding(held), GuestCame(peer, None))[0].evidence.guest is None
 
 

@@ -79,6 +79,8 @@ def test_nothing_is_verified_but_what_was_seen() -> None:
     assert verified(Ways(HELD, PINHOLE, seen={"m6": "guest"})) == [None, "guest", None]
     assert verified(Ways(HELD, PINHOLE, seen={"m1": "readback"})) == ["readback", None, None]
     assert verified(Ways(by_hand=BY_HAND, seen={"m1": "guest"})) == [None, None]
+    assert verified(Ways(by_hand=BY_HAND, witnessed="stranger")) == ["stranger", None]
+    assert verified(Ways(direct="5.5.5.9", witnessed="stranger")) == ["stranger", None]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,7 @@ def test_nothing_is_verified_but_what_was_seen() -> None:
         (Ways(UNSHOWN, seen={"m1": "hairpin"}), None, "internet"),
         (Ways(UNSHOWN, seen={"m1": "guest"}), None, "internet"),
         (Ways(by_hand=BY_HAND), None, "unverified"),
+        (Ways(by_hand=BY_HAND, witnessed="stranger"), None, "internet"),
         (Ways(HELD, unsteady=True), None, "unverified"),
         (Ways(HELD, unsteady=True, seen={"m1": "guest"}), None, "internet"),
         (Ways(direct="5.5.5.9"), "no-gateway", "internet"),

@@ -127,7 +127,7 @@ async def test_where_the_router_opens_no_port_the_relay_is_named() -> None:
     ("command", "state"), [("", State.OK), ("/bin/sh", State.OK), ("/nonexistent/ssh", State.WARN)]
 )
 async def test_a_relay_takes_an_ssh(command: str, state: State) -> None:
-    chosen = config.Settings(config.Config(relay=replace(RELAY, command=command)), "")
+    chosen = config.Settings(config.Config(relay=replace(RELAY, ssh_program=command)), "")
     [told] = [one async for one in programs.relay(Subject(None, chosen, Daemon()))]
     assert (told.name, told.state) == ("relay", state)
     assert "mark@relay.example.org" in told.message

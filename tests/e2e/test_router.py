@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.e2e.network import DESCRIPTION_URL, HOST, NEIGHBOUR, Network, until
+from tests.e2e.network import DESCRIPTION_URL, GUEST, HOST, NEIGHBOUR, Network, until
 from tests.e2e.people import CONFIG, Guest, Host, speaks
 
 DOOR = 50111
@@ -100,3 +100,26 @@ def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew(
     until("it is had anew", kinds, lambda seen: seen.count("mapping-opened") == 2)
     assert network.forwards() == {22: f"{HOST}:{DOOR}"}
     assert verified() == "readback"
+
+
+def test_whoever_reaches_the_door_from_the_internet_proves_the_endpoint(
+    network: Network, host: Host, octocat: Guest
+) -> None:
+    invited = host.invites(octocat)
+    best = invited["endpoints"][0]
+    assert best["verified"] != "stranger"
+    # Only connects, as scanners do.
+    scan = f"import socket; socket.create_connection({(best['host'], best['port'])})"
+    network.guest.run("python3", "-c", scan)
+    until(
+        "the stranger counts",
+        lambda: host.status()["endpoints"][0]["verified"],
+        lambda seen: seen == "stranger",
+    )
+    assert GUEST not in host.pairctl("log").stdout
+    octocat.joins(invited["command"])
+    until(
+        "a guest is better evidence",
+        lambda: host.status()["endpoints"][0]["verified"],
+        lambda seen: seen == "guest",
+    )

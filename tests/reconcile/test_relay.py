@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
+from pairingd.process.tunnel import Tunnel
 from pairingd.reconcile.relay import RelayLane
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.keyscan import Sight
-from pairingd.world.relay import Tunnel
 from tests.core.make import START
 
 
@@ -35,8 +36,19 @@ class Relay:
         self.opened.append(Tunnel("relay.example.org", 50000, door_port, process))
         return self.opened[-1]
 
+    async def open_jump(self, door_port: int) -> Tunnel:
+        return await self.open(door_port)
+
+    @asynccontextmanager
+    async def inside(self, port: int) -> AsyncIterator[tuple[str, int]]:
+        yield "127.0.0.1", port
+
+    def unseen(self, tunnel: Tunnel, *, inside: bool) -> PairingError:
+        raise AssertionError(tunnel, inside)
+
     def lost(self, tunnel: Tunnel) -> PairingError:
-        raise AssertionError(tunnel)
+        status = tunnel.process.returncode
+        return WorldError("relay-unreachable", f"its ssh ended with status {status}", "look there")
 
 
 @contextmanager
@@ -68,4 +80,28 @@ async def test_no_ssh_is_left_where_the_journal_cannot_be_written(tmp_path: Path
     with unwritable(tmp_path / "state.db"):
         await lane.one_pass()
     assert relay.running == 0
+    store.close()
+
+
+async def test_a_relay_whose_tunnels_do_not_last_is_asked_less_and_less_often(
+    tmp_path: Path,
+) -> None:
+    store, relay, now = Store.open(tmp_path / "state.db", START), Relay(), START
+    signals = Signals()
+    intent = Intent(store, lambda: START, signals)
+    lane = RelayLane(intent, store, relay, lambda: 50111, seen, lambda: now, signals)
+    opened: list[float] = []
+    for _ in range(200):
+        with suppress(WorldError):
+            await lane.one_pass()
+        if len(relay.opened) > len(opened):
+            opened.append(now - START)
+            relay.opened[-1].process.kill()
+            await relay.opened[-1].process.wait()
+            relay.opened[-1].ended.set()
+            with pytest.raises(WorldError, match="status -9"):
+                await lane.one_pass()
+        now += 1
+    waits = [later - before for before, later in pairwise(opened)]
+    assert waits == [2, 4, 8, 16, 32, 60, 60]
     store.close()

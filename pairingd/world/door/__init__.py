@@ -22,6 +22,7 @@ from pairingd.world.door.events import (
     Disconnected,
     Event,
     Events,
+    Reached,
     Refused,
     TurnedAway,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Door",
     "Event",
     "Events",
+    "Reached",
     "Refused",
     "TurnedAway",
 ]

@@ -13,6 +13,13 @@ from pairingd.core.admission import Refusal
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """A connection from this public address was accepted, whatever becomes of it."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """It has an sshd, since then; nobody has logged in."""
 
@@ -51,5 +58,5 @@ class Disconnected:
     pid: int
 
 
-Event = Connected | Authenticated | Refused | TurnedAway | Disconnected
+Event = Reached | Connected | Authenticated | Refused | TurnedAway | Disconnected
 Events = asyncio.Queue[Event]

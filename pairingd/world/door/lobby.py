@@ -8,10 +8,11 @@ import logging
 import socket
 from collections.abc import Callable
 
+from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.admission import Admission, End, Refusal, Refuse, Start, Visitor
 from pairingd.core.ssh_wire import MAX_IDENTIFICATION, is_identified
 from pairingd.world.door.connections import Connections
-from pairingd.world.door.events import Events, TurnedAway
+from pairingd.world.door.events import Events, Reached, TurnedAway
 from pairingd.world.door.farewell import Farewells
 from pairingd.world.door.listener import descriptors_left
 from pairingd.world.door.progress import is_over
@@ -49,6 +50,8 @@ class Lobby:
         accepted.setblocking(False)
         visitor = self._admission.arrive(peer, self._clock())
         self._waiting[visitor] = accepted, peer
+        if external_class(peer) is ExternalClass.PUBLIC:
+            self._events.put_nowait(Reached(peer))
         asyncio.get_running_loop().add_reader(accepted, self._readable, visitor)
         self._readable(visitor)
 

@@ -1,0 +1,80 @@
+"""A relay by a program of the user's choice, which makes a tunnel and says where it leads in.
+
+The relay may be a stranger's: it sees ciphertext alone, and the guests check the door's host key.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from pairingd import config
+from pairingd.core.text import printable, shell
+from pairingd.errors import WorldError
+from pairingd.process.programs import last_words
+from pairingd.process.tunnel import Tunnel, how_it_ended, start, wait_for
+
+_USUAL = r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})\s*$"  # HOST:PORT, at its end
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?", re.ASCII)  # printed in ssh's
+
+
+class RelayCommand:
+    def __init__(self, settings: config.RelayCommand) -> None:
+        self._argv = shlex.split(settings.run)
+        self._says = re.compile((settings.says or _USUAL).encode())
+
+    async def open(self, door_port: int) -> Tunnel:
+        """A tunnel that leads in where the program says. Raises WorldError `relay-unreachable`."""
+        argv = [word.replace("{port}", str(door_port)) for word in self._argv]
+        try:
+            process = await start(*argv, together=True)
+        except OSError as error:
+            raise self._failure(error.strerror or "it cannot be run") from None
+        tunnel = Tunnel("", 0, door_port, process, strangers=True)
+        found = await wait_for(tunnel, self._says, partial(self._failed, tunnel))
+        host, port = ((found[name] or b"").decode(errors="replace") for name in ("host", "port"))
+        if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) < 65536:
+            await tunnel.close()
+            raise self._failure(f"it names no host and port: {printable(host)}:{printable(port)}")
+        tunnel.host, tunnel.port = host, int(port)
+        return tunnel
+
+    async def open_jump(self, door_port: int) -> Tunnel:
+        """The same: what its relay is, and whether one can jump through it, is not known."""
+        return await self.open(door_port)
+
+    @asynccontextmanager
+    async def inside(self, _port: int) -> AsyncIterator[None]:
+        """Nobody looks from inside of it."""
+        yield None
+
+    def lost(self, tunnel: Tunnel) -> WorldError:
+        """What to say of a program that has ended by itself: its last words and its status."""
+        why = last_words(tunnel.said) or "it says nothing"
+        status = tunnel.process.returncode
+        return self._failure(why if status is None else f"{why} (it {how_it_ended(status)})")
+
+    def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:
+        """What to say where nobody outside finds the door."""
+        del inside
+        return WorldError(
+            "relay-forward-refused",
+            f"the door is not seen at {tunnel.host}:{tunnel.port}, which the relay's program named",
+            "see whether [relay.command] says takes the right words of its output",
+        )
+
+    def _failed(self, tunnel: Tunnel, why: str) -> WorldError:
+        if not why:
+            return self.lost(tunnel)
+        said = last_words(tunnel.said)
+        return self._failure(f"{why}; it said: {said}" if said else why)
+
+    def _failure(self, why: str) -> WorldError:
+        return WorldError(
+            "relay-unreachable",
+            f"the relay's program {self._argv[0]} made no tunnel: {why}",
+            f"try it by hand: {shell(*self._argv)}",
+        )

@@ -1,0 +1,89 @@
+"""A relay by a program of the user's choice: a real one, which forwards and says where."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import loopback
+from tests.fakes import tunnel
+from tests.stage import Guest, Stage, is_open, until
+
+ADDRESS = loopback.SECOND
+PROGRAM = shlex.join((sys.executable, str(Path(tunnel.__file__)), ADDRESS, "{port}"))
+SAYS = "tcp://(?P<host>[^:]+):(?P<port>[0-9]+)"
+
+pytestmark = loopback.needs_second_address
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with Stage() as stage:
+        yield stage
+
+
+@pytest.fixture(autouse=True)
+def octocat(stage: Stage) -> Guest:
+    return stage.guest("octocat")
+
+
+def uses(stage: Stage, run: str, says: str = "") -> None:
+    file = stage.home / "config.toml"
+    text = file.read_text().partition("[router]")[0]
+    file.write_text(
+        f"{text}[router]\nenabled = false\n[relay.command]\nrun = {json.dumps(run)}\n"
+        + f"says = {json.dumps(says)}\n" * bool(says)
+    )
+
+
+@pytest.mark.parametrize("says", [SAYS, ""])
+def test_a_guest_enters_where_the_program_says_by_the_pinned_command_alone(
+    stage: Stage, octocat: Guest, says: str
+) -> None:
+    uses(stage, PROGRAM, says)
+    answer = stage.asks("invite", "octocat", "--no-copy")
+    best = answer["endpoints"][0]
+    assert (best["kind"], best["host"]) == ("relay", ADDRESS)
+    assert (best["protocol"], best["verified"]) == ("command", "hairpin")
+    assert answer["reachability"] == "internet"
+    assert answer["command"] == answer["pinned_command"] == best["command"]
+    assert "KnownHostsCommand" in best["command"]
+    program, *words = shlex.split(best["command"])
+    key = ("-F", "none", "-i", str(octocat.key), "-o", "IdentitiesOnly=yes")
+    stage.terminal(program, *key, *words).shows("pairing")
+    assert stage.asks("status")["endpoints"][0] == best
+    stage.pairctl("end")
+    until(lambda: not is_open(best["port"], ADDRESS), "the program has ended")
+
+
+@pytest.mark.parametrize(
+    ("run", "says", "message"),
+    [
+        ("sh -c 'echo no more tunnels today >&2; exit 3'", SAYS, "no more tunnels today"),
+        ("sh -c 'echo no more tunnels today >&2; exit 3'", SAYS, "status 3"),
+        ("sh -c 'echo relay.example.org:99999; exec sleep 60'", "", "relay.example.org:99999"),
+        ("sh -c 'echo tcp://-oProxyCommand=x:22; exec sleep 60'", SAYS, "names no host and port"),
+        ("/nonexistent/bore local {port}", "", "No such file"),
+    ],
+)
+def test_a_program_that_fails_is_reported_by_its_own_words(
+    stage: Stage, run: str, says: str, message: str
+) -> None:
+    uses(stage, run, says)
+    answer = stage.asks("invite", "octocat", "--no-copy")
+    [warning] = [one for one in answer["warnings"] if one["code"].startswith("relay-")]
+    assert warning["code"] == "relay-unreachable"
+    assert message in warning["message"]
+    assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
+
+
+def test_a_program_that_names_another_door_gives_no_endpoint(stage: Stage) -> None:
+    uses(stage, "sh -c 'echo 127.0.0.1:1; exec sleep 60'")
+    answer = stage.asks("invite", "octocat", "--no-copy")
+    assert "relay-forward-refused" in {one["code"] for one in answer["warnings"]}
+    assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
