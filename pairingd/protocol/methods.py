@@ -75,6 +75,7 @@ LOG = Method("log", params.Log, results.Log, "The history.")
 RECEIPT = Method(
     "receipt", params.Receipt, results.Receipt, "Who connected in a session, from where and when."
 )
+RECEIPTS = Method("receipts", params.Nothing, results.Receipts, "The sessions that have a receipt.")
 CONFIG = Method(
     "config", params.Nothing, results.Settings, "The settings in force and where each comes from."
 )
@@ -86,6 +87,6 @@ METHODS: Mapping[str, Method[Any, Any]] = {
     method.name: method
     for method in (
         *(HELLO, INVITE, GATEWAY, REACH, SHOW, STATUS, EXTEND, REVOKE, ROLE, END),
-        *(WATCH, LOG, RECEIPT, CONFIG, STOP),
+        *(WATCH, LOG, RECEIPT, RECEIPTS, CONFIG, STOP),
     )
 }

@@ -45,6 +45,9 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
         "door": {"open": port is not None, "port": port},
         "mapping": answers.mapping(parts),
         "endpoints": endpoints,
+        "knocking": [
+            report.knock(one, parts.door.ban(one.peer)) for one in parts.access.knocks.of_now
+        ],
         "warnings": warnings,
     }
 
