@@ -21,6 +21,7 @@ from pairingd.core.rules import (
     Begin,
     DoorOpened,
     Event,
+    Invite,
     Tick,
     WayAnnounced,
     WayTold,
@@ -83,7 +84,10 @@ class Intent:
         it is saved as soon as it can be, and `unsaved` says why it is not yet, and whether it holds
         for good. What was told holds too, but keeps nobody in or out; the next change saves it.
         """
-        return self._change(event, self._clock())
+        now = self._clock()
+        if isinstance(event, Invite):  # a session whose time was up is saved before another begins
+            self._change(Tick(), now)
+        return self._change(event, now)
 
     def _change(self, event: Event, now: float) -> State:
         before = self.state

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from pairingd.core.admission import MAX_PER_GUEST
 from pairingd.core.durations import utc
-from pairingd.core.model import Cause, Invitation
+from pairingd.core.model import Cause, Invitation, Session
 from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.knocks import Knocks
@@ -142,20 +142,24 @@ class Roster:
         if login.guest and login.cut_for:
             self._note_left(login)
         elif login.guest:
+            login.cause, _ = login.left_for(self._session_of(login))
             self._aside.run(self._note_why_left(login))
         elif login.refused:
             self.knocks.refused(login.refused)
 
     async def _note_why_left(self, login: Login) -> None:
-        if await self._tmux.running() is Running.NO:
+        if login.cause is Cause.LEFT and await self._tmux.running() is Running.NO:
             login.cause = Cause.TMUX_GONE
         self._note_left(login)
 
-    def _note_left(self, login: Login) -> None:
+    def _session_of(self, login: Login) -> Session | None:
         session = self._intent.state.session
         if session is None or session.id != login.session:
             session = self._store.session(login.session)
-        why, about = login.left_for(session)
+        return session
+
+    def _note_left(self, login: Login) -> None:
+        why, about = login.left_for(self._session_of(login))
         left = Left(
             invitation=login.invitation or "",
             guest=login.guest,
