@@ -166,6 +166,10 @@ def test_read_guests_are_cut_where_tmux_falls_silent(stage: Stage) -> None:
         assert "tmux does not answer" in stage.pairctl("log").stdout
     finally:
         os.kill(server, signal.SIGCONT)
+    until(
+        lambda: "resolved: tmux does not answer" in stage.pairctl("log").stdout,
+        "the log tells that tmux answers again",
+    )
 
 
 def ignoring_size(stage: Stage) -> list[str]:
