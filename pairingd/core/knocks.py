@@ -59,12 +59,14 @@ def refused(session: Session | None, attempt: Attempt, now: float) -> Meaning:
     live = [one for one in known if one.live]
     if owner:
         why, hint = _of_a_guest(owner, now)
-        text += f"its key {_keys(attempt)} is {owner.guest}'s, {why}"
+        key = next(one.fingerprint for one in owner.keys if one.fingerprint in offered)
+        text += f"its key {key} is {owner.guest}'s, {why}"
         return Meaning(text, hint, f"{owner.guest} was refused, {why}", owner.guest)
     if attempt.other_user and not offered:
         return Meaning(f"{text}it used another user name than the command has", _whole(live))
     if not offered:
-        return Meaning(f"{text}it offered no key", _with_the_key(live))
+        # None, or one that is invited, and then it did not sign: a passphrase that is not known.
+        return Meaning(f"{text}it ended before a key was refused", _with_the_key(live))
     names = [one.guest for one in live]
     whose = " or ".join(names) if len(names) <= _MAX_TOLD_GUESTS else f"any of {len(names)} guests"
     which, verb = "its key", "does not belong"
@@ -93,7 +95,7 @@ def _of_a_guest(one: Invitation, now: float) -> tuple[str, str]:
     if one.is_scheduled(now):
         return f"who may enter from {utc(one.conditions.opens_at or 0)} on", "have them come then"
     if one.live:
-        return "who is invited", f"have them try again: {_show(one)}"
+        return "but it did not sign with it", f"if it is them, have them try again: {_show(one)}"
     again = shell("pairctl", "invite", one.guest)
     return f"whose invitation is over ({one.standing.value})", f"to invite them again: {again}"
 

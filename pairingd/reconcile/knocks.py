@@ -48,7 +48,9 @@ class Knocks:
 
     @property
     def of_now(self) -> list[Knock]:
-        """The latest first."""
+        """The latest first; none once nobody may enter any more."""
+        if not self._intent.state.live:
+            return []
         return sorted(self._knocks.values(), key=lambda one: -one.last_at)
 
     def unwritten(self, session: str) -> list[Knock]:

@@ -39,7 +39,7 @@ def meaning(*offered: str, of: tuple[Invitation, ...] = (OCTOCAT,), **more: bool
             tuple(invitation(f"github:g{n}") for n in range(20)),
             "does not belong to any of 20 guests",
         ),
-        ((), (OCTOCAT,), "it offered no key"),
+        ((), (OCTOCAT,), "it ended before a key was refused"),
     ],
 )
 def test_whose_the_keys_are_not(
@@ -64,7 +64,7 @@ def test_whose_the_keys_are_not(
             "is github:octocat's, who may enter from 2027-01-15T08:01:00Z on",
             "have them come then",
         ),
-        (OCTOCAT, "is github:octocat's, who is invited", "have them try again"),
+        (OCTOCAT, "is github:octocat's, but it did not sign with it", "if it is them"),
     ],
 )
 def test_a_guests_own_key_that_was_refused_says_why(one: Invitation, said: str, hint: str) -> None:
