@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -101,36 +100,6 @@ def test_every_change_of_role_and_deadline_is_there(stage: Stage) -> None:
     shown = stage.pairctl("receipt").stdout
     assert "read-only to read-write, by host" in shown
     assert "read-write to read-only, by host" in shown
-
-
-def test_when_a_guest_typed_is_there_and_never_what(stage: Stage) -> None:
-    screen = joined(stage)
-    [invitation] = stage.asks("status")["invitations"]
-    assert invitation["connections"][0]["typed_at"] is None
-
-    def typed() -> str | None:
-        """Pressed again, for the second of the start does not count."""
-        screen.presses("x")
-        at: str | None = stage.asks("status")["invitations"][0]["connections"][0]["typed_at"]
-        return at
-
-    at = until(typed, "it is known that they typed")
-    assert stage.asks("receipt")["visits"][0]["typed_at"] >= at
-    screen.types("secret-of-octocat")
-    screen.shows("secret-of-octocat")
-    leaves(screen, stage)
-    visit = ended_visit(stage)
-    assert at <= visit["typed_at"] <= visit["until"]
-    assert "secret-of-octocat" not in json.dumps([stage.asks("receipt"), stage.asks("log")])
-
-
-def test_a_read_guest_has_not_typed_whatever_they_press(stage: Stage) -> None:
-    screen = joined(stage, "--read-only")
-    for _ in range(3):
-        screen.types("nothing of this is sent")
-        assert stage.asks("status")["invitations"][0]["connections"][0]["typed_at"] is None
-    screen.presses("C-c")
-    assert ended_visit(stage)["typed_at"] is None
 
 
 def test_sessions_are_listed_the_newest_first_and_shown_by_name(stage: Stage) -> None:
