@@ -33,7 +33,7 @@ def invited(stage: Stage, name: str, *more: str) -> tuple[Guest, int]:
 
 
 def knocking(stage: Stage) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = stage.asks("status")["knocking"]
+    found: list[dict[str, Any]] = stage.asks("status").get("knocking", [])
     return found
 
 

@@ -153,16 +153,21 @@ class Knock(TypedDict):
     hint: str
 
 
-class Status(TypedDict):
-    """`knocking` has the refused logins of the session under way, the latest first."""
+class Knocking(TypedDict, total=False):
+    """The refused logins of the session under way, the latest first; left out while there are none
+    or nobody is invited.
+    """
 
+    knocking: list[Knock]
+
+
+class Status(Knocking):
     daemon: DaemonInfo
     session: SessionInfo
     invitations: list[InvitationInfo]
     door: DoorInfo
     mapping: MappingInfo | None
     endpoints: list[Endpoint]
-    knocking: list[Knock]
     warnings: list[Problem]
 
 

@@ -137,7 +137,6 @@ STATUS: Status = {
     "door": {"open": True, "port": 50213},
     "mapping": MAPPING,
     "endpoints": INVITED["endpoints"],
-    "knocking": [],
     "warnings": LAN_ONLY["warnings"],
 }
 IDLE: Status = {
