@@ -19,6 +19,7 @@ GUEST is a name on GitHub (octocat), gitlab:NAME, codeberg:NAME, sourcehut:NAME,
 https://…/keys, file:PATH or "key:ssh-ed25519 AAAA…".
 """
 _DURATION = "DURATION is written as 45s, 90m, 2h, 1h30m or 1d.\n"
+MAX_EVENTS = 10000  # that one request may ask for: protocol/params.py
 _SHELLS = ("bash", "zsh", "fish")
 MANUALS = {"pairctl": 1, "pairingd": 8}  # and the section of each
 _EXAMPLES = {
@@ -29,8 +30,8 @@ _EXAMPLES = {
     "role": ("role octocat read",),
     "end": ("end",),
     "attach": ("attach",),
-    "log": ("log", "log --follow"),
-    "receipt": ("receipt", "receipt --json"),
+    "log": ("log -n 20", "log --follow"),
+    "receipt": ("receipt", "receipt --list", "receipt --json"),
     "doctor": ("doctor", "doctor --router --verbose"),
     "config": ("config",),
     "start": ("start",),
@@ -164,14 +165,19 @@ def parser() -> argparse.ArgumentParser:
 
     log = command("log", "print what has happened")
     log.add_argument("--follow", "-f", action="store_true", help="print new events until Ctrl-C")
+    log.add_argument(
+        "-n", type=_count, metavar="N", dest="limit", help="only the newest N events (default 1000)"
+    )
 
     receipt = command("receipt", "print who connected in a session, from where and when")
+    which = receipt.add_mutually_exclusive_group()
     _completed(
-        receipt.add_argument(
+        which.add_argument(
             "session", nargs="?", type=_text, metavar="SESSION", help="default last"
         ),
         "_pairctl_sessions",
     )
+    which.add_argument("--list", action="store_true", help="list the sessions, the newest first")
 
     doctor = command("doctor", "check for problems that could keep a guest out")
     doctor.add_argument("--router", action="store_true", help="open a test port, too")
@@ -265,6 +271,13 @@ def _moment(guest: str, text: str) -> str:
         return parse_moment(text, datetime.now())  # noqa: DTZ005 - the wall clock's, on purpose
     except Usage as refused:
         raise Usage(refused.code, refused.message, guesses.until(guest, text)) from None
+
+
+def _count(text: str) -> int:
+    digits = text.isascii() and text.isdigit() and len(text) <= 5
+    if not (digits and 0 < int(text) <= MAX_EVENTS):
+        raise Usage("usage", f"not a number of events: {quoted(text)}", f"1 to {MAX_EVENTS}")
+    return int(text)
 
 
 def _port(text: str) -> int:

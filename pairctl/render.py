@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pairctl.output import View
     from pairingd.protocol.results import (
+        Change,
         Changed,
         Connection,
         Endpoint,
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
         InvitationInfo,
         Invited,
         KeyInfo,
+        Knock,
         Log,
         MappingInfo,
         Problem,
         Receipt,
+        Receipts,
+        Refusal,
         Settings,
         Status,
         Visit,
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 
 _LABEL = 10  # columns of the first column
 _ROOM = WIDTH - _LABEL
+
+_KNOCKS = 3  # that `status` shows
 
 _ACCESS = {"write": "read-write", "read": "read-only"}
 _REACHABILITY = {
@@ -92,6 +98,7 @@ def status(reply: Status, view: View) -> str:
     since = clock(daemon["started_at"], view.now)
     told = f"pairingd {daemon['version']}, pid {daemon['pid']}, since {since}"
     rows += _row("Daemon", [told], view)
+    rows += _row("Knocking", _knocking(reply.get("knocking", []), view), view)
     problems = _problems(reply["warnings"], view)
     return "\n".join([*rows, "", *problems] if problems else rows).rstrip("\n")
 
@@ -118,10 +125,22 @@ def receipt(reply: Receipt, view: View) -> str:
     rows = _row("Session", [_period(reply["started_at"], reply["ended_at"], view)], view)
     rows += _row("", [reply["session"]], view)
     rows += _guests("Invited", reply["invitations"], view, keys=True)
+    rows += _row("Changed", [line for one in reply["changes"] for line in _change(one, view)], view)
     visits = [line for visit in reply["visits"] for line in _visit(visit, view)]
     rows += _row("Came in", visits or ["nobody"], view)
-    rows += _row("Refused", [str(reply["refused"])], view)
+    told = [line for one in reply["refusals"] for line in _refusal(one, view)]
+    rows += _row("Refused", [str(reply["refused"]), *told], view)
     return "\n".join(rows)
+
+
+def receipts(reply: Receipts, view: View) -> str:
+    rows = []
+    for one in reply["sessions"]:
+        begun = clock(one["started_at"], view.now)
+        ended = f"to {clock(one['ended_at'], view.now)}" if one["ended_at"] else "until now"
+        rows.append(f"{view.bold(one['session'])}  {begun} {ended}")
+        rows += _wrapped("  ", ", ".join(one["guests"]), WIDTH)
+    return "\n".join(rows) or "there was no session yet"
 
 
 def settings(reply: Settings, view: View) -> str:
@@ -197,6 +216,21 @@ def _connection(connection: Connection, view: View) -> str:
     return view.good(f"  from {connection['peer']} since {clock(connection['since'], view.now)}")
 
 
+def _knocking(knocks: list[Knock], view: View) -> list[str]:
+    """The latest few, each with its remedy."""
+    rows: list[str] = []
+    for knock in knocks[:_KNOCKS]:
+        at = clock(knock["last_at"], view.now)
+        times = f", {knock['times']} times" if knock["times"] > 1 else ""
+        out = knock["banned_until"]
+        banned = f", kept out until {clock(out, view.now, '%H:%M:%S')}" if out else ""
+        rows += _wrapped("", f"{at}{times}{banned}: {knock['message']}", _ROOM)
+        rows += _wrapped(view.dim("  hint: "), knock["hint"], _ROOM)
+    if len(knocks) > _KNOCKS:
+        rows.append(f"and {len(knocks) - _KNOCKS} more: pairctl log")
+    return rows
+
+
 def _router(reply: Status, view: View) -> list[str]:
     if reply["mapping"]:
         return _mapping(reply["mapping"], reply["warnings"], view)
@@ -251,11 +285,29 @@ def _mapping(mapping: MappingInfo, warnings: list[Problem], view: View) -> list[
 
 def _visit(visit: Visit, view: View) -> Iterator[str]:
     yield view.bold(view.crop(visit["guest"], _ROOM))
-    why = f", {visit['why']}" if visit["why"] else ""
+    why = f": {visit['about']}" if visit["about"] else ""
     yield from _wrapped(
         "  ", f"{_period(visit['since'], visit['until'], view)} from {visit['peer']}{why}", _ROOM
     )
+    typed = visit["typed_at"]
+    if typed:
+        yield f"  typed last at {clock(typed, view.now)}"
     yield f"  {visit['fingerprint']}"
+
+
+def _change(change: Change, view: View) -> Iterator[str]:
+    before, after = change["from"], change["to"]
+    if change["what"] == "role":
+        told = f"{_ACCESS[before]} to {_ACCESS[after]}"
+    else:
+        told = f"deadline {clock(before, view.now)} to {clock(after, view.now)}"
+    yield from _fitted(
+        change["guest"], f"{clock(change['at'], view.now)} {told}, by {change['by']}", _ROOM, view
+    )
+
+
+def _refusal(refusal: Refusal, view: View) -> Iterator[str]:
+    yield from _wrapped("", f"{clock(refusal['at'], view.now)}: {refusal['message']}", _ROOM)
 
 
 def _period(since: str, until: str | None, view: View) -> str:

@@ -21,6 +21,7 @@ from pairingd.core.rules import (
     Begin,
     DoorOpened,
     Event,
+    Invite,
     Tick,
     WayAnnounced,
     WayTold,
@@ -83,7 +84,10 @@ class Intent:
         it is saved as soon as it can be, and `unsaved` says why it is not yet, and whether it holds
         for good. What was told holds too, but keeps nobody in or out; the next change saves it.
         """
-        return self._change(event, self._clock())
+        now = self._clock()
+        if isinstance(event, Invite):  # a session whose time was up is saved before another begins
+            self._change(Tick(), now)
+        return self._change(event, now)
 
     def _change(self, event: Event, now: float) -> State:
         before = self.state
@@ -104,9 +108,13 @@ class Intent:
             self._store.live.touch(now)
         if after != before:
             with self.together():
-                self._tell_difference(before, after)
+                by = "pairingd" if isinstance(event, Begin) else "host"
+                self._tell_difference(before, after, by)
             self._wishes_changed()
         return after
+
+    def now(self) -> float:
+        return self._clock()
 
     def live(self, name: str) -> Invitation:
         """The invitation of the live guest whom `name` means. Raises Refused."""
@@ -154,14 +162,18 @@ class Intent:
             listener.get_nowait()
         listener.put_nowait(None)
 
-    def _tell_difference(self, before: State, after: State) -> None:
+    def _tell_difference(self, before: State, after: State, by: str) -> None:
         known = {one.id: one for one in before.session.invitations} if before.session else {}
         for one in after.session.invitations if after.session else ():
             old = known.get(one.id)
             if old is None or _terms(old) != _terms(one):
                 kind, text = _difference(old, one)
-                until = utc(one.expires_at)
-                self.happened(kind, text, invitation=one.id, guest=one.guest, expires_at=until)
+                data: dict[str, Any] = {"expires_at": utc(one.expires_at)}
+                if one.cause:
+                    data["cause"] = one.cause.value
+                if old and one.live:
+                    data["changes"] = _changes(old, one, by)
+                self.happened(kind, text, invitation=one.id, guest=one.guest, **data)
                 if one.live:  # whoever lost all rights is seen to leave
                     self._guests_changed(text)
         if (
@@ -183,6 +195,19 @@ def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
     change = new.expires_at - old.expires_at
     direction = "longer" if change > 0 else "less"
     return "extended", f"{new.guest} may stay {format_duration(abs(change))} {direction}"
+
+
+def _changes(old: Invitation, new: Invitation, by: str) -> list[dict[str, str]]:
+    """For the receipt."""
+    terms = (
+        ("role", old.access.value, new.access.value),
+        ("deadline", utc(old.expires_at), utc(new.expires_at)),
+    )
+    return [
+        {"what": what, "from": before, "to": after, "by": by}
+        for what, before, after in terms
+        if before != after
+    ]
 
 
 def _terms(one: Invitation) -> tuple[object, ...]:

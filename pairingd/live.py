@@ -35,6 +35,11 @@ def mark_prefix(invitation: str) -> str:
     return quote(invitation, safe="")
 
 
+def invitation_of(prefix: str) -> str:
+    """Whose marks begin so."""
+    return unquote(prefix)
+
+
 def mark_name(rights: Rights) -> str:
     used = ".used" if rights.used else ""
     prefix = mark_prefix(rights.invitation)

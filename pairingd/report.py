@@ -11,11 +11,13 @@ from pairingd.config import Duration, Settings, flat
 from pairingd.core import ways
 from pairingd.core.durations import utc
 from pairingd.core.model import Conditions, Invitation, Key, Mapping, Problem, Session
+from pairingd.core.penalties import Ban
 from pairingd.errors import PairingError
 from pairingd.protocol import results
+from pairingd.reconcile.knocks import Knock
 from pairingd.reconcile.login import Login
 from pairingd.store import Happening
-from pairingd.visits import visits
+from pairingd.visits import Visit, visits
 from pairingd.world.sshd import HostKey
 
 
@@ -42,11 +44,20 @@ def invitation(one: Invitation, logins: Iterable[Login], now: float) -> results.
         "keys": [key(each) for each in one.keys],
         "state": "scheduled" if one.is_scheduled(now) else one.standing.value,
         "connections": [
-            {"peer": each.peer, "since": utc(each.since), "pid": each.pid}
+            {
+                "peer": each.peer,
+                "since": utc(each.since),
+                "pid": each.pid,
+                "typed_at": _typed(each),
+            }
             for each in logins
             if each.invitation == one.id
         ],
     }
+    if one.over_at is not None:
+        info["over_at"] = utc(one.over_at)
+    if one.cause:
+        info["cause"] = one.cause.value
     _add_conditions(info, one.conditions)
     return info
 
@@ -133,6 +144,19 @@ def mapping(
     }
 
 
+def knock(one: Knock, ban: Ban | None) -> results.Knock:
+    return {
+        "peer": one.peer,
+        "fingerprints": list(one.offered),
+        "times": one.times,
+        "first_at": utc(one.first_at),
+        "last_at": utc(one.last_at),
+        "banned_until": utc(ban.until) if ban else None,
+        "message": one.meaning.text,
+        "hint": one.meaning.hint,
+    }
+
+
 def event(one: Happening) -> results.Event:
     return {
         "id": one.id,
@@ -145,27 +169,92 @@ def event(one: Happening) -> results.Event:
 
 
 def receipt(
-    session: Session, history: Sequence[Happening], logins: Collection[Login], now: float
+    session: Session,
+    history: Sequence[Happening],
+    knocks: Iterable[Knock],
+    logins: Collection[Login],
+    now: float,
 ) -> results.Receipt:
-    """Who came, from where and when: every visit, those under way with no `until`."""
+    """Who came, from where and when: every visit, those under way with no `until`. `knocks` are
+    refused logins that are not in the history yet.
+    """
+    refusals = [refusal(one) for one in history if one.kind == "refused"]
+    refusals += [
+        {
+            "at": utc(one.last_at),
+            "peer": one.peer,
+            "fingerprints": list(one.offered),
+            "times": one.times - one.written,
+            "message": one.meaning.text,
+        }
+        for one in knocks
+    ]
     return {
         "session": session.id,
         "started_at": utc(session.started_at),
         "ended_at": utc(session.ended_at) if session.ended_at else None,
         "invitations": [invitation(one, logins, now) for one in session.invitations],
-        "visits": [
-            {
-                "guest": one.joined.guest,
-                "peer": one.joined.peer,
-                "fingerprint": one.joined.fingerprint,
-                "since": utc(one.since),
-                "until": utc(one.until) if one.until is not None else None,
-                "why": one.why,
-            }
-            for one in visits(history)
-        ],
-        "refused": sum(one.kind == "refused" for one in history),
+        "changes": [change for one in history for change in changes(one)],
+        "visits": [visit(one, logins) for one in visits(history)],
+        "refused": sum(one["times"] for one in refusals),
+        "refusals": refusals,
     }
+
+
+def receipt_line(session: Session) -> results.ReceiptLine:
+    return {
+        "session": session.id,
+        "started_at": utc(session.started_at),
+        "ended_at": utc(session.ended_at) if session.ended_at else None,
+        "guests": list(dict.fromkeys(one.guest for one in session.invitations)),
+    }
+
+
+def visit(one: Visit, logins: Iterable[Login]) -> results.Visit:
+    """What is not in the history yet, the login knows."""
+    typed_at = one.typed_at
+    if one.until is None:
+        typed_at = next((_typed(each) for each in logins if each.pid == one.joined.pid), None)
+    return {
+        "guest": one.joined.guest,
+        "peer": one.joined.peer,
+        "fingerprint": one.joined.fingerprint,
+        "since": utc(one.since),
+        "until": utc(one.until) if one.until is not None else None,
+        "why": one.why.value if one.why else None,
+        "about": one.about,
+        "typed_at": typed_at,
+    }
+
+
+def changes(line: Happening) -> list[results.Change]:
+    """Of the terms of an invitation; lines of former versions do not have them."""
+    return [
+        {
+            "at": utc(line.at),
+            "guest": line.data["guest"],
+            "what": one["what"],
+            "from": one["from"],
+            "to": one["to"],
+            "by": one["by"],
+        }
+        for one in line.data.get("changes", ())
+    ]
+
+
+def refusal(line: Happening) -> results.Refusal:
+    """Lines of former versions are of one login each, and have no keys."""
+    return {
+        "at": utc(line.at),
+        "peer": line.data.get("peer", ""),
+        "fingerprints": line.data.get("fingerprints", []),
+        "times": line.data.get("times", 1),
+        "message": line.text,
+    }
+
+
+def _typed(login: Login) -> str | None:
+    return utc(login.typed_at) if login.typed_at else None
 
 
 def settings(in_force: Settings) -> results.Settings:

@@ -29,6 +29,7 @@ class Signals:
         self.wishes_changed: Signal[[]] = Signal()
         self.guests_changed: Signal[[str]] = Signal()  # who is in, or what they may; in words
         self.door_changed: Signal[[]] = Signal()  # it opened, or closed
+        self.knocked: Signal[[str]] = Signal()  # a refused login, or a ban; in words for the host
         self.guest_came: Signal[[str]] = Signal()  # from that address
         self.stranger_came: Signal[[str]] = Signal()  # connected from that public address
         self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's

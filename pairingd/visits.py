@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pairingd import strict
+from pairingd.core import causes
+from pairingd.core.model import Cause
 from pairingd.store import Happening
 
 log = logging.getLogger(__name__)
@@ -27,27 +29,35 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The data of a line `left`; `why` is for people."""
+    """The data of a line `left`. `why` is a Cause, `about` says it in words. `typed_at`: when they
+    typed last, in RFC 3339; None: they did not.
+    """
 
     invitation: str
     guest: str
     peer: str
     pid: int
     why: str
+    about: str = ""
+    typed_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One connection that got in. `until` and `why` are None while it lasts."""
+    """One connection that got in. `until`, `why` and `about` are None while it lasts, `typed_at`
+    is known afterwards.
+    """
 
     joined: Joined
     since: float
     until: float | None = None
-    why: str | None = None
+    why: Cause | None = None
+    about: str | None = None
+    typed_at: str | None = None
 
-    def left(self, why: str) -> Left:
+    def left(self, why: Cause) -> Left:
         who = self.joined
-        return Left(who.invitation, who.guest, who.peer, who.pid, why)
+        return Left(who.invitation, who.guest, who.peer, who.pid, why.value, causes.WORDS[why])
 
 
 def visits(history: Iterable[Happening]) -> list[Visit]:
@@ -60,7 +70,13 @@ def visits(history: Iterable[Happening]) -> list[Visit]:
             found.append(Visit(joined, line.at))
         elif line.kind == "left" and (left := _data(Left, line)) and left.pid in under_way:
             place = under_way.pop(left.pid)
-            found[place] = replace(found[place], until=line.at, why=left.why)
+            found[place] = replace(
+                found[place],
+                until=line.at,
+                why=causes.read(left.why),
+                about=left.about or left.why,
+                typed_at=left.typed_at,
+            )
     return found
 
 

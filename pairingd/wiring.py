@@ -44,6 +44,7 @@ from pairingd.world.awake import Awake
 from pairingd.world.desktop import Desktop
 from pairingd.world.door import Door
 from pairingd.world.door.listener import raise_descriptor_limit
+from pairingd.world.forced_command import logged_in
 from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
@@ -240,7 +241,7 @@ def assemble(
     tunnel_end = frozenset(
         {chosen.door.address or "127.0.0.1"} if chosen.relay.ssh or chosen.relay.command.run else ()
     )
-    door = Door(sshd, chosen.door.address, clock, Admission(shared=tunnel_end))
+    door = Door(sshd, chosen.door.address, clock, Admission(shared=tunnel_end), logged_in)
     access = AccessLane(
         intent,
         store,

@@ -113,15 +113,32 @@ ERRORS: Mapping[int, str] = {
 # Every kind the daemon writes, tests/test_protocol_document.py holds it.
 EVENTS: Mapping[str, tuple[str, str]] = {
     "invited": ("invitation, guest, expires_at", "a guest was invited"),
-    "extended": ("invitation, guest, expires_at", "a guest's deadline was moved"),
-    "role": ("invitation, guest, expires_at", "a guest's access was changed"),
-    "expired": ("invitation, guest, expires_at", "a guest's time is up"),
-    "revoked": ("invitation, guest, expires_at", "the host revoked a guest"),
-    "ended": ("invitation, guest, expires_at", "the invitation ended with the session"),
+    "extended": (
+        "invitation, guest, expires_at, changes",
+        "a guest's deadline was moved; `changes` as in [Receipt](#receipt)",
+    ),
+    "role": ("invitation, guest, expires_at, changes", "a guest's access was changed"),
+    "expired": ("invitation, guest, expires_at, cause", "a guest's time is up"),
+    "revoked": ("invitation, guest, expires_at, cause", "the host revoked a guest"),
+    "ended": ("invitation, guest, expires_at, cause", "the invitation ended with the session"),
     "session-ended": ("", "no invitation is live any more"),
     "joined": ("invitation, guest, peer, fingerprint, pid", "a guest's key was accepted"),
-    "left": ("invitation, guest, peer, pid, why", "a guest's connection ended"),
-    "refused": ("peer", "a login failed, timed out, or exceeded a guest's connection limit"),
+    "left": (
+        "invitation, guest, peer, pid, why, about, typed_at",
+        "a guest's connection ended; `why` and the rest as in [Receipt](#receipt)",
+    ),
+    "refused": (
+        "peer, fingerprints, times, hint, guest",
+        (
+            "logins failed, timed out, or exceeded a guest's connection limit; `guest` is set where the"
+            " key is a guest's. A repeated knock is a line when the number of times has doubled, and"
+            " when the session is over"
+        ),
+    ),
+    "banned": (
+        "peer, seconds, until, hint",
+        "an address is kept out, for its logins failed too often; again for each longer time",
+    ),
     "door-opened": ("", "the door is open"),
     "door-closed": ("", "the door is closed"),
     "mapping-opened": ("external_host, external_port, protocol", "the router forwards a port"),
@@ -138,6 +155,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "relay-closed": ("", "the relay no longer forwards to the door"),
     "tmux-ended": ("", "the tmux session ended"),
     "trouble": ("code, hint", "something failed and will be retried; `text` is the cause"),
+    "resolved": ("code", "what a `trouble` with this code said has passed"),
     "recovered": ("", "a connection left by a crash was ended"),
 }
 

@@ -22,4 +22,4 @@ def test_the_demo_shows_a_whole_session_and_leaves_nothing() -> None:
     shown = [line.rpartition(": ")[2] for line in told.stdout.splitlines() if "$ nc -z" in line]
     assert shown == ["closed", "open", "closed"]
     assert "hello from octocat" in told.stdout
-    assert "the invitation is over" in told.stdout
+    assert "the time is up" in told.stdout

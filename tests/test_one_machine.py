@@ -375,7 +375,9 @@ def test_a_program_run_beside_the_session_ends_the_connection(stage: Stage) -> N
     screen.types("tmux detach-client -E 'exec sleep 3600'")
     # A second later if the daemon had seen the guest in the session before, else at JOINING.
     assert screen.ended() != 0
-    assert "not the machine" in stage.asks("receipt")["visits"][0]["why"]
+    [visit] = stage.asks("receipt")["visits"]
+    assert visit["why"] == "left"
+    assert "not the machine" in visit["about"]
 
 
 def test_a_guest_may_leave_and_come_back(stage: Stage) -> None:
@@ -388,7 +390,7 @@ def test_a_guest_may_leave_and_come_back(stage: Stage) -> None:
     guest.joins().shows("pairing")
     until(lambda: len(stage.asks("receipt")["visits"]) == 2, "both visits are told")
     receipt = stage.asks("receipt")
-    assert receipt["visits"][0]["why"] == "they left"
+    assert receipt["visits"][0]["why"] == "left"
     (here,) = receipt["invitations"][0]["connections"]
     assert here["peer"] == receipt["visits"][1]["peer"]
 
@@ -460,7 +462,7 @@ def test_when_the_host_ends_the_tmux_session_everything_ends(stage: Stage) -> No
     assert stage.asks("status", "--all")["invitations"][0]["state"] == "ended"
     until(lambda: stage.mappings() == [], "the router's table is empty")
     until(
-        lambda: stage.asks("receipt")["visits"][0]["why"] == "the tmux session ended",
+        lambda: stage.asks("receipt")["visits"][0]["why"] == "tmux-gone",
         "the receipt says why the guest left",
     )
 
@@ -490,7 +492,7 @@ def test_after_kill_9_a_new_start_undoes_what_is_over_and_keeps_what_is_not(stag
     assert status["door"]["port"] == port
     assert octocat.runs().returncode == 255
     (visit,) = stage.asks("receipt")["visits"]
-    assert (visit["guest"], visit["why"]) == ("github:octocat", "pairingd had ended")
+    assert (visit["guest"], visit["why"]) == ("github:octocat", "daemon-stopped")
     assert visit["until"] is not None
     hubot.joins().shows("pairing")
 

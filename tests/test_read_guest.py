@@ -208,7 +208,7 @@ def test_a_read_guest_is_told_the_key_that_leaves_and_leaves_with_it(stage: Stag
     assert guest.screen.ended(ATTENTIVE) == 0
     assert "Ctrl-C leaves" in guest.screen.screen()
     assert "you have left" in guest.screen.screen()
-    until(lambda: stage.asks("receipt")["visits"][0]["why"] == "they left", "a visit", ATTENTIVE)
+    until(lambda: stage.asks("receipt")["visits"][0]["why"] == "left", "a visit", ATTENTIVE)
 
 
 @pytest.mark.parametrize("killed", ["glass", "tmux client", "ssh"])

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import pytest
+
+from pairingd.core.model import Cause
 from pairingd.store import Happening
 from pairingd.visits import Joined, Left, visits
 
@@ -13,19 +16,35 @@ def joined(at: float, who: Joined) -> Happening:
     return Happening(int(at), at, "s1", "joined", "", asdict(who))
 
 
-def left(at: float, who: Joined, why: str) -> Happening:
-    gone = Left(who.invitation, who.guest, who.peer, who.pid, why)
+def left(at: float, who: Joined, why: str, about: str = "") -> Happening:
+    gone = Left(who.invitation, who.guest, who.peer, who.pid, why, about)
     return Happening(int(at), at, "s1", "left", "", asdict(gone))
 
 
 def test_a_visit_lasts_from_joined_to_left() -> None:
-    history = [joined(1, OCTOCAT), joined(2, HUBOT), left(3, OCTOCAT, "they left")]
+    history = [joined(1, OCTOCAT), joined(2, HUBOT), left(3, OCTOCAT, "left", "they left")]
     first, second = visits(history)
-    assert (first.joined, first.since, first.until, first.why) == (OCTOCAT, 1, 3, "they left")
+    assert (first.joined, first.since, first.until) == (OCTOCAT, 1, 3)
+    assert (first.why, first.about) == (Cause.LEFT, "they left")
     assert (second.joined, second.until, second.why) == (HUBOT, None, None)
-    assert second.left("pairingd had ended") == Left(
-        "i2", "github:hubot", "203.0.113.6", 4712, "pairingd had ended"
+    assert second.left(Cause.DAEMON_STOPPED) == Left(
+        "i2", "github:hubot", "203.0.113.6", 4712, "daemon-stopped", "pairingd stopped"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("they left", Cause.LEFT),
+        ("the tmux session ended", Cause.TMUX_GONE),
+        ("pairingd stops", Cause.DAEMON_STOPPED),
+        ("the invitation is over", Cause.ENDED),
+        ("tmux does not answer", Cause.ENDED),
+    ],
+)
+def test_a_line_of_a_former_version_has_words_instead_of_a_cause(text: str, cause: Cause) -> None:
+    [visit] = visits([joined(1, OCTOCAT), left(2, OCTOCAT, text)])
+    assert (visit.why, visit.about) == (cause, text)
 
 
 def test_a_pid_that_is_given_again_is_another_visit() -> None:

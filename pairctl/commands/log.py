@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 
 def run(args: Namespace) -> None:
+    newest = {"limit": args.limit} if args.limit else {}
     with connect() as client:
         if args.follow:
             with contextlib.suppress(KeyboardInterrupt):
-                _follow(client, as_json=args.json)
+                _follow(client, newest, as_json=args.json)
         else:
-            output.result(client.call("log"), render.log, as_json=args.json)
+            output.result(client.call("log", newest), render.log, as_json=args.json)
 
 
-def _follow(client: Client, *, as_json: bool) -> None:
+def _follow(client: Client, newest: dict[str, Any], *, as_json: bool) -> None:
     event: dict[str, Any] | None
-    for event in client.call("watch")["events"]:
+    for event in client.call("watch", newest)["events"]:
         output.line(event, render.event, as_json=as_json)
     while event := client.next_event(None):
         output.line(event, render.event, as_json=as_json)

@@ -13,5 +13,8 @@ if TYPE_CHECKING:
 
 def run(args: Namespace) -> None:
     with connect() as client:
-        reply = client.call("receipt", {"session": args.session})
-    output.result(reply, render.receipt, as_json=args.json)
+        if args.list:
+            output.result(client.call("receipts"), render.receipts, as_json=args.json)
+        else:
+            reply = client.call("receipt", {"session": args.session})
+            output.result(reply, render.receipt, as_json=args.json)

@@ -65,7 +65,7 @@ function _shtab_pairctl_using
 end
 
 set -g _shtab_pairctl_commands invite status extend revoke role end attach log receipt doctor config start stop restart install uninstall completion man
-set -g _shtab_pairctl_opts_with_value --port --ttl --until
+set -g _shtab_pairctl_opts_with_value --port --ttl --until -n
 
 complete -c pairctl -e
 complete -c pairctl -f
@@ -115,9 +115,11 @@ complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 
 complete -c pairctl -n '_shtab_pairctl_using log' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using log' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using log' -l follow -s f -d 'print new events until Ctrl-C'
+complete -c pairctl -n '_shtab_pairctl_using log' -s n -x -d 'only the newest N events (default 1000)'
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a receipt -d 'Print who connected in a session, from where and when.'
 complete -c pairctl -n '_shtab_pairctl_using receipt' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using receipt' -l json -d 'print one JSON document'
+complete -c pairctl -n '_shtab_pairctl_using receipt' -l list -d 'list the sessions, the newest first'
 complete -c pairctl -n '_shtab_pairctl_using receipt; and test $_shtab_pairctl_npos -eq 0' -ka "(_pairctl_sessions)" -d 'default last'
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a doctor -d 'Check for problems that could keep a guest out.'
 complete -c pairctl -n '_shtab_pairctl_using doctor' -s h -l help -d 'show this help message and exit'

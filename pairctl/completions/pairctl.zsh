@@ -122,6 +122,7 @@ _shtab_pairctl_log_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
   {--follow,-f}"[print new events until Ctrl-C]"
+  "-n[only the newest N events (default 1000)]:N:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -139,6 +140,7 @@ _shtab_pairctl_man_defaults_added=0
 _shtab_pairctl_receipt_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
+  "--list[list the sessions, the newest first]"
   ":default last:_pairctl_sessions"
 )
 

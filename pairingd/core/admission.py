@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from pairingd.core.penalties import Penalties, source_of
+from pairingd.core.penalties import Ban, Penalties, source_of
 
 MAX_PLACES = 64  # sshds at once in which nobody has logged in yet
 KEPT_PLACES = 4  # of these, for sources that a guest has entered from
@@ -179,6 +179,11 @@ class Admission:
         if self._contended:
             times.append(now + PACE)
         return min(times, default=None)
+
+    def ban(self, peer: str, now: float) -> Ban | None:
+        """That keeps this address out now."""
+        source = source_of(peer)
+        return None if source in self.shared else self.penalties.ban(source, now)
 
     def is_suspect(self, source: str, now: float) -> bool:
         return source not in self.shared and self.penalties.is_suspect(source, now)

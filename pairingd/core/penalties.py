@@ -16,6 +16,14 @@ MAX_SOURCES = 1024  # remembered; the oldest is forgotten first
 
 
 @dataclass(frozen=True, slots=True)
+class Ban:
+    """A source is kept out, for `seconds` that end at `until`."""
+
+    until: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Record:
     failures: int = 0  # connections that ended without a login
     logins: int = 0  # those of them in which sshd refused a login
@@ -47,8 +55,14 @@ class Penalties:
 
     def is_banned(self, source: str, now: float) -> bool:
         """Whether sshd has refused its logins too often."""
+        return self.ban(source, now) is not None
+
+    def ban(self, source: str, now: float) -> Ban | None:
         record = self._record(source, now)
-        return source not in self._known and now < _until(record.logins, record.last)
+        until = _until(record.logins, record.last)
+        if source in self._known or until <= now:
+            return None
+        return Ban(until, _penalty(record.logins))
 
     def failed(self, source: str, now: float, *, login: bool) -> None:
         """A connection ended without a login; `login`: sshd refused one."""
@@ -79,8 +93,12 @@ class Penalties:
 
 
 def _until(failures: int, last: float) -> float:
-    beyond = failures - FREE_FAILURES
-    return last + min(2.0 ** min(beyond - 1, 10), LONGEST_PENALTY) if beyond > 0 else 0.0
+    return last + _penalty(failures) if failures > FREE_FAILURES else 0.0
+
+
+def _penalty(failures: int) -> float:
+    """Seconds, doubled with each beyond the free ones."""
+    return min(2.0 ** min(failures - FREE_FAILURES - 1, 10), LONGEST_PENALTY)
 
 
 def source_of(peer: str) -> str:

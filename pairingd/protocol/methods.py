@@ -81,6 +81,7 @@ LOG = Method("log", params.Log, results.Log, "The history.")
 RECEIPT = Method(
     "receipt", params.Receipt, results.Receipt, "Who connected in a session, from where and when."
 )
+RECEIPTS = Method("receipts", params.Nothing, results.Receipts, "The sessions that have a receipt.")
 CONFIG = Method(
     "config", params.Nothing, results.Settings, "The settings in force and where each comes from."
 )
@@ -92,6 +93,6 @@ METHODS: Mapping[str, Method[Any, Any]] = {
     method.name: method
     for method in (
         *(HELLO, PREPARE, INVITE, GATEWAY, REACH, SHOW, STATUS, EXTEND, REVOKE, ROLE),
-        *(END, WATCH, LOG, RECEIPT, CONFIG, STOP),
+        *(END, WATCH, LOG, RECEIPT, RECEIPTS, CONFIG, STOP),
     )
 }

@@ -17,9 +17,12 @@ class KeyInfo(TypedDict):
 
 
 class Connection(TypedDict):
+    """`typed_at`: when its guest typed last, null before they do."""
+
     peer: str
     since: str
     pid: int
+    typed_at: str | None
 
 
 class Conditions(TypedDict, total=False):
@@ -33,7 +36,14 @@ class Conditions(TypedDict, total=False):
     idle_seconds: int
 
 
-class InvitationInfo(Conditions):
+class Ending(TypedDict, total=False):
+    """Of an invitation that is over: when, and a cause as in Visit."""
+
+    over_at: str
+    cause: str
+
+
+class InvitationInfo(Conditions, Ending):
     """`scheduled` until `opens_at`."""
 
     id: str
@@ -128,7 +138,31 @@ class Reach(TypedDict):
     error: Problem | None
 
 
-class Status(TypedDict):
+class Knock(TypedDict):
+    """Logins that sshd refused, from one address with the same keys; `peer` is "" for those of many
+    addresses, counted together. The client chose which public keys it offered, so a fingerprint
+    does not prove whose they are. `banned_until` is null unless the address is kept out now.
+    """
+
+    peer: str
+    fingerprints: list[str]
+    times: int
+    first_at: str
+    last_at: str
+    banned_until: str | None
+    message: str
+    hint: str
+
+
+class Knocking(TypedDict, total=False):
+    """The refused logins of the session under way, the latest first; left out while there are none
+    or nobody is invited.
+    """
+
+    knocking: list[Knock]
+
+
+class Status(Knocking):
     daemon: DaemonInfo
     session: SessionInfo
     invitations: list[InvitationInfo]
@@ -173,23 +207,89 @@ class Log(TypedDict):
 
 
 class Visit(TypedDict):
-    """One authenticated connection, from `since` to `until`."""
+    """One authenticated connection, from `since` to `until`.
+
+    `why` it ended: the deadline (`expired`), the host's `revoke` or `end` (`ended`, also for what
+    pairing does not let a guest do), the guest (`left`), the end of the tmux session or of
+    pairingd, the host's no, or a condition of the invitation. `about` has it in words. `typed_at`
+    is when the guest typed last, null if they did not; what they typed is not recorded.
+    """
 
     guest: str
     peer: str
     fingerprint: str
     since: str
     until: str | None
-    why: str | None
+    why: (
+        Literal[
+            "expired",
+            "revoked",
+            "ended",
+            "left",
+            "tmux-gone",
+            "daemon-stopped",
+            "denied",
+            "idle",
+            "used",
+        ]
+        | None
+    )
+    about: str | None
+    typed_at: str | None
+
+
+# `from` is a keyword of Python.
+Change = TypedDict(
+    "Change",
+    {
+        "at": str,
+        "guest": str,
+        "what": Literal["role", "deadline"],
+        "from": str,
+        "to": str,
+        "by": Literal["host", "pairingd"],
+    },
+)
+
+
+class Refusal(TypedDict):
+    """Logins from one address that were refused, the last of them at that time."""
+
+    at: str
+    peer: str
+    fingerprints: list[str]
+    times: int
+    message: str
 
 
 class Receipt(TypedDict):
+    """`changes` of a guest's role (`write`, `read`) or deadline. `refused` counts the refused
+    logins, of which `refusals` tells.
+    """
+
     session: str
     started_at: str
     ended_at: str | None
     invitations: list[InvitationInfo]
+    changes: list[Change]
     visits: list[Visit]
     refused: int
+    refusals: list[Refusal]
+
+
+class ReceiptLine(TypedDict):
+    """`visits` are not counted here: `receipt` has them."""
+
+    session: str
+    started_at: str
+    ended_at: str | None
+    guests: list[str]
+
+
+class Receipts(TypedDict):
+    """The newest first."""
+
+    sessions: list[ReceiptLine]
 
 
 class Setting(TypedDict):

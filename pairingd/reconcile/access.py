@@ -7,8 +7,8 @@ import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping
 
-from pairingd.core import plan
-from pairingd.core.model import Access
+from pairingd.core import causes, plan
+from pairingd.core.model import Access, Cause
 from pairingd.core.rules import End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
@@ -16,11 +16,12 @@ from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.guests import Guests
+from pairingd.reconcile.knocks import Knocks
 from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.login import Login
 from pairingd.reconcile.messages import Messages
 from pairingd.reconcile.roles import change_roles
-from pairingd.reconcile.roster import TMUX_ENDED, Roster
+from pairingd.reconcile.roster import Roster
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.awake import Awake
@@ -50,7 +51,7 @@ class AccessLane(Lane):
     ) -> None:
         super().__init__(intent, clock)
         self.roster = Roster(intent, store, tmux, door, signals)
-        self._confinement = Confinement(tmux, self.poke, self._tmux_silent)
+        self._confinement = Confinement(tmux, self.poke, self._tmux_silent, self.roster.typed)
         self._messages = Messages(tmux, self._confinement, self.roster.logins)
         self._guests = Guests(
             self.roster.logins, door.connections, self._confinement, self._messages, clock
@@ -58,6 +59,7 @@ class AccessLane(Lane):
         signals.wishes_changed.connect(self._intent_changed)
         signals.way_in_changed.connect(self._messages.to_host)
         signals.guests_changed.connect(self._messages.to_host)
+        signals.knocked.connect(self._messages.to_host)
         self._door = door
         self._entrance = entrance
         self._awake = awake
@@ -71,6 +73,11 @@ class AccessLane(Lane):
     def logins(self) -> Collection[Login]:
         """The connections that there are now."""
         return self.roster.logins.values()
+
+    @property
+    def knocks(self) -> Knocks:
+        """The logins that were refused in this session."""
+        return self.roster.knocks
 
     def stop(self) -> None:
         """From the next pass on nobody may be in."""
@@ -96,6 +103,7 @@ class AccessLane(Lane):
         self._intent.apply(Tick())
         self._guests.guard(self._intent.state)
         self.roster.note_departures()
+        self.knocks.settle()
         if failure:
             raise failure
         steering = asyncio.ensure_future(self._keep_awake_and_steer())
@@ -133,6 +141,7 @@ class AccessLane(Lane):
                 await self._aside.rest()
                 await self.roster.rest()
                 await self._messages.rest()
+        self.knocks.write()
 
     async def _read_events(self) -> None:
         while True:
@@ -191,7 +200,8 @@ class AccessLane(Lane):
             self._entrance.close()
         try:
             cut = [action.pid for action in actions if isinstance(action, plan.Cut)]
-            await self._guests.cut(cut, "pairingd stops" if self._stopping else "")
+            why = Cause.DAEMON_STOPPED if self._stopping else None
+            await self._guests.cut(cut, causes.WORDS[why] if why else "", why)
         except Exception:  # a defect, and the keys must go all the same
             log.exception("a connection could not be cut")
             failure = WorldError(
@@ -245,9 +255,7 @@ class AccessLane(Lane):
                 return True
             case Running.NO:
                 self._intent.happened("tmux-ended", "the tmux session is gone")
-                for login in self.logins:
-                    login.cut_for = login.cut_for or TMUX_ENDED
-                self._intent.apply(End())
+                self._intent.apply(End(Cause.TMUX_GONE))
                 self.poke()
                 return False
             case Running.UNKNOWN:
@@ -268,7 +276,7 @@ class AccessLane(Lane):
     def _tmux_silent(self) -> None:
         """Nothing can be steered: who may only look does not look at what nobody controls."""
         self._guests.lose_sight(self._desired().access)
-        self._intent.troubled(self._tmux.silent())
+        self._tell_trouble(self._tmux.silent())
         if any(login.astray for login in self.logins):
             self._taken.set()
         self.poke()

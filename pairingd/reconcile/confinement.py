@@ -28,12 +28,20 @@ class Place:
 class Confinement:
     """Holds the guests' clients of one tmux session; `clients` has their owners by their names."""
 
-    def __init__(self, tmux: Tmux, changed: Callable[[], None], silent: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        tmux: Tmux,
+        changed: Callable[[], None],
+        silent: Callable[[], None],
+        typed: Callable[[int, int], None],
+    ) -> None:
+        """`typed` hears of a connection whose guest has pressed a key, and of when."""
         self.clients: dict[str, Owner] = {}
         self._ownership = Ownership()
         self._tmux = tmux
         self._changed = changed
         self._silent = silent
+        self._typed = typed
         self._observer: Observer | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -89,6 +97,10 @@ class Confinement:
         of = self._ownership.of(clients, guests)
         return [one for one in clients if one.name not in of]
 
+    def _has_typed(self, client: str, at: int) -> None:
+        if owner := self.clients.get(client):
+            self._typed(owner.connection, at)
+
     async def _look(self, guests: Collection[int]) -> list[TmuxClient]:
         clients = await self._tmux.clients()
         found = self._ownership.of(clients, guests)
@@ -102,6 +114,6 @@ class Confinement:
     async def _follow(self, observer: Observer) -> None:
         now = asyncio.get_running_loop().time
         begun = now()
-        await observer.watch(lambda: self.clients, self._changed, self._silent)
+        await observer.watch(lambda: self.clients, self._changed, self._silent, self._has_typed)
         self._changed()
         await asyncio.sleep(begun + _PACE_S - now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from pairingd.core.model import Access, State
+from pairingd.core.model import Access, Cause, State
 from pairingd.reconcile.confinement import Confinement, Place
 from pairingd.reconcile.login import Login
 from pairingd.reconcile.messages import Messages
@@ -39,7 +39,7 @@ class Guests:
             {
                 login.pid: max(ends.get(login.invitation or "", 0.0), 0.0)
                 for login in self._logins.values()
-                if login.fingerprint
+                if login.authenticated
             }
         )
 
@@ -48,12 +48,12 @@ class Guests:
         times = [login.detached_at for login in self._logins.values()]
         return min((at for at in times if at is not None), default=None)
 
-    async def cut(self, pids: Iterable[int], why: str = "") -> None:
+    async def cut(self, pids: Iterable[int], why: str = "", cause: Cause | None = None) -> None:
         """End these connections. Without `why` each has its own reason."""
         now = self._clock()
         cut = [self._logins[pid] for pid in pids if pid in self._logins]
         for login in cut:
-            login.cut_for = login.cut_for or why or login.reason(now)
+            login.cut(why, cause, now)
         attached = {login.pid for login in cut if login.attached}
         detach = self._confinement.farewell
         await self._connections.cut([login.pid for login in cut], attached, detach)

@@ -29,6 +29,7 @@ class Lane(ABC):
         self.clock = clock
         self.error: PairingError | None = None
         self._intent = intent
+        self._told: dict[str, str] = {}  # troubles by their codes, since a pass last succeeded
         self._wake = asyncio.Event()
         self._asked = 0
         self._answered = 0
@@ -84,6 +85,7 @@ class Lane(ABC):
                 )
             else:
                 self.error = None
+                self._tell_recovery()
             failures = failures + 1 if self.error else 0
             async with self._answer:
                 self._answered = asked
@@ -99,7 +101,16 @@ class Lane(ABC):
             self._tell_trouble(error)
 
     def _tell_trouble(self, error: PairingError) -> None:
-        self._intent.troubled(error)
+        if self._told.get(error.code) != error.message:
+            self._told[error.code] = error.message
+            self._intent.troubled(error)
+
+    def _tell_recovery(self) -> None:
+        """What was told to fail works. Without guests nothing was tried, and nothing is told."""
+        told, self._told = self._told, {}
+        if self._intent.state.live:
+            for code, message in told.items():
+                self._intent.happened("resolved", f"resolved: {message}", code=code)
 
     def _patience(self, deadline: float | None, failures: int) -> float | None:
         if failures:

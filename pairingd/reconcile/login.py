@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pairingd.core import plan
-from pairingd.core.model import Access, Invitation
+from pairingd.core import causes, plan
+from pairingd.core.knocks import Attempt
+from pairingd.core.model import Access, Cause, Invitation, Session
 from pairingd.world.forced_command import role_of
 
 LEAVING_S = 1.0  # for an sshd to end by itself after its guest's tmux client has
 JOINING_S = 20.0  # for a guest to be in without one, as with ssh -N
+INVITATION_OVER = "the invitation is over"
 
 
 @dataclass(eq=False, slots=True)
@@ -23,8 +25,9 @@ class Login:
     pid: int
     peer: str
     since: float
-    fingerprint: str = ""
-    refused: bool = False  # sshd has refused a key
+    authenticated: bool = False  # somebody is in
+    fingerprint: str = ""  # of their key; "" where it is not known
+    refused: Attempt | None = None  # what sshd has refused of it
     invitation: str | None = None
     guest: str = ""
     session: str = ""
@@ -34,10 +37,17 @@ class Login:
     absent_since: float | None = None  # when it was first seen not to be
     astray: str = ""  # why it must be cut although its invitation is live
     cut_for: str = ""
+    cause: Cause | None = None  # of the cut, where it is not the invitation's end
+    typed_at: int | None = None  # when they typed last, as far as tmux was asked
 
     def admit(self, invitation: Invitation) -> None:
         self.invitation, self.guest = invitation.id, invitation.guest
         self.access = invitation.access
+
+    def refuse(self, fingerprint: str, *, other_user: bool) -> None:
+        """A login of it was refused by sshd, with that key if it is known."""
+        known = self.refused or Attempt(self.peer)
+        self.refused = known.plus(fingerprint, other_user=other_user)
 
     def seen(self, command: int) -> None:
         """Its tmux client is there."""
@@ -64,7 +74,23 @@ class Login:
             return self.astray
         if self.is_detached(now):
             return "they left the session but not the machine"
-        return "the invitation is over"
+        return INVITATION_OVER
+
+    def cut(self, why: str, cause: Cause | None, now: float) -> None:
+        """It is being cut; the first reason stays. Without `why` it has its own."""
+        if self.cut_for:
+            return
+        self.cut_for = why or self.reason(now)
+        if cause or self.cut_for != INVITATION_OVER:
+            self.cause = cause or (Cause.LEFT if self.is_detached(now) else Cause.ENDED)
+
+    def left_for(self, session: Session | None) -> tuple[Cause, str]:
+        """Why they are out, and in words; `session` is that of their invitation."""
+        known = session.invitations if session else ()
+        over = next((one.cause for one in known if one.id == self.invitation and one.cause), None)
+        cause = self.cause or over or (Cause.ENDED if self.cut_for else Cause.LEFT)
+        said = "" if self.cut_for == INVITATION_OVER else self.cut_for
+        return cause, said or causes.WORDS[cause]
 
     def role(self) -> Access | None:
         """As the forced command gives it, once that was seen."""
@@ -73,7 +99,7 @@ class Login:
     def observed(self, now: float) -> plan.Connection:
         return plan.Connection(
             self.pid,
-            bool(self.fingerprint),
+            self.authenticated,
             self.invitation,
             astray=bool(self.astray) or self.is_detached(now),
             role=self.role(),

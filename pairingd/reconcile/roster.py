@@ -6,9 +6,11 @@ import logging
 from dataclasses import asdict
 
 from pairingd.core.admission import MAX_PER_GUEST
-from pairingd.core.model import Invitation
+from pairingd.core.durations import utc
+from pairingd.core.model import Cause, Invitation, Session
 from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside
+from pairingd.reconcile.knocks import Knocks
 from pairingd.reconcile.login import Login
 from pairingd.signals import Signals
 from pairingd.store import Process, Store
@@ -28,8 +30,6 @@ from pairingd.world.tmux import Running, Tmux
 
 log = logging.getLogger(__name__)
 
-TMUX_ENDED = "the tmux session ended"
-
 
 class Roster:
     """`logins` has the connections by the pid of their sshd, as far as the events were taken."""
@@ -38,6 +38,7 @@ class Roster:
         self, intent: Intent, store: Store, tmux: Tmux, door: Door, signals: Signals
     ) -> None:
         self.logins: dict[int, Login] = {}
+        self.knocks = Knocks(intent, signals.knocked)
         self._intent = intent
         self._store = store
         self._tmux = tmux
@@ -62,7 +63,7 @@ class Roster:
             return
         for visit in visits(history):
             if visit.until is None:
-                self._left(visit.left("pairingd had ended"))
+                self._left(visit.left(Cause.DAEMON_STOPPED))
 
     def take(self, event: Event) -> None:
         """Quick: only the journal waits for the disk. Raises WorldError where that is not written;
@@ -74,12 +75,14 @@ class Roster:
             case Connected(pid, peer, since):
                 self.logins[pid] = Login(pid, peer, since)
                 self._journal(pid)
-            case Authenticated(pid, fingerprint):
-                self._authenticated(self.logins[pid], fingerprint)
-            case Refused(pid):
-                self.logins[pid].refused = True
-            case TurnedAway(peer, reason):
+            case Authenticated(pid, fingerprint, invitation):
+                self._authenticated(self.logins[pid], fingerprint, invitation)
+            case Refused(pid, fingerprint, other_user):
+                self.logins[pid].refuse(fingerprint, other_user=other_user)
+            case TurnedAway(peer, reason, ban):
                 log.info("turned away %s: %s", peer, reason.value)
+                if ban:
+                    self.knocks.banned(peer, ban)
             case Disconnected(pid):
                 self._departed.append(self.logins.pop(pid))
 
@@ -92,6 +95,11 @@ class Roster:
                 for login in departed:
                     self._note_departure(login)
 
+    def typed(self, pid: int, at: int) -> None:
+        """The guest of that connection has pressed a key."""
+        if login := self.logins.get(pid):
+            login.typed_at = max(at, login.typed_at or 0)
+
     async def rest(self) -> None:
         """Wait until all that no deadline waits for is done."""
         await self._aside.rest()
@@ -101,13 +109,16 @@ class Roster:
         if started is not None:
             self._store.record_process(Process(pid, started, boot()))
 
-    def _authenticated(self, login: Login, fingerprint: str) -> None:
+    def _authenticated(self, login: Login, fingerprint: str, known: str) -> None:
         """Who has no live invitation, or too many connections, is left without one, and cut."""
         state = self._intent.state
-        login.fingerprint = fingerprint
+        login.authenticated, login.fingerprint = True, fingerprint
         login.session = state.session.id if state.session else ""
         for invitation in state.live:
-            if any(key.fingerprint == fingerprint for key in invitation.keys):
+            keys = [key.fingerprint for key in invitation.keys]
+            if invitation.id == known and len(keys) == 1:
+                login.fingerprint = keys[0]
+            if invitation.id == known or fingerprint in keys:
                 self._admit(login, invitation)
                 break
         self._door.admit(login.pid, guest=login.invitation is not None)
@@ -132,28 +143,38 @@ class Roster:
 
     def _note_departure(self, login: Login) -> None:
         if login.guest and login.cut_for:
-            self._note_left(login, login.cut_for)
+            self._note_left(login)
         elif login.guest:
+            login.cause, _ = login.left_for(self._session_of(login))
             self._aside.run(self._note_why_left(login))
         elif login.refused:
-            text = f"a login from {login.peer} failed"
-            self._intent.happened("refused", text, peer=login.peer)
+            self.knocks.refused(login.refused)
 
     async def _note_why_left(self, login: Login) -> None:
-        ended = await self._tmux.running() is Running.NO
-        self._note_left(login, TMUX_ENDED if ended else "they left")
+        if login.cause is Cause.LEFT and await self._tmux.running() is Running.NO:
+            login.cause = Cause.TMUX_GONE
+        self._note_left(login)
 
-    def _note_left(self, login: Login, why: str) -> None:
+    def _session_of(self, login: Login) -> Session | None:
+        session = self._intent.state.session
+        if session is None or session.id != login.session:
+            session = self._store.session(login.session)
+        return session
+
+    def _note_left(self, login: Login) -> None:
+        why, about = login.left_for(self._session_of(login))
         left = Left(
             invitation=login.invitation or "",
             guest=login.guest,
             peer=login.peer,
             pid=login.pid,
-            why=why,
+            why=why.value,
+            about=about,
+            typed_at=utc(login.typed_at) if login.typed_at else None,
         )
         self._left(left, session=login.session)
         self._signals.guests_changed(f"{login.guest} left")
 
     def _left(self, left: Left, *, session: str = "") -> None:
-        text = f"{left.guest} is out ({left.peer}): {left.why}"
+        text = f"{left.guest} is out ({left.peer}): {left.about}"
         self._intent.happened("left", text, session=session, **asdict(left))

@@ -23,6 +23,7 @@ from pairingd.verbs import (
     prepare,
     reach,
     receipt,
+    receipts,
     revoke,
     role,
     show,
@@ -68,6 +69,7 @@ VERBS: Mapping[str, Verb[Any, Any]] = dict(
         _quiet(methods.WATCH, log.run),  # the server then goes on with what is new
         _quiet(methods.LOG, log.run),
         _quiet(methods.RECEIPT, receipt.run),
+        _quiet(methods.RECEIPTS, receipts.run),
         _quiet(methods.CONFIG, config.run),
         _quiet(methods.STOP, stop.run),
     )

@@ -19,5 +19,6 @@ async def run(parts: Parts, given: params.Receipt) -> results.Receipt:
         raise PairingError(
             "no-such-session", f"no session {quoted(session)}", f"the last ones: {known}"
         )
-    logins = parts.access.logins
-    return report.receipt(found, parts.store.history_of(found.id), logins, parts.clock())
+    history = parts.store.history_of(found.id)
+    knocks = parts.access.knocks.unwritten(found.id)
+    return report.receipt(found, history, knocks, parts.access.logins, parts.clock())

@@ -29,7 +29,10 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
         endpoints = []
         if (problem := report.problem(unknown)) not in warnings:
             warnings.append(problem)
+    knocks = [report.knock(one, parts.door.ban(one.peer)) for one in parts.access.knocks.of_now]
+    knocking: results.Knocking = {"knocking": knocks} if knocks else {}
     return {
+        **knocking,
         "daemon": {
             "version": pairingd.__version__,
             "pid": os.getpid(),

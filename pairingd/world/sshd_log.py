@@ -37,16 +37,29 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A login was tried and refused."""
+    """A login was tried and refused: with the key that has this fingerprint, "" where it is not
+    known. `other_user`: for a user name that is not ours.
+
+    A client may offer any public key, so the fingerprint does not prove whose it is.
+    """
+
+    fingerprint: str = ""
+    other_user: bool = False
 
 
 _ACCEPTED = re.compile(
     r"Accepted publickey for .+ from \S+ port \d+ ssh2: \S+ (SHA256:[A-Za-z0-9+/]{43})",
     re.ASCII,
 )
+_OFFERED = re.compile(_ACCEPTED.pattern.replace("Accepted", "Failed"), re.ASCII)
 _FAILED = re.compile(
-    r"(?:Failed \S+ for |Invalid user |Connection closed by (?:authenticating|invalid) user "
-    r"|Disconnecting (?:authenticating|invalid) user |User .+ not allowed )",
+    r"(?:Failed \S+ for |Connection closed by authenticating user "
+    r"|Disconnecting authenticating user )",
+    re.ASCII,
+)
+_OTHER_USER = re.compile(
+    r"(?:Failed \S+ for invalid user |Invalid user |Connection closed by invalid user "
+    r"|Disconnecting invalid user |User .+ not allowed )",
     re.ASCII,
 )
 
@@ -56,4 +69,8 @@ def parse(record: bytes) -> Accepted | Failed | None:
     text = record.decode(errors="replace").removesuffix("\n").removesuffix("\r")
     if found := _ACCEPTED.fullmatch(text):
         return Accepted(found[1])
+    if _OTHER_USER.match(text):
+        return Failed(other_user=True)
+    if found := _OFFERED.fullmatch(text):
+        return Failed(found[1])
     return Failed() if _FAILED.match(text) else None

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
         Event,
         InvitationInfo,
         Invited,
+        Knock,
         MappingInfo,
         Problem,
         Receipt,
+        Receipts,
         Settings,
         Status,
     )
@@ -122,7 +124,12 @@ STATUS: Status = {
             **OCTOCAT,
             "issued_at": "2026-03-14T12:40:00Z",
             "connections": [
-                {"peer": "198.51.100.4:51234", "since": "2026-03-14T13:01:00Z", "pid": 4800}
+                {
+                    "peer": "198.51.100.4:51234",
+                    "since": "2026-03-14T13:01:00Z",
+                    "pid": 4800,
+                    "typed_at": None,
+                }
             ],
         },
         KEYED,
@@ -162,6 +169,42 @@ BY_HAND: Status = {
         *LAN_ONLY["endpoints"],
     ],
     "warnings": [],
+}
+STRANGERS_KEY = "SHA256:5q8Jx1pYb3m0rZ6vC5tN2wK7sD4fG1hL0aQzXyWvUtR"
+ELSEWHERE: list[Knock] = [
+    {
+        "peer": f"203.0.113.{n}",
+        "fingerprints": [],
+        "times": 1,
+        "first_at": "2026-03-14T13:09:00Z",
+        "last_at": "2026-03-14T13:09:00Z",
+        "banned_until": None,
+        "message": f"a login from 203.0.113.{n} failed: it used another user name than the"
+        " command has",
+        "hint": "if it is a guest: send them the whole command again: pairctl invite --show"
+        " github:octocat",
+    }
+    for n in range(10, 13)
+]
+KNOCKING: Status = {
+    **STATUS,
+    "warnings": [],
+    "knocking": [
+        {
+            "peer": "203.0.113.9",
+            "fingerprints": [STRANGERS_KEY],
+            "times": 12,
+            "first_at": "2026-03-14T13:10:00Z",
+            "last_at": "2026-03-14T13:39:00Z",
+            "banned_until": "2026-03-14T13:44:00Z",
+            "message": f"a login from 203.0.113.9 failed: its key {STRANGERS_KEY} does not belong"
+            " to github:octocat",
+            "hint": "if it is github:octocat: ask them to run ssh -i PATH with the key"
+            f" {OCTOCAT['keys'][0]['fingerprint']}; or let them publish this key, then: pairctl"
+            " revoke github:octocat; pairctl invite github:octocat",
+        },
+        *ELSEWHERE,
+    ],
 }
 TAKEN: Problem = {
     "code": "port-taken",
@@ -214,6 +257,8 @@ RECEIPT: Receipt = {
             "since": "2026-03-14T11:01:00Z",
             "until": "2026-03-14T13:00:00Z",
             "why": "expired",
+            "about": "the time is up",
+            "typed_at": "2026-03-14T12:58:00Z",
         },
         {
             "guest": "github:octocat",
@@ -222,9 +267,59 @@ RECEIPT: Receipt = {
             "since": "2026-03-14T12:00:00Z",
             "until": None,
             "why": None,
+            "about": None,
+            "typed_at": None,
+        },
+    ],
+    "changes": [
+        {
+            "at": "2026-03-14T11:30:00Z",
+            "guest": "github:octocat",
+            "what": "role",
+            "from": "read",
+            "to": "write",
+            "by": "host",
+        },
+        {
+            "at": "2026-03-14T12:30:00Z",
+            "guest": "github:octocat",
+            "what": "deadline",
+            "from": "2026-03-14T12:45:00Z",
+            "to": "2026-03-14T13:00:00Z",
+            "by": "host",
         },
     ],
     "refused": 12,
+    "refusals": [
+        {
+            "at": "2026-03-14T12:10:00Z",
+            "peer": "203.0.113.9",
+            "fingerprints": [STRANGERS_KEY],
+            "times": 12,
+            "message": f"a login from 203.0.113.9 failed: its key {STRANGERS_KEY}"
+            " does not belong to github:octocat (12 times)",
+        }
+    ],
+}
+RECEIPTS: Receipts = {
+    "sessions": [
+        {
+            "session": "s2",
+            "started_at": "2026-03-14T13:20:00Z",
+            "ended_at": None,
+            "guests": [
+                "github:octocat",
+                "gitlab:a-name-of-thirty-nine-characters-or-so",
+                "key:SHA256",
+            ],
+        },
+        {
+            "session": "s1",
+            "started_at": "2026-03-13T11:00:00Z",
+            "ended_at": "2026-03-13T13:00:00Z",
+            "guests": ["github:octocat"],
+        },
+    ]
 }
 SETTINGS: Settings = {
     "file": "/home/mark/.config/pairing/config.toml",

@@ -38,6 +38,7 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "status-unconnected": (render.status, samples.UNCONNECTED),
     "status-by-hand": (render.status, samples.BY_HAND),
     "status-failed": (render.status, samples.FAILED),
+    "status-knocking": (render.status, samples.KNOCKING),
     "status-warned": (render.status, samples.WARNED),
     "changed": (render.changed, {"invitations": samples.STATUS["invitations"], "warnings": []}),
     "changed-warned": (
@@ -48,6 +49,8 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "log": (render.log, {"events": samples.EVENTS}),
     "log-empty": (render.log, {"events": []}),
     "receipt": (render.receipt, samples.RECEIPT),
+    "receipts": (render.receipts, samples.RECEIPTS),
+    "receipts-none": (render.receipts, {"sessions": []}),
     "config": (render.settings, samples.SETTINGS),
 }
 

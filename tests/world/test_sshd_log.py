@@ -36,22 +36,43 @@ def test_who_got_in_is_told_by_the_key() -> None:
 def test_it_does_not_matter_what_our_account_is_called(name: str) -> None:
     assert parse(ACCEPTED.replace("hosty", name).encode()) == Accepted(FINGERPRINT)
     refused = f"User {name} not allowed because not listed in AllowUsers"
-    assert parse(refused.encode()) == Failed()
+    assert parse(refused.encode()) == Failed(other_user=True)
+
+
+OFFERED = ACCEPTED.replace("Accepted", "Failed")
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "failed"),
     [
-        "Failed publickey for hosty from 5.5.5.2 port 1 ssh2: ED25519 SHA256:x",
-        "Failed password for invalid user root from 5.5.5.2 port 1 ssh2",
-        "Invalid user admin from 5.5.5.2 port 1",
-        "Connection closed by authenticating user hosty 5.5.5.2 port 1 [preauth]",
-        "Disconnecting invalid user x 5.5.5.2 port 1: Too many authentication failures [preauth]",
-        "User root not allowed because not listed in AllowUsers",
+        (OFFERED, Failed(FINGERPRINT)),
+        (OFFERED.replace("5.5.5.2", "UNKNOWN").replace("hosty", "mark smith"), Failed(FINGERPRINT)),
+        ("Failed publickey for hosty from 5.5.5.2 port 1 ssh2: ED25519 SHA256:x", Failed()),
+        (f"{OFFERED} ID x (serial 0) CA ED25519 {FINGERPRINT}", Failed()),
+        ("Failed password for invalid user root from 5.5.5.2 port 1 ssh2", Failed(other_user=True)),
+        ("Invalid user admin from 5.5.5.2 port 1", Failed(other_user=True)),
+        ("Connection closed by authenticating user hosty 5.5.5.2 port 1 [preauth]", Failed()),
+        (
+            "Disconnecting invalid user x 5.5.5.2 port 1: Too many authentication failures",
+            Failed(other_user=True),
+        ),
+        ("User root not allowed because not listed in AllowUsers", Failed(other_user=True)),
     ],
 )
-def test_a_login_that_failed_is_told(line: str) -> None:
-    assert parse(line.encode()) == Failed()
+def test_a_login_that_failed_is_told_with_the_key_that_was_offered(
+    line: str, failed: Failed
+) -> None:
+    assert parse(line.encode()) == failed
+    assert parse(f"{line}\r\n".encode()) == failed
+
+
+@pytest.mark.attack("a user name holds a forged fingerprint", "no part of it is shown")
+@pytest.mark.parametrize(
+    "record",
+    [f"Invalid user {OFFERED}", OFFERED.replace("for hosty", f"for invalid user {OFFERED}\n")],
+)
+def test_a_user_name_is_never_taken_for_a_key(record: str) -> None:
+    assert parse(record.encode()) == Failed(other_user=True)
 
 
 @pytest.mark.attack(

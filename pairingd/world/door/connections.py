@@ -24,8 +24,13 @@ from pairingd.world.sshd_log import Accepted, Failed, channel, parse
 log = logging.getLogger(__name__)
 
 _FAREWELL_TIMEOUT_S = 0.15  # for tmux clients to leave by themselves; all are out within 0.2
+_LOOK_S = 1.0  # from one look for logins that sshd's log has lost to the next, while some go on
 _SIGNAL_TIMEOUT_S = 1.0  # for an sshd to follow a signal
 _RECORD = 4096  # bytes; sshd's longest message is 1024 (log.c, MSGBUFSIZ)
+
+
+# Of the sshds of connections, those in which somebody is known to be in: by the invitation.
+LoggedIn = Callable[[Collection[int]], Mapping[int, str]]
 
 
 @dataclass(eq=False, slots=True)
@@ -45,7 +50,9 @@ class Connection:
 class Connections:
     """Those that have an sshd; they outlive a closed door. What happens to them is in `events`."""
 
-    def __init__(self, sshd: Sshd, clock: Callable[[], float], events: Events) -> None:
+    def __init__(
+        self, sshd: Sshd, clock: Callable[[], float], events: Events, logged_in: LoggedIn
+    ) -> None:
         self._sshd = sshd
         self._clock = clock
         self._events = events
@@ -54,6 +61,8 @@ class Connections:
         self._ending: set[asyncio.Task[None]] = set()
         self._guard = Guard()
         self._acknowledgements = Acknowledgements()
+        self._logged_in = logged_in
+        self._look: asyncio.TimerHandle | None = None
 
     async def serve(self, visitor: Visitor, accepted: socket.socket, peer: str) -> Connection:
         """From an sshd's start to its end, which closes `accepted`.
@@ -65,6 +74,7 @@ class Connections:
             self._by_pid[connection.pid] = connection
             self._logging_in[visitor] = connection
             self._events.put_nowait(Connected(connection.pid, peer, self._clock()))
+            self._look_later()
             await self._follow(connection, records)
         except Exception:  # one that is not followed must not stay
             log.exception("the connection from %s cannot be served", peer)
@@ -181,15 +191,31 @@ class Connections:
             log.debug("sshd[%d] %r", connection.pid, record)
             match parse(record):
                 case Accepted(fingerprint) if not connection.authenticated:
-                    connection.authenticated = True
-                    self._logging_in.pop(connection.visitor, None)
-                    self._acknowledgements.logged_in(connection.socket)
-                    self._events.put_nowait(Authenticated(connection.pid, fingerprint))
-                case Failed():
+                    self._enters(connection, Authenticated(connection.pid, fingerprint))
+                case Failed(fingerprint, other_user):
                     connection.refused = True
-                    self._events.put_nowait(Refused(connection.pid))
+                    self._events.put_nowait(Refused(connection.pid, fingerprint, other_user))
                 case _:
                     pass
+
+    def _enters(self, connection: Connection, event: Authenticated) -> None:
+        connection.authenticated = True
+        self._logging_in.pop(connection.visitor, None)
+        self._acknowledgements.logged_in(connection.socket)
+        self._events.put_nowait(event)
+
+    def _look_later(self) -> None:
+        if self._look is None and self._logging_in:
+            self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._look_for_logins)
+
+    def _look_for_logins(self) -> None:
+        """A line of sshd's log may be lost: macOS drops what its socket does not hold."""
+        self._look = None
+        by_pid = {one.pid: one for one in self._logging_in.values()}
+        for pid, invitation in self._logged_in(by_pid.keys()).items():
+            log.warning("sshd[%d] did not log a login, but a guest is in", pid)
+            self._enters(by_pid[pid], Authenticated(pid, "", invitation))
+        self._look_later()
 
     def _too_slow(self, connection: Connection) -> None:
         if not connection.authenticated:

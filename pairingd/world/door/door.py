@@ -10,9 +10,10 @@ import socket
 from collections.abc import Callable
 
 from pairingd.core.admission import Admission
+from pairingd.core.penalties import Ban
 from pairingd.errors import WorldError
 from pairingd.process.holder import holder
-from pairingd.world.door.connections import Connections
+from pairingd.world.door.connections import Connections, LoggedIn
 from pairingd.world.door.events import Events
 from pairingd.world.door.listener import listen, plain
 from pairingd.world.door.lobby import Lobby
@@ -28,10 +29,16 @@ class Door:
     """`events` yields what happens at it, for one reader; `connections` outlive a closed door."""
 
     def __init__(
-        self, sshd: Sshd, address: str, clock: Callable[[], float], admission: Admission
+        self,
+        sshd: Sshd,
+        address: str,
+        clock: Callable[[], float],
+        admission: Admission,
+        logged_in: LoggedIn = lambda _: {},
     ) -> None:
+        """`logged_in` finds logins that sshd's log has lost."""
         self.events = Events()
-        self.connections = Connections(sshd, clock, self.events)
+        self.connections = Connections(sshd, clock, self.events, logged_in)
         self._address = address
         self._lobby = Lobby(admission, clock, self.connections, self.events)
         self._listener: socket.socket | None = None
@@ -78,6 +85,10 @@ class Door:
         """
         if visitor := self.connections.visitor(pid):
             self._lobby.entered(visitor, guest=guest)
+
+    def ban(self, peer: str) -> Ban | None:
+        """For how long this address is kept out now."""
+        return self._lobby.ban(peer)
 
     def _accept(self) -> None:
         assert self._listener is not None  # noqa: S101 - the reader is removed with it

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from pairingd.core.admission import Refusal
+from pairingd.core.penalties import Ban
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +31,39 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:
-    """sshd accepted the key with this fingerprint. `Door.admit` answers whether it is a guest's."""
+    """sshd accepted the key with this fingerprint. `Door.admit` answers whether it is a guest's.
+
+    Where sshd's log has lost that line, `invitation` is whose forced command runs there, and
+    `fingerprint` is "".
+    """
 
     pid: int
     fingerprint: str
+    invitation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """sshd refused a login, or LOGIN_GRACE passed without one. A connection may have several."""
+    """sshd refused a login, or LOGIN_GRACE passed without one. A connection may have several.
+
+    `fingerprint` is of the key that was offered, `other_user` as in sshd's log.
+    """
 
     pid: int
+    fingerprint: str = ""
+    other_user: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """It got no place, or lost it to somebody else; once for each address and reason."""
+    """It got no place, or lost it to somebody else; once for each address and reason.
+
+    `ban` where that is the reason: again for a longer one.
+    """
 
     peer: str
     reason: Refusal
+    ban: Ban | None = None
 
 
 @dataclass(frozen=True, slots=True)

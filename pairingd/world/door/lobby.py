@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.admission import Admission, End, Refusal, Refuse, Start, Visitor
+from pairingd.core.penalties import Ban
 from pairingd.core.ssh_wire import MAX_IDENTIFICATION, is_identified
 from pairingd.world.door.connections import Connections
 from pairingd.world.door.events import Events, Reached, TurnedAway
@@ -37,7 +38,7 @@ class Lobby:
         self._clock = clock
         self._connections = connections
         self._events = events
-        self._turned_away: set[tuple[str, Refusal]] = set()
+        self._turned_away: set[tuple[str, Refusal, float]] = set()
         self._served: set[asyncio.Task[None]] = set()
         self._waiting: dict[Visitor, tuple[socket.socket, str]] = {}
         self._seen: dict[Visitor, int] = {}  # bytes of a line that is not whole yet
@@ -127,16 +128,21 @@ class Lobby:
 
     def _refuse(self, visitor: Visitor, refusal: Refusal) -> None:
         accepted, peer = self._take_out(visitor)
+        ban = self.ban(peer) if refusal is Refusal.BANNED else None
         self._farewells.refuse(accepted, refusal)
         self._admission.left(visitor, self._clock())
-        self._turn_away(peer, refusal)
+        self._turn_away(peer, refusal, ban)
 
-    def _turn_away(self, peer: str, refusal: Refusal) -> None:
+    def _turn_away(self, peer: str, refusal: Refusal, ban: Ban | None = None) -> None:
         """Once for each address and reason: a flood must not fill the log."""
-        known = self._turned_away
-        if (peer, refusal) not in known and len(known) < _MAX_TURNED_AWAY:
-            known.add((peer, refusal))
-            self._events.put_nowait(TurnedAway(peer, refusal))
+        known, one = self._turned_away, (peer, refusal, ban.seconds if ban else 0.0)
+        if one not in known and len(known) < _MAX_TURNED_AWAY:
+            known.add(one)
+            self._events.put_nowait(TurnedAway(peer, refusal, ban))
+
+    def ban(self, peer: str) -> Ban | None:
+        """For how long this address is kept out now."""
+        return self._admission.ban(peer, self._clock())
 
     def _take_out(self, visitor: Visitor) -> tuple[socket.socket, str]:
         accepted, peer = self._waiting.pop(visitor)

@@ -5,6 +5,6 @@ glass.py   a read guest's program
 role       which of the two a guest has, seen and changed from outside
 """
 
-from pairingd.world.forced_command.role import change_role, forced_command, role_of
+from pairingd.world.forced_command.role import change_role, forced_command, logged_in, role_of
 
-__all__ = ["change_role", "forced_command", "role_of"]
+__all__ = ["change_role", "forced_command", "logged_in", "role_of"]

@@ -13,7 +13,13 @@ from pairingd.process.programs import end
 PING_AFTER_S = 1.0  # of silence, while guests are in
 REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last word
 _ATTACH_TIMEOUT_S = 10.0
-_PING = 'list-clients -F "pairing-client #{client_name} #{session_id}"'
+_PING = (
+    'list-clients -F "pairing-client #{client_name} #{session_id}'
+    ' #{client_created} #{client_activity}"'
+)
+# A client is active from its start on: what is later was typed, for all else (a new size, what its
+# terminal answers) leaves that time as it is.
+_TIMES = re.compile(rb"pairing-client (\S+) \$\d+ (\d{1,18}) (\d{1,18})\s*", re.ASCII)
 # Where a client is: by tmux's own word, or in the answer to _PING.
 _PLACE = re.compile(rb"(?:%client-session-changed|pairing-client) (\S+) (\$\d+)")
 _OF_A_REPLY = (b"%begin ", b"%end ", b"%error ", b"%output ")
@@ -48,12 +54,14 @@ class Observer:
         guests: Callable[[], Collection[str]],
         changed: Callable[[], None],
         silent: Callable[[], None],
+        typed: Callable[[str, int], None],
     ) -> None:
         """Call `changed` on every coming, going and turning of clients, and `silent` where tmux has
         not answered for REPLY_TIMEOUT_S while guests are in; until the session or tmux ends.
 
         `guests` has the names of their clients: one that turns to another session is led back at
-        once, before anything else is asked.
+        once, before anything else is asked. `typed` has when a client's keys were pressed last,
+        never which: as often as tmux is asked, so within a second or two.
         """
         process = await asyncio.create_subprocess_exec(
             *(self._command, "-N", "-S", str(self._socket), "-C", "attach-session", "-E"),
@@ -87,6 +95,8 @@ class Observer:
                 self._is_attached(now=True)
                 if place := _PLACE.match(line):
                     self._lead_back(place[1], place[2], guests())
+                if (times := _TIMES.fullmatch(line)) and int(times[3]) > int(times[2]):
+                    typed(times[1].decode(errors="replace"), int(times[3]))
                 if line.startswith(b"%") and not line.startswith((*_OF_A_REPLY, *_OF_A_WINDOW)):
                     changed()
         finally:

@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+from pairingd import report
+from pairingd.parts import Parts
+from pairingd.protocol import params, results
+
+
+async def run(parts: Parts, _: params.Nothing) -> results.Receipts:
+    return {"sessions": [report.receipt_line(one) for one in reversed(parts.store.sessions())]}

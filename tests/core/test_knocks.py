@@ -1,0 +1,98 @@
+"""What a refused login means: whose key it was not, and what the host can do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pairingd.core import knocks
+from pairingd.core.knocks import MAX_TOLD_KEYS, Attempt, Meaning
+from pairingd.core.model import Conditions, Invitation, Session, Standing
+from pairingd.core.penalties import Ban
+from tests.core.make import START, invitation
+
+PEER = "203.0.113.9"
+OCTOCAT = invitation()
+BOB = invitation("github:bob")
+
+
+def meaning(*offered: str, of: tuple[Invitation, ...] = (OCTOCAT,), **more: bool) -> Meaning:
+    attempt = Attempt(PEER)
+    for fingerprint in offered or ("",):
+        attempt = attempt.plus(fingerprint, other_user=more.get("other_user", False))
+    return knocks.refused(Session("s1", START, 22, invitations=of), attempt, START + 1)
+
+
+@pytest.mark.parametrize(
+    ("offered", "invited", "said"),
+    [
+        (("SHA256:x",), (OCTOCAT,), "its key SHA256:x does not belong to github:octocat"),
+        (("SHA256:x",), (OCTOCAT, BOB), "does not belong to github:octocat or github:bob"),
+        (
+            ("SHA256:x", "SHA256:y"),
+            (OCTOCAT,),
+            "none of its 2 keys (SHA256:x, SHA256:y) belongs to github:octocat",
+        ),
+        (
+            ("SHA256:x",),
+            tuple(invitation(f"github:g{n}") for n in range(20)),
+            "does not belong to any of 20 guests",
+        ),
+        ((), (OCTOCAT,), "it ended before a key was refused"),
+    ],
+)
+def test_whose_the_keys_are_not(
+    offered: tuple[str, ...], invited: tuple[Invitation, ...], said: str
+) -> None:
+    told = meaning(*offered, of=invited)
+    assert told.text.endswith(said)
+    assert told.text.startswith(f"a login from {PEER} failed: ")
+    assert told.guest == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "said", "hint"),
+    [
+        (
+            replace(OCTOCAT, standing=Standing.EXPIRED, over_at=START),
+            "is github:octocat's, whose invitation is over (expired)",
+            "to invite them again: pairctl invite github:octocat",
+        ),
+        (
+            invitation(conditions=Conditions(opens_at=START + 60)),
+            "is github:octocat's, who may enter from 2027-01-15T08:01:00Z on",
+            "have them come then",
+        ),
+        (OCTOCAT, "is github:octocat's, but it did not sign with it", "if it is them"),
+    ],
+)
+def test_a_guests_own_key_that_was_refused_says_why(one: Invitation, said: str, hint: str) -> None:
+    told = meaning("SHA256:other", "SHA256:github:octocat", of=(one,))
+    assert told.text.endswith(said)
+    assert told.hint.startswith(hint)
+    assert told.guest == "github:octocat"
+
+
+def test_the_remedy_names_the_key_that_was_invited() -> None:
+    assert "ssh -i PATH with the key SHA256:github:octocat" in meaning("SHA256:x").hint
+    assert "-i" in meaning("SHA256:x", of=(OCTOCAT, BOB)).hint
+
+
+def test_a_login_by_another_user_name_is_no_line_for_the_host() -> None:
+    told = meaning(other_user=True)
+    assert told.text.endswith("it used another user name than the command has")
+    assert told.short == ""
+
+
+def test_a_key_that_is_offered_again_counts_once_and_only_the_first_are_named() -> None:
+    many = [f"SHA256:{n}" for n in range(MAX_TOLD_KEYS + 4)]
+    told = meaning(*many, *many[:3])
+    assert f"none of its {len(many)} keys" in told.text
+    assert "and 4 more)" in told.text
+    assert many[-1] not in told.text
+
+
+def test_a_ban_says_whom_and_for_how_long() -> None:
+    told = knocks.banned("2001:db8::5", Ban(START + 256.0, 256.0))
+    assert told.text.startswith("2001:db8::/64 is kept out for 4m16s")

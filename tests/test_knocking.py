@@ -1,0 +1,144 @@
+"""Who knocks and is not let in: the host sees whose key it was not, and for how long it is out."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pairingd.core.penalties import FREE_FAILURES
+from tests.session import attached_host
+from tests.stage import Guest, Stage, until
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A daemon for each test: what an address has cost outlives a session."""
+    with Stage() as stage:
+        yield stage
+
+
+def fingerprint(stage: Stage, guest: Guest) -> str:
+    return stage.run("ssh-keygen", "-lf", str(guest.key)).stdout.split()[1]
+
+
+def invited(stage: Stage, name: str, *more: str) -> tuple[Guest, int]:
+    """And the port of the door."""
+    guest = stage.guest(name)
+    stage.pairctl("invite", name, "--no-copy", *more)
+    port: int = stage.asks("status")["door"]["port"]
+    return guest, port
+
+
+def knocking(stage: Stage) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stage.asks("status").get("knocking", [])
+    return found
+
+
+def lines(stage: Stage, kind: str) -> list[dict[str, Any]]:
+    session = stage.asks("receipt")["session"]
+    events = stage.asks("log")["events"]
+    return [one for one in events if one["kind"] == kind and one["session"] == session]
+
+
+def test_a_refused_key_is_shown_with_the_guest_whose_it_is_not(stage: Stage) -> None:
+    guest, port = invited(stage, "octocat")
+    host = attached_host(stage, columns=160)
+    host.shows("[pairing]")
+    stranger = stage.guest("stranger")
+    key, right = fingerprint(stage, stranger), fingerprint(stage, guest)
+    assert stranger.runs(port=port).returncode == 255
+    host.shows(f"refused, not github:octocat's key: {key}")
+    [knock] = until(lambda: knocking(stage), "the knock is in status")
+    assert (knock["peer"], knock["fingerprints"], knock["times"]) == ("127.0.0.1", [key], 1)
+    assert knock["banned_until"] is None
+    assert f"its key {key} does not belong to github:octocat" in knock["message"]
+    assert "ssh -i" in knock["hint"]
+    assert right in knock["hint"]
+    [line] = lines(stage, "refused")
+    assert line["text"] == knock["message"]
+    assert line["data"]["fingerprints"] == [key]
+    shown = stage.pairctl("status").stdout
+    assert "Knocking" in shown
+    assert key in shown
+
+
+def test_a_key_of_a_guest_whose_invitation_is_over_says_so(stage: Stage) -> None:
+    _, port = invited(stage, "octocat")
+    bob = stage.guest("bob")
+    stage.pairctl("invite", "bob", "--no-copy")
+    stage.pairctl("revoke", "bob")
+    assert bob.runs(port=port).returncode == 255
+    [knock] = until(lambda: knocking(stage), "the knock is in status")
+    assert "is github:bob's, whose invitation is over (revoked)" in knock["message"]
+    assert knock["hint"] == "to invite them again: pairctl invite github:bob"
+
+
+def test_another_user_name_is_called_that_and_not_repeated(stage: Stage) -> None:
+    guest, port = invited(stage, "octocat")
+    words = list(guest.ssh(port=port))
+    stage.run(*words[:-1], "-l", "rm -rf x\n\x1b[31m", "127.0.0.1", check=False)
+    stage.run(*words[:-1], "-l", "someone", "127.0.0.1", check=False)
+    [knock] = until(lambda: knocking(stage), "the knock is in status")
+    assert knock["message"].endswith("it used another user name than the command has")
+    assert "pairctl invite --show github:octocat" in knock["hint"]
+    assert getpass.getuser() not in knock["message"]
+
+
+def test_a_guest_whose_agent_offers_ten_keys_first_gets_in(stage: Stage) -> None:
+    guest, port = invited(stage, "octocat")
+    others = [stage.guest(f"other{n}") for n in range(10)]
+    keys = [word for one in others for word in ("-i", str(one.key))]
+    ssh = guest.ssh(port=port)
+    screen = stage.terminal("ssh", *keys, *ssh[1:])
+    screen.shows("[pairing]")
+    assert knocking(stage) == []
+    assert lines(stage, "refused") == []
+
+
+def test_ten_wrong_keys_are_one_knock_with_the_first_of_them(stage: Stage) -> None:
+    _, port = invited(stage, "octocat")
+    others = [stage.guest(f"wrong{n}") for n in range(10)]
+    keys = [word for one in others for word in ("-i", str(one.key))]
+    stage.run("ssh", *keys, *others[0].ssh(port=port)[1:], check=False)
+    [knock] = until(lambda: knocking(stage), "the knock is in status")
+    assert len(knock["fingerprints"]) == 8
+    assert "none of its 10 keys" in knock["message"]
+    assert "and 2 more) belongs to github:octocat" in knock["message"]
+
+
+def test_a_ban_says_whom_and_for_how_long(stage: Stage) -> None:
+    _, port = invited(stage, "octocat")
+    host = attached_host(stage, columns=160)
+    host.shows("[pairing]")
+    stranger = stage.guest("stranger")
+
+    def is_banned() -> bool:
+        """A ban of a second may be over before the next try comes."""
+        return "too many failed logins" in stranger.runs(port=port).stderr
+
+    until(is_banned, "a ban")
+    host.shows("127.0.0.1 is kept out for ")
+    line = until(lambda: lines(stage, "banned"), "the ban is in the log")[0]
+    assert line["data"]["peer"] == "127.0.0.1"
+    assert line["data"]["seconds"] >= 1
+    assert line["data"]["until"].endswith("Z")
+    [knock] = knocking(stage)
+    assert knock["times"] > FREE_FAILURES
+
+
+@pytest.mark.attack("knocks again and again", "the history has a few lines, and the right number")
+def test_repeated_knocks_are_counted_and_not_listed(stage: Stage) -> None:
+    _, port = invited(stage, "octocat")
+    stranger = stage.guest("stranger")
+    for _ in range(FREE_FAILURES):
+        assert stranger.runs(port=port).returncode == 255
+    until(lambda: knocking(stage)[0]["times"] == FREE_FAILURES, "all are counted")
+    assert [one["data"]["times"] for one in lines(stage, "refused")] == [1, 1, 2]
+    assert stage.asks("receipt")["refused"] == FREE_FAILURES
+    stage.pairctl("end")
+    until(lambda: len(lines(stage, "refused")) == 4, "the rest is in the history")
+    assert stage.asks("receipt")["refused"] == FREE_FAILURES
+    assert knocking(stage) == []

@@ -1,0 +1,130 @@
+"""The receipt is true: who ended each visit, what was changed, when guests typed; never what."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.stage import Stage, Terminal, until
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Stage]:
+    with Stage() as stage:
+        yield stage
+
+
+@pytest.fixture
+def stage(shared: Stage) -> Iterator[Stage]:
+    yield shared
+    shared.is_cleared()
+
+
+def joined(stage: Stage, *more: str) -> Terminal:
+    guest = stage.guest("octocat")
+    stage.pairctl("invite", "octocat", "--no-copy", *more)
+    screen = guest.joins()
+    screen.shows("[pairing]")
+    until(lambda: stage.asks("receipt")["visits"], "the guest is in")
+    return screen
+
+
+def ended_visit(stage: Stage) -> dict[str, Any]:
+    def ended() -> list[dict[str, Any]]:
+        return [one for one in stage.asks("receipt").get("visits", ()) if one["until"]]
+
+    return until(ended, "the visit is over")[-1]
+
+
+def leaves(screen: Terminal, _: Stage) -> None:
+    screen.presses("C-b", "d")
+
+
+def kills_tmux(_: Terminal, stage: Stage) -> None:
+    stage.tmux("kill-server")
+
+
+def stops(_: Terminal, stage: Stage) -> None:
+    stage.pairctl("stop")
+    stage.pairctl("start")
+
+
+def is_killed(screen: Terminal, stage: Stage) -> None:
+    os.kill(stage.asks("status")["daemon"]["pid"], signal.SIGKILL)
+    screen.ended()
+    stage.pairctl("start")
+
+
+ENDS: dict[str, Callable[[Terminal, Stage], object]] = {
+    "expired": lambda _, stage: stage.expires_soon("octocat"),
+    "revoked": lambda _, stage: stage.pairctl("revoke", "octocat"),
+    "ended": lambda _, stage: stage.pairctl("end"),
+    "left": leaves,
+    "tmux-gone": kills_tmux,
+    "daemon-stopped": stops,
+    "daemon-stopped by a crash": is_killed,
+}
+
+
+@pytest.mark.parametrize("why", ENDS)
+def test_a_visit_says_who_ended_it(stage: Stage, why: str) -> None:
+    screen = joined(stage)
+    ENDS[why](screen, stage)
+    visit = ended_visit(stage)
+    assert visit["why"] == why.partition(" ")[0]
+    assert visit["about"] not in {"", visit["why"], None}
+    [invitation] = stage.asks("receipt")["invitations"]
+    if invitation["state"] != "live":
+        assert invitation["cause"] == visit["why"]
+        assert invitation["over_at"]
+    assert visit["about"] in " ".join(stage.pairctl("receipt").stdout.split())
+
+
+def test_every_change_of_role_and_deadline_is_there(stage: Stage) -> None:
+    joined(stage, "--read-only", "--ttl", "1h")
+    stage.pairctl("role", "octocat", "write")
+    stage.pairctl("extend", "octocat", "30m")
+    stage.pairctl("role", "octocat", "write")  # changes nothing
+    stage.pairctl("role", "octocat", "read")
+    receipt = stage.asks("receipt")
+    told = [(one["what"], one["from"], one["to"]) for one in receipt["changes"]]
+    _, (what, before, after), _ = told
+    assert told[::2] == [("role", "read", "write"), ("role", "write", "read")]
+    assert what == "deadline"
+    assert before < after == receipt["invitations"][0]["expires_at"]
+    assert {(one["guest"], one["by"]) for one in receipt["changes"]} == {("github:octocat", "host")}
+    shown = stage.pairctl("receipt").stdout
+    assert "read-only to read-write, by host" in shown
+    assert "read-write to read-only, by host" in shown
+
+
+def test_sessions_are_listed_the_newest_first_and_shown_by_name(stage: Stage) -> None:
+    for name in ("octocat", "bob"):
+        stage.guest(name)
+        stage.pairctl("invite", name, "--no-copy")
+        stage.pairctl("end")
+    listed = stage.asks("receipt", "--list")["sessions"]
+    assert [one["guests"] for one in listed[:2]] == [["github:bob"], ["github:octocat"]]
+    assert listed[0]["started_at"] <= listed[0]["ended_at"]
+    older = stage.asks("receipt", listed[1]["session"])
+    assert older["invitations"][0]["guest"] == "github:octocat"
+    assert listed[1]["session"] in stage.pairctl("receipt", "--list").stdout
+    both = stage.pairctl("receipt", "--list", listed[1]["session"], check=False)
+    assert both.returncode == 2
+
+
+def test_the_log_can_be_asked_for_the_newest_lines(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.pairctl("invite", "octocat", "--no-copy")
+    stage.pairctl("end")
+    until(lambda: not stage.mappings(), "the last line is written")
+    everything = stage.asks("log")["events"]
+    assert stage.asks("log", "-n", "2")["events"] == everything[-2:]
+    assert len(stage.pairctl("log", "-n", "3").stdout.splitlines()) == 3
+    for bad in ("0", "-1", "x", "10001", "\uff11"):
+        done = stage.pairctl("log", "-n", bad, check=False)
+        assert (done.returncode, "error:" in done.stderr) == (2, True)

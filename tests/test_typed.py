@@ -1,0 +1,62 @@
+"""When a guest typed is known, with each tmux; what they typed is not."""
+
+from __future__ import annotations
+
+import json
+
+from tests.session import daemon_of_each_tmux, stage_of_each_tmux
+from tests.stage import Stage, Terminal, until
+
+shared, stage = daemon_of_each_tmux, stage_of_each_tmux
+
+
+def joined(stage: Stage, *more: str) -> Terminal:
+    guest = stage.guest("octocat")
+    stage.pairctl("invite", "octocat", "--no-copy", *more)
+    screen = guest.joins()
+    screen.shows("[pairing]")
+    until(lambda: stage.asks("receipt")["visits"], "the guest is in")
+    return screen
+
+
+def typed_at(stage: Stage) -> str | None:
+    at: str | None = stage.asks("status")["invitations"][0]["connections"][0]["typed_at"]
+    return at
+
+
+def typed_in_the_end(stage: Stage) -> str | None:
+    """Once the visit is over."""
+    [visit] = until(
+        lambda: [one for one in stage.asks("receipt")["visits"] if one["until"]], "they are out"
+    )
+    assert visit["typed_at"] is None or visit["typed_at"] <= visit["until"]
+    at: str | None = visit["typed_at"]
+    return at
+
+
+def test_when_a_guest_typed_is_there_and_never_what(stage: Stage) -> None:
+    screen = joined(stage)
+    assert typed_at(stage) is None
+
+    def typed() -> str | None:
+        """Pressed again, for the second of the start does not count."""
+        screen.presses("x")
+        return typed_at(stage)
+
+    at = until(typed, "it is known that they typed")
+    assert at
+    assert stage.asks("receipt")["visits"][0]["typed_at"] >= at
+    screen.types("secret-of-octocat")
+    screen.shows("secret-of-octocat")
+    screen.presses("C-b", "d")
+    assert (typed_in_the_end(stage) or "") >= at
+    assert "secret-of-octocat" not in json.dumps([stage.asks("receipt"), stage.asks("log")])
+
+
+def test_a_read_guest_has_not_typed_whatever_they_press(stage: Stage) -> None:
+    screen = joined(stage, "--read-only")
+    for _ in range(3):
+        screen.types("nothing of this is sent")
+        assert typed_at(stage) is None
+    screen.presses("C-c")
+    assert typed_in_the_end(stage) is None
