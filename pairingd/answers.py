@@ -55,6 +55,18 @@ async def invited(
     }
 
 
+def command(parts: Parts) -> str:
+    """The command for the guests, "" where nothing is open; the intent notes what they were told.
+    Raises Misconfigured `no-account`.
+    """
+    found = _endpoints(parts)
+    if not found:
+        return ""
+    user = user_name()
+    parts.intent.apply(WayTold(way_told(found)))
+    return ssh_command(user, found[0].host, found[0].port)
+
+
 def _scheduled(
     parts: Parts, ids: Sequence[str], host_key: HostKey, warned: list[results.Problem]
 ) -> results.Invited:

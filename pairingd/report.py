@@ -47,6 +47,8 @@ def invitation(one: Invitation, logins: Iterable[Login], now: float) -> results.
         ],
     }
     _add_conditions(info, one.conditions)
+    if one.cause:
+        info["cause"] = one.cause.value
     return info
 
 

@@ -31,4 +31,5 @@ class Signals:
         self.door_changed: Signal[[]] = Signal()  # it opened, or closed
         self.guest_came: Signal[[str]] = Signal()  # from that address
         self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's
+        self.opened: Signal[[frozenset[str]]] = Signal()  # scheduled invitations, at their time
         self.way_in_changed: Signal[[str]] = Signal()  # in words for the host

@@ -22,6 +22,7 @@ from pairingd.core.holding_state import PINHOLE
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directory, private_directories, private_file
 from pairingd.intent import Intent
+from pairingd.opening import Opening
 from pairingd.parts import Parts
 from pairingd.paths import Paths, find_paths
 from pairingd.process import logs
@@ -275,7 +276,7 @@ def assemble(
         clock,
         signals,
     )
-    return Parts(
+    parts = Parts(
         settings=settings,
         store=store,
         intent=intent,
@@ -292,6 +293,8 @@ def assemble(
         started_at=clock(),
         request_stop=request_stop,
     )
+    signals.opened.connect(Opening(parts, signals).announce)
+    return parts
 
 
 def _wants_pinhole(router: config.Router) -> bool:

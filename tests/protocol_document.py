@@ -119,8 +119,14 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "revoked": ("invitation, guest, expires_at", "the host revoked a guest"),
     "ended": ("invitation, guest, expires_at", "the invitation ended with the session"),
     "session-ended": ("", "no invitation is live any more"),
-    "joined": ("invitation, guest, peer, fingerprint, pid", "a guest's key was accepted"),
-    "left": ("invitation, guest, peer, pid, why", "a guest's connection ended"),
+    "opened": ("invitation, guest, command", "a scheduled guest may enter"),
+    "logged-in": ("invitation, guest, peer, fingerprint, pid", "a guest's key was accepted"),
+    "joined": ("invitation, guest, peer, fingerprint, pid", "a guest's terminal is in the session"),
+    "left": ("invitation, guest, peer, pid, why", "a guest who had joined is disconnected"),
+    "logged-out": (
+        "invitation, guest, peer, pid, why",
+        "a login that had not joined is disconnected",
+    ),
     "refused": ("peer", "a login failed, timed out, or exceeded a guest's connection limit"),
     "door-opened": ("", "the door is open"),
     "door-closed": ("", "the door is closed"),
@@ -159,6 +165,7 @@ _HELLO = {
     "session": "pairing",
     "tmux": "/usr/bin/tmux",
     "tmux_socket": "/home/mark/.local/state/pairing/tmux.sock",
+    "attach": False,
 }
 _NO_SUCH_GUEST = {
     "code": "no-such-guest",

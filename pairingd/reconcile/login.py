@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pairingd.core import plan
-from pairingd.core.model import Access, Invitation
+from pairingd.core.model import Access, Cause, Invitation
 from pairingd.world.forced_command import role_of
 
 LEAVING_S = 1.0  # for an sshd to end by itself after its guest's tmux client has
 JOINING_S = 20.0  # for a guest to be in without one, as with ssh -N
+
+NO_TERMINAL = "they opened no terminal in the session"
 
 
 @dataclass(eq=False, slots=True)
@@ -30,10 +32,12 @@ class Login:
     session: str = ""
     access: Access | None = None  # the role in which they entered, or were attached again since
     command: int | None = None  # the pid of the forced command, once its tmux client was seen
-    attached: bool = False  # has been seen in the tmux session
+    attached: bool = False  # has been seen in the tmux session, in the present role
+    joined: bool = False  # has been seen in the tmux session at all
     absent_since: float | None = None  # when it was first seen not to be
     astray: str = ""  # why it must be cut although its invitation is live
     cut_for: str = ""
+    cause: Cause | None = None  # of the cut, where it is not the invitation's end
 
     def admit(self, invitation: Invitation) -> None:
         self.invitation, self.guest = invitation.id, invitation.guest
@@ -63,7 +67,7 @@ class Login:
         if self.astray:
             return self.astray
         if self.is_detached(now):
-            return "they left the session but not the machine"
+            return "they left the session but not the machine" if self.joined else NO_TERMINAL
         return "the invitation is over"
 
     def role(self) -> Access | None:

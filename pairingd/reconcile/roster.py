@@ -6,10 +6,12 @@ import logging
 from dataclasses import asdict
 
 from pairingd.core.admission import MAX_PER_GUEST
-from pairingd.core.model import Invitation
+from pairingd.core.model import Cause, Invitation
+from pairingd.core.refusal import Refused as NotAllowed
+from pairingd.core.rules import Came, Went
 from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside
-from pairingd.reconcile.login import Login
+from pairingd.reconcile.login import NO_TERMINAL, Login
 from pairingd.signals import Signals
 from pairingd.store import Process, Store
 from pairingd.visits import Joined, Left, visits
@@ -88,6 +90,10 @@ class Roster:
                 self._store.forget_processes(*(login.pid for login in departed))
                 for login in departed:
                     self._note_departure(login)
+        here = {login.invitation for login in self.logins.values()}
+        for gone in {login.invitation for login in departed} - here:
+            if gone:
+                self._intent.apply(Went(gone))
 
     async def rest(self) -> None:
         """Wait until all that no deadline waits for is done."""
@@ -104,7 +110,8 @@ class Roster:
         login.fingerprint = fingerprint
         login.session = state.session.id if state.session else ""
         for invitation in state.live:
-            if any(key.fingerprint == fingerprint for key in invitation.keys):
+            used = invitation.rights.used  # its key is out; this one was quicker
+            if not used and any(key.fingerprint == fingerprint for key in invitation.keys):
                 self._admit(login, invitation)
                 break
         self._door.admit(login.pid, guest=login.invitation is not None)
@@ -116,20 +123,33 @@ class Roster:
             self._intent.happened("refused", text, peer=login.peer)
             return
         login.admit(invitation)
-        joined = Joined(
-            invitation=invitation.id,
-            guest=guest,
-            peer=login.peer,
-            fingerprint=login.fingerprint,
-            pid=login.pid,
-        )
-        self._intent.happened("joined", f"{guest} joined from {login.peer}", **asdict(joined))
-        self._signals.guests_changed(f"{guest} joined ({invitation.access.value})")
+        text = f"{guest} logged in from {login.peer}"
+        self._intent.happened("logged-in", text, **asdict(_joined(login)))
         self._signals.guest_came(login.peer)
 
+    def note_joined(self, login: Login) -> None:
+        """The guest is in the session. An invitation for one visit may be used up by another one;
+        then the connection must not stay.
+        """
+        try:
+            self._intent.apply(Came(login.invitation or ""))
+        except NotAllowed as used_up:
+            login.astray, login.cause = used_up.message, Cause.USED
+            self._intent.happened("refused", used_up.message, peer=login.peer)
+            return
+        login.joined = True
+        text = f"{login.guest} joined from {login.peer}"
+        self._intent.happened("joined", text, **asdict(_joined(login)))
+        access = login.access.value if login.access else ""
+        self._signals.guests_changed(f"{login.guest} joined ({access})")
+
     def _note_departure(self, login: Login) -> None:
-        if login.guest and login.cut_for:
-            self._note_left(login, login.cut_for)
+        if login.guest and not login.joined:
+            text = f"{login.guest} logged out ({login.peer}): {login.cut_for or NO_TERMINAL}"
+            data = asdict(_left(login, login.cut_for or NO_TERMINAL))
+            self._intent.happened("logged-out", text, session=login.session, **data)
+        elif login.guest and login.cut_for:
+            self._note_left(login, self._cause(login) or login.cut_for)
         elif login.guest:
             self._aside.run(self._note_why_left(login))
         elif login.refused:
@@ -140,17 +160,40 @@ class Roster:
         ended = await self._tmux.running() is Running.NO
         self._note_left(login, TMUX_ENDED if ended else "they left")
 
+    def _cause(self, login: Login) -> str:
+        """`idle` or `used` where one of these conditions has ended it, else ""."""
+        if login.cause:
+            return login.cause.value
+        session = self._intent.state.session
+        for one in session.invitations if session else ():
+            if one.id == login.invitation and one.cause in {Cause.IDLE, Cause.USED}:
+                return one.cause.value
+        return ""
+
     def _note_left(self, login: Login, why: str) -> None:
-        left = Left(
-            invitation=login.invitation or "",
-            guest=login.guest,
-            peer=login.peer,
-            pid=login.pid,
-            why=why,
-        )
-        self._left(left, session=login.session)
+        self._left(_left(login, why), session=login.session)
         self._signals.guests_changed(f"{login.guest} left")
 
     def _left(self, left: Left, *, session: str = "") -> None:
         text = f"{left.guest} is out ({left.peer}): {left.why}"
         self._intent.happened("left", text, session=session, **asdict(left))
+
+
+def _joined(login: Login) -> Joined:
+    return Joined(
+        invitation=login.invitation or "",
+        guest=login.guest,
+        peer=login.peer,
+        fingerprint=login.fingerprint,
+        pid=login.pid,
+    )
+
+
+def _left(login: Login, why: str) -> Left:
+    return Left(
+        invitation=login.invitation or "",
+        guest=login.guest,
+        peer=login.peer,
+        pid=login.pid,
+        why=why,
+    )
