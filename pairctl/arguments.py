@@ -14,6 +14,7 @@ from pairingd.core.text import quoted, shell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_GROUP = "@NAME is a group of config.toml. TIME is local: 14:00, 6pm.\n"
 _GUEST = """\
 GUEST is a name on GitHub (octocat), gitlab:NAME, codeberg:NAME, sourcehut:NAME,
 https://…/keys, file:PATH or "key:ssh-ed25519 AAAA…".
@@ -23,7 +24,11 @@ MAX_EVENTS = 10000  # that one request may ask for: protocol/params.py
 _SHELLS = ("bash", "zsh", "fish")
 MANUALS = {"pairctl": 1, "pairingd": 8}  # and the section of each
 _EXAMPLES = {
-    "invite": ("invite octocat", "invite octocat gitlab:ann --ttl 90m --read-only"),
+    "invite": (
+        "invite octocat",
+        "invite octocat gitlab:ann --ttl 90m --read-only",
+        "invite @team --at 14:00 --join-within 10m",
+    ),
     "status": ("status", "status --watch"),
     "extend": ("extend octocat 30m", "extend octocat --until 18:30"),
     "revoke": ("revoke octocat",),
@@ -78,12 +83,16 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if unknown:
         raise _unexpected(root, args.command, unknown)
     match args.command:
-        case "invite" | "revoke":
+        case "invite":
+            guesses.guests(args.guests, args.command)
+            if args.at is not None:
+                args.at = _moment(args.at, guesses.at(args.guests, args.at))
+        case "revoke":
             guesses.guests(args.guests, args.command)
         case "extend" if args.until is None:
             args.duration = guesses.extension(args.guest, args.duration)
         case "extend":
-            args.until = _moment(args.guest, args.until)
+            args.until = _moment(args.until, guesses.until(args.guest, args.until))
         case "role":
             args.access = guesses.access(args.guest, args.access)
         case _:
@@ -139,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
             epilog=f"{epilog}examples:{examples}",
         )
 
-    _inviting(command("invite", "invite guests for a limited time", _GUEST + _DURATION))
+    _inviting(command("invite", "invite guests for a limited time", _GUEST + _GROUP + _DURATION))
 
     status = command("status", "list who is invited and connected, and the guests' commands")
     status.add_argument("--all", action="store_true", help="include past invitations")
@@ -220,6 +229,16 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
         "--ttl", type=guesses.duration, metavar="DURATION", help="how long (default 2h)"
     )
     invite.add_argument("--read-only", action="store_true", help="guests can watch, not type")
+    invite.add_argument("--once", action="store_true", help="the first visit is the only one")
+    invite.add_argument(
+        "--join-within", type=guesses.duration, metavar="DURATION", help="over if nobody has come"
+    )
+    invite.add_argument(
+        "--idle", type=guesses.duration, metavar="DURATION", help="over when nobody types so long"
+    )
+    invite.add_argument(
+        "--at", type=_text, metavar="TIME", help="nothing is open before: 14:00, 6pm"
+    )
     invite.add_argument("--port", type=_port, help="external port to request (default 22)")
     invite.add_argument("--show", action="store_true", help="print a live guest's command again")
     handed = invite.add_mutually_exclusive_group()
@@ -229,6 +248,9 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
     )
     handed.add_argument(
         "--ssh-config", action="store_true", help="print a block for the guest's ~/.ssh/config"
+    )
+    invite.add_argument(
+        "-a", "--attach", action=argparse.BooleanOptionalAction, help="then enter the session"
     )
     invite.add_argument("-q", "--quiet", action="store_true", help="print only what the guest gets")
     invite.add_argument("--no-copy", action="store_true", help="do not use the clipboard")
@@ -262,7 +284,7 @@ def _text(text: str) -> str:
     return text
 
 
-def _moment(guest: str, text: str) -> str:
+def _moment(text: str, hint: str) -> str:
     from datetime import datetime
 
     from pairctl.times import parse_moment
@@ -270,7 +292,7 @@ def _moment(guest: str, text: str) -> str:
     try:
         return parse_moment(text, datetime.now())  # noqa: DTZ005 - the wall clock's, on purpose
     except Usage as refused:
-        raise Usage(refused.code, refused.message, guesses.until(guest, text)) from None
+        raise Usage(refused.code, refused.message, hint) from None
 
 
 def _count(text: str) -> int:

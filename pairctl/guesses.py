@@ -185,6 +185,13 @@ def until(guest: str, text: str) -> str:
     return "write 18:30, 6pm, or 2026-01-31T18:30:00+01:00"
 
 
+def at(guests: Sequence[str], text: str) -> str:
+    """The hint for a time to open at that is none: perhaps it is a duration."""
+    if _is_duration(text):
+        return shell("pairctl", "invite", *guests, "--ttl", _strict(text))
+    return "write 14:00, 6pm, or 2026-01-31T14:00:00+01:00"
+
+
 def _is_duration(text: str) -> bool:
     try:
         return parse_duration(_strict(text)) > 0

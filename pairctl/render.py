@@ -45,6 +45,7 @@ _ROOM = WIDTH - _LABEL
 _KNOCKS = 3  # that `status` shows
 
 _ACCESS = {"write": "read-write", "read": "read-only"}
+_WHY = {"used": ", the one visit is over", "idle": ", idle for too long"}
 _REACHABILITY = {
     "internet": "from the internet",
     "unverified": "perhaps from the internet",
@@ -71,17 +72,28 @@ def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> s
     guests = [invitation["guest"].removeprefix("github:") for invitation in reply["invitations"]]
     rows = [*_guests("Invited", reply["invitations"], view, keys=True)]
     rows += _row("Host key", [_host_key(reply["host_key"])], view)
-    rows += _row("Router", _forward(reply["endpoints"]), view)
-    rows += _row("Reach", [_reach(reply)], view)
+    if reply["command"]:
+        rows += _row("Router", _forward(reply["endpoints"]), view)
+        rows += _row("Reach", [_reach(reply)], view)
     rows += _row("Join in", ["pairctl attach"], view)
     one = shell("pairctl", "revoke", guests[0]) if len(guests) == 1 else "pairctl revoke GUEST"
     rows += _row("End it", [f"{one}, or for everybody: pairctl end"], view)
     rows += ["", *_problems(reply["warnings"], view)]
+    if not reply["command"]:
+        return "\n".join([*rows, opens_later(reply, view)])
     whom = "guest" if len(guests) == 1 else "guests"
     where = " on your own network" if reply["reachability"] == "lan" else ""
     rows += [f"Send this to your {whom}{where}" + (f" ({copied}):" if copied else ":")]
     lines = (handed or reply["command"]).splitlines()
     return "\n".join([*rows, *map(view.bold, lines)])
+
+
+def opens_later(reply: Invited, view: View) -> str:
+    """Of invitations that are scheduled."""
+    first = reply["invitations"][0]
+    show = shell("pairctl", "invite", "--show", first["guest"].removeprefix("github:"))
+    when = clock(first.get("opens_at", first["issued_at"]), view.now)
+    return f"Nothing is open before {when}. Then pairing announces the command; also: {show}"
 
 
 def status(reply: Status, view: View) -> str:
@@ -168,6 +180,8 @@ def _guests(
     lines: list[str] = []
     for invitation in invitations:
         lines += _fitted(invitation["guest"], _standing(invitation, view), _ROOM, view)
+        if bound := _conditions(invitation, view):
+            lines.append(f"  {bound}")
         if keys:
             lines += [f"  {_key(key, view)}" for key in invitation["keys"]]
         lines += [_connection(connection, view) for connection in invitation["connections"]]
@@ -187,12 +201,30 @@ def _standing(invitation: InvitationInfo, view: View) -> str:
     access = _ACCESS[invitation["access"]]
     issued, expires = seconds(invitation["issued_at"]), seconds(invitation["expires_at"])
     until = clock(invitation["expires_at"], view.now)
+    if invitation["state"] == "scheduled":
+        opens = invitation["opens_at"]
+        length = span(expires - seconds(opens))
+        return f"{access} from {clock(opens, view.now)} until {until} ({length})"
     if invitation["state"] != "live":
-        return f"{access}, was until {until}: {invitation['state']}"
+        why = _WHY.get(invitation.get("cause", ""), "")
+        return f"{access}, was until {until}: {invitation['state']}{why}"
     left = expires - view.now
     # Right after the invitation its whole length says more than "1h59m".
     told = span(expires - issued) if view.now - issued < 10 else f"{span(left)} left"
     return f"{access} until {until} ({told})"
+
+
+def _conditions(invitation: InvitationInfo, view: View) -> str:
+    """Of an invitation that is not over; one that stays after `join_by` has been joined."""
+    if invitation["state"] not in {"live", "scheduled"}:
+        return ""
+    told = ["one visit"] if invitation.get("once") else []
+    join_by = invitation.get("join_by")
+    if join_by and seconds(join_by) > view.now:
+        told.append(f"to join by {clock(join_by, view.now)}")
+    if idle := invitation.get("idle_seconds"):
+        told.append(f"over when idle for {span(idle)}")
+    return ", ".join(told)
 
 
 def _key(key: KeyInfo, view: View) -> str:
@@ -234,8 +266,10 @@ def _knocking(knocks: list[Knock], view: View) -> list[str]:
 def _router(reply: Status, view: View) -> list[str]:
     if reply["mapping"]:
         return _mapping(reply["mapping"], reply["warnings"], view)
-    if all(invitation["state"] != "live" for invitation in reply["invitations"]):
-        return ["not needed (nobody is invited)"]
+    states = {invitation["state"] for invitation in reply["invitations"]}
+    if "live" not in states:
+        scheduled = "scheduled" in states
+        return ["not needed yet" if scheduled else "not needed (nobody is invited)"]
     return _forward(reply["endpoints"])
 
 

@@ -113,7 +113,7 @@ class Session:
 
         Raises `no-session`, `already-attached`, `no-terminal`, `bad-terminal`.
         """
-        if _is_within(self._socket):
+        if self.is_here():
             raise PairingError(
                 "already-attached",
                 "this terminal is already in the session",
@@ -124,11 +124,14 @@ class Session:
             raise PairingError(
                 "no-session", "no session is running", "start one with: pairctl invite GUEST"
             )
-        if not sys.stdin.isatty():
-            raise PairingError("no-terminal", "stdin is not a terminal", "attach from a terminal")
+        require_terminal()
         environment = {**_environment(), "TERM": terminal_type.usable(os.environ.get("TERM", ""))}
         words = [self.program, "-S", self._socket, "attach-session", "-t", target]
         return foreground.run(words, environment)
+
+    def is_here(self) -> bool:
+        """Whether this terminal is in the session already."""
+        return _is_within(self._socket)
 
     def _target(self) -> str | None:
         if not os.path.lexists(self._socket) and not self._rebound():
@@ -176,6 +179,12 @@ class Session:
             f"{self.program}: {why}",
             "set [tmux] command in config.toml to a working tmux",
         )
+
+
+def require_terminal() -> None:
+    """Raises PairingError `no-terminal`."""
+    if not sys.stdin.isatty():
+        raise PairingError("no-terminal", "stdin is not a terminal", "attach from a terminal")
 
 
 def _environment() -> dict[str, str]:

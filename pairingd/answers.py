@@ -54,6 +54,18 @@ async def invited(
     }
 
 
+async def command(parts: Parts) -> str:
+    """The command for the guests, "" where nothing is open; the intent notes what they were told.
+    Raises Misconfigured `no-account`, WorldError.
+    """
+    found = _endpoints(parts)
+    if not found:
+        return ""
+    user = user_name()
+    parts.intent.apply(WayTold(way_told(found)))
+    return report.command(user, found[0], await parts.sshd.host_key())
+
+
 def _scheduled(
     parts: Parts, ids: Sequence[str], host_key: HostKey, warned: list[results.Problem]
 ) -> results.Invited:

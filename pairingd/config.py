@@ -277,6 +277,7 @@ class Tmux:
 
 @dataclass(frozen=True, slots=True)
 class Host:
+    attach: bool = False
     keep_awake: bool = True
     notify: bool = True
 

@@ -186,8 +186,10 @@ class Intent:
 
 def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
     if old is None:
-        time_left = format_duration(new.expires_at - new.issued_at)
-        return "invited", f"{new.guest} invited, may {new.access.value}, for {time_left}"
+        opens_at = new.conditions.opens_at
+        time_left = format_duration(new.expires_at - (opens_at or new.issued_at))
+        later = f", from {utc(opens_at)} on" if opens_at else ""
+        return "invited", f"{new.guest} invited, may {new.access.value}, for {time_left}{later}"
     if new.standing is not Standing.LIVE:
         return new.standing.value, f"{new.guest}: {_why_over(new)}"
     if new.access is not old.access:

@@ -59,6 +59,8 @@ def invitation(one: Invitation, logins: Iterable[Login], now: float) -> results.
     if one.cause:
         info["cause"] = one.cause.value
     _add_conditions(info, one.conditions)
+    if one.cause:
+        info["cause"] = one.cause.value
     return info
 
 

@@ -33,4 +33,5 @@ class Signals:
         self.guest_came: Signal[[str]] = Signal()  # from that address
         self.stranger_came: Signal[[str]] = Signal()  # connected from that public address
         self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's
+        self.opened: Signal[[frozenset[str]]] = Signal()  # scheduled invitations, at their time
         self.way_in_changed: Signal[[str]] = Signal()  # in words for the host

@@ -24,6 +24,7 @@ from pairingd.core.holding_state import PINHOLE
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directory, private_directories, private_file
 from pairingd.intent import Intent
+from pairingd.opening import Opening
 from pairingd.parts import Parts
 from pairingd.paths import Paths, find_paths
 from pairingd.process import logs
@@ -296,7 +297,7 @@ def assemble(
         signals,
         join="port" if chosen.relay.command.run else chosen.relay.join,
     )
-    return Parts(
+    parts = Parts(
         settings=settings,
         store=store,
         intent=intent,
@@ -316,6 +317,8 @@ def assemble(
         started_at=clock(),
         request_stop=request_stop,
     )
+    signals.opened.connect(Opening(parts, signals).announce)
+    return parts
 
 
 def _relay(chosen: config.Config) -> Relay | RelayCommand | None:

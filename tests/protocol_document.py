@@ -122,10 +122,16 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "revoked": ("invitation, guest, expires_at, cause", "the host revoked a guest"),
     "ended": ("invitation, guest, expires_at, cause", "the invitation ended with the session"),
     "session-ended": ("", "no invitation is live any more"),
-    "joined": ("invitation, guest, peer, fingerprint, pid", "a guest's key was accepted"),
+    "opened": ("invitation, guest, command", "a scheduled guest may enter"),
+    "logged-in": ("invitation, guest, peer, fingerprint, pid", "a guest's key was accepted"),
+    "joined": ("invitation, guest, peer, fingerprint, pid", "a guest's terminal is in the session"),
     "left": (
         "invitation, guest, peer, pid, why, about, typed_at",
-        "a guest's connection ended; `why` and the rest as in [Receipt](#receipt)",
+        "a guest who had joined is disconnected; `why` and the rest as in [Receipt](#receipt)",
+    ),
+    "logged-out": (
+        "invitation, guest, peer, pid, why, about, typed_at",
+        "a login that had not joined is disconnected",
     ),
     "refused": (
         "peer, fingerprints, times, hint, guest",
@@ -177,6 +183,7 @@ _HELLO = {
     "session": "pairing",
     "tmux": "/usr/bin/tmux",
     "tmux_socket": "/home/mark/.local/state/pairing/tmux.sock",
+    "attach": False,
 }
 _NO_SUCH_GUEST = {
     "code": "no-such-guest",

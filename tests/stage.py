@@ -236,6 +236,10 @@ class Stage:
             return True
         return False
 
+    def has_seen(self, visits: int) -> None:
+        """Wait until the daemon has seen so many in the session: their screens are sooner."""
+        until(lambda: len(self.asks("receipt")["visits"]) == visits, f"{visits} visits")
+
     def guest(self, name: str) -> Guest:
         return Guest(self, name)
 

@@ -32,7 +32,7 @@ FLOORS = (
     ("pairingd.parts",),
     ("pairingd.answers",),
     ("pairingd.waits",),
-    ("pairingd.changes",),
+    ("pairingd.changes", "pairingd.opening"),
     ("pairingd.verbs",),
     ("pairingd.rpc",),
     ("pairingd.conversation",),

@@ -163,6 +163,7 @@ def session_not_made(home: Path) -> Made:
             "session": "pairing",
             "tmux": str(tmux),
             "tmux_socket": str(home / "tmux.sock"),
+            "attach": False,
         }
     )
     hint = refusal_of(partial(session.create, print)).hint

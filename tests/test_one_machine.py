@@ -372,8 +372,8 @@ def test_a_program_run_beside_the_session_ends_the_connection(stage: Stage) -> N
     invited(stage, "octocat")
     screen = guest.joins()
     screen.shows("pairing")
+    stage.has_seen(1)
     screen.types("tmux detach-client -E 'exec sleep 3600'")
-    # A second later if the daemon had seen the guest in the session before, else at JOINING.
     assert screen.ended() != 0
     [visit] = stage.asks("receipt")["visits"]
     assert visit["why"] == "left"
@@ -384,11 +384,11 @@ def test_a_guest_may_leave_and_come_back(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat")
     screen = guest.joins()
-    screen.shows("pairing")
+    stage.has_seen(1)
     screen.presses("C-b", "d")
     assert screen.ended() == 0
     guest.joins().shows("pairing")
-    until(lambda: len(stage.asks("receipt")["visits"]) == 2, "both visits are told")
+    stage.has_seen(2)
     receipt = stage.asks("receipt")
     assert receipt["visits"][0]["why"] == "left"
     (here,) = receipt["invitations"][0]["connections"]
@@ -457,6 +457,7 @@ def test_when_the_host_ends_the_tmux_session_everything_ends(stage: Stage) -> No
     guest = stage.guest("octocat")
     invited(stage, "octocat")
     guest.joins().shows("[pairing]")
+    stage.has_seen(1)
     stage.run("tmux", "-S", str(stage.home / "tmux.sock"), "kill-server")
     until(lambda: stage.asks("status")["door"]["open"] is False, "the door is closed")
     assert stage.asks("status", "--all")["invitations"][0]["state"] == "ended"
@@ -474,7 +475,7 @@ def test_after_kill_9_a_new_start_undoes_what_is_over_and_keeps_what_is_not(stag
     invited(stage, "hubot")
     port = stage.asks("status")["door"]["port"]
     screen = octocat.joins()
-    screen.shows("pairing")
+    stage.has_seen(1)
     deadline = stage.expires_soon("octocat")
     daemon.send_signal(signal.SIGKILL)
     daemon.communicate()
@@ -796,6 +797,7 @@ def test_the_log_tells_the_story(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat")
     guest.joins().shows("pairing")
+    stage.has_seen(1)
     stage.pairctl("end")
     until(
         lambda: "left" in [event["kind"] for event in stage.asks("log")["events"]],

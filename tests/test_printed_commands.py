@@ -119,6 +119,7 @@ def test_pairctls_own_hint_quotes_tmux(tmp_path: Path, monkeypatch: pytest.Monke
             "session": "pairing",
             "tmux": str(tmux),
             "tmux_socket": str(tmp_path / "s"),
+            "attach": False,
         }
     )
     with pytest.raises(PairingError) as refused:

@@ -193,6 +193,7 @@ def test_under_launchd_the_log_is_a_file_and_holds_no_key(stage: Stage) -> None:
     screen = guest.joins()
     screen.types("echo se''cret")
     screen.shows("secret")
+    stage.has_seen(1)
     daemon.send_signal(signal.SIGTERM)
     _, said = daemon.communicate(timeout=WAIT_S)
     assert said == ""

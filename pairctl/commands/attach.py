@@ -24,6 +24,11 @@ _LOOK_AGAIN_S = 0.1
 def run(_: Namespace) -> int:
     with connect() as client:
         session = Session(client.hello)
+    return enter(session)
+
+
+def enter(session: Session) -> int:
+    """Until the session is left or has ended; tmux's exit status. Raises as Session.attach."""
     status = session.attach()
     left = time.time()
     with contextlib.suppress(PairingError):  # there is nothing to add where nobody can be asked

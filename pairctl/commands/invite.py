@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pairctl import clipboard, daemon, output, render
 from pairctl.client import connect
+from pairctl.commands.attach import enter
 from pairctl.failures import Interrupted, NoDaemon, Usage
 from pairctl.handout import form_of, handout
 from pairctl.interrupts import as_keyboard_interrupt
 from pairctl.progress import Steps
-from pairctl.session import Session
+from pairctl.session import Session, require_terminal
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 
@@ -22,24 +23,54 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from pairctl.client import Client
-    from pairingd.protocol.results import Invited
+    from pairingd.protocol.results import Hello, Invited
 
 _TRIES, _PAUSE_S = 3, 0.3  # to invite into a session that lasts
 
 
-def run(args: Namespace) -> None:
+def run(args: Namespace) -> int:
+    """Tmux's exit status where it ends in the session, else 0."""
     if args.show:
         _tell(_show(args), args)
-        return
+        return 0
+    _require_sense(args)
     with as_keyboard_interrupt():
-        reply = _invite(args)
+        reply, session = _invite(args)
         try:
             _tell(reply, args)
         except KeyboardInterrupt:
             raise _holds(reply) from None
+    return enter(session) if args.attach and not session.is_here() else 0
+
+
+def _require_sense(args: Namespace) -> None:
+    """Raise what would fail after the guests are invited."""
+    if args.attach and args.json:
+        raise Usage("usage", "--attach and --json exclude each other", "leave one of them out")
+    if args.attach:
+        require_terminal()
+    if args.at and form_of(args) != "command":
+        option = form_of(args).replace("_", "-")
+        raise Usage(
+            "usage",
+            f"--{option} needs the command, which is known only when the invitation opens",
+            f"leave it out; then: {shell('pairctl', 'invite', '--show', *args.guests[:1])} "
+            f"--{option}",
+        )
+
+
+def _attaches(args: Namespace, hello: Hello) -> bool:
+    """By the option, or by the configuration where somebody sits at a terminal and reads."""
+    if args.attach is not None:
+        return bool(args.attach)
+    reads = not (args.json or args.quiet) and sys.stdin.isatty() and sys.stdout.isatty()
+    return reads and hello.get("attach", False)
 
 
 def _tell(reply: Invited, args: Namespace) -> None:
+    if not reply["command"]:
+        _tell_scheduled(reply, args)
+        return
     handed = handout(reply, form_of(args), output.View.of(sys.stdout))
     copied = "" if args.no_copy else clipboard.copy(handed)
     if args.json:
@@ -53,9 +84,25 @@ def _tell(reply: Invited, args: Namespace) -> None:
         output.result(reply, draw, as_json=False)
 
 
+def _tell_scheduled(reply: Invited, args: Namespace) -> None:
+    """There is nothing to hand out yet."""
+    if form_of(args) != "command":
+        [one] = reply["invitations"]
+        raise PairingError(
+            "not-open-yet",
+            f"{one['guest']} may enter later; no command leads in before",
+            f"then: {shell('pairctl', 'invite', '--show', one['guest'])}",
+        )
+    if args.quiet and not args.json:
+        output.message(render.opens_later(reply, output.View.of(sys.stderr)))
+    else:
+        output.result(reply, render.invited, as_json=args.json)
+
+
 def _show(args: Namespace) -> Any:
     """Who may enter already, told anew: that neither starts a daemon nor a session."""
-    if len(args.guests) > 1 or args.ttl or args.read_only or args.port:
+    conditions = args.once or args.join_within or args.idle or args.at or args.attach
+    if len(args.guests) > 1 or args.ttl or args.read_only or args.port or conditions:
         raise Usage(
             "usage",
             "--show takes one guest and changes nothing",
@@ -65,17 +112,25 @@ def _show(args: Namespace) -> Any:
         return _seen_from_here(client, client.call("show", {"guest": args.guests[0]}), steps)
 
 
-def _invite(args: Namespace) -> Any:
-    params: dict[str, Any] = {"guests": args.guests}
-    if args.ttl:
-        params["ttl"] = args.ttl
-    if args.read_only:
-        params["access"] = "read"
-    if args.port:
-        params["port"] = args.port
+def _params(args: Namespace) -> dict[str, Any]:
+    given = {
+        "ttl": args.ttl,
+        "access": "read" if args.read_only else None,
+        "port": args.port,
+        "once": args.once,
+        "join_within": args.join_within,
+        "idle": args.idle,
+        "at": args.at,
+    }
+    return {"guests": args.guests, **{name: value for name, value in given.items() if value}}
+
+
+def _invite(args: Namespace) -> tuple[Any, Session]:
+    params = _params(args)
     with _connect_or_start() as client, Steps(shown=not args.quiet) as steps:
         client.notify("prepare")
         session = Session(client.hello)
+        args.attach = _attaches(args, client.hello)
         try:
             reply = _in_a_session(client, session, params, steps)
         except (PairingError, KeyboardInterrupt) as refused:
@@ -90,7 +145,7 @@ def _invite(args: Namespace) -> Any:
             raise _holds(reply) from None
     for warning in session.warnings:
         output.problem("warning", warning.message, warning.hint)
-    return reply
+    return reply, session
 
 
 def _in_a_session(client: Client, session: Session, params: dict[str, Any], steps: Steps) -> Any:

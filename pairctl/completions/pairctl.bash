@@ -2,7 +2,7 @@
 
 _shtab_pairctl_subparsers=(invite status extend revoke role end attach log receipt doctor config start stop restart install uninstall completion man)
 
-_shtab_pairctl_invite_option_strings=(-h --help --json --ttl --read-only --port --show --message --pinned --ssh-config -q --quiet --no-copy)
+_shtab_pairctl_invite_option_strings=(-h --help --json --ttl --read-only --once --join-within --idle --at --port --show --message --pinned --ssh-config -a --attach --no-attach -q --quiet --no-copy)
 _shtab_pairctl_status_option_strings=(-h --help --json --all --watch)
 _shtab_pairctl_extend_option_strings=(-h --help --json --until)
 _shtab_pairctl_revoke_option_strings=(-h --help --json)
@@ -38,10 +38,14 @@ _shtab_pairctl_invite__h_nargs=0
 _shtab_pairctl_invite___help_nargs=0
 _shtab_pairctl_invite___json_nargs=0
 _shtab_pairctl_invite___read_only_nargs=0
+_shtab_pairctl_invite___once_nargs=0
 _shtab_pairctl_invite___show_nargs=0
 _shtab_pairctl_invite___message_nargs=0
 _shtab_pairctl_invite___pinned_nargs=0
 _shtab_pairctl_invite___ssh_config_nargs=0
+_shtab_pairctl_invite__a_nargs=0
+_shtab_pairctl_invite___attach_nargs=0
+_shtab_pairctl_invite___no_attach_nargs=0
 _shtab_pairctl_invite__q_nargs=0
 _shtab_pairctl_invite___quiet_nargs=0
 _shtab_pairctl_invite___no_copy_nargs=0

@@ -65,7 +65,7 @@ function _shtab_pairctl_using
 end
 
 set -g _shtab_pairctl_commands invite status extend revoke role end attach log receipt doctor config start stop restart install uninstall completion man
-set -g _shtab_pairctl_opts_with_value --port --ttl --until -n
+set -g _shtab_pairctl_opts_with_value --at --idle --join-within --port --ttl --until -n
 
 complete -c pairctl -e
 complete -c pairctl -f
@@ -78,11 +78,16 @@ complete -c pairctl -n '_shtab_pairctl_using invite' -s h -l help -d 'show this 
 complete -c pairctl -n '_shtab_pairctl_using invite' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l ttl -x -d 'how long (default 2h)'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l read-only -d 'guests can watch, not type'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l once -d 'the first visit is the only one'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l join-within -x -d 'over if nobody has come'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l idle -x -d 'over when nobody types so long'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l at -x -d 'nothing is open before: 14:00, 6pm'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l port -x -d 'external port to request (default 22)'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l show -d 'print a live guest'"'"'s command again'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l message -d 'print a message for the guest'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l pinned -d 'print the command that checks the host key'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l ssh-config -d 'print a block for the guest'"'"'s ~/.ssh/config'
+complete -c pairctl -n '_shtab_pairctl_using invite' -s a -l attach -l no-attach -d 'then enter the session'
 complete -c pairctl -n '_shtab_pairctl_using invite' -s q -l quiet -d 'print only what the guest gets'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l no-copy -d 'do not use the clipboard'
 complete -c pairctl -n '_shtab_pairctl_using invite; and test $_shtab_pairctl_npos -ge 0' -ka "(_pairctl_guests)" -d GUEST

@@ -41,7 +41,12 @@ def desired(state: State, now: float) -> Desired:
     """What `state` demands at `now`."""
     live = [one for one in state.live if one.is_open(now)]
     return Desired(
-        grants=tuple(Grant(one.id, key, one.deadline) for one in live for key in one.keys),
+        grants=tuple(
+            Grant(one.id, key, one.deadline)
+            for one in live
+            if not one.rights.used  # whoever is in stays; nobody else comes
+            for key in one.keys
+        ),
         access={one.id: one.access for one in live},
         door_port=(state.session.door_port or 0) if state.session else 0,
     )
@@ -140,6 +145,11 @@ def next_deadline(state: State, now: float) -> float | None:
         at
         for one in state.live
         for at in (one.conditions.opens_at, one.deadline, one.idle_at)
-        if at is not None and (at > now or at != one.conditions.opens_at)
+        if at is not None and (at > now or at == one.deadline)
     ]
     return min(times, default=None)
+
+
+def idle(state: State, now: float) -> tuple[str, ...]:
+    """The invitations that Rested would end, unless somebody is seen to be active."""
+    return tuple(one.id for one in state.live if one.idle_at is not None and one.idle_at <= now)

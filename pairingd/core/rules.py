@@ -17,6 +17,7 @@ from typing import Any
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import canonical
 from pairingd.core.model import Access, Cause, Invitation, Rights, Session, Standing, State, WayIn
+from pairingd.core.plan import idle
 from pairingd.core.refusal import Refused
 from pairingd.core.text import shell
 
@@ -185,8 +186,7 @@ def _taken_away(state: State, event: Revoke | Rested | End, now: float) -> State
                 _live(state, invitation)
             return _over(state, ids, Standing.REVOKED, now, Cause.REVOKED)
         case Rested():
-            idle = [one.id for one in state.live if one.idle_at is not None and one.idle_at <= now]
-            return _over(state, idle, Standing.EXPIRED, now, Cause.IDLE)
+            return _over(state, idle(state, now), Standing.EXPIRED, now, Cause.IDLE)
         case End(cause=cause):
             return _over(state, [one.id for one in state.live], Standing.ENDED, now, cause)
 

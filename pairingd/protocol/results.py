@@ -27,7 +27,9 @@ class Connection(TypedDict):
 
 class Conditions(TypedDict, total=False):
     """What the invitation is not bound to is left out: `once` (one visit), `opens_at`, `join_by`
-    (when the guest must have come), `idle_seconds`.
+    (when the guest must have come), `idle_seconds`. So is the `cause` of its end before that:
+    `expired` (its time, or the time to join), `revoked`, `ended`, `used` (the one visit), `idle`,
+    `tmux-gone`, `daemon-stopped`.
     """
 
     once: bool
@@ -183,12 +185,15 @@ class Changed(TypedDict):
 
 
 class Hello(TypedDict):
+    """`attach`: whether the host wants to be in the session after each invitation."""
+
     version: str
     protocol: int
     pid: int
     session: str
     tmux: str
     tmux_socket: str
+    attach: bool
 
 
 class Event(TypedDict):
@@ -207,7 +212,7 @@ class Log(TypedDict):
 
 
 class Visit(TypedDict):
-    """One authenticated connection, from `since` to `until`.
+    """One terminal in the session, from `since` to `until`. A login without one is none.
 
     `why` it ended: the deadline (`expired`), the host's `revoke` or `end` (`ended`, also for what
     pairing does not let a guest do), the guest (`left`), the end of the tmux session or of

@@ -16,6 +16,7 @@ from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.guests import Guests
+from pairingd.reconcile.idleness import Idleness
 from pairingd.reconcile.knocks import Knocks
 from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.login import Login
@@ -54,8 +55,14 @@ class AccessLane(Lane):
         self._confinement = Confinement(tmux, self.poke, self._tmux_silent, self.roster.typed)
         self._messages = Messages(tmux, self._confinement, self.roster.logins)
         self._guests = Guests(
-            self.roster.logins, door.connections, self._confinement, self._messages, clock
+            self.roster.logins,
+            door.connections,
+            self._confinement,
+            self._messages,
+            clock,
+            self.roster.note_joined,
         )
+        self._idleness = Idleness(intent, tmux, self.roster.logins, clock)
         signals.wishes_changed.connect(self._intent_changed)
         signals.way_in_changed.connect(self._messages.to_host)
         signals.guests_changed.connect(self._messages.to_host)
@@ -104,6 +111,7 @@ class AccessLane(Lane):
         self._guests.guard(self._intent.state)
         self.roster.note_departures()
         self.knocks.settle()
+        self._idleness.look()
         if failure:
             raise failure
         steering = asyncio.ensure_future(self._keep_awake_and_steer())
@@ -139,6 +147,7 @@ class AccessLane(Lane):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REST_TIMEOUT_S):
                 await self._aside.rest()
+                await self._idleness.rest()
                 await self.roster.rest()
                 await self._messages.rest()
         self.knocks.write()
@@ -271,7 +280,7 @@ class AccessLane(Lane):
                     self._entrance.open(port)
                 case _:  # what takes rights away was done before
                     pass
-        self._entrance.note_port()
+        self._entrance.note(want.access)
 
     def _tmux_silent(self) -> None:
         """Nothing can be steered: who may only look does not look at what nobody controls."""

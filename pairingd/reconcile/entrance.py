@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pairingd.core.plan import Grant
@@ -34,6 +35,8 @@ class Entrance:
         self._tmux = tmux
         self._fixed_port = fixed_port
         self._door_changed = signals.door_changed
+        self._opened = signals.opened
+        self._open: frozenset[str] = frozenset()  # of the scheduled ones, those that are
         self._version = ZULU_SINCE
 
     async def prepare(self) -> None:
@@ -61,10 +64,17 @@ class Entrance:
             self._intent.happened("door-closed", "the door is closed")
             self._door_changed()
 
-    def note_port(self) -> None:
-        """A restarted daemon is to open the door there again. Raises WorldError."""
-        if self._door.port is not None:
-            self._intent.apply(DoorOpened(self._door.port))
+    def note(self, admitted: Collection[str]) -> None:
+        """A restarted daemon is to open the door there again; and `admitted` are the invitations
+        for which it stands open. Raises WorldError.
+        """
+        if self._door.port is None:
+            return
+        state = self._intent.apply(DoorOpened(self._door.port))
+        scheduled = {one.id for one in state.live if one.conditions.opens_at}
+        known, self._open = self._open, frozenset(scheduled.intersection(admitted))
+        if self._open - known:
+            self._opened(self._open - known)
 
     def _keys(self) -> AuthorizedKeys:
         return AuthorizedKeys(

@@ -24,17 +24,20 @@ class Guests:
         confinement: Confinement,
         messages: Messages,
         clock: Callable[[], float],
+        joined: Callable[[Login], None],
     ) -> None:
+        """`joined` is called when a guest is seen in the session for the first time."""
         self._logins = logins
         self._connections = connections
         self._confinement = confinement
         self._messages = messages
         self._clock = clock
+        self._joined = joined
 
     def guard(self, state: State) -> None:
         """The guardian knows each guest's deadline, for a daemon that cannot keep it."""
         now = self._clock()
-        ends = {one.id: one.expires_at - now for one in state.live}
+        ends = {one.id: one.deadline - now for one in state.live}
         self._connections.guard(
             {
                 login.pid: max(ends.get(login.invitation or "", 0.0), 0.0)
@@ -89,5 +92,7 @@ class Guests:
                 login.seen(place.command)
                 if place.astray:
                     login.astray = OUT_OF_PLACE
+                elif not login.joined:
+                    self._joined(login)
             else:
                 login.unseen(self._clock())

@@ -13,6 +13,8 @@ LEAVING_S = 1.0  # for an sshd to end by itself after its guest's tmux client ha
 JOINING_S = 20.0  # for a guest to be in without one, as with ssh -N
 INVITATION_OVER = "the invitation is over"
 
+NO_TERMINAL = "they opened no terminal in the session"
+
 
 @dataclass(eq=False, slots=True)
 class Login:
@@ -33,7 +35,8 @@ class Login:
     session: str = ""
     access: Access | None = None  # the role in which they entered, or were attached again since
     command: int | None = None  # the pid of the forced command, once its tmux client was seen
-    attached: bool = False  # has been seen in the tmux session
+    attached: bool = False  # has been seen in the tmux session, in the present role
+    joined: bool = False  # has been seen in the tmux session at all
     absent_since: float | None = None  # when it was first seen not to be
     astray: str = ""  # why it must be cut although its invitation is live
     cut_for: str = ""
@@ -73,7 +76,7 @@ class Login:
         if self.astray:
             return self.astray
         if self.is_detached(now):
-            return "they left the session but not the machine"
+            return "they left the session but not the machine" if self.joined else NO_TERMINAL
         return INVITATION_OVER
 
     def cut(self, why: str, cause: Cause | None, now: float) -> None:
@@ -82,7 +85,8 @@ class Login:
             return
         self.cut_for = why or self.reason(now)
         if cause or self.cut_for != INVITATION_OVER:
-            self.cause = cause or (Cause.LEFT if self.is_detached(now) else Cause.ENDED)
+            own = Cause.LEFT if self.is_detached(now) else Cause.ENDED
+            self.cause = self.cause or cause or own
 
     def left_for(self, session: Session | None) -> tuple[Cause, str]:
         """Why they are out, and in words; `session` is that of their invitation."""

@@ -8,10 +8,12 @@ from dataclasses import asdict
 from pairingd.core.admission import MAX_PER_GUEST
 from pairingd.core.durations import utc
 from pairingd.core.model import Cause, Invitation, Session
+from pairingd.core.refusal import Refused as NotAllowed
+from pairingd.core.rules import Came, Went
 from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.knocks import Knocks
-from pairingd.reconcile.login import Login
+from pairingd.reconcile.login import NO_TERMINAL, Login
 from pairingd.signals import Signals
 from pairingd.store import Process, Store
 from pairingd.visits import Joined, Left, visits
@@ -94,6 +96,10 @@ class Roster:
                 self._store.forget_processes(*(login.pid for login in departed))
                 for login in departed:
                     self._note_departure(login)
+        here = {login.invitation for login in self.logins.values()}
+        for gone in {login.invitation for login in departed} - here:
+            if gone:
+                self._intent.apply(Went(gone))
 
     def typed(self, pid: int, at: int) -> None:
         """The guest of that connection has pressed a key."""
@@ -118,7 +124,8 @@ class Roster:
             keys = [key.fingerprint for key in invitation.keys]
             if invitation.id == known and len(keys) == 1:
                 login.fingerprint = keys[0]
-            if invitation.id == known or fingerprint in keys:
+            used = invitation.rights.used  # its key is out; this one was quicker
+            if not used and (invitation.id == known or fingerprint in keys):
                 self._admit(login, invitation)
                 break
         self._door.admit(login.pid, guest=login.invitation is not None)
@@ -130,19 +137,33 @@ class Roster:
             self._intent.happened("refused", text, peer=login.peer)
             return
         login.admit(invitation)
-        joined = Joined(
-            invitation=invitation.id,
-            guest=guest,
-            peer=login.peer,
-            fingerprint=login.fingerprint,
-            pid=login.pid,
-        )
-        self._intent.happened("joined", f"{guest} joined from {login.peer}", **asdict(joined))
-        self._signals.guests_changed(f"{guest} joined ({invitation.access.value})")
+        text = f"{guest} logged in from {login.peer}"
+        self._intent.happened("logged-in", text, **asdict(_joined(login)))
         self._signals.guest_came(login.peer)
 
+    def note_joined(self, login: Login) -> None:
+        """The guest is in the session. An invitation for one visit may be used up by another one;
+        then the connection must not stay.
+        """
+        try:
+            self._intent.apply(Came(login.invitation or ""))
+        except NotAllowed as used_up:
+            login.astray, login.cause = used_up.message, Cause.USED
+            self._intent.happened("refused", used_up.message, peer=login.peer)
+            return
+        login.joined = True
+        text = f"{login.guest} joined from {login.peer}"
+        self._intent.happened("joined", text, **asdict(_joined(login)))
+        access = login.access.value if login.access else ""
+        self._signals.guests_changed(f"{login.guest} joined ({access})")
+
     def _note_departure(self, login: Login) -> None:
-        if login.guest and login.cut_for:
+        if login.guest and not login.joined:
+            why, about = login.left_for(self._session_of(login))
+            left = _left(login, why, about if login.cut_for else NO_TERMINAL)
+            text = f"{login.guest} logged out ({login.peer}): {left.about}"
+            self._intent.happened("logged-out", text, session=login.session, **asdict(left))
+        elif login.guest and login.cut_for:
             self._note_left(login)
         elif login.guest:
             login.cause, _ = login.left_for(self._session_of(login))
@@ -162,19 +183,32 @@ class Roster:
         return session
 
     def _note_left(self, login: Login) -> None:
-        why, about = login.left_for(self._session_of(login))
-        left = Left(
-            invitation=login.invitation or "",
-            guest=login.guest,
-            peer=login.peer,
-            pid=login.pid,
-            why=why.value,
-            about=about,
-            typed_at=utc(login.typed_at) if login.typed_at else None,
-        )
+        left = _left(login, *login.left_for(self._session_of(login)))
         self._left(left, session=login.session)
         self._signals.guests_changed(f"{login.guest} left")
 
     def _left(self, left: Left, *, session: str = "") -> None:
         text = f"{left.guest} is out ({left.peer}): {left.about}"
         self._intent.happened("left", text, session=session, **asdict(left))
+
+
+def _joined(login: Login) -> Joined:
+    return Joined(
+        invitation=login.invitation or "",
+        guest=login.guest,
+        peer=login.peer,
+        fingerprint=login.fingerprint,
+        pid=login.pid,
+    )
+
+
+def _left(login: Login, why: Cause, about: str) -> Left:
+    return Left(
+        invitation=login.invitation or "",
+        guest=login.guest,
+        peer=login.peer,
+        pid=login.pid,
+        why=why.value,
+        about=about,
+        typed_at=utc(login.typed_at) if login.typed_at else None,
+    )

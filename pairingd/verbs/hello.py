@@ -16,4 +16,5 @@ async def run(parts: Parts, _: params.Hello) -> results.Hello:
         "session": parts.tmux.session,
         "tmux": parts.tmux.command,
         "tmux_socket": str(parts.tmux.socket),
+        "attach": parts.settings.config.host.attach,
     }

@@ -6,7 +6,7 @@ from math import floor
 
 from pairingd import answers, report, waits, which
 from pairingd.core import plan, rules
-from pairingd.core.durations import utc
+from pairingd.core.durations import format_duration, utc
 from pairingd.core.guest import Guest, expand, parse_guests
 from pairingd.core.model import Access, Conditions, Invitation
 from pairingd.core.refusal import Refused
@@ -27,6 +27,13 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     ttl = given.ttl or guests.ttl
     if ttl > guests.max_ttl:
         raise rules.too_long(guests.max_ttl)
+    if given.join_within and given.join_within > ttl:
+        raise Refused(
+            "join-within-too-long",
+            f"{format_duration(given.join_within)} to join is more than the invitation's "
+            f"{format_duration(ttl)}",
+            "choose a shorter time to join, or a longer --ttl",
+        )
     if not parts.intent.state.live:
         parts.clock.trust()
     config = parts.settings.config

@@ -21,6 +21,7 @@ HELLO = {
     "session": "pairing",
     "tmux": "",
     "tmux_socket": "/nonexistent/tmux.sock",
+    "attach": False,
 }
 
 Reply = Callable[["Talk", dict[str, Any]], Any]

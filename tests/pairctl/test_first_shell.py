@@ -36,6 +36,7 @@ class Stage:
                 "session": "pairing",
                 "tmux": TMUX,
                 "tmux_socket": self.socket,
+                "attach": False,
             }
         ).create(print)
 

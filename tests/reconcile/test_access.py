@@ -9,14 +9,15 @@ import signal
 import sqlite3
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from pairingd.core.admission import MAX_PER_GUEST, Admission, Refusal
-from pairingd.core.model import Cause
-from pairingd.core.rules import Revoke
+from pairingd.core.model import Cause, Conditions, Invitation
+from pairingd.core.rules import Came, Revoke
 from pairingd.errors import WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.access import AccessLane
@@ -37,6 +38,7 @@ from pairingd.world.sshd import Sshd
 from pairingd.world.tmux import Tmux
 from tests.core.make import START, invitation, invite
 from tests.guardians import all_rest
+from tests.raw_terminal import RawTerminal
 from tests.waiting import WAIT_S
 
 PID = 2**22 + 1  # of no process: above Linux's largest and macOS's
@@ -66,6 +68,8 @@ class Host:
         self._clients: list[asyncio.StreamWriter] = []
         self._running: asyncio.Task[None] | None = None
         self.told_of: list[int | None] = []
+        self.opened: list[frozenset[str]] = []
+        signals.opened.connect(self.opened.append)
         signals.door_changed.connect(lambda: self.told_of.append(self.door.port))
 
     def runs(self) -> None:
@@ -74,6 +78,10 @@ class Host:
 
     def clock(self) -> float:
         return self.now
+
+    def invitations(self) -> tuple[Invitation, ...]:
+        session = self.intent.state.session
+        return session.invitations if session else ()
 
     def runs_tmux(self, *words: str) -> str:
         argv = (self.tmux.command, "-f", "/dev/null", "-S", str(self.tmux.socket), *words)
@@ -104,6 +112,7 @@ class Host:
             client.close()
         self.lane.stop()
         await self.lane.one_pass()
+        await self.lane.rest()
         await all_rest()
         self.store.close()
         self.runs_tmux("kill-server")
@@ -157,6 +166,7 @@ async def test_who_leaves_when_another_session_has_begun_has_left_their_own(
     host.yields(Connected(PID, "::1", host.now), Authenticated(PID, OCTOCAT))
     await host.lane.one_pass()
     [login] = host.lane.logins
+    host.lane.roster.note_joined(login)
     login.cut_for = cut_for
     host.now = START + 3600
     host.intent.apply(invite(invitation("github:hubot", issued_at=START + 3600), session="s2"))
@@ -180,7 +190,11 @@ async def test_a_key_of_nobody_who_is_invited_is_no_guest(host: Host) -> None:
     assert login.cut_for == "the invitation is over"
     host.yields(Disconnected(PID))
     await host.lane.one_pass()
-    assert {one.kind for one in host.store.history_of("s1")} & {"joined", "left"} == set()
+    assert {one.kind for one in host.store.history_of("s1")} & {
+        "joined",
+        "logged-in",
+        "left",
+    } == set()
 
 
 async def test_one_guest_has_only_so_many_connections(host: Host) -> None:
@@ -192,7 +206,94 @@ async def test_one_guest_has_only_so_many_connections(host: Host) -> None:
     assert {login.guest for login in admitted} == {"github:octocat"}
     assert (last.guest, last.cut_for) == ("", "the invitation is over")
     kinds = [one.kind for one in host.store.history_of("s1")]
-    assert (kinds.count("joined"), kinds.count("refused")) == (MAX_PER_GUEST, 1)
+    assert (kinds.count("logged-in"), kinds.count("refused")) == (MAX_PER_GUEST, 1)
+
+
+async def test_a_login_that_never_was_in_the_session_has_not_joined(host: Host) -> None:
+    host.intent.apply(invite())
+    host.yields(Connected(PID, "::1", host.now), Authenticated(PID, OCTOCAT), Disconnected(PID))
+    await host.lane.one_pass()
+    lines = {one.kind: one.data for one in host.store.history_of("s1")}
+    assert lines.keys() & {"joined", "left"} == set()
+    assert lines["logged-in"]["fingerprint"] == OCTOCAT
+    assert lines["logged-out"]["why"] == "they opened no terminal in the session"
+    assert visits(host.store.history_of("s1")) == []
+
+
+async def test_a_second_visit_beside_the_one_is_cut_and_uses_nothing_up(host: Host) -> None:
+    host.intent.apply(invite(invitation(conditions=Conditions(once=True))))
+    for pid in (PID, PID + 1):
+        host.yields(Connected(pid, "::1", host.now), Authenticated(pid, OCTOCAT))
+    await host.lane.one_pass()
+    first, second = host.lane.logins
+    host.lane.roster.note_joined(first)
+    host.lane.roster.note_joined(second)
+    await host.lane.one_pass()
+    assert (first.cut_for, second.joined) == ("", False)
+    assert "one visit" in second.cut_for
+    host.yields(Disconnected(second.pid))
+    await host.lane.one_pass()
+    assert host.intent.state.live
+    host.yields(Disconnected(first.pid))
+    await host.lane.one_pass()
+    assert [one.cause for one in host.invitations()] == [Cause.USED]
+
+
+async def test_a_login_after_the_visit_has_begun_is_nobody_s(host: Host) -> None:
+    """Its key is out of the file by then; sshd may have read it just before."""
+    host.intent.apply(invite(invitation(conditions=Conditions(once=True))))
+    await host.lane.one_pass()
+    host.intent.apply(Came("id-github:octocat"))
+    await host.lane.one_pass()
+    assert host.keys.read_text() == ""
+    host.yields(Connected(PID, "::1", host.now), Authenticated(PID, OCTOCAT))
+    await host.lane.one_pass()
+    [login] = host.lane.logins
+    assert (login.guest, login.cut_for) == ("", "the invitation is over")
+
+
+@pytest.mark.parametrize("typing", ["now", "long ago", "unknown"])
+async def test_who_has_typed_is_asked_when_the_time_is_up(host: Host, typing: str) -> None:
+    host.now = time.time()
+    begun = int(host.now) - 1200
+    idle = invitation(issued_at=begun, ttl=86400, conditions=Conditions(idle_seconds=1000))
+    host.intent.apply(invite(idle))
+    host.yields(Connected(PID, "::1", host.now), Authenticated(PID, OCTOCAT))
+    screen = RawTerminal(
+        (host.tmux.command, "-S", str(host.tmux.socket), "attach"), {"TERM": "xterm"}, 80, 24
+    )
+    try:
+        await asyncio.to_thread(screen.shows, "pairing", WAIT_S)
+        host.lane._take_events()
+        for login in host.lane.logins:
+            login.joined = True
+        if typing == "long ago":
+            host.now += 2000
+        server = int(host.runs_tmux("display-message", "-p", "#{pid}"))
+        if typing == "unknown":
+            os.kill(server, signal.SIGSTOP)
+        host.lane._idleness.look()
+        await host.lane._idleness.rest()
+        os.kill(server, signal.SIGCONT)
+        [one] = host.invitations()
+        assert one.live is (typing == "now"), one
+        if one.live:
+            assert (one.idle_at or 0) > host.now
+    finally:
+        screen.close()
+
+
+async def test_a_scheduled_invitation_opens_in_its_time_and_says_so(host: Host) -> None:
+    later = int(host.now) + 600
+    host.intent.apply(invite(invitation(conditions=Conditions(opens_at=later))))
+    assert await host.lane.one_pass() == later
+    assert (host.door.port, host.opened) == (None, [])
+    host.now = float(later)
+    await host.lane.one_pass()
+    await host.lane.one_pass()
+    assert host.door.port
+    assert host.opened == [frozenset({"id-github:octocat"})]
+    assert "expiry-time" in host.keys.read_text()
 
 
 async def test_refused_keys_of_a_connection_are_one_line_of_history(host: Host) -> None:

@@ -80,7 +80,7 @@ async def test_a_renamed_window_wakes_nobody_and_a_renamed_session_does(socket: 
             while changes == before:  # noqa: ASYNC110 - `changed` is the callback
                 await asyncio.sleep(0.01)
 
-    watching = asyncio.create_task(observer.watch(tuple, changed, lambda: None))
+    watching = asyncio.create_task(observer.watch(tuple, changed, lambda: None, lambda *_: None))
     try:
         assert await observer.is_attached()
         for name in ("what", "came", "before"):  # it was heard of attaching, too

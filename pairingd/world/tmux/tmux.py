@@ -168,6 +168,18 @@ class Tmux:
             one for one in await self.clients() if one.session == self.target and not one.control
         ]
 
+    async def typed_at(self) -> int | None:
+        """When somebody at one of the session's terminals last pressed a key, or came; in seconds
+        since the epoch. None where nobody is there. Raises WorldError.
+        """
+        said = await self._ask(
+            "list-clients",
+            *("-t", self.target),
+            *("-F", "#{client_control_mode} #{client_activity}"),
+        )
+        times = [line.split()[1] for line in said.splitlines() if line.startswith("0 ")]
+        return max(map(int, times), default=None)
+
     async def shows_dead_pane(self) -> bool:
         """Whether what the session shows is a pane whose program has ended: remain-on-exit keeps
         it. Raises WorldError.

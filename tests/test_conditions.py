@@ -1,0 +1,348 @@
+"""Invitations bound to more than a deadline: real daemon, sshd, ssh and tmux on one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.session import attached_host
+from tests.stage import Guest, Stage, Terminal, is_open, until
+
+HOUR = 3600
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Stage]:
+    with Stage() as stage:
+        stage.configure('[groups]\nteam = ["octocat", "hubot"]\n')
+        yield stage
+
+
+@pytest.fixture
+def stage(shared: Stage) -> Iterator[Stage]:
+    yield shared
+    shared.is_cleared()
+
+
+@pytest.fixture
+def own_daemon() -> Iterator[Stage]:
+    with Stage() as stage:
+        yield stage
+
+
+def invited(stage: Stage, *argv: str) -> dict[str, Any]:
+    answer = stage.asks("invite", *argv, "--no-copy")
+    assert "error" not in answer, answer
+    return answer
+
+
+def invitation(stage: Stage, guest: str = "github:octocat") -> dict[str, Any]:
+    """The newest of that guest, whether over or not."""
+    listed = stage.asks("status", "--all")["invitations"]
+    found: dict[str, Any] = [one for one in listed if one["guest"] == guest][-1]
+    return found
+
+
+def is_over(stage: Stage, why: str) -> bool:
+    return bool(invitation(stage).get("cause") == why)
+
+
+def kinds(stage: Stage) -> list[str]:
+    return [event["kind"] for event in stage.asks("log")["events"]]
+
+
+def refusal(stage: Stage, *argv: str, status: int) -> dict[str, Any]:
+    done = stage.pairctl(*argv, "--json", check=False)
+    assert done.returncode == status, done
+    error: dict[str, Any] = json.loads(done.stdout)["error"]
+    return error
+
+
+def in_seconds(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+
+
+def opens_soon(stage: Stage, *argv: str) -> dict[str, Any]:
+    """Invite for a time that is some commands ahead."""
+    began = time.monotonic()
+    stage.asks("status")
+    for ahead in (5.0, 15.0, 45.0):
+        opens_at = in_seconds(ahead + 6 * (time.monotonic() - began))
+        answer = stage.asks("invite", *argv, "--no-copy", "--at", opens_at)
+        if "error" not in answer:
+            return answer
+        assert answer["error"]["code"] == "time-past", answer
+    raise AssertionError(answer)
+
+
+def joined_with_idle(stage: Stage, guest: Guest) -> tuple[Terminal, int]:
+    """The guest's terminal, and how many seconds without a key end it. More of them where a login
+    takes long: it must fit into them.
+    """
+    for seconds in (8, 30, 120):
+        stage.pairctl("end", check=False)
+        invited(stage, guest.name, "--idle", f"{seconds}s")
+        screen = guest.joins()
+        until(lambda: stage.asks("receipt")["visits"] or is_over(stage, "idle"), "in, or too late")
+        if invitation(stage)["state"] == "live":
+            return screen, seconds
+    raise AssertionError(screen.screen())
+
+
+# One visit.
+
+
+def test_the_first_visit_uses_the_invitation_up(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    assert invited(stage, "octocat", "--once")["invitations"][0]["once"] is True
+    screen = guest.joins()
+    screen.shows("pairing")
+    until(lambda: (stage.home / "authorized_keys").read_text() == "", "the key is out")
+    assert invitation(stage)["connections"]
+    assert guest.runs(port=stage.asks("status")["door"]["port"]).returncode == 255
+    assert invitation(stage)["connections"], "the first visit goes on"
+    screen.presses("C-b", "d")
+    assert screen.ended() == 0
+    until(partial(is_over, stage, "used"), "it is used up")
+    assert not stage.asks("status")["door"]["open"]
+    until(lambda: stage.mappings() == [], "the router's table is empty")
+    text = stage.pairctl("receipt").stdout
+    assert "ended, the one visit is over" in text
+
+
+def test_a_login_without_a_terminal_is_no_visit(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat", "--once")
+    until(stage.mappings, "the router forwards")
+    before = kinds(stage).count("joined")
+    assert guest.runs("ls").returncode == 1
+    until(lambda: kinds(stage)[-1] == "logged-out", "the login is over")
+    assert kinds(stage).count("joined") == before
+    assert stage.asks("receipt")["visits"] == []
+    guest.joins().shows("pairing")
+    until(lambda: stage.asks("receipt")["visits"], "the visit is there")
+
+
+def test_after_kill_9_a_visit_that_had_begun_is_not_begun_again(own_daemon: Stage) -> None:
+    stage = own_daemon
+    guest = stage.guest("octocat")
+    daemon = stage.daemon()
+    invited(stage, "octocat", "--once")
+    screen = guest.joins()
+    screen.shows("pairing")
+    until(lambda: "joined" in kinds(stage), "the daemon has seen it")
+    daemon.send_signal(signal.SIGKILL)
+    daemon.communicate()
+    screen.ended()
+    stage.daemon()
+    assert is_over(stage, "used")
+    assert stage.asks("status")["door"]["open"] is False
+
+
+# A time to join.
+
+
+def test_it_is_closed_when_nobody_has_come_in_time(stage: Stage) -> None:
+    stage.guest("octocat")
+    told = invited(stage, "octocat", "--join-within", "3s")["invitations"][0]
+    assert told["join_by"] < told["expires_at"]
+    until(partial(is_over, stage, "expired"), "nobody has come")
+    until(lambda: not stage.asks("status")["door"]["open"], "the door is closed")
+    assert "did not come in time" in stage.pairctl("log").stdout
+
+
+def test_who_has_come_stays_beyond_the_time_to_join(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat", "--join-within", "1m")
+    screen = guest.joins()
+    screen.shows("pairing")
+    until(lambda: "joined" in kinds(stage), "the daemon has seen it")
+    keys = stage.home / "authorized_keys"
+    deadline = datetime.fromisoformat(invitation(stage)["expires_at"])
+    stamp = deadline.astimezone(UTC).strftime("%Y%m%d%H%M")
+    until(lambda: f'expiry-time="{stamp}' in keys.read_text(), "the key has its deadline")
+
+
+# Signs of life.
+
+
+def test_it_ends_when_nobody_is_connected_for_so_long(stage: Stage) -> None:
+    stage.guest("octocat")
+    invited(stage, "octocat", "--idle", "3s")
+    until(partial(is_over, stage, "idle"), "it was idle")
+    until(lambda: not stage.asks("status")["door"]["open"], "the door is closed")
+
+
+def test_a_guest_is_cut_when_nobody_types_and_stays_while_somebody_does(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    stage.pairctl("invite", "octocat", "--no-copy")  # so that there is a session to attach to
+    host = attached_host(stage)
+    host.shows("[pairing]")
+    screen, seconds = joined_with_idle(stage, guest)
+    enough = time.monotonic() + 1.5 * seconds
+    while time.monotonic() < enough:
+        host.presses("x")
+    assert invitation(stage)["state"] == "live", "the host typed"
+    screen.ended()
+    assert is_over(stage, "idle")
+    until(lambda: stage.asks("receipt")["visits"][0]["why"] == "idle", "the receipt says why")
+
+
+def test_a_tmux_that_does_not_answer_shows_no_life(stage: Stage) -> None:
+    """What stands still is the server; a guest is cut without it."""
+    guest = stage.guest("octocat")
+    joined_with_idle(stage, guest)
+    server = int(stage.tmux("display-message", "-p", "#{pid}"))
+    os.kill(server, signal.SIGSTOP)
+    try:
+        until(partial(is_over, stage, "idle"), "it was idle")
+        until(lambda: not invitation(stage)["connections"], "the guest is cut")
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+
+# Later.
+
+
+def test_nothing_is_open_before_its_time_and_then_the_command_is_announced(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    stage.pairctl("start")
+    told = opens_soon(stage, "octocat")
+    [one] = told["invitations"]
+    host = attached_host(stage)
+    if one["state"] == "scheduled":
+        assert (told["command"], told["endpoints"]) == ("", [])
+    record = host.recorded()
+    seen = stage.asks("status")
+    if seen["invitations"][0]["state"] == "scheduled":
+        assert seen["door"] == {"open": False, "port": None}
+        assert (stage.home / "authorized_keys").read_text() == ""
+    until(lambda: stage.asks("status")["door"]["open"], "the door opens by itself")
+    until(lambda: "may enter now: ssh" in record.read_text(errors="replace"), "the host is told")
+    shown = stage.asks("invite", "--show", "octocat", "--no-copy")
+    assert shown["command"] in stage.pairctl("log").stdout
+    guest.joins().shows("pairing")
+    assert kinds(stage).count("opened") == 1
+
+
+def test_a_scheduled_invitation_says_so_and_hands_out_no_command(stage: Stage) -> None:
+    stage.guest("octocat")
+    done = stage.pairctl("invite", "octocat", "--at", in_seconds(HOUR), "--once", "--idle", "20m")
+    assert "Nothing is open before" in done.stdout
+    assert "ssh " not in done.stdout
+    seen = stage.asks("status")
+    assert seen["invitations"][0]["state"] == "scheduled"
+    assert seen["door"]["open"] is False
+    assert stage.mappings() == []
+    text = stage.pairctl("status").stdout
+    assert "one visit, over when idle for 20m" in text
+    assert "not needed yet" in text
+    assert "Nothing is open before" in stage.pairctl("invite", "--show", "octocat").stdout
+    quiet = stage.pairctl("invite", "-q", "--show", "octocat")
+    assert (quiet.stdout, "Nothing is open" in quiet.stderr) == ("", True)
+    error = refusal(stage, "invite", "--show", "--message", "octocat", status=1)
+    assert error["code"] == "not-open-yet"
+
+
+def test_a_scheduled_invitation_opens_after_kill_9_too(own_daemon: Stage) -> None:
+    stage = own_daemon
+    guest = stage.guest("octocat")
+    daemon = stage.daemon()
+    opens_soon(stage, "octocat")
+    daemon.send_signal(signal.SIGKILL)
+    daemon.communicate()
+    stage.daemon()
+    until(lambda: stage.asks("status")["door"]["open"], "the door opens by itself")
+    until(lambda: "opened" in kinds(stage), "it is announced")
+    guest.joins().shows("pairing")
+
+
+# Groups.
+
+
+def test_a_group_is_invited_by_its_name(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.guest("hubot")
+    told = invited(stage, "@team")
+    assert [one["guest"] for one in told["invitations"]] == ["github:octocat", "github:hubot"]
+    assert refusal(stage, "invite", "@crew", status=1)["code"] == "no-such-group"
+
+
+# What makes no sense.
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (("octocat", "--join-within", "3h", "--ttl", "2h"), 1, "join-within-too-long"),
+        (("octocat", "--at", "2001-01-01T00:00:00Z"), 1, "time-past"),
+        (("octocat", "--at", "2h"), 2, "bad-time"),
+        (("octocat", "--at", "14:00", "--message"), 2, "usage"),
+        (("octocat", "--at", "14:00", "--pinned"), 2, "usage"),
+        (("octocat", "--idle", "14:00"), 2, "bad-duration"),
+        (("octocat", "--show", "--once"), 2, "usage"),
+        (("octocat", "--show", "--idle", "5m"), 2, "usage"),
+        (("octocat", "--show", "--join-within", "5m"), 2, "usage"),
+        (("octocat", "--show", "--attach"), 2, "usage"),
+        (("octocat", "--attach"), 2, "usage"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anybody_is_invited(
+    stage: Stage, words: tuple[str, ...], status: int, code: str
+) -> None:
+    stage.guest("octocat")
+    stage.pairctl("start")
+    assert refusal(stage, "invite", *words, status=status)["code"] == code
+    assert stage.asks("status")["invitations"] == []
+
+
+# Invite, and be in the session.
+
+
+def host_invites(stage: Stage, *words: str) -> Any:
+    return stage.terminal(sys.executable, "-m", "pairctl", "invite", "octocat", *words)
+
+
+def test_one_command_leads_from_nothing_into_the_session(own_daemon: Stage) -> None:
+    stage = own_daemon
+    guest = stage.guest("octocat")
+    host = host_invites(stage, "-a", "--no-copy")
+    host.shows("[pairing]")
+    host.types("echo so''lo")
+    host.shows("solo")
+    guest.joins().shows("solo")
+    host.presses("C-b", "d")
+    assert host.ended() == 0
+    host.shows("ssh -p")
+    assert invitation(stage)["state"] == "live"
+    assert is_open(stage.external_port)
+
+
+def test_by_the_configuration_invite_attaches_too_unless_told_not_to(own_daemon: Stage) -> None:
+    stage = own_daemon
+    stage.configure("[host]\nattach = true\n")
+    stage.guest("octocat")
+    host = host_invites(stage, "--no-attach", "--no-copy")
+    assert host.ended() == 0
+    stage.pairctl("end")
+    assert "ssh" in stage.pairctl("invite", "octocat", "--no-copy").stdout  # to no terminal
+    stage.pairctl("end")
+    host_invites(stage, "--no-copy").shows("[pairing]")
+
+
+def test_without_a_terminal_nobody_is_invited(own_daemon: Stage) -> None:
+    stage = own_daemon
+    stage.guest("octocat")
+    done = stage.pairctl("invite", "octocat", "--attach", check=False)
+    assert done.returncode == 1
+    assert "not a terminal" in done.stderr
+    assert not (stage.home / "pairingd.sock").exists()
