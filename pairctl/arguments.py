@@ -23,7 +23,7 @@ _SHELLS = ("bash", "zsh", "fish")
 MANUALS = {"pairctl": 1, "pairingd": 8}  # and the section of each
 _EXAMPLES = {
     "invite": ("invite octocat", "invite octocat gitlab:ann --ttl 90m --read-only"),
-    "status": ("status", "status --watch"),
+    "status": ("status", "status --watch", "status --line"),
     "extend": ("extend octocat 30m", "extend octocat --until 18:30"),
     "revoke": ("revoke octocat",),
     "role": ("role octocat read",),
@@ -140,7 +140,9 @@ def parser() -> argparse.ArgumentParser:
 
     status = command("status", "list who is invited and connected, and the guests' commands")
     status.add_argument("--all", action="store_true", help="include past invitations")
-    status.add_argument("--watch", action="store_true", help="redraw until q or Ctrl-C")
+    drawn = status.add_mutually_exclusive_group()
+    drawn.add_argument("--watch", action="store_true", help="redraw until q or Ctrl-C")
+    drawn.add_argument("--line", action="store_true", help="print one short line, for a prompt")
 
     extend = command("extend", "move a guest's deadline", _GUEST + _DURATION)
     _live(extend.add_argument("guest", type=_guest, metavar="GUEST"))

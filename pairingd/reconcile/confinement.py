@@ -83,6 +83,12 @@ class Confinement:
         else:
             self._observer.detach(self._ownership.of(clients, connections).keys() - known)
 
+    @property
+    def typist(self) -> int | None:
+        """The connection of the guest who typed last; None where that was the host, or nobody."""
+        owner = self.clients.get(self._observer.typist) if self._observer else None
+        return owner.connection if owner else None
+
     async def hosts(self, guests: Collection[int]) -> list[TmuxClient]:
         """The host's own terminals in the session. Raises WorldError."""
         clients = await self._tmux.terminals()

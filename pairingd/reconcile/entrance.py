@@ -36,6 +36,11 @@ class Entrance:
         self._door_changed = signals.door_changed
         self._version = ZULU_SINCE
 
+    @property
+    def live(self) -> Path:
+        """The directory of the marks."""
+        return self._authorized_keys.with_name("live")
+
     async def prepare(self) -> None:
         """There is an sshd that accepts its configuration. Raises as Sshd.prepare."""
         self._version = await self._sshd.prepare()
@@ -72,6 +77,6 @@ class Entrance:
             self._tmux.command,
             self._tmux.socket,
             self._tmux.target,
-            self._authorized_keys.with_name("live"),
+            self.live,
             zulu=self._version >= ZULU_SINCE,
         )

@@ -13,9 +13,14 @@ from pairingd.process.programs import end
 PING_AFTER_S = 1.0  # of silence, while guests are in
 REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last word
 _ATTACH_TIMEOUT_S = 2.0
-_PING = 'list-clients -F "pairing-client #{client_name} #{session_id}"'
+_PING = (
+    'list-clients -F "pairing-client #{client_name} #{session_id}'
+    ' #{client_created} #{client_activity}"'
+)
 # Where a client is: by tmux's own word, or in the answer to _PING.
 _PLACE = re.compile(rb"(?:%client-session-changed|pairing-client) (\S+) (\$\d+)")
+# When a client attached, and when keys came from it last: output does not count (measured, 3.3a).
+_ACTIVITY = re.compile(rb"pairing-client (\S+) \$\d+ (\d+) (\d+)$")
 _OF_A_REPLY = (b"%begin ", b"%end ", b"%error ", b"%output ")
 _PLAIN = re.compile(r"[\w/.,:=$ -]+", re.ASCII)  # no word here needs quotes
 _LONGEST_LINE = 1 << 16
@@ -32,6 +37,8 @@ class Observer:
         """`session` is a target of tmux's, `$3`."""
         self._attached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.pid: int | None = None
+        self.typist = ""  # the client from which keys came last, "" where that is not known
+        self._typed_at = 0
         self._input: asyncio.StreamWriter | None = None
         self._command = command
         self._socket = socket
@@ -81,7 +88,8 @@ class Observer:
                 self._is_attached(now=True)
                 if place := _PLACE.match(line):
                     self._lead_back(place[1], place[2], guests())
-                if line.startswith(b"%") and not line.startswith(_OF_A_REPLY):
+                typed = self._has_typed(line)
+                if typed or (line.startswith(b"%") and not line.startswith(_OF_A_REPLY)):
                     changed()
         finally:
             self._input = None
@@ -111,6 +119,15 @@ class Observer:
         """
         for name in clients:
             self._send(f"detach-client -t {name}")
+
+    def _has_typed(self, line: bytes) -> bool:
+        """Whether this line of a _PING's answer has another one as the last to type."""
+        found = _ACTIVITY.match(line.rstrip())
+        if not found or int(found[3]) <= max(int(found[2]), self._typed_at):
+            return False
+        self._typed_at = int(found[3])
+        before, self.typist = self.typist, found[1].decode(errors="replace")
+        return self.typist != before
 
     def _lead_back(self, client: bytes, session: bytes, guests: Collection[str]) -> None:
         name = client.decode(errors="replace")
