@@ -225,3 +225,14 @@ def test_a_guest_s_name_is_no_format(stage: Stage) -> None:
     octocat.joins()
     shows_line(host, "joined (write)")
     assert not proof.exists()
+
+
+def test_a_prompt_gets_one_short_line(stage: Stage) -> None:
+    line = ("status", "--line")
+    stage.asks("end")
+    assert stage.pairctl(*line).stdout == ""
+    octocat = invited(stage)
+    assert stage.pairctl(*line).stdout == "(octocat rw 1h59m)\n"
+    octocat.joins()
+    until(lambda: stage.pairctl(*line).stdout == "octocat rw 1h59m\n", "in", ATTENTIVE)
+    assert stage.asks(*line) == {"line": "octocat rw 1h59m"}

@@ -62,7 +62,8 @@ def farewell(invitation: Invitation | None, now: float, host: str, until: str) -
     cause = invitation.cause if invitation else None
     if cause in _OVER:
         return _OVER[cause].format(host=host)
-    if invitation is None or (invitation.live and now < invitation.deadline):
+    expired = invitation and (cause is Cause.EXPIRED or invitation.deadline <= now)
+    if invitation is None or not expired:
         return f"{host}'s pairing closed this connection"
     if invitation.deadline < invitation.expires_at:
         return f"you were to come sooner ({until})"
