@@ -180,7 +180,7 @@ def test_a_guest_is_warned_before_the_end(stage: Stage, access: str) -> None:
 def test_a_guest_is_told_why_it_ended(stage: Stage, access: str, how: str, why: str) -> None:
     options = ("--read-only",) if access == "read" else ()
     guest = invited(stage, "octocat", *options).joins()
-    shows_line(guest, "octocat r")
+    shows_line(guest, " octocat r")  # not in parentheses: the daemon has seen them
     match how:
         case "revoke":
             stage.asks("revoke", "octocat")

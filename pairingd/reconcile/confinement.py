@@ -34,6 +34,8 @@ class Confinement:
         self._tmux = tmux
         self._changed = changed
         self._silent = silent
+        self._typist = ""  # the client from which keys came last, "" where that is not known
+        self._typed_at = 0
         self._observer: Observer | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -86,8 +88,15 @@ class Confinement:
     @property
     def typist(self) -> int | None:
         """The connection of the guest who typed last; None where that was the host, or nobody."""
-        owner = self.clients.get(self._observer.typist) if self._observer else None
+        owner = self.clients.get(self._typist)
         return owner.connection if owner else None
+
+    def _has_typed(self, client: str, at: int) -> None:
+        if at > self._typed_at:
+            self._typed_at = at
+            before, self._typist = self._typist, client
+            if client != before:
+                self._changed()
 
     async def hosts(self, guests: Collection[int]) -> list[TmuxClient]:
         """The host's own terminals in the session. Raises WorldError."""
@@ -99,6 +108,8 @@ class Confinement:
         clients = await self._tmux.clients()
         found = self._ownership.of(clients, guests)
         known, self.clients = self.clients, found
+        if self._typist not in {client.name for client in clients}:  # its name is used again
+            self._typist = ""
         if found.keys() != known.keys():
             await self._tmux.confine(found)
             if self._observer:
@@ -108,6 +119,6 @@ class Confinement:
     async def _follow(self, observer: Observer) -> None:
         now = asyncio.get_running_loop().time
         begun = now()
-        await observer.watch(lambda: self.clients, self._changed, self._silent)
+        await observer.watch(lambda: self.clients, self._changed, self._silent, self._has_typed)
         self._changed()
         await asyncio.sleep(begun + _PACE_S - now())

@@ -17,10 +17,11 @@ _PING = (
     'list-clients -F "pairing-client #{client_name} #{session_id}'
     ' #{client_created} #{client_activity}"'
 )
+# A client is active from its start on: what is later was typed, for all else (a new size, what its
+# terminal answers) leaves that time as it is.
+_TIMES = re.compile(rb"pairing-client (\S+) \$\d+ (\d{1,18}) (\d{1,18})\s*", re.ASCII)
 # Where a client is: by tmux's own word, or in the answer to _PING.
 _PLACE = re.compile(rb"(?:%client-session-changed|pairing-client) (\S+) (\$\d+)")
-# When a client attached, and when keys came from it last: output does not count (measured, 3.3a).
-_ACTIVITY = re.compile(rb"pairing-client (\S+) \$\d+ (\d+) (\d+)$")
 _OF_A_REPLY = (b"%begin ", b"%end ", b"%error ", b"%output ")
 _PLAIN = re.compile(r"[\w/.,:=$ -]+", re.ASCII)  # no word here needs quotes
 _LONGEST_LINE = 1 << 16
@@ -37,8 +38,6 @@ class Observer:
         """`session` is a target of tmux's, `$3`."""
         self._attached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.pid: int | None = None
-        self.typist = ""  # the client from which keys came last, "" where that is not known
-        self._typed_at = 0
         self._input: asyncio.StreamWriter | None = None
         self._command = command
         self._socket = socket
@@ -49,12 +48,14 @@ class Observer:
         guests: Callable[[], Collection[str]],
         changed: Callable[[], None],
         silent: Callable[[], None],
+        typed: Callable[[str, int], None],
     ) -> None:
         """Call `changed` on every coming, going and turning of clients, and `silent` where tmux has
         not answered for REPLY_TIMEOUT_S while guests are in; until the session or tmux ends.
 
         `guests` has the names of their clients: one that turns to another session is led back at
-        once, before anything else is asked.
+        once, before anything else is asked. `typed` has when a client's keys were pressed last,
+        never which: as often as tmux is asked, so within a second or two.
         """
         process = await asyncio.create_subprocess_exec(
             *(self._command, "-N", "-S", str(self._socket), "-C", "attach-session", "-E"),
@@ -88,8 +89,9 @@ class Observer:
                 self._is_attached(now=True)
                 if place := _PLACE.match(line):
                     self._lead_back(place[1], place[2], guests())
-                typed = self._has_typed(line)
-                if typed or (line.startswith(b"%") and not line.startswith(_OF_A_REPLY)):
+                if (times := _TIMES.fullmatch(line)) and int(times[3]) > int(times[2]):
+                    typed(times[1].decode(errors="replace"), int(times[3]))
+                if line.startswith(b"%") and not line.startswith(_OF_A_REPLY):
                     changed()
         finally:
             self._input = None
@@ -119,15 +121,6 @@ class Observer:
         """
         for name in clients:
             self._send(f"detach-client -t {name}")
-
-    def _has_typed(self, line: bytes) -> bool:
-        """Whether this line of a _PING's answer has another one as the last to type."""
-        found = _ACTIVITY.match(line.rstrip())
-        if not found or int(found[3]) <= max(int(found[2]), self._typed_at):
-            return False
-        self._typed_at = int(found[3])
-        before, self.typist = self.typist, found[1].decode(errors="replace")
-        return self.typist != before
 
     def _lead_back(self, client: bytes, session: bytes, guests: Collection[str]) -> None:
         name = client.decode(errors="replace")
