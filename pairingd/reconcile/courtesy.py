@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from pairingd.core import notices
@@ -18,6 +19,7 @@ from pairingd.reconcile.messages import Messages
 from pairingd.user import user_name
 from pairingd.world.tmux import Tmux
 
+_DISK_TIMEOUT_S = 0.1  # nobody stays for longer because of a slow disk
 _FAREWELL = ".farewell."  # between the mark and the pid of the forced command that reads it
 
 
@@ -61,27 +63,28 @@ class Courtesy:
             if not text or self._messages.to_guest(login.pid, text):
                 self._known[login.pid] = terms
 
-    def bid_farewell(self, login: Login) -> None:
-        """Have their forced command print why it ends. Without disk space it says less."""
-        if not (login.command and login.invitation):
-            return
+    async def bid_farewell(self, logins: Collection[Login]) -> None:
+        """Have their forced commands print why it ends. Who waits for a slow disk says less."""
+        texts = {self._file(one): self._farewell(one) for one in logins if one.command}
+        if texts:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DISK_TIMEOUT_S):
+                    await asyncio.to_thread(_write, texts)
+
+    def forget(self, logins: Collection[Login]) -> None:
+        """They are out."""
+        for login in logins:
+            if login.command:
+                with contextlib.suppress(OSError):
+                    self._file(login).unlink(missing_ok=True)
+
+    def _farewell(self, login: Login) -> str:
         now = self._clock()
-        invitation = _invitation(self._intent.state, login.invitation)
+        invitation = _invitation(self._intent.state, login.invitation or "")
         until = clock_time(invitation.deadline, now) if invitation else ""
         if self.stops and invitation and invitation.is_open(now):
-            text = notices.stopped(_host(), until)
-        else:
-            text = notices.farewell(invitation, now, _host(), until)
-        with contextlib.suppress(OSError):
-            file = self._file(login)
-            file.touch(mode=0o600)
-            file.write_text(f"{text}\n")
-
-    def forget(self, login: Login) -> None:
-        """They are out."""
-        if login.command and login.invitation:
-            with contextlib.suppress(OSError):
-                self._file(login).unlink(missing_ok=True)
+            return notices.stopped(_host(), until)
+        return notices.farewell(invitation, now, _host(), until)
 
     def _file(self, login: Login) -> Path:
         return self._live / f"{mark_prefix(login.invitation or '')}{_FAREWELL}{login.command}"
@@ -106,6 +109,14 @@ def clock_time(at: float, now: float) -> str:
 def _invitation(state: State, id_: str) -> Invitation | None:
     known = state.session.invitations if state.session else ()
     return next((one for one in known if one.id == id_), None)
+
+
+def _write(texts: Mapping[Path, str]) -> None:
+    """Nothing where the disk is full."""
+    for file, text in texts.items():
+        with contextlib.suppress(OSError):
+            file.touch(mode=0o600)
+            file.write_text(f"{text}\n")
 
 
 def _host() -> str:

@@ -53,12 +53,11 @@ class Guests:
         cut = [self._logins[pid] for pid in pids if pid in self._logins]
         for login in cut:
             login.cut_for = login.cut_for or why or login.reason(now)
-            self._courtesy.bid_farewell(login)
+        await self._courtesy.bid_farewell(cut)
         attached = {login.pid for login in cut if login.attached}
         detach = self._confinement.farewell
         await self._connections.cut([login.pid for login in cut], attached, detach)
-        for login in cut:
-            self._courtesy.forget(login)
+        self._courtesy.forget(cut)
 
     async def hold(self, access: Mapping[str, Access]) -> bool:
         """Keep them in place; `access` has what each live invitation gives. Returns whether one
