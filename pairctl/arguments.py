@@ -29,7 +29,7 @@ _EXAMPLES = {
         "invite octocat gitlab:ann --ttl 90m --read-only",
         "invite @team --at 14:00 --join-within 10m",
     ),
-    "status": ("status", "status --watch"),
+    "status": ("status", "status --watch", "status --line"),
     "extend": ("extend octocat 30m", "extend octocat --until 18:30"),
     "revoke": ("revoke octocat",),
     "role": ("role octocat read",),
@@ -152,7 +152,9 @@ def parser() -> argparse.ArgumentParser:
 
     status = command("status", "list who is invited and connected, and the guests' commands")
     status.add_argument("--all", action="store_true", help="include past invitations")
-    status.add_argument("--watch", action="store_true", help="redraw until q or Ctrl-C")
+    drawn = status.add_mutually_exclusive_group()
+    drawn.add_argument("--watch", action="store_true", help="redraw until q or Ctrl-C")
+    drawn.add_argument("--line", action="store_true", help="print one short line, for a prompt")
 
     extend = command("extend", "move a guest's deadline", _GUEST + _DURATION)
     _live(extend.add_argument("guest", type=_guest, metavar="GUEST"))

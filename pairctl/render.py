@@ -115,6 +115,21 @@ def status(reply: Status, view: View) -> str:
     return "\n".join([*rows, "", *problems] if problems else rows).rstrip("\n")
 
 
+def status_line(reply: Status, view: View) -> str:
+    """Who is invited and for how long, those who are not connected in parentheses."""
+    from pairingd.core.statusline import Entry, for_prompt
+
+    return for_prompt(
+        Entry(
+            one["guest"],
+            one["access"],
+            seconds(one["expires_at"]) - view.now,
+            inside=bool(one["connections"]),
+        )
+        for one in reply["invitations"]
+    )
+
+
 def changed(reply: Changed, view: View) -> str:
     rows = [
         line

@@ -58,7 +58,7 @@ class Intent:
         self._store = store
         self._clock = clock
         self._wishes_changed = signals.wishes_changed
-        self._guests_changed = signals.guests_changed
+        self._terms_changed = signals.terms_changed
         self._listeners: set[asyncio.Queue[Happening | None]] = set()
         if self.state.live:
             self._begin(max_ttl)
@@ -175,7 +175,7 @@ class Intent:
                     data["changes"] = _changes(old, one, by)
                 self.happened(kind, text, invitation=one.id, guest=one.guest, **data)
                 if one.live:  # whoever lost all rights is seen to leave
-                    self._guests_changed(text)
+                    self._terms_changed(text)
         if (
             after.session
             and after.session.ended_at

@@ -27,7 +27,8 @@ class Signals:
 
     def __init__(self) -> None:
         self.wishes_changed: Signal[[]] = Signal()
-        self.guests_changed: Signal[[str]] = Signal()  # who is in, or what they may; in words
+        self.guests_changed: Signal[[str]] = Signal()  # who came, left or was refused, in words
+        self.terms_changed: Signal[[str]] = Signal()  # who is invited, or what they may; in words
         self.door_changed: Signal[[]] = Signal()  # it opened, or closed
         self.knocked: Signal[[str]] = Signal()  # a refused login, or a ban; in words for the host
         self.guest_came: Signal[[str]] = Signal()  # from that address

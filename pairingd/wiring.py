@@ -255,6 +255,8 @@ def assemble(
     )
     desktop = Desktop(wanted=chosen.host.notify)
     signals.way_in_changed.connect(desktop.notify)
+    signals.guests_changed.connect(desktop.notify)
+    signals.knocked.connect(desktop.notify)
 
     async def look(host: str, port: int, gateway: str = "") -> keyscan.Sight:
         key = await sshd.host_key()

@@ -114,7 +114,7 @@ def test_the_core_imports_nothing_outside_itself_that_could_do_anything(
     pure = {
         *("__future__", "base64", "binascii", "collections", "dataclasses", "enum", "functools"),
         "hashlib",
-        *("ipaddress", "math", "re", "shlex", "struct", "typing", "urllib"),
+        *("ipaddress", "math", "re", "shlex", "struct", "typing", "unicodedata", "urllib"),
     }
     of_time = {"time", "time.gmtime", "time.strftime"}  # which do not read the clock
     outside = {name.partition(".")[0] for name in imports(path) - of_time} - pure
@@ -142,6 +142,7 @@ def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
         *("pairctl", "pairingd.protocol.wire", "pairingd.protocol.results", "pairingd.paths"),
         *("pairingd.peer", "pairingd.private", "pairingd.which", "pairingd.shared_session"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
+        "pairingd.core.statusline",
         *(
             "pairingd.gateways",
             "pairingd.leftovers",

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from pairctl import output, render
-from pairctl.client import connect
+from pairctl.client import connect, reach
+from pairctl.failures import NoDaemon
+from pairctl.output import View
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+_PROMPT_SILENCE_S = 2.0  # a prompt does not wait for longer
+
 
 def run(args: Namespace) -> None:
+    if args.line:
+        _print_line(args)
+        return
     with connect() as client:
         if args.watch:
             from pairctl.commands.watch import watch
@@ -20,3 +28,18 @@ def run(args: Namespace) -> None:
         else:
             reply = client.call("status", {"all": args.all})
             output.result(reply, render.status, as_json=args.json)
+
+
+def _print_line(args: Namespace) -> None:
+    """For prompts and status bars: that no daemon runs is no error there."""
+    line = ""
+    try:
+        with reach(_PROMPT_SILENCE_S) as client:
+            reply = client.call("status", silence=_PROMPT_SILENCE_S)
+            line = render.status_line(reply, View.of(sys.stdout))
+    except NoDaemon:
+        pass
+    if args.json:
+        output.document({"line": line})
+    elif line:
+        output.write(line)

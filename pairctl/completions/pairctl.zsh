@@ -192,6 +192,7 @@ _shtab_pairctl_status_options=(
   "--json[print one JSON document]"
   "--all[include past invitations]"
   "--watch[redraw until q or Ctrl-C]"
+  "--line[print one short line, for a prompt]"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -14,6 +14,7 @@ from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement
+from pairingd.reconcile.courtesy import Courtesy
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.guests import Guests
 from pairingd.reconcile.idleness import Idleness
@@ -23,6 +24,7 @@ from pairingd.reconcile.login import Login
 from pairingd.reconcile.messages import Messages
 from pairingd.reconcile.roles import change_roles
 from pairingd.reconcile.roster import Roster
+from pairingd.reconcile.statusline import StatusLine
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.awake import Awake
@@ -53,12 +55,14 @@ class AccessLane(Lane):
         super().__init__(intent, clock)
         self.roster = Roster(intent, store, tmux, door, signals)
         self._confinement = Confinement(tmux, self.poke, self._tmux_silent, self.roster.typed)
-        self._messages = Messages(tmux, self._confinement, self.roster.logins)
+        self._line = StatusLine(tmux, self._confinement, self.poke)
+        self._messages = Messages(tmux, self._confinement, self._line, self.roster.logins)
+        self._courtesy = Courtesy(tmux, self._messages, intent, entrance.live, clock)
         self._guests = Guests(
             self.roster.logins,
             door.connections,
             self._confinement,
-            self._messages,
+            self._courtesy,
             clock,
             self.roster.note_joined,
         )
@@ -67,6 +71,7 @@ class AccessLane(Lane):
         signals.way_in_changed.connect(self._messages.to_host)
         signals.guests_changed.connect(self._messages.to_host)
         signals.knocked.connect(self._messages.to_host)
+        signals.terms_changed.connect(self._messages.to_host)
         self._door = door
         self._entrance = entrance
         self._awake = awake
@@ -88,7 +93,7 @@ class AccessLane(Lane):
 
     def stop(self) -> None:
         """From the next pass on nobody may be in."""
-        self._stopping = True
+        self._stopping = self._courtesy.stops = True
         self._taken.set()
 
     async def run(self) -> None:
@@ -249,8 +254,11 @@ class AccessLane(Lane):
                 if await self._guests.hold(self._desired().access):
                     self.poke()
                 await self._open()
+                await self._courtesy.tell(self.logins)
+                await self._line.show(self._intent.state, self.logins, self.clock())
         else:
             self._confinement.stop()
+            await self._line.give_back(at_once=self._stopping)
 
     async def _keep_awake(self) -> None:
         if self._awake:

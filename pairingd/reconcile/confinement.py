@@ -42,6 +42,8 @@ class Confinement:
         self._changed = changed
         self._silent = silent
         self._typed = typed
+        self._typist = ""  # the client from which keys came last, "" where that is not known
+        self._typed_at = 0
         self._observer: Observer | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -91,20 +93,33 @@ class Confinement:
         else:
             self._observer.detach(self._ownership.of(clients, connections).keys() - known)
 
+    @property
+    def typist(self) -> int | None:
+        """The connection of the guest who typed last; None where that was the host, or nobody."""
+        owner = self.clients.get(self._typist)
+        return owner.connection if owner else None
+
+    def _has_typed(self, client: str, at: int) -> None:
+        if owner := self.clients.get(client):
+            self._typed(owner.connection, at)
+        if at > self._typed_at:
+            self._typed_at = at
+            before, self._typist = self._typist, client
+            if client != before:
+                self._changed()
+
     async def hosts(self, guests: Collection[int]) -> list[TmuxClient]:
         """The host's own terminals in the session. Raises WorldError."""
         clients = await self._tmux.terminals()
         of = self._ownership.of(clients, guests)
         return [one for one in clients if one.name not in of]
 
-    def _has_typed(self, client: str, at: int) -> None:
-        if owner := self.clients.get(client):
-            self._typed(owner.connection, at)
-
     async def _look(self, guests: Collection[int]) -> list[TmuxClient]:
         clients = await self._tmux.clients()
         found = self._ownership.of(clients, guests)
         known, self.clients = self.clients, found
+        if self._typist not in {client.name for client in clients}:  # its name is used again
+            self._typist = ""
         if found.keys() != known.keys():
             await self._tmux.confine(found)
             if self._observer:

@@ -39,6 +39,11 @@ class Entrance:
         self._open: frozenset[str] = frozenset()  # of the scheduled ones, those that are
         self._version = ZULU_SINCE
 
+    @property
+    def live(self) -> Path:
+        """The directory of the marks."""
+        return self._authorized_keys.with_name("live")
+
     async def prepare(self) -> None:
         """There is an sshd that accepts its configuration. Raises as Sshd.prepare."""
         self._version = await self._sshd.prepare()
@@ -82,6 +87,6 @@ class Entrance:
             self._tmux.command,
             self._tmux.socket,
             self._tmux.target,
-            self._authorized_keys.with_name("live"),
+            self.live,
             zulu=self._version >= ZULU_SINCE,
         )

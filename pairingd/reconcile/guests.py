@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pairingd.core.model import Access, Cause, State
 from pairingd.reconcile.confinement import Confinement, Place
+from pairingd.reconcile.courtesy import Courtesy
 from pairingd.reconcile.login import Login
-from pairingd.reconcile.messages import Messages
 from pairingd.world.door import Connections
-from pairingd.world.forced_command import role_of
 
 OUT_OF_PLACE = "they were not in the shared session, or their terminal too large"
 
@@ -22,7 +21,7 @@ class Guests:
         logins: Mapping[int, Login],
         connections: Connections,
         confinement: Confinement,
-        messages: Messages,
+        courtesy: Courtesy,
         clock: Callable[[], float],
         joined: Callable[[Login], None],
     ) -> None:
@@ -30,7 +29,7 @@ class Guests:
         self._logins = logins
         self._connections = connections
         self._confinement = confinement
-        self._messages = messages
+        self._courtesy = courtesy
         self._clock = clock
         self._joined = joined
 
@@ -57,9 +56,11 @@ class Guests:
         cut = [self._logins[pid] for pid in pids if pid in self._logins]
         for login in cut:
             login.cut(why, cause, now)
+        await self._courtesy.bid_farewell(cut)
         attached = {login.pid for login in cut if login.attached}
         detach = self._confinement.farewell
         await self._connections.cut([login.pid for login in cut], attached, detach)
+        self._courtesy.forget(cut)
 
     async def hold(self, access: Mapping[str, Access]) -> bool:
         """Keep them in place; `access` has what each live invitation gives. Returns whether one
@@ -87,8 +88,6 @@ class Guests:
     def _note(self, places: Mapping[int, Place]) -> None:
         for login in self._logins.values():
             if place := places.get(login.pid):
-                if not login.attached and role_of(place.command) is Access.READ:
-                    self._messages.to_read_guest(login.pid)
                 login.seen(place.command)
                 if place.astray:
                     login.astray = OUT_OF_PLACE

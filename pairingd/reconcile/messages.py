@@ -6,27 +6,34 @@ import logging
 from collections import deque
 from collections.abc import Collection
 
+from pairingd.core.statusline import NEWS_COLUMNS
 from pairingd.errors import WorldError
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement
+from pairingd.reconcile.statusline import StatusLine
 from pairingd.world.tmux import Tmux
 
 log = logging.getLogger(__name__)
 
-HOW_TO_LEAVE = "read-only: what you type is not sent; Ctrl-C leaves"
-_GREETING_S = 2.0
+_HOST_S = 6.0
+_GUEST_S = 12.0
 
 
 class Messages:
-    """To the host on all of their terminals, and to a read guest on theirs.
+    """To the host on all of their terminals, and to a guest on theirs.
 
-    One after the other: a crowd that comes at once starts no crowd of tmux clients. `connections`
-    are those that there are at any time: what came through one of them is not the host's.
+    In the status line, for a terminal stands still while tmux shows a message; a message of tmux's
+    only where there is no status line, or the text does not fit there. One after the other: a crowd
+    that comes at once starts no crowd of tmux clients. `connections` are those that there are at
+    any time: what came through one of them is not the host's.
     """
 
-    def __init__(self, tmux: Tmux, confinement: Confinement, connections: Collection[int]) -> None:
+    def __init__(
+        self, tmux: Tmux, confinement: Confinement, line: StatusLine, connections: Collection[int]
+    ) -> None:
         self._tmux = tmux
         self._confinement = confinement
+        self._line = line
         self._connections = connections
         self._unsent: deque[str] = deque()
         self._aside = Aside()
@@ -37,11 +44,16 @@ class Messages:
         if len(self._unsent) == 1:
             self._aside.run(self._send_all())
 
-    def to_read_guest(self, connection: int) -> None:
-        """How to leave. A terminal stands still meanwhile, which only matters to who types."""
-        for name, owner in self._confinement.clients.items():
-            if owner.connection == connection:
-                self._aside.run(self._send(name, HOW_TO_LEAVE, _GREETING_S))
+    def to_guest(self, connection: int, text: str) -> bool:
+        """Returns whether they have a terminal."""
+        names = [
+            name
+            for name, owner in self._confinement.clients.items()
+            if owner.connection == connection
+        ]
+        if names:
+            self._aside.run(self._send(names, text, _GUEST_S))
+        return bool(names)
 
     async def rest(self) -> None:
         """Wait until all are sent."""
@@ -49,15 +61,22 @@ class Messages:
 
     async def _send_all(self) -> None:
         while self._unsent:
+            text = f"pairing: {self._unsent[0]}"
             try:
-                for client in await self._confinement.hosts(self._connections):
-                    await self._tmux.tell(client.name, f"pairing: {self._unsent[0]}")
+                hosts = await self._confinement.hosts(self._connections)
             except WorldError:
-                log.debug("not sent to the host: %s", self._unsent[0])
+                log.debug("not sent to the host: %s", text)
+            else:
+                await self._send([client.name for client in hosts], text, _HOST_S)
             self._unsent.popleft()
 
-    async def _send(self, client: str, text: str, seconds: float) -> None:
+    async def _send(self, clients: list[str], text: str, seconds: float) -> None:
+        if not clients:
+            return
+        if len(text) <= NEWS_COLUMNS["wide"] and await self._line.announce(clients, text, seconds):
+            return
         try:
-            await self._tmux.tell(client, f"pairing: {text}", seconds)
+            for client in clients:
+                await self._tmux.tell(client, text)
         except WorldError:
-            log.debug("not sent to %s: %s", client, text)
+            log.debug("not sent to %s: %s", clients, text)

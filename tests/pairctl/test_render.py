@@ -40,6 +40,8 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "status-failed": (render.status, samples.FAILED),
     "status-knocking": (render.status, samples.KNOCKING),
     "status-warned": (render.status, samples.WARNED),
+    "status-line": (render.status_line, samples.STATUS),
+    "status-line-idle": (render.status_line, samples.IDLE),
     "changed": (render.changed, {"invitations": samples.STATUS["invitations"], "warnings": []}),
     "changed-warned": (
         render.changed,
@@ -64,7 +66,7 @@ def test_text_is_the_golden_one_within_80_columns(name: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text + "\n")
     assert text + "\n" == golden.read_text()
-    assert max(map(len, text.splitlines())) <= 80
+    assert max(map(len, text.splitlines()), default=0) <= 80
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """What a guest's key leads to: a program of ours between their terminal and tmux.
 
-join.sh    the entrance, and a write guest's program
-glass.py   a read guest's program
-role       which of the two a guest has, seen and changed from outside
+join.sh      the entrance, and a write guest's program
+glass.py     a read guest's program
+farewell.sh  what either becomes at the end
+role         which of the first two a guest has, seen and changed from outside
 """
 
 from pairingd.world.forced_command.role import change_role, forced_command, logged_in, role_of

@@ -30,7 +30,6 @@ MAX_COLUMNS, MAX_ROWS = 500, 200
 MIN_COLUMNS, MIN_ROWS = 10, 3
 _UNKNOWN_COLUMNS, _UNKNOWN_ROWS = 80, 24  # for a terminal that says 0, as tmux has it
 WELCOME = "pairing: you watch this session, read-only: what you type is not sent. Ctrl-C leaves."
-FAREWELL = "pairing: you have left."
 
 CLIENT_ENDED, GUEST_LEFT = -1, 0  # why the glass is taken down; otherwise the number of a signal
 
@@ -64,15 +63,21 @@ def main(words: list[str]) -> int:
     status = _ended(client)
     with contextlib.suppress(termios.error):  # the guest's terminal may be gone
         termios.tcsetattr(0, termios.TCSAFLUSH, before)  # FLUSH: drop what was typed meanwhile
+    target = (tmux, socket, session, mark)
     if reason == GUEST_LEFT:
-        _write(guest, f"{FAREWELL}\n".encode())
-        return 0
+        _become("farewell.sh", "0", "left", *target)
+    if reason == CLIENT_ENDED:
+        _become("farewell.sh", str(status), "", *target)
     if reason == signal.SIGUSR1:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        join = f"{os.path.dirname(__file__)}/join.sh"  # noqa: PTH120 - pathlib starts slowly
-        os.execv("/bin/sh", ["/bin/sh", join, python, tmux, socket, session, mark])  # noqa: S606 - no shell words in them
+        _become("join.sh", python, *target)
     return status
+
+
+def _become(script: str, *words: str) -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    path = f"{os.path.dirname(__file__)}/{script}"  # noqa: PTH120 - pathlib starts slowly
+    os.execv("/bin/sh", ["/bin/sh", path, *words])  # noqa: S606 - no shell words in them
 
 
 def clamped(size: bytes) -> bytes:

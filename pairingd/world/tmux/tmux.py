@@ -19,6 +19,7 @@ from pairingd.errors import WorldError
 from pairingd.process import listeners
 from pairingd.process.programs import run
 from pairingd.world.tmux.observer import Observer
+from pairingd.world.tmux.status_right import StatusRight
 
 _ABSENT = (
     *("no server running", "can't find session", "no sessions"),
@@ -69,6 +70,7 @@ class Tmux:
         self._found: shared_session.Found | None = None
         self._kept: shared_session.Found | None = None
         self._lost: WorldError | None = None
+        self._messages_stop: bool | None = None
 
     @property
     def command(self) -> str:
@@ -211,14 +213,21 @@ class Tmux:
                 flag = "!ignore-size" if counts else "ignore-size"
                 return ("refresh-client", "-t", client, "-f", flag)
 
-    async def tell(self, client: str, text: str, seconds: float = 0.75) -> None:
-        """Show a line on the status line of one terminal."""
+    async def tell(self, client: str, text: str) -> None:
+        """Show a line in the place of one terminal's status line."""
         # display-message expands formats (#), so those of the text are doubled: tmux(1), FORMATS.
-        # A terminal stands still while it shows a message (measured, tmux 3.3a), so not for long.
-        milliseconds = str(int(seconds * 1000))
-        await self._ask(
-            "display-message", "-d", milliseconds, "-c", client, text.replace("#", "##")
-        )
+        # A terminal stands still meanwhile, but for -C, which tmux 3.3a does not have.
+        if self._messages_stop is None:
+            self._messages_stop = (
+                "C"
+                not in (
+                    await self._ask(
+                        "list-commands", "-F", "#{command_list_usage}", "display-message"
+                    )
+                ).partition("]")[0]
+            )
+        how = ("-d", "750") if self._messages_stop else ("-C", "-d", "3000")
+        await self._ask("display-message", *how, "-c", client, text.replace("#", "##"))
 
     async def confine(self, guests: Iterable[str] = ()) -> None:
         """Set what keeps guests in the shared session, and the host's hooks and lock off them.
@@ -269,6 +278,14 @@ class Tmux:
     def observer(self) -> Observer:
         """One that has yet to `watch`."""
         return Observer(self.command, self.socket, self.target)
+
+    def status_right(self) -> StatusRight:
+        """That of the session that was found last."""
+        return StatusRight(self._ask, self.target)
+
+    async def prefix(self) -> str:
+        """The key that begins tmux's own, as tmux names it. Raises WorldError."""
+        return (await self._ask("show-options", "-Av", "-t", f"{self.target}:", "prefix")).strip()
 
     def _list(self) -> str:
         return shell("tmux", "-S", str(self.socket), "ls")

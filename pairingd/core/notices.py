@@ -1,0 +1,75 @@
+"""What a guest is told: on entry, before the end, when their terms change, and at the end.
+
+`until` is a time of day as the host's clock has it, with the date where that is not today's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pairingd.core.model import Access, Cause, Invitation
+
+LAST_MINUTES = (5, 1)  # before the end, of which a guest is told
+_ACCESS = {Access.WRITE: "rw", Access.READ: "ro"}
+_LONG_ACCESS = {Access.WRITE: "read-write", Access.READ: "read-only"}
+_OVER = {
+    Cause.REVOKED: "{host} removed you",
+    Cause.ENDED: "{host} ended the session",
+    Cause.TMUX_GONE: "the session has ended",
+    Cause.DENIED: "{host} did not let you in",
+    Cause.IDLE: "the session was idle for too long",
+    Cause.USED: "the invitation was for one visit",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Of a guest, as they know them."""
+
+    access: Access
+    deadline: int
+    minutes: int  # of LAST_MINUTES the least that has begun; 0 before
+
+    @classmethod
+    def of(cls, invitation: Invitation, now: float) -> Terms:
+        left = invitation.deadline - now
+        begun = [minutes for minutes in LAST_MINUTES if left <= 60 * minutes]
+        return cls(invitation.access, invitation.deadline, min(begun, default=0))
+
+
+def greeting(host: str, access: Access, until: str, leave: str) -> str:
+    """`leave` are the keys that do."""
+    return f"{host}'s session, {_ACCESS[access]} until {until}; {leave} leaves, same ssh returns"
+
+
+def news(known: Terms | None, terms: Terms, host: str, until: str, leave: str) -> str:
+    """What to tell a guest who knows `known`, "" where there is nothing new."""
+    if known is None:
+        return greeting(host, terms.access, until, leave)
+    if terms.access is not known.access:
+        role = _LONG_ACCESS[terms.access]
+        return f"{host} made you {role}, until {until} ({leave} leaves)"
+    if terms.deadline != known.deadline:
+        return f"{host} changed your time: you may stay until {until}"
+    if terms.minutes and terms.minutes != known.minutes:
+        plural = "" if terms.minutes == 1 else "s"
+        return f"{terms.minutes} minute{plural} left, until {until}"
+    return ""
+
+
+def farewell(invitation: Invitation | None, now: float, host: str, until: str) -> str:
+    """Why a guest is out whom the host, or time, has ended."""
+    cause = invitation.cause if invitation else None
+    if cause in _OVER:
+        return _OVER[cause].format(host=host)
+    expired = invitation and (cause is Cause.EXPIRED or invitation.deadline <= now)
+    if invitation is None or not expired:
+        return f"{host}'s pairing closed this connection"
+    if invitation.deadline < invitation.expires_at:
+        return f"you were to come sooner ({until})"
+    return f"your time is up ({until})"
+
+
+def stopped(host: str, until: str) -> str:
+    """Why a guest is out whose invitation is live: the daemon stops."""
+    return f"{host} stopped pairing; once it runs again the same command works until {until}"

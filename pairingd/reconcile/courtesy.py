@@ -1,0 +1,126 @@
+"""A guest is greeted, told what changes, and why it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from pairingd.core import notices
+from pairingd.core.model import Access, Invitation, State
+from pairingd.core.notices import Terms
+from pairingd.errors import Misconfigured, WorldError
+from pairingd.intent import Intent
+from pairingd.live import mark_prefix
+from pairingd.reconcile.login import Login
+from pairingd.reconcile.messages import Messages
+from pairingd.user import user_name
+from pairingd.world.tmux import Tmux
+
+_DISK_TIMEOUT_S = 0.1  # nobody stays for longer because of a slow disk
+_FAREWELL = ".farewell."  # between the mark and the pid of the forced command that reads it
+
+
+class Courtesy:
+    """`live` is the directory of the marks, where farewell.sh finds what it prints."""
+
+    def __init__(
+        self,
+        tmux: Tmux,
+        messages: Messages,
+        intent: Intent,
+        live: Path,
+        clock: Callable[[], float],
+    ) -> None:
+        self.stops = False  # the daemon does, so that guests go whose invitations are live
+        self._intent = intent
+        self._tmux = tmux
+        self._messages = messages
+        self._live = live
+        self._clock = clock
+        self._known: dict[int, Terms] = {}  # by connection
+        for left in live.glob(f"*{_FAREWELL}*"):  # by a daemon that was killed
+            left.unlink(missing_ok=True)
+
+    async def tell(self, logins: Collection[Login]) -> None:
+        """Each guest who is in what they do not know yet."""
+        now = self._clock()
+        live = {one.id: one for one in self._intent.state.live}
+        here = {one.pid: one for one in logins}
+        self._known = {pid: terms for pid, terms in self._known.items() if pid in here}
+        for login in here.values():
+            invitation = live.get(login.invitation or "")
+            if invitation is None or not login.attached:
+                continue
+            terms, known = Terms.of(invitation, now), self._known.get(login.pid)
+            text = ""
+            if terms != known:
+                leave = await self._keys_that_leave(invitation.access)
+                until = clock_time(invitation.deadline, now)
+                text = notices.news(known, terms, _host(), until, leave)
+            if not text or self._messages.to_guest(login.pid, text):
+                self._known[login.pid] = terms
+
+    async def bid_farewell(self, logins: Collection[Login]) -> None:
+        """Have their forced commands print why it ends. Who waits for a slow disk says less."""
+        texts = {self._file(one): self._farewell(one) for one in logins if one.command}
+        if texts:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DISK_TIMEOUT_S):
+                    await asyncio.to_thread(_write, texts)
+
+    def forget(self, logins: Collection[Login]) -> None:
+        """They are out."""
+        for login in logins:
+            if login.command:
+                with contextlib.suppress(OSError):
+                    self._file(login).unlink(missing_ok=True)
+
+    def _farewell(self, login: Login) -> str:
+        now = self._clock()
+        invitation = _invitation(self._intent.state, login.invitation or "")
+        until = clock_time(invitation.deadline, now) if invitation else ""
+        if self.stops and invitation and invitation.is_open(now):
+            return notices.stopped(_host(), until)
+        return notices.farewell(invitation, now, _host(), until)
+
+    def _file(self, login: Login) -> Path:
+        return self._live / f"{mark_prefix(login.invitation or '')}{_FAREWELL}{login.command}"
+
+    async def _keys_that_leave(self, access: Access) -> str:
+        if access is Access.READ:
+            return "Ctrl-C"
+        try:
+            prefix = await self._tmux.prefix()
+        except WorldError:
+            prefix = "C-b"
+        return f"{prefix.replace('C-', 'Ctrl-')} d"
+
+
+def clock_time(at: float, now: float) -> str:
+    """In the host's time zone; with the date where that is not today's."""
+    moment = time.localtime(at)
+    is_today = moment[:3] == time.localtime(now)[:3]
+    return time.strftime("%H:%M" if is_today else "%Y-%m-%d %H:%M", moment)
+
+
+def _invitation(state: State, id_: str) -> Invitation | None:
+    known = state.session.invitations if state.session else ()
+    return next((one for one in known if one.id == id_), None)
+
+
+def _write(texts: Mapping[Path, str]) -> None:
+    """Nothing where the disk is full."""
+    for file, text in texts.items():
+        with contextlib.suppress(OSError):
+            file.touch(mode=0o600)
+            file.write_text(f"{text}\n")
+
+
+def _host() -> str:
+    try:
+        return user_name()
+    except Misconfigured:  # then nobody can log in
+        return "the host"

@@ -1,0 +1,111 @@
+"""The status line of the shared session: who is in, and what has just happened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable
+
+from pairingd.core.model import State
+from pairingd.core.statusline import Entry, lines, news
+from pairingd.errors import WorldError
+from pairingd.reconcile.confinement import Confinement
+from pairingd.reconcile.login import Login
+from pairingd.world.tmux import Running, StatusRight, Tmux
+
+log = logging.getLogger(__name__)
+
+_EMPTY = lines(())
+
+
+class StatusLine:
+    """Written only when its text changes: with an event, or with the minute that somebody has left.
+
+    The lane's passes come at least every 15 s while somebody is invited; nothing else wakes it.
+    `expired` is called when some news have been shown for their time.
+    """
+
+    def __init__(self, tmux: Tmux, confinement: Confinement, expired: Callable[[], None]) -> None:
+        self._tmux = tmux
+        self._confinement = confinement
+        self._expired = expired
+        self._lines = _EMPTY
+        self._news: dict[str, list[str]] = {}  # by the name of a client, the newest first
+        self._right: StatusRight | None = None
+        self._closed = False
+        self._clean = False  # nothing of ours is there, nor of a daemon before us
+        self._lock = asyncio.Lock()
+
+    async def show(self, state: State, logins: Collection[Login], now: float) -> None:
+        """Bring it up to date. A status line is worth no guest who stays, so no failure."""
+        self._lines = lines(self._entries(state, logins, now))
+        await self._write()
+
+    async def announce(self, clients: Iterable[str], text: str, seconds: float) -> bool:
+        """Show `text` to these clients for so long. Returns whether they have a status line."""
+        names = list(clients)
+        for name in names:
+            self._news.setdefault(name, []).insert(0, text)
+        asyncio.get_running_loop().call_later(seconds, self._take_back, names, text)
+        return await self._write()
+
+    async def give_back(self, *, at_once: bool) -> None:
+        """The user's own line again. News of the end are shown for their time, unless `at_once`:
+        then nothing is shown any more.
+        """
+        self._lines = _EMPTY
+        if at_once:
+            self._closed = True
+            self._news.clear()
+        if self._news:
+            await self._write()
+        elif not self._clean:
+            await self._give_back()
+
+    def _take_back(self, names: Iterable[str], text: str) -> None:
+        for name in names:
+            texts = self._news.get(name, [])
+            if text in texts:
+                texts.remove(text)
+            if not texts:
+                self._news.pop(name, None)
+        self._expired()
+
+    def _entries(self, state: State, logins: Collection[Login], now: float) -> Iterable[Entry]:
+        typist = self._confinement.typist
+        for one in state.live:
+            if one.is_open(now):
+                inside = [each for each in logins if each.invitation == one.id and each.attached]
+                yield Entry(
+                    one.guest,
+                    one.access,
+                    one.deadline - now,
+                    inside=bool(inside),
+                    typed=any(each.pid == typist for each in inside),
+                )
+
+    async def _write(self) -> bool:
+        async with self._lock:
+            if self._closed:
+                return False
+            if self._right is None or self._right.target != self._tmux.target:
+                self._right = self._tmux.status_right()
+            self._clean = False
+            try:
+                return await self._right.extend(self._lines, news(self._news))
+            except WorldError as failure:
+                log.debug("no status line: %s", failure)
+                return False
+
+    async def _give_back(self) -> None:
+        """Tried again with the next pass where tmux does not answer."""
+        async with self._lock:
+            try:
+                if not self._tmux.socket.exists() or await self._tmux.running() is Running.NO:
+                    self._clean = True
+                elif await self._tmux.running() is Running.YES:
+                    await self._tmux.status_right().give_back()
+                    self._clean = True
+            except WorldError as failure:
+                log.debug("the status line is not given back: %s", failure)
+            self._right = None

@@ -1,0 +1,40 @@
+#!/bin/sh
+# The last line that a guest sees, in the place of tmux's own:
+#     farewell.sh STATUS HOW TMUX SOCKET SESSION MARK
+# STATUS is the exit status of the tmux client, which is then ours. HOW is `left` where the guest
+# has left by a key of ours.
+# The daemon writes what it ends to MARK.farewell.PID, by our pid; otherwise the guest has left, the
+# session has ended, or the daemon is dead and the guardian has acted on the deadline.
+
+status=$1 how=$2 tmux=$3 socket=$4 session=$5 mark=$6
+
+clock() { date -d "@$1" +%H:%M 2>/dev/null || date -r "$1" +%H:%M; } # GNU, and BSD
+
+mark_of_now() { for file in "$mark".write.* "$mark".read.*; do [ -e "$file" ] && return; done; false; }
+
+why() {
+    if [ "$how" != left ] && ! "$tmux" -N -S "$socket" has-session -t "$session" 2>/dev/null; then
+        echo 'the session has ended'
+        return
+    fi
+    if ! mark_of_now; then
+        echo 'the invitation is over'
+        return
+    fi
+    rights=${file#"$mark".*.}
+    until=${rights%%.*}
+    if [ "$(date +%s)" -ge "$until" ]; then
+        echo "your time is up ($(clock "$until"))"
+    elif [ "$rights" != "$until" ]; then
+        echo 'you left; the invitation was for one visit'
+    else
+        echo "you left; come back until $(clock "$until") with the same command"
+    fi
+}
+
+# tmux says "[detached (from session pairing)]" or "[exited]", and then 0.
+if [ "$status" -eq 0 ] && [ "$how" != left ]; then printf '\033[A\r\033[K'; fi
+line=
+if [ -r "$mark.farewell.$$" ]; then read -r line <"$mark.farewell.$$"; fi
+echo "pairing: ${line:-$(why)}"
+exit "$status"

@@ -1,0 +1,147 @@
+"""The shared session's own `status-right`, extended and given back.
+
+What the user had is kept in user options of the session (tmux(1), OPTIONS), copied within tmux, so
+that no byte of it passes another program. A daemon that is killed leaves it there for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from pairingd.core.statusline import LINE, MAX_RIGHT, NEWS, THEIRS, WIDTHS, Found, status_right
+
+_SET = "@pairing-set-"  # and the option's name: what we have set it to
+_WAS_OWN = "@pairing-was-own-"  # the session had one of its own
+_KEPT = {"status-right": THEIRS, "status-right-length": "@pairing-theirs-length"}
+_NEXT = "[pairing: the next value]"
+_DEFAULT_LENGTH = 40  # tmux's
+_SHOWN = "#{status} #{m:*status-right*,#{status-format[0]}}"
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    right: Found
+    length: Found
+    shown: bool
+
+
+class StatusRight:
+    """Of the session at `target`. `ask` runs tmux commands and returns what they print; it raises
+    WorldError.
+    """
+
+    def __init__(self, ask: Callable[..., Awaitable[str]], target: str) -> None:
+        self.target = target
+        self._ask = ask
+        self._here = f"{target}:"
+        self._done: object = None
+
+    async def extend(self, lines: Mapping[str, str], news: str) -> bool:
+        """Show them beside what the user has there by now. Returns whether the session has a status
+        line that shows it; one that is off stays off. Raises WorldError.
+        """
+        look = await self._look()
+        ours = status_right(_columns(look.length))
+        length = str(MAX_RIGHT + 1 + _columns(look.length))
+        wanted = (ours, length, dict(lines), news)
+        state = (wanted, look)
+        if state == self._done:
+            return look.shown
+        commands = [
+            *self._extended("status-right", look.right, ours),
+            *self._extended("status-right-length", look.length, length),
+            *(self._set(f"{LINE}{size}", text) for size, text in lines.items()),
+            self._set(NEWS, news),
+        ]
+        await self._run(commands)
+        self._done = (wanted, await self._look())
+        return look.shown
+
+    async def give_back(self) -> None:
+        """The user's own again, and nothing of ours is left. Raises WorldError."""
+        look = await self._look()
+        commands = [
+            *self._given_back("status-right", look.right),
+            *self._given_back("status-right-length", look.length),
+        ]
+        if commands:
+            options = [*(f"{LINE}{size}" for size in WIDTHS), NEWS]
+            await self._run([*commands, *map(self._unset, options)])
+        self._done = None
+
+    def _extended(self, name: str, found: Found, ours: str) -> list[Command]:
+        users, kept = found.users(), _KEPT[name]
+        commands = []
+        if users is None:
+            commands += [self._unset(name), self._copy(name, kept), self._unset(_WAS_OWN + name)]
+        elif found.own != found.set_to:
+            same = users == found.own
+            commands.append(self._copy(name, kept) if same else self._set(kept, users))
+            commands.append(self._set(_WAS_OWN + name, "1"))
+        return [*commands, self._set(name, ours), self._set(_SET + name, ours)]
+
+    def _given_back(self, name: str, found: Found) -> list[Command]:
+        if not found.set_to:
+            return []
+        users = found.users()
+        commands = []
+        if users is None:
+            commands.append(self._unset(name))
+        elif found.own == found.set_to:
+            commands.append(self._copy(_KEPT[name], name))
+        elif found.own != users:
+            commands.append(self._set(name, users))
+        return [*commands, *map(self._unset, (_KEPT[name], _WAS_OWN + name, _SET + name))]
+
+    async def _look(self) -> _Look:
+        commands: list[Command] = []
+        for name, kept in _KEPT.items():
+            commands += [
+                ("show-options", "-t", self._here, name),
+                ("show-options", "-v", "-t", self._here, name),
+                ("show-options", "-gv", name),
+                ("show-options", "-qv", "-t", self._here, _SET + name),
+                ("show-options", "-qv", "-t", self._here, _WAS_OWN + name),
+                ("show-options", "-qv", "-t", self._here, kept),
+            ]
+        commands.append(("display-message", "-p", "-t", self._here, _SHOWN))
+        said = await self._run(
+            [one for each in commands for one in (each, ("display-message", "-p", _NEXT))]
+        )
+        values = [value.removesuffix("\n") for value in said.split(f"{_NEXT}\n")]
+        status, _, has_right = values[12].partition(" ")
+        return _Look(
+            right=_found(*values[:6]),
+            length=_found(*values[6:12]),
+            shown=status != "off" and has_right == "1",
+        )
+
+    async def _run(self, commands: list[Command]) -> str:
+        words = [word for command in commands for word in (*command, ";")][:-1]
+        return await self._ask(*words)
+
+    def _set(self, name: str, value: str) -> Command:
+        # A `;` that ends a word ends the command: tmux(1), COMMAND PARSING AND EXECUTION.
+        value = f"{value[:-1]}\\;" if value.endswith(";") else value
+        return "set-option", "-t", self._here, name, value
+
+    def _copy(self, source: str, name: str) -> Command:
+        """A format yields an option's value as it is."""
+        return "set-option", "-F", "-t", self._here, name, f"#{{{source}}}"
+
+    def _unset(self, name: str) -> Command:
+        return "set-option", "-u", "-t", self._here, name
+
+
+def _columns(length: Found) -> int:
+    """Of the user's part."""
+    users = length.users()
+    text = length.for_all if users is None else users
+    return int(text) if text.isdecimal() else _DEFAULT_LENGTH
+
+
+def _found(own: str, value: str, for_all: str, set_to: str, was_own: str, kept: str) -> Found:
+    return Found(value if own else None, for_all, set_to, kept if was_own else None)

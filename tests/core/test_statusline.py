@@ -1,0 +1,94 @@
+"""The status line's text: never wider than it may be, and with no format in it but ours."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairingd.core.statusline import WIDTHS, Entry, Found, for_prompt, lines, news, time_left
+from tests.golden import is_golden
+
+STYLE = re.compile(r"(?<!#)((?:##)*)#\[[^]]*\]")
+entries = st.lists(
+    st.builds(
+        Entry,
+        st.text(min_size=1, max_size=50),
+        st.sampled_from(["read", "write"]),
+        st.floats(-100, 1e8),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=25,
+)
+OCTOCAT = Entry("github:octocat", "write", 4320, inside=True)
+BOB = Entry("github:bob", "read", 290, inside=True, typed=True)
+ANN = Entry("gitlab:ann", "write", 45, inside=False)
+MANY = [Entry(f"github:{letter}{'n' * 38}", "read", 86400, inside=True) for letter in "abcdefghij"]
+
+
+def drawn(text: str) -> str:
+    """As tmux draws it: styles take no room, and two # are one."""
+    return STYLE.sub(r"\1", text).replace("##", "#")
+
+
+@given(entries)
+def test_lines_fit_their_columns(guests: list[Entry]) -> None:
+    for size, text in lines(guests).items():
+        assert len(drawn(text)) <= WIDTHS[size][1]
+        assert drawn(text).isprintable()
+
+
+@given(entries)
+def test_nothing_in_a_line_is_a_format(guests: list[Entry]) -> None:
+    for text in lines(guests).values():
+        own = re.sub(r"#\[(fg=(red|yellow)|default)\]", "", text)
+        assert "#" not in own.replace("##", "")
+
+
+@given(entries)
+def test_the_prompt_s_line_has_nothing_that_a_shell_acts_on(guests: list[Entry]) -> None:
+    assert not set(for_prompt(guests)) & set("$`\\%#!{}[];&|'\"\n\x1b")
+
+
+def test_lines_are_the_golden_ones() -> None:
+    cases = {"three": [OCTOCAT, BOB, ANN], "many": MANY, "nobody": []}
+    text = "".join(
+        f"{case} {size}: {line}\n"
+        for case, guests in cases.items()
+        for size, line in lines(guests).items()
+    )
+    is_golden(Path(__file__).parent / "golden" / "statusline.txt", text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "<1m"), (59.9, "<1m"), (60, "1m"), (4320, "1h12m"), (3600, "1h"), (97200, "1d3h")],
+)
+def test_time_left(seconds: float, text: str) -> None:
+    assert time_left(seconds) == text
+
+
+def test_news_are_for_plain_client_names_and_escaped() -> None:
+    told = news({"/dev/pts/1": ["#{x}, y"], "#{evil}": ["no"], "/dev/pts/2": []})
+    assert told == "#{?#{m:* #{client_name} *, /dev/pts/1 },##{x#}#, y,}"
+
+
+@pytest.mark.parametrize(
+    ("found", "users"),
+    [
+        (Found(None, "all", "", None), None),
+        (Found("own", "all", "", None), "own"),
+        (Found("ours", "all", "ours", None), None),
+        (Found("ours", "all", "ours", "own"), "own"),
+        (Found("new", "all", "ours", "own"), "new"),
+        (Found("ours more", "all", "ours", "own"), "own more"),
+        (Found("ours more", "all", "ours", None), "all more"),
+        (Found(None, "all", "ours", "own"), None),
+    ],
+)
+def test_what_the_user_wants_is_found(found: Found, users: str | None) -> None:
+    assert found.users() == users

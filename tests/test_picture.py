@@ -1,0 +1,238 @@
+"""What host and guests see of each other: the status line, what they are told, and why it ends."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import signal
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.session import (
+    ATTENTIVE,
+    attached_host,
+    daemon_of_each_tmux,
+    joined,
+    stage_of_each_tmux,
+)
+from tests.stage import Guest, Stage, Terminal, until
+
+shared = daemon_of_each_tmux
+stage = stage_of_each_tmux
+HOST = getpass.getuser()
+HERE = ("-t", "=pairing:")
+
+
+def invited(stage: Stage, name: str = "octocat", *options: str, conf: str = "") -> Guest:
+    (stage.user_home / ".tmux.conf").write_text(conf)
+    guest = stage.guest(name)
+    stage.asks("invite", name, "--no-copy", *options)
+    return guest
+
+
+def last_line(terminal: Terminal) -> str:
+    return terminal.screen().rstrip("\n").rpartition("\n")[2]
+
+
+def own_options(stage: Stage) -> list[str]:
+    """Of the status line, those that the session has of its own; and all of ours."""
+    lines = stage.tmux("show-options", *HERE).splitlines()
+    return [one for one in lines if "status-right" in one or "@pairing-line" in one]
+
+
+def shows_line(terminal: Terminal, text: str) -> None:
+    until(lambda: text in last_line(terminal), f"{text!r} in the status line", ATTENTIVE)
+
+
+def test_both_sides_see_who_is_in_for_how_long_and_who_typed_last(stage: Stage) -> None:
+    octocat = invited(stage, "octocat", "--ttl", "90m")
+    host = attached_host(stage)
+    host.shows("(octocat rw 1h2", ATTENTIVE)
+    guest = octocat.joins()
+    shows_line(host, " octocat rw 1h2")
+    shows_line(guest, " octocat rw 1h2")
+    guest.types("echo hello")
+    shows_line(host, " *octocat rw 1h2")
+    host.types("echo hello")
+    shows_line(guest, " octocat rw 1h2")
+    invited(stage, "bob", "--read-only").joins()
+    shows_line(host, "bob ro ")
+
+
+@pytest.mark.parametrize("scope", ["-g", "-t=pairing:"])
+@pytest.mark.parametrize(
+    "users",
+    ["#(echo job) \"q\" 'q' #{l:f} %% #[fg=red]é;", "a,}b\\;", "plain"],
+    ids=["formats", "separators", "plain"],
+)
+def test_the_user_s_status_right_is_shown_and_given_back(
+    stage: Stage, scope: str, users: str
+) -> None:
+    octocat = invited(stage)
+    host = attached_host(stage, columns=120)
+    host.shows("[pairing]", ATTENTIVE)
+    stage.tmux("set-option", scope, "status-right", users.replace(";", "\\;"))
+    stage.asks("extend", "octocat", "5m")
+    octocat.joins()
+    shows_line(host, "octocat rw")
+    plain = {"f": "job \"q\" 'q' f % é;", "a": "a,}b\\;", "p": "plain"}
+    shown = next(text for key, text in plain.items() if key in users[:1] or users[0] == "#")
+    shows_line(host, shown)
+    stage.asks("end")
+    until(lambda: not any("@pairing-line" in one for one in own_options(stage)), "given back")
+    value = ("show-options", "-gv") if scope == "-g" else ("show-options", "-v", *HERE)
+    assert stage.tmux(*value, "status-right") == users
+    assert len(own_options(stage)) == (scope != "-g")
+
+
+def test_a_status_right_that_the_user_changes_meanwhile_wins(stage: Stage) -> None:
+    octocat = invited(stage)
+    host = attached_host(stage, columns=120)
+    shows_line(host, "(octocat rw")
+    stage.tmux("set-option", *HERE, "status-right", "mine")
+    shows_line(host, "mine")
+    octocat.joins()
+    shows_line(host, " octocat rw")
+    shows_line(host, "mine")
+    stage.tmux("set-option", "-a", *HERE, "status-right", " more")
+    stage.asks("end")
+    until(lambda: own_options(stage) == ['status-right "mine more"'], "given back", ATTENTIVE)
+
+
+def test_a_status_line_that_is_off_stays_off(stage: Stage) -> None:
+    octocat = invited(stage, conf="set -g status off")
+    host = attached_host(stage)
+    record = host.recorded()
+    host.types("echo he''re")
+    host.shows("here", ATTENTIVE)
+    octocat.joins()
+    until(lambda: "octocat joined" in record.read_text(errors="replace"), "a message", ATTENTIVE)
+    assert stage.tmux("show-options", "-Av", *HERE, "status") == "off"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_many_guests_with_long_names_are_cropped(stage: Stage, columns: int) -> None:
+    names = [f"{letter}{'n' * 38}" for letter in "abcdefghijklmnopqrst"]
+    for name in names:
+        stage.guest(name)
+    stage.asks("invite", *names, "--no-copy")
+    host = attached_host(stage, columns=columns)
+    until(lambda: "+" in last_line(host), "the line", ATTENTIVE)
+    line = last_line(host)
+    assert re.search(r"\(an+… rw 1h5\dm\)( · \(.n+… rw 1h5\dm\))* \+1[5-9]", line), line
+    assert line.startswith("[pairing] 0:")
+
+
+def test_a_killed_daemon_s_line_is_cleaned_by_the_next_start(stage: Stage) -> None:
+    invited(stage)
+    stage.tmux("set-option", *HERE, "status-right", "mine")
+    host = attached_host(stage)
+    shows_line(host, "(octocat rw")
+    os.kill(stage.asks("status")["daemon"]["pid"], signal.SIGKILL)
+    for mark in (stage.home / "live").iterdir():
+        mark.unlink()
+    stage.pairctl("start")
+    until(lambda: own_options(stage) == ["status-right mine"], "given back", ATTENTIVE)
+
+
+@pytest.mark.parametrize(
+    ("access", "said"),
+    [("write", "rw until {}; Ctrl-b d leaves"), ("read", "ro until {}; Ctrl-C leaves")],
+)
+def test_a_guest_is_greeted_and_told_of_new_terms(stage: Stage, access: str, said: str) -> None:
+    options = ("--read-only",) if access == "read" else ()
+    screen = joined(stage, invited(stage, "octocat", *options), columns=100)
+    at = r"(\d\d\d\d-\d\d-\d\d )?\d\d:\d\d"
+    greeting = re.escape(f"{HOST}'s session, {said}, same ssh returns").replace(r"\{\}", at)
+    until(lambda: re.search(greeting, screen.screen()), "the greeting", ATTENTIVE)
+    stage.asks("extend", "octocat", "10m")
+    screen.shows(f"{HOST} changed your time: you may stay until", ATTENTIVE)
+    other, role = ("read", "read-only") if access == "write" else ("write", "read-write")
+    stage.asks("role", "octocat", other)
+    screen.shows(f"{HOST} made you {role}, until", ATTENTIVE)
+
+
+@pytest.mark.parametrize("access", ["write", "read"])
+def test_a_guest_is_warned_before_the_end(stage: Stage, access: str) -> None:
+    options = ("--read-only",) if access == "read" else ()
+    screen = joined(stage, invited(stage, "octocat", *options))
+    screen.shows("same ssh returns", ATTENTIVE)
+    for seconds, said in ((310, "5 minutes left, until"), (70, "1 minute left, until")):
+        moment = datetime.fromtimestamp(time.time() + seconds, UTC)
+        stage.asks("extend", "octocat", "--until", moment.isoformat())
+        screen.shows(said, ATTENTIVE)
+
+
+@pytest.mark.parametrize("access", ["write", "read"])
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("revoke", f"{HOST} removed you"),
+        ("end", f"{HOST} ended the session"),
+        ("expire", "your time is up ("),
+        ("leave", "you left; come back until"),
+        ("exit", "the session has ended"),
+    ],
+)
+def test_a_guest_is_told_why_it_ended(stage: Stage, access: str, how: str, why: str) -> None:
+    options = ("--read-only",) if access == "read" else ()
+    guest = invited(stage, "octocat", *options).joins()
+    shows_line(guest, " octocat r")  # not in parentheses: the daemon has seen them
+    match how:
+        case "revoke":
+            stage.asks("revoke", "octocat")
+        case "end":
+            stage.asks("end")
+        case "expire":
+            stage.expires_soon("octocat")
+        case "leave":
+            guest.presses(*(("C-c",) if access == "read" else ("C-b", "d")))
+        case "exit":
+            stage.tmux("kill-session", "-t", "=pairing")
+    guest.ended(ATTENTIVE)
+    guest.shows(f"pairing: {why}", ATTENTIVE)
+    lines = [line for line in guest.screen().splitlines() if line]
+    assert not any("detached" in line or "exited" in line for line in lines), lines
+
+
+def test_the_host_sees_who_comes_and_goes(stage: Stage) -> None:
+    octocat = invited(stage)
+    host = attached_host(stage)
+    host.shows("[pairing]", ATTENTIVE)
+    guest = octocat.joins()
+    shows_line(host, "pairing: github:octocat joined (write)")
+    assert "joined" not in last_line(guest)
+    guest.presses("C-b", "d")
+    shows_line(host, "pairing: github:octocat left")
+
+
+@pytest.mark.attack(
+    "a guest's name holds tmux formats and styles",
+    "the status line shows them as they are; nothing is run",
+)
+def test_a_guest_s_name_is_no_format(stage: Stage) -> None:
+    (stage.user_home / ".tmux.conf").write_text("")
+    octocat = stage.guest("octocat")
+    proof = stage.path / "proof"
+    hostile = stage.path / "#[fg=red]#(touch proof)#{l:x},}%H.pub"
+    hostile.write_text(octocat.key.with_suffix(".pub").read_text())
+    stage.asks("invite", f"file:{hostile}", "--no-copy")
+    host = attached_host(stage, columns=120)
+    shows_line(host, "(#[fg=red]#(touc… rw")
+    octocat.joins()
+    shows_line(host, "joined (write)")
+    assert not proof.exists()
+
+
+def test_a_prompt_gets_one_short_line(stage: Stage) -> None:
+    line = ("status", "--line")
+    stage.asks("end")
+    assert stage.pairctl(*line).stdout == ""
+    octocat = invited(stage)
+    assert re.fullmatch(r"\(octocat rw 1h5\dm\)\n", stage.pairctl(*line).stdout)
+    octocat.joins()
+    until(lambda: stage.pairctl(*line).stdout.startswith("octocat rw 1h5"), "in", ATTENTIVE)
+    assert stage.asks(*line)["line"].startswith("octocat rw 1h5")
