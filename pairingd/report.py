@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Literal
 
 from pairingd.config import Duration, Settings, flat
 from pairingd.core import ways
+from pairingd.core.approval import Entry, Visitor
 from pairingd.core.durations import utc
 from pairingd.core.model import Conditions, Invitation, Key, Mapping, Problem, Session
 from pairingd.errors import PairingError
@@ -31,7 +32,17 @@ def key(one: Key) -> results.KeyInfo:
     }
 
 
-def invitation(one: Invitation, logins: Iterable[Login], now: float) -> results.InvitationInfo:
+def visitor(one: Visitor) -> results.Visitor:
+    return {
+        "guest": one.guest,
+        "fingerprint": one.fingerprint,
+        "peer": one.peer,
+        "pid": one.pid,
+        "until": utc(one.until),
+    }
+
+
+def invitation(one: Invitation, logins: Collection[Login], now: float) -> results.InvitationInfo:
     info: results.InvitationInfo = {
         "id": one.id,
         "guest": one.guest,
@@ -47,10 +58,14 @@ def invitation(one: Invitation, logins: Iterable[Login], now: float) -> results.
         ],
     }
     _add_conditions(info, one.conditions)
+    if any(each.invitation == one.id and each.entry is Entry.WAITS for each in logins):
+        info["waiting"] = True
     return info
 
 
 def _add_conditions(info: results.InvitationInfo, bound: Conditions) -> None:
+    if bound.ask:
+        info["ask"] = True
     if bound.once:
         info["once"] = True
     if bound.opens_at is not None:

@@ -30,5 +30,6 @@ class Signals:
         self.guests_changed: Signal[[str]] = Signal()  # who is in, or what they may; in words
         self.door_changed: Signal[[]] = Signal()  # it opened, or closed
         self.guest_came: Signal[[str]] = Signal()  # from that address
+        self.guest_waits: Signal[[str]] = Signal()  # for the host's approval; in words
         self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's
         self.way_in_changed: Signal[[str]] = Signal()  # in words for the host

@@ -1,4 +1,7 @@
-"""Who came and when, read from the history: `joined` begins a visit, `left` ends it."""
+"""Who came and when, read from the history: `joined` begins a visit, `left` ends it.
+
+`denied` is a visit that the host has not let in.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pairingd import strict
+from pairingd.core.model import Cause
 from pairingd.store import Happening
 
 log = logging.getLogger(__name__)
@@ -61,6 +65,8 @@ def visits(history: Iterable[Happening]) -> list[Visit]:
         elif line.kind == "left" and (left := _data(Left, line)) and left.pid in under_way:
             place = under_way.pop(left.pid)
             found[place] = replace(found[place], until=line.at, why=left.why)
+        elif line.kind == "denied" and (denied := _data(Joined, line)):
+            found.append(Visit(denied, line.at, line.at, Cause.DENIED.value))
     return found
 
 

@@ -119,7 +119,17 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "revoked": ("invitation, guest, expires_at", "the host revoked a guest"),
     "ended": ("invitation, guest, expires_at", "the invitation ended with the session"),
     "session-ended": ("", "no invitation is live any more"),
-    "joined": ("invitation, guest, peer, fingerprint, pid", "a guest's key was accepted"),
+    "joined": (
+        "invitation, guest, peer, fingerprint, pid",
+        "a guest's key was accepted, and the host let them in where they must ask",
+    ),
+    "waiting": ("invitation, guest, peer, fingerprint, pid", "a guest waits for approval"),
+    "approved": ("invitation, guest, peer, fingerprint, pid", "the host let a guest in"),
+    "denied": (
+        "invitation, guest, peer, fingerprint, pid",
+        "a guest was not let in: by the host, or because nobody answered or was attached",
+    ),
+    "withdrew": ("invitation, guest, peer, fingerprint, pid", "a guest left before an answer"),
     "left": ("invitation, guest, peer, pid, why", "a guest's connection ended"),
     "refused": ("peer", "a login failed, timed out, or exceeded a guest's connection limit"),
     "door-opened": ("", "the door is open"),

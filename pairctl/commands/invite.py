@@ -55,7 +55,7 @@ def _tell(reply: Invited, args: Namespace) -> None:
 
 def _show(args: Namespace) -> Any:
     """Who may enter already, told anew: that neither starts a daemon nor a session."""
-    if len(args.guests) > 1 or args.ttl or args.read_only or args.port:
+    if len(args.guests) > 1 or args.ttl or args.read_only or args.port or args.ask or args.wait:
         raise Usage(
             "usage",
             "--show takes one guest and changes nothing",
@@ -71,6 +71,10 @@ def _invite(args: Namespace) -> Any:
         params["ttl"] = args.ttl
     if args.read_only:
         params["access"] = "read"
+    if args.ask:
+        params["ask"] = True
+    if args.wait:
+        params["wait"] = True
     if args.port:
         params["port"] = args.port
     with _connect_or_start() as client, Steps(shown=not args.quiet) as steps:

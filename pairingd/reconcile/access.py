@@ -10,6 +10,7 @@ from pairingd.core import plan
 from pairingd.core.rules import End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
+from pairingd.reconcile.approvals import Approvals
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement
 from pairingd.reconcile.entrance import Entrance
@@ -51,6 +52,10 @@ class AccessLane(Lane):
         self._messages = Messages(tmux, self._confinement, self.roster.logins)
         self._guests = Guests(
             self.roster.logins, door.connections, self._confinement, self._messages, clock
+        )
+        self.approvals = Approvals(
+            *(intent, self.roster, tmux, self._confinement, self._messages, signals, clock),
+            self.poke,
         )
         signals.wishes_changed.connect(self._intent_changed)
         signals.way_in_changed.connect(self._messages.to_host)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from pairingd.core.approval import Entry
 from pairingd.core.model import Access, State
 from pairingd.reconcile.confinement import Confinement, Place
 from pairingd.reconcile.login import Login
@@ -12,6 +13,7 @@ from pairingd.world.door import Connections
 from pairingd.world.forced_command import role_of
 
 OUT_OF_PLACE = "they were not in the shared session, or their terminal too large"
+UNAPPROVED = "the host had not approved"
 
 
 class Guests:
@@ -89,5 +91,7 @@ class Guests:
                 login.seen(place.command)
                 if place.astray:
                     login.astray = OUT_OF_PLACE
+                if login.entry is not Entry.FREE:
+                    login.astray = UNAPPROVED
             else:
                 login.unseen(self._clock())

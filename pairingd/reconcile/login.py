@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pairingd.core import plan
-from pairingd.core.model import Access, Invitation
+from pairingd.core.approval import Entry
+from pairingd.core.model import Access, Cause, Invitation
 from pairingd.world.forced_command import role_of
 
 LEAVING_S = 1.0  # for an sshd to end by itself after its guest's tmux client has
@@ -34,10 +35,22 @@ class Login:
     absent_since: float | None = None  # when it was first seen not to be
     astray: str = ""  # why it must be cut although its invitation is live
     cut_for: str = ""
+    entry: Entry = Entry.FREE
 
     def admit(self, invitation: Invitation) -> None:
         self.invitation, self.guest = invitation.id, invitation.guest
-        self.access = invitation.access
+        if invitation.conditions.ask:
+            self.entry = Entry.ASKS
+        else:
+            self.access = invitation.access
+
+    def let_in(self, access: Access) -> None:
+        """The host has approved; from now on it has JOINING_S to be in the session."""
+        self.entry, self.access, self.absent_since = Entry.FREE, access, None
+
+    def deny(self, now: float) -> None:
+        """Cut soon: the forced command first says why."""
+        self.entry, self.absent_since = Entry.DENIED, now
 
     def seen(self, command: int) -> None:
         """Its tmux client is there."""
@@ -51,9 +64,10 @@ class Login:
     @property
     def detached_at(self) -> float | None:
         """When it is to be cut because its guest is not in the session; None while they are."""
-        if self.absent_since is None:
+        if self.absent_since is None or self.entry is Entry.WAITS:
             return None
-        return self.absent_since + (LEAVING_S if self.attached else JOINING_S)
+        leaves = self.attached or self.entry is Entry.DENIED
+        return self.absent_since + (LEAVING_S if leaves else JOINING_S)
 
     def is_detached(self, now: float) -> bool:
         return self.detached_at is not None and now >= self.detached_at
@@ -62,6 +76,8 @@ class Login:
         """Why it is cut, in words for the receipt."""
         if self.astray:
             return self.astray
+        if self.entry is Entry.DENIED:
+            return Cause.DENIED.value
         if self.is_detached(now):
             return "they left the session but not the machine"
         return "the invitation is over"

@@ -6,6 +6,7 @@ import logging
 from dataclasses import asdict
 
 from pairingd.core.admission import MAX_PER_GUEST
+from pairingd.core.approval import Entry
 from pairingd.core.model import Invitation
 from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside
@@ -116,18 +117,27 @@ class Roster:
             self._intent.happened("refused", text, peer=login.peer)
             return
         login.admit(invitation)
+        if login.entry is Entry.FREE:
+            self.note_joined(login)
+        self._signals.guest_came(login.peer)
+
+    def note_joined(self, login: Login) -> None:
+        """For one who asks: once the host has approved."""
         joined = Joined(
-            invitation=invitation.id,
-            guest=guest,
+            invitation=login.invitation or "",
+            guest=login.guest,
             peer=login.peer,
             fingerprint=login.fingerprint,
             pid=login.pid,
         )
-        self._intent.happened("joined", f"{guest} joined from {login.peer}", **asdict(joined))
-        self._signals.guests_changed(f"{guest} joined ({invitation.access.value})")
-        self._signals.guest_came(login.peer)
+        text = f"{login.guest} joined from {login.peer}"
+        self._intent.happened("joined", text, **asdict(joined))
+        access = f" ({login.access.value})" if login.access else ""
+        self._signals.guests_changed(f"{login.guest} joined{access}")
 
     def _note_departure(self, login: Login) -> None:
+        if login.entry in {Entry.WAITS, Entry.DENIED}:
+            return  # reconcile.approvals has told of it
         if login.guest and login.cut_for:
             self._note_left(login, login.cut_for)
         elif login.guest:

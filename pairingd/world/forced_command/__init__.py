@@ -2,9 +2,15 @@
 
 join.sh    the entrance, and a write guest's program
 glass.py   a read guest's program
+approval.py   where a guest waits until the host has let them in
 role       which of the two a guest has, seen and changed from outside
 """
 
-from pairingd.world.forced_command.role import change_role, forced_command, role_of
+from pairingd.world.forced_command.role import (
+    change_role,
+    connection_of,
+    forced_command,
+    role_of,
+)
 
-__all__ = ["change_role", "forced_command", "role_of"]
+__all__ = ["change_role", "connection_of", "forced_command", "role_of"]

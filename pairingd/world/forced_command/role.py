@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Collection
 
 from pairingd.core.model import Access
 
@@ -27,6 +28,17 @@ def forced_command(sshd: int) -> int | None:
         for process in psutil.Process(sshd).children(recursive=True):
             if role_of(process.pid):
                 return process.pid
+    return None
+
+
+def connection_of(process: int, connections: Collection[int]) -> int | None:
+    """The one of `connections`, pids of sshds, through which a guest has started `process`."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        for above in psutil.Process(process).parents():
+            if above.pid in connections:
+                return above.pid
     return None
 
 

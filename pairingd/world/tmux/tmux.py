@@ -26,6 +26,7 @@ _ABSENT = (
     "no current target",  # while the last session is being taken down
 )
 REPLY_TIMEOUT_S = 2.0
+_POPUP_COLUMNS, _POPUP_ROWS = 60, 14  # tmux makes it smaller on a smaller terminal
 # Of _FORM. A client in control mode may have no size; a terminal's name is its path.
 _CLIENT = re.compile(r"(\d+)\t(\d)\t(\d)\t(\d*)\t(\d*)\t(\S*)\t(\S+)\t(.*)", re.ASCII)
 _FORM = "\t".join(
@@ -205,6 +206,13 @@ class Tmux:
             "display-message", "-d", milliseconds, "-c", client, text.replace("#", "##")
         )
 
+    async def popup(self, client: str, argv: Iterable[str]) -> None:
+        """Run a program in a popup on one terminal until it ends; at once back where another popup
+        or a menu is there. Raises WorldError where tmux shows none, or the program fails.
+        """
+        size = ("-w", str(_POPUP_COLUMNS), "-h", str(_POPUP_ROWS))
+        await self._ask("display-popup", "-E", "-c", client, *size, *argv, seconds=None)
+
     async def confine(self, guests: Iterable[str] = ()) -> None:
         """Set what keeps guests in the shared session, and the host's hooks and lock off them.
 
@@ -258,12 +266,12 @@ class Tmux:
     def _list(self) -> str:
         return shell("tmux", "-S", str(self.socket), "ls")
 
-    async def _ask(self, *words: str) -> str:
+    async def _ask(self, *words: str, seconds: float | None = REPLY_TIMEOUT_S) -> str:
         if not self.command:
             raise which.no_tmux()
         try:
             done = await run(
-                self.command, "-N", "-u", "-S", str(self.socket), *words, seconds=REPLY_TIMEOUT_S
+                self.command, "-N", "-u", "-S", str(self.socket), *words, seconds=seconds
             )
         except OSError as error:
             raise WorldError(
