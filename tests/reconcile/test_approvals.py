@@ -193,9 +193,10 @@ async def test_the_same_key_asks_again_only_after_a_time(
 
 
 async def test_one_connection_waits_once(waiting_host: Host, connection: Connection) -> None:
-    await waits(waiting_host, connection)
+    first = await waits(waiting_host, connection)
     assert not (await asks(waiting_host, connection)).approved
     assert len(waiting_host.lane.approvals.waiting) == 1
+    first.cancel()
 
 
 async def test_a_process_of_no_guest_is_not_let_in(waiting_host: Host) -> None:
