@@ -33,6 +33,8 @@ _EXAMPLES = {
     "extend": ("extend octocat 30m", "extend octocat --until 18:30"),
     "revoke": ("revoke octocat",),
     "role": ("role octocat read",),
+    "approve": ("approve octocat",),
+    "deny": ("deny octocat",),
     "end": ("end",),
     "attach": ("attach",),
     "log": ("log -n 20", "log --follow"),
@@ -171,6 +173,12 @@ def parser() -> argparse.ArgumentParser:
     _live(role.add_argument("guest", type=_guest, metavar="GUEST"))
     role.add_argument("access", choices=("read", "write"), type=guesses.role, metavar="read|write")
 
+    for name, about in (
+        ("approve", "let in a guest who waits for approval"),
+        ("deny", "turn away a guest who waits for approval"),
+    ):
+        _live(command(name, about, _GUEST).add_argument("guest", type=_guest, metavar="GUEST"))
+
     command("end", "end every invitation and close the door; the tmux session stays")
     command("attach", "attach this terminal to the session")
 
@@ -240,6 +248,10 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
     )
     invite.add_argument(
         "--at", type=_text, metavar="TIME", help="nothing is open before: 14:00, 6pm"
+    )
+    invite.add_argument("--ask", action="store_true", help="you approve each visit, in tmux")
+    invite.add_argument(
+        "--wait", action="store_true", help="with --ask: also while nobody is attached"
     )
     invite.add_argument("--port", type=_port, help="external port to request (default 22)")
     invite.add_argument("--show", action="store_true", help="print a live guest's command again")

@@ -25,6 +25,8 @@ _PERHAPS = {
     **dict.fromkeys(("ban", "remove", "rm", "uninvite", "disconnect"), "revoke GUEST"),
     **dict.fromkeys(("close", "exit", "finish", "quit"), "end"),
     **dict.fromkeys(("enter", "join"), "attach"),
+    **dict.fromkeys(("accept", "admit", "allow"), "approve GUEST"),
+    **dict.fromkeys(("decline", "refuse", "reject"), "deny GUEST"),
     **dict.fromkeys(("info", "guests", "ps"), "status"),
     **dict.fromkeys(("history", "receipts"), "receipt"),
     **dict.fromkeys(("events", "logs"), "log"),

@@ -140,6 +140,17 @@ def changed(reply: Changed, view: View) -> str:
     return "\n".join([*rows, "", *problems] if problems else rows).rstrip("\n")
 
 
+def approved(reply: Changed, view: View) -> str:
+    [one] = reply["invitations"]
+    return "\n".join(_fitted(one["guest"], f"let in, {_standing(one, view)}", WIDTH, view))
+
+
+def denied(reply: Changed, view: View) -> str:
+    [one] = reply["invitations"]
+    told = "turned away; can ask again as long as the invitation lasts"
+    return "\n".join(_fitted(one["guest"], told, WIDTH, view))
+
+
 def log(reply: Log, view: View) -> str:
     return "\n".join(event(item, view) for item in reply["events"]) or "nothing has happened yet"
 
@@ -200,6 +211,9 @@ def _guests(
         if keys:
             lines += [f"  {_key(key, view)}" for key in invitation["keys"]]
         lines += [_connection(connection, view) for connection in invitation["connections"]]
+        if invitation.get("waiting"):
+            approve = shell("pairctl", "approve", invitation["guest"])
+            lines.append(view.warn(f"  waits for you: {approve}"))
     return _row(label, lines, view)
 
 

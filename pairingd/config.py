@@ -203,6 +203,7 @@ class Guests:
     ttl: Duration = Duration.spelled("2h")
     max_ttl: Duration = Duration.spelled("24h")
     access: Access = Access.WRITE
+    ask: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,11 @@ class ControlSocket:
                 log.info("%s cannot be used: %s", path, failure.message)
         return self._listen(Path(last))
 
+    @property
+    def path(self) -> Path:
+        """Where it was bound last."""
+        return self._path
+
     def is_bound(self) -> bool:
         """Whether what is at its path is ours."""
         try:

@@ -20,6 +20,8 @@ from pairingd.core.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Where `find_paths` looks, of the environment.
+VARIABLES = ("HOME", "PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")
 # The files that pairing makes, each with what can follow its name.
 FILES = {
     "authorized_keys": r"(\.partial)?",

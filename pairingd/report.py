@@ -9,6 +9,7 @@ from typing import Literal
 
 from pairingd.config import Duration, Settings, flat
 from pairingd.core import ways
+from pairingd.core.approval import Entry, Visitor
 from pairingd.core.durations import utc
 from pairingd.core.model import Conditions, Invitation, Key, Mapping, Problem, Session
 from pairingd.core.penalties import Ban
@@ -34,7 +35,17 @@ def key(one: Key) -> results.KeyInfo:
     }
 
 
-def invitation(one: Invitation, logins: Iterable[Login], now: float) -> results.InvitationInfo:
+def visitor(one: Visitor) -> results.Visitor:
+    return {
+        "guest": one.guest,
+        "fingerprint": one.fingerprint,
+        "peer": one.peer,
+        "pid": one.pid,
+        "until": utc(one.until),
+    }
+
+
+def invitation(one: Invitation, logins: Collection[Login], now: float) -> results.InvitationInfo:
     info: results.InvitationInfo = {
         "id": one.id,
         "guest": one.guest,
@@ -59,12 +70,14 @@ def invitation(one: Invitation, logins: Iterable[Login], now: float) -> results.
     if one.cause:
         info["cause"] = one.cause.value
     _add_conditions(info, one.conditions)
-    if one.cause:
-        info["cause"] = one.cause.value
+    if any(each.invitation == one.id and each.entry is Entry.WAITS for each in logins):
+        info["waiting"] = True
     return info
 
 
 def _add_conditions(info: results.InvitationInfo, bound: Conditions) -> None:
+    if bound.ask:
+        info["ask"] = True
     if bound.once:
         info["once"] = True
     if bound.opens_at is not None:

@@ -1,4 +1,7 @@
-"""Who came and when, read from the history: `joined` begins a visit, `left` ends it."""
+"""Who came and when, read from the history: `joined` begins a visit, `left` ends it.
+
+`denied` is a visit that the host has not let in.
+"""
 
 from __future__ import annotations
 
@@ -77,6 +80,8 @@ def visits(history: Iterable[Happening]) -> list[Visit]:
                 about=left.about or left.why,
                 typed_at=left.typed_at,
             )
+        elif line.kind == "denied" and (denied := _data(Joined, line)):
+            found.append(Visit(denied, line.at, line.at, Cause.DENIED, causes.WORDS[Cause.DENIED]))
     return found
 
 

@@ -172,7 +172,15 @@ async def _serve(
     clock = Clock()
     store = Store.open(Path(paths.state_db), clock())
     stopping = asyncio.Event()
-    parts = assemble(paths, settings, store, clock, stopping.set, tmux_socket=tmux)
+    parts = assemble(
+        paths,
+        settings,
+        store,
+        clock,
+        stopping.set,
+        tmux_socket=tmux,
+        control_socket=lambda: control.path,
+    )
     server = ControlServer(partial(verbs.call, parts), parts.intent)
     aside = Aside()
 
@@ -225,6 +233,7 @@ def assemble(
     request_stop: Callable[[], None],
     *,
     tmux_socket: Path | None = None,
+    control_socket: Callable[[], Path] | None = None,
 ) -> Parts:
     """Every part, joined to the others."""
     chosen, signals = settings.config, Signals()
@@ -248,7 +257,10 @@ def assemble(
         store,
         tmux,
         door,
-        Entrance(intent, door, sshd, keys, tmux, chosen.door.port, signals),
+        Entrance(
+            *(intent, door, sshd, keys, tmux, chosen.door.port, signals),
+            control_socket or (lambda: Path(paths.control_socket)),
+        ),
         clock,
         signals,
         awake=Awake() if chosen.host.keep_awake else None,
@@ -257,6 +269,7 @@ def assemble(
     signals.way_in_changed.connect(desktop.notify)
     signals.guests_changed.connect(desktop.notify)
     signals.knocked.connect(desktop.notify)
+    signals.guest_waits.connect(desktop.notify)
 
     async def look(host: str, port: int, gateway: str = "") -> keyscan.Sight:
         key = await sshd.host_key()

@@ -145,6 +145,13 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "peer, seconds, until, hint",
         "an address is kept out, for its logins failed too often; again for each longer time",
     ),
+    "waiting": ("invitation, guest, peer, fingerprint, pid", "a guest waits for approval"),
+    "approved": ("invitation, guest, peer, fingerprint, pid", "the host let a guest in"),
+    "denied": (
+        "invitation, guest, peer, fingerprint, pid",
+        "a guest was not let in: by the host, or because nobody answered or was attached",
+    ),
+    "withdrew": ("invitation, guest, peer, fingerprint, pid", "a guest left before an answer"),
     "door-opened": ("", "the door is open"),
     "door-closed": ("", "the door is closed"),
     "mapping-opened": ("external_host, external_port, protocol", "the router forwards a port"),

@@ -101,7 +101,15 @@ def _tell_scheduled(reply: Invited, args: Namespace) -> None:
 
 def _show(args: Namespace) -> Any:
     """Who may enter already, told anew: that neither starts a daemon nor a session."""
-    conditions = args.once or args.join_within or args.idle or args.at or args.attach
+    conditions = (
+        args.once
+        or args.join_within
+        or args.idle
+        or args.at
+        or args.attach
+        or args.ask
+        or args.wait
+    )
     if len(args.guests) > 1 or args.ttl or args.read_only or args.port or conditions:
         raise Usage(
             "usage",
@@ -117,6 +125,8 @@ def _params(args: Namespace) -> dict[str, Any]:
         "ttl": args.ttl,
         "access": "read" if args.read_only else None,
         "port": args.port,
+        "ask": args.ask,
+        "wait": args.wait,
         "once": args.once,
         "join_within": args.join_within,
         "idle": args.idle,

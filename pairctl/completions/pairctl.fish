@@ -64,7 +64,7 @@ function _shtab_pairctl_using
   test "$_shtab_pairctl_cmdpath" = "$argv"
 end
 
-set -g _shtab_pairctl_commands invite status extend revoke role end attach log receipt doctor config start stop restart install uninstall completion man
+set -g _shtab_pairctl_commands invite status extend revoke role approve deny end attach log receipt doctor config start stop restart install uninstall completion man
 set -g _shtab_pairctl_opts_with_value --at --idle --join-within --port --ttl --until -n
 
 complete -c pairctl -e
@@ -82,6 +82,8 @@ complete -c pairctl -n '_shtab_pairctl_using invite' -l once -d 'the first visit
 complete -c pairctl -n '_shtab_pairctl_using invite' -l join-within -x -d 'over if nobody has come'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l idle -x -d 'over when nobody types so long'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l at -x -d 'nothing is open before: 14:00, 6pm'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l ask -d 'you approve each visit, in tmux'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l wait -d 'with --ask: also while nobody is attached'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l port -x -d 'external port to request (default 22)'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l show -d 'print a live guest'"'"'s command again'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l message -d 'print a message for the guest'
@@ -111,6 +113,14 @@ complete -c pairctl -n '_shtab_pairctl_using role' -s h -l help -d 'show this he
 complete -c pairctl -n '_shtab_pairctl_using role' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using role; and test $_shtab_pairctl_npos -eq 0' -ka "(_pairctl_guests)" -d GUEST
 complete -c pairctl -n '_shtab_pairctl_using role; and test $_shtab_pairctl_npos -eq 1' -ka "read write" -d 'read|write'
+complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a approve -d 'Let in a guest who waits for approval.'
+complete -c pairctl -n '_shtab_pairctl_using approve' -s h -l help -d 'show this help message and exit'
+complete -c pairctl -n '_shtab_pairctl_using approve' -l json -d 'print one JSON document'
+complete -c pairctl -n '_shtab_pairctl_using approve; and test $_shtab_pairctl_npos -eq 0' -ka "(_pairctl_guests)" -d GUEST
+complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a deny -d 'Turn away a guest who waits for approval.'
+complete -c pairctl -n '_shtab_pairctl_using deny' -s h -l help -d 'show this help message and exit'
+complete -c pairctl -n '_shtab_pairctl_using deny' -l json -d 'print one JSON document'
+complete -c pairctl -n '_shtab_pairctl_using deny; and test $_shtab_pairctl_npos -eq 0' -ka "(_pairctl_guests)" -d GUEST
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a end -d 'End every invitation and close the door; the tmux session stays.'
 complete -c pairctl -n '_shtab_pairctl_using end' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using end' -l json -d 'print one JSON document'

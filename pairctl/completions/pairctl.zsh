@@ -5,9 +5,11 @@
 
 _shtab_pairctl_commands() {
   local _commands=(
+    approve:'Let in a guest who waits for approval.'
     attach:'Attach this terminal to the session.'
     completion:'Print a shell'"'"'s completion script.'
     config:'Print every setting in force and where it comes from.'
+    deny:'Turn away a guest who waits for approval.'
     doctor:'Check for problems that could keep a guest out.'
     end:'End every invitation and close the door; the tmux session stays.'
     extend:'Move a guest'"'"'s deadline.'
@@ -36,6 +38,15 @@ _shtab_pairctl_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_pairctl_defaults_added=0
 
+_shtab_pairctl_approve_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[print one JSON document]"
+  ":GUEST:_pairctl_guests"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pairctl_approve_defaults_added=0
+
 _shtab_pairctl_attach_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
@@ -60,6 +71,15 @@ _shtab_pairctl_config_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_pairctl_config_defaults_added=0
+
+_shtab_pairctl_deny_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[print one JSON document]"
+  ":GUEST:_pairctl_guests"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pairctl_deny_defaults_added=0
 
 _shtab_pairctl_doctor_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -109,6 +129,8 @@ _shtab_pairctl_invite_options=(
   "--join-within[over if nobody has come]:DURATION:"
   "--idle[over when nobody types so long]:DURATION:"
   "--at[nothing is open before\: 14\:00, 6pm]:TIME:"
+  "--ask[you approve each visit, in tmux]"
+  "--wait[with --ask\: also while nobody is attached]"
   "--port[external port to request (default 22)]:port:"
   "--show[print a live guest\'s command again]"
   "--message[print a message for the guest]"
@@ -235,9 +257,11 @@ _shtab_pairctl() {
       (( CURRENT += 1 ))
       curcontext="${curcontext%:*:*}:_shtab_pairctl-$line[1]:"
       case $line[1] in
+        approve) _arguments -C -s $_shtab_pairctl_approve_options ;;
         attach) _arguments -C -s $_shtab_pairctl_attach_options ;;
         completion) _arguments -C -s $_shtab_pairctl_completion_options ;;
         config) _arguments -C -s $_shtab_pairctl_config_options ;;
+        deny) _arguments -C -s $_shtab_pairctl_deny_options ;;
         doctor) _arguments -C -s $_shtab_pairctl_doctor_options ;;
         end) _arguments -C -s $_shtab_pairctl_end_options ;;
         extend) _arguments -C -s $_shtab_pairctl_extend_options ;;

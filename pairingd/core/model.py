@@ -45,12 +45,14 @@ class Cause(StrEnum):
 class Conditions:
     """What an invitation may be bound to, beside its deadline.
 
-    `ask`: the host approves each visit. `once`: the first visit uses it up. Nobody enters before
-    `opens_at`. `join_by`: over by then, unless the guest has come. `idle_seconds`: over when the
-    guest is not connected, or nobody types, for so long.
+    `ask`: the host approves each visit. `wait`: guests may ask also while nobody is attached.
+    `once`: the first visit uses it up. Nobody enters before `opens_at`. `join_by`: over by then,
+    unless the guest has come. `idle_seconds`: over when the guest is not connected, or nobody
+    types, for so long.
     """
 
     ask: bool = False
+    wait: bool = False
     once: bool = False
     opens_at: int | None = None
     join_by: int | None = None

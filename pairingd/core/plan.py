@@ -17,11 +17,14 @@ LONGEST_SLEEP = 15.0  # seconds; a laptop that wakes must notice within this tim
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One line of authorized_keys: this key enters on this invitation until then."""
+    """One line of authorized_keys: this key enters on this invitation until then. `ask`: only once
+    the host has let it in.
+    """
 
     invitation: str
     key: Key
     expires_at: int
+    ask: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def desired(state: State, now: float) -> Desired:
     live = [one for one in state.live if one.is_open(now)]
     return Desired(
         grants=tuple(
-            Grant(one.id, key, one.deadline)
+            Grant(one.id, key, one.deadline, one.conditions.ask)
             for one in live
             if not one.rights.used  # whoever is in stays; nobody else comes
             for key in one.keys

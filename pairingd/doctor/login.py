@@ -54,6 +54,7 @@ async def check(sshd: Sshd, version: tuple[int, int], directory: Path) -> Findin
                 socket=directory / "tmux.sock",
                 session=f"={token}",
                 live=directory / "live",
+                control=directory / "pairingd.sock",
                 zulu=version >= ZULU_SINCE,
             )
             until = int(time.time()) + _VALID

@@ -64,8 +64,9 @@ class _Program(asyncio.SubprocessProtocol):
         self.drained.set()
 
 
-async def run(*argv: str, seconds: float, given: bytes = b"") -> Finished:
-    """Raises OSError where it cannot be started, TimeoutError where it does not end in time.
+async def run(*argv: str, seconds: float | None, given: bytes = b"") -> Finished:
+    """Raises OSError where it cannot be started, TimeoutError where it does not end in time;
+    None for `seconds` waits for ever.
 
     `given` is all that it reads on its standard input, and at most what a pipe holds.
 

@@ -68,6 +68,15 @@ REVOKE = Method(
     "revoke", params.Revoke, results.Changed, "End the invitations of live guests, at once."
 )
 ROLE = Method("role", params.Role, results.Changed, "Change a live guest's access.")
+ASK = Method(
+    "ask",
+    params.Ask,
+    results.Answer,
+    "Called by a waiting guest's forced command. Replies once the host has decided, or time is up.",
+)
+WAITING = Method("waiting", params.Nothing, results.Waiting, "Who waits for the host's approval.")
+APPROVE = Method("approve", params.Decide, results.Changed, "Let a waiting guest in.")
+DENY = Method("deny", params.Decide, results.Changed, "Turn a waiting guest away.")
 END = Method(
     "end", params.Nothing, results.Changed, "End every invitation; the tmux session stays."
 )
@@ -93,6 +102,7 @@ METHODS: Mapping[str, Method[Any, Any]] = {
     method.name: method
     for method in (
         *(HELLO, PREPARE, INVITE, GATEWAY, REACH, SHOW, STATUS, EXTEND, REVOKE, ROLE),
-        *(END, WATCH, LOG, RECEIPT, RECEIPTS, CONFIG, STOP),
+        *(ASK, WAITING, APPROVE, DENY, END),
+        *(WATCH, LOG, RECEIPT, RECEIPTS, CONFIG, STOP),
     )
 }

@@ -82,16 +82,19 @@ class Hello:
 class Invite:
     """`ttl`, `access` and `port` default to the configuration; a guest `@NAME` is a group of it.
 
-    `at`: nobody may enter before, and `ttl` counts from then. `once`: the first visit is the only
-    one. `join_within`: seconds in which the guest must come. `idle`: seconds without a sign of life
-    after which the invitation is over. `tmux`: the program that the client has made the session
-    with, where the daemon finds none or another one.
+    `ask`: the host approves each visit, as where the configuration says so. `wait`: guests may ask
+    also while nobody is attached to the session. `at`: nobody may enter before, and `ttl` counts
+    from then. `once`: the first visit is the only one. `join_within`: seconds in which the guest
+    must come. `idle`: seconds without a sign of life after which the invitation is over. `tmux`:
+    the program that the client has made the session with, where the daemon finds none or another.
     """
 
     guests: Guests
     ttl: Seconds | None = None
     access: Literal["write", "read"] | None = None
     port: Port | None = None
+    ask: bool = False
+    wait: bool = False
     at: Moment | None = None
     once: bool = False
     join_within: Seconds | None = None
@@ -139,6 +142,21 @@ class Revoke:
 class Role:
     guest: Text
     access: Literal["write", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """`process` is the pid of the forced command at whose terminal the guest waits."""
+
+    process: Annotated[int, Rule(gt=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """A live guest; of several connections that wait only `connection`, a pid of `waiting`."""
+
+    guest: Text
+    connection: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,13 @@ class Connection(TypedDict):
 
 
 class Conditions(TypedDict, total=False):
-    """What the invitation is not bound to is left out: `once` (one visit), `opens_at`, `join_by`
-    (when the guest must have come), `idle_seconds`. So is the `cause` of its end before that:
-    `expired` (its time, or the time to join), `revoked`, `ended`, `used` (the one visit), `idle`,
-    `tmux-gone`, `daemon-stopped`.
+    """What the invitation is not bound to is left out: `ask` (the host approves each visit), `once`
+    (one visit), `opens_at`, `join_by` (when the guest must have come), `idle_seconds`. `waiting` is
+    there, and true, while somebody waits for approval.
     """
 
+    ask: bool
+    waiting: bool
     once: bool
     opens_at: str
     join_by: str
@@ -182,6 +183,27 @@ class Changed(TypedDict):
 
     invitations: list[InvitationInfo]
     warnings: list[Problem]
+
+
+class Visitor(TypedDict):
+    """A connection that waits for approval. `pid` is its sshd's; no answer `until` then is a no."""
+
+    guest: str
+    fingerprint: str
+    peer: str
+    pid: int
+    until: str
+
+
+class Waiting(TypedDict):
+    visitors: list[Visitor]
+
+
+class Answer(TypedDict):
+    """`text` is for the guest who was not let in."""
+
+    approved: bool
+    text: str
 
 
 class Hello(TypedDict):

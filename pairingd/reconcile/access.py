@@ -12,6 +12,7 @@ from pairingd.core.model import Access, Cause
 from pairingd.core.rules import End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
+from pairingd.reconcile.approvals import Approvals
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement
 from pairingd.reconcile.courtesy import Courtesy
@@ -67,6 +68,10 @@ class AccessLane(Lane):
             self.roster.note_joined,
         )
         self._idleness = Idleness(intent, tmux, self.roster.logins, clock)
+        self.approvals = Approvals(
+            *(intent, self.roster, tmux, self._confinement, self._messages, signals, clock),
+            self.poke,
+        )
         signals.wishes_changed.connect(self._intent_changed)
         signals.way_in_changed.connect(self._messages.to_host)
         signals.guests_changed.connect(self._messages.to_host)

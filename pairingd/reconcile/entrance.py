@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pairingd.core.plan import Grant
@@ -16,7 +16,9 @@ from pairingd.world.tmux import Tmux
 
 
 class Entrance:
-    """`fixed_port` is the door's own, 0 for any. `tmux` is what the keys lead to."""
+    """`fixed_port` is the door's own, 0 for any. `tmux` is what the keys lead to, `control` where
+    guests ask to be let in.
+    """
 
     def __init__(
         self,
@@ -27,6 +29,7 @@ class Entrance:
         tmux: Tmux,
         fixed_port: int,
         signals: Signals,
+        control: Callable[[], Path],
     ) -> None:
         self._intent = intent
         self._door = door
@@ -34,6 +37,7 @@ class Entrance:
         self._authorized_keys = authorized_keys
         self._tmux = tmux
         self._fixed_port = fixed_port
+        self._control = control
         self._door_changed = signals.door_changed
         self._opened = signals.opened
         self._open: frozenset[str] = frozenset()  # of the scheduled ones, those that are
@@ -88,5 +92,6 @@ class Entrance:
             self._tmux.socket,
             self._tmux.target,
             self.live,
+            self._control(),
             zulu=self._version >= ZULU_SINCE,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from pairingd.core.approval import Entry
 from pairingd.core.model import Access, Cause, State
 from pairingd.reconcile.confinement import Confinement, Place
 from pairingd.reconcile.courtesy import Courtesy
@@ -11,6 +12,7 @@ from pairingd.reconcile.login import Login
 from pairingd.world.door import Connections
 
 OUT_OF_PLACE = "they were not in the shared session, or their terminal too large"
+UNAPPROVED = "the host had not approved"
 
 
 class Guests:
@@ -91,6 +93,8 @@ class Guests:
                 login.seen(place.command)
                 if place.astray:
                     login.astray = OUT_OF_PLACE
+                elif login.entry is not Entry.FREE:
+                    login.astray = UNAPPROVED
                 elif not login.joined:
                     self._joined(login)
             else:

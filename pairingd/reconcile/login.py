@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pairingd.core import causes, plan
+from pairingd.core.approval import Entry
 from pairingd.core.knocks import Attempt
 from pairingd.core.model import Access, Cause, Invitation, Session
 from pairingd.world.forced_command import role_of
@@ -42,10 +43,22 @@ class Login:
     cut_for: str = ""
     cause: Cause | None = None  # of the cut, where it is not the invitation's end
     typed_at: int | None = None  # when they typed last, as far as tmux was asked
+    entry: Entry = Entry.FREE
 
     def admit(self, invitation: Invitation) -> None:
         self.invitation, self.guest = invitation.id, invitation.guest
-        self.access = invitation.access
+        if invitation.conditions.ask:
+            self.entry = Entry.ASKS
+        else:
+            self.access = invitation.access
+
+    def let_in(self, access: Access) -> None:
+        """The host has approved; from now on it has JOINING_S to be in the session."""
+        self.entry, self.access, self.absent_since = Entry.FREE, access, None
+
+    def deny(self, now: float) -> None:
+        """Cut soon: the forced command first says why."""
+        self.entry, self.absent_since, self.cause = Entry.DENIED, now, Cause.DENIED
 
     def refuse(self, fingerprint: str, *, other_user: bool) -> None:
         """A login of it was refused by sshd, with that key if it is known."""
@@ -64,9 +77,10 @@ class Login:
     @property
     def detached_at(self) -> float | None:
         """When it is to be cut because its guest is not in the session; None while they are."""
-        if self.absent_since is None:
+        if self.absent_since is None or self.entry is Entry.WAITS:
             return None
-        return self.absent_since + (LEAVING_S if self.attached else JOINING_S)
+        leaves = self.attached or self.entry is Entry.DENIED
+        return self.absent_since + (LEAVING_S if leaves else JOINING_S)
 
     def is_detached(self, now: float) -> bool:
         return self.detached_at is not None and now >= self.detached_at
@@ -75,6 +89,8 @@ class Login:
         """Why it is cut, in words for the receipt."""
         if self.astray:
             return self.astray
+        if self.entry is Entry.DENIED:
+            return Cause.DENIED.value
         if self.is_detached(now):
             return "they left the session but not the machine" if self.joined else NO_TERMINAL
         return INVITATION_OVER

@@ -6,6 +6,7 @@ import logging
 from dataclasses import asdict
 
 from pairingd.core.admission import MAX_PER_GUEST
+from pairingd.core.approval import Entry
 from pairingd.core.durations import utc
 from pairingd.core.model import Cause, Invitation, Session
 from pairingd.core.refusal import Refused as NotAllowed
@@ -158,6 +159,8 @@ class Roster:
         self._signals.guests_changed(f"{login.guest} joined ({access})")
 
     def _note_departure(self, login: Login) -> None:
+        if login.entry in {Entry.WAITS, Entry.DENIED}:
+            return  # reconcile.approvals has told of it
         if login.guest and not login.joined:
             why, about = login.left_for(self._session_of(login))
             left = _left(login, why, about if login.cut_for else NO_TERMINAL)

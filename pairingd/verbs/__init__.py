@@ -13,7 +13,10 @@ from pairingd.parts import Notify, Parts
 from pairingd.protocol import methods
 from pairingd.protocol.methods import Method
 from pairingd.verbs import (
+    approve,
+    ask,
     config,
+    deny,
     end,
     extend,
     gateway,
@@ -29,6 +32,7 @@ from pairingd.verbs import (
     show,
     status,
     stop,
+    waiting,
 )
 
 P = TypeVar("P")
@@ -65,6 +69,10 @@ VERBS: Mapping[str, Verb[Any, Any]] = dict(
         _quiet(methods.EXTEND, extend.run),
         _quiet(methods.REVOKE, revoke.run),
         _quiet(methods.ROLE, role.run),
+        _quiet(methods.ASK, ask.run),
+        _quiet(methods.WAITING, waiting.run),
+        _quiet(methods.APPROVE, approve.run),
+        _quiet(methods.DENY, deny.run),
         _quiet(methods.END, end.run),
         _quiet(methods.WATCH, log.run),  # the server then goes on with what is new
         _quiet(methods.LOG, log.run),

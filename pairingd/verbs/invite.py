@@ -100,7 +100,7 @@ def _record(
     session = parts.intent.state.session
     in_use = session.external_port if session and session.live else None
     config = parts.settings.config
-    conditions = _conditions(given, now)
+    conditions = _conditions(given, now, ask=given.ask or config.guests.ask)
     opens_at = conditions.opens_at or now
     invitations = tuple(
         Invitation(
@@ -127,13 +127,15 @@ def _record(
     return tuple(one.id for one in invitations)
 
 
-def _conditions(given: params.Invite, now: int) -> Conditions:
+def _conditions(given: params.Invite, now: int, *, ask: bool) -> Conditions:
     """Raises Refused `time-past`."""
     opens_at = floor(given.at.timestamp()) if given.at else None
     if opens_at is not None and opens_at <= now:
         raise Refused("time-past", f"{utc(opens_at)} has passed", "leave --at out to invite now")
     start = opens_at or now
     return Conditions(
+        ask=ask,
+        wait=given.wait,
         once=given.once,
         opens_at=opens_at,
         join_by=start + given.join_within if given.join_within else None,

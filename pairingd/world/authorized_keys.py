@@ -25,7 +25,7 @@ class AuthorizedKeys:
     """`zulu`: this sshd reads times with `Z` (OpenSSH 9.1); older ones take them as local time,
     and ours is started with TZ=UTC0. A line does not say what its guest may do: the forced command
     reads that at each start from the marks in `live` (pairingd.live), so another role needs no
-    write to this file.
+    write to this file. Guests who must be let in ask for it at `control`, pairingd's socket.
     """
 
     path: Path
@@ -33,6 +33,7 @@ class AuthorizedKeys:
     socket: Path
     session: str
     live: Path
+    control: Path
     zulu: bool
 
     def grants(self, expected: Sequence[Grant]) -> tuple[Grant, ...] | None:
@@ -55,7 +56,9 @@ class AuthorizedKeys:
     def _line(self, grant: Grant) -> str:
         until = time.strftime("%Y%m%d%H%M%S", time.gmtime(grant.expires_at))
         mark = str(self.live / mark_prefix(grant.invitation))
-        words = (sys.executable, self.tmux, str(self.socket), self.session, mark)
+        words = [sys.executable, self.tmux, str(self.socket), self.session, mark]
+        if grant.ask:
+            words.append(str(self.control))
         command = f"exec /bin/sh {shlex.quote(str(_JOIN))} {shlex.join(words)}"
         quoted = command.replace('"', '\\"')
         return (

@@ -37,6 +37,8 @@ REQUESTS: list[tuple[list[str], str, dict[str, Any], Any]] = [
     (["revoke", GUEST, "gitlab:a"], "revoke", {"guests": [GUEST, "gitlab:a"]}, CHANGED),
     (["revoke", "file:/a/../b"], "revoke", {"guests": ["file:/b"]}, CHANGED),
     (["role", GUEST, "read"], "role", {"guest": GUEST, "access": "read"}, CHANGED),
+    (["approve", GUEST], "approve", {"guest": GUEST}, CHANGED),
+    (["deny", GUEST], "deny", {"guest": GUEST}, CHANGED),
     (["end"], "end", {}, CHANGED),
     (["log"], "log", {}, LOG),
     (["receipt"], "receipt", {}, samples.RECEIPT),

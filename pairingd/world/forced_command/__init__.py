@@ -2,10 +2,17 @@
 
 join.sh      the entrance, and a write guest's program
 glass.py     a read guest's program
+approval.py  where a guest waits until the host has let them in
 farewell.sh  what either becomes at the end
 role         which of the first two a guest has, seen and changed from outside
 """
 
-from pairingd.world.forced_command.role import change_role, forced_command, logged_in, role_of
+from pairingd.world.forced_command.role import (
+    change_role,
+    connection_of,
+    forced_command,
+    logged_in,
+    role_of,
+)
 
-__all__ = ["change_role", "forced_command", "logged_in", "role_of"]
+__all__ = ["change_role", "connection_of", "forced_command", "logged_in", "role_of"]

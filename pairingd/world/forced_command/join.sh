@@ -1,12 +1,13 @@
 #!/bin/sh
 # What a guest's key leads to, and nothing else: the shared tmux session.
 # sshd starts this as the forced command of every line in our authorized_keys:
-#     join.sh PYTHON TMUX SOCKET SESSION MARK
+#     join.sh PYTHON TMUX SOCKET SESSION MARK [CONTROL_SOCKET]
 # SESSION is a target of tmux's: the session's id, which outlives a new name.
 # MARK.write.* and MARK.read.* (pairingd.live) say what the invitation gives now: one connection may
 # start a second terminal after the first.
 # A read guest goes behind glass.py. A write guest's terminal is tmux's own, so that a keystroke
 # passes no further process; this one stays beside it and keeps the size within bounds.
+# CONTROL_SOCKET is there where the host approves each visit: nothing of tmux is reached before.
 # SIGUSR2 makes the guest a read guest.
 # The guest's words (TERM, SSH_ORIGINAL_COMMAND) are never expanded unquoted, nor run.
 
@@ -47,6 +48,9 @@ clamp() {
 }
 
 python=$1 tmux=$2 socket=$3 session=$4 mark=$5
+if [ $# -gt 5 ]; then
+    "$python" -I -S "${0%/*}/approval.py" "$6" || exit 1
+fi
 if ! marked write; then
     marked read || { echo 'pairing: you are not invited any more' >&2; exit 1; }
     watch

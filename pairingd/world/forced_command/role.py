@@ -62,6 +62,17 @@ def _invitation_of(pid: int) -> str:
     return ""
 
 
+def connection_of(process: int, connections: Collection[int]) -> int | None:
+    """The one of `connections`, pids of sshds, through which a guest has started `process`."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        for above in psutil.Process(process).parents():
+            if above.pid in connections:
+                return above.pid
+    return None
+
+
 def role_of(pid: int | None) -> Access | None:
     """The role that the forced command with this pid gives; None where it is none.
 

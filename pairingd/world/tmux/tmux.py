@@ -27,6 +27,7 @@ _ABSENT = (
     "no current target",  # while the last session is being taken down
 )
 REPLY_TIMEOUT_S = 10.0  # tmux is local: on a busy machine it is slow, not gone
+_POPUP_COLUMNS, _POPUP_ROWS = 60, 14  # tmux makes it smaller on a smaller terminal
 # Of _FORM. A client in control mode may have no size; a terminal's name is its path.
 _CLIENT = re.compile(r"(\d+)\t(\d)\t(\d)\t(\d*)\t(\d*)\t(\S*)\t(\S+)\t(.*)", re.ASCII)
 _FORM = "\t".join(
@@ -229,6 +230,13 @@ class Tmux:
         how = ("-d", "750") if self._messages_stop else ("-C", "-d", "3000")
         await self._ask("display-message", *how, "-c", client, text.replace("#", "##"))
 
+    async def popup(self, client: str, argv: Iterable[str]) -> None:
+        """Run a program in a popup on one terminal until it ends; at once back where another popup
+        or a menu is there. Raises WorldError where tmux shows none, or the program fails.
+        """
+        size = ("-w", str(_POPUP_COLUMNS), "-h", str(_POPUP_ROWS))
+        await self._ask("display-popup", "-E", "-c", client, *size, *argv, seconds=None)
+
     async def confine(self, guests: Iterable[str] = ()) -> None:
         """Set what keeps guests in the shared session, and the host's hooks and lock off them.
 
@@ -290,7 +298,7 @@ class Tmux:
     def _list(self) -> str:
         return shell("tmux", "-S", str(self.socket), "ls")
 
-    async def _ask(self, *words: str) -> str:
+    async def _ask(self, *words: str, seconds: float | None = REPLY_TIMEOUT_S) -> str:
         if not self.command:
             raise which.no_tmux()
         try:

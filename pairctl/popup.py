@@ -1,0 +1,83 @@
+"""The program in tmux's popup in which the host lets a guest in, or does not.
+
+    python -I -m pairctl.popup CONNECTION
+
+pairingd starts it, with the pid of the connection that waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from typing import TYPE_CHECKING, Any
+
+from pairctl import output, screen
+from pairctl.client import connect
+from pairctl.output import View, value_for_terminal
+from pairctl.question import answer, question
+from pairingd.core.refusal import PairingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairctl.client import Client
+
+_LOOK_S = 0.5
+
+
+def main(connection: int) -> None:
+    """Ends with the answer, here or elsewhere, and without one when the time is up."""
+    with connect() as client, _raw():
+        visitor = _visitor(client, connection)
+        key_at = time.monotonic()
+        while visitor:
+            size = os.get_terminal_size(sys.stdout.fileno())
+            quiet_s = time.monotonic() - key_at
+            view = View.of(sys.stdout)
+            screen.draw(question(value_for_terminal(visitor), view, size, quiet_s))
+            approved, key_at = _typed(key_at)
+            if approved is not None:
+                method = "approve" if approved else "deny"
+                given = {"guest": visitor["guest"], "connection": visitor["pid"]}
+                with contextlib.suppress(PairingError):  # decided elsewhere meanwhile
+                    client.call(method, given)
+            visitor = _visitor(client, connection)
+
+
+def _visitor(client: Client, connection: int) -> Any:
+    visitors = client.call("waiting")["visitors"]
+    return next((one for one in visitors if one["pid"] == connection), None)
+
+
+def _typed(key_at: float) -> tuple[bool | None, float]:
+    """The answer, if there is one within _LOOK_S, and when a key was pressed last."""
+    ready, _, _ = select.select([sys.stdin], [], [], _LOOK_S)
+    if not ready:
+        return None, key_at
+    now = time.monotonic()
+    typed = os.read(sys.stdin.fileno(), 1024)
+    if not typed:
+        raise SystemExit(1)
+    return answer(typed, now - key_at), now
+
+
+@contextlib.contextmanager
+def _raw() -> Iterator[None]:
+    """Every key is a byte, Ctrl-C too; what was typed before is dropped."""
+    before = termios.tcgetattr(sys.stdin)
+    tty.setraw(sys.stdin, termios.TCSAFLUSH)
+    try:
+        output.write("\x1b[?25l", end="")
+        yield
+    finally:
+        output.write("\x1b[?25h", end="")
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

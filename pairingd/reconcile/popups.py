@@ -1,0 +1,68 @@
+"""The question whether a guest may come in, on each of the host's terminals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+
+from pairingd.core.approval import Visitor
+from pairingd.errors import WorldError
+from pairingd.paths import VARIABLES
+from pairingd.world.tmux import Tmux
+
+_LOOK_S = 1.0  # for terminals that are attached meanwhile, or have shown something else
+
+
+class Popups:
+    """`hosts` gives the names of the host's terminals; `failed` is called, once for each visitor,
+    where tmux shows no popup on one of them.
+
+    The popup's program is `pairctl.popup`. It asks pairingd who waits, so that nothing of a
+    guest's passes through tmux, and ends once nobody does.
+    """
+
+    def __init__(
+        self,
+        tmux: Tmux,
+        hosts: Callable[[], Awaitable[set[str]]],
+        failed: Callable[[Visitor], None],
+    ) -> None:
+        self._tmux = tmux
+        self._hosts = hosts
+        self._failed = failed
+
+    async def show(self, visitor: Visitor) -> None:
+        """Until it is cancelled."""
+        shown: dict[str, asyncio.Task[None]] = {}
+        failed: set[str] = set()
+        try:
+            while True:
+                for name in await self._hosts() - failed:
+                    if name not in shown or shown[name].done():
+                        show = self._show(name, visitor, failed)
+                        shown[name] = asyncio.create_task(show)
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            for task in shown.values():
+                task.cancel()
+            await asyncio.gather(*shown.values(), return_exceptions=True)
+
+    async def _show(self, client: str, visitor: Visitor, failed: set[str]) -> None:
+        """Tmux shows one popup at a time on a terminal, and returns at once where there is one."""
+        try:
+            await self._tmux.popup(client, _program(visitor.pid))
+        except WorldError:
+            if not failed:
+                self._failed(visitor)
+            failed.add(client)
+
+
+def _program(connection: int) -> tuple[str, ...]:
+    """With the daemon's own places: a tmux server has the environment of whoever started it."""
+    given = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    unset = (word for name in VARIABLES if name not in given for word in ("-u", name))
+    settings = (f"{name}={value}" for name, value in given.items())
+    program = (sys.executable, "-I", "-m", "pairctl.popup", str(connection))
+    return ("/usr/bin/env", *unset, *settings, *program)

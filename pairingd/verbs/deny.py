@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from pairingd import answers
+from pairingd.parts import Parts
+from pairingd.protocol import params, results
+
+
+async def run(parts: Parts, given: params.Decide) -> results.Changed:
+    """Raises Refused `not-waiting`, and nothing has changed."""
+    invitation = parts.intent.live(given.guest)
+    parts.access.approvals.decide(invitation.guest, given.connection, approve=False)
+    return {"invitations": answers.invitations(parts, [invitation.id]), "warnings": []}

@@ -1,0 +1,98 @@
+"""The screen at which a guest waits until the host has let them in.
+
+    python -I -S approval.py CONTROL_SOCKET
+
+`join.sh` runs this before anything of tmux, where the invitation says so. Exit status 0 means that
+the host has approved, as pairingd says; everything else is a no: another answer, no daemon, no
+answer in time, Ctrl-C. The guest's terminal is standard input; what is typed meanwhile is dropped.
+Standard library only, and few modules of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+LIMIT_S = 70.0  # more than the host has to decide, for a daemon that does not answer
+WAITING = "pairing: waiting for the host to let you in, for at most 60 s; Ctrl-C leaves."
+APPROVED = "pairing: the host has let you in."
+STOPPED = "pairing is not running any more on the host's side; ask the host"
+_REPLY_BYTES = 1 << 16
+
+
+def main(path: str) -> int:
+    signal.signal(signal.SIGINT, _leave)
+    with _deaf_terminal():
+        _say(WAITING)
+        try:
+            answer = _answer(path)
+        except (OSError, ValueError):  # JSON's and UTF-8's errors are ValueErrors
+            answer = {}
+        if answer.get("approved") is True:
+            _say(APPROVED)
+            return 0
+        _say(f"pairing: {_printable(answer.get('text')) or STOPPED}")
+        return 1
+
+
+def _answer(path: str) -> dict[str, Any]:
+    """What pairingd replies to `ask`: docs/protocol.md. Raises OSError, ValueError."""
+    calls: dict[str, dict[str, int]] = {"hello": {}, "ask": {"process": os.getpid()}}
+    until = time.monotonic() + LIMIT_S
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.settimeout(LIMIT_S)
+        daemon.connect(path)
+        for number, (method, params) in enumerate(calls.items()):
+            call = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+            daemon.sendall(json.dumps(call).encode() + b"\n")
+        said = b""
+        while said.count(b"\n") < len(calls) and len(said) < _REPLY_BYTES:
+            daemon.settimeout(max(until - time.monotonic(), 0.01))
+            chunk = daemon.recv(_REPLY_BYTES)
+            if not chunk:
+                raise ValueError("the end")
+            said += chunk
+    reply = json.loads(said.split(b"\n")[1])
+    if "error" in reply:
+        return {"text": reply["error"]["message"]}
+    result: dict[str, Any] = reply["result"]
+    return result
+
+
+@contextlib.contextmanager
+def _deaf_terminal() -> Iterator[None]:
+    """No echo, and nothing that was typed is left for the program that comes next."""
+    before = termios.tcgetattr(0)
+    mode = termios.tcgetattr(0)
+    mode[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(0, termios.TCSAFLUSH, mode)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSAFLUSH, before)
+
+
+def _printable(text: object) -> str:
+    return "".join(c for c in str(text or "") if c.isprintable())
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(1, f"{line}\n".encode())
+
+
+def _leave(*_: object) -> NoReturn:
+    _say("pairing: you have left.")
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,317 @@
+"""The host decides who comes in: both screens. Real daemon, sshd, ssh and tmux."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.session import attached_host, daemon_of_each_tmux, stage_of_each_tmux
+from tests.stage import Guest, Stage, Terminal, until
+
+shared = daemon_of_each_tmux
+stage = stage_of_each_tmux
+
+WAITS = "waiting for the host"
+ASKS = "Somebody asks to come in"
+READY = "Ctrl-Y lets them in"
+IN = "[pairing]"  # of tmux's status line
+LONGEST_NAME = "a" * 39
+
+
+@pytest.fixture
+def guest(stage: Stage) -> Guest:
+    return stage.guest("octocat")
+
+
+def invited(stage: Stage, *more: str, name: str = "octocat") -> None:
+    answer = stage.asks("invite", name, "--ask", "--no-copy", *more)
+    assert [one["ask"] for one in answer["invitations"]] == [True]
+
+
+def host_of(stage: Stage, *, columns: int = 80) -> Terminal:
+    host = attached_host(stage, columns=columns)
+    host.shows(IN)
+    return host
+
+
+def waiting(stage: Stage, guest: Guest, *more: str) -> Terminal:
+    screen = guest.joins(*more)
+    screen.shows(WAITS)
+    until(lambda: is_waiting(stage), "status says that somebody waits")
+    return screen
+
+
+def is_waiting(stage: Stage) -> bool:
+    return any(one.get("waiting") for one in stage.asks("status")["invitations"])
+
+
+def closes(host: Terminal) -> None:
+    until(lambda: ASKS not in host.screen(), "the popup closes")
+
+
+def events(stage: Stage, kind: str) -> list[dict[str, Any]]:
+    return [one for one in stage.asks("log")["events"] if one["kind"] == kind]
+
+
+def last_visit(stage: Stage) -> dict[str, Any]:
+    visits: list[dict[str, Any]] = stage.asks("receipt")["visits"]
+    return visits[-1]
+
+
+def error_of(answer: dict[str, Any]) -> str:
+    return str(answer["error"]["code"])
+
+
+@pytest.mark.parametrize("access", [(), ("--read-only",)], ids=["write", "read"])
+def test_the_popup_names_the_guest_who_is_in_after_ctrl_y(
+    stage: Stage, guest: Guest, access: tuple[str, ...]
+) -> None:
+    invited(stage, *access)
+    host = host_of(stage)
+    screen = waiting(stage, guest)
+    host.shows(READY)
+    [key] = stage.asks("status")["invitations"][0]["keys"]
+    asked = host.screen()
+    assert "github:octocat" in asked
+    assert key["fingerprint"] in asked
+    assert "from 127.0.0.1" in asked
+    assert " s to decide" in asked
+    assert IN not in screen.screen()
+    host.presses("C-y")
+    screen.shows(IN)
+    closes(host)
+    assert events(stage, "approved")[-1]["data"]["fingerprint"] == key["fingerprint"]
+    assert not is_waiting(stage)
+
+
+def test_ctrl_n_turns_the_guest_away_who_can_ask_again(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    host = host_of(stage)
+    screen = waiting(stage, guest)
+    host.shows(READY)
+    host.presses("C-n")
+    screen.shows("the host did not let you in")
+    assert screen.ended() == 1
+    closes(host)
+    visit = last_visit(stage)
+    assert (visit["guest"], visit["why"]) == ("github:octocat", "denied")
+    waiting(stage, guest)
+
+
+def test_keys_pressed_blindly_decide_nothing(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    host = host_of(stage)
+    screen = waiting(stage, guest)
+    host.shows(READY)
+    for keys in (("y",), ("Y",), ("Enter",), ("Space",), ("Escape",), ("C-c",), ("C-b", "d")):
+        host.presses(*keys)
+    host.presses("x", "C-y")  # as somebody types
+    host.presses("C-y", "Enter")
+    host.shows("Not yet")
+    host.shows(READY)
+    assert is_waiting(stage)
+    assert WAITS in screen.screen()
+    assert IN not in screen.screen()
+
+
+def test_what_the_guest_typed_meanwhile_does_not_reach_the_session(
+    stage: Stage, guest: Guest
+) -> None:
+    invited(stage)
+    host = host_of(stage)
+    screen = waiting(stage, guest)
+    proof = stage.path / "proof"
+    screen.types(f"touch {proof}")
+    stage.pairctl("approve", "octocat")
+    screen.shows(IN)
+    screen.types("echo still-$((1+1))")
+    host.shows("still-2")
+    assert not proof.exists()
+
+
+def test_a_command_answers_and_every_popup_closes(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    hosts = [host_of(stage), host_of(stage)]
+    screen = waiting(stage, guest)
+    for host in hosts:
+        host.shows(ASKS)
+    assert "let in" in stage.pairctl("approve", "octocat").stdout
+    screen.shows(IN)
+    assert ASKS not in screen.screen()
+    for host in hosts:
+        closes(host)
+
+
+def test_who_is_not_waiting_is_neither_approved_nor_denied(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    host_of(stage)
+    assert error_of(stage.asks("approve", "octocat")) == "not-waiting"
+    assert error_of(stage.asks("approve", "hubot")) == "no-such-guest"
+    screen = waiting(stage, guest)
+    stage.pairctl("approve", "octocat")
+    for command in ("approve", "deny"):  # twice
+        assert error_of(stage.asks(command, "octocat")) == "not-waiting"
+    screen.shows(IN)
+    assert stage.pairctl("approve", "octocat", check=False).returncode == 1
+
+
+def test_a_guest_who_leaves_waits_no_more(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    host = host_of(stage)
+    screen = waiting(stage, guest)
+    host.shows(ASKS)
+    screen.presses("C-c")
+    screen.shows("you have left")
+    screen.ended()
+    closes(host)
+    until(lambda: not is_waiting(stage), "nobody waits")
+    assert error_of(stage.asks("deny", "octocat")) == "not-waiting"
+    assert events(stage, "withdrew")
+
+
+def test_an_approved_key_that_comes_back_soon_does_not_ask_again(
+    stage: Stage, guest: Guest
+) -> None:
+    invited(stage)
+    host_of(stage)
+    screen = waiting(stage, guest)
+    stage.pairctl("approve", "octocat")
+    screen.shows(IN)
+    screen.presses("C-b", "d")
+    screen.ended()
+    approved = len(events(stage, "approved"))
+    guest.joins().shows(IN)
+    assert len(events(stage, "approved")) == approved
+
+
+def test_a_second_terminal_of_an_approved_connection_is_in(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    host_of(stage)
+    path = ("-o", f"ControlPath={stage.path / 'mux.sock'}")
+    first = waiting(stage, guest, "-M", *path)
+    stage.pairctl("approve", "octocat")
+    first.shows(IN)
+    first.presses("C-b", "d")
+    first.ended()
+    guest.joins(*path).shows(IN)
+
+
+def test_nobody_is_let_in_while_the_host_is_away(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    screen = guest.joins()
+    screen.shows("the host is not at the session now")
+    assert screen.ended() == 1
+    assert events(stage, "denied")[-1]["text"].startswith(
+        "github:octocat was denied (nobody was attached)"
+    )
+
+
+def test_with_wait_a_guest_waits_for_a_host_who_is_away(stage: Stage, guest: Guest) -> None:
+    invited(stage, "--wait")
+    screen = waiting(stage, guest)
+    host = host_of(stage)
+    host.shows(READY)
+    host.presses("C-y")
+    screen.shows(IN)
+
+
+def test_who_waits_does_not_outlast_the_invitation(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    host = host_of(stage)
+    screen = waiting(stage, guest)
+    host.shows(ASKS)
+    stage.pairctl("revoke", "octocat")
+    assert screen.ended() != 0
+    assert IN not in screen.screen()
+    closes(host)
+
+
+def test_a_role_that_changes_meanwhile_is_the_one_they_get(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    host_of(stage)
+    screen = waiting(stage, guest)
+    stage.pairctl("role", "octocat", "read")
+    assert is_waiting(stage)
+    stage.pairctl("approve", "octocat")
+    screen.shows("read-only")
+
+
+def test_two_guests_are_asked_for_one_after_the_other(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    host = host_of(stage)
+    first = waiting(stage, guest)
+    host.shows("github:octocat")
+    other = stage.guest("hubot")
+    invited(stage, name="hubot")
+    second = other.joins()
+    second.shows(WAITS)
+    host.shows(READY)
+    host.presses("C-n")
+    assert first.ended() == 1
+    host.shows("github:hubot")
+    host.shows(READY)
+    host.presses("C-y")
+    second.shows(IN)
+
+
+def test_a_long_name_fits_into_60_columns(stage: Stage) -> None:
+    long = stage.guest(LONGEST_NAME)
+    invited(stage, name=LONGEST_NAME)
+    host = host_of(stage, columns=60)
+    waiting(stage, long)
+    host.shows(READY)
+    asked = host.screen()
+    assert f"github:{LONGEST_NAME}" in asked
+    assert stage.asks("status")["invitations"][0]["keys"][0]["fingerprint"] in asked
+
+
+def test_without_a_popup_a_message_says_what_to_type() -> None:
+    with Stage() as stage:
+        wrapper = stage.path / "tmux"
+        wrapper.write_text(
+            '#!/bin/sh\ncase " $* " in *" display-popup "*) exit 1 ;; esac\nexec tmux "$@"\n'
+        )
+        wrapper.chmod(0o700)
+        stage.uses_tmux(wrapper)
+        guest = stage.guest("octocat")
+        invited(stage)
+        host = host_of(stage)
+        screen = guest.joins()
+        host.shows("waits: pairctl approve github:octocat")
+        stage.pairctl("approve", "github:octocat")
+        screen.shows(IN)
+
+
+@pytest.mark.attack("logs in while the host is asked, and kills the daemon", "stays out")
+def test_a_daemon_that_dies_lets_nobody_in() -> None:
+    with Stage() as stage:
+        guest = stage.guest("octocat")
+        invited(stage)
+        host_of(stage)
+        screen = waiting(stage, guest)
+        os.kill(stage.asks("status")["daemon"]["pid"], signal.SIGKILL)
+        assert screen.ended() != 0
+        assert IN not in screen.screen()
+
+
+def test_the_configuration_can_have_every_guest_ask() -> None:
+    with Stage() as stage:
+        stage.configure("[guests]\nask = true\n")
+        guest = stage.guest("octocat")
+        [invitation] = stage.asks("invite", "octocat", "--no-copy")["invitations"]
+        assert invitation["ask"]
+        host_of(stage)
+        waiting(stage, guest)
+
+
+def test_a_command_without_a_terminal_asks_nobody(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    host_of(stage)
+    until(stage.mappings, "the router forwards")
+    assert guest.runs("id").returncode == 1
+    assert not is_waiting(stage)
+    assert Path(stage.home / "authorized_keys").read_text().count("pairingd.sock") == 1
