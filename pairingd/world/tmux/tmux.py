@@ -235,7 +235,7 @@ class Tmux:
         or a menu is there. Raises WorldError where tmux shows none, or the program fails.
         """
         size = ("-w", str(_POPUP_COLUMNS), "-h", str(_POPUP_ROWS))
-        await self._ask("display-popup", "-E", "-c", client, *size, *argv, seconds=None)
+        await self._ask("display-popup", "-E", "-c", client, *size, *argv, lasts=True)
 
     async def confine(self, guests: Iterable[str] = ()) -> None:
         """Set what keeps guests in the shared session, and the host's hooks and lock off them.
@@ -298,13 +298,14 @@ class Tmux:
     def _list(self) -> str:
         return shell("tmux", "-S", str(self.socket), "ls")
 
-    async def _ask(self, *words: str, seconds: float | None = REPLY_TIMEOUT_S) -> str:
+    async def _ask(self, *words: str, lasts: bool = False) -> str:
+        """What tmux says. `lasts`: it says so when what it shows has ended."""
         if not self.command:
             raise which.no_tmux()
         try:
             done = await run(
                 *(self.command, "-N", "-u", "-S", str(self.socket), *words),
-                seconds=self._reply_timeout_s,
+                seconds=None if lasts else self._reply_timeout_s,
             )
         except OSError as error:
             raise WorldError(
