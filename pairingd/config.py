@@ -5,203 +5,35 @@ An unknown or ill-typed key is refused with the file, the key and the allowed va
 
 from __future__ import annotations
 
-import ipaddress
-import re
-import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pairingd import gateways, private, strict
-from pairingd.core.durations import parse_duration
-from pairingd.core.guest import parse_guest
+from pairingd import gateways, private, strict, values
 from pairingd.core.model import Access
-from pairingd.core.refusal import Refused
 from pairingd.core.text import one_line, quoted
 from pairingd.errors import Misconfigured
+from pairingd.values import Duration
 
-# RFC 1123 §2.1, with a dot at least: a bare word is more likely a mistake.
-HOST_NAME = re.compile(
-    r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE | re.ASCII
-)
-_SSH_DESTINATION = re.compile(
-    r"(ssh://)?[a-z0-9._][a-z0-9._@:\[\]-]{0,255}", re.IGNORECASE | re.ASCII
-)
-_PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _MAX_BYTES = 32 * 1024  # of config.toml; all its keys take 2 KiB
 _MAX_SHOWN = 100  # characters of what somebody has written
-_RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
 
-if TYPE_CHECKING:
-    ProtocolName = str
-else:
-    ProtocolName = Literal[gateways.CONFIGURABLE]
+_TTL, _MAX_TTL, _LEASE = map(Duration.spelled, ("2h", "24h", "10m"))
 
-
-class _RelayPort:
-    """`"assigned"`: whichever port the relay assigns."""
-
-    @staticmethod
-    def spelled(value: object) -> object:
-        if value == "assigned" or (type(value) is int and 0 <= value <= 65535):
-            return value
-        raise ValueError('from 0 to 65535, or "assigned"')
-
-
-if TYPE_CHECKING:
-    RelayPort = int | Literal["assigned"]
-else:
-    RelayPort = _RelayPort
-
-
-class Duration(int):
-    """Seconds, and `text`, how somebody has spelled them: `"90m"`."""
-
-    text: str
-
-    @classmethod
-    def spelled(cls, value: object) -> Duration:
-        try:
-            duration = cls(parse_duration(value if isinstance(value, str) else ""))
-        except Refused:
-            raise ValueError('a duration in quotes: "45s", "90m", "2h", "1h30m" or "1d"') from None
-        duration.text = str(value)
-        return duration
-
-
-def _keys_url(value: str) -> str:
-    if re.findall("[{}]", value) != ["{", "}"] or "{name}" not in urlsplit(value).path:
-        raise ValueError("a URL with {name} once, in its path, and no other braces")
-    try:
-        parse_guest(value.replace("{name}", "name"), ())
-    except Refused:
-        raise ValueError("an https:// URL (plain http:// only to loopback)") from None
-    return value
-
-
-def _address(value: str) -> str:
-    if value:
-        try:
-            ipaddress.ip_address(value)
-        except ValueError:
-            raise ValueError('an IP address, or ""') from None
-    return value
-
-
-def _all_as_empty(value: str) -> str:
-    return "" if value and ipaddress.ip_address(value).is_unspecified else value
-
-
-def _http_url(value: str) -> str:
-    if value:
-        try:
-            parts = urlsplit(value)
-            fits = parts.scheme == "http" and parts.hostname and parts.port != 0
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError('an http:// URL of the router\'s description, or ""')
-    return value
-
-
-def _host(value: str) -> str:
-    try:
-        return value if HOST_NAME.fullmatch(value) else _address(value)
-    except ValueError:
-        raise ValueError('a host name with a dot, an IP address, or ""') from None
-
-
-def _ssh_destination(value: str) -> str:
-    if value and not _SSH_DESTINATION.fullmatch(value):
-        raise ValueError("[user@]host or ssh://[user@]host[:port]")
-    return value
-
-
-def _command_line(value: str) -> str:
-    try:
-        words = shlex.split(value)
-    except ValueError as error:
-        raise ValueError(f"a command line ({error})") from None
-    if value and not words:
-        raise ValueError("a command line, or empty")
-    return value
-
-
-def _endpoint_pattern(value: str) -> str:
-    try:
-        groups = re.compile(value.encode()).groupindex
-    except re.error as error:
-        raise ValueError(f"a regular expression of Python ({error})") from None
-    if value and not {"host", "port"} <= set(groups):
-        raise ValueError("a regular expression with the groups (?P<host>…) and (?P<port>…)")
-    return value
-
-
-def _session_name(value: str) -> str:
-    # tmux(1): a session name may hold no colon or period; the rest keeps it printable.
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value, re.ASCII):
-        raise ValueError("letters, digits, - and _, at most 64 of them")
-    return value
-
-
-def _absolute(value: str) -> str:
-    if value and not value.startswith("/"):
-        raise ValueError("an absolute path")
-    return value
-
-
-def _program(value: str) -> str:
-    if not value:
-        raise ValueError("an absolute path, not empty")
-    return _absolute(value)
-
-
-def _lease(value: Duration) -> Duration:
-    if not 5 <= value <= 604800:
-        raise ValueError('from "5s" to "7d"')
-    return value
-
-
-def _some(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value:
-        raise ValueError("at least one of them; to use no router, set router.enabled = false")
-    return value
-
-
-def _provider_name(value: str) -> str:
-    if not _PROVIDER_NAME.fullmatch(value) or value in _RESERVED_PROVIDERS:
-        raise ValueError(
-            "tables named with lower-case letters, digits and -, and none of "
-            + ", ".join(sorted(_RESERVED_PROVIDERS))
-        )
-    return value
-
-
-def _group_name(value: str) -> str:
-    if not _PROVIDER_NAME.fullmatch(value):
-        raise ValueError("lists named with lower-case letters, digits and -")
-    return value
-
-
-def _members(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value or any(not one or one.startswith("@") for one in value):
-        raise ValueError("a list of guests, such as octocat or gitlab:ann; not empty, no groups")
-    return value
-
-
-Address = Annotated[str, _address]
-AbsolutePath = Annotated[str, _absolute]
-CommandLine = Annotated[str, _command_line]
+Address = Annotated[str, values.address]
+AbsolutePath = Annotated[str, values.absolute]
+CommandLine = Annotated[str, values.command_line]
+Members = Annotated[tuple[str, ...], values.members]
 
 
 @dataclass(frozen=True, slots=True)
 class Guests:
-    ttl: Duration = Duration.spelled("2h")
-    max_ttl: Duration = Duration.spelled("24h")
+    ttl: Duration = _TTL
+    max_ttl: Duration = _MAX_TTL
     access: Access = Access.WRITE
     ask: bool = False
 
@@ -210,12 +42,12 @@ class Guests:
 class Provider:
     """`keys_url` answers GET with one public key a line, as sshd's authorized_keys has them."""
 
-    keys_url: Annotated[str, _keys_url]
+    keys_url: Annotated[str, values.keys_url]
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    address: Annotated[Address, _all_as_empty] = ""
+    address: Annotated[Address, values.all_as_empty] = ""
     port: Annotated[int, strict.between(0, 65535)] = 0
 
 
@@ -231,12 +63,12 @@ class RouterCommand:
 class Router:
     enabled: bool = True
     external_port: Annotated[int, strict.between(1, 65535)] = 22
-    protocols: Annotated[tuple[ProtocolName, ...], _some] = gateways.CONFIGURABLE
+    protocols: Annotated[tuple[values.ProtocolName, ...], values.some] = gateways.CONFIGURABLE
     gateway: Address = ""
-    description_url: Annotated[str, _http_url] = ""
-    lease: Annotated[Duration, _lease] = Duration.spelled("10m")
+    description_url: Annotated[str, values.http_url] = ""
+    lease: Annotated[Duration, values.lease] = _LEASE
     allow_permanent: bool = False
-    external_host: Annotated[str, _host] = ""
+    external_host: Annotated[str, values.host] = ""
     command: RouterCommand = RouterCommand()
 
     @property
@@ -252,7 +84,7 @@ class RelayCommand:
     """
 
     run: CommandLine = ""
-    says: Annotated[str, _endpoint_pattern] = ""
+    says: Annotated[str, values.endpoint_pattern] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +94,9 @@ class Relay:
     `join`: by the relay's `port`, or by `ssh -J` through it; `auto`: by that, if the port fails.
     """
 
-    ssh: Annotated[str, _ssh_destination] = ""
+    ssh: Annotated[str, values.ssh_destination] = ""
     join: Literal["port", "jump", "auto"] = "port"
-    port: RelayPort = 0
+    port: values.RelayPort = 0
     bind: Address = "0.0.0.0"  # noqa: S104 - guests come from anywhere
     ssh_program: AbsolutePath = ""
     command: RelayCommand = RelayCommand()
@@ -272,7 +104,7 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class Tmux:
-    session: Annotated[str, _session_name] = "pairing"
+    session: Annotated[str, values.session_name] = "pairing"
     command: AbsolutePath = ""
 
 
@@ -285,7 +117,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Sshd:
-    command: Annotated[str, _program] = "/usr/sbin/sshd"
+    command: Annotated[str, values.program] = "/usr/sbin/sshd"
 
 
 PROVIDERS: Mapping[str, Provider] = {
@@ -299,7 +131,7 @@ PROVIDERS: Mapping[str, Provider] = {
 @dataclass(frozen=True, slots=True)
 class Config:
     guests: Guests = Guests()
-    providers: dict[Annotated[str, _provider_name], Provider] = field(
+    providers: dict[Annotated[str, values.provider_name], Provider] = field(
         default_factory=lambda: dict(PROVIDERS)
     )
     door: Door = Door()
@@ -308,8 +140,8 @@ class Config:
     sshd: Sshd = Sshd()
     host: Host = Host()
     relay: Relay = Relay()
-    groups: dict[Annotated[str, _group_name], Annotated[tuple[str, ...], _members]] = field(
-        default_factory=dict
+    groups: dict[Annotated[str, values.group_name], Annotated[tuple[str, ...], values.members]] = (
+        field(default_factory=dict)
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Literal
 
-from pairingd.config import Duration, Settings, flat
+from pairingd.config import Settings, flat
 from pairingd.core import ways
 from pairingd.core.approval import Entry, Visitor
 from pairingd.core.durations import utc
@@ -18,6 +18,7 @@ from pairingd.protocol import results
 from pairingd.reconcile.knocks import Knock
 from pairingd.reconcile.login import Login
 from pairingd.store import Happening
+from pairingd.values import Duration
 from pairingd.visits import Visit, visits
 from pairingd.world.sshd import HostKey
 

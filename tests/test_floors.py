@@ -17,6 +17,7 @@ FLOORS = (
     ("pairingd.protocol",),
     ("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.process", "pairingd.strict"),
     ("pairingd.gateways",),
+    ("pairingd.values",),
     (
         *("pairingd.private", "pairingd.peer", "pairingd.which", "pairingd.user"),
         "pairingd.shared_session",

@@ -7,7 +7,7 @@ import socket
 import time
 from dataclasses import replace
 
-from pairingd import config
+from pairingd import config, values
 from pairingd.core.durations import format_duration
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
@@ -16,7 +16,7 @@ from pairingd.doctor.finding import Finding, State
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.router import Router
 
-_LEASE = config.Duration(120)  # should this process be killed in between, the router forgets
+_LEASE = values.Duration(120)  # should this process be killed in between, the router forgets
 _PORTS = range(49152, 65536)  # RFC 6335 §6
 
 

@@ -24,7 +24,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 
-from pairingd import config
+from pairingd import config, values
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
@@ -192,7 +192,7 @@ def _is_host(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        return config.HOST_NAME.fullmatch(text) is not None
+        return values.HOST_NAME.fullmatch(text) is not None
     return "%" not in text
 
 

@@ -1,0 +1,180 @@
+"""What the keys of config.toml may hold. Each check raises ValueError with the allowed values."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shlex
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from pairingd import gateways
+from pairingd.core.durations import parse_duration
+from pairingd.core.guest import parse_guest
+from pairingd.core.refusal import Refused
+
+# RFC 1123 §2.1, with a dot at least: a bare word is more likely a mistake.
+HOST_NAME = re.compile(
+    r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE | re.ASCII
+)
+_SSH_DESTINATION = re.compile(
+    r"(ssh://)?[a-z0-9._][a-z0-9._@:\[\]-]{0,255}", re.IGNORECASE | re.ASCII
+)
+_PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+_RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
+
+if TYPE_CHECKING:
+    ProtocolName = str
+else:
+    ProtocolName = Literal[gateways.CONFIGURABLE]
+
+
+class _RelayPort:
+    """`"assigned"`: whichever port the relay assigns."""
+
+    @staticmethod
+    def spelled(value: object) -> object:
+        if value == "assigned" or (type(value) is int and 0 <= value <= 65535):
+            return value
+        raise ValueError('from 0 to 65535, or "assigned"')
+
+
+if TYPE_CHECKING:
+    RelayPort = int | Literal["assigned"]
+else:
+    RelayPort = _RelayPort
+
+
+class Duration(int):
+    """Seconds, and `text`, how somebody has spelled them: `"90m"`."""
+
+    text: str
+
+    @classmethod
+    def spelled(cls, value: object) -> Duration:
+        try:
+            duration = cls(parse_duration(value if isinstance(value, str) else ""))
+        except Refused:
+            raise ValueError('a duration in quotes: "45s", "90m", "2h", "1h30m" or "1d"') from None
+        duration.text = str(value)
+        return duration
+
+
+def keys_url(value: str) -> str:
+    if re.findall("[{}]", value) != ["{", "}"] or "{name}" not in urlsplit(value).path:
+        raise ValueError("a URL with {name} once, in its path, and no other braces")
+    try:
+        parse_guest(value.replace("{name}", "name"), ())
+    except Refused:
+        raise ValueError("an https:// URL (plain http:// only to loopback)") from None
+    return value
+
+
+def address(value: str) -> str:
+    if value:
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            raise ValueError('an IP address, or ""') from None
+    return value
+
+
+def all_as_empty(value: str) -> str:
+    return "" if value and ipaddress.ip_address(value).is_unspecified else value
+
+
+def http_url(value: str) -> str:
+    if value:
+        try:
+            parts = urlsplit(value)
+            fits = parts.scheme == "http" and parts.hostname and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError('an http:// URL of the router\'s description, or ""')
+    return value
+
+
+def host(value: str) -> str:
+    try:
+        return value if HOST_NAME.fullmatch(value) else address(value)
+    except ValueError:
+        raise ValueError('a host name with a dot, an IP address, or ""') from None
+
+
+def ssh_destination(value: str) -> str:
+    if value and not _SSH_DESTINATION.fullmatch(value):
+        raise ValueError("[user@]host or ssh://[user@]host[:port]")
+    return value
+
+
+def command_line(value: str) -> str:
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"a command line ({error})") from None
+    if value and not words:
+        raise ValueError("a command line, or empty")
+    return value
+
+
+def endpoint_pattern(value: str) -> str:
+    try:
+        groups = re.compile(value.encode()).groupindex
+    except re.error as error:
+        raise ValueError(f"a regular expression of Python ({error})") from None
+    if value and not {"host", "port"} <= set(groups):
+        raise ValueError("a regular expression with the groups (?P<host>…) and (?P<port>…)")
+    return value
+
+
+def session_name(value: str) -> str:
+    # tmux(1): a session name may hold no colon or period; the rest keeps it printable.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value, re.ASCII):
+        raise ValueError("letters, digits, - and _, at most 64 of them")
+    return value
+
+
+def absolute(value: str) -> str:
+    if value and not value.startswith("/"):
+        raise ValueError("an absolute path")
+    return value
+
+
+def program(value: str) -> str:
+    if not value:
+        raise ValueError("an absolute path, not empty")
+    return absolute(value)
+
+
+def lease(value: Duration) -> Duration:
+    if not 5 <= value <= 604800:
+        raise ValueError('from "5s" to "7d"')
+    return value
+
+
+def some(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("at least one of them; to use no router, set router.enabled = false")
+    return value
+
+
+def provider_name(value: str) -> str:
+    if not _PROVIDER_NAME.fullmatch(value) or value in _RESERVED_PROVIDERS:
+        raise ValueError(
+            "tables named with lower-case letters, digits and -, and none of "
+            + ", ".join(sorted(_RESERVED_PROVIDERS))
+        )
+    return value
+
+
+def group_name(value: str) -> str:
+    if not _PROVIDER_NAME.fullmatch(value):
+        raise ValueError("lists named with lower-case letters, digits and -")
+    return value
+
+
+def members(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or any(not one or one.startswith("@") for one in value):
+        raise ValueError("a list of guests, such as octocat or gitlab:ann; not empty, no groups")
+    return value
