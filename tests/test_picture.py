@@ -198,6 +198,19 @@ def test_a_guest_is_told_why_it_ended(stage: Stage, access: str, how: str, why: 
     assert not any("detached" in line or "exited" in line for line in lines), lines
 
 
+@pytest.mark.parametrize("roles", [("read",), ("read", "write")])
+def test_a_guest_whose_role_has_changed_is_told_too(stage: Stage, roles: tuple[str, ...]) -> None:
+    guest = invited(stage, "octocat").joins()
+    shows_line(guest, " octocat rw")
+    for role in roles:
+        stage.asks("role", "octocat", role)
+        shows_line(guest, f" octocat {'ro' if role == 'read' else 'rw'}")
+    stage.asks("revoke", "octocat")
+    guest.ended(ATTENTIVE)
+    guest.shows("removed you", ATTENTIVE)
+    assert "detached" not in guest.screen()
+
+
 def test_the_host_sees_who_comes_and_goes(stage: Stage) -> None:
     octocat = invited(stage)
     host = attached_host(stage)

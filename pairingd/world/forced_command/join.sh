@@ -81,5 +81,5 @@ while
     status=$?
     kill -CONT "$client" 2>/dev/null
 do :; done
-[ "$next" ] && watch
+[ "$next" ] && watch <&3 >&3 2>&3
 exec /bin/sh "${0%/*}/farewell.sh" "$status" '' "$tmux" "$socket" "$session" "$mark" <&3 >&3
