@@ -43,6 +43,12 @@ coverage: ## all tests, measured, then `make floor`
 	@$(measured) -m pytest -n auto --dist worksteal --cov --cov-report=
 	@$(MAKE) --no-print-directory floor
 
+core: ## tests/core, which must run every branch of core/
+	@scripts/setup test
+	@mkdir -p build/coverage
+	@COVERAGE_FILE=build/coverage/core $(python) -m pytest -q -n auto tests/core --cov=pairingd/core --cov-branch \
+		--cov-report=term-missing:skip-covered --cov-fail-under=$(corefloor)
+
 floor: ## what the tests of the last `make coverage` did not run; fails below the floor
 	@$(measured) -m coverage report --show-missing --skip-covered --fail-under=$(floor)
 	@$(measured) -m coverage report --include='pairingd/core/*' --fail-under=$(corefloor)
@@ -56,4 +62,4 @@ clean: ## remove what make made
 	rm -rf .venv .venv.new build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo test bench attacks fuzz style types coverage floor docs clean
+.PHONY: help demo test bench attacks fuzz style types coverage core floor docs clean

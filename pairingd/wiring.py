@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +97,8 @@ def _watch_children_without_threads() -> None:
             os.close(os.pidfd_open(os.getpid()))
         except OSError:
             return
+        # The guardian outlives the loop by a moment, which is what it is for.
+        warnings.filterwarnings("ignore", "A loop is being detached", RuntimeWarning)
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 

@@ -147,8 +147,9 @@ def main() -> int:
         found = differences(collected(), FILE.read_text(encoding="utf-8"))
         print("\n".join(found))
         return bool(found)
-    attacks = Attacks()
-    status = pytest.main(["-m", "attack", str(ROOT / "tests")], plugins=[attacks])
+    attacks = collected()  # here: of several processes that run them, none has them all
+    parallel = ("-n", "auto", "--dist", "worksteal")
+    status = pytest.main([*parallel, "-m", "attack", str(ROOT / "tests")], plugins=[attacks])
     if status in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
         FILE.write_text(document(attacks), encoding="utf-8")
     return int(status)

@@ -138,8 +138,10 @@ class FakeDaemon:
                     self.close()
 
     def _answer(self, talk: Talk, request: dict[str, Any]) -> None:
-        method, params = request["method"], request["params"]
+        method, params = request["method"], request.get("params", {})
         self.requests.put((method, params))
+        if "id" not in request:  # a notification
+            return
         reply = self.replies.get(method, {})
         try:
             result = reply(talk, params) if callable(reply) else reply
