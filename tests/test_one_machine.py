@@ -318,7 +318,7 @@ def test_a_guest_is_cut_when_the_time_is_up_and_cannot_come_back(stage: Stage) -
     assert stage.asks("status")["invitations"][0]["connections"]
     stage.expires_soon("octocat")
     screen.ended()
-    assert "detached" in screen.screen()
+    assert "your time is up" in screen.screen()
     until(lambda: stage.mappings() == [], "the router's table is empty")
     assert not is_open(stage.external_port)
     assert not is_open(door)
