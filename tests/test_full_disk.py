@@ -154,7 +154,7 @@ def test_on_a_full_disk_who_is_made_a_read_guest_stays_one_after_kill_9(stage: S
         assert one["access"] == "read"
         [told] = [one for one in answer["warnings"] if one["code"] == "state-unwritable"]
         assert told["message"].startswith("it holds for good")
-        screen.shows("read-only")
+        screen.shows("octocat ro")
         assert stage.asks("status")["door"]["open"] is True
         stage.kills_the_daemon()
         screen.ended()
@@ -162,7 +162,7 @@ def test_on_a_full_disk_who_is_made_a_read_guest_stays_one_after_kill_9(stage: S
     [one] = stage.asks("status")["invitations"]
     assert (one["state"], one["access"]) == ("live", "read")
     until(lambda: stage.asks("status")["door"]["open"], "the door is open")
-    guest.joins(port=stage.door).shows("read-only")
+    guest.joins(port=stage.door).shows("octocat ro")
     assert "error" not in stage.asks("role", "octocat", "write")
 
 
