@@ -237,7 +237,7 @@ def test_a_role_that_changes_meanwhile_is_the_one_they_get(stage: Stage, guest: 
     stage.pairctl("role", "octocat", "read")
     assert is_waiting(stage)
     stage.pairctl("approve", "octocat")
-    screen.shows("read-only")
+    screen.shows("octocat ro")
 
 
 def test_two_guests_are_asked_for_one_after_the_other(stage: Stage, guest: Guest) -> None:

@@ -555,3 +555,15 @@ class Flood(RuleBasedStateMachine):
 
 TestFlood = Flood.TestCase
 TestFlood.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+def test_who_is_kept_out_and_until_when_can_be_asked() -> None:
+    door = Door(shared=["127.0.0.1"])
+    assert door.admission.ban(STRANGER, door.now) is None
+    for peer in (STRANGER, "127.0.0.1"):
+        door.fails(peer, FREE_FAILURES + 1, login=True)
+    ban = door.admission.ban(STRANGER, door.now)
+    assert ban
+    assert ban.until == door.now + ban.seconds
+    assert door.admission.ban(STRANGER, ban.until) is None
+    assert door.admission.ban("127.0.0.1", door.now) is None

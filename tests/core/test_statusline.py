@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.core.statusline import WIDTHS, Entry, Found, for_prompt, lines, news, time_left
+from pairingd.core.statusline import (
+    LINE,
+    THEIRS,
+    WIDTHS,
+    Entry,
+    Found,
+    for_prompt,
+    lines,
+    news,
+    status_right,
+    time_left,
+)
 from tests.golden import is_golden
 
 STYLE = re.compile(r"(?<!#)((?:##)*)#\[[^]]*\]")
@@ -92,3 +103,17 @@ def test_news_are_for_plain_client_names_and_escaped() -> None:
 )
 def test_what_the_user_wants_is_found(found: Found, users: str | None) -> None:
     assert found.users() == users
+
+
+def test_the_option_is_one_whole_format_with_a_line_for_each_width() -> None:
+    option = status_right(40)
+    depth = 0
+    for mark in re.findall(r"#\{|\}", option):
+        depth += 1 if mark == "#{" else -1
+        assert depth >= 0
+    assert depth == 0
+    assert option.startswith("#{?")
+    assert option.endswith("}")
+    for size in WIDTHS:
+        assert f"#{{{LINE}{size}}}" in option
+    assert f"#{{=40;T:{THEIRS}}}" in option

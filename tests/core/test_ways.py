@@ -60,6 +60,7 @@ def kinds(ways: Ways) -> list[str]:
         (Ways(HELD, relay=("relay.example.org", 2022)), ["router", "relay", "lan"]),
         (Ways(CGNAT, relay=("relay.example.org", 2022)), ["relay", "router", "lan"]),
         (Ways(HELD, direct="192.168.1.10"), ["direct", "router"]),
+        (Ways(through=Endpoint("jump", "localhost", 2022)), ["jump", "lan"]),
     ],
 )
 def test_the_best_way_in_comes_first(ways: Ways, expected: list[str]) -> None:
