@@ -139,9 +139,9 @@ class FakeDaemon:
 
     def _answer(self, talk: Talk, request: dict[str, Any]) -> None:
         method, params = request["method"], request.get("params", {})
-        self.requests.put((method, params))
         if "id" not in request:  # a notification
             return
+        self.requests.put((method, params))
         reply = self.replies.get(method, {})
         try:
             result = reply(talk, params) if callable(reply) else reply

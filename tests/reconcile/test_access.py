@@ -219,7 +219,7 @@ async def test_a_login_that_never_was_in_the_session_has_not_joined(host: Host) 
     lines = {one.kind: one.data for one in host.store.history_of("s1")}
     assert lines.keys() & {"joined", "left"} == set()
     assert lines["logged-in"]["fingerprint"] == OCTOCAT
-    assert lines["logged-out"]["why"] == "they opened no terminal in the session"
+    assert lines["logged-out"]["about"] == "they opened no terminal in the session"
     assert visits(host.store.history_of("s1")) == []
 
 
