@@ -34,7 +34,6 @@ from pairingd.world.tmux import Running, Tmux
 
 log = logging.getLogger(__name__)
 
-GIVE_BACK_TIMEOUT_S = 1.0  # for tmux to have its own status line again
 ROLE_TIMEOUT_S = 1.0  # for a guest's forced command to take another role
 REST_TIMEOUT_S = 4.0  # at the end, for messages and notes that wait for tmux
 
@@ -264,9 +263,8 @@ class AccessLane(Lane):
                 await self._line.show(self._intent.state, self.logins, self.clock())
         else:
             self._confinement.stop()
-            with contextlib.suppress(TimeoutError):  # no stop waits for tmux
-                async with asyncio.timeout(GIVE_BACK_TIMEOUT_S):
-                    await self._line.give_back(at_once=self._stopping)
+            # No stop waits for tmux.
+            self._aside.run(self._line.give_back(at_once=self._stopping))
 
     async def _keep_awake(self) -> None:
         if self._awake:
