@@ -22,6 +22,7 @@ from pairingd.errors import WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.entrance import Entrance
+from pairingd.reconcile.idleness import Idleness
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.visits import visits
@@ -275,8 +276,11 @@ async def test_who_has_typed_is_asked_when_the_time_is_up(host: Host, typing: st
         server = int(host.runs_tmux("display-message", "-p", "#{pid}"))
         if typing == "unknown":
             os.kill(server, signal.SIGSTOP)
-        host.lane._idleness.look()
-        await host.lane._idleness.rest()
+        patience = 2.0 if typing == "unknown" else WAIT_S
+        asked = Tmux("", host.tmux.socket, "pairing", reply_timeout_s=patience)
+        idleness = Idleness(host.intent, asked, host.lane.roster.logins, host.clock)
+        idleness.look()
+        await idleness.rest()
         os.kill(server, signal.SIGCONT)
         [one] = host.invitations()
         assert one.live is (typing == "now"), one
