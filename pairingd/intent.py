@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from pairingd.core import causes
 from pairingd.core.durations import format_duration, utc
 from pairingd.core.guest import find
 from pairingd.core.model import Cause, Invitation, Standing, State
@@ -221,14 +222,10 @@ def _terms(one: Invitation) -> tuple[object, ...]:
 
 def _why_over(one: Invitation) -> str:
     match one.cause:
-        case Cause.EXPIRED if one.over_at == one.expires_at:
-            return "the time is up"
-        case Cause.EXPIRED:
+        case Cause.EXPIRED if one.over_at != one.expires_at:
             return "did not come in time"
-        case Cause.IDLE:
-            return "idle for too long"
-        case Cause.USED:
-            return "the one visit is over"
+        case Cause.EXPIRED | Cause.IDLE | Cause.USED:
+            return causes.WORDS[one.cause]
         case _:
             return f"invitation {one.standing.value}"
 

@@ -13,7 +13,6 @@ from pairingd.world.forced_command import role_of
 LEAVING_S = 1.0  # for an sshd to end by itself after its guest's tmux client has
 JOINING_S = 20.0  # for a guest to be in without one, as with ssh -N
 INVITATION_OVER = "the invitation is over"
-
 NO_TERMINAL = "they opened no terminal in the session"
 
 

@@ -101,11 +101,11 @@ class StatusLine:
         """Tried again with the next pass where tmux does not answer."""
         async with self._lock:
             try:
-                if not self._tmux.socket.exists() or await self._tmux.running() is Running.NO:
-                    self._clean = True
-                elif await self._tmux.running() is Running.YES:
+                gone = not self._tmux.socket.exists()
+                running = Running.NO if gone else await self._tmux.running()
+                if running is Running.YES:
                     await self._tmux.status_right().give_back()
-                    self._clean = True
+                self._clean = running is not Running.UNKNOWN
             except WorldError as failure:
                 log.debug("the status line is not given back: %s", failure)
             self._right = None

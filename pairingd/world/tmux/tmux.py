@@ -219,14 +219,10 @@ class Tmux:
         # display-message expands formats (#), so those of the text are doubled: tmux(1), FORMATS.
         # A terminal stands still meanwhile, but for -C, which tmux 3.3a does not have.
         if self._messages_stop is None:
-            self._messages_stop = (
-                "C"
-                not in (
-                    await self._ask(
-                        "list-commands", "-F", "#{command_list_usage}", "display-message"
-                    )
-                ).partition("]")[0]
-            )
+            form = ("-F", "#{command_list_usage}")
+            usage = await self._ask("list-commands", *form, "display-message")
+            flags, _, _ = usage.partition("]")
+            self._messages_stop = "C" not in flags
         how = ("-d", "750") if self._messages_stop else ("-C", "-d", "3000")
         await self._ask("display-message", *how, "-c", client, text.replace("#", "##"))
 
