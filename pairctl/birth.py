@@ -26,7 +26,8 @@ _MEANT = {"126": "cannot be executed", "127": "command not found"}  # POSIX sh, 
 _LIVES_AFTER_S, _SILENT_LIVES_AFTER_S = 0.3, 1.0  # the first program: one that has printed, or not
 PANE = "\t".join(  # of display-message -p
     (
-        *("#{pane_dead}", "#{pane_dead_status}", "#{cursor_x}#{cursor_y}#{history_size}"),
+        *("#{pane_dead}", "#{pane_dead_status}", "#{pane_dead_signal}"),
+        "#{cursor_x}#{cursor_y}#{history_size}",
         *("#{pane_in_mode}", "#{default-command}", "#{default-shell}", "#{config_files}"),
     )
 )
@@ -103,6 +104,7 @@ class Pane:
 
     dead: bool
     status: str
+    signal: str
     printed: bool
     in_mode: bool
     command: str
@@ -112,14 +114,25 @@ class Pane:
     @classmethod
     def read(cls, said: str) -> Pane | None:
         """None where there is no such pane."""
-        words = said.rstrip("\n").split("\t", 6)
-        if len(words) < 7:
+        words = said.rstrip("\n").split("\t", 7)
+        if len(words) < 8:
             return None
-        dead, status, place, mode, command, shell, files = words
-        read = (name for name in files.split(",") if os.path.exists(name))  # noqa: PTH110
+        dead, status, signal, place, mode, command, shell, files = words
         return cls(
-            dead == "1", status, place.strip("0") != "", mode == "1", command, shell, tuple(read)
+            dead == "1",
+            status,
+            signal,
+            place.strip("0") != "",
+            mode == "1",
+            command,
+            shell,
+            tuple(name for name in files.split(",") if os.path.exists(name)),  # noqa: PTH110
         )
+
+    @property
+    def explained(self) -> bool:
+        """Whether tmux knows how its program ended, which it can hear after the terminal's end."""
+        return bool(self.status or self.signal)
 
     def lives(self, seconds: float) -> bool:
         """Whether its program can be taken to have started, `seconds` after it was."""
@@ -147,6 +160,8 @@ class Pane:
         words = one_line(printed, 120)
         meant = _MEANT.get(self.status, "")
         status = f" (status {self.status}{meant and f', {meant}'})" if self.status else ""
+        if self.signal:
+            status = f" (signal {self.signal})"
         where = " and ".join(self.files) or "tmux.conf"
         what = f"default-shell ({self.shell}) and its start-up files"
         if has_command := not self._is_shell():

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 HELLO_SILENCE = 10.0  # seconds; a daemon that has just started first closes what a crash left
 CANCEL_SILENCE = 5.0  # after Ctrl-C
 SILENCE = 60.0  # seconds without a frame: keys are given 10 s, a router that lies longer
-_READING = {"hello", "status", "watch", "log", "receipt", "config", "show"}
+_READING = {
+    *("hello", "status", "watch", "log", "receipt", "receipts", "waiting", "config", "show"),
+}
 _MAX_REPLY = 16 * wire.MAX_FRAME  # a long history is more than a request may be
 
 

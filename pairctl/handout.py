@@ -50,10 +50,11 @@ def _message(reply: Invited, view: View) -> str:
     ]
     if reply["reachability"] == "lan":
         lines.append("It works on the network that we share, and from nowhere else.")
-    kind = key["type"].removeprefix("ssh-").upper()
-    lines.append("The first time, ssh asks whether the host key is right. It is:")
-    lines.append(f"{kind} {for_terminal(key['fingerprint'])}")
-    return "\n".join(lines)
+    if reply["command"] != reply["pinned_command"]:  # which checks the key by itself
+        kind = key["type"].removeprefix("ssh-").upper()
+        lines.append("The first time, ssh asks whether the host key is right. It is:")
+        lines.append(f"{kind} {for_terminal(key['fingerprint'])}")
+    return "\n".join(lines).rstrip()
 
 
 def _ssh_config(reply: Invited) -> str:

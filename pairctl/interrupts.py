@@ -11,17 +11,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-class Stopped(KeyboardInterrupt):
-    """By signal `number`."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
 @contextmanager
 def as_keyboard_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise Stopped, so that what was begun is undone. What the caller has
+    """SIGTERM and SIGHUP do as Ctrl-C does, so that what was begun is undone. What the caller has
     ignored stays ignored: nohup(1).
     """
     numbers = [
@@ -38,5 +30,5 @@ def as_keyboard_interrupt() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _stop(number: int, _: FrameType | None) -> None:
-    raise Stopped(number)
+def _stop(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _LIMIT = 10.0  # seconds
 _TRIES, _PAUSE_S = 5, 0.1  # to make a session while another server is still ending
 _LOOK_AGAIN_S = 0.02
+_EXPLAINED_S = (
+    3.0  # a dead pane's status follows its end; none does where a program closed its terminal
+)
 _OUR_SERVER = ("TMUX", "TMUX_PANE")  # set inside any tmux; tmux refuses to nest by them
 
 
@@ -154,6 +157,10 @@ class Session:
         return birth.Pane.read(said)
 
     def _require_alive(self, pane: birth.Pane | None) -> None:
+        deadline = time.monotonic() + _EXPLAINED_S
+        while pane and pane.dead and not pane.explained and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN_S)
+            pane = self._first_pane()
         if pane and pane.dead:
             screen = self._run("capture-pane", "-p", "-S", "-", "-t", f"{self._fresh}:").stdout
             raise pane.failure(screen)

@@ -113,7 +113,8 @@ def _endpoints(parts: Parts) -> list[Endpoint]:
     port = parts.door.port
     if port is None:
         return []
-    return ways(parts).endpoints(own_host(parts.settings.config.door), port)
+    own = own_host(parts.settings.config.door)
+    return _ways(parts, own).endpoints(own, port)
 
 
 def own_host(door: config.Door) -> str:
@@ -122,7 +123,11 @@ def own_host(door: config.Door) -> str:
 
 
 def ways(parts: Parts) -> Ways:
-    own = own_host(parts.settings.config.door) if parts.door.port is not None else ""
+    return _ways(parts, own_host(parts.settings.config.door) if parts.door.port is not None else "")
+
+
+def _ways(parts: Parts, own: str) -> Ways:
+    """`own` is this machine's address, "" while the door is closed."""
     return Ways(
         mapping=parts.mapping.current,
         pinhole=parts.pinhole.current,
@@ -163,8 +168,9 @@ def warnings(parts: Parts) -> list[results.Problem]:
         )
     if changed := endpoint_changed(parts.intent.state.session):
         found.append(report.problem(changed))
-    found += map(report.problem, ways(parts).problems())
-    if problem := _of_the_router(parts):
+    now = ways(parts)
+    found += map(report.problem, now.problems())
+    if problem := _of_the_router(parts, now):
         found.append(report.problem(problem))
     if parts.relay.error and parts.relay.wanted:
         found.append(report.problem(parts.relay.error))
@@ -189,11 +195,11 @@ async def dead_pane(parts: Parts) -> list[results.Problem]:
     return []
 
 
-def _of_the_router(parts: Parts) -> PairingError | Problem | None:
+def _of_the_router(parts: Parts, now: Ways) -> PairingError | Problem | None:
     lane = parts.mapping
     if not lane.wanted:
         return None
-    if lane.error and not (lane.error.code == "no-gateway" and ways(parts).direct):
+    if lane.error and not (lane.error.code == "no-gateway" and now.direct):
         return lane.error
     return router_slow() if lane.opening else None
 

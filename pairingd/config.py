@@ -140,9 +140,7 @@ class Config:
     sshd: Sshd = Sshd()
     host: Host = Host()
     relay: Relay = Relay()
-    groups: dict[Annotated[str, values.group_name], Annotated[tuple[str, ...], values.members]] = (
-        field(default_factory=dict)
-    )
+    groups: dict[Annotated[str, values.group_name], Members] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

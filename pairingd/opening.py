@@ -29,12 +29,15 @@ class Opening:
 
     async def _announce(self, ids: frozenset[str]) -> None:
         await waits.wait_for_ways(self._parts, _tell_nobody)
+        new = ids - self._announced()
+        if not any(one.id in new for one in self._parts.intent.state.live):
+            return  # revoked meanwhile, or announced before a restart
         try:
             command = await answers.command(self._parts)
         except PairingError as error:
             self._parts.intent.troubled(error)
             return
-        opened = [one for one in self._parts.intent.state.live if one.id in ids - self._announced()]
+        opened = [one for one in self._parts.intent.state.live if one.id in new]
         if not opened or not command:
             return  # revoked meanwhile
         for one in opened:

@@ -192,6 +192,7 @@ async def _serve(
             return
         try:
             await server.start(control.bind())
+            parts.access.poke()  # the keys of guests who ask name the socket
         except (Misconfigured, OSError):
             log.exception("the control socket was removed and cannot be bound again")
 

@@ -204,11 +204,12 @@ def test_the_size_of_a_write_guest_is_clamped(stage: Stage) -> None:
 def test_a_read_guest_is_told_the_key_that_leaves_and_leaves_with_it(stage: Stage) -> None:
     guest = ReadGuest(stage)
     guest.screen.shows("Ctrl-C leaves, same ssh returns", ATTENTIVE)
+    until(lambda: stage.asks("receipt")["visits"], "a visit", ATTENTIVE)
     guest.screen.sends(b"\x03")
     assert guest.screen.ended(ATTENTIVE) == 0
     assert "Ctrl-C leaves" in guest.screen.screen()
     assert "you left; come back until" in guest.screen.screen()
-    until(lambda: stage.asks("receipt")["visits"][0]["why"] == "left", "a visit", ATTENTIVE)
+    until(lambda: stage.asks("receipt")["visits"][0]["why"] == "left", "why it ended", ATTENTIVE)
 
 
 @pytest.mark.parametrize("killed", ["glass", "tmux client", "ssh"])

@@ -79,6 +79,7 @@ def test_the_pane_s_end_is_the_users_own_matter_once_it_has_started(stage: Stage
         ('default-command "nothere --flag"', "(status 127, command not found)"),
         ('default-command "exit 3"', "(status 3)"),
         ('default-command "sleep 0.1"', "(status 0)"),
+        ("default-command 'kill -9 $$'", "(signal 9)"),
         ("default-shell /bin/false", "(status 1)"),
     ],
 )

@@ -18,8 +18,8 @@ def run(args: Namespace) -> None:
     """One a line, the newest first. No daemon is no session and never an error."""
     sessions: list[str] = []
     with contextlib.suppress(Exception), reach(SILENCE) as client:
-        events = client.call("log", silence=SILENCE)["events"]
-        named = dict.fromkeys(one["session"] for one in reversed(events) if one["session"])
+        kept = client.call("receipts", silence=SILENCE)["sessions"]
+        named = [one["session"] for one in kept]
         sessions = [one for one in named if one.startswith(args.word)]
     if args.json:
         output.document({"sessions": sessions})

@@ -101,16 +101,8 @@ def _tell_scheduled(reply: Invited, args: Namespace) -> None:
 
 def _show(args: Namespace) -> Any:
     """Who may enter already, told anew: that neither starts a daemon nor a session."""
-    conditions = (
-        args.once
-        or args.join_within
-        or args.idle
-        or args.at
-        or args.attach
-        or args.ask
-        or args.wait
-    )
-    if len(args.guests) > 1 or args.ttl or args.read_only or args.port or conditions:
+    asks_for_more = len(_params(args)) > 1  # than the guest
+    if len(args.guests) > 1 or asks_for_more or args.attach:
         raise Usage(
             "usage",
             "--show takes one guest and changes nothing",

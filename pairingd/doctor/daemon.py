@@ -20,12 +20,13 @@ _VERSIONS = {"version": __version__, "protocol": wire.PROTOCOL}
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """`connected`: our daemon listens on the socket. `version` is "" where it did not say.
+    """`connected`: our daemon listens on `socket`. `version` is "" where it did not say.
 
     `refused`: why nothing was said to what is there, which may be another user's.
     """
 
     connected: bool = False
+    socket: str = ""
     version: str = ""
     pid: int = 0
     status: dict[str, Any] = field(default_factory=dict)
@@ -58,7 +59,7 @@ async def ask(socket: str) -> Daemon:
         pass
     pid = hello.get("pid")
     version = str(hello.get("version", ""))
-    return Daemon(connected, version, pid if isinstance(pid, int) else 0, status)
+    return Daemon(connected, socket, version, pid if isinstance(pid, int) else 0, status)
 
 
 async def reach(socket: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pairingd.doctor.finding import Finding, State, Subject, tilde
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directory
 from pairingd.paths import Paths
-from pairingd.process.lock import Taken, take
+from pairingd.process.lock import Taken, listens_at, take
 
 LOCAL_NETWORK_DENIED = "local-network-denied"
 _TOLD_ELSEWHERE = frozenset({LOCAL_NETWORK_DENIED, "running-as-root"})  # by checks of their own
@@ -61,9 +61,10 @@ def _absent(paths: Paths, *, fix: bool) -> Finding:
     except OSError:
         return normal
     except Taken as taken:
+        place = tilde(Path(listens_at(taken.signature, paths)))
         return Finding.fail(
             "daemon",
-            f"pairingd (pid {taken.pid}) is running, and does not answer at {tilde(socket)}",
+            f"pairingd (pid {taken.pid}) is running, and does not answer at {place}",
             f"pairctl status has it bind again; else: kill {taken.pid}, then pairctl start",
         )
     try:

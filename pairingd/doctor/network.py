@@ -99,9 +99,9 @@ async def local_network(
 
 
 async def _reach(subject: Subject) -> dict[str, Any]:
-    if subject.paths is None or not subject.daemon.connected:
+    if not subject.daemon.connected:
         return {}
-    return await daemon.reach(subject.paths.control_socket)
+    return await daemon.reach(subject.daemon.socket)
 
 
 def _not_denied(subject: Subject, reached: dict[str, Any]) -> str:

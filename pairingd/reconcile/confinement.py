@@ -43,7 +43,7 @@ class Confinement:
         self._silent = silent
         self._typed = typed
         self._typist = ""  # the client from which keys came last, "" where that is not known
-        self._typed_at = 0
+        self._typed_at: dict[str, int] = {}  # by client, in tmux's whole seconds
         self._observer: Observer | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -102,11 +102,12 @@ class Confinement:
     def _has_typed(self, client: str, at: int) -> None:
         if owner := self.clients.get(client):
             self._typed(owner.connection, at)
-        if at > self._typed_at:
-            self._typed_at = at
-            before, self._typist = self._typist, client
-            if client != before:
-                self._changed()
+        latest = max(self._typed_at.values(), default=0)
+        news = at != self._typed_at.get(client)  # of two in one second, who is seen second is later
+        self._typed_at[client] = at
+        if news and at >= latest and client != self._typist:
+            self._typist = client
+            self._changed()
 
     async def hosts(self, guests: Collection[int]) -> list[TmuxClient]:
         """The host's own terminals in the session. Raises WorldError."""
@@ -118,7 +119,10 @@ class Confinement:
         clients = await self._tmux.clients()
         found = self._ownership.of(clients, guests)
         known, self.clients = self.clients, found
-        if self._typist not in {client.name for client in clients}:  # its name is used again
+        names = {client.name for client in clients}
+        for gone in self._typed_at.keys() - names:  # a terminal's name is used again
+            del self._typed_at[gone]
+        if self._typist not in names:
             self._typist = ""
         if found.keys() != known.keys():
             await self._tmux.confine(found)

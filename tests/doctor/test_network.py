@@ -13,7 +13,6 @@ from pairingd.doctor import network
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.errors import GatewayError
-from pairingd.paths import Paths, find_paths
 from pairingd.world.gateway.upnp import ssdp
 from tests.fakes.daemon import FakeDaemon, RpcError
 from tests.fakes.igd import FakeIgd
@@ -43,14 +42,14 @@ async def finds_nothing(*_: object) -> list[str]:
 
 async def found(
     warnings: list[dict[str, str]],
-    paths: Paths | None = None,
+    socket: str = "",
     *,
     connected: bool = True,
     **of_the_terminal: Any,
 ) -> list[Finding]:
     chosen = config.Config(router=config.Router(gateway="127.0.0.1"))
-    daemon = Daemon(connected=connected, status={"warnings": warnings})
-    subject = Subject(paths, config.Settings(chosen, ""), daemon)
+    daemon = Daemon(connected, socket, status={"warnings": warnings})
+    subject = Subject(None, config.Settings(chosen, ""), daemon)
     return [one async for one in network.local_network(subject, **of_the_terminal)]
 
 
@@ -85,9 +84,9 @@ async def test_what_is_not_refused_is_not_asked_about() -> None:
 async def test_a_daemon_that_has_not_tried_is_asked_to_send(
     short_path: Path, reply: Any, state: State, words: str
 ) -> None:
-    paths = find_paths({"PAIRING_HOME": str(short_path)})
-    with FakeDaemon(short_path / "pairingd.sock", {"reach": reply}):
-        [finding] = await found([], paths, search=finds_nothing, system=lambda: (15, 6))
+    socket = str(short_path / "pairingd.sock")
+    with FakeDaemon(Path(socket), {"reach": reply}):
+        [finding] = await found([], socket, search=finds_nothing, system=lambda: (15, 6))
     assert finding.state is state
     assert words in finding.message
 

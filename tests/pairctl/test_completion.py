@@ -42,10 +42,9 @@ REPLIES: dict[str, Any] = {
     "role": {"invitations": [samples.OCTOCAT]},
     "extend": {"invitations": [samples.OCTOCAT]},
     "show": samples.INVITED,
-    "log": {
-        "events": [
-            {**samples.EVENTS[0], "session": session}
-            for session in ("2026-01-30-1", None, "2026-01-31-1", "2026-01-31-2")
+    "receipts": {
+        "sessions": [
+            {"session": session} for session in ("2026-01-31-2", "2026-01-31-1", "2026-01-30-1")
         ]
     },
     "receipt": samples.RECEIPT,
