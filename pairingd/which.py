@@ -8,8 +8,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from typing import TYPE_CHECKING
 
 from pairingd.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Where package managers install; a daemon that a service manager started has a shorter PATH than
 # the user's terminal. Homebrew, MacPorts, Homebrew on Linux, Nix, a user's own, the system's.
@@ -24,14 +28,16 @@ OLDEST_TMUX = (3, 2)  # attach-session -f ignore-size, and -N
 _INSTALL = "apt install tmux, or: brew install tmux"
 
 
+def tmux(configured: str) -> str:
+    """The one to run, "" where there is none."""
+    return configured or next(_found(), "")
+
+
 def tmuxes(configured: str) -> list[str]:
     """Absolute paths, the one to run first: what `[tmux] command` names and nothing else, or every
     tmux on PATH and in the usual places.
     """
-    if configured:
-        return [configured]
-    found = (shutil.which("tmux", path=place) for place in searched())
-    return list(dict.fromkeys(program for program in found if program))
+    return [configured] if configured else list(dict.fromkeys(_found()))
 
 
 def searched() -> list[str]:
@@ -41,6 +47,11 @@ def searched() -> list[str]:
     places = [*os.environ.get("PATH", "").split(os.pathsep), *usual]
     # What stands relative to where the user happens to be is nobody's tmux.
     return list(dict.fromkeys(place for place in places if place.startswith("/")))
+
+
+def _found() -> Iterator[str]:
+    found = (shutil.which("tmux", path=place) for place in searched())
+    return (program for program in found if program)
 
 
 def no_tmux() -> Misconfigured:

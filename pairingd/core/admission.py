@@ -3,10 +3,8 @@
 An sshd costs a process, and a stranger may ask for any number of them. So a connection waits in the
 lobby, where it costs a descriptor, until its client has sent its identification line (RFC 4253
 §4.2) and one of MAX_PLACES is free. sshd_config(5) MaxStartups and PerSourceMaxStartups cannot do
-this for us: each connection has an sshd of its own that knows of no other.
-
-`Admission.decide` is the whole law. It is called after every event and whenever `next_look` says
-so; what it decides holds once the decisions are carried out.
+this: each sshd has one connection. `Admission.decide` is the whole law: called after every event
+and when `next_look` says so; what it decides holds once the decisions are carried out.
 """
 
 from __future__ import annotations
@@ -32,9 +30,9 @@ SILENCE = 1.0  # seconds before a silent peer is taken for one that waits for ou
 SILENT_PLACES = 2  # beside MAX_PLACES, one a source
 LONGEST_SILENCE = 3.0  # seconds that a silent peer may have an sshd
 
-# Only while somebody waits for their place.
-STALLED_AFTER = 1.5  # seconds in which sshd had nothing to answer
-PAUSED_AFTER = 3.0  # the same of a client in mid-login: somebody may be reading a fingerprint
+# Only while somebody waits for their place: seconds in which sshd had nothing to answer, and the
+# same of a client in mid-login: somebody may be reading a fingerprint.
+STALLED_AFTER, PAUSED_AFTER = 1.5, 3.0
 LOGIN_UNDER_WAY = 512  # bytes received: more than a line, so the key exchange has begun
 PACE = 0.25  # seconds from one look for who gives way to the next
 FAIR_AFTER = 1.0  # seconds, thrice a login, that a place beyond a source's share is safe
@@ -381,8 +379,7 @@ class _Places:
 
         def beyond(other: Visitor) -> int:
             kept = KEPT_PLACES if self._is_known(other.source) else 0
-            held = self._of[other.source] - self._leaving[other.source]
-            return held - max(share, kept)
+            return self._of[other.source] - self._leaving[other.source] - max(share, kept)
 
         found = [
             other

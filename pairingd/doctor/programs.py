@@ -20,7 +20,7 @@ from pairingd.world.sshd import Sshd
 
 async def tmux(subject: Subject) -> AsyncIterator[Finding]:
     chosen = subject.settings.config.tmux
-    command = next(iter(which.tmuxes(chosen.command)), "")
+    command = which.tmux(chosen.command)
     if not command:
         yield Finding.of("tmux", which.no_tmux())
         return

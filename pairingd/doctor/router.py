@@ -160,6 +160,8 @@ async def _described(survey: _Survey, url: str) -> tuple[_Upnp, str]:
 def _without(chosen: config.Config) -> str:
     """Where guests come from while the router opens no port."""
     ways = [f"by the relay {chosen.relay.ssh}"] if chosen.relay.ssh else []
+    if chosen.relay.command.run:
+        ways.append("by what [relay.command] starts")
     if chosen.router.external_host and not chosen.router.enabled:
         ways.insert(0, f"by {chosen.router.external_host}, forwarded by hand")
     return f"guests come {' and '.join(ways) or 'from the LAN only'}"

@@ -60,12 +60,8 @@ class AccessLane(Lane):
         self._messages = Messages(tmux, self._confinement, self._line, self.roster.logins)
         self._courtesy = Courtesy(tmux, self._messages, intent, entrance.live, clock)
         self._guests = Guests(
-            self.roster.logins,
-            door.connections,
-            self._confinement,
-            self._courtesy,
-            clock,
-            self.roster.note_joined,
+            *(self.roster.logins, door.connections, self._confinement, self._courtesy),
+            *(clock, self.roster.note_joined),
         )
         self._idleness = Idleness(intent, tmux, self.roster.logins, clock)
         self.approvals = Approvals(
@@ -73,9 +69,8 @@ class AccessLane(Lane):
             self.poke,
         )
         signals.wishes_changed.connect(self._intent_changed)
-        signals.way_in_changed.connect(self._messages.to_host)
-        signals.guests_changed.connect(self._messages.to_host)
-        signals.knocked.connect(self._messages.to_host)
+        for news in (signals.way_in_changed, signals.guests_changed, signals.knocked):
+            news.connect(self._messages.to_host)
         signals.terms_changed.connect(self._messages.to_host)
         self._door = door
         self._entrance = entrance
@@ -127,11 +122,8 @@ class AccessLane(Lane):
         steering = asyncio.ensure_future(self._keep_awake_and_steer())
         taken = asyncio.ensure_future(self._taken.wait())
         try:
-            await asyncio.wait(
-                {steering, taken},
-                timeout=self._until_deadline(),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({steering, taken}, timeout=self._until_deadline(), return_when=first)
         finally:
             taken.cancel()
             if not steering.done():
@@ -156,10 +148,8 @@ class AccessLane(Lane):
         """Wait until all that no deadline waits for is done, for REST_TIMEOUT_S at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REST_TIMEOUT_S):
-                await self._aside.rest()
-                await self._idleness.rest()
-                await self.roster.rest()
-                await self._messages.rest()
+                for part in (self._aside, self._idleness, self.roster, self._messages):
+                    await part.rest()
         self.knocks.write()
 
     async def _read_events(self) -> None:
@@ -214,8 +204,7 @@ class AccessLane(Lane):
         want = self._desired()
         self._given = want.access
         failure: PairingError | None = None
-        actions = plan.access(want, self._observed(want))
-        if plan.CloseDoor() in actions:
+        if plan.CloseDoor() in (actions := plan.access(want, self._observed(want))):
             self._entrance.close()
         try:
             cut = [action.pid for action in actions if isinstance(action, plan.Cut)]
@@ -241,17 +230,17 @@ class AccessLane(Lane):
         """A guest whose role does not change in time is cut."""
         limit = min(ROLE_TIMEOUT_S, self._until_deadline() or ROLE_TIMEOUT_S)
         late = await change_roles(changes, self.roster.logins, limit, self._taken.is_set)
-        if not late:
-            return
-        if limit < ROLE_TIMEOUT_S or self._taken.is_set():
+        if late and (limit < ROLE_TIMEOUT_S or self._taken.is_set()):
             self.poke()  # somebody else's rights go before
-            return
-        await self._guests.cut(late, "their role could not be changed")
+        elif late:
+            await self._guests.cut(late, "their role could not be changed")
 
     # Steering, and opening
 
     async def _keep_awake_and_steer(self) -> None:
-        await self._keep_awake()
+        if self._awake:
+            inside = any(login.invitation for login in self.logins)
+            await (self._awake.start() if inside else self._awake.stop())
         if self._desired().door:
             await self._entrance.prepare()
             if await self._session_running():
@@ -265,11 +254,6 @@ class AccessLane(Lane):
             self._confinement.stop()
             # No stop waits for tmux.
             self._aside.run(self._line.give_back(at_once=self._stopping))
-
-    async def _keep_awake(self) -> None:
-        if self._awake:
-            inside = any(login.invitation for login in self.logins)
-            await (self._awake.start() if inside else self._awake.stop())
 
     async def _session_running(self) -> bool:
         """Whether tmux can be steered now; a session that is gone ends every invitation."""
@@ -291,7 +275,7 @@ class AccessLane(Lane):
                 case plan.WriteGrants(grants):  # this sshd writes its times another way
                     self._entrance.write(grants)
                 case plan.OpenDoor(port):
-                    self._entrance.open(port)
+                    await self._entrance.open(port)
                 case _:  # what takes rights away was done before
                     pass
         self._entrance.note(want.access)
@@ -299,7 +283,7 @@ class AccessLane(Lane):
     def _tmux_silent(self) -> None:
         """Nothing can be steered: who may only look does not look at what nobody controls."""
         self._guests.lose_sight(self._desired().access)
-        self._tell_trouble(self._tmux.silent())
         if any(login.astray for login in self.logins):
             self._taken.set()
+        self._tell_trouble(self._tmux.silent())
         self.poke()

@@ -60,9 +60,9 @@ class Entrance:
         """Raises WorldError."""
         self._keys().write(grants)
 
-    def open(self, preferred: int) -> None:
+    async def open(self, preferred: int) -> None:
         """Raises WorldError `door-blocked`."""
-        self._door.open(preferred=preferred, fixed=self._fixed_port)
+        await self._door.open(preferred=preferred, fixed=self._fixed_port)
         self._intent.happened("door-opened", f"the door is open on port {self._door.port}")
         self._door_changed()
 

@@ -137,18 +137,14 @@ class MappingLane(Lane):
     ) -> None:
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
-        signals.guest_came.connect(lambda peer: self._notice(GuestCame(peer, self._door_port())))
-        signals.stranger_came.connect(
-            lambda peer: self._notice(StrangerCame(peer, self._door_port()))
-        )
+        signals.guest_came.connect(lambda peer: self._notice(GuestCame(peer, door_port())))
+        signals.stranger_came.connect(lambda peer: self._notice(StrangerCame(peer, door_port())))
         signals.gateway_restarted.connect(lambda: self._notice(Announced()))
         self.enabled = enabled
         self.longest_retry = policy.longest_retry_s
         self._way_in_changed = signals.way_in_changed
-        self._journal = journal
-        self._router = router
-        self._locate = locate
-        self._door_port = door_port
+        self._journal, self._router = journal, router
+        self._locate, self._door_port = locate, door_port
         self._holding = Holding(policy, tuple(journal.mappings()))
         self._hairpin = Hairpin(look, lambda held, seen: self._notice(Reflected(held, seen)))
         self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
@@ -175,11 +171,8 @@ class MappingLane(Lane):
             return {}
         if seen != "answered":
             return {held.id: seen}
-        return (
-            {held.id: "readback"}
-            if gateways.named(held.protocol).reads_back and not held.unshown
-            else {}
-        )
+        shown = gateways.named(held.protocol).reads_back and not held.unshown
+        return {held.id: "readback"} if shown else {}
 
     @property
     def unsteady(self) -> bool:
@@ -262,9 +255,8 @@ class MappingLane(Lane):
         port, state = self._door_port(), self._intent.state
         if not self.enabled or port is None or state.session is None:
             return None
-        if not plan.desired(state, self.clock()).door:
-            return None
-        return port, state.session.external_port
+        in_time = plan.desired(state, self.clock()).door
+        return (port, state.session.external_port) if in_time else None
 
     def _read_journal(self) -> None:
         self._step(Journaled(tuple(self._journal.mappings())))

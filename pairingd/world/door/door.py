@@ -48,7 +48,7 @@ class Door:
         """Where it is open, None when closed."""
         return self._listener.getsockname()[1] if self._listener else None
 
-    def open(self, *, preferred: int, fixed: int) -> None:
+    async def open(self, *, preferred: int, fixed: int) -> None:
         """Listen on `fixed`, or else on `preferred`, or else on any port (0: no wish).
 
         Raises WorldError `door-blocked` when that port or address cannot be had.
@@ -57,13 +57,14 @@ class Door:
             self._listener = listen(self._address, fixed or preferred)
         except OSError as error:
             if not fixed and preferred and error.errno == errno.EADDRINUSE:
-                self.open(preferred=0, fixed=0)
+                await self.open(preferred=0, fixed=0)
                 return
             wish = f"port {fixed or preferred}" if fixed or preferred else "any port"
             # os.strerror: asyncio and socket add the address to the text, in a form of their own.
             why = os.strerror(error.errno or 0)
-            if error.errno == errno.EADDRINUSE and (found := holder(fixed)):
-                why += f", by {found}"
+            if error.errno == errno.EADDRINUSE:
+                found = await asyncio.to_thread(holder, fixed)  # it looks at every process
+                why += f", by {found}" if found else ""
             raise WorldError(
                 "door-blocked",
                 f"cannot listen on {self._address or 'any address'}, {wish}: {why}",

@@ -13,11 +13,12 @@ from enum import Enum, auto
 from pathlib import Path
 
 from pairingd import shared_session, which
-from pairingd.core.confine import LeadBack, Steering, TmuxClient, Unlock, Weigh
+from pairingd.core.confine import Steering, TmuxClient
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.process import listeners
 from pairingd.process.programs import run
+from pairingd.world.tmux import commands
 from pairingd.world.tmux.observer import Observer
 from pairingd.world.tmux.status_right import StatusRight
 
@@ -37,9 +38,6 @@ _FORM = "\t".join(
         *("client_height", "client_flags", "client_name", "session_id"),
     )
 )
-
-
-_GUESTS = "@pairing-guests"
 
 
 class Running(Enum):
@@ -78,7 +76,7 @@ class Tmux:
         """The absolute path of tmux, "" where there is none."""
         if self._handed and not self._command and os.access(self._handed, os.X_OK):
             return self._handed
-        return next(iter(which.tmuxes(self._command)), "")
+        return which.tmux(self._command)
 
     def hand(self, program: str) -> None:
         """Run this one, which a client has found and made the session with, unless the
@@ -196,23 +194,10 @@ class Tmux:
         """
         for action in actions:
             try:
-                await self._ask(*self._steering(action))
+                await self._ask(*commands.steer(action, self.target))
             except WorldError as error:
                 if error.code != "tmux-failed":
                     raise
-
-    def _steering(self, action: Steering) -> tuple[str, ...]:
-        here = f"{self.target}:"
-        match action:
-            case LeadBack(client):
-                return ("switch-client", "-E", "-c", client, "-t", here)
-            case Unlock(client):
-                # It is a toggle, and takes ignore-size with it. Without -t tmux moves the client
-                # to the session that was used last (measured, tmux 3.3a and 3.7).
-                return ("switch-client", "-E", "-r", "-c", client, "-t", here)
-            case Weigh(client, counts):
-                flag = "!ignore-size" if counts else "ignore-size"
-                return ("refresh-client", "-t", client, "-f", flag)
 
     async def tell(self, client: str, text: str) -> None:
         """Show a line in the place of one terminal's status line."""
@@ -234,43 +219,10 @@ class Tmux:
         await self._ask("display-popup", "-E", "-c", client, *size, *argv, lasts=True)
 
     async def confine(self, guests: Iterable[str] = ()) -> None:
-        """Set what keeps guests in the shared session, and the host's hooks and lock off them.
-
-        For the session alone, against whatever tmux.conf sets for all. Its end must not move guests
-        to another session of the host's. tmux runs a lock command in each client, where a guest
-        would type into it. A hook on clients may move a guest who attaches or resizes, and what a
-        hook does is neither hooked nor notified (tmux's notify.c, NOHOOKS): the session has empty
-        ones of its own.
-
-        The hook for all sessions turns a guest back, undrawn, who turns to another one. Guests are
-        known to it by `ignore-size` (join.sh), or by name: `guests` are the names of their clients.
-        It is the first line only, for a tmux.conf may replace it: see Observer.
-        """
+        """Set what keeps guests in the session; `guests` are the names of their clients."""
         self._kept = self._found
-        here = f"{self.target}:"
-        name = f"#{{m:* #{{client_name}} *,#{{{_GUESTS}}}}}"
-        guest = f"#{{||:#{{m:*ignore-size*,#{{client_flags}}}},{name}}}"
-        elsewhere = f"#{{!=:#{{session_id}},{self.target}}}"
-        back = f"switch-client -E -t {here}"
-        turned = f"if-shell -F '#{{&&:{guest},{elsewhere}}}' '{back}'"
-        options = (
-            *(("detach-on-destroy", "on"), ("lock-after-time", "0"), ("lock-command", "")),
-            ("destroy-unattached", "off"),
-        )
-        again = [f"set-option -t {here} {name} '{value}'" for name, value in options]
-        again.append("set-option -s exit-unattached off")
-        commands = (
-            *(("set-option", "-t", here, *option) for option in options),
-            ("set-option", "-t", here, shared_session.MARK, self.session),
-            ("set-option", "-s", "exit-unattached", "off"),
-            # A tmux.conf that is sourced from within the session may set them for it alone.
-            ("set-hook", "-g", "after-set-option[22022]", " ; ".join(again)),
-            *(("set-hook", "-t", here, hook, "") for hook in await self._client_hooks()),
-            ("set-option", "-s", _GUESTS, f" {' '.join(guests)} "),
-            ("set-hook", "-g", "client-session-changed[22022]", turned),
-        )
-        # tmux(1), COMMAND PARSING AND EXECUTION: a `;` of its own ends each but the last.
-        await self._ask(*[word for command in commands for word in (*command, ";")][:-1])
+        hooks = await self._client_hooks()
+        await self._ask(*commands.confine(self.target, self.session, hooks, guests))
 
     async def _client_hooks(self) -> frozenset[str]:
         """The hooks on clients that this tmux knows; each version has others."""
@@ -296,17 +248,18 @@ class Tmux:
 
     async def _ask(self, *words: str, lasts: bool = False) -> str:
         """What tmux says. `lasts`: it says so when what it shows has ended."""
-        if not self.command:
+        command = self.command
+        if not command:
             raise which.no_tmux()
         try:
             done = await run(
-                *(self.command, "-N", "-u", "-S", str(self.socket), *words),
+                *(command, "-N", "-u", "-S", str(self.socket), *words),
                 seconds=None if lasts else self._reply_timeout_s,
             )
         except OSError as error:
             raise WorldError(
                 "no-tmux",
-                f"{self.command}: {error.strerror}",
+                f"{command}: {error.strerror}",
                 "install tmux, or set [tmux] command",
             ) from None
         except TimeoutError:

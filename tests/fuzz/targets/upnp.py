@@ -5,7 +5,7 @@ from __future__ import annotations
 from pairingd.world.gateway.upnp import actions
 from pairingd.world.gateway.upnp import description as upnp_description
 from pairingd.world.gateway.upnp.http1 import LARGEST, Http
-from pairingd.world.gateway.upnp.location import is_at
+from pairingd.world.gateway.upnp.location import location_host
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import Fault, Service
 from tests.fuzz import promises
@@ -26,14 +26,14 @@ _CALLS = (
 
 
 def description(data: bytes) -> str:
-    """Every service that may be asked is at the host of the description, for every reader."""
+    """Every service that may be asked is at the host of the description."""
     try:
         found = upnp_description.read(data.decode(errors="replace"), URL)
     except BadAnswer as error:
         return str(error)
     assert len(found.services) + len(found.elsewhere) <= 64
     for service in found.services:
-        assert is_at(HOST, service.control_url)
+        assert location_host(service.control_url) == HOST
         promises.words(service.control_url, 513)
     assert set(found.wan_services) <= set(found.services)
     kinds = [service.type.rpartition(":")[0].rpartition(":")[2] for service in found.wan_services]

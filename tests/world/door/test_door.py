@@ -47,7 +47,7 @@ class Street:
 
     async def opens(self) -> None:
         await self._sshd.prepare()
-        self.door.open(preferred=0, fixed=0)
+        await self.door.open(preferred=0, fixed=0)
 
     async def key(self, name: str, command: str = "") -> str:
         """Its fingerprint. With a `command` it is authorized."""

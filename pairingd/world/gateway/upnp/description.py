@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from pairingd.world.gateway.upnp.location import LONGEST, is_at
+from pairingd.world.gateway.upnp.location import LONGEST, location_host
 from pairingd.world.gateway.upnp.markup import BadAnswer, elements
 from pairingd.world.gateway.upnp.soap import Call, Service, first
 
@@ -58,7 +58,9 @@ def read(text: str, url: str) -> Description:
     if not services:
         raise BadAnswer("no UPnP service is described there")
     host = urlsplit(url).hostname or ""
-    here = tuple(service for service in services if is_at(host, service.control_url))
+    here = tuple(
+        service for service in services if host and location_host(service.control_url) == host
+    )
     return Description(
         url,
         name.text if name is not None else "",

@@ -15,7 +15,7 @@ from pairingd.world.gateway.upnp import problems, ssdp
 from pairingd.world.gateway.upnp.igd import BEST, Igd, connect
 from pairingd.world.gateway.upnp.location import location_host
 
-_MAX_SURVEYED = 4
+_MAX_TOLD = 8  # places that a gateway names, of which each is asked
 
 
 class Finder:
@@ -68,7 +68,7 @@ class Finder:
         for location in locations:
             if not await self._is_gateways(network, location_host(location) or ""):
                 raise problems.bad_description_url(location)
-        surveys = [self._survey(network, location) for location in locations[: 2 * _MAX_SURVEYED]]
+        surveys = [self._survey(network, location) for location in locations[:_MAX_TOLD]]
         self._known[network.identity] = _best(network, await asyncio.gather(*surveys))
 
     async def _connect_or_search(self, network: Network, url: str) -> Igd:

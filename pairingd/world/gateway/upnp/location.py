@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import urlsplit
 
 LONGEST = 512
@@ -20,16 +19,6 @@ def location_host(location: str) -> str | None:
     if parts.scheme != "http" or "@" in parts.netloc:
         return None
     return parts.hostname
-
-
-def is_at(host: str, url: str) -> bool:
-    """Whether every reader of `url` would ask `host`.
-
-    urlsplit takes the part after an "@" for the host, miniupnpc all before the first ":" or "/".
-    """
-    name = re.escape(bracketed(host))
-    plain = re.match(rf"http://{name}(:\d{{1,5}})?/", url, re.IGNORECASE | re.ASCII)
-    return plain is not None and location_host(url) is not None
 
 
 def repointed(location: str, gateway: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairingd.world.gateway.upnp import description
-from pairingd.world.gateway.upnp.location import is_at
+from pairingd.world.gateway.upnp.location import location_host
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import Service
 
@@ -124,4 +124,4 @@ def test_what_describes_no_service_is_refused(text: str) -> None:
 def test_no_description_raises_anything_else(text: str) -> None:
     with contextlib.suppress(BadAnswer):
         found = description.read(text, URL)
-        assert all(is_at("192.168.1.1", one.control_url) for one in found.services)
+        assert all(location_host(one.control_url) == "192.168.1.1" for one in found.services)
