@@ -16,7 +16,7 @@ def location_host(location: str) -> str | None:
         parts.port  # noqa: B018 - raises where it is no number
     except ValueError:
         return None
-    if parts.scheme != "http" or "@" in parts.netloc:
+    if parts.scheme != "http" or "@" in parts.netloc or parts.fragment:
         return None
     return parts.hostname
 
