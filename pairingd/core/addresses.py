@@ -1,4 +1,4 @@
-"""What an address that a router calls its external one is worth to a guest."""
+"""Addresses: how they are written, and what a router's external one is worth to a guest."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ class ExternalClass(StrEnum):
     PRIVATE = "private"  # another router stands in front of this one
     CGNAT = "cgnat"  # the provider shares one address among many customers
     BOGUS = "bogus"  # no address a router can have outside
+
+
+def bracketed(host: str) -> str:
+    """As it stands before a port: an IPv6 address in brackets (RFC 3986 §3.2.2)."""
+    return f"[{host}]" if ":" in host else host
 
 
 def is_outsider(peer: str, internal_host: str, external_host: str = "") -> bool:

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from pairingd import config
+from pairingd.core.addresses import bracketed
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.process.programs import last_words, run
@@ -58,7 +59,7 @@ class Relay:
         Raises WorldError `relay-unreachable`, `relay-key-refused`, `relay-host-key` or
         `relay-forward-refused`; nothing is left then.
         """
-        return await self._listen(door_port, _bracketed(self._settings.bind))
+        return await self._listen(door_port, bracketed(self._settings.bind))
 
     async def open_jump(self, door_port: int) -> Tunnel:
         """A tunnel whose end listens at the relay's loopback alone, for a guest's `ssh -J`.
@@ -95,7 +96,7 @@ class Relay:
         host, jump = await self._names()
         assigned = self._settings.port == "assigned"
         port = self._assigned if assigned else self._settings.port or usual_port(host)
-        forward = ("-R", f"{bind}:{port}:{_bracketed(self._door)}:{door_port}")
+        forward = ("-R", f"{bind}:{port}:{bracketed(self._door)}:{door_port}")
         tunnel = Tunnel(host, int(port), door_port, await self._start(*forward), jump=jump)
         self._assigned = 0  # what is refused is not wished for again
         words = _LISTENS if tunnel.port else _ALLOCATED
@@ -126,7 +127,7 @@ class Relay:
         host, port = words["hostname"], int(words.get("port", _SSH_PORT))
         user = f"{words['user']}@" if "user" in words else ""
         where = "" if port == _SSH_PORT else f":{port}"
-        return host, f"{user}{_bracketed(host)}{where}"
+        return host, f"{user}{bracketed(host)}{where}"
 
     @property
     def _program(self) -> str:
@@ -142,10 +143,6 @@ class Relay:
             return await start(*command)
         except OSError as error:
             raise _no_ssh(error) from None
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def usual_port(host: str) -> int:

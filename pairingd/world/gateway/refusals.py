@@ -114,11 +114,11 @@ def silently_replaced(port: int) -> GatewayError:
     )
 
 
-def dropped() -> GatewayError:
+def dropped(remedy: str = "update the router's firmware") -> GatewayError:
     return GatewayError(
         "router-lied",
         "the router reports success and drops the mapping at once",
-        "update the router's firmware, or forward the port there by hand",
+        f"{remedy}, or forward the port there by hand",
     )
 
 

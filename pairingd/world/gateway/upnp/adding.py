@@ -17,6 +17,7 @@ from pairingd.world.gateway.upnp.soap import ACTION_FAILED, INVALID_ARGS, ONLY_P
 _HOUR = 3600
 _BUSY_S = 2.0  # for which a router may fail at everything
 _TABLE_S = 0.3  # after its answer some routers fill their table
+_PERMANENT = "set [router] allow_permanent = true"
 # These say nothing certain: some routers answer so and have made it.
 _UNCERTAIN = frozenset({ACTION_FAILED, NO_CODE, SILENT})
 
@@ -139,7 +140,7 @@ class Adding:
             raise await self._refused(code)
         if not self._mapping.unshown:
             if await self._igd.delete(self._port) != DONE:
-                raise refusals.nothing_made(problems.dropped())
+                raise refusals.nothing_made(refusals.dropped(_PERMANENT))
             if again := await self._send():
                 raise await self._refused(again)
         return self._mapping, None, self._lease == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from pairingd.core.addresses import bracketed
+
 LONGEST = 512
 
 
@@ -29,7 +31,3 @@ def repointed(location: str, gateway: str) -> str:
     parts = urlsplit(location)
     port = f":{parts.port}" if parts.port else ""
     return parts._replace(netloc=f"{bracketed(gateway)}{port}").geturl()
-
-
-def bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

@@ -97,14 +97,6 @@ def taken(port: int, holder: str) -> GatewayError:
     )
 
 
-def dropped() -> GatewayError:
-    return GatewayError(
-        "router-lied",
-        "the router reports success and drops the mapping at once",
-        "set [router] allow_permanent = true, or forward the port there by hand",
-    )
-
-
 def lied(port: int, *, kept: bool) -> GatewayError:
     """Data's `lied` has the verdict on this router remembered."""
     what = (

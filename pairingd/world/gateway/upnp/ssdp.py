@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from pairingd import interfaces
+from pairingd.core.addresses import bracketed
 from pairingd.world.gateway.pxp.datagrams import numeric
-from pairingd.world.gateway.upnp.location import bracketed, location_host, repointed
+from pairingd.world.gateway.upnp.location import location_host, repointed
 
 MULTICAST = "239.255.255.250"
 MULTICAST6 = "ff02::c"  # UPnP Device Architecture 2.0, Annex A; a gateway is on our own link
