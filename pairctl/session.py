@@ -159,6 +159,9 @@ class Session:
     def _require_alive(self, pane: birth.Pane | None) -> None:
         deadline = time.monotonic() + _EXPLAINED_S
         while pane and pane.dead and not pane.explained and time.monotonic() < deadline:
+            # libutempter throws a SIGCHLD away that comes while its helper runs (tmux 3.3a on
+            # Debian: one end in four, on a busy machine); with another one tmux looks again.
+            self._run("run-shell", ":")
             time.sleep(_LOOK_AGAIN_S)
             pane = self._first_pane()
         if pane and pane.dead:

@@ -25,6 +25,7 @@ Command = tuple[str, ...]
 class _Look:
     right: Found
     length: Found
+    kept: tuple[str, str]  # of both, what our status line shows as the user's
     shown: bool
 
 
@@ -51,8 +52,8 @@ class StatusRight:
         if state == self._done:
             return look.shown
         commands = [
-            *self._extended("status-right", look.right, ours),
-            *self._extended("status-right-length", look.length, length),
+            *self._extended("status-right", look.right, look.kept[0], ours),
+            *self._extended("status-right-length", look.length, look.kept[1], length),
             *(self._set(f"{LINE}{size}", text) for size, text in lines.items()),
             self._set(NEWS, news),
         ]
@@ -72,7 +73,10 @@ class StatusRight:
             await self._run([*commands, *map(self._unset, options)])
         self._done = None
 
-    def _extended(self, name: str, found: Found, ours: str) -> list[Command]:
+    def _extended(self, name: str, found: Found, shown: str, ours: str) -> list[Command]:
+        theirs = found.for_all if found.theirs is None else found.theirs
+        if found.own == found.set_to == ours and shown == theirs:
+            return []  # so that nothing is overwritten that the user sets meanwhile
         users, kept = found.users(), _KEPT[name]
         commands = []
         if users is None:
@@ -116,6 +120,7 @@ class StatusRight:
         return _Look(
             right=_found(*values[:6]),
             length=_found(*values[6:12]),
+            kept=(values[5], values[11]),
             shown=status != "off" and has_right == "1",
         )
 
