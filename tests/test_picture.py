@@ -47,6 +47,11 @@ def shows_line(terminal: Terminal, text: str) -> None:
     until(lambda: text in last_line(terminal), f"{text!r} in the status line", ATTENTIVE)
 
 
+def in_another_second() -> None:
+    now = int(time.time())
+    until(lambda: int(time.time()) > now, "the next second")
+
+
 def test_both_sides_see_who_is_in_for_how_long_and_who_typed_last(stage: Stage) -> None:
     octocat = invited(stage, "octocat", "--ttl", "90m")
     host = attached_host(stage)
@@ -54,6 +59,7 @@ def test_both_sides_see_who_is_in_for_how_long_and_who_typed_last(stage: Stage) 
     guest = octocat.joins()
     shows_line(host, " octocat rw 1h2")
     shows_line(guest, " octocat rw 1h2")
+    in_another_second()  # than that of the start, which tmux takes for activity
     guest.types("echo hello")
     shows_line(host, " *octocat rw 1h2")
     host.types("echo hello")
