@@ -253,6 +253,13 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
     invite.add_argument(
         "--wait", action="store_true", help="with --ask: also while nobody is attached"
     )
+    invite.add_argument(
+        "--from",
+        type=_text,
+        dest="from_address",
+        metavar="ADDRESS",
+        help="dial the guest at their public address; they need nc",
+    )
     invite.add_argument("--port", type=_port, help="external port to request (default 22)")
     invite.add_argument("--show", action="store_true", help="print a live guest's command again")
     handed = invite.add_mutually_exclusive_group()

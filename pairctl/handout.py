@@ -50,6 +50,8 @@ def _message(reply: Invited, view: View) -> str:
     ]
     if reply["reachability"] == "lan":
         lines.append("It works on the network that we share, and from nowhere else.")
+    if "proxy" in reply["endpoints"][0]:
+        lines.append("It needs nc, as macOS and most Linux have it. With ncat, write ncat for nc.")
     if reply["command"] != reply["pinned_command"]:  # which checks the key by itself
         kind = key["type"].removeprefix("ssh-").upper()
         lines.append("The first time, ssh asks whether the host key is right. It is:")
@@ -69,6 +71,7 @@ def _ssh_config(reply: Invited) -> str:
             f"Host {_ALIAS}",
             f"    HostName {for_terminal(best['host'])}",
             f"    Port {best['port']}",
+            *([f"    ProxyCommand {for_terminal(best['proxy'])}"] if "proxy" in best else []),
             *([f"    ProxyJump {for_terminal(best['via'])}"] if "via" in best else []),
             f"    User {_word(user)}",
             f"    HostKeyAlias {_ALIAS}",

@@ -63,6 +63,7 @@ _UNTESTED = {
     "direct": "this machine has a public address; not yet tested from outside",
     "ipv6": "port open in the router's IPv6 firewall; not yet tested from outside",
     "jump": "through your relay; not yet tested",
+    "dial": "you and the guest dial each other; not yet tested",
     "relay": "port open on the relay; not yet tested from outside",
 }
 
@@ -75,6 +76,9 @@ def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> s
     if reply["command"]:
         rows += _row("Router", _forward(reply["endpoints"]), view)
         rows += _row("Reach", [_reach(reply)], view)
+    if any("proxy" in one for one in reply["endpoints"][:1]):
+        needs = "nc, as macOS and most Linux have it; with ncat, write ncat for nc"
+        rows += _row("They need", [needs], view)
     rows += _row("Join in", ["pairctl attach"], view)
     one = shell("pairctl", "revoke", guests[0]) if len(guests) == 1 else "pairctl revoke GUEST"
     rows += _row("End it", [f"{one}, or for everybody: pairctl end"], view)

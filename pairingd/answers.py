@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pairingd import config, report
 from pairingd.core import plan
-from pairingd.core.model import Problem
+from pairingd.core.model import Problem, WayIn
 from pairingd.core.rules import WayTold
 from pairingd.core.text import shell
 from pairingd.core.ways import (
@@ -32,38 +32,53 @@ async def invited(
 ) -> results.Invited:
     """The invitations `ids`, and how these guests get in; the intent notes what they were told."""
     host_key = await parts.sshd.host_key()
-    found = _endpoints(parts)
+    found = _endpoints(parts, ids)
     if not found:
         if plan.desired(parts.intent.state, parts.clock()).door:
             raise parts.access.error or door_shut()
         return _scheduled(parts, ids, host_key, warned)
     best, user = found[0], user_name()
-    parts.intent.apply(WayTold(way_told(found)))
+    _note_told(parts, ids, found)
     return {
         "invitations": invitations(parts, ids),
         "command": report.command(user, best, host_key),
-        "pinned_command": report.pinned(user, best.host, best.port, host_key, best.via),
+        "pinned_command": report.pinned(user, best.host, best.port, host_key, best.via, best.proxy),
         "endpoints": [report.endpoint(user, one, host_key) for one in found],
         "host_key": {
             "type": host_key.type,
             "fingerprint": host_key.fingerprint,
-            "known_hosts": report.known_hosts(best.host, best.port, host_key, best.via),
+            "known_hosts": report.known_hosts(
+                best.host, best.port, host_key, best.via or best.proxy
+            ),
         },
-        "reachability": ways(parts).reachability(parts.mapping.error),
+        "reachability": ways(parts, ids).reachability(parts.mapping.error),
         "warnings": [*warned, *warnings(parts)],
     }
 
 
-async def command(parts: Parts) -> str:
-    """The command for the guests, "" where nothing is open; the intent notes what they were told.
+async def command(parts: Parts, invitation: str) -> str:
+    """The command for its guest, "" where nothing is open; the intent notes what they were told.
     Raises Misconfigured `no-account`, WorldError.
     """
-    found = _endpoints(parts)
+    found = _endpoints(parts, [invitation])
     if not found:
         return ""
     user = user_name()
-    parts.intent.apply(WayTold(way_told(found)))
+    _note_told(parts, [invitation], found)
     return report.command(user, found[0], await parts.sshd.host_key())
+
+
+async def dial_command(parts: Parts, invitation: str) -> str:
+    """The command for a guest who is dialed, "" where they are not. Raises as `command`."""
+    host_key = await parts.sshd.host_key()
+    found = parts.dial.endpoints.get(invitation)
+    return report.command(user_name(), found, host_key) if found else ""
+
+
+def _note_told(parts: Parts, ids: Sequence[str], found: Sequence[Endpoint]) -> None:
+    parts.intent.apply(WayTold(way_told(found)))
+    for one in ids:
+        parts.dial.told(one, WayIn(found[0].host, found[0].port))
 
 
 def _scheduled(
@@ -105,16 +120,18 @@ async def endpoints(parts: Parts) -> list[results.Endpoint]:
         return []
     user = user_name()
     # Made by now, as somebody is invited; and no other endpoint needs it.
-    host_key = await parts.sshd.host_key() if any(one.pinned for one in found) else None
+    named = any(one.pinned or one.proxy for one in found)
+    host_key = await parts.sshd.host_key() if named else None
     return [report.endpoint(user, one, host_key) for one in found]
 
 
-def _endpoints(parts: Parts) -> list[Endpoint]:
+def _endpoints(parts: Parts, ids: Sequence[str] | None = None) -> list[Endpoint]:
+    """For the guests of these invitations, or of all."""
     port = parts.door.port
     if port is None:
         return []
     own = own_host(parts.settings.config.door)
-    return _ways(parts, own).endpoints(own, port)
+    return _ways(parts, own, ids).endpoints(own, port)
 
 
 def own_host(door: config.Door) -> str:
@@ -122,11 +139,12 @@ def own_host(door: config.Door) -> str:
     return door.address or lan_address() or "127.0.0.1"
 
 
-def ways(parts: Parts) -> Ways:
-    return _ways(parts, own_host(parts.settings.config.door) if parts.door.port is not None else "")
+def ways(parts: Parts, ids: Sequence[str] | None = None) -> Ways:
+    own = own_host(parts.settings.config.door) if parts.door.port is not None else ""
+    return _ways(parts, own, ids)
 
 
-def _ways(parts: Parts, own: str) -> Ways:
+def _ways(parts: Parts, own: str, ids: Sequence[str] | None) -> Ways:
     """`own` is this machine's address, "" while the door is closed."""
     return Ways(
         mapping=parts.mapping.current,
@@ -138,6 +156,7 @@ def _ways(parts: Parts, own: str) -> Ways:
         unsteady=parts.mapping.unsteady,
         direct=own if is_public(own) else None,
         witnessed=parts.witness.seen(own),
+        dials=tuple(one for id_, one in parts.dial.endpoints.items() if ids is None or id_ in ids),
     )
 
 
@@ -169,7 +188,7 @@ def warnings(parts: Parts) -> list[results.Problem]:
     if changed := endpoint_changed(parts.intent.state.session):
         found.append(report.problem(changed))
     now = ways(parts)
-    found += map(report.problem, now.problems())
+    found += map(report.problem, (*now.problems(), *parts.dial.problems))
     if problem := _of_the_router(parts, now):
         found.append(report.problem(problem))
     if parts.relay.error and parts.relay.wanted:

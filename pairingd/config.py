@@ -103,6 +103,17 @@ class Relay:
 
 
 @dataclass(frozen=True, slots=True)
+class Cgnat:
+    """`stun` is a STUN server that is asked over TCP, "" for none: it is a stranger."""
+
+    stun: Annotated[str, values.stun_server] = ""
+
+    @property
+    def server(self) -> tuple[str, int]:
+        return values.host_and_port(self.stun, values.STUN_PORT)
+
+
+@dataclass(frozen=True, slots=True)
 class Tmux:
     session: Annotated[str, values.session_name] = "pairing"
     command: AbsolutePath = ""
@@ -140,6 +151,7 @@ class Config:
     sshd: Sshd = Sshd()
     host: Host = Host()
     relay: Relay = Relay()
+    cgnat: Cgnat = Cgnat()
     groups: dict[Annotated[str, values.group_name], Members] = field(default_factory=dict)
 
 

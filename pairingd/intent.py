@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pairingd.core import causes
+from pairingd.core.dial import Dialing
 from pairingd.core.durations import format_duration, utc
 from pairingd.core.guest import find
 from pairingd.core.model import Cause, Invitation, Standing, State
@@ -98,7 +99,7 @@ class Intent:
                 self._store.save(after)
                 self.unsaved = None
             except WorldError as unwritable:
-                if isinstance(event, WayTold | WayAnnounced | Active):
+                if isinstance(event, WayTold | WayAnnounced | Active | Dialing):
                     log.warning("%s", unwritable)
                 elif gives_rights(before, after) or (
                     isinstance(event, DoorOpened) and after != before

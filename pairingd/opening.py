@@ -27,23 +27,40 @@ class Opening:
         """Returns at once."""
         self._aside.run(self._announce(ids))
 
+    def renew(self, invitation: str) -> None:
+        """Its guest is dialed by other ports, or from elsewhere. Returns at once."""
+        self._aside.run(self._renew(invitation))
+
+    async def _renew(self, invitation: str) -> None:
+        try:
+            command = await answers.dial_command(self._parts, invitation)
+        except PairingError as error:
+            self._parts.intent.troubled(error)
+            return
+        for one in self._parts.intent.state.live:
+            if command and one.id == invitation:
+                text = f"{one.guest} now connects with: {command}"
+                about = {"invitation": one.id, "guest": one.guest, "command": command}
+                self._parts.intent.happened("endpoint-changed", text, **about)
+                self._way_in_changed(text)
+
     async def _announce(self, ids: frozenset[str]) -> None:
         await waits.wait_for_ways(self._parts, _tell_nobody)
         new = ids - self._announced()
         if not any(one.id in new for one in self._parts.intent.state.live):
             return  # revoked meanwhile, or announced before a restart
         try:
-            command = await answers.command(self._parts)
+            commands = {id_: await answers.command(self._parts, id_) for id_ in new}
         except PairingError as error:
             self._parts.intent.troubled(error)
             return
-        opened = [one for one in self._parts.intent.state.live if one.id in new]
-        if not opened or not command:
-            return  # revoked meanwhile
-        for one in opened:
-            self._note(one, command)
-        guests = ", ".join(one.guest for one in opened)
-        self._way_in_changed(f"{guests} may enter now: {command}")
+        guests: dict[str, list[str]] = {}  # by their command
+        for one in self._parts.intent.state.live:
+            if command := commands.get(one.id):  # else revoked meanwhile
+                self._note(one, command)
+                guests.setdefault(command, []).append(one.guest)
+        for command, names in guests.items():
+            self._way_in_changed(f"{', '.join(names)} may enter now: {command}")
 
     def _note(self, one: Invitation, command: str) -> None:
         text = f"{one.guest} may enter now: {command}"

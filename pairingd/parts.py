@@ -10,6 +10,7 @@ from pairingd.config import Settings
 from pairingd.intent import Intent
 from pairingd.protocol import results
 from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
@@ -38,6 +39,7 @@ class Parts:
     mapping: MappingLane
     pinhole: MappingLane
     relay: RelayLane
+    dial: DialLane
     witness: Witness
     clock: Clock
     started_at: float
@@ -45,4 +47,4 @@ class Parts:
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        return self.access, self.mapping, self.pinhole, self.relay
+        return self.access, self.mapping, self.pinhole, self.relay, self.dial

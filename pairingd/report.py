@@ -23,6 +23,11 @@ from pairingd.visits import Visit, visits
 from pairingd.world.sshd import HostKey
 
 
+# For a proxy: OpenBSD's nc does not tell ssh that the connection is over until something is sent.
+# NATs keep theirs by it, too.
+_ALIVE = ("-o", "ServerAliveInterval=15")
+
+
 def problem(error: PairingError | Problem) -> results.Problem:
     return {"code": error.code, "message": error.message, "hint": error.hint}
 
@@ -71,6 +76,8 @@ def invitation(one: Invitation, logins: Collection[Login], now: float) -> result
     if one.cause:
         info["cause"] = one.cause.value
     _add_conditions(info, one.conditions)
+    if one.dial:
+        info["from_address"] = one.dial.address
     if any(each.invitation == one.id and each.entry is Entry.WAITS for each in logins):
         info["waiting"] = True
     return info
@@ -100,6 +107,10 @@ def endpoint(user: str, one: ways.Endpoint, host_key: HostKey | None) -> results
     }
     if one.via:
         info["via"] = one.via
+    if one.proxy:
+        info["proxy"] = one.proxy
+    if one.guest:
+        info["guest"] = one.guest
     return info
 
 
@@ -109,27 +120,38 @@ def command(user: str, one: ways.Endpoint, host_key: HostKey | None) -> str:
     """
     if one.pinned and host_key:
         return pinned(user, one.host, one.port, host_key, one.via)
-    return ways.ssh_command(user, one.host, one.port)
+    options = (*_alias_option(host_key), *_ALIVE) if one.proxy and host_key else ()
+    return ways.ssh_command(user, one.host, one.port, *options, proxy=one.proxy)
 
 
-def known_hosts(host: str, port: int, host_key: HostKey, via: str = "") -> str:
-    """The line as OpenSSH writes it: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT."""
+def known_hosts(host: str, port: int, host_key: HostKey, by: str = "") -> str:
+    """The line as OpenSSH writes it: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. `by` a jump or a proxy
+    the name is another.
+    """
     name = host if port == 22 else f"[{host}]:{port}"
-    return f"{_alias(host_key) if via else name} {host_key.type} {host_key.blob}"
+    return f"{_alias(host_key) if by else name} {host_key.type} {host_key.blob}"
 
 
-def pinned(user: str, host: str, port: int, host_key: HostKey, via: str = "") -> str:
+def pinned(
+    user: str, host: str, port: int, host_key: HostKey, via: str = "", proxy: str = ""
+) -> str:
     """`ssh`, by a jump where there is a `via`, checking the host key at first contact
     (ssh_config(5), KnownHostsCommand).
     """
-    options = (
+    checks = (
         f"KnownHostsCommand=/bin/echo %H {host_key.type} {host_key.blob}",
         "StrictHostKeyChecking=yes",
         "UserKnownHostsFile=/dev/null",
     )
-    jump = ("-J", via, "-o", f"HostKeyAlias={_alias(host_key)}") if via else ()
-    pin = (word for option in options for word in ("-o", option))
-    return ways.ssh_command(user, host, port, *jump, *pin)
+    jump = ("-J", via) if via else ()
+    alias = _alias_option(host_key) if via or proxy else ()
+    alive = _ALIVE if proxy else ()
+    pin = (word for check in checks for word in ("-o", check))
+    return ways.ssh_command(user, host, port, *jump, *alias, *alive, *pin, proxy=proxy)
+
+
+def _alias_option(host_key: HostKey) -> tuple[str, str]:
+    return "-o", f"HostKeyAlias={_alias(host_key)}"
 
 
 def _alias(host_key: HostKey) -> str:

@@ -32,6 +32,8 @@ class Signals:
         self.door_changed: Signal[[]] = Signal()  # it opened, or closed
         self.knocked: Signal[[str]] = Signal()  # a refused login, or a ban; in words for the host
         self.guest_came: Signal[[str]] = Signal()  # from that address
+        self.guest_answered: Signal[[str]] = Signal()  # logged in, dialed for that invitation
+        self.dial_changed: Signal[[str]] = Signal()  # that invitation's guest needs another command
         self.stranger_came: Signal[[str]] = Signal()  # connected from that public address
         self.guest_waits: Signal[[str]] = Signal()  # for the host's approval; in words
         self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's

@@ -17,6 +17,7 @@ from pairingd.core.refusal import Refused
 HOST_NAME = re.compile(
     r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE | re.ASCII
 )
+STUN_PORT = 3478  # RFC 8489 §18.6
 _SSH_DESTINATION = re.compile(
     r"(ssh://)?[a-z0-9._][a-z0-9._@:\[\]-]{0,255}", re.IGNORECASE | re.ASCII
 )
@@ -100,6 +101,27 @@ def host(value: str) -> str:
         return value if HOST_NAME.fullmatch(value) else address(value)
     except ValueError:
         raise ValueError('a host name with a dot, an IP address, or ""') from None
+
+
+def stun_server(value: str) -> str:
+    name, port = host_and_port(value, STUN_PORT)
+    if value and not ((HOST_NAME.fullmatch(name) or _is_ipv4(name)) and 0 < port < 65536):
+        raise ValueError("a host name with a dot or an IPv4 address, perhaps with :PORT; or empty")
+    return value
+
+
+def host_and_port(value: str, usual: int) -> tuple[str, int]:
+    """The port is -1 where it is none."""
+    name, colon, port = value.partition(":")
+    fits = port.isascii() and port.isdigit() and len(port) <= 5
+    return name, (int(port) if fits else -1) if colon else usual
+
+
+def _is_ipv4(value: str) -> bool:
+    try:
+        return ipaddress.ip_address(value).version == 4
+    except ValueError:
+        return False
 
 
 def ssh_destination(value: str) -> str:

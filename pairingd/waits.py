@@ -19,6 +19,10 @@ async def wait_for_ways(parts: Parts, notify: Notify) -> None:
     now = asyncio.get_running_loop().time
     until = now() + WAYS_TIMEOUT_S
     await wait_for_router(parts, notify)
+    if parts.dial.wanted:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(until - now()):
+                await parts.dial.ready()
     await _wait_for_other_ways(parts, min(until - now(), OTHER_WAYS_TIMEOUT_S))
 
 
@@ -59,7 +63,7 @@ async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:
 
 async def wait_for_closing(parts: Parts) -> None:
     """They lead to a shut door by now, so a slow router is not worth a longer wait."""
-    await _settle([parts.mapping, parts.pinhole, parts.relay], CLOSING_TIMEOUT_S)
+    await _settle([parts.mapping, parts.pinhole, parts.relay, parts.dial], CLOSING_TIMEOUT_S)
 
 
 async def _settle(lanes: list[Lane], seconds: float) -> None:

@@ -21,6 +21,7 @@ from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
 from pairingd.control_socket import tmux_socket as find_tmux_socket
 from pairingd.core.admission import Admission
+from pairingd.core.dial import outside_host
 from pairingd.core.holding_state import PINHOLE
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directory, private_directories, private_file
@@ -34,6 +35,7 @@ from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.aside import Aside
+from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
@@ -51,6 +53,8 @@ from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.network.towards import locate
+from pairingd.world.outgoing.dialer import source_towards
+from pairingd.world.outgoing.hole import Hole
 from pairingd.world.relay import Relay
 from pairingd.world.relay_command import RelayCommand
 from pairingd.world.sshd import Sshd
@@ -217,7 +221,7 @@ async def _serve(
     parts.access.stop()
     await parts.access.settle()
     await asyncio.gather(
-        *(lane.finish(FAREWELL) for lane in (parts.mapping, parts.pinhole, parts.relay))
+        *(lane.finish(FAREWELL) for lane in (parts.mapping, parts.pinhole, parts.relay, parts.dial))
     )
     await server.close()
     for lane in lanes:
@@ -316,6 +320,19 @@ def assemble(
         signals,
         join="port" if chosen.relay.command.run else chosen.relay.join,
     )
+    dial = DialLane(
+        intent,
+        door,
+        lambda peer: outside_host(
+            peer,
+            chosen.router.external_host,
+            source_towards(peer),
+            mapping.current.external_host if mapping.current else "",
+        ),
+        partial(_hole, chosen.cgnat),
+        clock,
+        signals,
+    )
     parts = Parts(
         settings=settings,
         store=store,
@@ -329,6 +346,7 @@ def assemble(
         mapping=mapping,
         pinhole=pinhole,
         relay=relay,
+        dial=dial,
         witness=Witness(
             partial(own_host, chosen.door), door_port, signals, external=chosen.router.external_host
         ),
@@ -336,8 +354,14 @@ def assemble(
         started_at=clock(),
         request_stop=request_stop,
     )
-    signals.opened.connect(Opening(parts, signals).announce)
+    opening = Opening(parts, signals)
+    signals.opened.connect(opening.announce)
+    signals.dial_changed.connect(opening.renew)
     return parts
+
+
+def _hole(cgnat: config.Cgnat, port: int, changed: Callable[[], None]) -> Hole | None:
+    return Hole(cgnat.server, port, changed) if cgnat.stun else None
 
 
 def _relay(chosen: config.Config) -> Relay | RelayCommand | None:

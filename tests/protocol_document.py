@@ -157,9 +157,11 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "mapping-opened": ("external_host, external_port, protocol", "the router forwards a port"),
     "mapping-closed": ("", "the router's port is closed"),
     "endpoint-changed": (
-        "command, external_host, external_port",
-        "the endpoint for guests changed",
+        "command, external_host, external_port; or command, invitation, guest",
+        "the endpoint for guests changed; or that of one who is dialed",
     ),
+    "dialing": ("invitation, guest, address", "the guest is dialed from now on (`--from`)"),
+    "dial-ended": ("invitation", "they no longer are"),
     "mapping-lost": (
         "external_port",
         "the router lost the mapping, or gave the port to another device",

@@ -123,6 +123,7 @@ def _params(args: Namespace) -> dict[str, Any]:
         "join_within": args.join_within,
         "idle": args.idle,
         "at": args.at,
+        "from_address": args.from_address,
     }
     return {"guests": args.guests, **{name: value for name, value in given.items() if value}}
 

@@ -65,7 +65,7 @@ function _shtab_pairctl_using
 end
 
 set -g _shtab_pairctl_commands invite status extend revoke role approve deny end attach log receipt doctor config start stop restart install uninstall completion man
-set -g _shtab_pairctl_opts_with_value --at --idle --join-within --port --ttl --until -n
+set -g _shtab_pairctl_opts_with_value --at --from --idle --join-within --port --ttl --until -n
 
 complete -c pairctl -e
 complete -c pairctl -f
@@ -84,6 +84,7 @@ complete -c pairctl -n '_shtab_pairctl_using invite' -l idle -x -d 'over when no
 complete -c pairctl -n '_shtab_pairctl_using invite' -l at -x -d 'nothing is open before: 14:00, 6pm'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l ask -d 'you approve each visit, in tmux'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l wait -d 'with --ask: also while nobody is attached'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l from -x -d 'dial the guest at their public address; they need nc'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l port -x -d 'external port to request (default 22)'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l show -d 'print a live guest'"'"'s command again'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l message -d 'print a message for the guest'

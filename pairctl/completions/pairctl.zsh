@@ -131,6 +131,7 @@ _shtab_pairctl_invite_options=(
   "--at[nothing is open before\: 14\:00, 6pm]:TIME:"
   "--ask[you approve each visit, in tmux]"
   "--wait[with --ask\: also while nobody is attached]"
+  "--from[dial the guest at their public address\; they need nc]:ADDRESS:"
   "--port[external port to request (default 22)]:port:"
   "--show[print a live guest\'s command again]"
   "--message[print a message for the guest]"

@@ -94,6 +94,28 @@ class Rights:
 
 
 @dataclass(frozen=True, slots=True)
+class WayIn:
+    """The host and port of the command by which guests enter."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """The host connects from `host_port` to the guest, who connects from `guest_port` of `address`
+    at the same time (RFC 9293 §3.5, simultaneous open). One visit uses the ports up.
+
+    `told` is where the guest's last command leads; None before the first.
+    """
+
+    address: str
+    host_port: int
+    guest_port: int
+    told: WayIn | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Invitation:
     """One guest's right to enter. `guest` is an identity such as `github:octocat`.
 
@@ -114,6 +136,7 @@ class Invitation:
     conditions: Conditions = Conditions()
     came_at: int | None = None
     active_at: int | None = None
+    dial: Dial | None = None
 
     @property
     def live(self) -> bool:
@@ -144,14 +167,6 @@ class Invitation:
     def rights(self) -> Rights:
         used = self.conditions.once and self.came_at is not None
         return Rights(self.id, self.access, self.expires_at, used)
-
-
-@dataclass(frozen=True, slots=True)
-class WayIn:
-    """The host and port of the command by which guests enter."""
-
-    host: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True)

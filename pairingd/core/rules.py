@@ -14,6 +14,7 @@ from functools import partial
 from math import floor, inf
 from typing import Any
 
+from pairingd.core.dial import Dialing
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import canonical
 from pairingd.core.model import Access, Cause, Invitation, Rights, Session, Standing, State, WayIn
@@ -130,7 +131,7 @@ class WayAnnounced:
     way: WayIn
 
 
-Visit = Came | Went | Active
+Visit = Came | Went | Active | Dialing
 Event = (
     Begin
     | Tick
@@ -173,7 +174,7 @@ def _apply(state: State, event: Event, now: float) -> State:
         case SetAccess(invitation=id_, access=access):
             _live(state, id_)
             return _changed(state, id_, access=access)
-        case Came() | Went() | Active():
+        case Came() | Went() | Active() | Dialing():
             return _visited(state, event, now)
         case DoorOpened() | WayTold() | WayAnnounced():
             return _noted(state, event)
@@ -306,6 +307,8 @@ def _visited(state: State, event: Visit, now: float) -> State:
             return _active(state, one, floor(now))
         case Active(at=at):
             return _active(state, one, at)
+        case Dialing(dial=dial):
+            return _changed(state, one.id, dial=dial)
 
 
 def _active(state: State, one: Invitation, at: int) -> State:

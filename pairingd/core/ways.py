@@ -14,7 +14,7 @@ from pairingd.core.text import shell
 
 _SSH_PORT = 22  # ssh's own default (ssh_config(5), Port)
 
-Kind = Literal["direct", "router", "ipv6", "lan", "relay", "jump"]
+Kind = Literal["direct", "router", "ipv6", "lan", "relay", "jump", "dial"]
 Verified = Literal["readback", "hairpin", "stranger", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
 
@@ -23,8 +23,8 @@ Reachability = Literal["internet", "unverified", "lan"]
 class Endpoint:
     """One address a guest can try. `protocol` is how the router or relay was asked for it;
     `verified` is what was seen of it beyond the router's word. `via` is the machine that the
-    guest's ssh must log in to before. `pinned`: guests are given no command that does not check the
-    host key.
+    guest's ssh must log in to before, `proxy` the program that it connects with, of which one
+    `guest` alone makes use. `pinned`: guests are given no command that does not check the host key.
     """
 
     kind: Kind
@@ -34,6 +34,8 @@ class Endpoint:
     verified: Verified | None = None
     via: str = ""
     pinned: bool = False
+    proxy: str = ""
+    guest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Ways:
     `by_hand` is the host and port that the user has forwarded to the door. `seen` is what was seen
     of a mapping, by its id: a guest who came through it from the internet, our own host key, or
     its row in the router's table. `unsteady`: the mapping keeps being lost.
+    `dials` are of single guests.
     `direct` is this machine's own address where that is a public one. `witnessed`: who has come
     over the internet by it, or else by hand.
     """
@@ -57,10 +60,11 @@ class Ways:
     direct: str | None = None
     witnessed: Verified | None = None
     through: Endpoint | None = None
+    dials: tuple[Endpoint, ...] = ()
 
     def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
         """Every address a guest can try, best first."""
-        found: list[Endpoint] = []
+        found: list[Endpoint] = [*self.dials]
         if self.direct:
             found.append(Endpoint("direct", self.direct, door_port, verified=self.witnessed))
         if self.by_hand:
@@ -90,7 +94,7 @@ class Ways:
         if (
             self.relay
             or self.direct
-            or (self.through and self.through.verified)
+            or any(one.verified for one in (self.through, *self.dials) if one)
             or (self.by_hand and self.witnessed)
             or any(
                 external_class(one.external_host) == "public" and not self._is_unproven(one)
@@ -99,7 +103,8 @@ class Ways:
         ):
             return "internet"
         behind_another = error is not None and error.code == "double-nat"
-        return "unverified" if held or self.by_hand or self.through or behind_another else "lan"
+        perhaps = held or self.by_hand or self.through or self.dials or behind_another
+        return "unverified" if perhaps else "lan"
 
     def problems(self) -> list[Problem]:
         """What may keep guests from the internet out, though the router has said yes."""
@@ -122,15 +127,19 @@ def is_public(host: str) -> bool:
 
 
 def way_told(endpoints: Sequence[Endpoint]) -> WayIn:
-    """What guests hold when `endpoints` were answered: the router's, else the best."""
-    best = next((one for one in endpoints if one.kind == "router"), endpoints[0])
+    """What guests hold when `endpoints` were answered: the router's, else the best for all."""
+    common = [one for one in endpoints if not one.guest]
+    best = next((one for one in common if one.kind == "router"), common[0])
     return WayIn(best.host, best.port)
 
 
-def ssh_command(user: str, host: str, port: int, *options: str) -> str:
-    """What a guest types. ssh takes what is after the last @ for the host."""
-    where = () if port == _SSH_PORT else ("-p", str(port))
-    return shell("ssh", *options, *where, f"{user}@{host}")
+def ssh_command(user: str, host: str, port: int, *options: str, proxy: str = "") -> str:
+    """What a guest types. ssh takes what is after the last @ for the host. A `proxy` connects to
+    host and port by itself.
+    """
+    where = () if port == _SSH_PORT or proxy else ("-p", str(port))
+    by = f" -o ProxyCommand={shell(proxy)}" if proxy else ""
+    return f"{shell('ssh', *options)}{by} {shell(*where, f'{user}@{host}')}"
 
 
 def endpoint_changed(session: Session | None) -> Problem | None:

@@ -85,8 +85,9 @@ class Invite:
     `ask`: the host approves each visit, as where the configuration says so. `wait`: guests may ask
     also while nobody is attached to the session. `at`: nobody may enter before, and `ttl` counts
     from then. `once`: the first visit is the only one. `join_within`: seconds in which the guest
-    must come. `idle`: seconds without a sign of life after which the invitation is over. `tmux`:
-    the program that the client has made the session with, where the daemon finds none or another.
+    must come. `idle`: seconds without a sign of life after which the invitation is over.
+    `from_address`: the public address of the one guest, whom the host then dials. `tmux`: the
+    program that the client has made the session with, where the daemon finds none or another.
     """
 
     guests: Guests
@@ -99,6 +100,7 @@ class Invite:
     once: bool = False
     join_within: Seconds | None = None
     idle: Seconds | None = None
+    from_address: Text | None = None
     tmux: Text | None = None
 
 

@@ -28,7 +28,7 @@ class Connection(TypedDict):
 class Conditions(TypedDict, total=False):
     """What the invitation is not bound to is left out: `ask` (the host approves each visit), `once`
     (one visit), `opens_at`, `join_by` (when the guest must have come), `idle_seconds`. `waiting` is
-    there, and true, while somebody waits for approval.
+    there, and true, while somebody waits for approval; `from_address`, where the guest is dialed.
     """
 
     ask: bool
@@ -37,6 +37,7 @@ class Conditions(TypedDict, total=False):
     opens_at: str
     join_by: str
     idle_seconds: int
+    from_address: str
 
 
 class Ending(TypedDict, total=False):
@@ -60,13 +61,15 @@ class InvitationInfo(Conditions, Ending):
 
 
 class Endpoint(TypedDict):
-    kind: Literal["direct", "router", "ipv6", "lan", "relay", "jump"]
+    kind: Literal["direct", "router", "ipv6", "lan", "relay", "jump", "dial"]
     host: str
     port: int
     command: str
     protocol: str | None
     verified: Literal["readback", "hairpin", "stranger", "guest"] | None
     via: NotRequired[str]  # of a jump: the machine that ssh -J logs in to
+    proxy: NotRequired[str]  # of a dial: ssh's ProxyCommand
+    guest: NotRequired[str]  # whose alone it is
 
 
 class HostKey(TypedDict):

@@ -27,6 +27,7 @@ class Login:
     pid: int
     peer: str
     since: float
+    dialed: str = ""  # as in Connected
     authenticated: bool = False  # somebody is in
     fingerprint: str = ""  # of their key; "" where it is not known
     refused: Attempt | None = None  # what sshd has refused of it

@@ -75,8 +75,8 @@ class Roster:
         match event:
             case Reached(peer):
                 self._signals.stranger_came(peer)
-            case Connected(pid, peer, since):
-                self.logins[pid] = Login(pid, peer, since)
+            case Connected(pid, peer, since, dialed):
+                self.logins[pid] = Login(pid, peer, since, dialed)
                 self._journal(pid)
             case Authenticated(pid, fingerprint, invitation):
                 self._authenticated(self.logins[pid], fingerprint, invitation)
@@ -140,7 +140,10 @@ class Roster:
         login.admit(invitation)
         text = f"{guest} logged in from {login.peer}"
         self._intent.happened("logged-in", text, **asdict(_joined(login)))
-        self._signals.guest_came(login.peer)
+        if login.dialed:  # which proves nothing for those who are not dialed
+            self._signals.guest_answered(login.dialed)
+        else:
+            self._signals.guest_came(login.peer)
 
     def note_joined(self, login: Login) -> None:
         """The guest is in the session. An invitation for one visit may be used up by another one;

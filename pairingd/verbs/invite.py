@@ -6,9 +6,10 @@ from math import floor
 
 from pairingd import answers, report, waits, which
 from pairingd.core import plan, rules
+from pairingd.core.dial import guest_address, refreshed
 from pairingd.core.durations import format_duration, utc
 from pairingd.core.guest import Guest, expand, parse_guests
-from pairingd.core.model import Access, Conditions, Invitation
+from pairingd.core.model import Access, Conditions, Dial, Invitation
 from pairingd.core.refusal import Refused
 from pairingd.core.text import shell
 from pairingd.errors import PairingError, WorldError
@@ -37,7 +38,14 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     if not parts.intent.state.live:
         parts.clock.trust()
     config = parts.settings.config
+    address = guest_address(given.from_address) if given.from_address is not None else ""
     named = parse_guests(expand(given.guests, config.groups), config.providers)
+    if address and len(named) > 1:
+        raise Refused(
+            "from-one-guest",
+            "--from takes one guest: each who is dialed has a command of their own",
+            "invite them one by one",
+        )
     rules.require_new(parts.intent.state, map(str, named), parts.clock())
     if given.tmux:
         parts.tmux.hand(given.tmux)
@@ -46,7 +54,7 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         await parts.sshd.prepare()
         fetched = await _fetch(parts, named, notify)
         await _require_session(parts.tmux, notify)
-        ids = _record(parts, given, fetched, ttl)
+        ids = _record(parts, given, fetched, ttl, address)
     except BaseException:
         looking.cancel()
         raise
@@ -93,7 +101,7 @@ async def _require_session(tmux: Tmux, notify: Notify) -> None:
 
 
 def _record(
-    parts: Parts, given: params.Invite, fetched: dict[Guest, Fetched], ttl: int
+    parts: Parts, given: params.Invite, fetched: dict[Guest, Fetched], ttl: int, address: str
 ) -> tuple[str, ...]:
     """The invitations' ids."""
     now = floor(parts.clock())
@@ -111,6 +119,7 @@ def _record(
             issued_at=now,
             expires_at=opens_at + ttl,
             conditions=conditions,
+            dial=refreshed(Dial(address, 0, 0), secrets.randbits(64)) if address else None,
         )
         for guest, one in fetched.items()
     )

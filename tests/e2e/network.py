@@ -52,7 +52,7 @@ DESCRIPTION_URL: Final = f"http://{LAN}:5000/rootDesc.xml"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TOOLS: Final = (
     *("unshare", "nsenter", "setpriv", "mount", "pgrep", "ps", "ip", "ss", "nft", "sysctl"),
-    *("miniupnpd", "upnpc", "curl", "tmux", "ssh", "sshd", "ssh-keygen", "sftp"),
+    *("miniupnpd", "upnpc", "curl", "nc", "tmux", "ssh", "sshd", "ssh-keygen", "sftp"),
 )
 
 # The first process of the PID namespace: with SIGCHLD ignored the kernel reaps every orphan.

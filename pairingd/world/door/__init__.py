@@ -26,8 +26,10 @@ from pairingd.world.door.events import (
     Refused,
     TurnedAway,
 )
+from pairingd.world.door.lobby import Arrival
 
 __all__ = [
+    "Arrival",
     "Authenticated",
     "Connected",
     "Connections",

@@ -64,8 +64,10 @@ class Connections:
         self._logged_in = logged_in
         self._look: asyncio.TimerHandle | None = None
 
-    async def serve(self, visitor: Visitor, accepted: socket.socket, peer: str) -> Connection:
-        """From an sshd's start to its end, which closes `accepted`.
+    async def serve(
+        self, visitor: Visitor, accepted: socket.socket, peer: str, dialed: str = ""
+    ) -> Connection:
+        """From an sshd's start to its end, which closes `accepted`. `dialed` as in Connected.
 
         Raises OSError where there can be no sshd; then `accepted` is as it was.
         """
@@ -73,7 +75,7 @@ class Connections:
         try:
             self._by_pid[connection.pid] = connection
             self._logging_in[visitor] = connection
-            self._events.put_nowait(Connected(connection.pid, peer, self._clock()))
+            self._events.put_nowait(Connected(connection.pid, peer, self._clock(), dialed))
             self._look_later()
             await self._follow(connection, records)
         except Exception:  # one that is not followed must not stay

@@ -16,7 +16,7 @@ from pairingd.process.holder import holder
 from pairingd.world.door.connections import Connections, LoggedIn
 from pairingd.world.door.events import Events
 from pairingd.world.door.listener import listen, plain
-from pairingd.world.door.lobby import Lobby
+from pairingd.world.door.lobby import Arrival, Lobby
 from pairingd.world.sshd import Sshd
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,12 @@ class Door:
             self._listener = None
             self._lobby.close()
 
+    def take(self, arrival: Arrival) -> None:
+        """One that we have connected ourselves; it goes the way of those who come. Call it only
+        while the door is open.
+        """
+        self._lobby.enter(arrival)
+
     def admit(self, pid: int, *, guest: bool) -> None:
         """Answer to Authenticated: the login holds no place any more, and a guest's address is
         known. Nobody is let in or out by it: the key file does that, and `connections.cut`.
@@ -108,7 +114,7 @@ class Door:
                 loop.remove_reader(listener.fileno())
                 loop.call_later(_PAUSE, self._listen_again, listener)
                 break
-            self._lobby.enter(accepted, plain(address[0]))
+            self._lobby.enter(Arrival(accepted, plain(address[0])))
 
     def _listen_again(self, listener: socket.socket) -> None:
         if self._listener is listener:

@@ -22,11 +22,14 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """It has an sshd, since then; nobody has logged in."""
+    """It has an sshd, since then; nobody has logged in. `dialed`: the host connected to them, for
+    that invitation.
+    """
 
     pid: int
     peer: str
     since: float
+    dialed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

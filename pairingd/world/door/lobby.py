@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.admission import Admission, End, Refusal, Refuse, Start, Visitor
@@ -22,6 +23,18 @@ log = logging.getLogger(__name__)
 
 _SOON = 0.01  # seconds; the shortest sleep
 _MAX_TURNED_AWAY = 1024  # of one session that are among the events
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A socket that is connected to `peer`. `dialed` as in Connected. `left` is called when it is
+    over, with whether an SSH client was there.
+    """
+
+    socket: socket.socket
+    peer: str
+    dialed: str = ""
+    left: Callable[[bool], None] | None = None
 
 
 class Lobby:
@@ -40,20 +53,20 @@ class Lobby:
         self._events = events
         self._turned_away: set[tuple[str, Refusal, float]] = set()
         self._served: set[asyncio.Task[None]] = set()
-        self._waiting: dict[Visitor, tuple[socket.socket, str]] = {}
+        self._waiting: dict[Visitor, Arrival] = {}
         self._seen: dict[Visitor, int] = {}  # bytes of a line that is not whole yet
         self._farewells = Farewells()
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
 
-    def enter(self, accepted: socket.socket, peer: str) -> None:
-        """Takes `accepted`."""
-        accepted.setblocking(False)
-        visitor = self._admission.arrive(peer, self._clock())
-        self._waiting[visitor] = accepted, peer
-        if external_class(peer) is ExternalClass.PUBLIC:
-            self._events.put_nowait(Reached(peer))
-        asyncio.get_running_loop().add_reader(accepted, self._readable, visitor)
+    def enter(self, new: Arrival) -> None:
+        """Takes its socket."""
+        new.socket.setblocking(False)
+        visitor = self._admission.arrive(new.peer, self._clock())
+        self._waiting[visitor] = new
+        if not new.dialed and external_class(new.peer) is ExternalClass.PUBLIC:
+            self._events.put_nowait(Reached(new.peer))
+        asyncio.get_running_loop().add_reader(new.socket, self._readable, visitor)
         self._readable(visitor)
 
     def _look_soon(self) -> None:
@@ -64,9 +77,9 @@ class Lobby:
     def _look(self) -> None:
         """Do what is due, and come back when more is."""
         self._soon = None
-        for visitor, (accepted, _) in tuple(self._waiting.items()):
+        for visitor, arrival in tuple(self._waiting.items()):
             # Of one who spoke, the loop does not tell.
-            if visitor.spoke and is_over(accepted):
+            if visitor.spoke and is_over(arrival.socket):
                 self._gone(visitor)
         now = self._clock()
         progress = self._connections.progress
@@ -75,10 +88,10 @@ class Lobby:
                 case Refuse(visitor, refusal):
                     self._refuse(visitor, refusal)
                 case Start(visitor):
-                    accepted, peer = self._take_out(visitor)
+                    arrival = self._take_out(visitor)
                     with contextlib.suppress(OSError):
-                        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-                    task = asyncio.create_task(self._serve(visitor, accepted, peer))
+                        arrival.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+                    task = asyncio.create_task(self._serve(visitor, arrival))
                     self._served.add(task)
                     task.add_done_callback(self._served.discard)
                 case End(visitor, refusal):
@@ -90,10 +103,11 @@ class Lobby:
             delay = max(at - now, _SOON)
             self._timer = asyncio.get_running_loop().call_later(delay, self._look)
 
-    async def _serve(self, visitor: Visitor, accepted: socket.socket, peer: str) -> None:
+    async def _serve(self, visitor: Visitor, arrival: Arrival) -> None:
         """Whatever fails, the place comes back."""
+        accepted, peer = arrival.socket, arrival.peer
         try:
-            connection = await self._connections.serve(visitor, accepted, peer)
+            connection = await self._connections.serve(visitor, accepted, peer, arrival.dialed)
             if connection.authenticated:
                 self._admission.excuse(visitor)
             elif connection.refused:
@@ -106,7 +120,7 @@ class Lobby:
             self._farewells.refuse(accepted, Refusal.NO_RESOURCES)
             self._turn_away(peer, Refusal.NO_RESOURCES)
         finally:
-            self._admission.left(visitor, self._clock())
+            self._left(visitor, arrival)
             self._look_soon()
 
     def entered(self, visitor: Visitor, *, guest: bool) -> None:
@@ -127,11 +141,16 @@ class Lobby:
         return len(self._waiting) + descriptors_left(used)
 
     def _refuse(self, visitor: Visitor, refusal: Refusal) -> None:
-        accepted, peer = self._take_out(visitor)
-        ban = self.ban(peer) if refusal is Refusal.BANNED else None
-        self._farewells.refuse(accepted, refusal)
+        arrival = self._take_out(visitor)
+        ban = self.ban(arrival.peer) if refusal is Refusal.BANNED else None
+        self._farewells.refuse(arrival.socket, refusal)
+        self._left(visitor, arrival)
+        self._turn_away(arrival.peer, refusal, ban)
+
+    def _left(self, visitor: Visitor, arrival: Arrival) -> None:
         self._admission.left(visitor, self._clock())
-        self._turn_away(peer, refusal, ban)
+        if arrival.left:
+            arrival.left(visitor.spoke)
 
     def _turn_away(self, peer: str, refusal: Refusal, ban: Ban | None = None) -> None:
         """Once for each address and reason: a flood must not fill the log."""
@@ -144,16 +163,16 @@ class Lobby:
         """For how long this address is kept out now."""
         return self._admission.ban(peer, self._clock())
 
-    def _take_out(self, visitor: Visitor) -> tuple[socket.socket, str]:
-        accepted, peer = self._waiting.pop(visitor)
+    def _take_out(self, visitor: Visitor) -> Arrival:
+        arrival = self._waiting.pop(visitor)
         self._seen.pop(visitor, None)
-        asyncio.get_running_loop().remove_reader(accepted)
-        return accepted, peer
+        asyncio.get_running_loop().remove_reader(arrival.socket)
+        return arrival
 
     def _readable(self, visitor: Visitor) -> None:
         """Look for the client's identification line. sshd must find it unread."""
         self._look_soon()
-        accepted, _ = self._waiting[visitor]
+        accepted = self._waiting[visitor].socket
         try:
             seen = accepted.recv(MAX_IDENTIFICATION, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -175,6 +194,6 @@ class Lobby:
             self._refuse(visitor, Refusal.NOT_SSH)
 
     def _gone(self, visitor: Visitor) -> None:
-        accepted, _ = self._take_out(visitor)
-        accepted.close()
-        self._admission.left(visitor, self._clock())
+        arrival = self._take_out(visitor)
+        arrival.socket.close()
+        self._left(visitor, arrival)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fuzz.engine import Target
-from tests.fuzz.targets import forge, gateway, guests, host, upnp
+from tests.fuzz.targets import forge, gateway, guests, host, outgoing, upnp
 
 TARGETS: dict[str, Target] = {
     target.name: target
@@ -12,6 +12,7 @@ TARGETS: dict[str, Target] = {
         *guests.TARGETS,
         *host.TARGETS,
         *gateway.TARGETS,
+        *outgoing.TARGETS,
         *upnp.TARGETS,
     )
 }

@@ -1,0 +1,74 @@
+"""Connects to a guest who connects to us at the same time, from a port that both know.
+
+Neither listens: the SYN of each is answered by the other's (RFC 9293 §3.5). Until the guest's
+comes, ours is dropped by their NAT, or refused; it keeps the way open through our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+
+_ATTEMPT_S = 30.0  # in which Linux sends a SYN at 0, 1, 3, 7 and 15 s
+_REFUSED_S = 1.0  # from a refusal to the next SYN: the guest's ssh sends its own about so often
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+class PortTaken(OSError):
+    """Another program of this machine has the port that the guest was told."""
+
+
+async def dial(host_port: int, address: str, guest_port: int) -> socket.socket:
+    """A connection, as soon as the guest has made it too. Raises PortTaken."""
+    while True:
+        try:
+            async with asyncio.timeout(_ATTEMPT_S):
+                return await connect(host_port, address, guest_port)
+        except TimeoutError:
+            continue
+        except PortTaken:
+            raise
+        except OSError:
+            await asyncio.sleep(_REFUSED_S)
+
+
+async def connect(local_port: int, host: str, port: int) -> socket.socket:
+    """A TCP connection from `local_port` to an address. Raises OSError; PortTaken, too."""
+    family = _FAMILIES[ipaddress.ip_address(host).version]
+    ours = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        ours.setblocking(False)
+        share(ours)
+        try:
+            ours.bind(("", local_port))
+        except OSError as error:
+            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                raise PortTaken(error.errno, error.strerror) from None
+            raise
+        await asyncio.get_running_loop().sock_connect(ours, (host, port))
+    except BaseException:
+        ours.close()
+        raise
+    return ours
+
+
+def share(ours: socket.socket) -> None:
+    """With another connection of ours from the same port to elsewhere, and with what is left of
+    one that has ended (TIME_WAIT).
+    """
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def source_towards(address: str) -> str:
+    """Our own address on the way there; "" where there is no way."""
+    family = _FAMILIES[ipaddress.ip_address(address).version]
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))  # sends nothing
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""
