@@ -63,6 +63,7 @@ _UNTESTED = {
     "direct": "this machine has a public address; not yet tested from outside",
     "ipv6": "port open in the router's IPv6 firewall; not yet tested from outside",
     "jump": "through your relay; not yet tested",
+    "cgnat": "through the provider's NAT, if it is an open one; nobody has come by it yet",
     "dial": "you and the guest dial each other; not yet tested",
     "relay": "port open on the relay; not yet tested from outside",
 }

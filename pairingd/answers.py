@@ -156,6 +156,7 @@ def _ways(parts: Parts, own: str, ids: Sequence[str] | None) -> Ways:
         unsteady=parts.mapping.unsteady,
         direct=own if is_public(own) else None,
         witnessed=parts.witness.seen(own),
+        hole=parts.hole.endpoint,
         dials=tuple(one for id_, one in parts.dial.endpoints.items() if ids is None or id_ in ids),
     )
 
@@ -188,7 +189,7 @@ def warnings(parts: Parts) -> list[results.Problem]:
     if changed := endpoint_changed(parts.intent.state.session):
         found.append(report.problem(changed))
     now = ways(parts)
-    found += map(report.problem, (*now.problems(), *parts.dial.problems))
+    found += map(report.problem, (*now.problems(), *_of_the_outside(parts)))
     if problem := _of_the_router(parts, now):
         found.append(report.problem(problem))
     if parts.relay.error and parts.relay.wanted:
@@ -212,6 +213,11 @@ async def dead_pane(parts: Parts) -> list[results.Problem]:
                 }
             ]
     return []
+
+
+def _of_the_outside(parts: Parts) -> list[Problem]:
+    """Each once: a guest who is dialed and the hole ask the same STUN server."""
+    return list(dict.fromkeys((*parts.hole.problems, *parts.dial.problems)))
 
 
 def _of_the_router(parts: Parts, now: Ways) -> PairingError | Problem | None:

@@ -11,6 +11,7 @@ from pairingd.intent import Intent
 from pairingd.protocol import results
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.dial import DialLane
+from pairingd.reconcile.hole import HoleLane
 from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
@@ -39,6 +40,7 @@ class Parts:
     mapping: MappingLane
     pinhole: MappingLane
     relay: RelayLane
+    hole: HoleLane
     dial: DialLane
     witness: Witness
     clock: Clock
@@ -47,4 +49,4 @@ class Parts:
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        return self.access, self.mapping, self.pinhole, self.relay, self.dial
+        return self.access, self.mapping, self.pinhole, self.relay, self.hole, self.dial

@@ -22,7 +22,6 @@ from pairingd.values import Duration
 from pairingd.visits import Visit, visits
 from pairingd.world.sshd import HostKey
 
-
 # For a proxy: OpenBSD's nc does not tell ssh that the connection is over until something is sent.
 # NATs keep theirs by it, too.
 _ALIVE = ("-o", "ServerAliveInterval=15")

@@ -54,6 +54,10 @@ async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:
     if answers.ways(parts).reachability(parts.mapping.error) == "internet":
         return
     begun: list[Lane] = []
+    if parts.hole.wanted:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await parts.hole.ready()
     if parts.pinhole.wanted and not (parts.pinhole.current or parts.pinhole.error):
         begun.append(parts.pinhole)
     if parts.relay.wanted and not (parts.relay.current or parts.relay.error):
@@ -63,7 +67,9 @@ async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:
 
 async def wait_for_closing(parts: Parts) -> None:
     """They lead to a shut door by now, so a slow router is not worth a longer wait."""
-    await _settle([parts.mapping, parts.pinhole, parts.relay, parts.dial], CLOSING_TIMEOUT_S)
+    await _settle(
+        [parts.mapping, parts.pinhole, parts.relay, parts.hole, parts.dial], CLOSING_TIMEOUT_S
+    )
 
 
 async def _settle(lanes: list[Lane], seconds: float) -> None:

@@ -23,6 +23,7 @@ from pairingd.control_socket import tmux_socket as find_tmux_socket
 from pairingd.core.admission import Admission
 from pairingd.core.dial import outside_host
 from pairingd.core.holding_state import PINHOLE
+from pairingd.core.model import WayIn
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directory, private_directories, private_file
 from pairingd.intent import Intent
@@ -37,6 +38,7 @@ from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.entrance import Entrance
+from pairingd.reconcile.hole import HoleLane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.reconcile.witness import Witness
@@ -50,7 +52,7 @@ from pairingd.world.door import Door
 from pairingd.world.door.listener import raise_descriptor_limit
 from pairingd.world.forced_command import logged_in
 from pairingd.world.gateway.pinholes import Pinholes
-from pairingd.world.gateway.router import Router
+from pairingd.world.gateway.router import Router, high_port
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.network.towards import locate
 from pairingd.world.outgoing.dialer import source_towards
@@ -221,7 +223,10 @@ async def _serve(
     parts.access.stop()
     await parts.access.settle()
     await asyncio.gather(
-        *(lane.finish(FAREWELL) for lane in (parts.mapping, parts.pinhole, parts.relay, parts.dial))
+        *(
+            lane.finish(FAREWELL)
+            for lane in (parts.mapping, parts.pinhole, parts.relay, parts.hole, parts.dial)
+        )
     )
     await server.close()
     for lane in lanes:
@@ -298,6 +303,16 @@ def assemble(
         signals,
         enabled=chosen.router.enabled,
         look=look,
+        hole_port=high_port if chosen.cgnat.stun else None,
+    )
+    hole = HoleLane(
+        intent,
+        lambda: _forwarded(chosen, intent, mapping, door),
+        partial(_hole, chosen.cgnat),
+        chosen.cgnat.stun,
+        partial(own_host, chosen.door),
+        clock,
+        signals,
     )
     pinhole = MappingLane(
         intent,
@@ -330,6 +345,7 @@ def assemble(
             mapping.current.external_host if mapping.current else "",
         ),
         partial(_hole, chosen.cgnat),
+        chosen.cgnat.stun,
         clock,
         signals,
     )
@@ -346,6 +362,7 @@ def assemble(
         mapping=mapping,
         pinhole=pinhole,
         relay=relay,
+        hole=hole,
         dial=dial,
         witness=Witness(
             partial(own_host, chosen.door), door_port, signals, external=chosen.router.external_host
@@ -358,6 +375,18 @@ def assemble(
     signals.opened.connect(opening.announce)
     signals.dial_changed.connect(opening.renew)
     return parts
+
+
+def _forwarded(
+    chosen: config.Config, intent: Intent, mapping: MappingLane, door: Door
+) -> WayIn | None:
+    """The router's own address and port that lead to the open door, by request or by hand."""
+    if held := mapping.current:
+        return WayIn(held.external_host, held.external_port)
+    session = intent.state.session
+    if chosen.router.enabled or session is None or door.port is None:
+        return None
+    return WayIn(chosen.router.external_host, session.external_port)
 
 
 def _hole(cgnat: config.Cgnat, port: int, changed: Callable[[], None]) -> Hole | None:

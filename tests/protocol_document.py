@@ -168,6 +168,8 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "relay-opened": ("host, port", "the relay forwards a port to the door"),
     "relay-closed": ("", "the relay no longer forwards to the door"),
+    "hole-opened": ("host, port", "the provider's NAT may lead there to the door"),
+    "hole-closed": ("", "it no longer does"),
     "tmux-ended": ("", "the tmux session ended"),
     "trouble": ("code, hint", "something failed and will be retried; `text` is the cause"),
     "resolved": ("code", "what a `trouble` with this code said has passed"),

@@ -147,8 +147,8 @@ def _in_round(state: Holding, event: RoundEvent, now: float) -> tuple[Holding, A
             return replace(state, looks={}) if asleep > A_SLEEP_S else state, ()
         case Moved(network):
             return _moved(state, network)
-        case Wished(ports, chosen):
-            return replace(state, ports=ports, chosen=chosen), ()
+        case Wished(ports, chosen, hole):
+            return replace(state, ports=ports, chosen=chosen, hole=hole), ()
         case Clear():
             return _clear(state, now)
         case Serve():
@@ -251,7 +251,7 @@ def _serve(state: Holding, now: float) -> Actions:
 def _settled(state: Holding, event: Settled, now: float) -> Actions:
     actions: list[Action] = []
     held = state.current(event.door, now) if event.door is not None else None
-    if state.policy.primary and held and held.external_host:
+    if state.policy.primary and held and held.external_host and not state.hole:
         way = WayIn(held.external_host, held.external_port)
         if way != event.announced:
             actions.append(Tell(way, first=event.announced is None))

@@ -184,11 +184,12 @@ class Moved:
 @dataclass(frozen=True, slots=True)
 class Wished:
     """The open door's port and the external one; None where no mapping is wanted. `chosen`: the
-    host has named the external one.
+    host has named the external one. `hole`: it must serve for a hole in the provider's NAT.
     """
 
     ports: tuple[int, int] | None
     chosen: bool = False
+    hole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

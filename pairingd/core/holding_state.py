@@ -6,6 +6,7 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from pairingd.core.cgnat import FIRST_PORT
 from pairingd.core.holding_events import Wish
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
@@ -106,6 +107,7 @@ class Holding:
     network: Network | None = None
     ports: tuple[int, int] | None = None  # wished: the door's, the external one
     chosen: bool = False  # by the host, the external one
+    hole: bool = False  # in the provider's NAT: guests get that, not the mapping
     looks: Map[str, Look] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
     swept: frozenset[str] = frozenset()  # identities of networks
@@ -145,6 +147,7 @@ class Holding:
                 and entry.network == wish.network.identity
                 and entry.internal_host == wish.network.address
                 and entry.internal_port == wish.internal_port
+                and not (self.hole and entry.external_port < FIRST_PORT)
                 and entry.id not in self.evidence.unreachable | self.evidence.misled
                 and entry.is_held(now)
             ):

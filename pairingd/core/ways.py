@@ -7,6 +7,7 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pairingd.core import cgnat
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping, Problem, Session, WayIn
 from pairingd.core.refusal import PairingError
@@ -14,7 +15,7 @@ from pairingd.core.text import shell
 
 _SSH_PORT = 22  # ssh's own default (ssh_config(5), Port)
 
-Kind = Literal["direct", "router", "ipv6", "lan", "relay", "jump", "dial"]
+Kind = Literal["direct", "router", "ipv6", "lan", "relay", "jump", "dial", "cgnat"]
 Verified = Literal["readback", "hairpin", "stranger", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
 
@@ -46,7 +47,7 @@ class Ways:
     `by_hand` is the host and port that the user has forwarded to the door. `seen` is what was seen
     of a mapping, by its id: a guest who came through it from the internet, our own host key, or
     its row in the router's table. `unsteady`: the mapping keeps being lost.
-    `dials` are of single guests.
+    `dials` are of single guests, `hole` is in the provider's NAT.
     `direct` is this machine's own address where that is a public one. `witnessed`: who has come
     over the internet by it, or else by hand.
     """
@@ -61,6 +62,7 @@ class Ways:
     witnessed: Verified | None = None
     through: Endpoint | None = None
     dials: tuple[Endpoint, ...] = ()
+    hole: Endpoint | None = None
 
     def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
         """Every address a guest can try, best first."""
@@ -71,11 +73,16 @@ class Ways:
             witnessed = None if self.direct else self.witnessed
             found.append(Endpoint("router", *self.by_hand, verified=witnessed))
         found += self._through("router", self.mapping)
+        proven = self.hole is not None and self.hole.verified is not None
+        if self.hole and proven:
+            found.append(self.hole)
         found += self._through("ipv6", self.pinhole)
         if self.relay:
             found.append(Endpoint("relay", *self.relay, "ssh", "hairpin"))
         if self.through:
             found.append(self.through)
+        if self.hole and not proven:
+            found.append(self.hole)
         # Behind a second router, or the provider's, only what leads around it may work.
         found.sort(key=lambda one: one.kind == "router" and _double_nat(self.mapping) is not None)
         return found if lan_host == self.direct else [*found, Endpoint("lan", lan_host, door_port)]
@@ -94,7 +101,7 @@ class Ways:
         if (
             self.relay
             or self.direct
-            or any(one.verified for one in (self.through, *self.dials) if one)
+            or any(one.verified for one in (self.through, self.hole, *self.dials) if one)
             or (self.by_hand and self.witnessed)
             or any(
                 external_class(one.external_host) == "public" and not self._is_unproven(one)
@@ -103,7 +110,8 @@ class Ways:
         ):
             return "internet"
         behind_another = error is not None and error.code == "double-nat"
-        perhaps = held or self.by_hand or self.through or self.dials or behind_another
+        others = self.by_hand or self.through or self.hole or self.dials
+        perhaps = held or others or behind_another
         return "unverified" if perhaps else "lan"
 
     def problems(self) -> list[Problem]:
@@ -111,7 +119,8 @@ class Ways:
         held = self.mapping
         unlisted = _unlisted(held) if held and held.unshown and self._is_unproven(held) else None
         unsteady = _unsteady(held) if held and self.unsteady else None
-        found = (_double_nat(held), _no_external_address(held), unlisted, unsteady)
+        behind = _behind_hole(self.hole) if self.hole else _double_nat(held)
+        found = (behind, _no_external_address(held), unlisted, unsteady)
         return [one for one in found if one]
 
     def _is_unproven(self, held: Mapping) -> bool:
@@ -127,9 +136,13 @@ def is_public(host: str) -> bool:
 
 
 def way_told(endpoints: Sequence[Endpoint]) -> WayIn:
-    """What guests hold when `endpoints` were answered: the router's, else the best for all."""
+    """What guests hold when `endpoints` were answered: that of the hole before the router, or the
+    router's, else the best for all.
+    """
     common = [one for one in endpoints if not one.guest]
-    best = next((one for one in common if one.kind == "router"), common[0])
+    kinds = ("cgnat", "router")
+    ranked = (one for kind in kinds for one in common if one.kind == kind)
+    best = next(ranked, common[0])
     return WayIn(best.host, best.port)
 
 
@@ -169,6 +182,10 @@ def _double_nat(held: Mapping | None) -> Problem | None:
         "also forward the port on the router in front of it, ask the provider for a public "
         "address, or set up a [relay]; guests on the internet may not reach you",
     )
+
+
+def _behind_hole(hole: Endpoint) -> Problem | None:
+    return None if hole.verified else cgnat.unproven(WayIn(hole.host, hole.port))
 
 
 def _no_external_address(held: Mapping | None) -> Problem | None:

@@ -61,7 +61,7 @@ class InvitationInfo(Conditions, Ending):
 
 
 class Endpoint(TypedDict):
-    kind: Literal["direct", "router", "ipv6", "lan", "relay", "jump", "dial"]
+    kind: Literal["direct", "router", "ipv6", "lan", "relay", "jump", "dial", "cgnat"]
     host: str
     port: int
     command: str

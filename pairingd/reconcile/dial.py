@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pairingd.core import dial, plan
+from pairingd.core import cgnat, dial, plan
 from pairingd.core.dial import Dialing
 from pairingd.core.model import Dial, Invitation, Problem, WayIn
 from pairingd.core.ways import Endpoint, Verified
@@ -45,7 +45,7 @@ class _Line:
 
 class DialLane(Lane):
     """`outside` is this network's public address for a guest at that one, "" if it is not known.
-    `make_hole` is to a STUN server, None where none is configured.
+    `make_hole` is to the STUN server `server`, and makes None where none is configured.
     """
 
     def __init__(
@@ -54,16 +54,19 @@ class DialLane(Lane):
         door: Door,
         outside: Callable[[str], str],
         make_hole: MakeHole,
+        server: str,
         clock: Callable[[], float],
         signals: Signals,
     ) -> None:
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
         signals.wishes_changed.connect(self.poke)
+        signals.forward_changed.connect(self.poke)
         signals.guest_answered.connect(self._guest_came)
         self._door = door
         self._outside = outside
         self._make_hole = make_hole
+        self._server = server
         self._dial_changed = signals.dial_changed
         self._lines: dict[str, _Line] = {}  # by invitation
         self._connected: Counter[str] = Counter()  # connections that were dialed
@@ -88,8 +91,11 @@ class DialLane(Lane):
     @property
     def problems(self) -> list[Problem]:
         known = self.endpoints
+        failures = {one.hole.failure for one in self._lines.values() if one.hole} - {""}
+        unknown = [one.guest for id_, one in self._wanted().items() if id_ not in known]
         return [
-            dial.no_address(one.guest) for id_, one in self._wanted().items() if id_ not in known
+            *(cgnat.stun_failed(self._server, why) for why in sorted(failures)),
+            *map(dial.no_address, unknown),
         ]
 
     @property

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from pairingd import gateways
 from pairingd.clock import awake_or_asleep
-from pairingd.core import holding, plan
+from pairingd.core import cgnat, holding, plan
 from pairingd.core.holding_events import (
     Action,
     Again,
@@ -56,17 +56,17 @@ from pairingd.core.holding_events import (
     Woke,
 )
 from pairingd.core.holding_state import MAPPING, Holding, Policy
-from pairingd.core.model import Mapping, WayIn
+from pairingd.core.model import Mapping
 from pairingd.core.network import Network
-from pairingd.core.rules import WayAnnounced, WayTold
-from pairingd.core.ways import Verified, ssh_command
+from pairingd.core.rules import WayTold
+from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
+from pairingd.reconcile.announce import announce
 from pairingd.reconcile.hairpin import Hairpin, Look
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
-from pairingd.user import user_name
 from pairingd.world.gateway.pxp.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
 
@@ -116,7 +116,8 @@ class MappingLane(Lane):
     """Holds at most one mapping, and only while the door is open.
 
     Not `enabled`: none is wanted, and what an earlier daemon has left is closed. `look` says what
-    is seen at a host and port outside; None: that is not to be tried.
+    is seen at a host and port outside; None: that is not to be tried. `hole_port` is the port to
+    request behind the provider's NAT for a hole in it; None: none is made.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class MappingLane(Lane):
         policy: Policy = MAPPING,
         enabled: bool = True,
         look: Look | None = None,
+        hole_port: Callable[[Network], int] | None = None,
         asleep: Callable[[], float] = asleep,
         listen: Callable[..., AbstractContextManager[None]] = listen,
     ) -> None:
@@ -143,8 +145,12 @@ class MappingLane(Lane):
         self.enabled = enabled
         self.longest_retry = policy.longest_retry_s
         self._way_in_changed = signals.way_in_changed
+        self._forward_changed = signals.forward_changed
+        self._forward: tuple[str, int] | None = None
         self._journal, self._router = journal, router
         self._locate, self._door_port = locate, door_port
+        self._hole_port = hole_port
+        self._behind: dict[str, bool] = {}  # networks, and whether a hole can be made there
         self._holding = Holding(policy, tuple(journal.mappings()))
         self._hairpin = Hairpin(look, lambda held, seen: self._notice(Reflected(held, seen)))
         self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
@@ -219,12 +225,11 @@ class MappingLane(Lane):
         before, self._slept = self._slept, self._asleep()
         await self._follow(Woke(self._slept - before))
         await self.look_around()
-        session = self._intent.state.session
-        await self._follow(
-            Wished(self._wished_ports(), chosen=session is not None and session.port_chosen)
-        )
-        await self._follow(Clear())
-        await self._while_wanted(self._follow(Serve()))
+        await self._serve()
+        if self._is_newly_behind():
+            await self._serve()
+            self._is_newly_behind()
+        self._note_forward()
         session = self._intent.state.session
         door = self._door_port() if self.enabled else None
         await self._follow(Settled(door, session.announced if session else None))
@@ -249,6 +254,45 @@ class MappingLane(Lane):
         if held is None or not gateways.named(held.protocol).announces:
             return None
         return held.gateway, held.internal_host
+
+    async def _serve(self) -> None:
+        await self._follow(self._wish())
+        await self._follow(Clear())
+        await self._while_wanted(self._follow(Serve()))
+
+    def _note_forward(self) -> None:
+        held = self.current
+        forward = (held.external_host, held.external_port) if held else None
+        known, self._forward = self._forward, forward
+        if forward != known:
+            self._forward_changed()
+
+    def _wish(self) -> Wished:
+        """Behind the provider's NAT a port from which a hole can be made."""
+        ports, session, network = self._wished_ports(), self._intent.state.session, self.network
+        chosen = session is not None and session.port_chosen
+        if ports is None or network is None or network.identity not in self._behind:
+            return Wished(ports, chosen)
+        if ports[1] < cgnat.FIRST_PORT and self._hole_port:
+            if chosen:
+                return Wished(ports, chosen)
+            ports = ports[0], self._hole_port(network)
+        return Wished(ports, chosen, hole=self._behind[network.identity])
+
+    def _is_newly_behind(self) -> bool:
+        """Whether the router is seen only now to have another NAT before it, and needs another
+        port for that. It is asked once in each network.
+        """
+        held = self.current
+        if self._hole_port is None or held is None:
+            return False
+        if not cgnat.is_behind(held.external_host):
+            self._behind.pop(held.network, None)
+            return False
+        serves = held.external_port >= cgnat.FIRST_PORT
+        known = held.network in self._behind
+        self._behind[held.network] = serves or not known
+        return not known
 
     def _wished_ports(self) -> tuple[int, int] | None:
         """None once the time is up, though the door may still be open: after a sleep, say."""
@@ -300,24 +344,11 @@ class MappingLane(Lane):
             case Tell(way, first=True):
                 self._intent.apply(WayTold(way))
             case Tell(way):
-                self._announce(way)
+                announce(self._intent, self._way_in_changed, way)
             case Again():
                 self.poke()
             case Fail() | Distrust() | NobodyToAsk():
                 raise _reason(action)
-
-    def _announce(self, way: WayIn) -> None:
-        """Guests hold a command that no longer works."""
-        command = ssh_command(user_name(), way.host, way.port)
-        self._intent.apply(WayAnnounced(way))
-        self._intent.happened(
-            "endpoint-changed",
-            f"guests now connect with: {command}",
-            command=command,
-            external_host=way.host,
-            external_port=way.port,
-        )
-        self._way_in_changed(f"the endpoint has changed: {command}")
 
     async def _answer_to(self, request: Request) -> Event:
         try:

@@ -541,3 +541,20 @@ def test_an_endpoint_is_told_when_it_is_another_one(
 def test_a_pinhole_has_the_doors_own_port_outside() -> None:
     state = replace(holding(), policy=PINHOLE)
     assert after(state, Serve())[1] == [Open(Wish(HOME, DOOR, DOOR))]
+
+
+def test_a_hole_needs_another_port_than_one_of_roots() -> None:
+    held = mapping()  # of port 22
+    seen = {held.id: Look(NOW, NOW)}
+    state = replace(holding(held), looks=seen)
+    wished, _ = after(state, Wished((DOOR, 50022), hole=True))
+    assert after(wished, Clear())[1] == [Close(held)]
+    high = replace(held, external_port=50022)
+    wished, _ = after(replace(holding(high), looks=seen), Wished((DOOR, 50022), hole=True))
+    assert after(wished, Clear(), Serve())[1] == []
+
+
+def test_where_there_is_a_hole_guests_are_told_of_that_and_not_of_the_mapping() -> None:
+    state, _ = after(holding(mapping()), Wished(PORTS, hole=True))
+    assert after(state, Settled(DOOR, None))[1] == []
+    assert [type(one) for one in after(holding(mapping()), Settled(DOOR, None))[1]] == [Tell]

@@ -79,7 +79,8 @@ table ip nat {
   }
   chain forward {
     type filter hook forward priority 0;
-    iifname "wan0" ct state new ct status != dnat drop
+    ct status dnat accept
+    iifname "wan0" ct state new drop
   }
 }
 """
@@ -140,6 +141,18 @@ class Carrier(Network):
             "the STUN server listens",
             lambda: self.internet.run(*greeting, check=False).returncode in {28, 0},
         )
+
+    def speaks_natpmp(self) -> None:
+        """The host's router, which itself has an address of the provider's network."""
+        log = self.path("/srv/natpmp.log")
+        self.router.start("python", "-m", "tests.e2e.natpmp", INSIDE, log=log)
+        listens = ("ss", "-Hlun", "sport = :5351")
+        until("the router speaks NAT-PMP", lambda: self.router.run(*listens).stdout)
+
+    def keeps(self, port: int) -> bool:
+        """Whether the host is connected to the STUN server from that port."""
+        ports = f"sport = :{port} and dport = :3478"
+        return bool(self.host.run("ss", "-Htn", "state", "established", ports).stdout)
 
     def dials(self, port: int) -> bool:
         """Whether the host sends SYNs from that port."""

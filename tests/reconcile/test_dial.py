@@ -57,6 +57,7 @@ class House:
             self.door,  # type: ignore[arg-type]
             lambda _peer: self.outside,
             self._hole,
+            "stun.example.org",
             lambda: START,
             self.signals,
         )

@@ -40,6 +40,7 @@ HOME = Network("eth0", "127.0.0.1", "127.0.0.1", "02:00:00:00:00:01")
 OFFICE = Network("eth0", "127.0.0.1", "127.0.0.1", "02:00:00:00:00:02")
 DOOR = 50111
 PORT = 50022
+HIGH_PORT = 50023
 
 
 @dataclass
@@ -78,14 +79,14 @@ def laptop(tmp_path: Path) -> Iterator[Laptop]:
 
 @asynccontextmanager
 async def lane_of(
-    laptop: Laptop, *adapters: Any, announced_at: int = 0
+    laptop: Laptop, *adapters: Any, announced_at: int = 0, port: int = PORT, hole: bool = False
 ) -> AsyncIterator[MappingLane]:
     """A lane whose passes are the test's to call; the invitation is made if there is none."""
     laptop.signals = Signals()
     intent = Intent(laptop.store, laptop.clock, laptop.signals)
     guest: Invitation = invitation()
     if not intent.state.live:
-        intent.apply(Invite("s1", (guest,), PORT))
+        intent.apply(Invite("s1", (guest,), port))
     router = Router(config.Router(), laptop.store, laptop.clock, adapters=adapters)
     lane = MappingLane(
         intent,
@@ -96,6 +97,7 @@ async def lane_of(
         laptop.clock,
         laptop.signals,
         look=laptop.look,
+        hole_port=(lambda _: HIGH_PORT) if hole else None,
         asleep=lambda: laptop.slept,
         listen=partial(listen, port=announced_at or free_port()),
     )
@@ -985,3 +987,26 @@ class Roaming:
 
     async def close(self, mapping: Any) -> None:
         await self._at[mapping.network].close(mapping)
+
+
+async def test_behind_the_providers_nat_a_port_for_a_hole_is_requested(laptop: Laptop) -> None:
+    async with (
+        FakeIgd(external_host="100.64.3.4") as igd,
+        lane_of(laptop, upnp(laptop, igd), port=22, hole=True) as lane,
+    ):
+        await lane.one_pass()
+        assert list(igd.mappings) == [HIGH_PORT]
+        await passes(lane, laptop, 400)
+        assert list(igd.mappings) == [HIGH_PORT]
+
+
+@pytest.mark.parametrize(("host", "hole"), [("5.5.5.1", True), ("100.64.3.4", False)])
+async def test_elsewhere_and_without_a_server_the_port_is_the_usual_one(
+    laptop: Laptop, host: str, hole: bool
+) -> None:
+    async with (
+        FakeIgd(external_host=host) as igd,
+        lane_of(laptop, upnp(laptop, igd), port=22, hole=hole) as lane,
+    ):
+        await lane.one_pass()
+        assert list(igd.mappings) == [22]

@@ -1,0 +1,43 @@
+"""A hole in the provider's NAT: what it takes, and what to say of it.
+
+The router forwards a port of its own address, which is the provider's network's. A connection that
+goes out from that very port makes the provider's NAT keep one of its public ports for it; where
+that NAT neither changes it with the destination nor filters who comes (RFC 4787 §4.1, §5), the port
+leads in. Nobody can tell that from inside, so it counts for nothing until somebody has come.
+"""
+
+from __future__ import annotations
+
+from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.model import Problem, WayIn
+
+FIRST_PORT = 1024  # from which on a user may connect: Linux's ip_unprivileged_port_start
+
+
+def is_behind(external_host: str) -> bool:
+    """Whether a router with this address has another NAT before it."""
+    return external_class(external_host) in {ExternalClass.PRIVATE, ExternalClass.CGNAT}
+
+
+def source_port(forwarded: WayIn | None) -> int | None:
+    """The port from which to go out, where that may help: the one that the router forwards."""
+    if forwarded is None or not is_behind(forwarded.host) or forwarded.port < FIRST_PORT:
+        return None
+    return forwarded.port
+
+
+def unproven(way: WayIn) -> Problem:
+    return Problem(
+        "cgnat-unproven",
+        f"the provider's NAT may lead {way.host}:{way.port} here; nobody has come by it yet",
+        "many such NATs let nobody in; if the guest cannot enter: pairctl invite GUEST --from "
+        "ADDRESS",
+    )
+
+
+def stun_failed(server: str, why: str) -> Problem:
+    return Problem(
+        "stun-failed",
+        f"the STUN server {server} does not help: {why}",
+        "try another [cgnat] stun, one that answers over TCP",
+    )

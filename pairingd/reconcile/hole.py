@@ -1,0 +1,126 @@
+"""The hole lane: a way in through the provider's NAT, while the router forwards a port behind it.
+
+`core.cgnat` says when; `world.outgoing.hole` keeps the connection that makes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from pairingd.core import cgnat
+from pairingd.core.addresses import is_outsider
+from pairingd.core.model import Problem, WayIn
+from pairingd.core.rules import WayTold
+from pairingd.core.ways import Endpoint, Verified
+from pairingd.intent import Intent
+from pairingd.reconcile.announce import announce
+from pairingd.reconcile.lane import Lane
+from pairingd.signals import Signals
+from pairingd.world.outgoing.hole import Hole
+
+MakeHole = Callable[[int, Callable[[], None]], Hole | None]
+
+_LOOK_S = 15.0  # for a change of the router's port
+
+
+class HoleLane(Lane):
+    """`forwarded` is the router's own address and port that lead to the open door. `make_hole` is
+    to the STUN server `server`, and makes None where none is configured. `own` is our address here.
+    """
+
+    def __init__(
+        self,
+        intent: Intent,
+        forwarded: Callable[[], WayIn | None],
+        make_hole: MakeHole,
+        server: str,
+        own: Callable[[], str],
+        clock: Callable[[], float],
+        signals: Signals,
+    ) -> None:
+        super().__init__(intent, clock)
+        signals.door_changed.connect(self.poke)
+        signals.forward_changed.connect(self.poke)
+        signals.guest_came.connect(lambda peer: self._note(peer, "guest"))
+        signals.stranger_came.connect(lambda peer: self._note(peer, "stranger"))
+        self._way_in_changed = signals.way_in_changed
+        self._forwarded = forwarded
+        self._make_hole = make_hole
+        self._server = server
+        self._own = own
+        self._hole: Hole | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._seen: tuple[WayIn, Verified] | None = None
+        self._noted: WayIn | None = None
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self._server) and cgnat.source_port(self._forwarded()) is not None
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        way = self._way
+        if way is None:
+            return None
+        verified = self._seen[1] if self._seen and self._seen[0] == way else None
+        return Endpoint("cgnat", way.host, way.port, "stun", verified)
+
+    @property
+    def problems(self) -> list[Problem]:
+        if self._hole and self._hole.failure:
+            return [cgnat.stun_failed(self._server, self._hole.failure)]
+        return []
+
+    async def ready(self) -> None:
+        """Until the server has answered, or failed to."""
+        await self.settle()
+        if self._hole:
+            await self._hole.answered.wait()
+
+    async def one_pass(self) -> float | None:
+        port = cgnat.source_port(self._forwarded()) if self._server else None
+        if self._hole and self._hole.port != port:
+            await self._end()
+        if port is not None and self._hole is None and (hole := self._make_hole(port, self.poke)):
+            self._hole = hole
+            self._task = asyncio.create_task(hole.run())
+        if way := self._way:
+            self._tell(way)
+        return self.clock() + _LOOK_S if self._hole else None
+
+    @property
+    def _way(self) -> WayIn | None:
+        hole = self._hole
+        if hole is None or hole.outside is None:
+            return None
+        return WayIn(*hole.outside) if hole.port == cgnat.source_port(self._forwarded()) else None
+
+    def _tell(self, way: WayIn) -> None:
+        if way != self._noted:
+            self._noted = way
+            text = f"the provider's NAT may lead {way.host}:{way.port} to the door"
+            self._intent.happened("hole-opened", text, host=way.host, port=way.port)
+        session = self._intent.state.session
+        if session is None or session.announced == way:
+            return
+        if session.announced is None:
+            self._intent.apply(WayTold(way))
+        else:
+            announce(self._intent, self._way_in_changed, way)
+
+    def _note(self, peer: str, seen: Verified) -> None:
+        way = self._way
+        if way is None or (self._seen and self._seen[0] == way and seen != "guest"):
+            return  # a flood does not have the interfaces listed each time
+        if is_outsider(peer, self._own(), way.host):
+            self._seen = way, seen
+
+    async def _end(self) -> None:
+        task, self._task, self._hole = self._task, None, None
+        if task:
+            task.cancel()
+            await asyncio.wait({task})
+        if self._noted:
+            self._noted = None
+            self._intent.happened("hole-closed", "the provider's NAT is no longer kept open")

@@ -1,0 +1,77 @@
+"""A hole in the provider's NAT: when one is made, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pairingd.core import cgnat
+from pairingd.core.model import WayIn
+from pairingd.core.ways import Endpoint, Ways, way_told
+from tests.core.make import mapping
+
+BEHIND = replace(mapping(), external_host="100.64.3.4", external_port=50022)
+HOLE = Endpoint("cgnat", "203.0.113.1", 40022, "stun")
+PROVEN = replace(HOLE, verified="guest")
+DIAL = Endpoint(
+    "dial", "203.0.113.1", 61000, proxy="nc -p 61001 203.0.113.1 61000", guest="octocat"
+)
+RELAY = ("relay.example.org", 2022)
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "port"),
+    [
+        (None, None),
+        (WayIn("100.64.3.4", 50022), 50022),
+        (WayIn("10.1.2.3", 1024), 1024),
+        (WayIn("192.0.0.2", 50022), 50022),
+        (WayIn("100.64.3.4", 22), None),
+        (WayIn("5.5.5.1", 50022), None),
+        (WayIn("home.example.org", 50022), None),
+        (WayIn("", 50022), None),
+    ],
+)
+def test_a_hole_is_made_only_from_a_port_that_is_forwarded_behind_another_nat(
+    forwarded: WayIn | None, port: int | None
+) -> None:
+    assert cgnat.source_port(forwarded) == port
+
+
+@pytest.mark.parametrize(
+    ("ways", "kinds", "reach"),
+    [
+        (Ways(BEHIND, hole=HOLE), ["cgnat", "router", "lan"], "unverified"),
+        (Ways(BEHIND, hole=PROVEN), ["cgnat", "router", "lan"], "internet"),
+        (Ways(BEHIND, hole=HOLE, relay=RELAY), ["relay", "cgnat", "router", "lan"], "internet"),
+        (Ways(BEHIND, hole=PROVEN, relay=RELAY), ["cgnat", "relay", "router", "lan"], "internet"),
+        (Ways(BEHIND, hole=HOLE, dials=(DIAL,)), ["dial", "cgnat", "router", "lan"], "unverified"),
+        (Ways(dials=(DIAL,)), ["dial", "lan"], "unverified"),
+        (Ways(dials=(replace(DIAL, verified="guest"),)), ["dial", "lan"], "internet"),
+    ],
+)
+def test_what_nobody_has_seen_comes_after_what_was_seen(
+    ways: Ways, kinds: list[str], reach: str
+) -> None:
+    assert [one.kind for one in ways.endpoints("192.168.1.10", 40000)] == kinds
+    assert ways.reachability(None) == reach
+
+
+def test_a_hole_is_warned_of_until_somebody_has_come_by_it() -> None:
+    [problem] = Ways(BEHIND, hole=HOLE).problems()
+    assert problem.code == "cgnat-unproven"
+    assert "203.0.113.1:40022" in problem.message
+    assert "--from" in problem.hint
+    assert Ways(BEHIND, hole=PROVEN).problems() == []
+
+
+def test_guests_are_told_of_the_hole_and_never_of_another_guests_ports() -> None:
+    found = Ways(BEHIND, hole=HOLE, dials=(DIAL,)).endpoints("192.168.1.10", 40000)
+    assert way_told(found) == WayIn(HOLE.host, HOLE.port)
+
+
+def test_a_stun_server_that_does_not_answer_is_named() -> None:
+    problem = cgnat.stun_failed("stun.example.org", "no answer in time")
+    assert problem.code == "stun-failed"
+    assert "stun.example.org" in problem.message

@@ -1,0 +1,138 @@
+"""The hole lane, with a real connection to a STUN server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from pairingd.core.model import WayIn
+from pairingd.intent import Intent
+from pairingd.reconcile.hole import HoleLane
+from pairingd.signals import Signals
+from pairingd.store import Store
+from pairingd.world.outgoing.hole import Hole
+from tests.core.make import START, invite
+from tests.fakes.stun import FakeStun
+from tests.stage import free_port
+from tests.waiting import WAIT_S
+
+OUTSIDE = ("203.0.113.1", 40022)
+GUEST = "8.8.8.8"
+
+
+class House:
+    def __init__(self, home: Path, server: tuple[str, int]) -> None:
+        self.store = Store.open(home / "state.db", START)
+        self.signals = Signals()
+        self.intent = Intent(self.store, lambda: START, self.signals)
+        self.intent.apply(invite())
+        self.forwarded: WayIn | None = WayIn("100.64.3.4", free_port())
+        self.announced: list[str] = []
+        self.signals.way_in_changed.connect(self.announced.append)
+
+        def make_hole(port: int, changed: Callable[[], None]) -> Hole:
+            return Hole(server, port, changed)
+
+        self.lane = HoleLane(
+            self.intent,
+            lambda: self.forwarded,
+            make_hole,
+            "stun.example.org",
+            lambda: "192.168.1.10",
+            lambda: START,
+            self.signals,
+        )
+
+    async def settles(self, fits: Callable[[], object]) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while not fits():
+                await self.lane.settle()
+
+    def kinds(self) -> list[str]:
+        return [one.kind for one in self.store.history_of("s1")]
+
+
+@asynccontextmanager
+async def running(home: Path, server: tuple[str, int]) -> AsyncIterator[House]:
+    house = House(home, server)
+    task = asyncio.create_task(house.lane.run())
+    try:
+        yield house
+    finally:
+        house.forwarded = None
+        await house.lane.settle()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        house.store.close()
+
+
+async def test_the_hole_is_where_the_server_sees_the_routers_port(tmp_path: Path) -> None:
+    async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
+        assert house.forwarded
+        await house.lane.ready()
+        found = house.lane.endpoint
+        assert found
+        assert (found.kind, found.host, found.port, found.verified) == ("cgnat", *OUTSIDE, None)
+        assert server.requests[0][1] == house.forwarded.port
+        await house.settles(lambda: "hole-opened" in house.kinds())
+        session = house.intent.state.session
+        assert session
+        assert session.announced == WayIn(*OUTSIDE)
+        assert not house.announced  # nobody had a command
+
+
+async def test_only_who_comes_over_the_internet_proves_it(tmp_path: Path) -> None:
+    async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
+        await house.settles(lambda: "hole-opened" in house.kinds())
+
+        def verified() -> str | None:
+            return house.lane.endpoint.verified if house.lane.endpoint else "no endpoint"
+
+        for near in ("192.168.1.11", "100.64.9.9", OUTSIDE[0], "2001:4860:4860::8888"):
+            house.signals.guest_came(near)
+            assert verified() is None
+        house.signals.stranger_came(GUEST)
+        assert verified() == "stranger"
+        house.signals.guest_came(GUEST)
+        assert verified() == "guest"
+        house.signals.stranger_came(GUEST)
+        assert verified() == "guest"
+        server.told = ("203.0.113.1", 40023)
+        server.drop()
+        house.forwarded = WayIn("100.64.3.4", free_port())
+        house.lane.poke()
+        await house.settles(lambda: house.lane.endpoint and house.lane.endpoint.port == 40023)
+        assert verified() is None
+        await house.settles(lambda: house.announced)
+        assert "40023" in house.announced[0]
+
+
+async def test_it_ends_with_the_routers_port(tmp_path: Path) -> None:
+    async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
+        await house.settles(lambda: house.lane.endpoint)
+        await house.lane.settle()
+        house.forwarded = None
+        assert house.lane.endpoint is None
+        await house.lane.settle()
+        assert not house.lane.wanted
+        assert house.kinds().count("hole-opened") == house.kinds().count("hole-closed") == 1
+
+
+async def test_no_hole_where_the_router_is_on_the_internet(tmp_path: Path) -> None:
+    async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
+        house.forwarded = WayIn("5.5.5.1", free_port())
+        await house.lane.ready()
+        assert not house.lane.wanted
+        assert house.lane.endpoint is None
+        assert server.requests == []
+
+
+async def test_a_server_that_does_not_help_is_a_problem(tmp_path: Path) -> None:
+    async with FakeStun(reply=bytes(20)) as server, running(tmp_path, server.address) as house:
+        await house.lane.ready()
+        assert house.lane.endpoint is None
+        [problem] = house.lane.problems
+        assert problem.code == "stun-failed"
