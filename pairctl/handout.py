@@ -13,9 +13,10 @@ from pairingd.core.text import for_terminal
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterator
 
     from pairctl.output import View
-    from pairingd.protocol.results import Invited
+    from pairingd.protocol.results import Endpoint, Invited
 
 FORMS = ("message", "pinned", "ssh_config")  # of options; without any it is the command
 _ALIAS = "pairing"
@@ -37,6 +38,17 @@ def handout(reply: Invited, form: str, view: View) -> str:
             return _ssh_config(reply)
         case _:
             return for_terminal(reply["command"])
+
+
+def beside(endpoints: list[Endpoint]) -> Iterator[tuple[str, str]]:
+    """What the host should know of the guests' command: each with a label."""
+    best, *others = endpoints or [None]
+    if best is None:
+        return
+    if "proxy" in best:
+        yield "They need", "nc, as macOS and most Linux have it; with ncat, write ncat for nc"
+    if others and (best["kind"], best["port"]) == (others[0]["kind"], others[0]["port"]):
+        yield "Or", others[0]["command"]  # by the address, beside the user's name for it
 
 
 def _message(reply: Invited, view: View) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from pairctl.handout import beside
 from pairctl.output import WIDTH
 from pairctl.times import clock, seconds, span
 from pairingd import gateways
@@ -77,9 +78,8 @@ def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> s
     if reply["command"]:
         rows += _row("Router", _forward(reply["endpoints"]), view)
         rows += _row("Reach", [_reach(reply)], view)
-    if any("proxy" in one for one in reply["endpoints"][:1]):
-        needs = "nc, as macOS and most Linux have it; with ncat, write ncat for nc"
-        rows += _row("They need", [needs], view)
+    for label, about in beside(reply["endpoints"]):
+        rows += _row(label, [about], view)
     rows += _row("Join in", ["pairctl attach"], view)
     one = shell("pairctl", "revoke", guests[0]) if len(guests) == 1 else "pairctl revoke GUEST"
     rows += _row("End it", [f"{one}, or for everybody: pairctl end"], view)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from pairingd import config, report
 from pairingd.core import plan
+from pairingd.core.hostname import named
 from pairingd.core.model import Problem, WayIn
 from pairingd.core.rules import WayTold
 from pairingd.core.text import shell
@@ -131,7 +132,7 @@ def _endpoints(parts: Parts, ids: Sequence[str] | None = None) -> list[Endpoint]
     if port is None:
         return []
     own = own_host(parts.settings.config.door)
-    return _ways(parts, own, ids).endpoints(own, port)
+    return list(named(_ways(parts, own, ids).endpoints(own, port), parts.hostname.name))
 
 
 def own_host(door: config.Door) -> str:
@@ -217,7 +218,8 @@ async def dead_pane(parts: Parts) -> list[results.Problem]:
 
 def _of_the_outside(parts: Parts) -> list[Problem]:
     """Each once: a guest who is dialed and the hole ask the same STUN server."""
-    return list(dict.fromkeys((*parts.hole.problems, *parts.dial.problems)))
+    lanes = (parts.hostname, parts.hole, parts.dial)
+    return list(dict.fromkeys(problem for lane in lanes for problem in lane.problems))
 
 
 def _of_the_router(parts: Parts, now: Ways) -> PairingError | Problem | None:

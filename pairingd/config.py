@@ -69,6 +69,8 @@ class Router:
     lease: Annotated[Duration, values.lease] = _LEASE
     allow_permanent: bool = False
     external_host: Annotated[str, values.host] = ""
+    hostname: Annotated[str, values.host_name] = ""
+    update: CommandLine = ""
     command: RouterCommand = RouterCommand()
 
     @property
@@ -216,6 +218,8 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
         )
     if bool(router.command.open) != bool(router.command.close):
         return "router.command has only one of open and close", "give both, or neither"
+    if router.update and not router.hostname:
+        return "router.update is for router.hostname", "give router.hostname as well"
     relay = config.relay
     if relay.ssh and relay.command.run:
         return "relay.ssh and relay.command.run are two relays", "leave one of them out"

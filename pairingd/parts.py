@@ -12,6 +12,7 @@ from pairingd.protocol import results
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.hole import HoleLane
+from pairingd.reconcile.hostname import HostnameLane
 from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
@@ -41,6 +42,7 @@ class Parts:
     pinhole: MappingLane
     relay: RelayLane
     hole: HoleLane
+    hostname: HostnameLane
     dial: DialLane
     witness: Witness
     clock: Clock
@@ -49,4 +51,5 @@ class Parts:
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        return self.access, self.mapping, self.pinhole, self.relay, self.hole, self.dial
+        far = self.mapping, self.pinhole, self.relay, self.hole, self.hostname, self.dial
+        return self.access, *far

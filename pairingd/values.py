@@ -103,6 +103,12 @@ def host(value: str) -> str:
         raise ValueError('a host name with a dot, an IP address, or ""') from None
 
 
+def host_name(value: str) -> str:
+    if value and not HOST_NAME.fullmatch(value):
+        raise ValueError("a host name with a dot, or empty")
+    return value
+
+
 def stun_server(value: str) -> str:
     name, port = host_and_port(value, STUN_PORT)
     if value and not ((HOST_NAME.fullmatch(name) or _is_ipv4(name)) and 0 < port < 65536):

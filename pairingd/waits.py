@@ -11,6 +11,7 @@ from pairingd.reconcile.lane import Lane
 
 WAYS_TIMEOUT_S = 12.0  # of which all but what the router has taken is
 OTHER_WAYS_TIMEOUT_S = 8.0  # at most for IPv6 or a relay, where the router has not helped
+NAME_TIMEOUT_S = 5.0  # for it to be resolved, and updated
 CLOSING_TIMEOUT_S = 2.0
 
 
@@ -24,6 +25,7 @@ async def wait_for_ways(parts: Parts, notify: Notify) -> None:
             async with asyncio.timeout(until - now()):
                 await parts.dial.ready()
     await _wait_for_other_ways(parts, min(until - now(), OTHER_WAYS_TIMEOUT_S))
+    await _wait_for_name(parts, min(until - now(), NAME_TIMEOUT_S))
 
 
 async def wait_for_router(parts: Parts, notify: Notify, *, again: bool = False) -> None:
@@ -47,6 +49,11 @@ async def wait_for_router(parts: Parts, notify: Notify, *, again: bool = False) 
         notify({"step": "router", "state": "done", "text": text})
     elif lane.error:
         notify({"step": "router", "state": "failed", "text": lane.error.message})
+
+
+async def _wait_for_name(parts: Parts, timeout_s: float) -> None:
+    if parts.hostname.wanted:
+        await _settle([parts.hostname], timeout_s)
 
 
 async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:

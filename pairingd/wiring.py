@@ -21,9 +21,7 @@ from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
 from pairingd.control_socket import tmux_socket as find_tmux_socket
 from pairingd.core.admission import Admission
-from pairingd.core.dial import outside_host
 from pairingd.core.holding_state import PINHOLE
-from pairingd.core.model import WayIn
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directory, private_directories, private_file
 from pairingd.intent import Intent
@@ -39,13 +37,15 @@ from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.hole import HoleLane
+from pairingd.reconcile.hostname import HostnameLane
 from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.outside import Outside
 from pairingd.reconcile.relay import RelayLane
 from pairingd.reconcile.witness import Witness
 from pairingd.server import ControlServer
 from pairingd.signals import Signals
 from pairingd.store import Store
-from pairingd.world import keyscan, network
+from pairingd.world import keyscan, network, resolver
 from pairingd.world.awake import Awake
 from pairingd.world.desktop import Desktop
 from pairingd.world.door import Door
@@ -55,7 +55,6 @@ from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.router import Router, high_port
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.network.towards import locate
-from pairingd.world.outgoing.dialer import source_towards
 from pairingd.world.outgoing.hole import Hole
 from pairingd.world.relay import Relay
 from pairingd.world.relay_command import RelayCommand
@@ -304,13 +303,26 @@ def assemble(
         enabled=chosen.router.enabled,
         look=look,
         hole_port=high_port if chosen.cgnat.stun else None,
+        hostname=chosen.router.hostname,
     )
+    own = partial(own_host, chosen.door)
+    outside = Outside(chosen.router, intent, mapping, door_port, own)
     hole = HoleLane(
         intent,
-        lambda: _forwarded(chosen, intent, mapping, door),
+        outside.forwarded,
         partial(_hole, chosen.cgnat),
         chosen.cgnat.stun,
-        partial(own_host, chosen.door),
+        chosen.router.hostname,
+        own,
+        clock,
+        signals,
+    )
+    hostname = HostnameLane(
+        intent,
+        chosen.router.hostname,
+        lambda: outside.public(hole.endpoint),
+        resolver.resolve,
+        partial(resolver.update, chosen.router.update) if chosen.router.update else None,
         clock,
         signals,
     )
@@ -338,12 +350,7 @@ def assemble(
     dial = DialLane(
         intent,
         door,
-        lambda peer: outside_host(
-            peer,
-            chosen.router.external_host,
-            source_towards(peer),
-            mapping.current.external_host if mapping.current else "",
-        ),
+        outside.towards,
         partial(_hole, chosen.cgnat),
         chosen.cgnat.stun,
         clock,
@@ -363,10 +370,9 @@ def assemble(
         pinhole=pinhole,
         relay=relay,
         hole=hole,
+        hostname=hostname,
         dial=dial,
-        witness=Witness(
-            partial(own_host, chosen.door), door_port, signals, external=chosen.router.external_host
-        ),
+        witness=Witness(own, door_port, signals, external=chosen.router.external_host),
         clock=clock,
         started_at=clock(),
         request_stop=request_stop,
@@ -375,18 +381,6 @@ def assemble(
     signals.opened.connect(opening.announce)
     signals.dial_changed.connect(opening.renew)
     return parts
-
-
-def _forwarded(
-    chosen: config.Config, intent: Intent, mapping: MappingLane, door: Door
-) -> WayIn | None:
-    """The router's own address and port that lead to the open door, by request or by hand."""
-    if held := mapping.current:
-        return WayIn(held.external_host, held.external_port)
-    session = intent.state.session
-    if chosen.router.enabled or session is None or door.port is None:
-        return None
-    return WayIn(chosen.router.external_host, session.external_port)
 
 
 def _hole(cgnat: config.Cgnat, port: int, changed: Callable[[], None]) -> Hole | None:

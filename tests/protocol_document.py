@@ -170,6 +170,8 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "relay-closed": ("", "the relay no longer forwards to the door"),
     "hole-opened": ("host, port", "the provider's NAT may lead there to the door"),
     "hole-closed": ("", "it no longer does"),
+    "hostname-verified": ("hostname, address", "the name leads to this network"),
+    "hostname-updated": ("hostname, address", "the update command was run; `text` has the outcome"),
     "tmux-ended": ("", "the tmux session ended"),
     "trouble": ("code, hint", "something failed and will be retried; `text` is the cause"),
     "resolved": ("code", "what a `trouble` with this code said has passed"),

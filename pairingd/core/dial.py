@@ -118,5 +118,5 @@ def no_address(guest: str) -> Problem:
     return Problem(
         "dial-no-address",
         f"{guest} cannot be dialed: the public address of this network is not known",
-        "set [cgnat] stun to a STUN server, which tells it",
+        "set [router] hostname to a name for it, or [cgnat] stun to a STUN server",
     )

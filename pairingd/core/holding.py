@@ -98,6 +98,7 @@ from pairingd.core.holding_evidence import (
     unproven,
 )
 from pairingd.core.holding_state import Holding, Look, endpoint
+from pairingd.core.hostname import held_by_name
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP
@@ -252,7 +253,9 @@ def _settled(state: Holding, event: Settled, now: float) -> Actions:
     actions: list[Action] = []
     held = state.current(event.door, now) if event.door is not None else None
     if state.policy.primary and held and held.external_host and not state.hole:
-        way = WayIn(held.external_host, held.external_port)
+        way = held_by_name(
+            event.announced, event.hostname, WayIn(held.external_host, held.external_port)
+        )
         if way != event.announced:
             actions.append(Tell(way, first=event.announced is None))
     if state.unclosed:

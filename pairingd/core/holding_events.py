@@ -204,10 +204,13 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """All is done. The door's port, if one is open; the endpoint that the host heard of last."""
+    """All is done. The door's port, if one is open; the endpoint that the host heard of last, and
+    the user's name for this network.
+    """
 
     door: int | None
     announced: WayIn | None
+    hostname: str = ""
 
 
 # Events that answer a request.

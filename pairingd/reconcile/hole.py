@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pairingd.core import cgnat
 from pairingd.core.addresses import is_outsider
+from pairingd.core.hostname import held_by_name
 from pairingd.core.model import Problem, WayIn
 from pairingd.core.rules import WayTold
 from pairingd.core.ways import Endpoint, Verified
@@ -35,6 +36,7 @@ class HoleLane(Lane):
         forwarded: Callable[[], WayIn | None],
         make_hole: MakeHole,
         server: str,
+        hostname: str,
         own: Callable[[], str],
         clock: Callable[[], float],
         signals: Signals,
@@ -48,6 +50,7 @@ class HoleLane(Lane):
         self._forwarded = forwarded
         self._make_hole = make_hole
         self._server = server
+        self._hostname = hostname
         self._own = own
         self._hole: Hole | None = None
         self._task: asyncio.Task[None] | None = None
@@ -102,7 +105,10 @@ class HoleLane(Lane):
             text = f"the provider's NAT may lead {way.host}:{way.port} to the door"
             self._intent.happened("hole-opened", text, host=way.host, port=way.port)
         session = self._intent.state.session
-        if session is None or session.announced == way:
+        if session is None:
+            return
+        way = held_by_name(session.announced, self._hostname, way)
+        if session.announced == way:
             return
         if session.announced is None:
             self._intent.apply(WayTold(way))

@@ -1,7 +1,7 @@
 """One loop of observe, plan, apply.
 
-There are six: access (keys, connections, door, tmux), which is at hand and quick; and mapping,
-pinhole, relay, hole and dial, which are far and slow, so a router that hangs delays no deadline.
+Access (keys, connections, door, tmux) is at hand and quick; mapping, pinhole, relay, hole, hostname
+and dial are far and slow, so that a router that hangs never delays a deadline.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from pairingd import gateways
 from pairingd.clock import awake_or_asleep
-from pairingd.core import cgnat, holding, plan
+from pairingd.core import holding, plan
 from pairingd.core.holding_events import (
     Action,
     Again,
@@ -52,7 +52,6 @@ from pairingd.core.holding_events import (
     Sweep,
     Swept,
     Tell,
-    Wished,
     Woke,
 )
 from pairingd.core.holding_state import MAPPING, Holding, Policy
@@ -63,6 +62,7 @@ from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
 from pairingd.reconcile.announce import announce
+from pairingd.reconcile.behind import Behind
 from pairingd.reconcile.hairpin import Hairpin, Look
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
@@ -117,7 +117,8 @@ class MappingLane(Lane):
 
     Not `enabled`: none is wanted, and what an earlier daemon has left is closed. `look` says what
     is seen at a host and port outside; None: that is not to be tried. `hole_port` is the port to
-    request behind the provider's NAT for a hole in it; None: none is made.
+    request behind the provider's NAT for a hole in it; None: none is made. `hostname` is the user's
+    name for this network.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class MappingLane(Lane):
         enabled: bool = True,
         look: Look | None = None,
         hole_port: Callable[[Network], int] | None = None,
+        hostname: str = "",
         asleep: Callable[[], float] = asleep,
         listen: Callable[..., AbstractContextManager[None]] = listen,
     ) -> None:
@@ -149,8 +151,8 @@ class MappingLane(Lane):
         self._forward: tuple[str, int] | None = None
         self._journal, self._router = journal, router
         self._locate, self._door_port = locate, door_port
-        self._hole_port = hole_port
-        self._behind: dict[str, bool] = {}  # networks, and whether a hole can be made there
+        self._hostname = hostname
+        self._behind = Behind(hole_port)
         self._holding = Holding(policy, tuple(journal.mappings()))
         self._hairpin = Hairpin(look, lambda held, seen: self._notice(Reflected(held, seen)))
         self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
@@ -226,13 +228,14 @@ class MappingLane(Lane):
         await self._follow(Woke(self._slept - before))
         await self.look_around()
         await self._serve()
-        if self._is_newly_behind():
+        if self._behind.finds(self.current):
             await self._serve()
-            self._is_newly_behind()
+            self._behind.finds(self.current)
         self._note_forward()
         session = self._intent.state.session
         door = self._door_port() if self.enabled else None
-        await self._follow(Settled(door, session.announced if session else None))
+        announced = session.announced if session else None
+        await self._follow(Settled(door, announced, self._hostname))
         return holding.next_deadline(self._holding, self.clock())
 
     def poke(self) -> None:
@@ -256,7 +259,9 @@ class MappingLane(Lane):
         return held.gateway, held.internal_host
 
     async def _serve(self) -> None:
-        await self._follow(self._wish())
+        session = self._intent.state.session
+        chosen = session is not None and session.port_chosen
+        await self._follow(self._behind.wish(self.network, self._wished_ports(), chosen=chosen))
         await self._follow(Clear())
         await self._while_wanted(self._follow(Serve()))
 
@@ -266,33 +271,6 @@ class MappingLane(Lane):
         known, self._forward = self._forward, forward
         if forward != known:
             self._forward_changed()
-
-    def _wish(self) -> Wished:
-        """Behind the provider's NAT a port from which a hole can be made."""
-        ports, session, network = self._wished_ports(), self._intent.state.session, self.network
-        chosen = session is not None and session.port_chosen
-        if ports is None or network is None or network.identity not in self._behind:
-            return Wished(ports, chosen)
-        if ports[1] < cgnat.FIRST_PORT and self._hole_port:
-            if chosen:
-                return Wished(ports, chosen)
-            ports = ports[0], self._hole_port(network)
-        return Wished(ports, chosen, hole=self._behind[network.identity])
-
-    def _is_newly_behind(self) -> bool:
-        """Whether the router is seen only now to have another NAT before it, and needs another
-        port for that. It is asked once in each network.
-        """
-        held = self.current
-        if self._hole_port is None or held is None:
-            return False
-        if not cgnat.is_behind(held.external_host):
-            self._behind.pop(held.network, None)
-            return False
-        serves = held.external_port >= cgnat.FIRST_PORT
-        known = held.network in self._behind
-        self._behind[held.network] = serves or not known
-        return not known
 
     def _wished_ports(self) -> tuple[int, int] | None:
         """None once the time is up, though the door may still be open: after a sleep, say."""

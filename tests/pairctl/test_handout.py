@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pairctl.__main__ import main
-from pairctl.handout import handout
+from pairctl.handout import beside, handout
 from pairctl.output import View
 from tests.fakes.daemon import FakeDaemon
 from tests.pairctl import samples
@@ -84,3 +84,22 @@ def test_each_form_is_printed_and_the_json_stays_the_same(
 def test_the_forms_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["invite", "octocat", "--message", "--pinned"]) == 2
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_a_guest_who_is_dialed_is_told_what_it_takes() -> None:
+    proxy = "nc -p 61001 203.0.113.7 61000"
+    dialed = {**reply(), "command": f"ssh -o ProxyCommand='{proxy}' mark@203.0.113.7"}
+    best = {**dialed["endpoints"][0], "kind": "dial", "proxy": proxy, "command": dialed["command"]}
+    dialed["endpoints"] = [best]
+    assert "It needs nc" in handout(dialed, "message", VIEW)
+    assert f"    ProxyCommand {proxy}" in handout(dialed, "ssh_config", VIEW).splitlines()
+    [(label, about)] = beside(dialed["endpoints"])
+    assert label == "They need"
+    assert "ncat" in about
+
+
+def test_the_command_with_the_address_is_beside_that_with_the_name() -> None:
+    by_address = reply()["endpoints"][0]
+    by_name = reply(host="me.example.net")["endpoints"][0]
+    assert list(beside([by_name, by_address])) == [("Or", by_address["command"])]
+    assert list(beside([by_address])) == list(beside([])) == []

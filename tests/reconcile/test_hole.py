@@ -40,6 +40,7 @@ class House:
             lambda: self.forwarded,
             make_hole,
             "stun.example.org",
+            "me.example.net",
             lambda: "192.168.1.10",
             lambda: START,
             self.signals,

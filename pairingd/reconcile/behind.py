@@ -1,0 +1,46 @@
+"""What the mapping lane requests where the router has another NAT before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pairingd.core.cgnat import FIRST_PORT, is_behind
+from pairingd.core.holding_events import Wished
+from pairingd.core.model import Mapping
+from pairingd.core.network import Network
+
+
+class Behind:
+    """Remembers which networks are behind one. `hole_port` is the port for a hole there; None: none
+    is to be made.
+    """
+
+    def __init__(self, hole_port: Callable[[Network], int] | None) -> None:
+        self._hole_port = hole_port
+        self._known: dict[str, bool] = {}  # networks, and whether a hole can be made there
+
+    def wish(
+        self, network: Network | None, ports: tuple[int, int] | None, *, chosen: bool
+    ) -> Wished:
+        """With a port from which a hole can be made, unless the host has chosen another one."""
+        known = network is not None and network.identity in self._known
+        if network is None or ports is None or self._hole_port is None or not known:
+            return Wished(ports, chosen)
+        if ports[1] < FIRST_PORT:
+            if chosen:
+                return Wished(ports, chosen)
+            ports = ports[0], self._hole_port(network)
+        return Wished(ports, chosen, hole=self._known[network.identity])
+
+    def finds(self, held: Mapping | None) -> bool:
+        """Whether `held` is the first to show that its network is behind another NAT. A router that
+        then gives no better port is not asked again.
+        """
+        if self._hole_port is None or held is None:
+            return False
+        if not is_behind(held.external_host):
+            self._known.pop(held.network, None)
+            return False
+        new = held.network not in self._known
+        self._known[held.network] = new or held.external_port >= FIRST_PORT
+        return new

@@ -1,0 +1,59 @@
+"""Where others find this network, as far as its parts know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pairingd import config
+from pairingd.core import hostname
+from pairingd.core.dial import outside_host
+from pairingd.core.model import WayIn
+from pairingd.core.ways import Endpoint
+from pairingd.intent import Intent
+from pairingd.reconcile.mapping import MappingLane
+from pairingd.world.outgoing.dialer import source_towards
+
+
+class Outside:
+    """`own` is this machine's address for guests nearby."""
+
+    def __init__(
+        self,
+        settings: config.Router,
+        intent: Intent,
+        mapping: MappingLane,
+        door_port: Callable[[], int | None],
+        own: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._intent = intent
+        self._mapping = mapping
+        self._door_port = door_port
+        self._own = own
+
+    def forwarded(self) -> WayIn | None:
+        """The router's own address and port that lead to the open door, by request or by hand."""
+        if held := self._mapping.current:
+            return WayIn(held.external_host, held.external_port)
+        session = self._intent.state.session
+        if self._settings.enabled or session is None or self._door_port() is None:
+            return None
+        return WayIn(self._settings.external_host, session.external_port)
+
+    def public(self, hole: Endpoint | None) -> WayIn | None:
+        """Where guests come in at this network's public address."""
+        port, forwarded = self._door_port(), self.forwarded()
+        if port is None:
+            return None
+        found = [WayIn(self._own(), port), *([forwarded] if forwarded else [])]
+        if hole:
+            found.append(WayIn(hole.host, hole.port))
+        here = hostname.address(one.host for one in found)
+        return next((one for one in found if one.host == here), None)
+
+    def towards(self, peer: str) -> str:
+        """The public host at which a guest at `peer` finds this network, "" if it is not known."""
+        held = self._mapping.current
+        router = held.external_host if held else ""
+        named = self._settings.external_host
+        return outside_host(peer, named, source_towards(peer), router) or self._settings.hostname

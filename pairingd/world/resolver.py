@@ -1,0 +1,43 @@
+"""The host's DNS: where a name leads, and the user's command that changes it (dynamic DNS)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+import socket
+
+from pairingd.process.programs import run
+
+log = logging.getLogger(__name__)
+
+_RESOLVE_TIMEOUT_S = 5.0
+_UPDATE_TIMEOUT_S = 20.0
+
+
+async def resolve(hostname: str) -> frozenset[str]:
+    """Its IPv4 addresses; none where it has none, or nobody says in time."""
+    try:
+        async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
+            found = await asyncio.get_running_loop().getaddrinfo(
+                hostname, None, family=socket.AF_INET, type=socket.SOCK_STREAM
+            )
+    except (OSError, UnicodeError) as error:  # TimeoutError is one
+        log.debug("%s is not resolved: %s", hostname, error)
+        return frozenset()
+    return frozenset(str(one[4][0]) for one in found)
+
+
+async def update(command: str, hostname: str, address: str) -> str:
+    """Run the command, without a shell; why it failed, or ""."""
+    words = (
+        word.replace("{hostname}", hostname).replace("{address}", address)
+        for word in shlex.split(command)
+    )
+    try:
+        done = await run(*words, seconds=_UPDATE_TIMEOUT_S)
+    except TimeoutError:
+        return f"it did not end within {_UPDATE_TIMEOUT_S:.0f} s"
+    except OSError as error:
+        return f"it cannot be run: {error.strerror}"
+    return f"{done.last_words} (status {done.status})" if done.status else ""
