@@ -42,13 +42,11 @@ def handout(reply: Invited, form: str, view: View) -> str:
 
 def beside(endpoints: list[Endpoint]) -> Iterator[tuple[str, str]]:
     """What the host should know of the guests' command: each with a label."""
-    best, *others = endpoints or [None]
-    if best is None:
-        return
-    if "proxy" in best:
+    best, second = [*endpoints[:2], None, None][:2]
+    if best and "proxy" in best:
         yield "They need", "nc, as macOS and most Linux have it; with ncat, write ncat for nc"
-    if others and (best["kind"], best["port"]) == (others[0]["kind"], others[0]["port"]):
-        yield "Or", others[0]["command"]  # by the address, beside the user's name for it
+    if best and second and (best["kind"], best["port"]) == (second["kind"], second["port"]):
+        yield "Or", second["command"]  # by the address, beside the user's name for it
 
 
 def _message(reply: Invited, view: View) -> str:

@@ -88,7 +88,7 @@ def test_the_forms_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_guest_who_is_dialed_is_told_what_it_takes() -> None:
     proxy = "nc -p 61001 203.0.113.7 61000"
-    dialed = {**reply(), "command": f"ssh -o ProxyCommand='{proxy}' mark@203.0.113.7"}
+    dialed: Any = {**reply(), "command": f"ssh -o ProxyCommand='{proxy}' mark@203.0.113.7"}
     best = {**dialed["endpoints"][0], "kind": "dial", "proxy": proxy, "command": dialed["command"]}
     dialed["endpoints"] = [best]
     assert "It needs nc" in handout(dialed, "message", VIEW)
