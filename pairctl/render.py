@@ -64,7 +64,6 @@ _UNTESTED = {
     "direct": "this machine has a public address; not yet tested from outside",
     "ipv6": "port open in the router's IPv6 firewall; not yet tested from outside",
     "jump": "through your relay; not yet tested",
-    "cgnat": "through the provider's NAT, if it is an open one; nobody has come by it yet",
     "dial": "you and the guest dial each other; not yet tested",
     "relay": "port open on the relay; not yet tested from outside",
 }
@@ -78,8 +77,7 @@ def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> s
     if reply["command"]:
         rows += _row("Router", _forward(reply["endpoints"]), view)
         rows += _row("Reach", [_reach(reply)], view)
-    for label, about in beside(reply["endpoints"]):
-        rows += _row(label, [about], view)
+    rows += [line for one in beside(reply["endpoints"]) for line in _row(one[0], [one[1]], view)]
     rows += _row("Join in", ["pairctl attach"], view)
     one = shell("pairctl", "revoke", guests[0]) if len(guests) == 1 else "pairctl revoke GUEST"
     rows += _row("End it", [f"{one}, or for everybody: pairctl end"], view)

@@ -6,8 +6,23 @@ from collections.abc import Callable
 
 from pairingd.core.cgnat import FIRST_PORT, is_behind
 from pairingd.core.holding_events import Wished
-from pairingd.core.model import Mapping
+from pairingd.core.model import Mapping, Session, WayIn
 from pairingd.core.network import Network
+from pairingd.signals import Signal
+
+
+class Forward:
+    """Calls `changed` when the router's own address or port is another."""
+
+    def __init__(self, changed: Signal[[]]) -> None:
+        self._changed = changed
+        self._known: WayIn | None = None
+
+    def note(self, held: Mapping | None) -> None:
+        known = self._known
+        self._known = WayIn(held.external_host, held.external_port) if held else None
+        if self._known != known:
+            self._changed()
 
 
 class Behind:
@@ -20,9 +35,10 @@ class Behind:
         self._known: dict[str, bool] = {}  # networks, and whether a hole can be made there
 
     def wish(
-        self, network: Network | None, ports: tuple[int, int] | None, *, chosen: bool
+        self, network: Network | None, ports: tuple[int, int] | None, session: Session | None
     ) -> Wished:
         """With a port from which a hole can be made, unless the host has chosen another one."""
+        chosen = session is not None and session.port_chosen
         known = network is not None and network.identity in self._known
         if network is None or ports is None or self._hole_port is None or not known:
             return Wished(ports, chosen)

@@ -62,7 +62,7 @@ from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
 from pairingd.reconcile.announce import announce
-from pairingd.reconcile.behind import Behind
+from pairingd.reconcile.behind import Behind, Forward
 from pairingd.reconcile.hairpin import Hairpin, Look
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
@@ -147,8 +147,7 @@ class MappingLane(Lane):
         self.enabled = enabled
         self.longest_retry = policy.longest_retry_s
         self._way_in_changed = signals.way_in_changed
-        self._forward_changed = signals.forward_changed
-        self._forward: tuple[str, int] | None = None
+        self._forward = Forward(signals.forward_changed)
         self._journal, self._router = journal, router
         self._locate, self._door_port = locate, door_port
         self._hostname = hostname
@@ -231,7 +230,7 @@ class MappingLane(Lane):
         if self._behind.finds(self.current):
             await self._serve()
             self._behind.finds(self.current)
-        self._note_forward()
+        self._forward.note(self.current)
         session = self._intent.state.session
         door = self._door_port() if self.enabled else None
         announced = session.announced if session else None
@@ -259,18 +258,10 @@ class MappingLane(Lane):
         return held.gateway, held.internal_host
 
     async def _serve(self) -> None:
-        session = self._intent.state.session
-        chosen = session is not None and session.port_chosen
-        await self._follow(self._behind.wish(self.network, self._wished_ports(), chosen=chosen))
+        ports, session = self._wished_ports(), self._intent.state.session
+        await self._follow(self._behind.wish(self.network, ports, session))
         await self._follow(Clear())
         await self._while_wanted(self._follow(Serve()))
-
-    def _note_forward(self) -> None:
-        held = self.current
-        forward = (held.external_host, held.external_port) if held else None
-        known, self._forward = self._forward, forward
-        if forward != known:
-            self._forward_changed()
 
     def _wished_ports(self) -> tuple[int, int] | None:
         """None once the time is up, though the door may still be open: after a sleep, say."""
