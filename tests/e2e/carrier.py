@@ -102,11 +102,14 @@ table ip cone {
 
 
 class Carrier(Network):
-    """`cone`: the provider's NAT does not filter. `home` is the guest's router."""
+    """`cone`: the provider's NAT does not filter. `home` is the guest's router; it `resets` what it
+    does not know.
+    """
 
-    def __init__(self, *, cone: bool = False, **options: Any) -> None:
+    def __init__(self, *, cone: bool = False, resets: bool = False, **options: Any) -> None:
         super().__init__(upnp=False, **options)
         self._cone = cone
+        self._resets = resets
 
     def _namespaces(self) -> None:
         super()._namespaces()
@@ -132,6 +135,9 @@ class Carrier(Network):
         for router in (self.router, self.provider, self.home):
             router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
             router.run("nft", "-f", "-", given=NAT)
+        if self._resets:
+            reset = "insert rule ip nat input iifname wan0 ct state new reject with tcp reset"
+            self.home.run("nft", *reset.split())
         if self._cone:
             self.provider.run("nft", "-f", "-", given=FULL_CONE)
         stun = ("python", "-m", "tests.fakes.stun", "--listen", STUN)

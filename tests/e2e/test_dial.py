@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ stun = "{STUN}"
 
 @pytest.fixture
 def network(machine: None, request: pytest.FixtureRequest) -> Iterator[Carrier]:
-    with Carrier() as network:
+    with Carrier(**getattr(request, "param", {})) as network:
         yield network
 
 
@@ -83,6 +84,18 @@ def test_ncat_does_as_well(network: Carrier, host: Host, octocat: Guest) -> None
     guests_screen.ends()
 
 
+@pytest.mark.parametrize("network", [{"resets": True}], indirect=True)
+def test_a_router_that_refuses_the_hosts_syn_is_no_hindrance(
+    network: Carrier, host: Host, octocat: Guest
+) -> None:
+    guests_screen = octocat.joins(invites(host, octocat)["pinned_command"])
+    speaks(guests_screen, "guest-is-here", guests_screen)
+
+
+@pytest.mark.attack(
+    "somebody else connects to the port from which a guest is dialed",
+    "nobody answers: only the guest's address and port lead there",
+)
 def test_nobody_else_reaches_the_socket(network: Carrier, host: Host, octocat: Guest) -> None:
     invited = invites(host, octocat)
     theirs, ours = ports(invited["command"])
@@ -104,19 +117,23 @@ def test_a_guest_gets_in_only_because_the_host_dials(
     assert tried.ends() == 255
 
 
-def test_revoke_and_end_stop_the_dialing(
+def test_revoke_expiry_and_end_stop_the_dialing(
     network: Carrier, host: Host, octocat: Guest, hubot: Guest
 ) -> None:
     host.configure(CONFIG)
-    invited = [host.invites(one, options=("--from", GUEST)) for one in (octocat, hubot)]
-    first, second = (ports(one["command"])[1] for one in invited)
-    assert network.dials(first)
-    assert network.dials(second)
+    third = Guest(network, "monalisa")
+    guests = (octocat, hubot, third)
+    invited = [host.invites(one, options=("--from", GUEST)) for one in guests]
+    used = [ports(one["command"])[1] for one in invited]
+    for port in used:
+        until("each is dialed", partial(network.dials, port))
     host.pairctl("revoke", "octocat")
-    until("nobody dials octocat", lambda: not network.dials(first))
-    assert network.dials(second)
+    until("nobody dials octocat", lambda: not network.dials(used[0]))
+    host.expires_soon(hubot)
+    until("nobody dials hubot", lambda: not network.dials(used[1]))
+    assert network.dials(used[2])
     host.pairctl("end")
-    until("nobody dials hubot", lambda: not network.dials(second))
+    until("nobody dials monalisa", lambda: not network.dials(used[2]))
 
 
 def test_a_killed_daemon_dials_no_more_and_a_new_one_dials_by_the_same_ports(

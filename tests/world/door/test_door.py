@@ -17,11 +17,13 @@ import pytest
 from pairingd.core.admission import Admission, Refusal
 from pairingd.core.penalties import FREE_FAILURES
 from pairingd.world.door import (
+    Arrival,
     Authenticated,
     Connected,
     Disconnected,
     Door,
     Event,
+    Reached,
     Refused,
     TurnedAway,
 )
@@ -210,3 +212,35 @@ async def test_the_door_has_no_descriptor_left_once_all_are_gone(street: Street)
     assert street.door.connections.descriptors() == 0
     # The guardian stays for some seconds, by one socket.
     assert len(os.listdir("/dev/fd")) <= before + 1  # noqa: PTH208
+
+
+def connected_sockets() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        return listener.accept()[0], theirs
+
+
+async def test_one_that_was_dialed_is_served_but_proves_nothing_of_the_door(street: Street) -> None:
+    for dialed in ("", "5dbb7bc9"):
+        ours, theirs = connected_sockets()
+        over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        street.door.take(Arrival(ours, "8.8.8.8", dialed, over.set_result))
+        theirs.send(b"SSH-2.0-test\r\n")
+        events = await street.events_until(Connected)
+        assert [one for one in events if isinstance(one, Reached)] == (
+            [] if dialed else [Reached("8.8.8.8")]
+        )
+        connected = events[-1]
+        assert isinstance(connected, Connected)
+        assert (connected.peer, connected.dialed) == ("8.8.8.8", dialed)
+        theirs.close()
+        assert await asyncio.wait_for(over, WAIT_S)  # an SSH client was there
+        await street.events_until(Disconnected)
+
+
+async def test_one_that_was_dialed_and_is_silent_is_told_apart(street: Street) -> None:
+    ours, theirs = connected_sockets()
+    over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    street.door.take(Arrival(ours, "8.8.8.8", "5dbb7bc9", over.set_result))
+    theirs.close()
+    assert not await asyncio.wait_for(over, WAIT_S)
