@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 
 from pairingd import answers
 from pairingd.parts import Notify, Parts
@@ -21,9 +22,7 @@ async def wait_for_ways(parts: Parts, notify: Notify) -> None:
     until = now() + WAYS_TIMEOUT_S
     await wait_for_router(parts, notify)
     if parts.dial.wanted:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(until - now()):
-                await parts.dial.ready()
+        await _gather([parts.dial.ready()], until - now())
     await _wait_for_other_ways(parts, min(until - now(), OTHER_WAYS_TIMEOUT_S))
     await _wait_for_name(parts, min(until - now(), NAME_TIMEOUT_S))
 
@@ -52,7 +51,7 @@ async def wait_for_router(parts: Parts, notify: Notify, *, again: bool = False) 
 
 
 async def _wait_for_name(parts: Parts, timeout_s: float) -> None:
-    if parts.hostname.wanted:
+    if parts.hostname.wanted and not (parts.hostname.name and parts.hostname.name.leads_here):
         await _settle([parts.hostname], timeout_s)
 
 
@@ -60,16 +59,14 @@ async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:
     """They have begun when the door opened; without the router they are worth a moment more."""
     if answers.ways(parts).reachability(parts.mapping.error) == "internet":
         return
-    begun: list[Lane] = []
+    begun: list[Coroutine[None, None, None]] = []
     if parts.hole.wanted:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await parts.hole.ready()
+        begun.append(parts.hole.ready())
     if parts.pinhole.wanted and not (parts.pinhole.current or parts.pinhole.error):
-        begun.append(parts.pinhole)
+        begun.append(parts.pinhole.settle())
     if parts.relay.wanted and not (parts.relay.current or parts.relay.error):
-        begun.append(parts.relay)
-    await _settle(begun, timeout_s)
+        begun.append(parts.relay.settle())
+    await _gather(begun, timeout_s)
 
 
 async def wait_for_closing(parts: Parts) -> None:
@@ -80,6 +77,10 @@ async def wait_for_closing(parts: Parts) -> None:
 
 
 async def _settle(lanes: list[Lane], seconds: float) -> None:
+    await _gather([lane.settle() for lane in lanes], seconds)
+
+
+async def _gather(waits: list[Coroutine[None, None, None]], seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await asyncio.gather(*(lane.settle() for lane in lanes))
+            await asyncio.gather(*waits)

@@ -119,6 +119,9 @@ class DialLane(Lane):
                 continue
             if id_ not in self._lines:
                 self._begin(one, one.dial)
+            hole = self._lines[id_].hole
+            if hole and not hole.answered.is_set():
+                continue
             way = self._way(id_, one.dial)
             if way and dial.needs_announcing(one.dial, way, inside=self._connected[id_] > 0):
                 self.told(id_, way)
