@@ -121,8 +121,8 @@ async def endpoints(parts: Parts) -> list[results.Endpoint]:
         return []
     user = user_name()
     # Made by now, as somebody is invited; and no other endpoint needs it.
-    named = any(one.pinned or one.proxy for one in found)
-    host_key = await parts.sshd.host_key() if named else None
+    aliased = any(one.pinned or one.proxy for one in found)
+    host_key = await parts.sshd.host_key() if aliased else None
     return [report.endpoint(user, one, host_key) for one in found]
 
 

@@ -125,7 +125,8 @@ def _params(args: Namespace) -> dict[str, Any]:
         "at": args.at,
         "from_address": args.from_address,
     }
-    return {"guests": args.guests, **{name: value for name, value in given.items() if value}}
+    named = {name: value for name, value in given.items() if value not in {None, False}}
+    return {"guests": args.guests, **named}
 
 
 def _invite(args: Namespace) -> tuple[Any, Session]:

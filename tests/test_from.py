@@ -1,0 +1,64 @@
+"""`pairctl invite --from` on one machine: what is refused, and whose the command is. The guests are
+at addresses of documentation (RFC 5737), which nobody answers; tests/e2e/test_dial.py lets one in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.stage import Guest, Stage
+
+GUEST = "198.51.100.1"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Stage]:
+    with Stage() as stage:
+        yield stage
+
+
+@pytest.fixture
+def stage(shared: Stage) -> Iterator[Stage]:
+    for name in ("octocat", "hubot"):
+        Guest(shared, name)
+    yield shared
+    shared.is_cleared()
+
+
+def invites(stage: Stage, *argv: str) -> Any:
+    return stage.asks("invite", *argv, "--no-copy")
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (("octocat", "hubot", "--from", GUEST), "from-one-guest"),
+        (("octocat", "--from", "192.168.1.5"), "bad-address"),
+        (("octocat", "--from", "home.example.org"), "bad-address"),
+        (("octocat", "--from", ""), "bad-address"),
+    ],
+)
+def test_what_cannot_be_dialed_invites_nobody(
+    stage: Stage, argv: tuple[str, ...], code: str
+) -> None:
+    assert invites(stage, *argv)["error"]["code"] == code
+    assert stage.asks("status")["invitations"] == []
+
+
+def test_only_that_guest_gets_the_command_by_which_they_are_dialed(stage: Stage) -> None:
+    invited = invites(stage, "octocat", "--from", GUEST)
+    assert "error" not in invited, invited
+    [best, *others] = invited["endpoints"]
+    assert (best["kind"], best["guest"]) == ("dial", "github:octocat")
+    assert invited["command"] == best["command"]
+    assert "ProxyCommand='nc -p " in invited["command"]
+    assert invited["invitations"][0]["from_address"] == GUEST
+    other = invites(stage, "hubot")
+    assert [one["kind"] for one in other["endpoints"]] == [one["kind"] for one in others]
+    shown = invites(stage, "--show", "octocat")
+    assert shown["endpoints"][0]["command"] == best["command"]
+    kinds = [one["kind"] for one in stage.asks("status")["endpoints"]]
+    assert kinds.count("dial") == 1
