@@ -9,6 +9,7 @@ leads in. Nobody can tell that from inside, so it counts for nothing until someb
 from __future__ import annotations
 
 from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.dial import is_dialable
 from pairingd.core.model import Problem, WayIn
 
 FIRST_PORT = 1024  # from which on a user may connect: Linux's ip_unprivileged_port_start
@@ -35,9 +36,18 @@ def unproven(way: WayIn) -> Problem:
     )
 
 
-def stun_failed(server: str, why: str) -> Problem:
+def outside(seen: tuple[str, int] | None) -> WayIn | None:
+    """Where a STUN server saw us, if guests on the internet can connect to there."""
+    return WayIn(*seen) if seen and is_dialable(seen[0]) else None
+
+
+def stun_problem(server: str, seen: tuple[str, int] | None, failure: str) -> Problem | None:
+    if not failure and seen and outside(seen) is None:
+        failure = f"it saw this network at {seen[0]}, which is not on the internet"
+    if not failure:
+        return None
     return Problem(
         "stun-failed",
-        f"the STUN server {server} does not help: {why}",
-        "try another [cgnat] stun, one that answers over TCP",
+        f"the STUN server {server} does not help: {failure}",
+        "try another [cgnat] stun, one on the internet that answers over TCP",
     )

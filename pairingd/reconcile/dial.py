@@ -91,12 +91,10 @@ class DialLane(Lane):
     @property
     def problems(self) -> list[Problem]:
         known = self.endpoints
-        failures = {one.hole.failure for one in self._lines.values() if one.hole} - {""}
+        holes = [one.hole for one in self._lines.values() if one.hole]
+        found = [cgnat.stun_problem(self._server, one.outside, one.failure) for one in holes]
         unknown = [one.guest for id_, one in self._wanted().items() if id_ not in known]
-        return [
-            *(cgnat.stun_failed(self._server, why) for why in sorted(failures)),
-            *map(dial.no_address, unknown),
-        ]
+        return [*(one for one in found if one), *map(dial.no_address, unknown)]
 
     @property
     def wanted(self) -> bool:
@@ -141,8 +139,9 @@ class DialLane(Lane):
     def _way(self, invitation: str, dialed: Dial) -> WayIn | None:
         """As the STUN server has seen it, else at the port that we send from."""
         line = self._lines.get(invitation)
-        if line and line.hole and line.hole.outside and _ports(line.dial) == _ports(dialed):
-            return WayIn(*line.hole.outside)
+        hole = line.hole if line and _ports(line.dial) == _ports(dialed) else None
+        if seen := cgnat.outside(hole.outside if hole else None):
+            return seen
         host = self._outside(dialed.address)
         return WayIn(host, dialed.host_port) if host else None
 

@@ -71,9 +71,9 @@ class HoleLane(Lane):
 
     @property
     def problems(self) -> list[Problem]:
-        if self._hole and self._hole.failure:
-            return [cgnat.stun_failed(self._server, self._hole.failure)]
-        return []
+        hole = self._hole
+        problem = cgnat.stun_problem(self._server, hole.outside, hole.failure) if hole else None
+        return [problem] if problem else []
 
     async def ready(self) -> None:
         """Until the server has answered, or failed to."""
@@ -95,9 +95,9 @@ class HoleLane(Lane):
     @property
     def _way(self) -> WayIn | None:
         hole = self._hole
-        if hole is None or hole.outside is None:
+        if hole is None or hole.port != cgnat.source_port(self._forwarded()):
             return None
-        return WayIn(*hole.outside) if hole.port == cgnat.source_port(self._forwarded()) else None
+        return cgnat.outside(hole.outside)
 
     def _tell(self, way: WayIn) -> None:
         if way != self._noted:

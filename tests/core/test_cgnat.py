@@ -71,7 +71,18 @@ def test_guests_are_told_of_the_hole_and_never_of_another_guests_ports() -> None
     assert way_told(found) == WayIn(HOLE.host, HOLE.port)
 
 
-def test_a_stun_server_that_does_not_answer_is_named() -> None:
-    problem = cgnat.stun_failed("stun.example.org", "no answer in time")
-    assert problem.code == "stun-failed"
-    assert "stun.example.org" in problem.message
+def test_a_stun_server_that_does_not_help_is_named() -> None:
+    assert cgnat.stun_problem("stun.example.org", None, "") is None
+    assert cgnat.stun_problem("stun.example.org", ("203.0.113.1", 40022), "") is None
+    for seen, failure in ((None, "no answer in time"), (("192.168.1.10", 40022), "")):
+        problem = cgnat.stun_problem("stun.example.org", seen, failure)
+        assert problem
+        assert problem.code == "stun-failed"
+        assert "stun.example.org" in problem.message
+        assert (failure or "192.168.1.10") in problem.message
+
+
+def test_what_a_stun_server_saw_inside_a_network_leads_nobody_in() -> None:
+    assert cgnat.outside(("203.0.113.1", 40022)) == WayIn("203.0.113.1", 40022)
+    assert cgnat.outside(("127.0.0.1", 40022)) is None
+    assert cgnat.outside(None) is None
