@@ -294,7 +294,9 @@ def _knocking(knocks: list[Knock], view: View) -> list[str]:
 
 def _router(reply: Status, view: View) -> list[str]:
     if reply["mapping"]:
-        return _mapping(reply["mapping"], reply["warnings"], view)
+        second = reply.get("second_mapping")
+        of_second = _second(second, view) if second else []
+        return _mapping(reply["mapping"], reply["warnings"], view) + of_second
     states = {invitation["state"] for invitation in reply["invitations"]}
     if "live" not in states:
         scheduled = "scheduled" in states
@@ -325,7 +327,20 @@ def _reach(reply: Invited) -> str:
     return f"{told}: {_VERIFIED[best['verified']]}"
 
 
-def _mapping(mapping: MappingInfo, warnings: list[Problem], view: View) -> list[str]:
+def _second(mapping: MappingInfo, view: View) -> list[str]:
+    """The warnings say why there is none."""
+    match mapping["state"]:
+        case "open":
+            return _mapping(mapping, [], view, "of the first router")
+        case "opening":
+            return ["requesting a port of the second router"]
+        case _:
+            return [view.bad("no port opened on the second router")]
+
+
+def _mapping(
+    mapping: MappingInfo, warnings: list[Problem], view: View, where: str = "here"
+) -> list[str]:
     """What has failed is not told twice."""
     if mapping["state"] == "opening":
         return ["requesting a port"]
@@ -340,10 +355,10 @@ def _mapping(mapping: MappingInfo, warnings: list[Problem], view: View) -> list[
     port = mapping["external_port"]
     host = mapping["external_host"]
     place = f"{host}:{port}" if host else f"port {port} (no address)"
-    told = f"{place} to port {mapping['internal_port']} here, {_protocol(mapping['protocol'])}"
+    told = f"{place} to port {mapping['internal_port']} {where}, {_protocol(mapping['protocol'])}"
     if mapping["expires_at"]:
         told += f", leased until {clock(mapping['expires_at'], view.now)}"
-    return [told]
+    return _wrapped("", told, _ROOM)
 
 
 def _visit(visit: Visit, view: View) -> Iterator[str]:

@@ -33,6 +33,7 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
     knocking: results.Knocking = {"knocking": knocks} if knocks else {}
     return {
         **knocking,
+        **answers.second_mapping(parts),
         "daemon": {
             "version": pairingd.__version__,
             "pid": os.getpid(),
