@@ -358,7 +358,7 @@ def _mapping(
     told = f"{place} to port {mapping['internal_port']} {where}, {_protocol(mapping['protocol'])}"
     if mapping["expires_at"]:
         told += f", leased until {clock(mapping['expires_at'], view.now)}"
-    return _wrapped("", told, _ROOM)
+    return [told] if len(told) <= _ROOM else _wrapped("", told, _ROOM)
 
 
 def _visit(visit: Visit, view: View) -> Iterator[str]:

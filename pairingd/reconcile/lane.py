@@ -1,7 +1,7 @@
 """One loop of observe, plan, apply.
 
-There are four: access (keys, connections, door, tmux), which is at hand and quick; and mapping,
-pinhole and relay, which are far and slow, so that a router that hangs never delays a deadline.
+There are five: access (keys, connections, door, tmux), which is at hand and quick; and mapping,
+second, pinhole and relay, which are far and slow, so that a router that hangs never delays a deadline.
 """
 
 from __future__ import annotations
