@@ -24,8 +24,8 @@ from pairingd.errors import GatewayError, PairingError, WorldError
 from pairingd.parts import Parts
 from pairingd.protocol import results
 from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.second import not_opened
 from pairingd.user import user_name
-from pairingd.world.gateway.refusals import NO_ANSWER, most_telling
 from pairingd.world.network import lan_address
 from pairingd.world.sshd import HostKey
 
@@ -156,14 +156,11 @@ def _ways(parts: Parts, own: str) -> Ways:
 
 
 def _second_failed(parts: Parts) -> NotOpened | None:
-    """A router that has refused may be too busy with that to answer to the next request."""
     lane = parts.second
     failures = [one for one in lane.failures.values() if isinstance(one, GatewayError)]
     if not lane.wanted or not failures:
         return None
-    error = most_telling(failures)
-    gateway = lane.network.gateway if lane.network else ""
-    return NotOpened(gateway, error.code in NO_ANSWER | {"no-gateway"}, error)
+    return not_opened(lane.network.gateway if lane.network else "", failures)
 
 
 def _by_hand(parts: Parts) -> tuple[str, int] | None:

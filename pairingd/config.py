@@ -83,6 +83,11 @@ class Router:
         """Whether a router in front of the first one may be asked too."""
         return self.enabled and not self.command.open and self.second_gateway != values.OFF
 
+    @property
+    def second(self) -> str:
+        """The address of the second router, where the user has named it."""
+        return self.second_gateway or host_of(self.second_description_url)
+
     def of_second(self) -> Router:
         """The same for that one."""
         return replace(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pairingd
 from pairingd import config, gateways, verbs
+from pairingd.advisor import Advisor
 from pairingd.answers import own_host
 from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
@@ -355,6 +356,7 @@ def assemble(
         request_stop=request_stop,
     )
     signals.opened.connect(Opening(parts, signals).announce)
+    Advisor(parts, signals)
     return parts
 
 

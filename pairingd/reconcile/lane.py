@@ -1,7 +1,8 @@
 """One loop of observe, plan, apply.
 
 There are five: access (keys, connections, door, tmux), which is at hand and quick; and mapping,
-second, pinhole and relay, which are far and slow, so that a router that hangs never delays a deadline.
+second, pinhole and relay, which are far and slow, so that a router that hangs never delays a
+deadline.
 """
 
 from __future__ import annotations
@@ -125,8 +126,11 @@ class Lane(ABC):
 
     def _tell_change(self) -> None:
         last, self._last = self._last, self.outcome()
-        if last != self._last:
-            self.changed()
+        try:
+            if last != self._last:
+                self.changed()
+        except Exception:  # the loop must outlive it, likewise
+            log.exception("a change could not be told")
 
     def _patience(self, deadline: float | None, failures: int) -> float | None:
         if failures:

@@ -13,9 +13,11 @@ from dataclasses import replace
 
 from pairingd import config, gateways
 from pairingd.core.addresses import home_block, is_shared
+from pairingd.core.double_nat import NotOpened
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
+from pairingd.world.gateway.refusals import NO_ANSWER, most_telling
 
 _HOP_HOLDS_S = 600.0
 
@@ -36,7 +38,7 @@ class Second:
         *,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._named = router.second_gateway or config.host_of(router.second_description_url)
+        self._named = router.second
         self._locate = locate
         self._first = first
         self._journaled = journaled
@@ -79,6 +81,14 @@ class Second:
 def is_inside(host: str) -> bool:
     """Whether it is the address of a router that another one is in front of."""
     return bool(home_block(host)) or is_shared(host)
+
+
+def not_opened(gateway: str, failures: Sequence[GatewayError]) -> NotOpened:
+    """Why there is no port on the second router. One that has refused may be too busy with that to
+    answer to the next request.
+    """
+    error = most_telling(failures)
+    return NotOpened(gateway, error.code in NO_ANSWER | {"no-gateway"}, error)
 
 
 async def gateway_of(there: Network, named: str, next_hop: Callable[[str], Awaitable[str]]) -> str:

@@ -111,6 +111,12 @@ def test_a_second_router_that_is_silent_is_named(
     shown = host.asks("invite", "--show", octocat.name)
     assert shown["reachability"] == "unverified"
     assert f"{SECOND_LAN}, is silent" in double_nat(shown)
+    [doubt] = [one for one in host.status()["warnings"] if one["code"] == "unverified"]
+    assert SECOND_LAN in doubt["hint"]
+    host.pairctl("restart")
+    settled(host)
+    assert "unverified" in str(host.status()["warnings"])
+    assert sum(f"; {doubt['hint']}" in text for text in texts(host)) == 1
     host.pairctl("end")
     until("nothing is forwarded", nothing_is_forwarded(network))
 
@@ -127,6 +133,11 @@ def test_a_second_router_that_refuses_is_named(
     assert f"{SECOND_LAN}, refused" in double_nat(status)
     assert status["second_mapping"]["state"] == "failed"
     assert status["mapping"]["state"] == "open"
+    host.pairctl("end")
+    until("nothing is forwarded", nothing_is_forwarded(network))
+    terminal = host.attaches()
+    host.invites(octocat)
+    terminal.shows("nothing shows yet that guests on the internet can connect")
     host.pairctl("end")
     until("nothing is forwarded", nothing_is_forwarded(network))
 
@@ -201,3 +212,26 @@ def test_a_provider_without_a_pcp_server_is_named(
 ) -> None:
     host.invites(octocat)
     assert "192.0.0.9, is silent" in double_nat(settled(host))
+
+
+def ways(host: Host) -> list[str]:
+    """The decision, as doctor prints it."""
+    [found] = [one for one in host.asks("doctor", "--router")["checks"] if one["name"] == "ways"]
+    details: list[str] = found["details"]
+    return details
+
+
+def test_doctor_tries_both_routers_and_leaves_neither_open(network: TwoRouters, host: Host) -> None:
+    decision = ways(host)
+    assert any(line.startswith(f"second router: works: {SECOND_LAN} forwards") for line in decision)
+    assert any(line.startswith("router: unproven: ") for line in decision)
+    assert any(line.startswith("relay: not tried: ") for line in decision)
+    assert not network.forwards(network.router)
+    assert not network.forwards(network.second)
+
+
+@pytest.mark.parametrize("network", [{"second_conf": ""}], indirect=True)
+def test_doctor_says_why_the_second_router_does_not_help(network: TwoRouters, host: Host) -> None:
+    assert any(line.startswith("second router: failed: ") for line in ways(host))
+    assert f"{SECOND_LAN}, is silent" in "".join(ways(host))
+    assert not network.forwards(network.router)
