@@ -61,6 +61,8 @@ from pairingd.world.tmux import Tmux
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pairingd.core.network import Network
+
 log = logging.getLogger("pairingd")
 
 FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait longer
@@ -279,14 +281,20 @@ def assemble(
         key = await sshd.host_key()
         return await keyscan.look(host, port, key.type, key.blob, router=gateway)
 
+    async def here() -> Network | None:
+        return await mapping.look_around()
+
     def door_port() -> int | None:
         return door.port
 
     router = Router(chosen.router, store, clock, mac_of=network.neighbour)
     gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
-    here = partial(locate, gateway)
     beyond = Second(
-        chosen.router, here, lambda: mapping.current, store.mappings, network.second_hop
+        chosen.router,
+        here,
+        lambda: mapping.current,
+        store.mappings,
+        network.second_hop,
     )
     second = MappingLane(
         intent,
@@ -304,7 +312,7 @@ def assemble(
         intent,
         store,
         router,
-        here,
+        partial(locate, gateway),
         door_port,
         clock,
         signals,

@@ -39,6 +39,6 @@ class Network:
 
 def router_of(identity: str) -> str:
     """What stays of a network's identity by whatever interface and address we are in it: the
-    gateway's address, and after a slash its MAC.
+    gateway's address, and after a slash its MAC, or the first router's.
     """
-    return identity.split("/", 2)[-1]
+    return "/".join(identity.split("/")[2:4])

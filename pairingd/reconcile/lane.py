@@ -130,7 +130,7 @@ class Lane(ABC):
             if last != self._last:
                 self.changed()
         except Exception:  # the loop must outlive it, likewise
-            log.exception("a change could not be told")
+            log.exception("whoever listens for a change has failed")
 
     def _patience(self, deadline: float | None, failures: int) -> float | None:
         if failures:

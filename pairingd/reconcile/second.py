@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from pairingd import config, gateways
+from pairingd import config, gateways, interfaces
 from pairingd.core.addresses import home_block, is_shared
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.model import Mapping
@@ -23,9 +23,9 @@ _HOP_HOLDS_S = 600.0
 
 
 class Second:
-    """`locate` says where we are, `first` what the first router forwards to the door, `journaled`
-    what may be on any router. `next_hop` is the address of the hop after that gateway; ""
-    where it does not show itself.
+    """`locate` says where we are, and has `first` know it: what the first router forwards to the
+    door. `journaled` is what may be on any router. `next_hop` is the address of the hop after that
+    gateway; "" where it does not show itself.
     """
 
     def __init__(
@@ -96,21 +96,17 @@ async def gateway_of(there: Network, named: str, next_hop: Callable[[str], Await
 
     Raises GatewayError `no-gateway`.
     """
-    if named:
-        return named
-    if is_shared(there.behind):
+    if is_shared(there.behind) and not named:
         return gateways.ANYCAST[0]
-    hop = await next_hop(there.gateway)
-    if not hop or hop == there.gateway:
-        raise GatewayError(
-            "no-gateway",
-            f"the router in front of {there.gateway} does not show its address",
-            "if it is yours, name it: [router] second_gateway",
-        )
-    if home_block(hop) != home_block(there.behind):
-        raise GatewayError(
-            "no-gateway",
-            f"{hop}, in front of {there.gateway}, is not a router of your home",
-            "if it is yours, name it: [router] second_gateway",
-        )
-    return hop
+    found = named or await next_hop(there.gateway)
+    if not found:
+        raise _nobody(f"the router in front of {there.gateway} does not show its address")
+    # By a forged answer a neighbour could pose as the hop after our gateway.
+    near = found == there.gateway or (not named and interfaces.on_link(found, there.address))
+    if near or not (named or home_block(found) == home_block(there.behind)):
+        raise _nobody(f"{found} is not a router of your home in front of {there.gateway}")
+    return found
+
+
+def _nobody(what: str) -> GatewayError:
+    return GatewayError("no-gateway", what, "if it is yours, name it: [router] second_gateway")

@@ -161,7 +161,15 @@ def test_a_killed_daemon_s_mappings_are_adopted_or_both_removed_at_the_next_star
         until("nothing is forwarded", nothing_is_forwarded(network))
     else:
         assert settled(host)["second_mapping"]["state"] == "open"
+        assert not [text for text in texts(host) if text.endswith("is closed")]
         assert network.forwards(network.second) == left
+
+
+def test_a_daemon_that_stops_closes_both(network: TwoRouters, host: Host, octocat: Guest) -> None:
+    host.invites(octocat)
+    settled(host)
+    host.signals_daemon("TERM")
+    assert nothing_is_forwarded(network)()
 
 
 def test_a_daemon_that_is_killed_between_the_two_leaves_nothing_open(

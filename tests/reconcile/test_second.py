@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from pairingd import config, strict
+from pairingd import config, interfaces, strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
@@ -79,6 +79,22 @@ async def test_what_is_not_of_the_home_is_not_asked(hop: str) -> None:
         await Home(hop=hop).second().locate()
     assert caught.value.code == "no-gateway"
     assert "second_gateway" in caught.value.hint
+
+
+async def test_a_neighbour_of_ours_is_no_router_in_front_of_our_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody on our own network has forged the answer of the next hop."""
+    monkeypatch.setattr(interfaces, "on_link", lambda host, _: host == "192.168.1.66")
+    with pytest.raises(GatewayError) as caught:
+        await Home(hop="192.168.1.66").second().locate()
+    assert "192.168.1.66" in caught.value.message
+    assert await Home(hop="192.168.0.1").second().locate() == BEYOND
+
+
+async def test_the_first_router_is_not_named_as_the_second() -> None:
+    with pytest.raises(GatewayError):
+        await Home().second(second_gateway=HOME.gateway).locate()
 
 
 @pytest.mark.parametrize("host", ["5.5.5.1", "203.0.113.1", "192.0.0.2", "home.example.org", ""])
