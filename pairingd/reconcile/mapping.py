@@ -57,18 +57,18 @@ from pairingd.core.holding_events import (
     Woke,
 )
 from pairingd.core.holding_state import MAPPING, Holding, Policy, endpoint
-from pairingd.core.model import Mapping, WayIn
+from pairingd.core.model import Mapping
 from pairingd.core.network import Network
-from pairingd.core.rules import WayAnnounced, WayTold
-from pairingd.core.ways import Verified, ssh_command
+from pairingd.core.rules import WayTold
+from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
+from pairingd.reconcile.announce import announce
 from pairingd.reconcile.gateway import Journal, Router
 from pairingd.reconcile.hairpin import Hairpin, Look
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
-from pairingd.user import user_name
 from pairingd.world.gateway.pxp.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
 
@@ -280,24 +280,11 @@ class MappingLane(Lane):
             case Tell(way, first=True):
                 self._intent.apply(WayTold(way))
             case Tell(way):
-                self._announce(way)
+                announce(self._intent, self._way_in_changed, way)
             case Again():
                 self.poke()
             case Fail() | Distrust() | NobodyToAsk():
                 raise _reason(action)
-
-    def _announce(self, way: WayIn) -> None:
-        """Guests hold a command that no longer works."""
-        command = ssh_command(user_name(), way.host, way.port)
-        self._intent.apply(WayAnnounced(way))
-        self._intent.happened(
-            "endpoint-changed",
-            f"guests now connect with: {command}",
-            command=command,
-            external_host=way.host,
-            external_port=way.port,
-        )
-        self._way_in_changed(f"the endpoint has changed: {command}")
 
     async def _answer_to(self, request: Request) -> Event:
         try:
