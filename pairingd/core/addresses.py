@@ -52,6 +52,11 @@ def is_shared(host: str) -> bool:
     return _is_in(host, _CARRIER[0])
 
 
+def is_inside(host: str) -> bool:
+    """Whether a router with this address outside has another one in front of it."""
+    return bool(home_block(host)) or is_shared(host)
+
+
 def _is_in(host: str, block: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
     try:
         return ipaddress.ip_address(host) in block

@@ -107,7 +107,8 @@ def _second(asked: Routers) -> Attempt:
         return Attempt(way, Outcome.WORKS, f"{opened}, at {second.external_host}")
     if second is None and asked.second_failed is None:
         if not asked.asks_second:
-            return Attempt(way, Outcome.UNTRIED, '[router] second_gateway = "off"', problem.hint)
+            why = '[router] second_gateway = "off", or a [router.command] opens the port'
+            return Attempt(way, Outcome.UNTRIED, why, problem.hint)
         return Attempt(way, Outcome.UNTRIED, "it has not answered yet", problem.hint)
     return Attempt(way, Outcome.FAILED, problem.message, problem.hint)
 

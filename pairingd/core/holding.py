@@ -54,7 +54,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pairingd.core.addresses import home_block, is_shared
+from pairingd.core.addresses import is_inside
 from pairingd.core.holding_events import (
     Action,
     Again,
@@ -260,7 +260,7 @@ def _serve(state: Holding, now: float) -> Actions:
 def _settled(state: Holding, event: Settled, now: float) -> Actions:
     actions: list[Action] = []
     held = state.current(event.door, now) if event.door is not None else None
-    if state.policy.announced and held and _may_be_public(held.external_host):
+    if state.policy.announced and held and held.external_host and not is_inside(held.external_host):
         way = WayIn(held.external_host, held.external_port)
         if way != event.announced:
             actions.append(Tell(way, first=event.announced is None))
@@ -269,11 +269,6 @@ def _settled(state: Holding, event: Settled, now: float) -> Actions:
     elif state.policy.primary and state.here is None and event.door is not None:
         actions.append(NobodyToAsk())
     return tuple(actions)
-
-
-def _may_be_public(host: str) -> bool:
-    """An address that only a home or a provider knows is no news for guests on the internet."""
-    return bool(host) and not home_block(host) and not is_shared(host)
 
 
 # What came of a request.

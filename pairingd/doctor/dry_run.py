@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from pairingd import config, values
+from pairingd.core.addresses import is_inside
 from pairingd.core.advice import Routers
 from pairingd.core.durations import format_duration
 from pairingd.core.holding_events import Presence
@@ -19,7 +20,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.doctor.finding import Finding, State
 from pairingd.errors import GatewayError
-from pairingd.reconcile.second import gateway_of, is_inside, not_opened
+from pairingd.reconcile.second import gateway_of, not_opened
 from pairingd.world import network
 from pairingd.world.gateway.router import Router
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from pairingd import config, gateways, interfaces
-from pairingd.core.addresses import home_block, is_shared
+from pairingd.core.addresses import home_block, is_inside, is_shared
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
@@ -76,11 +76,6 @@ class Second:
             if there.behind and replace(there, gateway=here.gateway, behind="") == here:
                 return there
         return None
-
-
-def is_inside(host: str) -> bool:
-    """Whether it is the address of a router that another one is in front of."""
-    return bool(home_block(host)) or is_shared(host)
 
 
 def not_opened(gateway: str, failures: Sequence[GatewayError]) -> NotOpened:

@@ -7,6 +7,7 @@ from pairingd.core.addresses import (
     bracketed,
     external_class,
     home_block,
+    is_inside,
     is_shared,
 )
 
@@ -75,3 +76,4 @@ def test_only_an_ipv6_address_stands_in_brackets(host: str, written: str) -> Non
 )
 def test_whose_address_it_is(host: str, block: str, shared: bool) -> None:
     assert (home_block(host), is_shared(host)) == (block, shared)
+    assert is_inside(host) == (bool(block) or shared)

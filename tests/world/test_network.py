@@ -131,6 +131,21 @@ class TestLinuxTables:
 
 
 class TestMacosAnswers:
+    async def test_traceroute_is_asked_for_the_second_hop_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[tuple[str, ...]] = []
+
+        def output(*command: str) -> str:
+            asked.append(command)
+            return " 2  192.168.1.1  2.113 ms\n"
+
+        monkeypatch.setattr(macos, "_output", output)
+        assert await macos.second_hop("198.41.0.4") == "192.168.1.1"
+        [command] = asked
+        assert command[0] == "/usr/sbin/traceroute"
+        assert " ".join(command).endswith("-f 2 -m 2 -q 1 -w 2 198.41.0.4")
+
     def test_traceroute_names_the_second_hop(self) -> None:
         assert macos.hop(" 2  192.168.1.1  2.113 ms\n") == "192.168.1.1"
         assert macos.hop(" 2  192.168.1.1  2.113 ms !N\n") == "192.168.1.1"

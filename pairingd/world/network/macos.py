@@ -40,7 +40,7 @@ def ipv6_addresses(interface: str) -> list[str]:
 
 async def second_hop(towards: str) -> str:
     """By traceroute(8), which may read what routers answer: it belongs to root."""
-    way = ("/usr/sbin/traceroute", "-n", "-f", "2", "-m", "2", "-q", "1", "-w", "1", towards)
+    way = ("/usr/sbin/traceroute", "-n", "-f", "2", "-m", "2", "-q", "1", "-w", "2", towards)
     return hop(await asyncio.to_thread(_output, *way))
 
 
