@@ -36,6 +36,7 @@ class Parts:
     access: AccessLane
     router: Router
     mapping: MappingLane
+    second: MappingLane  # on a router in front of the first
     pinhole: MappingLane
     relay: RelayLane
     witness: Witness
@@ -45,4 +46,4 @@ class Parts:
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        return self.access, self.mapping, self.pinhole, self.relay
+        return self.access, self.mapping, self.second, self.pinhole, self.relay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 from pairingd import answers
 from pairingd.parts import Notify, Parts
@@ -50,8 +51,11 @@ async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:
     if answers.ways(parts).reachability(parts.mapping.error) == "internet":
         return
     begun: list[Lane] = []
-    if parts.pinhole.wanted and not (parts.pinhole.current or parts.pinhole.error):
-        begun.append(parts.pinhole)
+    begun += [
+        lane
+        for lane in (parts.second, parts.pinhole)
+        if lane.wanted and not (lane.current or lane.error)
+    ]
     if parts.relay.wanted and not (parts.relay.current or parts.relay.error):
         begun.append(parts.relay)
     await _settle(begun, timeout_s)
@@ -59,10 +63,11 @@ async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:
 
 async def wait_for_closing(parts: Parts) -> None:
     """They lead to a shut door by now, so a slow router is not worth a longer wait."""
-    await _settle([parts.mapping, parts.pinhole, parts.relay], CLOSING_TIMEOUT_S)
+    _, *others = parts.lanes
+    await _settle(others, CLOSING_TIMEOUT_S)
 
 
-async def _settle(lanes: list[Lane], seconds: float) -> None:
+async def _settle(lanes: Sequence[Lane], seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await asyncio.gather(*(lane.settle() for lane in lanes))

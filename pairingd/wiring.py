@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import pairingd
 from pairingd import config, gateways, verbs
+from pairingd.advisor import Advisor
 from pairingd.answers import own_host
 from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
 from pairingd.control_socket import tmux_socket as find_tmux_socket
 from pairingd.core.admission import Admission
-from pairingd.core.holding_state import PINHOLE
+from pairingd.core.holding_state import PINHOLE, SECOND
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directory, private_directories, private_file
 from pairingd.intent import Intent
@@ -37,6 +38,7 @@ from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
+from pairingd.reconcile.second import Second
 from pairingd.reconcile.witness import Witness
 from pairingd.server import ControlServer
 from pairingd.signals import Signals
@@ -58,6 +60,8 @@ from pairingd.world.tmux import Tmux
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pairingd.core.network import Network
 
 log = logging.getLogger("pairingd")
 
@@ -216,9 +220,7 @@ async def _serve(
     notify("STOPPING=1")
     parts.access.stop()
     await parts.access.settle()
-    await asyncio.gather(
-        *(lane.finish(FAREWELL) for lane in (parts.mapping, parts.pinhole, parts.relay))
-    )
+    await asyncio.gather(*(lane.finish(FAREWELL) for lane in others))
     await server.close()
     for lane in lanes:
         lane.cancel()
@@ -279,11 +281,33 @@ def assemble(
         key = await sshd.host_key()
         return await keyscan.look(host, port, key.type, key.blob, router=gateway)
 
+    async def here() -> Network | None:
+        return await mapping.look_around()
+
     def door_port() -> int | None:
         return door.port
 
     router = Router(chosen.router, store, clock, mac_of=network.neighbour)
     gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
+    beyond = Second(
+        chosen.router,
+        here,
+        lambda: mapping.current,
+        store.mappings,
+        network.second_hop,
+    )
+    second = MappingLane(
+        intent,
+        store,
+        Router(chosen.router.of_second(), store, clock, mac_of=network.neighbour),
+        beyond.locate,
+        beyond.port,
+        clock,
+        signals,
+        policy=SECOND,
+        enabled=chosen.router.asks_second,
+        look=look,
+    )
     mapping = MappingLane(
         intent,
         store,
@@ -294,7 +318,9 @@ def assemble(
         signals,
         enabled=chosen.router.enabled,
         look=look,
+        second=second,
     )
+    mapping.changed.connect(second.poke)
     pinhole = MappingLane(
         intent,
         store,
@@ -327,6 +353,7 @@ def assemble(
         access=access,
         router=router,
         mapping=mapping,
+        second=second,
         pinhole=pinhole,
         relay=relay,
         witness=Witness(
@@ -337,6 +364,7 @@ def assemble(
         request_stop=request_stop,
     )
     signals.opened.connect(Opening(parts, signals).announce)
+    Advisor(parts, signals)
     return parts
 
 

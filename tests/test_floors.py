@@ -33,7 +33,7 @@ FLOORS = (
     ("pairingd.parts",),
     ("pairingd.answers",),
     ("pairingd.waits",),
-    ("pairingd.changes", "pairingd.opening"),
+    ("pairingd.advisor", "pairingd.changes", "pairingd.opening"),
     ("pairingd.verbs",),
     ("pairingd.rpc",),
     ("pairingd.conversation",),

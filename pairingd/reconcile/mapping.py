@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 from pairingd import gateways
 from pairingd.clock import awake_or_asleep
@@ -23,6 +23,7 @@ from pairingd.core.holding_events import (
     Clear,
     Close,
     Closed,
+    CloseSecond,
     Distrust,
     Effect,
     End,
@@ -55,22 +56,25 @@ from pairingd.core.holding_events import (
     Wished,
     Woke,
 )
-from pairingd.core.holding_state import MAPPING, Holding, Policy
-from pairingd.core.model import Mapping, WayIn
+from pairingd.core.holding_state import MAPPING, Holding, Policy, endpoint
+from pairingd.core.model import Mapping
 from pairingd.core.network import Network
-from pairingd.core.rules import WayAnnounced, WayTold
-from pairingd.core.ways import Verified, ssh_command
+from pairingd.core.rules import WayTold
+from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
+from pairingd.reconcile.announce import announce
+from pairingd.reconcile.gateway import Journal, Router
 from pairingd.reconcile.hairpin import Hairpin, Look
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
-from pairingd.user import user_name
 from pairingd.world.gateway.pxp.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
 
 log = logging.getLogger(__name__)
+
+_SECOND_TIMEOUT_S = 4.0
 
 
 def asleep() -> float:
@@ -78,45 +82,12 @@ def asleep() -> float:
     return awake_or_asleep() - time.monotonic()
 
 
-class Router(Protocol):
-    """What this lane needs of a gateway; world.gateway.router.Router is the real one."""
-
-    async def probe(self, network: Network) -> None: ...
-
-    async def open(
-        self,
-        network: Network,
-        *,
-        internal_port: int,
-        external_port: int,
-        chosen: bool = False,
-        but: Collection[str] = (),
-    ) -> Mapping: ...
-
-    async def renew(self, mapping: Mapping) -> Mapping: ...
-
-    async def check(self, mapping: Mapping) -> Presence: ...
-
-    async def close(self, mapping: Mapping) -> None: ...
-
-    async def sweep(self, network: Network, keep: Collection[int]) -> int: ...
-
-
-class Journal(Protocol):
-    def mappings(self) -> list[Mapping]: ...
-
-    def record(self, mapping: Mapping) -> None: ...
-
-    def erase(self, mapping_id: str) -> None: ...
-
-    def judge(self, network: str, *, honours: bool) -> None: ...
-
-
 class MappingLane(Lane):
     """Holds at most one mapping, and only while the door is open.
 
     Not `enabled`: none is wanted, and what an earlier daemon has left is closed. `look` says what
-    is seen at a host and port outside; None: that is not to be tried.
+    is seen at a host and port outside; None: that is not to be tried. `second` is the lane of the
+    router in front of this one's.
     """
 
     def __init__(
@@ -134,6 +105,7 @@ class MappingLane(Lane):
         look: Look | None = None,
         asleep: Callable[[], float] = asleep,
         listen: Callable[..., AbstractContextManager[None]] = listen,
+        second: Lane | None = None,
     ) -> None:
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
@@ -145,6 +117,7 @@ class MappingLane(Lane):
         self._way_in_changed = signals.way_in_changed
         self._journal, self._router = journal, router
         self._locate, self._door_port = locate, door_port
+        self._second = second
         self._holding = Holding(policy, tuple(journal.mappings()))
         self._hairpin = Hairpin(look, lambda held, seen: self._notice(Reflected(held, seen)))
         self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
@@ -212,7 +185,7 @@ class MappingLane(Lane):
 
     async def one_pass(self) -> float | None:
         self._read_journal()
-        needed = self.wanted or bool(self._holding.journal)
+        needed = self.wanted or bool(self._holding.own)
         self._hints.heed(network=needed, gateway=self._announcing())
         if not needed:
             return None
@@ -235,6 +208,10 @@ class MappingLane(Lane):
         super().poke()
         if self._asking and not self.wanted:
             self._asking.cancel()
+
+    def outcome(self) -> object:
+        held = self.current
+        return endpoint(held) if held else None, str(self.error)
 
     def _tell_trouble(self, error: PairingError) -> None:
         if self._holding.policy.primary:
@@ -267,7 +244,7 @@ class MappingLane(Lane):
 
     def _notice(self, event: GuestCame | StrangerCame | Reflected | Announced) -> None:
         for action in self._step(event):
-            if not isinstance(action, Request):
+            if not isinstance(action, Request | CloseSecond):
                 self._perform(action)
 
     async def _follow(self, event: Event) -> None:
@@ -280,6 +257,9 @@ class MappingLane(Lane):
                     answer = await self._answer_to(action)
                     self._read_journal()
                     await self._follow(answer)
+                case CloseSecond():
+                    if self._second:
+                        await self._second.finish(_SECOND_TIMEOUT_S)
                 case _:
                     self._perform(action)
 
@@ -300,24 +280,11 @@ class MappingLane(Lane):
             case Tell(way, first=True):
                 self._intent.apply(WayTold(way))
             case Tell(way):
-                self._announce(way)
+                announce(self._intent, self._way_in_changed, way)
             case Again():
                 self.poke()
             case Fail() | Distrust() | NobodyToAsk():
                 raise _reason(action)
-
-    def _announce(self, way: WayIn) -> None:
-        """Guests hold a command that no longer works."""
-        command = ssh_command(user_name(), way.host, way.port)
-        self._intent.apply(WayAnnounced(way))
-        self._intent.happened(
-            "endpoint-changed",
-            f"guests now connect with: {command}",
-            command=command,
-            external_host=way.host,
-            external_port=way.port,
-        )
-        self._way_in_changed(f"the endpoint has changed: {command}")
 
     async def _answer_to(self, request: Request) -> Event:
         try:
