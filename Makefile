@@ -11,9 +11,9 @@ demo: ## one whole session on this machine alone
 	@scripts/setup run
 	@$(python) -m tests.demo
 
-test: ## all tests; the end-to-end ones need root on Linux
+test: ## all tests; the end-to-end ones need root on Linux; ONLY="tests/core" for some
 	@scripts/setup test
-	@$(python) -m pytest -n auto --dist worksteal
+	@$(python) -m pytest -n auto --dist worksteal $(ONLY)
 
 bench: ## the figures of docs/, on this machine
 	@scripts/setup test

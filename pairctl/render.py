@@ -9,9 +9,10 @@ import json
 from typing import TYPE_CHECKING
 
 from pairctl.handout import beside
+from pairctl.layout import LABEL, ROOM, wrapped
 from pairctl.output import WIDTH
+from pairctl.router_lines import forward, router
 from pairctl.times import clock, seconds, span
-from pairingd import gateways
 from pairingd.core.text import shell
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
         Change,
         Changed,
         Connection,
-        Endpoint,
         Event,
         HostKey,
         InvitationInfo,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
         KeyInfo,
         Knock,
         Log,
-        MappingInfo,
         Problem,
         Receipt,
         Receipts,
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
         Status,
         Visit,
     )
-
-_LABEL = 10  # columns of the first column
-_ROOM = WIDTH - _LABEL
 
 _KNOCKS = 3  # that `status` shows
 
@@ -75,7 +71,7 @@ def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> s
     rows = [*_guests("Invited", reply["invitations"], view, keys=True)]
     rows += _row("Host key", [_host_key(reply["host_key"])], view)
     if reply["command"]:
-        rows += _row("Router", _forward(reply["endpoints"]), view)
+        rows += _row("Router", forward(reply["endpoints"]), view)
         rows += _row("Reach", [_reach(reply)], view)
     rows += [line for one in beside(reply["endpoints"]) for line in _row(one[0], [one[1]], view)]
     rows += _row("Join in", ["pairctl attach"], view)
@@ -107,7 +103,7 @@ def status(reply: Status, view: View) -> str:
     rows = _row("Session", [f"{session['name']}: {running}"], view)
     rows += _guests("Guests", reply["invitations"], view) or _row("Guests", ["nobody"], view)
     rows += _row("Door", [f"open on port {door['port']}" if door["open"] else "closed"], view)
-    rows += _row("Router", _router(reply, view), view)
+    rows += _row("Router", router(reply, view), view)
     commands = [f"{endpoint['kind']:<8}{endpoint['command']}" for endpoint in reply["endpoints"]]
     rows += _row("Commands", commands, view)
     since = clock(daemon["started_at"], view.now)
@@ -180,7 +176,7 @@ def receipts(reply: Receipts, view: View) -> str:
         begun = clock(one["started_at"], view.now)
         ended = f"to {clock(one['ended_at'], view.now)}" if one["ended_at"] else "until now"
         rows.append(f"{view.bold(one['session'])}  {begun} {ended}")
-        rows += _wrapped("  ", ", ".join(one["guests"]), WIDTH)
+        rows += wrapped("  ", ", ".join(one["guests"]), WIDTH)
     return "\n".join(rows) or "there was no session yet"
 
 
@@ -199,8 +195,8 @@ def settings(reply: Settings, view: View) -> str:
 
 
 def _row(label: str, lines: Iterable[str], view: View) -> list[str]:
-    labels = iter([view.dim(f"{label:<{_LABEL}}")])
-    return [next(labels, " " * _LABEL) + line for line in lines]
+    labels = iter([view.dim(f"{label:<{LABEL}}")])
+    return [next(labels, " " * LABEL) + line for line in lines]
 
 
 def _guests(
@@ -208,7 +204,7 @@ def _guests(
 ) -> list[str]:
     lines: list[str] = []
     for invitation in invitations:
-        lines += _fitted(invitation["guest"], _standing(invitation, view), _ROOM, view)
+        lines += _fitted(invitation["guest"], _standing(invitation, view), ROOM, view)
         if bound := _conditions(invitation, view):
             lines.append(f"  {bound}")
         if keys:
@@ -261,7 +257,7 @@ def _conditions(invitation: InvitationInfo, view: View) -> str:
 
 def _key(key: KeyInfo, view: View) -> str:
     told = f"{_key_type(key['type'], key['bits'])} {key['fingerprint']}"
-    comment = view.crop(key["comment"], _ROOM - 2 - len(told) - 1)
+    comment = view.crop(key["comment"], ROOM - 2 - len(told) - 1)
     return f"{told} {view.dim(comment)}".rstrip()
 
 
@@ -288,33 +284,11 @@ def _knocking(knocks: list[Knock], view: View) -> list[str]:
         times = f", {knock['times']} times" if knock["times"] > 1 else ""
         out = knock["banned_until"]
         banned = f", kept out until {clock(out, view.now, '%H:%M:%S')}" if out else ""
-        rows += _wrapped("", f"{at}{times}{banned}: {knock['message']}", _ROOM)
-        rows += _wrapped(view.dim("  hint: "), knock["hint"], _ROOM)
+        rows += wrapped("", f"{at}{times}{banned}: {knock['message']}", ROOM)
+        rows += wrapped(view.dim("  hint: "), knock["hint"], ROOM)
     if len(knocks) > _KNOCKS:
         rows.append(f"and {len(knocks) - _KNOCKS} more: pairctl log")
     return rows
-
-
-def _router(reply: Status, view: View) -> list[str]:
-    if reply["mapping"]:
-        return _mapping(reply["mapping"], reply["warnings"], view)
-    states = {invitation["state"] for invitation in reply["invitations"]}
-    if "live" not in states:
-        scheduled = "scheduled" in states
-        return ["not needed yet" if scheduled else "not needed (nobody is invited)"]
-    return _forward(reply["endpoints"])
-
-
-def _forward(endpoints: list[Endpoint]) -> list[str]:
-    routers = [endpoint for endpoint in endpoints if endpoint["kind"] == "router"]
-    return [
-        f"{endpoint['host']}:{endpoint['port']}, {_protocol(endpoint['protocol'])}"
-        for endpoint in routers
-    ] or ["no port opened"]
-
-
-def _protocol(protocol: str | None) -> str:
-    return gateways.named(protocol).title if protocol else "by hand"
 
 
 def _reach(reply: Invited) -> str:
@@ -328,32 +302,11 @@ def _reach(reply: Invited) -> str:
     return f"{told}: {_VERIFIED[best['verified']]}"
 
 
-def _mapping(mapping: MappingInfo, warnings: list[Problem], view: View) -> list[str]:
-    """What has failed is not told twice."""
-    if mapping["state"] == "opening":
-        return ["requesting a port"]
-    if mapping["state"] == "failed":
-        error = mapping["error"]
-        if error is None or error in warnings:
-            return [view.bad("no port opened")]
-        return [
-            *_wrapped(view.bad("failed: "), error["message"], _ROOM),
-            *_wrapped(view.dim("hint: "), error["hint"], _ROOM),
-        ]
-    port = mapping["external_port"]
-    host = mapping["external_host"]
-    place = f"{host}:{port}" if host else f"port {port} (no address)"
-    told = f"{place} to port {mapping['internal_port']} here, {_protocol(mapping['protocol'])}"
-    if mapping["expires_at"]:
-        told += f", leased until {clock(mapping['expires_at'], view.now)}"
-    return [told]
-
-
 def _visit(visit: Visit, view: View) -> Iterator[str]:
-    yield view.bold(view.crop(visit["guest"], _ROOM))
+    yield view.bold(view.crop(visit["guest"], ROOM))
     why = f": {visit['about']}" if visit["about"] else ""
-    yield from _wrapped(
-        "  ", f"{_period(visit['since'], visit['until'], view)} from {visit['peer']}{why}", _ROOM
+    yield from wrapped(
+        "  ", f"{_period(visit['since'], visit['until'], view)} from {visit['peer']}{why}", ROOM
     )
     typed = visit["typed_at"]
     if typed:
@@ -368,12 +321,12 @@ def _change(change: Change, view: View) -> Iterator[str]:
     else:
         told = f"deadline {clock(before, view.now)} to {clock(after, view.now)}"
     yield from _fitted(
-        change["guest"], f"{clock(change['at'], view.now)} {told}, by {change['by']}", _ROOM, view
+        change["guest"], f"{clock(change['at'], view.now)} {told}, by {change['by']}", ROOM, view
     )
 
 
 def _refusal(refusal: Refusal, view: View) -> Iterator[str]:
-    yield from _wrapped("", f"{clock(refusal['at'], view.now)}: {refusal['message']}", _ROOM)
+    yield from wrapped("", f"{clock(refusal['at'], view.now)}: {refusal['message']}", ROOM)
 
 
 def _period(since: str, until: str | None, view: View) -> str:
@@ -387,14 +340,6 @@ def _problems(problems: list[Problem], view: View) -> list[str]:
     """Cause and remedy of each, and an empty line after them all."""
     rows: list[str] = []
     for problem in problems:
-        rows += _wrapped(view.warn("warning: "), problem["message"], WIDTH)
-        rows += _wrapped(view.dim("hint: "), problem["hint"], WIDTH)
+        rows += wrapped(view.warn("warning: "), problem["message"], WIDTH)
+        rows += wrapped(view.dim("hint: "), problem["hint"], WIDTH)
     return [*rows, ""] if rows else []
-
-
-def _wrapped(lead: str, text: str, room: int) -> list[str]:
-    """`lead` is painted already and short: the text is broken as if it had ten columns."""
-    from textwrap import wrap  # late, likewise
-
-    lines = wrap(text, room - _LABEL, break_long_words=False, break_on_hyphens=False) or [""]
-    return [lead + lines[0], *(f"  {line}" for line in lines[1:])]

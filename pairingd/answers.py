@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from pairingd import config, report
 from pairingd.core import plan
+from pairingd.core.double_nat import NotOpened
 from pairingd.core.hostname import named
 from pairingd.core.model import Problem, WayIn
 from pairingd.core.rules import WayTold
@@ -20,9 +21,11 @@ from pairingd.core.ways import (
     router_slow,
     way_told,
 )
-from pairingd.errors import PairingError, WorldError
+from pairingd.errors import GatewayError, PairingError, WorldError
 from pairingd.parts import Parts
 from pairingd.protocol import results
+from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.second import not_opened
 from pairingd.user import user_name
 from pairingd.world.network import lan_address
 from pairingd.world.sshd import HostKey
@@ -109,7 +112,16 @@ def invitations(parts: Parts, ids: Sequence[str]) -> list[results.InvitationInfo
 
 
 def mapping(parts: Parts) -> results.MappingInfo | None:
-    lane = parts.mapping
+    return _mapping(parts.mapping)
+
+
+def second_mapping(parts: Parts) -> results.SecondMapping:
+    """Left out where there is no need for one."""
+    found = _mapping(parts.second)
+    return {"second_mapping": found} if found else {}
+
+
+def _mapping(lane: MappingLane) -> results.MappingInfo | None:
     gateway = lane.network.gateway if lane.network else ""
     return report.mapping(lane.current, lane.error, gateway, wanted=lane.wanted)
 
@@ -153,13 +165,23 @@ def _ways(parts: Parts, own: str, ids: Sequence[str] | None) -> Ways:
         by_hand=_by_hand(parts),
         relay=parts.relay.current,
         through=parts.relay.endpoint,
-        seen=parts.mapping.seen | parts.pinhole.seen,
-        unsteady=parts.mapping.unsteady,
+        seen=parts.mapping.seen | parts.second.seen | parts.pinhole.seen,
+        unsteady=parts.mapping.unsteady or parts.second.unsteady,
+        second=parts.second.current,
+        second_failed=_second_failed(parts),
         direct=own if is_public(own) else None,
         witnessed=parts.witness.seen(own),
         hole=parts.hole.endpoint,
         dials=tuple(one for id_, one in parts.dial.endpoints.items() if ids is None or id_ in ids),
     )
+
+
+def _second_failed(parts: Parts) -> NotOpened | None:
+    lane = parts.second
+    failures = [one for one in lane.failures.values() if isinstance(one, GatewayError)]
+    if not lane.wanted or not failures:
+        return None
+    return not_opened(lane.network.gateway if lane.network else "", failures)
 
 
 def _by_hand(parts: Parts) -> tuple[str, int] | None:

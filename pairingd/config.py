@@ -68,6 +68,8 @@ class Router:
     description_url: Annotated[str, values.http_url] = ""
     lease: Annotated[Duration, values.lease] = _LEASE
     allow_permanent: bool = False
+    second_gateway: Annotated[str, values.second_gateway] = ""
+    second_description_url: Annotated[str, values.second_description_url] = ""
     external_host: Annotated[str, values.host] = ""
     hostname: Annotated[str, values.host_name] = ""
     update: CommandLine = ""
@@ -77,6 +79,22 @@ class Router:
     def spoken(self) -> tuple[str, ...]:
         """The names of the protocols in use; a command stands for them all."""
         return ("command",) if self.command.open else self.protocols
+
+    @property
+    def asks_second(self) -> bool:
+        """Whether a router in front of the first one may be asked too."""
+        return self.enabled and not self.command.open and self.second_gateway != values.OFF
+
+    @property
+    def second(self) -> str:
+        """The address of the second router, where the user has named it."""
+        return self.second_gateway or host_of(self.second_description_url)
+
+    def of_second(self) -> Router:
+        """The same for that one."""
+        return replace(
+            self, gateway=self.second_gateway, description_url=self.second_description_url
+        )
 
 
 @dataclass(frozen=True, slots=True)

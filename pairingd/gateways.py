@@ -23,15 +23,23 @@ class Protocol(NamedTuple):
     speaks_for: tuple[str, ...] = ()  # names of those that the same server would refuse alike
     configurable: bool = True  # may be named in [router] protocols
     chooses_port: bool = False  # the external port is whatever comes of the request
+    anycast: str = ""  # where the provider's server answers, if it has one
 
 
 PROTOCOLS = (
     # One server answers PCP and NAT-PMP (RFC 6887 §9); asked both, miniupnpd 2.3.1 hangs a minute.
-    Protocol("pcp", "PCP", "pxp.pcp", announces=True, ipv6=True, speaks_for=("natpmp",)),
+    Protocol(
+        *("pcp", "PCP", "pxp.pcp"),
+        announces=True,
+        ipv6=True,
+        speaks_for=("natpmp",),
+        anycast="192.0.0.9",  # RFC 7723 §4
+    ),
     Protocol("natpmp", "NAT-PMP", "pxp.natpmp", announces=True),
     Protocol("upnp", "UPnP", "upnp", reads_back=True, ipv6=True),
     Protocol("command", "your command", "command", configurable=False, chooses_port=True),
 )
+ANYCAST = tuple(protocol.anycast for protocol in PROTOCOLS if protocol.anycast)
 CONFIGURABLE = tuple(protocol.name for protocol in PROTOCOLS if protocol.configurable)
 
 

@@ -39,6 +39,7 @@ class Parts:
     access: AccessLane
     router: Router
     mapping: MappingLane
+    second: MappingLane  # on a router in front of the first
     pinhole: MappingLane
     relay: RelayLane
     hole: HoleLane
@@ -51,5 +52,5 @@ class Parts:
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        far = self.mapping, self.pinhole, self.relay, self.hole, self.hostname, self.dial
-        return self.access, *far
+        routers = self.mapping, self.second, self.pinhole
+        return self.access, *routers, self.relay, self.hole, self.hostname, self.dial

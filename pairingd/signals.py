@@ -33,7 +33,6 @@ class Signals:
         self.knocked: Signal[[str]] = Signal()  # a refused login, or a ban; in words for the host
         self.guest_came: Signal[[str]] = Signal()  # from that address
         self.guest_answered: Signal[[str]] = Signal()  # logged in, dialed for that invitation
-        self.forward_changed: Signal[[]] = Signal()  # what the router forwards to the door
         self.dial_changed: Signal[[str]] = Signal()  # that invitation's guest needs another command
         self.stranger_came: Signal[[str]] = Signal()  # connected from that public address
         self.guest_waits: Signal[[str]] = Signal()  # for the host's approval; in words

@@ -22,6 +22,7 @@ _SSH_DESTINATION = re.compile(
     r"(ssh://)?[a-z0-9._][a-z0-9._@:\[\]-]{0,255}", re.IGNORECASE | re.ASCII
 )
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+OFF = "off"
 _RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
 
 if TYPE_CHECKING:
@@ -77,6 +78,25 @@ def address(value: str) -> str:
             ipaddress.ip_address(value)
         except ValueError:
             raise ValueError('an IP address, or ""') from None
+    return value
+
+
+def second_gateway(value: str) -> str:
+    try:
+        fits = value in {"", OFF} or not ipaddress.IPv4Address(value).is_global
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f'a private IPv4 address, "{OFF}", or ""')
+    return value
+
+
+def second_description_url(value: str) -> str:
+    host = urlsplit(http_url(value)).hostname or ""
+    try:
+        second_gateway(host)
+    except ValueError:
+        raise ValueError('an http:// URL at a private IPv4 address, or ""') from None
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 
 from pairingd import answers
 from pairingd.parts import Notify, Parts
@@ -59,24 +59,27 @@ async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:
     """They have begun when the door opened; without the router they are worth a moment more."""
     if answers.ways(parts).reachability(parts.mapping.error) == "internet":
         return
+    until = asyncio.get_running_loop().time() + timeout_s
     begun: list[Coroutine[None, None, None]] = []
-    if parts.hole.wanted:
-        begun.append(parts.hole.ready())
-    if parts.pinhole.wanted and not (parts.pinhole.current or parts.pinhole.error):
-        begun.append(parts.pinhole.settle())
+    begun += [
+        lane.settle()
+        for lane in (parts.second, parts.pinhole)
+        if lane.wanted and not (lane.current or lane.error)
+    ]
     if parts.relay.wanted and not (parts.relay.current or parts.relay.error):
         begun.append(parts.relay.settle())
     await _gather(begun, timeout_s)
+    if parts.hole.wanted:  # not before the second router has refused
+        await _gather([parts.hole.ready()], until - asyncio.get_running_loop().time())
 
 
 async def wait_for_closing(parts: Parts) -> None:
     """They lead to a shut door by now, so a slow router is not worth a longer wait."""
-    await _settle(
-        [parts.mapping, parts.pinhole, parts.relay, parts.hole, parts.dial], CLOSING_TIMEOUT_S
-    )
+    _, *others = parts.lanes
+    await _settle(others, CLOSING_TIMEOUT_S)
 
 
-async def _settle(lanes: list[Lane], seconds: float) -> None:
+async def _settle(lanes: Sequence[Lane], seconds: float) -> None:
     await _gather([lane.settle() for lane in lanes], seconds)
 
 

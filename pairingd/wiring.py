@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 
 import pairingd
 from pairingd import config, gateways, verbs
+from pairingd.advisor import Advisor
 from pairingd.answers import own_host
 from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
 from pairingd.control_socket import tmux_socket as find_tmux_socket
 from pairingd.core.admission import Admission
-from pairingd.core.holding_state import PINHOLE
+from pairingd.core.holding_state import PINHOLE, SECOND
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directory, private_directories, private_file
+from pairingd.further import further_lanes
 from pairingd.intent import Intent
 from pairingd.opening import Opening
 from pairingd.parts import Parts
@@ -34,18 +36,15 @@ from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.aside import Aside
-from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.entrance import Entrance
-from pairingd.reconcile.hole import HoleLane
-from pairingd.reconcile.hostname import HostnameLane
 from pairingd.reconcile.mapping import MappingLane
-from pairingd.reconcile.outside import Outside
 from pairingd.reconcile.relay import RelayLane
+from pairingd.reconcile.second import Second
 from pairingd.reconcile.witness import Witness
 from pairingd.server import ControlServer
 from pairingd.signals import Signals
 from pairingd.store import Store
-from pairingd.world import keyscan, network, resolver
+from pairingd.world import keyscan, network
 from pairingd.world.awake import Awake
 from pairingd.world.desktop import Desktop
 from pairingd.world.door import Door
@@ -55,7 +54,6 @@ from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.router import Router, high_port
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.network.towards import locate
-from pairingd.world.outgoing.hole import Hole
 from pairingd.world.relay import Relay
 from pairingd.world.relay_command import RelayCommand
 from pairingd.world.sshd import Sshd
@@ -63,6 +61,8 @@ from pairingd.world.tmux import Tmux
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pairingd.core.network import Network
 
 log = logging.getLogger("pairingd")
 
@@ -221,12 +221,7 @@ async def _serve(
     notify("STOPPING=1")
     parts.access.stop()
     await parts.access.settle()
-    await asyncio.gather(
-        *(
-            lane.finish(FAREWELL)
-            for lane in (parts.mapping, parts.pinhole, parts.relay, parts.hole, parts.dial)
-        )
-    )
+    await asyncio.gather(*(lane.finish(FAREWELL) for lane in others))
     await server.close()
     for lane in lanes:
         lane.cancel()
@@ -287,11 +282,34 @@ def assemble(
         key = await sshd.host_key()
         return await keyscan.look(host, port, key.type, key.blob, router=gateway)
 
+    async def here() -> Network | None:
+        return await mapping.look_around()
+
     def door_port() -> int | None:
         return door.port
 
     router = Router(chosen.router, store, clock, mac_of=network.neighbour)
     gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
+    beyond = Second(
+        chosen.router,
+        here,
+        lambda: mapping.current,
+        store.mappings,
+        network.second_hop,
+    )
+    second = MappingLane(
+        intent,
+        store,
+        Router(chosen.router.of_second(), store, clock, mac_of=network.neighbour),
+        beyond.locate,
+        beyond.port,
+        clock,
+        signals,
+        policy=SECOND,
+        enabled=chosen.router.asks_second,
+        look=look,
+        hostname=chosen.router.hostname,
+    )
     mapping = MappingLane(
         intent,
         store,
@@ -302,30 +320,11 @@ def assemble(
         signals,
         enabled=chosen.router.enabled,
         look=look,
+        second=second,
         hole_port=high_port if chosen.cgnat.stun else None,
         hostname=chosen.router.hostname,
     )
-    own = partial(own_host, chosen.door)
-    outside = Outside(chosen.router, intent, mapping, door_port, own)
-    hole = HoleLane(
-        intent,
-        outside.forwarded,
-        partial(_hole, chosen.cgnat),
-        chosen.cgnat.stun,
-        chosen.router.hostname,
-        own,
-        clock,
-        signals,
-    )
-    hostname = HostnameLane(
-        intent,
-        chosen.router.hostname,
-        lambda: outside.public(hole.endpoint),
-        resolver.resolve,
-        partial(resolver.update, chosen.router.update) if chosen.router.update else None,
-        clock,
-        signals,
-    )
+    mapping.changed.connect(second.poke)
     pinhole = MappingLane(
         intent,
         store,
@@ -347,14 +346,9 @@ def assemble(
         signals,
         join="port" if chosen.relay.command.run else chosen.relay.join,
     )
-    dial = DialLane(
-        intent,
-        door,
-        outside.towards,
-        partial(_hole, chosen.cgnat),
-        chosen.cgnat.stun,
-        clock,
-        signals,
+    own = partial(own_host, chosen.door)
+    hole, hostname, dial = further_lanes(
+        *(chosen, intent, mapping, second, door, own, clock, signals)
     )
     parts = Parts(
         settings=settings,
@@ -367,6 +361,7 @@ def assemble(
         access=access,
         router=router,
         mapping=mapping,
+        second=second,
         pinhole=pinhole,
         relay=relay,
         hole=hole,
@@ -380,11 +375,8 @@ def assemble(
     opening = Opening(parts, signals)
     signals.opened.connect(opening.announce)
     signals.dial_changed.connect(opening.renew)
+    Advisor(parts, signals)
     return parts
-
-
-def _hole(cgnat: config.Cgnat, port: int, changed: Callable[[], None]) -> Hole | None:
-    return Hole(cgnat.server, port, changed) if cgnat.stun else None
 
 
 def _relay(chosen: config.Config) -> Relay | RelayCommand | None:

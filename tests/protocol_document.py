@@ -155,6 +155,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "door-opened": ("", "the door is open"),
     "door-closed": ("", "the door is closed"),
     "mapping-opened": ("external_host, external_port, protocol", "the router forwards a port"),
+    "unverified": ("network", "nothing shows that guests on the internet can connect"),
     "mapping-closed": ("", "the router's port is closed"),
     "endpoint-changed": (
         "command, external_host, external_port; or command, invitation, guest",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +41,40 @@ def test_a_port_forwarded_by_hand_is_named_and_not_vouched_for(stage: Stage) -> 
     assert told["endpoints"][1]["port"] == door
     guest.joins(port=door).shows("pairing")
     assert stage.asks("status")["mapping"] is None
+
+
+def test_that_no_endpoint_is_proven_is_said_once_with_what_to_try(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = notes_of_the_desktop(stage, monkeypatch)
+    stage.guest("octocat")
+    by_hand = (
+        '[router]\nenabled = false\nexternal_host = "home.example.org"\nexternal_port = 2022\n'
+    )
+    configured(stage, f"port = {free_port()}\n{by_hand}")
+    stage.asks("invite", "octocat", "--no-copy")
+    for _ in range(2):
+        [doubt] = [one for one in stage.asks("status")["warnings"] if one["code"] == "unverified"]
+        assert "port 2022" in doubt["hint"]
+        said = [one for one in stage.asks("log")["events"] if one["kind"] == "unverified"]
+        assert [one["text"] for one in said] == [f"{doubt['message']}; {doubt['hint']}"]
+        stage.pairctl("restart")
+    if sys.platform != "darwin":  # osascript has a fixed path
+        until(lambda: notes.exists() and "2022" in notes.read_text(), "the desktop says so")
+        assert notes.read_text().count("port 2022") == 1
+    stage.pairctl("end")
+    assert "unverified" not in str(stage.asks("status")["warnings"])
+
+
+def notes_of_the_desktop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the notifications of the daemon to come are written."""
+    notes = stage.path / "notified"
+    program = stage.path / "bin" / "notify-send"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$*" >>{notes}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return notes
 
 
 def test_a_script_in_the_router_s_place_opens_and_closes(stage: Stage) -> None:

@@ -8,6 +8,9 @@ from enum import StrEnum
 # RFC 6598 shared space, and the DS-Lite range of RFC 6333 §5.7: the provider translates again.
 _CARRIER = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("192.0.0.0/29"))
 
+_HOME = tuple(  # RFC 1918
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+)
 _FORMER_CLASS_E = ipaddress.ip_network("240.0.0.0/4")
 
 
@@ -37,6 +40,28 @@ def is_outsider(peer: str, internal_host: str, external_host: str = "") -> bool:
     if theirs.version != ours.version:
         return False
     return theirs.version == 4 or theirs.packed[:8] != ours.packed[:8]
+
+
+def home_block(host: str) -> str:
+    """The private block of RFC 1918 that the address is in; "" for any other."""
+    return next((str(block) for block in _HOME if _is_in(host, block)), "")
+
+
+def is_shared(host: str) -> bool:
+    """Whether the provider shares one public address among several such (RFC 6598)."""
+    return _is_in(host, _CARRIER[0])
+
+
+def is_inside(host: str) -> bool:
+    """Whether a router with this address outside has another one in front of it."""
+    return bool(home_block(host)) or is_shared(host)
+
+
+def _is_in(host: str, block: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    try:
+        return ipaddress.ip_address(host) in block
+    except ValueError:
+        return False
 
 
 def external_class(host: str) -> ExternalClass:

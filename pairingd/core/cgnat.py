@@ -8,21 +8,16 @@ leads in. Nobody can tell that from inside, so it counts for nothing until someb
 
 from __future__ import annotations
 
-from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.addresses import is_inside
 from pairingd.core.dial import is_dialable
 from pairingd.core.model import Problem, WayIn
 
 FIRST_PORT = 1024  # from which on a user may connect: Linux's ip_unprivileged_port_start
 
 
-def is_behind(external_host: str) -> bool:
-    """Whether a router with this address has another NAT before it."""
-    return external_class(external_host) in {ExternalClass.PRIVATE, ExternalClass.CGNAT}
-
-
 def source_port(forwarded: WayIn | None) -> int | None:
     """The port from which to go out, where that may help: the one that the router forwards."""
-    if forwarded is None or not is_behind(forwarded.host) or forwarded.port < FIRST_PORT:
+    if forwarded is None or not is_inside(forwarded.host) or forwarded.port < FIRST_PORT:
         return None
     return forwarded.port
 

@@ -12,7 +12,8 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
     Woke         slept longer than A_SLEEP_S         none: no look counts any more, so Serve renews
     Moved        the gateway now shows its MAC       Record, under the network's full identity
                  it may be another one's gateway     Distrust: it must not get a delete
-    Clear        does not lead to the door           Close
+    Clear        a second router leads to it         CloseSecond, then as below
+                 does not lead to the door           Close
                  leads to another server             Close as a loss
                  unreachable from outside            Close as a loss
     Serve        nothing leads to the door           Open, without the protocols that are silent
@@ -21,7 +22,8 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
                  a look is due                       Check
     Granted      new, re-addressed, or looked at     LookFromOutside
                  from outside with success before
-    Looked       present                             Sweep, once in each network
+    Looked       present                             Sweep, once in each network, if the client
+                                                     address is ours alone
                  absent: lost, or a false alarm      Renew, which keeps its id and nonce; the
                                                      next looks come sooner with each loss
                  foreign                             Erase, Again: the port is theirs
@@ -38,19 +40,21 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
                  nobody, where our door was seen     Again, to close it as unreachable
                  another server                      Judge: it does not; Again, to close it
     Announced    always                              Again, to look at it now
-    Settled      another endpoint than announced     Tell
+    Settled      another endpoint than announced,    Tell
+                 and not one inside a home
                  a Close has failed                  Fail
                  wished, and no gateway              NobodyToAsk
 
-What is journaled in another network is left alone: the gateway here must not get its delete.
+What is journaled in another network is left alone: the gateway here must not get its delete. A
+mapping on a second router is in a network of its own, with a machine of its own that has the first
+router's port in the door's place.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import replace
 
-from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.addresses import is_inside
 from pairingd.core.holding_events import (
     Action,
     Again,
@@ -60,6 +64,7 @@ from pairingd.core.holding_events import (
     Clear,
     Close,
     Closed,
+    CloseSecond,
     Distrust,
     Erase,
     Event,
@@ -68,7 +73,6 @@ from pairingd.core.holding_events import (
     GuestCame,
     Journaled,
     Looked,
-    LookFromOutside,
     Moved,
     NobodyToAsk,
     Note,
@@ -92,6 +96,7 @@ from pairingd.core.holding_events import (
 )
 from pairingd.core.holding_evidence import (
     guest_came,
+    look_from_outside,
     re_created,
     reflected,
     stranger_came,
@@ -121,7 +126,7 @@ def next_deadline(state: Holding, now: float) -> float | None:
     ]
     stranded = [
         now + LONGEST_SLEEP
-        for entry in state.journal
+        for entry in state.own
         if entry.network != state.here
         and entry.granted_until is not None
         and not entry.is_over(now)
@@ -196,12 +201,13 @@ def _moved(state: Holding, network: Network | None) -> tuple[Holding, Actions]:
     """
     if network is None or not network.gateway:
         return replace(state, network=network), ()
-    unnamed = replace(network, gateway_mac="").identity
+    unnamed = replace(network, gateway_mac="")
     named: list[Action] = []
     for entry in state.journal:
-        if entry.network == network.identity or not entry.network.startswith(unnamed):
+        there = Network.of(entry.network)
+        if there == network or replace(there, gateway_mac="") != unnamed:
             continue
-        if entry.network == unnamed:
+        if there == unnamed:
             named.append(Record(replace(entry, network=network.identity)))
         elif not network.gateway_mac:
             known = state.network
@@ -221,11 +227,14 @@ def _clear(state: Holding, now: float) -> tuple[Holding, Actions]:
     unwanted = [one for one in closing if one not in misled and one not in unreachable]
     gone = {one.id for one in unwanted}  # none of them is waited for any more
     looks = {id_: look for id_, look in state.looks.items() if id_ not in gone}
-    harmful = "the router leads the port to another server; closing it"
-    useless = "the router has the mapping but forwards nothing; asking again"
+    router = state.policy.router
+    harmful = f"{router} leads the port to another server; closing it"
+    useless = f"{router} has the mapping but forwards nothing; asking again"
+    led_to = any(other.leads_to(one) for one in unwanted for other in state.journal)
     return (
         replace(state, looks=looks, silent={}, unclosed=None),
         (
+            *((CloseSecond(),) if led_to else ()),
             *(Close(one, harmful) for one in misled),
             *(Close(one, useless) for one in unreachable),
             *(Close(one) for one in unwanted),
@@ -252,7 +261,7 @@ def _serve(state: Holding, now: float) -> Actions:
 def _settled(state: Holding, event: Settled, now: float) -> Actions:
     actions: list[Action] = []
     held = state.current(event.door, now) if event.door is not None else None
-    if state.policy.primary and held and held.external_host and not state.hole:
+    if state.policy.announced and held and held.external_host and not is_inside(held.external_host):
         way = held_by_name(
             event.announced, event.hostname, WayIn(held.external_host, held.external_port)
         )
@@ -271,21 +280,13 @@ def _settled(state: Holding, event: Settled, now: float) -> Actions:
 def _granted(state: Holding, event: Granted, now: float) -> tuple[Holding, Actions]:
     new, request = event.mapping, event.request
     if isinstance(request, Open):
-        return _seen(state, new, now), (*_look_from_outside(new), _note_opened(state, new))
+        return _seen(state, new, now), (*look_from_outside(new), _note_opened(state, new))
     look = state.looks.get(new.id)
     again = (_note_opened(state, new, " again"),) if look and look.missed else ()
     moved = endpoint(new) != endpoint(request.mapping)
     reflects = state.evidence.hairpin_network == new.network
     worth_it = moved or reflects or look is None
-    return _seen(state, new, now), (*(_look_from_outside(new) if worth_it else ()), *again)
-
-
-def _look_from_outside(held: Mapping) -> Actions:
-    """A router on loopback is a demonstration's; its external address is somebody else's."""
-    if ipaddress.ip_address(held.gateway).is_loopback:
-        return ()
-    public = external_class(held.external_host) is ExternalClass.PUBLIC
-    return (LookFromOutside(held),) if public else ()
+    return _seen(state, new, now), (*(look_from_outside(new) if worth_it else ()), *again)
 
 
 def _looked(state: Holding, event: Looked, now: float) -> tuple[Holding, Actions]:
@@ -293,7 +294,9 @@ def _looked(state: Holding, event: Looked, now: float) -> tuple[Holding, Actions
     match event.presence:
         case Presence.PRESENT:
             state = _seen(state, entry, now)
-            if state.network is None or state.network.identity in state.swept:
+            if state.policy.shared or state.network is None:
+                return state, ()
+            if state.network.identity in state.swept:
                 return state, ()
             swept = replace(state, swept=state.swept | {state.network.identity})
             keep = frozenset(one.external_port for one in state.journal)
@@ -306,17 +309,17 @@ def _looked(state: Holding, event: Looked, now: float) -> tuple[Holding, Actions
             missed = replace(
                 unproven(state, entry), looks={**state.looks, entry.id: look.lost(now)}
             )
-            text = "the router has lost the mapping; asking again"
+            text = f"{state.policy.router} has lost the mapping; asking again"
             return missed, (_note_lost(entry, text), Renew(entry))
         case Presence.FOREIGN:
-            text = "somebody else has taken the router's port; asking again"
+            text = f"somebody else has taken {state.policy.router}'s port; asking again"
             return _without(state, entry), (Erase(entry), _note_lost(entry, text), Again())
 
 
 def _closed(state: Holding, event: Closed) -> tuple[Holding, Actions]:
     entry = event.request.mapping
     if not event.request.loss:
-        text = f"the router's port {entry.external_port} is closed"
+        text = f"{state.policy.router}'s port {entry.external_port} is closed"
         return state, (Note("mapping-closed", text),)
     state = _without(re_created(state, entry), entry)
     return state, (_note_lost(entry, event.request.loss), Again())
@@ -337,7 +340,7 @@ def _failed(state: Holding, event: Refused | Silent, now: float) -> tuple[Holdin
             if problem.code == "no-gateway":
                 return _give_up(state, entry)
             # Some routers do not renew: they need the old one gone first.
-            loss = f"the router did not renew the mapping ({problem.code}); asking again"
+            loss = f"{state.policy.router} did not renew the mapping ({problem.code}); asking again"
             return state, (Close(entry, loss),)
         case Close(entry) if entry.id in state.evidence.unreachable:
             if isinstance(event, Refused):  # it cannot be re-created, and may yet forward again

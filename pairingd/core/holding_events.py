@@ -129,6 +129,11 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseSecond:
+    """Have the mappings on a second router closed before the ones that they lead to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Again:
     """Have another round soon."""
 
@@ -154,7 +159,7 @@ class NobodyToAsk:
 
 End = Fail | Distrust | NobodyToAsk
 Effect = Record | Erase | Judge | LookFromOutside | Note | Tell | Again | End
-Action = Request | Effect
+Action = Request | CloseSecond | Effect
 
 
 # Events of a round, in this order.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import replace
 
-from pairingd.core.addresses import is_outsider
+from pairingd.core.addresses import ExternalClass, external_class, is_outsider
 from pairingd.core.holding_events import (
     Action,
     Again,
     GuestCame,
     Judge,
+    LookFromOutside,
     Outside,
     Reflected,
     StrangerCame,
@@ -18,6 +20,14 @@ from pairingd.core.holding_state import Endpoint, Holding, endpoint
 from pairingd.core.model import Mapping
 
 Actions = tuple[Action, ...]
+
+
+def look_from_outside(held: Mapping) -> Actions:
+    """A router on loopback is a demonstration's; its external address is somebody else's."""
+    if ipaddress.ip_address(held.gateway).is_loopback:
+        return ()
+    public = external_class(held.external_host) is ExternalClass.PUBLIC
+    return (LookFromOutside(held),) if public else ()
 
 
 def guest_came(state: Holding, event: GuestCame, now: float) -> tuple[Holding, Actions]:

@@ -28,19 +28,32 @@ def endpoint(held: Mapping) -> Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The differences between an IPv4 mapping and an IPv6 pinhole.
+    """The differences between an IPv4 mapping, one on a second router, and an IPv6 pinhole.
 
-    `same_port`: the external port is the door's own, as nothing is translated. `primary`: it makes
-    the endpoint that guests hold, so its changes and failures are reported to the host.
+    `same_port`: the external port is the door's own, as nothing is translated. `primary`: its
+    failures are reported to the host. `announced`: it makes the endpoint that guests hold, so its
+    changes are. `shared`: the gateway takes us and others for one client, so what looks like ours
+    may be theirs, and nothing is swept.
     """
 
     opened: str  # text for the history
     longest_retry_s: float
+    router: str = "the router"
     same_port: bool = False
     primary: bool = False
+    announced: bool = False
+    shared: bool = False
 
 
-MAPPING = Policy("the router forwards port {port} to the door", 60.0, primary=True)
+MAPPING = Policy("the router forwards port {port} to the door", 60.0, primary=True, announced=True)
+# To this one the door is the port that the first router forwards.
+SECOND = Policy(
+    "the second router forwards port {port} to the first one",
+    600.0,
+    router="the second router",
+    announced=True,
+    shared=True,
+)
 PINHOLE = Policy("the router lets IPv6 through to port {port}, the door", 600.0, same_port=True)
 
 
@@ -115,6 +128,11 @@ class Holding:
     unclosed: PairingError | None = None
 
     @property
+    def own(self) -> tuple[Mapping, ...]:
+        """Those entries of the journal that this policy's machine is for, as far as they tell."""
+        return tuple(entry for entry in self.journal if entry.beyond == self.policy.shared)
+
+    @property
     def here(self) -> str | None:
         return self.network.identity if self.network and self.network.gateway else None
 
@@ -145,7 +163,7 @@ class Holding:
             if (
                 wish
                 and entry.network == wish.network.identity
-                and entry.internal_host == wish.network.address
+                and entry.internal_host == wish.network.client
                 and entry.internal_port == wish.internal_port
                 and not (self.hole and entry.external_port < FIRST_PORT)
                 and entry.id not in self.evidence.unreachable | self.evidence.misled

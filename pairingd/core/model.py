@@ -7,8 +7,10 @@ monotonic clock stands still meanwhile. Deadlines are whole seconds, the grain o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from pairingd.core.network import Network
 
 
 class Access(StrEnum):
@@ -235,6 +237,26 @@ class Mapping:
     handle: tuple[tuple[str, str], ...] = ()
     granted_until: float | None = None
     renew_at: float | None = None
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the gateway is a second router, that leads to the first."""
+        return bool(Network.of(self.network).behind)
+
+    @property
+    def source(self) -> str:
+        """Our own address, from which the gateway is asked."""
+        return Network.of(self.network).address if self.beyond else self.internal_host
+
+    def leads_to(self, inner: Mapping) -> bool:
+        """Whether a second router forwards to the first one's port by this, and that by `inner`."""
+        there = Network.of(self.network)
+        first = replace(there, gateway=inner.gateway, behind="").identity
+        return self.beyond and (first, self.internal_host, self.internal_port) == (
+            inner.network,
+            inner.external_host,
+            inner.external_port,
+        )
 
     @property
     def permanent(self) -> bool:

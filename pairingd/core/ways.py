@@ -9,6 +9,7 @@ from typing import Literal
 
 from pairingd.core import cgnat
 from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.double_nat import NotOpened, double_nat
 from pairingd.core.model import Mapping, Problem, Session, WayIn
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
@@ -46,7 +47,8 @@ class Ways:
 
     `by_hand` is the host and port that the user has forwarded to the door. `seen` is what was seen
     of a mapping, by its id: a guest who came through it from the internet, our own host key, or
-    its row in the router's table. `unsteady`: the mapping keeps being lost.
+    its row in the router's table. `unsteady`: the mapping keeps being lost. `second` is the mapping
+    on the router in front of the first, `second_failed` why there is none.
     `dials` are of single guests, `hole` is in the provider's NAT.
     `direct` is this machine's own address where that is a public one. `witnessed`: who has come
     over the internet by it, or else by hand.
@@ -61,6 +63,8 @@ class Ways:
     direct: str | None = None
     witnessed: Verified | None = None
     through: Endpoint | None = None
+    second: Mapping | None = None
+    second_failed: NotOpened | None = None
     dials: tuple[Endpoint, ...] = ()
     hole: Endpoint | None = None
 
@@ -72,7 +76,7 @@ class Ways:
         if self.by_hand:
             witnessed = None if self.direct else self.witnessed
             found.append(Endpoint("router", *self.by_hand, verified=witnessed))
-        found += self._through("router", self.mapping)
+        found += self._through("router", self._outermost)
         proven = self.hole is not None and self.hole.verified is not None
         if self.hole and proven:
             found.append(self.hole)
@@ -84,8 +88,17 @@ class Ways:
         if self.hole and not proven:
             found.append(self.hole)
         # Behind a second router, or the provider's, only what leads around it may work.
-        found.sort(key=lambda one: one.kind == "router" and _double_nat(self.mapping) is not None)
+        found.sort(key=lambda one: one.kind == "router" and self._double_nat is not None)
         return found if lan_host == self.direct else [*found, Endpoint("lan", lan_host, door_port)]
+
+    @property
+    def _outermost(self) -> Mapping | None:
+        """What guests on the internet come to first."""
+        return self.second if self.second and self.second.external_host else self.mapping
+
+    @property
+    def _double_nat(self) -> Problem | None:
+        return double_nat(self.mapping, self.second, self.second_failed)
 
     def _through(self, kind: Kind, held: Mapping | None) -> Iterator[Endpoint]:
         if held and held.external_host:
@@ -97,7 +110,7 @@ class Ways:
 
         Behind a second router nothing is known of the internet.
         """
-        held = [one for one in (self.mapping, self.pinhole) if one and one.external_host]
+        held = [one for one in (self._outermost, self.pinhole) if one and one.external_host]
         if (
             self.relay
             or self.direct
@@ -116,10 +129,10 @@ class Ways:
 
     def problems(self) -> list[Problem]:
         """What may keep guests from the internet out, though the router has said yes."""
-        held = self.mapping
+        held = self._outermost
         unlisted = _unlisted(held) if held and held.unshown and self._is_unproven(held) else None
         unsteady = _unsteady(held) if held and self.unsteady else None
-        behind = _behind_hole(self.hole) if self.hole else _double_nat(held)
+        behind = _behind_hole(self.hole) if self.hole else self._double_nat
         found = (behind, _no_external_address(held), unlisted, unsteady)
         return [one for one in found if one]
 
@@ -127,7 +140,7 @@ class Ways:
         """Whether nothing speaks for it but the word of a router that lists it nowhere, or that
         keeps losing it.
         """
-        kept_being_lost = self.unsteady and held == self.mapping
+        kept_being_lost = self.unsteady and held == self._outermost
         return (held.unshown or kept_being_lost) and held.id not in self.seen
 
 
@@ -170,17 +183,6 @@ def unclosed(held: Mapping) -> Problem:
         "mapping-unclosed",
         f"the router's port {held.external_port} is not confirmed closed yet",
         "it leads to a closed door; pairingd keeps trying, see: pairctl log",
-    )
-
-
-def _double_nat(held: Mapping | None) -> Problem | None:
-    if held is None or external_class(held.external_host) not in {"private", "cgnat"}:
-        return None
-    return Problem(
-        "double-nat",
-        f"the router's own address {held.external_host} is not on the internet",
-        "also forward the port on the router in front of it, ask the provider for a public "
-        "address, or set up a [relay]; guests on the internet may not reach you",
     )
 
 

@@ -1,20 +1,30 @@
-"""A test port on the router, opened as an invitation would open it, seen, and closed again."""
+"""A test port on the router, opened as an invitation would open it, seen, and closed again.
+
+And on the second router, where an invitation would ask that one too.
+"""
 
 from __future__ import annotations
 
 import secrets
 import socket
 import time
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from pairingd import config, values
+from pairingd.core.addresses import is_inside
+from pairingd.core.advice import Routers
 from pairingd.core.durations import format_duration
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.doctor.finding import Finding, State
 from pairingd.errors import GatewayError
+from pairingd.reconcile.second import gateway_of, not_opened
+from pairingd.world import network
 from pairingd.world.gateway.router import Router
+
+NextHop = Callable[[str], Awaitable[str]]
 
 _LEASE = values.Duration(120)  # should this process be killed in between, the router forgets
 _PORTS = range(49152, 65536)  # RFC 6335 §6
@@ -40,36 +50,88 @@ class _Journal:
         self.entries.pop(mapping_id, None)
 
 
-async def check(where: Network, wanted: config.Router) -> Finding:
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What was found, and what came of asking each router."""
+
+    finding: Finding
+    routers: Routers
+
+
+async def check(
+    where: Network, wanted: config.Router, next_hop: NextHop = network.second_hop
+) -> DryRun:
     """Nothing listens behind the port, and a mapping without an end is never asked for."""
     settings = replace(wanted, lease=_LEASE, allow_permanent=False)
-    journal = _Journal()
-    router = Router(settings, journal, time.time, high_port=lambda _network: _any_port())
+    first, second = _Asking(settings), _Asking(settings.of_second())
     # Bound and not listening: no other program gets the port meanwhile.
     with socket.socket() as inside:
         inside.bind((where.address, 0))
         try:
-            finding = await _opened(router, where, inside.getsockname()[1])
+            done = await _opened(first.router, where, inside.getsockname()[1])
+            held = done.routers.first
+            if held and is_inside(held.external_host) and wanted.asks_second:
+                done = await _opened_beyond(second.router, where, held, settings, next_hop, done)
         finally:
-            left = [await _closed(router, mapping) for mapping in list(journal.entries.values())]
+            left = [*await second.closed(), *await first.closed()]
     kept = next((error for error in left if error), None)
-    return Finding.of("dry-run", kept, State.FAIL) if kept else finding
+    return replace(done, finding=Finding.of("dry-run", kept, State.FAIL)) if kept else done
 
 
-async def _opened(router: Router, where: Network, inside: int) -> Finding:
+class _Asking:
+    """One router, and what was opened on it."""
+
+    def __init__(self, settings: config.Router) -> None:
+        self._journal = _Journal()
+        self.router = Router(
+            settings, self._journal, time.time, high_port=lambda _network: _any_port()
+        )
+
+    async def closed(self) -> list[GatewayError | None]:
+        entries = list(self._journal.entries.values())
+        return [await _closed(self.router, entry) for entry in entries]
+
+
+async def _opened(router: Router, where: Network, inside: int) -> DryRun:
     try:
         began = time.monotonic()
         mapping = await router.open(where, internal_port=inside, external_port=_any_port())
         seconds = time.monotonic() - began
         seen = await router.check(mapping)
     except GatewayError as error:
-        return Finding.of("dry-run", error, State.WARN)
+        return DryRun(Finding.of("dry-run", error, State.WARN), Routers(error=error))
     lease = format_duration((mapping.granted_until or 0) - time.time())
     opened = f"{mapping.protocol} opened port {mapping.external_port} in {seconds:.1f} s"
     if seen is Presence.ABSENT:
         lost = f"{opened}, and the mapping was gone at once"
-        return Finding.warn("dry-run", lost, "update the router's firmware, or forward by hand")
-    return Finding.ok("dry-run", f"{opened} (lease {lease}), and closed it")
+        remedy = "update the router's firmware, or forward by hand"
+        lied = GatewayError("router-lied", lost, remedy)
+        return DryRun(Finding.of("dry-run", lied, State.WARN), Routers(error=lied))
+    finding = Finding.ok("dry-run", f"{opened} (lease {lease}), and closed it")
+    return DryRun(finding, Routers(first=mapping))
+
+
+async def _opened_beyond(
+    router: Router,
+    where: Network,
+    held: Mapping,
+    settings: config.Router,
+    next_hop: NextHop,
+    done: DryRun,
+) -> DryRun:
+    """`done`, and the same on the second router."""
+    there, gateway = replace(where, behind=held.external_host), ""
+    try:
+        gateway = await gateway_of(there, settings.second, next_hop)
+        second = await router.open(
+            replace(there, gateway=gateway),
+            internal_port=held.external_port,
+            external_port=_any_port(),
+        )
+    except GatewayError as error:
+        failed = not_opened(gateway, [error])
+        return replace(done, routers=replace(done.routers, second_failed=failed))
+    return replace(done, routers=replace(done.routers, second=second))
 
 
 async def _closed(router: Router, mapping: Mapping) -> GatewayError | None:

@@ -9,14 +9,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.advice import Routers
 from pairingd.core.network import Network
 from pairingd.core.text import one_line
-from pairingd.doctor import dry_run
+from pairingd.doctor import dry_run, ways
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.errors import GatewayError
@@ -47,7 +48,9 @@ class _Upnp:
 
 @dataclass(slots=True)
 class _Survey:
-    """What the router at `where` answered. `upnp` is None unless it speaks UPnP."""
+    """What the router at `where` answered. `upnp` is None unless it speaks UPnP. `asked`: what came
+    of asking it for a port.
+    """
 
     where: Network
     upnp_timeout_s: float = _UPNP_TIMEOUT_S  # for all that one check asks by UPnP
@@ -56,6 +59,7 @@ class _Survey:
     upnp: _Upnp | None = None
     external: str = ""
     exchanges: list[str] = field(default_factory=list)
+    asked: Routers = field(default_factory=Routers)
 
     @property
     def spoken(self) -> list[str]:
@@ -78,32 +82,47 @@ async def check(
 ) -> AsyncIterator[Finding]:
     """`upnp_timeout_s` bounds what one check asks by UPnP, `most_rows` the router's table."""
     chosen = subject.settings.config
-    wanted = chosen.router
-    if not wanted.enabled:
-        unused = f"not used: [router] enabled = false; {_without(chosen)}"
-        yield Finding.ok("gateway", unused)
-        return
-    where = await locate(wanted.gateway or config.host_of(wanted.description_url))
+    if not chosen.router.enabled:
+        asked = Routers(used=False)
+        yield Finding.ok("gateway", f"not used: [router] enabled = false; {_without(chosen)}")
+    else:
+        wanted = chosen.router
+        where = await locate(wanted.gateway or config.host_of(wanted.description_url))
+        if missing := _missing(where):
+            asked = Routers(error=missing)
+            yield Finding.of("gateway", missing, State.WARN)
+        elif where is not None:
+            survey = _Survey(where, upnp_timeout_s, most_rows)
+            await _fill(survey, wanted)
+            async for finding in _found(survey, subject):
+                yield finding
+            asked = survey.asked
+    if subject.router:
+        yield await ways.check(chosen, asked)
+
+
+def _missing(where: Network | None) -> GatewayError | None:
     if where is None:
-        yield Finding.warn("gateway", "there is no way to the internet", "check the network")
-        return
-    if not where.gateway:
-        what = f"the default route bypasses the home router ({where.interface or 'a VPN'})"
-        yield Finding.warn("gateway", what, "leave the VPN to invite guests from the internet")
-        return
-    survey = _Survey(where, upnp_timeout_s, most_rows)
-    await _fill(survey, wanted)
+        return GatewayError("no-gateway", "there is no way to the internet", "check the network")
+    if where.gateway:
+        return None
+    what = f"the default route bypasses the home router ({where.interface or 'a VPN'})"
+    return GatewayError("no-gateway", what, "leave the VPN to invite guests from the internet")
+
+
+async def _found(survey: _Survey, subject: Subject) -> AsyncIterator[Finding]:
+    chosen = subject.settings.config
     yield _gateway(survey, _without(chosen))
     if survey.spoken:
         yield _address(survey)
-        if finding := await _port(survey, wanted.external_port, subject):
+        if finding := await _port(survey, chosen.router.external_port, subject):
             yield finding
-    if survey.spoken and subject.router:
-        async for finding in _more(survey, wanted):
-            yield finding
+        if subject.router:
+            async for finding in _more(survey, chosen.router):
+                yield finding
     if subject.verbose:
         exchanges = survey.exchanges[:_MOST_EXCHANGES]
-        yield Finding.ok("exchanges", f"what {where.gateway} said", *exchanges)
+        yield Finding.ok("exchanges", f"what {survey.where.gateway} said", *exchanges)
 
 
 async def _fill(survey: _Survey, wanted: config.Router) -> None:
@@ -159,12 +178,12 @@ async def _described(survey: _Survey, url: str) -> tuple[_Upnp, str]:
 
 def _without(chosen: config.Config) -> str:
     """Where guests come from while the router opens no port."""
-    ways = [f"by the relay {chosen.relay.ssh}"] if chosen.relay.ssh else []
+    routes = [f"by the relay {chosen.relay.ssh}"] if chosen.relay.ssh else []
     if chosen.relay.command.run:
-        ways.append("by what [relay.command] starts")
+        routes.append("by what [relay.command] starts")
     if chosen.router.external_host and not chosen.router.enabled:
-        ways.insert(0, f"by {chosen.router.external_host}, forwarded by hand")
-    return f"guests come {' and '.join(ways) or 'from the LAN only'}"
+        routes.insert(0, f"by {chosen.router.external_host}, forwarded by hand")
+    return f"guests come {' and '.join(routes) or 'from the LAN only'}"
 
 
 def _gateway(survey: _Survey, without: str) -> Finding:
@@ -174,12 +193,17 @@ def _gateway(survey: _Survey, without: str) -> Finding:
         return Finding.ok("gateway", f"[router.command] opens ports of the router {name}")
     if spoken:
         return Finding.ok("gateway", f"the router {name} speaks {', '.join(spoken)}")
-    # The adapters' own order of codes, worst first: what macOS refuses, it refuses to all.
-    refusals = [refusal for refusal in survey.refusals.values() if refusal]
-    denied = (refusal for refusal in refusals if refusal.code == LOCAL_NETWORK_DENIED)
-    worst = next(denied, refusals[0])
+    worst = _worst(survey)
+    survey.asked = Routers(error=worst)
     state = State.FAIL if worst.code == LOCAL_NETWORK_DENIED else State.WARN
     return Finding("gateway", state, f"{worst.message}: {without}", worst.hint)
+
+
+def _worst(survey: _Survey) -> GatewayError:
+    """Where no protocol is spoken: what macOS refuses, it refuses to all."""
+    refusals = [refusal for refusal in survey.refusals.values() if refusal]
+    denied = (refusal for refusal in refusals if refusal.code == LOCAL_NETWORK_DENIED)
+    return next(denied, refusals[0])
 
 
 def _address(survey: _Survey) -> Finding:
@@ -237,7 +261,9 @@ async def _more(survey: _Survey, wanted: config.Router) -> AsyncIterator[Finding
         types = [one_line(service.type, 80) for service in found.services[:_MOST_SERVICES]]
         yield Finding.ok("igd", f"{name} at {one_line(found.url, 60)}", *types)
         yield await _mappings(survey, survey.upnp.wan)
-    yield await dry_run.check(survey.where, wanted)
+    done = await dry_run.check(survey.where, wanted)
+    survey.asked = replace(done.routers, asks_second=wanted.asks_second)
+    yield done.finding
 
 
 async def _mappings(survey: _Survey, wan: soap.Service) -> Finding:

@@ -127,6 +127,14 @@ class MappingInfo(TypedDict):
     error: Problem | None
 
 
+class SecondMapping(TypedDict, total=False):
+    """The mapping on a second router in front of the first, to the first one's external port; left
+    out where none is needed.
+    """
+
+    second_mapping: MappingInfo
+
+
 class Gateway(TypedDict):
     """The state of the mapping; null if none is needed."""
 
@@ -168,7 +176,7 @@ class Knocking(TypedDict, total=False):
     knocking: list[Knock]
 
 
-class Status(Knocking):
+class Status(Knocking, SecondMapping):
     daemon: DaemonInfo
     session: SessionInfo
     invitations: list[InvitationInfo]

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pairingd.core.cgnat import FIRST_PORT, is_behind
+from pairingd.core.addresses import is_inside
+from pairingd.core.cgnat import FIRST_PORT
 from pairingd.core.holding_events import Wished
-from pairingd.core.model import Mapping, Session, WayIn
+from pairingd.core.model import Mapping, Session
 from pairingd.core.network import Network
-from pairingd.signals import Signal
-
-
-class Forward:
-    """Calls `changed` when the router's own address or port is another."""
-
-    def __init__(self, changed: Signal[[]]) -> None:
-        self._changed = changed
-        self._known: WayIn | None = None
-
-    def note(self, held: Mapping | None) -> None:
-        known = self._known
-        self._known = WayIn(held.external_host, held.external_port) if held else None
-        if self._known != known:
-            self._changed()
 
 
 class Behind:
@@ -54,7 +40,7 @@ class Behind:
         """
         if self._hole_port is None or held is None:
             return False
-        if not is_behind(held.external_host):
+        if not is_inside(held.external_host):
             self._known.pop(held.network, None)
             return False
         new = held.network not in self._known

@@ -61,7 +61,6 @@ class DialLane(Lane):
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
         signals.wishes_changed.connect(self.poke)
-        signals.forward_changed.connect(self.poke)
         signals.guest_answered.connect(self._guest_came)
         self._door = door
         self._outside = outside

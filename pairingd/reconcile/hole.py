@@ -43,7 +43,6 @@ class HoleLane(Lane):
     ) -> None:
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
-        signals.forward_changed.connect(self.poke)
         signals.guest_came.connect(lambda peer: self._note(peer, "guest"))
         signals.stranger_came.connect(lambda peer: self._note(peer, "stranger"))
         self._way_in_changed = signals.way_in_changed

@@ -35,7 +35,6 @@ class HostnameLane(Lane):
     ) -> None:
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
-        signals.forward_changed.connect(self.poke)
         self._way_in_changed = signals.way_in_changed
         self._name = Name(name)
         self._way = way

@@ -1,7 +1,7 @@
 """One loop of observe, plan, apply.
 
-Access (keys, connections, door, tmux) is at hand and quick; mapping, pinhole, relay, hole, hostname
-and dial are far and slow, so that a router that hangs never delays a deadline.
+Access (keys, connections, door, tmux) is at hand and quick; mapping, second, pinhole, relay, hole,
+hostname and dial are far and slow, so that a router that hangs never delays a deadline.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pairingd.core.plan import LONGEST_SLEEP
 from pairingd.errors import PairingError
 from pairingd.intent import Intent
+from pairingd.signals import Signal
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ class Lane(ABC):
         self.clock = clock
         self.error: PairingError | None = None
         self._intent = intent
+        self.failures: dict[str, PairingError] = {}  # by their codes, since a pass last succeeded
+        self.changed: Signal[[]] = Signal()
+        self._last: object = None
         self._told: dict[str, str] = {}  # troubles by their codes, since a pass last succeeded
         self._wake = asyncio.Event()
         self._asked = 0
@@ -41,6 +45,10 @@ class Lane(ABC):
 
         Raises PairingError when something could not be done; the pass is then tried again.
         """
+
+    def outcome(self) -> object:
+        """What there is now; `changed` is called after a pass that made another."""
+        return str(self.error)
 
     def urgent(self) -> float | None:
         """A deadline that must be kept even while passes fail, as wall-clock time."""
@@ -85,8 +93,10 @@ class Lane(ABC):
                 )
             else:
                 self.error = None
+                self.failures.clear()
                 self._tell_recovery()
             failures = failures + 1 if self.error else 0
+            self._tell_change()
             async with self._answer:
                 self._answered = asked
                 self._answer.notify_all()
@@ -96,6 +106,7 @@ class Lane(ABC):
 
     def _fails_with(self, error: PairingError) -> None:
         known, self.error = self.error, error
+        self.failures[error.code] = error
         if str(known) != str(error):
             log.warning("%s", error)
             self._tell_trouble(error)
@@ -111,6 +122,14 @@ class Lane(ABC):
         if self._intent.state.live:
             for code, message in told.items():
                 self._intent.happened("resolved", f"resolved: {message}", code=code)
+
+    def _tell_change(self) -> None:
+        last, self._last = self._last, self.outcome()
+        try:
+            if last != self._last:
+                self.changed()
+        except Exception:  # the loop must outlive it, likewise
+            log.exception("whoever listens for a change has failed")
 
     def _patience(self, deadline: float | None, failures: int) -> float | None:
         if failures:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 from pairingd import gateways
 from pairingd.clock import awake_or_asleep
@@ -23,6 +23,7 @@ from pairingd.core.holding_events import (
     Clear,
     Close,
     Closed,
+    CloseSecond,
     Distrust,
     Effect,
     End,
@@ -54,7 +55,7 @@ from pairingd.core.holding_events import (
     Tell,
     Woke,
 )
-from pairingd.core.holding_state import MAPPING, Holding, Policy
+from pairingd.core.holding_state import MAPPING, Holding, Policy, endpoint
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.rules import WayTold
@@ -62,7 +63,8 @@ from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
 from pairingd.reconcile.announce import announce
-from pairingd.reconcile.behind import Behind, Forward
+from pairingd.reconcile.behind import Behind
+from pairingd.reconcile.gateway import Journal, Router
 from pairingd.reconcile.hairpin import Hairpin, Look
 from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.lane import Lane
@@ -72,53 +74,21 @@ from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
 
 log = logging.getLogger(__name__)
 
+_SECOND_TIMEOUT_S = 4.0
+
 
 def asleep() -> float:
     """Seconds that this machine has slept since it started; only differences mean anything."""
     return awake_or_asleep() - time.monotonic()
 
 
-class Router(Protocol):
-    """What this lane needs of a gateway; world.gateway.router.Router is the real one."""
-
-    async def probe(self, network: Network) -> None: ...
-
-    async def open(
-        self,
-        network: Network,
-        *,
-        internal_port: int,
-        external_port: int,
-        chosen: bool = False,
-        but: Collection[str] = (),
-    ) -> Mapping: ...
-
-    async def renew(self, mapping: Mapping) -> Mapping: ...
-
-    async def check(self, mapping: Mapping) -> Presence: ...
-
-    async def close(self, mapping: Mapping) -> None: ...
-
-    async def sweep(self, network: Network, keep: Collection[int]) -> int: ...
-
-
-class Journal(Protocol):
-    def mappings(self) -> list[Mapping]: ...
-
-    def record(self, mapping: Mapping) -> None: ...
-
-    def erase(self, mapping_id: str) -> None: ...
-
-    def judge(self, network: str, *, honours: bool) -> None: ...
-
-
 class MappingLane(Lane):
     """Holds at most one mapping, and only while the door is open.
 
     Not `enabled`: none is wanted, and what an earlier daemon has left is closed. `look` says what
-    is seen at a host and port outside; None: that is not to be tried. `hole_port` is the port to
-    request behind the provider's NAT for a hole in it; None: none is made. `hostname` is the user's
-    name for this network.
+    is seen at a host and port outside; None: that is not to be tried. `second` is the lane of the
+    router in front of this one's. `hole_port` is the port to request behind the provider's NAT for
+    a hole in it; None: none is made. `hostname` is the user's name for this network.
     """
 
     def __init__(
@@ -138,6 +108,7 @@ class MappingLane(Lane):
         hostname: str = "",
         asleep: Callable[[], float] = asleep,
         listen: Callable[..., AbstractContextManager[None]] = listen,
+        second: Lane | None = None,
     ) -> None:
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
@@ -147,16 +118,14 @@ class MappingLane(Lane):
         self.enabled = enabled
         self.longest_retry = policy.longest_retry_s
         self._way_in_changed = signals.way_in_changed
-        self._forward = Forward(signals.forward_changed)
         self._journal, self._router = journal, router
         self._locate, self._door_port = locate, door_port
-        self._hostname = hostname
+        self._hostname, self._second = hostname, second
         self._behind = Behind(hole_port)
         self._holding = Holding(policy, tuple(journal.mappings()))
         self._hairpin = Hairpin(look, lambda held, seen: self._notice(Reflected(held, seen)))
         self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
-        self._asleep = asleep
-        self._slept = asleep()
+        self._asleep, self._slept = asleep, asleep()
         self._asking: asyncio.Task[None] | None = None
 
     @property
@@ -197,9 +166,8 @@ class MappingLane(Lane):
         return self.enabled and self._door_port() is not None
 
     async def look_around(self) -> Network | None:
-        """The network that this machine is in now.
-
-        Raises GatewayError `no-gateway`, and `router-silent` where it cannot be told.
+        """The network that this machine is in now. Raises GatewayError `no-gateway`, and
+        `router-silent` where it cannot be told.
         """
         network = await self._locate()
         self._read_journal()
@@ -219,7 +187,7 @@ class MappingLane(Lane):
 
     async def one_pass(self) -> float | None:
         self._read_journal()
-        needed = self.wanted or bool(self._holding.journal)
+        needed = self.wanted or bool(self._holding.own)
         self._hints.heed(network=needed, gateway=self._announcing())
         if not needed:
             return None
@@ -227,14 +195,10 @@ class MappingLane(Lane):
         await self._follow(Woke(self._slept - before))
         await self.look_around()
         await self._serve()
-        if self._behind.finds(self.current):
+        while self._behind.finds(self.current):
             await self._serve()
-            self._behind.finds(self.current)
-        self._forward.note(self.current)
-        session = self._intent.state.session
-        door = self._door_port() if self.enabled else None
-        announced = session.announced if session else None
-        await self._follow(Settled(door, announced, self._hostname))
+        session, door = self._intent.state.session, self._door_port() if self.enabled else None
+        await self._follow(Settled(door, session.announced if session else None, self._hostname))
         return holding.next_deadline(self._holding, self.clock())
 
     def poke(self) -> None:
@@ -243,14 +207,17 @@ class MappingLane(Lane):
         if self._asking and not self.wanted:
             self._asking.cancel()
 
+    def outcome(self) -> object:
+        held = self.current
+        return endpoint(held) if held else None, str(self.error)
+
     def _tell_trouble(self, error: PairingError) -> None:
         if self._holding.policy.primary:
             super()._tell_trouble(error)
 
     def _announcing(self) -> tuple[str, str] | None:
-        """The gateway and our address there, where the mapping's protocol has announcements.
-
-        The lane of the primary policy listens for all.
+        """The gateway and our address there, where the mapping's protocol has announcements. The
+        lane of the primary policy listens for all.
         """
         held = self.current if self._holding.policy.primary else None
         if held is None or not gateways.named(held.protocol).announces:
@@ -280,7 +247,7 @@ class MappingLane(Lane):
 
     def _notice(self, event: GuestCame | StrangerCame | Reflected | Announced) -> None:
         for action in self._step(event):
-            if not isinstance(action, Request):
+            if not isinstance(action, Request | CloseSecond):
                 self._perform(action)
 
     async def _follow(self, event: Event) -> None:
@@ -293,6 +260,9 @@ class MappingLane(Lane):
                     answer = await self._answer_to(action)
                     self._read_journal()
                     await self._follow(answer)
+                case CloseSecond():
+                    if self._second:
+                        await self._second.finish(_SECOND_TIMEOUT_S)
                 case _:
                     self._perform(action)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pairingd import config
 from pairingd.core import hostname
 from pairingd.core.dial import outside_host
-from pairingd.core.model import WayIn
+from pairingd.core.model import Mapping, WayIn
 from pairingd.core.ways import Endpoint
 from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
@@ -22,23 +22,36 @@ class Outside:
         settings: config.Router,
         intent: Intent,
         mapping: MappingLane,
+        second: MappingLane,
         door_port: Callable[[], int | None],
         own: Callable[[], str],
     ) -> None:
         self._settings = settings
         self._intent = intent
         self._mapping = mapping
+        self._second = second
         self._door_port = door_port
         self._own = own
 
     def forwarded(self) -> WayIn | None:
-        """The router's own address and port that lead to the open door, by request or by hand."""
-        if held := self._mapping.current:
+        """The router's own address and port that lead to the open door, by request or by hand; of
+        the second router's where that has opened one. None while that is still asked.
+        """
+        second = self._second
+        if second.wanted and not (second.current or second.error):
+            return None
+        if held := self._held:
             return WayIn(held.external_host, held.external_port)
         session = self._intent.state.session
         if self._settings.enabled or session is None or self._door_port() is None:
             return None
         return WayIn(self._settings.external_host, session.external_port)
+
+    @property
+    def _held(self) -> Mapping | None:
+        """What guests on the internet come to first."""
+        second = self._second.current
+        return second if second and second.external_host else self._mapping.current
 
     def public(self, hole: Endpoint | None) -> WayIn | None:
         """Where guests come in at this network's public address."""
@@ -53,7 +66,7 @@ class Outside:
 
     def towards(self, peer: str) -> str:
         """The public host at which a guest at `peer` finds this network, "" if it is not known."""
-        held = self._mapping.current
+        held = self._held
         router = held.external_host if held else ""
         named = self._settings.external_host
         return outside_host(peer, named, source_towards(peer), router) or self._settings.hostname

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 import pairingd
-from pairingd import answers, report
+from pairingd import advisor, answers, report
 from pairingd.core.durations import utc
 from pairingd.core.model import Invitation
 from pairingd.errors import Misconfigured, WorldError
@@ -29,10 +29,13 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
         endpoints = []
         if (problem := report.problem(unknown)) not in warnings:
             warnings.append(problem)
+    if doubt := advisor.unverified(parts):
+        warnings.append(report.problem(doubt))
     knocks = [report.knock(one, parts.door.ban(one.peer)) for one in parts.access.knocks.of_now]
     knocking: results.Knocking = {"knocking": knocks} if knocks else {}
     return {
         **knocking,
+        **answers.second_mapping(parts),
         "daemon": {
             "version": pairingd.__version__,
             "pid": os.getpid(),

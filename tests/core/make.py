@@ -12,6 +12,10 @@ UNCONDITIONAL = Conditions()
 OFFICE = Network("eth0", "192.168.1.10", "192.168.1.1", "02:00:00:00:00:02")
 
 
+# In front of HOME's router, which is at 192.168.0.7 outside.
+BEYOND = Network("eth0", "192.168.1.10", "192.168.0.1", "02:00:00:00:00:01", "192.168.0.7")
+
+
 def key(name: str) -> Key:
     return Key("ssh-ed25519", f"blob-{name}", 256, f"SHA256:{name}", name)
 

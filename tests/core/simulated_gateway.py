@@ -223,7 +223,7 @@ class Lane:
                 mapping(id=f"m{self.made}", network=network.identity, internal_port=door),
                 protocol=protocol,
                 external_port=free,
-                internal_host=network.address,
+                internal_host=network.client,
                 granted_until=None,
                 renew_at=None,
             )

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd.core.addresses import ExternalClass, bracketed, external_class
+from pairingd.core.addresses import (
+    ExternalClass,
+    bracketed,
+    external_class,
+    home_block,
+    is_inside,
+    is_shared,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +48,32 @@ def test_the_carriers_range_ends_where_rfc_6598_says() -> None:
 
 @pytest.mark.parametrize(
     ("host", "written"),
-    [("fe80::1%eth0", "[fe80::1%eth0]"), ("192.0.2.1", "192.0.2.1"), ("example.net", "example.net")],
+    [
+        ("fe80::1%eth0", "[fe80::1%eth0]"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("example.net", "example.net"),
+    ],
 )
 def test_only_an_ipv6_address_stands_in_brackets(host: str, written: str) -> None:
     assert bracketed(host) == written
+
+
+@pytest.mark.parametrize(
+    ("host", "block", "shared"),
+    [
+        ("192.168.0.7", "192.168.0.0/16", False),
+        ("10.255.0.1", "10.0.0.0/8", False),
+        ("172.31.255.1", "172.16.0.0/12", False),
+        ("172.32.0.1", "", False),
+        ("100.64.0.1", "", True),
+        ("100.128.0.1", "", False),
+        ("192.0.0.2", "", False),
+        ("203.0.113.1", "", False),
+        ("fd00::1", "", False),
+        ("router.lan", "", False),
+        ("", "", False),
+    ],
+)
+def test_whose_address_it_is(host: str, block: str, shared: bool) -> None:
+    assert (home_block(host), is_shared(host)) == (block, shared)
+    assert is_inside(host) == (bool(block) or shared)

@@ -26,7 +26,6 @@ RELAY = ("relay.example.org", 2022)
         (None, None),
         (WayIn("100.64.3.4", 50022), 50022),
         (WayIn("10.1.2.3", 1024), 1024),
-        (WayIn("192.0.0.2", 50022), 50022),
         (WayIn("100.64.3.4", 22), None),
         (WayIn("5.5.5.1", 50022), None),
         (WayIn("home.example.org", 50022), None),

@@ -18,6 +18,7 @@ from pairingd.core.holding_events import (
     Clear,
     Close,
     Closed,
+    CloseSecond,
     Distrust,
     Erase,
     Event,
@@ -49,13 +50,13 @@ from pairingd.core.holding_events import (
     Wished,
     Woke,
 )
-from pairingd.core.holding_state import PINHOLE, Holding, Look
+from pairingd.core.holding_state import PINHOLE, SECOND, Holding, Look
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP
 from pairingd.core.refusal import PairingError
 from tests.core import make
-from tests.core.make import HOME, OFFICE, START
+from tests.core.make import BEYOND, HOME, OFFICE, START
 
 mapping = partial(make.mapping, network=HOME.identity)
 DOOR = 40000
@@ -554,7 +555,66 @@ def test_a_hole_needs_another_port_than_one_of_roots() -> None:
     assert after(wished, Clear(), Serve())[1] == []
 
 
-def test_where_there_is_a_hole_guests_are_told_of_that_and_not_of_the_mapping() -> None:
-    state, _ = after(holding(mapping()), Wished(PORTS, hole=True))
-    assert after(state, Settled(DOOR, None))[1] == []
-    assert [type(one) for one in after(holding(mapping()), Settled(DOOR, None))[1]] == [Tell]
+INNER = replace(mapping(), external_host="192.168.0.7", external_port=50022)
+OUTER = replace(
+    make.mapping(id="m2", network=BEYOND.identity, internal_port=50022),
+    gateway=BEYOND.gateway,
+    internal_host="192.168.0.7",
+)
+
+
+def test_a_mapping_on_a_second_router_has_the_first_ones_port_in_the_doors_place() -> None:
+    state = Holding(SECOND, (INNER,), network=BEYOND, ports=(50022, 22))
+    assert step(state, Serve(), NOW)[1] == (Open(Wish(BEYOND, 50022, 22)),)
+    held = replace(state, journal=(INNER, OUTER), looks={"m2": Look(NOW, NOW)})
+    assert step(held, Clear(), NOW)[1] == ()
+    assert step(held, Serve(), NOW)[1] == ()
+    assert held.current(50022, NOW) == OUTER
+    moved = replace(held, network=replace(BEYOND, behind="192.168.0.8"))
+    assert moved.current(50022, NOW) is None
+    assert step(replace(held, ports=(50023, 22)), Clear(), NOW)[1] == (Close(OUTER),)
+
+
+@pytest.mark.parametrize(
+    "outer",
+    [
+        replace(OUTER, internal_port=50023),
+        replace(OUTER, internal_host="192.168.0.8"),
+        replace(OUTER, network=replace(BEYOND, gateway_mac=OFFICE.gateway_mac).identity),
+        replace(OUTER, network=HOME.identity),
+    ],
+)
+def test_what_a_second_router_forwards_to_is_closed_after_it(outer: Mapping) -> None:
+    state = Holding(journal=(INNER, OUTER), network=HOME)
+    assert step(state, Clear(), NOW)[1] == (CloseSecond(), Close(INNER))
+    assert CloseSecond() not in step(replace(state, journal=(INNER, outer)), Clear(), NOW)[1]
+    serving = replace(state, ports=PORTS)
+    assert step(serving, Clear(), NOW)[1] == ()
+
+
+def test_each_machine_waits_for_its_own_entries_alone() -> None:
+    stranded = Holding(journal=(OUTER,), network=HOME)
+    assert next_deadline(stranded, NOW) is None
+    assert next_deadline(replace(stranded, policy=SECOND), NOW) == NOW + LONGEST_SLEEP
+    assert next_deadline(Holding(SECOND, (INNER,), network=None), NOW) is None
+
+
+def test_a_second_router_is_not_swept_for_it_knows_all_behind_the_first_as_one() -> None:
+    state = Holding(SECOND, (OUTER,), network=BEYOND)
+    state, actions = step(state, Looked(OUTER, Presence.PRESENT), NOW)
+    assert actions == ()
+
+
+@pytest.mark.parametrize("host", ["192.168.0.7", "10.1.2.3", "172.31.0.1", "100.64.0.9", ""])
+def test_an_endpoint_inside_a_home_or_a_provider_is_no_news(host: str) -> None:
+    held = replace(mapping(), external_host=host)
+    state = Holding(journal=(held,), network=HOME, looks={held.id: Look(NOW, NOW)})
+    assert step(state, Settled(DOOR, WayIn("5.5.5.1", 22)), NOW)[1] == ()
+
+
+def test_the_second_routers_endpoint_is_told() -> None:
+    state = Holding(SECOND, (INNER, OUTER), network=BEYOND, looks={"m2": Look(NOW, NOW)})
+    way = WayIn("5.5.5.1", 22)
+    assert step(state, Settled(50022, None), NOW)[1] == (Tell(way, first=True),)
+    assert step(state, Settled(50022, WayIn("5.5.5.9", 22)), NOW)[1] == (Tell(way, first=False),)
+    assert step(replace(state, network=None), Settled(50022, None), NOW)[1] == ()

@@ -23,7 +23,7 @@ from pairingd.core.holding_events import (
     Reflected,
     Sweep,
 )
-from pairingd.core.holding_state import PINHOLE, Holding
+from pairingd.core.holding_state import MAPPING, PINHOLE, SECOND, Holding, Policy
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from tests.core.make import HOME, OFFICE, START
@@ -40,12 +40,13 @@ class Crash(Exception):
 
 
 class Day(RuleBasedStateMachine):
-    @initialize(pinhole=st.booleans())
-    def begin(self, *, pinhole: bool) -> None:
+    @initialize(policy=st.sampled_from((MAPPING, PINHOLE, SECOND)))
+    def begin(self, *, policy: Policy) -> None:
         self.budget: int | None = None
-        self.lane = Lane(dict(PLACES), self.effect, float(START), place="home")
-        if pinhole:
-            self.lane.holding = Holding(PINHOLE)
+        behind = "10.9.9.9" if policy is SECOND else ""
+        self.places = {name: replace(place, behind=behind) for name, place in PLACES.items()}
+        self.lane = Lane(dict(self.places), self.effect, float(START), place="home")
+        self.lane.holding = Holding(policy)
         self.ports: tuple[int, int] | None = None
         self.strangers: dict[str, set[int]] = {place: set() for place in PLACES}
 
@@ -91,7 +92,8 @@ class Day(RuleBasedStateMachine):
 
     @rule()
     def the_garages_gateway_shows_its_mac(self) -> None:
-        self.lane.networks["garage"] = replace(GARAGE, gateway_mac="02:00:00:00:00:03")
+        garage = replace(self.places["garage"], gateway_mac="02:00:00:00:00:03")
+        self.lane.networks["garage"] = garage
 
     @rule()
     def a_restart_is_announced(self) -> None:
@@ -127,13 +129,15 @@ class Day(RuleBasedStateMachine):
         finally:
             self.budget = None
 
-    @precondition(lambda self: any(one.network == HOME.identity for one in self.journaled()))
+    @precondition(
+        lambda self: any(one.network == self.places["home"].identity for one in self.journaled())
+    )
     @rule()
     def the_home_gateway_hides_its_mac(self) -> None:
         """For all we know it is the office's."""
         self.lane.asked.clear()
         try:
-            self.lane.follow(Moved(replace(HOME, gateway_mac="")))
+            self.lane.follow(Moved(replace(self.places["home"], gateway_mac="")))
         except RoundEnded:
             pass
         else:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pairingd.core.network import Network, router_of
-from tests.core.make import HOME, OFFICE
+from tests.core.make import BEYOND, HOME, OFFICE, mapping
 
 
 def test_router_of_is_the_same_over_every_interface_and_address() -> None:
@@ -13,3 +13,19 @@ def test_router_of_is_the_same_over_every_interface_and_address() -> None:
     assert router(HOME) == router(replace(HOME, interface="wlan0", address="192.168.1.11"))
     assert router(HOME) != router(OFFICE)
     assert router(HOME) != router(replace(HOME, gateway="192.168.1.2"))
+
+
+def test_a_second_router_knows_us_by_the_first_ones_address() -> None:
+    assert (HOME.client, BEYOND.client) == (HOME.address, BEYOND.behind)
+    assert Network.of(BEYOND.identity) == BEYOND
+    assert Network.of(HOME.identity) == HOME
+    assert Network.of("home") == Network("home", "", "")
+    inside = replace(mapping(network=BEYOND.identity), internal_host=BEYOND.behind)
+    assert (inside.beyond, inside.source) == (True, BEYOND.address)
+    assert not mapping().beyond
+    assert mapping().source == mapping().internal_host
+
+
+def test_the_same_numbers_behind_another_router_are_another_network() -> None:
+    assert replace(BEYOND, behind="192.168.0.8").identity != BEYOND.identity
+    assert replace(BEYOND, behind="").identity != BEYOND.identity

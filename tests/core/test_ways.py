@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from pairingd.core.double_nat import NotOpened
 from pairingd.core.model import Mapping, Problem, Session, WayIn
 from pairingd.core.ways import (
     Endpoint,
@@ -16,7 +17,7 @@ from pairingd.core.ways import (
     way_told,
 )
 from pairingd.errors import GatewayError
-from tests.core.make import mapping
+from tests.core.make import BEYOND, mapping
 
 HELD = mapping()
 CGNAT = replace(HELD, external_host="100.64.3.4")
@@ -28,6 +29,9 @@ PINHOLE = replace(
     external_port=40000,
 )
 UNSHOWN = replace(HELD, handle=(("unshown", "yes"),))
+INSIDE = replace(HELD, external_host="192.168.0.7", external_port=50022)
+OUTER = replace(HELD, id="m2", gateway="192.168.0.1", network=BEYOND.identity)
+FAILED = GatewayError("router-failed", "because", "do that")
 BY_HAND = ("home.example.org", 2022)
 
 
@@ -123,6 +127,53 @@ def test_only_an_address_that_is_not_on_the_internet_is_a_double_nat() -> None:
     assert "[relay]" in told.hint
     for host in ("5.5.5.1", "home.example.org"):
         assert warning(replace(HELD, external_host=host)) is None
+
+
+@pytest.mark.parametrize(
+    ("failed", "says", "hint"),
+    [
+        (None, "192.168.0.7 is not on the internet", "in front of it"),
+        (NotOpened("192.168.0.1", True, FAILED), "router, 192.168.0.1, is silent", "192.168.0.1"),
+        (NotOpened("192.168.0.1", False, FAILED), "192.168.0.1, refused: because", "192.168.0.7"),
+        (NotOpened("", True, FAILED), "on the internet, and because", "do that"),
+    ],
+)
+def test_a_second_router_is_named_and_whether_it_was_silent_or_refused(
+    failed: NotOpened | None, says: str, hint: str
+) -> None:
+    told = warning(INSIDE, second_failed=failed)
+    assert told
+    assert told.code == "double-nat"
+    assert says in told.message
+    assert hint in told.hint
+
+
+def test_a_provider_that_opens_no_port_is_named_too() -> None:
+    failed = NotOpened("192.0.0.9", False, FAILED)
+    told = warning(CGNAT, second_failed=failed)
+    assert told
+    assert "the provider's PCP server, 192.0.0.9, refused" in told.message
+
+
+def test_a_port_on_the_second_router_is_the_routers_endpoint() -> None:
+    ways = Ways(INSIDE, PINHOLE, second=OUTER, seen={"m2": "guest"})
+    [best, *_] = endpoints(ways)
+    assert (best.kind, best.host, best.port, best.verified) == ("router", "5.5.5.1", 22, "guest")
+    assert ways.reachability(None) == "internet"
+    assert ways.problems() == []
+
+
+def test_a_third_router_in_front_leaves_it_unverified() -> None:
+    ways = Ways(INSIDE, second=replace(OUTER, external_host="10.0.0.2"))
+    assert ways.reachability(None) == "unverified"
+    [told] = ways.problems()
+    assert told.code == "double-nat"
+    assert "192.168.0.1: 10.0.0.2" in told.message
+
+
+def test_a_second_router_without_an_address_leaves_the_firsts_endpoint() -> None:
+    [best, *_] = endpoints(Ways(INSIDE, second=replace(OUTER, external_host="")))
+    assert best.host == "192.168.0.7"
 
 
 def test_a_router_without_an_address_outside_is_warned_of() -> None:

@@ -190,7 +190,8 @@ async def test_the_dry_run_leaves_what_it_found(
 ) -> None:
     async with FakeIgd(quirks={quirk} if quirk else set()) as fake:
         fake.add_by_hand(8080, "127.0.0.9", 80)
-        finding = await dry_run.check(HOME, settings(fake, allow_permanent=True, lease="1h"))
+        wanted = settings(fake, allow_permanent=True, lease="1h")
+        finding = (await dry_run.check(HOME, wanted)).finding
         left = set(fake.mappings)
     assert finding.state is state
     assert told in finding.message

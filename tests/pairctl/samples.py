@@ -154,6 +154,24 @@ UNCONNECTED: Status = {
     "endpoints": LAN_ONLY["endpoints"],
     "warnings": [],
 }
+TWO_ROUTERS: Status = {
+    **STATUS,
+    "mapping": {**MAPPING, "external_host": "192.168.0.7"},
+    "second_mapping": {
+        **MAPPING,
+        "gateway": "192.168.0.1",
+        "protocol": "pcp",
+        "internal_port": 22,
+    },
+}
+SECOND_OPENING: Status = {
+    **TWO_ROUTERS,
+    "second_mapping": {**MAPPING, "state": "opening", "gateway": None},
+}
+SECOND_FAILED: Status = {
+    **TWO_ROUTERS,
+    "second_mapping": {**MAPPING, "state": "failed", "gateway": "192.168.0.1"},
+}
 BY_HAND: Status = {
     **STATUS,
     "mapping": None,

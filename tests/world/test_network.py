@@ -121,8 +121,38 @@ class TestLinuxTables:
     def test_a_unique_local_address_is_not_global(self) -> None:
         assert network.stable_global(["fe80::1", "fd00::2"]) is None
 
+    def test_an_icmp_error_names_the_router_that_sent_it(self) -> None:
+        address = bytes.fromhex("0200 0000 c0a80101 0000000000000000")
+        time_exceeded = bytes.fromhex("71000000 02 0b 00 00 00000000 00000000") + address
+        assert linux.offender(time_exceeded) == "192.168.1.1"
+        of_this_machine = time_exceeded[:4] + b"\1" + time_exceeded[5:]
+        assert linux.offender(of_this_machine) == ""
+        assert linux.offender(time_exceeded[:20]) == ""
+
 
 class TestMacosAnswers:
+    async def test_traceroute_is_asked_for_the_second_hop_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[tuple[str, ...]] = []
+
+        def output(*command: str) -> str:
+            asked.append(command)
+            return " 2  192.168.1.1  2.113 ms\n"
+
+        monkeypatch.setattr(macos, "_output", output)
+        assert await macos.second_hop("198.41.0.4") == "192.168.1.1"
+        [command] = asked
+        assert command[0] == "/usr/sbin/traceroute"
+        assert " ".join(command).endswith("-f 2 -m 2 -q 1 -w 2 198.41.0.4")
+
+    def test_traceroute_names_the_second_hop(self) -> None:
+        assert macos.hop(" 2  192.168.1.1  2.113 ms\n") == "192.168.1.1"
+        assert macos.hop(" 2  192.168.1.1  2.113 ms !N\n") == "192.168.1.1"
+        assert macos.hop(" 2  *\n") == ""
+        assert macos.hop(" 1  192.168.0.1  1.003 ms\n") == ""
+        assert macos.hop("") == ""
+
     def test_an_ipv6_gateway_is_named_with_its_scope(self) -> None:
         assert macos.default_gateway6(ROUTE_GET6, "en0") == "fe80::1%en0"
         assert macos.default_gateway6(ROUTE_GET6, "en1") == ""

@@ -81,7 +81,7 @@ class Keeper:
             gateway=network.gateway,
             external_host="",
             external_port=external_port,
-            internal_host=network.address,
+            internal_host=network.client,
             internal_port=internal_port,
             token=self._token(),
         )

@@ -93,6 +93,7 @@ class Router(Keeper):
         self._high_port = high_port
         self._protocols = settings.spoken
         self._probe: _Probe | None = None
+        self._providers: dict[str, GatewayError] = {}  # refusals, by the network's identity
 
     async def probe(self, network: Network) -> None:
         """Find out what this network's router speaks; a good answer is kept for ten minutes.
@@ -116,13 +117,30 @@ class Router(Keeper):
         else, unless it was `chosen` by the host, of a port that the router assigns.
 
         By any protocol `but` those. Raises GatewayError with the most telling refusal of all that
-        were met.
+        were met. A provider's server is asked once in each network.
         """
+        if refused_before := self._providers.get(network.identity):
+            raise refused_before
+        try:
+            return await self._open_any(network, internal_port, external_port, chosen, but)
+        except GatewayError as refusal:
+            if network.gateway in gateways.ANYCAST:
+                self._providers[network.identity] = refusal
+            raise
+
+    async def _open_any(
+        self,
+        network: Network,
+        internal_port: int,
+        external_port: int,
+        chosen: bool,  # noqa: FBT001 - as open has it
+        but: Collection[str],
+    ) -> Mapping:
         if self._verdicts.honours(network.identity) is False and external_port != internal_port:
             raise lied_before(network.gateway)
         probing = self._probing(network).answers.items()
         answers = {protocol: answer for protocol, answer in probing if protocol not in but}
-        ports = self._ports(network, external_port)
+        ports = self._ports(network, internal_port, external_port)
         refusals: list[GatewayError] = []
         for port in ports:  # may grow while it is walked
             if await self._exposes(network, internal_port, port):
@@ -216,17 +234,21 @@ class Router(Keeper):
             await adapter.told(network, locations)
         self._probe = None  # what was found out before that holds no longer
 
-    def _ports(self, network: Network, wanted: int) -> list[int]:
+    def _ports(self, network: Network, inside: int, wanted: int) -> list[int]:
         if self._settings.command.open:  # a program of the user's own chooses by itself
             return [wanted]
-        return list(dict.fromkeys((wanted, self._high_port(network))))
+        # The first router has given us `inside`, so nobody else needs it of the second.
+        equal = (inside,) if network.behind else ()
+        return list(dict.fromkeys((wanted, *equal, self._high_port(network))))
 
     def _probing(self, network: Network) -> _Probe:
         now = self._clock()
         if self._probe is None or not self._probe.holds(network, now):
             tasks: dict[str, asyncio.Task[GatewayError | None]] = {}
             for protocol in self._protocols:
-                if adapter := self._adapters.get(protocol):
+                adapter = self._adapters.get(protocol)
+                anycast = gateways.named(protocol).anycast == network.gateway
+                if adapter and (anycast or network.gateway not in gateways.ANYCAST):
                     spoken_for = [
                         task
                         for other, task in tasks.items()
@@ -262,7 +284,7 @@ class Router(Keeper):
     async def _exposes(self, network: Network, door: int, port: int) -> bool:
         if self._settings.command.open:  # a program of the user's own knows where it leads
             return False
-        return await self._may_expose(network.identity, network.address, door, port)
+        return await self._may_expose(network.identity, network.client, door, port)
 
     async def _may_expose(self, network: str, address: str, door: int, port: int) -> bool:
         """Whether a router that ignores the internal port would lead to another server here."""

@@ -83,6 +83,18 @@ def _current_ipv6() -> Network | None:
     return Network(interface, address, system.gateway6(interface))
 
 
+async def second_hop(gateway: str) -> str:
+    """The router after `gateway` on our way to the internet, "" where it does not show itself, or
+    the way leads by another gateway.
+
+    One packet is sent, which that router is the last to get.
+    """
+    here = await current()
+    if here is None or here.gateway != gateway:
+        return ""
+    return await system.second_hop(_INTERNET[socket.AF_INET])
+
+
 def lan_address() -> str | None:
     """Our own IPv4 address that somebody nearby would use, or None."""
     return best_lan_address(_source(socket.AF_INET), interfaces.addresses(socket.AF_INET))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
+import struct
 import sys
 from pathlib import Path
 
+HOP_PORT = 33434  # traceroute(8)
 _ARPHRD_ETHER = "1"  # <linux/if_arp.h>; WireGuard and tun have 65534, PPP 512
 _RTF_UP_GATEWAY = 0x1 | 0x2  # <linux/route.h>
 _ATF_COM = 0x02  # <linux/if_arp.h>: a complete entry
 # <linux/if_addr.h>: temporary, optimistic, DAD failed, deprecated, tentative
 _PASSING = 0x01 | 0x04 | 0x08 | 0x20 | 0x40
+_IP_RECVERR, _MSG_ERRQUEUE = 11, 0x2000  # ip(7); Python 3.11 names neither
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")  # <linux/errqueue.h>, before the offender's sockaddr_in
+_ORIGIN_ICMP = 2
+_HOP_TIMEOUT_S = 1.0
 _RTMGRP = 0x10 | 0x40 | 0x100 | 0x400  # <linux/rtnetlink.h>: IPv4 and IPv6, IFADDR and ROUTE
 
 
@@ -29,6 +36,38 @@ def neighbour(address: str, interface: str) -> str:
 
 def ipv6_addresses(interface: str) -> list[str]:
     return lasting_addresses(_read("/proc/net/if_inet6"), interface)
+
+
+async def second_hop(towards: str) -> str:
+    """The router after the gateway on the way to `towards`, "" where it does not answer. It is the
+    last one that the packet reaches.
+    """
+    loop = asyncio.get_running_loop()
+    answered = asyncio.Event()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(0)
+        probe.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 2)
+        probe.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        loop.add_reader(probe, answered.set)
+        try:
+            probe.connect((towards, HOP_PORT))
+            probe.send(b"")
+            async with asyncio.timeout(_HOP_TIMEOUT_S):
+                await answered.wait()
+            _, told, *_ = probe.recvmsg(0, 512, _MSG_ERRQUEUE)
+        except OSError:  # a TimeoutError, too
+            return ""
+        finally:
+            loop.remove_reader(probe)
+    return next((offender(data) for _, kind, data in told if kind == _IP_RECVERR), "")
+
+
+def offender(error: bytes) -> str:
+    """Which router an error queue's entry is from, IP_RECVERR of ip(7)."""
+    size = _EXTENDED_ERROR.size
+    if len(error) < size + 8 or _EXTENDED_ERROR.unpack_from(error)[1] != _ORIGIN_ICMP:
+        return ""
+    return socket.inet_ntoa(error[size + 4 : size + 8])
 
 
 def is_tunnel(interface: str) -> bool:

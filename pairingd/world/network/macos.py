@@ -5,6 +5,7 @@ Written from the manuals and from recorded output; every parser is a pure functi
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import socket
@@ -35,6 +36,18 @@ def neighbour(address: str, interface: str) -> str:
 
 def ipv6_addresses(interface: str) -> list[str]:
     return lasting_addresses(_output("/sbin/ifconfig", interface, "inet6"))
+
+
+async def second_hop(towards: str) -> str:
+    """By traceroute(8), which may read what routers answer: it belongs to root."""
+    way = ("/usr/sbin/traceroute", "-n", "-f", "2", "-m", "2", "-q", "1", "-w", "2", towards)
+    return hop(await asyncio.to_thread(_output, *way))
+
+
+def hop(answer: str) -> str:
+    """The address in a line such as ` 2  192.168.1.1  2.113 ms`; `*` is no answer."""
+    found = re.search(r"^\s*2\s+([\d.]+)\s", answer, re.ASCII | re.MULTILINE)
+    return found[1] if found else ""
 
 
 def is_tunnel(_interface: str) -> bool:

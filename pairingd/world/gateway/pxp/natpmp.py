@@ -60,7 +60,7 @@ class NatPmpAdapter(PxpAdapter):
             return
         request = MapRequest(mapping.internal_port, 0, 0)
         answer = await self._datagrams.exchange(
-            mapping.gateway, mapping.internal_host, request.encode(), request.decode
+            mapping.gateway, mapping.source, request.encode(), request.decode
         )
         if answer.result != Result.SUCCESS:
             raise _refusal(answer.result, mapping.external_port)
@@ -82,7 +82,7 @@ class NatPmpAdapter(PxpAdapter):
         asked_at = self._clock()
         request = MapRequest(wanted.internal_port, wanted.external_port, lease)
         answer = await self._datagrams.exchange(
-            wanted.gateway, wanted.internal_host, request.encode(), request.decode
+            wanted.gateway, wanted.source, request.encode(), request.decode
         )
         if answer.result != Result.SUCCESS:
             raise _refusal(answer.result, wanted.external_port)
@@ -96,7 +96,7 @@ class NatPmpAdapter(PxpAdapter):
     async def _ask_address(self, mapping: Mapping) -> AddressResponse:
         request = AddressRequest()
         return await self._datagrams.exchange(
-            mapping.gateway, mapping.internal_host, request.encode(), request.decode
+            mapping.gateway, mapping.source, request.encode(), request.decode
         )
 
 

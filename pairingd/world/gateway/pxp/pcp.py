@@ -40,7 +40,7 @@ class PcpAdapter(PxpAdapter):
         self._uniform = uniform
 
     async def _is_spoken(self, network: Network) -> bool:
-        request = AnnounceRequest(ip_address(network.address))
+        request = AnnounceRequest(ip_address(network.client))
         answer = await self._datagrams.exchange(
             network.gateway, network.address, request.encode(), request.decode, BRIEF
         )
@@ -49,7 +49,7 @@ class PcpAdapter(PxpAdapter):
     async def _look(self, mapping: Mapping) -> Presence:
         request = AnnounceRequest(ip_address(mapping.internal_host))
         answer = await self._datagrams.exchange(
-            mapping.gateway, mapping.internal_host, request.encode(), request.decode
+            mapping.gateway, mapping.source, request.encode(), request.decode
         )
         if answer.result == Result.UNSUPP_VERSION:
             return Presence.UNKNOWN
@@ -81,7 +81,7 @@ class PcpAdapter(PxpAdapter):
 
     async def _send(self, request: MapRequest, mapping: Mapping) -> MapResponse:
         return await self._datagrams.exchange(
-            mapping.gateway, mapping.internal_host, request.encode(), request.decode
+            mapping.gateway, mapping.source, request.encode(), request.decode
         )
 
 

@@ -75,8 +75,11 @@ class Adding:
         except Unread as unread:
             raise refusals.nothing_made(problems.unread(self._port, unread.code)) from None
         if before is not None and not rows.is_ours(before, self._mapping):
-            if not rows.may_be_left_over(before, self._mapping.internal_host) or await listens(
-                before.client, before.internal_port
+            # On a second router our client address is the first router's, for all behind it.
+            if (
+                self._mapping.beyond
+                or not rows.may_be_left_over(before, self._mapping.internal_host)
+                or await listens(before.client, before.internal_port)
             ):
                 raise refusals.nothing_made(problems.taken(self._port, before.client))
             await self._igd.delete(self._port)

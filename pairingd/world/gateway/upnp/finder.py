@@ -16,12 +16,16 @@ from pairingd.world.gateway.upnp.igd import BEST, Igd, connect
 from pairingd.world.gateway.upnp.location import location_host
 
 _MAX_TOLD = 8  # places that a gateway names, of which each is asked
+# Of a second router, which a search is not sure to reach: miniupnpd's, and FRITZ!Box's.
+_USUAL = ("http://{}:5000/rootDesc.xml", "http://{}:49000/igddesc.xml")
+_USUAL_TIMEOUT_S = 2.0
 
 
 class Finder:
     """Finds each network's gateway once. `description_url`: the user has named where it is.
 
-    No device beside the gateway is one, but for the gateway itself under another address.
+    No device beside the gateway is one, but for the gateway itself under another address. A second
+    router is asked at its own address only.
     """
 
     def __init__(
@@ -82,6 +86,8 @@ class Finder:
 
     async def _search(self, network: Network) -> Igd:
         surveys: list[Igd | GatewayError] = []
+        usual = [url.format(network.gateway) for url in _USUAL] if network.behind else []
+        guesses = asyncio.gather(*(self._survey_soon(network, url) for url in usual))
 
         async def judge(location: str) -> bool:
             survey = await self._survey(network, location)
@@ -99,7 +105,12 @@ class Finder:
             schedule=self._schedule,
             is_gateway=is_gateway,
             judge=judge,
+            multicast=not network.behind,
         )
+        if any(isinstance(survey, Igd) for survey in surveys):
+            guesses.cancel()
+        else:
+            surveys += await guesses
         if not surveys and lan.is_denied(error, self._platform):
             raise lan.denied()
         return _best(network, surveys)
@@ -110,11 +121,18 @@ class Finder:
         except GatewayError as error:
             return error
 
+    async def _survey_soon(self, network: Network, location: str) -> Igd | GatewayError:
+        try:
+            async with asyncio.timeout(_USUAL_TIMEOUT_S):
+                return await self._survey(network, location)
+        except TimeoutError:
+            return refusals.silent_upnp()
+
     async def _is_gateways(self, network: Network, host: str) -> bool:
         """By its MAC address where it is not the gateway's own address."""
         if host == network.gateway:
             return True
-        mac = network.gateway_mac
+        mac = "" if network.behind else network.gateway_mac
         if not mac or not interfaces.on_link(host, network.address):
             return False
         return await self._mac_of(host, network.interface) == mac

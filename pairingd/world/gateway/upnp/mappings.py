@@ -188,9 +188,8 @@ class UpnpAdapter:
 
     @contextlib.asynccontextmanager
     async def _igd(self, mapping: Mapping) -> AsyncIterator[Igd]:
-        interface, _, _ = mapping.network.partition("/")
-        _, _, mac = mapping.network.rpartition("/")
-        network = Network(interface, mapping.internal_host, mapping.gateway, mac)
+        there = Network.of(mapping.network)
+        network = replace(there, address=mapping.source, gateway=mapping.gateway)
         async with self._asking(network, dict(mapping.handle).get("url", "")) as igd:
             yield igd
 

@@ -178,6 +178,7 @@ async def search(
     schedule: Schedule = SCHEDULE,
     is_gateway: IsGateway = _never,
     judge: Judge = _after_grace,
+    multicast: bool = True,
 ) -> tuple[list[str], OSError | None]:
     """Locations of the gateway heard of within `schedule`, those at its own address first, and what
     sending met with.
@@ -185,7 +186,7 @@ async def search(
     Each is given to `judge` as it is heard, and the search ends once that has said yes or, when the
     schedule ends, has said no to all. The first packet goes to the gateway alone: host firewalls
     and macOS's Local Network privacy treat it better than multicast. Over IPv6 the firewall to open
-    is searched for, on the link of `interface`.
+    is searched for, on the link of `interface`. Without `multicast` only the gateway is asked.
     """
     loop = asyncio.get_running_loop()
     six = ":" in address
@@ -207,7 +208,7 @@ async def search(
             own.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
             own.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
             group, targets = MULTICAST, _TARGETS
-        hosts = [numeric(host, port) for host in (gateway, group)]
+        hosts = [numeric(host, port) for host in (gateway, group)[: 1 + multicast]]
         requests = [request(target, group) for target in targets]
         await _ask(transport, protocol, hosts, requests, schedule)
         transport.close()

@@ -1,0 +1,71 @@
+"""What the routers forward, as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairctl.layout import ROOM, wrapped
+from pairctl.times import clock
+from pairingd import gateways
+
+if TYPE_CHECKING:
+    from pairctl.output import View
+    from pairingd.protocol.results import Endpoint, MappingInfo, Problem, Status
+
+
+def router(reply: Status, view: View) -> list[str]:
+    if reply["mapping"]:
+        second = reply.get("second_mapping")
+        of_second = _second(second, view) if second else []
+        return _mapping(reply["mapping"], reply["warnings"], view) + of_second
+    states = {invitation["state"] for invitation in reply["invitations"]}
+    if "live" not in states:
+        scheduled = "scheduled" in states
+        return ["not needed yet" if scheduled else "not needed (nobody is invited)"]
+    return forward(reply["endpoints"])
+
+
+def forward(endpoints: list[Endpoint]) -> list[str]:
+    routers = [endpoint for endpoint in endpoints if endpoint["kind"] == "router"]
+    return [
+        f"{endpoint['host']}:{endpoint['port']}, {_protocol(endpoint['protocol'])}"
+        for endpoint in routers
+    ] or ["no port opened"]
+
+
+def _protocol(protocol: str | None) -> str:
+    return gateways.named(protocol).title if protocol else "by hand"
+
+
+def _second(mapping: MappingInfo, view: View) -> list[str]:
+    """The warnings say why there is none."""
+    match mapping["state"]:
+        case "open":
+            return _mapping(mapping, [], view, "of the first router")
+        case "opening":
+            return ["requesting a port of the second router"]
+        case _:
+            return [view.bad("no port opened on the second router")]
+
+
+def _mapping(
+    mapping: MappingInfo, warnings: list[Problem], view: View, where: str = "here"
+) -> list[str]:
+    """What has failed is not told twice."""
+    if mapping["state"] == "opening":
+        return ["requesting a port"]
+    if mapping["state"] == "failed":
+        error = mapping["error"]
+        if error is None or error in warnings:
+            return [view.bad("no port opened")]
+        return [
+            *wrapped(view.bad("failed: "), error["message"], ROOM),
+            *wrapped(view.dim("hint: "), error["hint"], ROOM),
+        ]
+    port = mapping["external_port"]
+    host = mapping["external_host"]
+    place = f"{host}:{port}" if host else f"port {port} (no address)"
+    told = f"{place} to port {mapping['internal_port']} {where}, {_protocol(mapping['protocol'])}"
+    if mapping["expires_at"]:
+        told += f", leased until {clock(mapping['expires_at'], view.now)}"
+    return [told] if len(told) <= ROOM else wrapped("", told, ROOM)

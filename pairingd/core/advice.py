@@ -1,0 +1,160 @@
+"""Each way by which guests on the internet could get in: whether it works, or why not, and what the
+host could do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pairingd.core.addresses import ExternalClass, external_class, is_shared
+from pairingd.core.double_nat import NotOpened, double_nat
+from pairingd.core.model import Mapping, Problem
+from pairingd.core.refusal import PairingError
+
+
+class Outcome(StrEnum):
+    WORKS = "works"  # as far as can be known from here
+    UNPROVEN = "unproven"
+    FAILED = "failed"
+    UNTRIED = "not tried"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`why` is a fact in one line. `remedy` is what the host could do, "" where nothing helps."""
+
+    way: str
+    outcome: Outcome
+    why: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.way}: {self.outcome}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Routers:
+    """What came of asking them. `used`: they are to be asked; `asks_second`: the second one, too.
+    `doubt`: why the first mapping may not work, though it is on the internet.
+    """
+
+    used: bool = True
+    first: Mapping | None = None
+    error: PairingError | None = None
+    doubt: Problem | None = None
+    asks_second: bool = True
+    second: Mapping | None = None
+    second_failed: NotOpened | None = None
+
+
+def own_address(address: str) -> Attempt:
+    """This machine's own, on its way to the internet; "" where it has none."""
+    way = "own address"
+    if external_class(address) is ExternalClass.PUBLIC:
+        return Attempt(way, Outcome.WORKS, f"{address} is public")
+    why = f"{address} is not public" if address else "this machine has no IPv4 address"
+    return Attempt(way, Outcome.UNTRIED, why)
+
+
+def by_hand(host: str, port: int, *, proven: bool) -> Attempt:
+    """A port that the user has forwarded."""
+    if proven:
+        return Attempt("by hand", Outcome.WORKS, f"somebody has reached the door by {host}:{port}")
+    return Attempt(
+        "by hand",
+        Outcome.UNPROVEN,
+        f"nobody on the internet has reached the door by {host}:{port}",
+        f"check in the router that it forwards port {port} to the door's port of this machine",
+    )
+
+
+def of_routers(asked: Routers) -> tuple[Attempt, Attempt]:
+    """The first router, and the second or the provider's server."""
+    return _first(asked), _second(asked)
+
+
+def _first(asked: Routers) -> Attempt:
+    way = "router"
+    if not asked.used:
+        return Attempt(way, Outcome.UNTRIED, "[router] enabled = false")
+    if asked.first is None:
+        if asked.error is None:
+            return Attempt(way, Outcome.UNTRIED, "it has not answered yet")
+        return Attempt(way, Outcome.FAILED, asked.error.message, asked.error.hint)
+    held = asked.first
+    opened = f"{held.gateway} forwards its port {held.external_port} by {held.protocol}"
+    if asked.doubt:
+        return Attempt(way, Outcome.UNPROVEN, asked.doubt.message, asked.doubt.hint)
+    if double_nat(held):
+        inside = f"{opened}, but its address {held.external_host} is not on the internet"
+        return Attempt(way, Outcome.UNPROVEN, inside)
+    return Attempt(way, Outcome.WORKS, f"{opened}, at {held.external_host}")
+
+
+def _second(asked: Routers) -> Attempt:
+    first, second = asked.first, asked.second
+    shared = first is not None and is_shared(first.external_host)
+    way = "provider's PCP server" if shared else "second router"
+    if first is None:
+        return Attempt(way, Outcome.UNTRIED, "the first router has opened no port to forward to")
+    problem = double_nat(first, second, asked.second_failed)
+    if problem is None:
+        if second is None:
+            return Attempt(way, Outcome.UNTRIED, "not needed")
+        opened = f"{second.gateway} forwards its port {second.external_port} by {second.protocol}"
+        return Attempt(way, Outcome.WORKS, f"{opened}, at {second.external_host}")
+    if second is None and asked.second_failed is None:
+        if not asked.asks_second:
+            why = '[router] second_gateway = "off", or a [router.command] opens the port'
+            return Attempt(way, Outcome.UNTRIED, why, problem.hint)
+        return Attempt(way, Outcome.UNTRIED, "it has not answered yet", problem.hint)
+    return Attempt(way, Outcome.FAILED, problem.message, problem.hint)
+
+
+def pinhole(
+    held: Mapping | None, error: PairingError | None, *, wanted: bool, address: str = ""
+) -> Attempt:
+    """A port of this machine's stable IPv6 `address`, let through by the router's firewall."""
+    way = "IPv6"
+    if held:
+        where = f"port {held.external_port} of {held.external_host}"
+        return Attempt(way, Outcome.WORKS, f"the router lets {where} through, for guests with IPv6")
+    if error:
+        return Attempt(way, Outcome.FAILED, error.message)
+    if not wanted:
+        return Attempt(way, Outcome.UNTRIED, "[router] names a router for IPv4, or none")
+    why = "it has not answered yet" if address else "this machine has no lasting IPv6 address"
+    return Attempt(way, Outcome.UNTRIED, why)
+
+
+def relay(error: PairingError | None, *, configured: bool, proven: bool | None) -> Attempt:
+    """`proven` None: it does not stand."""
+    if not configured:
+        remedy = 'an account with ssh somewhere will do: [relay] ssh = "me@host", join = "auto"'
+        return Attempt("relay", Outcome.UNTRIED, "none is configured", remedy)
+    if error:
+        return Attempt("relay", Outcome.FAILED, error.message, error.hint)
+    if proven is None:
+        return Attempt("relay", Outcome.UNTRIED, "it is asked while somebody is invited")
+    if not proven:
+        return Attempt("relay", Outcome.UNPROVEN, "it stands, and the door was not seen there")
+    return Attempt("relay", Outcome.WORKS, "the door was seen there")
+
+
+def next_step(attempts: Iterable[Attempt]) -> str:
+    """What the host could do next: what mends a way that was tried, before a way that was not."""
+    order = (Outcome.UNPROVEN, Outcome.FAILED, Outcome.UNTRIED)
+    helpful = [one for one in attempts if one.remedy and one.outcome in order]
+    tried = [one for one in helpful if one.outcome is not Outcome.UNTRIED]
+    return (tried or helpful)[0].remedy if helpful else ""
+
+
+def unverified(attempts: Sequence[Attempt]) -> Problem:
+    """The warning while nothing shows that guests on the internet can get in."""
+    return Problem(
+        "unverified",
+        "nothing shows yet that guests on the internet can connect",
+        f"to try next: {next_step(attempts) or 'have the guest connect'}",
+    )

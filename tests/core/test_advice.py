@@ -1,0 +1,99 @@
+"""Every way is named with what came of it, and the next thing to try is one that can help."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pairingd.core import advice
+from pairingd.core.advice import Attempt, Outcome, Routers
+from pairingd.core.double_nat import NotOpened
+from pairingd.core.model import Problem
+from pairingd.core.refusal import PairingError
+from tests.core.make import BEYOND, mapping
+
+HELD = mapping()
+INSIDE = replace(HELD, external_host="192.168.0.7")
+SHARED = replace(HELD, external_host="100.64.0.7")
+SECOND = replace(HELD, id="m2", gateway="192.168.0.1", network=BEYOND.identity)
+ERROR = PairingError("router-failed", "it failed", "restart it")
+REFUSED = NotOpened("192.168.0.1", False, ERROR)
+DOUBT = Problem("mapping-unshown", "it lists nothing", "forward by hand")
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "second"),
+    [
+        (Routers(used=False), "not tried: [router] enabled = false", "not tried: the first"),
+        (Routers(), "not tried: it has not answered", "not tried: the first router has opened no"),
+        (Routers(error=ERROR), "failed: it failed", "not tried: the first router has opened no"),
+        (
+            Routers(first=HELD),
+            "works: 192.168.1.1 forwards its port 22 by upnp, at 5.5.5.1",
+            "needed",
+        ),
+        (Routers(first=HELD, doubt=DOUBT), "unproven: it lists nothing", "not tried: not needed"),
+        (Routers(first=INSIDE), "unproven: 192.168.1.1 forwards", "has not answered"),
+        (Routers(first=INSIDE, asks_second=False), "192.168.0.7 is not on", 'gateway = "off"'),
+        (
+            Routers(first=INSIDE, second_failed=REFUSED),
+            "unproven",
+            "192.168.0.1, refused: it failed",
+        ),
+        (
+            Routers(first=INSIDE, second=SECOND),
+            "unproven",
+            "works: 192.168.0.1 forwards its port 22",
+        ),
+    ],
+)
+def test_each_router_is_named_with_what_came_of_it(asked: Routers, first: str, second: str) -> None:
+    one, two = advice.of_routers(asked)
+    assert first in str(one)
+    assert second in str(two)
+    assert str(two).startswith("second router: ")
+
+
+def test_the_providers_server_has_the_second_routers_place() -> None:
+    _, server = advice.of_routers(Routers(first=SHARED))
+    assert server.way == "provider's PCP server"
+
+
+@pytest.mark.parametrize(
+    ("attempt", "told"),
+    [
+        (advice.own_address("5.5.5.9"), "works: 5.5.5.9 is public"),
+        (advice.own_address("192.168.1.10"), "not tried: 192.168.1.10 is not public"),
+        (advice.own_address(""), "not tried: this machine has no IPv4 address"),
+        (advice.by_hand("a.example", 22, proven=True), "works: somebody has reached"),
+        (advice.by_hand("a.example", 22, proven=False), "unproven: nobody on the internet"),
+        (advice.pinhole(HELD, None, wanted=True), "works: the router lets port 22"),
+        (advice.pinhole(None, ERROR, wanted=True), "failed: it failed"),
+        (advice.pinhole(None, None, wanted=False), "not tried: [router] names"),
+        (advice.pinhole(None, None, wanted=True), "not tried: this machine has no lasting IPv6"),
+        (advice.pinhole(None, None, wanted=True, address="2a00::1"), "has not answered yet"),
+        (advice.relay(None, configured=False, proven=None), "not tried: none is configured"),
+        (advice.relay(ERROR, configured=True, proven=None), "failed: it failed"),
+        (advice.relay(None, configured=True, proven=None), "not tried: it is asked while"),
+        (advice.relay(None, configured=True, proven=False), "unproven: it stands"),
+        (advice.relay(None, configured=True, proven=True), "works: the door was seen there"),
+    ],
+)
+def test_every_other_way_is_named_with_what_came_of_it(attempt: Attempt, told: str) -> None:
+    assert told in str(attempt)
+
+
+def test_the_next_thing_to_try_mends_what_was_tried_before_it_tries_another_way() -> None:
+    relay = advice.relay(None, configured=False, proven=None)
+    routers = advice.of_routers(Routers(first=INSIDE, second_failed=REFUSED))
+    assert "192.168.0.1" in advice.next_step([*routers, relay])
+    assert "[relay]" in advice.next_step([*advice.of_routers(Routers(first=HELD)), relay])
+    assert advice.next_step([Attempt("x", Outcome.FAILED, "it failed")]) == ""
+
+
+def test_the_warning_has_the_next_thing_to_try() -> None:
+    told = advice.unverified([advice.by_hand("a.example", 2022, proven=False)])
+    assert told.code == "unverified"
+    assert "2022" in told.hint
+    assert "have the guest connect" in advice.unverified([]).hint
