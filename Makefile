@@ -15,6 +15,10 @@ test: ## all tests; the end-to-end ones need root on Linux; ONLY="tests/core" fo
 	@scripts/setup test
 	@$(python) -m pytest -n auto --dist worksteal $(ONLY)
 
+pictures: ## docs/pictures, from the screens of the real program; PICTURES="session" for less
+	@scripts/setup test
+	@$(python) -m tests.pictures $(PICTURES)
+
 bench: ## the figures of docs/, on this machine
 	@scripts/setup test
 	@$(python) -m tests.benchmarks
@@ -62,4 +66,4 @@ clean: ## remove what make made
 	rm -rf .venv .venv.new build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo test bench attacks fuzz style types coverage core floor docs clean
+.PHONY: help demo test pictures bench attacks fuzz style types coverage core floor docs clean

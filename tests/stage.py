@@ -323,14 +323,28 @@ class Terminal:
         )
 
     def types(self, line: str) -> None:
-        self._tmux("send-keys", "-l", line)
-        self._tmux("send-keys", "Enter")
+        self.writes(line)
+        self.presses("Enter")
+
+    def writes(self, text: str) -> None:
+        self._tmux("send-keys", "-l", "--", text)
 
     def presses(self, *keys: str) -> None:
         self._tmux("send-keys", *keys)
 
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
+
+    def painted(self) -> str:
+        """The screen with its colours, as escape sequences."""
+        return self._tmux("capture-pane", "-e", "-p")
+
+    def cursor(self) -> tuple[int, int] | None:
+        """Its column and line, counted from 0; None where the command has hidden it."""
+        shown, *place = self._tmux(
+            "display-message", "-p", "#{cursor_flag} #{cursor_x} #{cursor_y}"
+        ).split()
+        return (int(place[0]), int(place[1])) if shown == "1" else None
 
     def recorded(self) -> Path:
         """A file that gets all that is written to this terminal from now on."""
