@@ -97,6 +97,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             args.until = _moment(args.until, guesses.until(args.guest, args.until))
         case "role":
             args.access = guesses.access(args.guest, args.access)
+        case "status" if args.limit and not args.all:
+            raise Usage("usage", "-n limits the past invitations", "pairctl status --all -n 20")
         case _:
             pass
     return args
@@ -152,11 +154,7 @@ def parser() -> argparse.ArgumentParser:
 
     _inviting(command("invite", "invite guests for a limited time", _GUEST + _GROUP + _DURATION))
 
-    status = command("status", "list who is invited and connected, and the guests' commands")
-    status.add_argument("--all", action="store_true", help="include past invitations")
-    drawn = status.add_mutually_exclusive_group()
-    drawn.add_argument("--watch", action="store_true", help="redraw until q or Ctrl-C")
-    drawn.add_argument("--line", action="store_true", help="print one short line, for a prompt")
+    _listing(command("status", "list who is invited and connected, and the guests' commands"))
 
     extend = command("extend", "move a guest's deadline", _GUEST + _DURATION)
     _live(extend.add_argument("guest", type=_guest, metavar="GUEST"))
@@ -231,6 +229,16 @@ def parser() -> argparse.ArgumentParser:
     for name in ("complete-guests", "complete-sessions"):
         commands.add_parser(name, parents=[common]).add_argument("word")
     return root
+
+
+def _listing(status: argparse.ArgumentParser) -> None:
+    status.add_argument("--all", action="store_true", help="include past invitations")
+    status.add_argument(
+        "-n", type=_count, metavar="N", dest="limit", help="with --all: the newest N of them"
+    )
+    drawn = status.add_mutually_exclusive_group()
+    drawn.add_argument("--watch", action="store_true", help="redraw until q or Ctrl-C")
+    drawn.add_argument("--line", action="store_true", help="print one short line, for a prompt")
 
 
 def _inviting(invite: argparse.ArgumentParser) -> None:
@@ -319,7 +327,7 @@ def _moment(text: str, hint: str) -> str:
 def _count(text: str) -> int:
     digits = text.isascii() and text.isdigit() and len(text) <= 5
     if not (digits and 0 < int(text) <= MAX_EVENTS):
-        raise Usage("usage", f"not a number of events: {quoted(text)}", f"1 to {MAX_EVENTS}")
+        raise Usage("usage", f"not a number of lines: {quoted(text)}", f"1 to {MAX_EVENTS}")
     return int(text)
 
 

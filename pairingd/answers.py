@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from pairingd import config, report
 from pairingd.core import plan
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.hostname import named
-from pairingd.core.model import Problem, WayIn
+from pairingd.core.model import Problem, Session, WayIn
 from pairingd.core.rules import WayTold
 from pairingd.core.text import shell
 from pairingd.core.ways import (
@@ -26,6 +27,7 @@ from pairingd.parts import Parts
 from pairingd.protocol import results
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.second import not_opened
+from pairingd.store import KEPT_SESSIONS, Store
 from pairingd.user import user_name
 from pairingd.world.network import lan_address
 from pairingd.world.sshd import HostKey
@@ -58,6 +60,14 @@ async def invited(
         "reachability": ways(parts, ids).reachability(parts.mapping.error),
         "warnings": [*warned, *warnings(parts)],
     }
+
+
+async def sessions(store: Store) -> AsyncIterator[Session]:
+    """Those kept, newest first, each read by itself: everything else goes on in between."""
+    for session_id in reversed(store.session_ids(KEPT_SESSIONS)):
+        if session := store.session(session_id):
+            yield session
+        await asyncio.sleep(0)
 
 
 async def command(parts: Parts, invitation: str) -> str:

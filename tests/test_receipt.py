@@ -128,3 +128,21 @@ def test_the_log_can_be_asked_for_the_newest_lines(stage: Stage) -> None:
     for bad in ("0", "-1", "x", "10001", "\uff11"):
         done = stage.pairctl("log", "-n", bad, check=False)
         assert (done.returncode, "error:" in done.stderr) == (2, True)
+
+
+def test_past_invitations_are_listed_up_to_the_newest_n(stage: Stage) -> None:
+    for name in ("ann", "bob", "carl"):
+        stage.guest(name)
+        stage.pairctl("invite", name, "--no-copy")
+        stage.pairctl("end")
+    listed = stage.asks("status", "--all", "-n", "2")["invitations"]
+    assert [(one["guest"], one["state"]) for one in listed] == [
+        ("github:bob", "ended"),
+        ("github:carl", "ended"),
+    ]
+    everybody = [one["guest"] for one in stage.asks("status", "--all")["invitations"]]
+    assert everybody[-3:] == ["github:ann", "github:bob", "github:carl"]
+    sessions = [one["guests"] for one in stage.asks("receipt", "--list")["sessions"]]
+    assert sessions[:2] == [["github:carl"], ["github:bob"]]
+    assert stage.asks("status")["invitations"] == []
+    assert stage.asks("status", "-n", "2")["error"]["code"] == "usage"

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pairingd import answers
 from pairingd.core.model import State, WayIn
 from pairingd.core.rules import End, WayTold, step
 from pairingd.errors import Misconfigured, WorldError
@@ -53,6 +56,28 @@ def test_the_intent_is_there_after_a_new_start(reopen: Callable[[], Store]) -> N
     store.save(INVITED)
     store.close()
     assert reopen().state() == INVITED
+
+
+async def test_other_work_goes_on_while_past_sessions_are_read(
+    reopen: Callable[[], Store],
+) -> None:
+    store = reopen()
+    assert INVITED.session
+    for number in range(9):
+        store.save(replace(INVITED, session=replace(INVITED.session, id=f"s{number}")))
+    turns = 0
+
+    async def works() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(works())
+    seen = [(session.id, turns) async for session in answers.sessions(store)]
+    beside.cancel()
+    assert [id_ for id_, _ in seen] == [f"s{number}" for number in reversed(range(9))]
+    assert [before for _, before in seen] == sorted({before for _, before in seen})
 
 
 def test_the_way_in_that_was_told_is_there_after_a_new_start(

@@ -20,13 +20,14 @@ def run(args: Namespace) -> None:
     if args.line:
         _print_line(args)
         return
+    given = {"all": args.all, "limit": args.limit}
     with connect() as client:
         if args.watch:
             from pairctl.commands.watch import watch
 
-            watch(client, args)
+            watch(client, given, as_json=args.json)
         else:
-            reply = client.call("status", {"all": args.all})
+            reply = client.call("status", given)
             output.result(reply, render.status, as_json=args.json)
 
 

@@ -14,7 +14,6 @@ from pairctl import output, render, screen
 from pairctl.output import View, value_for_terminal
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Iterator
 
     from pairctl.client import Client
@@ -23,32 +22,34 @@ if TYPE_CHECKING:
 _SETTLED = 1.0  # seconds; what follows on an event, as a terminal on a login, has none of its own
 
 
-def watch(client: Client, args: Namespace) -> None:
-    """Until q or Ctrl-C; with nothing to draw on, or --json, a block or document per change."""
+def watch(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
+    """Until q or Ctrl-C; with nothing to draw on, or as JSON, a block or document per change.
+    `given` are the params of `status`.
+    """
     client.call("watch", {"limit": 1})
     with contextlib.suppress(KeyboardInterrupt):
-        if args.json or not output.draws(sys.stdout):
-            _append(client, args)
+        if as_json or not output.draws(sys.stdout):
+            _append(client, given, as_json=as_json)
         else:
-            _redraw(client, args)
+            _redraw(client, given)
 
 
-def _append(client: Client, args: Namespace) -> None:
+def _append(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
     told = None
     patience = None
     while True:
-        now = client.call("status", {"all": args.all})
+        now = client.call("status", given)
         if now != told:
-            if told and not args.json:
+            if told and not as_json:
                 output.write("")
-            output.line(now, render.status, as_json=args.json)
+            output.line(now, render.status, as_json=as_json)
             told = now
         patience = _SETTLED if client.next_event(patience) else None
         _drain(client)
 
 
-def _redraw(client: Client, args: Namespace) -> None:
-    now = client.call("status", {"all": args.all})
+def _redraw(client: Client, given: dict[str, Any]) -> None:
+    now = client.call("status", given)
     waits: list[Any] = [client, *([sys.stdin] if sys.stdin.isatty() else [])]
     with _keys(), screen.alternate():
         unsettled = False
@@ -59,7 +60,7 @@ def _redraw(client: Client, args: Namespace) -> None:
                 return
             news = _drain(client)
             if news or unsettled:
-                now = client.call("status", {"all": args.all})
+                now = client.call("status", given)
             unsettled = news
 
 

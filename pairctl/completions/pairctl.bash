@@ -3,7 +3,7 @@
 _shtab_pairctl_subparsers=(invite status extend revoke role approve deny end attach log receipt doctor config start stop restart install uninstall completion man)
 
 _shtab_pairctl_invite_option_strings=(-h --help --json --ttl --read-only --once --join-within --idle --at --ask --wait --from --port --show --message --pinned --ssh-config -a --attach --no-attach -q --quiet --no-copy)
-_shtab_pairctl_status_option_strings=(-h --help --json --all --watch --line)
+_shtab_pairctl_status_option_strings=(-h --help --json --all -n --watch --line)
 _shtab_pairctl_extend_option_strings=(-h --help --json --until)
 _shtab_pairctl_revoke_option_strings=(-h --help --json)
 _shtab_pairctl_role_option_strings=(-h --help --json)

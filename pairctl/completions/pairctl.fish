@@ -98,6 +98,7 @@ complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 
 complete -c pairctl -n '_shtab_pairctl_using status' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using status' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using status' -l all -d 'include past invitations'
+complete -c pairctl -n '_shtab_pairctl_using status' -s n -x -d 'with --all: the newest N of them'
 complete -c pairctl -n '_shtab_pairctl_using status' -l watch -d 'redraw until q or Ctrl-C'
 complete -c pairctl -n '_shtab_pairctl_using status' -l line -d 'print one short line, for a prompt'
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a extend -d 'Move a guest'"'"'s deadline.'

@@ -214,6 +214,7 @@ _shtab_pairctl_status_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
   "--all[include past invitations]"
+  "-n[with --all\: the newest N of them]:N:"
   "--watch[redraw until q or Ctrl-C]"
   "--line[print one short line, for a prompt]"
 )

@@ -123,7 +123,10 @@ class Show:
 
 @dataclass(frozen=True, slots=True)
 class Status:
+    """`all` adds past invitations, of which the newest `limit` are listed, oldest first."""
+
     all: bool = False
+    limit: Annotated[int, Rule(ge=1, le=10000)] = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from pairingd import report
+from pairingd import answers, report
 from pairingd.parts import Parts
 from pairingd.protocol import params, results
 
 
 async def run(parts: Parts, _: params.Nothing) -> results.Receipts:
-    return {"sessions": [report.receipt_line(one) for one in reversed(parts.store.sessions())]}
+    return {
+        "sessions": [report.receipt_line(one) async for one in answers.sessions(parts.store)],
+    }

@@ -16,7 +16,7 @@ from pairingd.world.tmux import Running, Tmux
 async def run(parts: Parts, given: params.Status) -> results.Status:
     listed: Sequence[Invitation] = parts.intent.state.live
     if given.all:
-        listed = [one for session in parts.store.sessions() for one in session.invitations]
+        listed = await _newest(parts, given.limit)
     running, clients = await _observe(parts.tmux)
     port = parts.door.port
     logins = parts.access.logins
@@ -53,6 +53,16 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
         "endpoints": endpoints,
         "warnings": warnings,
     }
+
+
+async def _newest(parts: Parts, limit: int) -> list[Invitation]:
+    """Past ones too, oldest first."""
+    found: list[Invitation] = []
+    async for session in answers.sessions(parts.store):
+        found[:0] = session.invitations
+        if len(found) >= limit:
+            break
+    return found[-limit:]
 
 
 async def _observe(tmux: Tmux) -> tuple[bool, int]:

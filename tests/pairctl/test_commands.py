@@ -27,6 +27,7 @@ GUEST = "octocat"
 REQUESTS: list[tuple[list[str], str, dict[str, Any], Any]] = [
     (["status"], "status", {}, samples.STATUS),
     (["status", "--all"], "status", {"all": True}, samples.STATUS),
+    (["status", "--all", "-n", "3"], "status", {"all": True, "limit": 3}, samples.STATUS),
     (["extend", GUEST, "1h30m"], "extend", {"guest": GUEST, "seconds": 5400}, CHANGED),
     (
         ["extend", GUEST, "--until", "2026-03-14T18:00:00+01:00"],
