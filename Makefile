@@ -19,9 +19,13 @@ pictures: ## docs/pictures, from the screens of the real program; PICTURES="sess
 	@scripts/setup test
 	@$(python) -m tests.pictures $(PICTURES)
 
-bench: ## the figures of docs/, on this machine
+bench: ## the figures of docs/performance.md, on this machine; BENCH="--json ssh growth" for less
 	@scripts/setup test
-	@$(python) -m tests.benchmarks
+	@$(python) -m tests.benchmarks $(BENCH)
+
+charts: ## docs/pictures/performance.svg, from docs/performance.json
+	@scripts/setup
+	@$(python) -m tests.pictures.chart
 
 attacks: ## docs/security.md, from the tests that play attacks; fails where one of them does
 	@scripts/setup test
@@ -66,4 +70,4 @@ clean: ## remove what make made
 	rm -rf .venv .venv.new build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo test pictures bench attacks fuzz style types coverage core floor docs clean
+.PHONY: help demo test pictures bench charts attacks fuzz style types coverage core floor docs clean

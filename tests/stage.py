@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -217,10 +217,12 @@ class Stage:
         """Move the deadline of `guest` to a few seconds from now; it, in seconds since the epoch."""
         return expires_soon(self.asks, guest)
 
-    def daemon(self, *argv: str) -> subprocess.Popen[str]:
+    def daemon(
+        self, *argv: str, program: Sequence[str] = ("-m", "pairingd")
+    ) -> subprocess.Popen[str]:
         """A daemon in the foreground, ready for requests."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "pairingd", *argv],
+            [sys.executable, *program, *argv],
             env=self.environment,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.pictures.chart import chart
 from tests.pictures.drawing import Window, picture
 from tests.pictures.recording import Frame, film
 from tests.pictures.scenes import SCENES
@@ -83,6 +85,14 @@ def test_a_recording_shows_each_line_while_it_is_on_the_screen() -> None:
         "one": ("hidden", "0;0.5", "visible;hidden"),
         "two": ("visible", "0;0.5", "hidden;visible"),
     }
+
+
+def test_the_chart_is_that_of_the_figures() -> None:
+    figures = json.loads((ROOT / "docs" / "performance.json").read_text("utf-8"))["figures"]
+    drawn = chart(figures)
+    assert drawn == (ROOT / "docs" / "pictures" / "performance.svg").read_text("utf-8")
+    for one in figures:
+        assert (f">{one['what']}<" in drawn) == (one["ratio"] is not None)
 
 
 def test_a_scene_is_drawn_from_both_screens() -> None:

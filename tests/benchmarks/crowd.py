@@ -13,19 +13,19 @@ from tests.benchmarks.ssh import PLAIN, plain_sshd, wait_until_out
 from tests.benchmarks.terminal import ALTERNATE_SCREEN, Terminal
 from tests.stage import Guest, Stage
 
-ROUNDS = 3
+ROUNDS = 2
 WITHIN = 60.0  # seconds; who is not in by then has failed
 MOST = 50
 STARTUPS = "MaxStartups 200\nPerSourceMaxStartups none\n"  # its own defaults turn most away
 
 
-def measure(stage: Stage) -> list[Figure]:
+def measure(stage: Stage, _: Guest) -> list[Figure]:
     """With the session running, and nobody in it."""
     guests = [stage.guest(f"crowd{number}") for number in range(MOST)]
     for some in (guests[:25], guests[25:]):  # an invitation has a limit of its own
         stage.pairctl("invite", *(guest.name for guest in some), "--ttl", "1h", "--no-copy")
     door = stage.asks("status")["door"]["port"]
-    with plain_sshd(stage, guests, STARTUPS) as plain:
+    with plain_sshd(stage, guests, STARTUPS) as (_process, plain):
         return [
             *_figures(
                 stage, guests[:20], ["127.0.3.1"] * 20, "20 guests from one address", door, plain

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
+from statistics import median
 from typing import Any
 
 Row = tuple[str, ...]
 TIMES = "\N{MULTIPLICATION SIGN}"
-HEAD: Row = ("what", "ours", "compared with", "ratio", "wanted", "ok?")
+HEAD: Row = ("what", "ours", "p99", "compared with", "ratio", "wanted", "ok?")
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
     """`ours` is None where it could not be measured, and `why_not` says why.
 
-    `most` bounds `ours`, `below` does so strictly, `most_ratio` bounds ours / theirs.
+    `most` bounds `ours`, `below` does so strictly, `most_ratio` bounds ours / theirs. `p99` and
+    `their_p99` are of the same samples; of fewer than a hundred they are the worst.
     """
 
     what: str
@@ -27,6 +30,8 @@ class Figure:
     below: float | None = None
     most_ratio: float | None = None
     why_not: str = ""
+    p99: float | None = None
+    their_p99: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -60,13 +65,17 @@ class Figure:
 
     def row(self) -> Row:
         if self.ours is None:
-            return (self.what, "-", f"not measured here: {self.why_not}", "", self.wanted, "")
+            return (self.what, "-", "", f"not measured here: {self.why_not}", "", self.wanted, "")
         beside = self.beside
         if self.theirs is not None:
-            beside = f"{_amount(self.theirs, self.unit)}  {self.beside}"
+            theirs = _amount(self.theirs, self.unit)
+            worst = "" if self.their_p99 is None else f" (p99 {_amount(self.their_p99, '')})"
+            beside = f"{theirs}{worst}  {self.beside}"
         ratio = "" if self.ratio is None else f"{self.ratio:.3f} {TIMES}"
         verdict = {True: "yes", False: "MISSED", None: ""}[self.ok]
-        return (self.what, _amount(self.ours, self.unit), beside, ratio, self.wanted, verdict)
+        ours = _amount(self.ours, self.unit)
+        worst = "" if self.p99 is None else _amount(self.p99, self.unit)
+        return (self.what, ours, worst, beside, ratio, self.wanted, verdict)
 
     def record(self) -> dict[str, Any]:
         return {
@@ -75,11 +84,40 @@ class Figure:
             "unit": self.unit,
             "compared_with": self.beside,
             "theirs": self.theirs,
+            "p99": self.p99,
+            "their_p99": self.their_p99,
             "ratio": self.ratio,
             "wanted": self.wanted,
             "ok": self.ok,
             "why_not": self.why_not,
         }
+
+
+def of_samples(
+    what: str,
+    ours: Sequence[float],
+    beside: str = "",
+    theirs: Sequence[float] = (),
+    *,
+    most: float | None = None,
+    most_ratio: float | None = None,
+) -> Figure:
+    """Medians in ms, of samples in seconds."""
+    return Figure(
+        what,
+        median(ours) * 1000,
+        "ms",
+        beside,
+        median(theirs) * 1000 if theirs else None,
+        most=most,
+        most_ratio=most_ratio,
+        p99=p99(ours) * 1000,
+        their_p99=p99(theirs) * 1000 if theirs else None,
+    )
+
+
+def p99(samples: Sequence[float]) -> float:
+    return sorted(samples)[ceil(0.99 * len(samples)) - 1]
 
 
 def table(figures: Sequence[Figure]) -> str:

@@ -21,7 +21,7 @@ BETWEEN = 0.3  # seconds from one try to the next
 def measure(stage: Stage, guest: Guest) -> list[Figure]:
     """With `guest` invited and the session running."""
     door = stage.asks("status")["door"]["port"]
-    with plain_sshd(stage, [guest]) as plain:
+    with plain_sshd(stage, [guest]) as (_, plain):
         return [_figure(stage, guest, flood, door, plain) for flood in FLOODS]
 
 

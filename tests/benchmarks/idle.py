@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 
 from tests.benchmarks.figure import Figure
+from tests.benchmarks.ssh import PLAIN, plain_sshd
 from tests.stage import Stage
 
 AT_LEAST = 62.0  # seconds of idleness
@@ -44,6 +45,11 @@ class Idle:
         joined = guest.joins()
         joined.types("echo here''here")
         joined.shows("herehere")
+        rss, ours = self._rss(), _private_below(self._process)
+        with plain_sshd(stage, [guest]) as (process, port):
+            beside = guest.joins(port=port)
+            beside.shows("herehere")
+            theirs = _private_below(psutil.Process(process.pid))
         return [
             Figure(
                 f"wake-ups a minute while idle, over {minutes:.1f} min",
@@ -52,9 +58,10 @@ class Idle:
                 f"{switches} voluntary context switches",
                 below=1,
             ),
-            Figure("RSS of the daemon, idle", before, "MiB", below=35),
-            Figure("RSS after the first invitation", invited, "MiB", below=48),
-            Figure("RSS with a guest in the session", self._rss(), "MiB", below=48),
+            Figure("RSS of the daemon, idle", before, "MiB", most=24),
+            Figure("RSS after the first invitation", invited, "MiB", most=36),
+            Figure("RSS with a guest in the session", rss, "MiB", most=36),
+            Figure("memory in all, one guest in", ours, "MiB", PLAIN, theirs),
         ]
 
     def _count(self) -> int:
@@ -62,6 +69,15 @@ class Idle:
 
     def _rss(self) -> float:
         return float(self._process.memory_info().rss) / 2**20
+
+
+def _private_below(process: psutil.Process) -> float:
+    """MiB that would be free without it and all that it has started; tmux is not among them."""
+    total = 0
+    for one in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            total += one.memory_full_info().uss
+    return total / 2**20
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from tests.e2e.network import DESCRIPTION_URL, HOST, Network, Place, until
 from tests.e2e.people import Guest, Host
 
 LEG_MS = 20
+ROUNDS = 6
 WHERE = f", {2 * LEG_MS} ms away"
 WHAT = f"ssh start to first paint{WHERE}"
 _DOOR, _PLAIN = 22, 8822  # at the router
@@ -30,7 +31,7 @@ def measure(network: Network) -> list[Figure]:
 
     both = (_ssh(network.guest, guest, _DOOR), _ssh(network.guest, guest, _PLAIN))
     try:
-        return first_paints(both, {}, WHERE, out)
+        return first_paints(both, {}, WHERE, out, ROUNDS)
     finally:
         host.pairctl("stop")
 

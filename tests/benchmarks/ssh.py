@@ -13,19 +13,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
-from statistics import median
 
-from tests.benchmarks.figure import Figure, interleaved
+from tests.benchmarks.figure import Figure, interleaved, of_samples
 from tests.benchmarks.terminal import ALTERNATE_SCREEN, Terminal
 from tests.newest import CannotBeFetchedError, newest
 from tests.stage import Guest, Stage, free_port, is_open, until
 
-PAINTS = 10
-ROUNDS = 40  # of echo, each with connections of its own
+PAINTS = 7
+ROUNDS = 12  # of echo, each with connections of its own
 LINES = 2
 KEYS = 30  # a line, of each of the two: they share it
 GAP = 0.002  # seconds between one echo and the next key
-LETTERS = b"qwxyz"  # that end no escape sequence of tmux
+LETTERS = b"qxyz"  # that end no escape sequence of tmux, and are in no status line here
 FORGET = b"\x15"  # Ctrl-U
 PLAIN = "sshd + tmux attach"
 
@@ -34,11 +33,17 @@ def measure(stage: Stage, guest: Guest) -> list[Figure]:
     """With `guest` invited and the session running."""
     door = stage.asks("status")["door"]["port"]
     _tmux(stage, "set-option", "-g", "status", "off")
-    with plain_sshd(stage, [guest]) as plain:
+    with plain_sshd(stage, [guest]) as (_, plain):
         both = (guest.ssh(port=door), guest.ssh(port=plain))
         figures = first_paints(both, stage.environment, "", lambda: wait_until_out(stage))
-        echoed = [median(one) for one in _echoes(stage, *both)]
-    return [*figures, _figure("keystroke echo, p50", echoed, most_ratio=1.02)]
+        ours, theirs = _echoes(stage, *both)
+    with_line, without = _echoes_with_the_line(stage, guest.ssh(port=door))
+    off = "the same, tmux's status line off"
+    return [
+        *figures,
+        of_samples("keystroke echo", ours, PLAIN, theirs, most_ratio=1.02),
+        of_samples("keystroke echo, status line on", with_line, off, without, most_ratio=1.02),
+    ]
 
 
 def first_paints(
@@ -46,6 +51,7 @@ def first_paints(
     environment: Mapping[str, str],
     where: str,
     out: Callable[[], None],
+    rounds: int = PAINTS,
 ) -> list[Figure]:
     """By this machine's client and by the newest one. `both` are the commands, ours and the plain
     sshd's, and `out` waits until no guest is in.
@@ -65,11 +71,11 @@ def first_paints(
     ]
     for warm_up in paints:  # what is imported late is imported now
         warm_up()
-    medians = [median(one) * 1000 for one in interleaved(PAINTS, *paints)]
+    samples = interleaved(rounds, *paints)
     return [
         *(
-            Figure(f"{what}{client}", ours, "ms", PLAIN, theirs, most_ratio=1.0)
-            for client, ours, theirs in zip(clients, medians[::2], medians[1::2], strict=True)
+            of_samples(f"{what}{client}", ours, PLAIN, theirs, most_ratio=1.0)
+            for client, ours, theirs in zip(clients, samples[::2], samples[1::2], strict=True)
         ),
         *failed,
     ]
@@ -79,11 +85,6 @@ def _version(ssh: str) -> str:
     """Such as `OpenSSH_10.6p1`; ssh -V prints it on standard error."""
     done = subprocess.run([ssh, "-V"], capture_output=True, text=True, check=True)
     return re.split(r"[ ,]", done.stderr)[0]
-
-
-def _figure(what: str, seconds: list[float], *, most_ratio: float) -> Figure:
-    ours, theirs = seconds
-    return Figure(what, ours * 1000, "ms", PLAIN, theirs * 1000, most_ratio=most_ratio)
 
 
 def _painting(
@@ -126,12 +127,32 @@ def _echoes(stage: Stage, *both: tuple[str, ...]) -> list[list[float]]:
     return samples
 
 
+def _echoes_with_the_line(stage: Stage, argv: tuple[str, ...]) -> list[list[float]]:
+    """With tmux's status line, which pairingd keeps up to date meanwhile, and without it."""
+    _tmux(stage, "set-option", "-g", "status-right", "")
+    samples: list[list[float]] = [[], []]
+    for number in range(ROUNDS):
+        for index in (0, 1) if number % 2 == 0 else (1, 0):
+            _tmux(stage, "set-option", "-g", "status", ("on", "off")[index])
+            with Terminal(argv, stage.environment) as terminal:
+                terminal.sees(ALTERNATE_SCREEN)
+                for _ in range(LINES):
+                    terminal.rests(0.05)
+                    for byte in islice(cycle(LETTERS), KEYS):
+                        samples[index].append(_echo(terminal, terminal, bytes([byte])))
+                    terminal.write(FORGET)
+            wait_until_out(stage)
+    _tmux(stage, "set-option", "-g", "status", "off")
+    return samples
+
+
 def _echo(terminal: Terminal, other: Terminal, key: bytes) -> float:
     time.sleep(GAP)
     pressed = time.monotonic()
     terminal.write(key)
     seen = terminal.sees(key)
-    other.sees(key)
+    if other is not terminal:
+        other.sees(key)
     return seen - pressed
 
 
@@ -142,8 +163,10 @@ def wait_until_out(stage: Stage) -> None:
 
 
 @contextmanager
-def plain_sshd(stage: Stage, guests: Sequence[Guest], first: str = "") -> Iterator[int]:
-    """One that lets `guests` into the session; its port. `first` goes before our sshd_config."""
+def plain_sshd(
+    stage: Stage, guests: Sequence[Guest], first: str = ""
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """One that lets `guests` into the session, and its port. `first` goes before our sshd_config."""
     port = free_port()
     tmux = f"{shutil.which('tmux')} -N -u -S {stage.home}/tmux.sock"
     keys = stage.path / "plain_keys"
@@ -162,7 +185,7 @@ def plain_sshd(stage: Stage, guests: Sequence[Guest], first: str = "") -> Iterat
     )
     try:
         until(lambda: is_open(port) or process.poll() is not None, "a plain sshd")
-        yield port
+        yield process, port
     finally:
         process.terminate()
         process.wait(10)

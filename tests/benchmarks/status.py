@@ -1,4 +1,4 @@
-"""`pairctl status` into a pipe, in multiples of the interpreter's own start."""
+"""`pairctl status` and `status --line` into a pipe, in multiples of the interpreter's own start."""
 
 from __future__ import annotations
 
@@ -7,28 +7,24 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
-from tests.benchmarks.figure import Figure, interleaved
-from tests.stage import Stage
+from tests.benchmarks.figure import Figure, interleaved, of_samples
+from tests.stage import Guest, Stage
 
 ROUNDS = 31
 
 
-def measure(stage: Stage) -> list[Figure]:
+def measure(stage: Stage, _: Guest) -> list[Figure]:
     pairctl = str(Path(sys.executable).parent / "pairctl")
-    ours, theirs = interleaved(
-        ROUNDS, _run(stage, pairctl, "status"), _run(stage, sys.executable, "-c", "pass")
+    whole, line, theirs = interleaved(
+        ROUNDS,
+        _run(stage, pairctl, "status"),
+        _run(stage, pairctl, "status", "--line"),
+        _run(stage, sys.executable, "-c", "pass"),
     )
     return [
-        Figure(
-            "pairctl status, piped",
-            median(ours) * 1000,
-            "ms",
-            "python3 -c pass",
-            median(theirs) * 1000,
-            most_ratio=5,
-        )
+        of_samples(f"{what}, piped", ours, "python3 -c pass", theirs, most_ratio=5)
+        for what, ours in (("pairctl status", whole), ("pairctl status --line", line))
     ]
 
 
