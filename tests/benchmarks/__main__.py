@@ -1,7 +1,7 @@
 """`make bench`: the figures of docs/performance.md, on this machine.
 
 Each is a median, a ratio or a count within one run. A missed target is marked, and fails nothing.
-All parts but `floods` take less than six minutes; name some for less, or it.
+All parts but `floods` are meant to take less than six minutes on an idle machine; name some for less.
 """
 
 from __future__ import annotations
