@@ -319,7 +319,7 @@ class Daemon(RuleBasedStateMachine):
     def one_visit_is_one_visit(self) -> None:
         session = self.state.session
         for one in session.invitations if session else ():
-            if one.conditions.once and not one.live and one.came_at:
+            if not one.live:  # they are cut with the next pass, however many have just come
                 continue
             visits = [each for each in self.world.connections.values() if each.invitation == one.id]
             assert not one.conditions.once or len(visits) <= 1
