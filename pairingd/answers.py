@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 from pairingd import config, report
 from pairingd.core import plan
+from pairingd.core.addresses import may_be_public
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.model import Problem
 from pairingd.core.rules import WayTold
 from pairingd.core.text import shell
 from pairingd.core.ways import (
     Endpoint,
+    Place,
     Ways,
     endpoint_changed,
     is_public,
@@ -28,6 +30,9 @@ from pairingd.reconcile.second import not_opened
 from pairingd.user import user_name
 from pairingd.world.network import lan_address
 from pairingd.world.sshd import HostKey
+
+# Endpoints at which the door is not reached from everywhere, or not by its own address.
+_NOT_DIRECT = frozenset({"lan", "relay", "jump", "dial"})
 
 
 async def invited(
@@ -129,6 +134,15 @@ def _endpoints(parts: Parts) -> list[Endpoint]:
     return _ways(parts, own).endpoints(own, port)
 
 
+def places(parts: Parts) -> list[Place]:
+    """Where guests on the internet are to find the door, without a relay."""
+    return [
+        (one.host, one.port)
+        for one in _endpoints(parts)
+        if one.kind not in _NOT_DIRECT and may_be_public(one.host)
+    ]
+
+
 def own_host(door: config.Door) -> str:
     """This machine's address at which a guest nearby finds the open door."""
     return door.address or lan_address() or "127.0.0.1"
@@ -152,6 +166,7 @@ def _ways(parts: Parts, own: str) -> Ways:
         second_failed=_second_failed(parts),
         direct=own if is_public(own) else None,
         witnessed=parts.witness.seen(own),
+        outside=parts.lookout.outside,
     )
 
 
@@ -194,8 +209,12 @@ def warnings(parts: Parts) -> list[results.Problem]:
     found += map(report.problem, now.problems())
     if problem := _of_the_router(parts, now):
         found.append(report.problem(problem))
-    if parts.relay.error and parts.relay.wanted:
-        found.append(report.problem(parts.relay.error))
+    found += [
+        report.problem(lane.error)
+        for lane in (parts.relay, parts.lookout)
+        if lane.error and lane.wanted
+    ]
+    found += map(report.problem, parts.lookout.problems)
     troubles = (*parts.intent.withdrawn, parts.access.error, parts.intent.unsaved)
     found += [report.problem(one) for one in {one.code: one for one in troubles if one}.values()]
     return found

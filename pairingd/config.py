@@ -71,6 +71,7 @@ class Router:
     second_gateway: Annotated[str, values.second_gateway] = ""
     second_description_url: Annotated[str, values.second_description_url] = ""
     external_host: Annotated[str, values.host] = ""
+    look_from: Annotated[str, values.ssh_destination] = ""
     command: RouterCommand = RouterCommand()
 
     @property

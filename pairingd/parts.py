@@ -10,7 +10,9 @@ from pairingd.config import Settings
 from pairingd.intent import Intent
 from pairingd.protocol import results
 from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.arrivals import Arrivals
 from pairingd.reconcile.lane import Lane
+from pairingd.reconcile.lookout import Lookout
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.reconcile.witness import Witness
@@ -39,6 +41,8 @@ class Parts:
     second: MappingLane  # on a router in front of the first
     pinhole: MappingLane
     relay: RelayLane
+    lookout: Lookout
+    arrivals: Arrivals
     witness: Witness
     clock: Clock
     started_at: float
@@ -46,4 +50,5 @@ class Parts:
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        return self.access, self.mapping, self.second, self.pinhole, self.relay
+        far = self.mapping, self.second, self.pinhole, self.relay, self.lookout
+        return self.access, *far

@@ -33,6 +33,7 @@ class Signals:
         self.knocked: Signal[[str]] = Signal()  # a refused login, or a ban; in words for the host
         self.guest_came: Signal[[str]] = Signal()  # from that address
         self.stranger_came: Signal[[str]] = Signal()  # connected from that public address
+        self.happened: Signal[[str]] = Signal()  # a line of the history; its kind
         self.guest_waits: Signal[[str]] = Signal()  # for the host's approval; in words
         self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's
         self.opened: Signal[[frozenset[str]]] = Signal()  # scheduled invitations, at their time

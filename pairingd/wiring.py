@@ -8,8 +8,6 @@ import logging
 import os
 import signal
 import socket
-import sys
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING
 import pairingd
 from pairingd import config, gateways, verbs
 from pairingd.advisor import Advisor
-from pairingd.answers import own_host
+from pairingd.answers import own_host, places
 from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
 from pairingd.control_socket import tmux_socket as find_tmux_socket
@@ -30,12 +28,15 @@ from pairingd.opening import Opening
 from pairingd.parts import Parts
 from pairingd.paths import Paths, find_paths
 from pairingd.process import logs
+from pairingd.process.children import watch_without_threads
 from pairingd.process.detach import Launch
 from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
 from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.arrivals import Arrivals
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.entrance import Entrance
+from pairingd.reconcile.lookout import Lookout
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.reconcile.second import Second
@@ -52,6 +53,7 @@ from pairingd.world.forced_command import logged_in
 from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
+from pairingd.world.look_from import LookFrom
 from pairingd.world.network.towards import locate
 from pairingd.world.relay import Relay
 from pairingd.world.relay_command import RelayCommand
@@ -88,22 +90,8 @@ def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
         tmux = find_tmux_socket(paths, clear(lock).tmux_socket)
         control = ControlSocket(paths, lock, tmux)
         listener = control.bind()
-    _watch_children_without_threads()
+    watch_without_threads()
     asyncio.run(_serve(paths, settings, control, listener, Path(tmux), launch))
-
-
-def _watch_children_without_threads() -> None:
-    """Before Python 3.12 asyncio starts a thread for each child: for each guest, each call of tmux.
-    Since then it does the same by itself where the kernel has pidfds (Linux 5.3).
-    """
-    if sys.platform == "linux" and sys.version_info < (3, 12):
-        try:
-            os.close(os.pidfd_open(os.getpid()))
-        except OSError:
-            return
-        # The guardian outlives the loop by a moment, which is what it is for.
-        warnings.filterwarnings("ignore", "A loop is being detached", RuntimeWarning)
-        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 
 def _not_somebody_elses(paths: Paths) -> None:
@@ -284,6 +272,10 @@ def assemble(
     async def here() -> Network | None:
         return await mapping.look_around()
 
+    async def look_through(host: str, port: int) -> keyscan.Sight:
+        key = await sshd.host_key()
+        return await keyscan.look_through(host, port, key.type, key.blob)
+
     def door_port() -> int | None:
         return door.port
 
@@ -342,6 +334,17 @@ def assemble(
         signals,
         join="port" if chosen.relay.command.run else chosen.relay.join,
     )
+    lookout = Lookout(
+        intent,
+        store,
+        _look_from(chosen),
+        lambda: places(parts),
+        door_port,
+        look_through,
+        clock,
+        signals,
+        named=bool(chosen.router.look_from),
+    )
     parts = Parts(
         settings=settings,
         store=store,
@@ -356,6 +359,8 @@ def assemble(
         second=second,
         pinhole=pinhole,
         relay=relay,
+        lookout=lookout,
+        arrivals=Arrivals(signals),
         witness=Witness(
             partial(own_host, chosen.door), door_port, signals, external=chosen.router.external_host
         ),
@@ -372,6 +377,12 @@ def _relay(chosen: config.Config) -> Relay | RelayCommand | None:
     if chosen.relay.command.run:
         return RelayCommand(chosen.relay.command)
     return Relay(chosen.relay, chosen.door.address) if chosen.relay.ssh else None
+
+
+def _look_from(chosen: config.Config) -> LookFrom | None:
+    """The relay will do."""
+    destination = chosen.router.look_from or chosen.relay.ssh
+    return LookFrom(destination, chosen.relay.ssh_program) if destination else None
 
 
 def _wants_pinhole(router: config.Router) -> bool:

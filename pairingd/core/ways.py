@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pairingd.core.addresses import ExternalClass, external_class
@@ -16,8 +16,9 @@ from pairingd.core.text import shell
 _SSH_PORT = 22  # ssh's own default (ssh_config(5), Port)
 
 Kind = Literal["direct", "router", "ipv6", "lan", "relay", "jump"]
-Verified = Literal["readback", "hairpin", "stranger", "guest"]
+Verified = Literal["readback", "hairpin", "stranger", "outside", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
+Place = tuple[str, int]  # a host and a port
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Ways:
     its row in the router's table. `unsteady`: the mapping keeps being lost. `second` is the mapping
     on the router in front of the first, `second_failed` why there is none.
     `direct` is this machine's own address where that is a public one. `witnessed`: who has come
-    over the internet by it, or else by hand.
+    over the internet by it, or else by hand. `outside`: what a machine elsewhere has seen, true for
+    our door, false for nobody of ours, where nobody has come over the internet since.
     """
 
     mapping: Mapping | None = None
@@ -61,6 +63,7 @@ class Ways:
     through: Endpoint | None = None
     second: Mapping | None = None
     second_failed: NotOpened | None = None
+    outside: Map[Place, bool] = field(default_factory=dict)
 
     def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
         """Every address a guest can try, best first."""
@@ -76,9 +79,17 @@ class Ways:
             found.append(Endpoint("relay", *self.relay, "ssh", "hairpin"))
         if self.through:
             found.append(self.through)
-        # Behind a second router, or the provider's, only what leads around it may work.
-        found.sort(key=lambda one: one.kind == "router" and self._double_nat is not None)
+        found = [self._as_seen_outside(one) for one in found]
+        found.sort(key=self._is_doubtful)
         return found if lan_host == self.direct else [*found, Endpoint("lan", lan_host, door_port)]
+
+    def _is_doubtful(self, one: Endpoint) -> bool:
+        """Behind a second router, or the provider's, only what leads around it may work; and where
+        a look from outside has met nobody, anything else.
+        """
+        if self.outside.get((one.host, one.port)) is False:
+            return True
+        return one.kind == "router" and self._double_nat is not None
 
     @property
     def _outermost(self) -> Mapping | None:
@@ -94,6 +105,12 @@ class Ways:
             seen = self.seen.get(held.id)
             yield Endpoint(kind, held.external_host, held.external_port, held.protocol, seen)
 
+    def _as_seen_outside(self, one: Endpoint) -> Endpoint:
+        seen = self.outside.get((one.host, one.port))
+        if seen is False:
+            return replace(one, verified=None)
+        return replace(one, verified="outside") if seen and one.verified != "guest" else one
+
     def reachability(self, error: PairingError | None) -> Reachability:
         """From where a guest can certainly get in. `error` is the mapping's.
 
@@ -102,9 +119,9 @@ class Ways:
         held = [one for one in (self._outermost, self.pinhole) if one and one.external_host]
         if (
             self.relay
-            or self.direct
-            or (self.through and self.through.verified)
-            or (self.by_hand and self.witnessed)
+            or (self.direct and not self._is_dark(self.direct))
+            or any(self._as_seen_outside(one).verified for one in (self.through,) if one)
+            or (self.by_hand and self.outside.get(self.by_hand, self.witnessed is not None))
             or any(
                 external_class(one.external_host) == "public" and not self._is_unproven(one)
                 for one in held
@@ -112,7 +129,8 @@ class Ways:
         ):
             return "internet"
         behind_another = error is not None and error.code == "double-nat"
-        return "unverified" if held or self.by_hand or self.through or behind_another else "lan"
+        unproven = held or self.direct or self.by_hand or self.through or behind_another
+        return "unverified" if unproven else "lan"
 
     def problems(self) -> list[Problem]:
         """What may keep guests from the internet out, though the router has said yes."""
@@ -124,10 +142,17 @@ class Ways:
 
     def _is_unproven(self, held: Mapping) -> bool:
         """Whether nothing speaks for it but the word of a router that lists it nowhere, or that
-        keeps losing it.
+        keeps losing it; or a look from outside has met nobody there.
         """
+        place = (held.external_host, held.external_port)
+        if place in self.outside:
+            return not self.outside[place]
         kept_being_lost = self.unsteady and held == self._outermost
         return (held.unshown or kept_being_lost) and held.id not in self.seen
+
+    def _is_dark(self, host: str) -> bool:
+        """Whether a look from outside has met nobody of ours at this machine's own address."""
+        return any(place[0] == host and not seen for place, seen in self.outside.items())
 
 
 def is_public(host: str) -> bool:

@@ -1,8 +1,8 @@
 """One loop of observe, plan, apply.
 
-There are five: access (keys, connections, door, tmux), which is at hand and quick; and mapping,
-second, pinhole and relay, which are far and slow, so that a router that hangs never delays a
-deadline.
+There are six: access (keys, connections, door, tmux), which is at hand and quick; and mapping,
+second, pinhole, relay and lookout, which are far and slow, so that a router that hangs never
+delays a deadline.
 """
 
 from __future__ import annotations
