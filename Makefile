@@ -31,6 +31,10 @@ attacks: ## docs/security.md, from the tests that play attacks; fails where one 
 	@scripts/setup test
 	@$(python) -m tests.attacks
 
+reach: ## docs/reach.md, from the tests of every way in; fails where one of them does
+	@scripts/setup test
+	@$(python) -m tests.reach
+
 fuzz: ## 100,000 inputs for every parser of foreign bytes; FUZZ="--seed 7 pcp-map" for less
 	@scripts/setup
 	@$(python) -m tests.fuzz $(FUZZ)
@@ -70,4 +74,4 @@ clean: ## remove what make made
 	rm -rf .venv .venv.new build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help demo test pictures bench charts attacks fuzz style types coverage core floor docs clean
+.PHONY: help demo test pictures bench charts attacks reach fuzz style types coverage core floor docs clean

@@ -39,7 +39,12 @@ _EXAMPLES = {
     "attach": ("attach",),
     "log": ("log -n 20", "log --follow"),
     "receipt": ("receipt", "receipt --list", "receipt --json"),
-    "doctor": ("doctor", "doctor --router --verbose"),
+    "doctor": (
+        "doctor",
+        "doctor --router --verbose",
+        "doctor --outside 'https://ifconfig.co/port/{port}'",
+    ),
+    "look": ("look 5.5.5.5:22 SHA256:…",),
     "config": ("config",),
     "start": ("start",),
     "stop": ("stop",),
@@ -196,10 +201,10 @@ def parser() -> argparse.ArgumentParser:
     )
     which.add_argument("--list", action="store_true", help="list the sessions, the newest first")
 
-    doctor = command("doctor", "check for problems that could keep a guest out")
-    doctor.add_argument("--router", action="store_true", help="open a test port, too")
-    doctor.add_argument("--fix", action="store_true", help="fix what is safe to fix")
-    doctor.add_argument("--verbose", action="store_true", help="print the messages to the router")
+    _doctor(command("doctor", "check for problems that could keep a guest out"))
+    look = command("look", "tell whether a host key is shown at an address")
+    look.add_argument("place", type=_text, metavar="HOST:PORT")
+    look.add_argument("fingerprint", type=_text, metavar="SHA256:…")
 
     command("config", "print every setting in force and where it comes from")
     command("start", "start the daemon")
@@ -285,6 +290,15 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
     invite.add_argument("--no-copy", action="store_true", help="do not use the clipboard")
 
 
+def _doctor(doctor: argparse.ArgumentParser) -> None:
+    doctor.add_argument("--router", action="store_true", help="open a test port, too")
+    doctor.add_argument("--fix", action="store_true", help="fix what is safe to fix")
+    doctor.add_argument("--verbose", action="store_true", help="print the messages to the router")
+    doctor.add_argument(
+        "--outside", type=_url, metavar="URL", help="ask a port checker to connect to the door"
+    )
+
+
 def _live(guest: argparse.Action) -> None:
     """A live guest, and for `invite` a path after `file:`."""
     _completed(guest, "_pairctl_guests")
@@ -311,6 +325,21 @@ def _text(text: str) -> str:
     except UnicodeEncodeError:
         raise Usage("usage", f"not UTF-8: {quoted(text)}", "if it is a file, rename it") from None
     return text
+
+
+def _url(text: str) -> str:
+    """Of a port checker."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text.replace("{port}", "1").replace("{host}", "h"))
+        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        example = "such as 'https://ifconfig.co/port/{port}'"
+        raise Usage("usage", f"not an http:// or https:// URL: {quoted(text)}", example)
+    return _text(text)
 
 
 def _moment(text: str, hint: str) -> str:

@@ -50,6 +50,7 @@ _REACHABILITY = {
 }
 _VERIFIED = {
     "guest": "a guest has connected",
+    "outside": "a machine elsewhere has seen our host key there",
     "stranger": "somebody on the internet has reached the door",
     "hairpin": "tested through the router from inside",
     "readback": "the router lists the port; not yet tested",

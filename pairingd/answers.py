@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from pairingd import config, report
 from pairingd.core import plan
+from pairingd.core.addresses import may_be_public
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.hostname import named
 from pairingd.core.model import Problem, Session, WayIn
@@ -16,6 +17,7 @@ from pairingd.core.rules import WayTold
 from pairingd.core.text import shell
 from pairingd.core.ways import (
     Endpoint,
+    Place,
     Ways,
     endpoint_changed,
     is_public,
@@ -31,6 +33,9 @@ from pairingd.store import KEPT_SESSIONS, Store
 from pairingd.user import user_name
 from pairingd.world.network import lan_address
 from pairingd.world.sshd import HostKey
+
+# Endpoints at which the door is not reached from everywhere, or not by its own address.
+_NOT_DIRECT = frozenset({"lan", "relay", "jump", "dial"})
 
 
 async def invited(
@@ -157,6 +162,15 @@ def _endpoints(parts: Parts, ids: Sequence[str] | None = None) -> list[Endpoint]
     return list(named(_ways(parts, own, ids).endpoints(own, port), parts.hostname.name))
 
 
+def places(parts: Parts) -> list[Place]:
+    """Where guests on the internet are to find the door, without a relay."""
+    return [
+        (one.host, one.port)
+        for one in _endpoints(parts)
+        if one.kind not in _NOT_DIRECT and may_be_public(one.host)
+    ]
+
+
 def own_host(door: config.Door) -> str:
     """This machine's address at which a guest nearby finds the open door."""
     return door.address or lan_address() or "127.0.0.1"
@@ -183,6 +197,7 @@ def _ways(parts: Parts, own: str, ids: Sequence[str] | None) -> Ways:
         witnessed=parts.witness.seen(own),
         hole=parts.hole.endpoint,
         dials=tuple(one for id_, one in parts.dial.endpoints.items() if ids is None or id_ in ids),
+        outside=parts.lookout.outside,
     )
 
 
@@ -225,8 +240,12 @@ def warnings(parts: Parts) -> list[results.Problem]:
     found += map(report.problem, (*now.problems(), *_of_the_outside(parts)))
     if problem := _of_the_router(parts, now):
         found.append(report.problem(problem))
-    if parts.relay.error and parts.relay.wanted:
-        found.append(report.problem(parts.relay.error))
+    found += [
+        report.problem(lane.error)
+        for lane in (parts.relay, parts.lookout)
+        if lane.error and lane.wanted
+    ]
+    found += map(report.problem, parts.lookout.problems)
     troubles = (*parts.intent.withdrawn, parts.access.error, parts.intent.unsaved)
     found += [report.problem(one) for one in {one.code: one for one in troubles if one}.values()]
     return found

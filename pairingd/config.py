@@ -73,6 +73,7 @@ class Router:
     external_host: Annotated[str, values.host] = ""
     hostname: Annotated[str, values.host_name] = ""
     update: CommandLine = ""
+    look_from: Annotated[str, values.ssh_destination] = ""
     command: RouterCommand = RouterCommand()
 
     @property

@@ -61,6 +61,7 @@ class Intent:
         self._clock = clock
         self._wishes_changed = signals.wishes_changed
         self._terms_changed = signals.terms_changed
+        self._happened = signals.happened
         self._listeners: set[asyncio.Queue[Happening | None]] = set()
         if self.state.live:
             self._begin(max_ttl)
@@ -134,6 +135,7 @@ class Intent:
         about = session or (self.state.session.id if self.state.session else None)
         text = printable(text)
         log.info("%s", text, extra={"event": kind, "data": data})
+        self._happened(kind)
         try:
             event = self._store.happened(self._clock(), about, kind, text, data)
         except WorldError as error:  # the history is not worth a guest who stays

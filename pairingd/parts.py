@@ -10,10 +10,12 @@ from pairingd.config import Settings
 from pairingd.intent import Intent
 from pairingd.protocol import results
 from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.arrivals import Arrivals
 from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.hole import HoleLane
 from pairingd.reconcile.hostname import HostnameLane
 from pairingd.reconcile.lane import Lane
+from pairingd.reconcile.lookout import Lookout
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.reconcile.witness import Witness
@@ -45,6 +47,8 @@ class Parts:
     hole: HoleLane
     hostname: HostnameLane
     dial: DialLane
+    lookout: Lookout
+    arrivals: Arrivals
     witness: Witness
     clock: Clock
     started_at: float
@@ -53,4 +57,5 @@ class Parts:
     @property
     def lanes(self) -> tuple[Lane, ...]:
         routers = self.mapping, self.second, self.pinhole
-        return self.access, *routers, self.relay, self.hole, self.hostname, self.dial
+        others = self.relay, self.hole, self.hostname, self.dial, self.lookout
+        return self.access, *routers, *others

@@ -35,6 +35,7 @@ class Signals:
         self.guest_answered: Signal[[str]] = Signal()  # logged in, dialed for that invitation
         self.dial_changed: Signal[[str]] = Signal()  # that invitation's guest needs another command
         self.stranger_came: Signal[[str]] = Signal()  # connected from that public address
+        self.happened: Signal[[str]] = Signal()  # a line of the history; its kind
         self.guest_waits: Signal[[str]] = Signal()  # for the host's approval; in words
         self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's
         self.opened: Signal[[frozenset[str]]] = Signal()  # scheduled invitations, at their time

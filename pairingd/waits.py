@@ -11,6 +11,7 @@ from pairingd.parts import Notify, Parts
 from pairingd.reconcile.lane import Lane
 
 WAYS_TIMEOUT_S = 12.0  # of which all but what the router has taken is
+LOOK_TIMEOUT_S = 5.0  # at most for a look from elsewhere
 OTHER_WAYS_TIMEOUT_S = 8.0  # at most for IPv6 or a relay, where the router has not helped
 NAME_TIMEOUT_S = 5.0  # for it to be resolved, and updated
 CLOSING_TIMEOUT_S = 2.0
@@ -25,6 +26,8 @@ async def wait_for_ways(parts: Parts, notify: Notify) -> None:
         await _gather([parts.dial.ready()], until - now())
     await _wait_for_other_ways(parts, min(until - now(), OTHER_WAYS_TIMEOUT_S))
     await _wait_for_name(parts, min(until - now(), NAME_TIMEOUT_S))
+    if parts.lookout.wanted and not (parts.lookout.outside or parts.lookout.error):
+        await _settle([parts.lookout], min(until - now(), LOOK_TIMEOUT_S))
 
 
 async def wait_for_router(parts: Parts, notify: Notify, *, again: bool = False) -> None:

@@ -8,61 +8,32 @@ import logging
 import os
 import signal
 import socket
-import sys
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pairingd
-from pairingd import config, gateways, verbs
-from pairingd.advisor import Advisor
-from pairingd.answers import own_host
+from pairingd import config, verbs
+from pairingd.assembly import assemble
 from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
 from pairingd.control_socket import tmux_socket as find_tmux_socket
-from pairingd.core.admission import Admission
-from pairingd.core.holding_state import PINHOLE, SECOND
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directory, private_directories, private_file
-from pairingd.further import further_lanes
-from pairingd.intent import Intent
-from pairingd.opening import Opening
-from pairingd.parts import Parts
 from pairingd.paths import Paths, find_paths
 from pairingd.process import logs
+from pairingd.process.children import watch_without_threads
 from pairingd.process.detach import Launch
 from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
-from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.aside import Aside
-from pairingd.reconcile.entrance import Entrance
-from pairingd.reconcile.mapping import MappingLane
-from pairingd.reconcile.relay import RelayLane
-from pairingd.reconcile.second import Second
-from pairingd.reconcile.witness import Witness
 from pairingd.server import ControlServer
-from pairingd.signals import Signals
 from pairingd.store import Store
-from pairingd.world import keyscan, network
-from pairingd.world.awake import Awake
-from pairingd.world.desktop import Desktop
-from pairingd.world.door import Door
 from pairingd.world.door.listener import raise_descriptor_limit
-from pairingd.world.forced_command import logged_in
-from pairingd.world.gateway.pinholes import Pinholes
-from pairingd.world.gateway.router import Router, high_port
-from pairingd.world.identity import IdentityProviders
-from pairingd.world.network.towards import locate
-from pairingd.world.relay import Relay
-from pairingd.world.relay_command import RelayCommand
-from pairingd.world.sshd import Sshd
-from pairingd.world.tmux import Tmux
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from pairingd.core.network import Network
 
 log = logging.getLogger("pairingd")
 
@@ -89,22 +60,8 @@ def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
         tmux = find_tmux_socket(paths, clear(lock).tmux_socket)
         control = ControlSocket(paths, lock, tmux)
         listener = control.bind()
-    _watch_children_without_threads()
+    watch_without_threads()
     asyncio.run(_serve(paths, settings, control, listener, Path(tmux), launch))
-
-
-def _watch_children_without_threads() -> None:
-    """Before Python 3.12 asyncio starts a thread for each child: for each guest, each call of tmux.
-    Since then it does the same by itself where the kernel has pidfds (Linux 5.3).
-    """
-    if sys.platform == "linux" and sys.version_info < (3, 12):
-        try:
-            os.close(os.pidfd_open(os.getpid()))
-        except OSError:
-            return
-        # The guardian outlives the loop by a moment, which is what it is for.
-        warnings.filterwarnings("ignore", "A loop is being detached", RuntimeWarning)
-        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 
 def _not_somebody_elses(paths: Paths) -> None:
@@ -230,162 +187,3 @@ async def _serve(
     await aside.rest()
     control.remove()
     store.close()
-
-
-def assemble(
-    paths: Paths,
-    settings: config.Settings,
-    store: Store,
-    clock: Clock,
-    request_stop: Callable[[], None],
-    *,
-    tmux_socket: Path | None = None,
-    control_socket: Callable[[], Path] | None = None,
-) -> Parts:
-    """Every part, joined to the others."""
-    chosen, signals = settings.config, Signals()
-    intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
-    tmux = Tmux(chosen.tmux.command, tmux_socket or Path(paths.tmux_socket), chosen.tmux.session)
-    if session := intent.state.session:
-        tmux.hand(session.tmux)
-    keys = Path(paths.authorized_keys)
-    sshd = Sshd(
-        chosen.sshd.command,
-        Path(paths.sshd_config),
-        Path(paths.host_key),
-        keys,
-    )
-    tunnel_end = frozenset(
-        {chosen.door.address or "127.0.0.1"} if chosen.relay.ssh or chosen.relay.command.run else ()
-    )
-    door = Door(sshd, chosen.door.address, clock, Admission(shared=tunnel_end), logged_in)
-    access = AccessLane(
-        intent,
-        store,
-        tmux,
-        door,
-        Entrance(
-            *(intent, door, sshd, keys, tmux, chosen.door.port, signals),
-            control_socket or (lambda: Path(paths.control_socket)),
-        ),
-        clock,
-        signals,
-        awake=Awake() if chosen.host.keep_awake else None,
-    )
-    desktop = Desktop(wanted=chosen.host.notify)
-    signals.way_in_changed.connect(desktop.notify)
-    signals.guests_changed.connect(desktop.notify)
-    signals.knocked.connect(desktop.notify)
-    signals.guest_waits.connect(desktop.notify)
-
-    async def look(host: str, port: int, gateway: str = "") -> keyscan.Sight:
-        key = await sshd.host_key()
-        return await keyscan.look(host, port, key.type, key.blob, router=gateway)
-
-    async def here() -> Network | None:
-        return await mapping.look_around()
-
-    def door_port() -> int | None:
-        return door.port
-
-    router = Router(chosen.router, store, clock, mac_of=network.neighbour)
-    gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
-    beyond = Second(
-        chosen.router,
-        here,
-        lambda: mapping.current,
-        store.mappings,
-        network.second_hop,
-    )
-    second = MappingLane(
-        intent,
-        store,
-        Router(chosen.router.of_second(), store, clock, mac_of=network.neighbour),
-        beyond.locate,
-        beyond.port,
-        clock,
-        signals,
-        policy=SECOND,
-        enabled=chosen.router.asks_second,
-        look=look,
-        hostname=chosen.router.hostname,
-    )
-    mapping = MappingLane(
-        intent,
-        store,
-        router,
-        partial(locate, gateway),
-        door_port,
-        clock,
-        signals,
-        enabled=chosen.router.enabled,
-        look=look,
-        second=second,
-        hole_port=high_port if chosen.cgnat.stun else None,
-        hostname=chosen.router.hostname,
-    )
-    mapping.changed.connect(second.poke)
-    pinhole = MappingLane(
-        intent,
-        store,
-        Pinholes(chosen.router, store, clock),
-        network.current_ipv6,
-        door_port,
-        clock,
-        signals,
-        policy=PINHOLE,
-        enabled=_wants_pinhole(chosen.router),
-    )
-    relay = RelayLane(
-        intent,
-        store,
-        _relay(chosen),
-        door_port,
-        look,
-        clock,
-        signals,
-        join="port" if chosen.relay.command.run else chosen.relay.join,
-    )
-    own = partial(own_host, chosen.door)
-    hole, hostname, dial = further_lanes(
-        *(chosen, intent, mapping, second, door, own, clock, signals)
-    )
-    parts = Parts(
-        settings=settings,
-        store=store,
-        intent=intent,
-        providers=IdentityProviders(chosen.providers),
-        sshd=sshd,
-        tmux=tmux,
-        door=door,
-        access=access,
-        router=router,
-        mapping=mapping,
-        second=second,
-        pinhole=pinhole,
-        relay=relay,
-        hole=hole,
-        hostname=hostname,
-        dial=dial,
-        witness=Witness(own, door_port, signals, external=chosen.router.external_host),
-        clock=clock,
-        started_at=clock(),
-        request_stop=request_stop,
-    )
-    opening = Opening(parts, signals)
-    signals.opened.connect(opening.announce)
-    signals.dial_changed.connect(opening.renew)
-    Advisor(parts, signals)
-    return parts
-
-
-def _relay(chosen: config.Config) -> Relay | RelayCommand | None:
-    if chosen.relay.command.run:
-        return RelayCommand(chosen.relay.command)
-    return Relay(chosen.relay, chosen.door.address) if chosen.relay.ssh else None
-
-
-def _wants_pinhole(router: config.Router) -> bool:
-    """Whether the configuration leaves a router to ask for one: a named gateway is IPv4's."""
-    named = router.gateway or router.description_url
-    return router.enabled and not named and any(gateways.named(name).ipv6 for name in router.spoken)

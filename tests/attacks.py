@@ -6,22 +6,11 @@ the table. With `--check` nothing is run or written: it compares the rows with t
 
 from __future__ import annotations
 
-import argparse
 import ast
-import contextlib
-import io
-import platform
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).parent.parent
-FILE = ROOT / "docs" / "security.md"
+from tests.marked import ROOT, Document, Row, Run, cell, versions
 
 HEAD = """\
 # Attacks, and what happens
@@ -45,114 +34,43 @@ time for an input, or keeps memory. `make test` repeats the seeds and a few hund
 |---|---|
 """
 _FIRST = ("tests/e2e/", "tests/test_one_machine.py")  # the product as people meet it
-_SHOWN = 100  # characters of a reason to skip
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One marker of one test, whatever parameters the test has."""
-
-    path: str
-    test: str
-    attack: str
-    outcome: str
-
-    def cells(self) -> str:
-        test = f"[`{self.test}`](../{self.path})"
-        return " | ".join(_cell(one) for one in (self.attack, self.outcome, test))
+def document(run: Run) -> str:
+    return "".join((HEAD.format(versions=versions()), *_tables(run), FUZZ, *_parsers()))
 
 
-@dataclass(slots=True, eq=False)
-class Attacks:
-    """The pytest plugin that collects the rows and how their tests went."""
-
-    rows: dict[Row, list[str]] = field(default_factory=dict)  # with the ids of its tests
-    results: dict[str, str] = field(default_factory=dict)  # by test id
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        for item in session.items:
-            path, _, name = item.nodeid.partition("::")
-            for marker in item.iter_markers("attack"):
-                attack, outcome = marker.args
-                row = Row(path, name.partition("[")[0].replace("::", "."), attack, outcome)
-                self.rows.setdefault(row, []).append(item.nodeid)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.results[report.nodeid] = "**failed**"
-        elif report.skipped:
-            self.results.setdefault(report.nodeid, f"skipped: {_why(report)}")
-        elif report.when == "call":
-            self.results.setdefault(report.nodeid, "passed")
-
-    def result(self, row: Row) -> str:
-        """The worst of its tests; a test that did not run to its end is a failed one."""
-        of_each = {self.results.get(test, "**failed**") for test in self.rows[row]}
-        for result in ("**failed**", "passed"):
-            if result in of_each:
-                return result
-        return _cell(min(of_each))
-
-
-def document(attacks: Attacks) -> str:
-    return "".join((HEAD.format(versions=_versions()), *_tables(attacks), FUZZ, *_parsers()))
-
-
-def _tables(attacks: Attacks) -> Iterator[str]:
-    paths = dict.fromkeys(row.path for row in attacks.rows)
+def _tables(run: Run) -> Iterator[str]:
+    paths = dict.fromkeys(row.path for row in run.rows)
     for path in sorted(paths, key=lambda path: not path.startswith(_FIRST)):
         yield f"\n## {_about(path)}\n\n| attack | outcome | test | run |\n|---|---|---|---|\n"
-        for row in attacks.rows:
+        for row in run.rows:
             if row.path == path:
-                yield f"| {row.cells()} | {attacks.result(row)} |\n"
+                yield f"| {_cells(row)} | {run.result(row)} |\n"
+
+
+def _cells(row: Row) -> str:
+    test = f"[`{row.test}`](../{row.path})"
+    return " | ".join(cell(one) for one in (*row.words, test))
 
 
 def _parsers() -> Iterator[str]:
     from tests.fuzz.targets import TARGETS  # pytest wants to be before what these import
 
     for target in TARGETS.values():
-        yield f"| `{target.name}` | {_cell(target.parse.__doc__ or '')} |\n"
+        yield f"| `{target.name}` | {cell(target.parse.__doc__ or '')} |\n"
 
 
-def differences(attacks: Attacks, text: str) -> list[str]:
-    """What the document lacks, and what it has that no test shows; results are left aside."""
+def differences(run: Run, text: str) -> list[str]:
+    """Results are left aside."""
     lines = (line for line in text.splitlines() if line.count(" | ") == 3 and "](../" in line)
     written = {line.rpartition(" | ")[0].removeprefix("| ") for line in lines}
-    marked = {row.cells() for row in attacks.rows}
+    marked = {_cells(row) for row in run.rows}
     return [
         *(f"missing: {row}" for row in sorted(marked - written)),
         *(f"no such test: {row}" for row in sorted(written - marked)),
         *(["the list of parsers"] if not text.endswith("".join((FUZZ, *_parsers()))) else []),
     ]
-
-
-def collected() -> Attacks:
-    """Every marked test of the tree, none of them run."""
-    attacks = Attacks()
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        status = pytest.main(
-            ["--collect-only", "-q", "-m", "attack", "-p", "no:cacheprovider", str(ROOT / "tests")],
-            plugins=[attacks],
-        )
-    if status:
-        raise SystemExit(said.getvalue())
-    return attacks
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.attacks", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="whether the document has every row")
-    if parser.parse_args().check:
-        found = differences(collected(), FILE.read_text(encoding="utf-8"))
-        print("\n".join(found))
-        return bool(found)
-    attacks = collected()  # here: of several processes that run them, none has them all
-    parallel = ("-n", "auto", "--dist", "worksteal")
-    status = pytest.main([*parallel, "-m", "attack", str(ROOT / "tests")], plugins=[attacks])
-    if status in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
-        FILE.write_text(document(attacks), encoding="utf-8")
-    return int(status)
 
 
 def _about(path: str) -> str:
@@ -161,31 +79,7 @@ def _about(path: str) -> str:
     return " ".join(told.partition("\n\n")[0].split()).removesuffix(".")
 
 
-def _why(report: pytest.TestReport) -> str:
-    if isinstance(report.longrepr, tuple):
-        return report.longrepr[2].removeprefix("Skipped: ")[:_SHOWN]
-    return "expected to fail"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def _versions() -> str:
-    system = f"{platform.system()} {platform.release()}"
-    with contextlib.suppress(OSError):
-        system = platform.freedesktop_os_release()["PRETTY_NAME"]
-    programs = [_first_word_of(*command) for command in (("ssh", "-V"), ("tmux", "-V"))]
-    return ", ".join([system, *programs, f"Python {platform.python_version()}"])
-
-
-def _first_word_of(*command: str) -> str:
-    """What a program says it is, up to a comma; ssh says it on standard error."""
-    if not shutil.which(command[0]):
-        return f"no {command[0]}"
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (done.stdout or done.stderr).strip().partition(",")[0]
-
+SECURITY = Document("attack", ROOT / "docs" / "security.md", document, differences)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(SECURITY.main("tests.attacks", __doc__))

@@ -8,14 +8,15 @@ import sys
 import pytest
 
 from tests import attacks
-from tests.attacks import Attacks, Row
+from tests.marked import ROOT, Row, Run
 
-FIRST = Row("tests/test_a.py", "test_one", "does this", "gets a | b")
-SECOND = Row("tests/test_a.py", "test_two", "does that", "nothing")
+FIRST = Row("tests/test_a.py", "test_one", ("does this", "gets a | b"))
+SECOND = Row("tests/test_a.py", "test_two", ("does that", "nothing"))
 
 
-def collected() -> Attacks:
-    return Attacks({FIRST: ["a::test_one[1]", "a::test_one[2]"], SECOND: ["a::test_two"]})
+def collected() -> Run:
+    tests = {FIRST: ["a::test_one[1]", "a::test_one[2]"], SECOND: ["a::test_two"]}
+    return Run("attack", tests)
 
 
 def written(monkeypatch: pytest.MonkeyPatch, **results: str) -> str:
@@ -28,7 +29,7 @@ def written(monkeypatch: pytest.MonkeyPatch, **results: str) -> str:
 def test_the_document_has_every_marked_test_and_no_other() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.attacks", "--check"],
-        cwd=attacks.ROOT,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -38,7 +38,8 @@ FLOORS = (
     ("pairingd.rpc",),
     ("pairingd.conversation",),
     ("pairingd.server", "pairingd.control_socket"),
-    ("pairingd.wiring", "pairingd.discovery"),
+    ("pairingd.assembly", "pairingd.discovery"),
+    ("pairingd.wiring",),
     ("pairingd.__main__",),
     ("pairingd.doctor",),
 )

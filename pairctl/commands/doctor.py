@@ -29,6 +29,7 @@ _ROOM = output.WIDTH - len(_INDENT)
 def run(args: Namespace) -> int:
     """1 if any check failed. Each finding is shown when it comes; as JSON all come at the end."""
     options = [f"--{name}" for name in ("router", "fix", "verbose") if getattr(args, name)]
+    options += ["--outside", args.outside] if args.outside else []
     found = []
     for finding in findings([*_PROGRAM, *options]):
         found.append(finding)

@@ -64,8 +64,8 @@ function _shtab_pairctl_using
   test "$_shtab_pairctl_cmdpath" = "$argv"
 end
 
-set -g _shtab_pairctl_commands invite status extend revoke role approve deny end attach log receipt doctor config start stop restart install uninstall completion man
-set -g _shtab_pairctl_opts_with_value --at --from --idle --join-within --port --ttl --until -n
+set -g _shtab_pairctl_commands invite status extend revoke role approve deny end attach log receipt doctor look config start stop restart install uninstall completion man
+set -g _shtab_pairctl_opts_with_value --at --from --idle --join-within --outside --port --ttl --until -n
 
 complete -c pairctl -e
 complete -c pairctl -f
@@ -145,6 +145,10 @@ complete -c pairctl -n '_shtab_pairctl_using doctor' -l json -d 'print one JSON 
 complete -c pairctl -n '_shtab_pairctl_using doctor' -l router -d 'open a test port, too'
 complete -c pairctl -n '_shtab_pairctl_using doctor' -l fix -d 'fix what is safe to fix'
 complete -c pairctl -n '_shtab_pairctl_using doctor' -l verbose -d 'print the messages to the router'
+complete -c pairctl -n '_shtab_pairctl_using doctor' -l outside -x -d 'ask a port checker to connect to the door'
+complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a look -d 'Tell whether a host key is shown at an address.'
+complete -c pairctl -n '_shtab_pairctl_using look' -s h -l help -d 'show this help message and exit'
+complete -c pairctl -n '_shtab_pairctl_using look' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a config -d 'Print every setting in force and where it comes from.'
 complete -c pairctl -n '_shtab_pairctl_using config' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using config' -l json -d 'print one JSON document'

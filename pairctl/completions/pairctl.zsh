@@ -16,6 +16,7 @@ _shtab_pairctl_commands() {
     install:'Start the daemon now and at every login.'
     invite:'Invite guests for a limited time.'
     log:'Print what has happened.'
+    look:'Tell whether a host key is shown at an address.'
     man:'Show the manual page.'
     receipt:'Print who connected in a session, from where and when.'
     restart:'Stop the daemon and start it again; invitations stay.'
@@ -87,6 +88,7 @@ _shtab_pairctl_doctor_options=(
   "--router[open a test port, too]"
   "--fix[fix what is safe to fix]"
   "--verbose[print the messages to the router]"
+  "--outside[ask a port checker to connect to the door]:URL:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -155,6 +157,16 @@ _shtab_pairctl_log_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_pairctl_log_defaults_added=0
+
+_shtab_pairctl_look_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[print one JSON document]"
+  ":HOST\:PORT:"
+  ":SHA256\:\…:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pairctl_look_defaults_added=0
 
 _shtab_pairctl_man_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -270,6 +282,7 @@ _shtab_pairctl() {
         install) _arguments -C -s $_shtab_pairctl_install_options ;;
         invite) _arguments -C -s $_shtab_pairctl_invite_options ;;
         log) _arguments -C -s $_shtab_pairctl_log_options ;;
+        look) _arguments -C -s $_shtab_pairctl_look_options ;;
         man) _arguments -C -s $_shtab_pairctl_man_options ;;
         receipt) _arguments -C -s $_shtab_pairctl_receipt_options ;;
         restart) _arguments -C -s $_shtab_pairctl_restart_options ;;

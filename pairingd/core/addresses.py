@@ -64,6 +64,15 @@ def _is_in(host: str, block: ipaddress.IPv4Network | ipaddress.IPv6Network) -> b
         return False
 
 
+def may_be_public(host: str) -> bool:
+    """Also a name: what it stands for is not known here."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return external_class(host) is ExternalClass.PUBLIC
+
+
 def external_class(host: str) -> ExternalClass:
     """The class of a router's external address; anything but an IP address is bogus."""
     try:

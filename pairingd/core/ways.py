@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pairingd.core import cgnat
@@ -17,8 +17,9 @@ from pairingd.core.text import shell
 _SSH_PORT = 22  # ssh's own default (ssh_config(5), Port)
 
 Kind = Literal["direct", "router", "ipv6", "lan", "relay", "jump", "dial", "cgnat"]
-Verified = Literal["readback", "hairpin", "stranger", "guest"]
+Verified = Literal["readback", "hairpin", "stranger", "outside", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
+Place = tuple[str, int]  # a host and a port
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class Ways:
     on the router in front of the first, `second_failed` why there is none.
     `dials` are of single guests, `hole` is in the provider's NAT.
     `direct` is this machine's own address where that is a public one. `witnessed`: who has come
-    over the internet by it, or else by hand.
+    over the internet by it, or else by hand. `outside`: what a machine elsewhere has seen, true for
+    our door, false for nobody of ours, where nobody has come over the internet since.
     """
 
     mapping: Mapping | None = None
@@ -67,6 +69,7 @@ class Ways:
     second_failed: NotOpened | None = None
     dials: tuple[Endpoint, ...] = ()
     hole: Endpoint | None = None
+    outside: Map[Place, bool] = field(default_factory=dict)
 
     def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
         """Every address a guest can try, best first."""
@@ -87,9 +90,22 @@ class Ways:
             found.append(self.through)
         if self.hole and not proven:
             found.append(self.hole)
-        # Behind a second router, or the provider's, only what leads around it may work.
-        found.sort(key=lambda one: one.kind == "router" and self._double_nat is not None)
+        found = [self._as_seen_outside(one) for one in found]
+        found.sort(key=self._is_doubtful)
         return found if lan_host == self.direct else [*found, Endpoint("lan", lan_host, door_port)]
+
+    @property
+    def _others(self) -> list[Endpoint]:
+        """Those that count for the internet once somebody has been seen to come by them."""
+        return [one for one in (self.through, self.hole, *self.dials) if one]
+
+    def _is_doubtful(self, one: Endpoint) -> bool:
+        """Behind a second router, or the provider's, only what leads around it may work; and where
+        a look from outside has met nobody, anything else.
+        """
+        if self.outside.get((one.host, one.port)) is False:
+            return True
+        return one.kind == "router" and self._double_nat is not None
 
     @property
     def _outermost(self) -> Mapping | None:
@@ -105,6 +121,12 @@ class Ways:
             seen = self.seen.get(held.id)
             yield Endpoint(kind, held.external_host, held.external_port, held.protocol, seen)
 
+    def _as_seen_outside(self, one: Endpoint) -> Endpoint:
+        seen = self.outside.get((one.host, one.port))
+        if seen is False:
+            return replace(one, verified=None)
+        return replace(one, verified="outside") if seen and one.verified != "guest" else one
+
     def reachability(self, error: PairingError | None) -> Reachability:
         """From where a guest can certainly get in. `error` is the mapping's.
 
@@ -113,9 +135,9 @@ class Ways:
         held = [one for one in (self._outermost, self.pinhole) if one and one.external_host]
         if (
             self.relay
-            or self.direct
-            or any(one.verified for one in (self.through, self.hole, *self.dials) if one)
-            or (self.by_hand and self.witnessed)
+            or (self.direct and not self._is_dark(self.direct))
+            or any(self._as_seen_outside(one).verified for one in self._others)
+            or (self.by_hand and self.outside.get(self.by_hand, self.witnessed is not None))
             or any(
                 external_class(one.external_host) == "public" and not self._is_unproven(one)
                 for one in held
@@ -123,9 +145,8 @@ class Ways:
         ):
             return "internet"
         behind_another = error is not None and error.code == "double-nat"
-        others = self.by_hand or self.through or self.hole or self.dials
-        perhaps = held or others or behind_another
-        return "unverified" if perhaps else "lan"
+        unproven = held or self.direct or self.by_hand or self._others or behind_another
+        return "unverified" if unproven else "lan"
 
     def problems(self) -> list[Problem]:
         """What may keep guests from the internet out, though the router has said yes."""
@@ -138,10 +159,17 @@ class Ways:
 
     def _is_unproven(self, held: Mapping) -> bool:
         """Whether nothing speaks for it but the word of a router that lists it nowhere, or that
-        keeps losing it.
+        keeps losing it; or a look from outside has met nobody there.
         """
+        place = (held.external_host, held.external_port)
+        if place in self.outside:
+            return not self.outside[place]
         kept_being_lost = self.unsteady and held == self._outermost
         return (held.unshown or kept_being_lost) and held.id not in self.seen
+
+    def _is_dark(self, host: str) -> bool:
+        """Whether a look from outside has met nobody of ours at this machine's own address."""
+        return any(place[0] == host and not seen for place, seen in self.outside.items())
 
 
 def is_public(host: str) -> bool:

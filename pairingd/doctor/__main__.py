@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pairingd import config
-from pairingd.doctor import daemon, door, home, machine, network, programs, router
+from pairingd.doctor import daemon, door, home, machine, network, outside, programs, router
 from pairingd.doctor.finding import Check, Finding, Subject, tilde
 from pairingd.errors import PairingError
 from pairingd.paths import Paths, find_paths
@@ -37,6 +37,7 @@ CHECKS = (
     Check("clock", network.clock, 15.0),
     Check("local-network", network.local_network),
     Check("gateway", router.check, 60.0),
+    Check("outside", outside.check, outside.LIMIT_S),
 )
 
 _Said = asyncio.Queue[Finding | None]
@@ -46,26 +47,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pairingd.doctor")
     for option in ("--router", "--fix", "--verbose"):
         parser.add_argument(option, action="store_true")
+    parser.add_argument("--outside", default="")
     given = parser.parse_args(argv)
     os.umask(0o077)
     try:
-        asyncio.run(_examine(router=given.router, fix=given.fix, verbose=given.verbose))
+        asyncio.run(_examine(given))
     except asyncio.CancelledError:
         return 1
     return 0
 
 
-async def _examine(*, router: bool, fix: bool, verbose: bool) -> None:
+async def _examine(given: argparse.Namespace) -> None:
     """Cancelled by SIGTERM and SIGINT, so that every check tidies up after itself."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    paths, places, settings = _situation(fix=fix)
+    paths, places, settings = _situation(fix=given.fix)
     told = daemon.Daemon()
     if paths:
         told = await daemon.ask(lock.listens_at(lock.read(paths.lock), paths))
-    subject = Subject(paths, settings, told, places, fix=fix, router=router, verbose=verbose)
+    subject = Subject(paths, settings, told, places, **vars(given))
     async with asyncio.TaskGroup() as group:
         said: list[_Said] = [asyncio.Queue() for _ in CHECKS]
         for check, findings in zip(CHECKS, said, strict=True):

@@ -62,12 +62,12 @@ async def ask(socket: str) -> Daemon:
     return Daemon(connected, socket, version, pid if isinstance(pid, int) else 0, status)
 
 
-async def reach(socket: str) -> dict[str, Any]:
-    """What it answers to `reach`; empty where it cannot, or is of a version without it."""
+async def call(socket: str, method: str) -> dict[str, Any]:
+    """What it answers to `method`; empty where it cannot, or is of a version without it."""
     try:
         async with _connection(socket) as (reader, writer):
             await _call(reader, writer, "hello", _VERSIONS)
-            return await _call(reader, writer, "reach", {})
+            return await _call(reader, writer, method, {})
     except (PairingError, OSError, ValueError, asyncio.IncompleteReadError):
         return {}
 

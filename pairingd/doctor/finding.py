@@ -62,7 +62,7 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is examined. `paths` is None where no home can be; `settings` are then the defaults.
-    `places` is what was found of its directories and files.
+    `places` is what was found of its directories and files. `outside` is a port checker's URL.
     """
 
     paths: Paths | None
@@ -72,6 +72,7 @@ class Subject:
     fix: bool = False
     router: bool = False
     verbose: bool = False
+    outside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

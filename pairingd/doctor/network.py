@@ -101,7 +101,7 @@ async def local_network(
 async def _reach(subject: Subject) -> dict[str, Any]:
     if not subject.daemon.connected:
         return {}
-    return await daemon.reach(subject.daemon.socket)
+    return await daemon.call(subject.daemon.socket, "reach")
 
 
 def _not_denied(subject: Subject, reached: dict[str, Any]) -> str:

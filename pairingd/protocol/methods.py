@@ -57,6 +57,9 @@ REACH = Method(
     results.Reach,
     "Send one datagram to the router, and report whether the system refuses that to the daemon.",
 )
+ARRIVALS = Method(
+    "arrivals", params.Nothing, results.Arrivals, "Count what has come over the internet."
+)
 SHOW = Method(
     "show", params.Show, results.Invited, "The result of `invite` again, for a live guest."
 )
@@ -101,7 +104,7 @@ STOP = Method(
 METHODS: Mapping[str, Method[Any, Any]] = {
     method.name: method
     for method in (
-        *(HELLO, PREPARE, INVITE, GATEWAY, REACH, SHOW, STATUS, EXTEND, REVOKE, ROLE),
+        *(HELLO, PREPARE, INVITE, GATEWAY, REACH, ARRIVALS, SHOW, STATUS, EXTEND, REVOKE, ROLE),
         *(ASK, WAITING, APPROVE, DENY, END),
         *(WATCH, LOG, RECEIPT, RECEIPTS, CONFIG, STOP),
     )

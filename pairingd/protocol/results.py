@@ -66,7 +66,7 @@ class Endpoint(TypedDict):
     port: int
     command: str
     protocol: str | None
-    verified: Literal["readback", "hairpin", "stranger", "guest"] | None
+    verified: Literal["readback", "hairpin", "stranger", "outside", "guest"] | None
     via: NotRequired[str]  # of a jump: the machine that ssh -J logs in to
     proxy: NotRequired[str]  # of a dial: ssh's ProxyCommand
     guest: NotRequired[str]  # whose alone it is
@@ -150,6 +150,14 @@ class Reach(TypedDict):
     gateway: str | None
     errno: str | None
     error: Problem | None
+
+
+class Arrivals(TypedDict):
+    """How many connections the door has accepted from the internet since pairingd started. Who they
+    were, it does not say.
+    """
+
+    count: int
 
 
 class Knock(TypedDict):

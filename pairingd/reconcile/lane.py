@@ -1,7 +1,7 @@
 """One loop of observe, plan, apply.
 
 Access (keys, connections, door, tmux) is at hand and quick; mapping, second, pinhole, relay, hole,
-hostname and dial are far and slow, so that a router that hangs never delays a deadline.
+hostname, dial and lookout are far and slow, so that a router that hangs never delays a deadline.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from pairingd.protocol import methods
 from pairingd.protocol.methods import Method
 from pairingd.verbs import (
     approve,
+    arrivals,
     ask,
     config,
     deny,
@@ -64,6 +65,7 @@ VERBS: Mapping[str, Verb[Any, Any]] = dict(
         _verb(methods.INVITE, invite.run),
         _verb(methods.GATEWAY, gateway.run),
         _quiet(methods.REACH, reach.run),
+        _quiet(methods.ARRIVALS, arrivals.run),
         _quiet(methods.SHOW, show.run),
         _quiet(methods.STATUS, status.run),
         _quiet(methods.EXTEND, extend.run),

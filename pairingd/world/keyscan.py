@@ -43,6 +43,23 @@ async def look(
     return Sight.OUR_DOOR if ours in keys else Sight.ANOTHER_SERVER
 
 
+async def look_through(
+    host: str, port: int, key_type: str, blob: str, *, seconds: int = 5
+) -> Sight:
+    """At the near end of a forward, where connections are always taken: NOBODY shows no host key
+    there, twice.
+    """
+    ours = f"{key_type} {blob}"
+    try:
+        keys = await _keys(host, port, key_type.removeprefix("ssh-"), seconds)
+        keys = keys or await _keys(host, port, _KINDS, seconds)
+    except (OSError, TimeoutError):
+        return Sight.UNSURE
+    if not keys:
+        return Sight.NOBODY
+    return Sight.OUR_DOOR if ours in keys else Sight.ANOTHER_SERVER
+
+
 async def _keys(host: str, port: int, kinds: str, seconds: int) -> set[str]:
     """The host keys that are shown there, each as type and blob. Raises OSError."""
     scan = ("ssh-keyscan", "-T", str(seconds), "-p", str(port), "-t", kinds, "--", host)

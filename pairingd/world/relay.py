@@ -1,7 +1,6 @@
 """A relay of the user's own: `ssh -N -R` to a machine on the internet, for networks with no way in.
 
 The relay sees ciphertext alone, for the guest's ssh ends at the door, with the door's host key.
-Who we are there is the business of the user's own ssh: its keys, agent, config and known_hosts.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,7 +17,8 @@ from pairingd.core.addresses import bracketed
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.process.programs import last_words, run
-from pairingd.process.tunnel import Process, Tunnel, how_it_ended, start, wait_for
+from pairingd.process.ssh import find, near_end, start_forward
+from pairingd.process.tunnel import Process, Tunnel, how_it_ended, wait_for
 
 _CONFIG_SECONDS = 5.0  # for ssh to read its configuration, which may run programs (Match exec)
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
@@ -28,23 +26,6 @@ _SSH_PORT = 22
 _LISTENS = re.compile(rb"^debug1: remote forward success")
 # Of a port that the relay assigns; it comes after the line above.
 _ALLOCATED = re.compile(rb"^Allocated port ([0-9]{1,5}) for remote forward")
-_LOGGED_IN = re.compile(rb"^debug1: Entering interactive session")
-# ssh_config(5). What is set here wins over the user's own configuration: a shared connection
-# would outlive us, and their known_hosts is theirs to write.
-_OPTIONS = {
-    "BatchMode": "yes",
-    "ConnectTimeout": "10",
-    "ControlMaster": "no",
-    "ControlPath": "none",
-    "ExitOnForwardFailure": "yes",
-    "ForwardAgent": "no",
-    "ForwardX11": "no",
-    "PermitLocalCommand": "no",
-    "RequestTTY": "no",
-    "ServerAliveCountMax": "3",
-    "ServerAliveInterval": "15",
-    "UpdateHostKeys": "no",
-}
 
 
 class Relay:
@@ -73,15 +54,8 @@ class Relay:
         """An address here that leads to `port` of the relay's own loopback, if the relay lets us
         connect to there. Raises WorldError, as `open` does.
         """
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            near = free.getsockname()[1]
-        forward = ("-L", f"127.0.0.1:{near}:localhost:{port}")
-        tunnel = Tunnel("127.0.0.1", near, 0, await self._start(*forward))
-        await wait_for(tunnel, _LOGGED_IN, partial(self._failed, tunnel))
-        try:
+        async with near_end(self._start, "localhost", port, self._failed) as tunnel:
             yield tunnel.host, tunnel.port
-        finally:
-            await tunnel.close()
 
     def lost(self, tunnel: Tunnel) -> WorldError:
         """What to say of a tunnel that has ended by itself."""
@@ -131,16 +105,11 @@ class Relay:
 
     @property
     def _program(self) -> str:
-        return self._settings.ssh_program or shutil.which("ssh") or "/usr/bin/ssh"
+        return find(self._settings.ssh_program)
 
     async def _start(self, *forward: str) -> Process:
-        options = (word for one in _OPTIONS.items() for word in ("-o", "=".join(one)))
-        command = [
-            *(self._program, "-v", "-N", "-T", *forward),
-            *(*options, "--", self._settings.ssh),
-        ]
         try:
-            return await start(*command)
+            return await start_forward(self._program, self._settings.ssh, *forward)
         except OSError as error:
             raise _no_ssh(error) from None
 

@@ -235,3 +235,42 @@ def test_ssh_command_names_the_port_unless_it_is_ssh_s_own() -> None:
     assert ssh_command("mark", "5.5.5.1", 2022) == "ssh -p 2022 mark@5.5.5.1"
     with_option = ssh_command("mark", "5.5.5.1", 22, "-o", "User=a b")
     assert with_option == "ssh -o 'User=a b' mark@5.5.5.1"
+
+
+PLACE = (HELD.external_host, HELD.external_port)
+DIRECT = ("5.5.5.9", 40000)
+
+
+@pytest.mark.parametrize(
+    ("ways", "verified", "reachability"),
+    [
+        (Ways(HELD, seen={"m1": "readback"}, outside={PLACE: True}), "outside", "internet"),
+        (Ways(HELD, seen={"m1": "stranger"}, outside={PLACE: True}), "outside", "internet"),
+        (Ways(HELD, seen={"m1": "guest"}, outside={PLACE: True}), "guest", "internet"),
+        (Ways(HELD, seen={"m1": "readback"}, outside={PLACE: False}), None, "unverified"),
+        (Ways(HELD, seen={"m1": "hairpin"}, outside={PLACE: False}), None, "unverified"),
+        (Ways(HELD, seen={"m1": "stranger"}, outside={PLACE: False}), None, "unverified"),
+        (Ways(HELD, seen={"m1": "guest"}, outside={PLACE: False}), None, "unverified"),
+        (Ways(PINHOLE, seen={"m6": "guest"}, outside={PLACE: False}), "guest", "internet"),
+        (Ways(HELD, seen={"m1": "readback"}, outside={DIRECT: False}), "readback", "internet"),
+        (Ways(UNSHOWN, outside={PLACE: True}), "outside", "internet"),
+        (Ways(HELD, unsteady=True, outside={PLACE: True}), "outside", "internet"),
+        (Ways(by_hand=BY_HAND, outside={BY_HAND: True}), "outside", "internet"),
+        (Ways(by_hand=BY_HAND, outside={BY_HAND: False}), None, "unverified"),
+        (Ways(direct=DIRECT[0], outside={DIRECT: True}), "outside", "internet"),
+        (Ways(direct=DIRECT[0], outside={DIRECT: False}), None, "unverified"),
+        (Ways(direct=DIRECT[0], witnessed="guest", outside={DIRECT: False}), None, "unverified"),
+        (Ways(direct=DIRECT[0], witnessed="guest", outside={DIRECT: True}), "guest", "internet"),
+    ],
+)
+def test_what_a_machine_elsewhere_sees_outdoes_what_was_seen_before(
+    ways: Ways, verified: str | None, reachability: str
+) -> None:
+    assert endpoints(ways)[0].verified == verified
+    assert ways.reachability(None) == reachability
+
+
+def test_a_relay_comes_before_an_endpoint_where_nobody_was_met_from_outside() -> None:
+    relay = ("relay.example.org", 2022)
+    assert kinds(Ways(HELD, relay=relay, outside={PLACE: False})) == ["relay", "router", "lan"]
+    assert kinds(Ways(HELD, relay=relay, outside={PLACE: True})) == ["router", "relay", "lan"]

@@ -463,8 +463,9 @@ class Network:
 
     def greets(self, place: Place, host: str, port: int) -> bool:
         """Whether an SSH server greets whoever connects from `place`."""
-        greeting = ("curl", "-s", "--max-time", "2", f"telnet://{host}:{port}")
-        return place.run(*greeting, check=False).stdout.startswith("SSH-2.0-")
+        read = 'exec head -c 8 <"/dev/tcp/$0/$1"'  # bash(1), REDIRECTION
+        greeting = ("timeout", "2", "bash", "-c", read, host, str(port))
+        return place.run(*greeting, check=False).stdout == "SSH-2.0-"
 
     def _curl(self, url: str) -> subprocess.CompletedProcess[str]:
         return self.host.run("curl", "-sf", "--max-time", "2", "-o", "/dev/null", url, check=False)
@@ -477,32 +478,10 @@ class Network:
         self._inside = (f"--mount=/proc/{unshare.pid}/ns/mnt", f"--root=/proc/{unshare.pid}/root")
         self._first = int(Path(f"/proc/{self._world}/task/{self._world}/children").read_text())
         idle = ("--net", "sh", "-c", "echo ready; exec sleep infinity")
-        self._nets = {
-            "host": self._world,
-            "router": self._anchor(*idle).pid,
-            "guest": self._anchor(*idle).pid,
+        self._nets = {"host": self._world} | {
+            name: self._anchor(*idle).pid for name in self._further_nets()
         }
-        if self._office:
-            self._nets["office"] = self._anchor(*idle).pid
-        if self._relay:
-            self._nets["relay"] = self._anchor(*idle).pid
-
-        def place(net: str, user: str) -> Place:
-            name = user if user == "root" else f"pair{user}"
-            uid = self._ids[user]
-            home = f"/srv/{user}"
-            pids = f"--pid=/proc/{self._world}/ns/pid_for_children"
-            enter = ("nsenter", *self._inside, pids, f"--net=/proc/{self._nets[net]}/ns/net")
-            become = ("setpriv", "--clear-groups", f"--reuid={uid}", f"--regid={uid}")
-            environment = (
-                *(f"HOME={home}", f"TMPDIR={home}", f"USER={name}", f"LOGNAME={name}"),
-                *(f"PATH={Path(sys.executable).parent}:{PATH}", "SHELL=/bin/bash"),
-                *("LANG=C.UTF-8", "TERM=xterm-256color"),
-                *(f"{name}={value}" for name, value in measured().items()),
-            )
-            login = ("env", "-i", f"--chdir={home}", *environment)
-            return Place((*enter, *become, *login), home, self._stack)
-
+        place = self._place
         free = (uid for uid in itertools.count(64001) if not _taken(uid))
         self._ids = {"root": 0} | {person: next(free) for person in PEOPLE}
         self.root = place("host", "root")
@@ -511,6 +490,35 @@ class Network:
         self.router = place("router", "root")
         self.office = place("office" if self._office else "router", "root")
         self.relay = place("relay" if self._relay else "router", "relay")
+
+    def _ip(self, net: str, commands: str) -> None:
+        subprocess.run(
+            ["nsenter", f"--target={self._nets[net]}", "--net", "ip", "-batch", "-"],
+            input=commands,
+            text=True,
+            check=True,
+        )
+
+    def _further_nets(self) -> tuple[str, ...]:
+        """The network namespaces besides the host's."""
+        office = ("office",) if self._office else ()
+        return ("router", "guest", *office, *(("relay",) if self._relay else ()))
+
+    def _place(self, net: str, user: str) -> Place:
+        name = user if user == "root" else f"pair{user}"
+        uid = self._ids[user]
+        home = f"/srv/{user}"
+        pids = f"--pid=/proc/{self._world}/ns/pid_for_children"
+        enter = ("nsenter", *self._inside, pids, f"--net=/proc/{self._nets[net]}/ns/net")
+        become = ("setpriv", "--clear-groups", f"--reuid={uid}", f"--regid={uid}")
+        environment = (
+            *(f"HOME={home}", f"TMPDIR={home}", f"USER={name}", f"LOGNAME={name}"),
+            *(f"PATH={Path(sys.executable).parent}:{PATH}", "SHELL=/bin/bash"),
+            *("LANG=C.UTF-8", "TERM=xterm-256color"),
+            *(f"{name}={value}" for name, value in measured().items()),
+        )
+        login = ("env", "-i", f"--chdir={home}", *environment)
+        return Place((*enter, *become, *login), home, self._stack)
 
     def _anchor(self, *argv: str) -> subprocess.Popen[bytes]:
         return self._ready("unshare", *argv)
@@ -579,12 +587,7 @@ class Network:
         office = OFFICE_LINKS if self._office else {}
         batches = [*wire.items(), *LINKS.items(), *office.items()]
         for place, commands in batches:
-            subprocess.run(
-                ["nsenter", f"--target={self._nets[place]}", "--net", "ip", "-batch", "-"],
-                input=commands.format(wan=self._wan, **self._nets),
-                text=True,
-                check=True,
-            )
+            self._ip(place, commands.format(wan=self._wan, **self._nets))
         forward = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         for router in (self.router, self.office):
             router.run("sysctl", "-qw", *forward)

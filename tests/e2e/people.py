@@ -126,8 +126,10 @@ class Guest:
         self.publish()
 
     def publish(self) -> None:
-        public = self._network.path(f"{self.key}.pub").read_text()
-        self._network.path(f"{FORGE}/{self.name}.keys").write_text(public)
+        self._network.path(f"{FORGE}/{self.name}.keys").write_text(self.public())
+
+    def public(self) -> str:
+        return self._network.path(f"{self.key}.pub").read_text()
 
     def joins(self, command: str, *options: str, environment: str = "") -> Terminal:
         """A terminal with `command` typed into it, as printed but for the choice of key."""

@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
-from tests.e2e.network import PATH, RELAY, Network, Place, until
+from tests.e2e.network import RELAY, Network, Place, until
 from tests.e2e.people import CONFIG, Guest, Host, speaks
+from tests.e2e.relays import serves_ssh
 
-PORT = 2222
 GUESTS_PORT = 40022
-SSHD = f"""
-ListenAddress {RELAY}:{PORT}
-HostKey /srv/relay/host_key
-PidFile none
-UsePAM no
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-"""
-SSH = f"""
-Host relay
-HostName {RELAY}
-Port {PORT}
-User pairrelay
-"""
 
 pytestmark = pytest.mark.parametrize("network", [{"upnp": False, "relay": True}], indirect=True)
 
 
 def runs_a_relay(network: Network, host: Host, *, gateway_ports: str) -> None:
     """The host's user has an account there and logs in by `ssh relay`, without a question."""
-    its_key, ours = "/srv/relay/host_key", "/srv/host/.ssh/id_ed25519"
-    for place, key in ((network.relay, its_key), (network.host, ours)):
-        place.run("mkdir", "-m", "700", ".ssh")
-        place.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
-
-    def public(key: str) -> str:
-        return network.path(f"{key}.pub").read_text()
-
-    for path, text in {
-        "/srv/relay/.ssh/authorized_keys": public(ours),
-        "/srv/relay/sshd_config": f"{SSHD}GatewayPorts {gateway_ports}\n",
-        "/srv/host/.ssh/known_hosts": f"[{RELAY}]:{PORT} {public(its_key)}",
-        "/srv/host/.ssh/config": SSH,
-    }.items():
-        network.path(path).write_text(text)
-    sshd = str(shutil.which("sshd", path=PATH))
-    log = network.path("/srv/relay/log")
-    network.relay.start(sshd, "-D", "-e", "-f", "/srv/relay/sshd_config", log=log)
-    until("the relay's sshd answers", lambda: network.greets(network.host, RELAY, PORT))
+    serves_ssh(network, f"GatewayPorts {gateway_ports}")
     host.configure(f'{CONFIG}[relay]\nssh = "relay"\nport = {GUESTS_PORT}\n')
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pairingd import config, strict
+from pairingd.assembly import _wants_pinhole
 from pairingd.core.holding_state import PINHOLE
 from pairingd.core.network import Network
 from pairingd.core.rules import Invite
@@ -16,7 +17,6 @@ from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
 from pairingd.store import Store
-from pairingd.wiring import _wants_pinhole
 from pairingd.world.gateway.adapter import Adapter
 from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.pxp.datagrams import Datagrams

@@ -81,7 +81,6 @@ async def test_what_is_not_of_the_home_is_not_asked(hop: str) -> None:
     assert "second_gateway" in caught.value.hint
 
 
-@pytest.mark.attack("a neighbour poses as a second router in front of ours", "it is not asked")
 async def test_a_neighbour_of_ours_is_no_router_in_front_of_our_gateway(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,0 +1,123 @@
+"""A public port checker, named by the user, is asked to connect to the door.
+
+What it says proves nothing, neither "open" nor "closed": it may look at another address, or be
+kept from connecting by its own network. A connection that arrives at the door proves the endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from pairingd.core.addresses import may_be_public
+from pairingd.core.text import one_line
+from pairingd.doctor import daemon
+from pairingd.doctor.finding import Finding, Subject
+
+LIMIT_S = 40.0
+_REPLY_TIMEOUT_S = 20.0  # checkers try for some seconds before they answer
+_ARRIVAL_TIMEOUT_S = 5.0  # from the checker's reply on
+_LOOK_EVERY_S = 0.25
+_MAX_REPLY = 64 * 1024
+_SHOWN = 80  # characters of its reply
+_NOT_DIRECT = frozenset({"lan", "relay", "jump", "dial"})  # a checker's address does not show there
+
+
+async def check(
+    subject: Subject, *, arrival_timeout_s: float = _ARRIVAL_TIMEOUT_S
+) -> AsyncIterator[Finding]:
+    """`arrival_timeout_s` is for tests."""
+    if not subject.outside:
+        return
+    told = subject.daemon
+    place = _place(told.status.get("endpoints", ()))
+    if not told.status.get("door", {}).get("open"):
+        invite = "pairctl invite a guest first; the door is open only then"
+        yield Finding.warn("outside", "not tested: the door is closed", invite)
+    elif place is None:
+        none = "not tested: no endpoint of the door is on the internet"
+        yield Finding.warn("outside", none, "see the warnings of: pairctl status")
+    else:
+        yield await _asked(subject.outside, told.socket, *place, arrival_timeout_s)
+
+
+def _place(endpoints: Any) -> tuple[str, int] | None:
+    """The best one at which a connection from the internet comes to the door unchanged."""
+    for one in endpoints:
+        if one["kind"] not in _NOT_DIRECT and may_be_public(one["host"]):
+            return one["host"], one["port"]
+    return None
+
+
+async def _asked(
+    template: str, control: str, host: str, port: int, arrival_timeout_s: float
+) -> Finding:
+    url = template.replace("{host}", quote(host)).replace("{port}", str(port))
+    site = one_line(urlsplit(url).hostname or url, 60)
+    before = await _arrivals(control)
+    asking = asyncio.create_task(_reply(url, host))
+    try:
+        until = float("inf")
+        now = asyncio.get_running_loop().time
+        while now() < until:
+            if await _arrivals(control) > before:
+                arrived = f"a connection from the internet reached the door ({site} was asked)"
+                return Finding.ok("outside", arrived)
+            if asking.done() and until == float("inf"):
+                until = now() + arrival_timeout_s
+            await asyncio.sleep(_LOOK_EVERY_S)
+    finally:
+        asking.cancel()
+    return Finding.warn(
+        "outside",
+        f"no connection from the internet has reached the door; {site} {asking.result()}",
+        "that alone does not prove it closed; a better test: [router] look_from, or a friend's "
+        f"pairctl look {host}:{port} with the fingerprint of the host key",
+    )
+
+
+async def _arrivals(control: str) -> int:
+    count = (await daemon.call(control, "arrivals")).get("count")
+    return count if isinstance(count, int) else 0
+
+
+async def _reply(url: str, host: str) -> str:
+    """What it answers, for a message. Never raises."""
+    import httpx
+
+    async def read() -> str:
+        transport = httpx.AsyncHTTPTransport(local_address=_unspecified(url, host))
+        async with (
+            httpx.AsyncClient(transport=transport, timeout=_REPLY_TIMEOUT_S) as client,
+            client.stream("GET", url, headers={"Accept": "text/plain, */*"}) as reply,
+        ):
+            content = b""
+            async for chunk in reply.aiter_bytes():
+                content += chunk
+                if len(content) > _MAX_REPLY:
+                    break
+        if reply.is_redirect:
+            return f"redirects to {one_line(reply.headers.get('Location', ''), _SHOWN)}"
+        text = one_line(content.decode(errors="replace"), _SHOWN)
+        return f"answers {reply.status_code}: {text or 'nothing'}"
+
+    try:
+        async with asyncio.timeout(_REPLY_TIMEOUT_S):
+            return await read()
+    except TimeoutError:
+        return "does not answer"
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return f"cannot be asked: {one_line(str(error), _SHOWN) or type(error).__name__}"
+
+
+def _unspecified(url: str, host: str) -> str | None:
+    """Connect by the endpoint's family: many a checker tests the address that asks it."""
+    for one in (urlsplit(url).hostname or "", host):
+        try:
+            return "::" if ipaddress.ip_address(one).version == 6 else "0.0.0.0"  # noqa: S104
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,100 @@
+"""A machine of the user's elsewhere, from which our endpoints can be looked at: `ssh -L` to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+
+from pairingd.core.text import printable, shell
+from pairingd.errors import WorldError
+from pairingd.process.programs import last_words
+from pairingd.process.ssh import find, near_end, start_forward
+from pairingd.process.tunnel import Process, Tunnel, how_it_ended
+
+# How ssh(1) tells that its far end did not connect, and why.
+_NOT_CONNECTED = re.compile(rb"open failed: (.*)")
+# connect(2) and getaddrinfo(3) of Linux, the BSDs and macOS: nobody takes connections there.
+_NOBODY = re.compile(r"refused|timed out|no route to host|not known|is unreachable", re.IGNORECASE)
+
+
+class View:
+    """An endpoint as the machine elsewhere sees it. Whoever connects at `near` gets there."""
+
+    def __init__(self, tunnel: Tunnel, host: str) -> None:
+        self._tunnel = tunnel
+        self._host = host
+
+    @property
+    def pid(self) -> int:
+        return self._tunnel.process.pid
+
+    @property
+    def near(self) -> tuple[str, int]:
+        return self._tunnel.host, self._tunnel.port
+
+    @property
+    def complaint(self) -> str:
+        """Why that machine did not connect, in its words; "" where it did, or says nothing."""
+        found = _NOT_CONNECTED.findall(self._tunnel.said)
+        return printable(found[-1].decode(errors="replace").strip()[:200]) if found else ""
+
+    @property
+    def blind(self) -> bool:
+        """Whether that machine could not try, so that it says nothing about our endpoint."""
+        why = self.complaint
+        if self._tunnel.ended.is_set() or (why and not _NOBODY.search(why)):
+            return True
+        return "is unreachable" in why.lower() and _is_ipv6(self._host)  # it has IPv4 alone
+
+
+class LookFrom:
+    """`destination` as ssh(1) takes it; `program` is ssh's path, or empty."""
+
+    def __init__(self, destination: str, program: str = "") -> None:
+        self.destination = destination
+        self._program = program
+
+    @asynccontextmanager
+    async def towards(self, host: str, port: int) -> AsyncIterator[View]:
+        """Raises WorldError `look-from-failed`."""
+        async with near_end(self._start, host, port, self._failed) as tunnel:
+            yield View(tunnel, host)
+
+    def refused(self, why: str) -> WorldError:
+        """What to say where it lets us log in, and does not connect for us."""
+        return WorldError(
+            "look-from-failed",
+            f"{self.destination} does not connect to the guests' endpoint for us: "
+            f"{why or 'it gives no reason'}",
+            "it needs AllowTcpForwarding yes in its sshd_config, and no permitopen for our key",
+        )
+
+    async def _start(self, *forward: str) -> Process:
+        try:
+            return await start_forward(find(self._program), self.destination, *forward)
+        except OSError as error:
+            raise self._failure(f"ssh cannot be run: {error.strerror}") from None
+
+    def _failed(self, tunnel: Tunnel, why: str) -> WorldError:
+        if why:
+            return self._failure(why)
+        said, status = last_words(tunnel.said), tunnel.process.returncode
+        ended = "" if status is None else f" (ssh {how_it_ended(status)})"
+        return self._failure(f"{said or 'no reason given'}{ended}")
+
+    def _failure(self, why: str) -> WorldError:
+        login = shell("ssh", "-o", "BatchMode=yes", self.destination)
+        return WorldError(
+            "look-from-failed",
+            f"{self.destination} cannot be used to look from: {why}",
+            f"login must work without a prompt: {login}",
+        )
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ip_address(host).version == 6
+    except ValueError:
+        return False

@@ -1,0 +1,70 @@
+"""What ssh says of a connection that its far end did not make; tests/e2e has the real one."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pairingd.errors import WorldError
+from pairingd.process.tunnel import Tunnel
+from pairingd.world.look_from import LookFrom, View
+
+
+async def view(said: str, host: str = "5.5.5.1", *, ended: bool = False) -> View:
+    process = await asyncio.create_subprocess_exec("true")
+    await process.wait()
+    tunnel = Tunnel("127.0.0.1", 1, 0, process, said=said.encode())
+    if ended:
+        tunnel.ended.set()
+    return View(tunnel, host)
+
+
+@pytest.mark.parametrize(
+    ("said", "host", "blind", "complaint"),
+    [
+        ("", "5.5.5.1", False, ""),
+        ("a banner\n", "5.5.5.1", False, ""),
+        *(
+            (f"channel 2: open failed: connect failed: {why}\r\n", "5.5.5.1", False, why)
+            for why in (
+                *("Connection refused", "Connection timed out", "No route to host"),
+                *("Operation timed out", "Network is unreachable", "Name or service not known"),
+                "nodename nor servname provided, or not known",
+            )
+        ),
+        ("open failed: connect failed: Network is unreachable\n", "2a00::1", True, "Network is"),
+        ("open failed: administratively prohibited: open failed\n", "5.5.5.1", True, "administ"),
+        ("open failed: resource shortage: no\n", "5.5.5.1", True, "resource shortage"),
+        ("open failed: connect failed: Temporary failure in name resolution\n", "a.b", True, "Te"),
+        ("open failed: \x1b[2J\n", "5.5.5.1", True, "\N{REPLACEMENT CHARACTER}[2J"),
+    ],
+)
+async def test_only_what_that_machine_has_tried_says_something_of_the_endpoint(
+    said: str, host: str, blind: bool, complaint: str
+) -> None:
+    seen = await view(said, host)
+    assert seen.blind is blind
+    assert seen.complaint.removeprefix("connect failed: ").startswith(complaint)
+
+
+async def test_a_machine_that_was_lost_meanwhile_says_nothing() -> None:
+    assert (await view("open failed: connect failed: Connection refused\n", ended=True)).blind
+
+
+async def test_an_ssh_that_cannot_be_run_is_named() -> None:
+    with pytest.raises(WorldError, match="No such file") as caught:
+        async with LookFrom("me@vps", "/nowhere/ssh").towards("5.5.5.1", 22):
+            raise AssertionError
+    assert caught.value.code == "look-from-failed"
+
+
+async def test_its_last_words_and_its_status_are_told(tmp_path: Path) -> None:
+    program = tmp_path / "ssh"
+    program.write_text("#!/bin/sh\necho 'me@vps: Permission denied (publickey).' >&2\nexit 255\n")
+    program.chmod(0o700)
+    with pytest.raises(WorldError, match=r"Permission denied .* status 255") as caught:
+        async with LookFrom("me@vps", str(program)).towards("5.5.5.1", 22):
+            raise AssertionError
+    assert caught.value.hint.endswith("ssh -o BatchMode=yes me@vps")
