@@ -47,6 +47,10 @@ def decision(parts: Parts) -> list[Attempt]:
             proven=True if now.relay else through,
         )
     )
+    hole = now.hole.verified is not None if now.hole else None
+    attempts.append(advice.hole(chosen.cgnat.stun, now.mapping, proven=hole))
+    dialed = any(one.verified for one in now.dials) if now.dials else None
+    attempts.append(advice.dial(proven=dialed))
     return attempts
 
 
@@ -69,7 +73,8 @@ class Advisor:
         self._tell = signals.way_in_changed
         self._told: set[tuple[str, str]] = set()
         signals.door_changed.connect(self.look)
-        for lane in (parts.mapping, parts.second, parts.pinhole, parts.relay):
+        routers = parts.mapping, parts.second, parts.pinhole
+        for lane in (*routers, parts.relay, parts.hole, parts.dial, parts.lookout):
             lane.changed.connect(self.look)
 
     def look(self) -> None:

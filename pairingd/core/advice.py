@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pairingd.core.addresses import ExternalClass, external_class, is_shared
+from pairingd.core.addresses import ExternalClass, external_class, is_inside, is_shared
 from pairingd.core.double_nat import NotOpened, double_nat
 from pairingd.core.model import Mapping, Problem
 from pairingd.core.refusal import PairingError
@@ -141,6 +141,34 @@ def relay(error: PairingError | None, *, configured: bool, proven: bool | None) 
     if not proven:
         return Attempt("relay", Outcome.UNPROVEN, "it stands, and the door was not seen there")
     return Attempt("relay", Outcome.WORKS, "the door was seen there")
+
+
+def hole(server: str, first: Mapping | None, *, proven: bool | None) -> Attempt:
+    """In the provider's NAT, kept open by a connection to the STUN `server`, "" for none.
+
+    `first` is the first router's mapping; `proven` None: there is no hole.
+    """
+    way = "hole in the provider's NAT"
+    if proven:
+        return Attempt(way, Outcome.WORKS, "somebody on the internet has reached the door by it")
+    if proven is not None:
+        return Attempt(way, Outcome.UNPROVEN, "nobody has come by it yet")
+    if first is None or not is_inside(first.external_host):
+        return Attempt(way, Outcome.UNTRIED, "no router forwards a port behind another NAT")
+    if server:
+        return Attempt(way, Outcome.UNTRIED, f"the STUN server {server} has not answered yet")
+    return Attempt(way, Outcome.UNTRIED, "no [cgnat] stun server is configured")
+
+
+def dial(*, proven: bool | None) -> Attempt:
+    """`proven` None: nobody is invited so."""
+    way = "dial"
+    if proven is None:
+        remedy = "pairctl invite GUEST --from ADDRESS, which the guest enters with nc"
+        return Attempt(way, Outcome.UNTRIED, "no guest is invited --from an address", remedy)
+    if not proven:
+        return Attempt(way, Outcome.UNPROVEN, "no guest who is dialed has come yet")
+    return Attempt(way, Outcome.WORKS, "a guest who is dialed has come")
 
 
 def next_step(attempts: Iterable[Attempt]) -> str:

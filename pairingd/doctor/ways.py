@@ -27,6 +27,8 @@ async def check(chosen: config.Config, asked: Routers) -> Finding:
     attempts.append(await _ipv6(router))
     configured = bool(chosen.relay.ssh or chosen.relay.command.run)
     attempts.append(advice.relay(None, configured=configured, proven=None))
+    attempts.append(advice.hole(chosen.cgnat.stun, asked.first, proven=None))
+    attempts.append(advice.dial(proven=None))
     lines = [str(one) for one in attempts]
     works = [one.way for one in attempts if one.outcome is Outcome.WORKS]
     if works:

@@ -78,6 +78,15 @@ def test_the_providers_server_has_the_second_routers_place() -> None:
         (advice.relay(None, configured=True, proven=None), "not tried: it is asked while"),
         (advice.relay(None, configured=True, proven=False), "unproven: it stands"),
         (advice.relay(None, configured=True, proven=True), "works: the door was seen there"),
+        (advice.hole("stun.example", None, proven=None), "not tried: no router forwards"),
+        (advice.hole("stun.example", HELD, proven=None), "not tried: no router forwards"),
+        (advice.hole("stun.example", SHARED, proven=None), "not tried: the STUN server"),
+        (advice.hole("", SHARED, proven=None), "not tried: no [cgnat] stun server"),
+        (advice.hole("stun.example", SHARED, proven=False), "unproven: nobody has come"),
+        (advice.hole("stun.example", SHARED, proven=True), "works: somebody on the internet"),
+        (advice.dial(proven=None), "not tried: no guest is invited --from"),
+        (advice.dial(proven=False), "unproven: no guest who is dialed"),
+        (advice.dial(proven=True), "works: a guest who is dialed"),
     ],
 )
 def test_every_other_way_is_named_with_what_came_of_it(attempt: Attempt, told: str) -> None:
