@@ -17,7 +17,7 @@ from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _FAREWELL = 20.0  # seconds for it to undo what it has begun, such as a test port on the router
 _PROGRAM = (sys.executable, "-P", "-m", "pairingd.doctor")
@@ -85,13 +85,20 @@ def _render(finding: dict[str, Any], view: output.View, *, whole: bool) -> str:
     head = f"{paint(finding['state'])}{' ' * (6 - len(finding['state']))}{finding['name']:{_NAME}}"
     rest = [*lines[1:], *map(view.dim, _wrapped(finding["hint"]))]
     details = finding.get("details", ())
-    rest += details if whole else (view.crop(line, _ROOM) for line in details)
+    rest += details if whole else (view.crop(line, _ROOM) for line in _broken(details))
     return "\n".join([f"{head}{lines[0]}", *(_INDENT + line for line in rest)])
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, indent: str = "") -> list[str]:
     """Commands and paths are never broken."""
-    return textwrap.wrap(text, _ROOM, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(
+        text, _ROOM, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _broken(details: Iterable[str]) -> Iterator[str]:
+    for line in details:
+        yield from _wrapped(line, "  ")
 
 
 def _summary(states: list[str]) -> str:

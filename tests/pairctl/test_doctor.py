@@ -21,7 +21,7 @@ BAD = {
     "state": "fail",
     "message": "no \x1b[2Jway",
     "hint": "x",
-    "details": ["y" * 99],
+    "details": ["y" * 99, "word " * 15],
 }
 
 
@@ -46,6 +46,8 @@ warn  remote-login  {" ".join(["far"] * 15)}
 fail  login         no [2Jway
                     x
                     {"y" * 59}…
+                    {" ".join(["word"] * 12)}
+                      {" ".join(["word"] * 3)}
 3 checks: 1 ok, 1 to look at, 1 failed
 """
     )
