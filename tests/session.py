@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +69,14 @@ def is_client_size(stage: Stage, size: str) -> bool:
 
 def client_sessions(stage: Stage) -> set[str]:
     return set(stage.tmux("list-clients", "-F", "#{client_session}").split())
+
+
+def notes_of_the_desktop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the notifications of the daemon to come are written."""
+    notes = stage.path / "notified"
+    program = stage.path / "bin" / "notify-send"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$*" >>{notes}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return notes

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pairingd.core.penalties import FREE_FAILURES
-from tests.session import attached_host
+from tests.session import attached_host, notes_of_the_desktop
 from tests.stage import Guest, Stage, until
 
 
@@ -127,6 +128,26 @@ def test_a_ban_says_whom_and_for_how_long(stage: Stage) -> None:
     assert line["data"]["until"].endswith("Z")
     [knock] = knocking(stage)
     assert knock["times"] > FREE_FAILURES
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="osascript has a fixed path")
+def test_the_desktop_hears_once_of_a_knock_a_join_and_a_leave(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = notes_of_the_desktop(stage, monkeypatch)
+    stage.configure("[host]\nnotify = true\n")
+    guest, port = invited(stage, "octocat")
+    stranger = stage.guest("stranger")
+    for _ in range(2):
+        assert stranger.runs(port=port).returncode == 255
+    until(lambda: knocking(stage)[0]["times"] == 2, "both are counted")
+    screen = guest.joins(port=port)
+    screen.shows("[pairing]")
+    stage.has_seen(visits=1)
+    screen.presses("C-b", "d")
+    until(lambda: "octocat left" in notes.read_text(), "the desktop says so")
+    said = notes.read_text()
+    assert [said.count(text) for text in ("refused", "octocat joined", "octocat left")] == [1, 1, 1]
 
 
 @pytest.mark.attack("knocks again and again", "the history has a few lines, and the right number")

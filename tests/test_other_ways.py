@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.session import notes_of_the_desktop
 from tests.stage import Stage, free_port, until
 
 
@@ -64,17 +63,6 @@ def test_that_no_endpoint_is_proven_is_said_once_with_what_to_try(
         assert notes.read_text().count("port 2022") == 1
     stage.pairctl("end")
     assert "unverified" not in str(stage.asks("status")["warnings"])
-
-
-def notes_of_the_desktop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the notifications of the daemon to come are written."""
-    notes = stage.path / "notified"
-    program = stage.path / "bin" / "notify-send"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$*" >>{notes}\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    return notes
 
 
 def test_a_script_in_the_router_s_place_opens_and_closes(stage: Stage) -> None:
