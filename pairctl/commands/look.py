@@ -92,7 +92,11 @@ def _keys(host: str, port: int, kinds: str) -> dict[str, str]:
     scan = ("ssh-keyscan", "-T", str(_REPLY_TIMEOUT_S), "-p", str(port), "-t", kinds, "--", host)
     try:
         done = subprocess.run(
-            scan, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            scan,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            errors="replace",
+            check=False,
         )
     except OSError as error:
         raise PairingError(
