@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 PEOPLE: Final = ("host", "guest", "relay")  # users of their own, named pairhost and so on
+WITH_HANGUP: Final = ("--default-signal=HUP",)  # of env(1): the tests may run under nohup
 WAN: Final = "5.5.5.1"
 GUEST: Final = "5.5.5.2"
 RELAY: Final = "5.5.5.3"
@@ -464,7 +465,7 @@ class Network:
     def greets(self, place: Place, host: str, port: int) -> bool:
         """Whether an SSH server greets whoever connects from `place`."""
         read = 'exec head -c 8 <"/dev/tcp/$0/$1"'  # bash(1), REDIRECTION
-        greeting = ("timeout", "2", "bash", "-c", read, host, str(port))
+        greeting = ("timeout", "2", "bash", "-c", read, host.strip("[]"), str(port))
         return place.run(*greeting, check=False).stdout == "SSH-2.0-"
 
     def _curl(self, url: str) -> subprocess.CompletedProcess[str]:
@@ -517,7 +518,7 @@ class Network:
             *("LANG=C.UTF-8", "TERM=xterm-256color"),
             *(f"{name}={value}" for name, value in measured().items()),
         )
-        login = ("env", "-i", f"--chdir={home}", *environment)
+        login = ("env", "-i", *WITH_HANGUP, f"--chdir={home}", *environment)
         return Place((*enter, *become, *login), home, self._stack)
 
     def _anchor(self, *argv: str) -> subprocess.Popen[bytes]:

@@ -273,7 +273,8 @@ def test_who_watches_is_told_while_other_requests_are_answered(stage: Stage, gre
 )
 @given(noise=st.binary(min_size=1, max_size=300).filter(lambda data: data.strip()))
 def test_no_noise_ends_the_daemon(greeted: Line, noise: bytes) -> None:
-    line = noise.replace(b"\n", b" ")
+    # hypothesis tries the constants of our modules, too: a notification has no answer.
+    line = noise.replace(b"\n", b" ").replace(b"jsonrpc", b"")
     if line.strip():
         assert "error" in greeted.asks(line + b"\n")
     assert "result" in greeted.calls("status")
