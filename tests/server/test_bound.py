@@ -82,8 +82,8 @@ class Room:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "sock"
+def path(short_path: Path) -> Path:
+    return short_path / "sock"
 
 
 async def happens(event: asyncio.Event) -> None:

@@ -185,4 +185,4 @@ def test_one_datagram_asks_for_the_external_address_and_waits_for_nothing() -> N
 def test_what_the_system_refuses_to_send_is_returned() -> None:
     refused = send_one("255.255.255.255")  # SO_BROADCAST is not set
     assert refused is not None
-    assert refused.errno == errno.EACCES
+    assert refused.errno in {errno.EACCES, errno.ENETUNREACH}  # the latter without any network

@@ -682,6 +682,7 @@ async def test_a_router_that_moved_its_description_is_found_again() -> None:
 @pytest.mark.attack(
     "a device on the LAN answers the search for the router", "used only if it is the router itself"
 )
+@needs_second_address
 @pytest.mark.parametrize("mac", [GATEWAY_MAC, "02:00:00:00:00:66", ""])
 async def test_another_address_is_used_only_if_it_has_the_gateway_s_mac(mac: str) -> None:
     async def mac_of(_address: str, _interface: str) -> str:

@@ -16,6 +16,7 @@ from pairingd.world.gateway.upnp import ssdp
 from pairingd.world.gateway.upnp.pinholes import UpnpPinholes
 from tests.fakes.igd import FakeIgd, Pinhole, Quirk
 from tests.fakes.pxp import has_ipv6_loopback
+from tests.loopback import needs_second_address
 from tests.waiting import WAIT_S
 from tests.world.gateway import conftest
 from tests.world.gateway.conftest import NOW
@@ -117,6 +118,7 @@ async def test_what_was_never_made_is_closed(igd: FakeIgd) -> None:
     await adapter(igd).close(wanted())
 
 
+@needs_second_address
 async def test_all_is_sent_from_the_address_that_guests_come_to() -> None:
     async with FakeIgd() as igd:
         handle = {
