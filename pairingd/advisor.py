@@ -8,15 +8,16 @@ from pairingd import answers
 from pairingd.core import advice, plan
 from pairingd.core.advice import Attempt
 from pairingd.core.model import Problem
+from pairingd.core.ways import Ways
 from pairingd.parts import Parts
 from pairingd.signals import Signals
 
 log = logging.getLogger(__name__)
 
 
-def decision(parts: Parts) -> list[Attempt]:
+def decision(parts: Parts, now: Ways) -> list[Attempt]:
     """Each way to the open door, as it is now."""
-    chosen, now = parts.settings.config, answers.ways(parts)
+    chosen = parts.settings.config
     attempts = [advice.own_address(answers.own_host(chosen.door))]
     if now.by_hand:
         attempts.append(advice.by_hand(*now.by_hand, proven=now.witnessed is not None))
@@ -60,9 +61,10 @@ def unverified(parts: Parts) -> Problem | None:
         return None
     if any(lane.opening for lane in (parts.mapping, parts.second, parts.pinhole)):
         return None
-    if answers.ways(parts).reachability(parts.mapping.error) != "unverified":
+    now = answers.ways(parts)
+    if now.reachability(parts.mapping.error) != "unverified":
         return None
-    return advice.unverified(decision(parts))
+    return advice.unverified(decision(parts, now))
 
 
 class Advisor:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from pairingd import config, report
 from pairingd.core import plan
-from pairingd.core.addresses import may_be_public
+from pairingd.core.addresses import is_public
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.hostname import named
 from pairingd.core.model import Problem, Session, WayIn
@@ -20,7 +20,7 @@ from pairingd.core.ways import (
     Place,
     Ways,
     endpoint_changed,
-    is_public,
+    leads_straight,
     router_slow,
     way_told,
 )
@@ -33,9 +33,6 @@ from pairingd.store import KEPT_SESSIONS, Store
 from pairingd.user import user_name
 from pairingd.world.network import lan_address
 from pairingd.world.sshd import HostKey
-
-# Endpoints at which the door is not reached from everywhere, or not by its own address.
-_NOT_DIRECT = frozenset({"lan", "relay", "jump", "dial"})
 
 
 async def invited(
@@ -164,11 +161,7 @@ def _endpoints(parts: Parts, ids: Sequence[str] | None = None) -> list[Endpoint]
 
 def places(parts: Parts) -> list[Place]:
     """Where guests on the internet are to find the door, without a relay."""
-    return [
-        (one.host, one.port)
-        for one in _endpoints(parts)
-        if one.kind not in _NOT_DIRECT and may_be_public(one.host)
-    ]
+    return [(one.host, one.port) for one in _endpoints(parts) if leads_straight(one.kind, one.host)]
 
 
 def own_host(door: config.Door) -> str:

@@ -99,7 +99,7 @@ def assemble(
 
     async def look_through(host: str, port: int) -> keyscan.Sight:
         key = await sshd.host_key()
-        return await keyscan.look_through(host, port, key.type, key.blob)
+        return await keyscan.look(host, port, key.type, key.blob, forwarded=True)
 
     def door_port() -> int | None:
         return door.port

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pairingd import gateways
+from pairingd.core.addresses import ip_version
 from pairingd.core.durations import parse_duration
 from pairingd.core.guest import parse_guest
 from pairingd.core.refusal import Refused
@@ -131,7 +132,7 @@ def host_name(value: str) -> str:
 
 def stun_server(value: str) -> str:
     name, port = host_and_port(value, STUN_PORT)
-    if value and not ((HOST_NAME.fullmatch(name) or _is_ipv4(name)) and 0 < port < 65536):
+    if value and not ((HOST_NAME.fullmatch(name) or ip_version(name) == 4) and 0 < port < 65536):
         raise ValueError("a host name with a dot or an IPv4 address, perhaps with :PORT; or empty")
     return value
 
@@ -141,13 +142,6 @@ def host_and_port(value: str, usual: int) -> tuple[str, int]:
     name, colon, port = value.partition(":")
     fits = port.isascii() and port.isdigit() and len(port) <= 5
     return name, (int(port) if fits else -1) if colon else usual
-
-
-def _is_ipv4(value: str) -> bool:
-    try:
-        return ipaddress.ip_address(value).version == 4
-    except ValueError:
-        return False
 
 
 def ssh_destination(value: str) -> str:

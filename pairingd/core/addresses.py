@@ -11,6 +11,17 @@ _CARRIER = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("192.0.0
 _HOME = tuple(  # RFC 1918
     map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 )
+# Addresses that no packet from the internet comes from: RFC 1122 §3.2.1.3, 1918, 3927, 6598, 4193.
+_NOT_ON_THE_INTERNET = (
+    *(*_HOME, _CARRIER[0]),
+    *map(
+        ipaddress.ip_network,
+        (
+            *("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"),
+            *("::/8", "fc00::/7", "fe80::/10", "ff00::/8"),
+        ),
+    ),
+)
 _FORMER_CLASS_E = ipaddress.ip_network("240.0.0.0/4")
 
 
@@ -28,13 +39,21 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def ip_version(host: str) -> int:
+    """4 or 6; 0 for a name."""
+    try:
+        return ipaddress.ip_address(host).version
+    except ValueError:
+        return 0
+
+
 def is_outsider(peer: str, internal_host: str, external_host: str = "") -> bool:
     """Whether a connection from `peer` to us at `internal_host` has come over the internet.
 
     By its family, and not from our own network: there a router may turn connections around in the
     name of its own `external_host` (hairpin).
     """
-    if external_class(peer) is not ExternalClass.PUBLIC or peer in {internal_host, external_host}:
+    if not is_public(peer) or peer in {internal_host, external_host}:
         return False
     theirs, ours = ipaddress.ip_address(peer), ipaddress.ip_address(internal_host)
     if theirs.version != ours.version:
@@ -66,11 +85,24 @@ def _is_in(host: str, block: ipaddress.IPv4Network | ipaddress.IPv6Network) -> b
 
 def may_be_public(host: str) -> bool:
     """Also a name: what it stands for is not known here."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return True
+    return not ip_version(host) or is_public(host)
+
+
+def is_public(host: str) -> bool:
     return external_class(host) is ExternalClass.PUBLIC
+
+
+def is_dialable(host: str) -> bool:
+    """Whether it is an address that packets over the internet can have. Not as strict as the
+    registry of special addresses: networks for tests use those of documentation.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return "%" not in host and not any(
+        address in one for one in _NOT_ON_THE_INTERNET if one.version == address.version
+    )
 
 
 def external_class(host: str) -> ExternalClass:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pairingd.core.addresses import ExternalClass, external_class, is_inside, is_shared
+from pairingd.core.addresses import is_inside, is_public, is_shared
 from pairingd.core.double_nat import NotOpened, double_nat
 from pairingd.core.model import Mapping, Problem
 from pairingd.core.refusal import PairingError
@@ -52,7 +52,7 @@ class Routers:
 def own_address(address: str) -> Attempt:
     """This machine's own, on its way to the internet; "" where it has none."""
     way = "own address"
-    if external_class(address) is ExternalClass.PUBLIC:
+    if is_public(address):
         return Attempt(way, Outcome.WORKS, f"{address} is public")
     why = f"{address} is not public" if address else "this machine has no IPv4 address"
     return Attempt(way, Outcome.UNTRIED, why)

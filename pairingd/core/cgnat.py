@@ -8,8 +8,7 @@ leads in. Nobody can tell that from inside, so it counts for nothing until someb
 
 from __future__ import annotations
 
-from pairingd.core.addresses import is_inside
-from pairingd.core.dial import is_dialable
+from pairingd.core.addresses import is_dialable, is_inside
 from pairingd.core.model import Problem, WayIn
 
 FIRST_PORT = 1024  # from which on a user may connect: Linux's ip_unprivileged_port_start

@@ -10,22 +10,13 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, replace
 
+from pairingd.core.addresses import ip_version, is_dialable
 from pairingd.core.model import Dial, Invitation, Problem, State, WayIn
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted
 
 # Above the ports that Linux gives to outgoing connections by default (ip_local_port_range).
 PORTS = range(61000, 65536)
-
-# Addresses that no packet from the internet comes from: RFC 1122 §3.2.1.3, 1918, 3927, 6598, 4193.
-_NOT_PUBLIC = [
-    ipaddress.ip_network(one)
-    for one in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
-        *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
-        *("::/8", "fc00::/7", "fe80::/10", "ff00::/8"),
-    )
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +25,6 @@ class Dialing:
 
     invitation: str
     dial: Dial
-
-
-def is_dialable(host: str) -> bool:
-    """Whether it is an address that packets over the internet can have. Not as strict as the
-    registry of special addresses: networks for tests use those of documentation.
-    """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return "%" not in host and not any(
-        address in one for one in _NOT_PUBLIC if one.version == address.version
-    )
 
 
 def guest_address(text: str) -> str:
@@ -88,18 +66,10 @@ def outside_host(peer: str, named: str, source: str, router: str) -> str:
     address of our own from which we dial, else at the `router`'s. "" where none is on the internet,
     or of the guest's family.
     """
-    if named and (_version(named) or _version(peer)) == _version(peer):
+    if named and (ip_version(named) or ip_version(peer)) == ip_version(peer):
         return named
     found = (one for one in (source, router) if is_dialable(one))
-    return next((one for one in found if _version(one) == _version(peer)), "")
-
-
-def _version(host: str) -> int:
-    """4, 6, or 0 for a name."""
-    try:
-        return ipaddress.ip_address(host).version
-    except ValueError:
-        return 0
+    return next((one for one in found if ip_version(one) == ip_version(peer)), "")
 
 
 def proxy(dial: Dial, way: WayIn) -> str:

@@ -22,18 +22,23 @@ class NotOpened:
     error: PairingError
 
 
+def outermost(first: Mapping | None, second: Mapping | None) -> Mapping | None:
+    """What guests on the internet come to first."""
+    return second if second and second.external_host else first
+
+
 def double_nat(
     first: Mapping | None, second: Mapping | None = None, failed: NotOpened | None = None
 ) -> Problem | None:
     """The warning, unless the guests' endpoint is on the internet. `second` is the mapping on the
     router in front of the `first` one's.
     """
-    if first is None or not _is_inside(first.external_host):
+    if first is None or not _has_another_in_front(first.external_host):
         return None
     here = f"the router's own address {first.external_host} is not on the internet"
     if second is None:
         return _first_alone(first, here, failed)
-    if not _is_inside(second.external_host):
+    if not _has_another_in_front(second.external_host):
         return None
     return Problem(
         "double-nat",
@@ -64,5 +69,5 @@ def _first_alone(first: Mapping, here: str, failed: NotOpened | None) -> Problem
     return Problem("double-nat", f"{here}, and {what} {how}", hint)
 
 
-def _is_inside(host: str) -> bool:
+def _has_another_in_front(host: str) -> bool:
     return external_class(host) in {"private", "cgnat"}

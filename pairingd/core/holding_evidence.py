@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import replace
 
-from pairingd.core.addresses import ExternalClass, external_class, is_outsider
+from pairingd.core.addresses import is_outsider, is_public
 from pairingd.core.holding_events import (
     Action,
     Again,
@@ -26,8 +26,7 @@ def look_from_outside(held: Mapping) -> Actions:
     """A router on loopback is a demonstration's; its external address is somebody else's."""
     if ipaddress.ip_address(held.gateway).is_loopback:
         return ()
-    public = external_class(held.external_host) is ExternalClass.PUBLIC
-    return (LookFromOutside(held),) if public else ()
+    return (LookFromOutside(held),) if is_public(held.external_host) else ()
 
 
 def guest_came(state: Holding, event: GuestCame, now: float) -> tuple[Holding, Actions]:

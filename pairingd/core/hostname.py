@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from pairingd.core.dial import is_dialable
+from pairingd.core.addresses import is_dialable
 from pairingd.core.model import Problem, WayIn
 from pairingd.core.ways import Endpoint
 

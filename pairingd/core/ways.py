@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pairingd.core import cgnat
-from pairingd.core.addresses import ExternalClass, external_class
-from pairingd.core.double_nat import NotOpened, double_nat
+from pairingd.core.addresses import is_public, may_be_public
+from pairingd.core.double_nat import NotOpened, double_nat, outermost
 from pairingd.core.model import Mapping, Problem, Session, WayIn
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
@@ -20,6 +20,8 @@ Kind = Literal["direct", "router", "ipv6", "lan", "relay", "jump", "dial", "cgna
 Verified = Literal["readback", "hairpin", "stranger", "outside", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
 Place = tuple[str, int]  # a host and a port
+# At these the door is not reached from everywhere, or not by its own address.
+_NOT_STRAIGHT = frozenset({"lan", "relay", "jump", "dial"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,7 @@ class Ways:
 
     @property
     def _outermost(self) -> Mapping | None:
-        """What guests on the internet come to first."""
-        return self.second if self.second and self.second.external_host else self.mapping
+        return outermost(self.mapping, self.second)
 
     @property
     def _double_nat(self) -> Problem | None:
@@ -138,10 +139,7 @@ class Ways:
             or (self.direct and not self._is_dark(self.direct))
             or any(self._as_seen_outside(one).verified for one in self._others)
             or (self.by_hand and self.outside.get(self.by_hand, self.witnessed is not None))
-            or any(
-                external_class(one.external_host) == "public" and not self._is_unproven(one)
-                for one in held
-            )
+            or any(is_public(one.external_host) and not self._is_unproven(one) for one in held)
         ):
             return "internet"
         behind_another = error is not None and error.code == "double-nat"
@@ -172,8 +170,9 @@ class Ways:
         return any(place[0] == host and not seen for place, seen in self.outside.items())
 
 
-def is_public(host: str) -> bool:
-    return external_class(host) is ExternalClass.PUBLIC
+def leads_straight(kind: str, host: str) -> bool:
+    """Whether anybody on the internet may come to the door itself by such an endpoint."""
+    return kind not in _NOT_STRAIGHT and may_be_public(host)
 
 
 def way_told(endpoints: Sequence[Endpoint]) -> WayIn:

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from pairingd.core.addresses import may_be_public
 from pairingd.core.text import one_line
+from pairingd.core.ways import leads_straight
 from pairingd.doctor import daemon
 from pairingd.doctor.finding import Finding, Subject
 
@@ -23,7 +23,6 @@ _ARRIVAL_TIMEOUT_S = 5.0  # from the checker's reply on
 _LOOK_EVERY_S = 0.25
 _MAX_REPLY = 64 * 1024
 _SHOWN = 80  # characters of its reply
-_NOT_DIRECT = frozenset({"lan", "relay", "jump", "dial"})  # a checker's address does not show there
 
 
 async def check(
@@ -47,7 +46,7 @@ async def check(
 def _place(endpoints: Any) -> tuple[str, int] | None:
     """The best one at which a connection from the internet comes to the door unchanged."""
     for one in endpoints:
-        if one["kind"] not in _NOT_DIRECT and may_be_public(one["host"]):
+        if leads_straight(one["kind"], one["host"]):
             return one["host"], one["port"]
     return None
 

@@ -25,13 +25,11 @@ from pairingd.signals import Signals
 from pairingd.world.door import Arrival, Door
 from pairingd.world.outgoing.dialer import PortTaken
 from pairingd.world.outgoing.dialer import dial as connect
-from pairingd.world.outgoing.hole import Hole
+from pairingd.world.outgoing.hole import Hole, MakeHole
 
 log = logging.getLogger(__name__)
 
 _SILENT_S = 5.0  # of rest after a connection where no ssh client was
-
-MakeHole = Callable[[int, Callable[[], None]], Hole | None]
 
 
 @dataclass(slots=True)

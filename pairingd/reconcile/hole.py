@@ -18,9 +18,7 @@ from pairingd.intent import Intent
 from pairingd.reconcile.announce import announce
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
-from pairingd.world.outgoing.hole import Hole
-
-MakeHole = Callable[[int, Callable[[], None]], Hole | None]
+from pairingd.world.outgoing.hole import Hole, MakeHole
 
 _LOOK_S = 15.0  # for a change of the router's port
 

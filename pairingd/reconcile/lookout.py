@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
-from pairingd.core.addresses import ExternalClass, external_class, is_outsider
+from pairingd.core.addresses import is_outsider, is_public
 from pairingd.core.model import Problem
 from pairingd.core.ways import Place
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.arrivals import addresses, is_outside
+from pairingd.reconcile.interruptible import Interruptible
+from pairingd.reconcile.journal import journal
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
-from pairingd.store import Process, Store
+from pairingd.store import Store
 from pairingd.world.keyscan import Sight
-from pairingd.world.processes import boot, start_time
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Lookout(Lane):
         self._named = named
         self._looks: dict[Place, _Look] = {}
         self._door: int | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._looking = Interruptible()
         self._peers: set[str] | None = None  # who has come during the look under way
         self._arrived = asyncio.Event()
 
@@ -153,25 +154,15 @@ class Lookout(Lane):
             known = self._looks.get(place)
             due = known is None or not known.at <= self.clock() < known.next
             if due and self._door_port() == door:
-                await self._while_open(self._see(self._look_from, place, known))
+                await self._looking.run(self._see(self._look_from, place, known))
         nexts = (one.next for one in self._looks.values())
         return min(nexts, default=self.clock() + _SEEN_HOLDS_S)
 
     def poke(self) -> None:
         """Once the door is closed there is nothing to see, and nobody waits for a look to end."""
         super().poke()
-        if self._looking and self._door_port() is None:
-            self._looking.cancel()
-
-    async def _while_open(self, looking: Coroutine[Any, Any, None]) -> None:
-        self._looking = asyncio.create_task(looking)
-        try:
-            await asyncio.wait({self._looking})
-            if not self._looking.cancelled():
-                self._looking.result()
-        finally:
-            self._looking.cancel()
-            self._looking = None
+        if self._door_port() is None:
+            self._looking.stop()
 
     async def _see(self, look_from: LookFrom, place: Place, known: _Look | None) -> None:
         """Raises WorldError where a machine that was named for it cannot look."""
@@ -197,15 +188,15 @@ class Lookout(Lane):
 
     async def _sight(self, look_from: LookFrom, place: Place) -> tuple[Sight, str]:
         """What is there, and why nobody is. Raises PairingError where it cannot be known."""
-        with self._watching() as peers, self._journaling() as journal:
+        with self._watching() as peers, self._journaling() as note:
             async with look_from.towards(*place) as view:
-                journal(view.pid)
+                note(view.pid)
                 sight = await self._look(*view.near)
                 why = view.complaint
                 if sight is Sight.NOBODY and view.blind:
                     raise look_from.refused(why)
             if sight is Sight.OUR_DOOR and not await self._came_from_outside(peers, place):
-                raise _is_inside(look_from.destination)
+                raise _from_inside(look_from.destination)
         if sight is Sight.ANOTHER_SERVER:
             why = "another server answers there"
         return sight, why
@@ -236,14 +227,12 @@ class Lookout(Lane):
         """Its ssh must not outlive a daemon that is killed meanwhile."""
         pids: list[int] = []
 
-        def journal(pid: int) -> None:
-            started = start_time(pid)
-            if started is not None:
-                self._store.record_process(Process(pid, started, boot()))
-                pids.append(pid)
+        def note(pid: int) -> None:
+            journal(self._store, pid)
+            pids.append(pid)
 
         try:
-            yield journal
+            yield note
         finally:
             self._store.forget_processes(*pids)
 
@@ -266,10 +255,10 @@ class Lookout(Lane):
 
 def _came_by(peer: str, host: str) -> bool:
     """Of a name nothing is known: a router may turn us around in the name of its address."""
-    return external_class(host) is ExternalClass.PUBLIC and is_outsider(peer, host, host)
+    return is_public(host) and is_outsider(peer, host, host)
 
 
-def _is_inside(destination: str) -> WorldError:
+def _from_inside(destination: str) -> WorldError:
     return WorldError(
         "look-from-failed",
         f"{destination} reaches the door, but does not seem to come over the internet",

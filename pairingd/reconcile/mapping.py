@@ -5,12 +5,10 @@ This does the I/O. What is to be done, and what the answers mean, is in `core.ho
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import Any
 
 from pairingd import gateways
 from pairingd.clock import awake_or_asleep
@@ -67,6 +65,7 @@ from pairingd.reconcile.behind import Behind
 from pairingd.reconcile.gateway import Journal, Router
 from pairingd.reconcile.hairpin import Hairpin, Look
 from pairingd.reconcile.hints import Hints
+from pairingd.reconcile.interruptible import Interruptible
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.world.gateway.pxp.announcements import listen
@@ -126,7 +125,7 @@ class MappingLane(Lane):
         self._hairpin = Hairpin(look, lambda held, seen: self._notice(Reflected(held, seen)))
         self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
         self._asleep, self._slept = asleep, asleep()
-        self._asking: asyncio.Task[None] | None = None
+        self._asking = Interruptible()
 
     @property
     def network(self) -> Network | None:
@@ -204,8 +203,8 @@ class MappingLane(Lane):
     def poke(self) -> None:
         """Once the door is closed, nothing is waited for that was requested for its sake."""
         super().poke()
-        if self._asking and not self.wanted:
-            self._asking.cancel()
+        if not self.wanted:
+            self._asking.stop()
 
     def outcome(self) -> object:
         held = self.current
@@ -228,7 +227,10 @@ class MappingLane(Lane):
         ports, session = self._wished_ports(), self._intent.state.session
         await self._follow(self._behind.wish(self.network, ports, session))
         await self._follow(Clear())
-        await self._while_wanted(self._follow(Serve()))
+        try:
+            await self._asking.run(self._follow(Serve()))
+        finally:
+            self._read_journal()  # has what was cut short, and the next round undoes it
 
     def _wished_ports(self) -> tuple[int, int] | None:
         """None once the time is up, though the door may still be open: after a sleep, say."""
@@ -295,18 +297,6 @@ class MappingLane(Lane):
         except GatewayError as problem:
             log.debug("%s: %s", type(request).__name__, problem)
             return (Silent if problem.code in NO_ANSWER else Refused)(request, problem)
-
-    async def _while_wanted(self, asking: Coroutine[Any, Any, None]) -> None:
-        """What is cut short may have been done: the journal has it, the next round undoes it."""
-        self._asking = asyncio.create_task(asking)
-        try:
-            await asyncio.wait({self._asking})
-            if not self._asking.cancelled():
-                self._asking.result()
-        finally:
-            self._asking.cancel()
-            self._asking = None
-            self._read_journal()
 
     async def _request(self, request: Request) -> Event:
         """Raises GatewayError."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pairingd import config
 from pairingd.core import hostname
 from pairingd.core.dial import outside_host
+from pairingd.core.double_nat import outermost
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.ways import Endpoint
 from pairingd.intent import Intent
@@ -49,9 +50,7 @@ class Outside:
 
     @property
     def _held(self) -> Mapping | None:
-        """What guests on the internet come to first."""
-        second = self._second.current
-        return second if second and second.external_host else self._mapping.current
+        return outermost(self._mapping.current, self._second.current)
 
     def public(self, hole: Endpoint | None) -> WayIn | None:
         """Where guests come in at this network's public address."""

@@ -12,11 +12,11 @@ from pairingd.core.ways import Endpoint, Verified
 from pairingd.errors import PairingError
 from pairingd.intent import Intent
 from pairingd.process.tunnel import Tunnel
+from pairingd.reconcile.journal import journal
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
-from pairingd.store import Process, Store
+from pairingd.store import Store
 from pairingd.world.keyscan import Sight
-from pairingd.world.processes import boot, start_time
 from pairingd.world.relay import forward_refused
 
 log = logging.getLogger(__name__)
@@ -169,9 +169,7 @@ class RelayLane(Lane):
     async def _opening(self, tunnel: Tunnel) -> AsyncIterator[Tunnel]:
         """Journaled, and ended again if the block fails."""
         try:
-            started = start_time(tunnel.process.pid)
-            if started is not None:
-                self._store.record_process(Process(tunnel.process.pid, started, boot()))
+            journal(self._store, tunnel.process.pid)
             yield tunnel
         except BaseException:
             await self._end(tunnel)

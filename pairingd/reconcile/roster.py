@@ -13,10 +13,11 @@ from pairingd.core.refusal import Refused as NotAllowed
 from pairingd.core.rules import Came, Went
 from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside
+from pairingd.reconcile.journal import journal
 from pairingd.reconcile.knocks import Knocks
 from pairingd.reconcile.login import NO_TERMINAL, Login
 from pairingd.signals import Signals
-from pairingd.store import Process, Store
+from pairingd.store import Store
 from pairingd.visits import Joined, Left, visits
 from pairingd.world.door import (
     Authenticated,
@@ -28,7 +29,7 @@ from pairingd.world.door import (
     Refused,
     TurnedAway,
 )
-from pairingd.world.processes import boot, end_left_over, start_time
+from pairingd.world.processes import end_left_over
 from pairingd.world.tmux import Running, Tmux
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Roster:
                 self._signals.stranger_came(peer)
             case Connected(pid, peer, since, dialed):
                 self.logins[pid] = Login(pid, peer, since, dialed)
-                self._journal(pid)
+                journal(self._store, pid)
             case Authenticated(pid, fingerprint, invitation):
                 self._authenticated(self.logins[pid], fingerprint, invitation)
             case Refused(pid, fingerprint, other_user):
@@ -110,11 +111,6 @@ class Roster:
     async def rest(self) -> None:
         """Wait until all that no deadline waits for is done."""
         await self._aside.rest()
-
-    def _journal(self, pid: int) -> None:
-        started = start_time(pid)
-        if started is not None:
-            self._store.record_process(Process(pid, started, boot()))
 
     def _authenticated(self, login: Login, fingerprint: str, known: str) -> None:
         """Who has no live invitation, or too many connections, is left without one, and cut."""

@@ -48,8 +48,8 @@ class Second:
 
     def port(self) -> int | None:
         """What a second router is to forward to: the first one's port."""
-        held = self._first()
-        return held.external_port if held and is_inside(held.external_host) else None
+        held = self._inside()
+        return held.external_port if held else None
 
     async def locate(self) -> Network | None:
         """The second router, as the gateway of a network of its own; None where none is needed.
@@ -59,8 +59,8 @@ class Second:
         here = await self._locate()
         if here is None or not here.gateway:
             return None
-        held = self._first()
-        if held is None or not is_inside(held.external_host):
+        held = self._inside()
+        if held is None:
             return self._left(here)
         there = replace(here, behind=held.external_host)
         if self._known and self._known[0] == there and self._steady() < self._known[2]:
@@ -68,6 +68,11 @@ class Second:
         found = replace(there, gateway=await gateway_of(there, self._named, self._next_hop))
         self._known = there, found, self._steady() + _HOP_HOLDS_S
         return found
+
+    def _inside(self) -> Mapping | None:
+        """What the first router forwards, where another one is in front of it."""
+        held = self._first()
+        return held if held and is_inside(held.external_host) else None
 
     def _left(self, here: Network) -> Network | None:
         """Where there is something to close in front of this network's router."""

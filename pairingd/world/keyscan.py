@@ -20,12 +20,20 @@ class Sight(Enum):
 
 
 async def look(
-    host: str, port: int, key_type: str, blob: str, *, router: str = "", seconds: int = 5
+    host: str,
+    port: int,
+    key_type: str,
+    blob: str,
+    *,
+    router: str = "",
+    forwarded: bool = False,
+    seconds: int = 5,
 ) -> Sight:
     """By ssh-keyscan(1), which logs in nowhere. NOBODY is what two tries in a row have met.
 
     UNSURE also where it is the server of the `router` itself, which answers at its external address
-    what it does not turn around.
+    what it does not turn around. `forwarded`: at the near end of a forward connections are always
+    taken, so NOBODY shows no host key, twice.
     """
     ours = f"{key_type} {blob}"
     try:
@@ -33,30 +41,15 @@ async def look(
         if ours in keys:
             return Sight.OUR_DOOR
         if not keys:
-            if (sight := await _connected(host, port, seconds)) is Sight.NOBODY:
-                return sight
+            if not forwarded and await _connected(host, port, seconds) is Sight.NOBODY:
+                return Sight.NOBODY
             keys = await _keys(host, port, _KINDS, seconds)
+        if not keys and forwarded:
+            return Sight.NOBODY
         if not keys or (router and keys & await _keys(router, port, _KINDS, seconds)):
             return Sight.UNSURE
     except (OSError, TimeoutError):
         return Sight.UNSURE
-    return Sight.OUR_DOOR if ours in keys else Sight.ANOTHER_SERVER
-
-
-async def look_through(
-    host: str, port: int, key_type: str, blob: str, *, seconds: int = 5
-) -> Sight:
-    """At the near end of a forward, where connections are always taken: NOBODY shows no host key
-    there, twice.
-    """
-    ours = f"{key_type} {blob}"
-    try:
-        keys = await _keys(host, port, key_type.removeprefix("ssh-"), seconds)
-        keys = keys or await _keys(host, port, _KINDS, seconds)
-    except (OSError, TimeoutError):
-        return Sight.UNSURE
-    if not keys:
-        return Sight.NOBODY
     return Sight.OUR_DOOR if ours in keys else Sight.ANOTHER_SERVER
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 
+from pairingd.core.addresses import ip_version
 from pairingd.core.text import printable, shell
 from pairingd.errors import WorldError
 from pairingd.process.programs import last_words
@@ -46,7 +46,7 @@ class View:
         why = self.complaint
         if self._tunnel.ended.is_set() or (why and not _NOBODY.search(why)):
             return True
-        return "is unreachable" in why.lower() and _is_ipv6(self._host)  # it has IPv4 alone
+        return "is unreachable" in why.lower() and ip_version(self._host) == 6  # it has IPv4 alone
 
 
 class LookFrom:
@@ -91,10 +91,3 @@ class LookFrom:
             f"{self.destination} cannot be used to look from: {why}",
             f"login must work without a prompt: {login}",
         )
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        return ip_address(host).version == 6
-    except ValueError:
-        return False

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairingd.core import dial
+from pairingd.core.addresses import is_dialable
 from pairingd.core.dial import Dialing
 from pairingd.core.model import Conditions, Dial, Invitation, State, WayIn
 from pairingd.core.refusal import Refused
@@ -51,7 +52,7 @@ def test_what_cannot_be_dialed_is_refused(text: str) -> None:
     with pytest.raises(Refused) as refused:
         dial.guest_address(text)
     assert refused.value.code == "bad-address"
-    assert not dial.is_dialable(text)
+    assert not is_dialable(text)
 
 
 @given(st.integers(min_value=0, max_value=2**64 - 1))

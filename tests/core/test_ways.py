@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from pairingd.core.addresses import is_public
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.model import Mapping, Problem, Session, WayIn
 from pairingd.core.ways import (
     Endpoint,
     Ways,
     endpoint_changed,
-    is_public,
+    leads_straight,
     router_slow,
     ssh_command,
     unclosed,
@@ -274,3 +275,19 @@ def test_a_relay_comes_before_an_endpoint_where_nobody_was_met_from_outside() ->
     relay = ("relay.example.org", 2022)
     assert kinds(Ways(HELD, relay=relay, outside={PLACE: False})) == ["relay", "router", "lan"]
     assert kinds(Ways(HELD, relay=relay, outside={PLACE: True})) == ["router", "relay", "lan"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "host", "straight"),
+    [
+        ("router", "5.5.5.1", True),
+        ("router", "me.example.net", True),
+        ("router", "192.168.0.7", False),
+        ("relay", "5.5.5.1", False),
+        ("dial", "5.5.5.1", False),
+    ],
+)
+def test_to_which_endpoints_anybody_on_the_internet_may_come(
+    kind: str, host: str, straight: bool
+) -> None:
+    assert leads_straight(kind, host) is straight

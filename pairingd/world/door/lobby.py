@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.addresses import is_public
 from pairingd.core.admission import Admission, End, Refusal, Refuse, Start, Visitor
 from pairingd.core.penalties import Ban
 from pairingd.core.ssh_wire import MAX_IDENTIFICATION, is_identified
@@ -64,7 +64,7 @@ class Lobby:
         new.socket.setblocking(False)
         visitor = self._admission.arrive(new.peer, self._clock())
         self._waiting[visitor] = new
-        if not new.dialed and external_class(new.peer) is ExternalClass.PUBLIC:
+        if not new.dialed and is_public(new.peer):
             self._events.put_nowait(Reached(new.peer))
         asyncio.get_running_loop().add_reader(new.socket, self._readable, visitor)
         self._readable(visitor)

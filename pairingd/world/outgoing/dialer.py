@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import socket
+
+from pairingd.core.addresses import ip_version
 
 _ATTEMPT_S = 30.0  # in which Linux sends a SYN at 0, 1, 3, 7 and 15 s
 _REFUSED_S = 1.0  # from a refusal to the next SYN: the guest's ssh sends its own about so often
@@ -36,7 +37,7 @@ async def dial(host_port: int, address: str, guest_port: int) -> socket.socket:
 
 async def connect(local_port: int, host: str, port: int) -> socket.socket:
     """A TCP connection from `local_port` to an address. Raises OSError; PortTaken, too."""
-    family = _FAMILIES[ipaddress.ip_address(host).version]
+    family = _FAMILIES[ip_version(host)]
     ours = socket.socket(family, socket.SOCK_STREAM)
     try:
         ours.setblocking(False)
@@ -65,7 +66,7 @@ def share(ours: socket.socket) -> None:
 
 def source_towards(address: str) -> str:
     """Our own address on the way there; "" where there is no way."""
-    family = _FAMILIES[ipaddress.ip_address(address).version]
+    family = _FAMILIES[ip_version(address)]
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((address, 9))  # sends nothing

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import socket
 import struct
 from collections.abc import Callable
 
+from pairingd.core.addresses import ip_version
 from pairingd.world.outgoing import stun
 from pairingd.world.outgoing.dialer import connect
 
@@ -99,7 +99,7 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tu
     writer.write(stun.request(transaction))
     length = stun.body_length(await reader.readexactly(stun.HEADER_BYTES), transaction)
     host, port = stun.mapped_address(await reader.readexactly(length), transaction)
-    if ipaddress.ip_address(host).version != 4:
+    if ip_version(host) != 4:
         raise stun.BadAnswer("an address of another family")
     return host, port
 
@@ -110,3 +110,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, stun.BadAnswer):
         return f"its answer is none: {error}"
     return getattr(error, "strerror", None) or str(error)
+
+
+MakeHole = Callable[[int, Callable[[], None]], Hole | None]  # from this port, and what to call

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
+from pairingd.core.addresses import is_public
 from pairingd.core.text import printable
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.upnp import actions, exchange, soap
 from pairingd.world.gateway.upnp.actions import TCP, Forward, Status
 from pairingd.world.gateway.upnp.description import describe
 from pairingd.world.gateway.upnp.markup import BadAnswer
-from pairingd.world.gateway.upnp.problems import is_public, no_igd, offhost, unreachable
+from pairingd.world.gateway.upnp.problems import no_igd, offhost, unreachable
 from pairingd.world.gateway.upnp.soap import Call, Fault, Result, Service
 
 BEST = 2  # of Igd.worth

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 
 from pairingd import config
-from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.addresses import ExternalClass, external_class, ip_version
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
@@ -224,19 +224,11 @@ async def _has_restarted(igd: Igd, mapping: Mapping) -> bool:
 
 def _external_host(address: str, url: str) -> str:
     """The external address that the router reports; "" where it cannot be true."""
-    if not _is_ipv4(address):
+    if ip_version(address) != 4:
         return ""
     if external_class(address) is not ExternalClass.BOGUS:
         return address
     # A router that is itself on loopback (a demonstration, a test) may say so of its other side.
-    host = location_host(url) or ""
-    both = (address, host)
-    return address if all(_is_ipv4(x) and ipaddress.ip_address(x).is_loopback for x in both) else ""
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True
+    both = (address, location_host(url) or "")
+    at_home = all(ip_version(x) == 4 and ipaddress.ip_address(x).is_loopback for x in both)
+    return address if at_home else ""

@@ -6,7 +6,7 @@ import errno
 import sys
 
 from pairingd import lan
-from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.addresses import is_public
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals
@@ -31,10 +31,6 @@ _SHARED_ADDRESS = (
 
 def shown(value: str) -> str:
     return printable(value[:80])
-
-
-def is_public(external: str) -> bool:
-    return external_class(external) is ExternalClass.PUBLIC
 
 
 def unreachable(url: str, error: OSError, platform: str = sys.platform) -> GatewayError:

@@ -1,0 +1,13 @@
+"""The journal of processes that must not outlive a daemon that is killed."""
+
+from __future__ import annotations
+
+from pairingd.store import Process, Store
+from pairingd.world.processes import boot, start_time
+
+
+def journal(store: Store, pid: int) -> None:
+    """Unless it has ended already."""
+    started = start_time(pid)
+    if started is not None:
+        store.record_process(Process(pid, started, boot()))
