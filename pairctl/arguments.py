@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pairctl import guesses, output
+from pairctl.accounts import arguments as of_accounts
 from pairctl.failures import Usage
 from pairingd.core.text import quoted, shell
 
@@ -28,6 +30,7 @@ _EXAMPLES = {
         "invite octocat",
         "invite octocat gitlab:ann --ttl 90m --read-only",
         "invite @team --at 14:00 --join-within 10m",
+        "invite octocat --box ~/project",
     ),
     "status": ("status", "status --watch", "status --line"),
     "extend": ("extend octocat 30m", "extend octocat --until 18:30"),
@@ -51,6 +54,7 @@ _EXAMPLES = {
     "restart": ("restart",),
     "install": ("install --dry-run", "install"),
     "uninstall": ("uninstall --keep-state",),
+    "account": of_accounts.EXAMPLES,
     "completion": ("completion zsh",),
     "man": ("man", "man pairingd"),
 }
@@ -86,7 +90,8 @@ class _Parser(argparse.ArgumentParser):
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """With `command`, `json` and the command's own. Raises Usage; exits for --help."""
     root = parser()
-    args, unknown = root.parse_known_args(guesses.words(words), argparse.Namespace(json=False))
+    meant = _boxes(guesses.words(words))
+    args, unknown = root.parse_known_args(meant, argparse.Namespace(json=False))
     if unknown:
         raise _unexpected(root, args.command, unknown)
     match args.command:
@@ -107,6 +112,15 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         case _:
             pass
     return args
+
+
+def _boxes(words: list[str]) -> list[str]:
+    """`--box GUEST`, too: a word after it that names no directory is a guest."""
+    meant = list(words)
+    for at, (word, following) in enumerate(pairwise(words)):
+        if word == "--box" and not ("/" in following or os.path.isdir(following)):  # noqa: PTH112
+            meant[at] = "--box="
+    return meant
 
 
 def _unexpected(root: argparse.ArgumentParser, command: str | None, words: Sequence[str]) -> Usage:
@@ -219,6 +233,8 @@ def parser() -> argparse.ArgumentParser:
         )
     uninstall.add_argument("--keep-state", action="store_true", help="keep all other files")
 
+    of_accounts.add(command("account", "make, remove or show a user of its own for guests"))
+
     completion = command("completion", "print a shell's completion script")
     completion.add_argument("shell", choices=_SHELLS, metavar="|".join(_SHELLS))
     manual = command("man", "show the manual page")
@@ -272,6 +288,18 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
         dest="from_address",
         metavar="ADDRESS",
         help="dial the guest at their public address; they need nc",
+    )
+    apart = invite.add_mutually_exclusive_group()
+    apart.add_argument(
+        "--account", type=_text, metavar="NAME", help="as this user (pairctl account create)"
+    )
+    apart.add_argument(
+        "--box",
+        nargs="?",
+        const="",
+        type=_text,
+        metavar="DIR",
+        help="share this directory, or DIR, and nothing else of yours",
     )
     invite.add_argument("--port", type=_port, help="external port to request (default 22)")
     invite.add_argument("--show", action="store_true", help="print a live guest's command again")

@@ -7,15 +7,14 @@ import os
 import shlex
 import subprocess
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pairctl.first_shell import KEEP_ENVIRONMENT
 from pairingd import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line
 from pairingd.core.text import shell as shell_words
-from pairingd.process import listeners
+from pairingd.process import foreign, listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +32,14 @@ PANE = "\t".join(  # of display-message -p
 )
 
 
-def commands(name: str) -> tuple[str, ...]:
+class First(NamedTuple):
+    """Where the first program of a session starts, and its words; for a session in a box."""
+
+    directory: str
+    words: tuple[str, ...]
+
+
+def commands(name: str, first: First | None = None) -> tuple[str, ...]:
     """For tmux: new-session, and what must hold before its first program can end or its first
     client leave (tmux runs them without looking at either in between).
 
@@ -41,13 +47,17 @@ def commands(name: str) -> tuple[str, ...]:
     stays while nobody is attached, as it is until the host comes: its server has no other purpose.
     """
     here = f"={name}:"
+    directory, words = first or First(_directory(), ())
+    # A server that stays in the foreground, as in a box, would outlive its last session.
+    ends = (";", "set-option", "-s", "exit-empty", "on") if first else ()
     return (
         *KEEP_ENVIRONMENT,
-        *("new-session", "-d", "-s", name, "-c", _directory(), *_size()),
+        *("new-session", "-d", "-s", name, "-c", directory, *_size(), *words),
         *(";", "set-option", "-t", here, shared_session.MARK, name),
         *(";", "set-option", "-w", "-t", here, "remain-on-exit", "on"),
         *(";", "set-option", "-t", here, "destroy-unattached", "off"),
         *(";", "set-option", "-s", "exit-unattached", "off"),
+        *ends,
     )
 
 
@@ -81,25 +91,23 @@ def run(
             f"{command[0]}: {error.strerror}",
             "set [tmux] command in config.toml to a working tmux",
         ) from None
-    with process:
-        try:
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    _, said = process.communicate(timeout=_SAY_AFTER_S)
-                    return process.returncode, _last_line(said)
-                cause = f"tmux has not started yet: {_what_runs(socket)}"
-                if time.monotonic() > deadline:
-                    break
-                if not said_what:
-                    waiting(cause)
-                said_what = True
-        finally:
-            process.kill()
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                _, said = process.communicate(timeout=_SAY_AFTER_S)
+                return process.returncode, _last_line(said)
+            cause = f"tmux has not started yet: {_what_runs(socket)}"
+            if time.monotonic() > deadline:
+                break
+            if not said_what:
+                waiting(cause)
+            said_what = True
+    finally:
+        foreign.kill(process)
     raise PairingError("tmux-failed", cause, "run that by hand, or take it out of tmux.conf")
 
 
-@dataclass(frozen=True, slots=True)
-class Pane:
+class Pane(NamedTuple):
     """The session's first pane, as tmux tells of it in the form PANE."""
 
     dead: bool

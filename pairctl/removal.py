@@ -17,7 +17,10 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pairctl.accounts.facts import again
 from pairctl.services.steps import Keep, Remove, Rmdir, perform
+from pairingd.account.place import ours
+from pairingd.box.place import boxes
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import for_terminal, shell
 from pairingd.paths import FILES
@@ -56,6 +59,11 @@ def plan(paths: Paths, *, daemon_runs: bool = False) -> list[Remove | Rmdir | Ke
     undone = "" if daemon_runs else _undone(paths.state_db)
     for directory in paths.directories:
         steps += _within(directory, paths, undone)
+    for account in ours():  # root has made it
+        command = again("remove", account.name)
+        steps.append(
+            Keep(account.path, f"an account for guests; to remove it, before this: {command}")
+        )
     # Whoever has the lock is alone here, until the last.
     return sorted(steps, key=lambda step: (isinstance(step, Rmdir), step == Remove(paths.lock)))
 
@@ -77,6 +85,11 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdi
             kept = kept or any(isinstance(step, Keep) for step in marks)
             yield from marks
             continue
+        if path == paths.boxes and _has_run(paths) and not _not_ours_alone(path):
+            left = list(_boxes(path))
+            kept = kept or any(isinstance(step, Keep) for step in left)
+            yield from left
+            continue
         if path != paths.config and not _is_ours(path, paths):
             strangers.append(for_terminal(name))
             continue
@@ -88,6 +101,26 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdi
         yield Keep(directory, f"pairing has not made all that is in it: {some}")
     elif not kept:
         yield Rmdir(directory)
+
+
+def _boxes(root: str) -> Iterator[Remove | Rmdir | Keep]:
+    """Each whole, but for one that a session runs in."""
+    kept = False
+    for box in boxes(root):
+        if box.lives:
+            kept = True
+            yield Keep(box.path, "a tmux session is running in that box; exit its shells")
+            continue
+        for here, directories, files in os.walk(box.path, topdown=False):
+            below = (os.path.join(here, name) for name in (*directories, *files))
+            yield from (Remove(path) for path in below if not _is_directory(path))
+            yield Rmdir(here)
+    if not kept:
+        yield Rmdir(root)
+
+
+def _is_directory(path: str) -> bool:
+    return stat.S_ISDIR(os.lstat(path).st_mode)
 
 
 def _not_ours_alone(directory: str) -> str:

@@ -13,12 +13,13 @@ from pairctl.layout import LABEL, ROOM, wrapped
 from pairctl.output import WIDTH
 from pairctl.router_lines import forward, router
 from pairctl.times import clock, seconds, span
-from pairingd.core.text import shell
+from pairingd.core.text import one_line, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pairctl.output import View
+    from pairingd.protocol.confinement import Boxed
     from pairingd.protocol.results import (
         Change,
         Changed,
@@ -71,6 +72,7 @@ def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> s
     guests = [invitation["guest"].removeprefix("github:") for invitation in reply["invitations"]]
     rows = [*_guests("Invited", reply["invitations"], view, keys=True)]
     rows += _row("Host key", [_host_key(reply["host_key"])], view)
+    rows += _confined(reply, view) or _as_you(reply, view)
     if reply["command"]:
         rows += _row("Router", forward(reply["endpoints"]), view)
         rows += _row("Reach", [_reach(reply)], view)
@@ -102,6 +104,7 @@ def status(reply: Status, view: View) -> str:
     terminals = f"{count} terminal{'' if count == 1 else 's'} attached"
     running = f"running, {terminals}" if session["running"] else "not running"
     rows = _row("Session", [f"{session['name']}: {running}"], view)
+    rows += _confined(session, view)
     rows += _guests("Guests", reply["invitations"], view) or _row("Guests", ["nobody"], view)
     rows += _row("Door", [f"open on port {door['port']}" if door["open"] else "closed"], view)
     rows += _row("Router", router(reply, view), view)
@@ -113,6 +116,24 @@ def status(reply: Status, view: View) -> str:
     rows += _row("Knocking", _knocking(reply.get("knocking", []), view), view)
     problems = _problems(reply["warnings"], view)
     return "\n".join([*rows, "", *problems] if problems else rows).rstrip("\n")
+
+
+def _confined(session: Boxed, view: View) -> list[str]:
+    """What guests who may write have of the host's machine, where it is not all."""
+    if account := session.get("account"):
+        return _row("Account", [f"{account}: that user's rights, not yours"], view)
+    if box := session.get("box"):
+        network = {"none": "no network", "internet": "internet", "full": "the host's network"}
+        told = f"{one_line(box['directory'], 200)} and {network[box['network']]}, nothing else"
+        return _row("Box", [told], view)
+    return []
+
+
+def _as_you(reply: Invited, view: View) -> list[str]:
+    """Neither in a box nor as an account."""
+    if any(one["access"] == "write" for one in reply["invitations"]):
+        return _row("Rights", ["yours: who may write can do all that you can"], view)
+    return []
 
 
 def status_line(reply: Status, view: View) -> str:

@@ -7,7 +7,6 @@ privacy permissions of the programs in it are those of whoever starts the tmux s
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -16,15 +15,17 @@ from pairctl import birth, foreground, terminal_type, tmux_program
 from pairingd import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
-from pairingd.process import listeners
+from pairingd.process import foreign, listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pairingd.box.place import Box
     from pairingd.protocol.results import Hello
 
 _LIMIT = 10.0  # seconds
-_TRIES, _PAUSE_S = 5, 0.1  # to make a session while another server is still ending
+_TRIES, _PAUSE_S = 5, 0.1  # to make a session
+_ENDING = "server exited"  # in what tmux prints where its server, as one that is killed, ends
 _LOOK_AGAIN_S = 0.02
 _EXPLAINED_S = (
     3.0  # a dead pane's status follows its end; none does where a program closed its terminal
@@ -41,8 +42,16 @@ class Session:
     """
 
     def __init__(self, hello: Hello) -> None:
-        self._programs = tmux_program.find(hello["tmux"])
-        self.program = self._programs[0]
+        self._boxed = hello.get("boxed")
+        self._as_account = hello.get("as_account")
+        # In a box no other tmux will do: it would obey the server as the host. Nor as an account.
+        confined = self._boxed or self._as_account
+        found = [hello["tmux"]] if confined else tmux_program.find(hello["tmux"])
+        self._programs = found
+        self.program = found[0]
+        self._box_settings = hello.get("box")
+        self._box: Box | None = None  # or an account's place, that was made for this session
+        self._first: birth.First | None = None
         self._socket = hello["tmux_socket"]
         self._name = hello["session"]
         self._fresh: str | None = None  # what `create` has made and `settle` has not seen yet
@@ -54,6 +63,78 @@ class Session:
         """Without starting a server. Raises PairingError `tmux-socket-gone`."""
         return self._target() is not None
 
+    def require_box(self, directory: str | None, waiting: Callable[[str], None]) -> str:
+        """The id of the box in which the session runs, made for `directory`, or for the present one
+        with None, unless it is there. Raises PairingError `not-boxed`, `other-box`; as `create`;
+        and as box.make.
+        """
+        from pairctl import box  # which loads more than every other command needs
+        from pairingd.box.shares import resolved
+
+        if self._box:  # made by an earlier try
+            self.create(waiting)
+            return self._box.id
+        if self._as_account:
+            raise _other_kind(f"runs as the user {self._as_account['name']}, in no box")
+        if self._boxed:
+            if directory is not None and resolved(directory) != self._boxed["directory"]:
+                raise PairingError(
+                    "other-box",
+                    f"the session runs in a box that shares {self._boxed['directory']}",
+                    "leave DIR out, or end that session: exit its shells",
+                )
+            return self._boxed["id"]
+        if self.exists():
+            raise PairingError(
+                "not-boxed",
+                "the tmux session that runs is in no box, and cannot be put into one",
+                "leave --box out; or end it: "
+                + shell("tmux", "-S", self._socket, "kill-session", "-t", f"={self._name}"),
+            )
+        if self._box_settings is None:
+            raise PairingError(
+                "no-box", "the daemon that runs is older and knows no boxes", "pairctl restart"
+            )
+        program = tmux_program.new_enough(self._programs)
+        made = self._begin(*box.make(directory, program, self._box_settings), waiting)
+        if sys.platform == "darwin":
+            self.warnings.append(
+                PairingError(
+                    "box-untried",
+                    "boxes have not been tried on macOS yet",
+                    "do not rely on this one",
+                )
+            )
+        return made
+
+    def require_account(self, name: str, waiting: Callable[[str], None]) -> str:
+        """The id of the place of a session that runs as the account `name`, made unless it is
+        there. Raises PairingError `other-session`; as `create`; and as account_session.make.
+        """
+        from pairctl import account_session
+
+        if self._box:  # made by an earlier try
+            self.create(waiting)
+            return self._box.id
+        if self._as_account:
+            if self._as_account["name"] != name:
+                raise _other_kind(f"runs as the user {self._as_account['name']}")
+            return self._as_account["id"]
+        if self._boxed or self.exists():
+            raise _other_kind("runs in a box" if self._boxed else "runs as you")
+        return self._begin(*account_session.make(name), waiting)
+
+    def _begin(self, place: Box, first: birth.First, waiting: Callable[[str], None]) -> str:
+        """The id of `place`, once its session is there."""
+        self._box, self._first = place, first
+        self._programs, self._socket = [place.tmux], place.socket
+        try:
+            self.create(waiting)
+        except BaseException:
+            self.kill()
+            raise
+        return place.id
+
     def create(self, waiting: Callable[[str], None]) -> None:
         """In the user's directory and environment, unless it is there.
 
@@ -64,8 +145,10 @@ class Session:
             return
         self.program = tmux_program.new_enough(self._programs)
         self.made = True
-        for _ in range(_TRIES):
-            command = [self.program, "-S", self._socket, *birth.commands(self._name)]
+        tries, until = 0, time.monotonic() + _LIMIT
+        while True:
+            words = birth.commands(self._name, self._first)
+            command = [self.program, "-S", self._socket, *words]
             try:
                 status, said = birth.run(command, self._socket, _environment(), waiting)
             except PairingError:
@@ -78,7 +161,12 @@ class Session:
                     self._fresh, self._made_at = made, time.monotonic()
                     self._require_alive(self._first_pane())
                 return
-            time.sleep(_PAUSE_S)  # a server that is being killed takes its last clients with it
+            tries += 1
+            # A server that is being killed takes its last clients with it, on a busy machine for
+            # longer than a moment.
+            if tries >= _TRIES and (_ENDING not in said or time.monotonic() > until):
+                break
+            time.sleep(_PAUSE_S)
         self.made = False
         raise PairingError(
             "tmux-failed",
@@ -108,7 +196,9 @@ class Session:
 
     def kill(self) -> None:
         """Undo `create`."""
-        if target := self._target():
+        if self._box:
+            self._box.end()
+        elif target := self._target():
             self._run("kill-session", "-t", target)
 
     def attach(self) -> int:
@@ -139,12 +229,14 @@ class Session:
     def _target(self) -> str | None:
         if not os.path.lexists(self._socket) and not self._rebound():
             return None
-        listed = self._run("list-sessions", "-F", shared_session.FORM).stdout
+        listed = self._run("list-sessions", "-F", shared_session.FORM)
         found = shared_session.find(listed, self._name)
         return found.id if found else None
 
     def _rebound(self) -> bool:
         """Whether a server that has lost its socket has it again; the work in it lives on."""
+        if self._boxed or self._as_account or self._box:
+            return False  # what is in a box could pretend to be the server
         pid = listeners.tmux_server(self._socket)
         if pid is None:
             return False
@@ -153,7 +245,7 @@ class Session:
         return True
 
     def _first_pane(self) -> birth.Pane | None:
-        said = self._run("display-message", "-p", "-t", f"{self._fresh}:", birth.PANE).stdout
+        said = self._run("display-message", "-p", "-t", f"{self._fresh}:", birth.PANE)
         return birth.Pane.read(said)
 
     def _require_alive(self, pane: birth.Pane | None) -> None:
@@ -165,22 +257,15 @@ class Session:
             time.sleep(_LOOK_AGAIN_S)
             pane = self._first_pane()
         if pane and pane.dead:
-            screen = self._run("capture-pane", "-p", "-S", "-", "-t", f"{self._fresh}:").stdout
+            screen = self._run("capture-pane", "-p", "-S", "-", "-t", f"{self._fresh}:")
             raise pane.failure(screen)
 
-    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, *words: str) -> str:
+        """What tmux prints, whether it does it or not."""
         try:
-            return subprocess.run(
-                [self.program, "-S", self._socket, *words],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                env=_environment(),
-                errors="replace",
-                text=True,
-                timeout=_LIMIT,
-            )
-        except subprocess.TimeoutExpired:
+            argv = (self.program, "-S", self._socket, *words)
+            return foreign.run(argv, _LIMIT, _environment())
+        except TimeoutError:
             why = f"no answer within {_LIMIT:.0f} s"
         except OSError as error:
             why = str(error.strerror)
@@ -189,6 +274,14 @@ class Session:
             f"{self.program}: {why}",
             "set [tmux] command in config.toml to a working tmux",
         )
+
+
+def _other_kind(what: str) -> PairingError:
+    return PairingError(
+        "other-session",
+        f"the tmux session that there is {what}",
+        "invite into it without that option; or end it: exit its shells",
+    )
 
 
 def require_terminal() -> None:

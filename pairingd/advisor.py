@@ -57,7 +57,7 @@ def decision(parts: Parts, now: Ways) -> list[Attempt]:
 
 def unverified(parts: Parts) -> Problem | None:
     """The warning, once all has been tried and while it holds."""
-    if not plan.desired(parts.intent.state, parts.clock()).door or parts.door.port is None:
+    if not plan.admits(parts.intent.state, parts.clock()) or parts.door.port is None:
         return None
     if any(lane.opening for lane in (parts.mapping, parts.second, parts.pinhole)):
         return None

@@ -14,7 +14,6 @@ from pairingd.core.double_nat import NotOpened
 from pairingd.core.hostname import named
 from pairingd.core.model import Problem, Session, WayIn
 from pairingd.core.rules import WayTold
-from pairingd.core.text import shell
 from pairingd.core.ways import (
     Endpoint,
     Place,
@@ -30,7 +29,7 @@ from pairingd.protocol import results
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.second import not_opened
 from pairingd.store import KEPT_SESSIONS, Store
-from pairingd.user import user_name
+from pairingd.user import login_name
 from pairingd.world.network import lan_address
 from pairingd.world.sshd import HostKey
 
@@ -42,10 +41,10 @@ async def invited(
     host_key = await parts.sshd.host_key()
     found = _endpoints(parts, ids)
     if not found:
-        if plan.desired(parts.intent.state, parts.clock()).door:
+        if plan.admits(parts.intent.state, parts.clock()):
             raise parts.access.error or door_shut()
         return _scheduled(parts, ids, host_key, warned)
-    best, user = found[0], user_name()
+    best, user = found[0], login_name(parts.intent.state.session)
     _note_told(parts, ids, found)
     return {
         "invitations": invitations(parts, ids),
@@ -60,6 +59,7 @@ async def invited(
             ),
         },
         "reachability": ways(parts, ids).reachability(parts.mapping.error),
+        **report.box(parts.tmux.box),
         "warnings": [*warned, *warnings(parts)],
     }
 
@@ -79,7 +79,7 @@ async def command(parts: Parts, invitation: str) -> str:
     found = _endpoints(parts, [invitation])
     if not found:
         return ""
-    user = user_name()
+    user = login_name(parts.intent.state.session)
     _note_told(parts, [invitation], found)
     return report.command(user, found[0], await parts.sshd.host_key())
 
@@ -88,7 +88,7 @@ async def dial_command(parts: Parts, invitation: str) -> str:
     """The command for a guest who is dialed, "" where they are not. Raises as `command`."""
     host_key = await parts.sshd.host_key()
     found = parts.dial.endpoints.get(invitation)
-    return report.command(user_name(), found, host_key) if found else ""
+    return report.command(login_name(parts.intent.state.session), found, host_key) if found else ""
 
 
 def _note_told(parts: Parts, ids: Sequence[str], found: Sequence[Endpoint]) -> None:
@@ -108,6 +108,7 @@ def _scheduled(
         "endpoints": [],
         "host_key": {"type": host_key.type, "fingerprint": host_key.fingerprint, "known_hosts": ""},
         "reachability": "unverified",
+        **report.box(parts.tmux.box),
         "warnings": [*warned, *warnings(parts)],
     }
 
@@ -115,11 +116,11 @@ def _scheduled(
 def invitations(parts: Parts, ids: Sequence[str]) -> list[results.InvitationInfo]:
     """Those `ids` of this session, whether live or over."""
     session = parts.intent.state.session
-    logins = parts.access.logins
+    logins, asked = parts.access.logins, frozenset(ids)
     return [
         report.invitation(one, logins, parts.clock())
         for one in (session.invitations if session else ())
-        if one.id in ids
+        if one.id in asked
     ]
 
 
@@ -143,7 +144,7 @@ async def endpoints(parts: Parts) -> list[results.Endpoint]:
     found = _endpoints(parts)
     if not found:
         return []
-    user = user_name()
+    user = login_name(parts.intent.state.session)
     # Made by now, as somebody is invited; and no other endpoint needs it.
     aliased = any(one.pinned or one.proxy for one in found)
     host_key = await parts.sshd.host_key() if aliased else None
@@ -211,7 +212,7 @@ def _by_hand(parts: Parts) -> tuple[str, int] | None:
 
 def warnings(parts: Parts) -> list[results.Problem]:
     found: list[results.Problem] = []
-    if os.getuid() == 0:
+    if os.getuid() == 0 and not parts.tmux.box:
         found.append(
             {
                 "code": "running-as-root",
@@ -249,12 +250,12 @@ async def dead_pane(parts: Parts) -> list[results.Problem]:
     tmux = parts.tmux
     with contextlib.suppress(WorldError):
         if await tmux.shows_dead_pane():
-            respawn = ("tmux", "-S", str(tmux.socket), "respawn-pane", "-t", f"{tmux.target}:")
+            respawn = tmux.by_hand("respawn-pane", "-t", f"{tmux.target}:")
             return [
                 {
                     "code": "pane-dead",
                     "message": "the program in the shared pane has ended; remain-on-exit keeps it",
-                    "hint": f"to start a shell in it: {shell(*respawn)}",
+                    "hint": f"to start a shell in it: {respawn}",
                 }
             ]
     return []

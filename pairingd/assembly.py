@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from pairingd import config, gateways
+from pairingd.account.place import Account
 from pairingd.advisor import Advisor
 from pairingd.answers import own_host, places
+from pairingd.box.place import Box, living
 from pairingd.clock import Clock
 from pairingd.core.admission import Admission
 from pairingd.core.holding_state import PINHOLE, SECOND
@@ -40,7 +42,7 @@ from pairingd.world.look_from import LookFrom
 from pairingd.world.network.towards import locate
 from pairingd.world.relay import Relay
 from pairingd.world.relay_command import RelayCommand
-from pairingd.world.sshd import Sshd
+from pairingd.world.sshd import Sshd, Sshds
 from pairingd.world.tmux import Tmux
 
 
@@ -53,20 +55,35 @@ def assemble(
     *,
     tmux_socket: Path | None = None,
     control_socket: Callable[[], Path] | None = None,
+    signals: Signals | None = None,
 ) -> Parts:
     """Every part, joined to the others."""
-    chosen, signals = settings.config, Signals()
+    chosen, signals = settings.config, signals or Signals()
     intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
-    tmux = Tmux(chosen.tmux.command, tmux_socket or Path(paths.tmux_socket), chosen.tmux.session)
+
+    def box() -> Box | None:
+        """That of the session under way, alive or not; else the one in which a session runs."""
+        session = intent.state.session
+        if session and session.live:
+            return Box(paths.boxes, session.box) if session.box else None
+        return living(paths.boxes)
+
+    tmux = Tmux(
+        chosen.tmux.command,
+        tmux_socket or Path(paths.tmux_socket),
+        chosen.tmux.session,
+        box=box,
+    )
     if session := intent.state.session:
         tmux.hand(session.tmux)
+
+    def account() -> Account | None:
+        place = box()
+        return place.account if place else None
+
     keys = Path(paths.authorized_keys)
-    sshd = Sshd(
-        chosen.sshd.command,
-        Path(paths.sshd_config),
-        Path(paths.host_key),
-        keys,
-    )
+    own_sshd = Sshd(chosen.sshd.command, Path(paths.sshd_config), Path(paths.host_key), keys)
+    sshd = Sshds(own_sshd, account)
     tunnel_end = frozenset(
         {chosen.door.address or "127.0.0.1"} if chosen.relay.ssh or chosen.relay.command.run else ()
     )
@@ -79,6 +96,7 @@ def assemble(
         Entrance(
             *(intent, door, sshd, keys, tmux, chosen.door.port, signals),
             control_socket or (lambda: Path(paths.control_socket)),
+            account,
         ),
         clock,
         signals,
@@ -104,6 +122,9 @@ def assemble(
     def door_port() -> int | None:
         return door.port
 
+    def occupied() -> bool:
+        return any(login.joined for login in access.logins)
+
     router = Router(chosen.router, store, clock, mac_of=network.neighbour)
     gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
     beyond = Second(
@@ -125,6 +146,7 @@ def assemble(
         enabled=chosen.router.asks_second,
         look=look,
         hostname=chosen.router.hostname,
+        occupied=occupied,
     )
     mapping = MappingLane(
         intent,
@@ -139,6 +161,7 @@ def assemble(
         second=second,
         hole_port=high_port if chosen.cgnat.stun else None,
         hostname=chosen.router.hostname,
+        occupied=occupied,
     )
     mapping.changed.connect(second.poke)
     pinhole = MappingLane(
@@ -151,6 +174,7 @@ def assemble(
         signals,
         policy=PINHOLE,
         enabled=_wants_pinhole(chosen.router),
+        occupied=occupied,
     )
     relay = RelayLane(
         intent,

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from msgspec import Struct, field
+from msgspec.structs import asdict
+
 from pairingd import gateways, private, strict, values
 from pairingd.core.model import Access
+from pairingd.core.records import replace
 from pairingd.core.text import one_line, quoted
 from pairingd.errors import Misconfigured
 from pairingd.values import Duration
@@ -22,45 +25,43 @@ from pairingd.values import Duration
 _MAX_BYTES = 32 * 1024  # of config.toml; all its keys take 2 KiB
 _MAX_SHOWN = 100  # characters of what somebody has written
 
+_NO_LIMIT = values.Size.spelled("")
 _TTL, _MAX_TTL, _LEASE = map(Duration.spelled, ("2h", "24h", "10m"))
 
 Address = Annotated[str, values.address]
 AbsolutePath = Annotated[str, values.absolute]
 CommandLine = Annotated[str, values.command_line]
+SharedPaths = Annotated[tuple[str, ...], values.shared_paths]
 Members = Annotated[tuple[str, ...], values.members]
 
 
-@dataclass(frozen=True, slots=True)
-class Guests:
+class Guests(Struct, frozen=True):
     ttl: Duration = _TTL
     max_ttl: Duration = _MAX_TTL
     access: Access = Access.WRITE
     ask: bool = False
+    account: Annotated[str, values.account] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Struct, frozen=True):
     """`keys_url` answers GET with one public key a line, as sshd's authorized_keys has them."""
 
     keys_url: Annotated[str, values.keys_url]
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
+class Door(Struct, frozen=True):
     address: Annotated[Address, values.all_as_empty] = ""
     port: Annotated[int, strict.between(0, 65535)] = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RouterCommand:
+class RouterCommand(Struct, frozen=True):
     """A program of the user's own in a router's place: split as a shell would, run without one."""
 
     open: CommandLine = ""
     close: CommandLine = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Router:
+class Router(Struct, frozen=True):
     enabled: bool = True
     external_port: Annotated[int, strict.between(1, 65535)] = 22
     protocols: Annotated[tuple[values.ProtocolName, ...], values.some] = gateways.CONFIGURABLE
@@ -98,8 +99,7 @@ class Router:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RelayCommand:
+class RelayCommand(Struct, frozen=True):
     """A program that makes a tunnel: split as a shell would, run without one. `says` finds the
     guests' host and port in its output.
     """
@@ -108,8 +108,7 @@ class RelayCommand:
     says: Annotated[str, values.endpoint_pattern] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Relay:
+class Relay(Struct, frozen=True):
     """`ssh` is a destination as ssh(1) takes it; off where it is empty. `port` 0: a usual one.
 
     `join`: by the relay's `port`, or by `ssh -J` through it; `auto`: by that, if the port fails.
@@ -123,8 +122,7 @@ class Relay:
     command: RelayCommand = RelayCommand()
 
 
-@dataclass(frozen=True, slots=True)
-class Cgnat:
+class Cgnat(Struct, frozen=True):
     """`stun` is a STUN server that is asked over TCP, "" for none: it is a stranger."""
 
     stun: Annotated[str, values.stun_server] = ""
@@ -134,21 +132,33 @@ class Cgnat:
         return values.host_and_port(self.stun, values.STUN_PORT)
 
 
-@dataclass(frozen=True, slots=True)
-class Tmux:
+class Tmux(Struct, frozen=True):
     session: Annotated[str, values.session_name] = "pairing"
     command: AbsolutePath = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True):
     attach: bool = False
     keep_awake: bool = True
     notify: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Sshd:
+class Box(Struct, frozen=True):
+    """What a box shares beside its directory. `memory` is each process's, `processes` all of them.
+
+    `network`: none; "internet" and the local network, but not 127.0.0.1 of this machine; or
+    "full", all that this machine reaches, and what listens on it for itself alone.
+    """
+
+    read: SharedPaths = ()
+    write: SharedPaths = ()
+    env: Annotated[tuple[str, ...], values.variables] = ("EDITOR",)
+    network: Literal["none", "internet", "full"] = "none"
+    memory: values.Size = _NO_LIMIT
+    processes: Annotated[int, strict.between(0, 1_000_000)] = 0
+
+
+class Sshd(Struct, frozen=True):
     command: Annotated[str, values.program] = "/usr/sbin/sshd"
 
 
@@ -160,8 +170,7 @@ PROVIDERS: Mapping[str, Provider] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     guests: Guests = Guests()
     providers: dict[Annotated[str, values.provider_name], Provider] = field(
         default_factory=lambda: dict(PROVIDERS)
@@ -171,13 +180,13 @@ class Config:
     tmux: Tmux = Tmux()
     sshd: Sshd = Sshd()
     host: Host = Host()
+    box: Box = Box()
     relay: Relay = Relay()
     cgnat: Cgnat = Cgnat()
     groups: dict[Annotated[str, values.group_name], Members] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What is in force, and which keys the file gave."""
 
     config: Config
@@ -258,10 +267,10 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
     return None
 
 
-def flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(tables: Mapping[str, Any] | Struct, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every key with its tables' names before it, as in `guests.ttl`, and its value."""
-    for name, value in tables.items():
-        if isinstance(value, dict):
+    for name, value in (asdict(tables) if isinstance(tables, Struct) else tables).items():
+        if isinstance(value, dict | Struct):
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

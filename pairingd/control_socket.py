@@ -62,18 +62,7 @@ class ControlSocket:
 
     def _listen(self, path: Path) -> socket.socket:
         private_directory(path.parent)
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX)
-        before = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        except BaseException:
-            listener.close()
-            raise
-        finally:
-            os.umask(before)
-        listener.listen(64)
-        listener.setblocking(False)
+        listener = listeners.listen(str(path), 0o600, 64)
         self._path, self._bound = path, path.lstat()
         sign(self._lock, self._unless_beside(str(path)), self._unless_beside(self._tmux_socket))
         return listener

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from contextlib import suppress
 from typing import Any
 
@@ -34,11 +34,14 @@ class Conversation:
         intent: Intent,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        known: Container[str] = methods.METHODS,
     ) -> None:
+        """`known` are those of METHODS that the client may call."""
         self._verb = call
         self._intent = intent
         self._reader = reader
         self._writer = writer
+        self._known = known
         self._greeted = False
         self._waiting: asyncio.Queue[bytes | _End | None] = asyncio.Queue(MAX_PIPELINED)
         self._dismissed = False
@@ -154,7 +157,7 @@ class Conversation:
 
     async def _call(self, request: dict[str, Any]) -> Any:
         name = request["method"]
-        if name not in methods.METHODS:
+        if name not in self._known:
             raise rpc.RpcError(wire.METHOD_NOT_FOUND, f"no method {name[:64]!r}")
         if not self._greeted and name != "hello":
             raise rpc.RpcError(wire.HELLO_FIRST, "say hello first")

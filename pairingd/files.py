@@ -116,17 +116,41 @@ def _usable(path: Path) -> Iterator[None]:
 
 
 def write_private(path: Path, content: str) -> None:
-    """Replace `path` whole: readers see the old or the new content, and so does a power cut."""
+    """Replace `path` whole: readers see the old or the new content, and so does a power cut.
+
+    Raises WorldError `unwritable-file`.
+    """
+    _replace(path, content, 0o600)
+
+
+def remove_file(path: Path) -> None:
+    """Nothing where it is gone. Raises WorldError `unwritable-file`."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def write_for_group(path: Path, content: str) -> None:
+    """As `write_private`, for the directory's group to read, too: one whose files get its group."""
+    _replace(path, content, 0o640)
+
+
+def _replace(path: Path, content: str, mode: int) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, 0o600)
+            os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
             os.fsync(descriptor)
         partial.replace(path)
     except OSError as error:
-        raise WorldError(
-            "unwritable-file", f"{path}: {error.strerror}", "free space or fix its permissions"
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> WorldError:
+    return WorldError(
+        "unwritable-file", f"{path}: {error.strerror}", "free space or fix its permissions"
+    )

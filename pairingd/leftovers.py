@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pairingd.core.model import Mapping
 from pairingd.live import Live
@@ -14,8 +15,7 @@ from pairingd.schema import migrate
 from pairingd.store import Process, Store
 
 
-@dataclass(frozen=True, slots=True)
-class Leftovers:
+class Leftovers(Struct, frozen=True):
     mappings: list[Mapping]
     processes: list[Process]
 

@@ -6,7 +6,8 @@ unlink(2), rename(2) within a directory and utimensat(2) work on a full disk. At
 most that the state may claim; so a state whose last change was lost (no space, a damaged WAL, an
 old copy) gives nobody back what was taken from them.
 
-A mark's mtime is the latest wall-clock time seen, its atime the steady clock's at that moment.
+A mark's mtime is the latest wall-clock time seen, its atime the steady clock's at that moment; of
+many, only some are kept up to date.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from heapq import nlargest
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _NAME = re.compile(rf"([^/]+)\.({'|'.join(Access)})\.([0-9]{{1,18}})(\.used)?", re.ASCII)
 _TOLERANCE_S = 1.0
+_TOUCHED = 8  # marks, so that a thousand cost no more; it is lost only if all of these go at once
 _DRIFT = 0.001  # of the steady clock against a wall clock that NTP slews
 
 
@@ -53,6 +56,19 @@ def parse_mark(name: str) -> Rights | None:
     return rights if rights and mark_name(rights) == name else None
 
 
+def copy_marks(directory: Path, live: Iterable[Invitation]) -> None:
+    """Have `directory` hold the marks of `live` and no others, for a group to read. Nothing is ever
+    believed of these: what cannot be made, as on a full disk, only keeps somebody out.
+    """
+    names = {mark_name(one.rights) for one in live}
+    with contextlib.suppress(OSError):
+        for entry in [*directory.iterdir()]:
+            if parse_mark(entry.name) and entry.name not in names:
+                entry.unlink(missing_ok=True)
+        for name in names:
+            (directory / name).touch(mode=0o640)
+
+
 class Live:
     """The marks in `directory`, which is made with the first of them."""
 
@@ -77,8 +93,8 @@ class Live:
         return self._latest
 
     def touch(self, now: float) -> None:
-        """Keep `now` as the latest time seen."""
-        for mark in self._marks:
+        """Keep `now` as the latest time seen, with those marks that last longest."""
+        for mark in nlargest(_TOUCHED, self._marks, key=lambda mark: mark.expires_at):
             try:
                 os.utime(self._path(mark), (self._steady(), now))
             except OSError as error:
@@ -89,10 +105,11 @@ class Live:
         is tried again by the next call.
         """
         rights = {one.id: one.rights for one in live}
+        more = self._marks.difference(rights.values())
         self._replace(
             {
                 mark: rights[mark.invitation].within(mark) if mark.invitation in rights else None
-                for mark in self._marks
+                for mark in more
             }
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pairingd.clock import Clock
 from pairingd.config import Settings
@@ -23,19 +24,18 @@ from pairingd.store import Store
 from pairingd.world.door import Door
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders
-from pairingd.world.sshd import Sshd
+from pairingd.world.sshd import Sshds
 from pairingd.world.tmux import Tmux
 
 Notify = Callable[[results.Progress], None]  # tells the client how far its request has come
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     settings: Settings
     store: Store
     intent: Intent
     providers: IdentityProviders
-    sshd: Sshd
+    sshd: Sshds
     tmux: Tmux
     door: Door
     access: AccessLane

@@ -88,6 +88,11 @@ class Paths:
         return os.path.join(os.path.dirname(self.state_db), "live")
 
     @property
+    def boxes(self) -> str:
+        """A directory with one for each box (pairingd.box)."""
+        return os.path.join(os.path.dirname(self.state_db), "box")
+
+    @property
     def private_files(self) -> tuple[str, ...]:
         """Those that another user must not read, nor write."""
         state = (self.state_db, f"{self.state_db}-wal", f"{self.state_db}-shm", self.lock)
@@ -98,7 +103,7 @@ class Paths:
 def is_name_of_ours(name: str) -> bool:
     """Whether a file of that name is one of FILES, or config.toml as it is or an editor left it."""
     ours = Paths("", "", "", "")
-    if name == ours.live or re.fullmatch(r"\.?config\.toml.*", name):
+    if name in {ours.live, ours.boxes} or re.fullmatch(r"\.?config\.toml.*", name):
         return True
     forms = (re.escape(getattr(ours, file)) + more for file, more in FILES.items())
     return any(re.fullmatch(form, name) for form in forms)
@@ -116,16 +121,21 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.p
                 f"sshd's configuration cannot name this directory: {directory!r}",
                 "set PAIRING_HOME to one without double quotes and line breaks",
             )
+    for path in (*paths.control_sockets, paths.tmux_socket):
+        require_bindable(path, platform=platform)
+    return paths
+
+
+def require_bindable(path: str, *, platform: str = sys.platform) -> None:
+    """Raise PairingError `path-too-long` where no Unix socket can be bound to `path`."""
     # sockaddr_un.sun_path less its NUL: unix(4) on macOS, unix(7) on Linux.
     longest = 103 if platform == "darwin" else 107
-    for path in (*paths.control_sockets, paths.tmux_socket):
-        if len(os.fsencode(path)) > longest:
-            raise PairingError(
-                "path-too-long",
-                f"a socket's path is limited to {longest} bytes: {path}",
-                "set PAIRING_HOME to a directory with a shorter path",
-            )
-    return paths
+    if len(os.fsencode(path)) > longest:
+        raise PairingError(
+            "path-too-long",
+            f"a socket's path is limited to {longest} bytes: {path}",
+            "set PAIRING_HOME to a directory with a shorter path",
+        )
 
 
 def _directories(environ: Mapping[str, str], platform: str) -> tuple[str, str, str, str]:

@@ -20,11 +20,6 @@ _XUCRED = struct.Struct("=II")  # cr_version and cr_uid of <sys/ucred.h>; the gr
 _UCRED = struct.Struct("3i")  # pid, uid and gid of <sys/socket.h>
 
 
-def is_ours(connection: socket.socket) -> bool:
-    """Whether the process at the other end runs as the same user."""
-    return uid(connection) == os.getuid()
-
-
 def uid(connection: socket.socket) -> int:
     """The user at the other end, as the kernel knows it: of a client when it connected, of a server
     when it began to listen. unix(7), SO_PEERCRED; on macOS unix(4), LOCAL_PEERCRED (not run).

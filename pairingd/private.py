@@ -12,9 +12,13 @@ import errno
 import os
 import stat
 import sys
+from typing import TYPE_CHECKING
 
 from pairingd.core.text import shell
 from pairingd.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_LINKS = 40  # path_resolution(7)
 
@@ -26,9 +30,23 @@ def find(path: str) -> os.stat_result | None:
     link on it belongs to neither us nor root, or other users could put another one in its place.
     Whoever makes `path` asks this before: then nothing is made in a place that is not ours.
     """
-    here, found = "/", os.lstat("/")
     absolute = path if path.startswith("/") else os.path.abspath(path)
-    left = absolute.split("/")[::-1]
+    return resolve(absolute, _refuse_replaceable, _refuse_strangers)
+
+
+def resolve(
+    path: str,
+    enter: Callable[[str, os.stat_result], None],
+    see: Callable[[str, os.stat_result], None],
+) -> os.stat_result | None:
+    """What stands at `path`, links followed; None where nothing does. From the root the way of
+    path_resolution(7): `enter` is called with each directory before a name is looked up in it,
+    `see` with each place that is found, links too. Either may raise.
+
+    Raises OSError with the place, or with `path` where it has too many links.
+    """
+    here, found = "/", os.lstat("/")
+    left = path.split("/")[::-1]
     links = 0
     while left:
         name = left.pop()
@@ -38,13 +56,13 @@ def find(path: str) -> os.stat_result | None:
             here = os.path.dirname(here)
             found = os.lstat(here)
             continue
-        _refuse_replaceable(here, found)
+        enter(here, found)
         place = os.path.join(here, name)
         try:
             below = os.lstat(place)
         except FileNotFoundError:
             return None
-        _refuse_strangers(place, below)
+        see(place, below)
         if not stat.S_ISLNK(below.st_mode):
             here, found = place, below
             continue

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict
 from typing import Literal
 
+from pairingd import config
+from pairingd.box.place import Box
 from pairingd.config import Settings, flat
 from pairingd.core import ways
 from pairingd.core.approval import Entry, Visitor
@@ -15,10 +16,11 @@ from pairingd.core.model import Conditions, Invitation, Key, Mapping, Problem, S
 from pairingd.core.penalties import Ban
 from pairingd.errors import PairingError
 from pairingd.protocol import results
+from pairingd.protocol.confinement import AccountInfo, Boxed, BoxSettings
 from pairingd.reconcile.knocks import Knock
 from pairingd.reconcile.login import Login
 from pairingd.store import Happening
-from pairingd.values import Duration
+from pairingd.values import Duration, Size
 from pairingd.visits import Visit, visits
 from pairingd.world.sshd import HostKey
 
@@ -294,6 +296,40 @@ def _typed(login: Login) -> str | None:
     return utc(login.typed_at) if login.typed_at else None
 
 
+def box(one: Box | None) -> Boxed:
+    """Empty where the session runs in none."""
+    if one is None or not one.lives:
+        return {}
+    if one.account:
+        return {"account": one.account.name}
+    shares = one.shares
+    return {"box": {"id": one.id, "directory": shares.directory, "network": shares.network}}
+
+
+def confinement(one: Box | None) -> Literal["plain", "box", "account"]:
+    if one is None:
+        return "plain"
+    return "account" if one.account else "box"
+
+
+def as_account(one: Box | None) -> AccountInfo | None:
+    """None where the session runs as the host."""
+    if one is None or not one.lives or not one.account:
+        return None
+    return {"id": one.id, "name": one.account.name}
+
+
+def box_settings(chosen: config.Box) -> BoxSettings:
+    return {
+        "read": list(chosen.read),
+        "write": list(chosen.write),
+        "env": list(chosen.env),
+        "network": chosen.network,
+        "memory": int(chosen.memory),
+        "processes": chosen.processes,
+    }
+
+
 def settings(in_force: Settings) -> results.Settings:
     """Every key in the form it has in config.toml, with where its value came from."""
     return {
@@ -304,12 +340,12 @@ def settings(in_force: Settings) -> results.Settings:
                 "value": _as_in_the_file(value),
                 "source": in_force.file if key in in_force.given else "default",
             }
-            for key, value in flat(asdict(in_force.config))
+            for key, value in flat(in_force.config)
         ],
     }
 
 
 def _as_in_the_file(value: object) -> object:
-    if isinstance(value, Duration):
+    if isinstance(value, Duration | Size):
         return value.text
     return list(value) if isinstance(value, tuple) else value

@@ -7,6 +7,9 @@ import sqlite3
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+from msgspec import Struct
+
 from pairingd import strict
 from pairingd.core.model import Session, State
 from pairingd.errors import Misconfigured
@@ -88,6 +91,11 @@ def read(kind: type[T], table: str, key: str | int, body: str, checksum: str) ->
     if checksum != checksum_of(table, key, body):
         raise ValueError(f"the record {key!r} of {table} is damaged")
     return strict.read(kind, strict.from_json(body), passing_over=True)
+
+
+def as_json(record: Struct) -> str:
+    """What `read` takes back."""
+    return msgspec.json.encode(record).decode()
 
 
 def saved_state(database: sqlite3.Connection) -> State:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+from collections.abc import Container
 
 from pairingd import peer, rpc
 from pairingd.conversation import Call, Conversation
 from pairingd.errors import PairingError
 from pairingd.intent import Intent
+from pairingd.protocol.methods import METHODS
 
 MAX_CONNECTIONS = 64
 HELLO_SECONDS = 5.0
@@ -28,11 +31,18 @@ class ControlServer:
         *,
         limit: int = MAX_CONNECTIONS,
         hello_seconds: float = HELLO_SECONDS,
+        peer_uid: int | None = None,
+        methods: Container[str] = METHODS,
     ) -> None:
+        """`peer_uid` is the user whose processes may connect, None for our own; `methods` are those
+        that they may call.
+        """
         self._call = call
         self._intent = intent
         self._limit = limit
         self._hello_seconds = hello_seconds
+        self._peer_uid = os.getuid() if peer_uid is None else peer_uid
+        self._methods = methods
         self._server: asyncio.Server | None = None
         self._open: set[Conversation] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,10 +67,10 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
-        if not peer.is_ours(writer.get_extra_info("socket")):
+        if peer.uid(writer.get_extra_info("socket")) != self._peer_uid:
             writer.close()
             return
-        conversation = Conversation(self._call, self._intent, reader, writer)
+        conversation = Conversation(self._call, self._intent, reader, writer, self._methods)
         self._tasks.add(task)
         try:
             if self._has_place():

@@ -7,9 +7,14 @@ only: `pairctl` imports this and must start quickly.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
+from pairingd.core.text import one_line
+
 MARK = "@pairing-session"  # its value is the configured name
+_ID = re.compile(r"\$\d{1,18}", re.ASCII)
+_MAX_NAME = 100  # characters; who owns the server names its sessions
 FORM = f"#{{pid}}\t#{{session_id}}\t#{{{MARK}}}\t#{{session_name}}"  # of list-sessions -F
 
 
@@ -26,7 +31,11 @@ class Found(NamedTuple):
 def find(listed: str, name: str) -> Found | None:
     """In what list-sessions printed in FORM; None where the shared session is not there."""
     lines = (line.split("\t", 3) for line in listed.splitlines() if line.count("\t") >= 3)
-    sessions = [(mark, Found(server, id_, called)) for server, id_, mark, called in lines]
+    sessions = [
+        (mark, Found(server, id_, one_line(called, _MAX_NAME)))
+        for server, id_, mark, called in lines
+        if _ID.fullmatch(id_)
+    ]
     marked = [found for mark, found in sessions if mark == name]
     named = [found for _, found in sessions if found.name == name]
     return next(iter([*marked, *named]), None)

@@ -16,15 +16,16 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from pairingd.core.model import Invitation, Mapping, Session, State
 from pairingd.core.network import router_of
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.live import Live
-from pairingd.schema import as_text, checksum_of, migrate, read, saved_state
+from pairingd.schema import as_json, as_text, checksum_of, migrate, read, saved_state
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,8 +36,7 @@ KEPT_EVENTS = 5000  # of each kind, so that strangers' knocking cannot push out 
 KEPT_SESSIONS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """The journal's record of a connection's process; a pid alone may have been given again.
 
     `started` is in seconds since the boot whose id is `boot`. Empty: by the wall clock, as on macOS
@@ -48,8 +48,7 @@ class Process:
     boot: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(Struct, frozen=True):
     """One event of the history, as stored. `at` is wall-clock seconds."""
 
     id: int
@@ -146,7 +145,7 @@ class Store:
         stuck = _failure_of(self.live.keep, state.live)
         try:
             with self.live.made(state.live), self._write() as database:
-                body = json.dumps(asdict(session))
+                body = as_json(session)
                 database.execute(
                     "INSERT INTO session (id, body, checksum) VALUES (?, ?, ?) ON CONFLICT (id)"
                     " DO UPDATE SET body = excluded.body, checksum = excluded.checksum",
@@ -186,7 +185,7 @@ class Store:
 
     def record(self, mapping: Mapping) -> None:
         with self._write() as database:
-            body = json.dumps(asdict(mapping))
+            body = as_json(mapping)
             database.execute(
                 "INSERT INTO mapping (id, body, checksum) VALUES (?, ?, ?) ON CONFLICT (id)"
                 " DO UPDATE SET body = excluded.body, checksum = excluded.checksum",
@@ -236,7 +235,7 @@ class Store:
 
     def record_process(self, process: Process) -> None:
         with self._write() as database:
-            body = json.dumps(asdict(process))
+            body = as_json(process)
             database.execute(
                 "INSERT OR REPLACE INTO process (pid, body, checksum) VALUES (?, ?, ?)",
                 (process.pid, body, checksum_of("process", process.pid, body)),

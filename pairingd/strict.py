@@ -1,4 +1,4 @@
-"""Plain data, as TOML and JSON have it, into frozen dataclasses: strictly, and with the place of
+"""Plain data, as TOML and JSON have it, into frozen records: strictly, and with the place of
 what does not fit.
 
 For what an idle daemon must read: its configuration, its own records, a helper's answer. pydantic
@@ -11,11 +11,13 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from pairingd.core.text import quoted
 
@@ -49,13 +51,13 @@ class Unknown(Unfit):
 
 
 def read(kind: type[T], value: object, *, passing_over: bool = False) -> T:
-    """`value` as a `kind`: a dataclass, whose fields may again be of one, of a plain type, Literal,
+    """`value` as a `kind`: a Struct, whose fields may again be of one, of a plain type, Literal,
     Enum, tuple, dict, or any of these or None. No number or text is converted. Raises Unfit.
 
     `Annotated[kind, check, ...]`: each check is given what was read, returns what is to be taken,
     and raises ValueError with what it must be. A class with a classmethod `spelled` reads itself.
     Unknown keys are refused, unless they are `passing_over`. A field may be left out that has a
-    default, unless its metadata says `stored`.
+    default.
     """
     read: T = _Reader(passing_over).read(kind, value, ())
     return read
@@ -131,19 +133,16 @@ class _Reader:
             for key in value:
                 if key not in hints:
                     raise Unknown((*at, key), value[key], tuple(hints))
-        for field in fields(kind):
-            required = field.metadata.get("stored") or (
-                field.default is field.default_factory is MISSING
-            )
-            if required and field.name not in value:
-                raise Unfit(at, value, f"a table with {field.name}")
+        for name in _required(kind):
+            if name not in value:
+                raise Unfit(at, value, f"a table with {name}")
         given = {key: one for key, one in value.items() if key in hints}
         return kind(**{key: self.read(hints[key], one, (*at, key)) for key, one in given.items()})
 
     def _plain(self, kind: Any, value: object, at: tuple[str, ...]) -> Any:
         if hasattr(kind, "spelled"):
             return _checked(kind.spelled, value, at, written=value)
-        if is_dataclass(kind):
+        if issubclass(kind, Struct):
             return self._record(kind, value, at)
         if issubclass(kind, Enum):
             return kind(_one_of(tuple(one.value for one in kind), value, at))
@@ -166,6 +165,11 @@ class _Reader:
 @functools.cache
 def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
+
+
+@functools.cache
+def _required(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.required)
 
 
 def _one_of(allowed: tuple[Any, ...], value: Any, at: tuple[str, ...]) -> Any:

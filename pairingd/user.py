@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 
+from pairingd.core.model import Session
 from pairingd.errors import Misconfigured
+
+
+def login_name(session: Session | None) -> str:
+    """By whom the guests of `session` log in. Raises as `user_name`."""
+    return (session.account if session else "") or user_name()
 
 
 def user_name() -> str:

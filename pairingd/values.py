@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pairingd import gateways
+from pairingd.account.place import NAME
 from pairingd.core.addresses import ip_version
 from pairingd.core.durations import parse_duration
 from pairingd.core.guest import parse_guest
@@ -61,6 +62,21 @@ class Duration(int):
             raise ValueError('a duration in quotes: "45s", "90m", "2h", "1h30m" or "1d"') from None
         duration.text = str(value)
         return duration
+
+
+class Size(int):
+    """Bytes, and `text`, how somebody has spelled them: `"2G"`; 0 and "" for no limit."""
+
+    text: str
+
+    @classmethod
+    def spelled(cls, value: object) -> Size:
+        found = re.fullmatch(r"([1-9]\d{0,5})([MG])", str(value), re.ASCII)
+        if not isinstance(value, str) or (value and not found):
+            raise ValueError('a size in quotes, such as "512M" or "2G", or empty')
+        size = cls(int(found[1]) << (20 if found[2] == "M" else 30) if found else 0)
+        size.text = value
+        return size
 
 
 def keys_url(value: str) -> str:
@@ -180,6 +196,24 @@ def session_name(value: str) -> str:
 def absolute(value: str) -> str:
     if value and not value.startswith("/"):
         raise ValueError("an absolute path")
+    return value
+
+
+def shared_paths(value: tuple[str, ...]) -> tuple[str, ...]:
+    if any(not one.startswith(("/", "~/")) or "\0" in one for one in value):
+        raise ValueError("a list of paths that begin with / or ~/")
+    return value
+
+
+def account(value: str) -> str:
+    if value and not NAME.fullmatch(value):
+        raise ValueError("the name of an account made by pairctl account create, or empty")
+    return value
+
+
+def variables(value: tuple[str, ...]) -> tuple[str, ...]:
+    if any(not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", one, re.ASCII) for one in value):
+        raise ValueError("a list of names of environment variables")
     return value
 
 

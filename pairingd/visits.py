@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from msgspec import Struct
 
 from pairingd import strict
 from pairingd.core import causes
 from pairingd.core.model import Cause
+from pairingd.core.records import replace
 from pairingd.store import Happening
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """The data of a line `joined`."""
 
     invitation: str
@@ -30,8 +31,7 @@ class Joined:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """The data of a line `left`. `why` is a Cause, `about` says it in words. `typed_at`: when they
     typed last, in RFC 3339; None: they did not.
     """
@@ -45,8 +45,7 @@ class Left:
     typed_at: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(Struct, frozen=True):
     """One connection that got in. `until`, `why` and `about` are None while it lasts, `typed_at`
     is known afterwards.
     """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pairingd
 from pairingd import config, verbs
+from pairingd.asks import Asks
 from pairingd.assembly import assemble
 from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
@@ -28,6 +29,7 @@ from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
 from pairingd.reconcile.aside import Aside
 from pairingd.server import ControlServer
+from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.door.listener import raise_descriptor_limit
 
@@ -137,6 +139,7 @@ async def _serve(
     clock = Clock()
     store = Store.open(Path(paths.state_db), clock())
     stopping = asyncio.Event()
+    signals = Signals()
     parts = assemble(
         paths,
         settings,
@@ -145,9 +148,12 @@ async def _serve(
         stopping.set,
         tmux_socket=tmux,
         control_socket=lambda: control.path,
+        signals=signals,
     )
     server = ControlServer(partial(verbs.call, parts), parts.intent)
     aside = Aside()
+    asks = Asks(parts, verbs.call, aside)
+    signals.door_changed.connect(asks.follow)
 
     async def rebind() -> None:
         if stopping.is_set() or control.is_bound():
@@ -180,6 +186,7 @@ async def _serve(
     await parts.access.settle()
     await asyncio.gather(*(lane.finish(FAREWELL) for lane in others))
     await server.close()
+    asks.close()
     for lane in lanes:
         lane.cancel()
     await parts.access.rest()

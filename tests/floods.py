@@ -6,7 +6,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tests.stage import ROOT
 
@@ -41,8 +42,7 @@ KEY_EXCHANGE = _escaped(
 )
 
 
-@dataclass(frozen=True)
-class Flood:
+class Flood(Struct, frozen=True):
     """`each` connections from each of `sources`. `reopen`: seconds until each is opened anew;
     `again`: seconds from its end by the door to the next one, None: it stays away.
     """

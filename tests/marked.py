@@ -12,17 +12,16 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec import Struct, field
 
 ROOT = Path(__file__).parent.parent
 _SHOWN = 100  # characters of a reason to skip
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One marker of one test, whatever parameters the test has; the marker's words."""
 
     path: str
@@ -30,8 +29,7 @@ class Row:
     words: tuple[str, ...]
 
 
-@dataclass(slots=True, eq=False)
-class Run:
+class Run(Struct, eq=False):
     """The pytest plugin that collects the rows and how their tests went."""
 
     marker: str
@@ -62,8 +60,7 @@ class Run:
         return cell(min(of_each))
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """`text` is the whole of it, `differences` what it lacks, and what it has that no test shows."""
 
     marker: str

@@ -10,13 +10,14 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import BaseModel, Field, create_model
 
 from pairingd.protocol import params, results, wire
 from pairingd.protocol.methods import METHODS, Method
 from pairingd.server import HELLO_SECONDS, MAX_CONNECTIONS
+from tests.pairctl.samples import BOX_SETTINGS
 
 FILE = Path(__file__).parent.parent / "docs" / "protocol.md"
 
@@ -198,6 +199,10 @@ _HELLO = {
     "tmux": "/usr/bin/tmux",
     "tmux_socket": "/home/mark/.local/state/pairing/tmux.sock",
     "attach": False,
+    "box": BOX_SETTINGS,
+    "boxed": None,
+    "account": "",
+    "as_account": None,
 }
 _NO_SUCH_GUEST = {
     "code": "no-such-guest",
@@ -269,8 +274,8 @@ class Types:
         name = typed.__name__
         if name not in self._models:
             fields: dict[str, Any] = {
-                key: (self.of(hint), ... if key in typed.__required_keys__ else _LEFT_OUT)
-                for key, hint in get_type_hints(typed).items()
+                key: (self.of(_bare(hint)), ... if _is_required(typed, key, hint) else _LEFT_OUT)
+                for key, hint in get_type_hints(typed, include_extras=True).items()
             }
             self._models[name] = create_model(name, __doc__=typed.__doc__, **fields)
         return self._models[name]
@@ -278,6 +283,15 @@ class Types:
     def _described(self, name: str) -> str:
         model = self._models[name]
         return f"### {name}\n\n{_prose(model.__doc__)}{_schema(model)}"
+
+
+def _is_required(typed: Any, key: str, hint: Any) -> bool:
+    """Annotations are strings, in which TypedDict sees no NotRequired (typing, __required_keys__)."""
+    return key in typed.__required_keys__ and get_origin(hint) is not NotRequired
+
+
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is NotRequired else hint
 
 
 def _method(name: str, method: Method[Any, Any], types: Types) -> str:

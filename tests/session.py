@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -74,9 +74,17 @@ def client_sessions(stage: Stage) -> set[str]:
 def notes_of_the_desktop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the notifications of the daemon to come are written."""
     notes = stage.path / "notified"
-    program = stage.path / "bin" / "notify-send"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$*" >>{notes}\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    programs_first(stage, monkeypatch, {"notify-send": f'echo "$*" >>{notes}'})
     return notes
+
+
+def programs_first(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, scripts: Mapping[str, str]
+) -> None:
+    """Who starts from now on finds these first, by their names."""
+    programs = stage.path / "bin"
+    programs.mkdir()
+    for name, script in scripts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")

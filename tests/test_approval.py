@@ -67,7 +67,7 @@ def error_of(answer: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("access", [(), ("--read-only",)], ids=["write", "read"])
-def test_the_popup_names_the_guest_who_is_in_after_ctrl_y(
+def test_the_popup_names_the_guest_and_ctrl_y_lets_them_in(
     stage: Stage, guest: Guest, access: tuple[str, ...]
 ) -> None:
     invited(stage, *access)
@@ -88,7 +88,7 @@ def test_the_popup_names_the_guest_who_is_in_after_ctrl_y(
     assert not is_waiting(stage)
 
 
-def test_ctrl_n_turns_the_guest_away_who_can_ask_again(stage: Stage, guest: Guest) -> None:
+def test_ctrl_n_denies_the_guest_who_can_ask_again(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host = host_of(stage)
     screen = waiting(stage, guest)
@@ -118,9 +118,7 @@ def test_keys_pressed_blindly_decide_nothing(stage: Stage, guest: Guest) -> None
     assert IN not in screen.screen()
 
 
-def test_what_the_guest_typed_meanwhile_does_not_reach_the_session(
-    stage: Stage, guest: Guest
-) -> None:
+def test_input_typed_while_waiting_does_not_reach_the_session(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host = host_of(stage)
     screen = waiting(stage, guest)
@@ -146,7 +144,9 @@ def test_a_command_answers_and_every_popup_closes(stage: Stage, guest: Guest) ->
         closes(host)
 
 
-def test_who_is_not_waiting_is_neither_approved_nor_denied(stage: Stage, guest: Guest) -> None:
+def test_a_guest_who_is_not_waiting_can_be_neither_approved_nor_denied(
+    stage: Stage, guest: Guest
+) -> None:
     invited(stage)
     host_of(stage)
     assert error_of(stage.asks("approve", "octocat")) == "not-waiting"
@@ -159,7 +159,7 @@ def test_who_is_not_waiting_is_neither_approved_nor_denied(stage: Stage, guest: 
     assert stage.pairctl("approve", "octocat", check=False).returncode == 1
 
 
-def test_a_guest_who_leaves_waits_no_more(stage: Stage, guest: Guest) -> None:
+def test_a_guest_who_leaves_is_no_longer_waiting(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host = host_of(stage)
     screen = waiting(stage, guest)
@@ -200,7 +200,7 @@ def test_a_second_terminal_of_an_approved_connection_is_in(stage: Stage, guest: 
     guest.joins(*path).shows(IN)
 
 
-def test_nobody_is_let_in_while_the_host_is_away(stage: Stage, guest: Guest) -> None:
+def test_a_guest_is_denied_while_the_host_is_away(stage: Stage, guest: Guest) -> None:
     invited(stage)
     screen = guest.joins()
     screen.shows("the host is not at the session now")
@@ -219,7 +219,9 @@ def test_with_wait_a_guest_waits_for_a_host_who_is_away(stage: Stage, guest: Gue
     screen.shows(IN)
 
 
-def test_who_waits_does_not_outlast_the_invitation(stage: Stage, guest: Guest) -> None:
+def test_a_waiting_guest_is_disconnected_when_the_invitation_is_revoked(
+    stage: Stage, guest: Guest
+) -> None:
     invited(stage)
     host = host_of(stage)
     screen = waiting(stage, guest)
@@ -230,7 +232,9 @@ def test_who_waits_does_not_outlast_the_invitation(stage: Stage, guest: Guest) -
     closes(host)
 
 
-def test_a_role_that_changes_meanwhile_is_the_one_they_get(stage: Stage, guest: Guest) -> None:
+def test_a_guest_whose_role_changes_while_waiting_gets_the_new_role(
+    stage: Stage, guest: Guest
+) -> None:
     invited(stage)
     host_of(stage)
     screen = waiting(stage, guest)
@@ -240,7 +244,7 @@ def test_a_role_that_changes_meanwhile_is_the_one_they_get(stage: Stage, guest: 
     screen.shows("octocat ro")
 
 
-def test_two_guests_are_asked_for_one_after_the_other(stage: Stage, guest: Guest) -> None:
+def test_the_host_is_asked_about_two_guests_one_after_the_other(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host = host_of(stage)
     first = waiting(stage, guest)
@@ -287,7 +291,7 @@ def test_without_a_popup_a_message_says_what_to_type() -> None:
 
 
 @pytest.mark.attack("logs in while the host is asked, and kills the daemon", "stays out")
-def test_a_daemon_that_dies_lets_nobody_in() -> None:
+def test_a_waiting_guest_is_disconnected_when_the_daemon_is_killed() -> None:
     with Stage() as stage:
         guest = stage.guest("octocat")
         invited(stage)
@@ -308,7 +312,7 @@ def test_the_configuration_can_have_every_guest_ask() -> None:
         waiting(stage, guest)
 
 
-def test_a_command_without_a_terminal_asks_nobody(stage: Stage, guest: Guest) -> None:
+def test_a_command_without_a_terminal_does_not_ask_the_host(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host_of(stage)
     until(stage.mappings, "the router forwards")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.session import programs_first
 from tests.stage import Stage, until
 from tests.waiting import WAIT_S
 
@@ -73,7 +73,9 @@ def no_session_is_left(stage: Stage) -> None:
     until(lambda: not stage.asks("status")["session"]["running"], "no tmux session is left")
 
 
-def test_ctrl_c_in_a_terminal(stage: Stage, silent: Silent, waits_for: tuple[str, str]) -> None:
+def test_ctrl_c_in_a_terminal_cancels_invite(
+    stage: Stage, silent: Silent, waits_for: tuple[str, str]
+) -> None:
     step, guest = waits_for
     terminal = stage.terminal(pairctl(), "invite", guest, "--no-copy")
     silent.is_asked()
@@ -86,7 +88,7 @@ def test_ctrl_c_in_a_terminal(stage: Stage, silent: Silent, waits_for: tuple[str
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_a_terminal_that_closes_and_kill(
+def test_sighup_and_sigterm_cancel_invite(
     stage: Stage, silent: Silent, waits_for: tuple[str, str], number: signal.Signals
 ) -> None:
     client = inviting(stage, waits_for[1])
@@ -133,7 +135,7 @@ def test_json_says_that_it_was_cancelled(stage: Stage, silent: Silent) -> None:
     assert '"code": "cancelled"' in told
 
 
-def test_what_holds_already_is_said_with_its_undoing(
+def test_ctrl_c_after_the_invitation_is_made_names_the_command_to_revoke_it(
     stage: Stage, slow_clipboard: Callable[[], None]
 ) -> None:
     stage.daemon()
@@ -150,14 +152,9 @@ def test_what_holds_already_is_said_with_its_undoing(
 @pytest.fixture
 def slow_clipboard(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A clipboard program that never ends; waits until it is called."""
-    programs = stage.path / "bin"
-    programs.mkdir()
     called = stage.path / "called"
-    for name in ("pbcopy", "wl-copy", "xclip"):
-        program = programs / name
-        program.write_text(f"#!/bin/sh\n: >{called}\nexec sleep 3600\n")
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    script = f": >{called}\nexec sleep 3600"
+    programs_first(stage, monkeypatch, dict.fromkeys(("pbcopy", "wl-copy", "xclip"), script))
 
     def is_called() -> None:
         until(called.exists, "the clipboard is written")

@@ -18,19 +18,19 @@ class Times:
         self.steady += seconds
 
 
-def test_it_is_the_wall_clock() -> None:
+def test_the_clock_is_the_wall_clock() -> None:
     times = Times()
     times.passes(3600)
     assert times.clock() == times.wall
 
 
-def test_it_follows_a_clock_that_is_set_forward() -> None:
+def test_the_clock_follows_a_wall_clock_that_is_set_forward() -> None:
     times = Times()
     times.wall += 3600
     assert times.clock() == times.wall
 
 
-def test_a_clock_that_is_set_back_stretches_no_time() -> None:
+def test_a_wall_clock_that_is_set_back_does_not_delay_a_deadline() -> None:
     times = Times()
     deadline = times.clock() + 7200
     times.passes(3600)
@@ -41,7 +41,7 @@ def test_a_clock_that_is_set_back_stretches_no_time() -> None:
     assert times.clock() >= deadline
 
 
-def test_it_is_the_wall_clock_again_once_that_is_trusted() -> None:
+def test_the_clock_is_the_wall_clock_again_after_trust() -> None:
     times = Times()
     times.wall -= 86400
     assert times.clock() > times.wall
@@ -50,7 +50,7 @@ def test_it_is_the_wall_clock_again_once_that_is_trusted() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(-1e6, 1e6)), max_size=20))
-def test_it_never_goes_slower_than_real_time(steps: list[tuple[float, float]]) -> None:
+def test_the_clock_is_never_slower_than_real_time(steps: list[tuple[float, float]]) -> None:
     times = Times()
     for passed, jump in steps:
         before = times.clock()

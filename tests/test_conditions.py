@@ -132,7 +132,7 @@ def test_a_login_without_a_terminal_is_no_visit(stage: Stage) -> None:
     until(lambda: stage.asks("receipt")["visits"], "the visit is there")
 
 
-def test_after_kill_9_a_visit_that_had_begun_is_not_begun_again(own_daemon: Stage) -> None:
+def test_after_kill_9_a_once_visit_that_had_begun_cannot_begin_again(own_daemon: Stage) -> None:
     stage = own_daemon
     guest = stage.guest("octocat")
     daemon = stage.daemon()
@@ -151,7 +151,7 @@ def test_after_kill_9_a_visit_that_had_begun_is_not_begun_again(own_daemon: Stag
 # A time to join.
 
 
-def test_it_is_closed_when_nobody_has_come_in_time(stage: Stage) -> None:
+def test_the_door_closes_if_the_guest_does_not_join_in_time(stage: Stage) -> None:
     stage.guest("octocat")
     told = invited(stage, "octocat", "--join-within", "3s")["invitations"][0]
     assert told["join_by"] < told["expires_at"]
@@ -160,7 +160,7 @@ def test_it_is_closed_when_nobody_has_come_in_time(stage: Stage) -> None:
     assert "did not come in time" in stage.pairctl("log").stdout
 
 
-def test_who_has_come_stays_beyond_the_time_to_join(stage: Stage) -> None:
+def test_a_guest_who_has_joined_stays_beyond_the_time_to_join(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat", "--join-within", "1m")
     screen = guest.joins()
@@ -175,14 +175,14 @@ def test_who_has_come_stays_beyond_the_time_to_join(stage: Stage) -> None:
 # Signs of life.
 
 
-def test_it_ends_when_nobody_is_connected_for_so_long(stage: Stage) -> None:
+def test_an_invitation_ends_after_the_idle_time_without_a_connection(stage: Stage) -> None:
     stage.guest("octocat")
     invited(stage, "octocat", "--idle", "3s")
     until(partial(is_over, stage, "idle"), "it was idle")
     until(lambda: not stage.asks("status")["door"]["open"], "the door is closed")
 
 
-def test_a_guest_is_cut_when_nobody_types_and_stays_while_somebody_does(stage: Stage) -> None:
+def test_a_guest_is_cut_after_the_idle_time_and_stays_while_the_host_types(stage: Stage) -> None:
     guest = stage.guest("octocat")
     stage.pairctl("invite", "octocat", "--no-copy")  # so that there is a session to attach to
     host = attached_host(stage)
@@ -197,7 +197,7 @@ def test_a_guest_is_cut_when_nobody_types_and_stays_while_somebody_does(stage: S
     until(lambda: stage.asks("receipt")["visits"][0]["why"] == "idle", "the receipt says why")
 
 
-def test_a_tmux_that_does_not_answer_shows_no_life(stage: Stage) -> None:
+def test_a_guest_is_cut_after_the_idle_time_if_tmux_does_not_answer(stage: Stage) -> None:
     """What stands still is the server; a guest is cut without it."""
     guest = stage.guest("octocat")
     joined_with_idle(stage, guest)
@@ -213,7 +213,7 @@ def test_a_tmux_that_does_not_answer_shows_no_life(stage: Stage) -> None:
 # Later.
 
 
-def test_nothing_is_open_before_its_time_and_then_the_command_is_announced(stage: Stage) -> None:
+def test_a_scheduled_invitation_is_closed_until_its_time_and_then_announced(stage: Stage) -> None:
     guest = stage.guest("octocat")
     stage.pairctl("start")
     told = opens_soon(stage, "octocat")
@@ -296,7 +296,7 @@ def test_a_group_is_invited_by_its_name(stage: Stage) -> None:
         (("octocat", "--attach"), 2, "usage"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anybody_is_invited(
+def test_invalid_options_of_invite_are_refused_and_nobody_is_invited(
     stage: Stage, words: tuple[str, ...], status: int, code: str
 ) -> None:
     stage.guest("octocat")
@@ -312,7 +312,7 @@ def host_invites(stage: Stage, *words: str) -> Any:
     return stage.terminal(sys.executable, "-m", "pairctl", "invite", "octocat", *words)
 
 
-def test_one_command_leads_from_nothing_into_the_session(own_daemon: Stage) -> None:
+def test_invite_attach_starts_the_daemon_and_enters_the_session(own_daemon: Stage) -> None:
     stage = own_daemon
     guest = stage.guest("octocat")
     host = host_invites(stage, "-a", "--no-copy")
@@ -327,7 +327,7 @@ def test_one_command_leads_from_nothing_into_the_session(own_daemon: Stage) -> N
     assert is_open(stage.external_port)
 
 
-def test_by_the_configuration_invite_attaches_too_unless_told_not_to(own_daemon: Stage) -> None:
+def test_invite_attaches_by_configuration_unless_no_attach_is_given(own_daemon: Stage) -> None:
     stage = own_daemon
     stage.configure("[host]\nattach = true\n")
     stage.guest("octocat")
@@ -339,7 +339,7 @@ def test_by_the_configuration_invite_attaches_too_unless_told_not_to(own_daemon:
     host_invites(stage, "--no-copy").shows("[pairing]")
 
 
-def test_without_a_terminal_nobody_is_invited(own_daemon: Stage) -> None:
+def test_invite_attach_without_a_terminal_is_refused(own_daemon: Stage) -> None:
     stage = own_daemon
     stage.guest("octocat")
     done = stage.pairctl("invite", "octocat", "--attach", check=False)

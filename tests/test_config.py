@@ -38,14 +38,14 @@ def test_the_documented_defaults() -> None:
     assert shown["providers.github.keys_url"] == "https://github.com/{name}.keys"
 
 
-def test_what_is_shown_says_where_it_came_from() -> None:
+def test_each_setting_is_shown_with_its_source() -> None:
     settings = report.settings(parse(b'[guests]\nttl = "90m"', "here.toml"))["settings"]
     sources = {one["key"]: (one["value"], one["source"]) for one in settings}
     assert sources["guests.ttl"] == ("90m", "here.toml")
     assert sources["guests.access"] == ("write", "default")
 
 
-def test_a_provider_of_ones_own_stands_beside_the_known_ones() -> None:
+def test_a_configured_provider_is_added_to_the_known_ones() -> None:
     text = b'[providers.work]\nkeys_url = "https://git.example.org/{name}.keys"'
     assert {"github", "work"} <= set(parse(text, "x").config.providers)
 
@@ -123,12 +123,12 @@ def test_a_wrong_key_is_named_with_what_is_allowed(text: str, key: str, allowed:
         ('[router]\nenabled = false\nexternal_host = "home.example.org"', "door.port"),
     ],
 )
-def test_keys_that_do_not_go_together_are_refused_with_the_mend(text: str, mend: str) -> None:
+def test_keys_that_conflict_are_refused_with_the_remedy(text: str, mend: str) -> None:
     assert mend in refusal(text).hint
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "0::0"])
-def test_no_guest_is_sent_to_the_address_that_means_all(address: str) -> None:
+def test_the_wildcard_address_is_read_as_no_address(address: str) -> None:
     assert parse(f'[door]\naddress = "{address}"'.encode(), "x").config.door.address == ""
 
 
@@ -136,12 +136,12 @@ def test_a_syntax_error_is_named_with_its_line() -> None:
     assert "line 2" in refusal('[guests]\nttl = 2h"').message
 
 
-def test_bytes_that_are_no_text_are_refused() -> None:
+def test_bytes_that_are_not_utf_8_are_refused() -> None:
     assert "UTF-8" in refusal(b"\xff\xfe").message
 
 
 @pytest.mark.parametrize("text", ["x = " + "9" * 5000, "x = " + "[" * 10_000])
-def test_what_no_reader_bears_is_refused_like_all_else(text: str) -> None:
+def test_a_number_too_long_or_nesting_too_deep_is_refused_with_a_hint(text: str) -> None:
     assert refusal(text).hint
 
 
@@ -155,17 +155,17 @@ def test_what_no_reader_bears_is_refused_like_all_else(text: str) -> None:
     ],
     ids=["key", "text", "list", "file"],
 )
-def test_what_is_refused_is_told_short_and_printable(text: str) -> None:
+def test_an_error_message_is_short_and_printable(text: str) -> None:
     error = refusal(text)
     assert (error.message + error.hint).isprintable()
     assert len(error.message + error.hint) < 400
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert parse(b"\xef\xbb\xbf[door]\nport = 50022", "x").config.door.port == 50022
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_fifo_instead_of_the_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.toml")
     with pytest.raises(Misconfigured, match="is not a file"):
         load(tmp_path / "config.toml")

@@ -61,7 +61,7 @@ def is_held(stage: Stage, client: str) -> None:
     "guests are out, and see no other session of the host",
 )
 @pytest.mark.parametrize("access", ["read", "write"])
-def test_the_session_s_end_leads_no_guest_elsewhere(stage: Stage, access: str) -> None:
+def test_the_session_s_end_moves_no_guest_to_another_session(stage: Stage, access: str) -> None:
     guest = invited(stage, access, "set -g detach-on-destroy off")
     screen = joined(stage, guest)
     is_held(stage, guests_client(stage))
@@ -76,7 +76,7 @@ def test_the_session_s_end_leads_no_guest_elsewhere(stage: Stage, access: str) -
     "the guest is led back at once",
 )
 @pytest.mark.parametrize("access", ["read", "write"])
-def test_a_guest_who_is_moved_is_led_back(stage: Stage, access: str) -> None:
+def test_a_guest_who_is_moved_to_another_session_is_led_back(stage: Stage, access: str) -> None:
     guest = invited(stage, access)
     screen = joined(stage, guest)
     client = guests_client(stage)
@@ -131,7 +131,7 @@ def test_hooks_on_clients_do_not_run_for_guests(
     "a guest's role changes while another session was used last",
     "the guest stays in the shared session, and their size does not count beside the host's",
 )
-def test_a_change_of_role_moves_nobody(stage: Stage) -> None:
+def test_a_change_of_role_moves_no_client(stage: Stage) -> None:
     guest = invited(stage, "read")
     host = attached_host(stage)
     host.shows("[pairing]", ATTENTIVE)

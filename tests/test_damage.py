@@ -115,7 +115,9 @@ def place(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(own)
 
 
-def test_undamaged_the_one_who_is_live_is_live(prepared: Prepared, place: Path) -> None:
+def test_the_live_invitation_of_an_undamaged_database_is_live(
+    prepared: Prepared, place: Path
+) -> None:
     assert prepared.holds(place, prepared.content, "undamaged") == 1
 
 

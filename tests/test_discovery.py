@@ -55,7 +55,7 @@ def told(line: Line, *urls: str) -> tuple[list[Any], dict[str, Any]]:
     return steps, reply
 
 
-def test_the_daemon_asks_the_router_it_is_told_of_and_no_other(
+def test_the_daemon_asks_only_the_router_whose_url_it_is_given(
     stage: Stage, url: str, line: Line
 ) -> None:
     invited = stage.asks("invite", "octocat", "--no-copy")
@@ -90,21 +90,25 @@ def test_the_daemon_asks_the_router_it_is_told_of_and_no_other(
     assert len(stage.mappings()) == 1
 
 
-def test_before_anyone_is_invited_it_is_kept_in_mind(stage: Stage, url: str, line: Line) -> None:
+def test_a_router_url_given_before_an_invitation_is_remembered(
+    stage: Stage, url: str, line: Line
+) -> None:
     steps, reply = told(line, url)
     assert (steps, reply["result"]) == ([], {"mapping": None})
     invited = stage.asks("invite", "octocat", "--no-copy")
     assert invited["endpoints"][0]["host"] == EXTERNAL_HOST
 
 
-def test_what_is_no_list_of_a_few_urls_is_refused_by_the_schema(line: Line) -> None:
+def test_the_schema_refuses_anything_but_a_list_of_a_few_urls(line: Line) -> None:
     for urls in ([], ["x"] * 11, ["http://127.0.0.1/" + "a" * 500], [1], [""], "x", None):
         reply = line.calls("gateway", description_urls=urls)
         assert reply["error"]["code"] == wire.INVALID_PARAMS
 
 
 @pytest.mark.parametrize("more", ["enabled = false", 'protocols = ["pcp"]'])
-def test_where_no_search_is_of_use_that_is_said(stage: Stage, url: str, more: str) -> None:
+def test_a_router_url_is_refused_if_no_configured_protocol_searches(
+    stage: Stage, url: str, more: str
+) -> None:
     path = stage.home / "config.toml"
     path.write_text(path.read_text().replace('protocols = ["upnp"]', more))
     stage.daemon()
@@ -116,12 +120,12 @@ def test_where_no_search_is_of_use_that_is_said(stage: Stage, url: str, more: st
 # The search itself
 
 
-async def test_the_search_hears_of_the_router() -> None:
+async def test_the_search_finds_the_router() -> None:
     async with FakeIgd(ssdp=True) as igd:
         assert await discovery.search(HERE, port=igd.ssdp_port) == [igd.description_url]
 
 
-async def test_a_search_that_meets_with_nobody_says_so() -> None:
+async def test_a_search_that_finds_no_router_is_an_error() -> None:
     brief = ssdp.Schedule((0.0,), 0.1)
     async with FakeIgd(ssdp=True) as igd:
         igd.location = "http://10.99.0.1/rootDesc.xml"
@@ -134,7 +138,7 @@ async def test_a_search_that_meets_with_nobody_says_so() -> None:
 @pytest.mark.parametrize(
     ("platform", "code"), [("darwin", "local-network-denied"), ("linux", "no-gateway")]
 )
-async def test_a_terminal_that_is_denied_it_too_says_so(
+async def test_a_search_that_is_denied_in_the_terminal_too_is_an_error(
     monkeypatch: pytest.MonkeyPatch, platform: str, code: str
 ) -> None:
     async def denied(*_: object, **__: object) -> tuple[list[str], OSError]:
@@ -146,7 +150,7 @@ async def test_a_terminal_that_is_denied_it_too_says_so(
     assert caught.value.code == code
 
 
-def test_the_program_prints_one_answer_whatever_is_wrong(stage: Stage) -> None:
+def test_the_program_prints_one_json_error_for_a_bad_config(stage: Stage) -> None:
     (stage.home / "config.toml").write_text("[nonsense")
     done = stage.run(sys.executable, "-P", "-m", "pairingd.discovery")
     assert json.loads(done.stdout)["error"]["code"] == "bad-config"

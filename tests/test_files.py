@@ -24,7 +24,7 @@ def refused(path: Path) -> str:
     return caught.value.code
 
 
-def test_a_directory_is_made_and_made_private(tmp_path: Path) -> None:
+def test_a_new_or_existing_directory_is_made_private(tmp_path: Path) -> None:
     private_directory(tmp_path / "a" / "b")
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
     (tmp_path / "open").mkdir(mode=0o755)
@@ -33,21 +33,21 @@ def test_a_directory_is_made_and_made_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.attack("the home lies where other users could swap it", "refused")
-def test_a_place_where_others_could_swap_it_is_refused(tmp_path: Path) -> None:
+def test_a_directory_that_others_could_replace_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     assert refused(tmp_path / "home") == "unsafe-home"
     tmp_path.chmod(0o1777)  # as /tmp is
     private_directory(tmp_path / "home")
 
 
-def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     assert refused(tmp_path / "home") == "unusable-home"
 
 
 @pytest.mark.attack("the home, or a link to it, belongs to another user", "refused")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
-def test_what_belongs_to_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_a_directory_or_link_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     os.chown(tmp_path / "theirs", 65534, 65534)
     assert refused(tmp_path / "theirs") == "unsafe-home"
@@ -69,7 +69,7 @@ def test_a_file_is_replaced_whole_and_private(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_cannot_be_written_leaves_the_old_content(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.mkdir()
     with pytest.raises(WorldError) as caught:
@@ -126,7 +126,7 @@ def test_a_shared_directory_is_refused_even_while_it_is_empty(tmp_path: Path) ->
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
 
 
-def test_what_others_could_have_written_is_refused_and_an_empty_directory_is_not(
+def test_a_world_writable_directory_is_refused_unless_it_is_empty(
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
@@ -148,7 +148,7 @@ def test_a_directory_of_the_system_is_refused_even_while_it_is_empty(name: str) 
     assert caught.value.code == "unsafe-home"
 
 
-def test_all_directories_are_judged_before_the_first_is_made(tmp_path: Path) -> None:
+def test_all_directories_are_checked_before_the_first_is_created(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
@@ -158,7 +158,7 @@ def test_all_directories_are_judged_before_the_first_is_made(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
-def test_nothing_is_made_on_a_way_through_another_users_directory(tmp_path: Path) -> None:
+def test_nothing_is_created_in_another_users_directory(tmp_path: Path) -> None:
     home = tmp_path / "alice"
     home.mkdir()
     os.chown(home, 65534, 65534)

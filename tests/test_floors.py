@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,11 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.measured import measured
+
 ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("pairingd.core",),
     ("pairingd.protocol",),
-    ("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.process", "pairingd.strict"),
+    (
+        *("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.process"),
+        *("pairingd.strict", "pairingd.account"),
+    ),
     ("pairingd.gateways",),
     ("pairingd.values",),
     (
@@ -26,7 +32,7 @@ FLOORS = (
         *("pairingd.config", "pairingd.files", "pairingd.interfaces", "pairingd.lan"),
         *("pairingd.live", "pairingd.signals"),
     ),
-    ("pairingd.schema",),
+    ("pairingd.schema", "pairingd.box"),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent", "pairingd.leftovers", "pairingd.visits"),
     ("pairingd.reconcile", "pairingd.report"),
@@ -38,7 +44,7 @@ FLOORS = (
     ("pairingd.rpc",),
     ("pairingd.conversation",),
     ("pairingd.server", "pairingd.control_socket"),
-    ("pairingd.assembly", "pairingd.discovery"),
+    ("pairingd.assembly", "pairingd.discovery", "pairingd.asks"),
     ("pairingd.wiring",),
     ("pairingd.__main__",),
     ("pairingd.doctor",),
@@ -116,7 +122,17 @@ def test_the_core_imports_nothing_outside_itself_that_could_do_anything(
     pure = {
         *("__future__", "base64", "binascii", "collections", "dataclasses", "enum", "functools"),
         "hashlib",
-        *("ipaddress", "math", "re", "shlex", "struct", "typing", "unicodedata", "urllib"),
+        *(
+            "ipaddress",
+            "math",
+            "msgspec",
+            "re",
+            "shlex",
+            "struct",
+            "typing",
+            "unicodedata",
+            "urllib",
+        ),
     }
     of_time = {"time", "time.gmtime", "time.strftime"}  # which do not read the clock
     outside = {name.partition(".")[0] for name in imports(path) - of_time} - pure
@@ -137,18 +153,20 @@ def test_adapters_do_not_import_each_other(module: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("module", "path"), list(modules("pairctl")))
-def test_the_client_knows_only_the_protocol_the_paths_and_the_words(
-    module: str, path: Path
-) -> None:
+def test_the_client_imports_only_the_allowed_modules_of_the_daemon(module: str, path: Path) -> None:
     allowed = (
         *("pairctl", "pairingd.protocol.wire", "pairingd.protocol.results", "pairingd.paths"),
+        "pairingd.protocol.confinement",
         *("pairingd.peer", "pairingd.private", "pairingd.which", "pairingd.shared_session"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
         "pairingd.core.statusline",
         *(
             "pairingd.gateways",
             "pairingd.leftovers",
+            "pairingd.account",
+            "pairingd.box",
             "pairingd.process.lock",
+            "pairingd.process.foreign",
             "pairingd.process.listeners",
             "pairingd.__version__",
         ),
@@ -168,13 +186,19 @@ HEAVY = {"httpx", "psutil", "daemon", "pydantic"}
 
 def loaded(statement: str) -> set[str]:
     script = f"import sys\n{statement}\nprint(*sys.modules)"
+    unmeasured = {name: os.environ[name] for name in os.environ.keys() - measured()}
     said = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=unmeasured,
     ).stdout
     return set(said.split())
 
 
-def test_the_idle_daemon_has_not_loaded_what_only_work_needs() -> None:
+def test_the_idle_daemon_has_not_loaded_a_heavy_module() -> None:
     assert not loaded("import pairingd.wiring") & HEAVY
 
 
@@ -195,5 +219,12 @@ assert asyncio.run(answer)["endpoints"] == []
 store.close()"""
 
 
-def test_asking_the_idle_daemon_for_its_status_does_not_load_it_either(short_path: Path) -> None:
+def test_a_status_request_makes_the_idle_daemon_load_no_heavy_module(short_path: Path) -> None:
     assert not loaded(IDLE.format(home=str(short_path))) & HEAVY
+
+
+@pytest.mark.parametrize(
+    "module", [name for name, _ in modules("pairctl") if name.startswith("pairctl.commands.")]
+)
+def test_a_command_starts_quickly_because_it_loads_little(module: str) -> None:
+    assert not loaded(f"import {module}") & {*HEAVY, "asyncio", "dataclasses", "msgspec"}

@@ -113,7 +113,9 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     "pairctl neither says nor reads a byte, runs nothing, and says who listens",
 )
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_speaks_with_another_users_daemon(attacker: Attacker, command: str) -> None:
+def test_no_command_exchanges_a_byte_with_another_users_daemon(
+    attacker: Attacker, command: str
+) -> None:
     done = run("pairctl", *command.split(), "--json", PAIRING_HOME=str(attacker.directory))
     attacker.has_nothing()
     assert sorted(path.name for path in attacker.directory.iterdir()) == ["pairingd.sock"]
@@ -272,7 +274,7 @@ def test_a_config_that_others_can_write_is_refused(place: Path, program: str) ->
     assert stat.S_IMODE(config.stat().st_mode) == 0o666
 
 
-def test_a_config_that_became_writable_meanwhile_names_no_tmux(place: Path) -> None:
+def test_a_config_that_became_writable_is_refused_and_its_tmux_is_not_run(place: Path) -> None:
     home, ran, evil = place / "home", place / "ran", place / "evil"
     home.mkdir(mode=0o700)
     evil.write_text(f"#!/bin/sh\ntouch {ran}\n")

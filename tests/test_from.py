@@ -41,14 +41,14 @@ def invites(stage: Stage, *argv: str) -> Any:
         (("octocat", "--from", ""), "bad-address"),
     ],
 )
-def test_what_cannot_be_dialed_invites_nobody(
+def test_invite_from_an_address_that_cannot_be_dialed_is_refused(
     stage: Stage, argv: tuple[str, ...], code: str
 ) -> None:
     assert invites(stage, *argv)["error"]["code"] == code
     assert stage.asks("status")["invitations"] == []
 
 
-def test_only_that_guest_gets_the_command_by_which_they_are_dialed(stage: Stage) -> None:
+def test_only_the_dialed_guest_gets_the_dial_command(stage: Stage) -> None:
     invited = invites(stage, "octocat", "--from", GUEST)
     assert "error" not in invited, invited
     [best, *others] = invited["endpoints"]

@@ -120,7 +120,7 @@ def nobody_is_in(stage: SmallDisk) -> None:
 
 @pytest.mark.attack("is revoked or ended while the host's disk is full", "is out for good")
 @pytest.mark.parametrize("command", [("revoke", "octocat"), ("end",)], ids=["revoke", "end"])
-def test_on_a_full_disk_who_is_taken_out_stays_out_after_kill_9(
+def test_on_a_full_disk_a_removed_guest_stays_out_after_kill_9(
     stage: SmallDisk, command: tuple[str, ...]
 ) -> None:
     guest = octocat_is_invited(stage)
@@ -144,7 +144,7 @@ def test_on_a_full_disk_who_is_taken_out_stays_out_after_kill_9(
 
 
 @pytest.mark.attack("has their role reduced while the host's disk is full", "never types again")
-def test_on_a_full_disk_who_is_made_a_read_guest_stays_one_after_kill_9(stage: SmallDisk) -> None:
+def test_on_a_full_disk_a_guest_made_a_read_guest_stays_one_after_kill_9(stage: SmallDisk) -> None:
     guest = octocat_is_invited(stage)
     screen = guest.joins()
     screen.shows("pairing")
@@ -181,7 +181,7 @@ def test_on_a_full_disk_a_shorter_deadline_holds_after_kill_9(stage: SmallDisk) 
 
 
 @pytest.mark.attack("is expired while the host's disk is full", "is out for good")
-def test_on_a_full_disk_who_expires_stays_out_after_kill_9(stage: SmallDisk) -> None:
+def test_on_a_full_disk_an_expired_guest_stays_out_after_kill_9(stage: SmallDisk) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     deadline = stage.expires_soon("octocat")
@@ -194,7 +194,7 @@ def test_on_a_full_disk_who_expires_stays_out_after_kill_9(stage: SmallDisk) -> 
     nobody_is_in(stage)
 
 
-def test_on_a_full_disk_nobody_is_invited_by_half(stage: SmallDisk) -> None:
+def test_on_a_full_disk_an_invitation_is_refused_whole(stage: SmallDisk) -> None:
     stage.guest("octocat")
     stage.guest("hubot")
     assert "error" not in stage.asks("invite", "hubot", "--no-copy")
@@ -207,7 +207,7 @@ def test_on_a_full_disk_nobody_is_invited_by_half(stage: SmallDisk) -> None:
     assert [one["guest"] for one in stage.asks("status")["invitations"]] == ["github:hubot"]
 
 
-def test_what_can_be_made_durable_in_no_way_is_told_so_and_holds(stage: SmallDisk) -> None:
+def test_a_revocation_that_cannot_be_made_durable_holds_with_a_warning(stage: SmallDisk) -> None:
     guest = octocat_is_invited(stage)
     screen = guest.joins()
     screen.shows("pairing")

@@ -135,7 +135,7 @@ def test_a_guardian_that_is_killed_is_replaced(stage: Stage) -> None:
     "they are ended all the same",
 )
 @pytest.mark.parametrize("which", ["all", "all but the first"])
-def test_stopped_processes_of_a_connection_go_too(stage: Stage, which: str) -> None:
+def test_stopped_processes_of_a_connection_are_ended_too(stage: Stage, which: str) -> None:
     inside(stage)
     sshd = connection(stage)
     family = [sshd, *sshd.children(recursive=True)]
@@ -145,7 +145,7 @@ def test_stopped_processes_of_a_connection_go_too(stage: Stage, which: str) -> N
     until(lambda: is_gone(family), "nothing of the connection is left", ATTENTIVE)
 
 
-def test_the_guardian_goes_when_nobody_is_connected(stage: Stage) -> None:
+def test_the_guardian_ends_when_no_guest_is_connected(stage: Stage) -> None:
     screen = inside(stage)
     (guardian,) = guardians(stage)
     screen.sends(b"\x02d")

@@ -29,6 +29,7 @@ from pairingd.doctor import home as doctor_home
 from pairingd.doctor.machine import application_firewall
 from pairingd.paths import find_paths
 from pairingd.world.tmux import Tmux
+from tests.pairctl.samples import HELLO
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = (
@@ -74,7 +75,7 @@ def test_no_command_is_printed_with_an_unquoted_value(path: Path) -> None:
     assert unquoted == []
 
 
-def test_an_unquoted_value_is_seen() -> None:
+def test_an_unquoted_value_is_found() -> None:
     tree = ast.parse("f'then: chmod 700 {path}'; f'end it: tmux -S {path} kill-server'")
     assert [value for _, value in values_after_a_program(tree)] == ["path", "path"]
 
@@ -155,17 +156,7 @@ def session_not_made(home: Path) -> Made:
     tmux.write_text("#!/bin/sh\nexit 1\n")
     tmux.chmod(0o755)
     (home / "config.toml").write_text(f'[tmux]\ncommand = "{tmux}"\n')
-    session = Session(
-        {
-            "version": "1",
-            "protocol": 1,
-            "pid": 1,
-            "session": "pairing",
-            "tmux": str(tmux),
-            "tmux_socket": str(home / "tmux.sock"),
-            "attach": False,
-        }
-    )
+    session = Session({**HELLO, "tmux": str(tmux), "tmux_socket": str(home / "tmux.sock")})
     hint = refusal_of(partial(session.create, print)).hint
     tmux.unlink()
     return hint, str(tmux), ["new-session"]
@@ -225,7 +216,7 @@ HINTS = (
 
 
 @pytest.mark.parametrize("hint", HINTS, ids=lambda hint: hint.__name__)
-def test_a_shell_makes_the_meant_words_of_a_hint(
+def test_a_shell_splits_a_hint_into_the_intended_words(
     hint: Callable[[Path], Made], home: Path, tmp_path: Path
 ) -> None:
     """The program is replaced by one that prints its words, each ended by NUL."""

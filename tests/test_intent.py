@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pairingd.core.model import Access, Invitation, Standing, State
+from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import DoorOpened, End, Event, Extend, Revoke, SetAccess, Tick
 from pairingd.errors import WorldError
@@ -85,7 +85,7 @@ def live(state: State) -> set[str]:
     return {one.id for one in state.live}
 
 
-def test_who_is_live_is_live_after_a_start(home: Home) -> None:
+def test_live_invitations_are_live_after_a_start(home: Home) -> None:
     state = home.start().apply(invite(ANN, BOB))
     again = home.start()
     assert again.state == state
@@ -97,7 +97,7 @@ def test_who_is_live_is_live_after_a_start(home: Home) -> None:
 @pytest.mark.parametrize(
     ("event", "later"), [(Revoke(("a1", "b2")), 0), (End(), 0), (Tick(), HOUR + 1)]
 )
-def test_who_was_taken_out_on_a_full_disk_is_out_after_a_start(
+def test_invitations_that_ended_on_a_full_disk_are_over_after_a_start(
     home: Home, event: Event, later: float
 ) -> None:
     intent = home.start()
@@ -116,7 +116,7 @@ def test_who_was_taken_out_on_a_full_disk_is_out_after_a_start(
     assert "github:ann, github:bob" in again.withdrawn[0].message
 
 
-def test_only_who_was_taken_out_is_out_after_a_start(home: Home) -> None:
+def test_only_the_revoked_invitation_is_over_after_a_start(home: Home) -> None:
     intent = home.start()
     intent.apply(invite(ANN, BOB))
     with home.full():
@@ -126,7 +126,7 @@ def test_only_who_was_taken_out_is_out_after_a_start(home: Home) -> None:
     assert standings(home.start().state) == standings(again.state)
 
 
-def test_what_was_taken_away_is_saved_once_it_can_be(home: Home) -> None:
+def test_a_revocation_on_a_full_disk_is_saved_at_the_next_tick(home: Home) -> None:
     intent = home.start()
     intent.apply(invite(ANN))
     with home.full():
@@ -138,7 +138,7 @@ def test_what_was_taken_away_is_saved_once_it_can_be(home: Home) -> None:
     assert again.withdrawn == ()
 
 
-def test_what_is_neither_saved_nor_unmarked_is_told_to_hold_only_for_now(home: Home) -> None:
+def test_a_revocation_neither_saved_nor_unmarked_is_reported_as_not_durable(home: Home) -> None:
     intent = home.start()
     intent.apply(invite(ANN))
     with home.full(), home.stuck():
@@ -183,7 +183,7 @@ def test_reduced_rights_stay_reduced_after_a_start(
     assert last.withdrawn == ()
 
 
-def test_reduced_rights_are_reduced_further_and_given_back_only_once_that_is_saved(
+def test_reduced_rights_can_be_reduced_further_and_are_restored_only_once_saved(
     home: Home,
 ) -> None:
     intent = home.start()
@@ -200,7 +200,7 @@ def test_reduced_rights_are_reduced_further_and_given_back_only_once_that_is_sav
 
 
 @pytest.mark.parametrize("event", [invite(BOB), Extend("a1", START + 7200, 86400)])
-def test_what_gives_rights_is_refused_whole_where_it_cannot_be_saved(
+def test_an_event_that_gives_rights_is_refused_whole_if_it_cannot_be_saved(
     home: Home, event: Event
 ) -> None:
     intent = home.start()
@@ -268,7 +268,7 @@ def test_a_change_that_was_saved_and_lost_revives_nothing(
 
 @pytest.mark.attack("waits for the host's clock to be set back", "nobody is live")
 @pytest.mark.parametrize("back", [2.0, 60.0, HOUR, 365 * 24 * HOUR])
-def test_where_the_clock_is_behind_at_a_start_nobody_is_live(home: Home, back: float) -> None:
+def test_a_start_with_the_clock_behind_ends_every_invitation(home: Home, back: float) -> None:
     intent = home.start()
     intent.apply(invite(ANN, BOB))
     home.now += HOUR // 2 - 1
@@ -293,7 +293,7 @@ def test_a_clock_set_back_by_no_more_than_the_last_pause_is_noticed_too(home: Ho
     assert [one.code for one in home.start().withdrawn] == ["clock-behind"]
 
 
-def test_who_would_be_over_by_the_latest_time_seen_has_expired(home: Home) -> None:
+def test_an_invitation_past_its_deadline_by_the_latest_time_seen_has_expired(home: Home) -> None:
     intent = home.start()
     intent.apply(invite(ANN, BOB))
     home.now += 10
@@ -309,7 +309,7 @@ def test_a_clock_set_right_by_less_than_a_second_ends_nothing(home: Home) -> Non
     assert live(home.start().state) == {"a1"}
 
 
-def test_while_nobody_was_live_the_clock_may_go_back(home: Home) -> None:
+def test_the_clock_may_go_back_while_no_invitation_was_live(home: Home) -> None:
     intent = home.start()
     intent.apply(invite(ANN))
     intent.apply(End())
@@ -346,7 +346,7 @@ def test_a_mark_without_its_invitation_is_of_no_use(home: Home, unlink: bool) ->
     assert marks() == []
 
 
-def test_a_door_that_cannot_be_noted_ends_nobody(home: Home) -> None:
+def test_an_open_door_that_cannot_be_saved_ends_no_invitation(home: Home) -> None:
     intent = home.start()
     intent.apply(invite(ANN))
     with home.full(), pytest.raises(WorldError):
@@ -354,7 +354,7 @@ def test_a_door_that_cannot_be_noted_ends_nobody(home: Home) -> None:
     assert live(home.start().state) == {"a1"}
 
 
-def test_who_is_over_at_the_start_cannot_be_changed_back(home: Home) -> None:
+def test_an_invitation_that_is_over_at_the_start_cannot_be_revived(home: Home) -> None:
     intent = home.start()
     intent.apply(invite(ANN))
     with home.full():

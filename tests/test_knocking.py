@@ -44,7 +44,7 @@ def lines(stage: Stage, kind: str) -> list[dict[str, Any]]:
     return [one for one in events if one["kind"] == kind and one["session"] == session]
 
 
-def test_a_refused_key_is_shown_with_the_guest_whose_it_is_not(stage: Stage) -> None:
+def test_a_refused_key_is_shown_as_not_the_guest_s(stage: Stage) -> None:
     guest, port = invited(stage, "octocat")
     host = attached_host(stage, columns=160)
     host.shows("[pairing]")
@@ -66,7 +66,7 @@ def test_a_refused_key_is_shown_with_the_guest_whose_it_is_not(stage: Stage) -> 
     assert key in shown
 
 
-def test_a_key_of_a_guest_whose_invitation_is_over_says_so(stage: Stage) -> None:
+def test_a_refused_key_of_an_ended_invitation_is_shown_as_that(stage: Stage) -> None:
     _, port = invited(stage, "octocat")
     bob = stage.guest("bob")
     stage.pairctl("invite", "bob", "--no-copy")
@@ -77,7 +77,7 @@ def test_a_key_of_a_guest_whose_invitation_is_over_says_so(stage: Stage) -> None
     assert knock["hint"] == "to invite them again: pairctl invite github:bob"
 
 
-def test_another_user_name_is_called_that_and_not_repeated(stage: Stage) -> None:
+def test_a_login_with_another_user_name_is_shown_without_the_name(stage: Stage) -> None:
     guest, port = invited(stage, "octocat")
     words = list(guest.ssh(port=port))
     stage.run(*words[:-1], "-l", "rm -rf x\n\x1b[31m", "127.0.0.1", check=False)
@@ -110,7 +110,7 @@ def test_ten_wrong_keys_are_one_knock_with_the_first_of_them(stage: Stage) -> No
     assert "and 2 more) belongs to github:octocat" in knock["message"]
 
 
-def test_a_ban_says_whom_and_for_how_long(stage: Stage) -> None:
+def test_a_ban_names_the_address_and_the_duration(stage: Stage) -> None:
     _, port = invited(stage, "octocat")
     host = attached_host(stage, columns=160)
     host.shows("[pairing]")
@@ -131,7 +131,7 @@ def test_a_ban_says_whom_and_for_how_long(stage: Stage) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="osascript has a fixed path")
-def test_the_desktop_hears_once_of_a_knock_a_join_and_a_leave(
+def test_the_desktop_is_notified_once_of_a_knock_a_join_and_a_leave(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notes = notes_of_the_desktop(stage, monkeypatch)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pairingd.core.model import Access, Invitation
+from pairingd.core.records import replace
 from pairingd.errors import WorldError
-from pairingd.live import Live, mark_name, parse_mark
+from pairingd.live import Live, copy_marks, mark_name, parse_mark
 from pairingd.paths import find_paths
 from pairingd.store import Store
 from tests.core.make import START, invitation
@@ -55,7 +55,7 @@ def test_a_mark_is_renamed_where_less_is_given(tmp_path: Path, less: Invitation)
     assert (tmp_path / "live" / mark_name(less.rights)).stat().st_ino == inode
 
 
-def test_a_mark_says_more_only_once_it_is_made(tmp_path: Path) -> None:
+def test_keep_never_adds_rights_to_a_mark_and_made_does(tmp_path: Path) -> None:
     live = make(tmp_path, ANN)
     live.keep([MORE])
     assert live.marks == {ANN.rights}
@@ -65,7 +65,7 @@ def test_a_mark_says_more_only_once_it_is_made(tmp_path: Path) -> None:
     assert marks(tmp_path) == {mark_name(MORE.rights)}
 
 
-def test_of_several_marks_none_says_more_than_is_given(tmp_path: Path) -> None:
+def test_keep_leaves_no_mark_with_more_rights_than_given(tmp_path: Path) -> None:
     live = make(tmp_path, ANN)
     with live.made([MORE]):
         pass
@@ -73,7 +73,7 @@ def test_of_several_marks_none_says_more_than_is_given(tmp_path: Path) -> None:
     assert marks(tmp_path) == {mark_name(LESS[0].rights)}
 
 
-def test_a_mark_that_cannot_be_renamed_goes(tmp_path: Path) -> None:
+def test_a_mark_that_cannot_be_renamed_is_removed(tmp_path: Path) -> None:
     live = make(tmp_path, ANN)
     (tmp_path / "live" / mark_name(LESS[0].rights)).mkdir()
     live.keep([LESS[0]])
@@ -94,7 +94,7 @@ def test_a_change_that_fails_leaves_the_marks_as_they_were(tmp_path: Path) -> No
     assert marks(tmp_path) == {mark_name(ANN.rights)}
 
 
-def test_where_no_mark_can_be_made_nobody_is_live(tmp_path: Path) -> None:
+def test_no_invitation_is_live_if_no_mark_can_be_created(tmp_path: Path) -> None:
     (tmp_path / "live").write_text("")
     live = Live(tmp_path / "live")
     with pytest.raises(WorldError) as caught, live.made([ANN]):
@@ -103,7 +103,7 @@ def test_where_no_mark_can_be_made_nobody_is_live(tmp_path: Path) -> None:
     assert not live.marks
 
 
-def test_all_of_a_request_have_their_mark_or_none(tmp_path: Path) -> None:
+def test_either_all_invitations_of_a_request_get_a_mark_or_none(tmp_path: Path) -> None:
     live = make(tmp_path)
     (tmp_path / "live").mkdir()
     (tmp_path / "live" / mark_name(BOB.rights)).mkdir()
@@ -112,7 +112,7 @@ def test_all_of_a_request_have_their_mark_or_none(tmp_path: Path) -> None:
     assert marks(tmp_path) == {mark_name(BOB.rights)}  # the directory, which is not ours
 
 
-def test_every_unlink_is_tried_and_what_failed_is_tried_again(tmp_path: Path) -> None:
+def test_every_unlink_is_tried_and_a_failed_one_is_tried_again(tmp_path: Path) -> None:
     live = make(tmp_path, ANN, BOB)
     for one in (ANN, BOB):
         path = tmp_path / "live" / mark_name(one.rights)
@@ -126,7 +126,7 @@ def test_every_unlink_is_tried_and_what_failed_is_tried_again(tmp_path: Path) ->
     assert not live.marks
 
 
-def test_files_of_others_are_no_marks_and_stay(tmp_path: Path) -> None:
+def test_files_that_are_not_marks_are_kept(tmp_path: Path) -> None:
     make(tmp_path, ANN)
     (tmp_path / "live" / "notes.txt").touch()
     (tmp_path / "live" / "c3.write.99").write_text("not empty")
@@ -138,11 +138,11 @@ def test_files_of_others_are_no_marks_and_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a1.write", "a1.admin.99", "a1.write.-9", "a1.write.099", "a/1.write.9", "a1.write.1x"]
 )
-def test_a_name_that_no_mark_has_is_none(name: str) -> None:
+def test_parse_mark_returns_none_for_any_other_name(name: str) -> None:
     assert parse_mark(name) is None
 
 
-def test_a_live_directory_that_is_gone_means_nobody_is_live(tmp_path: Path) -> None:
+def test_no_invitation_is_live_without_the_live_directory(tmp_path: Path) -> None:
     live = make(tmp_path, ANN)
     (tmp_path / "live" / mark_name(ANN.rights)).unlink()
     (tmp_path / "live").rmdir()
@@ -176,7 +176,7 @@ def test_a_clock_behind_the_latest_time_seen_is_noticed(
     assert Live(tmp_path / "live", lambda: starts_at).is_behind(now) is behind
 
 
-def test_a_mark_that_somebody_read_still_tells_the_time(tmp_path: Path) -> None:
+def test_reading_a_mark_does_not_change_the_time_it_keeps(tmp_path: Path) -> None:
     make(tmp_path, ANN).touch(START)
     path = tmp_path / "live" / mark_name(ANN.rights)
     os.utime(path, (START + 5, path.stat().st_mtime))
@@ -202,3 +202,17 @@ def test_the_marks_lie_where_uninstall_looks_for_them(tmp_path: Path) -> None:
     with store.live.made([ANN]):
         assert (Path(paths.live) / mark_name(ANN.rights)).is_file()
     store.close()
+
+
+def test_copies_for_an_account_are_the_marks_of_the_live_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "octocat.write.1").touch()
+    (tmp_path / f"octocat.farewell.{os.getpid()}").touch()
+    copy_marks(tmp_path, [ANN])
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {mark_name(ANN.rights), f"octocat.farewell.{os.getpid()}"}
+    copy_marks(tmp_path, [])
+    assert [path.name for path in tmp_path.iterdir()] == [f"octocat.farewell.{os.getpid()}"]
+
+
+def test_copies_that_cannot_be_made_keep_nothing_else_from_being_done(tmp_path: Path) -> None:
+    copy_marks(tmp_path / "absent", [ANN])

@@ -27,7 +27,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("place", ["127.0.0.1:{}", "mark@127.0.0.1:{}", "[127.0.0.1]:{}"])
-def test_the_host_is_told_from_its_host_key(
+def test_look_recognises_the_host_by_its_host_key(
     door: tuple[int, str], capsys: Capture, place: str
 ) -> None:
     port, fingerprint = door
@@ -53,7 +53,7 @@ def test_another_host_is_named_by_what_it_shows(door: tuple[int, str], capsys: C
     }
 
 
-def test_where_nobody_listens_one_line_says_so(capsys: Capture) -> None:
+def test_look_prints_one_line_if_nobody_listens(capsys: Capture) -> None:
     port = free_port()
     assert main(["look", f"127.0.0.1:{port}", OTHER]) == 1
     assert capsys.readouterr().out == f"127.0.0.1:{port} is not reached: connection refused\n"
@@ -62,7 +62,7 @@ def test_where_nobody_listens_one_line_says_so(capsys: Capture) -> None:
     assert (found["found"], found["keys"]) == ("nobody", [])
 
 
-def test_what_shows_no_host_key_is_no_host(capsys: Capture) -> None:
+def test_look_reports_a_server_that_shows_no_host_key(capsys: Capture) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:
         port = silent.getsockname()[1]
         silent.settimeout(0)
@@ -86,7 +86,7 @@ def test_what_shows_no_host_key_is_no_host(capsys: Capture) -> None:
         ("5.5.5.5:22", OTHER.lower()),
     ],
 )
-def test_what_is_no_place_or_no_fingerprint_is_refused(
+def test_look_refuses_an_invalid_address_or_fingerprint(
     capsys: Capture, place: str, fingerprint: str
 ) -> None:
     assert main(["look", "--", place, fingerprint]) == 2
@@ -96,7 +96,7 @@ def test_what_is_no_place_or_no_fingerprint_is_refused(
 
 
 @pytest.mark.parametrize("place", ["::1", "[::1]", "[::1]:22"])
-def test_an_ipv6_address_may_stand_alone(capsys: Capture, place: str) -> None:
+def test_look_accepts_an_ipv6_address_without_a_port(capsys: Capture, place: str) -> None:
     assert main(["look", "--json", place, OTHER]) == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["host"], found["port"]) == ("::1", 22)

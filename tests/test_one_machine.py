@@ -74,7 +74,7 @@ def is_utc(text: str) -> bool:
     return bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text))
 
 
-def test_an_invitation_as_json_is_what_the_contract_says(stage: Stage) -> None:
+def test_invite_json_has_the_documented_fields(stage: Stage) -> None:
     stage.guest("octocat")
     told = invited(stage, "octocat", "--ttl", "1h30m")
     assert set(told) == {
@@ -114,7 +114,7 @@ def test_an_invitation_as_json_is_what_the_contract_says(stage: Stage) -> None:
     assert key not in json.dumps({**told, "host_key": {}, "pinned_command": ""})
 
 
-def test_status_as_json_is_what_the_contract_says(stage: Stage) -> None:
+def test_status_json_has_the_documented_fields(stage: Stage) -> None:
     stage.guest("octocat")
     invited(stage, "octocat")
     told = stage.asks("status")
@@ -127,6 +127,8 @@ def test_status_as_json_is_what_the_contract_says(stage: Stage) -> None:
         "socket": str(stage.home / "tmux.sock"),
         "running": True,
         "clients": 0,
+        "confinement": "plain",
+        "id": told["session"]["id"],
     }
     assert told["door"]["open"] is True
     assert told["invitations"][0]["state"] == "live"
@@ -189,7 +191,7 @@ def test_every_command_but_invite_says_that_no_daemon_runs(without_daemon: Stage
         ["frobnicate"],
     ],
 )
-def test_what_is_mistyped_is_refused_before_anything_is_asked(
+def test_mistyped_arguments_are_refused_before_the_daemon_is_started(
     without_daemon: Stage, argv: list[str]
 ) -> None:
     told = without_daemon.pairctl(*argv, check=False)
@@ -218,7 +220,7 @@ def test_a_ttl_beyond_the_limit_is_refused_with_the_limit(refusing: Stage) -> No
         ("http://example.org/keys", "bad-guest"),
     ],
 )
-def test_one_bad_guest_and_nobody_is_invited(refusing: Stage, guest: str, code: str) -> None:
+def test_one_bad_guest_refuses_the_whole_invitation(refusing: Stage, guest: str, code: str) -> None:
     (refusing.keys / "empty.keys").write_text("")
     (refusing.keys / "weak.keys").write_text("ssh-dss AAAAB3NzaC1kc3MAAACBAP old\n")
     error = refusal(refusing, "invite", "octocat", guest)
@@ -272,7 +274,7 @@ def test_extend_moves_the_deadline(stage: Stage) -> None:
     assert refusal(stage, "extend", "hubot", "1h")["code"] == "no-such-guest"
 
 
-def test_who_follows_the_log_or_the_status_sees_what_changes(stage: Stage) -> None:
+def test_log_follow_and_status_watch_show_changes(stage: Stage) -> None:
     stage.guest("octocat")
     invited(stage, "octocat")
     log = stage.terminal(sys.executable, "-m", "pairctl", "log", "--follow")
@@ -284,7 +286,7 @@ def test_who_follows_the_log_or_the_status_sees_what_changes(stage: Stage) -> No
     status.shows("read-only until")
 
 
-def test_a_changed_role_reaches_the_guest_who_is_in(stage: Stage) -> None:
+def test_a_changed_role_applies_to_a_connected_guest(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat", "--read-only")
     screen = guest.joins()
@@ -395,7 +397,7 @@ def test_a_guest_may_leave_and_come_back(stage: Stage) -> None:
     assert here["peer"] == receipt["visits"][1]["peer"]
 
 
-def test_the_host_is_told_who_comes_and_the_guest_is_not(stage: Stage) -> None:
+def test_the_host_sees_a_message_when_a_guest_joins_and_the_guest_does_not(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat")
     host = stage.terminal(sys.executable, "-m", "pairctl", "attach")
@@ -414,7 +416,7 @@ def is_written(record: Path, words: str) -> bool:
     "a write guest runs pairctl to stay longer, or to invite others",
     "it is shown in the host's tmux when it happens",
 )
-def test_the_host_sees_it_in_tmux_when_rights_are_given(stage: Stage) -> None:
+def test_the_host_sees_in_tmux_each_command_that_gives_rights(stage: Stage) -> None:
     stage.guest("hubot")
     stage.guest("octocat")
     invited(stage, "octocat", "--read-only")
@@ -435,7 +437,7 @@ def test_the_host_sees_it_in_tmux_when_rights_are_given(stage: Stage) -> None:
     "they are led back, and nothing of it is drawn",
 )
 @pytest.mark.parametrize("access", ["--read-only", "--no-copy"], ids=["reading", "writing"])
-def test_a_guest_cannot_turn_to_another_session_of_the_host(stage: Stage, access: str) -> None:
+def test_a_guest_cannot_switch_to_another_session_of_the_host(stage: Stage, access: str) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat", access)
     tmux = ("tmux", "-S", str(stage.home / "tmux.sock"))
@@ -468,7 +470,7 @@ def test_when_the_host_ends_the_tmux_session_everything_ends(stage: Stage) -> No
     )
 
 
-def test_after_kill_9_a_new_start_undoes_what_is_over_and_keeps_what_is_not(stage: Stage) -> None:
+def test_a_start_after_kill_9_ends_expired_invitations_and_keeps_live_ones(stage: Stage) -> None:
     octocat, hubot = stage.guest("octocat"), stage.guest("hubot")
     daemon = stage.daemon()
     invited(stage, "octocat")
@@ -573,13 +575,13 @@ def tmux_standing_still(stage: Stage) -> Iterator[None]:
 
 
 @pytest.mark.attack("tmux hangs at the deadline", "the guest is cut on time")
-def test_the_deadline_is_kept_while_tmux_stands_still(stage: Stage, almost_over: Guest) -> None:
+def test_the_deadline_is_kept_while_tmux_hangs(stage: Stage, almost_over: Guest) -> None:
     with tmux_standing_still(stage):
         stage.asks("status")  # has the daemon ask tmux, in vain
         holds_although(stage, almost_over)
 
 
-def test_what_was_changed_while_tmux_stands_still_is_not_called_a_failure(stage: Stage) -> None:
+def test_changes_succeed_with_a_warning_while_tmux_hangs(stage: Stage) -> None:
     guest = stage.guest("octocat")
     stage.guest("hubot")
     invited(stage, "hubot")
@@ -607,7 +609,7 @@ def tmux_through(stage: Stage, script: str) -> Path:
     return command
 
 
-def test_nobody_is_invited_where_tmux_cannot_be_watched(stage: Stage) -> None:
+def test_invite_is_refused_if_tmux_cannot_be_watched(stage: Stage) -> None:
     started = stage.path / "started"
     tmux_through(stage, f'case "$*" in *" -C attach"*) echo >>{started}; exit 1;; esac')
     stage.guest("octocat")
@@ -616,7 +618,7 @@ def test_nobody_is_invited_where_tmux_cannot_be_watched(stage: Stage) -> None:
     assert len(started.read_text()) < 10
 
 
-def test_a_client_that_is_about_to_invite_has_the_daemon_load_what_that_needs(stage: Stage) -> None:
+def test_prepare_makes_the_daemon_load_the_modules_that_invite_needs(stage: Stage) -> None:
     daemon = stage.daemon()
     maps = Path(f"/proc/{daemon.pid}/maps")
     if not maps.exists():
@@ -639,14 +641,14 @@ def test_a_guest_has_no_thread_in_the_daemon(stage: Stage) -> None:
     assert len([*Path(f"/proc/{daemon.pid}/task").iterdir()]) <= threads
 
 
-def test_a_busy_machine_on_which_tmux_takes_seconds_refuses_nobody(stage: Stage) -> None:
+def test_a_guest_is_invited_and_joins_if_tmux_takes_3_seconds_to_answer(stage: Stage) -> None:
     tmux_through(stage, 'case "$*" in *list-sessions*) sleep 3;; esac')
     guest = stage.guest("octocat")
     invited(stage, "octocat")
     guest.joins().shows("pairing")
 
 
-def test_who_cannot_ask_tmux_does_not_say_that_there_is_no_session(stage: Stage) -> None:
+def test_a_tmux_that_cannot_be_asked_is_not_reported_as_a_missing_session(stage: Stage) -> None:
     denied = 'echo "error connecting to it (Permission denied)" >&2; exit 1'
     tmux_through(stage, f"case $PPID in $(cat {stage.path}/pid)) {denied};; esac")
     stage.guest("octocat")
@@ -657,7 +659,7 @@ def test_who_cannot_ask_tmux_does_not_say_that_there_is_no_session(stage: Stage)
 
 
 @pytest.mark.attack("tmux cannot be run at the deadline", "the guest is cut on time")
-def test_the_deadline_is_kept_while_there_is_no_tmux_to_run(stage: Stage) -> None:
+def test_the_deadline_is_kept_while_the_tmux_program_is_missing(stage: Stage) -> None:
     command = tmux_through(stage, "")
     guest = stage.guest("octocat")
     invited(stage, "octocat")
@@ -729,7 +731,9 @@ def test_sigterm_closes_everything_but_the_tmux_session(stage: Stage) -> None:
     guest.joins().shows("pairing")
 
 
-def test_who_is_invited_while_the_daemon_ends_is_not_let_in_by_the_next_one(stage: Stage) -> None:
+def test_invite_is_refused_while_the_daemon_ends_and_not_kept_for_the_next_one(
+    stage: Stage,
+) -> None:
     stage.guest("octocat")
     stage.guest("hubot")
     goes_on = stage.path / "goes-on"
@@ -755,7 +759,7 @@ def test_who_is_invited_while_the_daemon_ends_is_not_let_in_by_the_next_one(stag
 
 
 @pytest.mark.attack("the state file is damaged", "everything is closed, and the host is told")
-def test_a_database_that_cannot_be_read_closes_everything_and_is_said(stage: Stage) -> None:
+def test_an_unreadable_database_closes_everything_with_a_warning(stage: Stage) -> None:
     stage.guest("octocat")
     daemon = stage.daemon()
     invited(stage, "octocat")
@@ -782,7 +786,7 @@ def test_config_is_refused_with_file_and_key_and_nothing_is_started(stage: Stage
     assert not (stage.home / "pairingd.sock").exists()
 
 
-def test_a_router_that_is_switched_off_leaves_the_lan(stage: Stage) -> None:
+def test_with_the_router_disabled_only_the_lan_endpoint_is_left(stage: Stage) -> None:
     stage.guest("octocat")
     text = (stage.home / "config.toml").read_text().replace("[router]", "[router]\nenabled = false")
     (stage.home / "config.toml").write_text(text)
@@ -793,7 +797,7 @@ def test_a_router_that_is_switched_off_leaves_the_lan(stage: Stage) -> None:
     assert stage.mappings() == []
 
 
-def test_the_log_tells_the_story(stage: Stage) -> None:
+def test_the_log_lists_the_events_of_a_session(stage: Stage) -> None:
     guest = stage.guest("octocat")
     invited(stage, "octocat")
     guest.joins().shows("pairing")

@@ -23,7 +23,7 @@ def configured(stage: Stage, text: str) -> None:
     path.write_text(path.read_text().partition("[router]")[0] + text)
 
 
-def test_a_port_forwarded_by_hand_is_named_and_not_vouched_for(stage: Stage) -> None:
+def test_a_port_forwarded_by_hand_is_an_unverified_endpoint(stage: Stage) -> None:
     guest = stage.guest("octocat")
     door = free_port()
     by_hand = (
@@ -42,7 +42,7 @@ def test_a_port_forwarded_by_hand_is_named_and_not_vouched_for(stage: Stage) -> 
     assert stage.asks("status")["mapping"] is None
 
 
-def test_that_no_endpoint_is_proven_is_said_once_with_what_to_try(
+def test_unverified_endpoints_are_logged_once_with_what_to_try(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notes = notes_of_the_desktop(stage, monkeypatch)
@@ -86,7 +86,7 @@ def test_a_script_in_the_router_s_place_opens_and_closes(stage: Stage) -> None:
     assert calls.read_text().splitlines() == [f"open 22 {door}", f"close 22 {door}"]
 
 
-def test_a_script_that_fails_is_told_with_its_last_words(stage: Stage) -> None:
+def test_a_failed_router_script_is_reported_with_its_last_output(stage: Stage) -> None:
     stage.guest("octocat")
     fails = """[router.command]\nopen = "sh -c 'echo no route to 10.0.0.1 >&2; exit 9'"\nclose = "true"\n"""
     configured(stage, f'[router]\ngateway = "127.0.0.1"\n{fails}')

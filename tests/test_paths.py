@@ -86,7 +86,7 @@ def test_a_socket_path_too_long_is_refused_with_a_way_out(platform: str, longest
 
 
 @pytest.mark.parametrize("home", ['/a"b', "/a\nb", "/a\rb"])
-def test_a_directory_that_sshd_cannot_be_told_of_is_refused(home: str) -> None:
+def test_a_directory_that_sshds_configuration_cannot_name_is_refused(home: str) -> None:
     with pytest.raises(PairingError) as refused:
         find_paths({"PAIRING_HOME": home})
     assert refused.value.code == "path-unusable"

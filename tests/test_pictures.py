@@ -64,7 +64,7 @@ def test_a_captured_screen_is_read_with_its_colours_and_columns() -> None:
     assert second == (Run(0, 2, "  ", BACKGROUND, FOREGROUND),)
 
 
-def test_what_is_drawn_stands_at_its_column_and_is_escaped() -> None:
+def test_text_is_drawn_at_its_column_and_escaped() -> None:
     drawn = ET.fromstring(picture("<&>", [(WINDOW, read("<a>  &b"))]))
     texts = {each.text: each.attrib for each in drawn.iter(f"{SVG}text")}
     assert texts["<a>"]["x"] == "0"

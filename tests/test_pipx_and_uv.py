@@ -105,7 +105,7 @@ def account(tools: Path, tmp_path: Path) -> Iterator[Account]:
 
 @pytest.mark.parametrize("tool", ["pipx", "uv"])
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_it_can_be_installed_used_and_removed(
+def test_pairing_can_be_installed_used_and_removed(
     kind: str, tool: str, built: dict[str, Path], account: Account
 ) -> None:
     account.tool(tool, "install", "--python", sys.executable, str(built[kind]))

@@ -22,6 +22,7 @@ from pairingd.files import private_directory
 from pairingd.world.relay import refusal
 from pairingd.world.sshd import HostKey
 from pairingd.world.tmux import Tmux
+from tests.pairctl.samples import HELLO
 
 HOST_KEY = HostKey("ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5+/==", "SHA256:x")
 NAMES = ("CORP\\mark", "mark@corp.example", "mark smith", "$HOME", "o'brien", '"', "`id`", "*", "ä")
@@ -111,17 +112,7 @@ def test_pairctls_own_hint_quotes_tmux(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PAIRING_HOME", str(home))
     tmux.write_text("#!/bin/sh\nexit 1\n")
     tmux.chmod(0o755)
-    session = Session(
-        {
-            "version": "1",
-            "protocol": 1,
-            "pid": 1,
-            "session": "pairing",
-            "tmux": str(tmux),
-            "tmux_socket": str(tmp_path / "s"),
-            "attach": False,
-        }
-    )
+    session = Session({**HELLO, "tmux": str(tmux), "tmux_socket": str(tmp_path / "s")})
     with pytest.raises(PairingError) as refused:
         session.create(print)
     assert shlex.split(refused.value.hint.partition(": ")[2]) == [str(tmux), "new-session"]

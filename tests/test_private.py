@@ -37,7 +37,7 @@ def refused(look: Callable[[str], object], path: Path) -> str:
     return caught.value.code
 
 
-def test_the_way_is_followed_as_the_kernel_does(tmp_path: Path) -> None:
+def test_a_path_is_resolved_as_the_kernel_does(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "to-a").symlink_to("a")
     (tmp_path / "to-b").symlink_to(tmp_path / "to-a" / "b")
@@ -50,7 +50,7 @@ def test_the_way_is_followed_as_the_kernel_does(tmp_path: Path) -> None:
         assert private.find(f"{tmp_path}/{way}") is None
 
 
-def test_a_relative_path_is_meant_from_here(
+def test_a_relative_path_is_resolved_from_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -68,7 +68,7 @@ def test_links_in_a_circle_are_an_error_of_the_system(tmp_path: Path) -> None:
 
 @as_root
 @pytest.mark.parametrize("below", ["", "absent", "made", "made/absent"])
-def test_what_lies_in_another_users_directory_is_refused(tmp_path: Path, below: str) -> None:
+def test_a_path_in_another_users_directory_is_refused(tmp_path: Path, below: str) -> None:
     theirs = tmp_path / "theirs"
     (theirs / "made").mkdir(parents=True)
     os.chown(theirs, NOBODY, NOBODY)
@@ -78,7 +78,7 @@ def test_what_lies_in_another_users_directory_is_refused(tmp_path: Path, below: 
 
 
 @as_root
-def test_another_users_link_is_refused_wherever_it_stands_on_the_way(tmp_path: Path) -> None:
+def test_another_users_link_is_refused_anywhere_in_a_path(tmp_path: Path) -> None:
     """The first is ours and leads to theirs, which leads back to what is ours."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "second").symlink_to("mine")
@@ -89,7 +89,7 @@ def test_another_users_link_is_refused_wherever_it_stands_on_the_way(tmp_path: P
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o757, 0o733])
-def test_what_others_could_replace_is_refused_whether_it_is_there_or_not(
+def test_a_path_that_others_could_replace_is_refused_whether_it_exists_or_not(
     tmp_path: Path, mode: int
 ) -> None:
     (tmp_path / "open" / "home").mkdir(parents=True)
@@ -102,7 +102,7 @@ def test_what_others_could_replace_is_refused_whether_it_is_there_or_not(
 
 
 @as_root
-def test_roots_directory_is_a_safe_way_and_no_home_of_another_user(public: Path) -> None:
+def test_roots_directory_may_be_in_a_path_but_is_no_home_for_another_user(public: Path) -> None:
     (public / "roots").mkdir(mode=0o755)
     script = "import sys; private.{}(sys.argv[1])"
     for look, code in (("find", 0), ("find_directory", 1)):
@@ -156,7 +156,7 @@ GROUPS = {
     "pairing refuses the directory and the file",
 )
 @pytest.mark.parametrize("who", GROUPS)
-def test_a_group_is_private_only_while_nobody_else_is_in_it(public: Path, who: str) -> None:
+def test_a_group_is_private_only_while_it_has_no_other_member(public: Path, who: str) -> None:
     group, is_private = GROUPS[who]
     bobs = 4711 if who.startswith("another user's") else 4712
     (public / "passwd").write_text(

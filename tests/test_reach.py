@@ -30,7 +30,7 @@ def test_the_document_has_every_network_and_every_way() -> None:
     assert done.stdout + done.stderr == "\n", "make reach"
 
 
-def test_a_network_a_way_or_a_cell_that_is_not_there_is_named() -> None:
+def test_a_missing_network_way_or_cell_is_named() -> None:
     run = as_tested()
     text = reach.document(run)
     assert reach.differences(run, text) == []
@@ -43,7 +43,7 @@ def test_a_network_a_way_or_a_cell_that_is_not_there_is_named() -> None:
     assert reach.differences(run, text) == ["no such test: NAT by UPnP"]
 
 
-def test_a_cell_has_what_the_run_has_shown() -> None:
+def test_a_cell_has_the_result_of_the_run() -> None:
     run = as_tested()
     text = reach.document(run)
     run.results["NAT/UPnP"] = "**failed**"

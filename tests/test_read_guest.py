@@ -95,7 +95,7 @@ def test_no_binding_or_hook_makes_a_read_guest_s_keys_count(
 @pytest.mark.attack(
     "a read guest sends every byte there is, but for the keys that leave", "no key reaches tmux"
 )
-def test_no_byte_of_a_read_guest_reaches_anybody(stage: Stage) -> None:
+def test_no_byte_from_a_read_guest_has_an_effect(stage: Stage) -> None:
     guest = ReadGuest(stage, "bind-key -n C-g run-shell 'touch /tmp/never'")
     for byte in range(256):
         if byte != 3:
@@ -124,7 +124,9 @@ def test_tmux_s_lock_program_does_not_run_before_a_guest(stage: Stage) -> None:
     "tmux hears of 10x3 to 500x200, at most ten times a second",
 )
 @pytest.mark.parametrize("host_is_in", [True, False])
-def test_a_huge_terminal_of_a_read_guest_slows_nobody(stage: Stage, host_is_in: bool) -> None:
+def test_a_read_guest_s_terminal_size_is_clamped_and_resizes_nothing(
+    stage: Stage, host_is_in: bool
+) -> None:
     guest = ReadGuest(stage)
     if not host_is_in:
         guest.host.presses("C-b", "d")
@@ -201,7 +203,7 @@ def test_the_size_of_a_write_guest_is_clamped(stage: Stage) -> None:
     host.shows("typed-by-guest", ATTENTIVE)
 
 
-def test_a_read_guest_is_told_the_key_that_leaves_and_leaves_with_it(stage: Stage) -> None:
+def test_a_read_guest_sees_the_key_that_leaves_and_leaves_with_it(stage: Stage) -> None:
     guest = ReadGuest(stage)
     guest.screen.shows("Ctrl-C leaves, same ssh returns", ATTENTIVE)
     until(lambda: stage.asks("receipt")["visits"], "a visit", ATTENTIVE)
@@ -213,7 +215,9 @@ def test_a_read_guest_is_told_the_key_that_leaves_and_leaves_with_it(stage: Stag
 
 
 @pytest.mark.parametrize("killed", ["glass", "tmux client", "ssh"])
-def test_glass_and_connection_end_with_each_other(stage: Stage, killed: str) -> None:
+def test_the_glass_process_and_the_connection_end_with_each_other(
+    stage: Stage, killed: str
+) -> None:
     guest = ReadGuest(stage)
     (pid,) = (one["pid"] for one in stage.asks("status")["invitations"][0]["connections"])
     family = psutil.Process(pid).children(recursive=True)

@@ -71,7 +71,7 @@ ENDS: dict[str, Callable[[Terminal, Stage], object]] = {
 
 
 @pytest.mark.parametrize("why", ENDS)
-def test_a_visit_says_who_ended_it(stage: Stage, why: str) -> None:
+def test_a_visit_has_the_cause_of_its_end(stage: Stage, why: str) -> None:
     screen = joined(stage)
     ENDS[why](screen, stage)
     visit = ended_visit(stage)
@@ -84,7 +84,7 @@ def test_a_visit_says_who_ended_it(stage: Stage, why: str) -> None:
     assert visit["about"] in " ".join(stage.pairctl("receipt").stdout.split())
 
 
-def test_every_change_of_role_and_deadline_is_there(stage: Stage) -> None:
+def test_the_receipt_lists_every_change_of_role_and_deadline(stage: Stage) -> None:
     joined(stage, "--read-only", "--ttl", "1h")
     stage.pairctl("role", "octocat", "write")
     stage.pairctl("extend", "octocat", "30m")
@@ -117,7 +117,7 @@ def test_sessions_are_listed_the_newest_first_and_shown_by_name(stage: Stage) ->
     assert both.returncode == 2
 
 
-def test_the_log_can_be_asked_for_the_newest_lines(stage: Stage) -> None:
+def test_log_n_prints_the_newest_lines(stage: Stage) -> None:
     stage.guest("octocat")
     stage.pairctl("invite", "octocat", "--no-copy")
     stage.pairctl("end")

@@ -232,7 +232,7 @@ def test_a_guest_jumps_through_a_relay_without_gatewayports(
 
 
 @NO_PORTS
-def test_the_command_for_a_jump_finds_another_host_key_out(
+def test_the_command_for_a_jump_refuses_another_host_key(
     stage: Stage, relay: Relay, octocat: Guest
 ) -> None:
     relay.configure(join="jump")
@@ -284,7 +284,7 @@ def test_a_port_that_the_relay_assigns_is_used(stage: Stage, relay: Relay, octoc
     assert stage.asks("status")["endpoints"][0]["port"] == best["port"]
 
 
-def test_a_relay_that_assigns_another_port_than_the_wished_one_is_not_blamed_for_gatewayports(
+def test_a_relay_that_assigns_another_port_is_not_reported_as_gatewayports_no(
     stage: Stage, relay: Relay
 ) -> None:
     real = relay.path / "ssh"
@@ -301,7 +301,7 @@ def test_a_relay_that_assigns_another_port_than_the_wished_one_is_not_blamed_for
     assert "GatewayPorts" not in warned(answer)
 
 
-def test_an_ssh_that_fails_is_reported_by_its_last_words_and_status(
+def test_a_failed_ssh_is_reported_with_its_last_output_and_status(
     stage: Stage, relay: Relay
 ) -> None:
     (relay.path / "ssh").write_text(
@@ -329,13 +329,13 @@ def test_a_key_that_is_refused_is_named(stage: Stage, relay: Relay) -> None:
     assert code(invited(stage)) == "relay-key-refused"
 
 
-def test_a_relay_that_nobody_knows_is_not_trusted(stage: Stage, relay: Relay) -> None:
+def test_a_relay_with_an_unknown_host_key_is_refused(stage: Stage, relay: Relay) -> None:
     relay.known_hosts.write_text("")
     assert code(invited(stage)) == "relay-host-key"
     assert relay.known_hosts.read_text() == ""
 
 
-def test_a_relay_that_is_not_there_is_named(stage: Stage, relay: Relay) -> None:
+def test_an_unreachable_relay_is_reported(stage: Stage, relay: Relay) -> None:
     relay.stop()
     answer = invited(stage)
     assert code(answer) == "relay-unreachable"

@@ -71,7 +71,7 @@ def test_a_guest_enters_where_the_program_says_by_the_pinned_command_alone(
         ("/nonexistent/bore local {port}", "", "No such file"),
     ],
 )
-def test_a_program_that_fails_is_reported_by_its_own_words(
+def test_a_failed_relay_program_is_reported_with_its_output(
     stage: Stage, run: str, says: str, message: str
 ) -> None:
     uses(stage, run, says)

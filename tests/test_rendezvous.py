@@ -103,7 +103,7 @@ def test_after_the_last_logout_daemon_and_session_go_on(stage: XdgStage) -> None
     assert stage.tmux("display-message", "-p", "#{pid}") == server
 
 
-def test_where_the_runtime_directory_cannot_be_made_the_socket_lies_with_the_state(
+def test_the_socket_is_beside_the_state_if_no_runtime_directory_can_be_created(
     stage: XdgStage,
 ) -> None:
     assert stage.runtime
@@ -135,7 +135,7 @@ def test_a_removed_control_socket_is_bound_again(kind: type[Stage]) -> None:
         assert not path.exists()
 
 
-def test_a_daemon_that_does_not_make_its_socket_again_is_told_with_its_pid(
+def test_a_daemon_that_does_not_re_create_its_socket_is_reported_with_its_pid(
     stage: XdgStage,
 ) -> None:
     pid = stage.pid()
@@ -167,7 +167,7 @@ def test_an_older_daemon_is_found_by_its_process_and_gets_no_signal(stage: XdgSt
     until(lambda: stage.asks("status").get("daemon"), "it is found where it is bound again")
 
 
-def test_a_session_that_an_older_version_made_in_the_runtime_directory_goes_on() -> None:
+def test_a_session_of_an_older_version_in_the_runtime_directory_is_kept() -> None:
     with XdgStage() as stage:
         stage.guest("octocat")
         assert stage.runtime
@@ -189,7 +189,7 @@ def test_a_session_that_an_older_version_made_in_the_runtime_directory_goes_on()
         assert stage.asks("status")["session"]["socket"] == str(stage.home / "tmux.sock")
 
 
-def test_the_lock_is_a_pid_and_the_sockets_that_do_not_lie_beside_it(stage: XdgStage) -> None:
+def test_the_lock_file_has_the_pid_and_the_sockets_that_are_elsewhere(stage: XdgStage) -> None:
     signature = lock.read(str(stage.home / "pairingd.lock"))
     assert signature == (
         str(stage.pid()),

@@ -33,7 +33,9 @@ def test_a_renamed_session_goes_on_and_lets_guests_in(stage: Stage) -> None:
     until(lambda: stage.asks("status")["invitations"] == [], "the end of the session is theirs")
 
 
-def test_the_hosts_screen_says_what_the_end_of_the_last_shell_ended(stage: Stage) -> None:
+def test_the_hosts_screen_names_the_invitations_that_ended_with_the_last_shell(
+    stage: Stage,
+) -> None:
     guest = stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     host, visitor = attached_host(stage), guest.joins()
@@ -46,7 +48,7 @@ def test_the_hosts_screen_says_what_the_end_of_the_last_shell_ended(stage: Stage
     assert said in " ".join(host.screen().split())
 
 
-def test_who_only_detaches_is_told_nothing(stage: Stage) -> None:
+def test_a_host_who_only_detaches_sees_no_end_message(stage: Stage) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     host = attached_host(stage)

@@ -79,14 +79,14 @@ def set_up(house: Path, brew: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_brew_is_asked_for_what_it_calls_so(house: Path) -> None:
+def test_brew_is_asked_for_tmux_and_openssh(house: Path) -> None:
     done = set_up(house, f'echo "$@" >{house}/asked')
     assert done.returncode == 0, done.stderr
     _, _, *names = (house / "asked").read_text().split()
     assert set(names) == {"tmux", "openssh"}
 
 
-def test_what_brew_cannot_install_is_named(house: Path) -> None:
+def test_packages_that_brew_cannot_install_are_named(house: Path) -> None:
     done = set_up(house, "exit 1")
     assert done.returncode == 0, done.stderr
     assert "could not install all of: tmux openssh" in done.stderr

@@ -5,13 +5,13 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pairingd import answers
 from pairingd.core.model import State, WayIn
+from pairingd.core.records import replace
 from pairingd.core.rules import End, WayTold, step
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.schema import MIGRATIONS, checksum_of
@@ -51,7 +51,7 @@ def reopen(path: Path) -> Iterator[Callable[[], Store]]:
         store.close()
 
 
-def test_the_intent_is_there_after_a_new_start(reopen: Callable[[], Store]) -> None:
+def test_the_saved_state_is_read_after_a_new_start(reopen: Callable[[], Store]) -> None:
     store = reopen()
     store.save(INVITED)
     store.close()
@@ -80,7 +80,7 @@ async def test_other_work_goes_on_while_past_sessions_are_read(
     assert [before for _, before in seen] == sorted({before for _, before in seen})
 
 
-def test_the_way_in_that_was_told_is_there_after_a_new_start(
+def test_the_announced_endpoint_is_read_after_a_new_start(
     reopen: Callable[[], Store],
 ) -> None:
     told = step(INVITED, WayTold(WayIn("5.5.5.1", 22)), START)
@@ -88,7 +88,7 @@ def test_the_way_in_that_was_told_is_there_after_a_new_start(
     assert reopen().state() == told
 
 
-def test_what_was_saved_is_there_after_kill_9(reopen: Callable[[], Store]) -> None:
+def test_the_saved_state_is_read_after_kill_9(reopen: Callable[[], Store]) -> None:
     """Another connection sees it at once: nothing waits for a close that may never come."""
     reopen().save(INVITED)
     assert reopen().state() == INVITED
@@ -104,7 +104,7 @@ def test_what_was_saved_is_there_after_kill_9(reopen: Callable[[], Store]) -> No
         lambda store: store.happened(START, None, "invited", "", {}),
     ],
 )
-def test_what_cannot_be_written_is_refused_by_name(
+def test_a_failed_write_is_the_error_state_unwritable(
     reopen: Callable[[], Store], path: Path, write: Callable[[Store], object]
 ) -> None:
     store = reopen()
@@ -118,7 +118,7 @@ def test_what_cannot_be_written_is_refused_by_name(
     write(store)
 
 
-def test_a_record_that_a_later_version_wrote_more_of_is_read_all_the_same(
+def test_a_record_with_unknown_keys_of_a_later_version_is_read(
     reopen: Callable[[], Store], path: Path
 ) -> None:
     store = reopen()
@@ -133,7 +133,7 @@ def test_a_record_that_a_later_version_wrote_more_of_is_read_all_the_same(
     assert again.mappings() == [mapping()]
 
 
-def test_a_new_store_wishes_nothing(reopen: Callable[[], Store]) -> None:
+def test_a_new_store_has_an_empty_state(reopen: Callable[[], Store]) -> None:
     assert reopen().state() == State()
 
 
@@ -181,7 +181,7 @@ def test_history_is_read_newest_last_and_from_an_event_on(reopen: Callable[[], S
     assert store.history_of("s2") == []
 
 
-def test_what_strangers_cause_cannot_push_out_who_came(
+def test_events_caused_by_strangers_do_not_push_out_joins(
     reopen: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pairingd.store.KEPT_EVENTS", 3)
@@ -194,7 +194,7 @@ def test_what_strangers_cause_cannot_push_out_who_came(
 
 
 @pytest.mark.parametrize("content", [b"", b"this is not a database" * 100, b"SQLite format 3\0"])
-def test_a_file_that_is_no_database_is_set_aside_or_used_anew(
+def test_a_file_that_is_no_database_is_set_aside_or_overwritten(
     path: Path, reopen: Callable[[], Store], content: bytes
 ) -> None:
     path.write_bytes(content)
@@ -219,7 +219,7 @@ def test_a_damaged_database_is_set_aside_whole(path: Path, reopen: Callable[[], 
 
 
 @pytest.mark.parametrize("body", ["{}", "not json", '{"id": 7}', b"{\xff}", "[" * 10000])
-def test_an_intent_that_makes_no_sense_is_set_aside(
+def test_a_database_with_an_unreadable_state_is_set_aside(
     path: Path, reopen: Callable[[], Store], body: str | bytes
 ) -> None:
     store = reopen()
@@ -267,7 +267,7 @@ SWAPPED = "UPDATE session SET body = (SELECT body FROM session WHERE id = 's1') 
         "UPDATE process SET pid = 4712",
     ],
 )
-def test_a_record_that_is_not_as_it_was_written_leaves_nobody_live(
+def test_a_record_changed_on_disk_leaves_no_invitation_live(
     path: Path, reopen: Callable[[], Store], statement: str
 ) -> None:
     store = reopen()
@@ -283,7 +283,7 @@ def test_a_record_that_is_not_as_it_was_written_leaves_nobody_live(
     assert reopened.state() == State()
 
 
-def test_what_can_be_read_of_a_damaged_journal_is_taken_over(
+def test_the_readable_entries_of_a_damaged_journal_are_kept(
     path: Path, reopen: Callable[[], Store]
 ) -> None:
     """It only closes things, and nothing else knows of them."""
@@ -301,7 +301,7 @@ def test_what_can_be_read_of_a_damaged_journal_is_taken_over(
     assert reopened.processes() == [Process(4711, 12.5, "boot")]
 
 
-def test_a_damaged_line_of_the_history_is_told_as_damaged(
+def test_a_damaged_line_of_the_history_is_reported_as_damaged(
     path: Path, reopen: Callable[[], Store]
 ) -> None:
     store = reopen()
@@ -315,7 +315,9 @@ def test_a_damaged_line_of_the_history_is_told_as_damaged(
     assert [event.kind for event in store.history_of("s1")] == ["joined", "damaged", "joined"]
 
 
-def test_newer_state_is_refused_and_not_touched(path: Path, reopen: Callable[[], Store]) -> None:
+def test_state_of_a_newer_version_is_refused_and_not_changed(
+    path: Path, reopen: Callable[[], Store]
+) -> None:
     reopen().close()
     with sqlite3.connect(path) as database:
         database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
@@ -350,7 +352,7 @@ def test_a_database_of_every_version_loads_forever(
     assert [event.kind for event in store.history(0, 10)] == ["invited"]
 
 
-def test_a_database_from_before_the_marks_keeps_who_is_live(
+def test_a_database_from_before_the_marks_keeps_its_live_invitations(
     path: Path, reopen: Callable[[], Store]
 ) -> None:
     shutil.copy(Path(__file__).parent / "data" / "state-v1.db", path)

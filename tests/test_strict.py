@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct, to_builtins
 
 from pairingd import strict
 from pairingd.core.model import Invitation, Mapping, Session
@@ -32,13 +32,11 @@ class Score(int):
         return cls(20)
 
 
-@dataclass(frozen=True, slots=True)
-class Inner:
+class Inner(Struct, frozen=True):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outer:
+class Outer(Struct, frozen=True):
     inner: Inner = Inner(1)
     many: tuple[Inner, ...] = ()
     pair: tuple[str, int] = ("", 0)
@@ -52,7 +50,7 @@ class Outer:
     score: Annotated[Score, strict.between(0, 10)] | None = None
 
 
-def test_what_fits_is_read_and_only_lists_are_converted() -> None:
+def test_fitting_data_is_read_and_only_lists_are_converted() -> None:
     plain = {
         "inner": {"size": 2},
         "many": [{"size": 3}],
@@ -101,32 +99,32 @@ def test_what_fits_is_read_and_only_lists_are_converted() -> None:
         ({"score": "twenty"}, "score", "from 0 to 10"),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(plain: Any, at: str, why: str) -> None:
+def test_an_error_names_the_key_that_does_not_fit(plain: Any, at: str, why: str) -> None:
     with pytest.raises(strict.Unfit) as caught:
         strict.read(Outer, plain)
     assert (".".join(caught.value.at), caught.value.why) == (at, why)
 
 
-def test_an_unknown_key_is_told_with_those_that_are_known() -> None:
+def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
     with pytest.raises(strict.Unknown) as caught:
         strict.read(Outer, {"inner": {"size": 1, "colour": "red"}})
     assert caught.value.at == ("inner", "colour")
     assert caught.value.allowed == ("size",)
 
 
-def test_an_unknown_key_can_be_passed_over() -> None:
+def test_an_unknown_key_can_be_ignored() -> None:
     plain = {"inner": {"size": 1, "later": 2}, "later": 3}
     assert strict.read(Outer, plain, passing_over=True) == Outer(inner=Inner(1))
 
 
 @given(st.from_type(Session) | st.from_type(Mapping))
 def test_the_cores_records_come_back_as_they_were_written(record: Session | Mapping) -> None:
-    written = json.dumps(asdict(record))
+    written = json.dumps(to_builtins(record))
     assert repr(strict.read(type(record), json.loads(written))) == repr(record)  # nan is not nan
 
 
-def test_a_default_is_of_no_use_to_a_field_that_must_be_stored() -> None:
-    stored = asdict(invitation())
+def test_a_stored_record_may_lack_only_what_has_a_default() -> None:
+    stored = to_builtins(invitation())
     assert strict.read(Invitation, stored) == invitation()
     del stored["over_at"]
     assert strict.read(Invitation, stored) == invitation()

@@ -113,5 +113,5 @@ def test_a_word_to_avoid_is_found(text: str) -> None:
         "a muted colour",
     ],
 )
-def test_ordinary_words_and_identifiers_are_not(text: str) -> None:
+def test_ordinary_words_and_identifiers_are_not_found(text: str) -> None:
     assert _avoided(_prose(text)) == []

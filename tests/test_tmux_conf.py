@@ -64,7 +64,7 @@ def test_the_session_outlives_its_clients_whatever_tmux_conf_says(
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
 
 
-def test_the_pane_s_end_is_the_users_own_matter_once_it_has_started(stage: Stage) -> None:
+def test_remain_on_exit_is_not_set_once_the_shell_has_started(stage: Stage) -> None:
     stage.guest("octocat")
     invited(stage)
     assert stage.tmux("show-options", "-w", "-t", "=pairing:", "remain-on-exit") == ""
@@ -83,7 +83,7 @@ def test_the_pane_s_end_is_the_users_own_matter_once_it_has_started(stage: Stage
         ("default-shell /bin/false", "(status 1)"),
     ],
 )
-def test_a_first_program_that_ends_at_once_is_told_and_nobody_is_invited(
+def test_invite_is_refused_if_the_first_program_ends_at_once(
     stage: Stage, option: str, told: str
 ) -> None:
     conf = configure_tmux(stage, f"set -g {option}")
@@ -104,9 +104,7 @@ def test_a_first_program_that_ends_at_once_is_told_and_nobody_is_invited(
 @pytest.mark.parametrize(
     "line", ["run-shell '{waits}'", "if-shell '{waits}' 'set -g @installed yes'"]
 )
-def test_a_tmux_conf_that_runs_something_long_is_waited_for_and_told(
-    stage: Stage, line: str
-) -> None:
+def test_invite_waits_for_a_slow_tmux_conf_and_reports_it(stage: Stage, line: str) -> None:
     installed = stage.path / "installed"
     configure_tmux(
         stage, line.format(waits=f"while [ ! -e {installed} ]; do sleep 0.1; done # the plugins")
@@ -140,7 +138,7 @@ def test_errors_in_tmux_conf_do_not_take_the_guests_keys(stage: Stage) -> None:
     screen.shows("written")
 
 
-def test_a_dead_pane_is_told_in_invite_and_in_status(stage: Stage) -> None:
+def test_a_dead_pane_is_a_warning_in_invite_and_in_status(stage: Stage) -> None:
     configure_tmux(stage, "set -g remain-on-exit on")
     stage.guest("octocat")
     stage.guest("hubot")

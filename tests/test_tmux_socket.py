@@ -52,7 +52,7 @@ def test_an_invitation_makes_no_second_session_beside_one_without_its_socket(
     assert "precious" in stage.tmux("capture-pane", "-p", "-t", "=pairing:")
 
 
-def test_where_the_server_does_not_make_it_again_the_command_for_it_is_told(stage: Stage) -> None:
+def test_if_the_server_does_not_re_create_its_socket_the_hint_has_the_command(stage: Stage) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     stage.pairctl("end")

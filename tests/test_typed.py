@@ -34,7 +34,7 @@ def typed_in_the_end(stage: Stage) -> str | None:
     return at
 
 
-def test_when_a_guest_typed_is_there_and_never_what(stage: Stage) -> None:
+def test_the_receipt_has_the_time_of_typing_and_never_the_text(stage: Stage) -> None:
     screen = joined(stage)
     assert typed_at(stage) is None
 
@@ -53,7 +53,7 @@ def test_when_a_guest_typed_is_there_and_never_what(stage: Stage) -> None:
     assert "secret-of-octocat" not in json.dumps([stage.asks("receipt"), stage.asks("log")])
 
 
-def test_a_read_guest_has_not_typed_whatever_they_press(stage: Stage) -> None:
+def test_a_read_guest_s_keys_do_not_count_as_typing(stage: Stage) -> None:
     screen = joined(stage, "--read-only")
     for _ in range(3):
         screen.types("nothing of this is sent")

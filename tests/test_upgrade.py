@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.session import notes_of_the_desktop, programs_first
 from tests.stage import Stage, until
 from tests.waiting import WAIT_S
 
@@ -52,7 +53,7 @@ def test_a_restart_in_mid_session_keeps_rights_session_and_mapping(stage: Stage)
     again.shows("written after")
 
 
-def test_an_upgrade_from_before_the_marks_keeps_who_is_live(stage: Stage) -> None:
+def test_an_upgrade_from_before_the_marks_keeps_live_invitations(stage: Stage) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     stage.pairctl("stop")
@@ -116,7 +117,7 @@ def pairingd(stage: Stage, *argv: str) -> subprocess.CompletedProcess[str]:
     return stage.run(sys.executable, "-P", "-m", "pairingd", *argv, check=False)
 
 
-def test_a_second_daemon_is_no_failure_to_who_starts_daemons(stage: Stage) -> None:
+def test_a_second_daemon_exits_with_the_status_for_whoever_started_it(stage: Stage) -> None:
     assert pairingd(stage, "--detach").returncode == 0
     pid = stage.asks("status")["daemon"]["pid"]
     by_systemd = ("env", f"NOTIFY_SOCKET={stage.path}/notify")
@@ -131,7 +132,7 @@ def test_a_second_daemon_is_no_failure_to_who_starts_daemons(stage: Stage) -> No
         assert f"running already (pid {pid})" in second.stderr
 
 
-def test_detached_it_answers_once_its_caller_has_ended(stage: Stage) -> None:
+def test_a_detached_daemon_is_ready_once_its_caller_has_ended(stage: Stage) -> None:
     assert pairingd(stage, "--detach").returncode == 0
     assert "is ready" in (stage.home / "pairingd.log").read_text()
     stage.pairctl("status")
@@ -209,17 +210,13 @@ def test_under_launchd_the_log_is_a_file_and_holds_no_key(stage: Stage) -> None:
     assert "secret" not in text
 
 
-def test_a_guest_who_is_here_keeps_the_machine_awake(
+def test_a_connected_guest_keeps_the_machine_awake(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if sys.platform == "darwin":
         pytest.skip("caffeinate has a fixed path")
     notes = stage.path / "inhibited"
-    program = stage.path / "bin" / "systemd-inhibit"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\necho $$ >{notes}\nexec cat\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    programs_first(stage, monkeypatch, {"systemd-inhibit": f"echo $$ >{notes}\nexec cat"})
     guest = stage.guest("octocat")
     stage.asks("invite", "octocat", "--no-copy")
     assert not notes.exists()
@@ -233,17 +230,12 @@ def test_a_guest_who_is_here_keeps_the_machine_awake(
 
 
 @pytest.mark.parametrize("notify", ["true", "false"])
-def test_a_way_in_that_changed_while_no_daemon_ran_is_told_at_its_start(
+def test_an_endpoint_that_changed_while_no_daemon_ran_is_announced_at_its_start(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, notify: str
 ) -> None:
     if sys.platform == "darwin":
         pytest.skip("osascript has a fixed path")
-    notes = stage.path / "notified"
-    program = stage.path / "bin" / "notify-send"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$*" >>{notes}\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    notes = notes_of_the_desktop(stage, monkeypatch)
     stage.guest("octocat")
     command = stage.asks("invite", "octocat", "--no-copy")["command"]
     stage.pairctl("stop")

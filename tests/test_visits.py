@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pytest
+from msgspec.structs import asdict
 
 from pairingd.core.model import Cause
 from pairingd.store import Happening
@@ -42,17 +41,19 @@ def test_a_visit_lasts_from_joined_to_left() -> None:
         ("tmux does not answer", Cause.ENDED),
     ],
 )
-def test_a_line_of_a_former_version_has_words_instead_of_a_cause(text: str, cause: Cause) -> None:
+def test_a_line_of_an_older_version_is_read_with_its_text_and_cause(
+    text: str, cause: Cause
+) -> None:
     [visit] = visits([joined(1, OCTOCAT), left(2, OCTOCAT, text)])
     assert (visit.why, visit.about) == (cause, text)
 
 
-def test_a_pid_that_is_given_again_is_another_visit() -> None:
+def test_a_reused_pid_is_another_visit() -> None:
     history = [joined(1, OCTOCAT), left(2, OCTOCAT, "they left"), joined(3, OCTOCAT)]
     assert [(one.since, one.until) for one in visits(history)] == [(1, 2), (3, None)]
 
 
-def test_a_line_of_a_later_version_is_read_and_one_without_its_data_passed_over() -> None:
+def test_a_line_of_a_later_version_is_read_and_one_without_its_data_is_skipped() -> None:
     later, torn, unknown = joined(1, OCTOCAT), joined(2, HUBOT), left(3, HUBOT, "they left")
     later.data["colour"] = "green"
     del torn.data["pid"]

@@ -46,7 +46,7 @@ def told(stage: Stage, guest: Guest, options: tuple[str, ...], words: tuple[str,
     ],
     ids=["-T", "RequestTTY no", "a command", "-T and a command", "RemoteCommand"],
 )
-def test_who_asks_for_no_terminal_is_told_what_to_change(
+def test_a_guest_who_requests_no_terminal_sees_what_to_change(
     stage: Stage, guest: Guest, options: tuple[str, ...], words: tuple[str, ...], hint: str
 ) -> None:
     said = told(stage, guest, options, words)
@@ -70,7 +70,9 @@ def test_the_hint_for_request_tty_no_is_right(stage: Stage, guest: Guest) -> Non
     ],
     ids=["scp's old protocol", "scp", "sftp"],
 )
-def test_nobody_copies_files(stage: Stage, guest: Guest, copy: tuple[str, ...], words: str) -> None:
+def test_copying_files_is_refused(
+    stage: Stage, guest: Guest, copy: tuple[str, ...], words: str
+) -> None:
     *command, host = guest.ssh(port=stage.door)
     options = [{"-p": "-P"}.get(word, word) for word in command[1:]]
     where = [f"{host}:/etc/hostname", str(stage.path / "copied")]

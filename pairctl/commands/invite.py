@@ -21,6 +21,7 @@ from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from pairctl.client import Client
     from pairingd.protocol.results import Hello, Invited
@@ -37,6 +38,8 @@ def run(args: Namespace) -> int:
     with as_keyboard_interrupt():
         reply, session = _invite(args)
         try:
+            if session.made and not (args.json or args.quiet):
+                _mention_box(reply)
             _tell(reply, args)
         except KeyboardInterrupt:
             raise _holds(reply) from None
@@ -82,6 +85,18 @@ def _tell(reply: Invited, args: Namespace) -> None:
     else:
         draw = partial(render.invited, handed=handed, copied=copied)
         output.result(reply, draw, as_json=False)
+
+
+def _mention_box(reply: Invited) -> None:
+    """Once a session, to people, where somebody may write as the host and this machine can do
+    better.
+    """
+    from shutil import which
+
+    writes = any(one["access"] == "write" for one in reply["invitations"])
+    apart = "box" in reply or "account" in reply
+    if writes and not apart and sys.stderr.isatty() and which("bwrap"):
+        output.message("hint: a write guest can do all that you can; --box shares one directory")
 
 
 def _tell_scheduled(reply: Invited, args: Namespace) -> None:
@@ -136,7 +151,7 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
         session = Session(client.hello)
         args.attach = _attaches(args, client.hello)
         try:
-            reply = _in_a_session(client, session, params, steps)
+            reply = _in_a_session(client, session, params, steps, _confinement(args, client.hello))
         except (PairingError, KeyboardInterrupt) as refused:
             if session.made and not _is_silent(refused):
                 _undo(client, session)
@@ -152,14 +167,32 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
     return reply, session
 
 
-def _in_a_session(client: Client, session: Session, params: dict[str, Any], steps: Steps) -> Any:
+def _confinement(args: Namespace, hello: Hello) -> Callable[[Session], str] | None:
+    """What makes the session, or finds it, and tells its id; None for a session as the host."""
+    if args.box is not None:
+        return lambda session: session.require_box(args.box or None, output.message)
+    if name := args.account if args.account is not None else hello.get("account", ""):
+        return lambda session: session.require_account(name, output.message)
+    return None
+
+
+def _in_a_session(
+    client: Client,
+    session: Session,
+    params: dict[str, Any],
+    steps: Steps,
+    confine: Callable[[Session], str] | None,
+) -> Any:
     """The daemon's reply. A session that is ended meanwhile, by a `tmux kill-server` just before
     this command, is made again.
     """
     for _ in range(_TRIES):
-        session.create(output.message)
-        if session.program != client.hello["tmux"]:
-            params["tmux"] = session.program  # the daemon's PATH may be shorter than the user's
+        if confine:
+            params["box"] = confine(session)
+        else:
+            session.create(output.message)
+            if session.program != client.hello["tmux"]:
+                params["tmux"] = session.program  # the daemon's PATH may be shorter than the user's
         try:
             reply = client.call("invite", params, progress=steps)
         except (NoDaemon, Interrupted):

@@ -64,8 +64,8 @@ function _shtab_pairctl_using
   test "$_shtab_pairctl_cmdpath" = "$argv"
 end
 
-set -g _shtab_pairctl_commands invite status extend revoke role approve deny end attach log receipt doctor look config start stop restart install uninstall completion man
-set -g _shtab_pairctl_opts_with_value --at --from --idle --join-within --outside --port --ttl --until -n
+set -g _shtab_pairctl_commands invite status extend revoke role approve deny end attach log receipt doctor look config start stop restart install uninstall account completion man
+set -g _shtab_pairctl_opts_with_value --account --at --box --dir --from --idle --join-within --outside --port --ttl --until -n
 
 complete -c pairctl -e
 complete -c pairctl -f
@@ -85,6 +85,8 @@ complete -c pairctl -n '_shtab_pairctl_using invite' -l at -x -d 'nothing is ope
 complete -c pairctl -n '_shtab_pairctl_using invite' -l ask -d 'you approve each visit, in tmux'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l wait -d 'with --ask: also while nobody is attached'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l from -x -d 'dial the guest at their public address; they need nc'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l account -x -d 'as this user (pairctl account create)'
+complete -c pairctl -n '_shtab_pairctl_using invite' -l box -x -d 'share this directory, or DIR, and nothing else of yours'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l port -x -d 'external port to request (default 22)'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l show -d 'print a live guest'"'"'s command again'
 complete -c pairctl -n '_shtab_pairctl_using invite' -l message -d 'print a message for the guest'
@@ -170,6 +172,12 @@ complete -c pairctl -n '_shtab_pairctl_using uninstall' -s h -l help -d 'show th
 complete -c pairctl -n '_shtab_pairctl_using uninstall' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using uninstall' -l dry-run -d 'print what would be run, written and removed'
 complete -c pairctl -n '_shtab_pairctl_using uninstall' -l keep-state -d 'keep all other files'
+complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a account -d 'Make, remove or show a user of its own for guests.'
+complete -c pairctl -n '_shtab_pairctl_using account' -s h -l help -d 'show this help message and exit'
+complete -c pairctl -n '_shtab_pairctl_using account' -l json -d 'print one JSON document'
+complete -c pairctl -n '_shtab_pairctl_using account' -l dir -x -d 'share this directory with it, or with remove: take that back alone'
+complete -c pairctl -n '_shtab_pairctl_using account' -l dry-run -d 'print what would be run, written and removed'
+complete -c pairctl -n '_shtab_pairctl_using account; and test $_shtab_pairctl_npos -eq 0' -ka "create remove show" -d 'create|remove|show'
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a completion -d 'Print a shell'"'"'s completion script.'
 complete -c pairctl -n '_shtab_pairctl_using completion' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using completion' -l json -d 'print one JSON document'

@@ -5,6 +5,7 @@
 
 _shtab_pairctl_commands() {
   local _commands=(
+    account:'Make, remove or show a user of its own for guests.'
     approve:'Let in a guest who waits for approval.'
     attach:'Attach this terminal to the session.'
     completion:'Print a shell'"'"'s completion script.'
@@ -38,6 +39,18 @@ _shtab_pairctl_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_pairctl_defaults_added=0
+
+_shtab_pairctl_account_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[print one JSON document]"
+  "*--dir[share this directory with it, or with remove\: take that back alone]:DIR:"
+  "--dry-run[print what would be run, written and removed]"
+  ":create\|remove\|show:(create remove show)"
+  ":default pair:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pairctl_account_defaults_added=0
 
 _shtab_pairctl_approve_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -134,6 +147,8 @@ _shtab_pairctl_invite_options=(
   "--ask[you approve each visit, in tmux]"
   "--wait[with --ask\: also while nobody is attached]"
   "--from[dial the guest at their public address\; they need nc]:ADDRESS:"
+  "--account[as this user (pairctl account create)]:NAME:"
+  "--box[share this directory, or DIR, and nothing else of yours]:DIR:"
   "--port[external port to request (default 22)]:port:"
   "--show[print a live guest\'s command again]"
   "--message[print a message for the guest]"
@@ -271,6 +286,7 @@ _shtab_pairctl() {
       (( CURRENT += 1 ))
       curcontext="${curcontext%:*:*}:_shtab_pairctl-$line[1]:"
       case $line[1] in
+        account) _arguments -C -s $_shtab_pairctl_account_options ;;
         approve) _arguments -C -s $_shtab_pairctl_approve_options ;;
         attach) _arguments -C -s $_shtab_pairctl_attach_options ;;
         completion) _arguments -C -s $_shtab_pairctl_completion_options ;;

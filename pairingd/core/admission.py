@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct, field
 
 from pairingd.core.penalties import Ban, Penalties, source_of
 
@@ -51,8 +52,7 @@ class Refusal(Enum):
     CLOSED = "the session is over"
 
 
-@dataclass(eq=False, slots=True)
-class Visitor:
+class Visitor(Struct, eq=False):
     """One accepted connection until it has logged in or gone. Only Admission changes it."""
 
     source: str
@@ -65,31 +65,27 @@ class Visitor:
     excused: bool = False  # it failed, but not by its own fault
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What the kernel knows of a connection whose sshd works on a login."""
 
     quiet: float  # seconds for which the peer has owed us bytes; 0 where it is sshd's turn
     received: int  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """Give it an sshd."""
 
     visitor: Visitor
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(Struct, frozen=True):
     """Close it, with that reason. Then call `left`. It has no sshd."""
 
     visitor: Visitor
     reason: Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """End its sshd: somebody else needs the place, or it has not spoken. Call `left` when gone."""
 
     visitor: Visitor
@@ -100,8 +96,7 @@ Decision = Start | Refuse | End
 Look = Callable[[Visitor], Progress | None]
 
 
-@dataclass(slots=True)
-class Admission:
+class Admission(Struct):
     """The lobby and the places. Each visitor: `arrive`, perhaps `spoke` and `entered`, then `left`.
 
     `shared` are addresses behind which everybody stands, such as the near end of a relay's tunnel:

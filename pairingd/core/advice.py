@@ -5,8 +5,9 @@ host could do about it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pairingd.core.addresses import is_inside, is_public, is_shared
 from pairingd.core.double_nat import NotOpened, double_nat
@@ -21,8 +22,7 @@ class Outcome(StrEnum):
     UNTRIED = "not tried"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """`why` is a fact in one line. `remedy` is what the host could do, "" where nothing helps."""
 
     way: str
@@ -34,8 +34,7 @@ class Attempt:
         return f"{self.way}: {self.outcome}: {self.why}"
 
 
-@dataclass(frozen=True, slots=True)
-class Routers:
+class Routers(Struct, frozen=True):
     """What came of asking them. `used`: they are to be asked; `asks_second`: the second one, too.
     `doubt`: why the first mapping may not work, though it is on the internet.
     """

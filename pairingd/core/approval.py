@@ -6,9 +6,11 @@ Every change gives a new Desk. An answer that does not come is a no.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from msgspec import Struct
+
+from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 
 ANSWER_S = 60  # for the host to decide
@@ -24,8 +26,7 @@ class Entry(Enum):
     DENIED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+class Visitor(Struct, frozen=True):
     """An authenticated connection at whose terminal a guest waits; `pid` is its sshd's."""
 
     pid: int
@@ -40,8 +41,7 @@ class Visitor:
         return self.asked_at + ANSWER_S
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
+class Approved(Struct, frozen=True):
     """A key of one invitation. Another invitation of the same guest asks again."""
 
     invitation: str
@@ -49,8 +49,7 @@ class Approved:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(Struct, frozen=True):
     waiting: tuple[Visitor, ...] = ()
     approved: tuple[Approved, ...] = ()
 

@@ -8,13 +8,13 @@ says of it is compared here with what it must be, steered back, and compared aga
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_COLUMNS, MAX_ROWS = 500, 200  # of a guest's terminal; glass.py and join.sh keep it
 
 
-@dataclass(frozen=True, slots=True)
-class TmuxClient:
+class TmuxClient(Struct, frozen=True):
     """A client attached to any session of the server, as `list-clients` tells of it.
 
     `control`: in control mode, so a program and no terminal; `columns` and `rows` are then 0.
@@ -30,23 +30,20 @@ class TmuxClient:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class LeadBack:
+class LeadBack(Struct, frozen=True):
     """Into the shared session again."""
 
     client: str
 
 
-@dataclass(frozen=True, slots=True)
-class Weigh:
+class Weigh(Struct, frozen=True):
     """Whether the client's size counts for the window's (tmux(1), ignore-size)."""
 
     client: str
     counts: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Unlock:
+class Unlock(Struct, frozen=True):
     """Tmux has made read-only what is not: a hook of the host's may toggle that."""
 
     client: str

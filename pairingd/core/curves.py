@@ -6,7 +6,7 @@ made without a private key. Public values only, so nothing here needs constant t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 _P = 2**255 - 19
 _D = -121665 * pow(121666, -1, _P) % _P
@@ -23,8 +23,7 @@ def has_small_order(encoded: bytes) -> bool:
     return square in {0, 1} or (_D * square * square + 2 * square - 1) % _P == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(Struct, frozen=True):
     """y² = x³ - 3x + b modulo p, of prime order: each of its points is good (NIST SP 800-186)."""
 
     name: str

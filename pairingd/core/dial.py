@@ -8,10 +8,12 @@ server's word for the host's. What is dialed for whom is in the State; this is w
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from pairingd.core.addresses import ip_version, is_dialable
 from pairingd.core.model import Dial, Invitation, Problem, State, WayIn
+from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted
 
@@ -19,8 +21,7 @@ from pairingd.core.text import quoted
 PORTS = range(61000, 65536)
 
 
-@dataclass(frozen=True, slots=True)
-class Dialing:
+class Dialing(Struct, frozen=True):
     """Event of `core.rules`: the guest is dialed by other ports, or was told where that leads."""
 
     invitation: str

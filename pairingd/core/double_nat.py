@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pairingd.core.addresses import external_class, is_shared
 from pairingd.core.model import Mapping, Problem
@@ -11,8 +11,7 @@ from pairingd.core.refusal import PairingError
 _OTHERWISE = "ask the provider for a public address, or set up a [relay]"
 
 
-@dataclass(frozen=True, slots=True)
-class NotOpened:
+class NotOpened(Struct, frozen=True):
     """No port on the second router, `gateway`, which was `silent` or refused. `gateway` is "" where
     none was found, and `error` then says why.
     """

@@ -14,7 +14,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import lru_cache
+
+from msgspec import Struct
 
 from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key
 from pairingd.core.model import Key
@@ -59,13 +61,12 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65535
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
+class Guest(Struct, frozen=True):
     """`str()` is the identity. A URL is its own name; only a `key:` guest has its `key` with it."""
 
     provider: str
     name: str
-    key: Key | None = field(default=None, compare=False)
+    key: Key | None = None
 
     def __str__(self) -> str:
         return self.name if self.provider in URL_PROVIDERS else f"{self.provider}:{self.name}"
@@ -161,9 +162,12 @@ def canonical(identity: str) -> str:
 
 def matches(query: str, identity: str) -> bool:
     """Whether `query` names that guest: by identity, by name alone, or by the key itself."""
-    provider = identity.partition(":")[0]
-    named = (_identity(text, provider) for text in (query, f"{provider}:{query}"))
-    return canonical(identity) in named
+    return canonical(identity) in _named_by(query, identity.partition(":")[0])
+
+
+@lru_cache(maxsize=16)  # of many guests most have the same provider
+def _named_by(query: str, provider: str) -> frozenset[str]:
+    return frozenset(_identity(text, provider) for text in (query, f"{provider}:{query}"))
 
 
 def find(query: str, identities: Sequence[str]) -> str:

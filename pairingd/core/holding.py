@@ -19,7 +19,8 @@ the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end
     Serve        nothing leads to the door           Open, without the protocols that are silent
                  not seen since the start, last      Renew
                  look failed, or renew_at reached
-                 a look is due                       Check
+                 a look is due; less often while a   Check
+                 guest is in who came through it
     Granted      new, re-addressed, or looked at     LookFromOutside
                  from outside with success before
     Looked       present                             Sweep, once in each network, if the client
@@ -51,8 +52,6 @@ router's port in the door's place.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from pairingd.core.addresses import is_inside
 from pairingd.core.holding_events import (
@@ -107,6 +106,7 @@ from pairingd.core.hostname import held_by_name
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP
+from pairingd.core.records import replace
 
 A_SLEEP_S = 20.0
 
@@ -120,7 +120,7 @@ def next_deadline(state: Holding, now: float) -> float | None:
     its lease, if it has one, is not known.
     """
     held = [
-        min(entry.renew_at or float("inf"), state.looks[entry.id].next)
+        min(entry.renew_at or float("inf"), state.next_look(entry))
         for entry in state.journal
         if entry.network == state.here and entry.id in state.looks
     ]
@@ -153,8 +153,9 @@ def _in_round(state: Holding, event: RoundEvent, now: float) -> tuple[Holding, A
             return replace(state, looks={}) if asleep > A_SLEEP_S else state, ()
         case Moved(network):
             return _moved(state, network)
-        case Wished(ports, chosen, hole):
-            return replace(state, ports=ports, chosen=chosen, hole=hole), ()
+        case Wished(ports, chosen, hole, occupied):
+            wished = replace(state, ports=ports, chosen=chosen, hole=hole, occupied=occupied)
+            return wished, ()
         case Clear():
             return _clear(state, now)
         case Serve():
@@ -253,7 +254,7 @@ def _serve(state: Holding, now: float) -> Actions:
     # not answered a renewal tells a silent gateway from one that is gone.
     if look is None or not look.answered or (entry.renew_at or 0.0) <= now:
         return (Renew(entry),)
-    if not look.last <= now < look.next:  # earlier than `last`: the clock was set back
+    if not look.last <= now < state.next_look(entry):  # earlier than `last`: the clock was set back
         return (Check(entry),)
     return ()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.network import Network
@@ -29,8 +30,7 @@ class Outside(Enum):
     ANOTHER_SERVER = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """The door as the gateway of `network` should forward to it. `chosen`: by no other port."""
 
     network: Network
@@ -42,34 +42,29 @@ class Wish:
 # Requests to the gateway. Each is answered by an event, or was cancelled as the door closed.
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True):
     """Delete it, see it gone, erase it. `loss` is for the history: why it is to be re-created."""
 
     mapping: Mapping
     loss: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """Request a new mapping, without these protocols."""
 
     wish: Wish
     without: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Renew:
+class Renew(Struct, frozen=True):
     mapping: Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     mapping: Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(Struct, frozen=True):
     """Remove what earlier daemons left in `network`, except for the external ports `keep`."""
 
     network: Network
@@ -82,37 +77,32 @@ Request = Close | Open | Renew | Check | Sweep
 # Other actions.
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """Write it to the journal."""
 
     mapping: Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Erase:
+class Erase(Struct, frozen=True):
     """Remove it from the journal."""
 
     mapping: Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(Struct, frozen=True):
     """Remember for good of the network's router whether it honours internal ports."""
 
     network: str
     honours: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LookFromOutside:
+class LookFromOutside(Struct, frozen=True):
     """Connect to the mapping's endpoint; the answer, if one comes, is Reflected."""
 
     mapping: Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """Write a line of history."""
 
     kind: str
@@ -120,40 +110,34 @@ class Note:
     data: Map[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
+class Tell(Struct, frozen=True):
     """The guests' endpoint is this. `first`: the answer to `invite` reports it."""
 
     way: WayIn
     first: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CloseSecond:
+class CloseSecond(Struct, frozen=True):
     """Have the mappings on a second router closed before the ones that they lead to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(Struct, frozen=True):
     """Have another round soon."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Struct, frozen=True):
     """The round ends here, with the most telling of these."""
 
     problems: tuple[PairingError, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Distrust:
+class Distrust(Struct, frozen=True):
     """The round ends here: this gateway hides its MAC, and may be another one."""
 
     gateway: str
 
 
-@dataclass(frozen=True, slots=True)
-class NobodyToAsk:
+class NobodyToAsk(Struct, frozen=True):
     """The round ends here: this network has no gateway."""
 
 
@@ -165,50 +149,45 @@ Action = Request | CloseSecond | Effect
 # Events of a round, in this order.
 
 
-@dataclass(frozen=True, slots=True)
-class Journaled:
+class Journaled(Struct, frozen=True):
     """What the journal holds now, of all networks."""
 
     entries: tuple[Mapping, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Woke:
+class Woke(Struct, frozen=True):
     """The machine has slept for this many seconds since the last round."""
 
     asleep: float
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """The machine is in this network now; None for no network."""
 
     network: Network | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wished:
+class Wished(Struct, frozen=True):
     """The open door's port and the external one; None where no mapping is wanted. `chosen`: the
     host has named the external one. `hole`: it must serve for a hole in the provider's NAT.
+    `occupied`: a guest is in.
     """
 
     ports: tuple[int, int] | None
     chosen: bool = False
     hole: bool = False
+    occupied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Clear:
+class Clear(Struct, frozen=True):
     """Close what does not serve."""
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(Struct, frozen=True):
     """Open, renew or check: one of them at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """All is done. The door's port, if one is open; the endpoint that the host heard of last, and
     the user's name for this network.
     """
@@ -221,40 +200,34 @@ class Settled:
 # Events that answer a request.
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(Struct, frozen=True):
     request: Open | Renew
     mapping: Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """Presence.UNKNOWN is Silent."""
 
     mapping: Mapping
     presence: Literal[Presence.PRESENT, Presence.ABSENT, Presence.FOREIGN]
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     request: Close
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
+class Swept(Struct, frozen=True):
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The gateway answered, and did not do it."""
 
     request: Request
     problem: PairingError
 
 
-@dataclass(frozen=True, slots=True)
-class Silent:
+class Silent(Struct, frozen=True):
     """The gateway did not answer; the request may have been carried out."""
 
     request: Request
@@ -264,16 +237,14 @@ class Silent:
 # Events at any time.
 
 
-@dataclass(frozen=True, slots=True)
-class GuestCame:
+class GuestCame(Struct, frozen=True):
     """A guest logged in from this address, through the door on this port."""
 
     peer: str
     door: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StrangerCame:
+class StrangerCame(Struct, frozen=True):
     """Somebody connected from this address, to the door on this port, and need not have said a
     word. Scanners do.
     """
@@ -282,14 +253,12 @@ class StrangerCame:
     door: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reflected:
+class Reflected(Struct, frozen=True):
     mapping: Mapping
     seen: Outside
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
+class Announced(Struct, frozen=True):
     """The gateway, or somebody in its name, says that it has restarted. To be checked."""
 
 

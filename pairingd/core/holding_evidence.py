@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import replace
 
 from pairingd.core.addresses import is_outsider, is_public
 from pairingd.core.holding_events import (
@@ -18,6 +17,7 @@ from pairingd.core.holding_events import (
 )
 from pairingd.core.holding_state import Endpoint, Holding, endpoint
 from pairingd.core.model import Mapping
+from pairingd.core.records import replace
 
 Actions = tuple[Action, ...]
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from msgspec import Struct, field
 
 from pairingd.core.cgnat import FIRST_PORT
 from pairingd.core.holding_events import Wish
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.core.refusal import PairingError
 
 # Seconds between looks at a mapping that is held; with what a new one takes, less than a minute.
 CHECK_EVERY_S = 55.0
+# While a guest is in who came through it: it works, and its end would end their connection, too.
+CHECK_IN_USE_EVERY_S = 150.0
 CHECK_AT_LEAST_EVERY_S = 5.0  # halved to this while it keeps being lost
 UNSTEADY_LOSSES = 2
 STEADY_AFTER_S = 600.0  # without a loss
@@ -26,8 +30,7 @@ def endpoint(held: Mapping) -> Endpoint:
     return held.id, held.external_host, held.external_port
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """The differences between an IPv4 mapping, one on a second router, and an IPv6 pinhole.
 
     `same_port`: the external port is the door's own, as nothing is translated. `primary`: its
@@ -57,12 +60,12 @@ SECOND = Policy(
 PINHOLE = Policy("the router lets IPv6 through to port {port}, the door", 600.0, same_port=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """When a mapping was made, or confirmed to a new daemon, and when it was seen last.
 
     `answered`: whether the last look was. `missed`: its loss is noted, and it is requested again.
-    `losses` before the lease's end, the last of them at `lost_at`; each halves `every`.
+    `losses` before the lease's end, the last of them at `lost_at`; each halves `every`, and none is
+    forgotten because a guest is in.
     """
 
     since: float
@@ -73,10 +76,9 @@ class Look:
     lost_at: float = 0.0
     every: float = CHECK_EVERY_S
 
-    @property
-    def next(self) -> float:
+    def next(self, *, in_use: bool = False) -> float:
         early = (self.since + after for after in EARLY_LOOKS_S)
-        soonest = self.last + self.every
+        soonest = self.last + (CHECK_IN_USE_EVERY_S if in_use and not self.losses else self.every)
         return min((at for at in (*early, soonest) if at > self.last), default=soonest)
 
     @property
@@ -97,8 +99,7 @@ class Look:
         return replace(self, missed=True, losses=self.losses + 1, lost_at=now, every=every)
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """What was seen of endpoints beyond the router's word."""
 
     guest: Endpoint | None = None  # a guest came through it from the internet
@@ -109,8 +110,7 @@ class Evidence:
     misled: frozenset[str] = frozenset()  # ids of mappings that lead to another server
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Struct, frozen=True):
     """`looks` are by mapping id, and none at a start. `silent` (by protocol) and `unclosed` are the
     failures of this round's Close.
     """
@@ -121,6 +121,7 @@ class Holding:
     ports: tuple[int, int] | None = None  # wished: the door's, the external one
     chosen: bool = False  # by the host, the external one
     hole: bool = False  # in the provider's NAT: guests get that, not the mapping
+    occupied: bool = False  # a guest is in
     looks: Map[str, Look] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
     swept: frozenset[str] = frozenset()  # identities of networks
@@ -143,6 +144,11 @@ class Holding:
         door, external = self.ports
         wished = door if self.policy.same_port else external
         return Wish(self.network, door, wished, self.chosen)
+
+    def next_look(self, held: Mapping) -> float:
+        """When a mapping that was seen before is to be looked at."""
+        in_use = self.occupied and endpoint(held) == self.evidence.guest
+        return self.looks[held.id].next(in_use=in_use)
 
     def is_unsteady(self, held: Mapping) -> bool:
         """Whether it keeps being lost."""

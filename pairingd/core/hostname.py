@@ -8,10 +8,12 @@ address that the router has. So it is printed only where it does.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from pairingd.core.addresses import is_dialable
 from pairingd.core.model import Problem, WayIn
+from pairingd.core.records import replace
 from pairingd.core.ways import Endpoint
 
 KINDS = ("direct", "router", "cgnat")  # of endpoints that have this network's address
@@ -23,8 +25,7 @@ LONGEST_UPDATE_S = 3600.0
 PATIENCE_S = 180.0  # in which a name may lead elsewhere before guests get the address
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """What was seen of the name: `addresses` it leads to, none where it cannot be resolved.
 
     `here` is this network's address then, `since` when the name was first seen not to lead here,

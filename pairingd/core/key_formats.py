@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pairingd.core.text import one_line
 
@@ -22,8 +23,7 @@ _KEY = re.compile(rf"(?:^|\s)({_TYPE})\s+AAAA", re.ASCII)
 _SHOWN = 40  # characters of foreign text in a name
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(Struct, frozen=True):
     """`type` is the key type that the line names, "" where it names none."""
 
     name: str

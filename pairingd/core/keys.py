@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pairingd.core import curves, key_formats
 from pairingd.core.key_formats import KEY_TYPE, ONE_A_LINE
@@ -26,8 +27,7 @@ MAX_RSA_BITS = 16384  # OpenSSH's own limit, sshbuf.h SSHBUF_MAX_BIGNUM
 ANOTHER_KEY = "ask them to add an Ed25519 key: ssh-keygen -t ed25519"
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedLine:
+class RefusedLine(Struct, frozen=True):
     """`number` counts from 1. `type` is the key type the line names, "" where it names none."""
 
     number: int
@@ -36,8 +36,7 @@ class RefusedLine:
     remedy: str = ONE_A_LINE
 
 
-@dataclass(frozen=True, slots=True)
-class KeyList:
+class KeyList(Struct, frozen=True):
     keys: tuple[Key, ...]
     refused: tuple[RefusedLine, ...]
 

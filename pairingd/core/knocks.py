@@ -6,19 +6,19 @@ but a key. A fingerprint does not prove whose key it is, for a client may offer 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
 
 from pairingd.core.durations import format_duration, utc
 from pairingd.core.model import Invitation, Session
 from pairingd.core.penalties import Ban, source_of
+from pairingd.core.records import replace
 from pairingd.core.text import shell
 
 MAX_TOLD_KEYS = 8  # of one login
 _MAX_TOLD_GUESTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """A connection in which sshd refused every login: with these keys, of `offers` in all, or
     `other_user`: for a user name that is not ours.
     """
@@ -37,8 +37,7 @@ class Attempt:
         return Attempt(self.peer, told, self.offers + 1, other_user)
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(Struct, frozen=True):
     """`text` and `hint` are a cause and a remedy; `short` is for a status line of tmux.
 
     `guest` is whose key it was, although the login was refused; "" for nobody's.

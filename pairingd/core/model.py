@@ -7,10 +7,13 @@ monotonic clock stands still meanwhile. Deadlines are whole seconds, the grain o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
+
+from msgspec import Struct
 
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 
 
 class Access(StrEnum):
@@ -43,8 +46,7 @@ class Cause(StrEnum):
     USED = "used"
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(Struct, frozen=True):
     """What an invitation may be bound to, beside its deadline.
 
     `ask`: the host approves each visit. `wait`: guests may ask also while nobody is attached.
@@ -61,8 +63,7 @@ class Conditions:
     idle_seconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One public key, RFC 4253 §6.6 blob in base64. `bits` is 256 for Ed25519."""
 
     type: str
@@ -72,8 +73,7 @@ class Key:
     comment: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rights:
+class Rights(Struct, frozen=True):
     """The terms of an invitation, without its keys. `used`: its one visit has begun."""
 
     invitation: str
@@ -95,16 +95,14 @@ class Rights:
         return other.within(self) == other
 
 
-@dataclass(frozen=True, slots=True)
-class WayIn:
+class WayIn(Struct, frozen=True):
     """The host and port of the command by which guests enter."""
 
     host: str
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Dial:
+class Dial(Struct, frozen=True):
     """The host connects from `host_port` to the guest, who connects from `guest_port` of `address`
     at the same time (RFC 9293 §3.5, simultaneous open). One visit uses the ports up.
 
@@ -117,8 +115,7 @@ class Dial:
     told: WayIn | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Invitation:
+class Invitation(Struct, frozen=True, dict=True):
     """One guest's right to enter. `guest` is an identity such as `github:octocat`.
 
     `came_at` is when the guest was in the session first, `active_at` the last sign of life that
@@ -131,8 +128,7 @@ class Invitation:
     keys: tuple[Key, ...]
     issued_at: int
     expires_at: int
-    # The default is a new invitation's; a stored one without its standing is damaged.
-    standing: Standing = field(default=Standing.LIVE, metadata={"stored": True})
+    standing: Standing
     over_at: int | None = None
     cause: Cause | None = None
     conditions: Conditions = Conditions()
@@ -165,14 +161,13 @@ class Invitation:
     def is_scheduled(self, now: float) -> bool:
         return self.live and now < (self.conditions.opens_at or 0)
 
-    @property
+    @cached_property
     def rights(self) -> Rights:
         used = self.conditions.once and self.came_at is not None
         return Rights(self.id, self.access, self.expires_at, used)
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True, dict=True):
     """From the first invitation until no one may enter any more; what a receipt is about.
 
     `external_port` is what the router is asked for. `door_port` is where the door was opened
@@ -185,6 +180,10 @@ class Session:
 
     `tmux` is the program with which a client has made the tmux session, where the daemon finds none
     or another one: a restarted daemon runs it again. "" where the daemon's own does.
+
+    `box` is the id of the box in which the tmux session runs, which ends in @NAME where it is an
+    account's; "" where it is in none. No guest of this session enters another one, whatever runs
+    there.
     """
 
     id: str
@@ -197,14 +196,19 @@ class Session:
     announced: WayIn | None = None
     tmux: str = ""
     port_chosen: bool = False
+    box: str = ""
 
     @property
+    def account(self) -> str:
+        """The user by whom guests log in; "" where that is the host."""
+        return self.box.partition("@")[2]
+
+    @cached_property
     def live(self) -> tuple[Invitation, ...]:
         return tuple(invitation for invitation in self.invitations if invitation.live)
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """The whole intent: the session under way, or the last one, or none."""
 
     session: Session | None = None
@@ -214,8 +218,7 @@ class State:
         return self.session.live if self.session else ()
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Struct, frozen=True):
     """A journal entry: a mapping that was asked of a gateway and is not confirmed gone.
 
     Written before the gateway is asked, erased after the mapping is seen to be absent.
@@ -278,8 +281,7 @@ class Mapping:
         return not self.permanent and until is not None and until <= now
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """A warning: code, cause and remedy as an error's, but nothing failed."""
 
     code: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Struct, frozen=True):
     """Where this machine is: the way home over its default route.
 
     `gateway` is empty where no home router is on that route, `gateway_mac` where it is not known.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pairingd.core.model import Access, Cause, Invitation
 
@@ -22,8 +22,7 @@ _OVER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """Of a guest, as they know them."""
 
     access: Access

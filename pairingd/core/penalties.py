@@ -6,8 +6,9 @@ connection has an sshd of its own that knows of no other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from msgspec import Struct, field
 
 FREE_FAILURES = 5  # a guest may try a few wrong keys before it costs them time
 LONGEST_PENALTY = 300.0  # seconds
@@ -15,16 +16,14 @@ FORGIVEN_AFTER = 600.0  # seconds without a failure
 MAX_SOURCES = 1024  # remembered; the oldest is forgotten first
 
 
-@dataclass(frozen=True, slots=True)
-class Ban:
+class Ban(Struct, frozen=True):
     """A source is kept out, for `seconds` that end at `until`."""
 
     until: float
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(Struct, frozen=True):
     failures: int = 0  # connections that ended without a login
     logins: int = 0  # those of them in which sshd refused a login
     last: float = 0.0
@@ -33,8 +32,7 @@ class _Record:
         return _Record(self.failures + 1, self.logins + login, now)
 
 
-@dataclass(slots=True)
-class Penalties:
+class Penalties(Struct):
     """Remembers failures by source, and which sources an invited guest has entered from.
 
     A failure without a login attempt makes its source `suspect`: last in the queue, with few

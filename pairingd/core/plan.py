@@ -8,15 +8,15 @@ again. "Could not observe" (None) never counts as "absent".
 from __future__ import annotations
 
 from collections.abc import Mapping as Map
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pairingd.core.model import Access, Key, State
 
 LONGEST_SLEEP = 15.0  # seconds; a laptop that wakes must notice within this time
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """One line of authorized_keys: this key enters on this invitation until then. `ask`: only once
     the host has let it in.
     """
@@ -27,8 +27,7 @@ class Grant:
     ask: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Desired:
+class Desired(Struct, frozen=True):
     """Who may be in, now. `door_port` is where the door should stand if it can, 0 for anywhere."""
 
     grants: tuple[Grant, ...]
@@ -55,11 +54,15 @@ def desired(state: State, now: float) -> Desired:
     )
 
 
+def admits(state: State, now: float) -> bool:
+    """Whether anybody may enter at `now`: `desired(...).door`, without reckoning the rest."""
+    return any(one.is_open(now) for one in state.live)
+
+
 NOTHING = Desired(grants=(), access={}, door_port=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """One `sshd -i`. `invitation` is None until sshd says whose key was accepted, `role` while the
     guest has no terminal.
 
@@ -75,8 +78,7 @@ class Connection:
     role: Access | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(Struct, frozen=True):
     """`grants` is None where the file could not be read or is not as we would write it."""
 
     grants: tuple[Grant, ...] | None
@@ -84,31 +86,26 @@ class Observed:
     connections: tuple[Connection, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WriteGrants:
+class WriteGrants(Struct, frozen=True):
     grants: tuple[Grant, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class CloseDoor:
+class CloseDoor(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeRole:
+class ChangeRole(Struct, frozen=True):
     """Of a guest who is in."""
 
     pid: int
     access: Access
 
 
-@dataclass(frozen=True, slots=True)
-class OpenDoor:
+class OpenDoor(Struct, frozen=True):
     port: int
 
 

@@ -9,27 +9,27 @@ way back into it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from math import floor, inf
 from typing import Any
+
+from msgspec import Struct
 
 from pairingd.core.dial import Dialing
 from pairingd.core.durations import format_duration
 from pairingd.core.guest import canonical
 from pairingd.core.model import Access, Cause, Invitation, Rights, Session, Standing, State, WayIn
 from pairingd.core.plan import idle
+from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.core.text import shell
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """Time has passed; deadlines that are reached take effect."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Struct, frozen=True):
     """A daemon starts with the saved state, which may be older than the last change.
 
     `marks` bound what it may claim: an invitation without one is over. With a clock that is behind
@@ -41,8 +41,7 @@ class Begin:
     max_ttl: float
 
 
-@dataclass(frozen=True, slots=True)
-class Invite:
+class Invite(Struct, frozen=True):
     """All of these guests, or none, each until `max_ttl` seconds ahead of now at most.
 
     `session` is the id to use if a session begins with it.
@@ -54,10 +53,10 @@ class Invite:
     port_chosen: bool = False
     max_ttl: float = inf
     tmux: str = ""
+    box: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Extend:
+class Extend(Struct, frozen=True):
     """Move a deadline, at most `max_ttl` seconds ahead of now."""
 
     invitation: str
@@ -65,67 +64,57 @@ class Extend:
     max_ttl: int
 
 
-@dataclass(frozen=True, slots=True)
-class Revoke:
+class Revoke(Struct, frozen=True):
     invitations: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SetAccess:
+class SetAccess(Struct, frozen=True):
     invitation: str
     access: Access
 
 
-@dataclass(frozen=True, slots=True)
-class Came:
+class Came(Struct, frozen=True):
     """The guest is in the session. Refused where an earlier visit has used the invitation up."""
 
     invitation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Went:
+class Went(Struct, frozen=True):
     """The guest's last connection is over."""
 
     invitation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Active:
+class Active(Struct, frozen=True):
     """A sign of life at `at`: the guest is connected, and somebody types."""
 
     invitation: str
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rested:
+class Rested(Struct, frozen=True):
     """Nobody has shown a sign of life; it ends those whose time for that is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """The host ends the session, or the tmux session is seen to be gone (Cause.TMUX_GONE)."""
 
     cause: Cause = Cause.ENDED
 
 
-@dataclass(frozen=True, slots=True)
-class DoorOpened:
+class DoorOpened(Struct, frozen=True):
     """The door stands on this port; a restarted daemon should ask for it again."""
 
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class WayTold:
+class WayTold(Struct, frozen=True):
     """The host was given the command for the guests, with this way in."""
 
     way: WayIn
 
 
-@dataclass(frozen=True, slots=True)
-class WayAnnounced:
+class WayAnnounced(Struct, frozen=True):
     """The host was told that the guests need another command, with this way in."""
 
     way: WayIn
@@ -262,8 +251,14 @@ def _invite(state: State, event: Invite, now: float) -> State:
     session = state.session
     if session is None or not session.live:
         session = Session(
-            event.session, floor(now), event.external_port, port_chosen=event.port_chosen
+            event.session,
+            floor(now),
+            event.external_port,
+            port_chosen=event.port_chosen,
+            box=event.box,
         )
+    elif event.box != session.box:
+        raise mixed_session()
     elif event.port_chosen and event.external_port != session.external_port:
         raise Refused(
             "port-fixed",
@@ -272,6 +267,14 @@ def _invite(state: State, event: Invite, now: float) -> State:
         )
     invitations = session.invitations + event.invitations
     return State(replace(session, invitations=invitations, tmux=event.tmux or session.tmux))
+
+
+def mixed_session() -> Refused:
+    return Refused(
+        "mixed-session",
+        "a session is in its box, or an account's, as a whole, and another one is under way",
+        "end its invitations first: pairctl end",
+    )
 
 
 def _extend(state: State, event: Extend, now: float) -> State:

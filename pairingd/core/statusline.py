@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # Of a client, and the columns that our part takes at most where it has that many.
 WIDTHS = {"wide": (120, 60), "medium": (80, 38), "narrow": (0, 26)}
@@ -27,8 +28,7 @@ _ACCESS = {"write": "rw", "read": "ro"}
 _ACTS = re.compile(r"[^\w .:@/+~()*…<·-]")  # what a shell's prompt or a status bar may act on
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One guest. `left` is in seconds; `inside`: in the session; `typed`: was the last to type."""
 
     guest: str
@@ -149,8 +149,7 @@ def status_right(theirs_columns: int) -> str:
     return choice
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Values of tmux's: of the session (None: it has none of its own), and for all sessions.
 
     `set_to` is what we have set the session's to last, and `theirs` what it had itself before; ""

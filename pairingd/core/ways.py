@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from msgspec import Struct, field
 
 from pairingd.core import cgnat
 from pairingd.core.addresses import is_public, may_be_public
 from pairingd.core.double_nat import NotOpened, double_nat, outermost
 from pairingd.core.model import Mapping, Problem, Session, WayIn
+from pairingd.core.records import replace
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 
@@ -24,8 +26,7 @@ Place = tuple[str, int]  # a host and a port
 _NOT_STRAIGHT = frozenset({"lan", "relay", "jump", "dial"})
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One address a guest can try. `protocol` is how the router or relay was asked for it;
     `verified` is what was seen of it beyond the router's word. `via` is the machine that the
     guest's ssh must log in to before, `proxy` the program that it connects with, of which one
@@ -43,8 +44,7 @@ class Endpoint:
     guest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
+class Ways(Struct, frozen=True):
     """What leads to the door from outside at present. At `relay` our host key was seen;
     `through` is a relay with a command of its own: a jump, or a stranger's.
 

@@ -12,7 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pairingd import config
-from pairingd.doctor import daemon, door, home, machine, network, outside, programs, router
+from pairingd.doctor import (
+    account,
+    box,
+    daemon,
+    door,
+    home,
+    machine,
+    network,
+    outside,
+    programs,
+    router,
+)
 from pairingd.doctor.finding import Check, Finding, Subject, tilde
 from pairingd.errors import PairingError
 from pairingd.paths import Paths, find_paths
@@ -28,6 +39,8 @@ CHECKS = (
     Check("tmux", programs.tmux),
     Check("ssh", programs.ssh),
     Check("sshd", programs.sshd, 30.0),
+    Check("box", box.check),
+    Check("account", account.check),
     Check("door", door.check),
     Check("relay", programs.relay),
     Check("remote-login", machine.remote_login),

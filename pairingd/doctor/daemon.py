@@ -6,8 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from pairingd import __version__, peer
 from pairingd.errors import PairingError
@@ -18,8 +19,7 @@ _LONGEST_REPLY = 16 * wire.MAX_FRAME
 _VERSIONS = {"version": __version__, "protocol": wire.PROTOCOL}
 
 
-@dataclass(frozen=True, slots=True)
-class Daemon:
+class Daemon(Struct, frozen=True):
     """`connected`: our daemon listens on `socket`. `version` is "" where it did not say.
 
     `refused`: why nothing was said to what is there, which may be another user's.

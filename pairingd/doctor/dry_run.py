@@ -9,7 +9,8 @@ import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from pairingd import config, values
 from pairingd.core.addresses import is_inside
@@ -18,6 +19,7 @@ from pairingd.core.durations import format_duration
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.doctor.finding import Finding, State
 from pairingd.errors import GatewayError
 from pairingd.reconcile.second import gateway_of, not_opened
@@ -50,8 +52,7 @@ class _Journal:
         self.entries.pop(mapping_id, None)
 
 
-@dataclass(frozen=True, slots=True)
-class DryRun:
+class DryRun(Struct, frozen=True):
     """What was found, and what came of asking each router."""
 
     finding: Finding

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pairingd.config import Settings
 from pairingd.doctor.daemon import Daemon
@@ -23,8 +24,7 @@ class State(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """`details` are further lines, such as a router's table."""
 
     name: str
@@ -59,8 +59,7 @@ class Finding:
         return told | ({"details": list(self.details)} if self.details else {})
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What is examined. `paths` is None where no home can be; `settings` are then the defaults.
     `places` is what was found of its directories and files. `outside` is a port checker's URL.
     """
@@ -75,8 +74,7 @@ class Subject:
     outside: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """`seconds` is its time limit; what it has said by then counts."""
 
     name: str

@@ -12,8 +12,9 @@ import secrets
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pairingd.core.keys import parse_key
 from pairingd.core.model import Access
@@ -33,8 +34,7 @@ _MOST_LINES = 12
 _TELLING = re.compile(r"not allowed|error|fatal|refused|denied|Failed|invalid", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Outcome(Struct, frozen=True):
     status: int
     shown: str
     complaint: str
@@ -102,7 +102,7 @@ async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
             accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
         with accepted, log.open("wb") as records:
             accepted.setblocking(True)
-            server = await sshd.start(accepted, records)
+            server, _ = await sshd.start(accepted, records)
         shown, complaint = await guest.communicate()
         await server.wait()
         return _Outcome(

@@ -9,13 +9,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.advice import Routers
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.core.text import one_line
 from pairingd.doctor import dry_run, ways
 from pairingd.doctor.finding import Finding, State, Subject
@@ -38,16 +40,14 @@ _MOST_SERVICES = 24
 _SHOWN = 1500  # characters of one message in the record of exchanges
 
 
-@dataclass(frozen=True, slots=True)
-class _Upnp:
+class _Upnp(Struct, frozen=True):
     """A router that describes itself, and the service that keeps its mappings."""
 
     description: Description
     wan: soap.Service
 
 
-@dataclass(slots=True)
-class _Survey:
+class _Survey(Struct):
     """What the router at `where` answered. `upnp` is None unless it speaks UPnP. `asked`: what came
     of asking it for a port.
     """

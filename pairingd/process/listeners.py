@@ -4,7 +4,7 @@ Standard library only, and psutil where there is something to find: `pairctl` im
 """
 
 # pathlib takes longer to import than all else that `pairctl status` does.
-# ruff: noqa: PTH102, PTH110, PTH120, PTH123
+# ruff: noqa: PTH102, PTH108, PTH110, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -49,12 +49,36 @@ def bound_by(pid: int, name: str) -> list[str]:
 
 
 def answers(path: str) -> bool:
-    """Whether somebody listens there."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(REBIND_TIMEOUT_S)
-        probe.connect(path)
-        return True
-    return False
+    """Whether somebody listens there, however busy; without waiting."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except BlockingIOError:  # unix(7): as many wait as it lets
+            return True
+        except OSError:
+            return False
+    return True
+
+
+def listen(path: str, mode: int, backlog: int) -> socket.socket:
+    """A listener in the place of what is at `path`, which nobody but those of `mode` reaches at any
+    moment. Raises OSError.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o777 & ~mode)
+    try:
+        listener.bind(path)
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.umask(before)
+    listener.listen(backlog)
+    listener.setblocking(False)
+    return listener
 
 
 def ask_to_rebind(pid: int) -> None:

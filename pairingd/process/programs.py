@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Callable
+
+from msgspec import Struct
 
 from pairingd.core.text import printable
 
@@ -14,8 +16,7 @@ _LONGEST = 1 << 20  # bytes kept of what it says
 _DRAIN = 0.5  # seconds; what it has started may hold its output open after its end
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """How it ended: exit status, standard output and standard error, as text."""
 
     status: int
@@ -35,17 +36,50 @@ def last_words(output: str | bytes) -> str:
     return printable(next(filter(None, lines), "")[:200])
 
 
-async def end(process: asyncio.subprocess.Process, seconds: float = 0.0) -> None:
-    """SIGTERM, and SIGKILL where it still runs after `seconds`; back when it has ended."""
-    with contextlib.suppress(ProcessLookupError):
+class Unended:
+    """Processes that we started and may not end: sudo has made them an account's, and a guest there
+    can stop them. They have nothing of ours but a descriptor each, so of one program only so many
+    are left to themselves.
+    """
+
+    _LIMIT = 8
+
+    def __init__(self) -> None:
+        self._left: dict[str, list[Callable[[], bool]]] = {}
+
+    def add(self, program: str, is_over: Callable[[], bool]) -> None:
+        """`is_over` says whether the process has ended."""
+        self._left.setdefault(program, []).append(is_over)
+
+    def are_many(self, program: str) -> bool:
+        """Whether another one of that program had better not be started."""
+        left = [is_over for is_over in self._left.pop(program, ()) if not is_over()]
+        if left:
+            self._left[program] = left
+        return len(left) >= self._LIMIT
+
+
+UNENDED = Unended()
+
+
+async def end(process: asyncio.subprocess.Process, seconds: float = 0.0) -> bool:
+    """SIGTERM, and SIGKILL where it still runs after `seconds`; back when it has ended. False where
+    we may not signal it, and it has not ended by then.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         process.terminate()
     try:
         async with asyncio.timeout(seconds):
             await process.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
+        try:
             process.kill()
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            return False
         await process.wait()
+    return True
 
 
 class _Program(asyncio.SubprocessProtocol):
@@ -73,6 +107,8 @@ async def run(*argv: str, seconds: float | None, given: bytes = b"") -> Finished
     It speaks English (LC_ALL=C), and is killed when this raises or is cancelled. Nothing here waits
     for its pipes: a tmux client hands them to its server, and a server that is stopped keeps them.
     """
+    if UNENDED.are_many(argv[0]):
+        raise TimeoutError
     transport, program = await asyncio.get_running_loop().subprocess_exec(
         _Program,
         *argv,
@@ -93,9 +129,12 @@ async def run(*argv: str, seconds: float | None, given: bytes = b"") -> Finished
             async with asyncio.timeout(_DRAIN):
                 await program.drained.wait()
     finally:
-        transport.close()  # which kills what still runs
+        with contextlib.suppress(PermissionError):  # it has become another user's
+            transport.close()  # which kills what still runs
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN):
                 await program.exited.wait()
+        if not program.exited.is_set():
+            UNENDED.add(argv[0], program.exited.is_set)
     said, complaint = (bytes(program.output[fd]).decode(errors="replace") for fd in (1, 2))
     return Finished(transport.get_returncode() or 0, said, complaint)

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pairingd.process.programs import end
 
@@ -20,8 +21,7 @@ _CHATTER = (b"debug", b"OpenSSH_", b"Authenticated to ", b"Allocated port ")  # 
 Process = asyncio.subprocess.Process
 
 
-@dataclass(slots=True)
-class Tunnel:
+class Tunnel(Struct):
     """The relay listens at `host` and `port` for `door_port`, until `ended`.
 
     `jump` is the relay as the guest's `ssh -J` names it. `strangers`: it is not the user's own.

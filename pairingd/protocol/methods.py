@@ -6,8 +6,9 @@ This table is the protocol: the server knows no other method, and docs/protocol.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from pairingd.protocol import params, results
 
@@ -15,8 +16,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Method(Generic[P, R]):
+class Method(Struct, Generic[P, R], frozen=True):
     """`params` is a record of params.py, `result` a TypedDict of results.py; `about` is one
     sentence for the documentation.
     """

@@ -8,9 +8,11 @@ request that has something to check, so an idle daemon does without its 11 MiB.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from pairingd.core.text import one_line
 
@@ -65,21 +67,18 @@ Port = Annotated[int, Rule(ge=1, le=65535)]
 Moment = Annotated[datetime, Rule(_rfc_3339, strict=False, tz_constraint="aware")]
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True):
     """The client's side of the handshake. The client compares."""
 
     version: str = ""
     protocol: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Invite:
+class Invite(Struct, frozen=True):
     """`ttl`, `access` and `port` default to the configuration; a guest `@NAME` is a group of it.
 
     `ask`: the host approves each visit, as where the configuration says so. `wait`: guests may ask
@@ -88,6 +87,7 @@ class Invite:
     must come. `idle`: seconds without a sign of life after which the invitation is over.
     `from_address`: the public address of the one guest, whom the host then dials. `tmux`: the
     program that the client has made the session with, where the daemon finds none or another.
+    `box`: the id of the box in which the session must run, "" for none; not given: whichever.
     """
 
     guests: Guests
@@ -102,10 +102,10 @@ class Invite:
     idle: Seconds | None = None
     from_address: Text | None = None
     tmux: Text | None = None
+    box: Text | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """LOCATION values from an SSDP search, likeliest first.
 
     Each is a plain http URL at the gateway's address, or at another one of the same network.
@@ -114,23 +114,20 @@ class Gateway:
     description_urls: Annotated[list[Url], Rule(min_length=1, max_length=10)]
 
 
-@dataclass(frozen=True, slots=True)
-class Show:
+class Show(Struct, frozen=True):
     """A live guest."""
 
     guest: Text
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """`all` adds past invitations, of which the newest `limit` are listed, oldest first."""
 
     all: bool = False
     limit: Annotated[int, Rule(ge=1, le=10000)] = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Extend:
+class Extend(Struct, frozen=True):
     """`seconds` is added to the deadline; `until` replaces it. Exactly one of them."""
 
     guest: Text
@@ -138,48 +135,42 @@ class Extend:
     until: Moment | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Revoke:
+class Revoke(Struct, frozen=True):
     guests: Guests
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(Struct, frozen=True):
     guest: Text
     access: Literal["write", "read"]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """`process` is the pid of the forced command at whose terminal the guest waits."""
 
     process: Annotated[int, Rule(gt=0)]
 
 
-@dataclass(frozen=True, slots=True)
-class Decide:
+class Decide(Struct, frozen=True):
     """A live guest; of several connections that wait only `connection`, a pid of `waiting`."""
 
     guest: Text
     connection: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(Struct, frozen=True):
     """The newest `limit` events, oldest first; only those after the event `after`."""
 
     after: Annotated[int, Rule(ge=0, lt=2**63)] = 0
     limit: Annotated[int, Rule(ge=1, le=10000)] = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     session: Text | None = None
 
 
 def required(kind: type[Any]) -> bool:
     """Whether a method that takes `kind` cannot be called without params."""
-    return any(field.default is MISSING for field in fields(kind))
+    return len(kind.__struct_defaults__) < len(kind.__struct_fields__)
 
 
 _models: dict[type[Any], type[BaseModel]] = {}
@@ -205,7 +196,7 @@ def model(kind: type[Any]) -> type[BaseModel]:
 
     hints = get_type_hints(kind, include_extras=True)
     members: dict[str, Any] = {
-        field.name: (hints[field.name], ... if field.default is MISSING else field.default)
+        field.name: (hints[field.name], ... if field.required else field.default)
         for field in fields(kind)
     }
     config = ConfigDict(extra="forbid", strict=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from pairingd.protocol.confinement import AccountInfo, Boxed, BoxInfo, BoxSettings
+
 
 class KeyInfo(TypedDict):
     type: str
@@ -86,7 +88,7 @@ class Problem(TypedDict):
     hint: str
 
 
-class Invited(TypedDict):
+class Invited(Boxed):
     invitations: list[InvitationInfo]
     command: str
     pinned_command: str
@@ -102,13 +104,18 @@ class DaemonInfo(TypedDict):
     started_at: str
 
 
-class SessionInfo(TypedDict):
-    """`running` is true only if tmux has reported it; `clients` counts the attached terminals."""
+class SessionInfo(Boxed):
+    """`id` is that of the session under way, null where nobody is invited. `running` is true only
+    if tmux has reported it; `clients` counts the attached terminals.
+    """
+
+    id: str | None
 
     name: str
     socket: str
     running: bool
     clients: int
+    confinement: Literal["plain", "box", "account"]
 
 
 class DoorInfo(TypedDict):
@@ -226,7 +233,10 @@ class Answer(TypedDict):
 
 
 class Hello(TypedDict):
-    """`attach`: whether the host wants to be in the session after each invitation."""
+    """`attach`: whether the host wants to be in the session after each invitation. `boxed`: null
+    where the session is in no box, or does not run. `as_account`: the same of the user as whom it
+    runs; `account` is the one that the configuration names, "" for none.
+    """
 
     version: str
     protocol: int
@@ -235,6 +245,10 @@ class Hello(TypedDict):
     tmux: str
     tmux_socket: str
     attach: bool
+    box: BoxSettings
+    boxed: BoxInfo | None
+    account: str
+    as_account: AccountInfo | None
 
 
 class Event(TypedDict):

@@ -26,6 +26,7 @@ from pairingd.reconcile.messages import Messages
 from pairingd.reconcile.roles import change_roles
 from pairingd.reconcile.roster import Roster
 from pairingd.reconcile.statusline import StatusLine
+from pairingd.reconcile.wishes import Wishes
 from pairingd.signals import Signals
 from pairingd.store import Store
 from pairingd.world.awake import Awake
@@ -54,11 +55,12 @@ class AccessLane(Lane):
         awake: Awake | None = None,
     ) -> None:
         super().__init__(intent, clock)
+        self._wishes = Wishes(intent, clock)
         self.roster = Roster(intent, store, tmux, door, signals)
         self._confinement = Confinement(tmux, self.poke, self._tmux_silent, self.roster.typed)
         self._line = StatusLine(tmux, self._confinement, self.poke)
         self._messages = Messages(tmux, self._confinement, self._line, self.roster.logins)
-        self._courtesy = Courtesy(tmux, self._messages, intent, entrance.live, clock)
+        self._courtesy = Courtesy(*(tmux, self._messages, intent, entrance, clock), self._wishes)
         self._guests = Guests(
             *(self.roster.logins, door.connections, self._confinement, self._courtesy),
             *(clock, self.roster.note_joined),
@@ -75,7 +77,6 @@ class AccessLane(Lane):
         self._door = door
         self._entrance = entrance
         self._awake = awake
-        self._stopping = False
         self._tmux = tmux
         self._aside = Aside()
         self._given: Mapping[str, Access] = {}  # by the last pass
@@ -93,7 +94,7 @@ class AccessLane(Lane):
 
     def stop(self) -> None:
         """From the next pass on nobody may be in."""
-        self._stopping = self._courtesy.stops = True
+        self._wishes.stopping = True
         self._taken.set()
 
     async def run(self) -> None:
@@ -139,7 +140,7 @@ class AccessLane(Lane):
 
     def urgent(self) -> float | None:
         """When somebody must be out, which no failure may delay."""
-        if self._stopping:
+        if self._wishes.stopping:
             return None
         times = (self._guests.next_cut(), plan.next_deadline(self._intent.state, self.clock()))
         return min((at for at in times if at is not None), default=None)
@@ -174,7 +175,7 @@ class AccessLane(Lane):
             self.poke()
 
     def _intent_changed(self) -> None:
-        access = self._desired().access
+        access = self._wishes.now().access
         if self._given.items() - access.items() or any(
             login.invitation and login.access not in {None, access.get(login.invitation)}
             for login in self.logins
@@ -186,29 +187,22 @@ class AccessLane(Lane):
         deadline = self.urgent()
         return None if deadline is None else max(deadline - self.clock(), 0.01)
 
-    def _desired(self) -> plan.Desired:
-        return plan.NOTHING if self._stopping else plan.desired(self._intent.state, self.clock())
-
-    def _observed(self, want: plan.Desired) -> plan.Observed:
-        now = self.clock()
-        return plan.Observed(
-            grants=self._entrance.grants(want.grants),
-            door_port=self._door.port,
-            connections=tuple(login.observed(now) for login in self.logins),
-        )
+    def _actions(self, want: plan.Desired) -> list[plan.AccessAction]:
+        grants, connections = self._entrance.grants(want.grants), self.roster.observed(self.clock())
+        return plan.access(want, plan.Observed(grants, self._door.port, connections))
 
     # Closing
 
     async def _close(self) -> PairingError | None:
         """Each closing is tried whatever becomes of the others; the first failure is returned."""
-        want = self._desired()
+        want = self._wishes.now()
         self._given = want.access
         failure: PairingError | None = None
-        if plan.CloseDoor() in (actions := plan.access(want, self._observed(want))):
+        if plan.CloseDoor() in (actions := self._actions(want)):
             self._entrance.close()
         try:
             cut = [action.pid for action in actions if isinstance(action, plan.Cut)]
-            why = Cause.DAEMON_STOPPED if self._stopping else None
+            why = Cause.DAEMON_STOPPED if self._wishes.stopping else None
             await self._guests.cut(cut, causes.WORDS[why] if why else "", why)
         except Exception:  # a defect, and the keys must go all the same
             log.exception("a connection could not be cut")
@@ -223,17 +217,19 @@ class AccessLane(Lane):
                     # A key that cannot be taken out must find the door closed.
                     self._entrance.close()
                     failure = error
+        self._entrance.publish(self._intent.state.live)
         await self._change_roles([one for one in actions if isinstance(one, plan.ChangeRole)])
         return failure
 
     async def _change_roles(self, changes: list[plan.ChangeRole]) -> None:
         """A guest whose role does not change in time is cut."""
         limit = min(ROLE_TIMEOUT_S, self._until_deadline() or ROLE_TIMEOUT_S)
-        late = await change_roles(changes, self.roster.logins, limit, self._taken.is_set)
-        if late and (limit < ROLE_TIMEOUT_S or self._taken.is_set()):
+        signal = self._door.connections.signal
+        late = await change_roles(changes, self.roster.logins, signal, limit, self._taken.is_set)
+        if waits := late and (limit < ROLE_TIMEOUT_S or self._taken.is_set()):
             self.poke()  # somebody else's rights go before
-        elif late:
-            await self._guests.cut(late, "their role could not be changed")
+        lost = [pid for pid in late if not waits or self.roster.logins[pid].astray]
+        await self._guests.cut(lost, "their role could not be changed")
 
     # Steering, and opening
 
@@ -241,19 +237,24 @@ class AccessLane(Lane):
         if self._awake:
             inside = any(login.invitation for login in self.logins)
             await (self._awake.start() if inside else self._awake.stop())
-        if self._desired().door:
+        if self._wishes.now().door:
             await self._entrance.prepare()
             if await self._session_running():
                 await self._confinement.watch()
-                if await self._guests.hold(self._desired().access):
+                if await self._guests.hold(self._wishes.now().access):
                     self.poke()
                 await self._open()
                 await self._courtesy.tell(self.logins)
                 await self._line.show(self._intent.state, self.logins, self.clock())
         else:
+            self._confinement.release()
+            self._aside.run(self._give_back())  # no stop waits for tmux
+
+    async def _give_back(self) -> None:
+        """The user's status line, and then the session as a whole."""
+        await self._line.give_back(at_once=self._wishes.stopping)
+        if self._line.given_back and not self._wishes.now().door:
             self._confinement.stop()
-            # No stop waits for tmux.
-            self._aside.run(self._line.give_back(at_once=self._stopping))
 
     async def _session_running(self) -> bool:
         """Whether tmux can be steered now; a session that is gone ends every invitation."""
@@ -269,8 +270,8 @@ class AccessLane(Lane):
                 raise self._tmux.unknown()
 
     async def _open(self) -> None:
-        want = self._desired()
-        for action in plan.access(want, self._observed(want)):
+        want = self._wishes.now()
+        for action in self._actions(want):
             match action:
                 case plan.WriteGrants(grants):  # this sshd writes its times another way
                     self._entrance.write(grants)
@@ -282,7 +283,7 @@ class AccessLane(Lane):
 
     def _tmux_silent(self) -> None:
         """Nothing can be steered: who may only look does not look at what nobody controls."""
-        self._guests.lose_sight(self._desired().access)
+        self._guests.lose_sight(self._wishes.now().access)
         if any(login.astray for login in self.logins):
             self._taken.set()
         self._tell_trouble(self._tmux.silent())

@@ -7,11 +7,11 @@ from pairingd.core.rules import WayAnnounced
 from pairingd.core.ways import ssh_command
 from pairingd.intent import Intent
 from pairingd.signals import Signal
-from pairingd.user import user_name
+from pairingd.user import login_name
 
 
 def announce(intent: Intent, way_in_changed: Signal[[str]], way: WayIn) -> None:
-    command = ssh_command(user_name(), way.host, way.port)
+    command = ssh_command(login_name(intent.state.session), way.host, way.port)
     intent.apply(WayAnnounced(way))
     intent.happened(
         "endpoint-changed",

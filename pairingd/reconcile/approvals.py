@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from pairingd.core.approval import ANSWER_S, Desk, Entry, Visitor
 from pairingd.core.text import shell
@@ -27,8 +29,7 @@ _ACCEPTED_S = 5.0  # for sshd's word on a key, which may come after that of the 
 _POLL_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """`text` is for the guest."""
 
     approved: bool

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pairingd.core.confine import TmuxClient, steering, strays
 from pairingd.core.model import Access
@@ -17,8 +18,7 @@ log = logging.getLogger(__name__)
 _PACE_S = 1.0  # from one observer of tmux to the next, should tmux end each at once
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a guest is: by which forced command, and whether not where steering should have led."""
 
     command: int
@@ -50,17 +50,25 @@ class Confinement:
     async def watch(self) -> None:
         """Have tmux keep guests in, and watch it. Raises WorldError where it cannot be watched."""
         await self._tmux.confine(self.clients)
+        watched = self._observer and (self._observer.socket, self._observer.session)
+        if watched and watched != (self._tmux.socket, self._tmux.target):
+            self.stop()
         if self._watching is None or self._watching.done():
             self._observer = self._tmux.observer()
             self._watching = asyncio.create_task(self._follow(self._observer))
         if self._observer and not await self._observer.is_attached():
             raise self._tmux.unwatched()
 
-    def stop(self) -> None:
+    def release(self) -> None:
+        """Nobody is to be kept in; what is still to be said is said to the same session."""
         self._tmux.release()
+        self.clients = {}
+
+    def stop(self) -> None:
+        """Leave the session alone."""
         if self._watching:
             self._watching.cancel()
-            self._watching = None
+            self._watching = self._observer = None
 
     async def hold(self, guests: Mapping[int, Access]) -> dict[int, Place]:
         """Keep the guests in place, and tell where those are that have a terminal, by connection.
@@ -91,7 +99,7 @@ class Confinement:
         except WorldError:
             log.debug("tmux does not list its clients")
         else:
-            self._observer.detach(self._ownership.of(clients, connections).keys() - known)
+            self._observer.detach(self._owned(clients, connections).keys() - known)
 
     @property
     def typist(self) -> int | None:
@@ -112,12 +120,16 @@ class Confinement:
     async def hosts(self, guests: Collection[int]) -> list[TmuxClient]:
         """The host's own terminals in the session. Raises WorldError."""
         clients = await self._tmux.terminals()
-        of = self._ownership.of(clients, guests)
+        of = self._owned(clients, guests)
         return [one for one in clients if one.name not in of]
+
+    def _owned(self, clients: list[TmuxClient], guests: Collection[int]) -> dict[str, Owner]:
+        box = self._tmux.box
+        return self._ownership.of(clients, guests, boxed=bool(box and not box.account))
 
     async def _look(self, guests: Collection[int]) -> list[TmuxClient]:
         clients = await self._tmux.clients()
-        found = self._ownership.of(clients, guests)
+        found = self._owned(clients, guests)
         known, self.clients = self.clients, found
         names = {client.name for client in clients}
         for gone in self._typed_at.keys() - names:  # a terminal's name is used again

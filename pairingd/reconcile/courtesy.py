@@ -14,8 +14,10 @@ from pairingd.core.notices import Terms
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.intent import Intent
 from pairingd.live import mark_prefix
+from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.login import Login
 from pairingd.reconcile.messages import Messages
+from pairingd.reconcile.wishes import Wishes
 from pairingd.user import user_name
 from pairingd.world.tmux import Tmux
 
@@ -24,24 +26,25 @@ _FAREWELL = ".farewell."  # between the mark and the pid of the forced command t
 
 
 class Courtesy:
-    """`live` is the directory of the marks, where farewell.sh finds what it prints."""
+    """`entrance` has the directory of the marks, where farewell.sh finds what it prints."""
 
     def __init__(
         self,
         tmux: Tmux,
         messages: Messages,
         intent: Intent,
-        live: Path,
+        entrance: Entrance,
         clock: Callable[[], float],
+        wishes: Wishes,
     ) -> None:
-        self.stops = False  # the daemon does, so that guests go whose invitations are live
         self._intent = intent
         self._tmux = tmux
         self._messages = messages
-        self._live = live
+        self._entrance = entrance
         self._clock = clock
+        self._wishes = wishes
         self._known: dict[int, Terms] = {}  # by connection
-        for left in live.glob(f"*{_FAREWELL}*"):  # by a daemon that was killed
+        for left in entrance.live.glob(f"*{_FAREWELL}*"):  # by a daemon that was killed
             left.unlink(missing_ok=True)
 
     async def tell(self, logins: Collection[Login]) -> None:
@@ -82,12 +85,13 @@ class Courtesy:
         now = self._clock()
         invitation = _invitation(self._intent.state, login.invitation or "")
         until = clock_time(invitation.deadline, now) if invitation else ""
-        if self.stops and invitation and invitation.is_open(now):
+        if self._wishes.stopping and invitation and invitation.is_open(now):
             return notices.stopped(_host(), until)
         return notices.farewell(invitation, now, _host(), until)
 
     def _file(self, login: Login) -> Path:
-        return self._live / f"{mark_prefix(login.invitation or '')}{_FAREWELL}{login.command}"
+        mark = mark_prefix(login.invitation or "")
+        return self._entrance.live / f"{mark}{_FAREWELL}{login.command}"
 
     async def _keys_that_leave(self, access: Access) -> str:
         if access is Access.READ:
@@ -115,7 +119,8 @@ def _write(texts: Mapping[Path, str]) -> None:
     """Nothing where the disk is full."""
     for file, text in texts.items():
         with contextlib.suppress(OSError):
-            file.touch(mode=0o600)
+            file.touch()
+            file.chmod(0o640)  # an account reads it, by its group; else nobody passes above
             file.write_text(f"{text}\n")
 
 

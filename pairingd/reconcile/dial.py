@@ -12,11 +12,13 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from pairingd.core import cgnat, dial, plan
 from pairingd.core.dial import Dialing
 from pairingd.core.model import Dial, Invitation, Problem, WayIn
+from pairingd.core.records import replace
 from pairingd.core.ways import Endpoint, Verified
 from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside
@@ -32,8 +34,7 @@ log = logging.getLogger(__name__)
 _SILENT_S = 5.0  # of rest after a connection where no ssh client was
 
 
-@dataclass(slots=True)
-class _Line:
+class _Line(Struct):
     """One guest who is dialed, by these ports."""
 
     dial: Dial

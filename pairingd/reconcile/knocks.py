@@ -8,7 +8,8 @@ cost a few lines, and the numbers in a receipt are right.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pairingd.core import knocks
 from pairingd.core.durations import utc
@@ -22,8 +23,7 @@ TOLD_APART_S = 10.0  # on the host's terminals, whoever knocks
 _Key = tuple[str, tuple[str, ...]]
 
 
-@dataclass(slots=True)
-class Knock:
+class Knock(Struct):
     """Logins that sshd refused, from one address and with the same keys. `peer` "": from many."""
 
     peer: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pairingd.core import causes, plan
 from pairingd.core.approval import Entry
@@ -16,8 +16,7 @@ INVITATION_OVER = "the invitation is over"
 NO_TERMINAL = "they opened no terminal in the session"
 
 
-@dataclass(eq=False, slots=True)
-class Login:
+class Login(Struct, eq=False):
     """One connection from Connected to Disconnected; `pid` is its sshd's.
 
     `guest` is whose key logged in, "" before and for a key of nobody who is invited. `session` is

@@ -10,11 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+from msgspec import Struct
 
 from pairingd.core.addresses import is_outsider, is_public
 from pairingd.core.model import Problem
+from pairingd.core.records import replace
 from pairingd.core.ways import Place
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
@@ -60,8 +62,7 @@ class LookFrom(Protocol):
     def refused(self, why: str) -> PairingError: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(Struct, frozen=True):
     """None in `seen`: that machine could not look. `met_nobody` counts the looks in a row."""
 
     seen: bool | None

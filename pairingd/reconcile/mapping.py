@@ -56,6 +56,7 @@ from pairingd.core.holding_events import (
 from pairingd.core.holding_state import MAPPING, Holding, Policy, endpoint
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.core.rules import WayTold
 from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
@@ -87,7 +88,8 @@ class MappingLane(Lane):
     Not `enabled`: none is wanted, and what an earlier daemon has left is closed. `look` says what
     is seen at a host and port outside; None: that is not to be tried. `second` is the lane of the
     router in front of this one's. `hole_port` is the port to request behind the provider's NAT for
-    a hole in it; None: none is made. `hostname` is the user's name for this network.
+    a hole in it; None: none is made. `hostname` is the user's name for this network. `occupied`
+    says whether a guest is in.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class MappingLane(Lane):
         look: Look | None = None,
         hole_port: Callable[[Network], int] | None = None,
         hostname: str = "",
+        occupied: Callable[[], bool] = lambda: False,
         asleep: Callable[[], float] = asleep,
         listen: Callable[..., AbstractContextManager[None]] = listen,
         second: Lane | None = None,
@@ -121,6 +124,7 @@ class MappingLane(Lane):
         self._locate, self._door_port = locate, door_port
         self._hostname, self._second = hostname, second
         self._behind = Behind(hole_port)
+        self._occupied = occupied
         self._holding = Holding(policy, tuple(journal.mappings()))
         self._hairpin = Hairpin(look, lambda held, seen: self._notice(Reflected(held, seen)))
         self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
@@ -225,7 +229,8 @@ class MappingLane(Lane):
 
     async def _serve(self) -> None:
         ports, session = self._wished_ports(), self._intent.state.session
-        await self._follow(self._behind.wish(self.network, ports, session))
+        wish = self._behind.wish(self.network, ports, session)
+        await self._follow(replace(wish, occupied=self._occupied()))
         await self._follow(Clear())
         try:
             await self._asking.run(self._follow(Serve()))
@@ -237,7 +242,7 @@ class MappingLane(Lane):
         port, state = self._door_port(), self._intent.state
         if not self.enabled or port is None or state.session is None:
             return None
-        in_time = plan.desired(state, self.clock()).door
+        in_time = plan.admits(state, self.clock())
         return (port, state.session.external_port) if in_time else None
 
     def _read_journal(self) -> None:

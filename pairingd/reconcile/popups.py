@@ -34,7 +34,12 @@ class Popups:
         self._failed = failed
 
     async def show(self, visitor: Visitor) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled. Not where the server is in a box: the popup's program would run
+        there, and whoever is in it could answer.
+        """
+        if self._tmux.box:
+            self._failed(visitor)
+            return
         shown: dict[str, asyncio.Task[None]] = {}
         failed: set[str] = set()
         try:

@@ -6,12 +6,13 @@ Tmux has no say in it.
 from __future__ import annotations
 
 import asyncio
+import signal as signals
 from collections.abc import Callable, Iterable, Mapping
 
 from pairingd.core.model import Access
 from pairingd.core.plan import ChangeRole
 from pairingd.reconcile.login import Login
-from pairingd.world.forced_command import change_role, forced_command, role_of
+from pairingd.world.forced_command import ROLE_SIGNALS, forced_command, role_of
 
 _POLL_S = 0.02
 _REQUESTS_APART_S = 0.3  # a forced command that only starts does not hear the first
@@ -20,11 +21,14 @@ _REQUESTS_APART_S = 0.3  # a forced command that only starts does not hear the f
 async def change_roles(
     changes: Iterable[ChangeRole],
     logins: Mapping[int, Login],
+    signal: Callable[[int, int, signals.Signals], None],
     seconds: float,
     interrupted: Callable[[], bool],
 ) -> set[int]:
-    """The connections whose role is not changed after `seconds`, or once `interrupted`. One that is
-    gone meanwhile is not among them.
+    """`signal` sends one to a process of a connection.
+
+    Returns the connections whose role is not changed after `seconds`, or once `interrupted`. One
+    that is gone meanwhile is not among them.
     """
     waiting: dict[int, Access] = {
         change.pid: change.access for change in changes if change.pid in logins
@@ -36,7 +40,8 @@ async def change_roles(
         if now() >= ask_at:
             ask_at += _REQUESTS_APART_S
             for pid, access in waiting.items():
-                change_role(commands[pid], access)
+                if command := commands[pid]:
+                    signal(pid, command, ROLE_SIGNALS[access])
                 logins[pid].attached = False  # until the guest is attached again
         await asyncio.sleep(_POLL_S)
         for pid, access in [*waiting.items()]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 
+from msgspec.structs import asdict
+
+from pairingd.core import plan
 from pairingd.core.admission import MAX_PER_GUEST
 from pairingd.core.approval import Entry
 from pairingd.core.durations import utc
@@ -102,6 +104,10 @@ class Roster:
         for gone in {login.invitation for login in departed} - here:
             if gone:
                 self._intent.apply(Went(gone))
+
+    def observed(self, now: float) -> tuple[plan.Connection, ...]:
+        """The connections, as the plan is told of them."""
+        return tuple(login.observed(now) for login in self.logins.values())
 
     def typed(self, pid: int, at: int) -> None:
         """The guest of that connection has pressed a key."""

@@ -33,7 +33,7 @@ class StatusLine:
         self._news: dict[str, list[str]] = {}  # by the name of a client, the newest first
         self._right: StatusRight | None = None
         self._closed = False
-        self._clean = False  # nothing of ours is there, nor of a daemon before us
+        self.given_back = False  # nothing of ours is there, nor of a daemon before us
         self._lock = asyncio.Lock()
 
     async def show(self, state: State, logins: Collection[Login], now: float) -> None:
@@ -59,7 +59,7 @@ class StatusLine:
             self._news.clear()
         if self._news:
             await self._write()
-        elif not self._clean:
+        elif not self.given_back:
             await self._give_back()
 
     def _take_back(self, names: Iterable[str], text: str) -> None:
@@ -90,7 +90,7 @@ class StatusLine:
                 return False
             if self._right is None or self._right.target != self._tmux.target:
                 self._right = self._tmux.status_right()
-            self._clean = False
+            self.given_back = False
             try:
                 return await self._right.extend(self._lines, news(self._news))
             except WorldError as failure:
@@ -105,7 +105,7 @@ class StatusLine:
                 running = Running.NO if gone else await self._tmux.running()
                 if running is Running.YES:
                     await self._tmux.status_right().give_back()
-                self._clean = running is not Running.UNKNOWN
+                self.given_back = running is not Running.UNKNOWN
             except WorldError as failure:
                 log.debug("the status line is not given back: %s", failure)
             self._right = None

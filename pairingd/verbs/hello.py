@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 
 import pairingd
+from pairingd import report
 from pairingd.parts import Parts
 from pairingd.protocol import params, results, wire
 
@@ -17,4 +18,8 @@ async def run(parts: Parts, _: params.Hello) -> results.Hello:
         "tmux": parts.tmux.command,
         "tmux_socket": str(parts.tmux.socket),
         "attach": parts.settings.config.host.attach,
+        "box": report.box_settings(parts.settings.config.box),
+        "boxed": report.box(parts.tmux.box).get("box"),
+        "account": parts.settings.config.guests.account,
+        "as_account": report.as_account(parts.tmux.box),
     }

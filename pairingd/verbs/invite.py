@@ -9,9 +9,8 @@ from pairingd.core import plan, rules
 from pairingd.core.dial import guest_address, refreshed
 from pairingd.core.durations import format_duration, utc
 from pairingd.core.guest import Guest, expand, parse_guests
-from pairingd.core.model import Access, Conditions, Dial, Invitation
+from pairingd.core.model import Access, Conditions, Dial, Invitation, Standing
 from pairingd.core.refusal import Refused
-from pairingd.core.text import shell
 from pairingd.errors import PairingError, WorldError
 from pairingd.parts import Notify, Parts
 from pairingd.protocol import params, results
@@ -47,6 +46,9 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
             "invite them one by one",
         )
     rules.require_new(parts.intent.state, map(str, named), parts.clock())
+    box = parts.tmux.box
+    if given.box is not None and given.box != (box.id if box else ""):
+        raise rules.mixed_session()
     if given.tmux:
         parts.tmux.hand(given.tmux)
     looking = asyncio.create_task(parts.mapping.warm_up())
@@ -54,12 +56,12 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         await parts.sshd.prepare()
         fetched = await _fetch(parts, named, notify)
         await _require_session(parts.tmux, notify)
-        ids = _record(parts, given, fetched, ttl, address)
+        ids = _record(parts, given, fetched, ttl, address, box.id if box else "")
     except BaseException:
         looking.cancel()
         raise
     try:
-        if plan.desired(parts.intent.state, parts.clock()).door:
+        if plan.admits(parts.intent.state, parts.clock()):
             await _open_door(parts, notify)
         await waits.wait_for_ways(parts, notify)
         found = (each for one in fetched.values() for each in one.warnings)
@@ -96,12 +98,17 @@ async def _require_session(tmux: Tmux, notify: Notify) -> None:
     raise WorldError(
         "no-session",
         "the shared tmux session is not running",
-        shell("tmux", "-S", str(tmux.socket), "new-session", "-d", "-s", tmux.session),
+        tmux.by_hand("new-session", "-d", "-s", tmux.session),
     )
 
 
 def _record(
-    parts: Parts, given: params.Invite, fetched: dict[Guest, Fetched], ttl: int, address: str
+    parts: Parts,
+    given: params.Invite,
+    fetched: dict[Guest, Fetched],
+    ttl: int,
+    address: str,
+    box: str,
 ) -> tuple[str, ...]:
     """The invitations' ids."""
     now = floor(parts.clock())
@@ -118,6 +125,7 @@ def _record(
             keys=one.keys,
             issued_at=now,
             expires_at=opens_at + ttl,
+            standing=Standing.LIVE,
             conditions=conditions,
             dial=refreshed(Dial(address, 0, 0), secrets.randbits(64)) if address else None,
         )
@@ -131,6 +139,7 @@ def _record(
             port_chosen=given.port is not None,
             max_ttl=config.guests.max_ttl,
             tmux=given.tmux or "",
+            box=box,
         )
     )
     return tuple(one.id for one in invitations)

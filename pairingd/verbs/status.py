@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 
@@ -12,14 +13,16 @@ from pairingd.parts import Parts
 from pairingd.protocol import params, results
 from pairingd.world.tmux import Running, Tmux
 
+_AT_A_TIME = 50
+
 
 async def run(parts: Parts, given: params.Status) -> results.Status:
     listed: Sequence[Invitation] = parts.intent.state.live
     if given.all:
         listed = await _newest(parts, given.limit)
+    session = parts.intent.state.session
     running, clients = await _observe(parts.tmux)
     port = parts.door.port
-    logins = parts.access.logins
     warnings = answers.warnings(parts)
     if running and parts.intent.state.live:
         warnings += await answers.dead_pane(parts)
@@ -42,17 +45,30 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
             "started_at": utc(parts.started_at),
         },
         "session": {
+            "id": session.id if session and session.live else None,
             "name": parts.tmux.name,
             "socket": str(parts.tmux.socket),
             "running": running,
             "clients": clients,
+            "confinement": report.confinement(parts.tmux.box),
+            **report.box(parts.tmux.box),
         },
-        "invitations": [report.invitation(one, logins, parts.clock()) for one in listed],
+        "invitations": await _reported(parts, listed),
         "door": {"open": port is not None, "port": port},
         "mapping": answers.mapping(parts),
         "endpoints": endpoints,
         "warnings": warnings,
     }
+
+
+async def _reported(parts: Parts, listed: Sequence[Invitation]) -> list[results.InvitationInfo]:
+    """A few at a time: everything else goes on in between."""
+    reported: list[results.InvitationInfo] = []
+    for first in range(0, len(listed), _AT_A_TIME):
+        some = listed[first : first + _AT_A_TIME]
+        reported += [report.invitation(one, parts.access.logins, parts.clock()) for one in some]
+        await asyncio.sleep(0)
+    return reported
 
 
 async def _newest(parts: Parts, limit: int) -> list[Invitation]:

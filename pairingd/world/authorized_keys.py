@@ -10,22 +10,25 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from msgspec import Struct
+
 from pairingd.core.plan import Grant
-from pairingd.files import write_private
+from pairingd.files import write_for_group, write_private
 from pairingd.live import mark_prefix
 
 _JOIN = Path(__file__).with_name("forced_command") / "join.sh"
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorizedKeys:
+class AuthorizedKeys(Struct, frozen=True):
     """`zulu`: this sshd reads times with `Z` (OpenSSH 9.1); older ones take them as local time,
     and ours is started with TZ=UTC0. A line does not say what its guest may do: the forced command
     reads that at each start from the marks in `live` (pairingd.live), so another role needs no
     write to this file. Guests who must be let in ask for it at `control`, pairingd's socket.
+    `join` is the forced command, which runs `python`. `shared`: the group of the file's directory
+    reads it, for its sshd is an account's.
     """
 
     path: Path
@@ -35,6 +38,10 @@ class AuthorizedKeys:
     live: Path
     control: Path
     zulu: bool
+    confinement: str = "plain"
+    join: Path = _JOIN
+    python: str = sys.executable
+    shared: bool = False
 
     def grants(self, expected: Sequence[Grant]) -> tuple[Grant, ...] | None:
         """`expected`, if the file says just that; empty, if there is none; else None."""
@@ -48,20 +55,25 @@ class AuthorizedKeys:
 
     def write(self, grants: Sequence[Grant]) -> None:
         """Replace the file whole. Raises WorldError `unwritable-file`."""
-        write_private(self.path, self.render(grants))
+        (write_for_group if self.shared else write_private)(self.path, self.render(grants))
 
     def render(self, grants: Sequence[Grant]) -> str:
-        return "".join(self._line(grant) for grant in grants)
+        return _rendered(self, tuple(grants))
 
-    def _line(self, grant: Grant) -> str:
+    def line(self, grant: Grant) -> str:
         until = time.strftime("%Y%m%d%H%M%S", time.gmtime(grant.expires_at))
         mark = str(self.live / mark_prefix(grant.invitation))
-        words = [sys.executable, self.tmux, str(self.socket), self.session, mark]
+        words = [mark, self.confinement, self.python, self.tmux, str(self.socket), self.session]
         if grant.ask:
             words.append(str(self.control))
-        command = f"exec /bin/sh {shlex.quote(str(_JOIN))} {shlex.join(words)}"
+        command = f"exec /bin/sh {shlex.quote(str(self.join))} {shlex.join(words)}"
         quoted = command.replace('"', '\\"')
         return (
             f'restrict,pty,expiry-time="{until}{"Z" if self.zulu else ""}",command="{quoted}"'
             f" {grant.key.type} {grant.key.blob} {grant.invitation}\n"
         )
+
+
+@lru_cache(maxsize=2)  # each pass compares the file with what it should be
+def _rendered(keys: AuthorizedKeys, grants: tuple[Grant, ...]) -> str:
+    return "".join(map(keys.line, grants))

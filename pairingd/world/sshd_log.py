@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # Bytes. macOS keeps 4096 of a datagram socket (net.local.dgram.recvspace), which is a few dozen
 # messages, and drops what does not fit; Linux has the sender wait.
@@ -28,15 +29,13 @@ def channel() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """Somebody is in, by the key with this fingerprint."""
 
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """A login was tried and refused: with the key that has this fingerprint, "" where it is not
     known. `other_user`: for a user name that is not ours.
 

@@ -1,7 +1,8 @@
 """`make bench`: the figures of docs/performance.md, on this machine.
 
 Each is a median, a ratio or a count within one run. A missed target is marked, and fails nothing.
-All parts but `floods` are meant to take less than six minutes on an idle machine; name some for less.
+All parts but `floods` and `networks` are meant to take less than six minutes on an idle machine;
+name some for less.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import ExitStack, suppress
 import psutil
 
 from tests.benchmarks import (
+    box,
     crowd,
     deadline,
     first,
@@ -28,6 +30,7 @@ from tests.benchmarks import (
     idle,
     invite,
     link,
+    networks,
     ssh,
     starts,
     status,
@@ -36,6 +39,7 @@ from tests.benchmarks.figure import Figure, table
 from tests.e2e.network import Network, why_not
 from tests.stage import ROOT, Guest, Stage
 
+LONG = {"floods", "networks"}  # measured when they are named
 IDLE = "idle"  # which waits while the others are measured
 
 
@@ -49,7 +53,7 @@ def main() -> int:
     for package in ("pairingd", "pairctl"):
         compileall.compile_dir(ROOT / package, quiet=2)
     load = os.getloadavg()[0]
-    figures = list(_figures(given.parts or [*(set(PARTS) - {"floods"}), IDLE]))
+    figures = list(_figures(given.parts or [*(set(PARTS) - LONG), IDLE]))
     about = {"machine": machine(), "load": [round(load, 1), round(os.getloadavg()[0], 1)]}
     if given.json:
         print(json.dumps({**about, "figures": [one.record() for one in figures]}, indent=1))
@@ -105,12 +109,14 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "status": _invited(status.measure),
     "ssh": _invited(ssh.measure),
     "link": _on_the_network(link.measure, link.WHAT, leg_ms=link.LEG_MS),
+    "box": box.measure,
     "starts": starts.measure,
     "end": _invited(deadline.measure),
     "growth": growth.measure,
     "crowd": _invited(crowd.measure),
     "floods": _invited(flood.measure),
     "mapping": _on_the_network(gateway.measure, "mapping: time and packets"),
+    "networks": networks.measure,
 }
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import ceil
 from statistics import median
 from typing import Any
+
+from msgspec import Struct
 
 Row = tuple[str, ...]
 TIMES = "\N{MULTIPLICATION SIGN}"
 HEAD: Row = ("what", "ours", "p99", "compared with", "ratio", "wanted", "ok?")
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """`ours` is None where it could not be measured, and `why_not` says why.
 
     `most` bounds `ours`, `below` does so strictly, `most_ratio` bounds ours / theirs. `p99` and

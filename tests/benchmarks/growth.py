@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from statistics import median
 
 from pairingd.core.model import Invitation, Session, State
+from pairingd.core.records import replace
 from pairingd.core.rules import End, step
 from pairingd.store import KEPT_SESSIONS, Store
 from tests.benchmarks.figure import Figure

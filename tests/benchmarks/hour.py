@@ -1,4 +1,4 @@
-"""How often a gateway is asked while it holds a mapping: the real lane, one hour of a fake clock."""
+"""How often a gateway is asked while it holds a mapping and a guest is in: the real lane, one hour of a fake clock."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP
+from pairingd.core.records import replace
 from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
@@ -94,7 +94,12 @@ async def _an_hour(store: Store) -> Counter[str]:
     async def here() -> Network:
         return HOME
 
-    lane = MappingLane(intent, store, router, here, lambda: DOOR, lambda: router.now, signals)
+    lane = MappingLane(
+        *(intent, store, router, here, lambda: DOOR, lambda: router.now, signals),
+        occupied=lambda: True,
+    )
+    await lane.one_pass()
+    signals.guest_came("5.5.9.2")
     while router.now < START + HOUR:
         deadline = await lane.one_pass()
         assert deadline is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pairingd.core.model import Access, Conditions, Invitation, Key, Mapping
+from pairingd.core.model import Access, Conditions, Invitation, Key, Mapping, Standing
 from pairingd.core.network import Network
 from pairingd.core.rules import Invite
 
@@ -37,6 +37,7 @@ def invitation(
         keys=keys or (key(guest),),
         issued_at=issued_at,
         expires_at=max(issued_at, conditions.opens_at or 0) + ttl,
+        standing=Standing.LIVE,
         conditions=conditions,
     )
 

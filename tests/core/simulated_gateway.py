@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from msgspec import Struct, field
 
 from pairingd.core.holding import next_deadline, step
 from pairingd.core.holding_events import (
@@ -40,6 +41,7 @@ from pairingd.core.holding_events import (
 from pairingd.core.holding_state import Holding
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.core.refusal import PairingError
 from tests.core.make import mapping
 
@@ -48,8 +50,7 @@ PROTOCOLS = ("pcp", "upnp")
 Mood = Literal["well", "silent", "deaf", "gone", "refuses", "drops", "keeps"]
 
 
-@dataclass
-class Router:
+class Router(Struct):
     """`rows` are by external port: whose each is, a mapping's id or a stranger, and its lease's end.
 
     `silent` carries requests out and does not answer; `deaf` does neither. `drops` grants and makes
@@ -83,8 +84,7 @@ class RoundEnded(Exception):
     """By Fail, Distrust or NobodyToAsk."""
 
 
-@dataclass
-class Lane:
+class Lane(Struct):
     """As reconcile.mapping is. `journal` and `routers` outlast a crash, `holding` does not.
 
     `effect` is called before each step that a crash may come between, and raises for one.

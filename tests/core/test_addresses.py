@@ -75,7 +75,7 @@ def test_only_an_ipv6_address_stands_in_brackets(host: str, written: str) -> Non
         ("", "", False),
     ],
 )
-def test_whose_address_it_is(host: str, block: str, shared: bool) -> None:
+def test_private_and_shared_addresses_are_inside(host: str, block: str, shared: bool) -> None:
     assert (home_block(host), is_shared(host)) == (block, shared)
     assert is_inside(host) == (bool(block) or shared)
 
@@ -85,5 +85,5 @@ def test_whose_address_it_is(host: str, block: str, shared: bool) -> None:
     [("5.5.5.1", True), ("2a00::1", True), ("home.example.org", True)]
     + [(host, False) for host in ("192.168.1.7", "100.64.0.2", "127.0.0.1", "fd00::1")],
 )
-def test_of_a_name_it_is_not_known_whether_it_is_public(host: str, may_be: bool) -> None:
+def test_a_host_name_may_be_public(host: str, may_be: bool) -> None:
     assert may_be_public(host) is may_be

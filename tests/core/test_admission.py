@@ -116,7 +116,7 @@ def test_a_silent_peer_gets_no_place() -> None:
     assert silent in door.inside
 
 
-def test_few_silent_peers_get_an_sshd_after_a_second_and_one_a_source() -> None:
+def test_few_silent_peers_get_an_sshd_after_a_second_and_only_one_per_source() -> None:
     door = Door()
     silent = [door.comes(peer, speaks=False) for peer in (GUEST, GUEST, *strangers(4))]
     assert not door.inside
@@ -126,7 +126,7 @@ def test_few_silent_peers_get_an_sshd_after_a_second_and_one_a_source() -> None:
     assert len(door.inside) == SILENT_PLACES
 
 
-def test_a_silent_peer_with_an_sshd_is_ended_unless_it_speaks() -> None:
+def test_a_silent_peer_with_an_sshd_is_refused_unless_it_sends_an_identification() -> None:
     door = Door()
     mute, client = door.comes(speaks=False), door.comes(STRANGER, speaks=False)
     door.passes(SILENCE)
@@ -137,7 +137,7 @@ def test_a_silent_peer_with_an_sshd_is_ended_unless_it_speaks() -> None:
     assert client in door.inside
 
 
-def test_silent_peers_in_any_number_keep_nobody_out() -> None:
+def test_200_silent_peers_do_not_keep_a_guest_out() -> None:
     door = Door()
     for peer in strangers(200):
         door.comes(peer, speaks=False)
@@ -146,7 +146,7 @@ def test_silent_peers_in_any_number_keep_nobody_out() -> None:
     assert door.comes() in door.inside
 
 
-def test_nobody_waits_longer_than_ten_seconds() -> None:
+def test_a_waiting_client_is_refused_after_ten_seconds() -> None:
     door = Door()
     full(door)
     late, mute = door.comes(), door.comes(speaks=False)
@@ -199,7 +199,7 @@ def test_with_few_descriptors_the_lobby_is_small_and_never_closed() -> None:
     assert list(door.refused) == silent[:-1]
 
 
-def test_places_come_back_to_those_who_wait_in_their_order() -> None:
+def test_a_freed_place_goes_to_the_client_that_has_waited_longest() -> None:
     door = Door()
     holders = full(door)
     one, two = door.comes("192.0.2.1"), door.comes("192.0.2.2")
@@ -235,7 +235,7 @@ def test_a_stranger_at_a_known_address_does_not_keep_other_guests_out() -> None:
     assert other in door.inside
 
 
-def test_a_stalled_login_gives_way_to_one_who_waits() -> None:
+def test_a_stalled_login_is_ended_for_a_waiting_client() -> None:
     door = Door()
     holders = full(door)
     for holder in holders:
@@ -249,7 +249,7 @@ def test_a_stalled_login_gives_way_to_one_who_waits() -> None:
     assert guest in door.inside
 
 
-def test_a_login_that_goes_on_is_never_ended_for_another() -> None:
+def test_a_login_that_has_not_stalled_is_never_ended_for_another() -> None:
     door = Door()
     holders = full(door)
     for holder in holders:
@@ -260,7 +260,7 @@ def test_a_login_that_goes_on_is_never_ended_for_another() -> None:
     assert door.admission.next_look(door.now) == door.now + PACE
 
 
-def test_a_guest_who_reads_a_fingerprint_goes_after_one_who_has_said_nothing() -> None:
+def test_a_silent_login_is_ended_before_one_that_waits_at_the_fingerprint_prompt() -> None:
     door = Door()
     holders = full(door)
     reader, stuck = holders[0], holders[1]
@@ -305,7 +305,7 @@ def test_refused_logins_ban_an_address_unless_a_guest_has_entered_from_it() -> N
 
 
 @pytest.mark.parametrize("near_end", ["127.0.0.1", "fd00::5"])
-def test_behind_a_relay_nothing_is_held_against_anybody(near_end: str) -> None:
+def test_behind_a_relay_refused_logins_do_not_limit_the_shared_address(near_end: str) -> None:
     door = Door(shared=[near_end])
     for _ in range(3 * FREE_FAILURES):
         visitor = door.comes(near_end)
@@ -320,13 +320,13 @@ def test_behind_a_relay_nothing_is_held_against_anybody(near_end: str) -> None:
     assert len(door.refused) == KEPT_PLACES  # one for each who waits
 
 
-def test_behind_a_relay_a_login_makes_nobody_known() -> None:
+def test_behind_a_relay_a_login_does_not_make_the_address_known() -> None:
     door = Door(shared=["127.0.0.1"])
     door.enters(door.comes("127.0.0.1"))
     assert not door.admission.penalties.is_known("127.0.0.1")
 
 
-def test_nothing_is_to_be_looked_at_while_nobody_waits() -> None:
+def test_no_look_is_scheduled_while_no_client_waits() -> None:
     door = Door()
     visitor = door.comes()
     assert door.admission.next_look(door.now) is None
@@ -403,7 +403,7 @@ def test_no_address_holds_more_than_its_share_while_another_waits(
         assert max(held.values()) <= held[source] + 1
 
 
-def test_at_a_known_address_the_kept_places_are_safe_and_no_more() -> None:
+def test_a_known_address_keeps_only_its_reserved_places() -> None:
     door = Door()
     door.enters(door.comes(GUEST))
     at_guests = [door.comes(GUEST) for _ in range(KEPT_PLACES + 1)]
@@ -415,7 +415,7 @@ def test_at_a_known_address_the_kept_places_are_safe_and_no_more() -> None:
     assert door.refused[at_guests[0]] is Refusal.PUSHED_OUT
 
 
-def test_who_goes_for_the_sake_of_another_has_not_failed() -> None:
+def test_a_pushed_out_connection_does_not_make_its_address_suspect() -> None:
     door = Door()
     office = [door.comes(STRANGER) for _ in range(MAX_PLACES)]
     for n in range(FREE_FAILURES + 3):
@@ -425,7 +425,7 @@ def test_who_goes_for_the_sake_of_another_has_not_failed() -> None:
     assert not door.admission.is_suspect(STRANGER, door.now)
 
 
-def test_a_failure_of_ours_is_held_against_nobody() -> None:
+def test_an_excused_failure_does_not_make_an_address_suspect() -> None:
     door = Door()
     for excused in (True, False):
         assert not door.admission.is_suspect(STRANGER, door.now)
@@ -446,7 +446,7 @@ def test_a_connection_that_ends_after_its_login_has_not_failed() -> None:
     assert not door.admission.is_suspect(STRANGER, door.now)
 
 
-def test_a_place_that_does_not_help_is_not_promised() -> None:
+def test_a_suspect_address_at_its_limit_only_gets_a_place_of_its_own() -> None:
     """A suspect address at its limit waits for a place of its own, whoever else gives way."""
     door = Door()
     door.fails(STRANGER, FREE_FAILURES + 5)
@@ -557,7 +557,7 @@ TestFlood = Flood.TestCase
 TestFlood.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 
 
-def test_who_is_kept_out_and_until_when_can_be_asked() -> None:
+def test_ban_returns_until_when_an_address_is_banned() -> None:
     door = Door(shared=["127.0.0.1"])
     assert door.admission.ban(STRANGER, door.now) is None
     for peer in (STRANGER, "127.0.0.1"):

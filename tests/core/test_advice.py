@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from pairingd.core import advice
 from pairingd.core.advice import Attempt, Outcome, Routers
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.model import Problem
+from pairingd.core.records import replace
 from pairingd.core.refusal import PairingError
 from tests.core.make import BEYOND, mapping
 
@@ -48,14 +47,14 @@ DOUBT = Problem("mapping-unshown", "it lists nothing", "forward by hand")
         ),
     ],
 )
-def test_each_router_is_named_with_what_came_of_it(asked: Routers, first: str, second: str) -> None:
+def test_each_router_is_named_with_its_outcome(asked: Routers, first: str, second: str) -> None:
     one, two = advice.of_routers(asked)
     assert first in str(one)
     assert second in str(two)
     assert str(two).startswith("second router: ")
 
 
-def test_the_providers_server_has_the_second_routers_place() -> None:
+def test_the_providers_pcp_server_is_named_instead_of_a_second_router() -> None:
     _, server = advice.of_routers(Routers(first=SHARED))
     assert server.way == "provider's PCP server"
 
@@ -89,11 +88,11 @@ def test_the_providers_server_has_the_second_routers_place() -> None:
         (advice.dial(proven=True), "works: a guest who is dialed"),
     ],
 )
-def test_every_other_way_is_named_with_what_came_of_it(attempt: Attempt, told: str) -> None:
+def test_every_other_attempt_is_named_with_its_outcome(attempt: Attempt, told: str) -> None:
     assert told in str(attempt)
 
 
-def test_the_next_thing_to_try_mends_what_was_tried_before_it_tries_another_way() -> None:
+def test_the_next_step_fixes_a_failed_router_before_it_suggests_the_relay() -> None:
     relay = advice.relay(None, configured=False, proven=None)
     routers = advice.of_routers(Routers(first=INSIDE, second_failed=REFUSED))
     assert "192.168.0.1" in advice.next_step([*routers, relay])
@@ -101,7 +100,7 @@ def test_the_next_thing_to_try_mends_what_was_tried_before_it_tries_another_way(
     assert advice.next_step([Attempt("x", Outcome.FAILED, "it failed")]) == ""
 
 
-def test_the_warning_has_the_next_thing_to_try() -> None:
+def test_the_unverified_warning_has_the_next_step_as_hint() -> None:
     told = advice.unverified([advice.by_hand("a.example", 2022, proven=False)])
     assert told.code == "unverified"
     assert "2022" in told.hint

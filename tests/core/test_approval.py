@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from pairingd.core.approval import ANSWER_S, REMEMBERED_S, Desk, Visitor
+from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from tests.core.make import START
 
@@ -28,7 +27,7 @@ def test_a_visitor_waits_until_their_answer_or_until_they_leave() -> None:
     assert OCTOCAT.until == START + ANSWER_S
 
 
-def test_an_answer_is_for_the_guest_who_is_named_alone() -> None:
+def test_an_answer_applies_only_to_the_named_guest() -> None:
     desk = Desk().asked(OCTOCAT).asked(HUBOT)
     assert desk.meant("github:hubot", None, approve=True) == (HUBOT,)
     assert desk.meant("github:hubot", 4, approve=True) == (HUBOT,)
@@ -36,7 +35,7 @@ def test_an_answer_is_for_the_guest_who_is_named_alone() -> None:
     assert code(Desk(), "github:hubot", approve=False) == "not-waiting"
 
 
-def test_a_yes_by_name_is_never_for_two_keys_or_addresses() -> None:
+def test_an_approval_by_name_never_applies_to_two_keys_or_addresses() -> None:
     desk = Desk().asked(OCTOCAT).asked(AGAIN)
     assert desk.meant(OCTOCAT.guest, None, approve=True) == (OCTOCAT, AGAIN)
     for other in (OTHER_KEY, replace(OTHER_KEY, fingerprint="SHA256:a", peer="198.51.100.7")):
@@ -55,7 +54,7 @@ def test_an_approved_key_is_remembered_for_its_invitation_and_a_time() -> None:
     assert not desk.remembers("i2", "SHA256:a", START)
 
 
-def test_approvals_of_long_ago_are_forgotten() -> None:
+def test_approvals_are_forgotten_after_remembered_s() -> None:
     later = START + REMEMBERED_S
     desk = Desk().let_in(OCTOCAT, START).let_in(HUBOT, later)
     assert [one.invitation for one in desk.approved] == ["i2"]

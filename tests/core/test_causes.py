@@ -6,7 +6,7 @@ from pairingd.core import causes
 from pairingd.core.model import Cause
 
 
-def test_every_cause_has_words() -> None:
+def test_every_cause_has_its_own_text() -> None:
     assert causes.WORDS.keys() == set(Cause)
     assert len(set(causes.WORDS.values())) == len(Cause)
 
@@ -25,5 +25,5 @@ def test_a_cause_is_read_as_it_was_written(cause: Cause) -> None:
         ("something of a later version", Cause.ENDED),
     ],
 )
-def test_what_other_versions_wrote_is_read_too(written: str, cause: Cause) -> None:
+def test_causes_written_by_other_versions_are_read(written: str, cause: Cause) -> None:
     assert causes.read(written) is cause

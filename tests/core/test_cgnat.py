@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from pairingd.core import cgnat
 from pairingd.core.model import WayIn
+from pairingd.core.records import replace
 from pairingd.core.ways import Endpoint, Ways, way_told
 from tests.core.make import mapping
 
@@ -50,14 +49,14 @@ def test_a_hole_is_made_only_from_a_port_that_is_forwarded_behind_another_nat(
         (Ways(dials=(replace(DIAL, verified="guest"),)), ["dial", "lan"], "internet"),
     ],
 )
-def test_what_nobody_has_seen_comes_after_what_was_seen(
+def test_an_unproven_hole_comes_after_the_relay_and_a_proven_one_before_it(
     ways: Ways, kinds: list[str], reach: str
 ) -> None:
     assert [one.kind for one in ways.endpoints("192.168.1.10", 40000)] == kinds
     assert ways.reachability(None) == reach
 
 
-def test_a_hole_is_warned_of_until_somebody_has_come_by_it() -> None:
+def test_a_hole_has_a_warning_until_a_client_has_come_through_it() -> None:
     [problem] = Ways(BEHIND, hole=HOLE).problems()
     assert problem.code == "cgnat-unproven"
     assert "203.0.113.1:40022" in problem.message
@@ -65,7 +64,7 @@ def test_a_hole_is_warned_of_until_somebody_has_come_by_it() -> None:
     assert Ways(BEHIND, hole=PROVEN).problems() == []
 
 
-def test_guests_are_told_of_the_hole_and_never_of_another_guests_ports() -> None:
+def test_the_announced_endpoint_is_the_hole_and_never_another_guests_ports() -> None:
     found = Ways(BEHIND, hole=HOLE, dials=(DIAL,)).endpoints("192.168.1.10", 40000)
     assert way_told(found) == WayIn(HOLE.host, HOLE.port)
 
@@ -81,7 +80,7 @@ def test_a_stun_server_that_does_not_help_is_named() -> None:
         assert (failure or "192.168.1.10") in problem.message
 
 
-def test_what_a_stun_server_saw_inside_a_network_leads_nobody_in() -> None:
+def test_a_loopback_address_from_a_stun_server_is_no_endpoint() -> None:
     assert cgnat.outside(("203.0.113.1", 40022)) == WayIn("203.0.113.1", 40022)
     assert cgnat.outside(("127.0.0.1", 40022)) is None
     assert cgnat.outside(None) is None

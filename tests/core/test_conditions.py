@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from pairingd.core import plan
 from pairingd.core.model import Cause, Conditions, Invitation, Standing, State
+from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import (
     Active,
@@ -54,8 +53,10 @@ ID = only(invited()).id
 # Opens later.
 
 
-def test_nobody_may_enter_before_it_opens_and_then_until_the_deadline() -> None:
+def test_the_door_is_open_from_opens_at_until_the_deadline() -> None:
     state = invited(opens_at=START + 60)
+    for at in (59, 60, 60 + HOUR - 1, 60 + HOUR):
+        assert plan.admits(state, START + at) is plan.desired(state, START + at).door
     assert not plan.desired(state, START + 59).door
     assert plan.desired(state, START + 60).door
     assert plan.desired(state, START + 60 + HOUR - 1).door
@@ -64,7 +65,7 @@ def test_nobody_may_enter_before_it_opens_and_then_until_the_deadline() -> None:
     assert plan.next_deadline(state, START + 60) == START + 60 + HOUR
 
 
-def test_a_scheduled_invitation_keeps_its_session_and_says_so() -> None:
+def test_a_scheduled_invitation_keeps_its_session() -> None:
     state = after(invited(opens_at=START + 60), (30, Tick()))
     assert only(state).is_scheduled(START + 30)
     assert not only(state).is_scheduled(START + 60)
@@ -76,7 +77,7 @@ def test_a_scheduled_invitation_keeps_its_session_and_says_so() -> None:
     ("opens_in", "ttl", "fits"),
     [(0, 2 * HOUR, True), (HOUR, 2 * HOUR, True), (HOUR, 2 * HOUR + 1, False)],
 )
-def test_max_ttl_is_counted_from_when_it_opens(opens_in: int, ttl: int, *, fits: bool) -> None:
+def test_max_ttl_is_counted_from_opens_at(opens_in: int, ttl: int, *, fits: bool) -> None:
     one = invitation(ttl=ttl, conditions=Conditions(opens_at=START + opens_in))
     event = Invite("s", (one,), 22, max_ttl=2 * HOUR)
     if fits:
@@ -86,13 +87,13 @@ def test_max_ttl_is_counted_from_when_it_opens(opens_in: int, ttl: int, *, fits:
             step(State(), event, START)
 
 
-def test_it_opens_at_most_max_ttl_ahead() -> None:
+def test_opens_at_is_at_most_max_ttl_ahead() -> None:
     one = invitation(ttl=60, conditions=Conditions(opens_at=START + 2 * HOUR + 1))
     with pytest.raises(Refused):
         step(State(), Invite("s", (one,), 22, max_ttl=2 * HOUR), START)
 
 
-def test_a_start_leaves_what_is_scheduled_its_whole_time() -> None:
+def test_a_start_leaves_a_scheduled_invitation_its_whole_time() -> None:
     state = invited(opens_at=START + HOUR, ttl=HOUR)
     begun = step(state, begin(state), START + 10)
     assert only(begun) == only(state)
@@ -101,13 +102,13 @@ def test_a_start_leaves_what_is_scheduled_its_whole_time() -> None:
 # Nobody came.
 
 
-def test_it_is_over_if_nobody_has_come_by_then() -> None:
+def test_an_invitation_expires_if_its_guest_has_not_come_by_join_by() -> None:
     state = after(invited(join_by=START + 600), (600, Tick()))
     assert only(state).standing is Standing.EXPIRED
     assert only(state).over_at == START + 600
 
 
-def test_who_has_come_in_time_stays_until_the_deadline() -> None:
+def test_a_guest_who_came_before_join_by_stays_until_the_deadline() -> None:
     state = after(invited(join_by=START + 600), (599, Came(ID)), (700, Went(ID)), (800, Tick()))
     assert only(state).live
     assert plan.next_deadline(state, START + 800) == START + HOUR
@@ -128,7 +129,7 @@ def test_a_time_to_join_after_the_deadline_prolongs_nothing() -> None:
 # One visit.
 
 
-def test_the_first_visit_uses_it_up() -> None:
+def test_the_first_visit_uses_a_once_invitation_up() -> None:
     state = after(invited(once=True), (10, Came(ID)))
     assert only(state).live
     state = after(state, (20, Went(ID)))
@@ -142,7 +143,7 @@ def test_a_second_visit_beside_the_first_is_refused() -> None:
         step(state, Came(ID), START + 11)
 
 
-def test_who_went_without_having_come_may_still_come() -> None:
+def test_a_once_guest_who_left_without_joining_may_still_come() -> None:
     assert only(after(invited(once=True), (10, Went(ID)))).live
 
 
@@ -159,7 +160,7 @@ def test_a_start_with_a_state_from_before_the_visit_finds_it_used_by_its_mark() 
     assert only(begun).cause is Cause.USED
 
 
-def test_without_the_condition_a_guest_comes_and_goes() -> None:
+def test_without_once_an_invitation_stays_live_after_a_visit() -> None:
     state = after(invited(), *((at, event(ID)) for at in (1, 3) for event in (Came, Went)))
     assert only(state).live
     assert only(state).came_at == START + 1
@@ -168,7 +169,7 @@ def test_without_the_condition_a_guest_comes_and_goes() -> None:
 # Signs of life.
 
 
-def test_it_ends_when_nobody_was_connected_for_so_long() -> None:
+def test_an_invitation_ends_after_idle_seconds_without_a_connection() -> None:
     state = invited(idle_seconds=600)
     assert only(after(state, (599, Rested()))).live
     assert only(after(state, (600, Rested()))).cause is Cause.IDLE
@@ -188,17 +189,17 @@ def test_an_older_sign_of_life_takes_nothing_away() -> None:
     assert only(state).idle_at == START + 1100
 
 
-def test_time_alone_does_not_end_it_for_whoever_types_has_to_be_asked() -> None:
+def test_a_tick_alone_does_not_end_an_idle_invitation() -> None:
     assert only(after(invited(idle_seconds=600), (700, Tick()))).live
 
 
-def test_it_is_not_idle_before_it_opens() -> None:
+def test_idle_seconds_are_counted_from_opens_at() -> None:
     state = invited(idle_seconds=60, opens_at=START + 600)
     assert only(after(state, (650, Rested()))).live
     assert not only(after(state, (660, Rested()))).live
 
 
-def test_what_is_over_takes_no_sign_of_life() -> None:
+def test_activity_does_not_change_an_ended_invitation() -> None:
     state = after(invited(idle_seconds=600), (600, Rested()))
     assert after(state, (601, Came(ID)), (602, Active(ID, START + 602)), (603, Went(ID))) == state
 

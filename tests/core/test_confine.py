@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from pairingd.core import confine
 from pairingd.core.confine import LeadBack, TmuxClient, Unlock, Weigh, steering, strays
+from pairingd.core.records import replace
 from pairingd.world.forced_command import glass
 
 OBSERVER = TmuxClient("observer", 1, True, "pairing", False, False, 0, 0)
@@ -42,13 +41,13 @@ def test_a_read_guest_s_size_never_counts() -> None:
 
 
 @pytest.mark.parametrize("guest", [READER, WRITER])
-def test_a_guest_elsewhere_is_led_back_and_a_stray_until_then(guest: TmuxClient) -> None:
+def test_a_guest_in_another_session_is_led_back_and_astray_until_then(guest: TmuxClient) -> None:
     elsewhere = replace(guest, session="private")
     assert steered(HOST, elsewhere) == [LeadBack(guest.name)]
     assert strays([elsewhere], WRITES, "pairing") == {guest.name}
 
 
-def test_what_was_toggled_is_set_right_and_weighed_again() -> None:
+def test_toggled_read_only_and_ignore_size_flags_are_reset() -> None:
     assert steered(HOST, replace(WRITER, read_only=True, ignores_size=False)) == [
         Unlock("writer"),
         Weigh("writer", False),
@@ -60,13 +59,13 @@ def test_what_was_toggled_is_set_right_and_weighed_again() -> None:
 
 
 @pytest.mark.parametrize("size", [{"columns": 501}, {"rows": 201}])
-def test_a_guest_s_terminal_beyond_the_bounds_is_a_stray_and_the_host_s_is_not(
+def test_a_guest_s_terminal_beyond_the_size_limits_is_astray_and_the_host_s_is_not(
     size: dict[str, int],
 ) -> None:
     clients = [replace(HOST, **size), replace(READER, **size)]  # type: ignore[arg-type] # its fields
     assert strays(clients, WRITES, "pairing") == {"reader"}
 
 
-def test_the_bounds_are_those_that_the_glass_keeps() -> None:
+def test_the_size_limits_equal_those_in_glass_py() -> None:
     """It runs apart from the package, so it has numbers of its own."""
     assert (confine.MAX_COLUMNS, confine.MAX_ROWS) == (glass.MAX_COLUMNS, glass.MAX_ROWS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from pairingd.core import dial
 from pairingd.core.addresses import is_dialable
 from pairingd.core.dial import Dialing
 from pairingd.core.model import Conditions, Dial, Invitation, State, WayIn
+from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import Revoke, step
 from tests.core.make import START, invitation, invite
@@ -48,7 +47,7 @@ def test_a_public_address_is_taken(text: str, address: str) -> None:
         "::ffff:198.51.100.1",
     ],
 )
-def test_what_cannot_be_dialed_is_refused(text: str) -> None:
+def test_an_address_that_cannot_be_dialed_is_refused(text: str) -> None:
     with pytest.raises(Refused) as refused:
         dial.guest_address(text)
     assert refused.value.code == "bad-address"
@@ -56,7 +55,7 @@ def test_what_cannot_be_dialed_is_refused(text: str) -> None:
 
 
 @given(st.integers(min_value=0, max_value=2**64 - 1))
-def test_fresh_ports_are_two_others(number: int) -> None:
+def test_refreshed_returns_two_other_ports(number: int) -> None:
     fresh = dial.refreshed(DIAL, number)
     assert len({fresh.host_port, fresh.guest_port, DIAL.host_port, DIAL.guest_port}) == 4
     assert fresh.host_port in dial.PORTS
@@ -100,7 +99,7 @@ def test_the_ports_of_an_invitation_that_is_over_stay() -> None:
         ("2001:db8::7", "me.example.net", "", "", "me.example.net"),
     ],
 )
-def test_the_best_known_address_is_the_guests(
+def test_outside_host_is_the_best_known_address_or_none(
     peer: str, named: str, source: str, router: str, host: str
 ) -> None:
     assert dial.outside_host(peer, named, source, router) == host

@@ -21,7 +21,7 @@ def test_durations_are_written_as_people_say_them(text: str, seconds: int) -> No
 @pytest.mark.parametrize(
     "text", ["", "0s", "0h0m", "2", "-2h", "+2h", "2 h", "h", "30m1h", "1.5h", "2H", "٢h", "2h\n"]
 )
-def test_anything_else_is_refused_with_the_allowed_form(text: str) -> None:
+def test_an_invalid_duration_is_refused_with_the_allowed_form(text: str) -> None:
     with pytest.raises(Refused, match="duration") as caught:
         parse_duration(text)
     assert caught.value.code == "bad-duration"
@@ -29,12 +29,12 @@ def test_anything_else_is_refused_with_the_allowed_form(text: str) -> None:
 
 
 @given(st.integers(1, 10**8))
-def test_what_is_formatted_parses_back(seconds: int) -> None:
+def test_a_formatted_duration_parses_back_to_the_same_seconds(seconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
 
 
 @given(st.text())
-def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(Refused):
         assert parse_duration(text) > 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Map
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -54,6 +53,7 @@ from pairingd.core.holding_state import PINHOLE, SECOND, Holding, Look
 from pairingd.core.model import Mapping, WayIn
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP
+from pairingd.core.records import replace
 from pairingd.core.refusal import PairingError
 from tests.core import make
 from tests.core.make import BEYOND, HOME, OFFICE, START
@@ -88,11 +88,11 @@ def deadline(
     return next_deadline(Holding(journal=tuple(journal), network=here, looks=looks), now)
 
 
-def test_a_mapping_is_asked_for_where_there_is_none() -> None:
+def test_a_mapping_is_requested_if_none_is_held() -> None:
     assert requested([], {}, NOW) == [Open(WISH)]
 
 
-def test_a_mapping_seen_lately_is_left_alone_then_looked_at_then_renewed() -> None:
+def test_a_recently_checked_mapping_is_left_alone_then_checked_then_renewed() -> None:
     held = mapping()
     seen = {held.id: Look(NOW, NOW + 30)}
     assert requested([held], seen, NOW + 30) == []
@@ -122,13 +122,13 @@ def test_an_addition_that_was_interrupted_is_undone() -> None:
     ]
 
 
-def test_a_mapping_whose_last_look_was_not_answered_is_renewed() -> None:
+def test_a_mapping_is_renewed_after_an_unanswered_check() -> None:
     held = mapping()
     seen = {held.id: Look(NOW, NOW + 30, answered=False)}
     assert requested([held], seen, NOW + 31) == [Renew(held)]
 
 
-def test_a_mapping_that_nobody_renews_is_closed_and_another_asked_for() -> None:
+def test_a_mapping_without_a_renewal_time_is_closed_and_another_requested() -> None:
     given_up = mapping(renew_at=None)
     assert requested([given_up], {}, NOW) == [
         Close(given_up),
@@ -144,23 +144,23 @@ def test_a_lease_that_has_run_out_is_over_but_not_where_the_router_keeps_none() 
     assert not mapping(granted_until=None).is_over(START + 600)
 
 
-def test_of_two_mappings_one_is_closed() -> None:
+def test_one_of_two_mappings_is_closed() -> None:
     first, second = mapping(), mapping(id="m2")
     checked = {"m1": Look(NOW, NOW)}
     assert requested([first, second], checked, NOW) == [Close(second)]
 
 
-def test_a_mapping_left_in_another_network_is_never_deleted_from_here() -> None:
+def test_a_mapping_of_another_network_is_never_deleted_from_this_one() -> None:
     stranded = mapping(network=OFFICE.identity)
     assert requested([stranded], {}, NOW, ports=None) == []
     assert requested([stranded], {}, NOW) == [Open(WISH)]
 
 
-def test_without_a_network_nothing_is_asked_of_anyone() -> None:
+def test_without_a_network_nothing_is_requested() -> None:
     assert requested([mapping()], {}, NOW, here=None) == []
 
 
-def test_a_new_mapping_is_looked_at_after_1_5_and_30_seconds_then_within_a_minute() -> None:
+def test_a_new_mapping_is_checked_after_1_5_and_30_seconds_then_within_a_minute() -> None:
     held = mapping(renew_at=NOW + 1000)
     looked, at = [], NOW
     for _ in range(5):
@@ -173,13 +173,33 @@ def test_a_new_mapping_is_looked_at_after_1_5_and_30_seconds_then_within_a_minut
     assert looked == [1, 5, 30, 85, 140]
 
 
-def test_a_clock_that_was_set_back_does_not_put_off_the_next_look() -> None:
+def test_a_mapping_is_checked_less_often_while_a_guest_is_connected_through_it() -> None:
+    held = mapping(renew_at=NOW + 1000)
+    seen = {"m1": Look(NOW, NOW + 60)}
+    usually = Wished(PORTS)
+    empty = Holding(journal=(held,), network=HOME, looks=seen)
+    for came, wished, due in (
+        (True, replace(usually, occupied=True), 210),
+        (False, replace(usually, occupied=True), 115),  # by the LAN: it proves nothing of this one
+        (True, usually, 115),  # and has left
+    ):
+        state, _ = after(empty, wished, *((GuestCame("9.9.9.9", DOOR),) if came else ()))
+        assert next_deadline(state, NOW + 60) == NOW + due
+        assert step(state, Serve(), NOW + due - 1)[1] == ()
+        assert step(state, Serve(), NOW + due)[1] == (Check(held),)
+    state, _ = after(empty, replace(usually, occupied=True), GuestCame("9.9.9.9", DOOR))
+    state, _ = after(state, Looked(held, Presence.ABSENT), Granted(Renew(held), held), now=NOW + 90)
+    state, _ = after(state, GuestCame("9.9.9.9", DOOR))
+    assert next_deadline(state, NOW + 90) == NOW + 90 + 27.5  # it is known to get lost
+
+
+def test_a_clock_that_was_set_back_does_not_delay_the_next_check() -> None:
     held = mapping()
     seen = {held.id: Look(NOW + 3600, NOW + 3600)}
     assert requested([held], seen, NOW) == [Check(held)]
 
 
-def test_a_held_mapping_is_next_looked_at_or_renewed_whichever_is_sooner() -> None:
+def test_a_held_mapping_is_next_checked_or_renewed_whichever_is_sooner() -> None:
     held = mapping()
     late = Look(START, START + 299.0)
     lately = Look(NOW, NOW + 30)
@@ -189,7 +209,7 @@ def test_a_held_mapping_is_next_looked_at_or_renewed_whichever_is_sooner() -> No
 
 
 @pytest.mark.parametrize("here", [OFFICE, None])
-def test_the_way_back_to_a_stranded_mapping_is_looked_for_until_its_lease_is_over(
+def test_the_network_of_a_stranded_mapping_is_watched_for_until_its_lease_is_over(
     here: Network | None,
 ) -> None:
     stranded = mapping()
@@ -229,7 +249,7 @@ def test_after_an_announced_restart_a_mapping_is_checked_now_and_once() -> None:
     assert after(state, Serve(), now=NOW + 40)[1] == []
 
 
-def test_an_opened_mapping_is_noted_and_looked_at_from_outside() -> None:
+def test_an_opened_mapping_is_logged_and_checked_from_outside() -> None:
     held = mapping()
     state, actions = after(holding(), Granted(Open(WISH), held))
     details = {"external_host": "5.5.5.1", "external_port": 22, "protocol": "upnp"}
@@ -242,14 +262,14 @@ def test_an_opened_mapping_is_noted_and_looked_at_from_outside() -> None:
     ("gateway", "external"),
     [("127.0.0.1", "5.5.5.1"), ("192.168.1.1", "10.1.2.3"), ("192.168.1.1", "")],
 )
-def test_a_loopback_router_and_a_private_address_are_not_looked_at(
+def test_a_loopback_router_and_a_private_address_are_not_checked_from_outside(
     gateway: str, external: str
 ) -> None:
     held = replace(mapping(), gateway=gateway, external_host=external)
     assert [type(one) for one in after(holding(), Granted(Open(WISH), held))[1]] == [Note]
 
 
-def test_a_renewal_is_looked_at_when_adopted_readdressed_or_seen_before() -> None:
+def test_a_renewal_is_checked_from_outside_if_adopted_readdressed_or_seen_before() -> None:
     held = mapping()
     moved = replace(held, external_host="5.5.5.2")
     look = [LookFromOutside(held)]
@@ -260,7 +280,7 @@ def test_a_renewal_is_looked_at_when_adopted_readdressed_or_seen_before() -> Non
     assert after(seen, Granted(Renew(held), held))[1] == look
 
 
-def test_a_mapping_seen_to_be_there_is_followed_by_one_sweep_a_network() -> None:
+def test_a_mapping_found_present_is_followed_by_one_sweep_per_network() -> None:
     held, stranded = mapping(), replace(mapping(id="m2"), network="office", external_port=2022)
     state, actions = after(holding(held, stranded), Looked(held, Presence.PRESENT))
     assert actions == [Sweep(HOME, frozenset({22, 2022}))]
@@ -308,7 +328,7 @@ def test_a_refused_renewal_is_followed_by_closing_and_opening() -> None:
     assert after(replace(state, journal=()), Serve())[1] == [Open(WISH)]
 
 
-def test_a_mapping_whose_protocol_is_gone_is_given_up_until_it_can_be_closed() -> None:
+def test_a_mapping_whose_protocol_is_gone_is_not_renewed_until_it_can_be_closed() -> None:
     held = mapping()
     given_up = replace(held, renew_at=None)
     state, actions = after(holding(held), Refused(Renew(held), GONE))
@@ -323,7 +343,7 @@ def test_a_mapping_whose_protocol_is_gone_is_given_up_until_it_can_be_closed() -
 
 @pytest.mark.parametrize("answer", [Refused, Silent])
 @pytest.mark.parametrize("over", [False, True])
-def test_what_cannot_be_closed_fails_the_round_at_its_end_unless_the_lease_is_over(
+def test_a_failed_close_fails_the_round_at_its_end_unless_the_lease_is_over(
     answer: type[Refused | Silent], over: bool
 ) -> None:
     left, now = mapping(internal_port=1), START + 600.0 if over else NOW
@@ -340,7 +360,7 @@ def test_what_cannot_be_closed_fails_the_round_at_its_end_unless_the_lease_is_ov
     assert after(state, Clear())[0].unclosed is None
 
 
-def test_nobody_at_the_endpoint_says_nothing_where_our_door_was_never_seen() -> None:
+def test_an_unreachable_endpoint_is_ignored_if_our_door_was_never_seen_there() -> None:
     held = mapping()
     state = holding(held)
     assert after(state, Reflected(held, Outside.NOBODY)) == (state, [])
@@ -386,7 +406,7 @@ def test_another_server_at_the_endpoint_is_a_verdict_and_the_mapping_is_closed_f
     assert actions == [Note("mapping-lost", text, {"external_port": 22}), Again()]
 
 
-def test_a_round_takes_journal_and_wish_as_they_are_now() -> None:
+def test_a_round_uses_the_current_journal_and_wish() -> None:
     other = mapping(id="m2", internal_port=40001)
     state, _ = after(holding(mapping()), Journaled((other,)), Wished((40001, 2022), chosen=True))
     assert state.journal == (other,)
@@ -429,7 +449,7 @@ def test_each_loss_halves_the_time_to_the_next_look_and_the_second_makes_it_unst
     assert steady.looks[held.id].every == 55.0
 
 
-def test_evidence_is_of_one_address_and_a_guest_is_the_best() -> None:
+def test_evidence_counts_for_one_address_and_a_guest_is_the_best() -> None:
     held = mapping()
     state, _ = after(holding(held), Reflected(held, Outside.OUR_DOOR))
     assert state.seen(held) == "hairpin"
@@ -510,7 +530,7 @@ def test_a_gateway_that_hides_its_mac_is_not_trusted_with_another_ones_mapping(
 
 
 @pytest.mark.parametrize("network", [None, replace(HOME, gateway="")])
-def test_without_a_gateway_there_is_nobody_to_ask(network: Network | None) -> None:
+def test_without_a_gateway_a_round_ends_with_nobody_to_ask(network: Network | None) -> None:
     state, actions = after(holding(mapping()), Moved(network))
     assert actions == []
     assert state.wish is None
@@ -527,7 +547,7 @@ def test_without_a_gateway_there_is_nobody_to_ask(network: Network | None) -> No
         (WayIn("5.5.5.9", 22), [Tell(WayIn("5.5.5.1", 22), first=False)]),
     ],
 )
-def test_an_endpoint_is_told_when_it_is_another_one(
+def test_an_endpoint_is_announced_when_it_has_changed(
     announced: WayIn | None, actions: list[Action]
 ) -> None:
     held = mapping()
@@ -544,7 +564,7 @@ def test_a_pinhole_has_the_doors_own_port_outside() -> None:
     assert after(state, Serve())[1] == [Open(Wish(HOME, DOOR, DOOR))]
 
 
-def test_a_hole_needs_another_port_than_one_of_roots() -> None:
+def test_a_hole_needs_a_port_above_1023() -> None:
     held = mapping()  # of port 22
     seen = {held.id: Look(NOW, NOW)}
     state = replace(holding(held), looks=seen)
@@ -563,7 +583,7 @@ OUTER = replace(
 )
 
 
-def test_a_mapping_on_a_second_router_has_the_first_ones_port_in_the_doors_place() -> None:
+def test_a_mapping_on_a_second_router_leads_to_the_first_routers_port() -> None:
     state = Holding(SECOND, (INNER,), network=BEYOND, ports=(50022, 22))
     assert step(state, Serve(), NOW)[1] == (Open(Wish(BEYOND, 50022, 22)),)
     held = replace(state, journal=(INNER, OUTER), looks={"m2": Look(NOW, NOW)})
@@ -584,7 +604,7 @@ def test_a_mapping_on_a_second_router_has_the_first_ones_port_in_the_doors_place
         replace(OUTER, network=HOME.identity),
     ],
 )
-def test_what_a_second_router_forwards_to_is_closed_after_it(outer: Mapping) -> None:
+def test_the_first_routers_mapping_is_closed_after_the_second_routers(outer: Mapping) -> None:
     state = Holding(journal=(INNER, OUTER), network=HOME)
     assert step(state, Clear(), NOW)[1] == (CloseSecond(), Close(INNER))
     assert CloseSecond() not in step(replace(state, journal=(INNER, outer)), Clear(), NOW)[1]
@@ -592,7 +612,7 @@ def test_what_a_second_router_forwards_to_is_closed_after_it(outer: Mapping) -> 
     assert step(serving, Clear(), NOW)[1] == ()
 
 
-def test_each_machine_waits_for_its_own_entries_alone() -> None:
+def test_each_policy_waits_only_for_its_own_journal_entries() -> None:
     stranded = Holding(journal=(OUTER,), network=HOME)
     assert next_deadline(stranded, NOW) is None
     assert next_deadline(replace(stranded, policy=SECOND), NOW) == NOW + LONGEST_SLEEP
@@ -606,13 +626,13 @@ def test_a_second_router_is_not_swept_for_it_knows_all_behind_the_first_as_one()
 
 
 @pytest.mark.parametrize("host", ["192.168.0.7", "10.1.2.3", "172.31.0.1", "100.64.0.9", ""])
-def test_an_endpoint_inside_a_home_or_a_provider_is_no_news(host: str) -> None:
+def test_an_endpoint_with_a_private_or_shared_address_is_not_announced(host: str) -> None:
     held = replace(mapping(), external_host=host)
     state = Holding(journal=(held,), network=HOME, looks={held.id: Look(NOW, NOW)})
     assert step(state, Settled(DOOR, WayIn("5.5.5.1", 22)), NOW)[1] == ()
 
 
-def test_the_second_routers_endpoint_is_told() -> None:
+def test_the_second_routers_endpoint_is_announced() -> None:
     state = Holding(SECOND, (INNER, OUTER), network=BEYOND, looks={"m2": Look(NOW, NOW)})
     way = WayIn("5.5.5.1", 22)
     assert step(state, Settled(50022, None), NOW)[1] == (Tell(way, first=True),)

@@ -7,8 +7,6 @@ the door, or none where the door is closed.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -26,6 +24,7 @@ from pairingd.core.holding_events import (
 from pairingd.core.holding_state import MAPPING, PINHOLE, SECOND, Holding, Policy
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from tests.core.make import HOME, OFFICE, START
 from tests.core.simulated_gateway import PROTOCOLS, Lane, Mood, RoundEnded
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from pairingd.core import hostname
 from pairingd.core.hostname import Name
 from pairingd.core.model import WayIn
+from pairingd.core.records import replace
 from pairingd.core.ways import Endpoint
 from tests.core.make import START
 
@@ -37,7 +36,7 @@ def test_a_name_that_leads_elsewhere_is_not_printed() -> None:
     assert hosts(LEADS, replace(ROUTER, kind="relay")) == [HERE]
 
 
-def test_it_is_looked_at_sooner_while_it_leads_elsewhere() -> None:
+def test_a_name_is_looked_up_sooner_while_it_points_elsewhere() -> None:
     assert LEADS.next_look(START) == START + 300
     name, waits = STALE, []
     for _ in range(9):

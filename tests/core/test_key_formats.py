@@ -50,5 +50,5 @@ def test_a_file_without_a_key_is_named_by_the_first_line_that_has_a_name(
         ("", "not a public key"),
     ],
 )
-def test_a_line_is_named_by_what_stands_before_the_key(line: str, name: str) -> None:
+def test_a_line_is_named_by_the_text_before_its_key(line: str, name: str) -> None:
     assert named(line).name == name

@@ -7,7 +7,6 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from pairingd.core.keys import (
     parse_key_list,
 )
 from pairingd.core.model import Key
+from pairingd.core.records import replace
 
 
 def string(value: bytes) -> bytes:
@@ -218,7 +218,7 @@ class TestRefusedKeys:
     def test_are_each_named(self, content: bytes, reason: str) -> None:
         assert only_reason(content) == reason
 
-    def test_tell_the_type_where_their_line_names_one(self) -> None:
+    def test_have_the_type_that_their_line_names(self) -> None:
         content = rsa(1024) + b"\n" + b"no-pty " + ed25519() + b"\nhello"
         refused = parse_key_list(content).refused
         assert [each.type for each in refused] == ["ssh-rsa", "ssh-ed25519", ""]
@@ -327,7 +327,7 @@ class TestList:
         "separator", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\n\ufeff"]
     )
     @pytest.mark.parametrize("comment", ["", "ann"])
-    def test_no_key_vanishes_behind_what_a_tool_took_for_the_end_of_a_line(
+    def test_no_key_is_lost_behind_an_unusual_line_separator(
         self, separator: str, comment: str
     ) -> None:
         two = ed25519(1, comment).decode() + separator + ed25519(2, "bob").decode()
@@ -335,7 +335,7 @@ class TestList:
         assert [key.comment for key in found.keys] == [comment, "bob"]
         assert not found.refused
 
-    def test_no_key_vanishes_in_a_remark_or_as_latin_1(self) -> None:
+    def test_no_key_is_lost_in_a_comment_or_behind_a_latin_1_line_separator(self) -> None:
         assert len(parse_key_list(b"# ann\x0b" + ed25519()).keys) == 1
         assert len(parse_key_list(ed25519(1) + b"\x85" + ed25519(2)).keys) == 2
         options = parse_key_list(ed25519(1) + b"\x0bno-pty " + ed25519(2))
@@ -391,7 +391,7 @@ class TestComment:
         (key,) = parse_key_list(ed25519(comment=hostile)).keys
         assert key.comment == kept
 
-    def test_that_is_not_utf8_ends_nothing(self) -> None:
+    def test_that_is_not_utf8_does_not_lose_the_key(self) -> None:
         (key,) = parse_key_list(ed25519() + b" \xff\xfe ann").keys
         assert key.comment.endswith("ann")
 
@@ -428,7 +428,7 @@ class TestProperties:
         "what is shown of it is printable",
     )
     @given(st.lists(hostile_lines, max_size=8))
-    def test_hostile_lists_are_read_and_what_is_told_of_them_is_printable(
+    def test_hostile_lists_are_read_and_reported_in_printable_text(
         self, lines: list[bytes]
     ) -> None:
         found = parse_key_list(b"\n".join(lines))
@@ -440,7 +440,9 @@ class TestProperties:
             assert len(key.comment) <= MAX_COMMENT
 
     @given(st.lists(hostile_lines, max_size=8))
-    def test_what_is_accepted_renders_to_what_is_read_as_the_same(self, lines: list[bytes]) -> None:
+    def test_an_accepted_key_is_the_same_after_rendering_and_parsing(
+        self, lines: list[bytes]
+    ) -> None:
         for key in parse_key_list(b"\n".join(lines)).keys:
             assert parse_key_list(rendered(key).encode()) == KeyList((key,), ())
 
@@ -483,14 +485,14 @@ class TestAgainstSshKeygen:
         ],
         ids=["sk-ed25519", "ed25519", "rsa2048", "rsa4096"],
     )
-    def test_a_rendered_key_is_read_by_it(self, tmp_path: Path, content: bytes) -> None:
+    def test_a_rendered_key_is_read_by_ssh_keygen(self, tmp_path: Path, content: bytes) -> None:
         (key,) = parse_key_list(content).keys
         path = tmp_path / "rendered.pub"
         path.write_text(rendered(key) + "\n")
         bits, fingerprint, _ = run("ssh-keygen", "-l", "-f", path).split(maxsplit=2)
         assert (int(bits), fingerprint) == (key.bits, key.fingerprint)
 
-    def test_a_certificate_made_by_it_is_refused(self, tmp_path: Path) -> None:
+    def test_a_certificate_made_by_ssh_keygen_is_refused(self, tmp_path: Path) -> None:
         for name in ("ca", "user"):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name)
         run("ssh-keygen", "-q", "-s", tmp_path / "ca", "-I", "id", tmp_path / "user.pub")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from pairingd.core import knocks
 from pairingd.core.knocks import MAX_TOLD_KEYS, Attempt, Meaning
 from pairingd.core.model import Conditions, Invitation, Session, Standing
 from pairingd.core.penalties import Ban
+from pairingd.core.records import replace
 from tests.core.make import START, invitation
 
 PEER = "203.0.113.9"
@@ -42,7 +41,7 @@ def meaning(*offered: str, of: tuple[Invitation, ...] = (OCTOCAT,), **more: bool
         ((), (OCTOCAT,), "it ended before a key was refused"),
     ],
 )
-def test_whose_the_keys_are_not(
+def test_a_failed_login_names_the_guests_to_whom_its_keys_do_not_belong(
     offered: tuple[str, ...], invited: tuple[Invitation, ...], said: str
 ) -> None:
     told = meaning(*offered, of=invited)
@@ -79,7 +78,7 @@ def test_the_remedy_names_the_key_that_was_invited() -> None:
     assert "-i" in meaning("SHA256:x", of=(OCTOCAT, BOB)).hint
 
 
-def test_a_login_by_another_user_name_is_no_line_for_the_host() -> None:
+def test_a_login_with_another_user_name_is_not_shown_to_the_host() -> None:
     told = meaning(other_user=True)
     assert told.text.endswith("it used another user name than the command has")
     assert told.short == ""
@@ -93,6 +92,6 @@ def test_a_key_that_is_offered_again_counts_once_and_only_the_first_are_named() 
     assert many[-1] not in told.text
 
 
-def test_a_ban_says_whom_and_for_how_long() -> None:
+def test_a_ban_names_the_address_and_the_duration() -> None:
     told = knocks.banned("2001:db8::5", Ban(START + 256.0, 256.0))
     assert told.text.startswith("2001:db8::/64 is kept out for 4m16s")

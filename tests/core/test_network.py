@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pairingd.core.network import Network, router_of
+from pairingd.core.records import replace
 from tests.core.make import BEYOND, HOME, OFFICE, mapping
 
 
@@ -15,7 +14,7 @@ def test_router_of_is_the_same_over_every_interface_and_address() -> None:
     assert router(HOME) != router(replace(HOME, gateway="192.168.1.2"))
 
 
-def test_a_second_router_knows_us_by_the_first_ones_address() -> None:
+def test_a_second_routers_client_is_the_first_routers_address() -> None:
     assert (HOME.client, BEYOND.client) == (HOME.address, BEYOND.behind)
     assert Network.of(BEYOND.identity) == BEYOND
     assert Network.of(HOME.identity) == HOME

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,11 @@ import pytest
 from pairingd.core import notices
 from pairingd.core.model import Access, Cause, Conditions, Invitation, Standing
 from pairingd.core.notices import Terms
+from pairingd.core.records import replace
 from tests.golden import is_golden
 
 NOW = 1_000_000
-ONE = Invitation("id", "github:octocat", Access.WRITE, (), NOW - 60, NOW + 3600)
+ONE = Invitation("id", "github:octocat", Access.WRITE, (), NOW - 60, NOW + 3600, Standing.LIVE)
 
 
 def told(known: Terms | None, terms: Terms) -> str:

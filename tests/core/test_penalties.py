@@ -21,7 +21,7 @@ def failing(times: int, *, login: bool, now: float = 0.0) -> Penalties:
     return penalties
 
 
-def test_a_few_refused_logins_cost_nothing_then_each_costs_more() -> None:
+def test_the_first_refused_logins_are_free_and_each_further_one_bans_longer() -> None:
     penalties = failing(FREE_FAILURES, login=True)
     assert not penalties.is_banned(PEER, 0.0)
     penalties.failed(PEER, 0.0, login=True)
@@ -39,7 +39,7 @@ def test_connections_without_a_login_attempt_make_a_source_suspect_and_never_ban
     assert not penalties.is_banned(PEER, 0.0)
 
 
-def test_a_penalty_touches_nobody_else() -> None:
+def test_a_penalty_does_not_affect_another_address() -> None:
     penalties = failing(40, login=True)
     assert not penalties.is_banned("198.51.100.1", 0.0)
     assert not penalties.is_suspect("198.51.100.1", 0.0)

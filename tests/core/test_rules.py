@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 
 import pytest
 
 from pairingd.core.model import Access, Rights, Standing, State, WayIn
+from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import (
     Begin,
@@ -52,6 +52,25 @@ def test_an_expired_invitation_was_over_at_its_deadline_even_if_noticed_later() 
     assert late.session.ended_at == START + 3600
 
 
+def test_a_session_is_in_its_box_as_a_whole_or_not_at_all() -> None:
+    more = invite(invitation("gitlab:mona"))
+    boxed = step(State(), replace(invite(), box="b0c5"), START)
+    assert refused(boxed, more, START) == "mixed-session"
+    assert refused(boxed, replace(more, box="other"), START) == "mixed-session"
+    assert refused(INVITED, replace(more, box="b0c5"), START) == "mixed-session"
+    assert len(standings(step(boxed, replace(more, box="b0c5"), START))) == 2
+    assert boxed.session
+    assert boxed.session.account == ""
+
+
+def test_guests_of_an_accounts_session_log_in_as_the_account() -> None:
+    assert INVITED.session
+    assert INVITED.session.account == ""
+    as_pair = step(State(), replace(invite(), box="b0c5@pair"), START)
+    assert as_pair.session
+    assert as_pair.session.account == "pair"
+
+
 def test_the_session_lasts_until_the_last_invitation_is_over() -> None:
     both = step(INVITED, invite(invitation("gitlab:mona", ttl=7200)), START)
     one_left = step(both, Tick(), START + 3600)
@@ -62,7 +81,7 @@ def test_the_session_lasts_until_the_last_invitation_is_over() -> None:
     assert none_left.session.ended_at == START + 7200
 
 
-def test_a_new_session_begins_when_nobody_is_left_in_the_old_one() -> None:
+def test_a_new_session_begins_when_the_old_one_has_no_live_invitation() -> None:
     over = step(INVITED, End(), START + 5)
     again = step(over, invite(session="s2"), START + 6)
     assert again.session
@@ -105,7 +124,7 @@ def test_two_guests_with_one_key_are_refused() -> None:
     assert refused(INVITED, shared, START + 1) == "key-already-invited"
 
 
-def test_only_who_is_invited_already_is_said_to_be() -> None:
+def test_a_shared_key_is_reported_as_invited_already_only_if_it_is() -> None:
     same = invitation("gitlab:mona", keys=(key("github:octocat"),))
     with pytest.raises(Refused) as caught:
         step(INVITED, invite(same), START + 1)
@@ -135,7 +154,7 @@ def test_extend_moves_the_deadline_and_no_further_than_allowed() -> None:
     "event",
     [Extend(ID, START + 9999, 86400), Revoke((ID,)), SetAccess(ID, Access.READ)],
 )
-def test_nothing_brings_an_invitation_back_once_its_time_is_up(event: object) -> None:
+def test_no_event_revives_an_expired_invitation(event: object) -> None:
     assert refused(INVITED, event, START + 3600) == "no-such-guest"
 
 
@@ -171,7 +190,7 @@ def ways(state: State) -> tuple[WayIn | None, WayIn | None]:
     return state.session.told, state.session.announced
 
 
-def test_what_was_announced_is_not_yet_what_the_guests_were_told() -> None:
+def test_an_announced_endpoint_is_not_yet_the_one_that_the_guests_hold() -> None:
     told = step(INVITED, WayTold(HOME), START + 1)
     assert ways(told) == (HOME, HOME)
     moved = step(told, WayAnnounced(OFFICE), START + 2)
@@ -179,7 +198,7 @@ def test_what_was_announced_is_not_yet_what_the_guests_were_told() -> None:
     assert ways(step(moved, WayTold(OFFICE), START + 3)) == (OFFICE, OFFICE)
 
 
-def test_no_way_in_is_told_any_more_when_nobody_may_enter() -> None:
+def test_a_session_has_no_endpoint_once_no_guest_may_enter() -> None:
     told = step(INVITED, WayTold(HOME), START + 1)
     over = step(told, End(), START + 2)
     assert ways(over) == (None, None)
@@ -200,12 +219,12 @@ def begin(state: State, *marks: Rights, behind: bool = False, at: int = START + 
 MARKS = tuple(one.rights for one in BOTH.live)
 
 
-def test_a_start_that_finds_all_as_it_was_changes_nothing() -> None:
+def test_a_start_with_every_mark_present_changes_nothing() -> None:
     assert begin(BOTH, *MARKS) == BOTH
     assert begin(State()) == State()
 
 
-def test_who_is_over_although_saved_as_live_is_revoked_at_the_start() -> None:
+def test_an_invitation_saved_as_live_without_a_mark_is_revoked_at_the_start() -> None:
     unknown = Rights("unknown", Access.WRITE, START + 3600)
     state = begin(BOTH, MARKS[1], unknown)
     assert standings(state) == [Standing.REVOKED, Standing.LIVE]
@@ -222,14 +241,14 @@ def test_who_is_over_although_saved_as_live_is_revoked_at_the_start() -> None:
         (Access.WRITE, 9999, (Access.WRITE, 3600)),
     ],
 )
-def test_a_mark_bounds_what_the_saved_state_may_claim(
+def test_a_mark_limits_the_rights_in_the_saved_state(
     access: Access, ttl: int, left: tuple[Access, int]
 ) -> None:
     [one] = begin(INVITED, Rights(ID, access, START + ttl)).live
     assert (one.access, one.expires_at - START) == left
 
 
-def test_of_several_marks_of_one_invitation_the_best_counts() -> None:
+def test_the_best_of_several_marks_of_one_invitation_counts() -> None:
     """A daemon was killed while it gave more: after the mark, or before the old one was gone."""
     [one] = INVITED.live
     older = [Rights(ID, Access.READ, one.expires_at), Rights(ID, Access.WRITE, START + 60)]
@@ -238,7 +257,7 @@ def test_of_several_marks_of_one_invitation_the_best_counts() -> None:
     assert left.rights == older[0]
 
 
-def test_with_a_clock_that_is_behind_everybody_is_over_at_the_start() -> None:
+def test_a_start_with_the_clock_behind_ends_every_invitation() -> None:
     state = begin(BOTH, MARKS[1], behind=True)
     assert standings(state) == [Standing.REVOKED, Standing.ENDED]
     assert state.session
@@ -263,7 +282,7 @@ def test_a_deadline_that_is_due_at_the_start_goes_before_all_else() -> None:
         (invite(invitation("gitlab:mona")), True),
     ],
 )
-def test_what_only_takes_away_gives_no_rights(event: Event, gives: bool) -> None:
+def test_gives_rights_is_true_only_for_events_that_add_rights(event: Event, gives: bool) -> None:
     assert gives_rights(INVITED, step(INVITED, event, START + 1)) is gives
     reads = step(INVITED, SetAccess(ID, Access.READ), START)
     assert gives_rights(reads, INVITED)

@@ -21,7 +21,7 @@ from pairingd.core.ssh_wire import (
 
 
 @pytest.mark.parametrize("refusal", list(Refusal))
-def test_ssh_prints_the_words_of_a_disconnect_message(refusal: Refusal) -> None:
+def test_ssh_prints_the_text_of_a_disconnect_message(refusal: Refusal) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
 
@@ -82,6 +82,6 @@ def test_a_client_s_first_bytes_are_its_identification_line(
 
 
 @given(st.binary(max_size=MAX_IDENTIFICATION))
-def test_what_cannot_become_an_identification_never_does(seen: bytes) -> None:
+def test_bytes_refused_as_identification_stay_refused_with_more_bytes(seen: bytes) -> None:
     if is_identified(seen) is False:
         assert is_identified(seen + b"SSH-2.0-x\r\n") is False

@@ -54,7 +54,7 @@ def test_lines_fit_their_columns(guests: list[Entry]) -> None:
 
 
 @given(entries)
-def test_nothing_in_a_line_is_a_format(guests: list[Entry]) -> None:
+def test_a_line_has_no_tmux_format_but_colours(guests: list[Entry]) -> None:
     for text in lines(guests).values():
         own = re.sub(r"#\[(fg=(red|yellow)|default)\]", "", text)
         assert "#" not in own.replace("##", "")
@@ -83,7 +83,7 @@ def test_time_left(seconds: float, text: str) -> None:
     assert time_left(seconds) == text
 
 
-def test_news_are_for_plain_client_names_and_escaped() -> None:
+def test_news_are_only_for_plain_client_names_and_are_escaped() -> None:
     told = news({"/dev/pts/1": ["#{x}, y"], "#{evil}": ["no"], "/dev/pts/2": []})
     assert told == "#{?#{m:* #{client_name} *, /dev/pts/1 },##{x#}#, y,}"
 
@@ -101,7 +101,7 @@ def test_news_are_for_plain_client_names_and_escaped() -> None:
         (Found(None, "all", "ours", "own"), None),
     ],
 )
-def test_what_the_user_wants_is_found(found: Found, users: str | None) -> None:
+def test_the_users_own_option_value_is_found(found: Found, users: str | None) -> None:
     assert found.users() == users
 
 

@@ -8,7 +8,7 @@ from pairingd.core.text import for_terminal, one_line, printable, quoted
 
 
 @given(st.text(), st.integers(1, 200))
-def test_one_line_is_printable_short_and_left_as_it_is(text: str, limit: int) -> None:
+def test_one_line_is_printable_short_and_idempotent(text: str, limit: int) -> None:
     once = one_line(text, limit)
     assert once.isprintable()
     assert len(once) <= limit
@@ -16,7 +16,7 @@ def test_one_line_is_printable_short_and_left_as_it_is(text: str, limit: int) ->
 
 
 @given(st.text())
-def test_what_cannot_be_printed_leaves_a_sign_in_its_place(text: str) -> None:
+def test_each_unprintable_character_is_replaced_by_one_printable_one(text: str) -> None:
     shown = printable(text)
     assert shown.isprintable()
     assert [c for c in shown if c in text] == [c for c in text if c.isprintable()]

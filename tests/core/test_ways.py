@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from pairingd.core.addresses import is_public
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.model import Mapping, Problem, Session, WayIn
+from pairingd.core.records import replace
 from pairingd.core.ways import (
     Endpoint,
     Ways,
@@ -68,7 +67,7 @@ def kinds(ways: Ways) -> list[str]:
         (Ways(through=Endpoint("jump", "localhost", 2022)), ["jump", "lan"]),
     ],
 )
-def test_the_best_way_in_comes_first(ways: Ways, expected: list[str]) -> None:
+def test_the_best_endpoint_comes_first(ways: Ways, expected: list[str]) -> None:
     assert kinds(ways) == expected
 
 
@@ -77,7 +76,7 @@ def test_an_ipv6_endpoint_is_the_doors_own_without_brackets() -> None:
     assert (ipv6.host, ipv6.port) == ("2a00:1450::10", 40000)
 
 
-def test_nothing_is_verified_but_what_was_seen() -> None:
+def test_only_an_endpoint_with_evidence_is_verified() -> None:
     def verified(ways: Ways) -> list[str | None]:
         return [one.verified for one in endpoints(ways)]
 
@@ -110,7 +109,9 @@ def test_nothing_is_verified_but_what_was_seen() -> None:
         (Ways(), None, "lan"),
     ],
 )
-def test_reachability_is_what_is_known(ways: Ways, code: str | None, reach: str) -> None:
+def test_reachability_follows_the_endpoints_the_evidence_and_the_error(
+    ways: Ways, code: str | None, reach: str
+) -> None:
     error = GatewayError(code, "", "") if code else None
     assert ways.reachability(error) == reach
 
@@ -121,7 +122,7 @@ def test_a_mapping_that_keeps_being_lost_is_warned_of() -> None:
     assert told.code == "mapping-unsteady"
 
 
-def test_only_an_address_that_is_not_on_the_internet_is_a_double_nat() -> None:
+def test_only_a_non_public_external_address_is_a_double_nat() -> None:
     told = warning(CGNAT)
     assert told
     assert told.code == "double-nat"
@@ -164,7 +165,7 @@ def test_a_port_on_the_second_router_is_the_routers_endpoint() -> None:
     assert ways.problems() == []
 
 
-def test_a_third_router_in_front_leaves_it_unverified() -> None:
+def test_a_third_router_in_front_leaves_the_endpoint_unverified() -> None:
     ways = Ways(INSIDE, second=replace(OUTER, external_host="10.0.0.2"))
     assert ways.reachability(None) == "unverified"
     [told] = ways.problems()
@@ -193,11 +194,11 @@ def test_a_router_without_an_address_outside_is_warned_of() -> None:
         (Ways(), WayIn("192.168.1.10", 40000)),
     ],
 )
-def test_guests_are_told_the_router_s_way_in_or_else_the_best(ways: Ways, told: WayIn) -> None:
+def test_the_announced_endpoint_is_the_router_s_or_else_the_best(ways: Ways, told: WayIn) -> None:
     assert way_told(endpoints(ways)) == told
 
 
-def test_it_is_said_that_guests_hold_an_old_command_and_only_then() -> None:
+def test_a_warning_is_given_only_while_guests_hold_an_old_command() -> None:
     home, office = WayIn("5.5.5.1", 22), WayIn("5.5.6.1", 22)
     session = Session("s1", 0, 22, told=home, announced=office)
     changed = endpoint_changed(session)
@@ -208,7 +209,7 @@ def test_it_is_said_that_guests_hold_an_old_command_and_only_then() -> None:
     assert endpoint_changed(None) is None
 
 
-def test_a_mapping_that_the_router_does_not_show_is_warned_of_until_somebody_came() -> None:
+def test_an_unlisted_mapping_has_a_warning_until_a_guest_has_come_through_it() -> None:
     told = warning(UNSHOWN)
     assert told
     assert told.code == "mapping-unshown"
@@ -264,14 +265,14 @@ DIRECT = ("5.5.5.9", 40000)
         (Ways(direct=DIRECT[0], witnessed="guest", outside={DIRECT: True}), "guest", "internet"),
     ],
 )
-def test_what_a_machine_elsewhere_sees_outdoes_what_was_seen_before(
+def test_a_look_from_outside_overrides_earlier_evidence(
     ways: Ways, verified: str | None, reachability: str
 ) -> None:
     assert endpoints(ways)[0].verified == verified
     assert ways.reachability(None) == reachability
 
 
-def test_a_relay_comes_before_an_endpoint_where_nobody_was_met_from_outside() -> None:
+def test_a_relay_comes_before_an_endpoint_that_was_not_reached_from_outside() -> None:
     relay = ("relay.example.org", 2022)
     assert kinds(Ways(HELD, relay=relay, outside={PLACE: False})) == ["relay", "router", "lan"]
     assert kinds(Ways(HELD, relay=relay, outside={PLACE: True})) == ["router", "relay", "lan"]
@@ -287,7 +288,7 @@ def test_a_relay_comes_before_an_endpoint_where_nobody_was_met_from_outside() ->
         ("dial", "5.5.5.1", False),
     ],
 )
-def test_to_which_endpoints_anybody_on_the_internet_may_come(
+def test_leads_straight_only_for_a_router_with_an_internet_address(
     kind: str, host: str, straight: bool
 ) -> None:
     assert leads_straight(kind, host) is straight

@@ -32,7 +32,9 @@ from tests.stage import EXTERNAL_HOST, Stage, free_port, until
 from tests.waiting import WAIT_S
 
 # Their words depend on the machine the tests run on.
-MACHINES_OWN = ("service", "disk", "user", "remote-login", "firewall", "sleep")
+MACHINES_OWN = (
+    *("service", "disk", "box", "account", "user", "remote-login", "firewall", "sleep"),
+)
 HEALTHY = """\
 ok    config        HOME/config.toml
 ok    daemon        pairingd VERSION is running (pid PID)
@@ -144,7 +146,7 @@ def test_a_login_leaves_nothing_behind(stage: Stage) -> None:
     assert not any(str(temporary) in " ".join(words) for words in left)
 
 
-def test_a_doctor_that_is_ended_tidies_up(stage: Stage) -> None:
+def test_doctor_removes_its_temporary_files_on_sigterm(stage: Stage) -> None:
     temporary, reached, slow = (stage.path / name for name in ("tmp", "reached", "sshd"))
     temporary.mkdir()
     hangs = f'case $1 in -i) touch {reached}; exec sleep 60;; esac; exec /usr/sbin/sshd "$@"'
@@ -163,7 +165,7 @@ def test_a_doctor_that_is_ended_tidies_up(stage: Stage) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_a_login_that_is_refused_tells_sshds_reason(stage: Stage) -> None:
+def test_a_refused_login_is_reported_with_sshds_reason(stage: Stage) -> None:
     strict = stage.path / "sshd"
     strict.write_text('#!/bin/sh\nexec /usr/sbin/sshd "$@" -o "DenyUsers=*"\n')
     strict.chmod(0o755)
@@ -174,7 +176,7 @@ def test_a_login_that_is_refused_tells_sshds_reason(stage: Stage) -> None:
     assert any("Permission denied (publickey)" in line for line in login["details"])
 
 
-def test_without_sshd_a_session_cannot_be(stage: Stage) -> None:
+def test_a_missing_sshd_is_a_failure(stage: Stage) -> None:
     stage.configure('\n[sshd]\ncommand = "/nonexistent/sshd"\n')
     found = checks(stage, status=1)
     assert only(found, "sshd")["state"] == "fail"
@@ -182,7 +184,7 @@ def test_without_sshd_a_session_cannot_be(stage: Stage) -> None:
     assert "login" not in found
 
 
-def test_without_tmux_a_session_cannot_be(stage: Stage) -> None:
+def test_a_missing_tmux_is_a_failure(stage: Stage) -> None:
     stage.configure('\n[tmux]\ncommand = "/nonexistent/tmux"\n')
     tmux = only(checks(stage, status=1), "tmux")
     assert tmux["state"] == "fail"
@@ -202,7 +204,7 @@ def test_tmux_must_be_new_enough(stage: Stage, says: str, state: str) -> None:
     assert only(checks(stage), "tmux")["state"] == state
 
 
-def test_what_others_may_read_is_told_and_mended_only_when_asked(stage: Stage) -> None:
+def test_paths_open_to_others_are_reported_and_fixed_only_with_fix(stage: Stage) -> None:
     key = stage.home / "host_ed25519"
     key.write_text("secret")
     key.chmod(0o644)
@@ -218,7 +220,7 @@ def test_what_others_may_read_is_told_and_mended_only_when_asked(stage: Stage) -
     assert only(checks(stage, status=0), "home")["state"] == "ok"
 
 
-def test_every_file_that_the_daemon_keeps_private_is_looked_at(tmp_path: Path) -> None:
+def test_every_private_file_of_the_daemon_is_checked(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     paths = find_paths({"PAIRING_HOME": str(tmp_path)})
     for name in paths.private_files:
@@ -229,7 +231,7 @@ def test_every_file_that_the_daemon_keeps_private_is_looked_at(tmp_path: Path) -
     assert told == list(paths.private_files)
 
 
-def test_a_home_that_others_could_replace_is_told_and_left_alone(stage: Stage) -> None:
+def test_a_home_that_others_could_replace_is_reported_and_left_alone(stage: Stage) -> None:
     stage.path.chmod(0o777)
     home = only(checks(stage, "--fix", status=1), "home")
     assert home["state"] == "fail"
@@ -237,7 +239,9 @@ def test_a_home_that_others_could_replace_is_told_and_left_alone(stage: Stage) -
     assert stat.S_IMODE(stage.path.stat().st_mode) == 0o777
 
 
-def test_a_home_too_deep_for_a_socket(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_too_deep_for_a_socket_is_a_failure(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deep = stage.path / ("x" * 100)
     deep.mkdir()
     (stage.home / "config.toml").rename(deep / "config.toml")
@@ -264,7 +268,7 @@ def test_a_configuration_that_cannot_be_read_is_named(stage: Stage) -> None:
     assert "exernal_port" in found["message"]
 
 
-def test_a_socket_left_behind_goes_when_asked(stage: Stage) -> None:
+def test_a_left_over_socket_is_removed_with_fix(stage: Stage) -> None:
     daemon = stage.daemon()
     daemon.send_signal(signal.SIGKILL)
     daemon.communicate()
@@ -305,7 +309,7 @@ def test_a_held_port_of_the_door_is_found_with_its_holder(stage: Stage) -> None:
         assert message.endswith(f"(pid {os.getpid()})")
 
 
-def test_the_open_door_does_not_stand_in_its_own_way(stage: Stage) -> None:
+def test_a_fixed_port_held_by_our_open_door_is_reported_as_open(stage: Stage) -> None:
     port = free_port()
     rewrite(stage, "[door]\n", f"[door]\nport = {port}\n")
     stage.guest("octocat")
@@ -349,7 +353,7 @@ async def test_the_clock_is_compared_with_the_forges(stage: Stage, off: int, tol
     assert clock["state"] == ("ok" if told == "right" else "warn")
 
 
-def test_no_router_leaves_the_lan(stage: Stage) -> None:
+def test_without_a_router_a_warning_names_the_lan(stage: Stage) -> None:
     config = (stage.home / "config.toml").read_text()
     (url,) = re.findall(r'description_url = "(.*)"', config)
     rewrite(stage, url, f"http://127.0.0.1:{free_port()}/rootDesc.xml")
@@ -364,7 +368,7 @@ async def forwarded(description_url: str, forward: Forward) -> None:
     await ask(actions.add_forward(service, forward), "127.0.0.1")
 
 
-def test_a_port_that_somebody_else_holds_is_named_and_left_alone(stage: Stage) -> None:
+def test_a_port_held_by_another_machine_is_named_and_left_alone(stage: Stage) -> None:
     web_server = Forward(stage.external_port, TCP, "127.0.0.9", 80, "web server", 0)
     asyncio.run(forwarded(stage.description_url, web_server))
     found = checks(stage, "--router", status=0)
@@ -389,7 +393,7 @@ def test_a_port_that_is_open_for_our_own_guests_is_fine(stage: Stage) -> None:
     assert [one["external_port"] for one in before] == [one["external_port"] for one in after]
 
 
-def test_all_about_the_router(stage: Stage) -> None:
+def test_the_router_option_reports_address_services_mappings_and_a_dry_run(stage: Stage) -> None:
     found = checks(stage, "--router", status=0)
     assert only(found, "address")["message"].startswith(EXTERNAL_HOST)
     assert only(found, "igd")["details"][-1].endswith(":WANIPConnection:1")
@@ -399,20 +403,20 @@ def test_all_about_the_router(stage: Stage) -> None:
     assert "exchanges" not in found
 
 
-def test_what_was_said_to_the_router_is_shown_whole(stage: Stage) -> None:
+def test_verbose_shows_the_whole_exchange_with_the_router(stage: Stage) -> None:
     told = stage.pairctl("doctor", "--verbose").stdout
     assert "#GetExternalIPAddress" in told
     assert f"<NewExternalIPAddress>{EXTERNAL_HOST}<" in told
 
 
-def test_a_router_that_is_not_wanted_is_not_asked(stage: Stage) -> None:
+def test_a_disabled_router_is_not_asked(stage: Stage) -> None:
     rewrite(stage, "[router]", "[router]\nenabled = false")
     found = checks(stage, "--router", status=0)
     assert only(found, "gateway")["state"] == "ok"
     assert not {"address", "port", "dry-run"} & set(found)
 
 
-def test_programs_that_are_not_on_path_are_missed(stage: Stage, tmp_path: Path) -> None:
+def test_a_missing_ssh_is_a_failure(stage: Stage, tmp_path: Path) -> None:
     environment = {**stage.environment, "PATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-m", "pairingd.doctor"],

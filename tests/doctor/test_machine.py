@@ -45,7 +45,7 @@ def test_the_application_firewall(state: str, block_all: str, apps: str, expecte
     assert found.hint or expected is State.OK
 
 
-def test_a_blocked_python_is_named_in_the_mend() -> None:
+def test_a_blocked_python_is_named_in_the_hint() -> None:
     found = application_firewall(ON, NOT_ALL, APPS.format(path=PYTHON, rule="Block"), PYTHON)
     assert found.hint.endswith(f"--unblockapp {PYTHON}")
 
@@ -133,7 +133,7 @@ def test_rules_that_are_not_shown_are_not_called_absent() -> None:
         ("chain forward {\n  type filter hook forward priority 0; policy drop;\n}", False),
     ],
 )
-def test_only_a_chain_that_drops_input_stands_before_the_door(ruleset: str, drops: bool) -> None:
+def test_only_an_input_chain_that_drops_is_reported(ruleset: str, drops: bool) -> None:
     assert drops_input(ruleset) is drops
 
 
@@ -146,7 +146,7 @@ def test_only_a_chain_that_drops_input_stands_before_the_door(ruleset: str, drop
         ("", "lid"),
     ],
 )
-def test_when_a_mac_sleeps(said: str, told: str) -> None:
+def test_sleep_settings_report_when_a_mac_sleeps(said: str, told: str) -> None:
     assert told in sleep_settings(said).message
 
 
@@ -154,5 +154,7 @@ def test_when_a_mac_sleeps(said: str, told: str) -> None:
     ("version", "refused"),
     [("14.0", True), ("14.0.1", True), ("14", True), ("14.1", False), ("13.6", False), ("", False)],
 )
-def test_the_one_macos_whose_sshd_ends_every_login(version: str, refused: bool) -> None:
+def test_only_macos_versions_whose_sshd_ends_every_login_are_refused(
+    version: str, refused: bool
+) -> None:
     assert refused_by_macos(version) is refused

@@ -54,7 +54,9 @@ async def found(
 
 
 @pytest.mark.parametrize("answers", [True, False])
-async def test_what_this_terminal_finds_is_no_failure(answers: bool) -> None:
+async def test_a_denied_daemon_is_only_a_warning_if_the_terminal_finds_the_router(
+    answers: bool,
+) -> None:
     async with FakeIgd(ssdp=True) as igd:
         if not answers:
             igd.location = "ftp://127.0.0.1/"
@@ -67,7 +69,7 @@ async def test_what_this_terminal_finds_is_no_failure(answers: bool) -> None:
     assert ("pairctl invite" in finding.hint) is answers
 
 
-async def test_what_is_not_refused_is_not_asked_about() -> None:
+async def test_without_a_denial_every_finding_is_ok() -> None:
     assert all(one.state is State.OK for one in await found([]))
 
 
@@ -91,6 +93,6 @@ async def test_a_daemon_that_has_not_tried_is_asked_to_send(
     assert words in finding.message
 
 
-async def test_where_no_daemon_runs_it_is_not_said_to_be_allowed() -> None:
+async def test_local_network_access_is_not_tested_without_a_daemon() -> None:
     [finding] = await found([], connected=False, system=lambda: (15, 6))
     assert finding.message == "not tested: pairingd is not running"

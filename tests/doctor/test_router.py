@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from pairingd import config, strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.doctor import dry_run, programs, router
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
@@ -58,7 +58,7 @@ async def test_the_class_of_the_external_address(external: str, state: State, to
     assert told in address.message
 
 
-async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_can_be_seen(
+async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_are_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with FakePxp(external="203.0.114.7") as gateway:
@@ -75,7 +75,7 @@ async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_can_be_seen(
     assert "> udp 127.0.0.1 0000" in told["exchanges"].details  # RFC 6886 §3.2
 
 
-async def test_a_command_stands_for_every_protocol() -> None:
+async def test_a_router_command_replaces_every_protocol() -> None:
     command = {"open": "/bin/echo 203.0.114.7", "close": "true"}
     given = {"gateway": "127.0.0.1", "command": command}
     told = await found(strict.read(config.Router, given), full=True)
@@ -86,7 +86,7 @@ async def test_a_command_stands_for_every_protocol() -> None:
 
 
 @pytest.mark.parametrize("missing", ["open", "close"])
-async def test_a_command_that_is_not_there_is_named(missing: str) -> None:
+async def test_a_missing_router_command_is_named(missing: str) -> None:
     command = {"open": "echo", "close": "true", missing: "/nonexistent/program 22"}
     given = {"gateway": "127.0.0.1", "command": command}
     told = await found(strict.read(config.Router, given), full=True)
@@ -107,7 +107,7 @@ RELAY = config.Relay(ssh="mark@relay.example.org")
         ("5.5.5.1", RELAY, "by 5.5.5.1, forwarded by hand and by the relay mark@relay.example.org"),
     ],
 )
-async def test_where_no_router_is_asked_the_other_ways_are_named(
+async def test_with_the_router_disabled_the_other_endpoints_are_named(
     host: str, relay: config.Relay, told: str
 ) -> None:
     wanted = strict.read(config.Router, {"enabled": False, "external_host": host})
@@ -116,7 +116,7 @@ async def test_where_no_router_is_asked_the_other_ways_are_named(
     assert gateway.message.endswith(f"; guests come {told}")
 
 
-async def test_where_the_router_opens_no_port_the_relay_is_named() -> None:
+async def test_the_relay_is_named_if_the_router_opens_no_port() -> None:
     command = {"open": "/nonexistent/program", "close": "true"}
     wanted = strict.read(config.Router, {"gateway": "127.0.0.1", "command": command})
     message = (await found(wanted, relay=RELAY))["gateway"].message
@@ -143,7 +143,7 @@ async def test_a_table_is_cut_at_its_bound() -> None:
     assert all(row.isprintable() and len(row) < 200 for row in mappings.details)
 
 
-async def test_a_router_that_faults_says_so() -> None:
+async def test_a_router_fault_is_a_warning_with_its_code() -> None:
     async with FakeIgd() as fake:
         fake.failing["GetExternalIPAddress"] = 501
         fake.failing["GetSpecificPortMappingEntry"] = 606
@@ -185,7 +185,7 @@ async def test_a_hostile_router_costs_a_warning_at_worst(quirk: Quirk) -> None:
         (Quirk.DELETE_IGNORED, State.FAIL, ""),
     ],
 )
-async def test_the_dry_run_leaves_what_it_found(
+async def test_the_dry_run_leaves_the_mappings_as_they_were(
     quirk: Quirk | None, state: State, told: str
 ) -> None:
     async with FakeIgd(quirks={quirk} if quirk else set()) as fake:
@@ -206,7 +206,7 @@ async def test_the_test_port_has_a_short_lease() -> None:
     assert forward.external_port >= 49152
 
 
-async def test_a_dry_run_that_is_given_up_closes_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_dry_run_closes_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
     held = asyncio.Event()
 
     async def linger(self: object, mapping: Mapping) -> None:
@@ -224,7 +224,7 @@ async def test_a_dry_run_that_is_given_up_closes_its_port(monkeypatch: pytest.Mo
         assert not fake.mappings
 
 
-async def test_what_macos_forbids_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_denial_by_macos_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     async def denied(self: object, network: Network) -> bool:
         raise GatewayError("local-network-denied", "macOS does not let it", "allow it")
 
@@ -235,7 +235,7 @@ async def test_what_macos_forbids_fails(monkeypatch: pytest.MonkeyPatch) -> None
     assert told["gateway"].hint == "allow it"
 
 
-async def test_a_vpn_is_no_way_home(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_vpn_as_the_default_route_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     async def tunnel() -> Network:
         return Network("utun3", "10.8.0.2", "")
 

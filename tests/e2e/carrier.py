@@ -9,9 +9,10 @@ provider's may be made one that does not filter (full cone). On the internet the
 from __future__ import annotations
 
 import subprocess
-from dataclasses import replace
 from typing import Any, Final
 
+from pairingd.core.records import replace
+from tests.e2e.internet import CONE
 from tests.e2e.network import GUEST, LAN, LINKS, RELAY, WAN, Network, Place, until
 
 INSIDE: Final = "100.64.0.2"
@@ -85,21 +86,6 @@ table ip nat {
 }
 """
 
-# RFC 4787's endpoint-independent mapping and filtering: a port that was used leads in from anywhere.
-FULL_CONE: Final = """
-table ip cone {
-  map learnt { type inet_service : ipv4_addr . inet_service; flags dynamic, timeout; timeout 300s; }
-  chain learn {
-    type filter hook prerouting priority -150;
-    iifname "lan0" tcp flags & (syn | ack) == syn update @learnt { tcp sport : ip saddr . tcp sport }
-  }
-  chain prerouting {
-    type nat hook prerouting priority -101;
-    iifname "wan0" dnat ip to tcp dport map @learnt
-  }
-}
-"""
-
 
 class Carrier(Network):
     """`cone`: the provider's NAT does not filter. `home` is the guest's router; it `resets` what it
@@ -139,7 +125,7 @@ class Carrier(Network):
             reset = "insert rule ip nat input iifname wan0 ct state new reject with tcp reset"
             self.home.run("nft", *reset.split())
         if self._cone:
-            self.provider.run("nft", "-f", "-", given=FULL_CONE)
+            self.provider.run("nft", "-f", "-", given=CONE)
         stun = ("python", "-m", "tests.fakes.stun", "--listen", STUN)
         self.internet.start(*stun, log=self.path("/srv/stun.log"))
         greeting = ("curl", "-s", "--max-time", "2", f"telnet://{STUN}")

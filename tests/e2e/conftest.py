@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import compileall
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.network import REPOSITORY, Network, why_not
+from tests.e2e.account_machine import NEEDS, Machine
+from tests.e2e.network import PATH, REPOSITORY, Network, why_not
 from tests.e2e.people import Guest, Host
 
 
@@ -52,3 +54,17 @@ def octocat(network: Network, host: Host) -> Guest:
 @pytest.fixture
 def hubot(network: Network, host: Host) -> Guest:
     return Guest(network, "hubot")
+
+
+@pytest.fixture
+def machine_of_its_own(network: Network) -> Machine:
+    missing = [tool for tool in NEEDS if not shutil.which(tool, path=PATH)]
+    if missing and not os.environ.get("PAIRING_REQUIRE_E2E"):
+        pytest.skip(f"not installed: {' '.join(missing)}")
+    return Machine(network)
+
+
+@pytest.fixture
+def machine_with_account(machine_of_its_own: Machine) -> Machine:
+    machine_of_its_own.sudo("create")
+    return machine_of_its_own

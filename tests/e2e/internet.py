@@ -11,10 +11,11 @@ is a second one at home, or the provider's; `fence` is the guest's. A wire's end
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
+
+from msgspec import Struct, field
 
 from tests.e2e.network import FIREWALL, MINIUPNPD, Network, Place, until
 from tests.e2e.relays import PORT as RELAY_PORT
@@ -26,21 +27,26 @@ PUBLIC: Final = "5.5.5.1"  # the host's side, where it has one
 RELAY: Final = "5.5.8.2"
 RELAY6: Final = "2a00:8::2"
 
-# Endpoint-independent mapping and filtering: RFC 5382 REQ-1, REQ-3; RFC 6888 REQ-1.
-FULL_CONE: Final = """
-table ip carrier {
-  map known { type inet_service : ipv4_addr . inet_service; flags dynamic,timeout; timeout 300s; }
+# Endpoint-independent mapping and filtering: a port that was used leads in from anywhere (RFC 5382
+# REQ-1, REQ-3; RFC 6888 REQ-1).
+CONE: Final = """
+table ip cone {
+  map learnt { type inet_service : ipv4_addr . inet_service; flags dynamic, timeout; timeout 300s; }
   chain learn {
     type filter hook prerouting priority -150;
-    iifname "lan0" tcp flags & (syn|ack) == syn update @known { tcp sport : ip saddr . tcp sport }
+    iifname "lan0" tcp flags & (syn | ack) == syn update @learnt { tcp sport : ip saddr . tcp sport }
   }
   chain inwards {
-    type nat hook prerouting priority -100;
-    iifname "wan0" dnat ip to tcp dport map @known;
+    type nat hook prerouting priority -101;
+    iifname "wan0" dnat ip to tcp dport map @learnt
   }
-  chain outwards { type nat hook postrouting priority 100; oifname "wan0" masquerade; }
-  chain itself { type filter hook input priority 0; iifname "wan0" ct state new drop; }
 }
+"""
+FULL_CONE: Final = f"""{CONE}
+table ip carrier {{
+  chain outwards {{ type nat hook postrouting priority 100; oifname "wan0" masquerade; }}
+  chain itself {{ type filter hook input priority 0; iifname "wan0" ct state new drop; }}
+}}
 """
 # As routers do: who comes to them from outside, uninvited, gets no answer.
 ROUTER: Final = FIREWALL.replace(
@@ -56,8 +62,7 @@ ROUTER: Final = FIREWALL.replace(
 PASSES_IPV6: Final = ROUTER.replace("ip6 nexthdr icmpv6 accept", "meta nfproto ipv6 accept")
 
 
-@dataclass(frozen=True)
-class Miniupnpd:
+class Miniupnpd(Struct, frozen=True):
     """For the network of its `address`."""
 
     address: str
@@ -74,8 +79,7 @@ class Miniupnpd:
         until("the router speaks", lambda: not place.run(*described, check=False).returncode)
 
 
-@dataclass(frozen=True)
-class OurOwn:
+class OurOwn(Struct, frozen=True):
     """PCP and NAT-PMP at `address`, where miniupnpd would forward nothing: behind a private
     `external`. What this one forwards goes to `inside`.
     """
@@ -94,8 +98,7 @@ class OurOwn:
 Speaker = Miniupnpd | OurOwn
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """`wires` have the two ends as `net device address...`; `routes` are `destination=gateway`, or
     a gateway alone, by net; `rules` make a net forward. `speaks`: the routers with a mapping service,
     and which. `relay`: its address for this host, "" if out of reach.

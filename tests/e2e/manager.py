@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
+from pairingd.core.records import replace
 from tests.e2e.network import Network, Place, until
 
 SYSTEMD = "/usr/lib/systemd/systemd"

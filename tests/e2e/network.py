@@ -28,10 +28,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
+
+from msgspec import Struct
 
 from tests.measured import measured
 from tests.waiting import WAIT_S, looks
@@ -232,8 +233,7 @@ def until(
     raise AssertionError(f"not within {within} s: {what}; last seen:\n{seen}")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a command runs: a network namespace and a user. `prefix` gets it there."""
 
     prefix: tuple[str, ...]
@@ -550,6 +550,8 @@ class Network:
             f"pair{name}:x:{self._ids[name]}:{self._ids[name]}::/srv/{name}:/bin/bash"
             for name in PEOPLE
         )
+        # None has one; but PAM, and so sudo, knows nobody who has no line there.
+        passwords = "\n".join(f"pair{name}:*:20000:0:99999:7:::" for name in PEOPLE)
         groups = "\n".join(f"pair{name}:x:{self._ids[name]}:" for name in PEOPLE)
         homes = "\n".join(
             f"install -d -m 700 -o {self._ids[name]} -g {self._ids[name]} /srv/{name}"
@@ -567,6 +569,7 @@ class Network:
             mount -t overlay -o lowerdir=/etc,upperdir=/srv/etc/upper,workdir=/srv/etc/work etc /etc
             echo {shlex.quote(users)} >>/etc/passwd
             echo {shlex.quote(groups)} >>/etc/group
+            echo {shlex.quote(passwords)} >>/etc/shadow
             """
         subprocess.run(
             ["nsenter", *self._inside, "sh", "-eu"],

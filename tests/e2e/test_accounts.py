@@ -67,7 +67,9 @@ def test_no_other_account_lets_a_guest_in(
     assert invitation["connections"] == []
 
 
-def test_without_an_account_the_cause_is_told(network: Network, host: Host, octocat: Guest) -> None:
+def test_without_an_account_invite_and_doctor_report_the_cause(
+    network: Network, host: Host, octocat: Guest
+) -> None:
     replaces_hosts_line(network)
     asked = host.pairctl("invite", octocat.name, "--no-copy", "--json", check=False)
     error = json.loads(asked.stdout)["error"]
@@ -79,7 +81,7 @@ def test_without_an_account_the_cause_is_told(network: Network, host: Host, octo
     assert not any("check itself failed" in one["message"] for one in checks)
 
 
-def test_an_account_that_goes_away_meanwhile_is_a_warning(
+def test_an_account_that_is_removed_during_a_session_is_a_warning(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     host.invites(octocat)

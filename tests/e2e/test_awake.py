@@ -93,7 +93,7 @@ def logind(network: Network, request: pytest.FixtureRequest) -> Logind:
     ids=["at the machine", "logged in from elsewhere"],
     indirect=["logind"],
 )
-def test_the_machine_is_kept_awake_while_a_guest_is_here(
+def test_the_machine_is_kept_awake_while_a_guest_is_connected(
     what: str, logind: Logind, host: Host, octocat: Guest
 ) -> None:
     command = host.invites(octocat)["command"]

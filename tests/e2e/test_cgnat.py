@@ -63,7 +63,7 @@ def test_a_guest_gets_in_by_the_hole_of_an_open_nat(
 
 
 @behind(cone=False)
-def test_a_nat_that_filters_is_never_said_to_let_anybody_in(
+def test_an_endpoint_behind_a_filtering_nat_is_never_reported_as_reachable(
     network: Carrier, host: Host, octocat: Guest
 ) -> None:
     invited = invites(network, host, octocat)
@@ -103,7 +103,7 @@ def test_a_killed_daemon_keeps_no_hole_and_a_new_one_has_the_same(
 
 
 @behind(cone=True)
-def test_a_guest_who_is_dialed_gets_that_before_the_hole(
+def test_a_dialed_guest_gets_the_dial_endpoint_before_the_hole(
     network: Carrier, host: Host, octocat: Guest
 ) -> None:
     invites(network, host, octocat)

@@ -75,7 +75,9 @@ def test_a_guest_who_is_dialed_gets_in_and_can_come_back(
 
 
 @pytest.mark.skipif(not shutil.which("ncat"), reason="ncat is not installed")
-def test_ncat_does_as_well(network: Carrier, host: Host, octocat: Guest) -> None:
+def test_a_dialed_guest_can_use_ncat_instead_of_nc(
+    network: Carrier, host: Host, octocat: Guest
+) -> None:
     invited = invites(host, octocat)
     command = invited["pinned_command"].replace("'nc -p", "'ncat -p")
     guests_screen = octocat.joins(command)
@@ -85,7 +87,7 @@ def test_ncat_does_as_well(network: Carrier, host: Host, octocat: Guest) -> None
 
 
 @pytest.mark.parametrize("network", [{"resets": True}], indirect=True)
-def test_a_router_that_refuses_the_hosts_syn_is_no_hindrance(
+def test_a_dialed_guest_gets_in_even_if_a_router_refuses_the_hosts_syn(
     network: Carrier, host: Host, octocat: Guest
 ) -> None:
     guests_screen = octocat.joins(invites(host, octocat)["pinned_command"])
@@ -96,7 +98,9 @@ def test_a_router_that_refuses_the_hosts_syn_is_no_hindrance(
     "somebody else connects to the port from which a guest is dialed",
     "nobody answers: only the guest's address and port lead there",
 )
-def test_nobody_else_reaches_the_socket(network: Carrier, host: Host, octocat: Guest) -> None:
+def test_only_the_dialed_address_and_port_reach_the_socket(
+    network: Carrier, host: Host, octocat: Guest
+) -> None:
     invited = invites(host, octocat)
     theirs, ours = ports(invited["command"])
     key, options = octocat.key, "-o BatchMode=yes -o ConnectTimeout=5 -o StrictHostKeyChecking=no"

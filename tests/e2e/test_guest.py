@@ -140,7 +140,9 @@ def test_a_key_that_is_not_invited_is_refused(
 
 
 @pytest.mark.attack("a stranger tries passwords", "no method but a public key is offered")
-def test_there_is_no_password_to_try(network: Network, host: Host, octocat: Guest) -> None:
+def test_password_authentication_is_not_offered(
+    network: Network, host: Host, octocat: Guest
+) -> None:
     refused = octocat.runs(host.invites(octocat)["command"], "-o PubkeyAuthentication=no")
     assert "Permission denied (publickey)" in refused.stderr
 
@@ -149,7 +151,7 @@ def test_there_is_no_password_to_try(network: Network, host: Host, octocat: Gues
     "the host's shell start-up files print, sleep and start a shell",
     "the guest gets the session all the same, and no shell",
 )
-def test_the_host_s_shell_start_up_files_do_not_matter(
+def test_the_host_s_shell_start_up_files_do_not_run_for_a_guest(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     command = host.invites(octocat)["command"]
@@ -204,7 +206,7 @@ def test_a_stranger_s_scan_leaves_no_process_behind(
 
 
 @pytest.mark.attack("a write guest swaps their tmux client for a shell", "their connection ends")
-def test_a_guest_who_leaves_the_session_for_a_shell_of_their_own_is_out(
+def test_a_guest_who_swaps_their_tmux_client_for_a_shell_is_disconnected(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     command = host.invites(octocat)["command"]
@@ -217,7 +219,7 @@ def test_a_guest_who_leaves_the_session_for_a_shell_of_their_own_is_out(
     speaks(again, "here-again", again)
 
 
-def test_a_guest_who_is_put_out_gets_their_screen_back(
+def test_a_revoked_guest_gets_their_own_screen_back(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     guests_screen = octocat.joins(host.invites(octocat)["command"])

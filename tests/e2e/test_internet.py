@@ -47,7 +47,7 @@ def test_only_a_full_cone_lets_a_stranger_in_by_a_port_in_use(name: str, lets_in
         assert made.greets(made.guest, PUBLIC, HOLE) is lets_in
 
 
-def test_the_guest_s_nat_lets_nobody_in() -> None:
+def test_the_guest_s_nat_blocks_incoming_connections() -> None:
     with internet("CGNAT, and the guest's NAT") as made:
         log = made.path("/srv/greeter.log")
         made.guest.start("python3", "-c", GREETER, log=log)

@@ -49,7 +49,7 @@ def test_the_endpoint_is_seen_from_outside_before_the_guest_comes(
     until("the guest counts more", lambda: best(host.status()), lambda seen: seen[2] == "guest")
 
 
-def test_where_nobody_is_seen_the_internet_is_not_claimed(
+def test_reachability_is_unverified_if_the_relay_does_not_see_the_host(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     looks_from_the_relay(network, host)
@@ -115,7 +115,7 @@ def test_a_machine_in_the_same_network_proves_nothing(
     assert best(host.status())[2] in {"readback", "hairpin"}
 
 
-def test_a_key_that_may_do_nothing_else_will_do(
+def test_a_key_restricted_to_port_forwarding_is_enough_to_look(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     """As docs/config.md has it."""
@@ -126,7 +126,7 @@ def test_a_key_that_may_do_nothing_else_will_do(
     until("seen", lambda: best(host.status()), lambda seen: seen == (WAN, 22, "outside"))
 
 
-def test_a_relay_looks_too_and_is_printed_first_where_it_sees_nobody(
+def test_a_relay_looks_too_and_is_printed_first_if_it_does_not_see_the_host(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     serves_ssh(network, "GatewayPorts clientspecified")

@@ -58,7 +58,7 @@ def account(network: Network, tmp_path: Path) -> Account:
     return Account(network, build(tmp_path)[0])
 
 
-def test_nothing_is_left_but_the_user_s_own(network: Network, account: Account) -> None:
+def test_uninstall_leaves_only_the_user_s_own_files(network: Network, account: Account) -> None:
     key = f"{account.home}/visitor"
     account.place.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
     before = account.files()

@@ -94,7 +94,7 @@ def test_a_guest_enters_by_every_protocol_and_nothing_is_left(
     ids=["high ports only", "high ports only, UPnP", "22 is another's"],
     indirect=["network"],
 )
-def test_where_22_cannot_be_had_it_is_always_the_same_high_port(
+def test_if_port_22_is_not_available_the_same_high_port_is_always_used(
     network: Network, host: Host, octocat: Guest, protocols: tuple[str, ...]
 ) -> None:
     speaking(host, *protocols)

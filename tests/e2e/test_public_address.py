@@ -23,7 +23,7 @@ def has_a_public_address(network: Network) -> None:
 
 
 @pytest.mark.parametrize("network", [{"upnp": False}], indirect=True)
-def test_its_own_public_address_is_an_endpoint_on_the_internet(
+def test_the_host_s_own_public_address_is_an_endpoint_on_the_internet(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     has_a_public_address(network)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Final
 
 import pytest
 
+from pairingd.core.records import replace
 from tests.e2e.network import DESCRIPTION_URL, HOST, LAN, WAN, Network, Place, until
 from tests.e2e.people import CONFIG, Guest, Host, speaks
 

@@ -41,7 +41,7 @@ def test_a_live_guest_comes_back_by_the_same_command(
     "what was over stays over after the start",
 )
 @pytest.mark.parametrize("signal", ["TERM", "KILL"])
-def test_what_expired_while_no_daemon_ran_is_gone_after_its_start(
+def test_an_invitation_that_expired_while_no_daemon_ran_is_over_after_its_start(
     network: Network, host: Host, octocat: Guest, signal: str
 ) -> None:
     invited = host.invites(octocat)

@@ -13,7 +13,7 @@ TAKEN = {"leases": f"TCP:22:{NEIGHBOUR}:22:{int(time.time()) + 3600}:a neighbour
 
 @pytest.mark.attack("a neighbour's forward has the port", "it stands, and another port is used")
 @pytest.mark.parametrize("network", [TAKEN], indirect=True)
-def test_a_neighbour_s_mapping_stands_and_another_port_is_used(
+def test_a_neighbour_s_mapping_is_kept_and_another_port_is_used(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     [theirs] = network.mappings()
@@ -28,7 +28,7 @@ def test_a_neighbour_s_mapping_stands_and_another_port_is_used(
     assert f"22->{NEIGHBOUR}:22" in network.mappings()[0]
 
 
-def test_a_mapping_of_another_program_on_this_machine_stands(
+def test_a_mapping_of_another_program_on_this_machine_is_kept(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     add = ("upnpc", "-u", DESCRIPTION_URL, "-e", "another program", "-a", HOST, "2222", "22", "TCP")
@@ -42,7 +42,7 @@ def test_a_mapping_of_another_program_on_this_machine_stands(
     assert f"22->{HOST}:2222 'another program'" in network.mappings()[0]
 
 
-def test_the_port_asked_for_is_used(network: Network, host: Host, octocat: Guest) -> None:
+def test_the_requested_port_is_used(network: Network, host: Host, octocat: Guest) -> None:
     invited = host.invites(octocat, options=("--port", "2022"))
     assert invited["endpoints"][0]["port"] == 2022
     guests_screen = octocat.joins(invited["command"])
@@ -81,7 +81,7 @@ def test_the_mapping_comes_back_after_the_router_has_restarted(
     speaks(guests_screen, "guest-is-here", guests_screen)
 
 
-def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew(
+def test_a_listed_mapping_that_no_longer_forwards_is_re_created(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     network.turns_around(DOOR)
@@ -102,7 +102,7 @@ def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew(
     assert verified() == "readback"
 
 
-def test_whoever_reaches_the_door_from_the_internet_proves_the_endpoint(
+def test_any_connection_from_the_internet_proves_the_endpoint(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     invited = host.invites(octocat)

@@ -84,7 +84,7 @@ def test_a_session_under_systemd(
     assert host.asks("uninstall")["removed"] == []
 
 
-def test_why_the_service_does_not_start_is_told(manager: Manager, host: Host) -> None:
+def test_start_reports_why_the_service_does_not_start(manager: Manager, host: Host) -> None:
     host.pairctl("install")
     host.pairctl("stop")
     host.configure("[door]\nprot = 1\n")
@@ -103,7 +103,9 @@ def test_the_unit_passes_systemds_own_check(manager: Manager, host: Host) -> Non
     manager.place.run("systemd-analyze", "--user", "verify", UNIT)
 
 
-def test_a_daemon_started_by_hand_gives_way_to_the_service(manager: Manager, host: Host) -> None:
+def test_install_replaces_a_daemon_started_by_hand_with_the_service(
+    manager: Manager, host: Host
+) -> None:
     first = host.asks("start")["pid"]
     assert f"stop   pairingd (pid {first})" in host.pairctl("install", "--dry-run").stdout
     told = host.asks("install")

@@ -6,8 +6,9 @@ A new way is one more entry of WAYS; a new layout is one more of LAYOUTS, and it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tests.e2e.internet import LAYOUTS, RELAY, Internet
 from tests.e2e.people import Guest
@@ -18,8 +19,7 @@ NO_ROUTER: Final = "[router]\nenabled = false\n"
 EVERYWHERE: Final = frozenset(layout.name for layout in LAYOUTS if layout.relay)
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(Struct, frozen=True):
     """`kinds` of its endpoints; `config` prepares it and gives its lines of config.toml. `opens` are
     the names of the layouts in which the guest gets in. `options` are of `pairctl invite`. `renews`:
     each command is for one connection. `untried`: layouts that it is not meant for.

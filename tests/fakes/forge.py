@@ -13,17 +13,17 @@ import signal
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
+from msgspec import Struct, field
+
 Stream = Callable[[], AsyncIterator[bytes]]
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """`body` as a stream is sent chunked, for as long as it lasts. `raw` replaces all of it."""
 
     body: bytes | Stream = b""
@@ -32,8 +32,7 @@ class Reply:
     raw: bytes | None = None
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     method: str
     path: str
     headers: Mapping[str, str]

@@ -19,6 +19,8 @@ from enum import StrEnum
 from typing import Self, cast
 from xml.sax.saxutils import escape, unescape
 
+from msgspec import Struct
+
 _TYPE = "urn:schemas-upnp-org:service:"
 _FIREWALL = _TYPE + "WANIPv6FirewallControl:1"
 _PERMANENT_MAX = 604800
@@ -77,8 +79,7 @@ class SoapError(Exception):
         self.code = code
 
 
-@dataclass
-class Forward:
+class Forward(Struct):
     """A row of the table. `lease` 0 has no end."""
 
     external_port: int
@@ -101,8 +102,7 @@ class Forward:
             self.server.close()
 
 
-@dataclass
-class Pinhole:
+class Pinhole(Struct):
     client: str
     port: int
     lease: int

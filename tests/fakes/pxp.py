@@ -11,15 +11,15 @@ import json
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
+
+from msgspec import Struct
 
 Twist = Callable[[bytes, bytes], Sequence[bytes]]
 """From the request and the honest reply to what is sent instead."""
 
 
-@dataclass
-class Held:
+class Held(Struct):
     internal_port: int
     external_port: int
     lifetime: int

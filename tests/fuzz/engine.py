@@ -8,6 +8,7 @@ than SECONDS or keeps memory.
 from __future__ import annotations
 
 import contextlib
+import gc
 import random
 import re
 import signal
@@ -15,8 +16,9 @@ import time
 import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from pairingd.core.text import one_line
 from tests.fuzz import mutation
@@ -31,8 +33,7 @@ _KEPT = 128 * 1024  # bytes that all of these may leave behind: caches that are 
 _PEAK = 4 << 20, 64  # bytes that one may take: so many, and so many for each byte of it
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """`parse` catches what the parser declares, asserts its promises, and names the outcome."""
 
     name: str
@@ -43,8 +44,7 @@ class Target:
         return {path.name: path.read_bytes() for path in sorted((CORPUS / self.name).iterdir())}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """An input that a parser does not bear, as short as it could be made."""
 
     target: str
@@ -52,8 +52,7 @@ class Finding:
     what: str
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     target: str
     seed: int
     inputs: int = 0
@@ -158,6 +157,12 @@ def _shortened(target: Target, data: bytes, what: str) -> bytes:
     return data
 
 
+def _held() -> int:
+    """Bytes, without what only waits for the collector."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
 def _memory(target: Target, sample: Sequence[bytes]) -> Iterator[Finding]:
     """What one of the sample takes, and what all leave behind, once they have filled the caches."""
 
@@ -173,9 +178,9 @@ def _memory(target: Target, sample: Sequence[bytes]) -> Iterator[Finding]:
     tracemalloc.start()
     try:
         found = list(turn())
-        before = tracemalloc.get_traced_memory()[0]
+        before = _held()
         list(turn())
-        kept = tracemalloc.get_traced_memory()[0] - before
+        kept = _held() - before
     finally:
         tracemalloc.stop()
     yield from found[:_MOST_FINDINGS]

@@ -15,7 +15,7 @@ SEED = 1
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-def test_a_parser_bears_its_corpus_and_mutations_of_it(target: Target) -> None:
+def test_a_parser_has_no_finding_on_its_corpus_and_mutations_of_it(target: Target) -> None:
     inputs = len(target.corpus()) + 300
     report = run(target, SEED, inputs, seconds=600)
     assert report.findings == []
@@ -23,7 +23,7 @@ def test_a_parser_bears_its_corpus_and_mutations_of_it(target: Target) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-def test_a_corpus_is_of_several_outcomes(target: Target) -> None:
+def test_a_corpus_has_several_outcomes(target: Target) -> None:
     assert len({target.parse(data) for data in target.corpus().values()}) > 1
 
 
@@ -72,12 +72,14 @@ def greedy(data: bytes) -> str:
         (greedy, "takes "),
     ],
 )
-def test_what_a_parser_must_not_do_is_found(parse: Callable[[bytes], str], what: str) -> None:
+def test_a_parser_that_breaks_its_promise_is_found(
+    parse: Callable[[bytes], str], what: str
+) -> None:
     report = run(Target("upnp-description", parse), SEED, 300, seconds=600)
     assert what in report.findings[0].what
 
 
-def test_a_finding_is_made_as_short_as_it_can_be() -> None:
+def test_a_finding_is_shortened_to_the_minimum() -> None:
     def parse(data: bytes) -> str:
         assert b"<service>" not in data
         return ""

@@ -12,10 +12,10 @@ import plistlib
 import shlex
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from pairingd.core.records import replace
 from tests.e2e.network import HOST, LAN, REPOSITORY, Network, Place, until
 from tests.e2e.people import FORGE_CONFIG, Guest, start_forge
 

@@ -23,7 +23,7 @@ def test_the_check_passes_and_leaves_only_its_report(mac: Mac) -> None:
     assert left - known == {name for name in left - known if name.startswith("tmux-")}
 
 
-def test_it_touches_nothing_where_pairing_is_in_use(mac: Mac) -> None:
+def test_the_check_changes_nothing_if_pairing_is_in_use(mac: Mac) -> None:
     mac.configure()
     done = mac.place.run("/bin/bash", f"{REPOSITORY}/scripts/check-on-a-mac", "--yes", check=False)
     assert done.returncode == 100

@@ -40,7 +40,7 @@ def code(launchd: Launchd, *argv: str, now: float = 0.0) -> int:
     return launchd.command([*argv], now)[0]
 
 
-def test_what_is_not_loaded_cannot_be_found(launchd: Launchd) -> None:
+def test_a_job_that_is_not_loaded_is_not_found(launchd: Launchd) -> None:
     assert code(launchd, "print", TARGET) == 113
     assert code(launchd, "kickstart", TARGET) == 113
     assert code(launchd, "bootout", TARGET) == 3
@@ -49,7 +49,7 @@ def test_what_is_not_loaded_cannot_be_found(launchd: Launchd) -> None:
     assert code(launchd, "kickstart", "-k", TARGET) == 64
 
 
-def test_bootstrap_refuses_a_second_time_a_bad_file_and_what_is_disabled(
+def test_bootstrap_refuses_a_loaded_job_a_bad_file_and_a_disabled_job(
     launchd: Launchd, tmp_path: Path
 ) -> None:
     file = agent(tmp_path)
@@ -81,7 +81,7 @@ def test_bootout_returns_before_the_job_has_ended(launchd: Launchd, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("status", "again"), [(0, False), (1, True), (-9, True)])
-def test_it_starts_again_after_a_failure_and_not_before_ten_seconds(
+def test_a_failed_job_starts_again_after_ten_seconds(
     launchd: Launchd, tmp_path: Path, status: int, again: bool
 ) -> None:
     job = loads(launchd, agent(tmp_path, KeepAlive={"SuccessfulExit": False}))
@@ -96,14 +96,14 @@ def test_an_abandoned_group_is_left_alone(launchd: Launchd, tmp_path: Path) -> N
     assert launchd.due(3.0) == []
 
 
-def test_without_a_login_at_the_screen_there_is_no_domain(launchd: Launchd, tmp_path: Path) -> None:
+def test_without_a_graphical_login_there_is_no_gui_domain(launchd: Launchd, tmp_path: Path) -> None:
     launchd.quirks["no_login"] = True
     assert code(launchd, "enable", TARGET) == 125
     assert code(launchd, "bootstrap", "gui/501", agent(tmp_path)) == 125
     assert code(launchd, "print", TARGET) == 113
 
 
-def test_what_is_loaded_may_wait_for_a_kickstart(launchd: Launchd, tmp_path: Path) -> None:
+def test_a_loaded_job_may_wait_for_a_kickstart(launchd: Launchd, tmp_path: Path) -> None:
     launchd.quirks["does_not_start"] = True
     assert code(launchd, "bootstrap", "gui/501", agent(tmp_path)) == 0
     assert launchd.due(0.0) == []

@@ -50,7 +50,9 @@ def test_the_network_is_read_from_route_arp_and_ifconfig(mac: Mac, network: Netw
     assert said == f"Network({where}, behind='')"
 
 
-def test_ipv6_comes_from_ifconfig_without_what_does_not_last(mac: Mac, network: Network) -> None:
+def test_the_ipv6_address_from_ifconfig_is_never_a_temporary_one(
+    mac: Mac, network: Network
+) -> None:
     batch = """
 addr add 2001:db8:77::10/64 dev en0 nodad
 route add default via 2001:db8:77::1
@@ -91,7 +93,7 @@ def test_doctor_reads_the_application_firewall(mac: Mac) -> None:
         assert mac.check("firewall")["state"] == state
 
 
-def test_doctor_knows_what_sleeps_and_what_launchd_has(mac: Mac) -> None:
+def test_doctor_reports_the_sleep_settings_and_whether_launchd_has_the_agent(mac: Mac) -> None:
     assert "sleeps when idle for 1 min" in mac.check("sleep")["message"]
     assert "pairctl starts the daemon" in mac.check("service")["message"]
     mac.pairctl("install")

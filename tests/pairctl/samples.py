@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pairingd.protocol.confinement import BoxSettings
     from pairingd.protocol.results import (
         Event,
+        Hello,
         InvitationInfo,
         Invited,
         Knock,
@@ -91,6 +93,11 @@ INVITED: Invited = {
     "reachability": "internet",
     "warnings": [],
 }
+IN_A_BOX: Invited = {
+    **INVITED,
+    "box": {"id": "b0c5", "directory": "/home/mark/project", "network": "none"},
+}
+AS_ACCOUNT: Invited = {**INVITED, "account": "pair"}
 LAN_ONLY: Invited = {
     **INVITED,
     "invitations": [{**OCTOCAT, "access": "read"}, KEYED],
@@ -116,9 +123,37 @@ MAPPING: MappingInfo = {
     "expires_at": "2026-03-14T13:50:00Z",
     "error": None,
 }
+BOX_SETTINGS: BoxSettings = {
+    "read": [],
+    "write": [],
+    "env": ["EDITOR"],
+    "network": "none",
+    "memory": 0,
+    "processes": 0,
+}
+HELLO: Hello = {
+    "version": "1",
+    "protocol": 1,
+    "pid": 1,
+    "session": "pairing",
+    "tmux": "/usr/bin/tmux",
+    "tmux_socket": "/s/tmux.sock",
+    "attach": False,
+    "box": BOX_SETTINGS,
+    "boxed": None,
+    "account": "",
+    "as_account": None,
+}
 STATUS: Status = {
     "daemon": {"version": "0.1.0", "pid": 4711, "started_at": "2026-03-13T08:00:00Z"},
-    "session": {"name": "pairing", "socket": "/s/tmux.sock", "running": True, "clients": 2},
+    "session": {
+        "name": "pairing",
+        "socket": "/s/tmux.sock",
+        "running": True,
+        "clients": 2,
+        "confinement": "plain",
+        "id": None,
+    },
     "invitations": [
         {
             **OCTOCAT,
@@ -141,7 +176,14 @@ STATUS: Status = {
 }
 IDLE: Status = {
     **STATUS,
-    "session": {"name": "pairing", "socket": "/s/tmux.sock", "running": False, "clients": 0},
+    "session": {
+        "name": "pairing",
+        "socket": "/s/tmux.sock",
+        "running": False,
+        "clients": 0,
+        "confinement": "plain",
+        "id": None,
+    },
     "invitations": [],
     "door": {"open": False, "port": None},
     "mapping": None,

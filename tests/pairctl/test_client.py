@@ -19,14 +19,14 @@ from tests.fakes.daemon import HELLO, FakeDaemon, Refusal, RpcError, Talk
 from tests.waiting import WAIT_S
 
 
-def test_hello_comes_first_and_tells_the_versions(sock: Path) -> None:
+def test_hello_comes_first_with_the_versions(sock: Path) -> None:
     with FakeDaemon(sock) as daemon, connect() as client:
         assert daemon.requests.get() == ("hello", {"version": "0.1.0", "protocol": wire.PROTOCOL})
         assert client.hello["session"] == "pairing"
 
 
 @pytest.mark.parametrize("left_behind", [False, True])
-def test_no_daemon_is_told_with_the_way_out(sock: Path, left_behind: bool) -> None:
+def test_no_daemon_is_an_error_with_the_hint_pairctl_start(sock: Path, left_behind: bool) -> None:
     if left_behind:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(sock))
@@ -36,7 +36,7 @@ def test_no_daemon_is_told_with_the_way_out(sock: Path, left_behind: bool) -> No
     assert exit_code(refused.value) == 3
 
 
-def test_another_protocol_is_refused_but_can_be_reached(sock: Path) -> None:
+def test_connect_refuses_a_daemon_of_another_protocol_and_reach_does_not(sock: Path) -> None:
     with FakeDaemon(sock, version="9.0.0", protocol=9):
         with pytest.raises(PairingError) as refused:
             connect()
@@ -47,7 +47,9 @@ def test_another_protocol_is_refused_but_can_be_reached(sock: Path) -> None:
     assert refused.value.hint == "pairctl restart"
 
 
-def test_another_version_is_said_and_served(sock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_daemon_of_another_version_is_served_with_a_warning(
+    sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with FakeDaemon(sock, {"status": {"fine": 1}}, version="0.0.9"), connect() as client:
         assert client.call("status") == {"fine": 1}
     said = capsys.readouterr()
@@ -56,7 +58,7 @@ def test_another_version_is_said_and_served(sock: Path, capsys: pytest.CaptureFi
     assert "pairctl restart" in said.err
 
 
-def test_progress_is_heard_and_events_are_kept(sock: Path) -> None:
+def test_progress_is_passed_on_and_events_are_kept(sock: Path) -> None:
     def invite(talk: Talk, _: Any) -> dict[str, Any]:
         talk.notify("progress", {"step": "keys", "state": "begun", "text": ""})
         talk.notify("event", {"id": 7})
@@ -84,7 +86,7 @@ def test_a_reply_in_many_pieces_is_one(sock: Path) -> None:
         assert client.call("status")["text"] == "ä" * 100_000
 
 
-def test_a_refusal_keeps_its_code_words_and_data(sock: Path) -> None:
+def test_a_refusal_keeps_its_code_message_hint_and_data(sock: Path) -> None:
     def extend(_: Talk, __: Any) -> None:
         raise Refusal(
             "no-such-guest", "no guest bob", "pairctl status", {"guests": ["a"], "self": "odd"}
@@ -113,7 +115,7 @@ def test_a_refusal_keeps_its_code_words_and_data(sock: Path) -> None:
         (wire.REFUSED, "daemon-failed"),  # without the data that belongs to it
     ],
 )
-def test_errors_of_the_protocol_itself_are_told(sock: Path, rpc: int, code: str) -> None:
+def test_json_rpc_errors_are_raised_with_their_code(sock: Path, rpc: int, code: str) -> None:
     def receipt(_: Talk, __: Any) -> None:
         raise RpcError(rpc, "something")
 
@@ -160,7 +162,7 @@ def test_a_hello_without_versions_is_a_bad_reply(sock: Path) -> None:
     assert refused.value.code == "bad-reply"
 
 
-def test_a_reply_without_end_is_given_up(sock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reply_without_end_is_a_bad_reply(sock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_MAX_REPLY", 100_000)
 
     def status(talk: Talk, _: Any) -> None:
@@ -175,7 +177,7 @@ def test_a_reply_without_end_is_given_up(sock: Path, monkeypatch: pytest.MonkeyP
     assert refused.value.code == "bad-reply"
 
 
-def test_the_last_words_of_a_daemon_that_has_hung_up_are_heard(sock: Path) -> None:
+def test_an_error_sent_before_the_daemon_hung_up_is_raised(sock: Path) -> None:
     gone = threading.Event()
 
     def hello(talk: Talk, _: Any) -> None:
@@ -192,7 +194,7 @@ def test_the_last_words_of_a_daemon_that_has_hung_up_are_heard(sock: Path) -> No
     assert refused.value.code == "busy"
 
 
-def test_who_watches_and_is_dropped_is_told_why(sock: Path) -> None:
+def test_a_watcher_that_is_dropped_gets_the_reason(sock: Path) -> None:
     def drop(talk: Talk, _: Any) -> dict[str, Any]:
         talk.send({"id": 2, "result": {}})
         data = {"code": "dropped", "message": "the longest idle", "hint": "run it again"}
@@ -210,7 +212,9 @@ def test_who_watches_and_is_dropped_is_told_why(sock: Path) -> None:
 
 @pytest.mark.parametrize("method", ["hello", "status"])
 @pytest.mark.parametrize("begun", [b"", b'{"id":'])
-def test_a_daemon_that_goes_away_is_told(sock: Path, method: str, begun: bytes) -> None:
+def test_a_daemon_that_closes_the_connection_is_an_error(
+    sock: Path, method: str, begun: bytes
+) -> None:
     def leave(talk: Talk, _: Any) -> None:
         talk.raw(begun)
         talk.close()
@@ -224,7 +228,7 @@ def test_a_daemon_that_goes_away_is_told(sock: Path, method: str, begun: bytes) 
     assert refused.value.code == "daemon-gone"
 
 
-def test_a_daemon_that_says_nothing_is_given_up(sock: Path) -> None:
+def test_a_silent_daemon_is_an_error_with_the_hint_pairctl_restart(sock: Path) -> None:
     def say_nothing(_: Talk, __: Any) -> None:
         return None
 
@@ -239,7 +243,7 @@ def test_a_daemon_that_says_nothing_is_given_up(sock: Path) -> None:
     assert "pairctl restart" in refused.value.hint
 
 
-def test_a_daemon_that_does_not_even_greet_must_be_killed(sock: Path) -> None:
+def test_a_daemon_that_does_not_answer_hello_is_an_error_with_the_hint_kill(sock: Path) -> None:
     def say_nothing(_: Talk, __: Any) -> None:
         return None
 
@@ -250,7 +254,7 @@ def test_a_daemon_that_does_not_even_greet_must_be_killed(sock: Path) -> None:
     assert 'kill -9 "$(cat ' in refused.value.hint
 
 
-def test_the_samples_speak_our_protocol() -> None:
+def test_the_samples_have_our_version_and_protocol() -> None:
     from pairingd import __version__
 
     assert (HELLO["version"], HELLO["protocol"]) == (__version__, wire.PROTOCOL)

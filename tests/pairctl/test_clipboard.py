@@ -49,21 +49,23 @@ def test_each_program_is_given_the_command(home: Path, install: Install, name: s
     assert (home / "kept").read_text() == COMMAND
 
 
-def test_xclip_is_told_which_selection(home: Path, install: Install) -> None:
+def test_xclip_gets_the_option_for_the_clipboard_selection(home: Path, install: Install) -> None:
     install("xclip", KEEP)
     clipboard.copy(COMMAND)
     assert (home / "by").read_text().endswith("xclip -selection clipboard\n")
 
 
 @pytest.mark.parametrize("failing", ["exit 1", "kill -9 $$"])
-def test_the_next_is_tried_when_one_fails(home: Path, install: Install, failing: str) -> None:
+def test_the_next_clipboard_program_is_tried_when_one_fails(
+    home: Path, install: Install, failing: str
+) -> None:
     install("wl-copy", failing)
     install("xclip", KEEP)
     assert clipboard.copy(COMMAND, timeout_s=WAIT_S) == "copied to the clipboard"
     assert (home / "kept").read_text() == COMMAND
 
 
-def test_the_next_is_tried_when_one_hangs(home: Path, install: Install) -> None:
+def test_the_next_clipboard_program_is_tried_when_one_hangs(home: Path, install: Install) -> None:
     install("wl-copy", "exec /bin/sleep 1000")
     install("xclip", KEEP)
     timeout_s = 0.3
@@ -72,7 +74,9 @@ def test_the_next_is_tried_when_one_hangs(home: Path, install: Install) -> None:
     assert (home / "kept").read_text() == COMMAND
 
 
-def test_a_program_that_stays_behind_holds_nothing_of_ours(sock: Path, install: Install) -> None:
+def test_a_clipboard_program_that_keeps_running_does_not_hold_our_output_open(
+    sock: Path, install: Install
+) -> None:
     install("xclip", "/bin/sleep 1000 & echo $! > {home}/pid")
     with FakeDaemon(sock, {"show": samples.INVITED}):
         # Returns at once although the child lives: its pipes are closed.
@@ -87,12 +91,12 @@ def test_a_program_that_stays_behind_holds_nothing_of_ours(sock: Path, install: 
 
 
 @pytest.mark.usefixtures("install")
-def test_without_clipboard_or_terminal_nothing_is_claimed() -> None:
+def test_without_clipboard_or_terminal_copy_returns_no_text() -> None:
     assert clipboard.copy(COMMAND) == ""
 
 
 @pytest.mark.parametrize("mode", [[], ["-q"], ["--json"]])
-def test_every_output_is_copied_unless_told_otherwise(
+def test_every_output_is_copied_unless_no_copy_is_given(
     sock: Path, home: Path, install: Install, mode: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     install("wl-copy", KEEP)
@@ -128,7 +132,7 @@ def seen_by_the_terminal(sock: Path, **env: str) -> bytes:
 
 
 @pytest.mark.usefixtures("install")
-def test_a_terminal_is_handed_it_by_osc_52_and_nothing_is_claimed(sock: Path) -> None:
+def test_the_command_is_copied_to_a_terminal_by_osc_52(sock: Path) -> None:
     assert seen_by_the_terminal(sock) == OSC_52
 
 
@@ -156,9 +160,7 @@ def test_a_terminal_without_control_sequences_gets_none(
     assert seen_by_the_terminal(sock, TERM=term, SSH_TTY=ssh) == b""
 
 
-def test_inside_tmux_it_is_given_to_tmux_for_the_terminal_around_it(
-    home: Path, install: Install
-) -> None:
+def test_inside_tmux_the_command_is_copied_by_load_buffer(home: Path, install: Install) -> None:
     install("tmux", KEEP)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMUX", "/s,1,0")
@@ -169,7 +171,7 @@ def test_inside_tmux_it_is_given_to_tmux_for_the_terminal_around_it(
 
 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
-def test_a_real_tmux_hands_it_to_the_terminal_around_it(sock: Path) -> None:
+def test_a_real_tmux_passes_the_command_to_the_terminal_around_it(sock: Path) -> None:
     pairctl = shell(sys.executable, "-m", "pairctl", *SHOW, "-q")
     script = f"until tmux list-clients | grep -q .; do :; done; {pairctl}; exec cat"
     tmux = ["tmux", "-S", str(sock.parent / "t"), "-f", "/dev/null"]

@@ -51,7 +51,7 @@ NAMES = [" ".join(words) for words, *_ in REQUESTS]
 
 
 @pytest.mark.parametrize(("words", "method", "params", "reply"), REQUESTS, ids=NAMES)
-def test_one_request_with_these_params(
+def test_each_command_sends_one_request_with_its_params(
     sock: Path,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
@@ -182,7 +182,9 @@ def test_bad_arguments_are_exit_2_and_ask_nothing(
         assert daemon.requests.empty()
 
 
-def test_the_allowed_form_of_a_duration_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_duration_is_refused_with_the_allowed_forms(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["invite", GUEST, "--ttl", "soon"]) == 2
     assert "45s, 90m, 2h, 1h30m or 1d" in capsys.readouterr().err
 
@@ -215,7 +217,7 @@ def test_the_allowed_form_of_a_duration_is_told(capsys: pytest.CaptureFixture[st
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
-def test_what_is_not_understood_is_told_with_its_commands_help(
+def test_a_usage_error_names_the_help_of_its_command(
     capsys: pytest.CaptureFixture[str], words: list[str], told: str
 ) -> None:
     assert main(words) == 2
@@ -230,7 +232,7 @@ def test_help_keeps_to_80_columns(capsys: pytest.CaptureFixture[str], shown: lis
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
-def test_a_path_is_told_as_the_daemon_must_read_it(
+def test_a_path_is_sent_to_the_daemon_as_an_absolute_one(
     sock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -245,7 +247,7 @@ def test_a_path_is_told_as_the_daemon_must_read_it(
         ]
 
 
-def test_both_versions_are_told_and_no_daemon_is_no_failure(
+def test_version_prints_both_versions_and_succeeds_without_a_daemon(
     sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--version"]) == 0
@@ -269,7 +271,7 @@ def test_a_reply_that_makes_no_sense_is_a_failure_and_no_traceback(
     subprocess.run(words, check=True, capture_output=True, env={"PATH": ""}, timeout=60)
 
 
-def test_a_path_too_long_is_told(
+def test_a_path_too_long_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PAIRING_HOME", "/" + "a" * 120)
@@ -281,7 +283,7 @@ def _pairctl(*words: str) -> list[str]:
     return [sys.executable, "-m", "pairctl", *words]
 
 
-def test_a_reader_that_has_had_enough_is_no_error(sock: Path) -> None:
+def test_a_closed_output_pipe_gives_status_141_and_no_message(sock: Path) -> None:
     many = {"events": samples.EVENTS * 5000}
     with (
         FakeDaemon(sock, {"log": many}),
@@ -333,7 +335,7 @@ def _redirected(to: str, *words: str) -> subprocess.CompletedProcess[str]:
     ],
     ids=" ".join,
 )
-def test_a_result_that_cannot_be_written_is_told_on_stderr(
+def test_a_result_that_cannot_be_written_is_reported_on_stderr(
     sock: Path, words: list[str], to: str, why: str
 ) -> None:
     replies = {"status": samples.STATUS, "watch": LOG, "show": samples.INVITED}
@@ -347,7 +349,7 @@ def test_a_result_that_cannot_be_written_is_told_on_stderr(
 
 
 @pytest.mark.parametrize(("to", "_"), STDOUTS)
-def test_a_failure_that_cannot_be_written_is_told_on_stderr(to: str, _: str) -> None:
+def test_a_failure_that_cannot_be_written_is_reported_on_stderr(to: str, _: str) -> None:
     done = _redirected(to, "frobnicate", "--json")
     assert done.returncode == 2
     assert done.stderr == "error: unknown command 'frobnicate'\nhint: pairctl --help\n"
@@ -384,7 +386,7 @@ def test_text_keeps_to_the_locale(sock: Path) -> None:
         ("\x1b[31m", "pairctl --help"),
     ],
 )
-def test_an_unknown_command_is_told_with_the_nearest(
+def test_an_unknown_command_is_refused_with_the_nearest_one(
     capsys: pytest.CaptureFixture[str], word: str, hint: str
 ) -> None:
     assert main([word]) == 2
@@ -392,7 +394,7 @@ def test_an_unknown_command_is_told_with_the_nearest(
 
 
 @pytest.mark.parametrize("command", ["status", "log", "revoke"])
-def test_nothing_heavy_is_imported(sock: Path, command: str) -> None:
+def test_commands_import_no_heavy_module(sock: Path, command: str) -> None:
     heavy = {"pydantic", "httpx", "shtab", "psutil", "daemon", "asyncio"}
     heavy |= {"pathlib", "subprocess", "sqlite3"}
     words = [command, *(["a"] if command == "revoke" else [])]

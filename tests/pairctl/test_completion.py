@@ -141,7 +141,7 @@ def test_tab_completes_shells_and_the_path_after_file(
     ("word", "sessions"),
     [("", ["2026-01-31-2", "2026-01-31-1", "2026-01-30-1"]), ("2026-01-30", ["2026-01-30-1"])],
 )
-def test_the_sessions_a_word_may_become_are_the_newest_first(
+def test_a_word_completes_to_sessions_newest_first(
     sock: Path, capsys: pytest.CaptureFixture[str], word: str, sessions: list[str]
 ) -> None:
     with FakeDaemon(sock, REPLIES):
@@ -185,7 +185,7 @@ def test_help_lists_completion_and_man(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_script_comes_as_json_too_and_tells_no_other_way_to_install_it(
+def test_a_script_is_also_given_as_json_and_has_no_install_instructions(
     capsys: pytest.CaptureFixture[str], shell: str
 ) -> None:
     assert main(["completion", shell]) == 0
@@ -208,7 +208,7 @@ def test_a_script_comes_as_json_too_and_tells_no_other_way_to_install_it(
         ("-", []),
     ],
 )
-def test_the_guests_a_word_may_become(
+def test_a_word_completes_to_the_live_guests(
     sock: Path, capsys: pytest.CaptureFixture[str], word: str, guests: list[str]
 ) -> None:
     live = status("github:octocat", "gitlab:octocat", "gitlab:hubot", "key:SHA256:x")
@@ -228,7 +228,7 @@ def refusing(_: Talk, __: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("reply", [silent, refusing, {"invitations": 1}])
-def test_a_daemon_in_trouble_is_no_guest_and_no_error(
+def test_completion_prints_nothing_if_the_daemon_fails(
     sock: Path,
     capsys: pytest.CaptureFixture[str],
     reply: Callable[[Talk, dict[str, Any]], None] | dict[str, Any],
@@ -238,7 +238,7 @@ def test_a_daemon_in_trouble_is_no_guest_and_no_error(
     assert capsys.readouterr() == ("", "")
 
 
-def test_no_daemon_is_no_guest_and_is_not_started(
+def test_completion_prints_nothing_without_a_daemon_and_starts_none(
     sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["complete-guests", "--", ""]) == 0

@@ -71,7 +71,7 @@ def test_invite_starts_the_daemon_and_says_so(
     assert main(["status"]) == 0
 
 
-def test_a_daemon_that_cannot_start_is_told_in_its_own_words(
+def test_a_failed_start_is_reported_with_the_daemons_own_error(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "config.toml").write_text("[door]\nprot = 1\n")
@@ -179,7 +179,7 @@ def test_invite_goes_on_where_launchd_does_not_run_the_agent(
     assert "error: /nonexistent/tmux: " in said
 
 
-def test_a_daemon_that_cannot_start_is_told_once_in_its_own_words(
+def test_a_failed_start_is_reported_once_if_launchctl_fails_too(
     home: Path, launchctl: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     launchctl.write_text("#!/bin/sh\nexit 125\n")
@@ -191,7 +191,7 @@ def test_a_daemon_that_cannot_start_is_told_once_in_its_own_words(
 
 
 @pytest.mark.usefixtures("stopped")
-def test_a_daemon_that_the_agent_runs_late_is_not_said_to_be_started_by_hand(
+def test_a_daemon_that_the_agent_runs_late_is_not_reported_as_started_by_hand(
     launchctl: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     launchctl.write_text(

@@ -31,7 +31,7 @@ def says(monkeypatch: pytest.MonkeyPatch, *findings: dict[str, Any], then: str =
     monkeypatch.setattr(doctor, "_PROGRAM", (sys.executable, "-c", program))
 
 
-def test_a_line_a_check_and_a_second_for_the_mend(
+def test_each_check_is_one_line_and_its_hint_another(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     says(monkeypatch, GOOD, POOR, BAD)

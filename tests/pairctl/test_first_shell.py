@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pairctl.session import Session
+from tests.pairctl.samples import HELLO
 from tests.stage import until
 
 pytestmark = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
@@ -28,17 +29,7 @@ class Stage:
         (self.user / ".tmux.conf").write_text(text)
 
     def create(self) -> None:
-        Session(
-            {
-                "version": "1",
-                "protocol": 1,
-                "pid": 1,
-                "session": "pairing",
-                "tmux": TMUX,
-                "tmux_socket": self.socket,
-                "attach": False,
-            }
-        ).create(print)
+        Session({**HELLO, "tmux": TMUX, "tmux_socket": self.socket}).create(print)
 
     def tmux(self, *words: str) -> str:
         return subprocess.check_output([TMUX, "-S", self.socket, *words], text=True)

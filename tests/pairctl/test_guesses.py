@@ -175,7 +175,7 @@ def test_no_command_with_json_is_one_document(capsys: pytest.CaptureFixture[str]
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_is_unknown_is_refused_with_the_nearest(
+def test_an_unknown_word_is_refused_with_the_nearest_one(
     capsys: pytest.CaptureFixture[str], words: list[str], hint: str
 ) -> None:
     assert refused(capsys, *words)[1].startswith(hint)
@@ -231,7 +231,7 @@ def test_what_is_unknown_is_refused_with_the_nearest(
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
 )
-def test_what_stands_in_the_wrong_place_is_said_with_the_right_command(
+def test_a_misplaced_argument_is_refused_with_the_right_command(
     capsys: pytest.CaptureFixture[str], words: list[str], cause: str, hint: str
 ) -> None:
     assert refused(capsys, *words) == (cause, hint)
@@ -242,7 +242,7 @@ def test_an_account_that_only_looks_like_it_is_a_guest(name: str) -> None:
     assert arguments.parse(["invite", name]).guests == [name]
 
 
-def test_the_help_of_all_has_one_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_main_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "\nexample:\n  " in capsys.readouterr().out

@@ -86,7 +86,7 @@ def test_the_forms_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> Non
     assert "not allowed with" in capsys.readouterr().err
 
 
-def test_a_guest_who_is_dialed_is_told_what_it_takes() -> None:
+def test_the_handout_of_a_dialed_guest_says_that_nc_is_needed() -> None:
     proxy = "nc -p 61001 203.0.113.7 61000"
     dialed: Any = {**reply(), "command": f"ssh -o ProxyCommand='{proxy}' mark@203.0.113.7"}
     best = {**dialed["endpoints"][0], "kind": "dial", "proxy": proxy, "command": dialed["command"]}

@@ -80,7 +80,7 @@ def test_the_session_is_made_in_the_users_directory_and_environment(
     assert tmux("show-environment", "-g", "TMUX") == ""
 
 
-def test_a_session_that_is_there_is_kept(
+def test_an_existing_session_is_kept(
     sock: Path, tmux: Callable[..., str], hello: dict[str, str]
 ) -> None:
     tmux("new-session", "-d", "-s", "pairing-more")  # a name that only begins alike
@@ -111,7 +111,7 @@ UNSEEN = samples.IDLE  # whether it runs: tmux has not answered the daemon
 
 
 @pytest.mark.parametrize("status", [samples.STATUS, {**samples.STATUS, "invitations": []}, UNSEEN])
-def test_a_session_that_others_may_use_by_now_is_left(
+def test_a_refused_invitation_keeps_a_session_that_others_may_use(
     sock: Path, tmux: Callable[..., str], hello: dict[str, str], status: Any
 ) -> None:
     with FakeDaemon(sock, {"invite": refuse, "status": status}, **hello):
@@ -119,7 +119,7 @@ def test_a_session_that_others_may_use_by_now_is_left(
     assert tmux("list-sessions", "-F", "#{session_name}") == "pairing"
 
 
-def test_a_session_of_before_outlives_a_refusal(
+def test_a_refused_invitation_keeps_an_earlier_session(
     sock: Path, tmux: Callable[..., str], hello: dict[str, str]
 ) -> None:
     tmux("new-session", "-d", "-s", "pairing")
@@ -128,7 +128,7 @@ def test_a_session_of_before_outlives_a_refusal(
     assert tmux("list-sessions", "-F", "#{session_name}") == "pairing"
 
 
-def test_without_tmux_nobody_is_invited(
+def test_invite_without_tmux_is_refused(
     sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent/bin")
@@ -195,7 +195,7 @@ def test_a_tmux_that_is_new_enough_or_names_no_number_is_run(
 
 
 @pytest.mark.usefixtures("tmux")
-def test_where_the_first_tmux_is_too_old_a_newer_one_is_run(
+def test_a_newer_tmux_on_path_is_run_if_the_first_is_too_old(
     sock: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = wrapped_tmux(tmp_path / "old", "tmux 3.0")
@@ -208,7 +208,7 @@ def test_where_the_first_tmux_is_too_old_a_newer_one_is_run(
 
 
 @pytest.mark.parametrize("broken", ["exit 1", "echo no such thing >&2; exit 1", None])
-def test_a_tmux_that_fails_is_told(
+def test_a_failing_tmux_is_an_error(
     sock: Path, home: Path, broken: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tmux = home / "tmux"
@@ -221,6 +221,27 @@ def test_a_tmux_that_fails_is_told(
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "tmux-failed"
     assert error["message"].startswith((str(tmux), "tmux could not make the session"))
+
+
+@pytest.mark.usefixtures("tmux")
+def test_a_server_that_takes_long_to_end_keeps_no_session_from_being_made(
+    sock: Path, home: Path
+) -> None:
+    tmux, tries = home / "tmux", home / "tries"
+    tmux.write_text(
+        f"""#!/bin/sh
+case $* in *new-session*)
+    echo >>{tries}
+    [ "$(wc -l <{tries})" -gt 8 ] || {{ echo 'server exited unexpectedly' >&2; exit 1; }}
+esac
+exec {TMUX} "$@"
+"""
+    )
+    tmux.chmod(0o700)
+    (home / "config.toml").write_text(f'[tmux]\ncommand = "{tmux}"\n')
+    hello = {"tmux": str(tmux), "tmux_socket": str(home / "tmux.sock")}
+    with FakeDaemon(sock, {"invite": samples.INVITED}, **hello):
+        assert main(["invite", "octocat", "--no-copy"]) == 0
 
 
 def test_a_socket_that_tmux_cannot_make_is_a_failure(
@@ -279,7 +300,7 @@ def test_a_config_that_does_not_say_which_tmux_to_run_is_refused(
 
 
 @pytest.mark.usefixtures("tmux")
-def test_steps_go_to_stderr_and_the_command_stands_last_on_stdout(
+def test_steps_go_to_stderr_and_the_command_is_the_last_line_on_stdout(
     sock: Path, hello: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with FakeDaemon(sock, {"invite": invite_in_steps}, **hello):
@@ -301,7 +322,7 @@ def test_steps_go_to_stderr_and_the_command_stands_last_on_stdout(
 
 
 @pytest.mark.usefixtures("tmux")
-def test_on_a_terminal_the_steps_are_one_line_drawn_anew(sock: Path, hello: dict[str, str]) -> None:
+def test_on_a_terminal_the_steps_are_one_redrawn_line(sock: Path, hello: dict[str, str]) -> None:
     pairctl = [sys.executable, "-m", "pairctl", "invite", "octocat", "--no-copy"]
     with (
         FakeDaemon(sock, {"invite": invite_in_steps}, **hello),
@@ -362,7 +383,7 @@ def forward(talk: Talk, _: Any) -> Any:
 
 
 @pytest.mark.usefixtures("tmux")
-def test_what_macos_refuses_the_daemon_is_searched_for_here_and_handed_over(
+def test_a_search_that_macos_denies_the_daemon_is_done_by_pairctl_and_handed_over(
     sock: Path,
     hello: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
@@ -396,7 +417,7 @@ def test_what_macos_refuses_the_daemon_is_searched_for_here_and_handed_over(
         assert "macOS" not in said.err
 
 
-def test_the_invitation_told_anew_is_searched_for_as_well(
+def test_invite_show_also_searches_for_the_router(
     sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     searching(monkeypatch, json.dumps({"description_urls": URLS}))
@@ -435,7 +456,7 @@ def test_a_search_that_finds_nothing_leaves_the_invitation_as_it_was(
     assert said.err == told + "\n"
 
 
-def test_a_search_that_does_not_end_is_given_up(
+def test_a_search_over_its_time_limit_leaves_the_reply_as_it_was(
     sock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discovery, "_PROGRAM", ("sleep", "3600"))
@@ -461,7 +482,7 @@ def test_a_router_that_the_daemon_does_not_take_leaves_the_invitation_as_it_was(
     assert said.err == "search ✓ found a router from here\nrouter ✗ that is elsewhere\n"
 
 
-def test_a_daemon_that_goes_meanwhile_is_a_failure(
+def test_a_daemon_that_goes_away_during_the_search_is_a_failure(
     sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     searching(monkeypatch, json.dumps({"description_urls": URLS}))
@@ -470,7 +491,7 @@ def test_a_daemon_that_goes_meanwhile_is_a_failure(
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "daemon-gone"
 
 
-def test_another_warning_makes_nobody_search(
+def test_another_warning_starts_no_search(
     sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     searching(monkeypatch, json.dumps({"description_urls": URLS}))

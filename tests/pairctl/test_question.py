@@ -50,7 +50,7 @@ def test_the_question_names_all_and_fits(columns: int, rows: int) -> None:
         assert told in text
 
 
-def test_the_keys_stand_there_once_they_count() -> None:
+def test_the_keys_are_shown_once_they_count() -> None:
     assert "Ctrl-Y" not in drawn(quiet_s=0)
 
 
@@ -62,5 +62,5 @@ def test_a_guest_of_any_length_leaves_room_for_the_keys() -> None:
     assert VISITOR["fingerprint"] in text
 
 
-def test_a_time_that_is_over_is_no_negative_one() -> None:
+def test_a_question_past_its_deadline_shows_0_seconds() -> None:
     assert "0 s to decide" in question(VISITOR, View(now=NOW + 600), (58, 12), QUIET_S)

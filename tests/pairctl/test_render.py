@@ -25,6 +25,8 @@ def shown(form: str, reply: Any, view: View) -> str:
 CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "invited": (partial(render.invited, copied="copied to the clipboard"), samples.INVITED),
     "invited-lan": (render.invited, samples.LAN_ONLY),
+    "invited-box": (render.invited, samples.IN_A_BOX),
+    "invited-account": (render.invited, samples.AS_ACCOUNT),
     "handed-message": (partial(shown, "message"), samples.INVITED),
     "handed-message-lan": (partial(shown, "message"), samples.LAN_ONLY),
     "handed-pinned": (partial(shown, "pinned"), samples.INVITED),

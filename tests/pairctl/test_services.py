@@ -42,7 +42,7 @@ def systemd(home: str = "/home/mark", **environ: str) -> Systemd:
 MANAGERS: dict[str, Callable[..., Launchd | Systemd]] = {"launchd": launchd, "systemd": systemd}
 
 
-def test_both_are_managers() -> None:
+def test_launchd_and_systemd_are_managers() -> None:
     managers: list[Manager] = [launchd(), systemd()]
     assert {manager.name for manager in managers} == {"launchd", "systemd --user"}
 
@@ -56,9 +56,7 @@ def test_the_plan_is_the_recorded_one(name: str, verb: str) -> None:
 
 
 @pytest.mark.parametrize("name", MANAGERS)
-def test_installing_what_is_installed_writes_nothing_and_interrupts_nobody(
-    name: str, home: Path
-) -> None:
+def test_a_second_install_writes_nothing_and_restarts_nothing(name: str, home: Path) -> None:
     manager = MANAGERS[name](str(home))
     assert manager.environment() is None
     for step in manager.install():
@@ -93,7 +91,7 @@ def test_xdg_places_reach_the_unit_but_relative_ones_do_not(tmp_path: Path) -> N
     assert systemd(XDG_CONFIG_HOME="/c").file == "/c/systemd/user/pairingd.service"
 
 
-def test_the_agent_has_absolute_paths_and_what_launchd_must_know() -> None:
+def test_the_agent_has_absolute_paths_and_the_keys_for_launchd() -> None:
     (written,) = [step for step in launchd().install() if isinstance(step, steps.Write)]
     agent = plistlib.loads(written.content.encode())
     assert agent["Label"] == LABEL
@@ -176,7 +174,7 @@ def calls(tmp_path: Path) -> list[str]:
     return (tmp_path / "calls").read_text().splitlines()
 
 
-def test_a_command_that_fails_is_told_with_its_words_and_the_remedy(
+def test_a_failed_command_is_reported_with_its_output_and_the_remedy(
     program: Callable[[str], tuple[str, ...]], tmp_path: Path
 ) -> None:
     argv = program("echo all is well; echo 'Bootstrap failed: 5' >&2; exit 5")
@@ -189,7 +187,7 @@ def test_a_command_that_fails_is_told_with_its_words_and_the_remedy(
     steps.perform([steps.Run(argv, soft=(3, 5))], "")
 
 
-def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_program_is_reported(tmp_path: Path) -> None:
     with pytest.raises(PairingError) as failed:
         steps.perform([steps.Run((str(tmp_path / "launchctl"),))], "")
     assert "No such file" in failed.value.message
@@ -210,7 +208,7 @@ def test_bootstrap_is_tried_until_it_holds(
     assert calls(tmp_path).count("bootstrap") == 2, "what holds needs nothing done"
 
 
-def test_bootout_that_does_not_end_is_given_up(
+def test_bootout_fails_after_its_tries_if_the_job_stays(
     program: Callable[[str], tuple[str, ...]], tmp_path: Path
 ) -> None:
     argv = program("test $1 = print")
@@ -227,7 +225,7 @@ def test_the_running_daemon_is_stopped_by_its_socket(sock: Path) -> None:
         assert daemon.asked("stop") == {}
 
 
-def test_launchd_s_last_words_are_those_of_this_start(home: Path) -> None:
+def test_last_words_of_launchd_are_only_those_of_this_start(home: Path) -> None:
     manager = launchd(str(home))
     assert manager.last_words() == ""
     stderr = home / "Library" / "Logs" / "pairing" / "pairingd.stderr"
@@ -250,7 +248,7 @@ needs_none = pytest.mark.skipif(
 
 
 @needs_none
-def test_without_a_service_manager_it_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_install_without_a_service_manager_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert installed() is None
     assert main(["install", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "no-service-manager"

@@ -56,7 +56,7 @@ def test_a_moment_is_rfc_3339_or_the_next_local_clock_time(text: str, moment: st
         "9999-12-31T23:59:59-23:00",
     ],
 )
-def test_what_is_no_moment_is_refused_with_the_form(text: str) -> None:
+def test_an_invalid_time_is_refused_with_the_allowed_form(text: str) -> None:
     with pytest.raises(Usage) as refused:
         parse_moment(text, NOON)
     assert refused.value.code == "bad-time"

@@ -83,7 +83,9 @@ def test_every_name_of_ours_is_either_removed_or_the_user_s() -> None:
     assert {*FILES, "config", "directories"} == set(Paths.__slots__)
 
 
-def test_nothing_is_left(home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_uninstall_removes_every_file_that_pairing_made(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = fill(home)
     told = asks(capsys)
     assert not home.exists()
@@ -94,7 +96,7 @@ def test_nothing_is_left(home: Path, paths: Paths, capsys: pytest.CaptureFixture
     assert "nothing was removed" in capsys.readouterr().out
 
 
-def test_a_dry_run_names_exactly_what_would_go_and_touches_nothing(
+def test_a_dry_run_lists_exactly_what_would_be_removed_and_removes_nothing(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = fill(home)
@@ -108,7 +110,7 @@ def test_a_dry_run_names_exactly_what_would_go_and_touches_nothing(
     assert asks(capsys)["removed"] == [path for path in shown if path.startswith(str(home))]
 
 
-def test_what_is_not_certainly_ours_stays(
+def test_files_that_are_not_certainly_ours_are_kept(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(home)
@@ -128,7 +130,7 @@ def test_what_is_not_certainly_ours_stays(
     assert "pairingd.log.old" in told["reasons"][str(home)]
 
 
-def test_sockets_of_a_daemon_without_xdg_runtime_dir_go_too(
+def test_sockets_of_a_daemon_without_xdg_runtime_dir_are_removed_too(
     home: Path,
     no_service: None,
     tmp_path: Path,
@@ -154,7 +156,7 @@ def test_sockets_of_a_daemon_without_xdg_runtime_dir_go_too(
     assert "the tmux session is running" in told["reasons"][str(state / "tmux.sock")]
 
 
-def test_where_no_daemon_has_run_nothing_is_ours_whatever_its_name(
+def test_no_file_is_removed_from_a_home_where_no_daemon_has_run(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As with PAIRING_HOME=~/.ssh."""
@@ -164,7 +166,7 @@ def test_where_no_daemon_has_run_nothing_is_ours_whatever_its_name(
     assert (home / "authorized_keys").exists()
 
 
-def test_a_session_of_which_nothing_can_be_told_is_taken_to_run(
+def test_a_session_whose_state_is_unknown_is_taken_to_run(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as silent:
@@ -185,7 +187,7 @@ def test_a_link_is_not_followed(
     home.unlink()
 
 
-def test_the_four_places_of_the_xdg_specification(short_path: Path) -> None:
+def test_files_in_every_xdg_directory_are_removed_except_the_config(short_path: Path) -> None:
     names = ("CONFIG_HOME", "STATE_HOME", "RUNTIME_DIR")
     places = {f"XDG_{name}": str(short_path / name) for name in names}
     paths = find_paths(places, platform="linux")
@@ -204,7 +206,9 @@ def test_the_four_places_of_the_xdg_specification(short_path: Path) -> None:
     assert removal.remove(paths) == [Keep(paths.config, "you have written it")]
 
 
-def test_on_request_all_stays(home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keep_state_keeps_every_file(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = fill(home)
     told = asks(capsys, "--keep-state")
     assert (told["removed"], told["kept"]) == ([], [str(home)])
@@ -213,7 +217,7 @@ def test_on_request_all_stays(home: Path, paths: Paths, capsys: pytest.CaptureFi
     assert set(home.iterdir()) == made
 
 
-def test_the_marks_of_who_is_live_go_and_what_else_is_there_stays(
+def test_marks_of_live_invitations_are_removed_and_other_files_there_are_kept(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(home)
@@ -240,7 +244,7 @@ def test_the_marks_of_who_is_live_go_and_what_else_is_there_stays(
 
 
 @pytest.mark.parametrize("kind", ["link", "no daemon has run"])
-def test_a_live_directory_that_is_not_ours_stays(
+def test_a_live_directory_that_is_not_ours_is_kept(
     kind: str, home: Path, tmp_path: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     theirs = tmp_path / "theirs"
@@ -258,7 +262,7 @@ def test_a_live_directory_that_is_not_ours_stays(
 # Fail closed
 
 
-def test_nothing_goes_while_a_daemon_holds_the_lock(
+def test_nothing_is_removed_while_a_daemon_holds_the_lock(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = fill(home)
@@ -272,7 +276,7 @@ def test_nothing_goes_while_a_daemon_holds_the_lock(
     assert set(home.iterdir()) == made
 
 
-def test_nothing_goes_when_the_daemon_does_not_end(home: Path, paths: Paths) -> None:
+def test_nothing_is_removed_if_the_daemon_does_not_end(home: Path, paths: Paths) -> None:
     made = fill(home)
     (home / "pairingd.sock").unlink()
     with (home / "pairingd.lock").open("w") as lock, FakeDaemon(home / "pairingd.sock"):
@@ -344,7 +348,9 @@ def test_a_journal_that_cannot_be_read_keeps_the_state(
     assert (home / "state.db").read_bytes() == content
 
 
-def test_newer_state_stays(home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+def test_state_of_a_newer_version_is_kept(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
     with closing(Store.open(home / "state.db", 0)) as store:
         store._database.execute("PRAGMA user_version = 99")
     assert "a newer version" in stays(home, capsys)
@@ -403,7 +409,7 @@ def test_after_a_session_only_the_user_s_own_is_left(stage: Stage) -> None:
     assert [path.name for path in stage.home.iterdir()] == ["config.toml"]
 
 
-def test_what_a_killed_daemon_left_open_is_told_and_how_to_close_it(stage: Stage) -> None:
+def test_a_mapping_left_by_a_killed_daemon_is_reported_with_how_to_close_it(stage: Stage) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     stage.door = stage.asks("status")["door"]["port"]
@@ -420,7 +426,7 @@ def test_what_a_killed_daemon_left_open_is_told_and_how_to_close_it(stage: Stage
     assert {path.name for path in stage.home.iterdir()} == {"config.toml", "tmux.sock"}
 
 
-def test_state_of_an_older_version_goes_or_stays_by_what_its_journal_names(
+def test_state_of_an_older_version_is_kept_if_its_journal_names_a_mapping(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = home / "state.db"

@@ -106,7 +106,7 @@ def test_a_terminal_that_cannot_be_drawn_on_is_given_a_block_a_change(sock: Path
 
 
 @pytest.mark.parametrize("words", [["status", "--watch"], ["log", "--follow"]])
-def test_the_daemons_end_ends_it_and_is_told(sock: Path, words: list[str]) -> None:
+def test_watching_ends_with_an_error_when_the_daemon_ends(sock: Path, words: list[str]) -> None:
     with (
         FakeDaemon(sock, {**WATCHED, "status": samples.IDLE}) as daemon,
         piped(*words) as process,
@@ -118,7 +118,7 @@ def test_the_daemons_end_ends_it_and_is_told(sock: Path, words: list[str]) -> No
     assert err.startswith("error: pairingd went away")
 
 
-def test_log_follow_goes_on_with_what_happens(sock: Path) -> None:
+def test_log_follow_prints_new_events(sock: Path) -> None:
     with FakeDaemon(sock, WATCHED) as daemon, piped("log", "--follow") as process:
         assert line(process).endswith("github:octocat is invited until 15:40\n")
         daemon.tell("event", LATER)

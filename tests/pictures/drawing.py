@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
+from msgspec import Struct
 from rich.cells import cell_len
 
 from tests.pictures.screen import BACKGROUND, FOREGROUND, Line, Run, Screen
@@ -22,8 +22,7 @@ BAR, MARGIN, GAP = 28, 12, 20
 FRAME = "#6e7681"  # seen on a white page and on a black one
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """A person's terminal, `columns` wide and `lines` high."""
 
     title: str

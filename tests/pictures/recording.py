@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from xml.sax.saxutils import escape
+
+from msgspec import Struct
 
 from tests.pictures.drawing import (
     FRAME,
@@ -27,8 +28,7 @@ from tests.pictures.screen import Line, Screen
 CAPTION = 34  # pixels below the windows
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """What is seen for `seconds`: a screen for each window."""
 
     screens: tuple[Screen, ...]

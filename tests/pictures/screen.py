@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
+from msgspec import Struct
 from rich.cells import cell_len
 from rich.color import Color
 from rich.console import Console
@@ -29,8 +29,7 @@ THEME = TerminalTheme(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """`columns` is the width on the screen, where a character can take two columns."""
 
     column: int
@@ -45,8 +44,7 @@ class Run:
 Line = tuple[Run, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
+class Screen(Struct, frozen=True):
     """`cursor` is its column and line, counted from 0."""
 
     lines: tuple[Line, ...]

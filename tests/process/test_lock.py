@@ -15,7 +15,7 @@ def lock(tmp_path: Path) -> Path:
     return tmp_path / "pairingd.lock"
 
 
-def test_one_has_it_until_it_is_closed(lock: Path) -> None:
+def test_the_lock_is_held_until_it_is_closed(lock: Path) -> None:
     held = take(str(lock), os.O_CREAT)
     sign(held)
     with pytest.raises(Taken) as caught:
@@ -25,13 +25,13 @@ def test_one_has_it_until_it_is_closed(lock: Path) -> None:
     os.close(take(str(lock)))
 
 
-def test_where_no_daemon_has_run_nothing_is_made(lock: Path) -> None:
+def test_take_creates_no_lock_file_where_no_daemon_has_run(lock: Path) -> None:
     with pytest.raises(FileNotFoundError):
         take(str(lock))
     assert not lock.exists()
 
 
-def test_who_only_looks_is_not_taken_for_a_daemon(
+def test_a_process_that_only_probes_the_lock_is_not_taken_for_a_daemon(
     lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looking = take(str(lock), os.O_CREAT)
@@ -39,7 +39,7 @@ def test_who_only_looks_is_not_taken_for_a_daemon(
     os.close(take(str(lock)))
 
 
-def test_a_lock_that_is_removed_meanwhile_is_taken_where_others_can_see_it(
+def test_a_lock_file_removed_while_it_is_taken_is_created_again(
     lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locks = []

@@ -39,7 +39,7 @@ def run() -> Run:
     return run
 
 
-def test_a_line_of_text_is_one_line_whatever_is_in_it(run: Run) -> None:
+def test_a_log_message_with_line_breaks_is_one_line(run: Run) -> None:
     said = run("'text', None", "log.info('who: %s', 'a\\nb\\x1b[31m'); log.debug('no')").stderr
     (line,) = said.splitlines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:,]+ INFO pairingd.x: who: a\ufffdb\ufffd\[31m", line)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+from functools import partial
 
 import pytest
 
-from pairingd.process.programs import end, last_words
+from pairingd.process.programs import Unended, end, last_words
 from tests.waiting import WAIT_S
 
 OBEDIENT = "import time; print(flush=True); time.sleep(3600)"
@@ -27,7 +29,7 @@ async def started(script: str) -> asyncio.subprocess.Process:
     ("script", "seconds", "number"),
     [(OBEDIENT, WAIT_S, signal.SIGTERM), (STUBBORN, 0.05, signal.SIGKILL)],
 )
-async def test_end_kills_only_what_ignores_sigterm(
+async def test_end_kills_only_a_process_that_ignores_sigterm(
     script: str, seconds: float, number: signal.Signals
 ) -> None:
     process = await started(script)
@@ -44,7 +46,7 @@ async def test_a_stopped_process_ends_too() -> None:
     assert process.returncode is not None
 
 
-async def test_end_of_what_has_ended_does_nothing() -> None:
+async def test_end_of_an_ended_process_does_nothing() -> None:
     process = await started("print(flush=True)")
     await process.wait()
     await end(process)
@@ -66,3 +68,37 @@ def test_last_words_are_the_last_line_short_and_printable(
     output: str | bytes, expected: str
 ) -> None:
     assert last_words(output) == expected
+
+
+def test_of_programs_that_may_not_be_signalled_only_a_few_are_left() -> None:
+    unended, over = Unended(), [False] * 8
+    for number in range(8):
+        assert not unended.are_many("tmux")
+        unended.add("tmux", partial(over.__getitem__, number))
+    assert unended.are_many("tmux")
+    assert not unended.are_many("another")
+    over[3] = True
+    assert not unended.are_many("tmux")
+    over[:] = [True] * 8
+    assert not unended.are_many("tmux")
+
+
+async def test_a_program_that_may_not_be_signalled_is_left_to_itself() -> None:
+    """As an account's; here the test's own program becomes another user's."""
+    if os.getuid():
+        pytest.skip("only root can become another user")
+    read, write = os.pipe()
+    script = "import os; os.setresuid(64000, 64000, 64000); print(flush=True); input()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdin=read, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    await process.stdout.readline()
+    os.seteuid(65534)
+    try:
+        assert await end(process, 0.1) is False
+    finally:
+        os.seteuid(0)
+    os.close(write)
+    os.close(read)
+    await process.wait()

@@ -137,7 +137,7 @@ async def host() -> AsyncIterator[Host]:
     shutil.rmtree(home)
 
 
-async def test_a_door_that_could_not_be_noted_is_told_of_and_noted_later(host: Host) -> None:
+async def test_an_open_door_that_could_not_be_saved_is_reported_and_saved_later(host: Host) -> None:
     host.intent.apply(invite())
     other = sqlite3.connect(host.database)
     other.execute("BEGIN IMMEDIATE")
@@ -163,7 +163,7 @@ async def test_a_session_that_finds_the_door_open_notes_it_too(host: Host) -> No
 
 
 @pytest.mark.parametrize("cut_for", ["the invitation is over", ""])
-async def test_who_leaves_when_another_session_has_begun_has_left_their_own(
+async def test_a_guest_who_leaves_after_another_session_began_is_recorded_in_their_own(
     host: Host, cut_for: str
 ) -> None:
     host.intent.apply(invite(session="s1"))
@@ -185,7 +185,7 @@ async def test_who_leaves_when_another_session_has_begun_has_left_their_own(
     assert "left" not in {one.kind for one in host.store.history_of("s2")}
 
 
-async def test_a_key_of_nobody_who_is_invited_is_no_guest(host: Host) -> None:
+async def test_a_login_with_an_uninvited_key_is_cut_and_is_no_guest(host: Host) -> None:
     host.intent.apply(invite())
     host.yields(Connected(PID, "::1", host.now), Authenticated(PID, "SHA256:stranger"))
     await host.lane.one_pass()
@@ -201,7 +201,7 @@ async def test_a_key_of_nobody_who_is_invited_is_no_guest(host: Host) -> None:
     } == set()
 
 
-async def test_one_guest_has_only_so_many_connections(host: Host) -> None:
+async def test_a_guest_has_at_most_max_per_guest_connections(host: Host) -> None:
     host.intent.apply(invite())
     for pid in range(PID, PID + MAX_PER_GUEST + 1):
         host.yields(Connected(pid, "::1", host.now), Authenticated(pid, OCTOCAT))
@@ -224,7 +224,9 @@ async def test_a_login_that_never_was_in_the_session_has_not_joined(host: Host) 
     assert visits(host.store.history_of("s1")) == []
 
 
-async def test_a_second_visit_beside_the_one_is_cut_and_uses_nothing_up(host: Host) -> None:
+async def test_a_second_visit_of_a_once_guest_is_cut_and_does_not_end_the_invitation(
+    host: Host,
+) -> None:
     host.intent.apply(invite(invitation(conditions=Conditions(once=True))))
     for pid in (PID, PID + 1):
         host.yields(Connected(pid, "::1", host.now), Authenticated(pid, OCTOCAT))
@@ -243,7 +245,7 @@ async def test_a_second_visit_beside_the_one_is_cut_and_uses_nothing_up(host: Ho
     assert [one.cause for one in host.invitations()] == [Cause.USED]
 
 
-async def test_a_login_after_the_visit_has_begun_is_nobody_s(host: Host) -> None:
+async def test_a_login_after_a_once_visit_has_begun_is_cut(host: Host) -> None:
     """Its key is out of the file by then; sshd may have read it just before."""
     host.intent.apply(invite(invitation(conditions=Conditions(once=True))))
     await host.lane.one_pass()
@@ -257,7 +259,9 @@ async def test_a_login_after_the_visit_has_begun_is_nobody_s(host: Host) -> None
 
 
 @pytest.mark.parametrize("typing", ["now", "long ago", "unknown"])
-async def test_who_has_typed_is_asked_when_the_time_is_up(host: Host, typing: str) -> None:
+async def test_tmux_is_asked_for_the_last_typing_when_the_idle_time_is_up(
+    host: Host, typing: str
+) -> None:
     host.now = time.time()
     begun = int(host.now) - 1200
     idle = invitation(issued_at=begun, ttl=86400, conditions=Conditions(idle_seconds=1000))
@@ -290,7 +294,7 @@ async def test_who_has_typed_is_asked_when_the_time_is_up(host: Host, typing: st
         screen.close()
 
 
-async def test_a_scheduled_invitation_opens_in_its_time_and_says_so(host: Host) -> None:
+async def test_a_scheduled_invitation_opens_at_opens_at_and_is_announced_once(host: Host) -> None:
     later = int(host.now) + 600
     host.intent.apply(invite(invitation(conditions=Conditions(opens_at=later))))
     assert await host.lane.one_pass() == later
@@ -312,7 +316,7 @@ async def test_refused_keys_of_a_connection_are_one_line_of_history(host: Host) 
     assert [(one["peer"], one["fingerprints"], one["times"]) for one in refused] == [("::1", [], 1)]
 
 
-async def test_a_pid_that_is_given_again_is_another_connection(host: Host) -> None:
+async def test_a_reused_pid_is_another_connection(host: Host) -> None:
     host.intent.apply(invite())
     host.yields(Connected(PID, "::1", host.now), Authenticated(PID, OCTOCAT), Disconnected(PID))
     host.yields(Connected(PID, "::2", host.now))
@@ -354,7 +358,7 @@ async def test_rights_are_taken_away_while_a_pass_waits_for_tmux(host: Host) -> 
         os.kill(int(server), signal.SIGCONT)
 
 
-async def test_who_stops_does_not_wait_for_tmux(host: Host) -> None:
+async def test_stop_does_not_wait_for_tmux(host: Host) -> None:
     host.intent.apply(invite())
     server = host.runs_tmux("display-message", "-p", "#{pid}")
     host.runs()

@@ -6,11 +6,11 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import psutil
 import pytest
+from msgspec import Struct
 
 from pairingd.core.approval import ANSWER_S, REMEMBERED_S, Entry
 from pairingd.core.model import Conditions
@@ -27,8 +27,7 @@ __all__ = ["host"]
 GUEST = "github:octocat"
 
 
-@dataclass
-class Connection:
+class Connection(Struct):
     """As of an sshd: a process, and one that it has started, the forced command."""
 
     sshd: int
@@ -84,7 +83,7 @@ def decides(host: Host, **how: Any) -> None:
     host.lane.approvals.decide(GUEST, None, **how)
 
 
-async def test_who_must_be_approved_has_not_joined(
+async def test_a_guest_who_waits_for_approval_has_not_joined(
     waiting_host: Host, connection: Connection
 ) -> None:
     assert entry(waiting_host) is Entry.ASKS
@@ -95,7 +94,9 @@ async def test_who_must_be_approved_has_not_joined(
     assert kinds(waiting_host)[-2:] == ["waiting", "approved"]  # joined is who is in the session
 
 
-async def test_no_answer_in_time_is_a_no(waiting_host: Host, connection: Connection) -> None:
+async def test_a_guest_is_denied_if_no_answer_comes_in_time(
+    waiting_host: Host, connection: Connection
+) -> None:
     asking = await waits(waiting_host, connection)
     waiting_host.now += ANSWER_S - 1
     await waiting_host.lane.one_pass()
@@ -109,7 +110,7 @@ async def test_no_answer_in_time_is_a_no(waiting_host: Host, connection: Connect
     assert (visit.joined.guest, visit.why) == (GUEST, "denied")
 
 
-async def test_the_limit_without_a_terminal_does_not_end_who_waits(
+async def test_the_limit_without_a_terminal_does_not_end_a_waiting_guest(
     waiting_host: Host, connection: Connection
 ) -> None:
     asking = await waits(waiting_host, connection)
@@ -127,7 +128,9 @@ async def test_the_limit_without_a_terminal_does_not_end_who_waits(
     assert login.cut_for
 
 
-async def test_who_never_asks_is_cut_as_others_without_a_terminal(waiting_host: Host) -> None:
+async def test_a_guest_who_never_asks_is_cut_at_the_limit_without_a_terminal(
+    waiting_host: Host,
+) -> None:
     await waiting_host.lane.one_pass()
     waiting_host.now += JOINING_S + 1
     await waiting_host.lane.one_pass()
@@ -135,7 +138,7 @@ async def test_who_never_asks_is_cut_as_others_without_a_terminal(waiting_host: 
     assert login.cut_for
 
 
-async def test_who_was_denied_is_cut(waiting_host: Host, connection: Connection) -> None:
+async def test_a_denied_guest_is_cut(waiting_host: Host, connection: Connection) -> None:
     asking = await waits(waiting_host, connection)
     decides(waiting_host, approve=False)
     assert not (await asking).approved
@@ -146,7 +149,7 @@ async def test_who_was_denied_is_cut(waiting_host: Host, connection: Connection)
     assert login.cut_for == "denied"
 
 
-async def test_a_guest_who_goes_is_not_approved_afterwards(
+async def test_a_guest_who_left_cannot_be_approved(
     waiting_host: Host, connection: Connection
 ) -> None:
     asking = await waits(waiting_host, connection)
@@ -158,7 +161,7 @@ async def test_a_guest_who_goes_is_not_approved_afterwards(
     assert entry(waiting_host) is Entry.DENIED
 
 
-async def test_an_approval_when_the_connection_has_just_gone_lets_nobody_in(
+async def test_an_approval_after_the_connection_ended_does_not_let_the_guest_in(
     waiting_host: Host, connection: Connection
 ) -> None:
     asking = await waits(waiting_host, connection)
@@ -192,7 +195,9 @@ async def test_the_same_key_asks_again_only_after_a_time(
             assert (await again).approved
 
 
-async def test_one_connection_waits_once(waiting_host: Host, connection: Connection) -> None:
+async def test_a_connection_can_wait_only_once_at_a_time(
+    waiting_host: Host, connection: Connection
+) -> None:
     first = await waits(waiting_host, connection)
     assert not (await asks(waiting_host, connection)).approved
     assert len(waiting_host.lane.approvals.waiting) == 1
@@ -203,7 +208,9 @@ async def test_a_process_of_no_guest_is_not_let_in(waiting_host: Host) -> None:
     assert not (await waiting_host.lane.approvals.ask(os.getpid())).approved
 
 
-async def test_without_wait_a_host_who_is_away_means_no(host: Host, connection: Connection) -> None:
+async def test_without_wait_a_guest_is_denied_while_the_host_is_away(
+    host: Host, connection: Connection
+) -> None:
     host.intent.apply(invite(invitation(GUEST, conditions=Conditions(ask=True))))
     host.yields(
         Connected(connection.sshd, "::1", host.now), Authenticated(connection.sshd, OCTOCAT)

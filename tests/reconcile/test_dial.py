@@ -6,10 +6,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from pairingd.core.model import Dial, WayIn
+from pairingd.core.records import replace
 from pairingd.core.rules import Revoke
 from pairingd.intent import Intent
 from pairingd.reconcile.dial import DialLane
@@ -99,7 +99,7 @@ async def running(home: Path) -> AsyncIterator[House]:
         house.store.close()
 
 
-async def test_who_is_dialed_goes_to_the_door_and_gets_other_ports(tmp_path: Path) -> None:
+async def test_a_dialed_guest_reaches_the_door_and_then_gets_other_ports(tmp_path: Path) -> None:
     async with running(tmp_path) as house:
         house.invites()
         first = house.dial
@@ -147,7 +147,7 @@ async def test_a_port_that_is_taken_is_not_kept(tmp_path: Path) -> None:
             await house.settles(lambda: house.dial.host_port != taken)
 
 
-async def test_revoked_guests_are_dialed_no_more(tmp_path: Path) -> None:
+async def test_revoked_guests_are_no_longer_dialed(tmp_path: Path) -> None:
     async with running(tmp_path) as house:
         house.invites()
         await house.lane.settle()
@@ -160,7 +160,7 @@ async def test_revoked_guests_are_dialed_no_more(tmp_path: Path) -> None:
         assert kinds.count("dialing") == kinds.count("dial-ended") == 1
 
 
-async def test_the_stun_servers_word_counts_more_than_the_routers(tmp_path: Path) -> None:
+async def test_the_stun_servers_answer_overrides_the_routers_address(tmp_path: Path) -> None:
     async with running(tmp_path) as house, FakeStun(("198.51.100.9", 4711)) as server:
         house.stun = server.address
         house.invites()
@@ -170,7 +170,9 @@ async def test_the_stun_servers_word_counts_more_than_the_routers(tmp_path: Path
         assert found.proxy == f"nc -p {house.dial.guest_port} 198.51.100.9 4711"
 
 
-async def test_without_an_answer_the_ports_are_taken_to_be_kept(tmp_path: Path) -> None:
+async def test_without_a_stun_answer_the_outside_port_is_assumed_to_be_the_same(
+    tmp_path: Path,
+) -> None:
     async with running(tmp_path) as house, FakeStun(reply=bytes(20)) as server:
         house.stun = server.address
         house.invites()

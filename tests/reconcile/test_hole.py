@@ -85,7 +85,7 @@ async def test_the_hole_is_where_the_server_sees_the_routers_port(tmp_path: Path
         assert not house.announced  # nobody had a command
 
 
-async def test_only_who_comes_over_the_internet_proves_it(tmp_path: Path) -> None:
+async def test_only_a_connection_from_the_internet_proves_the_hole(tmp_path: Path) -> None:
     async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
         await house.settles(lambda: "hole-opened" in house.kinds())
 
@@ -111,7 +111,7 @@ async def test_only_who_comes_over_the_internet_proves_it(tmp_path: Path) -> Non
         assert "40023" in house.announced[0]
 
 
-async def test_it_ends_with_the_routers_port(tmp_path: Path) -> None:
+async def test_the_hole_closes_with_the_routers_port(tmp_path: Path) -> None:
     async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
         await house.settles(lambda: house.lane.endpoint)
         await house.lane.settle()

@@ -91,7 +91,7 @@ async def test_a_failed_update_is_named_and_repeated_later(house: House) -> None
     assert not house.codes()
 
 
-async def test_without_a_command_it_is_only_looked_at(tmp_path: Path) -> None:
+async def test_without_an_update_command_the_name_is_only_looked_up(tmp_path: Path) -> None:
     house = House(tmp_path, updates=False)
     assert await house.lane.one_pass() == START + 15
     assert house.codes() == ["hostname-stale"]
@@ -116,7 +116,7 @@ async def test_guests_who_hold_a_stale_name_get_the_address_once(tmp_path: Path)
     house.store.close()
 
 
-async def test_nothing_is_asked_where_no_address_is_known(house: House) -> None:
+async def test_nothing_is_looked_up_or_updated_without_a_known_address(house: House) -> None:
     house.way = None
     assert await house.lane.one_pass() is None
     assert not house.lane.wanted

@@ -68,7 +68,7 @@ def test_knocks_from_many_addresses_are_bounded(host: Host) -> None:
     assert len(host.told) == 1
 
 
-def test_the_host_is_told_once_of_an_address_and_not_of_all_at_once(host: Host) -> None:
+def test_the_host_is_notified_once_per_address_and_not_of_all_at_once(host: Host) -> None:
     host.hears("203.0.113.9", times=3)
     host.hears("203.0.113.10")
     assert len(host.told) == 1

@@ -97,7 +97,7 @@ async def test_our_host_key_seen_from_the_internet_proves_the_endpoint(stand: St
 
 
 @pytest.mark.parametrize("sight", [Sight.NOBODY, Sight.ANOTHER_SERVER])
-async def test_where_nobody_is_seen_it_looks_again_less_and_less_often(
+async def test_a_look_that_does_not_see_the_host_is_repeated_less_and_less_often(
     stand: Stand, sight: Sight
 ) -> None:
     stand.sight = sight
@@ -118,7 +118,7 @@ async def test_where_nobody_is_seen_it_looks_again_less_and_less_often(
     assert stand.lane.outside == {ROUTER: True}
 
 
-async def test_who_comes_after_a_look_that_met_nobody_counts_more(stand: Stand) -> None:
+async def test_a_guest_who_comes_after_a_failed_look_overrides_it(stand: Stand) -> None:
     stand.sight = Sight.NOBODY
     await stand.lane.one_pass()
     for peer in ("5.5.5.1", "192.168.1.7", "2a00::1"):
@@ -140,7 +140,7 @@ async def test_a_machine_in_our_own_network_proves_nothing(stand: Stand, peer: s
 
 
 @pytest.mark.parametrize(("named", "raises"), [(True, True), (False, False)])
-async def test_a_machine_that_may_not_connect_for_us_says_nothing_of_the_endpoint(
+async def test_a_machine_that_may_not_connect_gives_no_result_for_the_endpoint(
     tmp_path: Path, named: bool, raises: bool
 ) -> None:
     stand = Stand(tmp_path, named=named)
@@ -154,7 +154,9 @@ async def test_a_machine_that_may_not_connect_for_us_says_nothing_of_the_endpoin
     assert stand.lane.problems == []
 
 
-async def test_what_was_seen_ends_with_the_mapping_the_endpoint_and_the_door(stand: Stand) -> None:
+async def test_the_result_of_a_look_ends_with_the_mapping_the_endpoint_or_the_door(
+    stand: Stand,
+) -> None:
     await stand.lane.one_pass()
     stand.signals.happened("mapping-lost")
     assert stand.lane.outside == {}
@@ -191,7 +193,7 @@ async def test_a_look_ends_with_the_door(stand: Stand) -> None:
     assert stand.store.processes() == []
 
 
-async def test_of_a_name_the_addresses_that_it_has_here_are_our_own(stand: Stand) -> None:
+async def test_the_addresses_to_which_a_name_resolves_here_count_as_our_own(stand: Stand) -> None:
     stand.places = [("name.invalid", 2022)]
     with pytest.raises(WorldError, match="over the internet"):  # it has none: RFC 6761 §6.4
         await stand.lane.one_pass()

@@ -7,16 +7,17 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct, field
 
 from pairingd import config, strict
 from pairingd.core.model import Invitation
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
@@ -43,8 +44,7 @@ PORT = 50022
 HIGH_PORT = 50023
 
 
-@dataclass
-class Laptop:
+class Laptop(Struct):
     """What the lane sees of its machine. `now` and `slept` are in seconds."""
 
     store: Store
@@ -52,6 +52,7 @@ class Laptop:
     slept: float = 0.0
     network: Network | None = HOME
     door: int | None = DOOR
+    occupied: bool = False
     told: list[str] = field(default_factory=list)
     sight: Sight = Sight.UNSURE  # what stands where our door should be seen from outside
     looked: list[tuple[str, int]] = field(default_factory=list)
@@ -98,6 +99,7 @@ async def lane_of(
         laptop.signals,
         look=laptop.look,
         hole_port=(lambda _: HIGH_PORT) if hole else None,
+        occupied=lambda: laptop.occupied,
         asleep=lambda: laptop.slept,
         listen=partial(listen, port=announced_at or free_port()),
     )
@@ -165,7 +167,7 @@ async def test_the_current_mapping_is_known_without_reading_the_journal(laptop: 
         laptop.store._database.set_trace_callback(None)
 
 
-async def test_renewal_ignored_is_mended_by_deleting_and_adding(laptop: Laptop) -> None:
+async def test_an_ignored_renewal_is_fixed_by_deleting_and_adding(laptop: Laptop) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         await lane.one_pass()
         igd.quirks.add(Quirk.RENEWAL_IGNORED)
@@ -176,7 +178,7 @@ async def test_renewal_ignored_is_mended_by_deleting_and_adding(laptop: Laptop) 
         assert (lane.current.granted_until or 0) > laptop.now + 590
 
 
-async def test_idle_rules_purged_are_had_anew_within_a_minute(laptop: Laptop) -> None:
+async def test_a_purged_mapping_is_re_created_within_a_minute(laptop: Laptop) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         await passes(lane, laptop, 200)
         igd.reboot()
@@ -209,7 +211,7 @@ async def test_epoch_reset_readds_within_a_minute(laptop: Laptop, speaks: Any) -
 @pytest.mark.skipif(sys.platform == "darwin", reason="no multicast on loopback")
 @pytest.mark.parametrize("speaks", [pcp, natpmp], ids=["PCP", "NAT-PMP"])
 @pytest.mark.parametrize("true", [True, False], ids=["true", "forged"])
-async def test_a_restart_that_is_announced_is_looked_at_at_once_and_a_forged_one_is_one_question(
+async def test_an_announced_restart_is_checked_at_once_and_a_forged_one_costs_one_request(
     laptop: Laptop, speaks: Any, true: bool
 ) -> None:
     port = free_port()
@@ -242,7 +244,9 @@ async def test_a_restart_that_is_announced_is_looked_at_at_once_and_a_forged_one
             assert len(gateway.packets) == asked + 1
 
 
-async def test_it_listens_only_while_pcp_or_natpmp_hold_the_mapping(laptop: Laptop) -> None:
+async def test_announcements_are_listened_for_only_while_pcp_or_natpmp_hold_the_mapping(
+    laptop: Laptop,
+) -> None:
     port = free_port()
     async with (
         FakePxp() as gateway,
@@ -263,7 +267,7 @@ async def test_it_listens_only_while_pcp_or_natpmp_hold_the_mapping(laptop: Lapt
         assert not is_taken(port)
 
 
-async def test_what_was_opened_before_the_router_was_switched_off_is_closed(
+async def test_a_mapping_opened_before_the_router_was_disabled_is_closed(
     laptop: Laptop,
 ) -> None:
     async with FakeIgd() as igd:
@@ -303,7 +307,7 @@ async def test_a_false_alarm_of_the_epoch_leaves_the_one_mapping(laptop: Laptop)
         assert list(gateway.held) == [DOOR]
 
 
-async def test_after_a_sleep_the_mapping_is_had_anew_at_once(laptop: Laptop) -> None:
+async def test_a_lost_mapping_is_re_created_at_once_after_a_sleep(laptop: Laptop) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         await passes(lane, laptop, 40)
         igd.reboot()
@@ -313,7 +317,7 @@ async def test_after_a_sleep_the_mapping_is_had_anew_at_once(laptop: Laptop) -> 
         assert list(igd.mappings) == [PORT]
 
 
-async def test_a_port_that_somebody_else_has_taken_is_left_to_them_and_another_asked_for(
+async def test_a_port_taken_by_another_machine_is_left_alone_and_another_requested(
     laptop: Laptop,
 ) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
@@ -389,7 +393,9 @@ async def test_sleep_past_expiry_closes_first(laptop: Laptop, lost: bool) -> Non
         assert igd.counts["AddPortMapping"] == 1
 
 
-async def test_network_moved_no_delete_and_the_new_way_in_is_told(laptop: Laptop) -> None:
+async def test_after_a_change_of_network_nothing_is_deleted_and_the_new_endpoint_announced(
+    laptop: Laptop,
+) -> None:
     async with (
         FakeIgd() as home,
         FakeIgd(external_host="5.5.5.2") as office,
@@ -415,7 +421,7 @@ async def test_network_moved_no_delete_and_the_new_way_in_is_told(laptop: Laptop
         assert laptop.store.mappings() == []
 
 
-async def test_the_way_back_is_found_without_anybody_s_word(laptop: Laptop) -> None:
+async def test_a_return_to_the_network_is_noticed_without_a_notification(laptop: Laptop) -> None:
     async with FakePxp() as home, lane_of(laptop, natpmp(laptop, home)) as lane:
         await lane.one_pass()
         laptop.door = laptop.network = None
@@ -427,7 +433,7 @@ async def test_the_way_back_is_found_without_anybody_s_word(laptop: Laptop) -> N
 
 
 @pytest.mark.parametrize("moves", [False, True])
-async def test_a_daemon_that_starts_anew_tells_what_has_changed_and_nothing_else(
+async def test_a_restarted_daemon_announces_only_a_changed_endpoint(
     laptop: Laptop, moves: bool
 ) -> None:
     async with (
@@ -447,7 +453,9 @@ async def test_a_daemon_that_starts_anew_tells_what_has_changed_and_nothing_else
         assert laptop.kinds().count("endpoint-changed") == moves
 
 
-async def test_a_move_is_told_once_though_it_cannot_be_saved(laptop: Laptop) -> None:
+async def test_a_changed_endpoint_is_announced_once_even_if_it_cannot_be_saved(
+    laptop: Laptop,
+) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         await lane.one_pass()
         igd.external_host = "5.5.5.3"
@@ -460,7 +468,7 @@ async def test_a_move_is_told_once_though_it_cannot_be_saved(laptop: Laptop) -> 
         assert len(laptop.told) == 1
 
 
-async def test_coming_back_to_a_mapping_that_stands_says_so_and_asks_for_no_other(
+async def test_returning_to_a_held_mapping_announces_it_and_requests_no_other(
     laptop: Laptop,
 ) -> None:
     async with (
@@ -501,7 +509,7 @@ async def test_a_gateway_that_says_its_mac_only_later_is_the_same_one_and_the_ne
             assert not home.mappings
 
 
-async def test_what_was_made_before_the_mac_was_known_is_closed_by_the_next_daemon(
+async def test_a_mapping_made_before_the_mac_was_known_is_closed_by_the_next_daemon(
     laptop: Laptop,
 ) -> None:
     async with FakeIgd() as igd:
@@ -550,7 +558,7 @@ async def test_a_gateway_that_does_not_show_its_mac_is_asked_nothing_where_it_ma
             assert laptop.store.mappings() == [held]
 
 
-async def test_what_was_held_elsewhere_is_not_current_where_the_network_cannot_be_told(
+async def test_a_mapping_is_not_current_while_the_network_cannot_be_identified(
     laptop: Laptop,
 ) -> None:
     async with FakePxp() as home, lane_of(laptop, natpmp(laptop, home)) as lane:
@@ -576,7 +584,7 @@ async def test_a_gateway_that_never_shows_a_mac_has_its_mapping_renewed_and_clos
         assert laptop.store.mappings() == []
 
 
-async def test_what_cannot_be_closed_keeps_nobody_out(laptop: Laptop) -> None:
+async def test_a_mapping_that_cannot_be_closed_does_not_prevent_a_new_one(laptop: Laptop) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         await lane.one_pass()
         igd.quirks.add(Quirk.DELETE_IGNORED)
@@ -587,7 +595,7 @@ async def test_what_cannot_be_closed_keeps_nobody_out(laptop: Laptop) -> None:
         assert lane.current.internal_port == DOOR + 1
 
 
-async def test_what_is_over_and_cannot_be_closed_is_not_asked_for_again_and_again(
+async def test_an_expired_mapping_that_cannot_be_closed_is_not_retried(
     laptop: Laptop,
 ) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
@@ -601,7 +609,7 @@ async def test_what_is_over_and_cannot_be_closed_is_not_asked_for_again_and_agai
         assert laptop.store.mappings() == [held]
 
 
-async def test_what_no_journal_knows_is_swept_once_in_each_network(laptop: Laptop) -> None:
+async def test_mappings_missing_from_the_journal_are_swept_once_per_network(laptop: Laptop) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         igd.add_by_hand(2022, HOME.address, 1, "pairingd0badcafe")
         igd.add_by_hand(8080, HOME.address, 1)
@@ -614,7 +622,7 @@ async def test_what_no_journal_knows_is_swept_once_in_each_network(laptop: Lapto
 
 
 @pytest.mark.parametrize("comes_back", [False, True])
-async def test_where_a_protocol_is_gone_another_is_asked_within_a_minute(
+async def test_another_protocol_is_used_within_a_minute_after_one_is_gone(
     laptop: Laptop, comes_back: bool
 ) -> None:
     async with FakePxp() as gateway, FakeIgd(quirks={Quirk.NO_WAN_SERVICE}) as igd:
@@ -679,7 +687,7 @@ async def test_a_protocol_that_fell_silent_keeps_no_other_from_serving(laptop: L
         assert [entry.protocol for entry in laptop.store.mappings()] == ["pcp", "upnp"]
 
 
-async def test_what_is_over_is_not_waited_for_where_its_protocol_is_silent(laptop: Laptop) -> None:
+async def test_an_expired_mapping_of_a_silent_protocol_is_not_waited_for(laptop: Laptop) -> None:
     silent = Scripted()
     silent.protocol = "pcp"
     async with FakeIgd() as igd, lane_of(laptop, silent, upnp(laptop, igd)) as lane:
@@ -723,7 +731,7 @@ class Stuck(Scripted):
         pass
 
 
-async def test_once_the_door_is_shut_nothing_that_was_asked_for_it_is_waited_for(
+async def test_once_the_door_is_closed_a_pending_port_request_is_not_waited_for(
     laptop: Laptop,
 ) -> None:
     stuck = Stuck()
@@ -743,7 +751,7 @@ BEHIND = Network("eth0", "127.0.0.1", "192.168.1.1")
 
 
 @pytest.mark.parametrize("sight", [Sight.OUR_DOOR, Sight.UNSURE, Sight.NOBODY])
-async def test_our_own_host_key_outside_is_a_proof_and_its_absence_is_none(
+async def test_our_host_key_seen_outside_proves_the_endpoint_and_its_absence_nothing(
     laptop: Laptop, sight: Sight
 ) -> None:
     laptop.network = BEHIND
@@ -809,7 +817,7 @@ async def test_a_mapping_that_is_purged_again_and_again_is_restored_and_warned_o
         assert set(lane.seen.values()) == {"readback"}
 
 
-async def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew_once(
+async def test_a_listed_mapping_that_no_longer_forwards_is_re_created_once(
     laptop: Laptop,
 ) -> None:
     laptop.network = BEHIND
@@ -830,7 +838,7 @@ async def test_a_mapping_that_is_listed_but_forwards_no_more_is_made_anew_once(
         assert igd.counts["DeletePortMapping"] == 1
 
 
-async def test_a_mapping_that_cannot_be_made_anew_is_held_on_to(laptop: Laptop) -> None:
+async def test_a_mapping_that_cannot_be_re_created_is_kept(laptop: Laptop) -> None:
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         laptop.sight = Sight.OUR_DOOR
@@ -850,7 +858,7 @@ async def test_a_mapping_that_cannot_be_made_anew_is_held_on_to(laptop: Laptop) 
         assert igd.counts["DeletePortMapping"] == 1
 
 
-async def test_a_door_that_is_too_busy_to_show_its_key_is_no_reason_to_ask_anew(
+async def test_a_door_too_busy_to_show_its_key_does_not_re_create_the_mapping(
     laptop: Laptop,
 ) -> None:
     laptop.network = BEHIND
@@ -865,7 +873,9 @@ async def test_a_door_that_is_too_busy_to_show_its_key_is_no_reason_to_ask_anew(
         assert igd.counts["DeletePortMapping"] == 0
 
 
-async def test_what_was_seen_at_an_address_is_not_said_of_the_next_one(laptop: Laptop) -> None:
+async def test_evidence_for_an_external_address_does_not_count_for_the_next_one(
+    laptop: Laptop,
+) -> None:
     laptop.network = BEHIND
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         laptop.sight = Sight.OUR_DOOR
@@ -883,7 +893,7 @@ async def test_what_was_seen_at_an_address_is_not_said_of_the_next_one(laptop: L
         assert laptop.told[-1].endswith("@5.5.5.77")
 
 
-async def test_a_new_address_is_looked_at_also_where_the_router_turned_nobody_around_before(
+async def test_a_new_external_address_is_checked_even_if_hairpinning_failed_before(
     laptop: Laptop,
 ) -> None:
     laptop.network = BEHIND
@@ -908,7 +918,7 @@ async def test_a_new_address_is_looked_at_also_where_the_router_turned_nobody_ar
         ("2a02::9", False),
     ],
 )
-async def test_only_who_comes_from_the_internet_proves_that_the_way_in_works(
+async def test_only_a_guest_from_the_internet_proves_that_the_endpoint_works(
     laptop: Laptop, peer: str, another: bool
 ) -> None:
     async with FakePxp() as gateway, lane_of(laptop, pcp(laptop, gateway)) as lane:
@@ -950,7 +960,7 @@ async def test_a_mapping_is_read_back_only_as_long_as_looks_succeed(laptop: Lapt
     ("network", "external"),
     [(HOME, "5.5.5.1"), (BEHIND, "192.168.7.7"), (BEHIND, "100.64.0.1"), (BEHIND, "127.0.0.1")],
 )
-async def test_nothing_is_sent_to_what_is_no_public_address_or_a_demonstrations(
+async def test_an_address_that_is_not_public_or_of_a_demonstration_is_not_looked_at(
     laptop: Laptop, network: Network, external: str
 ) -> None:
     laptop.network = network
@@ -1001,7 +1011,7 @@ async def test_behind_the_providers_nat_a_port_for_a_hole_is_requested(laptop: L
 
 
 @pytest.mark.parametrize(("host", "hole"), [("5.5.5.1", True), ("100.64.3.4", False)])
-async def test_elsewhere_and_without_a_server_the_port_is_the_usual_one(
+async def test_without_a_carrier_nat_or_a_stun_server_the_usual_port_is_requested(
     laptop: Laptop, host: str, hole: bool
 ) -> None:
     async with (
@@ -1010,3 +1020,18 @@ async def test_elsewhere_and_without_a_server_the_port_is_the_usual_one(
     ):
         await lane.one_pass()
         assert list(igd.mappings) == [22]
+
+
+async def test_the_router_is_asked_less_while_a_guest_is_in_and_as_usual_once_they_left(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await passes(lane, laptop, 60)
+        laptop.signals.guest_came("9.9.9.9")
+        laptop.occupied = True
+        asked = igd.counts["GetSpecificPortMappingEntry"]
+        await passes(lane, laptop, 110)
+        assert igd.counts["GetSpecificPortMappingEntry"] == asked
+        laptop.occupied = False
+        await lane.one_pass()
+        assert igd.counts["GetSpecificPortMappingEntry"] == asked + 1

@@ -99,7 +99,7 @@ async def test_the_doors_own_port_is_let_through_and_closed_with_it(
     assert house.store.mappings() == []
 
 
-async def test_it_is_had_anew_instead_of_renewed(gateway: FakePxp, house: House) -> None:
+async def test_a_pinhole_is_re_created_instead_of_renewed(gateway: FakePxp, house: House) -> None:
     await house.lane.one_pass()
     [held] = house.store.mappings()
     assert held.renew_at
@@ -111,7 +111,7 @@ async def test_it_is_had_anew_instead_of_renewed(gateway: FakePxp, house: House)
     assert list(gateway.held) == [DOOR]
 
 
-async def test_upnp_is_spoken_where_pcp_is_not(gateway: FakePxp, house: House) -> None:
+async def test_upnp_is_used_if_pcp_is_silent(gateway: FakePxp, house: House) -> None:
     gateway.twist = silence
     async with FakeIgd(address="::1", ssdp=True, version=2) as igd:
         house.speaks(["pcp", "upnp"], igd)
@@ -150,12 +150,14 @@ async def test_protocols_are_tried_as_they_are_configured(
         ({"gateway": "192.168.1.1"}, False),
     ],
 )
-def test_who_is_asked_for_a_pinhole_is_configured(router: dict[str, object], asked: bool) -> None:
+def test_the_configuration_decides_whether_a_pinhole_is_requested(
+    router: dict[str, object], asked: bool
+) -> None:
     assert _wants_pinhole(strict.read(config.Router, router)) == asked
 
 
 @pytest.mark.parametrize("kind", ["silent", "without PCP", "nobody there"])
-async def test_where_it_cannot_be_had_nothing_is_journaled(
+async def test_nothing_is_journaled_if_no_pinhole_is_available(
     gateway: FakePxp, house: House, kind: str
 ) -> None:
     match kind:
@@ -171,7 +173,7 @@ async def test_where_it_cannot_be_had_nothing_is_journaled(
     assert house.store.mappings() == []
 
 
-async def test_a_network_without_ipv6_is_no_trouble(house: House) -> None:
+async def test_a_network_without_ipv6_is_no_error(house: House) -> None:
     house.network = None
     assert await house.lane.one_pass() is None
     assert house.lane.current is None

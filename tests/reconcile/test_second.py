@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 import pytest
+from msgspec import Struct, field
 
 from pairingd import config, interfaces, strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.errors import GatewayError
 from pairingd.reconcile.second import Second
 from tests.core.make import BEYOND, HOME, OFFICE, mapping
@@ -18,8 +19,7 @@ INSIDE = replace(mapping(network=HOME.identity), external_host=BEYOND.behind, ex
 OUTER = replace(mapping(id="m2", network=BEYOND.identity), gateway=BEYOND.gateway)
 
 
-@dataclass
-class Home:
+class Home(Struct):
     """What Second sees of it."""
 
     here: Network | None = HOME
@@ -74,14 +74,14 @@ async def test_the_way_is_probed_once_in_ten_minutes_and_again_at_another_addres
 @pytest.mark.parametrize(
     "hop", ["", HOME.gateway, "5.5.5.1", "10.0.0.1", "100.64.0.1", "172.16.0.1"]
 )
-async def test_what_is_not_of_the_home_is_not_asked(hop: str) -> None:
+async def test_a_next_hop_outside_the_home_is_not_asked(hop: str) -> None:
     with pytest.raises(GatewayError) as caught:
         await Home(hop=hop).second().locate()
     assert caught.value.code == "no-gateway"
     assert "second_gateway" in caught.value.hint
 
 
-async def test_a_neighbour_of_ours_is_no_router_in_front_of_our_gateway(
+async def test_a_next_hop_on_our_own_network_is_refused_as_second_router(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Somebody on our own network has forged the answer of the next hop."""
@@ -92,13 +92,13 @@ async def test_a_neighbour_of_ours_is_no_router_in_front_of_our_gateway(
     assert await Home(hop="192.168.0.1").second().locate() == BEYOND
 
 
-async def test_the_first_router_is_not_named_as_the_second() -> None:
+async def test_the_first_router_configured_as_second_gateway_is_an_error() -> None:
     with pytest.raises(GatewayError):
         await Home().second(second_gateway=HOME.gateway).locate()
 
 
 @pytest.mark.parametrize("host", ["5.5.5.1", "203.0.113.1", "192.0.0.2", "home.example.org", ""])
-async def test_none_is_needed_where_the_first_is_not_inside_a_home(host: str) -> None:
+async def test_no_second_router_is_needed_if_the_first_is_not_inside_a_home(host: str) -> None:
     home = Home(held=replace(INSIDE, external_host=host))
     second = home.second()
     assert second.port() is None
@@ -111,7 +111,7 @@ async def test_none_is_needed_where_the_first_is_not_inside_a_home(host: str) ->
     [{"second_gateway": "10.0.0.1"}, {"second_description_url": "http://10.0.0.1:49000/igd.xml"}],
 )
 @pytest.mark.parametrize("host", [BEYOND.behind, "100.64.0.7"])
-async def test_one_that_the_configuration_names_is_asked(
+async def test_a_second_router_named_in_the_configuration_is_asked(
     settings: dict[str, object], host: str
 ) -> None:
     home = Home(held=replace(INSIDE, external_host=host))
@@ -121,14 +121,14 @@ async def test_one_that_the_configuration_names_is_asked(
     assert home.probed == []
 
 
-async def test_where_the_provider_shares_addresses_its_own_server_is_asked() -> None:
+async def test_behind_a_shared_address_the_providers_pcp_server_is_asked() -> None:
     home = Home(held=replace(INSIDE, external_host="100.64.0.7"))
     found = await home.second().locate()
     assert found == replace(HOME, gateway="192.0.0.9", behind="100.64.0.7")
     assert home.probed == []
 
 
-async def test_what_was_left_in_front_of_this_router_is_found_without_its_mapping() -> None:
+async def test_a_second_router_in_the_journal_is_found_without_the_first_routers_mapping() -> None:
     assert await Home(held=None, journal=[INSIDE, OUTER]).second().locate() == BEYOND
     assert await Home(OFFICE, held=None, journal=[INSIDE, OUTER]).second().locate() is None
     assert await Home(held=None, journal=[INSIDE]).second().locate() is None

@@ -49,13 +49,13 @@ def test_a_guest_is_better_evidence_than_a_stranger() -> None:
     assert machine.seen == "guest"
 
 
-def test_a_router_that_is_known_by_name_alone_leaves_it_open_who_comes_from_home() -> None:
+def test_a_router_known_only_by_name_makes_no_connection_evidence() -> None:
     machine = Machine(external="home.example.org")
     machine.signals.guest_came("9.9.9.9")
     assert machine.seen is None
 
 
-def test_evidence_is_of_one_address_and_one_door() -> None:
+def test_evidence_counts_for_one_address_and_one_door() -> None:
     machine = Machine()
     machine.signals.stranger_came("9.9.9.9")
     machine.address = "5.5.5.10"

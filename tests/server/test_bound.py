@@ -91,7 +91,7 @@ async def happens(event: asyncio.Event) -> None:
         await event.wait()
 
 
-async def test_a_client_that_goes_away_undoes_what_it_asked_for(path: Path) -> None:
+async def test_a_client_that_disconnects_undoes_its_request(path: Path) -> None:
     async with Room(path) as room:
         room.sends("hello", "invite")
         await happens(room.verbs.began)
@@ -120,7 +120,7 @@ async def test_a_client_that_ended_its_writing_may_still_go_away(path: Path) -> 
         await happens(room.verbs.undone)
 
 
-async def test_cancel_is_answered_and_the_connection_lives_on(path: Path) -> None:
+async def test_cancel_is_answered_and_the_connection_stays_open(path: Path) -> None:
     async with Room(path) as room:
         room.sends("hello", "invite")
         await happens(room.verbs.began)
@@ -141,14 +141,14 @@ async def test_cancel_with_nothing_to_cancel_is_no_error(path: Path) -> None:
         assert [(await room.reads())["id"] for _ in range(2)] == ["hello", "status"]
 
 
-async def test_what_takes_rights_away_is_done_though_its_client_has_gone(path: Path) -> None:
+async def test_revoke_is_carried_out_even_if_its_client_has_disconnected(path: Path) -> None:
     async with Room(path) as room:
         room.sends("hello", "revoke")
         room.writer.close()
         await happens(room.verbs.revoked)
 
 
-async def test_a_verb_that_cannot_be_cancelled_says_that_it_holds(path: Path) -> None:
+async def test_cancelling_a_revoke_is_refused_with_goes_on(path: Path) -> None:
     async with Room(path) as room:
         room.sends("hello", "revoke")
         await happens(room.verbs.revoked)
@@ -157,7 +157,7 @@ async def test_a_verb_that_cannot_be_cancelled_says_that_it_holds(path: Path) ->
         assert (await room.reads())["error"]["data"]["code"] == "goes-on"
 
 
-async def test_an_invitation_that_waited_for_its_turn_is_not_begun_for_who_has_gone(
+async def test_a_queued_invitation_is_undone_if_its_client_has_disconnected(
     path: Path,
 ) -> None:
     async with Room(path) as room:

@@ -76,7 +76,7 @@ class Line:
 class Room:
     """A server for LIMIT connections at `path`, and all lines to it."""
 
-    def __init__(self, path: Path, **limits: float) -> None:
+    def __init__(self, path: Path, **limits: Any) -> None:
         self.verbs = Slow()
         self._path = path
         self._server = ControlServer(self.verbs, cast("Intent", self.verbs), limit=LIMIT, **limits)
@@ -110,7 +110,7 @@ class Room:
         return self._lines[-1]
 
 
-async def test_a_connection_without_a_hello_gives_way_first(short_path: Path) -> None:
+async def test_a_connection_without_a_hello_is_dropped_first(short_path: Path) -> None:
     async with Room(short_path / "sock") as room:
         first = await room.line("hello")
         silent = await room.line()
@@ -121,7 +121,7 @@ async def test_a_connection_without_a_hello_gives_way_first(short_path: Path) ->
             assert "result" in await kept.asks("status")
 
 
-async def test_the_longest_idle_gives_way_and_not_the_oldest(short_path: Path) -> None:
+async def test_the_longest_idle_connection_is_dropped_and_not_the_oldest(short_path: Path) -> None:
     async with Room(short_path / "sock") as room:
         oldest = await room.line("hello")
         idle = await room.line("hello")
@@ -134,7 +134,7 @@ async def test_the_longest_idle_gives_way_and_not_the_oldest(short_path: Path) -
         assert "result" in await oldest.asks("status")
 
 
-async def test_who_watches_is_kept_while_another_is_idle(short_path: Path) -> None:
+async def test_a_watcher_is_kept_while_another_connection_is_idle(short_path: Path) -> None:
     async with Room(short_path / "sock") as room:
         watcher = await room.line("hello", "watch")
         others = [await room.line("hello") for _ in range(LIMIT - 1)]
@@ -143,7 +143,7 @@ async def test_who_watches_is_kept_while_another_is_idle(short_path: Path) -> No
         assert "result" in await watcher.asks("status")
 
 
-async def test_watchers_alone_lock_nobody_out(short_path: Path) -> None:
+async def test_a_newcomer_gets_in_when_all_connections_are_watchers(short_path: Path) -> None:
     async with Room(short_path / "sock") as room:
         watchers = [await room.line("hello", "watch") for _ in range(LIMIT)]
         newcomer = await room.line("hello")
@@ -175,7 +175,7 @@ async def test_a_place_comes_free_when_a_client_goes(short_path: Path) -> None:
             assert "result" in await one.asks("status")
 
 
-async def test_a_connection_that_does_not_read_gives_way_too(short_path: Path) -> None:
+async def test_a_connection_that_does_not_read_its_replies_is_dropped_too(short_path: Path) -> None:
     async with Room(short_path / "sock") as room:
         deaf = await room.line("hello")
         for _ in range(20_000):  # more than the kernel keeps of the answers

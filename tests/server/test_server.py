@@ -165,7 +165,7 @@ def test_hello_must_come_first(line: Line) -> None:
         (b"x" * (wire.MAX_FRAME + 10) + b"\n", wire.INVALID_REQUEST),
     ],
 )
-def test_a_bad_frame_is_named_and_the_connection_lives_on(
+def test_a_bad_frame_gets_its_error_and_the_connection_stays_open(
     greeted: Line, frame: bytes, expected: int
 ) -> None:
     assert code(greeted.asks(frame)) == expected
@@ -204,7 +204,7 @@ def test_params_of_a_wrong_type_are_named(
     assert code(greeted.calls(method, **params)) == wire.INVALID_PARAMS
 
 
-def test_a_parameter_s_name_is_told_short_and_printable(greeted: Line) -> None:
+def test_a_parameter_s_name_is_reported_short_and_printable(greeted: Line) -> None:
     told = greeted.calls("status", **{"\u202e\x1b[2J" + "a" * 5000: 1})
     assert code(told) == wire.INVALID_PARAMS
     assert told["error"]["message"].isprintable()
@@ -224,7 +224,7 @@ def test_a_parameter_s_name_is_told_short_and_printable(greeted: Line) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_no_rule_allows_is_refused_in_its_own_words(
+def test_a_request_against_the_rules_is_refused_with_its_own_code(
     greeted: Line, method: str, params: dict[str, object], expected: str
 ) -> None:
     error = greeted.calls(method, **params)["error"]
@@ -232,7 +232,7 @@ def test_what_no_rule_allows_is_refused_in_its_own_words(
     assert len(error["message"]) < 200
 
 
-def test_blank_lines_are_passed_over(greeted: Line) -> None:
+def test_blank_lines_are_ignored(greeted: Line) -> None:
     greeted.raw(b"\n \r\n\n")
     assert "result" in greeted.calls("status")
 
@@ -260,7 +260,7 @@ def test_frames_may_come_in_pieces_and_several_at_once(greeted: Line) -> None:
     assert greeted.reads()["id"] == 1
 
 
-def test_who_watches_is_told_while_other_requests_are_answered(stage: Stage, greeted: Line) -> None:
+def test_a_watching_connection_still_answers_other_requests(stage: Stage, greeted: Line) -> None:
     assert "events" in greeted.calls("watch")["result"]
     with Line(stage.home / "pairingd.sock") as other:
         other.asks(HELLO)
@@ -272,7 +272,7 @@ def test_who_watches_is_told_while_other_requests_are_answered(stage: Stage, gre
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(noise=st.binary(min_size=1, max_size=300).filter(lambda data: data.strip()))
-def test_no_noise_ends_the_daemon(greeted: Line, noise: bytes) -> None:
+def test_random_bytes_get_an_error_and_do_not_end_the_daemon(greeted: Line, noise: bytes) -> None:
     # hypothesis tries the constants of our modules, too: a notification has no answer.
     line = noise.replace(b"\n", b" ").replace(b"jsonrpc", b"")
     if line.strip():
@@ -285,7 +285,7 @@ def test_no_noise_ends_the_daemon(greeted: Line, noise: bytes) -> None:
     "pairctl is served all the same: the connection that is needed least gives way",
 )
 @pytest.mark.parametrize("greeting", [True, False])
-def test_idle_connections_lock_nobody_out(stage: Stage, greeting: bool) -> None:
+def test_idle_connections_do_not_keep_a_new_one_out(stage: Stage, greeting: bool) -> None:
     path = stage.home / "pairingd.sock"
     with contextlib.ExitStack() as held:
         lines = [held.enter_context(Line(path)) for _ in range(MAX_CONNECTIONS)]
@@ -318,7 +318,7 @@ def test_numbers_that_are_not_json_are_refused(greeted: Line, number: str) -> No
     assert code(greeted.asks(frame.encode())) == wire.PARSE_ERROR
 
 
-def test_an_id_of_half_a_character_is_given_back(greeted: Line) -> None:
+def test_a_request_with_a_lone_surrogate_as_id_is_answered(greeted: Line) -> None:
     assert greeted.asks(b'{"jsonrpc": "2.0", "id": "\\ud800", "method": "status"}\n')["result"]
 
 

@@ -59,7 +59,7 @@ def runs(pid: int) -> bool:
     return True
 
 
-async def test_one_child_while_a_guest_is_here_and_none_after(notes: Path) -> None:
+async def test_one_child_runs_from_start_until_stop(notes: Path) -> None:
     awake = Awake()
     await awake.stop()
     await awake.start()
@@ -77,7 +77,7 @@ async def test_one_child_while_a_guest_is_here_and_none_after(notes: Path) -> No
     assert not any(runs(each) for each in pids(notes, 2))
 
 
-async def test_who_may_not_inhibit_sleep_inhibits_idleness(
+async def test_idleness_is_inhibited_if_sleep_may_not_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     notes = tmp_path / "notes"
@@ -108,7 +108,7 @@ async def test_a_child_that_will_not_end_is_killed(
 
 
 @pytest.mark.parametrize("script", ["#!/bin/sh\necho 'Access denied' >&2\nexit 1\n", "no program"])
-async def test_failure_is_told_once_and_harms_nothing(
+async def test_a_failure_is_logged_once_and_raises_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -127,7 +127,7 @@ async def test_failure_is_told_once_and_harms_nothing(
     assert "Access denied" in told or "format error" in told
 
 
-async def test_where_there_is_no_such_program_it_is_told_once(
+async def test_a_missing_program_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

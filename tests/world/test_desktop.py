@@ -71,7 +71,7 @@ async def test_the_text_is_one_argument_and_nothing_in_it_acts(
 
 
 @linux
-async def test_where_it_is_switched_off_nothing_is_shown(notes: Path) -> None:
+async def test_nothing_is_shown_if_notifications_are_switched_off(notes: Path) -> None:
     one = Desktop(wanted=False)
     one.notify("moved")
     await shown(one)
@@ -87,7 +87,7 @@ async def test_where_it_is_switched_off_nothing_is_shown(notes: Path) -> None:
         ("#!/bin/sh\nexec sleep 60\n", "TimeoutError"),
     ],
 )
-async def test_failure_is_for_those_who_debug(
+async def test_a_failure_is_logged_only_at_debug_level(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -105,7 +105,7 @@ async def test_failure_is_for_those_who_debug(
 
 
 @linux
-async def test_a_system_without_notifications_is_left_in_peace(
+async def test_a_system_without_a_notification_program_shows_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

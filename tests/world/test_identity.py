@@ -190,7 +190,7 @@ class TestRateLimit:
             (403, {"X-RateLimit-Remaining": "0", "Retry-After": "90"}),
         ],
     )
-    async def test_is_told_with_the_time_to_wait(
+    async def test_is_reported_with_the_time_to_wait(
         self,
         forge: Forge,
         providers: IdentityProviders,
@@ -203,7 +203,7 @@ class TestRateLimit:
         assert error.data == {"retry_after": 90}
         assert "try again in 1m30s" in error.hint
 
-    async def test_without_a_time_is_told_too(
+    async def test_without_a_time_is_reported_too(
         self, forge: Forge, providers: IdentityProviders
     ) -> None:
         forge.replies["/ann.keys"] = Reply(status=429)
@@ -262,7 +262,9 @@ class TestUnreachable:
             "https://[::1/{name}",
         ],
     )
-    async def test_url_no_one_can_be_at(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_url_that_cannot_be_resolved(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         forget_proxies(monkeypatch)
         providers = IdentityProviders({"work": Provider(keys_url=url)})
         error = await failure(providers, guest("work:ann"))
@@ -580,13 +582,13 @@ class TestKey:
 
 
 class TestWarnings:
-    async def test_tell_of_a_weak_key(self) -> None:
+    async def test_report_a_weak_key(self) -> None:
         fetched = await IdentityProviders({}).keys(guest(f"key:{rsa(2048).decode()}"))
         (warning,) = fetched.warnings
         assert warning.code == "weak-key"
         assert "2048 bits" in warning.message
 
-    async def test_tell_of_refused_lines_beside_accepted_ones(
+    async def test_report_refused_lines_beside_accepted_ones(
         self, forge: Forge, providers: IdentityProviders
     ) -> None:
         forge.replies["/ann.keys"] = Reply(ed25519() + b"\n" + rsa(1024))
@@ -610,7 +612,7 @@ class TestClock:
             (0, {"Date": ""}, None),
         ],
     )
-    async def test_that_differs_from_the_forges_is_warned_of(
+    async def test_that_differs_from_the_forges_gets_a_warning(
         self,
         forge: Forge,
         providers: IdentityProviders,
@@ -676,7 +678,7 @@ class TestFetchAll:
             await task
 
 
-def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+def test_httpx_is_not_imported_before_it_is_needed() -> None:
     code = "import pairingd.world.identity, sys; sys.exit('httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

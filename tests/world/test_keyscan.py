@@ -19,12 +19,12 @@ from tests.world.gateway.conftest import free_port
 KEY = ("ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43)
 
 
-async def test_nobody_is_where_no_connection_is_taken() -> None:
+async def test_look_returns_nobody_if_the_connection_is_refused() -> None:
     assert await look("127.0.0.1", free_port(), *KEY, seconds=1) is Sight.NOBODY
 
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-another\r\n", b"\0" * 4096])
-async def test_whoever_takes_the_connection_and_shows_no_key_of_ours_is_unsure(
+async def test_look_returns_unsure_if_the_server_shows_no_key_of_ours(
     greeting: bytes,
 ) -> None:
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -37,7 +37,7 @@ async def test_whoever_takes_the_connection_and_shows_no_key_of_ours_is_unsure(
         assert await look("127.0.0.1", port, *KEY, seconds=1) is Sight.UNSURE
 
 
-async def test_no_route_there_says_nothing_of_what_is_there() -> None:
+async def test_look_returns_unsure_without_a_route() -> None:
     # TCP connects to no broadcast address: ENETUNREACH, or EACCES.
     assert await look("255.255.255.255", 22, *KEY, seconds=1) is Sight.UNSURE
 

@@ -41,7 +41,7 @@ async def view(said: str, host: str = "5.5.5.1", *, ended: bool = False) -> View
         ("open failed: \x1b[2J\n", "5.5.5.1", True, "\N{REPLACEMENT CHARACTER}[2J"),
     ],
 )
-async def test_only_what_that_machine_has_tried_says_something_of_the_endpoint(
+async def test_only_a_connection_that_the_other_machine_tried_counts_for_the_endpoint(
     said: str, host: str, blind: bool, complaint: str
 ) -> None:
     seen = await view(said, host)
@@ -49,7 +49,7 @@ async def test_only_what_that_machine_has_tried_says_something_of_the_endpoint(
     assert seen.complaint.removeprefix("connect failed: ").startswith(complaint)
 
 
-async def test_a_machine_that_was_lost_meanwhile_says_nothing() -> None:
+async def test_a_look_is_blind_if_the_other_machine_was_lost() -> None:
     assert (await view("open failed: connect failed: Connection refused\n", ended=True)).blind
 
 
@@ -60,7 +60,7 @@ async def test_an_ssh_that_cannot_be_run_is_named() -> None:
     assert caught.value.code == "look-from-failed"
 
 
-async def test_its_last_words_and_its_status_are_told(tmp_path: Path) -> None:
+async def test_a_failed_ssh_is_reported_with_its_last_output_and_status(tmp_path: Path) -> None:
     program = tmp_path / "ssh"
     program.write_text("#!/bin/sh\necho 'me@vps: Permission denied (publickey).' >&2\nexit 255\n")
     program.chmod(0o700)

@@ -242,10 +242,10 @@ class TestLanAddress:
         addresses = {"en99": ["192.168.99.9"], home: ["192.168.77.10"]}
         assert network.best_lan_address("192.168.77.10", addresses) == "192.168.77.10"
 
-    def test_with_nothing_but_a_vpn_its_address_must_do(self) -> None:
+    def test_the_address_of_a_vpn_is_used_if_there_is_no_other(self) -> None:
         assert network.best_lan_address("10.8.0.2", {"wg0": ["10.8.0.2"]}) == "10.8.0.2"
 
-    def test_with_no_network_there_is_none(self) -> None:
+    def test_without_a_network_there_is_no_address(self) -> None:
         assert network.best_lan_address(None, {"lo": ["127.0.0.1"]}) is None
 
 
@@ -355,7 +355,7 @@ def until(child: subprocess.Popen[str], text: str) -> str:
 
 
 @needs_namespaces
-def test_a_real_change_is_noticed_and_told() -> None:
+def test_a_real_change_of_network_is_noticed_and_reported() -> None:
     name = f"nw-{os.getpid()}"
     with namespace(f"{name}-host") as host, namespace(f"{name}-router") as router:
         ip("-n", host, "link", "add", "eth0", "type", "veth", "peer", "lan0", "netns", router)

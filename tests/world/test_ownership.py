@@ -1,9 +1,10 @@
 """Whose a tmux client is, by real processes: `sh` stands for an sshd, its session's leader for the
-forced command, and `sleep` for the client.
+forced command, and `sleep` for the client. Who is in a box names the clients there.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,3 +78,60 @@ def test_a_connection_that_is_accepted_later_is_found_later(
     ownership, both = Ownership(), [one.client, other.client]
     assert list(ownership.of(both, {one.pid})) == [one.client.name]
     assert len(ownership.of(both, {one.pid, other.pid})) == 2
+
+
+class Boxed(Connection):
+    """One whose client leads the session at a terminal of its own, as behind the glass."""
+
+    def __init__(self) -> None:
+        self._master, slave = os.openpty()
+        self.terminal = os.ttyname(slave)
+        script = 'setsid sh -c \'setsid --ctty sleep 3600 <"$0" & wait\' "$0" & wait'  # in its background
+        self._sshd = subprocess.Popen(["sh", "-c", script, self.terminal])
+        self.pid = self._sshd.pid
+        os.close(slave)
+        until(self._leads, "the client leads the session at its terminal")
+        self.client = named(self.terminal)
+
+    def _leads(self) -> bool:
+        client = self._client()
+        return client is not None and os.getsid(client.pid) == client.pid
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._master)
+
+
+def named(terminal: str) -> TmuxClient:
+    """As each client of a box is listed."""
+    return TmuxClient(terminal, 2, False, "s", False, True, 80, 24)
+
+
+@pytest.fixture
+def boxed() -> Iterator[tuple[Boxed, Boxed]]:
+    if sys.platform != "linux":
+        pytest.skip("only Linux has pids of a box's own")
+    both = Boxed(), Boxed()
+    yield both
+    for connection in both:
+        connection.close()
+
+
+def test_a_client_in_a_box_belongs_to_the_connection_above_its_terminal(
+    boxed: tuple[Boxed, Boxed],
+) -> None:
+    one, other = boxed
+    ownership, both = Ownership(), [one.client, other.client]
+    owners = ownership.of(both, {one.pid, other.pid}, boxed=True)
+    assert {name: owner.connection for name, owner in owners.items()} == {
+        one.terminal: one.pid,
+        other.terminal: other.pid,
+    }
+    assert list(ownership.of(both, {one.pid}, boxed=True)) == [one.terminal]
+    assert ownership.of(both, {one.pid, other.pid}) == {}
+
+
+def test_names_that_are_no_terminals_hide_no_client_in_a_box(boxed: tuple[Boxed, Boxed]) -> None:
+    one, _ = boxed
+    lies = [named(f"/dev/{'./' * number}null") for number in range(1000)]
+    assert list(Ownership().of([*lies, one.client], {one.pid}, boxed=True)) == [one.terminal]

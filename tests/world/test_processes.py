@@ -12,7 +12,7 @@ from tests.stage import until
 from tests.waiting import WAIT_S
 
 
-def test_what_a_crash_left_behind_is_ended_with_its_children() -> None:
+def test_a_process_that_a_crash_left_behind_is_ended_with_its_children() -> None:
     """Without root, the guest's own sshd is a child of the one that was started."""
     script = "sleep 3600 & sleep 3600 & wait"
     with subprocess.Popen(["sh", "-c", script]) as left:
@@ -49,7 +49,7 @@ def test_a_process_is_known_again_after_the_wall_clock_was_set(
 
 @pytest.mark.skipif(not boot(), reason="start times do not count from boot here")
 @pytest.mark.parametrize("off", [0.02, -0.02, 0.5, -0.5])
-def test_a_pid_given_again_within_a_second_is_another_process(off: float) -> None:
+def test_a_pid_reused_within_a_second_is_another_process(off: float) -> None:
     with subprocess.Popen(["sleep", "3600"]) as stranger:
         started = start_time(stranger.pid)
         assert started is not None

@@ -163,7 +163,7 @@ class TestFetch:
             await providers.aclose()
 
     @pytest.mark.parametrize("entry", UNREADABLE)
-    async def test_an_entry_of_no_proxy_that_matches_nothing_is_no_hindrance(
+    async def test_an_entry_of_no_proxy_that_matches_nothing_is_ignored(
         self, providers: IdentityProviders, monkeypatch: pytest.MonkeyPatch, entry: str
     ) -> None:
         monkeypatch.setenv("no_proxy", f"localhost,{entry}")
@@ -208,7 +208,7 @@ class TestFetch:
         "reply",
         [b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"\r\n"],
     )
-    async def test_blames_a_proxy_that_leads_nowhere(
+    async def test_reports_a_proxy_that_does_not_tunnel(
         self, providers: IdentityProviders, monkeypatch: pytest.MonkeyPatch, reply: bytes
     ) -> None:
         async with Proxy(reply) as proxy:
@@ -217,7 +217,7 @@ class TestFetch:
         assert f"the proxy {proxy.url} (https_proxy)" in error.message
         assert "https_proxy" in error.hint
 
-    async def test_blames_a_dead_proxy_and_not_the_forge(
+    async def test_reports_a_dead_proxy_and_not_the_forge(
         self, providers: IdentityProviders, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         url = f"http://127.0.0.1:{closed_port()}"
@@ -226,7 +226,7 @@ class TestFetch:
         assert error.message == f"github:ann: the proxy {url} (ALL_PROXY): Connection refused"
         assert "ALL_PROXY" in error.hint
 
-    async def test_blames_a_proxy_whose_name_does_not_resolve(
+    async def test_reports_a_proxy_whose_name_does_not_resolve(
         self, providers: IdentityProviders, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
@@ -236,7 +236,7 @@ class TestFetch:
             "its name could not be resolved"
         )
 
-    async def test_blames_a_proxy_that_says_nothing(
+    async def test_reports_a_proxy_that_sends_no_reply(
         self, forge: Forge, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         github = {"github": Provider(keys_url=f"{forge.url}/{{name}}.keys")}
@@ -247,7 +247,7 @@ class TestFetch:
             await providers.aclose()
         assert f"the proxy {proxy.url} (https_proxy) sent no complete reply" in error.message
 
-    async def test_blames_the_forge_behind_a_proxy_that_works(
+    async def test_reports_the_forge_behind_a_proxy_that_works(
         self, forge: Forge, providers: IdentityProviders, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         forge.replies["/ann.keys"] = Reply(raw=b"")
@@ -306,6 +306,6 @@ class TestSystemSettings:
     def test_exceptions_count(self) -> None:
         assert proxy_for("intern", 443) is None
 
-    def test_give_way_to_any_variable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_are_ignored_if_any_variable_is_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("no_proxy", "x")
         assert proxy_for("github.com", 443) is None

@@ -25,7 +25,7 @@ def test_sshd_can_say_much_before_it_is_read() -> None:
         assert (ours.recv(4096), ours.recv(4096)) == (b"one", b"two")
 
 
-def test_who_got_in_is_told_by_the_key() -> None:
+def test_an_accepted_login_is_read_with_its_key() -> None:
     assert parse(f"{ACCEPTED}\r\n".encode()) == Accepted(FINGERPRINT)
     assert parse(ACCEPTED.replace("5.5.5.2", "2001:db8::2").encode()) == Accepted(FINGERPRINT)
 
@@ -33,7 +33,7 @@ def test_who_got_in_is_told_by_the_key() -> None:
 @pytest.mark.parametrize(
     "name", ["mark smith", "CORP\\\\mark", "mark@corp.example", "a from b port 1"]
 )
-def test_it_does_not_matter_what_our_account_is_called(name: str) -> None:
+def test_the_name_of_our_account_does_not_change_the_result(name: str) -> None:
     assert parse(ACCEPTED.replace("hosty", name).encode()) == Accepted(FINGERPRINT)
     refused = f"User {name} not allowed because not listed in AllowUsers"
     assert parse(refused.encode()) == Failed(other_user=True)
@@ -59,9 +59,7 @@ OFFERED = ACCEPTED.replace("Accepted", "Failed")
         ("User root not allowed because not listed in AllowUsers", Failed(other_user=True)),
     ],
 )
-def test_a_login_that_failed_is_told_with_the_key_that_was_offered(
-    line: str, failed: Failed
-) -> None:
+def test_a_failed_login_is_read_with_the_key_that_was_offered(line: str, failed: Failed) -> None:
     assert parse(line.encode()) == failed
     assert parse(f"{line}\r\n".encode()) == failed
 
@@ -91,15 +89,15 @@ def test_a_user_name_is_never_taken_for_a_key(record: str) -> None:
         "",
     ],
 )
-def test_what_a_guest_writes_is_never_taken_for_sshds_word(record: str) -> None:
+def test_text_written_by_a_guest_is_never_read_as_an_accepted_login(record: str) -> None:
     assert not isinstance(parse(record.encode()), Accepted)
 
 
 @given(before=st.text(min_size=1), after=st.text())
-def test_no_text_around_it_makes_it_believed(before: str, after: str) -> None:
+def test_an_accepted_line_within_other_text_is_not_accepted(before: str, after: str) -> None:
     assert not isinstance(parse(f"{before}\n{ACCEPTED}\n{after}".encode()), Accepted)
 
 
 @given(st.binary())
-def test_no_record_does_harm(record: bytes) -> None:
+def test_no_record_raises_an_error(record: bytes) -> None:
     parse(record)

@@ -52,7 +52,7 @@ async def test_this_sshd_takes_the_lines(host_key: Path, tmp_path: Path) -> None
     assert (tested.status, tested.complaint) == (0, "")
 
 
-async def test_only_wanted_algorithms_are_offered_and_the_best_first(host_key: Path) -> None:
+async def test_only_algorithms_of_the_policy_are_offered_and_the_best_first(host_key: Path) -> None:
     found = await offered(host_key)
     assert found.keys() == WANTED.keys()
     for keyword, names in found.items():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pairingd.errors import WorldError
 from pairingd.world.tmux import Running, Tmux
 from tests.stage import until
 from tests.waiting import WAIT_S
@@ -30,7 +32,7 @@ def tmux(socket: Path, *words: str) -> str:
     return subprocess.run(told, check=False, capture_output=True, text=True).stdout
 
 
-async def test_a_session_is_there_until_it_or_its_server_is_gone(socket: Path) -> None:
+async def test_a_session_is_running_until_it_or_its_server_is_gone(socket: Path) -> None:
     observed = Tmux("", socket, "pairing")
     assert await observed.running() is Running.NO
     tmux(socket, "new-session", "-d", "-s", "pairing")
@@ -62,7 +64,9 @@ async def test_a_server_that_cannot_be_reached_is_not_one_that_is_gone(
     assert await Tmux(str(command), socket, "pairing").running() is running
 
 
-async def test_a_renamed_window_wakes_nobody_and_a_renamed_session_does(socket: Path) -> None:
+async def test_a_renamed_session_calls_the_observer_and_a_renamed_window_does_not(
+    socket: Path,
+) -> None:
     tmux(socket, "-f", "/dev/null", "new-session", "-d", "-s", "pairing")
     shared = Tmux("", socket, "pairing")
     assert await shared.running() is Running.YES
@@ -93,3 +97,30 @@ async def test_a_renamed_window_wakes_nobody_and_a_renamed_session_does(socket: 
     finally:
         watching.cancel()
         await asyncio.wait({watching})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("", "x", "0 ", "0 x", f"0 {'9' * 5000}", "1\t2", "\t" * 12, "\0\xff"),
+        "\t".join(("9" * 5000, "0", "0", "9" * 5000, "1", "", "/dev/pts/1", "$0")),
+        "[pairing: the next value]\n" * 3,
+        "[pairing: the next value]\n".join(("9" * 5000, "\xb2", *("9" * 5000,) * 11, "on 1")),
+    ],
+)
+async def test_what_a_false_server_says_ends_nothing(socket: Path, answer: str) -> None:
+    """A guest who may write owns the server of a box, and of an account."""
+    socket.touch()
+    said, command = socket.with_name("said"), socket.with_name("tmux")
+    said.write_text(answer)
+    command.write_text(f"#!/bin/sh\ncat {said}\n")
+    command.chmod(0o700)
+    false = Tmux(str(command), socket, "pairing")
+    for ask in (
+        *(false.running, false.clients, false.terminals, false.typed_at, false.shows_dead_pane),
+        *(false.confine, false.prefix, false.status_right().give_back),
+        lambda: false.status_right().extend({"80": "x"}, ""),
+        lambda: false.tell("/dev/pts/1", "hello"),
+    ):
+        with contextlib.suppress(WorldError):
+            await ask()

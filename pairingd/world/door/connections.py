@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pairingd.core.admission import LOGIN_GRACE, LOGIN_UNDER_WAY, Progress, Refusal, Visitor
 from pairingd.world.door.acknowledge import Acknowledgements
 from pairingd.world.door.events import Authenticated, Connected, Disconnected, Events, Refused
 from pairingd.world.door.farewell import message
-from pairingd.world.door.guard import Guard
+from pairingd.world.door.guard import BEHIND_S, Guard
 from pairingd.world.door.listener import tune
 from pairingd.world.door.progress import progress
-from pairingd.world.sshd import Sshd
+from pairingd.world.sshd import Announcement, Reach, Server
 from pairingd.world.sshd_log import Accepted, Failed, channel, parse
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _FAREWELL_TIMEOUT_S = 0.15  # for tmux clients to leave by themselves; all are out within 0.2
 _LOOK_S = 1.0  # from one look for logins that sshd's log has lost to the next, while some go on
 _SIGNAL_TIMEOUT_S = 1.0  # for an sshd to follow a signal
+_RECORDS_AT_A_TIME = 256  # Linux holds 11 of them: net.unix.max_dgram_qlen, ip-sysctl
 _RECORD = 4096  # bytes; sshd's longest message is 1024 (log.c, MSGBUFSIZ)
 
 
@@ -33,8 +34,7 @@ _RECORD = 4096  # bytes; sshd's longest message is 1024 (log.c, MSGBUFSIZ)
 LoggedIn = Callable[[Collection[int]], Mapping[int, str]]
 
 
-@dataclass(eq=False, slots=True)
-class Connection:
+class Connection(Struct, eq=False):
     """One accepted TCP connection that has an sshd; `refused`: it has refused a login."""
 
     pid: int
@@ -42,6 +42,7 @@ class Connection:
     visitor: Visitor
     socket: socket.socket
     process: asyncio.subprocess.Process
+    reach: Reach
     authenticated: bool = False
     refused: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,7 +52,7 @@ class Connections:
     """Those that have an sshd; they outlive a closed door. What happens to them is in `events`."""
 
     def __init__(
-        self, sshd: Sshd, clock: Callable[[], float], events: Events, logged_in: LoggedIn
+        self, sshd: Server, clock: Callable[[], float], events: Events, logged_in: LoggedIn
     ) -> None:
         self._sshd = sshd
         self._clock = clock
@@ -84,6 +85,7 @@ class Connections:
             records.close()
             await self._end([connection])
             self._guard.release(connection.pid)
+            connection.reach.close()
             self._acknowledgements.leave(accepted)
             accepted.close()
             self._logging_in.pop(visitor, None)
@@ -132,8 +134,13 @@ class Connections:
     def guard(self, deadlines: Mapping[int, float]) -> None:
         """Whatever becomes of this process, these connections end in so many seconds."""
         for pid, seconds in deadlines.items():
-            if pid in self._by_pid:
-                self._guard.hold(pid, seconds)
+            if pid in self._by_pid and self._guard.hold(pid, seconds):
+                self._by_pid[pid].reach.guard(seconds + BEHIND_S)
+
+    def signal(self, pid: int, process: int, number: signal.Signals) -> None:
+        """To a process that this connection has started."""
+        if connection := self._by_pid.get(pid):
+            connection.reach.send(process, number)
 
     def visitor(self, pid: int) -> Visitor | None:
         """Whose connection that is, while it lasts."""
@@ -161,14 +168,14 @@ class Connections:
                 records.setblocking(False)
                 tune(accepted)
                 guardian = await self._guard.commands()
-                process = await self._sshd.start(
-                    accepted, theirs, self._guard.line("$$", LOGIN_GRACE), guardian
-                )
+                known = Announcement(self._guard.line("$$", LOGIN_GRACE), guardian)
+                process, reach = await self._sshd.start(accepted, theirs, known)
+            self._guard.hold(process.pid, LOGIN_GRACE)
             self._guard.take(process.pid, accepted)
         except BaseException:
             records.close()
             raise
-        return Connection(process.pid, peer, visitor, accepted, process), records
+        return Connection(process.pid, peer, visitor, accepted, process, reach), records
 
     async def _follow(self, connection: Connection, records: socket.socket) -> None:
         """Until its sshd has ended."""
@@ -184,8 +191,10 @@ class Connections:
         self._read(connection, records)
 
     def _read(self, connection: Connection, records: socket.socket) -> None:
-        """All that sshd has said by now."""
-        while True:
+        """What sshd has said by now. No more of it in one go: an account's guests can write there,
+        and faster than this reads.
+        """
+        for _ in range(_RECORDS_AT_A_TIME):
             try:
                 record = records.recv(_RECORD)
             except (BlockingIOError, ConnectionError):
@@ -222,7 +231,7 @@ class Connections:
     def _too_slow(self, connection: Connection) -> None:
         if not connection.authenticated:
             self._events.put_nowait(Refused(connection.pid))
-            _signal(connection, signal.SIGTERM)
+            connection.reach.end(signal.SIGTERM)
 
     @staticmethod
     async def _end(connections: Collection[Connection]) -> None:
@@ -235,22 +244,15 @@ class Connections:
         for number in (signal.SIGTERM, signal.SIGKILL):
             running = [one for one in connections if one.process.returncode is None]
             for connection in running:
-                _signal(connection, number)
+                connection.reach.end(number)
             if running:
                 await asyncio.wait(
                     [asyncio.ensure_future(one.process.wait()) for one in running],
                     timeout=_SIGNAL_TIMEOUT_S,
                 )
         for connection in connections:  # what a sshd left in its group: stopped, or an orphan
-            _signal(connection, signal.SIGKILL)
+            connection.reach.end(signal.SIGKILL)
 
 
 async def _all_ended(connections: Iterable[Connection]) -> None:
     await asyncio.gather(*(connection.ended.wait() for connection in connections))
-
-
-def _signal(connection: Connection, number: signal.Signals) -> None:
-    """To the whole group; one that is stopped would act on nothing."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(connection.pid, number)
-        os.killpg(connection.pid, signal.SIGCONT)

@@ -17,7 +17,7 @@ from pairingd.world.door.connections import Connections, LoggedIn
 from pairingd.world.door.events import Events
 from pairingd.world.door.listener import listen, plain
 from pairingd.world.door.lobby import Arrival, Lobby
-from pairingd.world.sshd import Sshd
+from pairingd.world.sshd import Server
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Door:
 
     def __init__(
         self,
-        sshd: Sshd,
+        sshd: Server,
         address: str,
         clock: Callable[[], float],
         admission: Admission,

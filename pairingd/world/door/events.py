@@ -7,21 +7,20 @@ Disconnected, which are yielded once each.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pairingd.core.admission import Refusal
 from pairingd.core.penalties import Ban
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(Struct, frozen=True):
     """A connection from this public address was accepted, whatever becomes of it."""
 
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(Struct, frozen=True):
     """It has an sshd, since then; nobody has logged in. `dialed`: the host connected to them, for
     that invitation.
     """
@@ -32,8 +31,7 @@ class Connected:
     dialed: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Authenticated:
+class Authenticated(Struct, frozen=True):
     """sshd accepted the key with this fingerprint. `Door.admit` answers whether it is a guest's.
 
     Where sshd's log has lost that line, `invitation` is whose forced command runs there, and
@@ -45,8 +43,7 @@ class Authenticated:
     invitation: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """sshd refused a login, or LOGIN_GRACE passed without one. A connection may have several.
 
     `fingerprint` is of the key that was offered, `other_user` as in sshd's log.
@@ -57,8 +54,7 @@ class Refused:
     other_user: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TurnedAway:
+class TurnedAway(Struct, frozen=True):
     """It got no place, or lost it to somebody else; once for each address and reason.
 
     `ban` where that is the reason: again for a longer one.
@@ -69,8 +65,7 @@ class TurnedAway:
     ban: Ban | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnected:
+class Disconnected(Struct, frozen=True):
     """Its sshd is gone."""
 
     pid: int

@@ -46,12 +46,14 @@ class Guard:
         self._sockets[group] = connection
         self._send_socket(group, connection)
 
-    def hold(self, group: int, seconds: float) -> None:
-        """It must be over in `seconds`, whatever becomes of the daemon."""
+    def hold(self, group: int, seconds: float) -> bool:
+        """It must be over in `seconds`, whatever becomes of the daemon. Whether that is news."""
         deadline = asyncio.get_running_loop().time() + seconds
-        if abs(self._deadlines.get(group, 0.0) - deadline) > BEHIND_S:
-            self._deadlines[group] = deadline
-            self._write(self.line(group, seconds))
+        if abs(self._deadlines.get(group, 0.0) - deadline) <= BEHIND_S:
+            return False
+        self._deadlines[group] = deadline
+        self._write(self.line(group, seconds))
+        return True
 
     def release(self, group: int) -> None:
         """It is gone."""

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pairingd.core.addresses import is_public
 from pairingd.core.admission import Admission, End, Refusal, Refuse, Start, Visitor
@@ -25,8 +26,7 @@ _SOON = 0.01  # seconds; the shortest sleep
 _MAX_TURNED_AWAY = 1024  # of one session that are among the events
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """A socket that is connected to `peer`. `dialed` as in Connected. `left` is called when it is
     over, with whether an SSH client was there.
     """

@@ -13,7 +13,7 @@ clock() { date -d "@$1" +%H:%M 2>/dev/null || date -r "$1" +%H:%M; } # GNU, and 
 mark_of_now() { for file in "$mark".write.* "$mark".read.*; do [ -e "$file" ] && return; done; false; }
 
 why() {
-    if [ "$how" != left ] && ! "$tmux" -N -S "$socket" has-session -t "$session" 2>/dev/null; then
+    if [ "$how" != left ] && ! "$tmux" -N -S "$socket" has-session -t "$session" </dev/null >/dev/null 2>&1; then
         echo 'the session has ended'
         return
     fi

@@ -1,16 +1,20 @@
-"""A pane of glass between a read guest and tmux: what tmux paints passes, what they type does not.
+"""A pane of glass between somebody's terminal and tmux.
 
-    python -I -S glass.py PYTHON TMUX SOCKET SESSION MARK
+    python -I -S glass.py MARK read|write CONFINEMENT PYTHON TMUX SOCKET SESSION
+    python -I -S glass.py host TMUX WORD...
 
-`join.sh` becomes this program for a read guest. The guest's terminal is standard input; the tmux
-client has a terminal of its own, whose other end, the pane, is held here. Nothing read from the
-guest is written anywhere: it is searched for the key that leaves, and dropped. So no binding, hook
-or lock command of the host's tmux.conf, and no version of tmux, can make their keys count. The size
-of their terminal reaches tmux only within the bounds below.
+The tmux client has a terminal of its own, whose other end, the pane, is held here: what tmux paints
+passes. `join.sh` becomes this program for a read guest, and for everybody whose session is in a box
+(pairingd.box); the boxed tmux becomes it for the host. So no terminal of anybody's enters the box.
 
-SIGUSR1 makes the guest a write guest: this becomes `join.sh` again. The end of either side is the
-end of both. Standard library only, and few modules of it: this starts with each read guest
-(measured: 16 ms and 4 MB, of which the interpreter itself takes 9 ms and 3 MB).
+Nothing read from a read guest is written anywhere: it is searched for the key that leaves, and
+dropped. So no binding, hook or lock command of the host's tmux.conf, and no version of tmux, can
+make their keys count. What a write guest or the host types passes. The size of a guest's terminal
+reaches tmux only within the bounds below.
+
+SIGUSR1 makes the guest a write guest, SIGUSR2 a read guest: this becomes `join.sh` again. The end
+of either side is the end of both. Standard library only, and few modules of it: this starts with
+each guest (measured: 16 ms and 4 MB, of which the interpreter itself takes 9 ms and 3 MB).
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ import signal
 import struct
 import sys
 import termios
+import time
+from collections.abc import Callable
 
 # A client of 65535x65535 stops tmux for minutes, one of 5000x2000 for seconds (measured, 3.3a). One
 # of a single row ends it, and with it the host's session (measured, 3.8).
@@ -33,6 +39,7 @@ WELCOME = "pairing: you watch this session, read-only: what you type is not sent
 
 CLIENT_ENDED, GUEST_LEFT = -1, 0  # why the glass is taken down; otherwise the number of a signal
 
+_ROLE_CHANGES = (signal.SIGUSR1, signal.SIGUSR2)
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 _RESIZES_APART_MS = 100  # each costs tmux a whole repaint
 _FAREWELL_MS = 500  # for tmux to restore the screen
@@ -40,37 +47,53 @@ _CHUNK = 1 << 16
 # Ctrl-C as terminals send it: plain; with xterm's modifyOtherKeys; in the CSI u form. And what
 # users of tmux try first.
 _LEAVE = (b"\x03", b"\x1b[27;5;99~", b"\x1b[99;5u", b"\x02d")
+_BY_SIGNAL = 192  # and above: the exit status of a client that was killed
+# What such a client leaves undone: its screen and pen, the cursor, keys, pastes and the mouse.
+_RESTORED = b"\x1b[?1049l\x1b[m\x1b[?25h\x1b[?1l\x1b>\x1b[?2004;1000;1002;1003;1006l"
 _LONGEST_KEY = max(map(len, _LEAVE))
 
 
 def main(words: list[str]) -> int:
     """The exit status of the tmux client."""
-    python, tmux, socket, session, mark = words
-    signals = _hear_signals()
-    before = termios.tcgetattr(0)
-    # A description of its own, so that not blocking is nobody else's matter.
-    guest = os.open(os.ttyname(0), os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    with contextlib.suppress(OSError):
-        os.write(guest, f"{WELCOME}\r\n".encode())
-        _set_raw()
-    attach = ("-N", "-u", "-S", socket, "attach-session", "-E", "-r", "-f", "ignore-size")
-    client, pane = _start([tmux, *attach, "-t", session])
-    reason = _pass_output(guest, pane, signals)
-    if reason != CLIENT_ENDED:
-        os.kill(client, signal.SIGTERM)
-        _pass_farewell(guest, pane)
-    os.close(pane)
-    status = _ended(client)
-    with contextlib.suppress(termios.error):  # the guest's terminal may be gone
-        termios.tcsetattr(0, termios.TCSAFLUSH, before)  # FLUSH: drop what was typed meanwhile
+    if words[0] == "host":
+        _, status = _stand_between(words[1:], role="host")
+        return status
+    mark, role, confinement, python, tmux, socket, session = words
+    attach = [tmux, "-N", "-u", "-S", socket, "attach-session", "-E", "-f", "ignore-size"]
+    if role == "read":
+        attach.append("-r")
+    reason, status = _stand_between([*attach, "-t", session], role)
     target = (tmux, socket, session, mark)
     if reason == GUEST_LEFT:
         _become("farewell.sh", "0", "left", *target)
     if reason == CLIENT_ENDED:
         _become("farewell.sh", str(status), "", *target)
-    if reason == signal.SIGUSR1:
-        _become("join.sh", python, *target)
+    if reason in _ROLE_CHANGES:
+        _become("join.sh", mark, confinement, python, tmux, socket, session)
     return status
+
+
+def _stand_between(argv: list[str], role: str) -> tuple[int, int]:
+    """Why it ended, and the exit status of `argv`, which has a terminal behind the pane."""
+    signals = _hear_signals()
+    before = termios.tcgetattr(0)
+    guest = _opened_again()
+    with contextlib.suppress(OSError):
+        if role == "read":
+            os.write(guest, f"{WELCOME}\r\n".encode())
+        # What a read guest has typed by now is dropped; the others' waits for tmux.
+        _set_raw(termios.TCSAFLUSH if role == "read" else termios.TCSADRAIN)
+    pane = Pane(argv, fit=_size if role == "host" else clamped)
+    reason, is_ours = _pass(guest, pane, signals, role), True
+    if reason != CLIENT_ENDED and (is_ours := _may_terminate(_innermost(pane.client))):
+        _pass_farewell(guest, pane.end)
+    os.close(pane.end)
+    status = _ended(pane.client)
+    if role == "host" and (status >= _BY_SIGNAL or not is_ours):
+        _write(guest, _RESTORED)
+    with contextlib.suppress(termios.error):  # the guest's terminal may be gone
+        termios.tcsetattr(0, termios.TCSAFLUSH, before)  # FLUSH: drop what was typed meanwhile
+    return reason, status
 
 
 def _become(script: str, *words: str) -> None:
@@ -80,12 +103,31 @@ def _become(script: str, *words: str) -> None:
     os.execv("/bin/sh", ["/bin/sh", path, *words])  # noqa: S606 - no shell words in them
 
 
+def _opened_again() -> int:
+    """Standard input, in a description of its own, so that not blocking is nobody else's matter."""
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
+    try:
+        return os.open(os.ttyname(0), flags)
+    except OSError:  # it has no name here, as in a container that was entered from outside
+        return os.open("/dev/tty", flags)
+
+
+def _size(size: bytes) -> bytes:
+    """As it is."""
+    return size
+
+
 def clamped(size: bytes) -> bytes:
-    """A `struct winsize` (ioctl_tty(2)) within what a guest's terminal may be."""
-    rows, columns, _, _ = struct.unpack("HHHH", size)
+    """A `struct winsize` (ioctl_tty(2)) within what a guest's terminal may be. One that is keeps
+    its pixels: without, tmux asks the terminal for its size, and takes rows for columns (3.8).
+    """
+    given = struct.unpack("HHHH", size)
+    rows, columns, *pixels = given
     rows = min(max(rows or _UNKNOWN_ROWS, MIN_ROWS), MAX_ROWS)
     columns = min(max(columns or _UNKNOWN_COLUMNS, MIN_COLUMNS), MAX_COLUMNS)
-    return struct.pack("HHHH", rows, columns, 0, 0)
+    if (rows, columns) != given[:2]:
+        pixels = [0, 0]
+    return struct.pack("HHHH", rows, columns, *pixels)
 
 
 def leaves(typed: bytes) -> bool:
@@ -103,69 +145,120 @@ def _hear_signals() -> int:
     return heard
 
 
-def _set_raw() -> None:
-    """cfmakeraw(3), for standard input."""
+def _set_raw(when: int) -> None:
+    """cfmakeraw(3), for standard input; `when` is tcsetattr(3)'s."""
     mode = termios.tcgetattr(0)
     mode[0] &= ~(termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON)
     mode[1] &= ~termios.OPOST
     mode[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
-    termios.tcsetattr(0, termios.TCSAFLUSH, mode)
+    termios.tcsetattr(0, when, mode)
 
 
-def _start(argv: list[str]) -> tuple[int, int]:
-    """The process of `argv` and our end of its terminal, which has the guest's size, clamped."""
-    pane, inner = os.openpty()
-    _resize(pane)
-    client = os.fork()
-    if client == 0:
-        try:
-            os.login_tty(inner)
-            os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
-        finally:
-            os._exit(127)
-    os.close(inner)
-    return client, pane
+class Pane:
+    """`client` is the process of `argv`, `end` our end of its terminal, which has the size of
+    standard input as `fit` makes it.
+    """
+
+    def __init__(self, argv: list[str], fit: Callable[[bytes], bytes]) -> None:
+        self._fit = fit
+        self.end, inner = os.openpty()
+        self.resize()
+        self.client = os.fork()
+        if self.client == 0:
+            try:
+                os.login_tty(inner)
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what the host's shell had open
+                os.environ["PAIRING_BEHIND_GLASS"] = "1"
+                os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
+            finally:
+                os._exit(127)
+        os.close(inner)
+
+    def resize(self) -> None:
+        with contextlib.suppress(OSError):
+            size = self._fit(fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
+            fcntl.ioctl(self.end, termios.TIOCSWINSZ, size)
 
 
-def _resize(pane: int) -> None:
-    with contextlib.suppress(OSError):
-        size = clamped(fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
-        fcntl.ioctl(pane, termios.TIOCSWINSZ, size)
+class Keys:
+    """What somebody types; `waiting` is what the pane has not taken yet, nothing for `read`."""
+
+    def __init__(self, role: str) -> None:
+        self.waiting = b""
+        self._reads = role == "read"
+        self._recent = b""
+
+    def take(self, chunk: bytes) -> int | None:
+        """Why it is over, None where it is not: their terminal is gone, or they leave."""
+        if not chunk:
+            return signal.SIGHUP
+        if self._reads:
+            self._recent = self._recent[-_LONGEST_KEY:] + chunk
+            return GUEST_LEFT if leaves(self._recent) else None
+        self.waiting += chunk
+        return None
 
 
-def _pass_output(guest: int, pane: int, signals: int) -> int:
+def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
     """Return why it ended: CLIENT_ENDED, GUEST_LEFT, or the number of a signal."""
-    typed, painted, resized = b"", b"", False
+    own = {"read": signal.SIGUSR2, "write": signal.SIGUSR1}.get(role)
+    os.set_blocking(pane.end, False)
+    keys, painted, resized = Keys(role), b"", False
     while True:
         ready = select.poll()
         ready.register(signals, select.POLLIN)
-        ready.register(guest, select.POLLIN | (select.POLLOUT if painted else 0))
-        if not painted:  # a guest who reads slowly slows their own client
-            ready.register(pane, select.POLLIN)
+        reads = 0 if keys.waiting else select.POLLIN
+        ready.register(guest, reads | (select.POLLOUT if painted else 0))
+        if not painted:  # who reads slowly slows their own client
+            ready.register(pane.end, select.POLLIN | (select.POLLOUT if keys.waiting else 0))
         events = dict(ready.poll(_RESIZES_APART_MS if resized else None))
         if signals in events:
             heard = set(os.read(signals, _CHUNK))
             resized = resized or signal.SIGWINCH in heard
-            # SIGUSR2 would make a read guest of them.
-            if reasons := heard - {signal.SIGWINCH, signal.SIGUSR2}:
+            if reasons := heard - {signal.SIGWINCH, own}:
                 return min(reasons)
         elif resized:
-            _resize(pane)
+            pane.resize()
             resized = False
-        if events.get(guest, 0) & ~select.POLLOUT:
-            typed = typed[-_LONGEST_KEY:] + (chunk := _read(guest))
-            if not chunk or leaves(typed):
-                return GUEST_LEFT if chunk else signal.SIGHUP
-        if pane in events and not (painted := _read(pane)):
+        typed = events.get(guest, 0) & ~select.POLLOUT
+        if typed and (reason := keys.take(_read(guest))) is not None:
+            return reason
+        if events.get(pane.end, 0) & ~select.POLLOUT and not (painted := _read(pane.end)):
             return CLIENT_ENDED
+        keys.waiting = keys.waiting[_write(pane.end, keys.waiting) :]
         painted = painted[_write(guest, painted) :]
 
 
+def _innermost(client: int) -> int:
+    """Tmux's own process, so that it restores the screen: in a box it is a child's child."""
+    with contextlib.suppress(OSError, IndexError):
+        while True:
+            with open(f"/proc/{client}/task/{client}/children", "rb") as children:  # noqa: PTH123
+                client = int(children.read().split()[-1])
+    return client
+
+
+def _may_terminate(client: int) -> bool:
+    """Whether it hears that it is to end. Of an account's the end of its terminal must do."""
+    try:
+        os.kill(client, signal.SIGTERM)
+    except ProcessLookupError:  # it has, by itself
+        pass
+    except PermissionError:
+        return False
+    return True
+
+
 def _pass_farewell(guest: int, pane: int) -> None:
-    """What the client says last, but for the word that it was terminated."""
+    """What the client says last, but for the word that it was terminated; for so long and no
+    longer, whatever paints there.
+    """
     ready = select.poll()
     ready.register(pane, select.POLLIN)
-    while ready.poll(_FAREWELL_MS) and (painted := _read(pane)):
+    until = time.monotonic() + _FAREWELL_MS / 1000
+    while (left := until - time.monotonic()) > 0 and ready.poll(left * 1000):
+        if not (painted := _read(pane)):
+            return
         _write(guest, painted.replace(b"[terminated]\r\n", b""))
 
 
@@ -177,10 +270,10 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
-def _write(guest: int, data: bytes) -> int:
-    """How much of it the guest's terminal took; one that is gone is seen by reading from it."""
+def _write(terminal: int, data: bytes) -> int:
+    """How much of it the terminal took; one that is gone is seen by reading from it."""
     try:
-        return os.write(guest, data) if data else 0
+        return os.write(terminal, data) if data else 0
     except OSError:
         return 0
 
@@ -192,7 +285,10 @@ def _ended(client: int) -> int:
         if pid:
             return os.waitstatus_to_exitcode(status) & 0xFF
         select.poll().poll(10)
-    os.kill(client, signal.SIGKILL)
+    try:
+        os.kill(client, signal.SIGKILL)
+    except PermissionError:  # an account's, which its guests can have stopped
+        return 1
     return os.waitstatus_to_exitcode(os.waitpid(client, 0)[1]) & 0xFF
 
 

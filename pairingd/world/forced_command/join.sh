@@ -1,12 +1,13 @@
 #!/bin/sh
 # What a guest's key leads to, and nothing else: the shared tmux session.
 # sshd starts this as the forced command of every line in our authorized_keys:
-#     join.sh PYTHON TMUX SOCKET SESSION MARK [CONTROL_SOCKET]
-# SESSION is a target of tmux's: the session's id, which outlives a new name.
+#     join.sh MARK CONFINEMENT PYTHON TMUX SOCKET SESSION [CONTROL_SOCKET]
+# CONFINEMENT is `plain` or `box`. SESSION is a target of tmux's: the session's id, which outlives a new name.
 # MARK.write.* and MARK.read.* (pairingd.live) say what the invitation gives now: one connection may
 # start a second terminal after the first.
-# A read guest goes behind glass.py. A write guest's terminal is tmux's own, so that a keystroke
-# passes no further process; this one stays beside it and keeps the size within bounds.
+# A read guest goes behind glass.py, and so does everybody in a box. Else a write guest's terminal
+# is tmux's own, so that a keystroke passes no further process; this one stays beside it and keeps
+# the size within bounds.
 # CONTROL_SOCKET is there where the host approves each visit: nothing of tmux is reached before.
 # SIGUSR2 makes the guest a read guest.
 # The guest's words (TERM, SSH_ORIGINAL_COMMAND) are never expanded unquoted, nor run.
@@ -31,7 +32,10 @@ case $TERM in
 esac
 export TERM
 
-watch() { exec "$python" -I -S "${0%/*}/glass.py" "$python" "$tmux" "$socket" "$session" "$mark"; }
+behind_glass() { # ROLE
+    exec "$python" -I -S "${0%/*}/glass.py" "$mark" "$1" \
+        "$confinement" "$python" "$tmux" "$socket" "$session"
+}
 marked() { for file in "$mark.$1."*; do [ -e "$file" ] && return; done; false; }
 
 # glass.py has the same bounds and the reason for them.
@@ -47,14 +51,15 @@ clamp() {
     [ "$rows $columns" = "$size" ] || stty rows "$rows" cols "$columns" <&3
 }
 
-python=$1 tmux=$2 socket=$3 session=$4 mark=$5
-if [ $# -gt 5 ]; then
-    "$python" -I -S "${0%/*}/approval.py" "$6" || exit 1
+mark=$1 confinement=$2 python=$3 tmux=$4 socket=$5 session=$6
+if [ $# -gt 6 ]; then
+    "$python" -I -S "${0%/*}/approval.py" "$7" || exit 1
 fi
 if ! marked write; then
     marked read || { echo 'pairing: you are not invited any more' >&2; exit 1; }
-    watch
+    behind_glass read
 fi
+[ "$confinement" = plain ] || behind_glass write
 exec 3<&0
 clamp
 
@@ -81,5 +86,5 @@ while
     status=$?
     kill -CONT "$client" 2>/dev/null
 do :; done
-[ "$next" ] && watch <&3 >&3 2>&3
+[ "$next" ] && behind_glass read <&3 >&3 2>&3
 exec /bin/sh "${0%/*}/farewell.sh" "$status" '' "$tmux" "$socket" "$session" "$mark" <&3 >&3

@@ -1,4 +1,4 @@
-"""The role in which a guest is in: `join.sh` serves those who may write, `glass.py` the others.
+"""The role in which a guest is in: `glass.py` is told, `join.sh` serves those who may write.
 
 Read from the process and changed by a signal to it. What tmux says of a client proves nothing: its
 flags can be changed by bindings and hooks.
@@ -7,7 +7,6 @@ flags can be changed by bindings and hooks.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Collection
 from pathlib import Path
@@ -15,9 +14,9 @@ from pathlib import Path
 from pairingd.core.model import Access
 from pairingd.live import invitation_of
 
-_PROGRAMS = {"/join.sh": Access.WRITE, "/glass.py": Access.READ}
-_MARK = 5  # words after the program: PYTHON TMUX SOCKET SESSION MARK
-_SIGNALS = {Access.WRITE: signal.SIGUSR1, Access.READ: signal.SIGUSR2}
+_JOIN, _GLASS = "/join.sh", "/glass.py"  # and then MARK; after that glass.py has its role
+# To the forced command, which then attaches its guest again. `role_of` says whether that is done.
+ROLE_SIGNALS = {Access.WRITE: signal.SIGUSR1, Access.READ: signal.SIGUSR2}
 
 
 def forced_command(sshd: int) -> int | None:
@@ -55,11 +54,8 @@ def logged_in(sshds: Collection[int]) -> dict[int, str]:
 
 def _invitation_of(pid: int) -> str:
     """That a forced command names by its mark; "" for another process."""
-    words = _words(pid)
-    for place, word in enumerate(words[:-_MARK]):
-        if word.endswith(tuple(_PROGRAMS)):
-            return invitation_of(Path(words[place + _MARK]).name)
-    return ""
+    _, mark, _ = _program(pid)
+    return invitation_of(Path(mark).name)
 
 
 def connection_of(process: int, connections: Collection[int]) -> int | None:
@@ -76,13 +72,23 @@ def connection_of(process: int, connections: Collection[int]) -> int | None:
 def role_of(pid: int | None) -> Access | None:
     """The role that the forced command with this pid gives; None where it is none.
 
-    `join.sh` becomes `glass.py` for a read guest, within milliseconds of its start.
+    `join.sh` becomes `glass.py` for most, within milliseconds of its start.
     """
-    words = _words(pid) if pid else []
-    for program, role in _PROGRAMS.items():
-        if any(word.endswith(program) for word in words):
-            return role
-    return None
+    program, _, role = _program(pid) if pid else ("", "", "")
+    if program == _GLASS and role in set(Access):
+        return Access(role)
+    return Access.WRITE if program == _JOIN else None
+
+
+def _program(pid: int) -> tuple[str, str, str]:
+    """Which of the two the process runs, and the two words after it; empty where it is neither."""
+    words = _words(pid)
+    for place, word in enumerate(words):
+        for program in (_JOIN, _GLASS):
+            if word.endswith(program):
+                mark, role, *_ = *words[place + 1 : place + 3], "", ""
+                return program, mark, role
+    return "", "", ""
 
 
 def _words(pid: int) -> list[str]:
@@ -91,10 +97,3 @@ def _words(pid: int) -> list[str]:
     with contextlib.suppress(psutil.Error):
         return psutil.Process(pid).cmdline()
     return []
-
-
-def change_role(pid: int | None, access: Access) -> None:
-    """Ask for it; the guest is attached again soon. `role_of` says whether that is done."""
-    with contextlib.suppress(ProcessLookupError):
-        if pid:
-            os.kill(pid, _SIGNALS[access])

@@ -22,12 +22,12 @@ import shlex
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 
 from pairingd import config, values
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Record, Tools, nobody_records

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.model import Mapping
+from pairingd.core.records import replace
 from pairingd.world.gateway import refusals
 
 _LONGEST = 86400  # seconds believed of a grant, RFC 6887 §7.2

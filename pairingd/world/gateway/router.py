@@ -12,7 +12,8 @@ import ipaddress
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from collections.abc import Mapping as Table
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pairingd import config, gateways
 from pairingd.core.model import Mapping
@@ -57,8 +58,7 @@ def _next(port: int) -> int:
     return _DYNAMIC_PORTS[(port + 1 - _DYNAMIC_PORTS.start) % len(_DYNAMIC_PORTS)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Probe:
+class _Probe(Struct, frozen=True):
     """Which protocols answer in one network: of each its refusal, or None for a good answer."""
 
     identity: str

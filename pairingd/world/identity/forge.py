@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pairingd import __version__
 from pairingd.core.guest import Guest, parse_guest
@@ -28,8 +29,7 @@ CONNECT_SECONDS = 5.0
 WHOLE_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     content: bytes
     warning: Problem | None
 

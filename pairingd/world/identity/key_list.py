@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pairingd.core import key_formats
 from pairingd.core.guest import Guest
@@ -17,8 +17,7 @@ _MAX_REASONS = 5
 ANOTHER_WAY = "or invite with file:PATH or key:TYPE BASE64"
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(Struct, frozen=True):
     """At least one key, and what the host should know about the list it stood in."""
 
     keys: tuple[Key, ...]

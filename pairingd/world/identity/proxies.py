@@ -10,13 +10,13 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _SYSTEM_SETTINGS = "System Settings, Network, Proxies"
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Struct, frozen=True):
     """`source` is the variable's name, or where in System Settings. `url` may hold a password."""
 
     url: str

@@ -1,7 +1,8 @@
 """The shared tmux session, observed and steered, never started and never killed.
 
-tmux          questions and orders to its server, one command each
+tmux          questions and orders to its server
 observer      a client in control mode: what happens there, without polling
+control       questions and answers on its connection
 ownership     which client is whose, by its process
 status_right  what its status line says of the guests
 """

@@ -1,36 +1,40 @@
-"""A control-mode client of tmux (tmux(1), CONTROL MODE): what happens there, without polling."""
+"""A control-mode client of tmux (tmux(1), CONTROL MODE): what happens there, without polling, and
+answers without a client of tmux for each question.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import subprocess
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from pairingd.process.programs import end
+from pairingd.process.programs import UNENDED, end
+from pairingd.world.tmux.control import Answers, Unsaid
 
-PING_AFTER_S = 1.0  # of silence, while guests are in
+PING_EVERY_S = 1.0  # while guests are in, and whatever else tmux says meanwhile
 REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last word
 _ATTACH_TIMEOUT_S = 10.0
 _PING = (
-    'list-clients -F "pairing-client #{client_name} #{session_id}'
-    ' #{client_created} #{client_activity}"'
+    *("list-clients", "-F"),
+    "#{client_name} #{session_id} #{client_created} #{client_activity}",
 )
 # A client is active from its start on: what is later was typed, for all else (a new size, what its
 # terminal answers) leaves that time as it is.
-_TIMES = re.compile(rb"pairing-client (\S+) \$\d+ (\d{1,18}) (\d{1,18})\s*", re.ASCII)
-# Where a client is: by tmux's own word, or in the answer to _PING.
-_PLACE = re.compile(rb"(?:%client-session-changed|pairing-client) (\S+) (\$\d+)")
-_OF_A_REPLY = (b"%begin ", b"%end ", b"%error ", b"%output ")
+_CLIENT = re.compile(r"(\S+) (\$\d+) (\d{1,18}) (\d{1,18})", re.ASCII)
+_TURNED = re.compile(rb"%client-session-changed (\S+) (\$\d+)")
 # Of what a window shows, and of nobody's place: with automatic-rename each command of a shell
 # renames its window twice.
 _OF_A_WINDOW = (
+    b"%output ",
     *(b"%window-renamed ", b"%unlinked-window-renamed ", b"%window-pane-changed "),
     *(b"%pane-mode-changed ", b"%paste-buffer-changed ", b"%paste-buffer-deleted "),
 )
-_PLAIN = re.compile(r"[\w/.,:=$ -]+", re.ASCII)  # no word here needs quotes
-_LONGEST_LINE = 1 << 16
+_LONGEST_LINE = 1 << 18
+_DRAIN_S = 0.2
+_LINES_AT_A_TIME, _MOST_LINES = 64, 20_000
 
 
 class Observer:
@@ -42,12 +46,19 @@ class Observer:
 
     def __init__(self, command: str, socket: Path, session: str) -> None:
         """`session` is a target of tmux's, `$3`."""
-        self._attached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._attached: asyncio.Future[bool] = self._loop.create_future()
+        self._pinged = False  # and nothing heard since
+        self._due = 0.0
+        self._lines = 0  # since the last ping, or the answer to it
         self.pid: int | None = None
         self._input: asyncio.StreamWriter | None = None
+        self._answers = Answers()
+        self._guests: Callable[[], Collection[str]] = tuple
+        self._typed: Callable[[str, int], None] = lambda *_: None
         self._command = command
-        self._socket = socket
-        self._session = session
+        self.socket = socket
+        self.session = session
 
     async def watch(
         self,
@@ -63,46 +74,76 @@ class Observer:
         once, before anything else is asked. `typed` has when a client's keys were pressed last,
         never which: as often as tmux is asked, so within a second or two.
         """
+        self._guests, self._typed = guests, typed
+        if UNENDED.are_many(self._command):
+            self._is_attached(now=False)
+            return
         process = await asyncio.create_subprocess_exec(
-            *(self._command, "-N", "-S", str(self._socket), "-C", "attach-session", "-E"),
-            *("-f", "no-output", "-t", self._session),
+            *(self._command, "-N", "-u", "-S", str(self.socket), "-C", "attach-session", "-E"),
+            *("-f", "no-output", "-t", self.session),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             limit=_LONGEST_LINE,
         )
         self.pid, self._input = process.pid, process.stdin
-        assert process.stdout is not None  # noqa: S101 - it is a pipe
-        asked = False
+        assert process.stdin is not None  # noqa: S101 - both are pipes
+        assert process.stdout is not None  # noqa: S101
+        self._next_ping(pinged=False)
         try:
-            while True:
-                limit = (REPLY_TIMEOUT_S if asked else PING_AFTER_S) if guests() else None
-                try:
-                    async with asyncio.timeout(limit):
-                        line = await process.stdout.readline()
-                except TimeoutError:
-                    if asked:
-                        silent()
-                    else:
-                        self.ping()
-                    asked = not asked
-                    continue
-                except ValueError:  # a line beyond the limit: something happened all the same
-                    line = b"%"
-                if not line:
+            while line := await self._line(process.stdout, silent):
+                if not await self._keeps_pace():
                     return
-                asked = False
                 self._is_attached(now=True)
-                if place := _PLACE.match(line):
-                    self._lead_back(place[1], place[2], guests())
-                if (times := _TIMES.fullmatch(line)) and int(times[3]) > int(times[2]):
-                    typed(times[1].decode(errors="replace"), int(times[3]))
-                if line.startswith(b"%") and not line.startswith((*_OF_A_REPLY, *_OF_A_WINDOW)):
+                if self._answers.take(line):
+                    continue
+                if turned := _TURNED.match(line):
+                    self._lead_back(turned[1].decode(errors="replace"), turned[2].decode())
+                if line.startswith(b"%") and not line.startswith(_OF_A_WINDOW):
                     changed()
         finally:
+            process.stdin.close()
             self._input = None
+            self._answers.close()
             self._is_attached(now=False)
-            await end(process, REPLY_TIMEOUT_S)
+            if not await end(process, REPLY_TIMEOUT_S):
+                UNENDED.add(self._command, lambda: process.returncode is not None)
+            process.stdin.transport.abort()  # what it has not read by its end goes nowhere
+            await _drained(process.stdout)
+
+    async def _keeps_pace(self) -> bool:
+        """Lets everything else go on between lines. False where there are more than any tmux
+        has to say: who is in a box may have it say anything.
+        """
+        self._lines += 1
+        if self._lines % _LINES_AT_A_TIME == 0:
+            await asyncio.sleep(0)
+        return self._lines < _MOST_LINES
+
+    async def _line(self, output: asyncio.StreamReader, silent: Callable[[], None]) -> bytes:
+        """The next one, or nothing at the end. Waiting for it, tmux is pinged."""
+        while True:
+            if self._guests() and not self._pinged and self._loop.time() >= self._due:
+                self.ping()
+                self._next_ping(pinged=True)
+            try:
+                async with asyncio.timeout_at(self._due if self._guests() else None):
+                    line = await output.readline()
+            except TimeoutError:
+                if self._pinged:
+                    silent()
+                    self._next_ping(pinged=False)
+                continue
+            except ValueError:  # a line beyond the limit: something happened all the same
+                self._answers.close()  # it may have held the end of one
+                line = b"%"
+            if self._pinged:
+                self._next_ping(pinged=False)
+            return line
+
+    def _next_ping(self, *, pinged: bool) -> None:
+        self._pinged, self._lines = pinged, 0
+        self._due = self._loop.time() + (REPLY_TIMEOUT_S if pinged else PING_EVERY_S)
 
     async def is_attached(self) -> bool:
         """Whether tmux has let it in; False too where tmux takes longer than ten seconds."""
@@ -113,11 +154,32 @@ class Observer:
         if not self._attached.done():
             self._attached.set_result(now)
 
+    async def ask(self, *words: str) -> str | None:
+        """What these commands print; None where they cannot be sent, or tmux goes meanwhile. Raises
+        Failed. Words are as in tmux's arguments: a `;` that ends one ends the command.
+        """
+        answer = self._send(*words) if self._attached.done() else None
+        try:
+            return await answer if answer else None
+        except Unsaid:
+            return None
+
     def ping(self) -> None:
         """Have tmux say who is where: what a hook did it does not notify of, and its silence
         matters while guests are in.
         """
-        self._write(_PING)
+        if answer := self._send(*_PING):
+            answer.add_done_callback(self._heard)
+
+    def _heard(self, answer: asyncio.Future[str]) -> None:
+        if answer.cancelled() or answer.exception():
+            return
+        for line in answer.result().splitlines():
+            if client := _CLIENT.fullmatch(line):
+                name, session, created, active = client.groups()
+                self._lead_back(name, session)
+                if int(active) > int(created):
+                    self._typed(name, int(active))
 
     def detach(self, clients: Iterable[str]) -> None:
         """Their screens are restored, their forced commands end, and with them the connections.
@@ -126,18 +188,26 @@ class Observer:
         Nothing tells whether tmux does it, or is there at all.
         """
         for name in clients:
-            self._send(f"detach-client -t {name}")
+            self._send("detach-client", "-t", name)
 
-    def _lead_back(self, client: bytes, session: bytes, guests: Collection[str]) -> None:
-        name = client.decode(errors="replace")
-        if name in guests and session != self._session.encode():
-            self._send(f"switch-client -E -c {name} -t {self._session}:")
+    def _lead_back(self, client: str, session: str) -> None:
+        if client in self._guests() and session != self.session:
+            self._send("switch-client", "-E", "-c", client, "-t", f"{self.session}:")
 
-    def _send(self, command: str) -> None:
-        """One command is one line; a name that could hold another is not sent."""
-        if _PLAIN.fullmatch(command):
-            self._write(command)
+    def _send(self, *words: str) -> asyncio.Future[str] | None:
+        """What becomes the answer; None where they cannot be sent."""
+        if self._input is None or self._input.is_closing():
+            return None
+        if (asked := self._answers.ask(words)) is None:
+            return None
+        line, answer = asked
+        self._input.write(line.encode())
+        return answer
 
-    def _write(self, line: str) -> None:
-        if self._input and not self._input.is_closing():
-            self._input.write(f"{line}\n".encode())
+
+async def _drained(output: asyncio.StreamReader) -> None:
+    """To its end, so that nothing of it is left; a server that is stopped keeps it open."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_S):
+            while await output.read(_LONGEST_LINE):
+                pass

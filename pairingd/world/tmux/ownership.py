@@ -1,20 +1,35 @@
 """Whose a tmux client is: it belongs to the connection among its process's ancestors.
 
 Nothing else tells: a client's name, flags and session are tmux's to change, and a guest's to have
-changed.
+changed. In a box each client has pid 2, and its name is the terminal behind the glass, which is
+nobody else's: the process that leads the session at that terminal stands for it. Who is in the box
+can have tmux list any name; they could mislead what is shown in tmux by it, which is theirs anyway,
+and nothing that cuts a guest or changes their role.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, KeysView
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pairingd.core.confine import TmuxClient
 
+if TYPE_CHECKING:
+    import psutil
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+
+# Who is in a box names the clients: only what can be the terminal of one, and no more than that.
+_PTY = re.compile(r"/dev/pts/\d{1,9}", re.ASCII)
+_MOST = 64  # looked for at a time
+
+
+class Owner(Struct, frozen=True):
     """The pid of a guest's `sshd -i`, and of the forced command, which leads a session of its own
     between the two.
     """
@@ -31,10 +46,15 @@ class Ownership:
 
     def __init__(self) -> None:
         self._known: dict[int, Owner] = {}
+        self._leaders: dict[str, psutil.Process] = {}
 
-    def of(self, clients: Iterable[TmuxClient], connections: Collection[int]) -> dict[str, Owner]:
+    def of(
+        self, clients: Iterable[TmuxClient], connections: Collection[int], *, boxed: bool = False
+    ) -> dict[str, Owner]:
         """By its name, the owner of each client that came through one of `connections`."""
         listed = {client.name: client.pid for client in clients}
+        if boxed:
+            listed = self._leading(listed.keys()) if connections else {}
         owners = {pid: self._known.get(pid) or _owner(pid, connections) for pid in listed.values()}
         self._known = {pid: owner for pid, owner in owners.items() if owner}
         return {
@@ -42,6 +62,44 @@ class Ownership:
             for name, pid in listed.items()
             if (owner := owners[pid]) and owner.connection in connections
         }
+
+    def _leading(self, names: KeysView[str]) -> dict[str, int]:
+        """The leader of the session at each of these terminals, where there is one."""
+        import psutil
+
+        known = {
+            name: leader
+            for name, leader in self._leaders.items()
+            if name in names and leader.is_running()
+        }
+        for gone in self._leaders.keys() - known.keys():
+            self._known.pop(self._leaders[gone].pid, None)  # its pid may be another's by now
+        missing = [name for name in names - known.keys() if _PTY.fullmatch(name)][:_MOST]
+        for name, leader in _leaders(missing).items() if missing else ():
+            with contextlib.suppress(psutil.Error):
+                known[name] = psutil.Process(leader)
+        self._leaders = known
+        return {name: leader.pid for name, leader in known.items()}
+
+
+def _leaders(terminals: Iterable[str]) -> dict[str, int]:
+    """The processes that lead the sessions at these terminals, in /proc (proc_pid_stat(5)): psutil
+    knows the terminals that there were when it was asked first. One look for all of them.
+    """
+    wanted = {}
+    for terminal in terminals:
+        with contextlib.suppress(OSError):
+            device = Path(terminal).stat().st_rdev
+            major, minor = os.major(device), os.minor(device)
+            wanted[str(minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)] = terminal
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            _, _, rest = stat.read_text(errors="replace").rpartition(")")
+            _, _, _, session, at, *_ = rest.split()
+            if at in wanted and session == stat.parent.name:
+                found[wanted[at]] = int(session)
+    return found
 
 
 def _owner(client: int, connections: Collection[int]) -> Owner | None:

@@ -6,10 +6,13 @@ that no byte of it passes another program. A daemon that is killed leaves it the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pairingd.core.statusline import LINE, MAX_RIGHT, NEWS, THEIRS, WIDTHS, Found, status_right
+from pairingd.errors import WorldError
 
 _SET = "@pairing-set-"  # and the option's name: what we have set it to
 _WAS_OWN = "@pairing-was-own-"  # the session had one of its own
@@ -21,8 +24,7 @@ _SHOWN = "#{status} #{m:*status-right*,#{status-format[0]}}"
 Command = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(Struct, frozen=True):
     right: Found
     length: Found
     kept: tuple[str, str]  # of both, what our status line shows as the user's
@@ -116,6 +118,12 @@ class StatusRight:
             [one for each in commands for one in (each, ("display-message", "-p", _NEXT))]
         )
         values = [value.removesuffix("\n") for value in said.split(f"{_NEXT}\n")]
+        if len(values) <= len(commands):
+            raise WorldError(
+                "tmux-failed",
+                "tmux does not answer as tmux does",
+                "pairctl status shows whether the session runs",
+            )
         status, _, has_right = values[12].partition(" ")
         return _Look(
             right=_found(*values[:6]),
@@ -145,7 +153,7 @@ def _columns(length: Found) -> int:
     """Of the user's part."""
     users = length.users()
     text = length.for_all if users is None else users
-    return int(text) if text.isdecimal() else _DEFAULT_LENGTH
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else _DEFAULT_LENGTH
 
 
 def _found(own: str, value: str, for_all: str, set_to: str, was_own: str, kept: str) -> Found:

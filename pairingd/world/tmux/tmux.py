@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 from pathlib import Path
 
 from pairingd import shared_session, which
+from pairingd.box.place import Box
 from pairingd.core.confine import Steering, TmuxClient
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.process import listeners
-from pairingd.process.programs import run
-from pairingd.world.tmux import commands
+from pairingd.process.programs import last_words, run
+from pairingd.world.tmux import clients, commands
+from pairingd.world.tmux.control import Failed
 from pairingd.world.tmux.observer import Observer
 from pairingd.world.tmux.status_right import StatusRight
 
@@ -29,15 +31,6 @@ _ABSENT = (
 )
 REPLY_TIMEOUT_S = 10.0  # tmux is local: on a busy machine it is slow, not gone
 _POPUP_COLUMNS, _POPUP_ROWS = 60, 14  # tmux makes it smaller on a smaller terminal
-# Of _FORM. A client in control mode may have no size; a terminal's name is its path.
-_CLIENT = re.compile(r"(\d+)\t(\d)\t(\d)\t(\d*)\t(\d*)\t(\S*)\t(\S+)\t(.*)", re.ASCII)
-_FORM = "\t".join(
-    f"#{{{name}}}"
-    for name in (
-        *("client_pid", "client_readonly", "client_control_mode", "client_width"),
-        *("client_height", "client_flags", "client_name", "session_id"),
-    )
-)
 
 
 class Running(Enum):
@@ -56,24 +49,47 @@ class Tmux:
     """
 
     def __init__(
-        self, command: str, socket: Path, session: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S
+        self,
+        command: str,
+        socket: Path,
+        session: str,
+        *,
+        box: Callable[[], Box | None] = lambda: None,
+        reply_timeout_s: float = REPLY_TIMEOUT_S,
     ) -> None:
+        """`box` is where the server is, alive or not; with none, `socket` is where it listens."""
         self._command = command
         self._reply_timeout_s = reply_timeout_s
         self._handed = ""
-        self.socket = socket
+        self._box = box
+        self._socket = socket
         self.session = session
         self.name = session
         self.target = f"={session}"
+        self._told_by = ""  # which tmux has told what follows
         self._hooks: frozenset[str] = frozenset()
+        self._messages_stop: bool | None = None
         self._found: shared_session.Found | None = None
         self._kept: shared_session.Found | None = None
         self._lost: WorldError | None = None
-        self._messages_stop: bool | None = None
+        self._observer: Observer | None = None
+
+    @property
+    def box(self) -> Box | None:
+        """Where the server is, alive or not; None where it is in none."""
+        return self._box()
+
+    @property
+    def socket(self) -> Path:
+        """Where the server listens."""
+        box = self._box()
+        return Path(box.socket) if box else self._socket
 
     @property
     def command(self) -> str:
-        """The absolute path of tmux, "" where there is none."""
+        """The absolute path of tmux, "" where there is none. With a box, what runs tmux in it."""
+        if box := self._box():
+            return box.tmux
         if self._handed and not self._command and os.access(self._handed, os.X_OK):
             return self._handed
         return which.tmux(self._command)
@@ -88,6 +104,8 @@ class Tmux:
         """Looks for the session, whatever it is called by now. While guests are kept in one, by
         `confine`, no other takes its place.
         """
+        if (box := self._box()) and not box.lives:
+            return Running.NO
         if not await self._is_bound():
             return Running.UNKNOWN if self._lost else Running.NO
         try:
@@ -112,6 +130,8 @@ class Tmux:
         self._lost = None
         if self.socket.exists():
             return True
+        if self._box():  # whatever is in it could pretend to be the server
+            return False
         path = str(self.socket)
         server = await asyncio.to_thread(listeners.tmux_server, path)
         if server is None:
@@ -123,15 +143,14 @@ class Tmux:
 
     def silent(self) -> WorldError:
         """Tmux is there and does not answer."""
-        return WorldError("tmux-hangs", "tmux does not answer", f"try: {self._list()}")
+        return WorldError("tmux-hangs", "tmux does not answer", f"try: {self.by_hand('ls')}")
 
     def unwatched(self) -> WorldError:
         """Tmux is there and lets nobody watch it, so that guests could not be kept in place."""
         return WorldError(
             "tmux-unwatched",
             "tmux does not let pairingd watch the session",
-            "try: "
-            + shell("tmux", "-S", str(self.socket), "-C", "attach-session", "-t", self.target),
+            "try: " + self.by_hand("-C", "attach-session", "-t", self.target),
         )
 
     def unknown(self) -> WorldError:
@@ -139,29 +158,12 @@ class Tmux:
         return self._lost or WorldError(
             "tmux-unknown",
             "tmux does not say whether the session runs",
-            f"try: {self._list()}",
+            f"try: {self.by_hand('ls')}",
         )
 
     async def clients(self) -> list[TmuxClient]:
         """All that are attached to this server, our own observer too. Raises WorldError."""
-        said = await self._ask("list-clients", "-F", _FORM)
-        found = []
-        for line in said.splitlines():
-            if listed := _CLIENT.fullmatch(line):
-                pid, read_only, control, columns, rows, flags, name, session = listed.groups()
-                found.append(
-                    TmuxClient(
-                        name=name,
-                        pid=int(pid),
-                        control=control == "1",
-                        session=session,
-                        read_only=read_only == "1",
-                        ignores_size="ignore-size" in flags.split(","),
-                        columns=int(columns or 0),
-                        rows=int(rows or 0),
-                    )
-                )
-        return found
+        return clients.clients(await self._ask("list-clients", "-F", clients.FORM))
 
     async def terminals(self) -> list[TmuxClient]:
         """The people in the shared session: no programs. Raises WorldError."""
@@ -178,7 +180,7 @@ class Tmux:
             *("-t", self.target),
             *("-F", "#{client_control_mode} #{client_activity}"),
         )
-        times = [line.split()[1] for line in said.splitlines() if line.startswith("0 ")]
+        times = re.findall(r"^0 ([0-9]{1,15})$", said, re.MULTILINE)
         return max(map(int, times), default=None)
 
     async def shows_dead_pane(self) -> bool:
@@ -203,6 +205,7 @@ class Tmux:
         """Show a line in the place of one terminal's status line."""
         # display-message expands formats (#), so those of the text are doubled: tmux(1), FORMATS.
         # A terminal stands still meanwhile, but for -C, which tmux 3.3a does not have.
+        self._forget_another()
         if self._messages_stop is None:
             form = ("-F", "#{command_list_usage}")
             usage = await self._ask("list-commands", *form, "display-message")
@@ -224,16 +227,23 @@ class Tmux:
         hooks = await self._client_hooks()
         await self._ask(*commands.confine(self.target, self.session, hooks, guests))
 
+    def _forget_another(self) -> None:
+        """What one tmux can do another may not, and one in a box could say anything."""
+        if self._told_by != self.command:
+            self._told_by, self._hooks, self._messages_stop = self.command, frozenset(), None
+
     async def _client_hooks(self) -> frozenset[str]:
         """The hooks on clients that this tmux knows; each version has others."""
+        self._forget_another()
         if not self._hooks:
             said = await self._ask("show-hooks", "-g")
             self._hooks = frozenset(re.findall(r"^client-[a-z-]+", said, re.MULTILINE))
         return self._hooks
 
     def observer(self) -> Observer:
-        """One that has yet to `watch`."""
-        return Observer(self.command, self.socket, self.target)
+        """One that has yet to `watch`. From then on tmux is asked through it."""
+        self._observer = Observer(self.command, self.socket, self.target)
+        return self._observer
 
     def status_right(self) -> StatusRight:
         """That of the session that was found last."""
@@ -243,11 +253,23 @@ class Tmux:
         """The key that begins tmux's own, as tmux names it. Raises WorldError."""
         return (await self._ask("show-options", "-Av", "-t", f"{self.target}:", "prefix")).strip()
 
-    def _list(self) -> str:
-        return shell("tmux", "-S", str(self.socket), "ls")
+    def by_hand(self, *words: str) -> str:
+        """For the host's shell. A plain tmux would obey a server in a box, as them."""
+        box = self._box()
+        return shell(box.tmux if box else "tmux", "-S", str(self.socket), *words)
 
     async def _ask(self, *words: str, lasts: bool = False) -> str:
         """What tmux says. `lasts`: it says so when what it shows has ended."""
+        if self._observer and self._observer.socket == self.socket and not lasts:
+            try:
+                async with asyncio.timeout(self._reply_timeout_s):
+                    said = await self._observer.ask(*words)
+            except TimeoutError:
+                raise self.silent() from None
+            except Failed as failure:
+                raise _failed(words, last_words(str(failure))) from None
+            if said is not None:
+                return said
         command = self.command
         if not command:
             raise which.no_tmux()
@@ -265,9 +287,13 @@ class Tmux:
         except TimeoutError:
             raise self.silent() from None
         if done.status:
-            raise WorldError(
-                "tmux-failed",
-                f"tmux {words[0]}: {done.last_words}",
-                "pairctl status shows whether the session runs",
-            )
+            raise _failed(words, done.last_words)
         return done.said
+
+
+def _failed(words: Sequence[str], why: str) -> WorldError:
+    return WorldError(
+        "tmux-failed",
+        f"tmux {words[0]}: {why}",
+        "pairctl status shows whether the session runs",
+    )

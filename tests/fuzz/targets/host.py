@@ -7,8 +7,9 @@ import json
 import random
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, cast
+
+from msgspec import to_builtins
 
 from pairingd import config, report, rpc, store, strict
 from pairingd.core.model import Mapping, Session
@@ -96,7 +97,7 @@ def state_record(data: bytes) -> str:
             record: Any = strict.read(kind, strict.from_json(data), passing_over=True)
         except ValueError:
             continue
-        written = json.dumps(asdict(record), allow_nan=False)
+        written = json.dumps(to_builtins(record), allow_nan=False)
         assert strict.read(kind, strict.from_json(written), passing_over=True) == record
         read.append(kind.__name__)
     return " ".join(read)

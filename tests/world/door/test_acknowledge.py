@@ -61,7 +61,7 @@ async def test_each_answer_of_a_login_leaves_acknowledgements_at_once(
         await hastened(server)
 
 
-async def test_a_connection_that_left_or_whose_time_is_over_is_touched_no_more(
+async def test_a_connection_that_left_or_whose_time_is_over_is_no_longer_hastened(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
     client, server = ends

@@ -27,6 +27,9 @@ from pairingd.world.door import (
     Refused,
     TurnedAway,
 )
+from pairingd.world.door import (
+    connections as served,
+)
 from pairingd.world.sshd import Sshd
 from tests.guardians import all_rest
 from tests.waiting import WAIT_S
@@ -165,7 +168,7 @@ async def test_a_login_that_ended_before_it_was_admitted_is_no_failure(street: S
         assert not street.admission.is_suspect("127.0.0.1", time.time())
 
 
-async def test_who_is_turned_away_is_yielded_once_for_each_address(street: Street) -> None:
+async def test_a_refused_client_is_yielded_once_for_each_address(street: Street) -> None:
     for _ in range(3):
         await street.says(b"GET / HTTP/1.0\r\n\r\n")
     assert await street.event() == TurnedAway("127.0.0.1", Refusal.NOT_SSH)
@@ -220,7 +223,9 @@ def connected_sockets() -> tuple[socket.socket, socket.socket]:
         return listener.accept()[0], theirs
 
 
-async def test_one_that_was_dialed_is_served_but_proves_nothing_of_the_door(street: Street) -> None:
+async def test_a_dialed_connection_is_served_but_is_no_evidence_for_the_door(
+    street: Street,
+) -> None:
     for dialed in ("", "5dbb7bc9"):
         ours, theirs = connected_sockets()
         over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -238,9 +243,53 @@ async def test_one_that_was_dialed_is_served_but_proves_nothing_of_the_door(stre
         await street.events_until(Disconnected)
 
 
-async def test_one_that_was_dialed_and_is_silent_is_told_apart(street: Street) -> None:
+async def test_a_silent_dialed_connection_is_reported_as_without_an_ssh_client(
+    street: Street,
+) -> None:
     ours, theirs = connected_sockets()
     over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     street.door.take(Arrival(ours, "8.8.8.8", "5dbb7bc9", over.set_result))
     theirs.close()
     assert not await asyncio.wait_for(over, WAIT_S)
+
+
+class Endless:
+    """Our end of an sshd's log, into which somebody writes faster than anybody reads."""
+
+    MOST = 100_000
+
+    def __init__(self, records: socket.socket) -> None:
+        self._records = records
+        self.read = 0
+
+    def fileno(self) -> int:
+        return self._records.fileno()
+
+    def setblocking(self, _: bool) -> None:
+        pass
+
+    def recv(self, _: int) -> bytes:
+        self.read += 1
+        if self.read > self.MOST:
+            raise BlockingIOError
+        return b"x"
+
+    def close(self) -> None:
+        self._records.close()
+
+
+@pytest.mark.attack("a guest of an account floods the log of their sshd", "they can be cut")
+async def test_who_floods_the_log_of_an_sshd_can_be_cut(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = connected_sockets()
+    theirs.send(b"x")
+    records = Endless(ours)
+    with ours, theirs:
+        monkeypatch.setattr(served, "channel", lambda: (records, theirs.dup()))
+        await street.key("octocat", "exec sleep 600")
+        await street.logs_in("octocat")
+        connected = await street.event()
+        assert isinstance(connected, Connected)
+        await street.door.connections.cut([connected.pid], (), nobody_detaches)
+    assert records.read < Endless.MOST

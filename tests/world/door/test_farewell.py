@@ -32,7 +32,7 @@ async def rest(farewells: Farewells) -> None:
 
 
 @pytest.mark.parametrize("refusal", list(Refusal))
-async def test_the_reason_arrives_though_much_of_what_the_client_sent_is_unread(
+async def test_the_reason_arrives_even_if_much_of_the_clients_data_is_unread(
     listener: socket.socket, refusal: Refusal
 ) -> None:
     farewells = Farewells()
@@ -64,7 +64,7 @@ async def test_peers_that_never_close_are_closed_and_few_at_a_time(
         client.close()
 
 
-async def test_a_peer_that_is_gone_already_is_no_matter(listener: socket.socket) -> None:
+async def test_a_peer_that_is_gone_already_is_no_error(listener: socket.socket) -> None:
     farewells = Farewells()
     client = socket.create_connection(listener.getsockname())
     accepted, _ = listener.accept()

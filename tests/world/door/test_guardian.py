@@ -87,7 +87,7 @@ def test_a_group_that_was_released_is_left_alone(guarded: Guarded) -> None:
 @pytest.mark.attack(
     "the daemon is killed, in whatever way", "the guardian ends every connection at once"
 )
-def test_all_groups_end_with_the_daemon_and_the_guardian_last(guarded: Guarded) -> None:
+def test_all_groups_and_the_guardian_end_with_the_daemon(guarded: Guarded) -> None:
     groups = [guarded.group() for _ in range(5)]
     for group in groups:
         guarded.says(f"guard {group.pid} {LONG}")
@@ -102,7 +102,7 @@ def test_all_groups_end_with_the_daemon_and_the_guardian_last(guarded: Guarded) 
     "a process of a connection is stopped or ignores SIGTERM when its time is up", "it is killed"
 )
 @pytest.mark.parametrize("script", ["trap '' TERM; sleep 3600 & wait", "kill -STOP $$; sleep 3600"])
-def test_what_does_not_end_by_itself_is_killed(guarded: Guarded, script: str) -> None:
+def test_a_group_that_does_not_end_on_sigterm_is_killed(guarded: Guarded, script: str) -> None:
     stubborn = guarded.group(script)
     family = until(lambda: psutil.Process(stubborn.pid).children() or "STOP" in script, "it runs")
     guarded.says(f"guard {stubborn.pid} 0")
@@ -136,7 +136,7 @@ def test_a_connection_that_was_released_is_left_open(guarded: Guarded) -> None:
         assert guests.recv(1) == b"x"
 
 
-def test_what_is_no_command_is_passed_over(guarded: Guarded) -> None:
+def test_an_invalid_command_is_ignored(guarded: Guarded) -> None:
     group = guarded.group()
     mine = os.getpgid(0)
     for text in ("", "guard", "guard x 1", f"guard {group.pid} soon", "guard 1 0", "guard 0 0"):
@@ -146,7 +146,7 @@ def test_what_is_no_command_is_passed_over(guarded: Guarded) -> None:
     is_gone(group)
 
 
-def test_signals_do_not_end_it_before_its_groups(guarded: Guarded) -> None:
+def test_signals_do_not_end_the_guardian_before_its_groups(guarded: Guarded) -> None:
     group = guarded.group()
     guarded.says(f"guard {group.pid} {LONG}")
     first = guarded.group()

@@ -33,7 +33,7 @@ def quiet(connection: socket.socket, age: float = OLD) -> float:
     return state.quiet
 
 
-def test_before_its_first_word_it_is_the_server_s_turn(
+def test_a_client_is_not_quiet_before_the_server_has_sent_anything(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     accepted, client = pair
@@ -42,7 +42,7 @@ def test_before_its_first_word_it_is_the_server_s_turn(
     assert quiet(accepted) == 0
 
 
-def test_a_client_that_owes_an_answer_grows_quiet(
+def test_a_client_that_owes_an_answer_is_quiet(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     accepted, _ = pair
@@ -67,7 +67,7 @@ def test_bytes_now_and_then_are_no_progress_but_an_answer_is(
     assert quiet(accepted) < 0.2
 
 
-def test_while_something_is_unread_it_is_the_server_s_turn(
+def test_a_client_is_not_quiet_while_its_data_is_unread(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     accepted, client = pair
@@ -80,7 +80,7 @@ def test_while_something_is_unread_it_is_the_server_s_turn(
     assert state.received == 3
 
 
-def test_a_peer_that_has_gone_is_noticed_though_its_words_are_unread(
+def test_a_peer_that_has_gone_is_noticed_even_if_its_data_is_unread(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     accepted, client = pair
@@ -90,7 +90,7 @@ def test_a_peer_that_has_gone_is_noticed_though_its_words_are_unread(
     until(lambda: is_over(accepted), "it is over", LONG)
 
 
-def test_of_a_socket_that_is_closed_nothing_is_known(
+def test_a_closed_socket_has_no_progress(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     accepted, _ = pair

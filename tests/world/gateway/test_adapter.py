@@ -37,7 +37,7 @@ def test_the_config_takes_the_registry_s_order() -> None:
     assert config.Router().protocols == gateways.CONFIGURABLE == ("pcp", "natpmp", "upnp")
 
 
-def test_a_protocol_that_nobody_knows_has_its_name_and_no_properties() -> None:
+def test_an_unknown_protocol_has_its_name_and_no_properties() -> None:
     assert gateways.named("igd9") == Protocol("igd9", "igd9", "")
 
 

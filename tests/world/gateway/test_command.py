@@ -39,7 +39,7 @@ async def refusal(home: Home) -> GatewayError:
     return caught.value
 
 
-async def test_it_is_told_everything_in_its_environment(
+async def test_the_program_gets_every_parameter_in_its_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PAIRING_REQUIRE_E2E", "PAIRING_REQUIRE_INDEX"):  # ours, of these tests
@@ -57,7 +57,9 @@ async def test_it_is_told_everything_in_its_environment(
     assert (mapping.granted_until, mapping.renew_at) == (NOW + 600, NOW + 300)
 
 
-async def test_it_may_give_another_port_and_the_configured_host_stands_in(tmp_path: Path) -> None:
+async def test_the_program_may_print_another_port_and_the_configured_host_is_the_default(
+    tmp_path: Path,
+) -> None:
     home = Home(tmp_path, "echo opening; echo gate.example.org:2022")
     mapping = await home.adapter.open(wanted(), 600)
     assert (mapping.external_host, mapping.external_port) == ("gate.example.org", 2022)
@@ -88,7 +90,7 @@ def test_the_last_line_is_an_address_or_nothing(said: str, address: tuple[str, i
     assert external_address(said) == address
 
 
-async def test_its_status_and_last_words_are_in_the_error(tmp_path: Path) -> None:
+async def test_the_error_has_the_programs_status_and_last_output(tmp_path: Path) -> None:
     error = await refusal(Home(tmp_path, r"printf 'no\033[2J such\nhost' >&2; exit 3"))
     assert "status 3" in error.message
     assert "such host" in error.message
@@ -97,20 +99,20 @@ async def test_its_status_and_last_words_are_in_the_error(tmp_path: Path) -> Non
     assert len(chatty.message) < 400
 
 
-async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+async def test_a_missing_program_is_an_error(tmp_path: Path) -> None:
     settings = strict.read(config.Router, {"command": {"open": "/nowhere/open", "close": "true"}})
     with pytest.raises(GatewayError, match="No such file"):
         await CommandAdapter(settings, lambda: NOW).open(wanted(), 600)
 
 
-async def test_one_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+async def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     home = Home(tmp_path, "sleep 3600 & echo $! >{log}; wait")
     home.adapter = CommandAdapter(home.settings, lambda: NOW, seconds=0.5)
     assert "took more than 0.5 s" in (await refusal(home)).message
     await gone(int(home.log.read_text()))
 
 
-async def test_one_that_is_given_up_is_ended_too(tmp_path: Path) -> None:
+async def test_a_cancelled_program_is_ended(tmp_path: Path) -> None:
     home = Home(tmp_path, "echo $$ >{log}; sleep 3600")
     opening = asyncio.create_task(home.adapter.open(wanted(), 600))
     running = lambda: home.log.exists() and home.log.read_text()  # noqa: E731
@@ -120,7 +122,7 @@ async def test_one_that_is_given_up_is_ended_too(tmp_path: Path) -> None:
     await gone(int(home.log.read_text()))
 
 
-async def test_one_that_is_given_up_while_it_starts_is_ended_with_its_children(
+async def test_a_program_cancelled_while_it_starts_is_ended_with_its_children(
     tmp_path: Path,
 ) -> None:
     home = Home(tmp_path, "sleep 3600 & echo $! >{log}; wait")
@@ -136,7 +138,9 @@ async def test_one_that_is_given_up_while_it_starts_is_ended_with_its_children(
     await gone(int(home.log.read_text()))
 
 
-async def test_what_it_leaves_in_the_background_does_not_delay_it(tmp_path: Path) -> None:
+async def test_a_background_process_of_the_program_does_not_delay_the_answer(
+    tmp_path: Path,
+) -> None:
     home = Home(tmp_path, "sleep 3600 & echo $! >{log}; echo 5.5.5.1")
     mapping = await home.adapter.open(wanted(), 600)
     assert mapping.external_host == "5.5.5.1"
@@ -145,7 +149,7 @@ async def test_what_it_leaves_in_the_background_does_not_delay_it(tmp_path: Path
     await gone(left)
 
 
-async def test_used_alone_renewed_by_opening_again_and_closed(
+async def test_a_command_mapping_is_opened_renewed_by_opening_again_and_closed(
     tmp_path: Path, journal: RecordedJournal
 ) -> None:
     home = Home(tmp_path, "echo open >>{log}; echo 5.5.5.1", "echo close >>{log}")

@@ -6,7 +6,6 @@ import errno
 import itertools
 import socket
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -14,6 +13,7 @@ from pairingd import config, strict
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Adapter, Record, nobody_records
 from pairingd.world.gateway.router import Router, high_port
@@ -112,7 +112,9 @@ def to(igd: FakeIgd, journal: RecordedJournal) -> Router:
 # With a router
 
 
-async def test_the_whole_way(igd: FakeIgd, journal: RecordedJournal) -> None:
+async def test_a_mapping_is_opened_checked_renewed_and_closed(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
     home = to(igd, journal)
     await home.probe(HOME)
     mapping = await home.open(HOME, internal_port=50111, external_port=22)
@@ -173,7 +175,7 @@ async def test_a_port_where_another_server_listens_is_not_requested(
     assert (journal, igd.mappings) == ({}, {})
 
 
-async def test_a_router_seen_to_honour_internal_ports_is_asked_for_any(
+async def test_a_router_that_honours_internal_ports_is_asked_for_any_port(
     igd: FakeIgd, journal: RecordedJournal
 ) -> None:
     journal.judge(HOME.identity, honours=True)
@@ -183,7 +185,7 @@ async def test_a_router_seen_to_honour_internal_ports_is_asked_for_any(
     assert mapping.external_port == wanted
 
 
-async def test_a_router_seen_to_lie_is_asked_for_nothing_but_the_door_s_own_port(
+async def test_a_router_that_ignores_internal_ports_is_asked_only_for_the_door_s_own_port(
     igd: FakeIgd, journal: RecordedJournal
 ) -> None:
     igd.quirks.add(Quirk.INTERNAL_PORT_IGNORED)
@@ -211,7 +213,7 @@ async def test_a_renewal_is_refused_where_another_server_listens_by_now(
         await home.renew(mapping)
 
 
-async def test_where_pcp_answers_the_probe_does_not_wait_for_nat_pmp(
+async def test_the_probe_does_not_wait_for_nat_pmp_if_pcp_answers(
     journal: RecordedJournal,
 ) -> None:
     pcp, natpmp = Scripted("pcp"), Scripted("natpmp")
@@ -223,7 +225,7 @@ async def test_where_pcp_answers_the_probe_does_not_wait_for_nat_pmp(
     assert natpmp.probes == 1
 
 
-async def test_a_lease_that_cannot_be_held_is_given_back(
+async def test_a_lease_too_short_to_renew_is_closed_again(
     igd: FakeIgd, journal: RecordedJournal
 ) -> None:
     igd.quirks.add(Quirk.LEASE_SHORT)
@@ -232,7 +234,9 @@ async def test_a_lease_that_cannot_be_held_is_given_back(
     assert (journal, igd.mappings) == ({}, {})
 
 
-async def test_606_on_both_ports_is_told_as_policy(igd: FakeIgd, journal: RecordedJournal) -> None:
+async def test_606_on_both_ports_is_the_error_not_permitted(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
     igd.failing["AddPortMapping"] = 606
     with pytest.raises(GatewayError) as caught:
         await to(igd, journal).open(HOME, internal_port=50111, external_port=22)
@@ -241,7 +245,7 @@ async def test_606_on_both_ports_is_told_as_policy(igd: FakeIgd, journal: Record
 
 
 @pytest.mark.parametrize("quirk", [Quirk.INTERNAL_PORT_IGNORED, Quirk.ONLY_PERMANENT])
-async def test_a_router_of_no_use_is_not_asked_for_a_second_port(
+async def test_an_unusable_router_is_not_asked_for_a_second_port(
     igd: FakeIgd, journal: RecordedJournal, quirk: Quirk
 ) -> None:
     igd.quirks.add(quirk)
@@ -264,7 +268,9 @@ async def test_a_delete_that_fails_stays_in_the_journal(
     assert list(journal) == [mapping.id]
 
 
-async def test_power_loss_janitor(igd: FakeIgd, journal: RecordedJournal) -> None:
+async def test_a_mapping_is_closed_by_the_entry_written_before_a_power_loss(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
     """All that the next start has is the entry written before the router was asked."""
     before = RecordedJournal()
     home = to(igd, before)
@@ -279,7 +285,7 @@ async def test_power_loss_janitor(igd: FakeIgd, journal: RecordedJournal) -> Non
 # With scripted adapters
 
 
-async def test_the_journal_knows_before_the_router_does(journal: RecordedJournal) -> None:
+async def test_the_journal_is_written_before_each_request(journal: RecordedJournal) -> None:
     adapter = Scripted("upnp")
     adapter.refusals = {22: "port-taken"}
     await router(journal, adapter).open(HOME, internal_port=50111, external_port=22)
@@ -315,7 +321,7 @@ async def test_protocols_are_tried_in_the_configured_order(journal: RecordedJour
     assert pcp.held == []
 
 
-async def test_where_pcp_answers_nat_pmp_is_not_asked(journal: RecordedJournal) -> None:
+async def test_nat_pmp_is_not_asked_if_pcp_answers(journal: RecordedJournal) -> None:
     """miniupnpd 2.3.1 would hang for a minute."""
     pcp, natpmp, upnp = Scripted("pcp"), Scripted("natpmp"), Scripted("upnp")
     pcp.refusals = {22: "port-taken"}
@@ -326,21 +332,21 @@ async def test_where_pcp_answers_nat_pmp_is_not_asked(journal: RecordedJournal) 
     assert natpmp.held == []
 
 
-async def test_where_pcp_is_silent_nat_pmp_is_asked(journal: RecordedJournal) -> None:
+async def test_nat_pmp_is_asked_if_pcp_is_silent(journal: RecordedJournal) -> None:
     pcp, natpmp = Scripted("pcp"), Scripted("natpmp")
     pcp.answers = False
     mapping = await router(journal, pcp, natpmp).open(HOME, internal_port=50111, external_port=22)
     assert mapping.protocol == "natpmp"
 
 
-async def test_a_protocol_that_does_not_answer_is_passed_over(journal: RecordedJournal) -> None:
+async def test_a_protocol_that_does_not_answer_is_skipped(journal: RecordedJournal) -> None:
     pcp, upnp = Scripted("pcp"), Scripted("upnp")
     pcp.answers = False
     mapping = await router(journal, pcp, upnp).open(HOME, internal_port=50111, external_port=22)
     assert mapping.protocol == "upnp"
 
 
-async def test_assigned_port_differs_is_given_back_for_the_wanted_one(
+async def test_a_different_assigned_port_is_closed_if_another_protocol_gives_the_requested(
     journal: RecordedJournal,
 ) -> None:
     pcp, upnp = Scripted("pcp"), Scripted("upnp")
@@ -359,7 +365,7 @@ async def test_assigned_port_differs_is_accepted_at_last(journal: RecordedJourna
     assert pcp.held == [60000]
 
 
-async def test_the_most_telling_refusal_is_told(journal: RecordedJournal) -> None:
+async def test_the_most_specific_refusal_is_raised(journal: RecordedJournal) -> None:
     pcp, upnp = Scripted("pcp"), Scripted("upnp")
     pcp.refusals = {22: "router-failed", HIGH: "router-silent"}
     upnp.refusals = {22: "port-taken", HIGH: "not-permitted"}
@@ -368,7 +374,9 @@ async def test_the_most_telling_refusal_is_told(journal: RecordedJournal) -> Non
     assert caught.value.message == f"upnp {HIGH}"
 
 
-async def test_what_failed_for_want_of_resources_is_tried_again(journal: RecordedJournal) -> None:
+async def test_a_probe_that_failed_without_descriptors_is_tried_again(
+    journal: RecordedJournal,
+) -> None:
     class Starved(Scripted):
         async def probe(self, network: Network) -> bool:
             if self.probes == 0:
@@ -382,7 +390,7 @@ async def test_what_failed_for_want_of_resources_is_tried_again(journal: Recorde
     assert (await starved.open(HOME, internal_port=50111, external_port=22)).protocol == "pcp"
 
 
-async def test_no_adapter_answers(journal: RecordedJournal) -> None:
+async def test_no_gateway_is_raised_if_no_adapter_answers(journal: RecordedJournal) -> None:
     silent = Scripted("upnp")
     silent.answers = False
     for home in (router(journal, silent), router(journal)):
@@ -460,7 +468,7 @@ def test_the_high_port_is_always_the_same_and_dynamic() -> None:
     assert all(49152 <= port <= 65535 for port in ports)
 
 
-async def test_once_told_where_the_gateway_is_the_next_open_asks_anew(
+async def test_after_a_gateway_url_is_given_the_next_open_probes_again(
     journal: RecordedJournal,
 ) -> None:
     adapter = Searching()
@@ -476,7 +484,9 @@ async def test_once_told_where_the_gateway_is_the_next_open_asks_anew(
     await looking
 
 
-async def test_who_searches_for_nothing_need_not_be_told(journal: RecordedJournal) -> None:
+async def test_a_gateway_url_is_refused_if_no_configured_protocol_searches(
+    journal: RecordedJournal,
+) -> None:
     both = router(journal, Scripted("pcp"), Searching(), protocols=["pcp"])
     with pytest.raises(GatewayError) as caught:
         await both.told(HOME, ["http://127.0.0.1/x"])

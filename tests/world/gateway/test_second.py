@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 
 import pytest
 
@@ -11,6 +10,7 @@ from pairingd import config
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 from pairingd.world.gateway.pxp.pcp import PcpAdapter
@@ -55,7 +55,7 @@ async def test_pcp_names_the_first_routers_address_as_the_client() -> None:
     assert {data[20:24] for data in requests} == {socket.inet_aton(BEYOND.behind)}
 
 
-async def test_what_another_machine_behind_the_first_router_may_have_is_left_alone(
+async def test_a_mapping_of_another_machine_behind_the_first_router_is_left_alone(
     igd: FakeIgd,
 ) -> None:
     adapter = upnp_to(igd)
@@ -67,16 +67,14 @@ async def test_what_another_machine_behind_the_first_router_may_have_is_left_alo
     assert igd.mappings == theirs
 
 
-async def test_it_is_found_by_a_search_of_it_alone() -> None:
+async def test_a_second_router_is_found_by_a_search_of_it_alone() -> None:
     async with FakeIgd(ssdp=True) as igd:
         adapter = UpnpAdapter(config.Router(), lambda: NOW, ssdp_port=igd.ssdp_port)
         assert await adapter.probe(BEYOND)
 
 
 @needs_second_address
-async def test_one_that_answers_to_no_search_is_asked_where_such_routers_describe_themselves() -> (
-    None
-):
+async def test_a_second_router_without_ssdp_is_asked_at_the_usual_description_urls() -> None:
     quick = ssdp.Schedule((0.0,), 0.1)
     adapter = UpnpAdapter(config.Router(), lambda: NOW, ssdp_port=free_port(), schedule=quick)
     there = replace(BEYOND, gateway=SECOND)

@@ -12,7 +12,7 @@ from tests.stage import free_port
 from tests.waiting import WAIT_S
 
 
-async def test_it_connects_as_soon_as_somebody_is_there() -> None:
+async def test_dial_connects_as_soon_as_the_peer_listens() -> None:
     ours, theirs = free_port(), free_port()
     dialing = asyncio.create_task(dial(ours, "127.0.0.1", theirs))
     with pytest.raises(TimeoutError):  # refused, and tried again
@@ -25,12 +25,12 @@ async def test_it_connects_as_soon_as_somebody_is_there() -> None:
             assert connected.getpeername() == ("127.0.0.1", theirs)
 
 
-async def test_a_port_of_somebody_else_is_not_dialed_from() -> None:
+async def test_dial_refuses_a_port_that_another_socket_holds() -> None:
     with socket.create_server(("0.0.0.0", 0)) as other, pytest.raises(PortTaken):
         await dial(other.getsockname()[1], "127.0.0.1", free_port())
 
 
-async def test_nothing_is_left_where_nobody_is() -> None:
+async def test_a_refused_connection_leaves_its_port_free() -> None:
     ours = free_port()
     with pytest.raises(ConnectionRefusedError):
         await connect(ours, "127.0.0.1", free_port())

@@ -39,7 +39,7 @@ async def becomes(hole: Hole, changed: asyncio.Event, fits: Callable[[Hole], obj
             changed.clear()
 
 
-async def test_it_is_seen_at_the_port_that_it_comes_from() -> None:
+async def test_the_hole_is_seen_at_its_source_port() -> None:
     port = free_port()
     async with FakeStun() as server, kept(server.address, port) as (hole, changed):
         await becomes(hole, changed, lambda hole: hole.outside)
@@ -60,7 +60,7 @@ async def test_another_connection_from_the_same_port_is_possible() -> None:
         await becomes(two, two_changed, lambda hole: hole.outside)
 
 
-async def test_it_can_be_made_again_at_once_from_the_same_port() -> None:
+async def test_the_hole_can_be_re_created_at_once_from_the_same_port() -> None:
     port = free_port()
     async with FakeStun() as server:
         for _ in range(2):
@@ -68,7 +68,7 @@ async def test_it_can_be_made_again_at_once_from_the_same_port() -> None:
                 await becomes(hole, changed, lambda hole: hole.outside)
 
 
-async def test_a_server_that_is_not_there_is_a_failure() -> None:
+async def test_an_unreachable_server_is_a_failure() -> None:
     async with kept(("127.0.0.1", free_port()), free_port()) as (hole, changed):
         await becomes(hole, changed, lambda hole: hole.failure)
         assert hole.outside is None
@@ -76,7 +76,7 @@ async def test_a_server_that_is_not_there_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(20), bytes(64)])
-async def test_what_is_no_answer_is_a_failure(reply: bytes) -> None:
+async def test_an_invalid_answer_is_a_failure(reply: bytes) -> None:
     async with (
         FakeStun(reply=reply) as server,
         kept(server.address, free_port()) as (hole, changed),
@@ -85,7 +85,7 @@ async def test_what_is_no_answer_is_a_failure(reply: bytes) -> None:
         assert "its answer is none" in hole.failure
 
 
-async def test_a_server_that_closes_after_its_answer_is_none_the_worse() -> None:
+async def test_a_server_that_closes_after_its_answer_is_no_failure() -> None:
     async with FakeStun() as server:
         server.closes = True
         async with kept(server.address, free_port()) as (hole, changed):

@@ -7,9 +7,10 @@ field matches the request.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address
+
+from msgspec import Struct
 
 from pairingd.world.gateway.pxp.codec import ProtocolError
 
@@ -33,8 +34,7 @@ class Result(IntEnum):
     UNSUPPORTED_OPCODE = 5
 
 
-@dataclass(frozen=True, slots=True)
-class AddressResponse:
+class AddressResponse(Struct, frozen=True):
     """RFC 6886 §3.2. `address` is None unless `result` is 0."""
 
     result: int
@@ -42,8 +42,7 @@ class AddressResponse:
     address: IPv4Address | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MapResponse:
+class MapResponse(Struct, frozen=True):
     """RFC 6886 §3.3. `external_port` and `lifetime` (seconds) are 0 unless `result` is 0."""
 
     result: int
@@ -52,8 +51,7 @@ class MapResponse:
     lifetime: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRequest:
+class AddressRequest(Struct, frozen=True):
     """Asks for the gateway's external address, and so for its epoch."""
 
     def encode(self) -> bytes:
@@ -67,8 +65,7 @@ class AddressRequest:
         return AddressResponse(result, epoch, IPv4Address(address))
 
 
-@dataclass(frozen=True, slots=True)
-class MapRequest:
+class MapRequest(Struct, frozen=True):
     """A TCP mapping; both `external_port` and `lifetime` zero delete it (RFC 6886 §3.4)."""
 
     internal_port: int

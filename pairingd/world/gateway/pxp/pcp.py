@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import ip_address
 
 from pairingd.clock import awake_or_asleep
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import grant, refusals
 from pairingd.world.gateway.adapter import Record, Tools, nobody_records

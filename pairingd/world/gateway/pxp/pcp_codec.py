@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from pairingd.world.gateway.pxp.codec import TCP, Address, ProtocolError, from_wire, to_wire
 
@@ -45,14 +46,12 @@ class Result(IntEnum):
     EXCESSIVE_REMOTE_PEERS = 13
 
 
-@dataclass(frozen=True, slots=True)
-class AnnounceResponse:
+class AnnounceResponse(Struct, frozen=True):
     result: int
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class MapResponse:
+class MapResponse(Struct, frozen=True):
     """The external side is zero and None unless `result` is 0.
 
     `lifetime` is in seconds: of the mapping, or of the error.
@@ -65,8 +64,7 @@ class MapResponse:
     external_address: Address | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AnnounceRequest:
+class AnnounceRequest(Struct, frozen=True):
     """§14.1: asks for the epoch. `client` is our address as the gateway sees it."""
 
     client: Address
@@ -81,8 +79,7 @@ class AnnounceRequest:
         return AnnounceResponse(result, epoch)
 
 
-@dataclass(frozen=True, slots=True)
-class MapRequest:
+class MapRequest(Struct, frozen=True):
     """§11.1. A lifetime of zero deletes the mapping made with the same nonce (§15.1).
 
     `external_address` is what is suggested: all zeros of the client's family where any will do.

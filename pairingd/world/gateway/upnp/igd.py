@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
+
+from msgspec import Struct
 
 from pairingd.core.addresses import is_public
 from pairingd.core.text import printable
@@ -36,8 +37,7 @@ class Unread(Exception):
         self.code = code
 
 
-@dataclass(slots=True)
-class Igd:
+class Igd(Struct):
     """The WAN service that is asked from our address `source`, and what it said of itself.
 
     Every method raises OSError where the router is silent.

@@ -11,13 +11,13 @@ import contextlib
 import ipaddress
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import replace
 
 from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class, ip_version
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import MacOf, Record, nobody_records, unknown_mac

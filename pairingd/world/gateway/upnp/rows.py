@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import replace
 
 from pairingd.core.model import Mapping
+from pairingd.core.records import replace
 from pairingd.world.gateway.upnp.actions import TCP, Forward
 
 _DESCRIPTION = re.compile(r"pairingd[0-9a-f]{8}")

@@ -2,13 +2,13 @@
 
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 
 import pytest
 
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Adapter
 from pairingd.world.gateway.pxp.datagrams import Datagrams
@@ -111,7 +111,7 @@ class TestBoth:
 
     @pytest.mark.usefixtures("impatient")
     @pytest.mark.parametrize("twist", [silence, garbage, short])
-    async def test_a_gateway_that_says_nothing_of_use_is_not_found(
+    async def test_a_gateway_without_a_valid_reply_is_not_found(
         self, adapter: Adapter, gateway: FakePxp, twist: Callable[..., list[bytes]]
     ) -> None:
         gateway.twist = twist
@@ -130,14 +130,14 @@ class TestBoth:
         assert mapping.renew_at == clocks.wall + 300
         assert gateway.held[49222].external_port == 22
 
-    async def test_the_granted_lifetime_is_believed(
+    async def test_the_granted_lifetime_is_used(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
         gateway.lifetime = 120
         mapping = await adapter.open(WANTED, 600)
         assert (mapping.granted_until, mapping.renew_at) == (clocks.wall + 120, clocks.wall + 60)
 
-    async def test_an_absurd_lifetime_is_believed_for_a_day(
+    async def test_a_lifetime_of_years_is_limited_to_a_day(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
         gateway.lifetime = 2**32 - 1
@@ -150,7 +150,7 @@ class TestBoth:
         assert (await adapter.open(WANTED, 600)).renew_at == clocks.wall + 4
 
     @pytest.mark.parametrize("lifetime", [0, 1, 4])
-    async def test_a_grant_for_less_is_a_lie_and_given_back(
+    async def test_a_grant_for_less_than_five_seconds_is_refused_and_closed(
         self, adapter: Adapter, gateway: FakePxp, lifetime: int
     ) -> None:
         gateway.lifetime = lifetime
@@ -186,7 +186,7 @@ class TestBoth:
         await home.close(mapping)
         assert gateway.held == {}
 
-    async def test_a_router_that_refuses_to_be_told_the_port_is_asked_for_any(
+    async def test_a_router_that_refuses_the_suggested_port_is_asked_for_any(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
         gateway.assigns = 61001
@@ -195,7 +195,7 @@ class TestBoth:
         )
         assert mapping.external_port == 61001
 
-    async def test_an_assigned_port_where_another_server_listens_is_given_back(
+    async def test_an_assigned_port_where_another_server_listens_is_closed_again(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
         with socket.create_server((HOME.address, 0)) as own_sshd:
@@ -228,7 +228,7 @@ class TestBoth:
         gateway.taken = {22}
         assert (await natpmp.renew(mapping, 600)).external_port == 23
 
-    async def test_closing_is_seen_and_may_be_repeated(
+    async def test_closing_removes_the_mapping_and_may_be_repeated(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
         mapping = await adapter.open(WANTED, 600)
@@ -244,7 +244,7 @@ class TestBoth:
         gateway.twist = silence
         assert (await refusal(adapter.close(mapping))).code == "router-silent"
 
-    async def test_a_mapping_that_went_on_is_present(
+    async def test_a_mapping_is_present_while_the_epoch_advances_with_the_clock(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
         mapping = await adapter.open(WANTED, 600)
@@ -260,7 +260,7 @@ class TestBoth:
         await adapter.check(mapping)
         assert len(gateway.packets) == 1
 
-    async def test_a_new_epoch_means_absent_until_granted_anew(
+    async def test_a_mapping_is_absent_after_a_new_epoch_until_renewed(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
         mapping = await adapter.open(WANTED, 600)
@@ -274,7 +274,9 @@ class TestBoth:
         mapping = await adapter.renew(mapping, 600)
         assert await adapter.check(mapping) is Presence.PRESENT
 
-    async def test_a_lease_slept_through_is_absent(self, adapter: Adapter, clocks: Clocks) -> None:
+    async def test_a_mapping_is_absent_after_its_lease(
+        self, adapter: Adapter, clocks: Clocks
+    ) -> None:
         mapping = await adapter.open(WANTED, 600)
         clocks.pass_(600)
         assert await adapter.check(mapping) is Presence.ABSENT
@@ -290,13 +292,13 @@ class TestBoth:
         assert await adapter.check(journaled) is Presence.UNKNOWN
 
     @pytest.mark.parametrize("bogus", ["0.0.0.0", "127.0.0.1"])
-    async def test_an_impossible_external_address_is_none(
+    async def test_an_impossible_external_address_is_dropped(
         self, adapter: Adapter, gateway: FakePxp, bogus: str
     ) -> None:
         gateway.external = bogus
         assert (await adapter.open(WANTED, 600)).external_host == ""
 
-    async def test_a_shared_external_address_is_told_as_it_is(
+    async def test_a_shared_external_address_is_returned_unchanged(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
         gateway.external = "100.64.3.4"
@@ -304,7 +306,9 @@ class TestBoth:
 
 
 class TestPcp:
-    async def test_a_natpmp_only_gateway_is_none(self, pcp: PcpAdapter, gateway: FakePxp) -> None:
+    async def test_a_natpmp_only_gateway_is_not_found(
+        self, pcp: PcpAdapter, gateway: FakePxp
+    ) -> None:
         gateway.pcp = False
         assert not await pcp.probe(HOME)
         assert len(gateway.packets) == 1
@@ -325,7 +329,7 @@ class TestPcp:
         nonces = {packet[24:36].hex() for packet in gateway.packets}
         assert nonces == {dict(mapping.handle)["nonce"]}
 
-    async def test_what_was_journaled_before_opening_is_enough_to_delete(
+    async def test_the_entry_journaled_before_opening_is_enough_to_delete(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
         await pcp.open(WANTED, 600)
@@ -393,14 +397,14 @@ class TestPcp:
         assert (await refusal(pcp.close(stranger))).code == "not-permitted"
         assert 49222 in gateway.held
 
-    async def test_a_deletion_is_not_believed_while_a_lifetime_is_left(
+    async def test_a_reply_to_a_deletion_with_a_lifetime_left_is_an_error(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
         mapping = await pcp.open(WANTED, 600)
         gateway.twist = lambda _, reply: [reply[:7] + b"\x09" + reply[8:]]
         assert (await refusal(pcp.close(mapping))).code == "router-lied"
 
-    async def test_no_resources_is_miniupnpds_word_for_nothing_to_delete(
+    async def test_no_resources_in_reply_to_a_deletion_means_closed(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
         gateway.twist = lambda _, reply: [reply[:3] + b"\x08" + reply[4:]]
@@ -412,7 +416,7 @@ class TestPcp:
         assert len(deletion) == 60
         assert deletion[42:] == bytes.fromhex("0000 00000000000000000000ffff 00000000")
 
-    async def test_renewal_suggests_what_was_granted(
+    async def test_renewal_suggests_the_granted_port_and_address(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
         await pcp.renew(await pcp.open(WANTED, 600), 600)
@@ -437,7 +441,7 @@ class TestNatPmp:
         await natpmp.close(WANTED)
         assert gateway.packets == [bytes.fromhex("0002 0000 c046 0000 00000000")]
 
-    async def test_the_end_of_an_earlier_try_is_not_the_end_of_what_was_had_after_it(
+    async def test_closing_an_earlier_entry_keeps_the_mapping_opened_after_it(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
         await natpmp.open(WANTED, 600)
@@ -447,7 +451,7 @@ class TestNatPmp:
         await natpmp.close(later)
         assert gateway.held == {}
 
-    async def test_what_is_had_in_another_network_keeps_nothing_open_in_this_one(
+    async def test_a_mapping_of_another_network_keeps_nothing_open_in_this_one(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
         elsewhere = replace(
@@ -474,7 +478,7 @@ class TestNatPmp:
         gateway.result = result
         assert (await refusal(natpmp.open(WANTED, 600))).code == code
 
-    async def test_no_mapping_is_asked_for_while_the_gateway_is_offline(
+    async def test_no_mapping_is_requested_while_the_gateway_is_offline(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
         gateway.twist = lambda _, reply: [reply[:3] + b"\x03" + reply[4:]]

@@ -61,7 +61,9 @@ async def other() -> AsyncIterator[FakePxp]:
 
 
 @pytest.mark.parametrize("said", [None, NEW_ADDRESS], ids=["PCP", "NAT-PMP"])
-async def test_a_gateway_that_starts_anew_is_heard(gateway: FakePxp, said: bytes | None) -> None:
+async def test_an_announcement_of_the_gateway_is_received(
+    gateway: FakePxp, said: bytes | None
+) -> None:
     heard, port = Ears(), free_port()
     with listen(GATEWAY, GATEWAY, heard, port=port):
         gateway.announces(port, said)
@@ -69,7 +71,7 @@ async def test_a_gateway_that_starts_anew_is_heard(gateway: FakePxp, said: bytes
     assert heard.times == 1
 
 
-async def test_another_machine_and_what_makes_no_sense_are_not_heard(
+async def test_announcements_of_another_machine_and_invalid_ones_are_ignored(
     gateway: FakePxp, other: FakePxp
 ) -> None:
     heard, reference, port = Ears(), Ears(), free_port()
@@ -109,7 +111,7 @@ async def test_after_a_while_it_listens_again(
             await heard.hear()
 
 
-async def test_nothing_is_heard_or_held_afterwards(gateway: FakePxp) -> None:
+async def test_after_listening_nothing_is_received_and_the_port_is_free(gateway: FakePxp) -> None:
     heard, reference, port = Ears(), Ears(), free_port()
     with listen(GATEWAY, GATEWAY, heard, port=port):
         pass
@@ -121,7 +123,7 @@ async def test_nothing_is_heard_or_held_afterwards(gateway: FakePxp) -> None:
     assert heard.times == 0
 
 
-async def test_a_port_that_another_program_keeps_to_itself_is_a_matter_for_the_log(
+async def test_a_port_that_another_program_holds_exclusively_is_only_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as greedy:
@@ -136,6 +138,6 @@ async def test_a_port_that_another_program_keeps_to_itself_is_a_matter_for_the_l
     assert "Address already in use" in record.getMessage()
 
 
-async def test_where_the_address_is_ours_no_more_nothing_is_heard() -> None:
+async def test_listening_at_an_address_that_is_no_longer_ours_is_no_error() -> None:
     with listen(GATEWAY, "198.51.100.1", Ears(), port=free_port()):
         pass

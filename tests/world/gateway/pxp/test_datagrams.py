@@ -55,7 +55,7 @@ async def test_silence_is_named_after_the_last_wait() -> None:
         assert len(gateway.packets) == len(QUICK)
 
 
-async def test_what_is_sent_again_is_spread() -> None:
+async def test_retransmissions_are_spread_by_a_tenth() -> None:
     """RFC 6887 §8.1.1: by a tenth, anew for each sending. Here each wait is made none."""
     spread: list[tuple[float, float]] = []
 
@@ -82,7 +82,7 @@ async def test_a_closed_port_is_absent_at_once() -> None:
     assert raised.value.code == "no-gateway"
 
 
-async def test_replies_that_do_not_match_are_passed_over() -> None:
+async def test_replies_that_do_not_match_are_ignored() -> None:
     async with FakePxp() as gateway:
         gateway.twist = lambda request, reply: [*garbage(request, reply), reply]
         assert len(await ask(gateway)) == 12
@@ -120,7 +120,7 @@ async def test_replies_larger_than_any_message_are_cut_off() -> None:
 
 
 @pytest.mark.attack("a device answers PCP or NAT-PMP in the gateway's place", "not seen")
-async def test_a_reply_from_another_sender_is_not_seen() -> None:
+async def test_a_reply_from_another_sender_is_ignored() -> None:
     with udp() as gateway, udp() as stranger:
         gateway.bind((GATEWAY, 0))
         gateway.settimeout(0)
@@ -152,7 +152,7 @@ async def test_requests_to_one_gateway_wait_for_each_other() -> None:
         assert order == [b"\0\0", b"\0\0", b"\0\0", b"\0\0first was answered"]
 
 
-async def test_from_an_address_we_no_longer_have_nothing_is_sent() -> None:
+async def test_nothing_is_sent_from_an_address_that_is_no_longer_ours() -> None:
     async with FakePxp() as gateway:
         with pytest.raises(GatewayError) as raised:
             await Datagrams(gateway.port).exchange(GATEWAY, "198.51.100.7", b"\0\0", whole)
@@ -161,7 +161,7 @@ async def test_from_an_address_we_no_longer_have_nothing_is_sent() -> None:
 
 
 @needs_ipv6
-async def test_ipv6_is_spoken_too() -> None:
+async def test_a_request_over_ipv6_is_answered() -> None:
     async with FakePxp(address="::1") as gateway:
         reply = await Datagrams(gateway.port).exchange("::1", "::1", b"\0\0", whole)
         assert reply[8:] == bytes([5, 5, 5, 1])
@@ -174,7 +174,7 @@ def test_a_refused_local_network_is_not_taken_for_no_router() -> None:
     assert explained(OSError(errno.EHOSTUNREACH, "x"), GATEWAY, "linux").code == "router-silent"
 
 
-def test_one_datagram_asks_for_the_external_address_and_waits_for_nothing() -> None:
+def test_send_one_requests_the_external_address_without_waiting() -> None:
     with udp() as gateway:
         gateway.bind((GATEWAY, 0))
         gateway.settimeout(WAIT_S)
@@ -182,7 +182,7 @@ def test_one_datagram_asks_for_the_external_address_and_waits_for_nothing() -> N
         assert gateway.recv(100) == b"\0\0"
 
 
-def test_what_the_system_refuses_to_send_is_returned() -> None:
+def test_send_one_returns_the_error_of_the_system() -> None:
     refused = send_one("255.255.255.255")  # SO_BROADCAST is not set
     assert refused is not None
     assert refused.errno in {errno.EACCES, errno.ENETUNREACH}  # the latter without any network

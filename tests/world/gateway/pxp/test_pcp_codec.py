@@ -1,13 +1,13 @@
 """PCP: a response is believed only where every field matches the request."""
 
 import random
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pairingd.core.records import replace
 from pairingd.world.gateway.pxp.codec import ProtocolError, from_wire, to_wire
 from pairingd.world.gateway.pxp.pcp_codec import (
     AnnounceRequest,
@@ -59,7 +59,7 @@ def test_prefer_failure_is_an_option_without_content() -> None:
     assert replace(MAP, prefer_failure=True).encode() == bytes.fromhex(SENT + "02000000")
 
 
-def test_an_ipv6_host_speaks_of_plain_ipv6_addresses() -> None:
+def test_an_ipv6_host_sends_plain_ipv6_addresses() -> None:
     request = replace(MAP, client=GLOBAL, external_address=IPv6Address(0), external_port=8822)
     sent = request.encode()
     assert sent[8:24] == GLOBAL.packed
@@ -109,7 +109,7 @@ def test_a_reply_that_does_not_match_the_request_is_refused(reply: bytes, why: s
         MAP.decode(reply)
 
 
-def test_options_that_were_not_asked_for_are_passed_over() -> None:
+def test_options_that_were_not_requested_are_ignored() -> None:
     padded = REPLY + bytes.fromhex("02000000 83000003 aabbcc00")
     assert MAP.decode(padded).external_port == 23
 
@@ -125,7 +125,7 @@ def test_an_error_names_its_lifetime_and_no_port() -> None:
     assert MAP.decode(refused[:24]) == MapResponse(Result.CANNOT_PROVIDE_EXTERNAL, 44, 600)
 
 
-def test_an_error_with_another_nonce_is_not_ours() -> None:
+def test_an_error_with_another_nonce_is_refused() -> None:
     with pytest.raises(ProtocolError, match="another mapping"):
         MAP.decode(changed(24, "ff")[:3] + b"\x02" + changed(24, "ff")[4:])
 
@@ -140,7 +140,7 @@ def test_an_error_with_another_nonce_is_not_ours() -> None:
         pytest.param(f"0281 0001 00000000 00000009 {'00' * 12}", id="version 2"),
     ],
 )
-def test_an_unsupported_version_is_told_in_any_versions_form(reply: str) -> None:
+def test_unsupp_version_is_read_in_the_format_of_any_version(reply: str) -> None:
     assert MAP.decode(bytes.fromhex(reply)).result == Result.UNSUPP_VERSION
 
 

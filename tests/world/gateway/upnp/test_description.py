@@ -83,7 +83,7 @@ def test_a_firewall_of_any_version_is_known(version: int) -> None:
         "/" + "x" * 600,
     ],
 )
-def test_a_service_anywhere_else_is_none(control: str) -> None:
+def test_a_service_at_another_address_is_ignored(control: str) -> None:
     alone = read(service("WANIPConnection:1", control))
     assert alone.services == ()
     assert alone.names_wan_services_elsewhere
@@ -92,7 +92,7 @@ def test_a_service_anywhere_else_is_none(control: str) -> None:
     assert not beside.names_wan_services_elsewhere
 
 
-def test_a_base_elsewhere_leads_nowhere() -> None:
+def test_services_with_a_url_base_elsewhere_are_ignored() -> None:
     base = "<URLBase>http://192.168.1.9/</URLBase>"
     assert read(base, service("WANIPConnection:1", "/ctl")).names_wan_services_elsewhere
     base = f"<URLBase>{AT}/base/</URLBase>"
@@ -105,7 +105,7 @@ def test_a_router_s_ipv6_address_is_its_host() -> None:
     assert found.control_url == "http://[2001:db8::1]:5000/ctl"
 
 
-def test_only_so_many_services_are_looked_at() -> None:
+def test_at_most_64_services_are_read() -> None:
     assert len(read(*[service("WANIPConnection:1", "/ctl")] * 1000).services) == 64
 
 
@@ -115,7 +115,7 @@ def test_a_service_within_a_service_counts_by_itself() -> None:
 
 
 @pytest.mark.parametrize("text", ["<root/>", "<html><body>Log in</body></html>", ""])
-def test_what_describes_no_service_is_refused(text: str) -> None:
+def test_a_description_without_a_service_is_refused(text: str) -> None:
     with pytest.raises(BadAnswer):
         description.read(text, URL)
 

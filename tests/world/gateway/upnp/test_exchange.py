@@ -92,7 +92,7 @@ async def test_a_connection_that_is_kept_open_is_not_waited_for() -> None:
         assert await ask(call) == "5.5.5.1"
 
 
-async def test_a_refusal_has_its_code_whatever_the_status() -> None:
+async def test_a_refusal_has_its_code_with_any_http_status() -> None:
     for status in (OK, "HTTP/1.1 500 Internal Server Error\r\n"):
         async with answering(status, "\r\n", FAULT) as call:
             with pytest.raises(Fault) as caught:
@@ -112,7 +112,7 @@ async def test_a_refusal_has_its_code_whatever_the_status() -> None:
         OK + "X: " + "x" * 300000,
     ],
 )
-async def test_what_is_no_answer_is_refused(answer: str) -> None:
+async def test_an_invalid_answer_is_refused(answer: str) -> None:
     async with answering(answer) as call:
         with pytest.raises(BadAnswer):
             await ask(call)
@@ -140,7 +140,7 @@ async def test_a_description_without_an_end_is_not_read_to_its_end() -> None:
             await ask(get(router.description_url))
 
 
-async def test_an_answer_that_drips_is_given_up() -> None:
+async def test_an_answer_that_arrives_too_slowly_times_out() -> None:
     async with FakeIgd(quirks={Quirk.HTTP_DRIP}) as router, asyncio.timeout(WAIT_S):
         with pytest.raises(TimeoutError):
             await exchange.ask(describe(router.description_url), "127.0.0.1", timeout_s=0.5)

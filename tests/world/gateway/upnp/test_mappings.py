@@ -9,13 +9,13 @@ import resource
 import socket
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.upnp import mappings, problems, ssdp
 from tests.fakes.igd import FakeIgd, Quirk
@@ -43,7 +43,7 @@ async def refused(igd: FakeIgd, port: int = 22, **settings: object) -> GatewayEr
 # The whole way
 
 
-async def test_open_says_what_the_router_granted(igd: FakeIgd) -> None:
+async def test_open_returns_the_grant_of_the_router(igd: FakeIgd) -> None:
     granted = await upnp_to(igd).open(wanted(), 600)
     assert (granted.external_host, granted.external_port) == ("5.5.5.1", 22)
     assert granted.granted_until == pytest.approx(NOW + 600, abs=2)
@@ -79,13 +79,15 @@ async def test_close_leaves_nothing_and_is_idempotent(igd: FakeIgd) -> None:
     assert igd.counts["DeletePortMapping"] == 1
 
 
-async def test_a_new_process_closes_what_the_journal_knew_before_the_grant(igd: FakeIgd) -> None:
+async def test_a_new_process_closes_a_mapping_by_the_entry_from_before_the_grant(
+    igd: FakeIgd,
+) -> None:
     await upnp_to(igd).open(wanted(), 600)
     await upnp_to(igd).close(wanted())
     assert igd.mappings == {}
 
 
-async def test_renewal_starts_the_lease_anew(igd: FakeIgd) -> None:
+async def test_renewal_restarts_the_lease(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
     granted = await adapter.open(wanted(), 600)
     igd.age(22, 400)
@@ -103,14 +105,14 @@ async def test_renewal_restores_a_mapping_that_a_reboot_has_lost(igd: FakeIgd) -
     assert await adapter.check(granted) is Presence.PRESENT
 
 
-async def test_the_renewed_mapping_tells_a_new_external_address(igd: FakeIgd) -> None:
+async def test_the_renewed_mapping_has_the_new_external_address(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
     granted = await adapter.open(wanted(), 600)
     igd.external_host = "5.5.5.9"
     assert (await adapter.renew(granted, 600)).external_host == "5.5.5.9"
 
 
-async def test_a_mapping_really_forwards_and_its_end_shuts_the_port() -> None:
+async def test_a_mapping_forwards_and_closing_it_closes_the_port() -> None:
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-door\r\n")
         writer.close()
@@ -155,7 +157,7 @@ async def test_own_manual_forward_to_the_door_itself_not_overwritten(igd: FakeIg
 
 
 @pytest.mark.parametrize("code", [401, 402, 501, 602, 606])
-async def test_where_the_holder_of_a_port_cannot_be_seen_nothing_is_added_or_deleted(
+async def test_nothing_is_added_or_deleted_if_the_holder_of_a_port_is_unknown(
     igd: FakeIgd, code: int
 ) -> None:
     igd.add_by_hand(22, HOME.address, 22, "my ssh")
@@ -177,14 +179,14 @@ async def test_a_router_that_shows_its_table_alone_is_read_by_it(igd: FakeIgd) -
     assert list(igd.mappings) == [22]
 
 
-async def test_a_table_that_is_empty_holds_nobody_s_port(igd: FakeIgd) -> None:
+async def test_a_port_is_free_if_the_table_is_empty(igd: FakeIgd) -> None:
     igd.failing["GetSpecificPortMappingEntry"] = 602
     await upnp_to(igd).close(await upnp_to(igd).open(wanted(), 600))
     assert igd.mappings == {}
 
 
 @pytest.mark.parametrize("unread", ["cut", "not-utf8", "too-long"])
-async def test_a_table_that_was_not_read_whole_does_not_tell_that_a_port_is_free(
+async def test_a_port_is_not_taken_for_free_if_the_table_was_not_read_whole(
     igd: FakeIgd, unread: str
 ) -> None:
     igd.failing["GetSpecificPortMappingEntry"] = 602
@@ -199,7 +201,7 @@ async def test_a_table_that_was_not_read_whole_does_not_tell_that_a_port_is_free
     assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
 
 
-async def test_a_query_that_fails_for_once_makes_nobody_believe_that_nothing_is_there(
+async def test_a_failed_query_does_not_make_a_mapping_absent(
     igd: FakeIgd,
 ) -> None:
     adapter = upnp_to(igd)
@@ -225,7 +227,7 @@ async def test_our_left_over_mapping_is_taken_over(igd: FakeIgd) -> None:
     assert igd.mappings[22].internal_port == 50111
 
 
-async def test_check_tells_ours_from_absent_and_foreign(igd: FakeIgd) -> None:
+async def test_check_distinguishes_present_absent_and_foreign(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
     granted = await adapter.open(wanted(), 600)
     assert await adapter.check(granted) is Presence.PRESENT
@@ -244,7 +246,7 @@ async def test_a_router_that_alters_descriptions_still_shows_our_mapping(igd: Fa
     assert igd.mappings == {}
 
 
-async def test_a_renewal_that_keeps_the_old_description_is_no_stranger(igd: FakeIgd) -> None:
+async def test_a_renewed_mapping_with_its_old_description_is_present(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.RENEWAL_KEEPS_DESCRIPTION)
     adapter = upnp_to(igd)
     granted = await adapter.renew(await adapter.open(wanted(), 600), 600)
@@ -287,7 +289,7 @@ async def test_low_ports_refused_high_port_granted(igd: FakeIgd) -> None:
     assert (await upnp_to(igd).open(wanted(50022), 600)).external_port == 50022
 
 
-async def test_501_is_tried_once_more(igd: FakeIgd) -> None:
+async def test_501_is_retried_once(igd: FakeIgd) -> None:
     igd.failing_once["AddPortMapping"] = [501]
     assert (await upnp_to(igd).open(wanted(), 600)).external_port == 22
 
@@ -321,7 +323,7 @@ async def test_permanent_when_allowed_is_renewed_and_closed(igd: FakeIgd, quirk:
     assert igd.mappings == {}
 
 
-async def test_a_router_that_wants_an_hour_gets_an_hour(igd: FakeIgd) -> None:
+async def test_a_router_that_requires_a_lease_of_an_hour_gets_one(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.LEASE_AN_HOUR)
     granted = await upnp_to(igd).open(wanted(), 600)
     assert granted.renew_at == pytest.approx(NOW + 1800, abs=2)
@@ -333,19 +335,21 @@ async def test_a_router_that_wants_an_hour_gets_an_hour(igd: FakeIgd) -> None:
 @pytest.mark.attack(
     "a router leads the port to the host's own sshd", "the mapping is deleted, and the host is told"
 )
-async def test_internal_port_ignored_deleted(igd: FakeIgd) -> None:
+async def test_a_mapping_to_another_internal_port_than_requested_is_deleted(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.INTERNAL_PORT_IGNORED)
     assert (await refused(igd)).code == "router-lied"
     assert igd.mappings == {}
 
 
-async def test_another_client_than_told_is_deleted(igd: FakeIgd) -> None:
+async def test_a_mapping_to_another_client_than_requested_is_deleted(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.CLIENT_CHANGED)
     assert (await refused(igd)).code == "router-lied"
     assert igd.mappings == {}
 
 
-async def test_a_lie_that_stays_is_told_in_the_plainest_words(igd: FakeIgd) -> None:
+async def test_a_wrong_mapping_that_cannot_be_deleted_is_reported_with_the_remedy(
+    igd: FakeIgd,
+) -> None:
     igd.quirks |= {Quirk.INTERNAL_PORT_IGNORED, Quirk.DELETE_IGNORED}
     error = await refused(igd)
     assert error.code == "router-lied"
@@ -353,13 +357,13 @@ async def test_a_lie_that_stays_is_told_in_the_plainest_words(igd: FakeIgd) -> N
     assert error.hint.startswith("delete the forward of port 22")
 
 
-async def test_an_internal_port_changed_later_is_no_mapping_of_ours(igd: FakeIgd) -> None:
+async def test_a_mapping_whose_internal_port_has_changed_is_absent(igd: FakeIgd) -> None:
     granted = await upnp_to(igd).open(wanted(), 600)
     igd.mappings[22].internal_port = 22
     assert await upnp_to(igd).check(granted) is Presence.ABSENT
 
 
-async def test_a_new_external_address_makes_the_mapping_worth_nothing(igd: FakeIgd) -> None:
+async def test_a_mapping_is_absent_after_the_external_address_has_changed(igd: FakeIgd) -> None:
     granted = await upnp_to(igd).open(wanted(), 600)
     igd.external_host = "0.0.0.0"  # the line is down for a moment
     assert await upnp_to(igd).check(granted) is Presence.PRESENT
@@ -367,14 +371,14 @@ async def test_a_new_external_address_makes_the_mapping_worth_nothing(igd: FakeI
     assert await upnp_to(igd).check(granted) is Presence.ABSENT
 
 
-async def test_lease_dropped_at_once_is_not_believed(igd: FakeIgd) -> None:
+async def test_a_lease_that_is_dropped_at_once_is_an_error(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.LEASE_DROPPED)
     error = await refused(igd)
     assert error.code == "router-lied"
     assert "allow_permanent" in error.hint
 
 
-async def test_what_is_added_and_answered_by_714_is_kept_unproven_and_closed_unseen(
+async def test_a_mapping_that_the_router_does_not_list_is_kept_renewed_and_closed(
     igd: FakeIgd,
 ) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
@@ -389,7 +393,7 @@ async def test_what_is_added_and_answered_by_714_is_kept_unproven_and_closed_uns
     assert igd.mappings == {}
 
 
-async def test_an_unshown_mapping_goes_with_the_router_s_restart(igd: FakeIgd) -> None:
+async def test_an_unlisted_mapping_is_absent_after_the_router_s_restart(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
     igd.started -= 1000
     granted = await upnp_to(igd).open(wanted(50022), 600)
@@ -399,7 +403,7 @@ async def test_an_unshown_mapping_goes_with_the_router_s_restart(igd: FakeIgd) -
     assert igd.mappings[50022].internal_port == granted.internal_port
 
 
-async def test_an_unshown_mapping_whose_lease_is_over_is_not_deleted(igd: FakeIgd) -> None:
+async def test_an_unlisted_mapping_whose_lease_is_over_is_not_deleted(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
     granted = await upnp_to(igd).open(wanted(50022), 600)
     igd.reboot()
@@ -408,7 +412,7 @@ async def test_an_unshown_mapping_whose_lease_is_over_is_not_deleted(igd: FakeIg
     assert 50022 in igd.mappings
 
 
-async def test_a_router_that_deletes_anything_may_still_keep_what_has_no_lease(
+async def test_a_router_that_drops_leases_may_still_keep_a_permanent_mapping(
     igd: FakeIgd,
 ) -> None:
     igd.quirks |= {Quirk.LEASE_DROPPED, Quirk.DELETE_SAYS_YES}
@@ -418,7 +422,7 @@ async def test_a_router_that_deletes_anything_may_still_keep_what_has_no_lease(
     assert igd.mappings[50022].lease == 0
 
 
-async def test_renewal_ignored_is_made_by_deleting_and_adding(igd: FakeIgd) -> None:
+async def test_an_ignored_renewal_is_made_by_deleting_and_adding(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
     granted = await adapter.open(wanted(), 600)
     igd.quirks.add(Quirk.RENEWAL_IGNORED)
@@ -433,13 +437,13 @@ async def test_renewal_too_early_does_not_interrupt_the_mapping(igd: FakeIgd) ->
     assert igd.counts["DeletePortMapping"] == 0
 
 
-async def test_an_untold_lease_is_taken_for_the_one_asked(igd: FakeIgd) -> None:
+async def test_an_unreported_lease_is_taken_for_the_requested_one(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.LEASE_UNTOLD)
     granted = await upnp_to(igd).open(wanted(), 600)
     assert granted.renew_at == NOW + 300
 
 
-async def test_delete_ignored_is_no_close(igd: FakeIgd) -> None:
+async def test_an_ignored_deletion_is_an_error(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
     granted = await adapter.open(wanted(), 600)
     igd.quirks.add(Quirk.DELETE_IGNORED)
@@ -455,7 +459,7 @@ async def test_bogus_external_address_is_unknown(igd: FakeIgd, told: str) -> Non
     assert granted.external_host == ("127.0.0.2" if told == "127.0.0.2" else "")
 
 
-async def test_loopback_as_external_address_is_believed_of_a_router_on_loopback_only() -> None:
+async def test_a_loopback_external_address_is_accepted_only_from_a_router_on_loopback() -> None:
     assert mappings._external_host("127.0.0.1", "http://127.0.0.1:5000/x") == "127.0.0.1"
     assert mappings._external_host("127.0.0.1", "http://192.168.1.1:5000/x") == ""
 
@@ -479,7 +483,7 @@ async def test_private_external_address_is_kept_for_the_caller_to_judge(igd: Fak
     ],
     ids=lambda quirks: "+".join(sorted(quirks)),
 )
-async def test_what_leads_to_our_port_where_nobody_was_is_ours(
+async def test_a_mapping_to_our_port_where_none_was_before_is_ours(
     igd: FakeIgd, quirks: set[Quirk]
 ) -> None:
     igd.quirks |= quirks
@@ -507,7 +511,7 @@ async def test_what_leads_to_our_port_where_nobody_was_is_ours(
         b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
     ],
 )
-async def test_whatever_is_answered_to_an_add_a_look_tells_what_came_of_it(
+async def test_the_result_of_an_add_is_read_back_whatever_the_router_answered(
     igd: FakeIgd, answer: bytes
 ) -> None:
     igd.answers = {"AddPortMapping": answer}
@@ -518,21 +522,21 @@ async def test_whatever_is_answered_to_an_add_a_look_tells_what_came_of_it(
     assert igd.mappings == {}
 
 
-async def test_an_add_that_is_not_answered_at_all_is_looked_at_too(igd: FakeIgd) -> None:
+async def test_the_result_of_an_unanswered_add_is_read_back_too(igd: FakeIgd) -> None:
     igd.hang_up = {"AddPortMapping"}
     adapter = upnp_to(igd)
     await adapter.close(await adapter.open(wanted(), 600))
     assert igd.mappings == {}
 
 
-async def test_a_lie_without_a_description_is_deleted_too(igd: FakeIgd) -> None:
+async def test_a_wrong_mapping_with_a_hidden_client_is_deleted_too(igd: FakeIgd) -> None:
     igd.quirks |= {Quirk.INTERNAL_PORT_IGNORED, Quirk.CLIENT_HIDDEN}
     error = await refused(igd)
     assert (error.code, error.data["lied"]) == ("router-lied", True)
     assert igd.mappings == {}
 
 
-async def test_a_lie_that_is_kept_is_known_again_by_what_was_shown(igd: FakeIgd) -> None:
+async def test_a_wrong_mapping_that_stayed_is_recognised_later_and_closed(igd: FakeIgd) -> None:
     igd.quirks |= {Quirk.INTERNAL_PORT_IGNORED, Quirk.CLIENT_HIDDEN, Quirk.DELETE_IGNORED}
     journaled: list[Mapping] = []
     with pytest.raises(GatewayError):
@@ -575,7 +579,7 @@ async def test_402_and_718_to_everything_may_be_cgnat(
 
 
 @pytest.mark.parametrize("quirk", [Quirk.DEAD_SERVICE_FIRST, Quirk.DOWN_SERVICE_FIRST])
-async def test_where_the_first_wan_service_is_not_the_way_out_the_next_one_is_asked(
+async def test_the_next_wan_service_is_used_if_the_first_is_dead_or_down(
     igd: FakeIgd, quirk: Quirk
 ) -> None:
     igd.quirks.add(quirk)
@@ -623,7 +627,7 @@ async def test_controlurl_offhost_rejected(igd: FakeIgd, quirk: Quirk) -> None:
     "a router drips its answer, or never ends it", "given up in seconds, with an error"
 )
 @pytest.mark.parametrize("quirk", [Quirk.HTTP_DRIP, Quirk.HTTP_ENDLESS, Quirk.SOAP_SILENT])
-async def test_a_hostile_server_is_given_up(igd: FakeIgd, quirk: Quirk) -> None:
+async def test_a_hostile_server_is_an_error(igd: FakeIgd, quirk: Quirk) -> None:
     igd.quirks.add(quirk)
     with pytest.raises(GatewayError) as caught:
         await upnp_to(igd).open(wanted(), 600)
@@ -636,7 +640,7 @@ async def test_xml_bomb_is_not_expanded(igd: FakeIgd) -> None:
     assert await upnp_to(igd).probe(HOME) is False
 
 
-async def test_no_router_there(igd: FakeIgd) -> None:
+async def test_without_a_router_probe_is_false_and_close_an_error(igd: FakeIgd) -> None:
     adapter = upnp_to(igd, description_url=f"http://127.0.0.1:{free_port()}/rootDesc.xml")
     assert await adapter.probe(HOME) is False
     assert await adapter.check(wanted()) is Presence.UNKNOWN
@@ -644,7 +648,9 @@ async def test_no_router_there(igd: FakeIgd) -> None:
         await adapter.close(wanted())
 
 
-async def test_a_machine_that_has_no_descriptor_left_says_so(igd: FakeIgd) -> None:
+async def test_a_machine_without_a_free_descriptor_reports_too_many_open_files(
+    igd: FakeIgd,
+) -> None:
     adapter = upnp_to(igd)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
@@ -810,7 +816,7 @@ def denied(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("denied")
-async def test_who_may_not_search_may_be_told_where_the_router_is(igd: FakeIgd) -> None:
+async def test_a_process_that_may_not_search_can_be_given_the_router_s_url(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
     with pytest.raises(GatewayError) as caught:
         await adapter.open(wanted(), 600)
@@ -826,7 +832,7 @@ async def test_who_may_not_search_may_be_told_where_the_router_is(igd: FakeIgd) 
 
 
 @pytest.mark.usefixtures("denied")
-async def test_a_mapping_s_journal_tells_the_next_process_where_the_router_is(igd: FakeIgd) -> None:
+async def test_a_journaled_mapping_gives_the_next_process_the_router_s_url(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
     await adapter.told(HOME, [igd.description_url])
     granted = await adapter.open(wanted(), 600)
@@ -855,7 +861,7 @@ async def test_a_mapping_s_journal_tells_the_next_process_where_the_router_is(ig
         "rootDesc.xml",
     ],
 )
-async def test_what_no_search_would_have_kept_is_refused_and_never_asked(
+async def test_a_url_that_a_search_would_not_keep_is_refused_and_never_asked(
     igd: FakeIgd, location: str
 ) -> None:
     adapter = upnp_searching(igd, platform="darwin")
@@ -870,7 +876,7 @@ async def test_what_no_search_would_have_kept_is_refused_and_never_asked(
 
 
 @pytest.mark.usefixtures("denied")
-async def test_what_is_no_gateway_does_not_take_the_place_of_the_known_one(igd: FakeIgd) -> None:
+async def test_a_url_that_is_no_gateway_does_not_replace_the_known_one(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
     await adapter.told(HOME, [igd.description_url])
     async with FakeIgd(quirks={Quirk.NO_WAN_SERVICE}) as other:
@@ -880,7 +886,7 @@ async def test_what_is_no_gateway_does_not_take_the_place_of_the_known_one(igd: 
     assert await adapter.probe(HOME)
 
 
-async def test_of_several_that_it_is_told_of_the_better_is_chosen(igd: FakeIgd) -> None:
+async def test_the_better_of_several_given_urls_is_chosen(igd: FakeIgd) -> None:
     async with FakeIgd(quirks={Quirk.DISCONNECTED}) as other:
         adapter = upnp_searching(igd)
         await adapter.told(HOME, [other.description_url, igd.description_url])
@@ -898,14 +904,16 @@ def test_the_router_loads_little() -> None:
     assert not {"h11", "psutil", "httpx"} & set(json.loads(run.stdout))
 
 
-async def test_what_a_forgotten_daemon_left_on_the_port_is_taken_over(igd: FakeIgd) -> None:
+async def test_a_mapping_that_a_forgotten_daemon_left_on_the_port_is_taken_over(
+    igd: FakeIgd,
+) -> None:
     igd.add_by_hand(22, HOME.address, free_port(), "pairingd0badcafe")
     mapping = await upnp_to(igd).open(wanted(), 600)
     assert mapping.external_port == 22
     assert igd.mappings[22].internal_port == 50111
 
 
-async def test_sweep_removes_only_what_is_ours_and_leads_to_a_closed_port(igd: FakeIgd) -> None:
+async def test_sweep_removes_only_mappings_of_ours_to_a_closed_port(igd: FakeIgd) -> None:
     with socket.create_server((HOME.address, 0)) as living:
         igd.add_by_hand(2201, HOME.address, free_port(), "pairingd0badcafe")
         igd.add_by_hand(2202, HOME.address, living.getsockname()[1], "pairingd0badcafe")

@@ -66,7 +66,7 @@ def test_names_that_xml_does_not_allow_are_read(written: str, text: str) -> None
 
 
 @pytest.mark.parametrize("text", ["", "no XML", "<a>", "<a></b>", "<a/><b/>", "<a>&l9;</a>"])
-def test_what_is_not_xml_is_refused(text: str) -> None:
+def test_text_that_is_not_xml_is_refused(text: str) -> None:
     with pytest.raises(BadAnswer):
         elements(text)
 

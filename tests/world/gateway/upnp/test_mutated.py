@@ -52,7 +52,7 @@ async def between(igd: FakeIgd, chance: random.Random) -> AsyncIterator[None]:
         server.close()
 
 
-async def test_a_router_that_is_garbled_on_the_way_fails_by_name_and_leaves_nothing(
+async def test_garbled_answers_of_a_router_are_printable_gateway_errors(
     igd: FakeIgd,
 ) -> None:
     chance = random.Random("upnp")

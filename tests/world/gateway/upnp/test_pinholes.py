@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.records import replace
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.upnp import ssdp
 from pairingd.world.gateway.upnp.pinholes import UpnpPinholes
@@ -52,7 +52,7 @@ async def refused(igd: FakeIgd) -> GatewayError:
 # The whole way
 
 
-async def test_a_pinhole_is_granted_and_told(igd: FakeIgd) -> None:
+async def test_open_returns_the_granted_pinhole(igd: FakeIgd) -> None:
     granted = await adapter(igd).open(wanted(), 600)
     assert igd.pinholes == {1: Pinhole("::1", DOOR, 600)}
     assert granted.external_port == DOOR
@@ -85,7 +85,7 @@ async def test_a_new_process_renews_and_closes_without_a_search(igd: FakeIgd) ->
     assert igd.counts["M-SEARCH"] == 0
 
 
-async def test_what_the_journal_knew_before_the_answer_can_be_closed(igd: FakeIgd) -> None:
+async def test_a_pinhole_journaled_before_the_answer_can_be_closed(igd: FakeIgd) -> None:
     igd.hang_up.add("AddPinhole")
     assert (await refused(igd)).code == "router-silent"
     assert igd.pinholes
@@ -113,13 +113,13 @@ async def test_a_router_that_dies_with_a_pinhole_is_not_taken_for_none(
     assert igd.pinholes
 
 
-async def test_what_was_never_made_is_closed(igd: FakeIgd) -> None:
+async def test_closing_a_pinhole_that_was_never_opened_is_no_error(igd: FakeIgd) -> None:
     igd.failing["AddPinhole"] = 606
     await adapter(igd).close(wanted())
 
 
 @needs_second_address
-async def test_all_is_sent_from_the_address_that_guests_come_to() -> None:
+async def test_requests_are_sent_from_the_address_that_guests_connect_to() -> None:
     async with FakeIgd() as igd:
         handle = {
             "control_url": f"http://127.0.0.1:{igd.port}/control",
@@ -207,7 +207,7 @@ async def test_another_machine_s_pinhole_of_our_number_is_not_ours(
     assert igd.pinholes == {1: other}
 
 
-async def test_a_router_that_opens_no_more_is_told_to_close_what_it_has(igd: FakeIgd) -> None:
+async def test_a_pinhole_is_closed_at_a_router_that_opens_no_more(igd: FakeIgd) -> None:
     granted = await adapter(igd).open(wanted(), 600)
     igd.quirks.add(Quirk.NO_PINHOLES)
     await adapter(igd).close(granted)
@@ -215,7 +215,7 @@ async def test_a_router_that_opens_no_more_is_told_to_close_what_it_has(igd: Fak
 
 
 @pytest.mark.parametrize("quirk", [None, Quirk.SAYS_402])
-async def test_a_pinhole_that_is_gone_is_seen_and_had_anew(
+async def test_a_lost_pinhole_is_absent_and_re_created_by_renewal(
     igd: FakeIgd, quirk: Quirk | None
 ) -> None:
     igd.quirks |= {quirk} if quirk else set()
@@ -234,7 +234,7 @@ async def test_a_pinhole_that_is_dropped_at_once_does_not_count(igd: FakeIgd) ->
     assert (await refused(igd)).code == "router-lied"
 
 
-async def test_what_is_told_to_go_and_stays_is_named(igd: FakeIgd) -> None:
+async def test_a_pinhole_that_stays_after_its_deletion_is_an_error(igd: FakeIgd) -> None:
     granted = await adapter(igd).open(wanted(), 600)
     igd.quirks.add(Quirk.DELETE_IGNORED)
     with pytest.raises(GatewayError) as caught:
@@ -242,7 +242,7 @@ async def test_what_is_told_to_go_and_stays_is_named(igd: FakeIgd) -> None:
     assert caught.value.code == "router-lied"
 
 
-async def test_a_refused_deletion_is_no_deletion(igd: FakeIgd) -> None:
+async def test_a_refused_deletion_is_an_error(igd: FakeIgd) -> None:
     granted = await adapter(igd).open(wanted(), 600)
     igd.failing["DeletePinhole"] = 606
     with pytest.raises(GatewayError) as caught:
@@ -250,7 +250,7 @@ async def test_a_refused_deletion_is_no_deletion(igd: FakeIgd) -> None:
     assert caught.value.code == "not-permitted"
 
 
-async def test_could_not_look_is_not_gone(igd: FakeIgd) -> None:
+async def test_a_failed_check_is_unknown_and_not_absent(igd: FakeIgd) -> None:
     one = adapter(igd)
     granted = await one.open(wanted(), 600)
     igd.failing["GetPinholePackets"] = 501
@@ -280,13 +280,13 @@ async def test_a_router_that_has_moved_to_another_port_is_found_again(igd: FakeI
         Quirk.HTTP_ENDLESS,
     ],
 )
-async def test_what_cannot_be_believed_is_no_gateway(igd: FakeIgd, quirk: Quirk) -> None:
+async def test_a_hostile_or_unusable_description_is_no_gateway(igd: FakeIgd, quirk: Quirk) -> None:
     igd.quirks.add(quirk)
     assert not await adapter(igd).probe(HOME)
     assert igd.counts["GET /rootDesc.xml"] == 1
 
 
-async def test_a_description_that_drips_is_given_up(igd: FakeIgd) -> None:
+async def test_a_description_that_arrives_too_slowly_is_no_gateway(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.HTTP_DRIP)
     async with asyncio.timeout(WAIT_S):
         assert not await adapter(igd).probe(HOME)
@@ -302,12 +302,12 @@ async def test_no_other_host_is_asked_than_the_gateway(igd: FakeIgd) -> None:
     assert igd.counts["GET /rootDesc.xml"] == 1
 
 
-async def test_nobody_there_is_no_gateway(igd: FakeIgd) -> None:
+async def test_an_address_where_nobody_answers_is_no_gateway(igd: FakeIgd) -> None:
     assert not await UpnpPinholes(lambda: NOW, ssdp_port=conftest.free_port()).probe(HOME)
     assert not await adapter(igd).probe(Network("lo", "::1", ""))
 
 
-async def test_what_is_no_answer_is_no_deletion(igd: FakeIgd) -> None:
+async def test_an_invalid_answer_to_a_deletion_is_an_error(igd: FakeIgd) -> None:
     granted = await adapter(igd).open(wanted(), 600)
     handle = dict(granted.handle) | {"control_url": f"http://[::1]:{igd.port}/login"}
     with pytest.raises(GatewayError) as caught:
@@ -315,7 +315,7 @@ async def test_what_is_no_answer_is_no_deletion(igd: FakeIgd) -> None:
     assert caught.value.code == "router-failed"
 
 
-async def test_a_router_that_left_before_it_was_asked_leaves_nothing(igd: FakeIgd) -> None:
+async def test_a_router_that_left_after_the_probe_is_the_error_no_gateway(igd: FakeIgd) -> None:
     one = adapter(igd)
     assert await one.probe(HOME)
     await igd.__aexit__()
@@ -324,7 +324,7 @@ async def test_a_router_that_left_before_it_was_asked_leaves_nothing(igd: FakeIg
     assert caught.value.code == "no-gateway"
 
 
-async def test_a_router_that_says_nothing_to_a_request_is_silent(igd: FakeIgd) -> None:
+async def test_an_unanswered_request_is_the_error_router_silent(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.SOAP_SILENT)
     assert (await refused(igd)).code == "router-silent"
 

@@ -55,7 +55,7 @@ def test_answers_are_typed() -> None:
 
 
 @pytest.mark.parametrize("number", ["x", "1e3", "\u0664", "9" * 5000, "1 2"])
-def test_a_number_that_is_none_is_refused(number: str) -> None:
+def test_an_invalid_number_is_refused(number: str) -> None:
     with pytest.raises(BadAnswer, match="NewUptime"):
         actions.status(WAN).read(answer("GetStatusInfo", NewUptime=number))
 
@@ -69,7 +69,7 @@ def test_a_time_is_read_as_the_nearest_that_is_possible(number: str, seconds: in
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "9999999999"])
-def test_a_port_that_is_none_is_refused(port: str) -> None:
+def test_an_invalid_port_is_refused(port: str) -> None:
     with pytest.raises(BadAnswer, match="NewExternalPort"):
         actions.forward_at(WAN, 0).read(answer("GetGenericPortMappingEntry", NewExternalPort=port))
 

@@ -27,7 +27,7 @@ def test_a_gateways_reply() -> None:
     assert ssdp.parse(reply(url)) == ssdp.Reply(url, is_gateway=True)
 
 
-def test_another_device_is_told_from_a_gateway() -> None:
+def test_another_device_is_not_taken_for_a_gateway() -> None:
     heard = ssdp.parse(reply("http://192.168.1.7/tv.xml", "upnp:rootdevice"))
     assert heard is not None
     assert not heard.is_gateway
@@ -48,7 +48,7 @@ def test_another_device_is_told_from_a_gateway() -> None:
         "http://192.168.1.1/" + "a" * 600,
     ],
 )
-def test_a_location_that_must_not_be_asked(location: str) -> None:
+def test_a_reply_with_an_unusable_location_is_ignored(location: str) -> None:
     assert ssdp.parse(reply(location)) is None
 
 
@@ -77,14 +77,12 @@ def test_a_gateway_s_reply_is_read_however_it_is_written(datagram: bytes) -> Non
 @pytest.mark.parametrize(
     ("path", "asked"), [(b"Ger\xe4t.xml", "Ger%E4t.xml"), ("Gerät.xml".encode(), "Ger%C3%A4t.xml")]
 )
-def test_bytes_beyond_ascii_in_a_location_are_asked_for_as_they_are(
-    path: bytes, asked: str
-) -> None:
+def test_bytes_beyond_ascii_in_a_location_are_percent_encoded(path: bytes, asked: str) -> None:
     heard = ssdp.parse(reply("http://192.168.1.1:5000/X").replace(b"X", path))
     assert heard == ssdp.Reply(f"http://192.168.1.1:5000/{asked}", is_gateway=True)
 
 
-def test_what_is_no_reply() -> None:
+def test_anything_but_a_short_200_reply_is_ignored() -> None:
     url = "http://192.168.1.1/x"
     assert ssdp.parse(reply(url, status="NOTIFY * HTTP/1.1")) is None
     assert ssdp.parse(reply(url, status="HTTP/1.1 404 Not Found")) is None
@@ -153,12 +151,12 @@ async def heard_from(router: Router, where: str = "127.0.0.1") -> list[str]:
     return found
 
 
-async def test_a_reply_from_an_odd_port_is_heard() -> None:
+async def test_a_reply_from_another_port_is_accepted() -> None:
     """TP-Link ER605."""
     assert await heard_from(FromAnotherPort(of_a_gateway)) == [ROOT]
 
 
-async def test_a_router_that_hears_multicast_alone_is_found() -> None:
+async def test_a_router_that_answers_only_multicast_is_found() -> None:
     """Eero."""
     assert await heard_from(Router(of_a_gateway), ssdp.MULTICAST) == [ROOT]
 
@@ -174,21 +172,21 @@ async def test_a_router_that_names_to_ssdp_all_another_device_of_its_own_is_foun
     assert (await heard_from(Router(first_alone)))[0] == ROOT
 
 
-async def test_a_router_that_answers_to_ssdp_all_alone_is_found() -> None:
+async def test_a_router_that_answers_only_ssdp_all_is_found() -> None:
     def answers(target: str) -> Sequence[bytes]:
         return [reply(ROOT, IGD)] if target == "ssdp:all" else []
 
     assert await heard_from(Router(answers)) == [ROOT]
 
 
-async def test_two_descriptions_of_one_router_are_heard_of_once_each() -> None:
+async def test_two_descriptions_of_one_router_are_found_once_each() -> None:
     """Linksys Velop; each of them is told in answer to each search, whose first answer may end it."""
     other = "http://127.0.0.1:5001/igd2.xml"
     found = await heard_from(Router(lambda _target: [reply(ROOT, IGD), reply(other, IGD)] * 3))
     assert found in ([ROOT], [ROOT, other])
 
 
-async def test_a_router_that_hears_unicast_alone_is_found() -> None:
+async def test_a_router_that_answers_only_unicast_is_found() -> None:
     assert await heard_from(Router(of_a_gateway)) == [ROOT]
 
 

@@ -16,10 +16,9 @@ import shutil
 import socket
 import stat
 import sys
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Protocol
+
+from msgspec import Struct
 
 from pairingd.core.admission import LOGIN_GRACE
 from pairingd.errors import Misconfigured, WorldError
@@ -27,8 +26,7 @@ from pairingd.files import write_private
 from pairingd.process.programs import Finished, run
 from pairingd.user import user_name
 from pairingd.world import sshd_policy
-
-Version = tuple[int, int]
+from pairingd.world.sshd.serving import Announcement, Own, Started, Version, Writable, execute
 
 # sshd_config(5). `restrict,pty` on each key line says most of it again: either would do alone.
 # HOME, SHLVL: the forced command runs by the host's login shell, whose start-up files could
@@ -82,19 +80,12 @@ ZULU_SINCE: Version = (9, 1)
 OLDEST: Version = (8, 5)
 
 
-@dataclass(frozen=True, slots=True)
-class HostKey:
+class HostKey(Struct, frozen=True):
     """The public half, as known_hosts wants it."""
 
     type: str
     blob: str
     fingerprint: str
-
-
-class Writable(Protocol):
-    """A file or socket."""
-
-    def fileno(self) -> int: ...
 
 
 class Sshd:
@@ -103,8 +94,8 @@ class Sshd:
     def __init__(self, command: str, config: Path, host_key: Path, authorized_keys: Path) -> None:
         self.command = command
         self._config = config
-        self._host_key = host_key
         self._authorized_keys = authorized_keys
+        self._host_key = host_key
         self._prepared: tuple[float, str, Version] | None = None
         self._known_key: tuple[tuple[int, ...], HostKey] | None = None
         self._turn = asyncio.Lock()
@@ -131,7 +122,7 @@ class Sshd:
 
     async def _prepare(self) -> Version:
         _check_pty()
-        user = user_name()
+        user = self.user
         try:
             changed = Path(self.command).stat().st_mtime
         except OSError:
@@ -147,9 +138,9 @@ class Sshd:
         if os.geteuid() == 0 and sys.platform == "linux":
             # sshd as root drops into this empty directory; the distribution's unit makes it.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        algorithms = await sshd_policy.algorithms(self._host_key, partial(_run, self.command))
-        write_private(self._config, self._render(version, user, algorithms))
-        tested = await _run(self.command, "-t", "-f", str(self._config))
+        algorithms = await sshd_policy.algorithms(self._host_key, self._run)
+        self.write(self._config, self._render(version, user, algorithms))
+        tested = await self._run("-t", "-f", str(self._config))
         if tested.status:
             raise Misconfigured(
                 "sshd-config-refused",
@@ -166,17 +157,14 @@ class Sshd:
         written = (file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
         if self._known_key and self._known_key[0] == written:
             return self._known_key[1]
-        told = await _run(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
+        told = await run_tool(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
         if told.status:
             raise WorldError(
                 "bad-host-key",
                 f"{self._host_key}: {told.last_words}",
                 "remove it for a new one; guests will then see a changed host key",
             )
-        kind, blob = told.said.split()[:2]
-        digest = hashlib.sha256(base64.b64decode(blob)).digest()
-        fingerprint = "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
-        key = HostKey(kind, blob, fingerprint)
+        key = public_key(told.said)
         self._known_key = written, key
         return key
 
@@ -184,35 +172,38 @@ class Sshd:
         self,
         connection: socket.socket,
         records: Writable,
-        announcement: str = "",
-        to: Writable | None = None,
-    ) -> asyncio.subprocess.Process:
+        announcement: Announcement | None = None,
+    ) -> Started:
         """One sshd that has `connection` as stdin and stdout, and logs to `records`. It leads a
         session, and so a process group, of its own.
 
-        Before it is an sshd it writes the line `announcement` to the descriptor `to`, or ends if it
-        cannot; `$$` in it is its pid. So there is no moment at which nobody knows of it.
+        First it writes the `announcement`, or ends if it cannot. Raises OSError.
         """
         argv: list[str] = [self.command, "-i", "-e", "-f", str(self._config)]
         output = connection.fileno()
-        if to:
-            argv = ["/bin/sh", "-c", f'echo "{announcement}" && exec "$@" >&0', "sh", *argv]
-            output = to.fileno()
-        return await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=connection.fileno(),
-            stdout=output,
-            stderr=records.fileno(),
-            env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TZ": "UTC0"},
-            cwd="/",
-            # As a listening sshd does (sshd.c, setsid): Linux shares its CPU time out by sessions
-            # (sched_autogroup), and 50 logins in one of them took 1.7 times as long (measured).
-            start_new_session=True,
-        )
+        if announcement:
+            argv = ["/bin/sh", "-c", f'echo "{announcement.line}" && exec "$@" >&0', "sh", *argv]
+            output = announcement.to.fileno()
+        process = await execute(argv, connection, output, records)
+        return Started(process, Own(process.pid))
+
+    @property
+    def user(self) -> str:
+        """The account that guests log in to. Raises Misconfigured `no-account`."""
+        return user_name()
+
+    @staticmethod
+    def write(path: Path, content: str) -> None:
+        """Replace the file, for sshd to read. Raises WorldError `unwritable-file`."""
+        write_private(path, content)
+
+    async def _run(self, *words: str, given: bytes = b"") -> Finished:
+        """That sshd, with these words."""
+        return await run_tool(self.command, *words, given=given)
 
     async def _version(self) -> Version:
         # `-V` is a usage error before 9.3, and prints the version all the same.
-        told = await _run(self.command, "-V")
+        told = await self._run("-V")
         found = re.search(r"OpenSSH_(\d{1,3})\.(\d{1,3})", told.said + told.complaint)
         if not found:
             raise Misconfigured(
@@ -230,7 +221,7 @@ class Sshd:
         return version
 
     async def _make_host_key(self) -> None:
-        made = await _run(
+        made = await run_tool(
             _tool("ssh-keygen"),
             *("-q", "-t", "ed25519", "-N", "", "-C", "pairing", "-f", str(self._host_key)),
         )
@@ -251,6 +242,13 @@ class Sshd:
             tries=MAX_OFFERS,
             algorithms=algorithms,
         ) + "".join(line for since, line in _SINCE if version >= since)
+
+
+def public_key(text: str) -> HostKey:
+    """What ssh-keygen(1) writes as a public key. Raises ValueError."""
+    kind, blob = text.split()[:2]
+    digest = hashlib.sha256(base64.b64decode(blob)).digest()
+    return HostKey(kind, blob, "SHA256:" + base64.b64encode(digest).decode().rstrip("="))
 
 
 def _pattern(user: str) -> str:
@@ -290,7 +288,8 @@ def _tool(name: str) -> str:
     return found
 
 
-async def _run(*argv: str, given: bytes = b"") -> Finished:
+async def run_tool(*argv: str, given: bytes = b"") -> Finished:
+    """Raises WorldError `program-hangs`, Misconfigured `program-unusable`."""
     try:
         return await run(*argv, seconds=10, given=given)
     except TimeoutError:

@@ -1,0 +1,83 @@
+"""POSIX ACLs of Linux, as the kernel keeps them: acl(5), linux/posix_acl_xattr.h."""
+
+# Paths are strings, as in pairingd.account.
+# ruff: noqa: PTH114, PTH118
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ACCESS = "system.posix_acl_access"
+_DEFAULT = "system.posix_acl_default"
+_VERSION = 2
+_USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_BASE = {_USER_OBJ, _GROUP_OBJ, _MASK, _OTHER}
+
+
+class Entry(NamedTuple):
+    tag: int
+    permissions: int
+    id: int
+
+
+def users(path: str, *, default: bool = False) -> dict[int, int]:
+    """The permissions of each user who is named, by their id; of a link none."""
+    return {e.id: e.permissions for e in _entries(path, default=default) if e.tag == _USER}
+
+
+def lets_others_write(path: str) -> bool:
+    """Whether a user or group who is named may write, by an ACL."""
+    return any(entry.tag in {_USER, _GROUP} and entry.permissions & 2 for entry in _entries(path))
+
+
+def plain(path: str, *, whole: bool) -> None:
+    """Remove each ACL that has no entry but those of the mode. Links are not followed."""
+    for one in _all(path) if whole else (path,):
+        _plain(one)
+
+
+def repeats(path: str) -> bool:
+    """Whether it has an ACL that says no more than the mode."""
+    return {entry.tag for entry in _entries(path)} in ({*_BASE}, {*_BASE} - {_MASK})
+
+
+def _plain(path: str) -> None:
+    if sys.platform != "linux":
+        return
+    if repeats(path):
+        os.removexattr(path, _ACCESS, follow_symlinks=False)
+    # One that somebody has made to differ from the mode stays.
+    default = _entries(path, default=True)
+    mode = stat.S_IMODE(os.lstat(path).st_mode)
+    same = {_USER_OBJ: mode >> 6 & 7, _GROUP_OBJ: mode >> 3 & 7, _OTHER: mode & 7}
+    differs = any(same.get(entry.tag, entry.permissions) != entry.permissions for entry in default)
+    if default and not differs and {entry.tag for entry in default} <= _BASE:
+        os.removexattr(path, _DEFAULT, follow_symlinks=False)
+
+
+def _all(path: str) -> Iterator[str]:
+    yield path
+    for here, directories, files in os.walk(path):
+        for name in (*directories, *files):
+            below = os.path.join(here, name)
+            if not os.path.islink(below):
+                yield below
+
+
+def _entries(path: str, *, default: bool = False) -> list[Entry]:
+    if sys.platform != "linux":
+        return []
+    try:
+        raw = os.getxattr(path, _DEFAULT if default else _ACCESS, follow_symlinks=False)
+    except OSError:
+        return []
+    if len(raw) % 8 != 4 or struct.unpack_from("<I", raw)[0] != _VERSION:
+        return []
+    return [Entry(*fields) for fields in struct.iter_unpack("<HHI", raw[4:])]

@@ -1,0 +1,28 @@
+"""The arguments of `pairctl account`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+EXAMPLES = ("account create --dry-run", "account show", "account remove")
+
+
+def add(account: ArgumentParser) -> None:
+    account.add_argument(
+        "action", choices=("create", "remove", "show"), metavar="create|remove|show"
+    )
+    account.add_argument("name", nargs="?", default="pair", metavar="NAME", help="default pair")
+    account.add_argument(
+        "--dir",
+        action="append",
+        default=[],
+        dest="directories",
+        metavar="DIR",
+        help="share this directory with it, or with remove: take that back alone",
+    )
+    account.add_argument(
+        "--dry-run", action="store_true", help="print what would be run, written and removed"
+    )

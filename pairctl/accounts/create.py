@@ -1,0 +1,90 @@
+"""What is left to do until an account is whole, in order: the rule, which opens it, comes last."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pairctl.accounts import darwin, linux, shares
+from pairctl.services.steps import Directory, Remove, Run, Write
+from pairingd.account import check
+from pairingd.account.place import as_json
+from pairingd.account.programs import sudoers, sudoers_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairctl.accounts.facts import Facts
+    from pairctl.services.steps import Step
+
+
+def steps(facts: Facts) -> list[Step]:
+    """None where the account is whole."""
+    left = [*_recorded(facts), *_user(facts), *_programs(facts), *shares.shared(facts)]
+    return [*left, *rule(facts)]
+
+
+def rule(facts: Facts) -> Iterator[Step]:
+    """Sudo is never left with a file that it cannot read: visudo(8), -c."""
+    path, content = sudoers_file(facts.account), sudoers(facts.account, facts.record)
+    if not check.is_file(check.File(path, content, 0o440)):
+        yield Write(path, content, 0o440, check=("visudo", "-c", "-q", "-f"))
+
+
+def proofs(facts: Facts) -> list[Run]:
+    """That sudo honours the rule: run by the host without a password, as pairingd will."""
+    account, host = facts.account, facts.record.host
+    sudo = ("sudo", "-n", "-u", host, "sudo", "-n")
+    user = ("-u", account.name)
+    return [
+        Run((*sudo, "-l", *user, account.guest), note="only to see that the rule works"),
+        Run((*sudo, *user, account.tmux, "-V"), note="only to see that the rule works"),
+    ]
+
+
+def closed(facts: Facts) -> list[Step]:
+    """Take back the rule alone."""
+    return [Remove(sudoers_file(facts.account))]
+
+
+def _recorded(facts: Facts) -> Iterator[Step]:
+    account = facts.account
+    for path in (account.root, account.path):
+        directory = check.Directory(path, 0o755, facts.root)
+        if not check.is_directory(directory):
+            yield Directory(*directory)
+    content = as_json(facts.record)
+    if not check.is_file(check.File(account.record_file, content, 0o644)):
+        yield Write(account.record_file, content)
+
+
+def _user(facts: Facts) -> Iterator[Step]:
+    system = darwin if facts.system == "darwin" else linux
+    yield from system.made(facts)
+
+
+def _programs(facts: Facts) -> Iterator[Step]:
+    account, record = facts.account, facts.record
+    for directory in check.directories(account, record, facts.root):
+        if not check.is_directory(directory):
+            yield Directory(*directory)
+    for file in check.files(account, record):
+        if not check.is_file(file):
+            yield Write(*file)
+    if not check.has_host_key(account):
+        yield from _host_key(facts)
+
+
+def _host_key(facts: Facts) -> Iterator[Step]:
+    """A whole one is kept: guests have pinned it."""
+    account = facts.account
+    private, public = account.host_key, account.host_key_pub
+    whole = all(os.path.lexists(one) and os.lstat(one).st_size for one in (private, public))
+    if not whole:
+        yield from (Remove(one) for one in (private, public) if os.path.lexists(one))
+        comment = f"pairing {account.name}"
+        generate = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", private)
+        yield Run(generate)
+    yield Run(("chown", f"root:{account.name}", private))
+    yield Run(("chmod", "640", private))
+    yield Run(("chmod", "644", public))

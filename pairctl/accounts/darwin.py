@@ -1,0 +1,78 @@
+"""macOS: dscl(1), createhomedir(8), dseditgroup(8). Never run; others do it so."""
+
+# ruff: noqa: PTH112
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from pairctl.accounts import left
+from pairctl.services.steps import ANY, RANDOM, Directory, Run
+from pairingd.account import check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairctl.accounts.facts import Facts
+    from pairctl.services.steps import Step
+
+REAL_NAME = "pairing guests"
+_COMMON = ("/private/tmp", "/private/var/tmp")
+_JOBS = ("/usr/lib/cron/tabs", "/usr/lib/cron/jobs")
+
+
+def made(facts: Facts) -> Iterator[Step]:
+    """A hidden user in no group but their own. All again where the home directory, which comes
+    last, is not there: to create what exists changes nothing.
+    """
+    name, number = facts.name, str(facts.new_id)
+    if not (facts.exists and os.path.isdir(facts.home)):
+        user, group = f"/Users/{name}", f"/Groups/{name}"
+        if facts.exists:
+            number = str(pwd.getpwnam(name).pw_uid)
+        yield _dscl("-create", group)
+        yield _dscl("-create", group, "PrimaryGroupID", number)
+        yield _dscl("-create", group, "RealName", REAL_NAME)
+        yield _dscl("-create", user)
+        yield _dscl("-create", user, "IsHidden", "1")
+        yield _dscl("-create", user, "RealName", REAL_NAME)
+        yield _dscl("-create", user, "NFSHomeDirectory", facts.home)
+        yield _dscl("-create", user, "UserShell", facts.shell)
+        yield _dscl("-create", user, "PrimaryGroupID", number)
+        yield _dscl("-create", user, "UniqueID", number)
+        # With no password at all anybody could log in at the screen: mkuser(8) of others warns so.
+        yield Run(
+            ("dscl", ".", "-passwd", user, RANDOM),
+            note=f"{RANDOM} is 32 random bytes, which are shown and kept nowhere",
+        )
+        leave = ("dseditgroup", "-o", "edit", "-d", name, "-t", "user", "staff")
+        yield Run(leave, soft=ANY)
+        yield Run(("createhomedir", "-c", "-u", name))
+    home = check.Directory(facts.home, 0o700, f"{name}:{name}")
+    if not check.is_directory(home):
+        yield Directory(*home)
+
+
+def stopped(facts: Facts) -> Iterator[Step]:
+    """What would start something as that user later."""
+    if facts.exists:
+        uid = pwd.getpwnam(facts.name).pw_uid
+        yield Run(("launchctl", "bootout", f"user/{uid}"), soft=ANY)
+    yield from left.owned(facts.name, _JOBS)
+
+
+def gone(facts: Facts) -> Iterator[Step]:
+    """Nothing of theirs runs any more."""
+    name = facts.name
+    if facts.exists:
+        yield from left.owned(name, _COMMON)
+        yield _dscl("-delete", f"/Users/{name}")
+        yield Run(("dscl", ".", "-delete", f"/Groups/{name}"), soft=ANY)
+    if facts.exists or os.path.lexists(facts.home):
+        yield Run(("rm", "-rf", facts.home))
+
+
+def _dscl(*words: str) -> Run:
+    return Run(("dscl", ".", *words))

@@ -1,0 +1,106 @@
+"""Linux: useradd(8), userdel(8), and what a user may leave behind."""
+
+# ruff: noqa: PTH123
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from pairctl.accounts import left
+from pairctl.services.steps import Directory, Remove, Run
+from pairingd.account import check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairctl.accounts.facts import Facts
+    from pairctl.services.steps import Step
+
+COMMENT = "pairing guests"
+# Neither is a password that anybody could type. With `!` in the first place the user is locked, and
+# the system's own sshd would refuse their keys, too: sshd(8), AUTHENTICATION.
+_NO_PASSWORD = "*"  # noqa: S105
+# The account has expired: to sudo that is all the same, but PAM lets nobody log in to it, and cron,
+# at and systemd ask PAM, too. A guest may leave keys for the system's sshd, or a crontab.
+_EXPIRED, _EXPIRED_DAY = "1970-01-02", "1"
+_SHADOW = "/etc/shadow"
+# Everybody's; crontabs and at jobs, as Debian and Red Hat have them.
+_COMMON = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
+_JOBS = ("/var/spool/cron", "/var/spool/cron/crontabs", "/var/spool/cron/atjobs", "/var/spool/at")
+_NAMED = (
+    *("/var/spool/cron/crontabs", "/var/spool/cron", "/var/mail", "/var/spool/mail"),
+    "/var/lib/systemd/linger",
+)
+_UNKNOWN_USER, _UNKNOWN_GROUP, _HOME_LEFT = 6, 6, 12  # userdel(8), groupdel(8), EXIT VALUES
+
+
+def made(facts: Facts) -> Iterator[Step]:
+    """A user in no group but their own, as whom nobody logs in and nothing starts but by sudo."""
+    name = facts.name
+    if not facts.exists:
+        # A group that is there has been left by an interrupted userdel.
+        own = ("--gid", name) if facts.has_group else ("--user-group",)
+        yield Run(
+            (
+                *("useradd", "--create-home", "--home-dir", facts.home, *own),
+                *("--groups", "", "--shell", facts.shell, "--comment", COMMENT),
+                *("--password", _NO_PASSWORD, "--expiredate", _EXPIRED, name),
+            )
+        )
+    else:
+        yield from _completed(name, has_group=facts.has_group)
+    home = check.Directory(facts.home, 0o700, f"{name}:{name}")
+    if not check.is_directory(home):
+        yield Directory(*home)
+
+
+def _completed(name: str, *, has_group: bool) -> Iterator[Step]:
+    """What an interrupted useradd has not written any more: passwd(5) is the first."""
+    if not has_group:
+        yield Run(("groupadd", "--gid", str(pwd.getpwnam(name).pw_gid), name))
+    known = _shadow(name)
+    if known == ("", ""):
+        yield Run(("pwconv",))
+    if known and known[0] != _NO_PASSWORD:
+        yield Run(("usermod", "--password", _NO_PASSWORD, name))
+    if known and known[1] != _EXPIRED_DAY:
+        yield Run(("usermod", "--expiredate", _EXPIRED, name))
+
+
+def stopped(facts: Facts) -> Iterator[Step]:
+    """What would start something as that user later."""
+    name = facts.name
+    yield from left.owned(name, _JOBS)
+    for place in _NAMED[:2]:
+        if os.path.lexists(f"{place}/{name}"):
+            yield Remove(f"{place}/{name}")
+
+
+def gone(facts: Facts) -> Iterator[Step]:
+    """Nothing of theirs runs any more."""
+    name = facts.name
+    if facts.exists:
+        yield from left.owned(name, _COMMON)
+        yield Run(("userdel", "--remove", name), soft=(_UNKNOWN_USER, _HOME_LEFT))
+    if facts.exists or facts.has_group:
+        yield Run(("groupdel", name), soft=(_UNKNOWN_GROUP,))
+    # Also where an earlier try was interrupted, and where userdel leaves it.
+    if facts.exists or os.path.lexists(facts.home):
+        yield Run(("rm", "-rf", "--one-file-system", facts.home))
+    for place in _NAMED[2:]:
+        if os.path.lexists(f"{place}/{name}"):
+            yield Remove(f"{place}/{name}")
+
+
+def _shadow(name: str) -> tuple[str, str] | None:
+    """The password and the day of expiry of shadow(5), empty where there is no such line; None
+    where it cannot be read.
+    """
+    try:
+        with open(_SHADOW, encoding="utf-8", errors="surrogateescape") as file:
+            fields = (line.rstrip("\n").split(":") for line in file)
+            return next(((each[1], each[7]) for each in fields if each[0] == name), ("", ""))
+    except (OSError, IndexError):
+        return None

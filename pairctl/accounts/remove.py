@@ -1,0 +1,69 @@
+"""What takes an account back, in order: the rule first, which closes it; the record last."""
+
+# ruff: noqa: PTH112, PTH118, PTH208
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pairctl.accounts import darwin, linux, shares
+from pairctl.accounts.actions import Kill
+from pairctl.services.steps import Remove, Rmdir, Run, Write
+from pairingd.account.place import as_json
+from pairingd.account.programs import sudoers_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairctl.accounts.facts import Facts
+    from pairctl.services.steps import Step
+
+
+def steps(facts: Facts) -> list[Step]:
+    """Of all that is there. None where nothing is."""
+    plan = list(_rule(facts))
+    if facts.recorded:
+        system = darwin if facts.system == "darwin" else linux
+        if facts.exists:
+            plan += [*system.stopped(facts), Kill(facts.name)]
+        for directory in facts.recorded.shared:
+            plan += shares.unshared(directory, facts, ())
+        plan += system.gone(facts)
+    return [*plan, *_files(facts)]
+
+
+def unshare(facts: Facts, directory: str) -> list[Step]:
+    """One shared directory; the account stays. The record keeps it until it is done."""
+    others = tuple(one for one in facts.record.shared if one != directory)
+    record = facts.record._replace(shared=others)
+    back = shares.unshared(directory, facts, others)
+    return [*back, Write(facts.account.record_file, as_json(record))]
+
+
+def _rule(facts: Facts) -> Iterator[Step]:
+    path = sudoers_file(facts.account)
+    partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.partial")  # noqa: PTH119, PTH120
+    # Where its directory cannot be read, as without root, it may be there.
+    if os.path.lexists(path) or (facts.recorded and not os.access(os.path.dirname(path), os.R_OK)):  # noqa: PTH120
+        yield Remove(path)
+    if os.path.lexists(partial):
+        yield Remove(partial)
+
+
+def _files(facts: Facts) -> Iterator[Step]:
+    """The record as the last one, so that a half removed account can be removed again."""
+    account = facts.account
+    record = account.record_file
+    others: list[str] = []
+    if os.path.isdir(account.path):
+        names = sorted(os.listdir(account.path))
+        others = [path for name in names if (path := os.path.join(account.path, name)) != record]
+    if others:
+        yield Run(("rm", "-rf", *others))
+    if os.path.lexists(record):
+        yield Remove(record)
+    if os.path.isdir(account.path):
+        yield Rmdir(account.path)
+    if os.path.isdir(account.root) and set(os.listdir(account.root)) <= {account.name}:
+        yield Rmdir(account.root)

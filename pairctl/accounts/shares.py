@@ -1,0 +1,214 @@
+"""A directory for host and account, by ACLs: setfacl(1), acl(5); chmod(1) of macOS.
+
+What either makes in it is both's. The host's files alone are changed, and as the host: a link that
+somebody puts into such a directory then leads nowhere that the host could not go.
+"""
+
+# ruff: noqa: PTH118, PTH120
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+from pairctl.accounts import acl
+from pairctl.accounts.actions import Plain
+from pairctl.accounts.facts import require_tool
+from pairctl.services.steps import Keep, Run
+from pairingd.box.shares import holds, require_shareable
+from pairingd.core.refusal import PairingError
+from pairingd.core.text import quoted
+from pairingd.paths import find_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from pairctl.accounts.facts import Facts
+    from pairctl.services.steps import Step
+
+_SECONDS = 3600.0  # a directory may have a million files
+_MACOS_RIGHTS = (
+    "allow read,write,append,execute,delete,delete_child,readattr,writeattr,readextattr,"
+    "writeextattr,readsecurity,file_inherit,directory_inherit"
+)
+
+
+def require(directory: str, host: str, root: str, others: Iterable[str]) -> None:
+    """Raise PairingError `not-shareable` where `directory`, resolved, may not be shared, or where
+    one could not be taken back alone, because the `others` lie in it or the other way round; and
+    `missing-program` where ACLs cannot be set.
+    """
+    if not directory.isprintable():
+        raise _refused(f"{quoted(directory)} cannot be shared: not all of its name can be printed")
+    owner = pwd.getpwnam(host)
+    own = find_paths({"HOME": owner.pw_dir}).directories
+    require_shareable(directory, owner.pw_dir, (*own, root))
+    for other in others:
+        if directory != other and (holds(directory, other) or holds(other, directory)):
+            raise _refused(f"{quoted(directory)} overlaps with {quoted(other)}, which is shared")
+    if os.stat(directory).st_uid != owner.pw_uid:  # noqa: PTH116
+        raise _refused(f"{quoted(directory)} cannot be shared: it does not belong to {host}")
+    for parent in parents(directory):
+        found = os.stat(parent)  # noqa: PTH116
+        if not found.st_mode & stat.S_IXOTH and found.st_uid != owner.pw_uid:
+            closed = f"{quoted(parent)} is closed, and not {host}'s"
+            why = f"{quoted(directory)} cannot be shared: {closed}"
+            raise _refused(why)
+    if sys.platform != "darwin":
+        require_tool("setfacl", "acl")
+
+
+def _refused(why: str) -> PairingError:
+    return PairingError("not-shareable", why, "share a directory of yours")
+
+
+def parents(directory: str) -> list[str]:
+    """The innermost first."""
+    found = []
+    while directory != "/":
+        directory = os.path.dirname(directory)
+        found.append(directory)
+    return found
+
+
+def shared(facts: Facts) -> Iterator[Step]:
+    """What is left to be done for all that the record names."""
+    for directory in filter(os.path.isdir, facts.record.shared):
+        if not _is_shared(directory, facts):
+            yield from _share(directory, facts)
+        for parent in parents(directory):
+            if not _lets_through(parent, facts):
+                yield _open(parent, facts)
+
+
+def unshared(directory: str, facts: Facts, others: tuple[str, ...]) -> Iterator[Step]:
+    """Take it back. `others` stay shared, and the way to them open."""
+    if not facts.exists or not _is_user(facts.record.host):
+        yield Keep(directory, "one of the two users has gone, so their ACL entries cannot be found")
+        return
+    if os.path.isdir(directory):  # noqa: PTH112
+        yield from _unshare(directory, facts)
+    way = {parent for other in others for parent in parents(other)}
+    for parent in parents(directory):
+        if parent in way or os.lstat(parent).st_uid != pwd.getpwnam(facts.record.host).pw_uid:
+            continue
+        # The second is what an interrupted one leaves.
+        if _names(parent, facts) or acl.repeats(parent):
+            yield from _close(parent, facts)
+
+
+def _share(directory: str, facts: Facts) -> Iterator[Step]:
+    name, host = facts.name, facts.record.host
+    note = f"{name} can then read and write all in there that is {host}'s"
+    if facts.system == "darwin":
+        for user in (name, host):
+            entry = f"user:{user} {_MACOS_RIGHTS}"
+            argv = (*_as(host), "chmod", "-R", "+a", entry, directory)
+            yield Run(argv, note=note, seconds=_SECONDS)
+            note = ""
+        return
+    files, directories = f"u:{name}:rwX", f"u:{name}:rwX,d:u:{name}:rwX,d:u:{host}:rwX"
+    yield _each(directory, "f", host, ("setfacl", "-P", "-m", files), note)
+    yield _each(directory, "d", host, ("setfacl", "-P", "-m", directories), "and what is new there")
+
+
+def _unshare(directory: str, facts: Facts) -> Iterator[Step]:
+    """First what the account has made there, which goes to the host."""
+    name, host = facts.name, facts.record.host
+    theirs = ("(", "-user", name, "-o", "-group", name, ")")
+    # -execdir: nothing that is moved meanwhile can lead it elsewhere.
+    chown = ("chown", "-h", f"{host}:{facts.host_group}", "{}", ";")
+    yield Run(("find", "-P", directory, *theirs, "-execdir", *chown), seconds=_SECONDS)
+    if facts.system == "darwin":
+        for user in (name, host):
+            entry = f"user:{user} {_MACOS_RIGHTS}"
+            argv = (*_as(host), "chmod", "-R", "-a", entry, directory)
+            yield Run(argv, soft=(1,), seconds=_SECONDS)
+        return
+    files, directories = f"u:{name},u:{host}", f"u:{name},u:{host},d:u:{name},d:u:{host}"
+    yield _each(directory, "f", host, ("setfacl", "-P", "-x", files))
+    yield _each(directory, "d", host, ("setfacl", "-P", "-x", directories))
+    yield Plain(directory, host)
+
+
+def _open(parent: str, facts: Facts) -> Run:
+    name = facts.name
+    note = f"{name} can then pass through it, and open what is readable for all in there"
+    if facts.system == "darwin":
+        entry = f"user:{name} allow search"
+        return Run((*_as(facts.record.host), "chmod", "+a", entry, parent), note=note)
+    return Run((*_as(facts.record.host), "setfacl", "-m", f"u:{name}:--x", parent), note=note)
+
+
+def _close(parent: str, facts: Facts) -> Iterator[Step]:
+    name, host = facts.name, facts.record.host
+    if facts.system == "darwin":
+        entry = f"user:{name} allow search"
+        yield Run((*_as(host), "chmod", "-a", entry, parent), soft=(1,))
+        return
+    yield Run((*_as(host), "setfacl", "-x", f"u:{name}", parent))
+    yield Plain(parent, host, whole=False)
+
+
+def _each(directory: str, kind: str, host: str, argv: tuple[str, ...], note: str = "") -> Run:
+    """Of the host's files or directories in it. Links are of neither kind."""
+    these = ("find", "-P", directory, "-type", kind, "-user", host, "-exec", *argv, "{}", "+")
+    return Run((*_as(host), *these), note=note, seconds=_SECONDS)
+
+
+def _as(host: str) -> tuple[str, ...]:
+    return () if host == "root" else ("sudo", "-n", "-u", host)
+
+
+def _is_shared(directory: str, facts: Facts) -> bool:
+    """Of all that is the host's in there."""
+    if facts.system == "darwin" or not facts.exists:
+        return False
+    host, user = pwd.getpwnam(facts.record.host).pw_uid, pwd.getpwnam(facts.name).pw_uid
+    if not _has_both(directory, host, user):
+        return False
+    for here, directories, files in os.walk(directory):
+        for name in directories:
+            place = os.path.join(here, name)
+            if _is_hosts(place, host, stat.S_ISDIR) and not _has_both(place, host, user):
+                return False
+        for name in files:
+            place = os.path.join(here, name)
+            if _is_hosts(place, host, stat.S_ISREG) and acl.users(place).get(user, 0) & 6 != 6:
+                return False
+    return True
+
+
+def _is_hosts(place: str, host: int, kind: Callable[[int], bool]) -> bool:
+    found = os.lstat(place)
+    return found.st_uid == host and kind(found.st_mode)
+
+
+def _has_both(directory: str, host: int, user: int) -> bool:
+    inherited = acl.users(directory, default=True)
+    return acl.users(directory).get(user) == 7 and inherited.get(user) == inherited.get(host) == 7
+
+
+def _lets_through(parent: str, facts: Facts) -> bool:
+    found = os.stat(parent)  # noqa: PTH116
+    return bool(found.st_mode & stat.S_IXOTH) or _names(parent, facts)
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _names(parent: str, facts: Facts) -> bool:
+    """Whether its ACL has an entry of the account; on macOS it is taken away unseen."""
+    if not facts.exists:
+        return False
+    if facts.system == "darwin":
+        return not os.stat(parent).st_mode & stat.S_IXOTH  # noqa: PTH116
+    return pwd.getpwnam(facts.name).pw_uid in acl.users(parent)

@@ -1,0 +1,147 @@
+"""sshd for one guest's connection, as the account, and what ends it there.
+
+    guest.py CONFIG SSHD           standard input is the connection, standard output the host's word
+    guest.py CONFIG SSHD end       everything that runs as this user
+    guest.py CONFIG SSHD end PID   what a guest of that process has kept from ending
+    guest.py CONFIG SSHD test WORD...   `sshd WORD...`, to test the configuration as this user
+
+The daemon runs as the host and may signal nothing of the account's, so this does it. Each line of
+its word is a command. `guard SECONDS`: it must all be over in so many seconds; a later line
+replaces this one. `signal PID NUMBER`: to a process of this user. `end`: now. The end of the host's
+word is the end of the daemon, however it came about: then it is over at once. A guest who may write
+is this user, too, and could stop this; then the daemon and its own guardian still end the
+connection, whose socket they hold. Standard library only: this runs while somebody is connected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+LOGIN_S = 20.5  # until the host's first word: sshd's grace to log in, and what a guardian adds
+KILL_AFTER_S = 1.0  # from SIGTERM
+LONGEST_SLEEP_S = 15.0  # poll(2) stands still while a laptop sleeps; deadlines do not
+_CHUNK = 1 << 16
+
+
+class Guardian:
+    """Of this process group: this process and its sshd. `now` counts on during sleep."""
+
+    def __init__(self, connection: socket.socket, now: float) -> None:
+        self._connection = connection
+        self._deadline = now + LOGIN_S
+        self._killed_at: float | None = None
+
+    def hear(self, line: bytes, now: float) -> None:
+        """One command; what is not one is passed over."""
+        match line.split():
+            case [b"guard", seconds]:
+                self._deadline = now + float(seconds)
+            case [b"signal", process, number] if int(process) > 1:
+                os.kill(int(process), int(number))
+            case [b"end"]:
+                self.end(now)
+            case _:
+                pass
+
+    def end(self, now: float) -> None:
+        self._deadline = min(self._deadline, now)
+
+    def act(self, now: float) -> float:
+        """End what is due. In how many seconds to come again."""
+        if self._killed_at is not None:
+            if self._killed_at <= now:
+                os.killpg(0, signal.SIGKILL)  # this process, too
+            return self._killed_at - now
+        if self._deadline > now:
+            return min(self._deadline - now, LONGEST_SLEEP_S)
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        os.killpg(0, signal.SIGTERM)
+        os.killpg(0, signal.SIGCONT)  # a stopped process acts on nothing else
+        self._killed_at = now + KILL_AFTER_S
+        return KILL_AFTER_S
+
+
+def serve(config: str, sshd: str) -> int:
+    """Return the exit status of sshd."""
+    with contextlib.suppress(PermissionError):  # the leader of its session and group already
+        os.setsid()
+    connection, commands = socket.socket(fileno=0), socket.socket(fileno=1)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.dup2(0, 1)
+            os.execv(sshd, [sshd, "-i", "-e", "-f", config])  # noqa: S606 - no shell is wanted
+        finally:
+            os._exit(127)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # its end is sshd's, or the end of the host's word
+    ended, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return _guard(Guardian(connection, _now()), commands, ended, child)
+
+
+def _guard(guardian: Guardian, commands: socket.socket, ended: int, child: int) -> int:
+    """The exit status of sshd, once it has ended."""
+    ready = select.poll()
+    ready.register(ended, select.POLLIN)
+    ready.register(commands, select.POLLIN)
+    heard = b""
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status) & 0xFF
+        wait = guardian.act(_now())
+        events = dict(ready.poll(1000 * max(wait, 0.0) + 1))
+        if ended in events:
+            os.read(ended, _CHUNK)
+        if commands.fileno() in events:
+            chunk = commands.recv(_CHUNK)
+            *lines, heard = (heard + chunk).split(b"\n")
+            for line in lines:
+                with contextlib.suppress(ValueError, OSError):
+                    guardian.hear(line, _now())
+            if not chunk:
+                ready.unregister(commands)
+                guardian.end(_now())
+
+
+def end(words: list[str]) -> int:
+    """1 where there was nothing to end."""
+    try:
+        if words:
+            os.killpg(int(words[0]), signal.SIGKILL)
+        else:
+            os.kill(-1, signal.SIGKILL)  # all of this user's, in one step, but for this process
+    except (OSError, ValueError):
+        return 1
+    return 0
+
+
+def _now() -> float:
+    """Goes on during sleep, and is not set: clock_gettime(2), on macOS clock_gettime(3)."""
+    if sys.platform == "darwin":
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def main(words: list[str]) -> int:
+    """The exit status."""
+    config, sshd, *more = words
+    if more[:1] == ["end"]:
+        return end(more[1:])
+    if more[:1] == ["test"]:
+        os.execv(sshd, [sshd, *more[1:]])  # noqa: S606 - no shell is wanted
+    return serve(config, sshd)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

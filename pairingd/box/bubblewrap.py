@@ -1,0 +1,188 @@
+"""The box as Linux makes it: bubblewrap (bwrap(1)), and pasta(1) for a network of its own.
+
+Two scripts, so that everybody can read what a box is: `server` is the box with tmux's server in it,
+`tmux` is a client in another one, which shows less. Both start with an empty environment, for
+bwrap's own is read in the box (measured: /proc/1/environ, also with --clearenv).
+"""
+
+# ruff: noqa: PTH112, PTH114, PTH115 - as place.py
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from pairingd.box import etc
+from pairingd.box.plan import PACKAGES, SYSTEM
+from pairingd.box.scripts import assigned, behind_glass, of_clients
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pairingd.box.place import Box
+    from pairingd.box.plan import Plan
+
+_NAMESPACES = (
+    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+    *("--cap-drop", "ALL"),
+)
+# Without --die-with-parent what a guest leaves running outlives the first program of the box.
+_ALONE = (*_NAMESPACES, "--seccomp", "9", "--die-with-parent")
+_RESOLVER = "169.254.1.1"  # at which pasta asks the host's, as podman has it
+_TERMINAL = '${terminal:+--dev-bind "$terminal" "$terminal"}'
+# The guests' and the host's terminals never come here: glass.py stands between.
+_CLIENT = """\
+#!/bin/sh
+# pairing, box {id}: tmux as everything outside runs it, in a box of its own with the server's
+# socket and little else. No terminal enters it: at one this is first put behind glass.
+{behind_glass}
+terminal=
+if [ -t 0 ]; then terminal=$(tty); session=; else session=--new-session; fi
+exec 9<{filter}
+exec env -i TERM="${{TERM:-xterm}}" {environment} \\
+    {bwrap} {alone} --unshare-net $session \\
+    {mounts} \\
+    --tmpfs /dev --dev-bind /dev/null /dev/null {terminal} \\
+    --ro-bind {shared} {shared} \\
+    -- {tmux} -N "$@"
+"""
+_SERVER = """\
+#!/bin/sh
+# pairing, box {id}: what is shared, and the tmux server that lives in it. This shell stays outside
+# and holds the lock, its standard input: whoever is in the box can open for writing what any
+# process there has open.
+env -i {environment} \\
+    {bwrap} {alone} {network} --new-session \\
+    {mounts} \\
+    --dev /dev \\
+    {shares} \\
+    --bind {shared} {shared} --chdir {directory} \\
+    -- {limits}{tmux} -D -S {socket} </dev/null 9<{filter}
+exit
+"""
+# --no-map-gw and the four nones: pasta would lead to services on the host's loopback.
+_INTERNET = """\
+#!/bin/sh
+# pairing, box {id}: a network of its own around the box, without the host's loopback. This shell
+# stays outside and holds the lock, its standard input.
+{pasta} --foreground --quiet --config-net --no-map-gw \\
+    --dns-forward {resolver} -t none -u none -T none -U none \\
+    -- /bin/sh {inside} </dev/null
+exit
+"""
+
+
+def client(box: Box, plan: Plan, bwrap: str, glass: Iterable[str]) -> str:
+    """The script `tmux`. `glass` is the command that puts a program behind glass."""
+    return _CLIENT.format(
+        id=box.id,
+        behind_glass=behind_glass(glass),
+        filter=shlex.quote(box.filter),
+        environment=assigned(of_clients(plan.environment)),
+        bwrap=shlex.quote(bwrap),
+        alone=shlex.join(_ALONE),
+        mounts=shlex.join((*_system(), *_program(plan))),
+        terminal=_TERMINAL,
+        shared=shlex.quote(box.shared),
+        tmux=shlex.quote(plan.tmux),
+    )
+
+
+def server(box: Box, plan: Plan, bwrap: str) -> str:
+    """The script that is the box; with `network = "internet"` the one that pasta runs."""
+    network = {
+        "none": ("--unshare-net",),
+        # pasta makes its user root, which the box undoes.
+        "internet": ("--uid", str(os.getuid()), "--gid", str(os.getgid())),
+        "full": (),
+    }[plan.network]
+    return _SERVER.format(
+        id=box.id,
+        filter=shlex.quote(box.filter),
+        environment=assigned(plan.environment),
+        bwrap=shlex.quote(bwrap),
+        alone=shlex.join(_ALONE),
+        network=shlex.join(network),
+        mounts=shlex.join(_system()),
+        shares=shlex.join((*_resolver(box, plan), *_shares(plan))),
+        shared=shlex.quote(box.shared),
+        directory=shlex.quote(plan.directory),
+        limits=_limits(plan),
+        tmux=shlex.quote(plan.tmux),
+        socket=shlex.quote(box.socket),
+    )
+
+
+def trial(bwrap: str) -> tuple[str, ...]:
+    """A command that succeeds where the kernel lets this user make a box."""
+    shown = ("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev")
+    return bwrap, *_NAMESPACES, "--unshare-net", *shown, "--", "/bin/true"
+
+
+def internet(box: Box, pasta: str, inside: str) -> str:
+    """The script that runs the script `inside` in a network of its own."""
+    return _INTERNET.format(
+        id=box.id, pasta=shlex.quote(pasta), resolver=_RESOLVER, inside=shlex.quote(inside)
+    )
+
+
+def resolv_conf() -> str:
+    """resolv.conf(5) for "internet": the host's own may name a resolver on the host's loopback."""
+    return f"nameserver {_RESOLVER}\n"
+
+
+def _system() -> Iterator[str]:
+    """Programs and libraries, and what is public of /etc; all else is empty."""
+    for path in SYSTEM:
+        if os.path.islink(path):
+            yield from ("--symlink", os.readlink(path), path)
+        elif os.path.isdir(path):
+            yield from ("--ro-bind", path, path)
+    for path in PACKAGES:
+        yield from ("--ro-bind-try", path, path)
+    for real, path in etc.shown():
+        yield from ("--ro-bind", real, path)
+        for secret in etc.hidden(real):
+            place = path + secret[len(real) :]
+            yield from (
+                ("--tmpfs", place)
+                if os.path.isdir(secret)
+                else (*("--ro-bind", "/dev/null", place),)
+            )
+    # Read-only: where the host is root, so is the guest, and the kernel's settings are root's to
+    # write without any capability (measured: core_pattern, by which a program runs outside).
+    yield from ("--proc", "/proc", "--remount-ro", "/proc")
+    yield from ("--tmpfs", "/tmp", "--tmpfs", "/run")  # noqa: S108
+    yield from ("--dir", "/var/tmp", "--symlink", "/run", "/var/run")  # noqa: S108
+
+
+def _program(plan: Plan) -> Iterator[str]:
+    """Where tmux is, unless that is the system's."""
+    for path in plan.around_tmux:
+        yield from ("--ro-bind", path, path)
+
+
+def _resolver(box: Box, plan: Plan) -> tuple[str, ...]:
+    if plan.network != "internet":
+        return ()
+    return "--ro-bind", box.resolv_conf, "/etc/resolv.conf"
+
+
+def _shares(plan: Plan) -> Iterator[str]:
+    yield from ("--dir", plan.home)
+    for path in (*plan.write, plan.directory):
+        yield from ("--bind", path, path)
+    for path in plan.read:  # which may lie in one of those
+        yield from ("--ro-bind", path, path)
+    # A mount cannot be renamed, so nobody puts another .git in the place of this one.
+    for path in dict.fromkeys(map(os.path.dirname, plan.protected)):
+        yield from ("--bind", path, path)
+    for path in plan.protected:
+        yield from ("--ro-bind", path, path)
+
+
+def _limits(plan: Plan) -> str:
+    limits = [f"--data={plan.memory}"] if plan.memory else []
+    limits += [f"--nproc={plan.processes}"] if plan.processes else []
+    return f"{shlex.join(('prlimit', *limits, '--'))} " if limits else ""

@@ -1,0 +1,159 @@
+"""One box on disk: its files, and whether something lives in it."""
+
+# pathlib takes longer to import than all else that `pairctl status` does.
+# ruff: noqa: PTH118, PTH123, PTH208
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from typing import NamedTuple
+
+from pairingd.account.place import Account
+from pairingd.process import foreign
+
+_END_S = 10.0
+
+
+class Box(NamedTuple):
+    """`root` has all boxes, each in a directory named by its `id`, which no other box has had. One
+    whose id ends in @NAME is no box in the narrow sense: its session runs as that account.
+    """
+
+    root: str
+    id: str
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.root, self.id)
+
+    @property
+    def account(self) -> Account | None:
+        """By whom the session runs, where that is not the host."""
+        name = self.id.partition("@")[2]
+        return Account(name) if name else None
+
+    @property
+    def tmux(self) -> str:
+        """The program that stands for tmux outside: each run of it is a client in a box."""
+        return os.path.join(self.path, "tmux")
+
+    @property
+    def server(self) -> str:
+        """The program that is the box, and ends with it."""
+        return os.path.join(self.path, "server")
+
+    @property
+    def filter(self) -> str:
+        """The forbidden system calls, as a program for the kernel (seccomp(2))."""
+        return os.path.join(self.path, "filter")
+
+    @property
+    def resolv_conf(self) -> str:
+        return os.path.join(self.path, "resolv.conf")
+
+    @property
+    def shared(self) -> str:
+        """The one directory of ours that is in the box, and in those of its clients."""
+        return os.path.join(self.path, "s")
+
+    @property
+    def socket(self) -> str:
+        if account := self.account:
+            return account.socket(self.id.partition("@")[0])
+        return os.path.join(self.shared, "tmux.sock")
+
+    @property
+    def lock(self) -> str:
+        """Held by the process that is the box, outside, as long as it lives."""
+        return os.path.join(self.path, "lock")
+
+    @property
+    def record(self) -> str:
+        """What is shared, in JSON."""
+        return os.path.join(self.path, "box.json")
+
+    @property
+    def lives(self) -> bool:
+        """Whether the lock is held. A descriptor tells, and no pid, which another may have."""
+        try:
+            descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    @property
+    def shares(self) -> Shares:
+        """As the record has it; what it lacks is empty."""
+        given = {}
+        with contextlib.suppress(OSError, ValueError), open(self.record, "rb") as file:
+            given = json.loads(file.read())
+        return Shares(
+            str(given.get("directory", "")),
+            str(given.get("network", "")),
+            int(given.get("keeper", 0)),
+        )
+
+    def keep(self, shares: Shares) -> None:
+        """Write the record."""
+        with open(self.record, "w", encoding="utf-8") as file:
+            json.dump(shares._asdict(), file)
+
+    @property
+    def keeper(self) -> int | None:
+        """The pid of the process that is the box, as seen from outside; None where none lives."""
+        return (self.shares.keeper or None) if self.lives else None
+
+    def end(self) -> None:
+        """Kill the process that is the box, and with it everything in it: what makes the namespaces
+        does not always end with its parent.
+        """
+        import psutil
+
+        if (keeper := self.keeper) is None:
+            return
+        if account := self.account:  # whose processes are not ours to signal
+            with contextlib.suppress(OSError):
+                foreign.run(account.apart(account.guest, "end"), _END_S)
+        with contextlib.suppress(psutil.Error):
+            outermost = psutil.Process(keeper)
+            for process in (*outermost.children(recursive=True), outermost):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+
+    def remove(self) -> None:
+        """Its files; not while it lives."""
+        if not self.lives:
+            with contextlib.suppress(RecursionError):  # directories in directories, by a guest
+                shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Shares(NamedTuple):
+    """`directory` is the one that is shared to write, `network` as in config.toml, `keeper` the
+    process that is the box.
+    """
+
+    directory: str
+    network: str
+    keeper: int
+
+
+def boxes(root: str) -> list[Box]:
+    """All that have files, dead or alive."""
+    with contextlib.suppress(OSError):
+        return [Box(root, name) for name in sorted(os.listdir(root))]
+    return []
+
+
+def living(root: str) -> Box | None:
+    """The box of the session that runs, if one does."""
+    return next((one for one in boxes(root) if one.lives), None)

@@ -1,0 +1,127 @@
+"""What one box shows and allows, decided from the directory, the configuration and the user."""
+
+# ruff: noqa: PTH110, PTH112, PTH118, PTH120 - pathlib takes longer to import than all else
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from pairingd.box import shares
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pairingd.protocol.confinement import BoxSettings
+
+# The system's programs and libraries; and where package managers put theirs.
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+PACKAGES = ("/nix/store", "/home/linuxbrew/.linuxbrew", "/opt/homebrew", "/opt/local")
+_USUAL_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+_PASSED = ("LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "COLORTERM")
+# What git runs, or is told to run, outside the box as well.
+_HOOKS = ".git/hooks"
+_TRAPS = (_HOOKS, ".git/config")
+
+
+class Plan(NamedTuple):
+    """Paths are resolved. `protected` are in `directory`, and are only read in the box; those that
+    are missing are to be made, as directories.
+    """
+
+    directory: str
+    home: str
+    tmux: str
+    environment: dict[str, str]
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+    protected: tuple[str, ...]
+    network: str
+    memory: int
+    processes: int
+
+    @property
+    def writable(self) -> tuple[str, ...]:
+        return (self.directory, *self.write)
+
+    @property
+    def around_tmux(self) -> tuple[str, ...]:
+        """What must be shown for tmux to run, beside the system's."""
+        shown = (*self.read, *self.writable)
+        return tuple(path for path in shown if shares.holds(path, self.tmux))
+
+    @property
+    def shell(self) -> str:
+        return self.environment["SHELL"]
+
+
+def make(
+    directory: str,
+    tmux: str,
+    settings: BoxSettings,
+    ours: Iterable[str],
+    programs: Iterable[str],
+    environ: Mapping[str, str],
+) -> Plan:
+    """`ours` are our own directories, in which nobody reads; to `programs`, our own too, nobody
+    writes. Raises PairingError `not-shareable`.
+    """
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111
+    ours = tuple(ours)
+    shared = shares.resolved(directory)
+    write = _existing(settings["write"])
+    for path in (shared, *write):
+        shares.require_shareable(path, home, (*ours, *programs))
+    read = _existing(settings["read"])
+    for path in read:
+        shares.require_readable(path, home, ours)
+    program = shares.resolved(tmux)
+    if not _within(program, (*SYSTEM, *PACKAGES, *read, *write, shared)):
+        read = (*read, program)
+    visible = (*SYSTEM, *PACKAGES, *read, *write, shared)
+    return Plan(
+        directory=shared,
+        home=home,
+        tmux=program,
+        environment=_environment(environ, home, visible, settings["env"]),
+        read=read,
+        write=write,
+        protected=tuple(_protected(shared)),
+        network=settings["network"],
+        memory=settings["memory"],
+        processes=settings["processes"],
+    )
+
+
+def _existing(paths: Iterable[str]) -> tuple[str, ...]:
+    """A dotfile that this machine does not have is no mistake."""
+    found = map(shares.resolved, paths)
+    return tuple(path for path in found if os.path.exists(path))
+
+
+def _protected(directory: str) -> Iterable[str]:
+    for name in _TRAPS:
+        path = os.path.join(directory, name)
+        there = os.path.exists(path) or name == _HOOKS
+        if there and os.path.isdir(os.path.dirname(path)) and os.path.realpath(path) == path:
+            yield path
+
+
+def _environment(
+    environ: Mapping[str, str], home: str, visible: Iterable[str], also: Iterable[str]
+) -> dict[str, str]:
+    """By an allow-list: tmux hands all of it to everybody in the session."""
+    visible = tuple(visible)
+    places = [path for path in environ.get("PATH", "").split(":") if _within(path, visible)]
+    shell = environ.get("SHELL", "")
+    names = (*_PASSED, *also, *(name for name in environ if name.startswith("LC_")))
+    return {
+        **{name: environ[name] for name in names if name in environ},
+        "HOME": home,
+        "PATH": ":".join(dict.fromkeys((*places, *_USUAL_PATH))),
+        "SHELL": shell if _within(shell, visible) and os.path.exists(shell) else "/bin/sh",
+    }
+
+
+def _within(path: str, outer: Iterable[str]) -> bool:
+    return any(shares.holds(one, path) for one in outer)

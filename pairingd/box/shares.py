@@ -1,0 +1,85 @@
+"""Which directories may be shared: none that holds, or lies in, what a guest must not have."""
+
+# ruff: noqa: PTH111, PTH112, PTH118 - pathlib takes longer to import than all else of `pairctl`
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pairingd.core.refusal import PairingError
+from pairingd.core.text import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Of the home directory: keys, tokens, and what programs of the user's run of themselves.
+_SECRET = (
+    *(".ssh", ".gnupg", ".pki", ".password-store", ".aws", ".azure", ".kube", ".docker"),
+    *(".config/gcloud", ".config/gh", ".config/systemd", ".config/autostart", ".mozilla"),
+    *(".config/google-chrome", ".config/chromium", ".local/share/keyrings", "Library"),
+    *("bin", ".local/bin", ".local/share/pipx", ".cargo/bin"),
+)
+# Of the system: sockets and devices, or what the box has of its own.
+_SYSTEM = (
+    *("/boot", "/dev", "/etc", "/proc", "/root/.ssh", "/run", "/sys", "/usr", "/bin", "/lib"),
+    *("/lib64", "/sbin", "/var/run", "/System", "/Library", "/private/etc", "/private/var/run"),
+)
+_COMMON = ("/tmp", "/var/tmp", "/dev/shm", "/private/tmp")  # noqa: S108 - everybody's sockets
+
+
+def resolved(path: str) -> str:
+    """Without links; `~` is the user's home directory."""
+    return os.path.realpath(os.path.expanduser(path))
+
+
+def require_shareable(path: str, home: str, ours: Iterable[str]) -> None:
+    """Raise PairingError `not-shareable` where `path`, resolved, may not be shared to write.
+
+    `home` is the user's, `ours` are our own directories. Judged by resolved paths, and both ways:
+    neither may be in the other.
+    """
+    if not os.path.isdir(path):
+        raise _refused(path, "is not a directory", "name the project's directory: --box DIR")
+    for whole in (home, *_COMMON):
+        if holds(path, resolved(whole)):
+            raise _has(path, whole, home)
+    _require_apart(path, home, ours)
+
+
+def require_readable(path: str, home: str, ours: Iterable[str]) -> None:
+    """Raise PairingError `not-shareable` where `path`, resolved, may not be shown."""
+    if holds(path, resolved(home)):
+        raise _has(path, home, home)
+    _require_apart(path, home, ours)
+
+
+def _require_apart(path: str, home: str, ours: Iterable[str]) -> None:
+    own = (*(os.path.join(home, name) for name in _SECRET), *_SYSTEM, *ours)
+    for secret in own:
+        real = resolved(secret)
+        if holds(path, real):  # whether it is there or not: a guest could make it
+            raise _has(path, secret, home)
+        if holds(real, path):
+            raise _refused(path, f"lies in {called(secret, home)}")
+
+
+def _has(path: str, secret: str, home: str) -> PairingError:
+    name = called(secret, home)
+    return _refused(path, f"is {name}" if path == resolved(secret) else f"has {name} in it")
+
+
+def holds(outer: str, inner: str) -> bool:
+    """Whether `inner`, resolved, is or lies in `outer`."""
+    return inner == outer or inner.startswith(outer.rstrip("/") + "/")
+
+
+def called(path: str, home: str) -> str:
+    """For people."""
+    return "~" + path[len(home) :] if holds(home, path) else path
+
+
+def _refused(
+    path: str, why: str, hint: str = "share a directory with nothing else in it: --box DIR"
+) -> PairingError:
+    return PairingError("not-shareable", f"{quoted(path)} cannot be shared: it {why}", hint)

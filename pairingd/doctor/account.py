@@ -1,0 +1,44 @@
+"""Whether the account for guests, of `pairctl account`, can be used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from pairingd.account import check as complete
+from pairingd.account.place import Account, Record, accounts
+from pairingd.account.programs import sudoers_file
+from pairingd.core.text import for_terminal, shell
+from pairingd.doctor.command import output
+from pairingd.doctor.finding import Finding, Subject
+from pairingd.errors import Misconfigured
+from pairingd.user import user_name
+
+
+async def check(_subject: Subject) -> AsyncIterator[Finding]:
+    """Other hosts' accounts are not ours to judge."""
+    try:
+        us = user_name()
+    except Misconfigured:
+        return  # which `user` says
+    own = [(one, record) for one in accounts() if (record := one.record) and record.host == us]
+    for account, record in own:
+        yield await _judged(account, record)
+    if not own:
+        yield Finding.ok("account", "none (sudo pairctl account create)")
+
+
+async def _judged(account: Account, record: Record) -> Finding:
+    beside = Path(sys.executable).with_name("pairctl")
+    pairctl = str(beside) if beside.exists() else "pairctl"  # sudo has a PATH of its own
+    create = shell("sudo", pairctl, "account", "create", account.name)
+    if missing := list(complete.missing(account, record)):
+        what = for_terminal(", ".join(missing[:3]))
+        return Finding.warn("account", f"{account.name} is half done: {what}", create)
+    for program in (account.guest, account.tmux):
+        asked = await output("sudo", "-n", "-l", "-u", account.name, program)
+        if asked is None or asked[0]:
+            why = f"sudo does not run {program} as {account.name} by the rule "
+            return Finding.warn("account", why + sudoers_file(account), create)
+    return Finding.ok("account", f"{account.name}, for guests of yours")

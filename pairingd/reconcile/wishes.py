@@ -1,0 +1,30 @@
+"""What the intent demands now of keys, connections and the door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import floor
+
+from pairingd.core import plan
+from pairingd.core.model import State
+from pairingd.intent import Intent
+
+
+class Wishes:
+    """Reckoned once for each state and second, since all deadlines are whole seconds: a pass asks
+    several times, and there may be a thousand invitations.
+    """
+
+    def __init__(self, intent: Intent, clock: Callable[[], float]) -> None:
+        self.stopping = False  # the daemon is, so nobody may be in, though invited
+        self._intent = intent
+        self._clock = clock
+        self._known: tuple[State, int, plan.Desired] | None = None
+
+    def now(self) -> plan.Desired:
+        if self.stopping:
+            return plan.NOTHING
+        state, second = self._intent.state, floor(self._clock())
+        if self._known is None or self._known[0] is not state or self._known[1] != second:
+            self._known = state, second, plan.desired(state, second)
+        return self._known[2]

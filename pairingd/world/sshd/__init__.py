@@ -1,0 +1,21 @@
+"""OpenSSH's server, one process a connection.
+
+own.py      run as we are
+account.py  run as the account of a session, where it has one
+serving.py  what serves a connection, and how it is reached
+"""
+
+from pairingd.world.sshd.account import Sshds
+from pairingd.world.sshd.own import ZULU_SINCE, HostKey, Sshd
+from pairingd.world.sshd.serving import Announcement, Reach, Server, Version
+
+__all__ = [
+    "ZULU_SINCE",
+    "Announcement",
+    "HostKey",
+    "Reach",
+    "Server",
+    "Sshd",
+    "Sshds",
+    "Version",
+]

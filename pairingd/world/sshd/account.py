@@ -1,0 +1,146 @@
+"""The sshd of an account: run by sudo as that user, who alone may signal what it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from pairingd.account.place import Account
+from pairingd.errors import Misconfigured, WorldError
+from pairingd.files import write_for_group
+from pairingd.process.programs import Finished
+from pairingd.world.sshd.own import HostKey, Sshd, public_key, run_tool
+from pairingd.world.sshd.serving import Announcement, Started, Version, Writable, execute
+
+
+class AccountSshd(Sshd):
+    """That of `account`, with a host key of the account's own, and an sshd that root has chosen."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(
+            account.record.sshd if account.record else "",
+            Path(account.sshd_config),
+            Path(account.host_key),
+            Path(account.authorized_keys),
+        )
+        self._account = account
+        self._public_key = Path(f"{account.host_key}.pub")
+
+    @property
+    def user(self) -> str:
+        return self._account.name
+
+    async def start(
+        self,
+        connection: socket.socket,
+        records: Writable,
+        announcement: Announcement | None = None,  # noqa: ARG002
+    ) -> Started:
+        """As Sshd.start. Its guardian runs as the account, too, so of ours nothing is announced."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        argv = self._account.as_user(self._account.guest)  # `execute` gives it a session of its own
+        try:
+            with theirs:
+                process = await execute(argv, connection, theirs.fileno(), records)
+        except BaseException:
+            ours.close()
+            raise
+        return Started(process, Apart(self._account, process, ours))
+
+    @staticmethod
+    def write(path: Path, content: str) -> None:
+        write_for_group(path, content)
+
+    async def _public_host_key(self) -> HostKey:
+        try:
+            return public_key(self._public_key.read_text())
+        except (OSError, ValueError):
+            raise WorldError(
+                "account-incomplete",
+                f"{self._public_key} cannot be read",
+                f"sudo pairctl account create {self._account.name}",
+            ) from None
+
+    async def _run(self, *words: str, given: bytes = b"") -> Finished:
+        argv = self._account.apart(self._account.guest, "test", *words)
+        return await run_tool(*argv, given=given)
+
+
+class Apart:
+    """The processes of one connection, of which `first` leads the group: their guardian is told."""
+
+    def __init__(
+        self, account: Account, first: asyncio.subprocess.Process, guardian: socket.socket
+    ) -> None:
+        self._account = account
+        self._first = first
+        self._guardian = guardian
+        self._killing: asyncio.Task[None] | None = None
+
+    def end(self, number: signal.Signals) -> None:
+        """By the guardian, which ends after all others of the group; SIGKILL is for where it was
+        stopped, or ended itself.
+        """
+        code = self._first.returncode
+        if number is not signal.SIGKILL:
+            self._tell("end")
+        elif self._killing is None and (code is None or code < 0):
+            self._killing = asyncio.create_task(self._kill())
+
+    def send(self, process: int, number: signal.Signals) -> None:
+        self._tell(f"signal {process} {number.value}")
+
+    def guard(self, seconds: float) -> None:
+        self._tell(f"guard {seconds:.3f}")
+
+    def close(self) -> None:
+        self._guardian.close()
+
+    async def _kill(self) -> None:
+        group = str(self._first.pid)
+        with contextlib.suppress(WorldError, Misconfigured):
+            await run_tool(*self._account.apart(self._account.guest, "end", group))
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # it is gone, or stopped
+            self._guardian.send(f"{line}\n".encode())
+
+
+class Sshds:
+    """The sshd of the session that is: our own, or that of its account."""
+
+    def __init__(self, own: Sshd, account: Callable[[], Account | None]) -> None:
+        self._own = own
+        self._account = account
+        self._known: dict[Account, AccountSshd] = {}
+
+    @property
+    def now(self) -> Sshd:
+        account = self._account()
+        if account is None:
+            return self._own
+        if account not in self._known:
+            self._known[account] = AccountSshd(account)
+        return self._known[account]
+
+    async def prepare(self) -> Version:
+        """As Sshd."""
+        return await self.now.prepare()
+
+    async def host_key(self) -> HostKey:
+        """As Sshd."""
+        return await self.now.host_key()
+
+    async def start(
+        self,
+        connection: socket.socket,
+        records: Writable,
+        announcement: Announcement | None = None,
+    ) -> Started:
+        """As Sshd."""
+        return await self.now.start(connection, records, announcement)

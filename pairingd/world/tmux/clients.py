@@ -1,0 +1,39 @@
+"""The clients of a server, as list-clients tells of them."""
+
+from __future__ import annotations
+
+import re
+
+from pairingd.core.confine import TmuxClient
+
+# Of FORM. A client in control mode may have no size; a terminal's name is its path. Where a guest
+# owns the server, it is their word: numbers have no more digits than Python reads.
+_CLIENT = re.compile(r"(\d{1,9})\t(\d)\t(\d)\t(\d{0,9})\t(\d{0,9})\t(\S*)\t(\S+)\t(.*)", re.ASCII)
+FORM = "\t".join(
+    f"#{{{name}}}"
+    for name in (
+        *("client_pid", "client_readonly", "client_control_mode", "client_width"),
+        *("client_height", "client_flags", "client_name", "session_id"),
+    )
+)
+
+
+def clients(said: str) -> list[TmuxClient]:
+    """What is not in FORM is passed over."""
+    found = []
+    for line in said.splitlines():
+        if listed := _CLIENT.fullmatch(line):
+            pid, read_only, control, columns, rows, flags, name, session = listed.groups()
+            found.append(
+                TmuxClient(
+                    name=name,
+                    pid=int(pid),
+                    control=control == "1",
+                    session=session,
+                    read_only=read_only == "1",
+                    ignores_size="ignore-size" in flags.split(","),
+                    columns=int(columns or 0),
+                    rows=int(rows or 0),
+                )
+            )
+    return found

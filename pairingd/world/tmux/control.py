@@ -1,0 +1,124 @@
+"""Commands and their answers on a connection in control mode (tmux(1), CONTROL MODE).
+
+Each command of a line is answered by a block between `%begin` and `%end` or `%error`, which have
+the same three numbers; the last is 1 where the command is ours and not a hook's (measured, tmux
+3.3a and 3.8). After an error the rest of the line is not run. What a block holds may be a guest's
+words, so the end of each answer is a word that they cannot know before (tmux shows past commands to
+whoever may write: show-messages).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+_GUARD = re.compile(rb"%(begin|end|error) (\d+ \d+ (\d+))\r?\n", re.ASCII)
+_MOST_UNENDED = 64  # as after an error the end of an answer never comes
+_NOT_IN_A_LINE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
+
+
+class Unsaid(Exception):
+    """Whether tmux has done it is not known: the connection has ended."""
+
+
+class Failed(Exception):
+    """In tmux's own words."""
+
+
+_LONGEST = 1 << 20  # bytes of an answer that are kept: who is in a box may have tmux say anything
+
+
+class _Waiting:
+    def __init__(self, end: str) -> None:
+        self.end = end.encode()
+        self.said = bytearray()
+        self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+
+class Answers:
+    """Those that are waited for, in the order of their commands."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Waiting] = deque()
+        self._unended: deque[bytes] = deque(maxlen=_MOST_UNENDED)  # ends that may still come
+        self._numbers = b""  # of the block that has begun
+        self._ours = False
+        self._block = bytearray()
+
+    def ask(self, words: Sequence[str]) -> tuple[str, asyncio.Future[str]] | None:
+        """The line to send, and what becomes tmux's answer; raises Failed, or Unsaid. None where
+        the words do not go into a line.
+        """
+        if any(map(_NOT_IN_A_LINE.search, words)):
+            return None
+        waiting = _Waiting(secrets.token_hex(16))
+        self._waiting.append(waiting)
+        last = f"display-message -p {waiting.end.decode()}"
+        return f"{' '.join(_quoted(words))} ; {last}\n", waiting.answer
+
+    def take(self, line: bytes) -> bool:
+        """Whether this line of tmux's is part of an answer, and not a notification."""
+        guard = _GUARD.fullmatch(line)
+        if self._numbers:
+            if guard and guard[2] == self._numbers and guard[1] != b"begin":
+                self._numbers = b""
+                self._ended(failed=guard[1] == b"error")
+            else:
+                self._block += line[: _LONGEST - len(self._block)]
+            return True
+        if guard and guard[1] == b"begin":
+            self._numbers, self._ours = guard[2], guard[3] == b"1"
+            self._block.clear()
+        return guard is not None
+
+    def close(self) -> None:
+        """None of them is waited for any more, nor is the end of a block."""
+        self._numbers = b""
+        for waiting in self._waiting:
+            self._unended.append(waiting.end)
+            _settle(waiting, Unsaid())
+        self._waiting.clear()
+
+    def _ended(self, *, failed: bool) -> None:
+        if not self._ours or not self._waiting:
+            return
+        waiting, block = self._waiting[0], bytes(self._block)
+        if failed:
+            self._unended.append(self._waiting.popleft().end)
+            _settle(waiting, Failed(block.decode(errors="replace").strip()))
+        elif block.rstrip() == waiting.end:
+            self._waiting.popleft()
+            _settle(waiting, waiting.said.decode(errors="replace"))
+        elif block.rstrip() in self._unended:
+            waiting.said.clear()  # it was an earlier answer's, whose error was forged
+        else:
+            waiting.said += block[: _LONGEST - len(waiting.said)]
+
+
+def _settle(waiting: _Waiting, answer: str | Exception) -> None:
+    if waiting.answer.done():  # nobody waits any more
+        return
+    if isinstance(answer, str):
+        waiting.answer.set_result(answer)
+    else:
+        waiting.answer.set_exception(answer)
+        waiting.answer.exception()  # of one that nobody waits for, nobody is told
+
+
+def _quoted(words: Sequence[str]) -> Iterator[str]:
+    """As tmux parses a line, where it parses arguments otherwise: there a `;` that ends a word ends
+    the command, unless there is a backslash before it.
+    """
+    for word in words:
+        bare, ends = word, False
+        if word.endswith("\\;"):
+            bare = f"{word[:-2]};"
+        elif word.endswith(";"):
+            bare, ends = word[:-1], True
+        if bare or not ends:
+            yield "'" + bare.replace("'", "'\\''") + "'"
+        if ends:
+            yield ";"

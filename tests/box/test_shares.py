@@ -1,0 +1,65 @@
+"""Which directories may be shared, by resolved paths and both ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pairingd.box.shares import require_readable, require_shareable, resolved
+from pairingd.core.refusal import PairingError
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    home = tmp_path.resolve() / "home"
+    for name in (".ssh/keys", "project/deep", ".local/bin/tools", "ours/box", ".config/gh"):
+        (home / name).mkdir(parents=True)
+    (home / "to-ssh").symlink_to(home / ".ssh")
+    (home / "to-home").symlink_to(home)
+    (home / "project" / "to-ours").symlink_to(home / "ours")
+    return home
+
+
+def refused(path: Path | str, home: Path) -> str:
+    with pytest.raises(PairingError) as caught:
+        require_shareable(resolved(str(path)), str(home), [str(home / "ours")])
+    assert caught.value.code == "not-shareable"
+    return caught.value.message
+
+
+@pytest.mark.parametrize("name", ["project", "project/deep", "project/../project"])
+def test_a_directory_with_nothing_secret_may_be_shared(home: Path, name: str) -> None:
+    require_shareable(resolved(str(home / name)), str(home), [str(home / "ours")])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "..", "project/..", ".ssh", ".ssh/keys", ".config", ".config/gh", "ours", "ours/box"),
+        *("to-ssh", "to-ssh/keys", "to-home", "to-home/.ssh", "project/to-ours", ".local"),
+        *(".local/bin", ".local/bin/tools", "absent"),
+    ],
+)
+def test_a_directory_that_holds_or_lies_in_a_secret_one_is_refused(home: Path, name: str) -> None:
+    refused(home / name, home)
+
+
+@pytest.mark.parametrize("path", ["/", "/etc", "/etc/ssl", "/tmp", "/proc", "/dev", "/usr/lib"])
+def test_a_directory_of_the_systems_is_refused(home: Path, path: str) -> None:
+    refused(path, home)
+
+
+def test_the_refusal_names_what_is_secret(home: Path) -> None:
+    assert "is ~/.ssh" in refused(home / ".ssh", home)
+    assert "lies in ~/.ssh" in refused(home / "to-ssh" / "keys", home)
+    assert "has ~/.config/" in refused(home / ".config", home)
+    assert "is not a directory" in refused(home / "absent", home)
+
+
+def test_a_secret_is_not_shown_either_and_a_dotfile_is(home: Path) -> None:
+    (home / ".gitconfig").write_text("")
+    require_readable(str(home / ".gitconfig"), str(home), [])
+    for secret in (home / ".ssh" / "keys", home, home / ".ssh"):
+        with pytest.raises(PairingError):
+            require_readable(str(secret), str(home), [])

@@ -1,0 +1,54 @@
+"""The line `account` of `pairctl doctor`. With a real account: tests/e2e/test_account.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pairingd.account.place import Account, Record, accounts, as_json
+from pairingd.config import Config, Settings
+from pairingd.doctor import account
+from pairingd.doctor.daemon import Daemon
+from pairingd.doctor.finding import Finding, State, Subject
+from pairingd.user import user_name
+
+
+async def found(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    monkeypatch.setattr(account, "accounts", lambda: accounts(str(root)))
+    subject = Subject(None, Settings(Config(), ""), Daemon())
+    return [finding async for finding in account.check(subject)]
+
+
+def recorded(root: Path, name: str, host: str) -> None:
+    made = Account(name, str(root))
+    Path(made.path).mkdir()
+    Path(made.record_file).write_text(as_json(Record(host)))
+
+
+async def test_a_machine_without_an_account_is_no_worse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(tmp_path, "theirs", "somebody-else")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "account.json").write_text("{")
+    [one] = await found(tmp_path, monkeypatch)
+    assert (one.state, one.message) == (State.OK, "none (sudo pairctl account create)")
+
+
+async def test_an_account_that_is_half_done_is_completed_by_the_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(tmp_path, "never-made", user_name())
+    [one] = await found(tmp_path, monkeypatch)
+    assert one.state is State.WARN
+    assert one.message == "never-made is half done: the user never-made"
+    assert one.hint.startswith("sudo ")
+    assert one.hint.endswith("pairctl account create never-made")
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    record = Record("mark", "/p", "/s", "/t", ("/a b", "/ü"))
+    (tmp_path / "pair").mkdir()
+    (tmp_path / "pair" / "account.json").write_text(as_json(record), encoding="utf-8")
+    assert Account("pair", str(tmp_path)).record == record

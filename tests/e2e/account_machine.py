@@ -1,0 +1,104 @@
+"""A machine with an /etc, homes and places for files of its own, for `pairctl account`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any, Final
+
+from tests.e2e.network import Network
+
+HOST: Final = "pairhost"
+ROOT: Final = "/var/lib/pairing"
+RULE: Final = "/etc/sudoers.d/pairing-pair"
+PROGRAMS: Final = f"{ROOT}/pair/programs"
+NEEDS: Final = ("sudo", "visudo", "setfacl", "getfacl", "useradd", "userdel")
+# Their own, so that nothing of the machine's is changed, and all that is there is seen.
+EMPTY: Final = ("/home", "/var/lib", "/var/mail", "/var/spool", "/var/tmp", "/dev/shm", "/tmp")
+ACCOUNTS: Final = ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
+# All of it: kind, mode, owner and the content of files; but for a key and for the time of a change.
+LISTING: Final = f"""
+for file in {" ".join(ACCOUNTS)}; do echo "== $file"; cat /etc/$file; done
+find /etc/sudoers.d {" ".join(EMPTY)} -printf '%y %m %u %g %p %l\\n' | sort
+find /etc/sudoers.d {" ".join(EMPTY)} -type f ! -name 'host_ed25519*' | sort | xargs -r -d '\\n' cat
+"""
+STOPPED: Final = """
+import sys
+from pairctl.accounts import create, facts, remove, shares
+from pairctl.services import steps
+action, number, *directories = sys.argv[1:]
+account = facts.named("pair")
+found = facts.observe(account, facts.host())
+if action == "create":
+    record = facts.programs(found.record.host)._replace(shared=tuple(directories))
+    plan = create.steps(found._replace(record=record))
+else:
+    plan = remove.steps(found)
+steps.perform(plan[:int(number)], "")
+print(len(plan))
+"""
+
+
+DOCTOR: Final = """
+import asyncio, json
+from pairingd.doctor.account import check
+async def found():
+    return [one.as_json() async for one in check(None)]
+[one] = asyncio.run(found())
+print(json.dumps(one))
+"""
+
+
+class Machine:
+    """The network's host, with people in /etc, and homes and places for files of its own."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.root, self.host = network.root, network.host
+        mounts = "\n".join(f"mount -t tmpfs -o mode=755 tmpfs {place}" for place in EMPTY)
+        self.sh(f"""
+            {mounts}
+            chmod 1777 /tmp /var/tmp /dev/shm
+            mkdir /var/lib/sudo
+            for name in host guest relay; do echo "pair$name:!::"; done >>/etc/gshadow
+            getent passwd pair && exit 1
+            true
+        """)
+
+    def sh(self, script: str, check: bool = True) -> str:
+        return self.root.run("sh", "-ec", script, check=check).stdout
+
+    def sudo(
+        self, *words: str, user: str = HOST, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """`sudo pairctl account WORDS`, run by that user."""
+        return self.root.run("env", f"SUDO_USER={user}", "pairctl", "account", *words, check=check)
+
+    def asks(self, *words: str, user: str = HOST) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(
+            self.sudo(*words, "--json", user=user, check=False).stdout
+        )
+        return answer
+
+    def refused(self, *words: str, user: str = HOST) -> str:
+        """The code."""
+        before = self.listing()
+        code: str = self.asks(*words, user=user)["error"]["code"]
+        assert self.listing() == before, "a refused command changes nothing"
+        return code
+
+    def stops_after(self, number: int, action: str, *directories: str) -> int:
+        """`action` killed after so many steps; how many there are."""
+        words = ("env", f"SUDO_USER={HOST}", "python", "-c", STOPPED, action, str(number))
+        return int(self.root.run(*words, *directories).stdout)
+
+    def listing(self) -> str:
+        return self.sh(LISTING)
+
+    def as_pair(self, *words: str) -> subprocess.CompletedProcess[str]:
+        become = ("setpriv", "--reuid=pair", "--regid=pair", "--clear-groups")
+        return self.root.run(*become, *words, check=False)
+
+    def runs(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """By sudo, as the account, run by the host."""
+        return self.host.run("sudo", "-n", "-u", "pair", *words, check=False)

@@ -1,0 +1,117 @@
+"""A directory for the host and an account: what ACLs give, and what they do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.account_machine import HOST, PROGRAMS, ROOT, Machine
+
+
+def test_a_shared_directory_is_both_s_and_is_taken_back(machine_of_its_own: Machine) -> None:
+    machine = machine_of_its_own
+    machine.host.run(
+        "sh",
+        "-ec",
+        """
+        cd; mkdir -p a/work/deep; chmod 700 a; chmod 750 a/work
+        echo mine >a/work/deep/file; chmod 600 a/work/deep/file
+        printf '#!/bin/sh\\n' >a/work/run; chmod 700 a/work/run
+        echo out >a/outside; chmod 600 a/outside
+        ln -s ../outside a/work/link; ln -s .. a/work/up
+    """,
+    )
+    work = "/srv/host/a/work"
+    before = machine.sh("getfacl -pPR /srv/host; find /srv/host -printf '%m %u %g %p\\n'")
+    made = machine.asks("create", "--dir", work)
+    assert made["shared"] == [work]
+    assert machine.asks("create", "--dir", work)["changed"] is False
+    # Each in what the other has made.
+    assert (
+        machine.as_pair(
+            "sh", "-ec", f"umask 077; cd {work}; echo theirs >>deep/file; mkdir new; echo x >new/x"
+        ).returncode
+        == 0
+    )
+    machine.host.run(
+        "sh",
+        "-ec",
+        f"cd {work}; echo y >>new/x; echo z >new/z; mkdir -m 700 new/d; chmod 600 new/z",
+    )
+    assert (
+        machine.as_pair(
+            "sh",
+            "-ec",
+            f"cat {work}/new/z; ./run",
+        ).returncode
+        != 0
+    )  # mode 600 is a mask
+    # Not what a link leads to, nor what lies beside it.
+    assert machine.as_pair("cat", f"{work}/link").returncode != 0
+    assert machine.as_pair("ls", "/srv/host").returncode != 0
+    assert machine.sh("getfacl -p /srv/host/a/outside").count("user:") == 1
+    # Back, one directory alone: the account stays.
+    assert machine.refused("remove", "--dir", "/srv/host/a") == "not-shared"
+    assert machine.asks("remove", "--dir", work) == {"name": "pair", "removed": False, "shared": []}
+    assert machine.as_pair("ls", work).returncode != 0
+    machine.sudo("create", "--dir", work)
+    machine.sudo("remove")
+    assert machine.sh(f"stat -c '%U %G' {work}/new/x {work}/new").split() == [HOST] * 4
+    machine.sh(f"rm -rf {work}/new; sed -i 2d {work}/deep/file")
+    after = machine.sh("getfacl -pPR /srv/host; find /srv/host -printf '%m %u %g %p\\n'")
+    assert after == before
+
+
+@pytest.mark.attack(
+    "a guest in an account leaves links to files of the host's in a shared directory",
+    "not followed",
+)
+def test_links_of_the_accounts_are_not_followed(machine_of_its_own: Machine) -> None:
+    machine = machine_of_its_own
+    machine.host.run("sh", "-c", "umask 077; mkdir work; echo secret >secret; mkdir private")
+    work = "/srv/host/work"
+    machine.sudo("create", "--dir", work)
+    machine.sh("echo secret >/srv/root/secret")
+    links = (
+        "ln -s ../secret s; ln -s ../private d; ln -s /srv/root r; ln -s /etc/shadow x; mkdir new"
+    )
+    assert (
+        machine.as_pair("sh", "-ec", f"cd {work}; {links}; ln -s /etc/passwd new/p").returncode == 0
+    )
+    before = machine.sh(
+        "getfacl -pP /srv/host/secret /srv/host/private /srv/root /etc/shadow /etc/passwd"
+    )
+    machine.host.run("touch", f"{work}/moved")
+    machine.sh(f"setfacl -b {work}/moved")
+    machine.sudo("create", "--dir", work)
+    assert "user:pair:rw" in machine.sh(f"getfacl -p {work}/moved")
+    machine.sudo("remove")
+    after = machine.sh(
+        "getfacl -pP /srv/host/secret /srv/host/private /srv/root /etc/shadow /etc/passwd"
+    )
+    assert after == before
+    assert machine.sh(f"find {work} ! -user pairhost -o ! -group pairhost") == ""
+
+
+def test_nothing_is_shared_anew_while_guests_are_in_it(machine_with_account: Machine) -> None:
+    machine = machine_with_account
+    machine.host.run("mkdir", "work")
+    tmux = (f"{PROGRAMS}/tmux", "-S", f"{ROOT}/pair/run/s.sock", "new-session", "-d")
+    assert machine.runs(*tmux).returncode == 0
+    for action in ("create", "remove"):
+        code = machine.asks(action, "--dir", "/srv/host/work")["error"]["code"]
+        assert code == ("account-in-use" if action == "create" else "not-shared")
+    assert "user:pair" not in machine.sh("getfacl -p /srv/host/work")
+    assert machine.asks("create")["changed"] is False
+
+
+def test_directories_that_must_not_be_shared_are_refused(machine_of_its_own: Machine) -> None:
+    machine = machine_of_its_own
+    machine.host.run("mkdir", "/srv/host/.ssh", "/srv/host/ok")
+    machine.sh("mkdir -m 755 /srv/roots")
+    machine.host.run("mkdir", "-p", "/srv/host/ok/in/it")
+    overlapping = ("create", "--dir", "/srv/host/ok", "--dir", "/srv/host/ok/in/it")
+    assert machine.refused(*overlapping) == "not-shareable"
+    machine.host.run("mkdir", "/srv/host/two\nlines")
+    assert machine.refused("create", "--dir", "/srv/host/two\nlines") == "not-shareable"
+    for directory in ("/srv/host", "/srv/host/.ssh", "/etc", "/", "/srv/roots", "/srv/host/none"):
+        assert machine.refused("create", "--dir", directory) == "not-shareable", directory

@@ -1,0 +1,264 @@
+"""A session in a box: the guest has the shared directory, and nothing else of the host's."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.boxed import SECRET, Attack, Scene, scene
+from tests.newest_tmux import newest_tmux
+from tests.session import attached_host
+from tests.stage import Stage, until
+
+
+@pytest.fixture(params=["tmux", "newest tmux"])
+def boxed(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    settings = ""
+    if request.param == "newest tmux":
+        tmux = newest_tmux()
+        settings = f'[tmux]\ncommand = "{tmux}"\n[box]\nread = ["{tmux.parent}"]\n'
+    with scene(boxed=True, settings=settings) as made:
+        yield made
+
+
+@pytest.fixture
+def own() -> Iterator[Scene]:
+    with scene(boxed=True) as made:
+        yield made
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with Stage() as made:
+        yield made
+
+
+def is_in(one: Scene) -> bool:
+    return bool(one.stage.asks("receipt")["visits"])
+
+
+def test_guest_and_host_share_the_session_in_the_box(boxed: Scene) -> None:
+    host = attached_host(boxed.stage)
+    host.shows("[pairing]")
+    boxed.screen.types("clear; pwd; echo by-the''-guest >made")
+    boxed.screen.shows(str(boxed.project)[-20:])
+    until((boxed.project / "made").exists, "the guest's file is in the host's directory")
+    host.types("echo by-the''-host")
+    boxed.screen.shows("by-the-host")
+    session = boxed.stage.asks("status")["session"]
+    assert session["confinement"] == "box"
+    assert session["box"]["directory"] == str(boxed.project)
+    assert session["clients"] == 2
+
+
+def test_a_read_guest_in_a_box_types_nothing_until_they_may_write(boxed: Scene) -> None:
+    until(lambda: is_in(boxed), "the guest is in")
+    boxed.stage.pairctl("role", "octocat", "read")
+    boxed.screen.types("echo x >by-a-read-guest")
+    boxed.stage.pairctl("role", "octocat", "write")
+
+    def writes() -> bool:
+        """Typed again, for what is typed while the role changes is dropped."""
+        boxed.screen.types("echo x >by-a-write-guest")
+        return (boxed.project / "by-a-write-guest").exists()
+
+    until(writes, "they may write again")
+    assert not (boxed.project / "by-a-read-guest").exists()
+
+
+def test_a_revoked_guest_is_out_of_the_box_with_a_farewell(boxed: Scene) -> None:
+    until(lambda: is_in(boxed), "the guest is in")
+    boxed.stage.pairctl("revoke", "octocat")
+    assert boxed.screen.ended() == 0
+    boxed.screen.shows("removed you")
+    [visit] = boxed.stage.asks("receipt")["visits"]
+    assert visit["why"] == "revoked"
+
+
+def test_a_guest_in_a_box_is_out_at_the_deadline(own: Scene) -> None:
+    until(lambda: is_in(own), "the guest is in")
+    own.stage.expires_soon("octocat")
+    own.screen.ended()
+    until(lambda: not own.stage.mappings(), "the router forwards no more")
+    assert own.stage.asks("receipt")["visits"][0]["why"] == "expired"
+
+
+def test_one_guest_of_two_is_revoked_and_the_other_stays(own: Scene) -> None:
+    hubot = own.stage.guest("hubot")
+    answer = own.stage.asks("invite", "hubot", "--no-copy")
+    assert answer["box"]["directory"] == str(own.project)
+    other = hubot.joins()
+    other.shows("[pairing]")
+    until(lambda: len(own.stage.asks("receipt")["visits"]) == 2, "both are in")
+    own.stage.pairctl("role", "hubot", "read")
+    own.stage.pairctl("revoke", "octocat")
+    assert own.screen.ended() == 0
+    own.stage.pairctl("role", "hubot", "write")
+
+    def writes() -> bool:
+        other.types("echo x >by-hubot")
+        return (own.project / "by-hubot").exists()
+
+    until(writes, "the other writes")
+
+
+def test_who_typed_is_known_in_a_box(own: Scene) -> None:
+    until(lambda: is_in(own), "the guest is in")
+
+    def typed() -> str | None:
+        own.screen.presses("x")
+        at: str | None = own.stage.asks("receipt")["visits"][0]["typed_at"]
+        return at
+
+    until(typed, "it is known that they typed")
+
+
+def test_a_daemon_that_was_killed_leads_into_the_same_box_again() -> None:
+    with Stage() as stage:
+        daemon = stage.daemon()
+        made = Scene(stage, boxed=True)
+        try:
+            daemon.send_signal(signal.SIGKILL)
+            daemon.communicate()
+            assert made.screen.ended() != 0
+            stage.daemon()
+            until(lambda: stage.asks("status")["door"]["open"], "the door is open")
+            again = made.guest.joins(port=stage.asks("status")["door"]["port"])
+            again.shows("[pairing]")
+            again.types(f"clear; cat {made.home}/notes; echo x >again")
+            until((made.project / "again").exists, "the guest is in the box")
+            assert SECRET not in again.screen()
+        finally:
+            made.close()
+
+
+def test_no_guest_of_a_box_enters_the_session_that_comes_after_it(own: Scene) -> None:
+    until(lambda: is_in(own), "the guest is in")
+    plain = ("tmux", "-S", str(own.stage.home / "tmux.sock"))
+    own.stage.run(*plain, "new-session", "-d", "-s", "pairing", "sleep 3600")
+    own.screen.types("exit")
+    own.screen.ended()
+    until(lambda: own.box is None, "the box has ended")
+    until(lambda: not own.stage.asks("status")["invitations"], "the invitation is over")
+    assert not own.stage.asks("status")["door"]["open"]
+
+
+def test_another_directory_than_the_boxes_is_refused(own: Scene) -> None:
+    own.stage.guest("hubot")
+    other = own.home / "other"
+    other.mkdir()
+    refused = own.stage.asks("invite", "hubot", "--no-copy", "--box", str(other))
+    assert refused["error"]["code"] == "other-box"
+    assert len(own.stage.asks("status")["invitations"]) == 1
+
+
+def test_a_session_without_a_box_is_put_into_none(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.guest("hubot")
+    stage.pairctl("invite", "octocat", "--no-copy")
+    project = stage.user_home / "project"
+    project.mkdir()
+    refused = stage.asks("invite", "hubot", "--no-copy", "--box", str(project))
+    assert refused["error"]["code"] == "not-boxed"
+    session = stage.asks("status")["session"]
+    assert (session["running"], session["confinement"]) == (True, "plain")
+
+
+def test_a_refused_invitation_leaves_no_box_behind(stage: Stage) -> None:
+    project = stage.user_home / "project"
+    project.mkdir()
+    refused = stage.asks("invite", "nobody-there", "--no-copy", "--box", str(project))
+    assert refused["error"]["code"] == "no-such-user", refused
+    until(lambda: not stage.asks("status")["session"]["running"], "no session runs")
+    found = [one for one in (stage.home / "box").iterdir() if is_held(one / "lock")]
+    assert found == []
+
+
+def is_held(lock: Path) -> bool:
+    from pairingd.box.place import Box
+
+    return Box(str(lock.parent.parent), lock.parent.name).lives
+
+
+@pytest.mark.parametrize("what", [".ssh", "", "..", "/", "/etc", "../home"])
+def test_a_directory_with_what_no_guest_may_have_is_refused(stage: Stage, what: str) -> None:
+    stage.guest("octocat")
+    (stage.user_home / ".ssh").mkdir()
+    refused = stage.asks("invite", "octocat", "--no-copy", "--box", str(stage.user_home / what))
+    assert refused["error"]["code"] == "not-shareable"
+    assert not stage.asks("status")["session"]["running"]
+
+
+def test_a_guest_who_asks_is_let_in_by_a_command_alone(stage: Stage) -> None:
+    made = Scene(stage, boxed=True)
+    try:
+        host = attached_host(stage)
+        host.shows("[pairing]")
+        hubot = stage.guest("hubot")
+        stage.pairctl("invite", "hubot", "--ask", "--no-copy")
+        waits = hubot.joins()
+        waits.shows("waiting for the host")
+        until(
+            lambda: any(one.get("waiting") for one in stage.asks("status")["invitations"]),
+            "they wait",
+        )
+        host.shows("pairctl approve")
+        stage.pairctl("approve", "hubot")
+        waits.shows("[pairing]")
+    finally:
+        made.close()
+
+
+def test_what_the_configuration_shares_is_in_the_box() -> None:
+    settings = (
+        "[box]\nread = ['~/.gitconfig', '~/absent']\nwrite = ['~/cache']\nenv = ['PAIRING_HOME']\n"
+    )
+    with Stage() as stage:
+        (stage.user_home / ".gitconfig").write_text("in-the-gitconfig")
+        (stage.user_home / "cache").mkdir()
+        stage.configure(settings)
+        made = Scene(stage, boxed=True)
+        try:
+            made.play(
+                (
+                    Attack("read", "cat ~/.gitconfig", "in-the-gitconfig"),
+                    Attack("written", "echo x >>~/.gitconfig && echo done", "done"),
+                    Attack("environment", "echo home=$PAIRING_HOME", f"home={stage.home}"),
+                    Attack("cache", "echo x >~/cache/made && echo done", "done"),
+                )
+            )
+            assert made.results == {
+                "read": True,
+                "written": False,
+                "environment": True,
+                "cache": True,
+            }
+            assert (stage.user_home / "cache" / "made").exists()
+        finally:
+            made.close()
+
+
+def test_the_hosts_network_brings_its_services_and_no_abstract_socket() -> None:
+    with scene(boxed=True, settings='[box]\nnetwork = "full"\n') as made:
+        from tests.boxed import ATTACKS
+
+        some = {"a service on loopback", "an abstract socket", "an ssh key"}
+        made.play(tuple(one for one in ATTACKS if one.name in some))
+        assert made.results == {
+            "a service on loopback": True,
+            "an abstract socket": False,
+            "an ssh key": False,
+        }
+
+
+def test_processes_and_memory_are_limited_as_configured() -> None:
+    settings = '[box]\nprocesses = 20\nmemory = "256M"\n'
+    with scene(boxed=True, settings=settings) as made:
+        many = "grep processes /proc/self/limits | tr -s ' '"  # which root is exempt from
+        much = 'perl -e \'$x = "x" x (300 << 20); print "had it"\''
+        made.play((Attack("many", many, "Max processes 20 20"), Attack("much", much, "had it")))
+        assert made.results["many"] is True
+        assert made.results["much"] is False

@@ -1,0 +1,202 @@
+"""A write guest in a box has the shared directory, and nothing else of the host's.
+
+Each attack of a guest who may write is refused in a box, and succeeds without one: so it is the box
+that refuses it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.boxed import ATTACKS, SECRET, Attack, Scene, played, scene
+from tests.session import attached_host
+from tests.stage import until
+from tests.waiting import WAIT_S
+
+ROOTS = {
+    "a setting of the kernel's",
+    "a file that is mounted",
+    "what is hidden of etc",
+    "a capability",
+}
+TYPES_INTO = (  # ioctl_tty(2), TIOCSTI: a character at a time, into the terminal that it runs in
+    "perl -e 'ioctl(STDIN, 0x5412, $_) for split //, qq(touch ~/typed\\n)'"
+)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Scene]:
+    with scene(boxed=False) as made:
+        host = attached_host(made.stage)
+        host.shows("[pairing]")
+        made.play(ATTACKS)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def boxed() -> Iterator[Scene]:
+    with scene(boxed=True) as made:
+        host = attached_host(made.stage)
+        host.shows("[pairing]")
+        made.play(ATTACKS)
+        yield made
+
+
+@pytest.mark.parametrize(
+    "attack", played(ATTACKS, "a write guest in a box", "refused; without a box it succeeds")
+)
+def test_an_attack_from_a_box_is_refused(boxed: Scene, attack: Attack) -> None:
+    assert not boxed.results[attack.name]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_the_same_attack_without_a_box_succeeds(plain: Scene, attack: Attack) -> None:
+    if os.getuid() and attack.name in ROOTS:
+        pytest.skip("only root can do that without a box")
+    seen = (plain.project / "sees" / attack.name).read_text(errors="replace")
+    assert plain.results[attack.name], seen
+
+
+@pytest.fixture(params=["box", "plain"])
+def own(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """A scene of the test's own."""
+    with scene(boxed=request.param == "box") as made:
+        yield made
+
+
+@pytest.fixture
+def own_box() -> Iterator[Scene]:
+    """The same, in a box."""
+    with scene(boxed=True) as made:
+        yield made
+
+
+@pytest.mark.attack(
+    "a write guest in a box: a false tmux server that has every client run a command",
+    "it runs in the client's box, where nothing of the host's is",
+)
+def test_a_false_server_commands_a_client_in_a_box_only_within_it(own: Scene) -> None:
+    command = f"touch {own.home}/commanded"
+    own.screen.types(f"clear; cd {own.project}; perl false-server.pl {own.socket} '{command}' &")
+    until((own.project / "false-server").exists, "the false server listens")
+    own.stage.pairctl("status", check=False)
+    own.stage.terminal(sys.executable, "-m", "pairctl", "attach").ended(WAIT_S)
+    assert (own.home / "commanded").exists() is not own.boxed
+
+
+@pytest.mark.attack(
+    "a write guest in a box: TIOCSTI from a command that the host's client runs as it leaves",
+    "the host's shell gets nothing of it",
+)
+def test_a_command_of_a_client_types_into_no_shell_of_the_hosts_from_a_box(own: Scene) -> None:
+    attach = f"{sys.executable} -m pairctl attach; PS1='ready> ' exec sh -i"
+    host = own.stage.terminal("sh", "-c", attach)
+    host.shows("[pairing]")
+    (own.project / "types").write_text(TYPES_INTO)
+    command = f"sh {own.project}/types"
+    own.screen.types(f"clear; tmux -S {own.socket} detach-client -s =pairing -E '{command}'")
+    host.shows("ready>")
+    typed = own.home / "typed"
+    if not own.boxed:
+        until(typed.exists, "it was typed into the host's shell")
+    host.types("echo the-host''s-own")
+    host.shows("the-hosts-own")
+    assert typed.exists() is not own.boxed
+
+
+@pytest.mark.attack(
+    "a write guest in a box: a program that runs on after the session",
+    "it ends with the box",
+)
+def test_a_process_left_behind_ends_with_the_box(own: Scene) -> None:
+    seconds = str(secrets.randbelow(10**6) + 10**6)
+    own.screen.types(f"clear; setsid sleep {seconds} </dev/null >/dev/null 2>&1 &")
+    left = until(lambda: left_behind(seconds), "it runs")
+    own.screen.types("exit")
+    until(lambda: own.stage.asks("status")["session"]["running"] is False, "the session is over")
+    if own.boxed:
+        until(lambda: own.box is None, "the box has ended")
+        assert left_behind(seconds) is None
+    else:
+        assert left
+        assert left.is_running()
+        left.kill()
+
+
+def left_behind(seconds: str) -> psutil.Process | None:
+    for process in psutil.process_iter(["cmdline"]):
+        if process.info["cmdline"] == ["sleep", seconds]:
+            return process
+    return None
+
+
+@pytest.mark.attack(
+    "a write guest in a box: opening for writing what a program in the box has open",
+    "nothing of pairing's is open there",
+)
+def test_nothing_of_ours_is_open_in_a_box(boxed: Scene) -> None:
+    """What is open to read can be opened to write: proc_pid_fd(5)."""
+    keeper = boxed.box and boxed.box.keeper
+    inside = psutil.Process(keeper).children(recursive=True)
+    assert inside
+    opened = [
+        str(link.readlink())
+        for process in inside
+        for link in Path(f"/proc/{process.pid}/fd").glob("*")
+    ]
+    assert [path for path in opened if path.startswith(str(boxed.stage.home))] == []
+
+
+@pytest.mark.attack(
+    "a write guest in a box: a socket that belongs to no network namespace (AF_VSOCK), io_uring",
+    "refused",
+)
+def test_no_socket_of_another_kind_is_made_in_a_box(own_box: Scene) -> None:
+    kinds = "perl -MSocket -e 'for (1, 2, 40, 31, 99) { print socket(S, $_, 1, 0) ? $_ : 0, q( ) }'"
+    # io_uring_setup(2), whose number is the same on every architecture.
+    ring = "perl -e '$b = pack q(x120); print syscall(425, 1, $b), q( ), $! + 0'"
+    own_box.play((Attack("kinds", kinds, "1 2 0 0 0"), Attack("ring", ring, f"-1 {errno.ENOSYS}")))
+    assert own_box.results == {"kinds": True, "ring": True}
+
+
+@pytest.mark.attack(
+    "a write guest in a box: a program that their client runs as it leaves, and that never ends",
+    "it and the client end with the guest",
+)
+def test_what_a_client_runs_as_it_leaves_ends_with_the_guest(own_box: Scene) -> None:
+    loop = 'trap "" TERM HUP; while :; do echo going-on; sleep 0.05; done'
+    (own_box.project / "loop").write_text(
+        f"tmux -S {own_box.socket} detach-client -s =pairing -E '{loop}'\n"
+    )
+    own_box.screen.types(f"clear; sh {own_box.project}/loop")
+    own_box.screen.shows("going-on")
+    own_box.stage.pairctl("revoke", "octocat")
+    own_box.screen.ended()
+    mark = str(own_box.stage.home / "live")
+    until(lambda: not running_with(mark), "nothing of the guest's runs")
+    until(lambda: not running_with("going-on"), "nor what the client ran")
+
+
+def running_with(word: str) -> list[int]:
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if any(word in one for one in process.info["cmdline"] or ())
+    ]
+
+
+def test_secrets_are_in_no_file_of_the_box(boxed: Scene) -> None:
+    assert boxed.box
+    found = subprocess.run(
+        ["grep", "-r", SECRET, boxed.box.path], check=False, capture_output=True, text=True
+    )
+    assert found.stdout == ""

@@ -1,0 +1,30 @@
+"""Which of a server's sessions is the shared one, as told by a server that lies."""
+
+from __future__ import annotations
+
+import pytest
+
+from pairingd.shared_session import Found, find
+
+
+def listed(id_: str = "$3", mark: str = "pairing", name: str = "pairing") -> str:
+    return f"100\t{id_}\t{mark}\t{name}\n"
+
+
+def test_the_marked_session_is_the_shared_one_whatever_its_name() -> None:
+    said = listed("$1", "", "pairing") + listed("$2", "pairing", "renamed")
+    assert find(said, "pairing") == Found("100", "$2", "renamed")
+
+
+@pytest.mark.parametrize(
+    "id_", ["", "3", "$", "$3;", '$3" command="sh', "$x", "$3 $4", "$" + "9" * 30]
+)
+def test_an_id_that_is_none_of_tmuxs_is_passed_over(id_: str) -> None:
+    assert find(listed(id_), "pairing") is None
+
+
+def test_a_name_with_control_characters_is_made_printable() -> None:
+    found = find(listed(name="\x1b]52;c;cm0=\x07" + "x" * 300), "pairing")
+    assert found
+    assert found.name.isprintable()
+    assert len(found.name) <= 100
