@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.measured import measured
+
 # A suite started in the background inherits an ignored SIGINT, and its children would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -24,8 +26,8 @@ sys.dont_write_bytecode = False
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice the cores: a test waits for most of its time."""
-    return 2 * (os.cpu_count() or 1)
+    """Four times the cores: a test waits for most of its time."""
+    return 4 * (os.cpu_count() or 1)
 
 
 # A deadline for each example would be a timing assertion.
@@ -33,6 +35,17 @@ settings.register_profile("pairing", deadline=None)
 # For a gate, which must say the same of the same code: it takes no new inputs each time.
 settings.register_profile("steady", parent=settings.get_profile("pairing"), derandomize=True)
 settings.load_profile("pairing")
+
+
+@pytest.fixture(autouse=True)
+def _measures_a_first_case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a test with many cases, coverage measures the programs that the first one starts: it costs
+    each of thousands 0.1 s to start, and the others run the same. This process it measures always.
+    """
+    case = getattr(request.node, "callspec", None)
+    if case and any(case.indices.values()):
+        for name in measured():
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairingd.account import programs
+from pairingd.core.text import shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,16 +54,16 @@ def files(account: Account, record: Record) -> list[File]:
     """The programs. Where there is no such user yet, as they will be."""
     try:
         user = pwd.getpwnam(account.name)
-        home, shell = user.pw_dir, user.pw_shell
+        home, its_shell = user.pw_dir, user.pw_shell
     except KeyError:
-        home, shell = account.home, new_shell()
-    made = programs.programs(account, record, home, shell, programs.LANG)
+        home, its_shell = account.home, new_shell()
+    made = programs.programs(account, record, home, its_shell, programs.LANG)
     return [File(path, content, 0o755) for path, content in made]
 
 
 def new_shell() -> str:
     """The login shell of a user who is still to be made."""
-    return next((shell for shell in SHELLS if os.access(shell, os.X_OK)), SHELLS[-1])
+    return next((one for one in SHELLS if os.access(one, os.X_OK)), SHELLS[-1])
 
 
 def missing(account: Account, record: Record) -> Iterator[str]:
@@ -83,6 +84,13 @@ def missing(account: Account, record: Record) -> Iterator[str]:
             yield file.path
     if not has_host_key(account):
         yield account.host_key
+
+
+def remedy(account: Account) -> str:
+    """The command that completes it. sudo has a PATH of its own: secure_path of sudoers(5)."""
+    beside = os.path.join(os.path.dirname(sys.executable), "pairctl")  # noqa: PTH118, PTH120
+    pairctl = beside if os.access(beside, os.X_OK) else "pairctl"
+    return shell("sudo", pairctl, "account", "create", account.name)
 
 
 def is_directory(directory: Directory) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-from pairingd.account import check as complete
+from pairingd.account import check as check_account
 from pairingd.account.place import Account, Record, accounts
 from pairingd.account.programs import sudoers_file
-from pairingd.core.text import for_terminal, shell
+from pairingd.core.text import for_terminal
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding, Subject
 from pairingd.errors import Misconfigured
@@ -26,14 +24,12 @@ async def check(_subject: Subject) -> AsyncIterator[Finding]:
     for account, record in own:
         yield await _judged(account, record)
     if not own:
-        yield Finding.ok("account", "none (sudo pairctl account create)")
+        yield Finding.ok("account", "none (pairctl account create makes one)")
 
 
 async def _judged(account: Account, record: Record) -> Finding:
-    beside = Path(sys.executable).with_name("pairctl")
-    pairctl = str(beside) if beside.exists() else "pairctl"  # sudo has a PATH of its own
-    create = shell("sudo", pairctl, "account", "create", account.name)
-    if missing := list(complete.missing(account, record)):
+    create = check_account.remedy(account)
+    if missing := list(check_account.missing(account, record)):
         what = for_terminal(", ".join(missing[:3]))
         return Finding.warn("account", f"{account.name} is half done: {what}", create)
     for program in (account.guest, account.tmux):

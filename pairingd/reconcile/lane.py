@@ -20,6 +20,10 @@ from pairingd.signals import Signal
 log = logging.getLogger(__name__)
 
 
+class Interrupted(Exception):
+    """A pass gave way to the next one, for which it has asked."""
+
+
 class Lane(ABC):
     """Subclasses say what one pass does; this says when the next one comes."""
 
@@ -44,6 +48,7 @@ class Lane(ABC):
         """Close the difference once. The wall-clock time of the next deadline; None: none.
 
         Raises PairingError when something could not be done; the pass is then tried again.
+        Raises Interrupted when it gave way: it has neither failed nor succeeded.
         """
 
     def outcome(self) -> object:
@@ -82,6 +87,8 @@ class Lane(ABC):
             deadline: float | None = None
             try:
                 deadline = await self.one_pass()
+            except Interrupted:
+                pass  # what failed before is not known to work
             except PairingError as error:
                 self._fails_with(error)
             except Exception as error:  # the loop must outlive a defect in one pass

@@ -33,7 +33,7 @@ async def test_a_machine_without_an_account_is_no_worse(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "account.json").write_text("{")
     [one] = await found(tmp_path, monkeypatch)
-    assert (one.state, one.message) == (State.OK, "none (sudo pairctl account create)")
+    assert (one.state, one.message) == (State.OK, "none (pairctl account create makes one)")
 
 
 async def test_an_account_that_is_half_done_is_completed_by_the_hint(

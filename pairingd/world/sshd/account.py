@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from pairingd.account.check import remedy
 from pairingd.account.place import Account
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.files import write_for_group
@@ -63,7 +64,7 @@ class AccountSshd(Sshd):
             raise WorldError(
                 "account-incomplete",
                 f"{self._public_key} cannot be read",
-                f"sudo pairctl account create {self._account.name}",
+                remedy(self._account),
             ) from None
 
     async def _run(self, *words: str, given: bytes = b"") -> Finished:
