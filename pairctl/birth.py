@@ -27,7 +27,13 @@ PANE = "\t".join(  # of display-message -p
     (
         *("#{pane_dead}", "#{pane_dead_status}", "#{pane_dead_signal}"),
         "#{cursor_x}#{cursor_y}#{history_size}",
-        *("#{pane_in_mode}", "#{default-command}", "#{default-shell}", "#{config_files}"),
+        *(
+            "#{pane_tty}",
+            "#{pane_in_mode}",
+            "#{default-command}",
+            "#{default-shell}",
+            "#{config_files}",
+        ),
     )
 )
 
@@ -114,6 +120,7 @@ class Pane(NamedTuple):
     status: str
     signal: str
     printed: bool
+    terminal: str
     in_mode: bool
     command: str
     shell: str
@@ -122,15 +129,16 @@ class Pane(NamedTuple):
     @classmethod
     def read(cls, said: str) -> Pane | None:
         """None where there is no such pane."""
-        words = said.rstrip("\n").split("\t", 7)
-        if len(words) < 8:
+        words = said.rstrip("\n").split("\t", 8)
+        if len(words) < 9:
             return None
-        dead, status, signal, place, mode, command, shell, files = words
+        dead, status, signal, place, terminal, mode, command, shell, files = words
         return cls(
             dead == "1",
             status,
             signal,
             place.strip("0") != "",
+            terminal,
             mode == "1",
             command,
             shell,
@@ -142,9 +150,14 @@ class Pane(NamedTuple):
         """Whether tmux knows how its program ended, which it can hear after the terminal's end."""
         return bool(self.status or self.signal)
 
-    def lives(self, seconds: float) -> bool:
-        """Whether its program can be taken to have started, `seconds` after it was."""
-        return seconds >= (_LIVES_AFTER_S if self.printed else _SILENT_LIVES_AFTER_S)
+    def lives(self, seconds: float, *, confined: bool) -> bool:
+        """Whether its program can be taken to have started, `seconds` after it was. A shell that
+        has printed and edits a line is at its prompt. Of one that is `confined` only time tells:
+        its terminal's name is of other terminals than ours.
+        """
+        if not self.printed:
+            return seconds >= _SILENT_LIVES_AFTER_S
+        return seconds >= _LIVES_AFTER_S or (not confined and _edits_a_line(self.terminal))
 
     def errors(self) -> PairingError | None:
         """Those in tmux.conf, where tmux shows them in the pane (3.3a does, 3.8 to who attaches).
@@ -185,6 +198,22 @@ class Pane(NamedTuple):
         with contextlib.suppress(ValueError):  # an open quote, so a command of the user's
             return shlex.split(self.command) in ([], [self.shell])
         return False
+
+
+def _edits_a_line(terminal: str) -> bool:
+    """Whether a program reads `terminal` key by key, as line editors do: termios(3), ICANON."""
+    import termios
+
+    try:
+        reader = os.open(terminal, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return not termios.tcgetattr(reader)[3] & termios.ICANON
+    except termios.error:
+        return False
+    finally:
+        os.close(reader)
 
 
 def _what_runs(socket: str) -> str:

@@ -181,7 +181,7 @@ class Session:
         if not self._fresh:
             return self.exists()
         pane = self._first_pane()
-        while pane and not pane.dead and not pane.lives(time.monotonic() - self._made_at):
+        while pane and not pane.dead and not self._lives(pane):
             time.sleep(_LOOK_AGAIN_S)
             pane = self._first_pane()
         if pane and not pane.dead:
@@ -247,6 +247,9 @@ class Session:
     def _first_pane(self) -> birth.Pane | None:
         said = self._run("display-message", "-p", "-t", f"{self._fresh}:", birth.PANE)
         return birth.Pane.read(said)
+
+    def _lives(self, pane: birth.Pane) -> bool:
+        return pane.lives(time.monotonic() - self._made_at, confined=self._box is not None)
 
     def _require_alive(self, pane: birth.Pane | None) -> None:
         deadline = time.monotonic() + _EXPLAINED_S
