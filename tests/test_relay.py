@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
@@ -114,8 +115,10 @@ class Relay:
     def stop(self) -> None:
         """With all its sessions, as when the machine goes down."""
         children = psutil.Process(self.sshd.pid).children(recursive=True)
-        for pid in [*(child.pid for child in children), self.sshd.pid]:
-            os.kill(pid, signal.SIGKILL)
+        for process in children:
+            with contextlib.suppress(psutil.NoSuchProcess):  # its connection may just have ended
+                process.kill()
+        self.sshd.kill()
         self.sshd.wait()
         self.log.close()
 

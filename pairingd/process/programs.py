@@ -63,8 +63,8 @@ UNENDED = Unended()
 
 
 async def end(process: asyncio.subprocess.Process, seconds: float = 0.0) -> bool:
-    """SIGTERM, and SIGKILL where it still runs after `seconds`; back when it has ended. False where
-    we may not signal it, and it has not ended by then.
+    """SIGTERM, and SIGKILL where it still runs after `seconds`, or when this is cancelled; back
+    when it has ended. False where we may not signal it, and it has not ended by then.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         process.terminate()
@@ -72,13 +72,21 @@ async def end(process: asyncio.subprocess.Process, seconds: float = 0.0) -> bool
         async with asyncio.timeout(seconds):
             await process.wait()
     except TimeoutError:
-        try:
-            process.kill()
-        except ProcessLookupError:
-            pass
-        except PermissionError:
-            return False
-        await process.wait()
+        return await _killed(process)
+    except asyncio.CancelledError:
+        await _killed(process)
+        raise
+    return True
+
+
+async def _killed(process: asyncio.subprocess.Process) -> bool:
+    try:
+        process.kill()
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        return False
+    await process.wait()
     return True
 
 

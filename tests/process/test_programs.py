@@ -38,6 +38,16 @@ async def test_end_kills_only_a_process_that_ignores_sigterm(
     assert process.returncode == -number
 
 
+async def test_a_cancelled_end_kills_and_is_over_when_the_process_is() -> None:
+    process = await started(STUBBORN)
+    ending = asyncio.create_task(end(process, WAIT_S))
+    await asyncio.sleep(0)  # it has begun
+    ending.cancel()
+    await asyncio.wait({ending}, timeout=2 * WAIT_S)
+    assert ending.cancelled()
+    assert process.returncode == -signal.SIGKILL
+
+
 async def test_a_stopped_process_ends_too() -> None:
     process = await started(OBEDIENT)
     process.send_signal(signal.SIGSTOP)

@@ -106,10 +106,12 @@ class Observer:
             self._input = None
             self._answers.close()
             self._is_attached(now=False)
-            if not await end(process, REPLY_TIMEOUT_S):
-                UNENDED.add(self._command, lambda: process.returncode is not None)
-            process.stdin.transport.abort()  # what it has not read by its end goes nowhere
-            await _drained(process.stdout)
+            try:
+                if not await end(process, REPLY_TIMEOUT_S):
+                    UNENDED.add(self._command, lambda: process.returncode is not None)
+            finally:
+                process.stdin.transport.abort()  # what it has not read by its end goes nowhere
+                await _drained(process.stdout)
 
     async def _keeps_pace(self) -> bool:
         """Lets everything else go on between lines. False where there are more than any tmux
