@@ -43,6 +43,7 @@ async def attached(server: tuple[str, Path]) -> AsyncIterator[Observer]:
     finally:
         watching.cancel()
         await asyncio.wait({watching})
+        assert watching.cancelled() or watching.exception() is None
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,8 @@ async def test_typing_is_noticed_while_tmux_says_something_all_the_time(
         async with asyncio.timeout(WAIT_S):
             while not typed.is_set():
                 terminal.sends(b"x\x7f")  # and gone again: a shell is slow with a long line
-                await observer.ask("display-message", "-p", "1")
+                assert await observer.ask("display-message", "-p", "1") == "1\n"
+                await asyncio.sleep(0.005)  # more lines than any tmux has to say are its end
     finally:
         watching.cancel()
         await asyncio.wait({watching})

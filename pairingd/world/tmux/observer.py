@@ -110,7 +110,8 @@ class Observer:
                 if not await end(process, REPLY_TIMEOUT_S):
                     UNENDED.add(self._command, lambda: process.returncode is not None)
             finally:
-                process.stdin.transport.abort()  # what it has not read by its end goes nowhere
+                if process.stdin.transport.get_write_buffer_size():
+                    process.stdin.transport.abort()  # it was not read, and goes nowhere now
                 await _drained(process.stdout)
 
     async def _keeps_pace(self) -> bool:
