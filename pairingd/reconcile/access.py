@@ -20,7 +20,7 @@ from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.guests import Guests
 from pairingd.reconcile.idleness import Idleness
 from pairingd.reconcile.knocks import Knocks
-from pairingd.reconcile.lane import Interrupted, Lane
+from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.login import Login
 from pairingd.reconcile.messages import Messages
 from pairingd.reconcile.roles import change_roles
@@ -131,13 +131,11 @@ class AccessLane(Lane):
                 steering.cancel()
                 await asyncio.wait({steering})
         if steering.cancelled():
-            self.poke()  # a deadline, or rights that were taken away, go first
+            self.give_way()  # to a deadline, or to rights that were taken away
         else:
             steering.result()
         if self._intent.unsaved:
             raise self._intent.unsaved
-        if steering.cancelled():
-            raise Interrupted
         return self.urgent()
 
     def urgent(self) -> float | None:

@@ -20,10 +20,6 @@ from pairingd.signals import Signal
 log = logging.getLogger(__name__)
 
 
-class Interrupted(Exception):
-    """A pass gave way to the next one, for which it has asked."""
-
-
 class Lane(ABC):
     """Subclasses say what one pass does; this says when the next one comes."""
 
@@ -39,6 +35,7 @@ class Lane(ABC):
         self._last: object = None
         self._told: dict[str, str] = {}  # troubles by their codes, since a pass last succeeded
         self._wake = asyncio.Event()
+        self._gave_way = False
         self._asked = 0
         self._answered = 0
         self._answer = asyncio.Condition()
@@ -48,7 +45,6 @@ class Lane(ABC):
         """Close the difference once. The wall-clock time of the next deadline; None: none.
 
         Raises PairingError when something could not be done; the pass is then tried again.
-        Raises Interrupted when it gave way: it has neither failed nor succeeded.
         """
 
     def outcome(self) -> object:
@@ -62,6 +58,11 @@ class Lane(ABC):
     def poke(self) -> None:
         """Something has changed: have a pass soon."""
         self._wake.set()
+
+    def give_way(self) -> None:
+        """Leave the rest to another pass, at once: what failed before is not known to work yet."""
+        self._gave_way = True
+        self.poke()
 
     async def settle(self) -> None:
         """Wait for a pass that began after this call. Its failure, if any, is in `error`."""
@@ -83,12 +84,11 @@ class Lane(ABC):
         failures = 0
         while True:
             self._wake.clear()
+            self._gave_way = False
             asked = self._asked
             deadline: float | None = None
             try:
                 deadline = await self.one_pass()
-            except Interrupted:
-                pass  # what failed before is not known to work
             except PairingError as error:
                 self._fails_with(error)
             except Exception as error:  # the loop must outlive a defect in one pass
@@ -99,9 +99,10 @@ class Lane(ABC):
                     )
                 )
             else:
-                self.error = None
-                self.failures.clear()
-                self._tell_recovery()
+                if not self._gave_way:
+                    self.error = None
+                    self.failures.clear()
+                    self._tell_recovery()
             failures = failures + 1 if self.error else 0
             self._tell_change()
             async with self._answer:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
-from pairingd.reconcile.lane import Interrupted, Lane
+from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.store import Store
 from tests.core.make import START
+from tests.waiting import WAIT_S
 
 SILENT = WorldError("tmux-unknown", "tmux does not answer", "end it")
 
@@ -23,48 +24,71 @@ class Played(Lane):
 
     def __init__(self, store: Store) -> None:
         super().__init__(Intent(store, lambda: START, Signals()), lambda: START)
-        self.ends: Exception | None = None
+        self.play: Callable[[], None] = lambda: None
+        self.may_play = asyncio.Event()
 
     async def one_pass(self) -> float | None:
-        if self.ends:
-            raise self.ends
+        await self.may_play.wait()
+        self.play()
         return None
 
-    async def passes(self, ends: Exception | None) -> PairingError | None:
-        """The error that stands after a pass that ends so."""
-        self.ends = ends
+    async def passes(self, play: Callable[[], None]) -> PairingError | None:
+        """The error that stands after such a pass."""
+        self.play = play
+        self.may_play.set()
         await self.settle()
         return self.error
+
+    async def fails(self, error: Exception) -> PairingError | None:
+        def play() -> None:
+            raise error
+
+        return await self.passes(play)
+
+    async def gives_way(self) -> PairingError | None:
+        """The pass that it gives way to has to wait."""
+
+        def play() -> None:
+            self.may_play.clear()
+            self.give_way()
+
+        return await self.passes(play)
 
 
 @pytest.fixture
 async def lane(tmp_path: Path) -> AsyncIterator[Played]:
     played = Played(Store.open(tmp_path / "state.db", START))
     running = asyncio.create_task(played.run())
+    await played.passes(lambda: None)
     yield played
     running.cancel()
     await asyncio.wait({running})
 
 
 async def test_a_pass_that_gives_way_leaves_the_error_that_stands(lane: Played) -> None:
-    assert await lane.passes(SILENT) is SILENT
-    assert await lane.passes(Interrupted()) is SILENT
+    assert await lane.fails(SILENT) is SILENT
+    assert await lane.gives_way() is SILENT
     assert list(lane.failures) == ["tmux-unknown"]
 
 
-async def test_a_pass_that_gives_way_is_no_error(lane: Played) -> None:
-    assert await lane.passes(Interrupted()) is None
+async def test_a_pass_that_gives_way_is_no_error_and_another_comes(lane: Played) -> None:
+    assert await lane.gives_way() is None
     assert not lane.failures
+    came = asyncio.Event()
+    lane.play = came.set
+    lane.may_play.set()
+    async with asyncio.timeout(WAIT_S):
+        await came.wait()
 
 
 async def test_an_error_stands_until_a_pass_succeeds(lane: Played) -> None:
-    await lane.passes(SILENT)
-    assert await lane.passes(None) is None
+    await lane.fails(SILENT)
+    assert await lane.passes(lambda: None) is None
     assert not lane.failures
 
 
 async def test_a_defect_in_a_pass_is_an_error_and_the_next_pass_comes(lane: Played) -> None:
-    error = await lane.passes(ZeroDivisionError())
+    error = await lane.fails(ZeroDivisionError())
     assert error
     assert error.code == "internal"
-    assert await lane.passes(None) is None
+    assert await lane.passes(lambda: None) is None
