@@ -9,6 +9,7 @@ from tests.stage import Stage, until
 
 ROUNDS = 5
 _NO_ROUTER = "[router]\nenabled = false\n"
+_PEOPLES_SHELL = "set-option -g default-shell /bin/bash\n"
 _INVITE = ("invite", "octocat", "--ttl", "1h", "--no-copy")
 _BY_HAND = "curl, tmux by hand"
 _SCRIPT = """
@@ -22,6 +23,7 @@ def measure() -> list[Figure]:
     with Stage() as stage:
         config = stage.home / "config.toml"
         config.write_text(config.read_text().partition("[router]")[0] + _NO_ROUTER)
+        (stage.user_home / ".tmux.conf").write_text(_PEOPLES_SHELL)
         stage.guest("octocat")
 
         def cold() -> float:
