@@ -188,8 +188,7 @@ class Session:
             if problem := pane.errors():
                 self._run("send-keys", "-X", "-t", f"{self._fresh}:", "cancel")
                 self.warnings.append(problem)
-            self._run(*birth.released(self._fresh))
-            pane = self._first_pane()  # it may have ended just before
+            pane = self._first_pane(*birth.released(self._fresh), ";")  # it may have just ended
         self._require_alive(pane)
         self._fresh = None
         return pane is not None
@@ -244,8 +243,9 @@ class Session:
             raise listeners.socket_gone(self._socket, pid)
         return True
 
-    def _first_pane(self) -> birth.Pane | None:
-        said = self._run("display-message", "-p", "-t", f"{self._fresh}:", birth.PANE)
+    def _first_pane(self, *before: str) -> birth.Pane | None:
+        """As it is after these commands."""
+        said = self._run(*before, "display-message", "-p", "-t", f"{self._fresh}:", birth.PANE)
         return birth.Pane.read(said)
 
     def _lives(self, pane: birth.Pane) -> bool:

@@ -7,6 +7,7 @@ request that has something to check, so an idle daemon does without its 11 MiB.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
@@ -192,6 +193,8 @@ def model(kind: type[Any]) -> type[BaseModel]:
     """`kind` as pydantic takes it: strict, and with no other members."""
     if kind in _models:
         return _models[kind]
+    # Others' plugins have no business here, and looking for them takes longer than the import.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
     from pydantic import ConfigDict, create_model
 
     hints = get_type_hints(kind, include_extras=True)

@@ -6,10 +6,10 @@ this program sends. UPnP Device Architecture 2.0 §3.2: SOAP 1.1 over HTTP.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Mapping
 from typing import Generic, NamedTuple, TypeVar
-from xml.sax.saxutils import escape
 
 from pairingd.world.gateway.upnp.markup import BadAnswer, Element, elements
 
@@ -85,13 +85,13 @@ def call(
 ) -> Call[Result]:
     """A call of `action`, whose output arguments go through `read`."""
     inner = "".join(
-        f"<{name}>{escape(value)}</{name}>" for name, value in (arguments or {}).items()
+        f"<{name}>{html.escape(value)}</{name}>" for name, value in (arguments or {}).items()
     )
     body = (
         '<?xml version="1.0"?>\r\n'
         '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"'
         ' s:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
-        f'<u:{action} xmlns:u="{escape(service.type)}">{inner}</u:{action}>'
+        f'<u:{action} xmlns:u="{html.escape(service.type)}">{inner}</u:{action}>'
         "</s:Body></s:Envelope>"
     )
     headers = {
