@@ -61,8 +61,8 @@ class Side:
         return painted
 
     def memory(self) -> float:
-        """MiB resident of all that is ours beside the daemon and tmux's server, with a guest in;
-        pages that processes share are counted for each of them.
+        """MiB that the machine has less for all that is ours beside the daemon and tmux's server,
+        with a guest in. A page that processes share is divided by their number (proc(5), Pss).
         """
         with Terminal(self.ssh(), self.stage.environment) as terminal:
             terminal.sees(ALTERNATE_SCREEN)
@@ -72,7 +72,7 @@ class Side:
             roots = [daemon, *([psutil.Process(found.keeper)] if found and found.keeper else [])]
             every = {one for root in roots for one in (root, *root.children(recursive=True))}
             counted = [one for one in every if one.name() != "tmux: server" and one != daemon]
-            return sum(one.memory_info().rss for one in counted) / (1 << 20)
+            return sum(one.memory_full_info().pss for one in counted) / (1 << 20)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.account_machine import DOCTOR, HOST, LISTING, PROGRAMS, ROOT, RULE, Machine
 from tests.e2e.network import until
 
+PARTS = 4  # of a long test: each step of a plan is interrupted once
+
 
 def test_an_account_is_made_from_nothing_and_shown(machine_of_its_own: Machine) -> None:
     machine = machine_of_its_own
@@ -76,7 +78,10 @@ def test_remove_leaves_no_trace(machine_of_its_own: Machine) -> None:
     assert machine.asks("remove") == {"name": "pair", "removed": False, "shared": []}
 
 
-def test_what_was_interrupted_is_completed_by_create(machine_of_its_own: Machine) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_what_was_interrupted_is_completed_by_create(
+    machine_of_its_own: Machine, part: int
+) -> None:
     machine = machine_of_its_own
     machine.sh(
         "mkdir -m 700 /srv/host/work; touch /srv/host/work/file; chown -R pairhost: /srv/host/work"
@@ -88,7 +93,7 @@ def test_what_was_interrupted_is_completed_by_create(machine_of_its_own: Machine
     machine.sudo("remove")
     assert machine.listing() == empty
     number = machine.stops_after(0, "create", share)
-    for done in range(1, number + 1):
+    for done in range(1 + part, number + 1, PARTS):
         machine.stops_after(done, "create", share)
         assert bool(machine.asks("show").get("complete")) is (done == number), done
         assert machine.asks("create", "--dir", share)["complete"] is True
@@ -133,7 +138,8 @@ def test_what_is_damaged_is_repaired_by_create(machine_with_account: Machine) ->
     machine.sudo("remove")
 
 
-def test_what_was_interrupted_is_removed_by_remove(machine_of_its_own: Machine) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_what_was_interrupted_is_removed_by_remove(machine_of_its_own: Machine, part: int) -> None:
     machine = machine_of_its_own
     machine.sh(
         "mkdir -m 700 /srv/host/work; touch /srv/host/work/file; chown -R pairhost: /srv/host/work"
@@ -141,7 +147,7 @@ def test_what_was_interrupted_is_removed_by_remove(machine_of_its_own: Machine) 
     share = "/srv/host/work"
     empty, acls = machine.listing(), machine.sh("getfacl -pR /srv/host")
     machine.sudo("create", "--dir", share)
-    for done in range(1, machine.stops_after(0, "remove")):
+    for done in range(1 + part, machine.stops_after(0, "remove"), PARTS):
         machine.stops_after(done, "remove")
         machine.sudo("remove")
         assert machine.listing() == empty, done
