@@ -153,7 +153,7 @@ def test_a_guest_sees_a_greeting_and_each_change_of_terms(
 ) -> None:
     options = ("--read-only",) if access == "read" else ()
     screen = joined(stage, invited(stage, "octocat", *options), columns=100)
-    at = r"(\d\d\d\d-\d\d-\d\d )?\d\d:\d\d"
+    at = r"\d\d:\d\d"
     greeting = re.escape(f"{HOST}'s session, {said}, same ssh returns").replace(r"\{\}", at)
     until(lambda: re.search(greeting, screen.screen()), "the greeting", ATTENTIVE)
     stage.asks("extend", "octocat", "10m")

@@ -21,6 +21,7 @@ from pairingd.reconcile.wishes import Wishes
 from pairingd.user import user_name
 from pairingd.world.tmux import Tmux
 
+_HALF_A_DAY_S = 12 * 3600
 _DISK_TIMEOUT_S = 0.1  # nobody stays for longer because of a slow disk
 _FAREWELL = ".farewell."  # between the mark and the pid of the forced command that reads it
 
@@ -104,10 +105,11 @@ class Courtesy:
 
 
 def clock_time(at: float, now: float) -> str:
-    """In the host's time zone; with the date where that is not today's."""
-    moment = time.localtime(at)
-    is_today = moment[:3] == time.localtime(now)[:3]
-    return time.strftime("%H:%M" if is_today else "%Y-%m-%d %H:%M", moment)
+    """In the host's time zone; with the date where another day's could be meant. A date is long,
+    and a terminal of 80 columns has room for little more than the time.
+    """
+    form = "%H:%M" if abs(at - now) < _HALF_A_DAY_S else "%Y-%m-%d %H:%M"
+    return time.strftime(form, time.localtime(at))
 
 
 def _invitation(state: State, id_: str) -> Invitation | None:

@@ -27,5 +27,6 @@ def test_no_plugin_of_pydantic_is_loaded(tmp_path: Path, program: str, *, loads:
         "    def new_schema_validator(*words, **more): return None, None, None\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment.pop("PYDANTIC_DISABLE_PLUGINS", None)  # set where this process has asked, too
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
     assert told.exists() is loads
