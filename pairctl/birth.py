@@ -27,13 +27,8 @@ PANE = "\t".join(  # of display-message -p
     (
         *("#{pane_dead}", "#{pane_dead_status}", "#{pane_dead_signal}"),
         "#{cursor_x}#{cursor_y}#{history_size}",
-        *(
-            "#{pane_tty}",
-            "#{pane_in_mode}",
-            "#{default-command}",
-            "#{default-shell}",
-            "#{config_files}",
-        ),
+        *("#{pane_tty}", "#{pane_in_mode}"),
+        *("#{default-command}", "#{default-shell}", "#{config_files}"),
     )
 )
 

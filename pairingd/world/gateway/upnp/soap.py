@@ -85,7 +85,8 @@ def call(
 ) -> Call[Result]:
     """A call of `action`, whose output arguments go through `read`."""
     inner = "".join(
-        f"<{name}>{html.escape(value)}</{name}>" for name, value in (arguments or {}).items()
+        f"<{name}>{html.escape(value, quote=False)}</{name}>"
+        for name, value in (arguments or {}).items()
     )
     body = (
         '<?xml version="1.0"?>\r\n'

@@ -38,6 +38,15 @@ def test_a_request_names_its_action_and_escapes_its_arguments() -> None:
     }
 
 
+def test_a_service_s_type_stays_in_its_attribute_and_quotes_in_an_argument_stay_themselves() -> (
+    None
+):
+    odd = Service('urn:odd" more="', "http://192.168.1.1/ctl")
+    body = soap.call(odd, "Say", lambda values: values, {"What": 'it\'s "this"'}).body
+    assert '<u:Say xmlns:u="urn:odd&quot; more=&quot;">' in body
+    assert '<What>it\'s "this"</What>' in body
+
+
 def test_answers_are_typed() -> None:
     status = answer("GetStatusInfo", NewConnectionStatus="Connected", NewUptime=" 7 ")
     assert actions.status(WAN).read(status) == Status("Connected", 7)
