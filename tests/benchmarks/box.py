@@ -72,7 +72,8 @@ class Side:
             roots = [daemon, *([psutil.Process(found.keeper)] if found and found.keeper else [])]
             every = {one for root in roots for one in (root, *root.children(recursive=True))}
             counted = [one for one in every if one.name() != "tmux: server" and one != daemon]
-            return sum(one.memory_full_info().pss for one in counted) / (1 << 20)
+            used = [one.memory_full_info() for one in counted]
+            return sum(getattr(one, "pss", one.uss) for one in used) / (1 << 20)  # macOS has no Pss
 
 
 @contextmanager
