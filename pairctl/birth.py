@@ -108,6 +108,21 @@ def run(
     raise PairingError("tmux-failed", cause, "run that by hand, or take it out of tmux.conf")
 
 
+def end_watchers(socket: str) -> None:
+    """A server that ends waits, for ever, for a client in control mode that it could not tell all,
+    as one whose daemon was killed (measured, tmux 3.3a and 3.8). No other server is at `socket`.
+    """
+    import psutil
+
+    watch = ["-N", "-u", "-S", socket, "-C"]  # as the daemon's Observer
+    for process in psutil.process_iter(["cmdline", "uids"]):
+        ours = process.info["uids"] and process.info["uids"].real == os.getuid()
+        words = process.info["cmdline"] or []
+        if ours and any(words[at : at + len(watch)] == watch for at in range(1, len(words))):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
 class Pane(NamedTuple):
     """The session's first pane, as tmux tells of it in the form PANE."""
 

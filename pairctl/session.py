@@ -166,6 +166,8 @@ class Session:
             # longer than a moment.
             if tries >= _TRIES and (_ENDING not in said or time.monotonic() > until):
                 break
+            if _ENDING in said:
+                birth.end_watchers(self._socket)
             time.sleep(_PAUSE_S)
         self.made = False
         raise PairingError(

@@ -83,7 +83,9 @@ def test_a_guest_in_a_box_is_out_at_the_deadline(own: Scene) -> None:
     own.stage.expires_soon("octocat")
     own.screen.ended()
     until(lambda: not own.stage.mappings(), "the router forwards no more")
-    assert own.stage.asks("receipt")["visits"][0]["why"] == "expired"
+    until(
+        lambda: own.stage.asks("receipt")["visits"][0]["why"] == "expired", "it is in the receipt"
+    )
 
 
 def test_one_guest_of_two_is_revoked_and_the_other_stays(own: Scene) -> None:

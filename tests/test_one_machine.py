@@ -618,14 +618,6 @@ def test_invite_is_refused_if_tmux_cannot_be_watched(stage: Stage) -> None:
     assert len(started.read_text()) < 10
 
 
-def test_prepare_has_sshd_tested_before_anybody_is_invited(stage: Stage) -> None:
-    stage.daemon()
-    with stage.client() as client:
-        client.notify("prepare")
-        until((stage.home / "sshd_config").exists, "sshd has a configuration")
-    assert not stage.asks("status")["door"]["open"]
-
-
 def test_prepare_makes_the_daemon_load_the_modules_that_invite_needs(stage: Stage) -> None:
     daemon = stage.daemon()
     maps = Path(f"/proc/{daemon.pid}/maps")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import pytest
 from pairingd.process import listeners
 from tests.session import own_stage_of_each_tmux
 from tests.stage import Stage, until
+from tests.waiting import WAIT_S
 
 stage = own_stage_of_each_tmux
 
@@ -50,6 +52,37 @@ def test_an_invitation_makes_no_second_session_beside_one_without_its_socket(
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     assert stage.tmux("display-message", "-p", "#{pid}") == server
     assert "precious" in stage.tmux("capture-pane", "-p", "-t", "=pairing:")
+
+
+def test_a_server_that_waits_for_the_watch_of_a_killed_daemon_keeps_no_session_from_being_made(
+    stage: Stage,
+) -> None:
+    stage.guest("octocat")
+    stage.pairctl("invite", "octocat", "--no-copy")
+    stage.pairctl("end")
+    server = psutil.Process(int(stage.tmux("display-message", "-p", "#{pid}")))
+    socket = str(stage.home / "tmux.sock")
+    attach = ("-C", "attach-session", "-E", "-f", "no-output", "-t", "pairing")
+    # What the daemon's Observer runs, while tmux has more to say than a pipe holds, and nobody reads.
+    watch = subprocess.Popen(
+        [stage.tmux_command, "-N", "-u", "-S", socket, *attach],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=stage.environment,
+    )
+    assert watch.stdin
+    assert watch.stdout
+    watch.stdin.write(b"list-keys\n" * 40)
+    watch.stdin.flush()
+    watch.stdout.readline()
+    until(lambda: stage.tmux("list-clients"), "it is attached")
+    for end in (watch.stdout, watch.stdin):
+        end.close()
+    stage.tmux("kill-server")
+    assert server.is_running()  # else nothing is shown here
+    assert "error" not in stage.asks("invite", "octocat", "--no-copy")
+    watch.wait(WAIT_S)
+    server.wait(WAIT_S)
 
 
 def test_if_the_server_does_not_re_create_its_socket_the_hint_has_the_command(stage: Stage) -> None:
