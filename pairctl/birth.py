@@ -114,11 +114,12 @@ def end_watchers(socket: str) -> None:
     """
     import psutil
 
-    watch = ["-N", "-u", "-S", socket, "-C"]  # as the daemon's Observer
-    for process in psutil.process_iter(["cmdline", "uids"]):
-        ours = process.info["uids"] and process.info["uids"].real == os.getuid()
+    from pairctl.accounts import users
+
+    watch = [*shared_session.watching(socket)]
+    for process in users.processes(os.getuid()):
         words = process.info["cmdline"] or []
-        if ours and any(words[at : at + len(watch)] == watch for at in range(1, len(words))):
+        if any(words[at : at + len(watch)] == watch for at in range(1, len(words))):
             with contextlib.suppress(psutil.Error):
                 process.kill()
 

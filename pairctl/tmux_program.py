@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-
 from pairingd import private, which
 from pairingd.core.refusal import PairingError
 from pairingd.paths import find_paths
+from pairingd.process import foreign
 
 _TIMEOUT_S = 10.0
 
@@ -38,16 +37,8 @@ def new_enough(programs: list[str]) -> str:
 
 def _version(program: str) -> str:
     try:
-        return subprocess.run(
-            [program, "-V"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            errors="replace",
-            text=True,
-            timeout=_TIMEOUT_S,
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
+        return foreign.run((program, "-V"), _TIMEOUT_S)
+    except (OSError, TimeoutError):
         return ""
 
 

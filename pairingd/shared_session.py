@@ -18,6 +18,11 @@ _MAX_NAME = 100  # characters; who owns the server names its sessions
 FORM = f"#{{pid}}\t#{{session_id}}\t#{{{MARK}}}\t#{{session_name}}"  # of list-sessions -F
 
 
+def watching(socket: str) -> tuple[str, ...]:
+    """How a tmux begins, after its own name, that is the daemon's client in control mode there."""
+    return "-N", "-u", "-S", socket, "-C"
+
+
 class Found(NamedTuple):
     """`id` is a target of tmux's (tmux(1), COMMANDS), such as `$3`; it outlives a new name, and
     means another session on another `server`, a pid.

@@ -12,6 +12,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -33,21 +34,23 @@ TYPES_INTO = (  # ioctl_tty(2), TIOCSTI: a character at a time, into the termina
 )
 
 
-@pytest.fixture(scope="module")
-def plain() -> Iterator[Scene]:
-    with scene(boxed=False) as made:
-        host = attached_host(made.stage)
-        host.shows("[pairing]")
+@contextmanager
+def attacked(*, boxed: bool) -> Iterator[Scene]:
+    with scene(boxed=boxed) as made:
+        attached_host(made.stage).shows("[pairing]")
         made.play(ATTACKS)
         yield made
 
 
 @pytest.fixture(scope="module")
+def plain() -> Iterator[Scene]:
+    with attacked(boxed=False) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def boxed() -> Iterator[Scene]:
-    with scene(boxed=True) as made:
-        host = attached_host(made.stage)
-        host.shows("[pairing]")
-        made.play(ATTACKS)
+    with attacked(boxed=True) as made:
         yield made
 
 

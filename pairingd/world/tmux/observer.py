@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from pairingd import shared_session
 from pairingd.process.programs import UNENDED, end
 from pairingd.world.tmux.control import Answers, Unsaid
 
@@ -79,8 +80,8 @@ class Observer:
             self._is_attached(now=False)
             return
         process = await asyncio.create_subprocess_exec(
-            *(self._command, "-N", "-u", "-S", str(self.socket), "-C", "attach-session", "-E"),
-            *("-f", "no-output", "-t", self.session),
+            *(self._command, *shared_session.watching(str(self.socket))),
+            *("attach-session", "-E", "-f", "no-output", "-t", self.session),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
