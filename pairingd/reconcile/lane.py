@@ -60,7 +60,9 @@ class Lane(ABC):
         self._wake.set()
 
     def give_way(self) -> None:
-        """Leave the rest to another pass, at once: what failed before is not known to work yet."""
+        """Leave the rest to another pass, at once: this one is no answer, and what failed before is
+        not known to work yet.
+        """
         self._gave_way = True
         self.poke()
 
@@ -105,9 +107,10 @@ class Lane(ABC):
                     self._tell_recovery()
             failures = failures + 1 if self.error else 0
             self._tell_change()
-            async with self._answer:
-                self._answered = asked
-                self._answer.notify_all()
+            if not self._gave_way:  # else the next one answers
+                async with self._answer:
+                    self._answered = asked
+                    self._answer.notify_all()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._patience(deadline, failures)):
                     await self._wake.wait()

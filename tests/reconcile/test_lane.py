@@ -45,14 +45,21 @@ class Played(Lane):
 
         return await self.passes(play)
 
-    async def gives_way(self) -> PairingError | None:
-        """The pass that it gives way to has to wait."""
+    async def gives_way(self) -> asyncio.Task[None]:
+        """Somebody who waits for an answer, while the pass that is given way to has to wait."""
+        gave_way = asyncio.Event()
 
         def play() -> None:
             self.may_play.clear()
             self.give_way()
+            gave_way.set()
 
-        return await self.passes(play)
+        self.play = play
+        self.may_play.set()
+        waiting = asyncio.create_task(self.settle())
+        async with asyncio.timeout(WAIT_S):
+            await gave_way.wait()
+        return waiting
 
 
 @pytest.fixture
@@ -67,18 +74,31 @@ async def lane(tmp_path: Path) -> AsyncIterator[Played]:
 
 async def test_a_pass_that_gives_way_leaves_the_error_that_stands(lane: Played) -> None:
     assert await lane.fails(SILENT) is SILENT
-    assert await lane.gives_way() is SILENT
+    waiting = await lane.gives_way()
+    assert lane.error is SILENT
     assert list(lane.failures) == ["tmux-unknown"]
+    assert await lane.passes(lambda: None) is None
+    await waiting
 
 
 async def test_a_pass_that_gives_way_is_no_error_and_another_comes(lane: Played) -> None:
-    assert await lane.gives_way() is None
+    waiting = await lane.gives_way()
+    assert lane.error is None
     assert not lane.failures
     came = asyncio.Event()
     lane.play = came.set
     lane.may_play.set()
     async with asyncio.timeout(WAIT_S):
         await came.wait()
+        await waiting
+
+
+async def test_who_waits_is_answered_by_the_pass_that_is_given_way_to(lane: Played) -> None:
+    waiting = await lane.gives_way()
+    await asyncio.wait({waiting}, timeout=0.1)
+    assert not waiting.done()
+    assert await lane.fails(SILENT) is SILENT
+    await waiting
 
 
 async def test_an_error_stands_until_a_pass_succeeds(lane: Played) -> None:
