@@ -35,26 +35,26 @@ class _NotRun(NoDaemon):
     """The service does not run the daemon, for a reason that is not the daemon's own."""
 
 
-def start(patience: float | None = None) -> Client:
+def start(timeout_s: float | None = None) -> Client:
     """A connection to a daemon that was just started. Raises NoDaemon with its own words.
 
-    A service that is installed has `patience` seconds to run it (None: the service's own), then it
+    A service that is installed has `timeout_s` seconds to run it (None: the service's own), then it
     is started by hand, with a warning.
     """
     from pairctl import services
 
     service = services.installed()
-    return _start(service, service.start(), patience) if service else _start_by_hand()
+    return _start(service, service.start(), timeout_s) if service else _start_by_hand()
 
 
-def restart(patience: float | None = None) -> Client:
+def restart(timeout_s: float | None = None) -> Client:
     """As `start`, after the end of the one that runs, whoever started it."""
     from pairctl import services
 
     with contextlib.suppress(NoDaemon), reach() as client:
         stop(client)
     service = services.installed()
-    return _start(service, service.restart(), patience) if service else _start_by_hand()
+    return _start(service, service.restart(), timeout_s) if service else _start_by_hand()
 
 
 def unload() -> None:
@@ -66,9 +66,9 @@ def unload() -> None:
         perform(service.stop(), service.hint)
 
 
-def _start(service: Manager, steps: list[Step], patience: float | None) -> Client:
+def _start(service: Manager, steps: list[Step], timeout_s: float | None) -> Client:
     try:
-        return through(service, steps, service.patience if patience is None else patience)
+        return through(service, steps, service.timeout_s if timeout_s is None else timeout_s)
     except _NotRun as failure:
         if not _detach():  # the service runs one after all
             return _connect_soon(lambda: "")
@@ -77,19 +77,19 @@ def _start(service: Manager, steps: list[Step], patience: float | None) -> Clien
         return connect()
 
 
-def through(service: Manager, steps: list[Step], patience: float = math.inf) -> Client:
+def through(service: Manager, steps: list[Step], timeout_s: float = math.inf) -> Client:
     """A connection to the daemon that `service` runs once `steps` are done."""
     from pairctl.services.steps import perform
 
     begun = time.monotonic()
     try:
-        perform(steps, service.hint, patience)
+        perform(steps, service.hint, timeout_s)
     except PairingError as failure:
         if "error: " in (said := service.last_words()):
             _complain(said)
         why = service.explained(failure)
         raise _NotRun("start-failed", why.message, why.hint) from None
-    left = max(0.0, patience - (time.monotonic() - begun))
+    left = max(0.0, timeout_s - (time.monotonic() - begun))
     try:
         return _connect_soon(service.last_words, min(left, START_LIMIT))
     except _Late:

@@ -36,9 +36,9 @@ def decision(parts: Parts, now: Ways) -> list[Attempt]:
         )
     there = parts.pinhole.network
     address = there.address if there else ""
-    wanted = parts.pinhole.enabled
+    enabled = parts.pinhole.enabled
     attempts.append(
-        advice.pinhole(now.pinhole, parts.pinhole.error, wanted=wanted, address=address)
+        advice.pinhole(now.pinhole, parts.pinhole.error, enabled=enabled, address=address)
     )
     through = now.through.verified is not None if now.through else None
     attempts.append(
@@ -72,7 +72,7 @@ class Advisor:
 
     def __init__(self, parts: Parts, signals: Signals) -> None:
         self._parts = parts
-        self._tell = signals.way_in_changed
+        self._tell = signals.endpoint_changed
         self._told: set[tuple[str, str]] = set()
         signals.door_changed.connect(self.look)
         routers = parts.mapping, parts.second, parts.pinhole

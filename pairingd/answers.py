@@ -11,9 +11,9 @@ from pairingd import config, report
 from pairingd.core import plan
 from pairingd.core.addresses import is_public
 from pairingd.core.double_nat import NotOpened
+from pairingd.core.events import CommandPrinted
 from pairingd.core.hostname import named
-from pairingd.core.model import Problem, Session, WayIn
-from pairingd.core.rules import WayTold
+from pairingd.core.model import HostPort, Problem, Session
 from pairingd.core.ways import (
     Endpoint,
     Place,
@@ -21,7 +21,7 @@ from pairingd.core.ways import (
     endpoint_changed,
     leads_straight,
     router_slow,
-    way_told,
+    shared_address,
 )
 from pairingd.errors import GatewayError, PairingError, WorldError
 from pairingd.parts import Parts
@@ -45,7 +45,7 @@ async def invited(
             raise parts.access.error or door_shut()
         return _scheduled(parts, ids, host_key, warned)
     best, user = found[0], login_name(parts.intent.state.session)
-    _note_told(parts, ids, found)
+    _note_printed(parts, ids, found)
     return {
         "invitations": invitations(parts, ids),
         "command": report.command(user, best, host_key),
@@ -80,7 +80,7 @@ async def command(parts: Parts, invitation: str) -> str:
     if not found:
         return ""
     user = login_name(parts.intent.state.session)
-    _note_told(parts, [invitation], found)
+    _note_printed(parts, [invitation], found)
     return report.command(user, found[0], await parts.sshd.host_key())
 
 
@@ -91,10 +91,10 @@ async def dial_command(parts: Parts, invitation: str) -> str:
     return report.command(login_name(parts.intent.state.session), found, host_key) if found else ""
 
 
-def _note_told(parts: Parts, ids: Sequence[str], found: Sequence[Endpoint]) -> None:
-    parts.intent.apply(WayTold(way_told(found)))
+def _note_printed(parts: Parts, ids: Sequence[str], found: Sequence[Endpoint]) -> None:
+    parts.intent.apply(CommandPrinted(shared_address(found)))
     for one in ids:
-        parts.dial.told(one, WayIn(found[0].host, found[0].port))
+        parts.dial.note_printed(one, HostPort(found[0].host, found[0].port))
 
 
 def _scheduled(
@@ -136,7 +136,7 @@ def second_mapping(parts: Parts) -> results.SecondMapping:
 
 def _mapping(lane: MappingLane) -> results.MappingInfo | None:
     gateway = lane.network.gateway if lane.network else ""
-    return report.mapping(lane.current, lane.error, gateway, wanted=lane.wanted)
+    return report.mapping(lane.current, lane.error, gateway, needed=lane.needed)
 
 
 async def endpoints(parts: Parts) -> list[results.Endpoint]:
@@ -198,7 +198,7 @@ def _ways(parts: Parts, own: str, ids: Sequence[str] | None) -> Ways:
 def _second_failed(parts: Parts) -> NotOpened | None:
     lane = parts.second
     failures = [one for one in lane.failures.values() if isinstance(one, GatewayError)]
-    if not lane.wanted or not failures:
+    if not lane.needed or not failures:
         return None
     return not_opened(lane.network.gateway if lane.network else "", failures)
 
@@ -237,7 +237,7 @@ def warnings(parts: Parts) -> list[results.Problem]:
     found += [
         report.problem(lane.error)
         for lane in (parts.relay, parts.lookout)
-        if lane.error and lane.wanted
+        if lane.error and lane.needed
     ]
     found += map(report.problem, parts.lookout.problems)
     troubles = (*parts.intent.withdrawn, parts.access.error, parts.intent.unsaved)
@@ -269,7 +269,7 @@ def _of_the_outside(parts: Parts) -> list[Problem]:
 
 def _of_the_router(parts: Parts, now: Ways) -> PairingError | Problem | None:
     lane = parts.mapping
-    if not lane.wanted:
+    if not lane.needed:
         return None
     if lane.error and not (lane.error.code == "no-gateway" and now.direct):
         return lane.error

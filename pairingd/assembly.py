@@ -102,8 +102,8 @@ def assemble(
         signals,
         awake=Awake() if chosen.host.keep_awake else None,
     )
-    desktop = Desktop(wanted=chosen.host.notify)
-    signals.way_in_changed.connect(desktop.notify)
+    desktop = Desktop(enabled=chosen.host.notify)
+    signals.endpoint_changed.connect(desktop.notify)
     signals.guests_changed.connect(desktop.notify)
     signals.knocked.connect(desktop.notify)
     signals.guest_waits.connect(desktop.notify)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from pairingd import answers, report
+from pairingd.core.events import Event, Extend
 from pairingd.core.model import Mapping
-from pairingd.core.rules import Event, Extend
 from pairingd.core.ways import unclosed
 from pairingd.errors import PairingError
 from pairingd.parts import Parts

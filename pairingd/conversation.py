@@ -61,7 +61,7 @@ class Conversation:
 
     async def run(self, hello_seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        impatience = loop.call_later(hello_seconds, self._expect_hello, hello_seconds)
+        hello_timer = loop.call_later(hello_seconds, self._expect_hello, hello_seconds)
         self._serving = asyncio.current_task()
         reading = asyncio.create_task(self._read())
         try:
@@ -75,7 +75,7 @@ class Conversation:
                     with suppress(ConnectionError):  # it may have sent a `revoke` and gone
                         await self._writer.drain()
         finally:
-            impatience.cancel()
+            hello_timer.cancel()
             reading.cancel()
             if self._streaming:
                 self._streaming.cancel()

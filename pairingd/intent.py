@@ -14,22 +14,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from pairingd.core import causes
-from pairingd.core.dial import Dialing
 from pairingd.core.durations import format_duration, utc
-from pairingd.core.guest import find
-from pairingd.core.model import Cause, Invitation, Standing, State
-from pairingd.core.rules import (
+from pairingd.core.events import (
     Active,
     Begin,
+    CommandAnnounced,
+    CommandPrinted,
+    Dialing,
     DoorOpened,
     Event,
     Invite,
     Tick,
-    WayAnnounced,
-    WayTold,
-    gives_rights,
-    step,
 )
+from pairingd.core.guest import find
+from pairingd.core.model import Cause, Invitation, Standing, State
+from pairingd.core.rules import gives_rights, step
 from pairingd.core.text import printable
 from pairingd.errors import PairingError, WorldError
 from pairingd.signals import Signals
@@ -100,7 +99,7 @@ class Intent:
                 self._store.save(after)
                 self.unsaved = None
             except WorldError as unwritable:
-                if isinstance(event, WayTold | WayAnnounced | Active | Dialing):
+                if isinstance(event, CommandPrinted | CommandAnnounced | Active | Dialing):
                     log.warning("%s", unwritable)
                 elif gives_rights(before, after) or (
                     isinstance(event, DoorOpened) and after != before

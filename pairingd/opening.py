@@ -20,7 +20,7 @@ class Opening:
 
     def __init__(self, parts: Parts, signals: Signals) -> None:
         self._parts = parts
-        self._way_in_changed = signals.way_in_changed
+        self._way_in_changed = signals.endpoint_changed
         self._aside = Aside()
 
     def announce(self, ids: frozenset[str]) -> None:

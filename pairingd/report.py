@@ -161,10 +161,10 @@ def _alias(host_key: HostKey) -> str:
 
 
 def mapping(
-    held: Mapping | None, error: PairingError | None, gateway: str, *, wanted: bool
+    held: Mapping | None, error: PairingError | None, gateway: str, *, needed: bool
 ) -> results.MappingInfo | None:
     """`gateway` is that of the network we are in, "" where there is none."""
-    if held is None and not wanted:
+    if held is None and not needed:
         return None
     state: Literal["open", "opening", "failed"] = "opening"
     if held:

@@ -39,4 +39,4 @@ class Signals:
         self.guest_waits: Signal[[str]] = Signal()  # for the host's approval; in words
         self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's
         self.opened: Signal[[frozenset[str]]] = Signal()  # scheduled invitations, at their time
-        self.way_in_changed: Signal[[str]] = Signal()  # in words for the host
+        self.endpoint_changed: Signal[[str]] = Signal()  # in words for the host

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
-_PATIENCE = 0.2  # seconds for somebody else who has the database locked; the event loop stands
+_BUSY_TIMEOUT_S = 0.2  # while another process locks the database; it blocks the event loop
 KEPT_EVENTS = 5000  # of each kind, so that strangers' knocking cannot push out who came
 KEPT_SESSIONS = 200
 
@@ -310,7 +310,7 @@ def _failure_of(attempt: Callable[[Iterable[Invitation]], None], live: Iterable[
 
 def _checked(path: Path, live: Live) -> sqlite3.Connection:
     """An open, migrated database in which every stored intent and journal entry can be read."""
-    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level="IMMEDIATE")
+    database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level="IMMEDIATE")
     database.text_factory = as_text
     try:
         migrate(database, path, live)

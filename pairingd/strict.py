@@ -14,7 +14,17 @@ from collections.abc import Callable
 from enum import Enum
 from math import isfinite
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from msgspec import Struct
 from msgspec.structs import fields
@@ -128,16 +138,21 @@ class _Reader:
     def _record(self, kind: Any, value: object, at: tuple[str, ...]) -> Any:
         if not isinstance(value, dict):
             raise Unfit(at, value, "a table")
-        hints = _hints(kind)
+        known = _fields(kind)
         if not self._passing_over:
             for key in value:
-                if key not in hints:
-                    raise Unknown((*at, key), value[key], tuple(hints))
-        for name in _required(kind):
-            if name not in value:
-                raise Unfit(at, value, f"a table with {name}")
-        given = {key: one for key, one in value.items() if key in hints}
-        return kind(**{key: self.read(hints[key], one, (*at, key)) for key, one in given.items()})
+                if key not in known:
+                    raise Unknown((*at, key), value[key], tuple(known))
+        for key, field in known.items():
+            if field.required and key not in value:
+                raise Unfit(at, value, f"a table with {key}")
+        return kind(
+            **{
+                field.name: self.read(field.kind, value[key], (*at, key))
+                for key, field in known.items()
+                if key in value
+            }
+        )
 
     def _plain(self, kind: Any, value: object, at: tuple[str, ...]) -> Any:
         if hasattr(kind, "spelled"):
@@ -162,14 +177,20 @@ class _Reader:
         )
 
 
-@functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
+class _Field(NamedTuple):
+    name: str
+    kind: Any
+    required: bool
 
 
 @functools.cache
-def _required(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind) if field.required)
+def _fields(kind: Any) -> dict[str, _Field]:
+    """By the key that each has in the data: `msgspec.field(name=...)`, or else its own name."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        field.encode_name: _Field(field.name, hints[field.name], field.required)
+        for field in fields(kind)
+    }
 
 
 def _one_of(allowed: tuple[Any, ...], value: Any, at: tuple[str, ...]) -> Any:

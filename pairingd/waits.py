@@ -22,18 +22,18 @@ async def wait_for_ways(parts: Parts, notify: Notify) -> None:
     now = asyncio.get_running_loop().time
     until = now() + WAYS_TIMEOUT_S
     await wait_for_router(parts, notify)
-    if parts.dial.wanted:
+    if parts.dial.needed:
         await _gather([parts.dial.ready()], until - now())
     await _wait_for_other_ways(parts, min(until - now(), OTHER_WAYS_TIMEOUT_S))
     await _wait_for_name(parts, min(until - now(), NAME_TIMEOUT_S))
-    if parts.lookout.wanted and not (parts.lookout.outside or parts.lookout.error):
+    if parts.lookout.needed and not (parts.lookout.outside or parts.lookout.error):
         await _settle([parts.lookout], min(until - now(), LOOK_TIMEOUT_S))
 
 
 async def wait_for_router(parts: Parts, notify: Notify, *, again: bool = False) -> None:
     """Until it has answered, or failed. `again`: ask it also where it has done so before."""
     lane = parts.mapping
-    if not lane.wanted:
+    if not lane.needed:
         return
     notify({"step": "router", "state": "begun", "text": "asking the router"})
     try:
@@ -54,7 +54,7 @@ async def wait_for_router(parts: Parts, notify: Notify, *, again: bool = False) 
 
 
 async def _wait_for_name(parts: Parts, timeout_s: float) -> None:
-    if parts.hostname.wanted and not (parts.hostname.name and parts.hostname.name.leads_here):
+    if parts.hostname.needed and not (parts.hostname.name and parts.hostname.name.leads_here):
         await _settle([parts.hostname], timeout_s)
 
 
@@ -67,12 +67,12 @@ async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:
     begun += [
         lane.settle()
         for lane in (parts.second, parts.pinhole)
-        if lane.wanted and not (lane.current or lane.error)
+        if lane.needed and not (lane.current or lane.error)
     ]
-    if parts.relay.wanted and not (parts.relay.current or parts.relay.error):
+    if parts.relay.needed and not (parts.relay.current or parts.relay.error):
         begun.append(parts.relay.settle())
     await _gather(begun, timeout_s)
-    if parts.hole.wanted:  # not before the second router has refused
+    if parts.hole.needed:  # not before the second router has refused
         await _gather([parts.hole.ready()], until - asyncio.get_running_loop().time())
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pairingd.core.events import End, Revoke, SetAccess, Tick
 from pairingd.core.model import Access, Invitation, Standing, State
-from pairingd.core.rules import End, Revoke, SetAccess, Tick
 from pairingd.errors import PairingError
 from pairingd.intent import Intent
 from pairingd.live import Live

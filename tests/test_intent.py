@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from pairingd.core.events import DoorOpened, End, Event, Extend, Revoke, SetAccess, Tick
 from pairingd.core.model import Access, Invitation, Standing, State
 from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
-from pairingd.core.rules import DoorOpened, End, Event, Extend, Revoke, SetAccess, Tick
 from pairingd.errors import WorldError
 from pairingd.intent import Intent
 from pairingd.live import Live

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from pairingd import answers
-from pairingd.core.model import State, WayIn
+from pairingd.core.events import CommandPrinted, End
+from pairingd.core.model import HostPort, State
 from pairingd.core.records import replace
-from pairingd.core.rules import End, WayTold, step
+from pairingd.core.rules import step
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.schema import MIGRATIONS, checksum_of
 from pairingd.store import Process, Store
@@ -83,7 +84,7 @@ async def test_other_work_goes_on_while_past_sessions_are_read(
 def test_the_announced_endpoint_is_read_after_a_new_start(
     reopen: Callable[[], Store],
 ) -> None:
-    told = step(INVITED, WayTold(WayIn("5.5.5.1", 22)), START)
+    told = step(INVITED, CommandPrinted(HostPort("5.5.5.1", 22)), START)
     reopen().save(told)
     assert reopen().state() == told
 

@@ -36,7 +36,7 @@ def watch(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
 
 def _append(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
     told = None
-    patience = None
+    timeout_s = None
     while True:
         now = client.call("status", given)
         if now != told:
@@ -44,7 +44,7 @@ def _append(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
                 output.write("")
             output.line(now, render.status, as_json=as_json)
             told = now
-        patience = _SETTLED if client.next_event(patience) else None
+        timeout_s = _SETTLED if client.next_event(timeout_s) else None
         _drain(client)
 
 

@@ -25,14 +25,14 @@ _PLACES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR
 class Manager(Protocol):
     """`file` is there where the service is installed; `hint` is the remedy when a step fails.
 
-    `patience` is the seconds it gets to have the daemon run, before that is started by hand.
+    `timeout_s` is the seconds it gets to have the daemon run, before that is started by hand.
     """
 
     name: str
     file: str
     hint: str
     note: str
-    patience: float
+    timeout_s: float
 
     def install(self) -> list[Step]: ...
     def uninstall(self) -> list[Step]: ...

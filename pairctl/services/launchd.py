@@ -33,7 +33,7 @@ class Launchd:
     name = "launchd"
     hint = "allow pairingd in System Settings, General, Login Items, then run: pairctl restart"
     note = ""
-    patience = 3.0
+    timeout_s = 3.0
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin

@@ -30,7 +30,7 @@ class Systemd:
         f"see: systemctl --user status {UNIT}; after sudo or su there is no user manager, so "
         "log in as that user"
     )
-    patience = 60.0  # Type=notify: `start` waits for the daemon
+    timeout_s = 60.0  # Type=notify: `start` waits for the daemon
     note = "It stops at your last logout; to keep it running: loginctl enable-linger"
 
     def __init__(self, origin: Origin) -> None:

@@ -113,7 +113,7 @@ def _second(asked: Routers) -> Attempt:
 
 
 def pinhole(
-    held: Mapping | None, error: PairingError | None, *, wanted: bool, address: str = ""
+    held: Mapping | None, error: PairingError | None, *, enabled: bool, address: str = ""
 ) -> Attempt:
     """A port of this machine's stable IPv6 `address`, let through by the router's firewall."""
     way = "IPv6"
@@ -122,7 +122,7 @@ def pinhole(
         return Attempt(way, Outcome.WORKS, f"the router lets {where} through, for guests with IPv6")
     if error:
         return Attempt(way, Outcome.FAILED, error.message)
-    if not wanted:
+    if not enabled:
         return Attempt(way, Outcome.UNTRIED, "[router] names a router for IPv4, or none")
     why = "it has not answered yet" if address else "this machine has no lasting IPv6 address"
     return Attempt(way, Outcome.UNTRIED, why)

@@ -9,19 +9,19 @@ leads in. Nobody can tell that from inside, so it counts for nothing until someb
 from __future__ import annotations
 
 from pairingd.core.addresses import is_dialable, is_inside
-from pairingd.core.model import Problem, WayIn
+from pairingd.core.model import HostPort, Problem
 
 FIRST_PORT = 1024  # from which on a user may connect: Linux's ip_unprivileged_port_start
 
 
-def source_port(forwarded: WayIn | None) -> int | None:
+def source_port(forwarded: HostPort | None) -> int | None:
     """The port from which to go out, where that may help: the one that the router forwards."""
     if forwarded is None or not is_inside(forwarded.host) or forwarded.port < FIRST_PORT:
         return None
     return forwarded.port
 
 
-def unproven(way: WayIn) -> Problem:
+def unproven(way: HostPort) -> Problem:
     return Problem(
         "cgnat-unproven",
         f"the provider's NAT may lead {way.host}:{way.port} here; nobody has come by it yet",
@@ -30,9 +30,9 @@ def unproven(way: WayIn) -> Problem:
     )
 
 
-def outside(seen: tuple[str, int] | None) -> WayIn | None:
+def outside(seen: tuple[str, int] | None) -> HostPort | None:
     """Where a STUN server saw us, if guests on the internet can connect to there."""
-    return WayIn(*seen) if seen and is_dialable(seen[0]) else None
+    return HostPort(*seen) if seen and is_dialable(seen[0]) else None
 
 
 def stun_problem(server: str, seen: tuple[str, int] | None, failure: str) -> Problem | None:

@@ -9,23 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 
-from msgspec import Struct
-
 from pairingd.core.addresses import ip_version, is_dialable
-from pairingd.core.model import Dial, Invitation, Problem, State, WayIn
+from pairingd.core.model import Dial, HostPort, Invitation, Problem, State
 from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted
 
 # Above the ports that Linux gives to outgoing connections by default (ip_local_port_range).
 PORTS = range(61000, 65536)
-
-
-class Dialing(Struct, frozen=True):
-    """Event of `core.rules`: the guest is dialed by other ports, or was told where that leads."""
-
-    invitation: str
-    dial: Dial
 
 
 def guest_address(text: str) -> str:
@@ -55,7 +46,7 @@ def refreshed(dial: Dial, number: int) -> Dial:
     return replace(dial, host_port=first, guest_port=second)
 
 
-def wanted(state: State, now: float) -> dict[str, Invitation]:
+def to_dial(state: State, now: float) -> dict[str, Invitation]:
     """The invitations whose guests are to be dialed now, by their ids."""
     return {
         one.id: one for one in state.live if one.dial and one.is_open(now) and not one.rights.used
@@ -73,16 +64,16 @@ def outside_host(peer: str, named: str, source: str, router: str) -> str:
     return next((one for one in found if ip_version(one) == ip_version(peer)), "")
 
 
-def proxy(dial: Dial, way: WayIn) -> str:
+def proxy(dial: Dial, way: HostPort) -> str:
     """What the guest's ssh connects with: ssh_config(5), ProxyCommand."""
     return f"nc -p {dial.guest_port} {way.host} {way.port}"
 
 
-def needs_announcing(dial: Dial, way: WayIn | None, *, inside: bool) -> bool:
+def needs_announcing(dial: Dial, way: HostPort | None, *, inside: bool) -> bool:
     """Whether the guest holds a command that leads elsewhere than `way`. Not while a visit by
     these means is under way, nor before they were told anything.
     """
-    return way is not None and dial.told is not None and dial.told != way and not inside
+    return way is not None and dial.printed is not None and dial.printed != way and not inside
 
 
 def no_address(guest: str) -> Problem:

@@ -103,7 +103,7 @@ from pairingd.core.holding_evidence import (
 )
 from pairingd.core.holding_state import Holding, Look, endpoint
 from pairingd.core.hostname import held_by_name
-from pairingd.core.model import Mapping, WayIn
+from pairingd.core.model import HostPort, Mapping
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP
 from pairingd.core.records import replace
@@ -264,7 +264,7 @@ def _settled(state: Holding, event: Settled, now: float) -> Actions:
     held = state.current(event.door, now) if event.door is not None else None
     if state.policy.announced and held and held.external_host and not is_inside(held.external_host):
         way = held_by_name(
-            event.announced, event.hostname, WayIn(held.external_host, held.external_port)
+            event.announced, event.hostname, HostPort(held.external_host, held.external_port)
         )
         if way != event.announced:
             actions.append(Tell(way, first=event.announced is None))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from pairingd.core.model import Mapping, WayIn
+from pairingd.core.model import HostPort, Mapping
 from pairingd.core.network import Network
 from pairingd.core.refusal import PairingError
 
@@ -113,7 +113,7 @@ class Note(Struct, frozen=True):
 class Tell(Struct, frozen=True):
     """The guests' endpoint is this. `first`: the answer to `invite` reports it."""
 
-    way: WayIn
+    way: HostPort
     first: bool
 
 
@@ -193,7 +193,7 @@ class Settled(Struct, frozen=True):
     """
 
     door: int | None
-    announced: WayIn | None
+    announced: HostPort | None
     hostname: str = ""
 
 

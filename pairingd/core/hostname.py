@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from msgspec import Struct
 
 from pairingd.core.addresses import is_dialable
-from pairingd.core.model import Problem, WayIn
+from pairingd.core.model import HostPort, Problem
 from pairingd.core.records import replace
 from pairingd.core.ways import Endpoint
 
@@ -110,7 +110,7 @@ def address(candidates: Iterable[str]) -> str:
     return next((one for one in candidates if is_dialable(one)), "")
 
 
-def held_by_name(announced: WayIn | None, hostname: str, way: WayIn) -> WayIn:
+def held_by_name(announced: HostPort | None, hostname: str, way: HostPort) -> HostPort:
     """`way` as guests hold it who were given the name."""
     by_name = hostname and announced and announced.host == hostname
     return replace(way, host=hostname) if by_name else way

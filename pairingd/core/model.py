@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import cached_property
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from pairingd.core.network import Network
 from pairingd.core.records import replace
@@ -95,7 +95,7 @@ class Rights(Struct, frozen=True):
         return other.within(self) == other
 
 
-class WayIn(Struct, frozen=True):
+class HostPort(Struct, frozen=True):
     """The host and port of the command by which guests enter."""
 
     host: str
@@ -106,13 +106,13 @@ class Dial(Struct, frozen=True):
     """The host connects from `host_port` to the guest, who connects from `guest_port` of `address`
     at the same time (RFC 9293 §3.5, simultaneous open). One visit uses the ports up.
 
-    `told` is where the guest's last command leads; None before the first.
+    `printed` is where the guest's last command leads; None before the first.
     """
 
     address: str
     host_port: int
     guest_port: int
-    told: WayIn | None = None
+    printed: HostPort | None = field(default=None, name="told")
 
 
 class Invitation(Struct, frozen=True, dict=True):
@@ -175,8 +175,8 @@ class Session(Struct, frozen=True, dict=True):
 
     `port_chosen`: the host named the external port, so that no other one will do.
 
-    `told` is the way in that an answer gave for the guests last, `announced` the one that the host
-    has heard of last. Where they differ the guests hold a command that may lead nowhere.
+    `printed` is where the guests' last printed command leads, `announced` where the last one leads
+    that the host was shown. Where they differ, the guests' command may lead nowhere.
 
     `tmux` is the program with which a client has made the tmux session, where the daemon finds none
     or another one: a restarted daemon runs it again. "" where the daemon's own does.
@@ -192,8 +192,8 @@ class Session(Struct, frozen=True, dict=True):
     door_port: int | None = None
     invitations: tuple[Invitation, ...] = ()
     ended_at: int | None = None
-    told: WayIn | None = None
-    announced: WayIn | None = None
+    printed: HostPort | None = field(default=None, name="told")
+    announced: HostPort | None = None
     tmux: str = ""
     port_chosen: bool = False
     box: str = ""

@@ -10,131 +10,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from math import floor, inf
+from math import floor
 from typing import Any
 
-from msgspec import Struct
-
-from pairingd.core.dial import Dialing
 from pairingd.core.durations import format_duration
+from pairingd.core.events import (
+    Active,
+    Begin,
+    Came,
+    CommandAnnounced,
+    CommandPrinted,
+    Dialing,
+    DoorOpened,
+    End,
+    Event,
+    Extend,
+    Invite,
+    Rested,
+    Revoke,
+    SetAccess,
+    Tick,
+    Visit,
+    Went,
+)
 from pairingd.core.guest import canonical
-from pairingd.core.model import Access, Cause, Invitation, Rights, Session, Standing, State, WayIn
+from pairingd.core.model import (
+    Access,
+    Cause,
+    Invitation,
+    Rights,
+    Session,
+    Standing,
+    State,
+)
 from pairingd.core.plan import idle
 from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.core.text import shell
-
-
-class Tick(Struct, frozen=True):
-    """Time has passed; deadlines that are reached take effect."""
-
-
-class Begin(Struct, frozen=True):
-    """A daemon starts with the saved state, which may be older than the last change.
-
-    `marks` bound what it may claim: an invitation without one is over. With a clock that is behind
-    nobody's deadline can be told. No deadline is more than `max_ttl` seconds ahead.
-    """
-
-    marks: frozenset[Rights]
-    clock_is_behind: bool
-    max_ttl: float
-
-
-class Invite(Struct, frozen=True):
-    """All of these guests, or none, each until `max_ttl` seconds ahead of now at most.
-
-    `session` is the id to use if a session begins with it.
-    """
-
-    session: str
-    invitations: tuple[Invitation, ...]
-    external_port: int
-    port_chosen: bool = False
-    max_ttl: float = inf
-    tmux: str = ""
-    box: str = ""
-
-
-class Extend(Struct, frozen=True):
-    """Move a deadline, at most `max_ttl` seconds ahead of now."""
-
-    invitation: str
-    expires_at: int
-    max_ttl: int
-
-
-class Revoke(Struct, frozen=True):
-    invitations: tuple[str, ...]
-
-
-class SetAccess(Struct, frozen=True):
-    invitation: str
-    access: Access
-
-
-class Came(Struct, frozen=True):
-    """The guest is in the session. Refused where an earlier visit has used the invitation up."""
-
-    invitation: str
-
-
-class Went(Struct, frozen=True):
-    """The guest's last connection is over."""
-
-    invitation: str
-
-
-class Active(Struct, frozen=True):
-    """A sign of life at `at`: the guest is connected, and somebody types."""
-
-    invitation: str
-    at: int
-
-
-class Rested(Struct, frozen=True):
-    """Nobody has shown a sign of life; it ends those whose time for that is over."""
-
-
-class End(Struct, frozen=True):
-    """The host ends the session, or the tmux session is seen to be gone (Cause.TMUX_GONE)."""
-
-    cause: Cause = Cause.ENDED
-
-
-class DoorOpened(Struct, frozen=True):
-    """The door stands on this port; a restarted daemon should ask for it again."""
-
-    port: int
-
-
-class WayTold(Struct, frozen=True):
-    """The host was given the command for the guests, with this way in."""
-
-    way: WayIn
-
-
-class WayAnnounced(Struct, frozen=True):
-    """The host was told that the guests need another command, with this way in."""
-
-    way: WayIn
-
-
-Visit = Came | Went | Active | Dialing
-Event = (
-    Begin
-    | Tick
-    | Invite
-    | Extend
-    | Revoke
-    | SetAccess
-    | Visit
-    | Rested
-    | End
-    | DoorOpened
-    | WayTold
-    | WayAnnounced
-)
 
 
 def step(state: State, event: Event, now: float) -> State:
@@ -165,7 +77,7 @@ def _apply(state: State, event: Event, now: float) -> State:
             return _changed(state, id_, access=access)
         case Came() | Went() | Active() | Dialing():
             return _visited(state, event, now)
-        case DoorOpened() | WayTold() | WayAnnounced():
+        case DoorOpened() | CommandPrinted() | CommandAnnounced():
             return _noted(state, event)
 
 
@@ -372,7 +284,7 @@ def _over(state: State, ids: Iterable[str], standing: Standing, at: float, cause
     return State(replace(state.session, invitations=tuple(invitations)))
 
 
-def _noted(state: State, event: DoorOpened | WayTold | WayAnnounced) -> State:
+def _noted(state: State, event: DoorOpened | CommandPrinted | CommandAnnounced) -> State:
     """Where nobody may enter there is nobody to tell a way in to."""
     session = state.session
     if session is None:
@@ -381,8 +293,8 @@ def _noted(state: State, event: DoorOpened | WayTold | WayAnnounced) -> State:
         return State(replace(session, door_port=event.port))
     if not session.live:
         return state
-    told = event.way if isinstance(event, WayTold) else session.told
-    return State(replace(session, told=told, announced=event.way))
+    printed = event.way if isinstance(event, CommandPrinted) else session.printed
+    return State(replace(session, printed=printed, announced=event.way))
 
 
 def _settled(state: State, now: float) -> State:
@@ -391,4 +303,4 @@ def _settled(state: State, now: float) -> State:
     if session is None or session.live or session.ended_at is not None:
         return state
     last = max((one.over_at or floor(now) for one in session.invitations), default=floor(now))
-    return State(replace(session, ended_at=last, told=None, announced=None))
+    return State(replace(session, ended_at=last, printed=None, announced=None))

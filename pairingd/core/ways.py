@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from pairingd.core import cgnat
 from pairingd.core.addresses import is_public, may_be_public
 from pairingd.core.double_nat import NotOpened, double_nat, outermost
-from pairingd.core.model import Mapping, Problem, Session, WayIn
+from pairingd.core.model import HostPort, Mapping, Problem, Session
 from pairingd.core.records import replace
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
@@ -175,7 +175,7 @@ def leads_straight(kind: str, host: str) -> bool:
     return kind not in _NOT_STRAIGHT and may_be_public(host)
 
 
-def way_told(endpoints: Sequence[Endpoint]) -> WayIn:
+def shared_address(endpoints: Sequence[Endpoint]) -> HostPort:
     """What guests hold when `endpoints` were answered: that of the hole before the router, or the
     router's, else the best for all.
     """
@@ -183,7 +183,7 @@ def way_told(endpoints: Sequence[Endpoint]) -> WayIn:
     kinds = ("cgnat", "router")
     ranked = (one for kind in kinds for one in common if one.kind == kind)
     best = next(ranked, common[0])
-    return WayIn(best.host, best.port)
+    return HostPort(best.host, best.port)
 
 
 def ssh_command(user: str, host: str, port: int, *options: str, proxy: str = "") -> str:
@@ -196,7 +196,7 @@ def ssh_command(user: str, host: str, port: int, *options: str, proxy: str = "")
 
 
 def endpoint_changed(session: Session | None) -> Problem | None:
-    if session is None or session.announced == session.told:
+    if session is None or session.announced == session.printed:
         return None
     return Problem(
         "endpoint-changed",
@@ -214,7 +214,7 @@ def unclosed(held: Mapping) -> Problem:
 
 
 def _behind_hole(hole: Endpoint) -> Problem | None:
-    return None if hole.verified else cgnat.unproven(WayIn(hole.host, hole.port))
+    return None if hole.verified else cgnat.unproven(HostPort(hole.host, hole.port))
 
 
 def _no_external_address(held: Mapping | None) -> Problem | None:

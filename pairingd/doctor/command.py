@@ -13,4 +13,4 @@ async def output(*argv: str) -> tuple[int, str] | None:
         done = await run(*argv, seconds=_SECONDS)
     except (OSError, TimeoutError):
         return None
-    return done.status, done.said + done.complaint
+    return done.status, done.stdout + done.stderr

@@ -37,7 +37,7 @@ _TELLING = re.compile(r"not allowed|error|fatal|refused|denied|Failed|invalid", 
 class _Outcome(Struct, frozen=True):
     status: int
     shown: str
-    complaint: str
+    stderr: str
     log: str
 
 
@@ -103,11 +103,11 @@ async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
         with accepted, log.open("wb") as records:
             accepted.setblocking(True)
             server, _ = await sshd.start(accepted, records)
-        shown, complaint = await guest.communicate()
+        shown, stderr = await guest.communicate()
         await server.wait()
         return _Outcome(
             guest.returncode or 0,
-            *(text.decode(errors="replace") for text in (shown, complaint, log.read_bytes())),
+            *(text.decode(errors="replace") for text in (shown, stderr, log.read_bytes())),
         )
     finally:
         await end(guest)
@@ -132,7 +132,7 @@ def _ssh(key: Path, known_hosts: Path, port: int) -> list[str]:
 
 def _failed(outcome: _Outcome) -> Finding:
     log = [line.strip() for line in outcome.log.splitlines() if line.strip()]
-    said = [*log, *(f"ssh: {line}" for line in outcome.complaint.splitlines())]
+    said = [*log, *(f"ssh: {line}" for line in outcome.stderr.splitlines())]
     telling = [line for line in said if _TELLING.search(line)] or said or ["it gave no reason"]
     hint = "see the lines below; [sshd] command in config.toml chooses another sshd"
     if "account is locked" in outcome.log:

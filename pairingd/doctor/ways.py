@@ -40,10 +40,10 @@ async def check(chosen: config.Config, asked: Routers) -> Finding:
 
 
 async def _ipv6(router: config.Router) -> Attempt:
-    wanted = router.enabled and not (router.gateway or router.description_url)
-    here = await network.current_ipv6() if wanted else None
+    enabled = router.enabled and not (router.gateway or router.description_url)
+    here = await network.current_ipv6() if enabled else None
     if here is None or not here.gateway:
-        return advice.pinhole(None, None, wanted=wanted)
+        return advice.pinhole(None, None, enabled=enabled)
     spoken = await _spoken(router, here)
     if spoken:
         why = f"the router answers to {' and '.join(spoken)}; a port is requested for guests only"

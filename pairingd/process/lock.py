@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # flock can be tried but not asked, so whoever looks has the lock for that moment; a daemon that
 # starts then must not take them for another daemon.
-_PATIENCE = 0.2  # seconds
+_LOCK_TIMEOUT_S = 0.2
 _PAUSE = 0.01
 
 
@@ -104,7 +104,7 @@ def _signature(descriptor: int) -> Signature:
 
 
 def _wait(descriptor: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,13 +20,13 @@ class Finished(Struct, frozen=True):
     """How it ended: exit status, standard output and standard error, as text."""
 
     status: int
-    said: str
-    complaint: str
+    stdout: str
+    stderr: str
 
     @property
     def last_words(self) -> str:
-        """For a message: of its complaint, or else of its output."""
-        return last_words(self.complaint or self.said) or "no reason given"
+        """The last line of stderr, or else of stdout, for a message."""
+        return last_words(self.stderr or self.stdout) or "no reason given"
 
 
 def last_words(output: str | bytes) -> str:
@@ -144,5 +144,5 @@ async def run(*argv: str, seconds: float | None, given: bytes = b"") -> Finished
                 await program.exited.wait()
         if not program.exited.is_set():
             UNENDED.add(argv[0], program.exited.is_set)
-    said, complaint = (bytes(program.output[fd]).decode(errors="replace") for fd in (1, 2))
-    return Finished(transport.get_returncode() or 0, said, complaint)
+    stdout, stderr = (bytes(program.output[fd]).decode(errors="replace") for fd in (1, 2))
+    return Finished(transport.get_returncode() or 0, stdout, stderr)

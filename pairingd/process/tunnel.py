@@ -34,7 +34,7 @@ class Tunnel(Struct):
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     jump: str = ""
     strangers: bool = False
-    said: bytes = b""
+    output: bytes = b""
     reading: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -97,7 +97,7 @@ async def _read(
         if (found := words.search(line)) and not said.done():
             said.set_result(found)
         elif not line.startswith(_CHATTER):
-            tunnel.said = (tunnel.said + line)[-_KEPT:]
+            tunnel.output = (tunnel.output + line)[-_KEPT:]
     await tunnel.process.wait()
     tunnel.ended.set()
     if not said.done():

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 
 from pairingd.core import causes, plan
+from pairingd.core.events import End, Tick
 from pairingd.core.model import Access, Cause
-from pairingd.core.rules import End, Tick
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.approvals import Approvals
@@ -71,7 +71,7 @@ class AccessLane(Lane):
             self.poke,
         )
         signals.wishes_changed.connect(self._intent_changed)
-        for news in (signals.way_in_changed, signals.guests_changed, signals.knocked):
+        for news in (signals.endpoint_changed, signals.guests_changed, signals.knocked):
             news.connect(self._messages.to_host)
         signals.terms_changed.connect(self._messages.to_host)
         self._door = door

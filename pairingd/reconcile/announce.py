@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pairingd.core.model import WayIn
-from pairingd.core.rules import WayAnnounced
+from pairingd.core.events import CommandAnnounced
+from pairingd.core.model import HostPort
 from pairingd.core.ways import ssh_command
 from pairingd.intent import Intent
 from pairingd.signals import Signal
 from pairingd.user import login_name
 
 
-def announce(intent: Intent, way_in_changed: Signal[[str]], way: WayIn) -> None:
+def announce(intent: Intent, endpoint_changed: Signal[[str]], way: HostPort) -> None:
     command = ssh_command(login_name(intent.state.session), way.host, way.port)
-    intent.apply(WayAnnounced(way))
+    intent.apply(CommandAnnounced(way))
     intent.happened(
         "endpoint-changed",
         f"guests now connect with: {command}",
@@ -20,4 +20,4 @@ def announce(intent: Intent, way_in_changed: Signal[[str]], way: WayIn) -> None:
         external_host=way.host,
         external_port=way.port,
     )
-    way_in_changed(f"the endpoint has changed: {command}")
+    endpoint_changed(f"the endpoint has changed: {command}")

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from pairingd.core import cgnat, dial, plan
-from pairingd.core.dial import Dialing
-from pairingd.core.model import Dial, Invitation, Problem, WayIn
+from pairingd.core.events import Dialing
+from pairingd.core.model import Dial, HostPort, Invitation, Problem
 from pairingd.core.records import replace
 from pairingd.core.ways import Endpoint, Verified
 from pairingd.intent import Intent
@@ -75,7 +75,7 @@ class DialLane(Lane):
     def endpoints(self) -> dict[str, Endpoint]:
         """Where those who are dialed connect to, by invitation, as far as it is known."""
         found = {}
-        for id_, one in self._wanted().items():
+        for id_, one in self._to_dial().items():
             if one.dial and (way := self._way(id_, one.dial)):
                 verified: Verified | None = "guest" if self._came.get(id_) == way.host else None
                 found[id_] = Endpoint(
@@ -91,12 +91,12 @@ class DialLane(Lane):
         known = self.endpoints
         holes = [one.hole for one in self._lines.values() if one.hole]
         found = [cgnat.stun_problem(self._server, one.outside, one.failure) for one in holes]
-        unknown = [one.guest for id_, one in self._wanted().items() if id_ not in known]
+        unknown = [one.guest for id_, one in self._to_dial().items() if id_ not in known]
         return [*(one for one in found if one), *map(dial.no_address, unknown)]
 
     @property
-    def wanted(self) -> bool:
-        return bool(self._wanted())
+    def needed(self) -> bool:
+        return bool(self._to_dial())
 
     async def ready(self) -> None:
         """Until each guest is dialed, and the STUN server has answered, or failed to."""
@@ -105,7 +105,7 @@ class DialLane(Lane):
         await asyncio.gather(*(one.answered.wait() for one in holes))
 
     async def one_pass(self) -> float | None:
-        wanted = self._wanted()
+        wanted = self._to_dial()
         for id_, line in tuple(self._lines.items()):
             one = wanted.get(id_)
             if one is None or one.dial is None or _ports(one.dial) != _ports(line.dial):
@@ -120,28 +120,28 @@ class DialLane(Lane):
                 continue
             way = self._way(id_, one.dial)
             if way and dial.needs_announcing(one.dial, way, inside=self._connected[id_] > 0):
-                self.told(id_, way)
+                self.note_printed(id_, way)
                 self._dial_changed(id_)
         return plan.next_deadline(self._intent.state, self.clock()) if wanted else None
 
-    def told(self, invitation: str, way: WayIn) -> None:
+    def note_printed(self, invitation: str, way: HostPort) -> None:
         """The host has this command for the guest."""
-        if (one := self._wanted().get(invitation)) and one.dial:
-            self._intent.apply(Dialing(invitation, replace(one.dial, told=way)))
+        if (one := self._to_dial().get(invitation)) and one.dial:
+            self._intent.apply(Dialing(invitation, replace(one.dial, printed=way)))
 
-    def _wanted(self) -> dict[str, Invitation]:
+    def _to_dial(self) -> dict[str, Invitation]:
         if self._door.port is None:
             return {}
-        return dial.wanted(self._intent.state, self.clock())
+        return dial.to_dial(self._intent.state, self.clock())
 
-    def _way(self, invitation: str, dialed: Dial) -> WayIn | None:
+    def _way(self, invitation: str, dialed: Dial) -> HostPort | None:
         """As the STUN server has seen it, else at the port that we send from."""
         line = self._lines.get(invitation)
         hole = line.hole if line and _ports(line.dial) == _ports(dialed) else None
         if seen := cgnat.outside(hole.outside if hole else None):
             return seen
         host = self._outside(dialed.address)
-        return WayIn(host, dialed.host_port) if host else None
+        return HostPort(host, dialed.host_port) if host else None
 
     def _begin(self, one: Invitation, dialed: Dial) -> None:
         hole = self._make_hole(dialed.host_port, self.poke) if ":" not in dialed.address else None
@@ -159,7 +159,7 @@ class DialLane(Lane):
         for task in line.tasks:
             task.cancel()
         await asyncio.wait(line.tasks)
-        if invitation not in self._wanted():
+        if invitation not in self._to_dial():
             del self._came[invitation]
             text = f"no longer dialing {line.dial.address}"
             self._intent.happened("dial-ended", text, invitation=invitation)
@@ -172,7 +172,7 @@ class DialLane(Lane):
             except PortTaken:
                 self._refresh(one.id)
                 return
-            if one.id not in self._wanted():
+            if one.id not in self._to_dial():
                 connected.close()
                 return
             over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -192,13 +192,13 @@ class DialLane(Lane):
 
     def _guest_came(self, invitation: str) -> None:
         """The guest is in; they may come a second time meanwhile."""
-        if one := self._wanted().get(invitation):
+        if one := self._to_dial().get(invitation):
             way = self._way(invitation, one.dial) if one.dial else None
             self._came[invitation] = way.host if way else ""
             self._refresh(invitation)
 
     def _refresh(self, invitation: str) -> None:
-        if (one := self._wanted().get(invitation)) and one.dial:
+        if (one := self._to_dial().get(invitation)) and one.dial:
             fresh = dial.refreshed(one.dial, secrets.randbits(64))
             self._intent.apply(Dialing(invitation, fresh))
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from pairingd.account.place import Account, ours
+from pairingd.core.events import DoorOpened
 from pairingd.core.model import Invitation
 from pairingd.core.plan import Grant
-from pairingd.core.rules import DoorOpened
 from pairingd.files import remove_file
 from pairingd.intent import Intent
 from pairingd.live import copy_marks

@@ -27,18 +27,18 @@ class Hints:
         self._restarted = restarted
         self._listen = listen
         self._ears = ExitStack()
-        self._heeded: tuple[bool, tuple[str, str] | None] = (False, None)
+        self._followed: tuple[bool, tuple[str, str] | None] = (False, None)
 
-    def heed(self, *, network: bool, gateway: tuple[str, str] | None) -> None:
+    def follow(self, *, network: bool, gateway: tuple[str, str] | None) -> None:
         """From now on the network's changes, and the `gateway` of that address, from our address.
 
-        None: no gateway's. An idle daemon heeds nothing, and is not woken.
+        Pass None to listen to no gateway. An idle daemon follows nothing, so that nothing wakes it.
         """
-        if (network, gateway) == self._heeded:
+        if (network, gateway) == self._followed:
             return
         self._ears.close()
         if network:
             self._ears.enter_context(changes.watch(self._moved))
         if gateway:
             self._ears.enter_context(self._listen(*gateway, self._restarted))
-        self._heeded = (network, gateway)
+        self._followed = (network, gateway)

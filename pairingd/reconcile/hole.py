@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from pairingd.core import cgnat
 from pairingd.core.addresses import is_outsider
+from pairingd.core.events import CommandPrinted
 from pairingd.core.hostname import held_by_name
-from pairingd.core.model import Problem, WayIn
-from pairingd.core.rules import WayTold
+from pairingd.core.model import HostPort, Problem
 from pairingd.core.ways import Endpoint, Verified
 from pairingd.intent import Intent
 from pairingd.reconcile.announce import announce
@@ -31,7 +31,7 @@ class HoleLane(Lane):
     def __init__(
         self,
         intent: Intent,
-        forwarded: Callable[[], WayIn | None],
+        forwarded: Callable[[], HostPort | None],
         make_hole: MakeHole,
         server: str,
         hostname: str,
@@ -43,7 +43,7 @@ class HoleLane(Lane):
         signals.door_changed.connect(self.poke)
         signals.guest_came.connect(lambda peer: self._note(peer, "guest"))
         signals.stranger_came.connect(lambda peer: self._note(peer, "stranger"))
-        self._way_in_changed = signals.way_in_changed
+        self._way_in_changed = signals.endpoint_changed
         self._forwarded = forwarded
         self._make_hole = make_hole
         self._server = server
@@ -51,11 +51,11 @@ class HoleLane(Lane):
         self._own = own
         self._hole: Hole | None = None
         self._task: asyncio.Task[None] | None = None
-        self._seen: tuple[WayIn, Verified] | None = None
-        self._noted: WayIn | None = None
+        self._seen: tuple[HostPort, Verified] | None = None
+        self._noted: HostPort | None = None
 
     @property
-    def wanted(self) -> bool:
+    def needed(self) -> bool:
         return bool(self._server) and cgnat.source_port(self._forwarded()) is not None
 
     @property
@@ -90,13 +90,13 @@ class HoleLane(Lane):
         return self.clock() + _LOOK_S if self._hole else None
 
     @property
-    def _way(self) -> WayIn | None:
+    def _way(self) -> HostPort | None:
         hole = self._hole
         if hole is None or hole.port != cgnat.source_port(self._forwarded()):
             return None
         return cgnat.outside(hole.outside)
 
-    def _tell(self, way: WayIn) -> None:
+    def _tell(self, way: HostPort) -> None:
         if way != self._noted:
             self._noted = way
             text = f"the provider's NAT may lead {way.host}:{way.port} to the door"
@@ -108,7 +108,7 @@ class HoleLane(Lane):
         if session.announced == way:
             return
         if session.announced is None:
-            self._intent.apply(WayTold(way))
+            self._intent.apply(CommandPrinted(way))
         else:
             announce(self._intent, self._way_in_changed, way)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from pairingd.core.hostname import Name
-from pairingd.core.model import Problem, WayIn
+from pairingd.core.model import HostPort, Problem
 from pairingd.intent import Intent
 from pairingd.reconcile.announce import announce
 from pairingd.reconcile.lane import Lane
@@ -27,7 +27,7 @@ class HostnameLane(Lane):
         self,
         intent: Intent,
         name: str,
-        way: Callable[[], WayIn | None],
+        way: Callable[[], HostPort | None],
         resolve: Resolve,
         update: Update | None,
         clock: Callable[[], float],
@@ -35,14 +35,14 @@ class HostnameLane(Lane):
     ) -> None:
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)
-        self._way_in_changed = signals.way_in_changed
+        self._way_in_changed = signals.endpoint_changed
         self._name = Name(name)
         self._way = way
         self._resolve = resolve
         self._update = update
 
     @property
-    def wanted(self) -> bool:
+    def needed(self) -> bool:
         return bool(self._name.hostname) and self._way() is not None
 
     @property
@@ -84,7 +84,7 @@ class HostnameLane(Lane):
         text = f"the update of {name.hostname} to {name.here}: {outcome}"
         self._intent.happened("hostname-updated", text, hostname=name.hostname, address=name.here)
 
-    def _fall_back(self, way: WayIn) -> None:
+    def _fall_back(self, way: HostPort) -> None:
         """Guests who hold the name get the address."""
         session = self._intent.state.session
         if session and session.announced and session.announced.host == self._name.hostname:

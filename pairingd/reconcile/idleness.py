@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from pairingd.core import plan
-from pairingd.core.rules import Active, Rested
+from pairingd.core.events import Active, Rested
 from pairingd.errors import WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside

@@ -112,7 +112,7 @@ class Lane(ABC):
                     self._answered = asked
                     self._answer.notify_all()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._patience(deadline, failures)):
+                async with asyncio.timeout(self._time_limit(deadline, failures)):
                     await self._wake.wait()
 
     def _fails_with(self, error: PairingError) -> None:
@@ -142,7 +142,7 @@ class Lane(ABC):
         except Exception:  # the loop must outlive it, likewise
             log.exception("whoever listens for a change has failed")
 
-    def _patience(self, deadline: float | None, failures: int) -> float | None:
+    def _time_limit(self, deadline: float | None, failures: int) -> float | None:
         if failures:
             retry = min(self.first_retry * 2.0 ** min(failures - 1, 16), self.longest_retry)
             urgent = self.urgent()

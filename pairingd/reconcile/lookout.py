@@ -46,7 +46,7 @@ class View(Protocol):
     def near(self) -> Place: ...
 
     @property
-    def complaint(self) -> str: ...
+    def connect_error(self) -> str: ...
 
     @property
     def blind(self) -> bool: ...
@@ -117,7 +117,7 @@ class Lookout(Lane):
         self._arrived = asyncio.Event()
 
     @property
-    def wanted(self) -> bool:
+    def needed(self) -> bool:
         """Whether somebody waits for what it sees."""
         return self._look_from is not None and self._named and self._door_port() is not None
 
@@ -193,7 +193,7 @@ class Lookout(Lane):
             async with look_from.towards(*place) as view:
                 note(view.pid)
                 sight = await self._look(*view.near)
-                why = view.complaint
+                why = view.connect_error
                 if sight is Sight.NOBODY and view.blind:
                     raise look_from.refused(why)
             if sight is Sight.OUR_DOOR and not await self._came_from_outside(peers, place):

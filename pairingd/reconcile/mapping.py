@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from pairingd import gateways
 from pairingd.clock import awake_or_asleep
 from pairingd.core import holding, plan
+from pairingd.core.events import CommandPrinted
 from pairingd.core.holding_events import (
     Action,
     Again,
@@ -57,7 +58,6 @@ from pairingd.core.holding_state import MAPPING, Holding, Policy, endpoint
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
-from pairingd.core.rules import WayTold
 from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
 from pairingd.intent import Intent
@@ -119,7 +119,7 @@ class MappingLane(Lane):
         signals.gateway_restarted.connect(lambda: self._notice(Announced()))
         self.enabled = enabled
         self.longest_retry = policy.longest_retry_s
-        self._way_in_changed = signals.way_in_changed
+        self._way_in_changed = signals.endpoint_changed
         self._journal, self._router = journal, router
         self._locate, self._door_port = locate, door_port
         self._hostname, self._second = hostname, second
@@ -162,10 +162,10 @@ class MappingLane(Lane):
     @property
     def opening(self) -> bool:
         """Whether the gateway is still being asked for the first time."""
-        return self.wanted and self.current is None and self.error is None
+        return self.needed and self.current is None and self.error is None
 
     @property
-    def wanted(self) -> bool:
+    def needed(self) -> bool:
         return self.enabled and self._door_port() is not None
 
     async def look_around(self) -> Network | None:
@@ -190,8 +190,8 @@ class MappingLane(Lane):
 
     async def one_pass(self) -> float | None:
         self._read_journal()
-        needed = self.wanted or bool(self._holding.own)
-        self._hints.heed(network=needed, gateway=self._announcing())
+        needed = self.needed or bool(self._holding.own)
+        self._hints.follow(network=needed, gateway=self._announcing())
         if not needed:
             return None
         before, self._slept = self._slept, self._asleep()
@@ -207,7 +207,7 @@ class MappingLane(Lane):
     def poke(self) -> None:
         """Once the door is closed, nothing is waited for that was requested for its sake."""
         super().poke()
-        if not self.wanted:
+        if not self.needed:
             self._asking.stop()
 
     def outcome(self) -> object:
@@ -288,7 +288,7 @@ class MappingLane(Lane):
             case Note(kind, text, data):
                 self._intent.happened(kind, text, **data)
             case Tell(way, first=True):
-                self._intent.apply(WayTold(way))
+                self._intent.apply(CommandPrinted(way))
             case Tell(way):
                 announce(self._intent, self._way_in_changed, way)
             case Again():

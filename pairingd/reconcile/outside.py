@@ -8,7 +8,7 @@ from pairingd import config
 from pairingd.core import hostname
 from pairingd.core.dial import outside_host
 from pairingd.core.double_nat import outermost
-from pairingd.core.model import Mapping, WayIn
+from pairingd.core.model import HostPort, Mapping
 from pairingd.core.ways import Endpoint
 from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
@@ -34,32 +34,32 @@ class Outside:
         self._door_port = door_port
         self._own = own
 
-    def forwarded(self) -> WayIn | None:
+    def forwarded(self) -> HostPort | None:
         """The router's own address and port that lead to the open door, by request or by hand; of
         the second router's where that has opened one. None while that is still asked.
         """
         second = self._second
-        if second.wanted and not (second.current or second.error):
+        if second.needed and not (second.current or second.error):
             return None
         if held := self._held:
-            return WayIn(held.external_host, held.external_port)
+            return HostPort(held.external_host, held.external_port)
         session = self._intent.state.session
         if self._settings.enabled or session is None or self._door_port() is None:
             return None
-        return WayIn(self._settings.external_host, session.external_port)
+        return HostPort(self._settings.external_host, session.external_port)
 
     @property
     def _held(self) -> Mapping | None:
         return outermost(self._mapping.current, self._second.current)
 
-    def public(self, hole: Endpoint | None) -> WayIn | None:
+    def public(self, hole: Endpoint | None) -> HostPort | None:
         """Where guests come in at this network's public address."""
         port, forwarded = self._door_port(), self.forwarded()
         if port is None:
             return None
-        found = [WayIn(self._own(), port), *([forwarded] if forwarded else [])]
+        found = [HostPort(self._own(), port), *([forwarded] if forwarded else [])]
         if hole:
-            found.append(WayIn(hole.host, hole.port))
+            found.append(HostPort(hole.host, hole.port))
         here = hostname.address(one.host for one in found)
         return next((one for one in found if one.host == here), None)
 

@@ -75,7 +75,7 @@ class RelayLane(Lane):
         self._waiting: asyncio.Task[None] | None = None
 
     @property
-    def wanted(self) -> bool:
+    def needed(self) -> bool:
         return self._relay is not None and self._door_port() is not None
 
     @property

@@ -10,9 +10,9 @@ from pairingd.core import plan
 from pairingd.core.admission import MAX_PER_GUEST
 from pairingd.core.approval import Entry
 from pairingd.core.durations import utc
+from pairingd.core.events import Came, Went
 from pairingd.core.model import Cause, Invitation, Session
 from pairingd.core.refusal import Refused as NotAllowed
-from pairingd.core.rules import Came, Went
 from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.journal import journal

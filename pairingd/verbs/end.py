@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pairingd.changes import change
-from pairingd.core.rules import End
+from pairingd.core.events import End
 from pairingd.parts import Parts
 from pairingd.protocol import params, results
 

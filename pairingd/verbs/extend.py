@@ -3,7 +3,7 @@ from __future__ import annotations
 from math import floor
 
 from pairingd.changes import change
-from pairingd.core.rules import Extend
+from pairingd.core.events import Extend
 from pairingd.errors import PairingError
 from pairingd.parts import Parts
 from pairingd.protocol import params, results

@@ -13,6 +13,6 @@ async def run(parts: Parts, given: params.Gateway, notify: Notify) -> results.Ga
         raise search_unwanted()
     network = await parts.mapping.look_around()
     if network and network.gateway:
-        await parts.router.told(network, given.description_urls)
+        await parts.router.learn(network, given.description_urls)
     await wait_for_router(parts, notify, again=True)
     return {"mapping": answers.mapping(parts)}

@@ -5,7 +5,7 @@ import secrets
 from math import floor
 
 from pairingd import answers, report, waits, which
-from pairingd.core import plan, rules
+from pairingd.core import events, plan, rules
 from pairingd.core.dial import guest_address, refreshed
 from pairingd.core.durations import format_duration, utc
 from pairingd.core.guest import Guest, expand, parse_guests
@@ -132,7 +132,7 @@ def _record(
         for guest, one in fetched.items()
     )
     parts.intent.apply(
-        rules.Invite(
+        events.Invite(
             session=secrets.token_hex(4),
             invitations=invitations,
             external_port=given.port or in_use or config.router.external_port,
@@ -175,5 +175,5 @@ async def _open_door(parts: Parts, notify: Notify) -> None:
 async def _withdraw(parts: Parts, ids: tuple[str, ...]) -> None:
     """Nobody has been told of these invitations yet. Who entered already is out when it returns."""
     live = {one.id for one in parts.intent.state.live}
-    parts.intent.apply(rules.Revoke(tuple(one for one in ids if one in live)))
+    parts.intent.apply(events.Revoke(tuple(one for one in ids if one in live)))
     await parts.access.settle()

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from pairingd.changes import change
+from pairingd.core.events import Revoke
 from pairingd.core.guest import few
-from pairingd.core.rules import Revoke
 from pairingd.parts import Parts
 from pairingd.protocol import params, results
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from pairingd.changes import change
+from pairingd.core.events import SetAccess
 from pairingd.core.model import Access
-from pairingd.core.rules import SetAccess
 from pairingd.parts import Parts
 from pairingd.protocol import params, results
 

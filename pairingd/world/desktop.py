@@ -27,17 +27,17 @@ _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 class Desktop:
-    """`wanted` False: nothing is ever shown. The session bus may hang: it has `timeout_s`."""
+    """`enabled` False: nothing is ever shown. The session bus may hang: it has `timeout_s`."""
 
-    def __init__(self, *, wanted: bool = True, timeout_s: float = 5.0) -> None:
-        self._wanted = wanted
+    def __init__(self, *, enabled: bool = True, timeout_s: float = 5.0) -> None:
+        self._enabled = enabled
         self._timeout_s = timeout_s
         self._showing: set[asyncio.Task[None]] = set()
 
     def notify(self, text: str) -> None:
         """Returns at once."""
         argv = command(text)
-        if self._wanted and argv:
+        if self._enabled and argv:
             task = asyncio.create_task(_show(argv, self._timeout_s))
             self._showing.add(task)
             task.add_done_callback(self._showing.discard)

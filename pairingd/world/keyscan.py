@@ -57,7 +57,7 @@ async def _keys(host: str, port: int, kinds: str, seconds: int) -> set[str]:
     """The host keys that are shown there, each as type and blob. Raises OSError."""
     scan = ("ssh-keyscan", "-T", str(seconds), "-p", str(port), "-t", kinds, "--", host)
     found = await run(*scan, seconds=2 * seconds)
-    lines = [line.split() for line in found.said.splitlines() if not line.startswith("#")]
+    lines = [line.split() for line in found.stdout.splitlines() if not line.startswith("#")]
     return {f"{line[1]} {line[2]}" for line in lines if len(line) == 3}
 
 

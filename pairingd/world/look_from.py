@@ -35,15 +35,15 @@ class View:
         return self._tunnel.host, self._tunnel.port
 
     @property
-    def complaint(self) -> str:
+    def connect_error(self) -> str:
         """Why that machine did not connect, in its words; "" where it did, or says nothing."""
-        found = _NOT_CONNECTED.findall(self._tunnel.said)
+        found = _NOT_CONNECTED.findall(self._tunnel.output)
         return printable(found[-1].decode(errors="replace").strip()[:200]) if found else ""
 
     @property
     def blind(self) -> bool:
         """Whether that machine could not try, so that it says nothing about our endpoint."""
-        why = self.complaint
+        why = self.connect_error
         if self._tunnel.ended.is_set() or (why and not _NOBODY.search(why)):
             return True
         return "is unreachable" in why.lower() and ip_version(self._host) == 6  # it has IPv4 alone
@@ -80,7 +80,7 @@ class LookFrom:
     def _failed(self, tunnel: Tunnel, why: str) -> WorldError:
         if why:
             return self._failure(why)
-        said, status = last_words(tunnel.said), tunnel.process.returncode
+        said, status = last_words(tunnel.output), tunnel.process.returncode
         ended = "" if status is None else f" (ssh {how_it_ended(status)})"
         return self._failure(f"{said or 'no reason given'}{ended}")
 

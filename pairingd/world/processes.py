@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_PATIENCE = 1.0  # seconds from SIGTERM to SIGKILL
+_TERM_TIMEOUT_S = 1.0  # from SIGTERM to SIGKILL
 _SAME_S = 0.001  # a float that went through JSON; one clock tick is 0.01 s
 _SAME_WALL_S = 1.0  # psutil derives the wall-clock time from a boot time of whole seconds
 
@@ -49,7 +49,7 @@ def end_left_over(pid: int, started: float, booted: str | None = None) -> bool:
         for process in family:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
-        for process in psutil.wait_procs(family, timeout=_PATIENCE)[1]:
+        for process in psutil.wait_procs(family, timeout=_TERM_TIMEOUT_S)[1]:
             with contextlib.suppress(psutil.Error):
                 process.kill()
     return True

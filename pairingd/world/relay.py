@@ -60,7 +60,7 @@ class Relay:
     def lost(self, tunnel: Tunnel) -> WorldError:
         """What to say of a tunnel that has ended by itself."""
         status = tunnel.process.returncode
-        return refusal(tunnel.said, self._settings.ssh, tunnel.port, status)
+        return refusal(tunnel.output, self._settings.ssh, tunnel.port, status)
 
     def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:
         """What to say where nobody outside finds the door."""
@@ -95,7 +95,7 @@ class Relay:
             raise _no_ssh(error) from None
         except TimeoutError:
             raise _unreachable(self._settings.ssh, "its ssh configuration hangs") from None
-        words = dict(re.findall(r"^(hostname|port|user) (\S+)$", known.said, re.MULTILINE))
+        words = dict(re.findall(r"^(hostname|port|user) (\S+)$", known.stdout, re.MULTILINE))
         if known.status or "hostname" not in words:
             raise _unreachable(self._settings.ssh, known.last_words)
         host, port = words["hostname"], int(words.get("port", _SSH_PORT))

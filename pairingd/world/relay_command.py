@@ -53,7 +53,7 @@ class RelayCommand:
 
     def lost(self, tunnel: Tunnel) -> WorldError:
         """What to say of a program that has ended by itself: its last words and its status."""
-        why = last_words(tunnel.said) or "it says nothing"
+        why = last_words(tunnel.output) or "it says nothing"
         status = tunnel.process.returncode
         return self._failure(why if status is None else f"{why} (it {how_it_ended(status)})")
 
@@ -69,7 +69,7 @@ class RelayCommand:
     def _failed(self, tunnel: Tunnel, why: str) -> WorldError:
         if not why:
             return self.lost(tunnel)
-        said = last_words(tunnel.said)
+        said = last_words(tunnel.output)
         return self._failure(f"{why}; it said: {said}" if said else why)
 
     def _failure(self, why: str) -> WorldError:

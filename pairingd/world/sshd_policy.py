@@ -61,7 +61,7 @@ async def algorithms(host_key: Path, ask: Ask) -> str:
     """
     bare = ("-f", "none", "-o", f'HostKey="{host_key}"')
     told, strict = await asyncio.gather(ask("-T", *bare), _is_strict(ask, bare))
-    defaults = dict(line.split(" ", 1) for line in told.said.splitlines() if " " in line)
+    defaults = dict(line.split(" ", 1) for line in told.stdout.splitlines() if " " in line)
 
     async def knows(keyword: str, name: str) -> bool:
         if name == _CHACHA20 and not strict:
@@ -83,4 +83,4 @@ async def _is_strict(ask: Ask, bare: Sequence[str]) -> bool:
 
     Its version does not tell: distributions have brought that to releases before 9.6.
     """
-    return _STRICT_KEX in (await ask("-i", "-e", *bare, given=b"SSH-2.0-pairing\r\n")).said
+    return _STRICT_KEX in (await ask("-i", "-e", *bare, given=b"SSH-2.0-pairing\r\n")).stdout

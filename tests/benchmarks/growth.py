@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 
+from pairingd.core.events import End
 from pairingd.core.model import Invitation, Session, State
 from pairingd.core.records import replace
-from pairingd.core.rules import End, step
+from pairingd.core.rules import step
 from pairingd.store import KEPT_SESSIONS, Store
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.ssh import wait_until_out

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pairingd.core.events import Invite
 from pairingd.core.model import Access, Conditions, Invitation, Key, Mapping, Standing
 from pairingd.core.network import Network
-from pairingd.core.rules import Invite
 
 START = 1_800_000_000
 HOME = Network("eth0", "192.168.1.10", "192.168.1.1", "02:00:00:00:00:01")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pairingd.core import cgnat
-from pairingd.core.model import WayIn
+from pairingd.core.model import HostPort
 from pairingd.core.records import replace
-from pairingd.core.ways import Endpoint, Ways, way_told
+from pairingd.core.ways import Endpoint, Ways, shared_address
 from tests.core.make import mapping
 
 BEHIND = replace(mapping(), external_host="100.64.3.4", external_port=50022)
@@ -23,16 +23,16 @@ RELAY = ("relay.example.org", 2022)
     ("forwarded", "port"),
     [
         (None, None),
-        (WayIn("100.64.3.4", 50022), 50022),
-        (WayIn("10.1.2.3", 1024), 1024),
-        (WayIn("100.64.3.4", 22), None),
-        (WayIn("5.5.5.1", 50022), None),
-        (WayIn("home.example.org", 50022), None),
-        (WayIn("", 50022), None),
+        (HostPort("100.64.3.4", 50022), 50022),
+        (HostPort("10.1.2.3", 1024), 1024),
+        (HostPort("100.64.3.4", 22), None),
+        (HostPort("5.5.5.1", 50022), None),
+        (HostPort("home.example.org", 50022), None),
+        (HostPort("", 50022), None),
     ],
 )
 def test_a_hole_is_made_only_from_a_port_that_is_forwarded_behind_another_nat(
-    forwarded: WayIn | None, port: int | None
+    forwarded: HostPort | None, port: int | None
 ) -> None:
     assert cgnat.source_port(forwarded) == port
 
@@ -66,7 +66,7 @@ def test_a_hole_has_a_warning_until_a_client_has_come_through_it() -> None:
 
 def test_the_announced_endpoint_is_the_hole_and_never_another_guests_ports() -> None:
     found = Ways(BEHIND, hole=HOLE, dials=(DIAL,)).endpoints("192.168.1.10", 40000)
-    assert way_told(found) == WayIn(HOLE.host, HOLE.port)
+    assert shared_address(found) == HostPort(HOLE.host, HOLE.port)
 
 
 def test_a_stun_server_that_does_not_help_is_named() -> None:
@@ -81,6 +81,6 @@ def test_a_stun_server_that_does_not_help_is_named() -> None:
 
 
 def test_a_loopback_address_from_a_stun_server_is_no_endpoint() -> None:
-    assert cgnat.outside(("203.0.113.1", 40022)) == WayIn("203.0.113.1", 40022)
+    assert cgnat.outside(("203.0.113.1", 40022)) == HostPort("203.0.113.1", 40022)
     assert cgnat.outside(("127.0.0.1", 40022)) is None
     assert cgnat.outside(None) is None

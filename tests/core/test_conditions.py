@@ -5,21 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pairingd.core import plan
+from pairingd.core.events import Active, Begin, Came, Event, Extend, Invite, Rested, Tick, Went
 from pairingd.core.model import Cause, Conditions, Invitation, Standing, State
 from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
-from pairingd.core.rules import (
-    Active,
-    Begin,
-    Came,
-    Event,
-    Extend,
-    Invite,
-    Rested,
-    Tick,
-    Went,
-    step,
-)
+from pairingd.core.rules import step
 from tests.core.make import START, invitation, invite
 
 HOUR = 3600

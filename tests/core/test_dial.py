@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from pairingd.core import dial
 from pairingd.core.addresses import is_dialable
-from pairingd.core.dial import Dialing
-from pairingd.core.model import Conditions, Dial, Invitation, State, WayIn
+from pairingd.core.events import Dialing, Revoke
+from pairingd.core.model import Conditions, Dial, HostPort, Invitation, State
 from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
-from pairingd.core.rules import Revoke, step
+from pairingd.core.rules import step
 from tests.core.make import START, invitation, invite
 
 DIAL = Dial("198.51.100.1", 61000, 61001)
-WAY = WayIn("203.0.113.1", 61000)
+WAY = HostPort("203.0.113.1", 61000)
 
 
 def state_of(*invitations: Invitation) -> State:
@@ -70,17 +70,17 @@ def test_only_guests_who_may_enter_are_dialed() -> None:
         invitation("c", id="c", conditions=Conditions(once=True)), dial=DIAL, came_at=START
     )
     state = state_of(live, later, used, invitation("d"))
-    assert dial.wanted(state, START) == {"a": live}
-    assert dial.wanted(state, START + 60) == {"a": live, "b": later}
+    assert dial.to_dial(state, START) == {"a": live}
+    assert dial.to_dial(state, START + 60) == {"a": live, "b": later}
     state = step(state, Revoke(("a",)), START)
-    assert dial.wanted(state, START) == {}
+    assert dial.to_dial(state, START) == {}
 
 
 def test_the_ports_of_an_invitation_that_is_over_stay() -> None:
     state = state_of(replace(invitation("a", id="a"), dial=DIAL))
     fresh = replace(DIAL, host_port=62000)
     after = step(state, Dialing("a", fresh), START)
-    assert dial.wanted(after, START)["a"].dial == fresh
+    assert dial.to_dial(after, START)["a"].dial == fresh
     over = step(state, Revoke(("a",)), START)
     assert step(over, Dialing("a", fresh), START) == over
 
@@ -110,12 +110,12 @@ def test_the_guest_connects_from_the_port_that_is_dialed() -> None:
 
 
 def test_another_command_is_announced_after_the_visit() -> None:
-    other = WayIn("203.0.113.1", 62000)
-    told = replace(DIAL, told=WAY)
-    assert dial.needs_announcing(told, other, inside=False)
-    assert not dial.needs_announcing(told, other, inside=True)
-    assert not dial.needs_announcing(told, WAY, inside=False)
-    assert not dial.needs_announcing(told, None, inside=False)
+    other = HostPort("203.0.113.1", 62000)
+    printed = replace(DIAL, printed=WAY)
+    assert dial.needs_announcing(printed, other, inside=False)
+    assert not dial.needs_announcing(printed, other, inside=True)
+    assert not dial.needs_announcing(printed, WAY, inside=False)
+    assert not dial.needs_announcing(printed, None, inside=False)
     assert not dial.needs_announcing(DIAL, other, inside=False)
 
 

@@ -50,7 +50,7 @@ from pairingd.core.holding_events import (
     Woke,
 )
 from pairingd.core.holding_state import PINHOLE, SECOND, Holding, Look
-from pairingd.core.model import Mapping, WayIn
+from pairingd.core.model import HostPort, Mapping
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP
 from pairingd.core.records import replace
@@ -542,13 +542,13 @@ def test_without_a_gateway_a_round_ends_with_nobody_to_ask(network: Network | No
 @pytest.mark.parametrize(
     ("announced", "actions"),
     [
-        (None, [Tell(WayIn("5.5.5.1", 22), first=True)]),
-        (WayIn("5.5.5.1", 22), []),
-        (WayIn("5.5.5.9", 22), [Tell(WayIn("5.5.5.1", 22), first=False)]),
+        (None, [Tell(HostPort("5.5.5.1", 22), first=True)]),
+        (HostPort("5.5.5.1", 22), []),
+        (HostPort("5.5.5.9", 22), [Tell(HostPort("5.5.5.1", 22), first=False)]),
     ],
 )
 def test_an_endpoint_is_announced_when_it_has_changed(
-    announced: WayIn | None, actions: list[Action]
+    announced: HostPort | None, actions: list[Action]
 ) -> None:
     held = mapping()
     assert after(holding(held), Settled(DOOR, announced))[1] == actions
@@ -629,12 +629,12 @@ def test_a_second_router_is_not_swept_for_it_knows_all_behind_the_first_as_one()
 def test_an_endpoint_with_a_private_or_shared_address_is_not_announced(host: str) -> None:
     held = replace(mapping(), external_host=host)
     state = Holding(journal=(held,), network=HOME, looks={held.id: Look(NOW, NOW)})
-    assert step(state, Settled(DOOR, WayIn("5.5.5.1", 22)), NOW)[1] == ()
+    assert step(state, Settled(DOOR, HostPort("5.5.5.1", 22)), NOW)[1] == ()
 
 
 def test_the_second_routers_endpoint_is_announced() -> None:
     state = Holding(SECOND, (INNER, OUTER), network=BEYOND, looks={"m2": Look(NOW, NOW)})
-    way = WayIn("5.5.5.1", 22)
+    way = HostPort("5.5.5.1", 22)
     assert step(state, Settled(50022, None), NOW)[1] == (Tell(way, first=True),)
-    assert step(state, Settled(50022, WayIn("5.5.5.9", 22)), NOW)[1] == (Tell(way, first=False),)
+    assert step(state, Settled(50022, HostPort("5.5.5.9", 22)), NOW)[1] == (Tell(way, first=False),)
     assert step(replace(state, network=None), Settled(50022, None), NOW)[1] == ()

@@ -6,7 +6,7 @@ import pytest
 
 from pairingd.core import hostname
 from pairingd.core.hostname import Name
-from pairingd.core.model import WayIn
+from pairingd.core.model import HostPort
 from pairingd.core.records import replace
 from pairingd.core.ways import Endpoint
 from tests.core.make import START
@@ -107,8 +107,8 @@ def test_the_networks_address_is_the_first_one_of_the_internet(
 
 
 def test_guests_who_hold_the_name_need_no_other_command_for_another_address() -> None:
-    way = WayIn("5.5.5.2", 22)
-    assert hostname.held_by_name(WayIn(NAME, 22), NAME, way) == WayIn(NAME, 22)
-    assert hostname.held_by_name(WayIn(HERE, 22), NAME, way) == way
+    way = HostPort("5.5.5.2", 22)
+    assert hostname.held_by_name(HostPort(NAME, 22), NAME, way) == HostPort(NAME, 22)
+    assert hostname.held_by_name(HostPort(HERE, 22), NAME, way) == way
     assert hostname.held_by_name(None, NAME, way) == way
-    assert hostname.held_by_name(WayIn("", 22), "", way) == way
+    assert hostname.held_by_name(HostPort("", 22), "", way) == way

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from pairingd.core import plan
+from pairingd.core.events import SetAccess
 from pairingd.core.model import Access, State
 from pairingd.core.records import replace
-from pairingd.core.rules import SetAccess, step
+from pairingd.core.rules import step
 from tests.core.make import START, invitation, invite, key
 
 STATE = step(State(), invite(), START)

@@ -4,11 +4,10 @@ import shlex
 
 import pytest
 
-from pairingd.core.model import Access, Rights, Standing, State, WayIn
-from pairingd.core.records import replace
-from pairingd.core.refusal import Refused
-from pairingd.core.rules import (
+from pairingd.core.events import (
     Begin,
+    CommandAnnounced,
+    CommandPrinted,
     DoorOpened,
     End,
     Event,
@@ -17,12 +16,11 @@ from pairingd.core.rules import (
     Revoke,
     SetAccess,
     Tick,
-    WayAnnounced,
-    WayTold,
-    gives_rights,
-    require_new,
-    step,
 )
+from pairingd.core.model import Access, HostPort, Rights, Standing, State
+from pairingd.core.records import replace
+from pairingd.core.refusal import Refused
+from pairingd.core.rules import gives_rights, require_new, step
 from tests.core.make import START, invitation, invite, key
 
 INVITED = step(State(), invite(), START)
@@ -182,27 +180,27 @@ def test_the_doors_port_is_remembered_for_a_restart() -> None:
     assert step(State(), DoorOpened(41234), START) == State()
 
 
-HOME, OFFICE = WayIn("5.5.5.1", 22), WayIn("5.5.6.1", 22)
+HOME, OFFICE = HostPort("5.5.5.1", 22), HostPort("5.5.6.1", 22)
 
 
-def ways(state: State) -> tuple[WayIn | None, WayIn | None]:
+def ways(state: State) -> tuple[HostPort | None, HostPort | None]:
     assert state.session
-    return state.session.told, state.session.announced
+    return state.session.printed, state.session.announced
 
 
 def test_an_announced_endpoint_is_not_yet_the_one_that_the_guests_hold() -> None:
-    told = step(INVITED, WayTold(HOME), START + 1)
+    told = step(INVITED, CommandPrinted(HOME), START + 1)
     assert ways(told) == (HOME, HOME)
-    moved = step(told, WayAnnounced(OFFICE), START + 2)
+    moved = step(told, CommandAnnounced(OFFICE), START + 2)
     assert ways(moved) == (HOME, OFFICE)
-    assert ways(step(moved, WayTold(OFFICE), START + 3)) == (OFFICE, OFFICE)
+    assert ways(step(moved, CommandPrinted(OFFICE), START + 3)) == (OFFICE, OFFICE)
 
 
 def test_a_session_has_no_endpoint_once_no_guest_may_enter() -> None:
-    told = step(INVITED, WayTold(HOME), START + 1)
+    told = step(INVITED, CommandPrinted(HOME), START + 1)
     over = step(told, End(), START + 2)
     assert ways(over) == (None, None)
-    for event in (WayTold(HOME), WayAnnounced(OFFICE)):
+    for event in (CommandPrinted(HOME), CommandAnnounced(OFFICE)):
         assert step(over, event, START + 3) == over
         assert step(State(), event, START) == State()
         assert ways(step(told, event, START + 3600)) == (None, None)

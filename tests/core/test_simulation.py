@@ -13,12 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec import Struct, field
 
 from pairingd.core import plan
-from pairingd.core.model import Access, Conditions, Rights, State, WayIn
-from pairingd.core.refusal import Refused
-from pairingd.core.rules import (
+from pairingd.core.events import (
     Active,
     Begin,
     Came,
+    CommandAnnounced,
+    CommandPrinted,
     End,
     Event,
     Extend,
@@ -27,12 +27,11 @@ from pairingd.core.rules import (
     Revoke,
     SetAccess,
     Tick,
-    WayAnnounced,
-    WayTold,
     Went,
-    gives_rights,
-    step,
 )
+from pairingd.core.model import Access, Conditions, HostPort, Rights, State
+from pairingd.core.refusal import Refused
+from pairingd.core.rules import gives_rights, step
 from tests.core.make import HOME, OFFICE, START, invitation, key
 from tests.core.simulated_gateway import Lane
 
@@ -150,10 +149,10 @@ class Daemon(RuleBasedStateMachine):
     def end(self) -> None:
         self.request(End())
 
-    @rule(event=st.sampled_from([WayTold, WayAnnounced]), host=st.sampled_from("ab"))
-    def way_in_is_told(self, event: type[WayTold | WayAnnounced], host: str) -> None:
+    @rule(event=st.sampled_from([CommandPrinted, CommandAnnounced]), host=st.sampled_from("ab"))
+    def way_in_is_told(self, event: type[CommandPrinted | CommandAnnounced], host: str) -> None:
         live = [one.id for one in self.state.live if one.deadline > self.now]
-        self.request(event(WayIn(host, 22)))
+        self.request(event(HostPort(host, 22)))
         assert [one.id for one in self.state.live] == live
 
     @rule(seconds=st.floats(0.1, 3000))
@@ -329,12 +328,12 @@ class Daemon(RuleBasedStateMachine):
     @invariant()
     def a_way_in_is_told_only_while_somebody_may_enter(self) -> None:
         session = self.state.session
-        assert not session or session.live or (session.told, session.announced) == (None, None)
+        assert not session or session.live or (session.printed, session.announced) == (None, None)
 
     @invariant()
     def what_is_told_is_announced(self) -> None:
         session = self.state.session
-        assert not session or not session.told or session.announced
+        assert not session or not session.printed or session.announced
 
     @invariant()
     def what_is_over_stays_over(self) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from pairingd.core.addresses import is_public
 from pairingd.core.double_nat import NotOpened
-from pairingd.core.model import Mapping, Problem, Session, WayIn
+from pairingd.core.model import HostPort, Mapping, Problem, Session
 from pairingd.core.records import replace
 from pairingd.core.ways import (
     Endpoint,
@@ -12,9 +12,9 @@ from pairingd.core.ways import (
     endpoint_changed,
     leads_straight,
     router_slow,
+    shared_address,
     ssh_command,
     unclosed,
-    way_told,
 )
 from pairingd.errors import GatewayError
 from tests.core.make import BEYOND, mapping
@@ -188,23 +188,25 @@ def test_a_router_without_an_address_outside_is_warned_of() -> None:
 @pytest.mark.parametrize(
     ("ways", "told"),
     [
-        (Ways(HELD, PINHOLE), WayIn("5.5.5.1", 22)),
-        (Ways(CGNAT, PINHOLE), WayIn("100.64.3.4", 22)),
-        (Ways(None, PINHOLE), WayIn("2a00:1450::10", 40000)),
-        (Ways(), WayIn("192.168.1.10", 40000)),
+        (Ways(HELD, PINHOLE), HostPort("5.5.5.1", 22)),
+        (Ways(CGNAT, PINHOLE), HostPort("100.64.3.4", 22)),
+        (Ways(None, PINHOLE), HostPort("2a00:1450::10", 40000)),
+        (Ways(), HostPort("192.168.1.10", 40000)),
     ],
 )
-def test_the_announced_endpoint_is_the_router_s_or_else_the_best(ways: Ways, told: WayIn) -> None:
-    assert way_told(endpoints(ways)) == told
+def test_the_announced_endpoint_is_the_router_s_or_else_the_best(
+    ways: Ways, told: HostPort
+) -> None:
+    assert shared_address(endpoints(ways)) == told
 
 
 def test_a_warning_is_given_only_while_guests_hold_an_old_command() -> None:
-    home, office = WayIn("5.5.5.1", 22), WayIn("5.5.6.1", 22)
-    session = Session("s1", 0, 22, told=home, announced=office)
+    home, office = HostPort("5.5.5.1", 22), HostPort("5.5.6.1", 22)
+    session = Session("s1", 0, 22, printed=home, announced=office)
     changed = endpoint_changed(session)
     assert changed
     assert "invite --show" in changed.hint
-    assert endpoint_changed(replace(session, told=office)) is None
+    assert endpoint_changed(replace(session, printed=office)) is None
     assert endpoint_changed(Session("s1", 0, 22)) is None
     assert endpoint_changed(None) is None
 

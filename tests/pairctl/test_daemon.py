@@ -155,14 +155,14 @@ def test_an_agent_that_launchd_does_not_run_is_started_by_hand(
 ) -> None:
     script, why = NOT_RUN[case]
     launchctl.write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
-    with daemon.start(patience=0.5) as client:
+    with daemon.start(timeout_s=0.5) as client:
         first = client.hello["pid"]
     said = capsys.readouterr().err
     assert said.startswith("warning: ")
     assert why in said
     assert "pairingd was started by hand\nhint: " in said
     assert "launchctl print gui" not in said
-    with daemon.restart(patience=0.5) as client:
+    with daemon.restart(timeout_s=0.5) as client:
         assert client.hello["pid"] != first
     assert why in capsys.readouterr().err
 
@@ -197,8 +197,8 @@ def test_a_daemon_that_the_agent_runs_late_is_not_reported_as_started_by_hand(
     launchctl.write_text(
         f"#!/bin/sh\ncase $1 in kickstart) {sys.executable} -P -m pairingd --detach ;; esac\n"
     )
-    with daemon.start(patience=WAIT_S) as client:
+    with daemon.start(timeout_s=WAIT_S) as client:
         pid = client.hello["pid"]
-    with daemon.start(patience=0.0) as client:
+    with daemon.start(timeout_s=0.0) as client:
         assert client.hello["pid"] == pid
     assert capsys.readouterr().err == ""

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from pairingd.core.admission import MAX_PER_GUEST, Admission, Refusal
+from pairingd.core.events import Came, Revoke
 from pairingd.core.model import Cause, Conditions, Invitation
-from pairingd.core.rules import Came, Revoke
 from pairingd.errors import WorldError
 from pairingd.intent import Intent
 from pairingd.reconcile.access import AccessLane

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from pairingd.core.model import Dial, WayIn
+from pairingd.core.events import Revoke
+from pairingd.core.model import Dial, HostPort
 from pairingd.core.records import replace
-from pairingd.core.rules import Revoke
 from pairingd.intent import Intent
 from pairingd.reconcile.dial import DialLane
 from pairingd.signals import Signals
@@ -107,7 +107,7 @@ async def test_a_dialed_guest_reaches_the_door_and_then_gets_other_ports(tmp_pat
             arrival = await house.door.next()
         assert (arrival.peer, arrival.dialed) == ("127.0.0.1", "a")
         assert house.lane.endpoints["a"].verified is None
-        house.lane.told("a", WayIn(OUTSIDE, first.host_port))
+        house.lane.note_printed("a", HostPort(OUTSIDE, first.host_port))
         house.signals.guest_answered("a")
         assert house.lane.endpoints["a"].verified == "guest"
         assert {house.dial.host_port, house.dial.guest_port}.isdisjoint(
@@ -127,7 +127,7 @@ async def test_a_login_that_failed_uses_the_ports_up_too(tmp_path: Path) -> None
     async with running(tmp_path) as house:
         house.invites()
         first = house.dial
-        house.lane.told("a", WayIn(OUTSIDE, first.host_port))
+        house.lane.note_printed("a", HostPort(OUTSIDE, first.host_port))
         with house.listens():
             arrival = await house.door.next()
         arrival.socket.close()
@@ -151,10 +151,10 @@ async def test_revoked_guests_are_no_longer_dialed(tmp_path: Path) -> None:
     async with running(tmp_path) as house:
         house.invites()
         await house.lane.settle()
-        assert house.lane.wanted
+        assert house.lane.needed
         house.intent.apply(Revoke(("a",)))
         await house.lane.settle()
-        assert not house.lane.wanted
+        assert not house.lane.needed
         assert not house.lane.endpoints
         kinds = [one.kind for one in house.store.history_of("s1")]
         assert kinds.count("dialing") == kinds.count("dial-ended") == 1

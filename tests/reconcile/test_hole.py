@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from pairingd.core.model import WayIn
+from pairingd.core.model import HostPort
 from pairingd.intent import Intent
 from pairingd.reconcile.hole import HoleLane
 from pairingd.signals import Signals
@@ -28,9 +28,9 @@ class House:
         self.signals = Signals()
         self.intent = Intent(self.store, lambda: START, self.signals)
         self.intent.apply(invite())
-        self.forwarded: WayIn | None = WayIn("100.64.3.4", free_port())
+        self.forwarded: HostPort | None = HostPort("100.64.3.4", free_port())
         self.announced: list[str] = []
-        self.signals.way_in_changed.connect(self.announced.append)
+        self.signals.endpoint_changed.connect(self.announced.append)
 
         def make_hole(port: int, changed: Callable[[], None]) -> Hole:
             return Hole(server, port, changed)
@@ -81,7 +81,7 @@ async def test_the_hole_is_where_the_server_sees_the_routers_port(tmp_path: Path
         await house.settles(lambda: "hole-opened" in house.kinds())
         session = house.intent.state.session
         assert session
-        assert session.announced == WayIn(*OUTSIDE)
+        assert session.announced == HostPort(*OUTSIDE)
         assert not house.announced  # nobody had a command
 
 
@@ -103,7 +103,7 @@ async def test_only_a_connection_from_the_internet_proves_the_hole(tmp_path: Pat
         assert verified() == "guest"
         server.told = ("203.0.113.1", 40023)
         server.drop()
-        house.forwarded = WayIn("100.64.3.4", free_port())
+        house.forwarded = HostPort("100.64.3.4", free_port())
         house.lane.poke()
         await house.settles(lambda: house.lane.endpoint and house.lane.endpoint.port == 40023)
         assert verified() is None
@@ -118,15 +118,15 @@ async def test_the_hole_closes_with_the_routers_port(tmp_path: Path) -> None:
         house.forwarded = None
         assert house.lane.endpoint is None
         await house.lane.settle()
-        assert not house.lane.wanted
+        assert not house.lane.needed
         assert house.kinds().count("hole-opened") == house.kinds().count("hole-closed") == 1
 
 
 async def test_no_hole_where_the_router_is_on_the_internet(tmp_path: Path) -> None:
     async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
-        house.forwarded = WayIn("5.5.5.1", free_port())
+        house.forwarded = HostPort("5.5.5.1", free_port())
         await house.lane.ready()
-        assert not house.lane.wanted
+        assert not house.lane.needed
         assert house.lane.endpoint is None
         assert server.requests == []
 

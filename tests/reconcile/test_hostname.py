@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pairingd.core.model import WayIn
-from pairingd.core.rules import WayTold
+from pairingd.core.events import CommandPrinted
+from pairingd.core.model import HostPort
 from pairingd.intent import Intent
 from pairingd.reconcile.hostname import HostnameLane
 from pairingd.signals import Signals
@@ -17,7 +17,7 @@ from pairingd.world import resolver
 from tests.core.make import START, invite
 
 NAME = "me.example.net"
-WAY = WayIn("5.5.5.1", 22)
+WAY = HostPort("5.5.5.1", 22)
 
 
 class House:
@@ -30,8 +30,8 @@ class House:
         self.intent = Intent(self.store, lambda: self.now, self.signals)
         self.intent.apply(invite())
         self.announced: list[str] = []
-        self.signals.way_in_changed.connect(self.announced.append)
-        self.way: WayIn | None = WAY
+        self.signals.endpoint_changed.connect(self.announced.append)
+        self.way: HostPort | None = WAY
         self.zone = {"5.5.5.9"}
         self.failure = ""
         self.updates: list[str] = []
@@ -72,7 +72,7 @@ async def test_a_name_that_leads_elsewhere_is_updated_and_then_verified(house: H
     assert house.updates == ["5.5.5.1"]
     assert house.lane.name
     assert house.lane.name.leads_here
-    house.way = WayIn("5.5.5.2", 22)
+    house.way = HostPort("5.5.5.2", 22)
     assert house.lane.name is None  # nothing is known of the new address yet
     await house.lane.one_pass()
     assert house.updates == ["5.5.5.1", "5.5.5.2"]
@@ -103,7 +103,7 @@ async def test_without_an_update_command_the_name_is_only_looked_up(tmp_path: Pa
 
 async def test_guests_who_hold_a_stale_name_get_the_address_once(tmp_path: Path) -> None:
     house = House(tmp_path, updates=False)
-    house.intent.apply(WayTold(WayIn(NAME, 22)))
+    house.intent.apply(CommandPrinted(HostPort(NAME, 22)))
     for _ in range(4):
         await house.lane.one_pass()
         assert not house.announced
@@ -119,7 +119,7 @@ async def test_guests_who_hold_a_stale_name_get_the_address_once(tmp_path: Path)
 async def test_nothing_is_looked_up_or_updated_without_a_known_address(house: House) -> None:
     house.way = None
     assert await house.lane.one_pass() is None
-    assert not house.lane.wanted
+    assert not house.lane.needed
     assert not house.updates
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pairingd.core.events import End
 from pairingd.core.knocks import Attempt
 from pairingd.core.penalties import Ban
-from pairingd.core.rules import End
 from pairingd.intent import Intent
 from pairingd.reconcile.knocks import MAX_KNOCKS, TOLD_APART_S, Knocks
 from pairingd.signals import Signals

@@ -25,7 +25,7 @@ ROUTER = ("5.5.5.1", 22)
 class View:
     near = ("127.0.0.1", 1)
     pid = os.getpid()
-    complaint = "connect failed: Connection refused"
+    connect_error = "connect failed: Connection refused"
 
     def __init__(self, *, blind: bool) -> None:
         self.blind = blind

@@ -15,10 +15,10 @@ import pytest
 from msgspec import Struct, field
 
 from pairingd import config, strict
+from pairingd.core.events import Invite
 from pairingd.core.model import Invitation
 from pairingd.core.network import Network
 from pairingd.core.records import replace
-from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
@@ -103,7 +103,7 @@ async def lane_of(
         asleep=lambda: laptop.slept,
         listen=partial(listen, port=announced_at or free_port()),
     )
-    laptop.signals.way_in_changed.connect(laptop.told.append)
+    laptop.signals.endpoint_changed.connect(laptop.told.append)
     try:
         yield lane
     finally:

@@ -9,9 +9,9 @@ import pytest
 
 from pairingd import config, strict
 from pairingd.assembly import _wants_pinhole
+from pairingd.core.events import Invite
 from pairingd.core.holding_state import PINHOLE
 from pairingd.core.network import Network
-from pairingd.core.rules import Invite
 from pairingd.errors import GatewayError
 from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane

@@ -72,7 +72,7 @@ async def test_the_text_is_one_argument_and_nothing_in_it_acts(
 
 @linux
 async def test_nothing_is_shown_if_notifications_are_switched_off(notes: Path) -> None:
-    one = Desktop(wanted=False)
+    one = Desktop(enabled=False)
     one.notify("moved")
     await shown(one)
     assert not notes.exists()

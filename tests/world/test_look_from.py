@@ -15,7 +15,7 @@ from pairingd.world.look_from import LookFrom, View
 async def view(said: str, host: str = "5.5.5.1", *, ended: bool = False) -> View:
     process = await asyncio.create_subprocess_exec("true")
     await process.wait()
-    tunnel = Tunnel("127.0.0.1", 1, 0, process, said=said.encode())
+    tunnel = Tunnel("127.0.0.1", 1, 0, process, output=said.encode())
     if ended:
         tunnel.ended.set()
     return View(tunnel, host)
@@ -46,7 +46,7 @@ async def test_only_a_connection_that_the_other_machine_tried_counts_for_the_end
 ) -> None:
     seen = await view(said, host)
     assert seen.blind is blind
-    assert seen.complaint.removeprefix("connect failed: ").startswith(complaint)
+    assert seen.connect_error.removeprefix("connect failed: ").startswith(complaint)
 
 
 async def test_a_look_is_blind_if_the_other_machine_was_lost() -> None:

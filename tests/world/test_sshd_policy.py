@@ -49,7 +49,7 @@ async def test_this_sshd_takes_the_lines(host_key: Path, tmp_path: Path) -> None
     lines = await algorithms(host_key, partial(run, SSHD, seconds=30))
     config.write_text(f'HostKey "{host_key}"\n{lines}')
     tested = await run(SSHD, "-t", "-f", str(config), seconds=30)
-    assert (tested.status, tested.complaint) == (0, "")
+    assert (tested.status, tested.stderr) == (0, "")
 
 
 async def test_only_algorithms_of_the_policy_are_offered_and_the_best_first(host_key: Path) -> None:
@@ -103,7 +103,7 @@ async def test_chacha20_is_offered_only_with_strict_key_exchange(
                 seconds=30,
                 given=b"SSH-2.0-x\r\n",
             )
-        ).said
+        ).stdout
     )
     assert (CHACHA20 in (await offered(host_key))["Ciphers"]) == strict
 

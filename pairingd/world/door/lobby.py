@@ -22,7 +22,7 @@ from pairingd.world.door.progress import is_over
 
 log = logging.getLogger(__name__)
 
-_SOON = 0.01  # seconds; the shortest sleep
+_SHORTEST_SLEEP_S = 0.01
 _MAX_TURNED_AWAY = 1024  # of one session that are among the events
 
 
@@ -100,7 +100,7 @@ class Lobby:
             self._timer.cancel()
             self._timer = None
         if (at := self._admission.next_look(now)) is not None:
-            delay = max(at - now, _SOON)
+            delay = max(at - now, _SHORTEST_SLEEP_S)
             self._timer = asyncio.get_running_loop().call_later(delay, self._look)
 
     async def _serve(self, visitor: Visitor, arrival: Arrival) -> None:

@@ -102,7 +102,7 @@ class Sweeper(Protocol):
 class Searcher(Protocol):
     """An Adapter that searches the network for its gateway, or takes another search's result."""
 
-    async def told(self, network: Network, locations: Sequence[str]) -> None:
+    async def learn(self, network: Network, locations: Sequence[str]) -> None:
         """Somebody has heard of these in our place. Raises GatewayError; then nothing changed."""
         ...
 

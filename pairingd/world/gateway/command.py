@@ -136,7 +136,7 @@ class CommandAdapter:
             await child.drained.wait()
         if status := transport.get_returncode():
             raise _failed(name, f"ended with status {status}{child.shown()}")
-        return child.said[1].decode(errors="replace")
+        return child.output[1].decode(errors="replace")
 
 
 def adapter(tools: Tools) -> CommandAdapter | None:
@@ -148,12 +148,12 @@ class _Child(asyncio.SubprocessProtocol):
     """What it says on standard output and error, bounded: the end counts."""
 
     def __init__(self) -> None:
-        self.said = {1: b"", 2: b""}
+        self.output = {1: b"", 2: b""}
         self.exited = asyncio.Event()
         self.drained = asyncio.Event()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.said[fd] = (self.said[fd] + data)[-_MOST_OUTPUT:]
+        self.output[fd] = (self.output[fd] + data)[-_MOST_OUTPUT:]
 
     def process_exited(self) -> None:
         self.exited.set()
@@ -163,7 +163,7 @@ class _Child(asyncio.SubprocessProtocol):
 
     def shown(self) -> str:
         """For an error's one line: its last words, without what a terminal would act on."""
-        text = " ".join((self.said[2] or self.said[1]).decode(errors="replace").split())
+        text = " ".join((self.output[2] or self.output[1]).decode(errors="replace").split())
         return f": {printable(text[-_SHOWN:])}" if text else ""
 
 

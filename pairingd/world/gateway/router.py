@@ -208,7 +208,7 @@ class Router(Keeper):
         try:
             return await super().renew(mapping)
         except GatewayError as error:
-            self._heed_lie(mapping.network, error)
+            self._judge_lie(mapping.network, error)
             raise
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
@@ -220,7 +220,7 @@ class Router(Keeper):
                 swept += await adapter.sweep(network, keep)
         return swept
 
-    async def told(self, network: Network, locations: Sequence[str]) -> None:
+    async def learn(self, network: Network, locations: Sequence[str]) -> None:
         """Where somebody else's search has found gateways that describe themselves.
 
         Raises GatewayError `search-unwanted` where nothing here needs one, or else as the adapter
@@ -231,7 +231,7 @@ class Router(Keeper):
         if not searchers:
             raise search_unwanted()
         for adapter in searchers:
-            await adapter.told(network, locations)
+            await adapter.learn(network, locations)
         self._probe = None  # what was found out before that holds no longer
 
     def _ports(self, network: Network, inside: int, wanted: int) -> list[int]:
@@ -271,7 +271,7 @@ class Router(Keeper):
         try:
             granted = await self._attempt(protocol, network, internal_port, port, exact=exact)
         except GatewayError as error:
-            self._heed_lie(network.identity, error)
+            self._judge_lie(network.identity, error)
             raise
         assigned = granted.external_port
         if assigned == port or gateways.named(protocol).chooses_port:
@@ -292,7 +292,7 @@ class Router(Keeper):
             return False
         return await listens(address, port)
 
-    def _heed_lie(self, network: str, error: GatewayError) -> None:
+    def _judge_lie(self, network: str, error: GatewayError) -> None:
         if "lied" in error.data:
             self._verdicts.judge(network, honours=False)
 

@@ -164,7 +164,7 @@ class Sshd:
                 f"{self._host_key}: {told.last_words}",
                 "remove it for a new one; guests will then see a changed host key",
             )
-        key = public_key(told.said)
+        key = public_key(told.stdout)
         self._known_key = written, key
         return key
 
@@ -204,7 +204,7 @@ class Sshd:
     async def _version(self) -> Version:
         # `-V` is a usage error before 9.3, and prints the version all the same.
         told = await self._run("-V")
-        found = re.search(r"OpenSSH_(\d{1,3})\.(\d{1,3})", told.said + told.complaint)
+        found = re.search(r"OpenSSH_(\d{1,3})\.(\d{1,3})", told.stdout + told.stderr)
         if not found:
             raise Misconfigured(
                 "sshd-unknown",

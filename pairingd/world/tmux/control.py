@@ -34,7 +34,7 @@ _LONGEST = 1 << 20  # bytes of an answer that are kept: who is in a box may have
 class _Waiting:
     def __init__(self, end: str) -> None:
         self.end = end.encode()
-        self.said = bytearray()
+        self.output = bytearray()
         self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
 
@@ -91,11 +91,11 @@ class Answers:
             _settle(waiting, Failed(block.decode(errors="replace").strip()))
         elif block.rstrip() == waiting.end:
             self._waiting.popleft()
-            _settle(waiting, waiting.said.decode(errors="replace"))
+            _settle(waiting, waiting.output.decode(errors="replace"))
         elif block.rstrip() in self._unended:
-            waiting.said.clear()  # it was an earlier answer's, whose error was forged
+            waiting.output.clear()  # it was an earlier answer's, whose error was forged
         else:
-            waiting.said += block[: _LONGEST - len(waiting.said)]
+            waiting.output += block[: _LONGEST - len(waiting.output)]
 
 
 def _settle(waiting: _Waiting, answer: str | Exception) -> None:

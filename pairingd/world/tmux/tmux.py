@@ -288,7 +288,7 @@ class Tmux:
             raise self.silent() from None
         if done.status:
             raise _failed(words, done.last_words)
-        return done.said
+        return done.stdout
 
 
 def _failed(words: Sequence[str], why: str) -> WorldError:

@@ -81,7 +81,7 @@ class Searching(Scripted):
         super().__init__("upnp")
         self.answers = False
 
-    async def told(self, network: Network, locations: Sequence[str]) -> None:
+    async def learn(self, network: Network, locations: Sequence[str]) -> None:
         self.answers = locations == ["http://127.0.0.1/x"]
 
 
@@ -476,7 +476,7 @@ async def test_after_a_gateway_url_is_given_the_next_open_probes_again(
     several = router(journal, adapter)
     looking = asyncio.create_task(several.probe(HOME))
     await asyncio.sleep(0)
-    await several.told(HOME, ["http://127.0.0.1/x"])
+    await several.learn(HOME, ["http://127.0.0.1/x"])
     adapter.release.set()
     opened = await several.open(HOME, internal_port=50111, external_port=22)
     assert opened.external_port == 22
@@ -489,5 +489,5 @@ async def test_a_gateway_url_is_refused_if_no_configured_protocol_searches(
 ) -> None:
     both = router(journal, Scripted("pcp"), Searching(), protocols=["pcp"])
     with pytest.raises(GatewayError) as caught:
-        await both.told(HOME, ["http://127.0.0.1/x"])
+        await both.learn(HOME, ["http://127.0.0.1/x"])
     assert caught.value.code == "search-unwanted"

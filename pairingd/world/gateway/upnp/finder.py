@@ -63,7 +63,7 @@ class Finder:
         """It does not answer as it did."""
         self._known.pop(network.identity, None)
 
-    async def told(self, network: Network, locations: Sequence[str]) -> None:
+    async def learn(self, network: Network, locations: Sequence[str]) -> None:
         """Take them as if a search of our own had heard of them, and remember the best.
 
         Raises GatewayError `bad-description-url` for one that no search would have kept, and like

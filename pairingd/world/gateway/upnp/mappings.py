@@ -123,9 +123,9 @@ class UpnpAdapter:
                     swept += await igd.delete(row.external_port) == DONE
         return swept
 
-    async def told(self, network: Network, locations: Sequence[str]) -> None:
-        """As Finder.told."""
-        await self._finder.told(network, locations)
+    async def learn(self, network: Network, locations: Sequence[str]) -> None:
+        """As Finder.learn."""
+        await self._finder.learn(network, locations)
 
     async def _add(
         self, mapping: Mapping, lease: int, record: Record, fresh_s: float = 0.0

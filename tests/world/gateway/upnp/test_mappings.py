@@ -754,7 +754,7 @@ async def test_ehostunreach_on_macos_is_a_missing_permission() -> None:
 
 
 async def chosen(adapter: mappings.UpnpAdapter, *urls: str) -> str:
-    await adapter.told(HOME, urls)
+    await adapter.learn(HOME, urls)
     return (await adapter._finder.find(HOME)).url
 
 
@@ -778,7 +778,7 @@ async def test_the_default_gateway_comes_before_a_better_one_beside_it() -> None
     async with FakeIgd(quirks={Quirk.DISCONNECTED}) as own, FakeIgd(address=SECOND) as other:
         adapter = upnp_searching(own, mac_of=the_gateways)
         home = replace(HOME, gateway_mac=GATEWAY_MAC)
-        await adapter.told(home, [other.description_url, own.description_url])
+        await adapter.learn(home, [other.description_url, own.description_url])
         await adapter.open(wanted(network=home.identity), 600)
         assert (list(own.mappings), list(other.mappings)) == ([22], [])
 
@@ -821,7 +821,7 @@ async def test_a_process_that_may_not_search_can_be_given_the_router_s_url(igd: 
     with pytest.raises(GatewayError) as caught:
         await adapter.open(wanted(), 600)
     assert caught.value.code == "local-network-denied"
-    await adapter.told(HOME, [igd.description_url])
+    await adapter.learn(HOME, [igd.description_url])
     assert await adapter.probe(HOME)
     granted = await adapter.open(wanted(), 600)
     assert granted.external_host == "5.5.5.1"
@@ -834,7 +834,7 @@ async def test_a_process_that_may_not_search_can_be_given_the_router_s_url(igd: 
 @pytest.mark.usefixtures("denied")
 async def test_a_journaled_mapping_gives_the_next_process_the_router_s_url(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
-    await adapter.told(HOME, [igd.description_url])
+    await adapter.learn(HOME, [igd.description_url])
     granted = await adapter.open(wanted(), 600)
     later = upnp_searching(igd, platform="darwin")
     assert await later.check(granted) is Presence.PRESENT
@@ -866,7 +866,7 @@ async def test_a_url_that_a_search_would_not_keep_is_refused_and_never_asked(
 ) -> None:
     adapter = upnp_searching(igd, platform="darwin")
     with pytest.raises(GatewayError) as caught:
-        await adapter.told(HOME, [igd.description_url, location.format(port=igd.port)])
+        await adapter.learn(HOME, [igd.description_url, location.format(port=igd.port)])
     assert caught.value.code == "bad-description-url"
     assert caught.value.message.isprintable()
     assert not igd.counts
@@ -878,10 +878,10 @@ async def test_a_url_that_a_search_would_not_keep_is_refused_and_never_asked(
 @pytest.mark.usefixtures("denied")
 async def test_a_url_that_is_no_gateway_does_not_replace_the_known_one(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
-    await adapter.told(HOME, [igd.description_url])
+    await adapter.learn(HOME, [igd.description_url])
     async with FakeIgd(quirks={Quirk.NO_WAN_SERVICE}) as other:
         with pytest.raises(GatewayError) as caught:
-            await adapter.told(HOME, [other.description_url])
+            await adapter.learn(HOME, [other.description_url])
         assert caught.value.code == "no-gateway"
     assert await adapter.probe(HOME)
 
@@ -889,7 +889,7 @@ async def test_a_url_that_is_no_gateway_does_not_replace_the_known_one(igd: Fake
 async def test_the_better_of_several_given_urls_is_chosen(igd: FakeIgd) -> None:
     async with FakeIgd(quirks={Quirk.DISCONNECTED}) as other:
         adapter = upnp_searching(igd)
-        await adapter.told(HOME, [other.description_url, igd.description_url])
+        await adapter.learn(HOME, [other.description_url, igd.description_url])
         assert dict((await adapter.open(wanted(), 600)).handle)["url"] == igd.description_url
 
 
