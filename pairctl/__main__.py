@@ -14,17 +14,17 @@ from pairingd.core.text import shell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PIPE_BROKEN = 141  # 128 and SIGPIPE's number, as a shell counts it
+_PIPE_BROKEN = 141  # 128 + SIGPIPE, as shells report it
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """0 done, 1 refused or failed, 2 usage, 3 no daemon; as a shell counts it for a signal."""
-    words = sys.argv[1:] if words is None else words
-    as_json = "--json" in words
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done, 1 refused or failed, 2 usage, 3 no daemon; 128 + N for signal N."""
+    argv = sys.argv[1:] if argv is None else argv
+    as_json = "--json" in argv
     output.prepare()
     try:
         try:
-            return _run(words)
+            return _run(argv)
         except PairingError as failure:
             output.failure(failure, as_json=as_json)
             return exit_code(failure)
@@ -33,22 +33,22 @@ def main(words: Sequence[str] | None = None) -> int:
         except Exception as bug:
             if sys.flags.dev_mode:
                 raise
-            told = PairingError(
+            error = PairingError(
                 "internal-error",
                 f"pairctl failed: {type(bug).__name__}: {bug}",
                 f"{shell(sys.executable, '-P', '-X', 'dev', '-m', 'pairctl')} shows where; "
                 "please report it",
             )
-            output.failure(told, as_json=as_json)
+            output.failure(error, as_json=as_json)
             return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read has had enough
+    except BrokenPipeError:  # the reader has closed the pipe
         return _PIPE_BROKEN
 
 
-def _run(words: Sequence[str]) -> int:
-    args = arguments.parse(words or ["--help"])
+def _run(argv: Sequence[str]) -> int:
+    args = arguments.parse(argv or ["--help"])
     if args.version:
         args.command = "version"
     if not args.command:

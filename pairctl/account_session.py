@@ -1,4 +1,4 @@
-"""Making a session as an account: pairingd.account says what it is."""
+"""Makes a session that runs as an account; pairingd.account describes accounts."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from pairingd.paths import find_paths
 if TYPE_CHECKING:
     from pairingd.account.place import Account, Record
 
-_ENDS_WITHIN_S = 2.0  # what is left of a session that has just ended
-_LOOK_AGAIN_S = 0.05
+_END_TIMEOUT_S = 2.0  # for the processes of a session that has just ended
+_POLL_INTERVAL_S = 0.05
 
 
 def make(name: str) -> tuple[Box, First]:
-    """A session's place with a tmux server of the account, and what its first session begins with.
+    """Start a tmux server as the account. Return its place and the first program of its session.
 
     Raises PairingError: `bad-account-name`, `no-such-account`, `account-of-another`,
     `account-incomplete`, `account-in-use`, `account-unusable`.
     """
     account, record, user = _ready(name)
-    made = Box(find_paths().boxes, f"{os.urandom(4).hex()}@{name}")
+    place = Box(find_paths().boxes, f"{os.urandom(4).hex()}@{name}")
     directory = _directory(record, user.pw_dir)
     files = (
-        (made.tmux, 0o700, scripts.client(made, account, box.glass()).encode()),
-        (made.server, 0o700, scripts.server(made, account).encode()),
+        (place.tmux, 0o700, scripts.client(place, account, box.glass()).encode()),
+        (place.server, 0o700, scripts.server(place, account).encode()),
     )
     try:
-        confined.make(made, files, Shares(directory, "full", 0))
+        confined.make(place, files, Shares(directory, "full", 0))
     except confined.NotStartedError as failed:
         raise PairingError(
             "account-unusable",
             f"tmux could not be started as {name}: {failed}",
             f"{shell('pairctl', 'account', 'show', name)} says what it lacks",
         ) from None
-    return made, First(directory, _first_words(name, record, user))
+    return place, First(directory, _first_argv(name, record, user))
 
 
 def _ready(name: str) -> tuple[Account, Record, pwd.struct_passwd]:
@@ -64,29 +64,29 @@ def _ready(name: str) -> tuple[Account, Record, pwd.struct_passwd]:
 
 
 def _require_quiet(account: Account) -> None:
-    """Nothing runs as that user: what an earlier guest has kept from ending could act on the sshd
-    of the next one, and the end of this session would end another one of the account's.
+    """Raise `account-in-use` if anything runs as that user. A process that an earlier guest left
+    could act on the next guest's sshd, and the end of this session would end another session.
     """
-    until = time.monotonic() + _ENDS_WITHIN_S
-    while [*facts.who_runs(account)] and time.monotonic() < until:
-        time.sleep(_LOOK_AGAIN_S)
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    while [*facts.who_runs(account)] and time.monotonic() < deadline:
+        time.sleep(_POLL_INTERVAL_S)
     facts.require_free(account, facts.who_runs(account))
 
 
 def _directory(record: Record, home: str) -> str:
-    """Where the user is, if that is shared with the account; else its home."""
-    here = os.path.realpath(".")
-    return here if any(shares.holds(one, here) for one in record.shared) else home
+    """The current directory if it is shared with the account; else the account's home."""
+    directory = os.path.realpath(".")
+    return directory if any(shares.holds(shared, directory) for shared in record.shared) else home
 
 
-def _first_words(name: str, record: Record, user: pwd.struct_passwd) -> tuple[str, ...]:
-    """A shell, after a screen that says as whom it runs."""
-    say = 'printf "%s\\n\\n" "$1"; exec "$2" -l'
-    shown = ", ".join(one_line(one, 200) for one in record.shared)
-    told = (
+def _first_argv(name: str, record: Record, user: pwd.struct_passwd) -> tuple[str, ...]:
+    """Print which user the session runs as, then start that user's shell."""
+    script = 'printf "%s\\n\\n" "$1"; exec "$2" -l'
+    writable = ", ".join(one_line(path, 200) for path in record.shared)
+    lines = (
         f"pairing: this session runs as the user {name}, not as the host.",
         "Of the host's files it has those that all users of this machine may read,",
-        f"and to write: {shown}" if shown else "and none to write.",
+        f"and to write: {writable}" if writable else "and none to write.",
         f"What {name} runs ends with the session, when its last shell does.",
     )
-    return "/bin/sh", "-c", say, "pairing", "\n".join(told), user.pw_shell
+    return "/bin/sh", "-c", script, "pairing", "\n".join(lines), user.pw_shell

@@ -22,9 +22,9 @@ GUEST is a name on GitHub (octocat), gitlab:NAME, codeberg:NAME, sourcehut:NAME,
 https://…/keys, file:PATH or "key:ssh-ed25519 AAAA…".
 """
 _DURATION = "DURATION is written as 45s, 90m, 2h, 1h30m or 1d.\n"
-MAX_EVENTS = 10000  # that one request may ask for: protocol/params.py
+MAX_EVENTS = 10000  # the limit of one request: protocol/params.py
 _SHELLS = ("bash", "zsh", "fish")
-MANUALS = {"pairctl": 1, "pairingd": 8}  # and the section of each
+MANUALS = {"pairctl": 1, "pairingd": 8}  # the page and its section
 _EXAMPLES = {
     "invite": (
         "invite octocat",
@@ -61,7 +61,7 @@ _EXAMPLES = {
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Made anew for every argument added: asking for the terminal's width each time is slow."""
+    """With a fixed width: argparse makes one for each argument, and a terminal query is slow."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=80)
@@ -70,7 +70,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, formatter_class=_Help, allow_abbrev=False)
-        # No option of ours begins with a digit: -5m is a duration, refused as one.
+        # No option begins with a digit: -5m is a duration, and is rejected as one.
         self._negative_number_matcher = re.compile(r"-\d")
 
     def print_help(self, _: Any = None) -> None:
@@ -80,18 +80,18 @@ class _Parser(argparse.ArgumentParser):
         raise Usage("usage", message, f"{self.prog} --help")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """As argparse does, but without all the commands in one line of error."""
+        """As argparse does, but without listing all commands in the error."""
         if action.dest == "command" and value not in (known := list(action.choices or ())):
             raise Usage("usage", f"unknown command {quoted(value)}", guesses.command(value, known))
-        if action.dest != "access":  # judged together with the guest: they may be swapped
+        if action.dest != "access":  # checked together with the guest: they may be swapped
             super()._check_value(action, value)
 
 
-def parse(words: Sequence[str]) -> argparse.Namespace:
-    """With `command`, `json` and the command's own. Raises Usage; exits for --help."""
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """`command`, `json` and the command's own options. Raises Usage; exits for --help."""
     root = parser()
-    meant = _boxes(guesses.words(words))
-    args, unknown = root.parse_known_args(meant, argparse.Namespace(json=False))
+    corrected = _boxes(guesses.words(argv))
+    args, unknown = root.parse_known_args(corrected, argparse.Namespace(json=False))
     if unknown:
         raise _unexpected(root, args.command, unknown)
     match args.command:
@@ -114,25 +114,27 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def _boxes(words: list[str]) -> list[str]:
-    """`--box GUEST`, too: a word after it that names no directory is a guest."""
-    meant = list(words)
-    for at, (word, following) in enumerate(pairwise(words)):
+def _boxes(argv: list[str]) -> list[str]:
+    """Accept `--box GUEST`: a word after --box that names no directory is a guest."""
+    corrected = list(argv)
+    for index, (word, following) in enumerate(pairwise(argv)):
         if word == "--box" and not ("/" in following or os.path.isdir(following)):  # noqa: PTH112
-            meant[at] = "--box="
-    return meant
+            corrected[index] = "--box="
+    return corrected
 
 
-def _unexpected(root: argparse.ArgumentParser, command: str | None, words: Sequence[str]) -> Usage:
-    plural = "s" if len(words) > 1 else ""
+def _unexpected(
+    root: argparse.ArgumentParser, command: str | None, unknown: Sequence[str]
+) -> Usage:
+    plural = "s" if len(unknown) > 1 else ""
     hint = " ".join(["pairctl", *filter(None, [command]), "--help"])
-    option = next((word for word in words if word.startswith("-")), "")
+    option = next((word for word in unknown if word.startswith("-")), "")
     if option and (close := guesses.option(option, _options(root, command))):
         hint = f"did you mean {close}? {hint} lists the options"
     elif command == "end" and not option:
         whom = "these guests" if plural else "one guest"
-        hint = f"to remove {whom}: {shell('pairctl', 'revoke', *words)}"
-    return Usage("usage", f"unexpected argument{plural} {' '.join(map(quoted, words))}", hint)
+        hint = f"to remove {whom}: {shell('pairctl', 'revoke', *unknown)}"
+    return Usage("usage", f"unexpected argument{plural} {' '.join(map(quoted, unknown))}", hint)
 
 
 def _options(root: argparse.ArgumentParser, command: str | None) -> list[str]:
@@ -145,7 +147,7 @@ def _options(root: argparse.ArgumentParser, command: str | None) -> list[str]:
 
 def parser() -> argparse.ArgumentParser:
     common = _Parser(add_help=False)
-    # SUPPRESS: else the command's default would undo a --json that stands before it.
+    # SUPPRESS: else the command's default would undo a --json before the command.
     common.add_argument(
         "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document"
     )
@@ -246,7 +248,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="PAGE",
         help="pairctl (default) or pairingd",
     )
-    # Not among the commands listed: a shell's Tab key calls them.
+    # Not listed among the commands: shell completion calls them.
     for name in ("complete-guests", "complete-sessions"):
         commands.add_parser(name, parents=[common]).add_argument("word")
     return root
@@ -328,18 +330,18 @@ def _doctor(doctor: argparse.ArgumentParser) -> None:
 
 
 def _live(guest: argparse.Action) -> None:
-    """A live guest, and for `invite` a path after `file:`."""
+    """Complete live guests, and for `invite` a path after `file:`."""
     _completed(guest, "_pairctl_guests")
 
 
 def _completed(argument: argparse.Action, function: str) -> None:
-    """By a `function` of the completion scripts."""
+    """Complete by a `function` of the completion scripts."""
     completer = dict.fromkeys(_SHELLS, function) | {"fish": f"({function})"}
     argument.complete = completer  # type: ignore[attr-defined] # where shtab looks for it
 
 
 def _guest(text: str) -> str:
-    """A path as the daemon, which stands elsewhere, must read it."""
+    """Make the path of `file:` absolute: the daemon has another working directory."""
     kind, colon, path = text.partition(":")
     if kind.lower() == "file" and colon:
         text = "file:" + os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - text
@@ -347,7 +349,7 @@ def _guest(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """What can be told to the daemon; bytes of another encoding stand here as lone surrogates."""
+    """Reject text that is not UTF-8: Python reads other bytes as lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -356,7 +358,7 @@ def _text(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    """Of a port checker."""
+    """A port checker's URL."""
     from urllib.parse import urlsplit
 
     try:

@@ -1,4 +1,4 @@
-"""How the shared session comes into being, whatever the user's tmux.conf does to new sessions."""
+"""How the shared session is made, whatever the user's tmux.conf does to new sessions."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pairingd.process import foreign, listeners
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_SAY_AFTER_S = 1.0
-_START_LIMIT_S = 300.0  # a plugin manager clones its plugins at the first start
-_MEANT = {"126": "cannot be executed", "127": "command not found"}  # POSIX sh, EXIT STATUS
-_LIVES_AFTER_S, _SILENT_LIVES_AFTER_S = 0.3, 1.0  # the first program: one that has printed, or not
+_NOTICE_DELAY_S = 1.0
+_START_TIMEOUT_S = 300.0  # a plugin manager clones its plugins at the first start
+_STATUSES = {"126": "cannot be executed", "127": "command not found"}  # POSIX sh, EXIT STATUS
+_LIVES_AFTER_S, _SILENT_LIVES_AFTER_S = 0.3, 1.0  # if the first program has printed, or not
 PANE = "\t".join(  # of display-message -p
     (
         *("#{pane_dead}", "#{pane_dead_status}", "#{pane_dead_signal}"),
@@ -34,36 +34,36 @@ PANE = "\t".join(  # of display-message -p
 
 
 class First(NamedTuple):
-    """Where the first program of a session starts, and its words; for a session in a box."""
+    """The directory and the argv of a session's first program; for a session in a box."""
 
     directory: str
-    words: tuple[str, ...]
+    argv: tuple[str, ...]
 
 
 def commands(name: str, first: First | None = None) -> tuple[str, ...]:
-    """For tmux: new-session, and what must hold before its first program can end or its first
-    client leave (tmux runs them without looking at either in between).
+    """Tmux commands: new-session, and the options to set before its first program can end or its
+    first client leave (tmux checks neither between commands).
 
-    The pane stays when its program ends, so that `Pane` can tell why; until `released`. The session
-    stays while nobody is attached, as it is until the host comes: its server has no other purpose.
+    Until `released`, the pane stays when its program ends, so that `Pane` can report why. The
+    session stays while nobody is attached, as before the host comes: its server serves it alone.
     """
-    here = f"={name}:"
-    directory, words = first or First(_directory(), ())
-    # A server that stays in the foreground, as in a box, would outlive its last session.
+    target = f"={name}:"
+    directory, argv = first or First(_directory(), ())
+    # Without it a server in the foreground, as in a box, would outlive its last session.
     ends = (";", "set-option", "-s", "exit-empty", "on") if first else ()
     return (
         *KEEP_ENVIRONMENT,
-        *("new-session", "-d", "-s", name, "-c", directory, *_size(), *words),
-        *(";", "set-option", "-t", here, shared_session.MARK, name),
-        *(";", "set-option", "-w", "-t", here, "remain-on-exit", "on"),
-        *(";", "set-option", "-t", here, "destroy-unattached", "off"),
+        *("new-session", "-d", "-s", name, "-c", directory, *_size(), *argv),
+        *(";", "set-option", "-t", target, shared_session.MARK, name),
+        *(";", "set-option", "-w", "-t", target, "remain-on-exit", "on"),
+        *(";", "set-option", "-t", target, "destroy-unattached", "off"),
         *(";", "set-option", "-s", "exit-unattached", "off"),
         *ends,
     )
 
 
 def released(session: str) -> tuple[str, ...]:
-    """For tmux: what becomes of the pane is the user's own matter again."""
+    """Tmux command: give remain-on-exit back to the user's own options."""
     return "set-option", "-w", "-u", "-t", f"{session}:", "remain-on-exit"
 
 
@@ -72,10 +72,10 @@ def run(
 ) -> tuple[int, str]:
     """The exit status of `command`, which starts a server, and the last line that it printed.
 
-    tmux first runs what tmux.conf has it run. Raises PairingError `tmux-failed`.
+    Tmux first runs the commands of tmux.conf. Raises PairingError `tmux-failed`.
     """
-    deadline = time.monotonic() + _START_LIMIT_S
-    said_what = False
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    notified = False
     try:
         process = subprocess.Popen(
             command,
@@ -95,22 +95,23 @@ def run(
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                _, said = process.communicate(timeout=_SAY_AFTER_S)
-                return process.returncode, _last_line(said)
+                _, stderr = process.communicate(timeout=_NOTICE_DELAY_S)
+                return process.returncode, _last_line(stderr)
             cause = f"tmux has not started yet: {_what_runs(socket)}"
             if time.monotonic() > deadline:
                 break
-            if not said_what:
+            if not notified:
                 waiting(cause)
-            said_what = True
+            notified = True
     finally:
         foreign.kill(process)
     raise PairingError("tmux-failed", cause, "run that by hand, or take it out of tmux.conf")
 
 
 def end_watchers(socket: str) -> None:
-    """A server that ends waits, for ever, for a client in control mode that it could not tell all,
-    as one whose daemon was killed (measured, tmux 3.3a and 3.8). No other server is at `socket`.
+    """Kill clients in control mode. A server that exits waits forever for such a client with unread
+    output, as after its daemon was killed (measured, tmux 3.3a and 3.8). No other server is at
+    `socket`.
     """
     import psutil
 
@@ -118,14 +119,14 @@ def end_watchers(socket: str) -> None:
 
     watch = [*shared_session.watching(socket)]
     for process in users.processes(os.getuid()):
-        words = process.info["cmdline"] or []
-        if any(words[at : at + len(watch)] == watch for at in range(1, len(words))):
+        argv = process.info["cmdline"] or []
+        if any(argv[start : start + len(watch)] == watch for start in range(1, len(argv))):
             with contextlib.suppress(psutil.Error):
                 process.kill()
 
 
 class Pane(NamedTuple):
-    """The session's first pane, as tmux tells of it in the form PANE."""
+    """The session's first pane, as tmux prints it in the format PANE."""
 
     dead: bool
     status: str
@@ -138,12 +139,12 @@ class Pane(NamedTuple):
     files: tuple[str, ...]
 
     @classmethod
-    def read(cls, said: str) -> Pane | None:
-        """None where there is no such pane."""
-        words = said.rstrip("\n").split("\t", 8)
-        if len(words) < 9:
+    def read(cls, output: str) -> Pane | None:
+        """None if there is no such pane."""
+        fields = output.rstrip("\n").split("\t", 8)
+        if len(fields) < 9:
             return None
-        dead, status, signal, place, terminal, mode, command, shell, files = words
+        dead, status, signal, place, terminal, mode, command, shell, files = fields
         return cls(
             dead == "1",
             status,
@@ -158,22 +159,21 @@ class Pane(NamedTuple):
 
     @property
     def explained(self) -> bool:
-        """Whether tmux knows how its program ended, which it can hear after the terminal's end."""
+        """Whether tmux knows how its program ended. It may learn that after the terminal's end."""
         return bool(self.status or self.signal)
 
     def lives(self, seconds: float, *, confined: bool) -> bool:
-        """Whether its program can be taken to have started, `seconds` after it was. A shell that
-        has printed and edits a line is at its prompt. Of one that is `confined` only time tells:
-        its terminal's name is of other terminals than ours.
+        """Whether its program counts as started, `seconds` after its start. A shell that has
+        printed and edits a line is at its prompt. For a `confined` one only time counts: the name
+        of its terminal means another one here.
         """
         if not self.printed:
             return seconds >= _SILENT_LIVES_AFTER_S
         return seconds >= _LIVES_AFTER_S or (not confined and _edits_a_line(self.terminal))
 
     def errors(self) -> PairingError | None:
-        """Those in tmux.conf, where tmux shows them in the pane (3.3a does, 3.8 to who attaches).
-
-        Whoever types would type to that list, and not to the program.
+        """Errors in tmux.conf, if tmux shows them in the pane (3.3a does; 3.8 to a client that
+        attaches). Keys would go to that list and not to the program.
         """
         if not self.in_mode:
             return None
@@ -185,28 +185,28 @@ class Pane(NamedTuple):
         )
 
     def failure(self, screen: str) -> PairingError:
-        """What is to be said of a program that ended at once; `screen` is all that it printed."""
+        """The error for a program that ended at once; `screen` is all that it printed."""
         lines = [line for line in screen.splitlines() if line.strip()]
         # tmux's own last line, "Pane is dead (status 127, …)".
         printed = next((line for line in lines if not line.startswith("Pane is dead")), "")
-        words = one_line(printed, 120)
-        meant = _MEANT.get(self.status, "")
-        status = f" (status {self.status}{meant and f', {meant}'})" if self.status else ""
+        error = one_line(printed, 120)
+        meaning = _STATUSES.get(self.status, "")
+        status = f" (status {self.status}{meaning and f', {meaning}'})" if self.status else ""
         if self.signal:
             status = f" (signal {self.signal})"
-        where = " and ".join(self.files) or "tmux.conf"
-        what = f"default-shell ({self.shell}) and its start-up files"
+        files = " and ".join(self.files) or "tmux.conf"
+        setting = f"default-shell ({self.shell}) and its start-up files"
         if has_command := not self._is_shell():
-            what = f"default-command ({one_line(self.command, 80)})"
+            setting = f"default-command ({one_line(self.command, 80)})"
         return PairingError(
             "shell-ended",
-            f"the first program in the tmux session ended at once{status}{words and f': {words}'}",
-            f"fix {what} in {where}" if has_command else f"see {what}, and {where}",
+            f"the first program in the tmux session ended at once{status}{error and f': {error}'}",
+            f"fix {setting} in {files}" if has_command else f"see {setting}, and {files}",
         )
 
     def _is_shell(self) -> bool:
-        """Whether tmux.conf names no command: then `first_shell` has made it the shell itself."""
-        with contextlib.suppress(ValueError):  # an open quote, so a command of the user's
+        """Whether tmux.conf sets no default-command: `first_shell` has then set it to the shell."""
+        with contextlib.suppress(ValueError):  # an unclosed quote, so a command of the user's
             return shlex.split(self.command) in ([], [self.shell])
         return False
 
@@ -228,28 +228,28 @@ def _edits_a_line(terminal: str) -> bool:
 
 
 def _what_runs(socket: str) -> str:
-    """The commands of tmux.conf for which its server waits, such as run-shell's."""
+    """The commands of tmux.conf that its server waits for, such as those of run-shell."""
     import psutil
 
     running: list[str] = []
     with contextlib.suppress(psutil.Error):
         if server := listeners.tmux_server(socket):
             for child in psutil.Process(server).children():
-                words = child.cmdline()
-                running.append(words[2] if words[1:2] == ["-c"] and words[2:] else " ".join(words))
-    told = ", ".join(one_line(command, 80) for command in running if command)
-    return f"tmux.conf has it run: {told}" if told else "it still reads tmux.conf"
+                argv = child.cmdline()
+                running.append(argv[2] if argv[1:2] == ["-c"] and argv[2:] else " ".join(argv))
+    listed = ", ".join(one_line(command, 80) for command in running if command)
+    return f"tmux.conf has it run: {listed}" if listed else "it still reads tmux.conf"
 
 
 def _directory() -> str:
     try:
-        return os.getcwd()  # noqa: PTH109 - a string is what tmux takes
+        return os.getcwd()  # noqa: PTH109 - tmux takes a string
     except FileNotFoundError:
         return os.path.expanduser("~")  # noqa: PTH111 - likewise
 
 
 def _size() -> list[str]:
-    """The terminal's, so that nothing is redrawn when the host attaches."""
+    """The terminal's size, so that nothing is redrawn when the host attaches."""
     for descriptor in (0, 1, 2):
         try:
             columns, lines = os.get_terminal_size(descriptor)

@@ -1,4 +1,4 @@
-"""Making a box, from the user's own terminal: pairingd.box says what it is."""
+"""Makes a box, from the user's own terminal; pairingd.box describes boxes."""
 
 # ruff: noqa: PTH102 - pathlib starts slowly
 
@@ -36,54 +36,54 @@ _NETWORK = {
 
 
 def make(directory: str | None, tmux: str, settings: BoxSettings) -> tuple[Box, First]:
-    """A box that shares `directory`, or with None the present one, and has a server of `tmux` in
-    it; and what its first session begins with. Raises PairingError: `no-box` where this machine
+    """Make a box that shares `directory`, or with None the current one, with a server of `tmux` in
+    it. Return it and its session's first program. Raises PairingError `no-box` if this machine
     can make none, `not-shareable`, `box-failed`.
     """
     paths = find_paths()
     programs = (sys.prefix, sys.base_prefix, *pairctl.__path__, *pairingd.__path__)
-    wanted = plan.make(directory or ".", tmux, settings, paths.directories, programs, os.environ)
-    machine = _Darwin() if sys.platform == "darwin" else _Linux(wanted.network)
-    _make_missing(wanted.protected)
-    made = Box(paths.boxes, os.urandom(4).hex())
-    scoped = sys.platform == "linux" and wanted.network == "full" and scope.is_available()
+    box_plan = plan.make(directory or ".", tmux, settings, paths.directories, programs, os.environ)
+    machine = _Darwin() if sys.platform == "darwin" else _Linux(box_plan.network)
+    _make_missing(box_plan.protected)
+    place = Box(paths.boxes, os.urandom(4).hex())
+    scoped = sys.platform == "linux" and box_plan.network == "full" and scope.is_available()
     before = scope.restrict if scoped else None
-    shown = Shares(wanted.directory, wanted.network, 0)
+    shown = Shares(box_plan.directory, box_plan.network, 0)
     try:
-        confined.make(made, machine.files(made, wanted), shown, before)
+        confined.make(place, machine.files(place, box_plan), shown, before)
     except confined.NotStartedError as failed:
         raise _failed(str(failed)) from None
-    return made, First(_start_directory(wanted), _first_words(wanted))
+    return place, First(_start_directory(box_plan), _first_argv(box_plan))
 
 
 def _make_missing(directories: tuple[str, ...]) -> None:
-    """Else a guest could."""
+    """Make them now, because a guest could make them later."""
     for path in directories:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path)
 
 
-def _start_directory(wanted: plan.Plan) -> str:
-    """Where the user is, if that is in the box."""
-    here = os.path.realpath(".")
-    return here if shares.holds(wanted.directory, here) else wanted.directory
+def _start_directory(box_plan: plan.Plan) -> str:
+    """The current directory if it is in the box, else the shared one."""
+    directory = os.path.realpath(".")
+    return directory if shares.holds(box_plan.directory, directory) else box_plan.directory
 
 
-def _first_words(wanted: plan.Plan) -> tuple[str, ...]:
-    """A shell, after a screen that says what is shared."""
-    say = 'printf "%s\\n\\n" "$1"; exec "$2"'
-    return "/bin/sh", "-c", say, "pairing", "\n".join(told(wanted)), wanted.shell
+def _first_argv(box_plan: plan.Plan) -> tuple[str, ...]:
+    """Print what is shared, then start the shell."""
+    script = 'printf "%s\\n\\n" "$1"; exec "$2"'
+    return "/bin/sh", "-c", script, "pairing", "\n".join(summary(box_plan)), box_plan.shell
 
 
-def told(wanted: plan.Plan) -> Iterator[str]:
+def summary(box_plan: plan.Plan) -> Iterator[str]:
     """What is shared and what is not, in lines for people."""
     yield "pairing: this session is in a box. Of the host's machine it has"
-    yield f"  to write:  {', '.join(_short(one, wanted.home) for one in wanted.writable)}"
-    read = (*wanted.read, *wanted.protected)
+    yield f"  to write:  {', '.join(_short(path, box_plan.home) for path in box_plan.writable)}"
+    read = (*box_plan.read, *box_plan.protected)
     if read:
-        yield f"  to read:   {', '.join(_short(one, wanted.home) for one in read)}"
+        yield f"  to read:   {', '.join(_short(path, box_plan.home) for path in read)}"
     yield "  programs:  the system's own, and what is public of /etc"
-    yield f"  network:   {_NETWORK[wanted.network]}"
+    yield f"  network:   {_NETWORK[box_plan.network]}"
     yield "and nothing else. It ends, with all that runs in it, when its last shell does."
 
 
@@ -98,31 +98,35 @@ class _Linux:
         self._bwrap = _program("bwrap", "bubblewrap")
         self._pasta = _program("pasta", "passt") if network == "internet" else ""
 
-    def files(self, made: Box, wanted: plan.Plan) -> Iterator[tuple[str, int, bytes]]:
-        yield made.filter, 0o600, _filter()
-        client = bubblewrap.client(made, wanted, self._bwrap, box.glass())
-        yield made.tmux, 0o700, client.encode()
-        server = bubblewrap.server(made, wanted, self._bwrap)
+    def files(self, place: Box, box_plan: plan.Plan) -> Iterator[tuple[str, int, bytes]]:
+        yield place.filter, 0o600, _filter()
+        client = bubblewrap.client(place, box_plan, self._bwrap, box.glass())
+        yield place.tmux, 0o700, client.encode()
+        server = bubblewrap.server(place, box_plan, self._bwrap)
         if self._pasta:
-            inside = f"{made.server}.inside"
+            inside = f"{place.server}.inside"
             yield inside, 0o700, server.encode()
-            yield made.resolv_conf, 0o600, bubblewrap.resolv_conf().encode()
-            server = bubblewrap.internet(made, self._pasta, inside)
-        yield made.server, 0o700, server.encode()
+            yield place.resolv_conf, 0o600, bubblewrap.resolv_conf().encode()
+            server = bubblewrap.internet(place, self._pasta, inside)
+        yield place.server, 0o700, server.encode()
 
 
 class _Darwin:
     """Not run on a Mac yet."""
 
-    def files(self, made: Box, wanted: plan.Plan) -> Iterator[tuple[str, int, bytes]]:
-        yield sandbox_exec.profile_path(made), 0o600, sandbox_exec.profile(made, wanted).encode()
-        yield made.tmux, 0o700, sandbox_exec.client(made, wanted, box.glass()).encode()
-        yield made.server, 0o700, sandbox_exec.server(made, wanted).encode()
+    def files(self, place: Box, box_plan: plan.Plan) -> Iterator[tuple[str, int, bytes]]:
+        yield (
+            sandbox_exec.profile_path(place),
+            0o600,
+            sandbox_exec.profile(place, box_plan).encode(),
+        )
+        yield place.tmux, 0o700, sandbox_exec.client(place, box_plan, box.glass()).encode()
+        yield place.server, 0o700, sandbox_exec.server(place, box_plan).encode()
 
 
 def _program(name: str, package: str) -> str:
-    if found := shutil.which(name):
-        return found
+    if path := shutil.which(name):
+        return path
     raise PairingError(
         "no-box",
         f"this machine cannot make a box: {name} is not on PATH",
@@ -144,9 +148,9 @@ def _filter() -> bytes:
         return file.read()
 
 
-def _failed(why: str) -> PairingError:
+def _failed(reason: str) -> PairingError:
     return PairingError(
         "box-failed",
-        f"the box could not be made: {why}",
+        f"the box could not be made: {reason}",
         "pairctl doctor says what a box needs; without one: leave --box out",
     )

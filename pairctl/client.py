@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from pairingd.protocol.results import Hello
 
-HELLO_SILENCE = 10.0  # seconds; a daemon that has just started first closes what a crash left
+HELLO_SILENCE = 10.0  # seconds; after its start a daemon first closes what a crash left
 CANCEL_SILENCE = 5.0  # after Ctrl-C
-SILENCE = 60.0  # seconds without a frame: keys are given 10 s, a router that lies longer
-_READING = {
+SILENCE = 60.0  # seconds without a frame: fetching keys takes 10 s, a lying router longer
+_READ_METHODS = {
     *("hello", "status", "watch", "log", "receipt", "receipts", "waiting", "config", "show"),
 }
-_MAX_REPLY = 16 * wire.MAX_FRAME  # a long history is more than a request may be
+_MAX_REPLY_BYTES = 16 * wire.MAX_FRAME  # a long history exceeds the limit of a request
 
 
 class Client:
@@ -35,7 +35,7 @@ class Client:
     def __init__(self, connection: socket.socket, silence: float = HELLO_SILENCE) -> None:
         self._socket = connection
         self._buffer = bytearray()
-        self._ends = 0  # no newline stands before this place of the buffer
+        self._scanned_bytes = 0  # the buffer has no newline before this offset
         self._calls = 0
         self._events: deque[dict[str, Any]] = deque(maxlen=10_000)
         versions = {"version": __version__, "protocol": wire.PROTOCOL}
@@ -61,27 +61,29 @@ class Client:
         progress: Callable[[dict[str, Any]], None] | None = None,
         silence: float = SILENCE,
     ) -> Any:
-        """The result. `progress` hears the notifications of that name that come before it.
-        Ctrl-C cancels a call that changes something; Interrupted says what holds then.
+        """The result. Calls `progress` for each notification of that name that comes before it.
+        Ctrl-C cancels a call that changes something; Interrupted then says what holds.
 
-        What is None or False in `params` is left out, as the protocol has it: a daemon that is
-        told nothing new has nothing to check.
+        Leaves out what is None or False in `params`, as the protocol allows: the daemon then has
+        nothing to check.
         """
         self._calls += 1
-        said = {
-            key: one for key, one in (params or {}).items() if one is not None and one is not False
+        arguments = {
+            key: value
+            for key, value in (params or {}).items()
+            if value is not None and value is not False
         }
-        call = {"jsonrpc": "2.0", "id": self._calls, "method": method, "params": said}
+        call = {"jsonrpc": "2.0", "id": self._calls, "method": method, "params": arguments}
         self._send(json.dumps(call).encode() + b"\n")
         try:
             return self._result(method, silence, progress)
         except KeyboardInterrupt:
-            if method in _READING:
+            if method in _READ_METHODS:
                 raise
             raise self._cancelled(method) from None
 
     def notify(self, method: str) -> None:
-        """Nothing is answered; a daemon that does not know the method ignores it."""
+        """There is no reply; a daemon that does not know the method ignores it."""
         self._send(json.dumps({"jsonrpc": "2.0", "method": method}).encode() + b"\n")
 
     def _result(
@@ -105,20 +107,20 @@ class Client:
         try:
             self._result(method, CANCEL_SILENCE)
         except (NoDaemon, Silent):
-            told = PairingError(
+            outcome = PairingError(
                 "cancel-unanswered",
                 f"pairingd has not answered the request to cancel {method}",
                 "pairctl status shows what holds",
             )
         except PairingError as answer:
-            told = answer
+            outcome = answer
         else:
-            told = PairingError(
+            outcome = PairingError(
                 "not-cancelled",
                 f"{method} was done before it could be cancelled",
                 "pairctl status shows what holds; pairctl revoke GUEST takes an invitation back",
             )
-        return Interrupted(told.code, told.message, told.hint)
+        return Interrupted(outcome.code, outcome.message, outcome.hint)
 
     def next_event(self, seconds: float | None) -> dict[str, Any] | None:
         """The next `event` notification after `watch`; None when none came in time."""
@@ -126,7 +128,7 @@ class Client:
             frame = self._receive(seconds)
             if frame is None:
                 return None
-            if "error" in frame:  # the daemon's last words before it closes the connection
+            if "error" in frame:  # the daemon sends it before it closes the connection
                 raise _failure(_object(frame["error"]))
             self._keep(frame)
         return self._events.popleft()
@@ -148,16 +150,16 @@ class Client:
         try:
             self._socket.sendall(frame)
         except ConnectionError:
-            return  # its last words may stand there to be read; else reading tells that it is gone
+            return  # its last reply may still be readable; else reading reports the end
         except OSError as error:
             raise _gone(error.strerror) from None
 
     def _receive(self, seconds: float | None) -> dict[str, Any] | None:
-        """One frame; None when none was whole in time. None for `seconds` waits for ever."""
+        """One frame; None if none was complete in time. None for `seconds` waits forever."""
         self._socket.settimeout(seconds)
-        while (end := self._buffer.find(b"\n", self._ends)) < 0:
-            self._ends = len(self._buffer)
-            if self._ends > _MAX_REPLY:
+        while (end := self._buffer.find(b"\n", self._scanned_bytes)) < 0:
+            self._scanned_bytes = len(self._buffer)
+            if self._scanned_bytes > _MAX_REPLY_BYTES:
                 raise _garbage("a reply that is too long")
             try:
                 chunk = self._socket.recv(65536)
@@ -170,7 +172,7 @@ class Client:
             self._buffer += chunk
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
-        self._ends = 0
+        self._scanned_bytes = 0
         try:
             return _object(json.loads(line))
         except (ValueError, RecursionError):
@@ -194,9 +196,9 @@ def connect() -> Client:
 
 
 def reach(silence: float = HELLO_SILENCE) -> Client:
-    """As `connect`, whatever version answers: enough to ask it who it is and to stop it.
+    """As `connect`, for any version of the daemon: enough to identify it and to stop it.
 
-    Raises Stranger where it is not our daemon, or could be another one: nothing was said to it.
+    Raises Stranger, and sends nothing, if another user's process may be at the socket.
     """
     connection = rendezvous.meet(find_paths(), silence)
     try:
@@ -213,7 +215,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _silent(method: str, silence: float) -> Silent:
-    """Whom `hello` does not reach, neither `stop` nor `restart` does."""
+    """If `hello` gets no reply, `stop` and `restart` would get none: the remedy is kill."""
     remedy = "pairctl restart"
     if method == "hello":
         remedy = f'kill -9 "$({shell("cat", find_paths().lock)} | head -n 1)"'
@@ -225,41 +227,41 @@ def _silent(method: str, silence: float) -> Silent:
 
 
 def _failure(error: dict[str, Any]) -> PairingError:
-    """What the daemon refused, in its own words; its other errors mean that versions differ."""
+    """The daemon's refusal, in its own words; its other errors mean that versions differ."""
     data = error.get("data")
     if error.get("code") == wire.REFUSED and isinstance(data, dict):
         refused = PairingError(*(str(data.pop(name, "")) for name in ("code", "message", "hint")))
         refused.data.update(data)
         return refused
-    said = str(error.get("message"))[:300]
+    message = str(error.get("message"))[:300]
     if error.get("code") == wire.METHOD_NOT_FOUND:
-        return _mismatch(f"does not support this command: {said}")
+        return _mismatch(f"does not support this command: {message}")
     if error.get("code") == wire.INVALID_PARAMS:
         return PairingError(
             "invalid-params",
-            f"pairingd rejected the request: {said}",
+            f"pairingd rejected the request: {message}",
             "pairctl restart starts the installed version",
         )
-    return PairingError("daemon-failed", f"pairingd failed: {said}", "see the daemon's log")
+    return PairingError("daemon-failed", f"pairingd failed: {message}", "see the daemon's log")
 
 
-def _mismatch(what: str) -> PairingError:
+def _mismatch(problem: str) -> PairingError:
     return PairingError(
         "protocol-mismatch",
-        f"the running pairingd {what}; this is pairctl {__version__}, protocol {wire.PROTOCOL}",
+        f"the running pairingd {problem}; this is pairctl {__version__}, protocol {wire.PROTOCOL}",
         "pairctl restart",
     )
 
 
-def _garbage(what: str) -> PairingError:
+def _garbage(sent: str) -> PairingError:
     return PairingError(
-        "bad-reply", f"pairingd sent {what}", "pairctl restart starts the installed version"
+        "bad-reply", f"pairingd sent {sent}", "pairctl restart starts the installed version"
     )
 
 
-def _gone(why: str | None) -> NoDaemon:
+def _gone(reason: str | None) -> NoDaemon:
     return NoDaemon(
         "daemon-gone",
-        f"pairingd went away: {why}",
+        f"pairingd went away: {reason}",
         "pairctl start; see the daemon's log",
     )

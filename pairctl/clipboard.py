@@ -1,4 +1,4 @@
-"""The clipboard of whoever sits at this terminal, which may be another machine's."""
+"""The clipboard of the person at this terminal, which may be on another machine."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _COMMANDS = (("pbcopy",), ("wl-copy",), ("xclip", "-selection", "clipboard"))
-# -w, tmux 3.2 and later: to the clipboard of the terminal that tmux runs in, too.
+# -w, tmux 3.2 and later: also to the clipboard of the terminal that tmux runs in.
 _TMUX = ("tmux", "load-buffer", "-w", "-")
 
 _COPIED = "copied to the clipboard"
-_SENT = "your terminal may have copied it"  # no terminal says whether it did
+_SENT = "your terminal may have copied it"  # no terminal reports whether it did
 
 
 def copy(text: str, *, timeout_s: float = 2.0) -> str:
-    """In words what became of it: "" where there is no clipboard to be had.
+    """A phrase that reports the outcome; "" if there is no clipboard.
 
-    Without a display some of the programs hang; each has `timeout_s`.
+    Without a display some of the programs hang; each gets `timeout_s`.
     """
-    return next((words for attempt, words in _attempts(text, timeout_s) if attempt()), "")
+    return next((outcome for attempt, outcome in _attempts(text, timeout_s) if attempt()), "")
 
 
 def _attempts(text: str, timeout_s: float) -> Iterator[tuple[Callable[[], bool], str]]:
-    """Over ssh the person sits at the terminal's end: a program would fill this machine's."""
-    programs = [(partial(_by_command, one, text, timeout_s), _COPIED) for one in _COMMANDS]
+    """Over ssh the terminal comes first: a program would fill the clipboard of this machine."""
+    programs = [(partial(_by_command, command, text, timeout_s), _COPIED) for command in _COMMANDS]
     terminal = []
     if os.environ.get("TERM", "dumb") not in {"", "dumb", "unknown"}:
         if os.environ.get("TMUX"):
@@ -44,7 +44,7 @@ def _attempts(text: str, timeout_s: float) -> Iterator[tuple[Callable[[], bool],
 
 def _by_command(command: tuple[str, ...], text: str, timeout_s: float) -> bool:
     try:
-        # xclip stays behind to serve the selection: it must hold no pipe of ours.
+        # xclip keeps running to serve the selection: it must hold no pipe of ours.
         copied = subprocess.run(
             command,
             input=text.encode(),

@@ -1,4 +1,4 @@
-"""Starting a session that is not the host's own: in a box, or as an account (pairingd.box)."""
+"""Starts a session that does not run as the host: in a box, or as an account (pairingd.box)."""
 
 # ruff: noqa: PTH103, PTH123 - pathlib starts slowly
 
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
     from pairingd.box.place import Box, Shares
 
-_STARTS_WITHIN_S = 20.0  # pasta, on a busy machine
-_LOOK_AGAIN_S = 0.01
+_START_TIMEOUT_S = 20.0  # pasta is slow on a busy machine
+_POLL_INTERVAL_S = 0.01
 
 
 class NotStartedError(Exception):
-    """Why it could not be started."""
+    """Its message is the reason."""
 
 
 def make(
-    made: Box,
+    place: Box,
     files: Iterable[tuple[str, int, bytes]],
     shares: Shares,
     before: Callable[[], None] | None = None,
 ) -> None:
-    """The place `made` with its `files`: path, mode and content; those of earlier sessions go. Back
-    once its tmux listens. It lives on without us, and holds the lock; `before` is called in its
-    process. Raises NotStartedError, PairingError `path-too-long`; then nothing of it is left.
+    """Make `place` with its `files` (path, mode, content), and remove those of earlier sessions.
+    Returns once its tmux listens. Its process outlives this one and holds the lock; it first calls
+    `before`. Raises NotStartedError, PairingError `path-too-long`, and then leaves nothing.
     """
-    for old in boxes(made.root):
+    for old in boxes(place.root):
         old.remove()
-    require_bindable(made.socket)
+    require_bindable(place.socket)
     try:
-        os.makedirs(made.path if made.account else made.shared, mode=0o700)
+        os.makedirs(place.path if place.account else place.shared, mode=0o700)
         for path, mode, content in files:
             _write(path, mode, content)
-        _start(made, shares, before)
+        _start(place, shares, before)
     except BaseException:
-        made.remove()
+        place.remove()
         raise
 
 
@@ -57,12 +57,12 @@ def _write(path: str, mode: int, content: bytes) -> None:
         file.write(content)
 
 
-def _start(made: Box, shares: Shares, before: Callable[[], None] | None) -> None:
-    lock = os.open(made.lock, os.O_RDONLY | os.O_CREAT, 0o600)
+def _start(place: Box, shares: Shares, before: Callable[[], None] | None) -> None:
+    lock = os.open(place.lock, os.O_RDONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = subprocess.Popen(
-            ["/bin/sh", made.server],
+            ["/bin/sh", place.server],
             stdin=lock,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -72,32 +72,32 @@ def _start(made: Box, shares: Shares, before: Callable[[], None] | None) -> None
         )
     finally:
         os.close(lock)
-    made.keep(shares._replace(keeper=process.pid))
+    place.keep(shares._replace(keeper=process.pid))
     try:
-        why = _until_it_listens(made, process)
+        reason = _until_it_listens(place, process)
     except BaseException:
-        made.end()
+        place.end()
         raise
-    if why:
-        made.end()
+    if reason:
+        place.end()
         lines = process.communicate()[1].decode(errors="replace").strip().splitlines()
-        raise NotStartedError(one_line(lines[-1], 120) if lines else why)
+        raise NotStartedError(one_line(lines[-1], 120) if lines else reason)
 
 
-def _until_it_listens(made: Box, process: subprocess.Popen[bytes]) -> str:
-    """Why it does not, where it does not."""
-    deadline = time.monotonic() + _STARTS_WITHIN_S
-    while not _listens(made):
+def _until_it_listens(place: Box, process: subprocess.Popen[bytes]) -> str:
+    """The reason why it does not listen; "" once it does."""
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while not _listens(place):
         if process.poll() is not None:
             return f"status {process.returncode}"
         if time.monotonic() > deadline:
-            return f"no tmux in it after {_STARTS_WITHIN_S:.0f} s"
-        time.sleep(_LOOK_AGAIN_S)
+            return f"no tmux in it after {_START_TIMEOUT_S:.0f} s"
+        time.sleep(_POLL_INTERVAL_S)
     return ""
 
 
-def _listens(made: Box) -> bool:
-    """An account's socket is not ours to connect to: there it must do that the socket is there."""
-    if made.account:
-        return os.path.lexists(made.socket)
-    return listeners.answers(made.socket)
+def _listens(place: Box) -> bool:
+    """Only the account may connect to its socket: for an account it is enough that it exists."""
+    if place.account:
+        return os.path.lexists(place.socket)
+    return listeners.answers(place.socket)

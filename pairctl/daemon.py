@@ -1,4 +1,4 @@
-"""Starts the daemon: by its service where one is installed, else by hand."""
+"""Starts the daemon: by its service if one is installed, else directly."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _ALREADY_RUNNING = 4  # exit code of pairingd --detach
 
 
 class _Late(NoDaemon):
-    """It was started, and does not answer."""
+    """The daemon was started and does not answer."""
 
 
 class _NotRun(NoDaemon):
-    """The service does not run the daemon, for a reason that is not the daemon's own."""
+    """The service does not run the daemon, for a reason outside the daemon."""
 
 
 def start(timeout_s: float | None = None) -> Client:
-    """A connection to a daemon that was just started. Raises NoDaemon with its own words.
+    """A connection to a daemon that was just started. Raises NoDaemon with the daemon's error.
 
-    A service that is installed has `timeout_s` seconds to run it (None: the service's own), then it
-    is started by hand, with a warning.
+    An installed service has `timeout_s` seconds to run it (None: the service's own limit). After
+    that, it is started directly, with a warning.
     """
     from pairctl import services
 
@@ -48,7 +48,7 @@ def start(timeout_s: float | None = None) -> Client:
 
 
 def restart(timeout_s: float | None = None) -> Client:
-    """As `start`, after the end of the one that runs, whoever started it."""
+    """As `start`, after stopping the running daemon, however it was started."""
     from pairctl import services
 
     with contextlib.suppress(NoDaemon), reach() as client:
@@ -58,7 +58,7 @@ def restart(timeout_s: float | None = None) -> Client:
 
 
 def unload() -> None:
-    """Stop the service, if one is installed: it may be about to start a daemon once more."""
+    """Stop the service, if one is installed: it could start a daemon again."""
     from pairctl import services
     from pairctl.services.steps import perform
 
@@ -70,7 +70,7 @@ def _start(service: Manager, steps: list[Step], timeout_s: float | None) -> Clie
     try:
         return through(service, steps, service.timeout_s if timeout_s is None else timeout_s)
     except _NotRun as failure:
-        if not _detach():  # the service runs one after all
+        if not _detach():  # the service has started one meanwhile
             return _connect_soon(lambda: "")
         started = f"{failure.message}; pairingd was started by hand"
         output.problem("warning", started, failure.hint)
@@ -85,13 +85,13 @@ def through(service: Manager, steps: list[Step], timeout_s: float = math.inf) ->
     try:
         perform(steps, service.hint, timeout_s)
     except PairingError as failure:
-        if "error: " in (said := service.last_words()):
-            _complain(said)
-        why = service.explained(failure)
-        raise _NotRun("start-failed", why.message, why.hint) from None
-    left = max(0.0, timeout_s - (time.monotonic() - begun))
+        if "error: " in (printed := service.last_words()):
+            _complain(printed)
+        explained = service.explained(failure)
+        raise _NotRun("start-failed", explained.message, explained.hint) from None
+    remaining_s = max(0.0, timeout_s - (time.monotonic() - begun))
     try:
-        return _connect_soon(service.last_words, min(left, START_LIMIT))
+        return _connect_soon(service.last_words, min(remaining_s, START_LIMIT))
     except _Late:
         late = f"{service.name} has not run pairingd"
         raise _NotRun("start-failed", late, service.hint) from None
@@ -102,8 +102,8 @@ def _start_by_hand() -> Client:
 
 
 def _detach() -> bool:
-    """Whether a daemon of our own serves now; False: another has the lock, and is coming."""
-    # -P: a directory named pairingd where the user happens to stand is not to be run.
+    """True: the daemon that this started serves. False: another holds the lock and is starting."""
+    # -P: do not run a directory named pairingd in the current directory.
     command = [sys.executable, "-P", "-m", "pairingd", "--detach"]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -114,23 +114,23 @@ def _detach() -> bool:
             process.kill()
             _late()
         assert process.stderr is not None  # noqa: S101 - it is a pipe
-        # What is there now, not up to its end: others may have inherited the pipe.
+        # Read what is there, not up to the end: other processes may have inherited the pipe.
         os.set_blocking(process.stderr.fileno(), False)
-        said = (process.stderr.read() or b"").decode(errors="replace")
+        printed = (process.stderr.read() or b"").decode(errors="replace")
     if code and code != _ALREADY_RUNNING:
-        _complain(said)
+        _complain(printed)
     return code == 0
 
 
 def _connect_soon(last_words: Callable[[], str], limit: float = START_LIMIT) -> Client:
-    """Once it answers, within `limit` seconds. What it says instead is told at once."""
+    """Connect once it answers, within `limit` seconds. Raises its error once it prints one."""
     deadline = time.monotonic() + limit
     while True:
         try:
             return connect()
         except NoDaemon:
-            if "error: " in (said := last_words()):
-                _complain(said)
+            if "error: " in (printed := last_words()):
+                _complain(printed)
         if time.monotonic() > deadline:
             _late()
         time.sleep(0.05)
@@ -144,16 +144,16 @@ def _late() -> NoReturn:
     )
 
 
-def _complain(said: str) -> NoReturn:
-    """Raises NoDaemon with the `error:` and `hint:` lines of what the daemon said."""
-    lines = said.splitlines()
-    told = {}
+def _complain(printed: str) -> NoReturn:
+    """Raises NoDaemon with the `error:` and `hint:` lines that the daemon printed."""
+    lines = printed.splitlines()
+    text = {}
     for kind in ("error", "hint"):
-        found = [line for line in lines if line.startswith(f"{kind}: ")]
-        told[kind] = found[-1].removeprefix(f"{kind}: ") if found else ""
-    cause = told["error"] or (lines[-1] if lines else "no reason given")
+        matching = [line for line in lines if line.startswith(f"{kind}: ")]
+        text[kind] = matching[-1].removeprefix(f"{kind}: ") if matching else ""
+    cause = text["error"] or (lines[-1] if lines else "no reason given")
     raise NoDaemon(
         "start-failed",
         f"pairingd could not be started: {cause}",
-        told["hint"] or "run pairingd in the foreground to see why",
+        text["hint"] or "run pairingd in the foreground to see why",
     )

@@ -1,4 +1,4 @@
-"""The search for the router in the daemon's place: macOS may allow it here and refuse it there."""
+"""Searches for the router in place of the daemon: macOS may allow it here and deny it there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pairingd.protocol.results import Invited
 
 _DENIED = "local-network-denied"
-_LIMIT_S = 15.0  # the search itself takes three
+_LIMIT_S = 15.0  # the search itself takes 3 s
 _PROGRAM = (sys.executable, "-P", "-m", "pairingd.discovery")
 
 
@@ -29,9 +29,9 @@ def in_its_place(
     *,
     limit_s: float = _LIMIT_S,
 ) -> Invited:
-    """`reply`, or where macOS refuses the daemon the search: what holds once it was made here.
+    """`reply`; or if macOS denies the daemon the search, the invitation after a search from here.
 
-    Nothing that fails on the way is more than a step that failed. Raises NoDaemon alone.
+    A failure is only reported as a failed step. Raises nothing but NoDaemon.
     """
     if all(warning["code"] != _DENIED for warning in reply["warnings"]):
         return reply
@@ -52,14 +52,14 @@ def in_its_place(
 
 
 def _renewed(reply: Invited, fresh: Invited) -> Invited:
-    """All that leads in as it is now; the guests, and what was said of their keys, as invited."""
-    kept = [warning for warning in reply["warnings"] if warning["code"] != _DENIED]
-    more = [warning for warning in fresh["warnings"] if warning not in kept]
-    return {**fresh, "invitations": reply["invitations"], "warnings": [*kept, *more]}
+    """The endpoints of `fresh`; the guests, and the warnings on their keys, of `reply`."""
+    others = [warning for warning in reply["warnings"] if warning["code"] != _DENIED]
+    more = [warning for warning in fresh["warnings"] if warning not in others]
+    return {**fresh, "invitations": reply["invitations"], "warnings": [*others, *more]}
 
 
 def _search(limit_s: float) -> list[str]:
-    """Raises PairingError where it finds nothing."""
+    """Raises PairingError if it finds nothing."""
     try:
         done = subprocess.run(
             _PROGRAM,

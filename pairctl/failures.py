@@ -5,27 +5,27 @@ PairingError    the daemon refused, or something failed   exit 1
 ├── Usage       the arguments make no sense               exit 2
 ├── Interrupted the user stopped it                       exit 130
 ├── NoDaemon    none could be reached or started          exit 3
-├── Silent      one is there, and does not answer         exit 3
-└── Stranger    what is there may be another user's       exit 3
+├── Silent      a daemon runs and does not answer         exit 3
+└── Stranger    the socket may be another user's          exit 3
 """
 
 from __future__ import annotations
 
 from pairingd.core.refusal import PairingError
 
-INTERRUPTED = 130  # 128 and SIGINT's number, as a shell counts it
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class Unwritable(PairingError):
-    """Stdout does not take the result: not even an error can be told there."""
+    """Stdout does not take the result, and would not take an error either."""
 
 
 class Usage(PairingError):
-    """The arguments make no sense; nothing was asked of the daemon."""
+    """The arguments make no sense; nothing was sent to the daemon."""
 
 
 class Interrupted(PairingError):
-    """The user stopped the command; it says what holds now."""
+    """The user stopped the command. The message says what holds now."""
 
 
 class NoDaemon(PairingError):
@@ -33,11 +33,11 @@ class NoDaemon(PairingError):
 
 
 class Silent(PairingError):
-    """A daemon is there and does not answer: there is no use in starting another."""
+    """A daemon runs and does not answer: starting another would not help."""
 
 
 class Stranger(PairingError):
-    """What is at the socket may be another user's: nothing is said to it, and nothing started."""
+    """Another user's process may be at the socket: nothing is sent, and nothing started."""
 
 
 def exit_code(failure: PairingError) -> int:

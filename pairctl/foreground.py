@@ -1,4 +1,4 @@
-"""A program that has the terminal while this one waits, as if this one had become it."""
+"""Runs a program in the terminal while this process waits, as if by exec."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Its exit status. It is stopped, continued and terminated together with this process."""
-    pid = os.posix_spawn(words[0], [*words], environ)
+def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Its exit status. It stops, continues and terminates together with this process."""
+    pid = os.posix_spawn(argv[0], [*argv], environ)
     before = {
         number: signal.signal(number, lambda received, _: os.kill(pid, received))
         for number in (signal.SIGTERM, signal.SIGHUP)
@@ -22,7 +22,7 @@ def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
             _, status = os.waitpid(pid, os.WUNTRACED)
             if not os.WIFSTOPPED(status):
                 return max(os.waitstatus_to_exitcode(status), 0)
-            # tmux(1), suspend-client: the shell must see it, or its user would have no prompt.
+            # tmux(1), suspend-client: the shell must see the stop, or it would show no prompt.
             os.kill(os.getpid(), signal.SIGSTOP)
             os.kill(pid, signal.SIGCONT)
     finally:

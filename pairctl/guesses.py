@@ -1,7 +1,7 @@
-"""What somebody meant who typed something else. Pure: words in; words, a value or a hint out.
+"""Guesses what a mistyped command line means. Pure: words in; words, a value or a hint out.
 
-What has one meaning alone is done. What could mean something else is refused, with the command
-that was probably meant as the hint.
+Input with only one meaning is accepted. Input that could mean something else is rejected, with the
+probable command as the hint.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pairingd.core.text import quoted, shell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# The same command by another name.
-_SAME = {"kick": "revoke", "list": "status", "ls": "status", "who": "status"}
-# A command that was perhaps meant; not close enough to be done.
-_PERHAPS = {
+# Other names of commands.
+_SYNONYMS = {"kick": "revoke", "list": "status", "ls": "status", "who": "status"}
+# Suggestions in the hint; not close enough to run.
+_SUGGESTIONS = {
     **dict.fromkeys(("add", "new", "open", "share"), "invite GUEST"),
     **dict.fromkeys(("ban", "remove", "rm", "uninvite", "disconnect"), "revoke GUEST"),
     **dict.fromkeys(("close", "exit", "finish", "quit"), "end"),
@@ -52,8 +52,8 @@ _UNITS = {
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "h"),
     **dict.fromkeys(("d", "day", "days"), "d"),
 }
-_NEXT = {"d": "h", "h": "m", "m": "s"}  # the unit of a last number without one: 2h30
-# Compiled when they are needed: most starts of pairctl guess nothing.
+_NEXT_UNIT = {"d": "h", "h": "m", "m": "s"}  # the unit of a last number that has none: 2h30
+# Compiled when needed: pairctl seldom guesses.
 _KEY_TYPE = (
     r"ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp(?:256|384|521)"
     r"|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com"
@@ -61,35 +61,37 @@ _KEY_TYPE = (
 _CLOCK = r"(?i:\d{1,2}(?::\d{2}){0,2}\s?[ap]\.?m\.?|\d{1,2}:\d{2}(?::\d{2})?)"
 
 
-def words(given: Sequence[str]) -> list[str]:
-    """The command line that was meant."""
-    meant = list(given)
-    at = next((i for i, word in enumerate(meant) if not word.startswith("-") or word == "-V"), None)
-    if at is None:
-        return meant
-    first, rest = meant[at], meant[at + 1 :]
+def words(argv: Sequence[str]) -> list[str]:
+    """The command line with synonyms replaced."""
+    corrected = list(argv)
+    index = next(
+        (i for i, word in enumerate(corrected) if not word.startswith("-") or word == "-V"), None
+    )
+    if index is None:
+        return corrected
+    first, rest = corrected[index], corrected[index + 1 :]
     if first in {"-V", "version"}:
-        return [*meant[:at], "--version", *rest]
+        return [*corrected[:index], "--version", *rest]
     if first == "help":
-        return [*meant[:at], *rest, "--help"]
-    meant[at] = _SAME.get(first, first)
-    return meant
+        return [*corrected[:index], *rest, "--help"]
+    corrected[index] = _SYNONYMS.get(first, first)
+    return corrected
 
 
 def command(word: str, known: Iterable[str]) -> str:
     """The hint for an unknown command."""
-    found = _PERHAPS.get(word.lower()) or nearest(word, known, cutoff=0.7)
-    return f"did you mean: pairctl {found}" if found else "pairctl --help"
+    suggestion = _SUGGESTIONS.get(word.lower()) or nearest(word, known, cutoff=0.7)
+    return f"did you mean: pairctl {suggestion}" if suggestion else "pairctl --help"
 
 
 def option(word: str, known: Iterable[str]) -> str:
-    """The option of this command that was probably meant, or ""."""
+    """The option of this command that is most like `word`, or ""."""
     name = word.partition("=")[0]
-    known = {one.removeprefix("--") for one in known if one.startswith("--")}
-    found = _OPTIONS.get(name, "").removeprefix("--")
-    if found not in known:
-        found = nearest(name.lstrip("-"), sorted(known), cutoff=0.6)
-    return f"--{found}" if found else ""
+    known = {choice.removeprefix("--") for choice in known if choice.startswith("--")}
+    match = _OPTIONS.get(name, "").removeprefix("--")
+    if match not in known:
+        match = nearest(name.lstrip("-"), sorted(known), cutoff=0.6)
+    return f"--{match}" if match else ""
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float) -> str:
@@ -99,7 +101,7 @@ def nearest(word: str, known: Iterable[str], *, cutoff: float) -> str:
 
 
 def duration(text: str) -> int:
-    """Seconds, of `2h30`, `+30m`, `2hours` too. Raises Usage `bad-duration`."""
+    """Seconds; accepts `2h30`, `+30m`, `2hours` too. Raises Usage `bad-duration`."""
     try:
         return parse_duration(_strict(text))
     except Refused:
@@ -107,14 +109,14 @@ def duration(text: str) -> int:
     try:
         return parse_duration(text)
     except Refused as refused:
-        # A number alone, or words with spaces, have a likely meaning that could be another one.
+        # A number alone, or words with spaces, probably mean a duration: only hint at it.
         close = _strict(text.replace(" ", "") + ("m" if text.isdecimal() else ""))
         hint = f"did you mean {close}?" if _is_duration(close) else HINT
         raise Usage(refused.code, refused.message, hint) from None
 
 
 def role(text: str) -> str:
-    """`read` or `write` by any of their names; else the text itself."""
+    """`read` or `write` for any of their names; else the text itself."""
     return _ROLES.get(text.lower(), text)
 
 
@@ -154,41 +156,41 @@ def access(guest: str, text: str) -> str:
 
 
 def guests(named: Sequence[str], verb: str) -> None:
-    """Raise Usage where words are no guests, though they could be the names of accounts."""
-    for at, word in enumerate(named):
-        if re.fullmatch(_KEY_TYPE, word.removeprefix("key:")) and len(named) > at + 1:
-            key = " ".join([word.removeprefix("key:"), *named[at + 1 :]])
+    """Raise Usage if a word is not a guest, though it could be the name of an account."""
+    for index, word in enumerate(named):
+        if re.fullmatch(_KEY_TYPE, word.removeprefix("key:")) and len(named) > index + 1:
+            key = " ".join([word.removeprefix("key:"), *named[index + 1 :]])
             raise Usage(
                 "bad-guest",
                 f"{quoted(word)} begins a public key, which must be one word",
-                shell("pairctl", verb, *named[:at], f"key:{key}"),
+                shell("pairctl", verb, *named[:index], f"key:{key}"),
             )
     if verb != "invite":
         return
-    for at, word in enumerate(named):
-        others = [*named[:at], *named[at + 1 :]] or ["GUEST"]
+    for index, word in enumerate(named):
+        others = [*named[:index], *named[index + 1 :]] or ["GUEST"]
         if _is_duration(word):
-            meant, what = ["--ttl", _strict(word)], "a duration"
+            options, kind = ["--ttl", _strict(word)], "a duration"
         elif len(named) > 1 and role(word) in {"read", "write"}:
-            meant, what = ["--read-only"] if role(word) == "read" else [], "a role"
+            options, kind = ["--read-only"] if role(word) == "read" else [], "a role"
         else:
             continue
         raise Usage(
             "usage",
-            f"{quoted(word)} is {what}, not a guest",
-            f"{shell('pairctl', 'invite', *others, *meant)}; the account is github:{word}",
+            f"{quoted(word)} is {kind}, not a guest",
+            f"{shell('pairctl', 'invite', *others, *options)}; the account is github:{word}",
         )
 
 
 def until(guest: str, text: str) -> str:
-    """The hint for a time that is none: perhaps it is a duration."""
+    """The hint for an invalid --until, which may be a duration."""
     if _is_duration(text):
         return shell("pairctl", "extend", guest, _strict(text))
     return "write 18:30, 6pm, or 2026-01-31T18:30:00+01:00"
 
 
 def at(guests: Sequence[str], text: str) -> str:
-    """The hint for a time to open at that is none: perhaps it is a duration."""
+    """The hint for an invalid --at, which may be a duration."""
     if _is_duration(text):
         return shell("pairctl", "invite", *guests, "--ttl", _strict(text))
     return "write 14:00, 6pm, or 2026-01-31T14:00:00+01:00"
@@ -202,13 +204,13 @@ def _is_duration(text: str) -> bool:
 
 
 def _strict(text: str) -> str:
-    """As parse_duration has it, of a looser form; the text itself where it is no duration."""
+    """A looser duration in the form of parse_duration; the text itself if it is none."""
     parts = re.findall(r"(\d{1,9})([a-z]*)", text.lower(), re.ASCII)
     if "".join(map("".join, parts)) != text.lower().removeprefix("+"):
         return text
     strict, unit = "", ""
     for count, name in parts:
-        unit = _UNITS.get(name, "") if name else _NEXT.get(unit, "")
+        unit = _UNITS.get(name, "") if name else _NEXT_UNIT.get(unit, "")
         if not unit:
             return text
         strict += count + unit

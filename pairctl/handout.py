@@ -1,7 +1,7 @@
 """What a host hands to a guest: the command, alone or in a message; or a block for ~/.ssh/config.
 
-Pure: the time comes with the `View`. Guests read it, so it says nothing of this machine but what
-they need.
+Pure: the time comes with the `View`. Guests read it, so it says only what they need to know of
+this machine.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pairctl.output import View
     from pairingd.protocol.results import Endpoint, Invited
 
-FORMS = ("message", "pinned", "ssh_config")  # of options; without any it is the command
+FORMS = ("message", "pinned", "ssh_config")  # options; without any, the command
 _ALIAS = "pairing"
-_ALIVE_S = 15  # ssh asks so often whether the other side is there
+_ALIVE_INTERVAL_S = 15  # ssh checks at this interval that the other side answers
 
 
 def form_of(args: Namespace) -> str:
@@ -28,7 +28,7 @@ def form_of(args: Namespace) -> str:
 
 
 def handout(reply: Invited, form: str, view: View) -> str:
-    """The text to print and to copy. A command is one line: pasting it must not run it."""
+    """The text to print and copy. A command is one line, so that pasting does not run it."""
     match form:
         case "message":
             return _message(reply, view)
@@ -41,7 +41,7 @@ def handout(reply: Invited, form: str, view: View) -> str:
 
 
 def beside(endpoints: list[Endpoint]) -> Iterator[tuple[str, str]]:
-    """What the host should know of the guests' command: each with a label."""
+    """Notes for the host on the guests' command: label and text."""
     best, second = [*endpoints[:2], None, None][:2]
     if best and "proxy" in best:
         yield "They need", "nc, as macOS and most Linux have it; with ncat, write ncat for nc"
@@ -50,7 +50,7 @@ def beside(endpoints: list[Endpoint]) -> Iterator[tuple[str, str]]:
 
 
 def _message(reply: Invited, view: View) -> str:
-    until = max((one["expires_at"] for one in reply["invitations"]), key=seconds)
+    until = max((invitation["expires_at"] for invitation in reply["invitations"]), key=seconds)
     key = reply["host_key"]
     lines = [
         f"Join my terminal, until {clock(until, view.now, '%H:%M %Z')}:",
@@ -70,10 +70,10 @@ def _message(reply: Invited, view: View) -> str:
 
 
 def _ssh_config(reply: Invited) -> str:
-    """ssh_config(5). `ssh pairing` then, which knows the host key before the first contact."""
+    """ssh_config(5), for `ssh pairing`, which knows the host key before the first contact."""
     best = reply["endpoints"][0]
     user = _user(best["command"])
-    # The name in the daemon's line is the address; here it is the alias, wherever the host moves.
+    # The daemon's line names the address; here it is the alias, which stays if the host moves.
     key = " ".join(for_terminal(reply["host_key"]["known_hosts"]).split()[1:])
     return "\n".join(
         [
@@ -89,14 +89,14 @@ def _ssh_config(reply: Invited) -> str:
             "    UserKnownHostsFile /dev/null",
             "    StrictHostKeyChecking yes",
             "    IdentitiesOnly yes",
-            f"    ServerAliveInterval {_ALIVE_S}",
+            f"    ServerAliveInterval {_ALIVE_INTERVAL_S}",
             "    ServerAliveCountMax 4",
         ]
     )
 
 
 def _user(command: str) -> str:
-    """The host's account, which the protocol has in the commands alone."""
+    """The host's user name, which the protocol sends only in the commands."""
     import shlex  # late: only for this one form
 
     return for_terminal(shlex.split(command)[-1].rpartition("@")[0])

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def as_keyboard_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP do as Ctrl-C does, so that what was begun is undone. What the caller has
-    ignored stays ignored: nohup(1).
+    """Raise KeyboardInterrupt on SIGTERM and SIGHUP too, so that a command undoes what it began.
+    Signals that the caller ignores stay ignored: nohup(1).
     """
     numbers = [
         number

@@ -1,4 +1,4 @@
-"""Columns: a label, and what is said beside it."""
+"""Columns: a label, and the text beside it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ ROOM = WIDTH - LABEL
 
 
 def wrapped(lead: str, text: str, room: int) -> list[str]:
-    """`lead` is painted already and short: the text is broken as if it had ten columns."""
-    from textwrap import wrap  # late: what prints JSON does without it
+    """`lead` is short and already painted: the text is broken as if it had ten columns."""
+    from textwrap import wrap  # late: JSON output does not need it
 
     lines = wrap(text, room - LABEL, break_long_words=False, break_on_hyphens=False) or [""]
     return [lead + lines[0], *(f"  {line}" for line in lines[1:])]

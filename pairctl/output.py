@@ -1,7 +1,7 @@
 """The printing edge: results to stdout, messages to stderr, as text or as JSON.
 
-Nothing that came from outside reaches a terminal but through `for_terminal` or through JSON in
-plain ASCII: a guest's key comment could otherwise move the cursor or rewrite the title.
+Text from outside reaches a terminal only through `for_terminal` or as ASCII JSON: a guest's key
+comment could otherwise move the cursor or rewrite the title.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from pairingd.core.refusal import PairingError
 
-WIDTH = 80  # columns that every text keeps to, but for ssh commands, which are never broken
+WIDTH = 80  # columns; only ssh commands, which are never broken, may exceed it
 
 
 class View:
-    """How text is drawn for one stream: in colour or not, with which signs, at which time."""
+    """How text is drawn on one stream: colour, signs, and the present time."""
 
     __slots__ = ("colour", "now", "unicode")
 
@@ -64,7 +64,7 @@ class View:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
 
     def crop(self, text: str, width: int) -> str:
-        """At most `width` characters, with a sign where some are left out."""
+        """At most `width` characters; the last is a sign if some are left out."""
         if len(text) <= width:
             return text
         return text[: max(0, width - 1)] + ("…" if self.unicode else "~") if width > 0 else ""
@@ -76,8 +76,8 @@ def draws(stream: TextIO) -> bool:
 
 
 def prepare() -> None:
-    """Streams that the caller has closed are opened on nothing: else the next file or socket would
-    take their numbers. Writing to stdout then fails as it should, for it is open to be read.
+    """Open streams that the caller has closed on /dev/null: else the next file or socket would get
+    their numbers. Writing to stdout then fails, as it should, because it is open for reading.
     """
     for name, flags, mode in (
         ("stdin", os.O_RDONLY, "r"),
@@ -91,7 +91,7 @@ def prepare() -> None:
 
 
 def write(text: str, end: str = "\n") -> None:
-    """To stdout, at once. Raises Unwritable, or BrokenPipeError where the reader has gone."""
+    """Write to stdout and flush. Raises Unwritable, or BrokenPipeError if the reader is gone."""
     try:
         print(text, end=end, flush=True)
     except BrokenPipeError:
@@ -107,7 +107,7 @@ def write(text: str, end: str = "\n") -> None:
 
 
 def tell(text: str, end: str = "\n") -> None:
-    """To stderr, at once, if it can be: no message is worth the result or the exit code."""
+    """Write to stderr and flush. Ignores errors, which must not change result or exit code."""
     try:
         print(text, end=end, file=sys.stderr, flush=True)
     except OSError:
@@ -115,7 +115,7 @@ def tell(text: str, end: str = "\n") -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """What its buffer still holds goes nowhere: the interpreter would fail to flush it."""
+    """Discard what its buffer still holds: the interpreter would fail to flush it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -131,7 +131,7 @@ def value_for_terminal(value: Any) -> Any:
 
 
 def result(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> None:
-    """One result on stdout: a JSON document, or what `render` makes of it."""
+    """One result on stdout: a JSON document, or the text that `render` returns."""
     if as_json:
         document(value)
     else:
@@ -139,7 +139,7 @@ def result(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> 
 
 
 def line(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> None:
-    """As `result`, one of many: its JSON is always on a line of its own (NDJSON)."""
+    """As `result`, for one of many: each JSON document is one line (NDJSON)."""
     if as_json:
         write(json.dumps(value))
     else:
@@ -166,12 +166,12 @@ def problem(kind: str, cause: str, remedy: str) -> None:
 
 
 def failure(error: PairingError, *, as_json: bool) -> None:
-    """The error as the one document on stdout; as two lines on stderr, or where stdout fails."""
+    """The error as one document on stdout; two lines on stderr without JSON, or if stdout fails."""
     if not as_json or isinstance(error, Unwritable):
         problem("error", error.message, error.hint)
         return
-    told = {"code": error.code, "message": error.message, "hint": error.hint}
+    fields = {"code": error.code, "message": error.message, "hint": error.hint}
     try:
-        document({"error": {**error.data, **told}})
+        document({"error": {**error.data, **fields}})
     except Unwritable:
         failure(error, as_json=False)

@@ -1,4 +1,4 @@
-"""The program in tmux's popup in which the host lets a guest in, or does not.
+"""The program in tmux's popup in which the host approves or denies a guest.
 
     python -I -m pairctl.popup CONNECTION
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     from pairctl.client import Client
 
-_LOOK_S = 0.5
+_POLL_INTERVAL_S = 0.5
 
 
 def main(connection: int) -> None:
-    """Ends with the answer, here or elsewhere, and without one when the time is up."""
+    """Returns after the answer, given here or elsewhere, or when the time is up."""
     with connect() as client, _raw():
         visitor = _visitor(client, connection)
         key_at = time.monotonic()
@@ -43,20 +43,20 @@ def main(connection: int) -> None:
             approved, key_at = _typed(key_at)
             if approved is not None:
                 method = "approve" if approved else "deny"
-                given = {"guest": visitor["guest"], "connection": visitor["pid"]}
+                params = {"guest": visitor["guest"], "connection": visitor["pid"]}
                 with contextlib.suppress(PairingError):  # decided elsewhere meanwhile
-                    client.call(method, given)
+                    client.call(method, params)
             visitor = _visitor(client, connection)
 
 
 def _visitor(client: Client, connection: int) -> Any:
     visitors = client.call("waiting")["visitors"]
-    return next((one for one in visitors if one["pid"] == connection), None)
+    return next((visitor for visitor in visitors if visitor["pid"] == connection), None)
 
 
 def _typed(key_at: float) -> tuple[bool | None, float]:
-    """The answer, if there is one within _LOOK_S, and when a key was pressed last."""
-    ready, _, _ = select.select([sys.stdin], [], [], _LOOK_S)
+    """The answer, if one comes within _POLL_INTERVAL_S, and the time of the last key."""
+    ready, _, _ = select.select([sys.stdin], [], [], _POLL_INTERVAL_S)
     if not ready:
         return None, key_at
     now = time.monotonic()
@@ -68,7 +68,7 @@ def _typed(key_at: float) -> tuple[bool | None, float]:
 
 @contextlib.contextmanager
 def _raw() -> Iterator[None]:
-    """Every key is a byte, Ctrl-C too; what was typed before is dropped."""
+    """Every key arrives as bytes, also Ctrl-C; earlier input is dropped."""
     before = termios.tcgetattr(sys.stdin)
     tty.setraw(sys.stdin, termios.TCSAFLUSH)
     try:

@@ -16,7 +16,7 @@ _ASCII_SIGNS = {"begun": "...", "done": "ok", "failed": "failed"}
 
 
 class Steps:
-    """On stderr: one line drawn anew on a terminal, else one line for each step that is over."""
+    """On stderr: one line, redrawn, on a terminal; else one line for each finished step."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
@@ -32,17 +32,17 @@ class Steps:
             output.tell("")
 
     def __call__(self, params: dict[str, Any]) -> None:
-        """Of a `progress` notification."""
+        """Print a `progress` notification."""
         if not self._shown:
             return
         step: Progress = output.value_for_terminal(params)
         self._states[step["step"]] = step["state"]
         if self._live:
-            # CR, then EL, ECMA-48 §8.3.41: what the line before had more is erased.
+            # CR, then EL, ECMA-48 §8.3.41: erases the rest of a longer line before.
             output.tell(f"\r{self._line(step['text'])}\x1b[K", end="")
         elif step["state"] != "begun":
-            told = f"{step['step']} {self._sign(step['state'])} {step['text']}".rstrip()
-            output.tell(told)
+            line = f"{step['step']} {self._sign(step['state'])} {step['text']}".rstrip()
+            output.tell(line)
 
     def _line(self, text: str) -> str:
         signs = {name: self._sign(state) for name, state in self._states.items()}

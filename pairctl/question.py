@@ -1,4 +1,4 @@
-"""The question in the popup, and what counts as its answer. Pure: text in, text out."""
+"""The question in the popup, and the keys that answer it. Pure: text in, text out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from pairingd.protocol.results import Visitor
 
 APPROVE, DENY = b"\x19", b"\x0e"  # Ctrl-Y, Ctrl-N
-QUIET_S = 1.0  # without a key before one that counts: somebody who types has not read this
+QUIET_S = (
+    1.0  # seconds without a key before an answer counts: a typing host has not read the question
+)
 _MAX_LINES = 3  # of one value
 
 
 def answer(typed: bytes, quiet_s: float) -> bool | None:
-    """Whether the guest may come in; None where that is no answer. `quiet_s` has passed since the
-    last key, or since the question stood there.
+    """Whether the guest may come in; None if that is no answer. `quiet_s` has passed since the last
+    key, or since the question appeared.
     """
     if quiet_s < QUIET_S:
         return None
@@ -26,7 +28,7 @@ def answer(typed: bytes, quiet_s: float) -> bool | None:
 
 
 def question(visitor: Visitor, view: View, size: tuple[int, int], quiet_s: float) -> str:
-    """For a terminal of that many columns and rows. Strings are printable already."""
+    """For a terminal of `size` columns and rows. All strings are printable already."""
     columns, rows = size
     left = max(0, round(seconds(visitor["until"]) - view.now))
     lines = ["Somebody asks to come in:", ""]

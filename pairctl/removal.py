@@ -1,7 +1,7 @@
 """What `pairctl uninstall` removes: files that pairing made, by their names, and nothing else.
 
-What is not certainly ours stays and is named: `config.toml`, which the user has written, a file
-that is not of the kind we make, a link and what it leads to, a directory with other things in it.
+Anything that pairing may not have made stays and is reported: `config.toml`, which the user has
+written, a file of another kind, a link and its target, a directory with other files in it.
 """
 
 # Paths are strings, as in pairingd.paths.
@@ -37,9 +37,9 @@ _SOCKETS = ("control_socket", "tmux_socket")
 
 
 def remove(paths: Paths) -> list[Remove | Rmdir | Keep]:
-    """The plan as it was carried out: what could not be removed was kept.
+    """Carry out the plan and return it: what could not be removed is a `Keep`.
 
-    Raises PairingError `stop-failed` while a daemon runs here, and then has removed nothing.
+    Raises PairingError `stop-failed` while a daemon runs here, and then removes nothing.
     """
     done: list[Remove | Rmdir | Keep] = []
     with _no_daemon(paths.lock):
@@ -54,7 +54,7 @@ def remove(paths: Paths) -> list[Remove | Rmdir | Keep]:
 
 
 def plan(paths: Paths, *, daemon_runs: bool = False) -> list[Remove | Rmdir | Keep]:
-    """Touches nothing. A daemon that runs is expected to close what its journal still names."""
+    """Changes nothing. A running daemon is expected to close what its journal still names."""
     steps: list[Remove | Rmdir | Keep] = []
     undone = "" if daemon_runs else _undone(paths.state_db)
     for directory in paths.directories:
@@ -64,38 +64,38 @@ def plan(paths: Paths, *, daemon_runs: bool = False) -> list[Remove | Rmdir | Ke
         steps.append(
             Keep(account.path, f"an account for guests; to remove it, before this: {command}")
         )
-    # Whoever has the lock is alone here, until the last.
+    # The lock goes last: its holder alone may change files here.
     return sorted(steps, key=lambda step: (isinstance(step, Rmdir), step == Remove(paths.lock)))
 
 
 def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdir | Keep]:
-    if why := _not_ours_alone(directory):
-        yield Keep(directory, why)
+    if reason := _untouchable(directory):
+        yield Keep(directory, reason)
         return
     try:
-        names = sorted(os.listdir(directory))  # noqa: PTH208 - names are wanted
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - only names are needed
     except FileNotFoundError:
         return
     strangers = []
     kept = False
     for name in names:
         path = os.path.join(directory, name)
-        if path == paths.live and _has_run(paths) and not _not_ours_alone(path):
+        if path == paths.live and _has_run(paths) and not _untouchable(path):
             marks = list(_within(path, paths, undone))
             kept = kept or any(isinstance(step, Keep) for step in marks)
             yield from marks
             continue
-        if path == paths.boxes and _has_run(paths) and not _not_ours_alone(path):
-            left = list(_boxes(path))
-            kept = kept or any(isinstance(step, Keep) for step in left)
-            yield from left
+        if path == paths.boxes and _has_run(paths) and not _untouchable(path):
+            box_steps = list(_boxes(path))
+            kept = kept or any(isinstance(step, Keep) for step in box_steps)
+            yield from box_steps
             continue
         if path != paths.config and not _is_ours(path, paths):
             strangers.append(for_terminal(name))
             continue
-        why = _worth_keeping(path, paths, undone)
-        kept = kept or bool(why)
-        yield Keep(path, why) if why else Remove(path)
+        reason = _worth_keeping(path, paths, undone)
+        kept = kept or bool(reason)
+        yield Keep(path, reason) if reason else Remove(path)
     if strangers:
         some = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
         yield Keep(directory, f"pairing has not made all that is in it: {some}")
@@ -104,17 +104,17 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdi
 
 
 def _boxes(root: str) -> Iterator[Remove | Rmdir | Keep]:
-    """Each whole, but for one that a session runs in."""
+    """Remove each box whole, unless a session runs in it."""
     kept = False
     for box in boxes(root):
         if box.lives:
             kept = True
             yield Keep(box.path, "a tmux session is running in that box; exit its shells")
             continue
-        for here, directories, files in os.walk(box.path, topdown=False):
-            below = (os.path.join(here, name) for name in (*directories, *files))
+        for parent, directories, files in os.walk(box.path, topdown=False):
+            below = (os.path.join(parent, name) for name in (*directories, *files))
             yield from (Remove(path) for path in below if not _is_directory(path))
-            yield Rmdir(here)
+            yield Rmdir(parent)
     if not kept:
         yield Rmdir(root)
 
@@ -123,16 +123,16 @@ def _is_directory(path: str) -> bool:
     return stat.S_ISDIR(os.lstat(path).st_mode)
 
 
-def _not_ours_alone(directory: str) -> str:
-    """Why nothing in there is touched; empty where it may be, or where nothing is."""
+def _untouchable(directory: str) -> str:
+    """Why nothing in it may be changed; "" if it may be, or does not exist."""
     try:
-        found = os.lstat(directory)
+        status = os.lstat(directory)
     except OSError:
         return ""
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         return "a link; its target is not touched"
-    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    if not ours or not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    if not is_own or not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         return "you have no permission to change it"
     return ""
 
@@ -149,27 +149,27 @@ def _worth_keeping(path: str, paths: Paths, undone: str) -> str:
 
 
 def _is_ours(path: str, paths: Paths) -> bool:
-    """By its name and kind; what others name so, too, only where a daemon has left its marks."""
+    """By name and kind; common names count only if a daemon has run here."""
     if re.fullmatch(re.escape(paths.live) + "/" + MARK, path):
-        found = os.lstat(path)
-        return stat.S_ISREG(found.st_mode) and not found.st_size
+        status = os.lstat(path)
+        return stat.S_ISREG(status.st_mode) and not status.st_size
     if path in {*paths.control_sockets, paths.earlier_tmux_socket}:
-        found = os.lstat(path)
-        return stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid()
+        status = os.lstat(path)
+        return stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid()
     for name, more in FILES.items():
         if name in _COMMON_NAMES and not _has_run(paths):
             continue
         place = getattr(paths, name)
         places = _socket_places(place, paths) if name in _SOCKETS else (place,)
         if any(re.fullmatch(re.escape(place) + more, path) for place in places):
-            found = os.lstat(path)
+            status = os.lstat(path)
             kind = stat.S_ISSOCK if name in _SOCKETS else stat.S_ISREG
-            return kind(found.st_mode) and found.st_uid == os.getuid()
+            return kind(status.st_mode) and status.st_uid == os.getuid()
     return False
 
 
 def _socket_places(path: str, paths: Paths) -> tuple[str, str]:
-    """Where a socket is now, and where it was if XDG_RUNTIME_DIR was not set then, as after su."""
+    """The socket's path now, and its path if XDG_RUNTIME_DIR was not set then, as after su."""
     return path, os.path.join(os.path.dirname(paths.state_db), os.path.basename(path))
 
 
@@ -178,7 +178,7 @@ def _has_run(paths: Paths) -> bool:
 
 
 def _answers(path: str) -> bool:
-    """Whether a server listens, as far as can be told: only a refusal says that none does."""
+    """Whether a server may listen: only a refused connection proves that none does."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(2)
         try:
@@ -191,10 +191,10 @@ def _answers(path: str) -> bool:
 
 
 def _undone(state_db: str) -> str:
-    """Why the state must stay: its journal is the only memory of what a daemon could not undo."""
+    """Why the state must stay: only its journal records what a daemon could not undo."""
     try:
         if not stat.S_ISREG(os.lstat(state_db).st_mode):
-            return ""  # not ours, and stays by that
+            return ""  # not ours, so it stays anyway
     except FileNotFoundError:
         return ""
     import sqlite3
@@ -235,7 +235,7 @@ def _exists(pid: int) -> bool:
 
 @contextlib.contextmanager
 def _no_daemon(lock: str) -> Iterator[None]:
-    """None runs, and none can start meanwhile. Without the file none has."""
+    """Hold the lock, so that no daemon runs or starts. Without the file none has run."""
     try:
         descriptor = take(lock, os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):

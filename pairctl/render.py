@@ -1,4 +1,4 @@
-"""The daemon's answers as text for people: at most 80 columns, but for ssh commands.
+"""The daemon's replies as text for people: at most 80 columns, except ssh commands.
 
 Pure: the time, the colours and the signs come with the `View`; strings are printable already.
 """
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
         Visit,
     )
 
-_KNOCKS = 3  # that `status` shows
+_MAX_KNOCKS = 3  # that `status` shows
 
 _ACCESS = {"write": "read-write", "read": "read-only"}
-_WHY = {"used": ", the one visit is over", "idle": ", idle for too long"}
+_END_CAUSES = {"used": ", the one visit is over", "idle": ", idle for too long"}
 _REACHABILITY = {
     "internet": "from the internet",
     "unverified": "perhaps from the internet",
@@ -68,7 +68,7 @@ _UNTESTED = {
 
 
 def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> str:
-    """Ends with what the guest gets: the command alone on an unindented line, or `handed`."""
+    """Ends with the text for the guest: the command alone on an unindented line, or `handed`."""
     guests = [invitation["guest"].removeprefix("github:") for invitation in reply["invitations"]]
     rows = [*_guests("Invited", reply["invitations"], view, keys=True)]
     rows += _row("Host key", [_host_key(reply["host_key"])], view)
@@ -76,10 +76,12 @@ def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> s
     if reply["command"]:
         rows += _row("Router", forward(reply["endpoints"]), view)
         rows += _row("Reach", [_reach(reply)], view)
-    rows += [line for one in beside(reply["endpoints"]) for line in _row(one[0], [one[1]], view)]
+    rows += [
+        line for label, text in beside(reply["endpoints"]) for line in _row(label, [text], view)
+    ]
     rows += _row("Join in", ["pairctl attach"], view)
-    one = shell("pairctl", "revoke", guests[0]) if len(guests) == 1 else "pairctl revoke GUEST"
-    rows += _row("End it", [f"{one}, or for everybody: pairctl end"], view)
+    revoke = shell("pairctl", "revoke", guests[0]) if len(guests) == 1 else "pairctl revoke GUEST"
+    rows += _row("End it", [f"{revoke}, or for everybody: pairctl end"], view)
     rows += ["", *_problems(reply["warnings"], view)]
     if not reply["command"]:
         return "\n".join([*rows, opens_later(reply, view)])
@@ -91,7 +93,7 @@ def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> s
 
 
 def opens_later(reply: Invited, view: View) -> str:
-    """Of invitations that are scheduled."""
+    """The line for scheduled invitations."""
     first = reply["invitations"][0]
     show = shell("pairctl", "invite", "--show", first["guest"].removeprefix("github:"))
     when = clock(first.get("opens_at", first["issued_at"]), view.now)
@@ -111,43 +113,43 @@ def status(reply: Status, view: View) -> str:
     commands = [f"{endpoint['kind']:<8}{endpoint['command']}" for endpoint in reply["endpoints"]]
     rows += _row("Commands", commands, view)
     since = clock(daemon["started_at"], view.now)
-    told = f"pairingd {daemon['version']}, pid {daemon['pid']}, since {since}"
-    rows += _row("Daemon", [told], view)
+    process = f"pairingd {daemon['version']}, pid {daemon['pid']}, since {since}"
+    rows += _row("Daemon", [process], view)
     rows += _row("Knocking", _knocking(reply.get("knocking", []), view), view)
     problems = _problems(reply["warnings"], view)
     return "\n".join([*rows, "", *problems] if problems else rows).rstrip("\n")
 
 
 def _confined(session: Boxed, view: View) -> list[str]:
-    """What guests who may write have of the host's machine, where it is not all."""
+    """What write guests can reach on the host's machine, if that is restricted."""
     if account := session.get("account"):
         return _row("Account", [f"{account}: that user's rights, not yours"], view)
     if box := session.get("box"):
         network = {"none": "no network", "internet": "internet", "full": "the host's network"}
-        told = f"{one_line(box['directory'], 200)} and {network[box['network']]}, nothing else"
-        return _row("Box", [told], view)
+        shared = f"{one_line(box['directory'], 200)} and {network[box['network']]}, nothing else"
+        return _row("Box", [shared], view)
     return []
 
 
 def _as_you(reply: Invited, view: View) -> list[str]:
-    """Neither in a box nor as an account."""
-    if any(one["access"] == "write" for one in reply["invitations"]):
+    """The rights of write guests in a session without a box or account."""
+    if any(invitation["access"] == "write" for invitation in reply["invitations"]):
         return _row("Rights", ["yours: who may write can do all that you can"], view)
     return []
 
 
 def status_line(reply: Status, view: View) -> str:
-    """Who is invited and for how long, those who are not connected in parentheses."""
+    """Who is invited and for how long; guests who are not connected in parentheses."""
     from pairingd.core.statusline import Entry, for_prompt
 
     return for_prompt(
         Entry(
-            one["guest"],
-            one["access"],
-            seconds(one["expires_at"]) - view.now,
-            inside=bool(one["connections"]),
+            invitation["guest"],
+            invitation["access"],
+            seconds(invitation["expires_at"]) - view.now,
+            inside=bool(invitation["connections"]),
         )
-        for one in reply["invitations"]
+        for invitation in reply["invitations"]
     )
 
 
@@ -162,14 +164,16 @@ def changed(reply: Changed, view: View) -> str:
 
 
 def approved(reply: Changed, view: View) -> str:
-    [one] = reply["invitations"]
-    return "\n".join(_fitted(one["guest"], f"let in, {_standing(one, view)}", WIDTH, view))
+    [invitation] = reply["invitations"]
+    return "\n".join(
+        _fitted(invitation["guest"], f"let in, {_standing(invitation, view)}", WIDTH, view)
+    )
 
 
 def denied(reply: Changed, view: View) -> str:
-    [one] = reply["invitations"]
-    told = "turned away; can ask again as long as the invitation lasts"
-    return "\n".join(_fitted(one["guest"], told, WIDTH, view))
+    [invitation] = reply["invitations"]
+    decision = "turned away; can ask again as long as the invitation lasts"
+    return "\n".join(_fitted(invitation["guest"], decision, WIDTH, view))
 
 
 def log(reply: Log, view: View) -> str:
@@ -184,26 +188,28 @@ def receipt(reply: Receipt, view: View) -> str:
     rows = _row("Session", [_period(reply["started_at"], reply["ended_at"], view)], view)
     rows += _row("", [reply["session"]], view)
     rows += _guests("Invited", reply["invitations"], view, keys=True)
-    rows += _row("Changed", [line for one in reply["changes"] for line in _change(one, view)], view)
+    rows += _row(
+        "Changed", [line for change in reply["changes"] for line in _change(change, view)], view
+    )
     visits = [line for visit in reply["visits"] for line in _visit(visit, view)]
     rows += _row("Came in", visits or ["nobody"], view)
-    told = [line for one in reply["refusals"] for line in _refusal(one, view)]
-    rows += _row("Refused", [str(reply["refused"]), *told], view)
+    refusals = [line for refusal in reply["refusals"] for line in _refusal(refusal, view)]
+    rows += _row("Refused", [str(reply["refused"]), *refusals], view)
     return "\n".join(rows)
 
 
 def receipts(reply: Receipts, view: View) -> str:
     rows = []
-    for one in reply["sessions"]:
-        begun = clock(one["started_at"], view.now)
-        ended = f"to {clock(one['ended_at'], view.now)}" if one["ended_at"] else "until now"
-        rows.append(f"{view.bold(one['session'])}  {begun} {ended}")
-        rows += wrapped("  ", ", ".join(one["guests"]), WIDTH)
+    for session in reply["sessions"]:
+        begun = clock(session["started_at"], view.now)
+        ended = f"to {clock(session['ended_at'], view.now)}" if session["ended_at"] else "until now"
+        rows.append(f"{view.bold(session['session'])}  {begun} {ended}")
+        rows += wrapped("  ", ", ".join(session["guests"]), WIDTH)
     return "\n".join(rows) or "there was no session yet"
 
 
 def settings(reply: Settings, view: View) -> str:
-    """TOML that could be written to the file, with each value's source as a comment."""
+    """TOML for config.toml, with each value's source as a comment."""
     lines = [
         (
             f"{item['key']} = {json.dumps(item['value'], ensure_ascii=False)}",
@@ -212,8 +218,8 @@ def settings(reply: Settings, view: View) -> str:
         for item in reply["settings"]
     ]
     width = min(max((len(line) for line, _ in lines), default=0), WIDTH * 3 // 5)
-    told = [f"{line:<{width}}  {view.dim('# ' + source)}" for line, source in lines]
-    return "\n".join([view.dim(f"# {reply['file']}"), *told])
+    rows = [f"{line:<{width}}  {view.dim('# ' + source)}" for line, source in lines]
+    return "\n".join([view.dim(f"# {reply['file']}"), *rows])
 
 
 def _row(label: str, lines: Iterable[str], view: View) -> list[str]:
@@ -239,7 +245,7 @@ def _guests(
 
 
 def _fitted(name: str, about: str, room: int, view: View) -> Iterator[str]:
-    """On one line, or on two where the name is a long one."""
+    """On one line, or on two if the name is too long."""
     if len(name) + 2 + len(about) <= room:
         yield f"{view.bold(name)}  {about}"
     else:
@@ -256,35 +262,35 @@ def _standing(invitation: InvitationInfo, view: View) -> str:
         length = span(expires - seconds(opens))
         return f"{access} from {clock(opens, view.now)} until {until} ({length})"
     if invitation["state"] != "live":
-        why = _WHY.get(invitation.get("cause", ""), "")
-        return f"{access}, was until {until}: {invitation['state']}{why}"
+        cause = _END_CAUSES.get(invitation.get("cause", ""), "")
+        return f"{access}, was until {until}: {invitation['state']}{cause}"
     left = expires - view.now
-    # Right after the invitation its whole length says more than "1h59m".
-    told = span(expires - issued) if view.now - issued < 10 else f"{span(left)} left"
-    return f"{access} until {until} ({told})"
+    # Just after the invitation, print its whole length instead of "1h59m left".
+    duration = span(expires - issued) if view.now - issued < 10 else f"{span(left)} left"
+    return f"{access} until {until} ({duration})"
 
 
 def _conditions(invitation: InvitationInfo, view: View) -> str:
-    """Of an invitation that is not over; one that stays after `join_by` has been joined."""
+    """The conditions of a live or scheduled invitation. After `join_by` it has been joined."""
     if invitation["state"] not in {"live", "scheduled"}:
         return ""
-    told = ["one visit"] if invitation.get("once") else []
+    conditions = ["one visit"] if invitation.get("once") else []
     join_by = invitation.get("join_by")
     if join_by and seconds(join_by) > view.now:
-        told.append(f"to join by {clock(join_by, view.now)}")
+        conditions.append(f"to join by {clock(join_by, view.now)}")
     if idle := invitation.get("idle_seconds"):
-        told.append(f"over when idle for {span(idle)}")
-    return ", ".join(told)
+        conditions.append(f"over when idle for {span(idle)}")
+    return ", ".join(conditions)
 
 
 def _key(key: KeyInfo, view: View) -> str:
-    told = f"{_key_type(key['type'], key['bits'])} {key['fingerprint']}"
-    comment = view.crop(key["comment"], ROOM - 2 - len(told) - 1)
-    return f"{told} {view.dim(comment)}".rstrip()
+    described = f"{_key_type(key['type'], key['bits'])} {key['fingerprint']}"
+    comment = view.crop(key["comment"], ROOM - 2 - len(described) - 1)
+    return f"{described} {view.dim(comment)}".rstrip()
 
 
 def _key_type(name: str, bits: int) -> str:
-    """As ssh-keygen -l names it; the length only where there is a choice of it."""
+    """As ssh-keygen -l names it; the length only for types that have several."""
     kind = name.removeprefix("sk-").removeprefix("ssh-").partition("-")[0].partition("@")[0].upper()
     kind = f"{kind}-SK" if name.startswith("sk-") else kind
     return kind if "ED25519" in kind else f"{kind} {bits}"
@@ -301,34 +307,36 @@ def _connection(connection: Connection, view: View) -> str:
 def _knocking(knocks: list[Knock], view: View) -> list[str]:
     """The latest few, each with its remedy."""
     rows: list[str] = []
-    for knock in knocks[:_KNOCKS]:
-        at = clock(knock["last_at"], view.now)
+    for knock in knocks[:_MAX_KNOCKS]:
+        last_at = clock(knock["last_at"], view.now)
         times = f", {knock['times']} times" if knock["times"] > 1 else ""
-        out = knock["banned_until"]
-        banned = f", kept out until {clock(out, view.now, '%H:%M:%S')}" if out else ""
-        rows += wrapped("", f"{at}{times}{banned}: {knock['message']}", ROOM)
+        banned_until = knock["banned_until"]
+        ban = (
+            f", kept out until {clock(banned_until, view.now, '%H:%M:%S')}" if banned_until else ""
+        )
+        rows += wrapped("", f"{last_at}{times}{ban}: {knock['message']}", ROOM)
         rows += wrapped(view.dim("  hint: "), knock["hint"], ROOM)
-    if len(knocks) > _KNOCKS:
-        rows.append(f"and {len(knocks) - _KNOCKS} more: pairctl log")
+    if len(knocks) > _MAX_KNOCKS:
+        rows.append(f"and {len(knocks) - _MAX_KNOCKS} more: pairctl log")
     return rows
 
 
 def _reach(reply: Invited) -> str:
-    told = _REACHABILITY[reply["reachability"]]
+    reach = _REACHABILITY[reply["reachability"]]
     if reply["reachability"] == "lan" or not reply["endpoints"]:
-        return told
+        return reach
     best = reply["endpoints"][0]
     untested = best["verified"] in {None, "readback"}
     if reply["reachability"] == "internet" and untested and best["kind"] in _UNTESTED:
         return _UNTESTED[best["kind"]]
-    return f"{told}: {_VERIFIED[best['verified']]}"
+    return f"{reach}: {_VERIFIED[best['verified']]}"
 
 
 def _visit(visit: Visit, view: View) -> Iterator[str]:
     yield view.bold(view.crop(visit["guest"], ROOM))
-    why = f": {visit['about']}" if visit["about"] else ""
+    reason = f": {visit['about']}" if visit["about"] else ""
     yield from wrapped(
-        "  ", f"{_period(visit['since'], visit['until'], view)} from {visit['peer']}{why}", ROOM
+        "  ", f"{_period(visit['since'], visit['until'], view)} from {visit['peer']}{reason}", ROOM
     )
     typed = visit["typed_at"]
     if typed:
@@ -339,11 +347,14 @@ def _visit(visit: Visit, view: View) -> Iterator[str]:
 def _change(change: Change, view: View) -> Iterator[str]:
     before, after = change["from"], change["to"]
     if change["what"] == "role":
-        told = f"{_ACCESS[before]} to {_ACCESS[after]}"
+        described = f"{_ACCESS[before]} to {_ACCESS[after]}"
     else:
-        told = f"deadline {clock(before, view.now)} to {clock(after, view.now)}"
+        described = f"deadline {clock(before, view.now)} to {clock(after, view.now)}"
     yield from _fitted(
-        change["guest"], f"{clock(change['at'], view.now)} {told}, by {change['by']}", ROOM, view
+        change["guest"],
+        f"{clock(change['at'], view.now)} {described}, by {change['by']}",
+        ROOM,
+        view,
     )
 
 

@@ -1,7 +1,7 @@
-"""Where the daemon of this home listens, whatever XDG_RUNTIME_DIR is here and was there.
+"""Finds the socket of this home's daemon, even if its XDG_RUNTIME_DIR was another one.
 
-Its lock names the socket. Where the socket is gone while the lock is held, the daemon is asked to
-make it again (SIGUSR1).
+The daemon's lock names the socket. If the socket is gone while the lock is held, SIGUSR1 makes the
+daemon bind it again.
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ if TYPE_CHECKING:
 
     from pairingd.paths import Paths
 
-_NOBODY = (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)
-_PAUSE_S = 0.02
-_OLDER_S = 1.0
+_NOT_LISTENING = (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)
+_POLL_INTERVAL_S = 0.02
+_OLDER_DAEMON_TIMEOUT_S = 1.0
 
 
 def meet(paths: Paths, seconds: float) -> socket.socket:
-    """A connection to the daemon. Raises NoDaemon `no-daemon` where none runs; Stranger where what
-    is there may be another user's; Silent `daemon-unreachable` where one runs and has no socket.
+    """A connection to the daemon. Raises NoDaemon `no-daemon` if none runs; Stranger if the socket
+    may be another user's; Silent `daemon-unreachable` if one runs and has no socket.
     """
     if connection := _connected(_places(paths, lock.read(paths.lock)), seconds):
         return connection
-    from pairingd.process import listeners  # late: most commands have their connection by now
+    from pairingd.process import listeners  # late: most commands are connected by now
 
     holder = _holder(paths)
     began = time.monotonic()
     asked = False
     while holder:
         older = holder.pid.isdecimal() and not holder.rebinds
-        # A daemon that has just started has not signed yet, and one that stops is gone soon.
+        # A daemon that has just started has not signed yet; one that stops will be gone soon.
         if holder.rebinds and not asked:
             listeners.ask_to_rebind(int(holder.pid))
             asked = True
         places = [*_places(paths, holder)]
-        if older:  # its process names the socket, and it would end by the signal
+        if older:  # the signal would end it; its process names the socket
             places += listeners.bound_by(int(holder.pid), "pairingd.sock")
         if connection := _connected(places, seconds):
             return connection
-        if time.monotonic() - began > (_OLDER_S if older else seconds):
+        if time.monotonic() - began > (_OLDER_DAEMON_TIMEOUT_S if older else seconds):
             raise Silent(
                 "daemon-unreachable",
                 f"pairingd (pid {holder.pid}) is running, and its socket was removed: "
                 f"{holder.control_socket or paths.control_socket}",
                 f"kill {holder.pid} ends it, and not the tmux session; then: pairctl start",
             )
-        time.sleep(_PAUSE_S)
+        time.sleep(_POLL_INTERVAL_S)
         holder = _holder(paths)
     raise NoDaemon("no-daemon", "pairingd is not running", "pairctl start")
 
@@ -67,7 +67,7 @@ def _connected(places: Iterable[str], seconds: float) -> socket.socket | None:
             return peer.connect(path, seconds)
         except PairingError as refused:
             raise Stranger(refused.code, refused.message, refused.hint) from None
-        except _NOBODY:
+        except _NOT_LISTENING:
             continue
         except OSError as error:
             raise NoDaemon(
@@ -82,7 +82,7 @@ def _places(paths: Paths, signed: lock.Signature) -> Iterator[str]:
 
 
 def _holder(paths: Paths) -> lock.Signature | None:
-    """None where no daemon holds the lock."""
+    """None if no daemon holds the lock."""
     with contextlib.suppress(OSError):
         try:
             os.close(lock.take(paths.lock))

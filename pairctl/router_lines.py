@@ -1,4 +1,4 @@
-"""What the routers forward, as text."""
+"""The ports that routers forward, as text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _protocol(protocol: str | None) -> str:
 
 
 def _second(mapping: MappingInfo, view: View) -> list[str]:
-    """The warnings say why there is none."""
+    """Without the error, which is among the warnings."""
     match mapping["state"]:
         case "open":
             return _mapping(mapping, [], view, "of the first router")
@@ -51,7 +51,7 @@ def _second(mapping: MappingInfo, view: View) -> list[str]:
 def _mapping(
     mapping: MappingInfo, warnings: list[Problem], view: View, where: str = "here"
 ) -> list[str]:
-    """What has failed is not told twice."""
+    """Omits the error if it is among the warnings."""
     if mapping["state"] == "opening":
         return ["requesting a port"]
     if mapping["state"] == "failed":
@@ -65,7 +65,7 @@ def _mapping(
     port = mapping["external_port"]
     host = mapping["external_host"]
     place = f"{host}:{port}" if host else f"port {port} (no address)"
-    told = f"{place} to port {mapping['internal_port']} {where}, {_protocol(mapping['protocol'])}"
+    line = f"{place} to port {mapping['internal_port']} {where}, {_protocol(mapping['protocol'])}"
     if mapping["expires_at"]:
-        told += f", leased until {clock(mapping['expires_at'], view.now)}"
-    return [told] if len(told) <= ROOM else wrapped("", told, ROOM)
+        line += f", leased until {clock(mapping['expires_at'], view.now)}"
+    return [line] if len(line) <= ROOM else wrapped("", line, ROOM)

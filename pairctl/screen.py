@@ -1,4 +1,4 @@
-"""A text drawn again and again on a terminal's alternate screen: ECMA-48 and xterm's ctlseqs."""
+"""Redraws a text on a terminal's alternate screen: ECMA-48 and xterm's ctlseqs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 @contextmanager
 def alternate() -> Iterator[None]:
-    """What stood on the terminal before is back afterwards."""
+    """Switch to the alternate screen, and back afterwards."""
     output.write(_ENTER, end="")
     try:
         yield
@@ -30,14 +30,14 @@ def alternate() -> Iterator[None]:
 
 
 def draw(text: str) -> None:
-    """From the top, in one write; what does not fit below is left out."""
+    """Draw from the top, in one write; leave out what does not fit."""
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
     lines = fitting(text.splitlines(), columns, rows)
     output.write(_CLEAR + "\r\n".join(lines), end="")
 
 
 def fitting(lines: list[str], columns: int, rows: int) -> list[str]:
-    """The first of `lines` that `rows` hold, where a long one takes several."""
+    """The first of `lines` that fit into `rows`; a long line takes several rows."""
     for count, line in enumerate(lines):
         rows -= max(1, -(-len(_COLOUR.sub("", line)) // max(1, columns)))
         if rows < 0:

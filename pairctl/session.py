@@ -1,7 +1,7 @@
-"""The tmux session, made and entered from the user's own terminal.
+"""Makes and enters the tmux session, from the user's own terminal.
 
-It is made here and not by the daemon: the environment, the directory and, on macOS, the
-privacy permissions of the programs in it are those of whoever starts the tmux server.
+It is made here and not by the daemon: its programs get the environment, the directory and, on
+macOS, the privacy permissions of the process that starts the tmux server.
 """
 
 from __future__ import annotations
@@ -23,52 +23,49 @@ if TYPE_CHECKING:
     from pairingd.box.place import Box
     from pairingd.protocol.results import Hello
 
-_LIMIT = 10.0  # seconds
-_TRIES, _PAUSE_S = 5, 0.1  # to make a session
-_ENDING = "server exited"  # in what tmux prints where its server, as one that is killed, ends
-_LOOK_AGAIN_S = 0.02
-_EXPLAINED_S = (
-    3.0  # a dead pane's status follows its end; none does where a program closed its terminal
-)
+_TMUX_TIMEOUT_S = 10.0
+_MAX_TRIES, _RETRY_INTERVAL_S = 5, 0.1  # to make a session
+_SERVER_EXITED = "server exited"  # tmux prints it if its server ends, as when killed
+_POLL_INTERVAL_S = 0.02
+# A dead pane's status follows its end; none does if the program closed its terminal.
+_EXIT_STATUS_TIMEOUT_S = 3.0
 _OUR_SERVER = ("TMUX", "TMUX_PANE")  # set inside any tmux; tmux refuses to nest by them
 
 
 class Session:
-    """The shared session of one daemon. Raises PairingError `no-tmux` where there is no tmux.
+    """The shared session of one daemon. Raises PairingError `no-tmux` if there is no tmux.
 
-    `program` is the tmux that is run. `made`: `create` has made the session, or was stopped
-    while it made it. `warnings` are of what
-    `settle` has seen.
+    `program` is the tmux to run. `made`: `create` has made the session, or was stopped while
+    making it. `warnings` come from `settle`.
     """
 
     def __init__(self, hello: Hello) -> None:
         self._boxed = hello.get("boxed")
         self._as_account = hello.get("as_account")
-        # In a box no other tmux will do: it would obey the server as the host. Nor as an account.
+        # In a box or an account use no other tmux: as the host, it would obey the server.
         confined = self._boxed or self._as_account
-        found = [hello["tmux"]] if confined else tmux_program.find(hello["tmux"])
-        self._programs = found
-        self.program = found[0]
+        programs = [hello["tmux"]] if confined else tmux_program.find(hello["tmux"])
+        self._programs = programs
+        self.program = programs[0]
         self._box_settings = hello.get("box")
-        self._box: Box | None = None  # or an account's place, that was made for this session
+        self._box: Box | None = None  # or an account's place; made for this session
         self._first: birth.First | None = None
         self._socket = hello["tmux_socket"]
         self._name = hello["session"]
-        self._fresh: str | None = None  # what `create` has made and `settle` has not seen yet
+        self._fresh: str | None = None  # made by `create`, not yet checked by `settle`
         self._made_at = 0.0
         self.made = False
         self.warnings: list[PairingError] = []
 
     def exists(self) -> bool:
-        """Without starting a server. Raises PairingError `tmux-socket-gone`."""
+        """Does not start a server. Raises PairingError `tmux-socket-gone`."""
         return self._target() is not None
 
     def require_box(self, directory: str | None, waiting: Callable[[str], None]) -> str:
-        """The id of the box in which the session runs, made for `directory`, or for the present one
-        with None, unless it is there. Raises PairingError `not-boxed`, `other-box`; as `create`;
-        and as box.make.
+        """The id of the session's box. Makes one for `directory` (None: the current one) unless it
+        exists. Raises PairingError `not-boxed`, `other-box`; as `create`; and as box.make.
         """
-        from pairctl import box  # which loads more than every other command needs
+        from pairctl import box  # late: it loads more than other commands need
         from pairingd.box.shares import resolved
 
         if self._box:  # made by an earlier try
@@ -96,7 +93,7 @@ class Session:
                 "no-box", "the daemon that runs is older and knows no boxes", "pairctl restart"
             )
         program = tmux_program.new_enough(self._programs)
-        made = self._begin(*box.make(directory, program, self._box_settings), waiting)
+        box_id = self._begin(*box.make(directory, program, self._box_settings), waiting)
         if sys.platform == "darwin":
             self.warnings.append(
                 PairingError(
@@ -105,11 +102,11 @@ class Session:
                     "do not rely on this one",
                 )
             )
-        return made
+        return box_id
 
     def require_account(self, name: str, waiting: Callable[[str], None]) -> str:
-        """The id of the place of a session that runs as the account `name`, made unless it is
-        there. Raises PairingError `other-session`; as `create`; and as account_session.make.
+        """The id of the place of a session that runs as the account `name`. Makes one unless it
+        exists. Raises PairingError `other-session`; as `create`; and as account_session.make.
         """
         from pairctl import account_session
 
@@ -125,7 +122,7 @@ class Session:
         return self._begin(*account_session.make(name), waiting)
 
     def _begin(self, place: Box, first: birth.First, waiting: Callable[[str], None]) -> str:
-        """The id of `place`, once its session is there."""
+        """The id of `place`, once its session exists."""
         self._box, self._first = place, first
         self._programs, self._socket = [place.tmux], place.socket
         try:
@@ -136,55 +133,57 @@ class Session:
         return place.id
 
     def create(self, waiting: Callable[[str], None]) -> None:
-        """In the user's directory and environment, unless it is there.
+        """Make it in the user's directory and environment, unless it exists.
 
-        `waiting` is called once with a line for people, where tmux takes long to start. Raises
+        Calls `waiting` once, with a line for people, if tmux takes long to start. Raises
         PairingError `tmux-failed`, `tmux-too-old`, `shell-ended`.
         """
         if self.exists():
             return
         self.program = tmux_program.new_enough(self._programs)
         self.made = True
-        tries, until = 0, time.monotonic() + _LIMIT
+        tries, deadline = 0, time.monotonic() + _TMUX_TIMEOUT_S
         while True:
-            words = birth.commands(self._name, self._first)
-            command = [self.program, "-S", self._socket, *words]
+            arguments = birth.commands(self._name, self._first)
+            command = [self.program, "-S", self._socket, *arguments]
             try:
-                status, said = birth.run(command, self._socket, _environment(), waiting)
+                status, message = birth.run(command, self._socket, _environment(), waiting)
             except PairingError:
                 self.made = False
                 raise
-            made = self._target()
-            if made:  # tmux 3.3a says 0 where it could not make its socket
-                self.made = status == 0  # else another pairctl was quicker
+            target = self._target()
+            if target:  # tmux 3.3a exits with 0 if it could not make its socket
+                self.made = status == 0  # else another pairctl made it first
                 if self.made:
-                    self._fresh, self._made_at = made, time.monotonic()
+                    self._fresh, self._made_at = target, time.monotonic()
                     self._require_alive(self._first_pane())
                 return
             tries += 1
-            # A server that is being killed takes its last clients with it, on a busy machine for
-            # longer than a moment.
-            if tries >= _TRIES and (_ENDING not in said or time.monotonic() > until):
+            # A server that is being killed ends its last clients; on a busy machine that takes
+            # longer than the tries.
+            if tries >= _MAX_TRIES and (
+                _SERVER_EXITED not in message or time.monotonic() > deadline
+            ):
                 break
-            if _ENDING in said:
+            if _SERVER_EXITED in message:
                 birth.end_watchers(self._socket)
-            time.sleep(_PAUSE_S)
+            time.sleep(_RETRY_INTERVAL_S)
         self.made = False
         raise PairingError(
             "tmux-failed",
-            f"tmux could not make the session: {said}",
+            f"tmux could not make the session: {message}",
             f"try it by hand: {shell(self.program, 'new-session')}",
         )
 
     def settle(self) -> bool:
-        """Once its first program runs, leave a session just made to the user's own options. False
-        where the session has gone. Raises PairingError `shell-ended` where that program has ended.
+        """Wait for the first program of a session just made, then restore the user's options.
+        False if the session is gone. Raises PairingError `shell-ended` if that program has ended.
         """
         if not self._fresh:
             return self.exists()
         pane = self._first_pane()
         while pane and not pane.dead and not self._lives(pane):
-            time.sleep(_LOOK_AGAIN_S)
+            time.sleep(_POLL_INTERVAL_S)
             pane = self._first_pane()
         if pane and not pane.dead:
             if problem := pane.errors():
@@ -203,7 +202,7 @@ class Session:
             self._run("kill-session", "-t", target)
 
     def attach(self) -> int:
-        """Have tmux in this terminal until it is left, or the session ends; tmux's exit status.
+        """Run tmux in this terminal until it detaches or the session ends; tmux's exit status.
 
         Raises `no-session`, `already-attached`, `no-terminal`, `bad-terminal`.
         """
@@ -220,8 +219,8 @@ class Session:
             )
         require_terminal()
         environment = {**_environment(), "TERM": terminal_type.usable(os.environ.get("TERM", ""))}
-        words = [self.program, "-S", self._socket, "attach-session", "-t", target]
-        return foreground.run(words, environment)
+        argv = [self.program, "-S", self._socket, "attach-session", "-t", target]
+        return foreground.run(argv, environment)
 
     def is_here(self) -> bool:
         """Whether this terminal is in the session already."""
@@ -231,13 +230,13 @@ class Session:
         if not os.path.lexists(self._socket) and not self._rebound():
             return None
         listed = self._run("list-sessions", "-F", shared_session.FORM)
-        found = shared_session.find(listed, self._name)
-        return found.id if found else None
+        session = shared_session.find(listed, self._name)
+        return session.id if session else None
 
     def _rebound(self) -> bool:
-        """Whether a server that has lost its socket has it again; the work in it lives on."""
+        """Whether a server that lost its socket has bound it again; its programs keep running."""
         if self._boxed or self._as_account or self._box:
-            return False  # what is in a box could pretend to be the server
+            return False  # a program in a box could pretend to be the server
         pid = listeners.tmux_server(self._socket)
         if pid is None:
             return False
@@ -246,45 +245,45 @@ class Session:
         return True
 
     def _first_pane(self, *before: str) -> birth.Pane | None:
-        """As it is after these commands."""
-        said = self._run(*before, "display-message", "-p", "-t", f"{self._fresh}:", birth.PANE)
-        return birth.Pane.read(said)
+        """The pane after the commands `before`."""
+        output = self._run(*before, "display-message", "-p", "-t", f"{self._fresh}:", birth.PANE)
+        return birth.Pane.read(output)
 
     def _lives(self, pane: birth.Pane) -> bool:
         return pane.lives(time.monotonic() - self._made_at, confined=self._box is not None)
 
     def _require_alive(self, pane: birth.Pane | None) -> None:
-        deadline = time.monotonic() + _EXPLAINED_S
+        deadline = time.monotonic() + _EXIT_STATUS_TIMEOUT_S
         while pane and pane.dead and not pane.explained and time.monotonic() < deadline:
-            # libutempter throws a SIGCHLD away that comes while its helper runs (tmux 3.3a on
-            # Debian: one end in four, on a busy machine); with another one tmux looks again.
+            # libutempter drops a SIGCHLD that comes while its helper runs (tmux 3.3a on Debian:
+            # one exit in four, on a busy machine); another one makes tmux check again.
             self._run("run-shell", ":")
-            time.sleep(_LOOK_AGAIN_S)
+            time.sleep(_POLL_INTERVAL_S)
             pane = self._first_pane()
         if pane and pane.dead:
             screen = self._run("capture-pane", "-p", "-S", "-", "-t", f"{self._fresh}:")
             raise pane.failure(screen)
 
-    def _run(self, *words: str) -> str:
-        """What tmux prints, whether it does it or not."""
+    def _run(self, *arguments: str) -> str:
+        """What tmux prints, whether it succeeds or not."""
         try:
-            argv = (self.program, "-S", self._socket, *words)
-            return foreign.run(argv, _LIMIT, _environment())
+            argv = (self.program, "-S", self._socket, *arguments)
+            return foreign.run(argv, _TMUX_TIMEOUT_S, _environment())
         except TimeoutError:
-            why = f"no answer within {_LIMIT:.0f} s"
+            reason = f"no answer within {_TMUX_TIMEOUT_S:.0f} s"
         except OSError as error:
-            why = str(error.strerror)
+            reason = str(error.strerror)
         raise PairingError(
             "tmux-failed",
-            f"{self.program}: {why}",
+            f"{self.program}: {reason}",
             "set [tmux] command in config.toml to a working tmux",
         )
 
 
-def _other_kind(what: str) -> PairingError:
+def _other_kind(kind: str) -> PairingError:
     return PairingError(
         "other-session",
-        f"the tmux session that there is {what}",
+        f"the tmux session that there is {kind}",
         "invite into it without that option; or end it: exit its shells",
     )
 
@@ -301,5 +300,5 @@ def _environment() -> dict[str, str]:
 
 def _is_within(tmux_socket: str) -> bool:
     """TMUX is socket,pid,session: tmux(1), ENVIRONMENT."""
-    here = os.environ.get("TMUX", "").rsplit(",", 2)[0]
-    return bool(here) and os.path.realpath(here) == os.path.realpath(tmux_socket)
+    current = os.environ.get("TMUX", "").rsplit(",", 2)[0]
+    return bool(current) and os.path.realpath(current) == os.path.realpath(tmux_socket)

@@ -1,4 +1,4 @@
-"""Stops the daemon through its control socket, whoever started it."""
+"""Stops the daemon through its control socket, however it was started."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ STOP_LIMIT_S = 20.0  # guests, mapping and door are closed within it
 
 
 def stop(client: Client, limit_s: float = STOP_LIMIT_S) -> None:
-    """Ask the daemon to close everything and exit; return when it has. The tmux session stays.
+    """Make the daemon close everything and exit; return when it has. The tmux session stays.
 
-    Raises PairingError `stop-failed` where it still runs after `limit_s`.
+    Raises PairingError `stop-failed` if it still runs after `limit_s`.
     """
     pid = client.hello["pid"]
     deadline = time.monotonic() + limit_s

@@ -5,24 +5,24 @@ from __future__ import annotations
 from pairingd.core.refusal import PairingError
 
 _COMMON = "xterm-256color"
-_NOTHING = {"", "dumb", "unknown"}  # what programs set that have no terminal to speak of
-_NEEDED = ("clear", "cup")  # without them tmux says "open terminal failed"
+_NO_TERMINAL = {"", "dumb", "unknown"}  # set by programs without a real terminal
+_CAPABILITIES = ("clear", "cup")  # without them tmux prints "open terminal failed"
 
 
 def usable(term: str) -> str:
-    """The TERM to give tmux: `term`, or a common one where this machine has no description of it,
-    as it happens with a new terminal over ssh. Raises PairingError `bad-terminal`.
+    """The TERM for tmux: `term`, or a common one if this machine has no description of it, as with
+    a new terminal over ssh. Raises PairingError `bad-terminal`.
     """
-    if term not in _NOTHING:
+    if term not in _NO_TERMINAL:
         try:
             import curses
-        except ImportError:  # a Python built without it: tmux says what is amiss
+        except ImportError:  # a Python built without it: tmux reports the error
             return term
         try:
             curses.setupterm(term, fd=1)
         except curses.error:
             return _COMMON
-        if all(curses.tigetstr(name) for name in _NEEDED):
+        if all(curses.tigetstr(name) for name in _CAPABILITIES):
             return term
     called = f"TERM={term}" if term else "TERM is not set"
     raise PairingError(

@@ -1,4 +1,4 @@
-"""Times as people in this time zone read and write them. The protocol's are RFC 3339, UTC."""
+"""Times in the local time zone, for people. The protocol's times are RFC 3339, UTC."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ _CLOCK = re.compile(
 
 
 def seconds(moment: str) -> float:
-    """Of an RFC 3339 time, since the epoch."""
+    """Seconds since the epoch of an RFC 3339 time."""
     return datetime.fromisoformat(moment).timestamp()
 
 
 def clock(moment: str, now: float, form: str = "%H:%M") -> str:
-    """In local time; with the date where that is not today's."""
-    at = time.localtime(seconds(moment))
-    if at[:3] != time.localtime(now)[:3]:
+    """In local time; with the date if it is not today."""
+    local = time.localtime(seconds(moment))
+    if local[:3] != time.localtime(now)[:3]:
         form = f"%Y-%m-%d {form}"
-    return time.strftime(form, at)
+    return time.strftime(form, local)
 
 
 def span(duration: float) -> str:
-    """A duration without its seconds where it is over an hour."""
+    """A duration, without its seconds from one hour up."""
     return format_duration(duration - duration % 60 if duration >= _HOUR else int(duration))
 
 
 def parse_moment(text: str, now: datetime) -> str:
-    """RFC 3339 in UTC, of such a time or of the next local HH:MM. Usage `bad-time` otherwise.
+    """RFC 3339 in UTC, from RFC 3339 or the next local HH:MM. Raises Usage `bad-time` otherwise.
 
-    `now` is local time without a zone: a clock's HH:MM is meant, whatever offset holds by then.
+    `now` is local time without a zone, because HH:MM is a wall clock's, whatever the offset then.
     So is a date and time without a zone.
     """
     try:
-        if found := _CLOCK.fullmatch(text.strip().lower().replace(".m", "m").rstrip(".")):
-            moment = datetime.combine(now.date(), _time_of_day(found))
+        if match := _CLOCK.fullmatch(text.strip().lower().replace(".m", "m").rstrip(".")):
+            moment = datetime.combine(now.date(), _time_of_day(match))
             moment += timedelta(days=moment <= now)
         elif ":" in text:
             moment = datetime.fromisoformat(text.strip())
@@ -59,12 +59,12 @@ def parse_moment(text: str, now: datetime) -> str:
         ) from None
 
 
-def _time_of_day(found: re.Match[str]) -> clock_time:
-    hour, half = int(found["hour"]), found["half"]
+def _time_of_day(match: re.Match[str]) -> clock_time:
+    hour, half = int(match["hour"]), match["half"]
     if half and not 1 <= hour <= 12:
         raise ValueError
     if half:
         hour = hour % 12 + 12 * (half == "p")
-    elif not found["minute"]:
+    elif not match["minute"]:
         raise ValueError
-    return clock_time(hour, int(found["minute"] or 0), int(found["second"] or 0))
+    return clock_time(hour, int(match["minute"] or 0), int(match["second"] or 0))

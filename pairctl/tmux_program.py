@@ -1,4 +1,4 @@
-"""The tmux to run, found from the user's own terminal."""
+"""Finds the tmux to run, from the user's own terminal."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pairingd.core.refusal import PairingError
 from pairingd.paths import find_paths
 from pairingd.process import foreign
 
-_TIMEOUT_S = 10.0
+_TMUX_TIMEOUT_S = 10.0
 
 
-def find(daemons: str) -> list[str]:
-    """The one to run first: the daemon's own where we would find it too, so that both run the same;
-    else the first that is found from here, which the daemon may not find. Raises PairingError
-    `no-tmux`.
+def find(daemon_program: str) -> list[str]:
+    """All tmux programs, the preferred one first: the daemon's if pairctl finds it too, so that
+    both run the same; else the first found here, which the daemon may not find. Raises
+    PairingError `no-tmux`.
     """
-    found = which.tmuxes(_configured())
-    if not found:
+    programs = which.tmuxes(_configured())
+    if not programs:
         raise which.no_tmux()
-    return sorted(found, key=lambda program: program != daemons)
+    return sorted(programs, key=lambda program: program != daemon_program)
 
 
 def new_enough(programs: list[str]) -> str:
-    """The first that pairing can use. Raises PairingError `tmux-too-old`, which names the first.
+    """The first that is new enough. Raises PairingError `tmux-too-old`, which names the first.
 
-    What else is wrong with it shows when it is used.
+    Other faults show when it is used.
     """
     problems = []
     for program in programs:
@@ -37,13 +37,13 @@ def new_enough(programs: list[str]) -> str:
 
 def _version(program: str) -> str:
     try:
-        return foreign.run((program, "-V"), _TIMEOUT_S)
+        return foreign.run((program, "-V"), _TMUX_TIMEOUT_S)
     except (OSError, TimeoutError):
         return ""
 
 
 def _configured() -> str:
-    """`[tmux] command` of config.toml; the rest of the file the daemon has checked."""
+    """`[tmux] command` of config.toml; the daemon has checked the rest of the file."""
     path = find_paths().config
     content = private.read_config(path)
     if content is None:

@@ -1,7 +1,8 @@
-"""pairingd: its command line. Foreground by default, as launchd and systemd want it.
+"""The command line of pairingd. It runs in the foreground by default, as launchd and systemd
+require.
 
-What serves stands in `pairingd.wiring`, which the process that only goes to the background with
-`--detach` does not import: `pairctl invite` waits for it.
+`pairingd.wiring` has the server. With `--detach` the first process does not import it, because
+`pairctl invite` waits for that process.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from pairingd.process.detach import Launch, detach
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ALREADY_RUNNING = 4  # exit code for who started us; the unit in systemd/ and pairctl know it
+ALREADY_RUNNING = 4  # exit code if another daemon runs; the unit in systemd/ and pairctl know it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 ended as asked, 1 failed, 2 usage; for a second daemon see `_failed`."""
+    """Return 0 if stopped as asked, 1 on failure, 2 on usage; a second daemon: `_exit_code`."""
     arguments = _parser().parse_args(argv)
     os.umask(0o077)
     launch = Launch()
@@ -42,14 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PairingError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         notify(f"STATUS=error: {error.message} | hint: {error.hint}")
-        code = _failed(error, arguments)
-        launch.tell(code)
+        code = _exit_code(error, arguments)
+        launch.report(code)
         return code
     return 0
 
 
-def _failed(error: PairingError, arguments: argparse.Namespace) -> int:
-    """The exit code. Who starts daemons must tell a second one, which is well, from a failure."""
+def _exit_code(error: PairingError, arguments: argparse.Namespace) -> int:
+    """Return the exit code. A service manager must distinguish a second daemon from a failure."""
     if error.code != "already-running":
         return 1
     if arguments.launchd:
@@ -69,11 +70,11 @@ def _parser() -> argparse.ArgumentParser:
         description="The daemon behind pairctl: it owns the door, the keys, "
         "the connections and the router's mapping.",
     )
-    way = parser.add_mutually_exclusive_group()
-    way.add_argument(
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
         "--detach", action="store_true", help="run in the background once it accepts requests"
     )
-    way.add_argument(
+    mode.add_argument(
         "--launchd",
         action="store_true",
         help="for launchd: log to a file, and exit with 0 if another daemon is running",

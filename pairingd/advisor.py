@@ -1,4 +1,4 @@
-"""What the host could try while nothing shows that guests on the internet can get in."""
+"""Advice for the host while no endpoint is proven to work from the internet."""
 
 from __future__ import annotations
 
@@ -6,36 +6,40 @@ import logging
 
 from pairingd import answers
 from pairingd.core import advice, plan
+from pairingd.core.addresses import is_public
 from pairingd.core.advice import Attempt
 from pairingd.core.model import Problem
 from pairingd.core.ways import Ways
 from pairingd.parts import Parts
+from pairingd.reconcile.announce import announce_endpoint
 from pairingd.signals import Signals
 
 log = logging.getLogger(__name__)
 
+_LATE = frozenset({"relay", "jump", "ipv6"})  # kinds that may open after `invite` has answered
+
 
 def decision(parts: Parts, now: Ways) -> list[Attempt]:
-    """Each way to the open door, as it is now."""
+    """List each kind of endpoint with its current result."""
     chosen = parts.settings.config
     attempts = [advice.own_address(answers.own_host(chosen.door))]
     if now.by_hand:
         attempts.append(advice.by_hand(*now.by_hand, proven=now.witnessed is not None))
     else:
-        doubts = [one for one in now.problems() if one.code != "double-nat"]
+        warnings = [problem for problem in now.problems() if problem.code != "double-nat"]
         attempts += advice.of_routers(
             advice.Routers(
                 used=chosen.router.enabled,
                 first=now.mapping,
                 error=parts.mapping.error,
-                doubt=doubts[0] if doubts else None,
+                warning=warnings[0] if warnings else None,
                 asks_second=chosen.router.asks_second,
                 second=now.second,
                 second_failed=now.second_failed,
             )
         )
-    there = parts.pinhole.network
-    address = there.address if there else ""
+    network = parts.pinhole.network
+    address = network.address if network else ""
     enabled = parts.pinhole.enabled
     attempts.append(
         advice.pinhole(now.pinhole, parts.pinhole.error, enabled=enabled, address=address)
@@ -50,16 +54,16 @@ def decision(parts: Parts, now: Ways) -> list[Attempt]:
     )
     hole = now.hole.verified is not None if now.hole else None
     attempts.append(advice.hole(chosen.cgnat.stun, now.mapping, proven=hole))
-    dialed = any(one.verified for one in now.dials) if now.dials else None
+    dialed = any(dial.verified for dial in now.dials) if now.dials else None
     attempts.append(advice.dial(proven=dialed))
     return attempts
 
 
 def unverified(parts: Parts) -> Problem | None:
-    """The warning, once all has been tried and while it holds."""
+    """Return the warning while no endpoint is proven, after every lane has tried."""
     if not plan.admits(parts.intent.state, parts.clock()) or parts.door.port is None:
         return None
-    if any(lane.opening for lane in (parts.mapping, parts.second, parts.pinhole)):
+    if any(lane.opening for lane in (parts.mapping, parts.second, parts.pinhole, parts.relay)):
         return None
     now = answers.ways(parts)
     if now.reachability(parts.mapping.error) != "unverified":
@@ -68,29 +72,45 @@ def unverified(parts: Parts) -> Problem | None:
 
 
 class Advisor:
-    """Tells the host once in each session and network, whatever restarts meanwhile."""
+    """Notifies the host once per session and network, also across restarts of the daemon."""
 
     def __init__(self, parts: Parts, signals: Signals) -> None:
         self._parts = parts
-        self._tell = signals.endpoint_changed
-        self._told: set[tuple[str, str]] = set()
+        self._endpoint_changed = signals.endpoint_changed
+        self._reported: set[tuple[str, str]] = set()
         signals.door_changed.connect(self.look)
         routers = parts.mapping, parts.second, parts.pinhole
         for lane in (*routers, parts.relay, parts.hole, parts.dial, parts.lookout):
             lane.changed.connect(self.look)
 
     def look(self) -> None:
+        self._announce_late()
         session, problem = self._parts.intent.state.session, unverified(self._parts)
         if problem is None or session is None:
             return
         network = self._parts.mapping.network
-        here = session.id, network.identity if network else ""
-        if here in self._told or self._is_in_history(*here):
+        key = session.id, network.identity if network else ""
+        if key in self._reported or self._is_in_history(*key):
             return
-        self._told.add(here)
+        self._reported.add(key)
         text = f"{problem.message}; {problem.hint}"
-        self._parts.intent.happened("unverified", text, network=here[1])
-        self._tell(text)
+        self._parts.intent.happened("unverified", text, network=key[1])
+        self._endpoint_changed(text)
+
+    def _announce_late(self) -> None:
+        """Announce a relay or pinhole that opened after the host got the guests' command, or
+        elsewhere than then. Routers' ports and holes announce themselves.
+        """
+        session, endpoints = self._parts.intent.state.session, answers.shared_endpoints(self._parts)
+        if session is None or session.announced is None or not (session.live and endpoints):
+            return
+        kinds = {(endpoint.host, endpoint.port): endpoint.kind for endpoint in endpoints}
+        known = kinds.get((session.announced.host, session.announced.port))
+        by_router = any(
+            kind in {"router", "cgnat"} and is_public(host) for (host, _), kind in kinds.items()
+        )
+        if endpoints[0].kind in _LATE and known not in _LATE and not by_router:
+            announce_endpoint(self._parts.intent, self._endpoint_changed, endpoints[0])
 
     def _is_in_history(self, session: str, network: str) -> bool:
         try:

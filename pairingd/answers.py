@@ -1,4 +1,4 @@
-"""What several verbs answer, made of the parts as they are now."""
+"""Replies that several verbs share, built from the current state of the parts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from pairingd.core.events import CommandPrinted
 from pairingd.core.hostname import named
 from pairingd.core.model import HostPort, Problem, Session
 from pairingd.core.ways import (
+    LOOPBACK,
     Endpoint,
     Place,
     Ways,
     endpoint_changed,
     leads_straight,
+    other_port,
+    relay_slow,
     router_slow,
     shared_address,
 )
@@ -30,27 +33,27 @@ from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.second import not_opened
 from pairingd.store import KEPT_SESSIONS, Store
 from pairingd.user import login_name
-from pairingd.world.network import lan_address
+from pairingd.world.network import ipv6_address, lan_address
 from pairingd.world.sshd import HostKey
 
 
 async def invited(
-    parts: Parts, ids: Sequence[str], warned: list[results.Problem]
+    parts: Parts, ids: Sequence[str], problems: list[results.Problem]
 ) -> results.Invited:
-    """The invitations `ids`, and how these guests get in; the intent notes what they were told."""
+    """Return the invitations `ids` and their endpoints. The intent records the printed address."""
     host_key = await parts.sshd.host_key()
-    found = _endpoints(parts, ids)
-    if not found:
+    open_endpoints = _endpoints(parts, ids)
+    if not open_endpoints:
         if plan.admits(parts.intent.state, parts.clock()):
             raise parts.access.error or door_shut()
-        return _scheduled(parts, ids, host_key, warned)
-    best, user = found[0], login_name(parts.intent.state.session)
-    _note_printed(parts, ids, found)
+        return _scheduled(parts, ids, host_key, problems)
+    best, user = open_endpoints[0], login_name(parts.intent.state.session)
+    _note_printed(parts, ids, open_endpoints)
     return {
         "invitations": invitations(parts, ids),
         "command": report.command(user, best, host_key),
         "pinned_command": report.pinned(user, best.host, best.port, host_key, best.via, best.proxy),
-        "endpoints": [report.endpoint(user, one, host_key) for one in found],
+        "endpoints": [report.endpoint(user, endpoint, host_key) for endpoint in open_endpoints],
         "host_key": {
             "type": host_key.type,
             "fingerprint": host_key.fingerprint,
@@ -60,12 +63,12 @@ async def invited(
         },
         "reachability": ways(parts, ids).reachability(parts.mapping.error),
         **report.box(parts.tmux.box),
-        "warnings": [*warned, *warnings(parts)],
+        "warnings": [*problems, *warnings(parts)],
     }
 
 
 async def sessions(store: Store) -> AsyncIterator[Session]:
-    """Those kept, newest first, each read by itself: everything else goes on in between."""
+    """Yield the kept sessions, newest first. Other tasks run between two reads."""
     for session_id in reversed(store.session_ids(KEPT_SESSIONS)):
         if session := store.session(session_id):
             yield session
@@ -73,34 +76,38 @@ async def sessions(store: Store) -> AsyncIterator[Session]:
 
 
 async def command(parts: Parts, invitation: str) -> str:
-    """The command for its guest, "" where nothing is open; the intent notes what they were told.
+    """Return the guest's command, "" if nothing is open. The intent records the printed address.
     Raises Misconfigured `no-account`, WorldError.
     """
-    found = _endpoints(parts, [invitation])
-    if not found:
+    open_endpoints = _endpoints(parts, [invitation])
+    if not open_endpoints:
         return ""
     user = login_name(parts.intent.state.session)
-    _note_printed(parts, [invitation], found)
-    return report.command(user, found[0], await parts.sshd.host_key())
+    _note_printed(parts, [invitation], open_endpoints)
+    return report.command(user, open_endpoints[0], await parts.sshd.host_key())
 
 
 async def dial_command(parts: Parts, invitation: str) -> str:
-    """The command for a guest who is dialed, "" where they are not. Raises as `command`."""
+    """Return the command of a dialed guest, "" if they are not dialed. Raises as `command`."""
     host_key = await parts.sshd.host_key()
-    found = parts.dial.endpoints.get(invitation)
-    return report.command(login_name(parts.intent.state.session), found, host_key) if found else ""
+    endpoint = parts.dial.endpoints.get(invitation)
+    return (
+        report.command(login_name(parts.intent.state.session), endpoint, host_key)
+        if endpoint
+        else ""
+    )
 
 
-def _note_printed(parts: Parts, ids: Sequence[str], found: Sequence[Endpoint]) -> None:
-    parts.intent.apply(CommandPrinted(shared_address(found)))
-    for one in ids:
-        parts.dial.note_printed(one, HostPort(found[0].host, found[0].port))
+def _note_printed(parts: Parts, ids: Sequence[str], printed: Sequence[Endpoint]) -> None:
+    parts.intent.apply(CommandPrinted(shared_address(printed)))
+    for invitation in ids:
+        parts.dial.note_printed(invitation, HostPort(printed[0].host, printed[0].port))
 
 
 def _scheduled(
-    parts: Parts, ids: Sequence[str], host_key: HostKey, warned: list[results.Problem]
+    parts: Parts, ids: Sequence[str], host_key: HostKey, problems: list[results.Problem]
 ) -> results.Invited:
-    """Nothing is open yet, so where the guests will get in is not known either."""
+    """Return the invitations without endpoints, because nothing is open yet."""
     return {
         "invitations": invitations(parts, ids),
         "command": "",
@@ -109,18 +116,18 @@ def _scheduled(
         "host_key": {"type": host_key.type, "fingerprint": host_key.fingerprint, "known_hosts": ""},
         "reachability": "unverified",
         **report.box(parts.tmux.box),
-        "warnings": [*warned, *warnings(parts)],
+        "warnings": [*problems, *warnings(parts)],
     }
 
 
 def invitations(parts: Parts, ids: Sequence[str]) -> list[results.InvitationInfo]:
-    """Those `ids` of this session, whether live or over."""
+    """Return the invitations `ids` of this session, live or over."""
     session = parts.intent.state.session
-    logins, asked = parts.access.logins, frozenset(ids)
+    logins, requested = parts.access.logins, frozenset(ids)
     return [
-        report.invitation(one, logins, parts.clock())
-        for one in (session.invitations if session else ())
-        if one.id in asked
+        report.invitation(invitation, logins, parts.clock())
+        for invitation in (session.invitations if session else ())
+        if invitation.id in requested
     ]
 
 
@@ -129,9 +136,9 @@ def mapping(parts: Parts) -> results.MappingInfo | None:
 
 
 def second_mapping(parts: Parts) -> results.SecondMapping:
-    """Left out where there is no need for one."""
-    found = _mapping(parts.second)
-    return {"second_mapping": found} if found else {}
+    """Empty if no second mapping is needed."""
+    info = _mapping(parts.second)
+    return {"second_mapping": info} if info else {}
 
 
 def _mapping(lane: MappingLane) -> results.MappingInfo | None:
@@ -140,19 +147,19 @@ def _mapping(lane: MappingLane) -> results.MappingInfo | None:
 
 
 async def endpoints(parts: Parts) -> list[results.Endpoint]:
-    """Best first; none while the door is shut. Raises Misconfigured `no-account`, WorldError."""
-    found = _endpoints(parts)
-    if not found:
+    """Best first; none while the door is closed. Raises Misconfigured `no-account`, WorldError."""
+    open_endpoints = _endpoints(parts)
+    if not open_endpoints:
         return []
     user = login_name(parts.intent.state.session)
-    # Made by now, as somebody is invited; and no other endpoint needs it.
-    aliased = any(one.pinned or one.proxy for one in found)
+    # The key exists by now, because somebody is invited; other endpoints do not need it.
+    aliased = any(endpoint.pinned or endpoint.proxy for endpoint in open_endpoints)
     host_key = await parts.sshd.host_key() if aliased else None
-    return [report.endpoint(user, one, host_key) for one in found]
+    return [report.endpoint(user, endpoint, host_key) for endpoint in open_endpoints]
 
 
 def _endpoints(parts: Parts, ids: Sequence[str] | None = None) -> list[Endpoint]:
-    """For the guests of these invitations, or of all."""
+    """Return the endpoints for the guests of `ids`, None for all guests."""
     port = parts.door.port
     if port is None:
         return []
@@ -160,14 +167,32 @@ def _endpoints(parts: Parts, ids: Sequence[str] | None = None) -> list[Endpoint]
     return list(named(_ways(parts, own, ids).endpoints(own, port), parts.hostname.name))
 
 
+def shared_endpoints(parts: Parts) -> list[Endpoint]:
+    """Best first, without those of single guests; none while the door is closed."""
+    return [endpoint for endpoint in _endpoints(parts) if not endpoint.guest]
+
+
 def places(parts: Parts) -> list[Place]:
-    """Where guests on the internet are to find the door, without a relay."""
-    return [(one.host, one.port) for one in _endpoints(parts) if leads_straight(one.kind, one.host)]
+    """Return the addresses at which guests on the internet reach the door without a relay."""
+    return [
+        (endpoint.host, endpoint.port)
+        for endpoint in _endpoints(parts)
+        if leads_straight(endpoint.kind, endpoint.host)
+    ]
 
 
 def own_host(door: config.Door) -> str:
-    """This machine's address at which a guest nearby finds the open door."""
-    return door.address or lan_address() or "127.0.0.1"
+    """Return this machine's address for guests on the local network."""
+    return door.address or lan_address() or LOOPBACK
+
+
+def own_ipv6(door: config.Door) -> str:
+    """This machine's own IPv6 address, of a server or a machine without IPv4, where guests may find
+    the open door; or "". At home the router's firewall is before it, and opened by a pinhole.
+    """
+    if door.address or not (is_public(own := own_host(door)) or own == LOOPBACK):
+        return ""
+    return ipv6_address() or ""
 
 
 def ways(parts: Parts, ids: Sequence[str] | None = None) -> Ways:
@@ -190,14 +215,25 @@ def _ways(parts: Parts, own: str, ids: Sequence[str] | None) -> Ways:
         direct=own if is_public(own) else None,
         witnessed=parts.witness.seen(own),
         hole=parts.hole.endpoint,
-        dials=tuple(one for id_, one in parts.dial.endpoints.items() if ids is None or id_ in ids),
+        own6=_own6(parts) if own else None,
+        dials=tuple(
+            endpoint for id_, endpoint in parts.dial.endpoints.items() if ids is None or id_ in ids
+        ),
         outside=parts.lookout.outside,
     )
 
 
+def _own6(parts: Parts) -> Endpoint | None:
+    """Only where no pinhole leads to it."""
+    port, host = parts.door.port, own_ipv6(parts.settings.config.door)
+    if port is None or not host or parts.pinhole.current or parts.pinhole.opening:
+        return None
+    return Endpoint("direct", host, port, verified=parts.witness6.seen(host))
+
+
 def _second_failed(parts: Parts) -> NotOpened | None:
     lane = parts.second
-    failures = [one for one in lane.failures.values() if isinstance(one, GatewayError)]
+    failures = [failure for failure in lane.failures.values() if isinstance(failure, GatewayError)]
     if not lane.needed or not failures:
         return None
     return not_opened(lane.network.gateway if lane.network else "", failures)
@@ -211,9 +247,9 @@ def _by_hand(parts: Parts) -> tuple[str, int] | None:
 
 
 def warnings(parts: Parts) -> list[results.Problem]:
-    found: list[results.Problem] = []
+    problems: list[results.Problem] = []
     if os.getuid() == 0 and not parts.tmux.box:
-        found.append(
+        problems.append(
             {
                 "code": "running-as-root",
                 "message": "pairingd runs as root: a write guest is root here",
@@ -221,32 +257,38 @@ def warnings(parts: Parts) -> list[results.Problem]:
             }
         )
     if parts.store.set_aside:
-        found.append(
+        problems.append(
             {
                 "code": "state-unreadable",
                 "message": "the stored state could not be read; everything was closed",
                 "hint": f"it was set aside as {parts.store.set_aside}; invite the guests again",
             }
         )
-    if changed := endpoint_changed(parts.intent.state.session):
-        found.append(report.problem(changed))
+    session = parts.intent.state.session
+    if changed := endpoint_changed(session):
+        problems.append(report.problem(changed))
     now = ways(parts)
-    found += map(report.problem, (*now.problems(), *_of_the_outside(parts)))
-    if problem := _of_the_router(parts, now):
-        found.append(report.problem(problem))
-    found += [
+    problems += map(report.problem, (*now.problems(), *_outside_problems(parts)))
+    ports = (_router_problem(parts, now), other_port(session, now.outermost))
+    problems += [report.problem(problem) for problem in ports if problem]
+    if parts.relay.opening:
+        problems.append(report.problem(relay_slow()))
+    problems += [
         report.problem(lane.error)
         for lane in (parts.relay, parts.lookout)
         if lane.error and lane.needed
     ]
-    found += map(report.problem, parts.lookout.problems)
+    problems += map(report.problem, parts.lookout.problems)
     troubles = (*parts.intent.withdrawn, parts.access.error, parts.intent.unsaved)
-    found += [report.problem(one) for one in {one.code: one for one in troubles if one}.values()]
-    return found
+    problems += [
+        report.problem(trouble)
+        for trouble in {trouble.code: trouble for trouble in troubles if trouble}.values()
+    ]
+    return problems
 
 
 async def dead_pane(parts: Parts) -> list[results.Problem]:
-    """A warning where the guests would see a program that has ended, and could only look."""
+    """Return a warning if the program in the shared pane has ended: guests could only look."""
     tmux = parts.tmux
     with contextlib.suppress(WorldError):
         if await tmux.shows_dead_pane():
@@ -261,13 +303,13 @@ async def dead_pane(parts: Parts) -> list[results.Problem]:
     return []
 
 
-def _of_the_outside(parts: Parts) -> list[Problem]:
-    """Each once: a guest who is dialed and the hole ask the same STUN server."""
+def _outside_problems(parts: Parts) -> list[Problem]:
+    """Return each problem once: the hole and dial lanes ask the same STUN server."""
     lanes = (parts.hostname, parts.hole, parts.dial)
     return list(dict.fromkeys(problem for lane in lanes for problem in lane.problems))
 
 
-def _of_the_router(parts: Parts, now: Ways) -> PairingError | Problem | None:
+def _router_problem(parts: Parts, now: Ways) -> PairingError | Problem | None:
     lane = parts.mapping
     if not lane.needed:
         return None

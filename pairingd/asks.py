@@ -1,6 +1,6 @@
-"""Where guests of an account ask to be let in: they may not come near the control socket.
+"""The socket at which guests of an account ask to be let in; they cannot reach the control socket.
 
-Beside the account's keys, while the door is open. Its user may say `hello` and `ask`, and no more.
+It lies beside the account's keys while the door is open. Its user may only call `hello` and `ask`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pairingd.server import ControlServer
 log = logging.getLogger(__name__)
 
 _METHODS = frozenset({methods.HELLO.name, methods.ASK.name})
-_LIMIT = 16  # connections; as many guests of an account may wait at a time
+_MAX_CONNECTIONS = 16  # so many guests of an account may wait at a time
 Ask = Callable[[Parts, str, object, Callable[[results.Progress], None]], Awaitable[Any]]
 
 
 class Asks:
-    """Follows the door. `call` answers a method, as verbs.call does."""
+    """Opens and closes with the door. `call` answers a method, as verbs.call does."""
 
     def __init__(self, parts: Parts, call: Ask, aside: Aside) -> None:
         self._parts = parts
@@ -37,7 +37,7 @@ class Asks:
         self._server: ControlServer | None = None
 
     def follow(self) -> None:
-        """The door has opened, or closed."""
+        """Open or close the socket, after the door has."""
         place = self._parts.tmux.box
         account = place.account if place else None
         if account and self._parts.door.port is not None:
@@ -46,7 +46,7 @@ class Asks:
             self.close()
 
     def close(self) -> None:
-        """Whoever waits there is told no."""
+        """Close the socket. Guests who wait there are refused."""
         if self._bound:
             with contextlib.suppress(OSError):
                 os.unlink(self._bound)  # noqa: PTH108 - pairingd.account has strings
@@ -55,25 +55,25 @@ class Asks:
         self._bound = self._server = None
 
     def _open(self, account: Account) -> None:
-        """Before the first guest can be there; where that fails nobody who must ask is let in."""
+        """Open before the first guest connects. On failure no guest who must ask is let in."""
         if self._server:
             return
         try:
             user = pwd.getpwnam(account.name).pw_uid
-            listener = listeners.listen(account.asks, 0o660, _LIMIT)
+            listener = listeners.listen(account.asks, 0o660, _MAX_CONNECTIONS)
         except (KeyError, OSError):
             log.exception("%s cannot be bound", account.asks)
             return
         self._bound = account.asks
         self._server = ControlServer(
-            self._call, self._parts.intent, limit=_LIMIT, peer_uid=user, methods=_METHODS
+            self._call, self._parts.intent, limit=_MAX_CONNECTIONS, peer_uid=user, methods=_METHODS
         )
         self._aside.run(self._server.start(listener))
 
     async def _call(
         self, name: str, given: object, notify: Callable[[results.Progress], None]
     ) -> Any:
-        """`hello` tells them nothing of the host."""
+        """Answer `hello` without anything about the host."""
         if name == methods.HELLO.name:
             return {"protocol": wire.PROTOCOL}
         return await self._ask(self._parts, name, given, notify)

@@ -1,4 +1,4 @@
-"""Every part of the daemon, joined to the others."""
+"""Creates every part of the daemon and connects them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from pairingd import config, gateways
 from pairingd.account.place import Account
 from pairingd.advisor import Advisor
-from pairingd.answers import own_host, places
+from pairingd.answers import own_host, own_ipv6, places
 from pairingd.box.place import Box, living
 from pairingd.clock import Clock
 from pairingd.core.admission import Admission
@@ -57,12 +57,12 @@ def assemble(
     control_socket: Callable[[], Path] | None = None,
     signals: Signals | None = None,
 ) -> Parts:
-    """Every part, joined to the others."""
+    """Create every part and connect them."""
     chosen, signals = settings.config, signals or Signals()
     intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
 
     def box() -> Box | None:
-        """That of the session under way, alive or not; else the one in which a session runs."""
+        """Return the box of the current session, alive or not; otherwise the one that lives."""
         session = intent.state.session
         if session and session.live:
             return Box(paths.boxes, session.box) if session.box else None
@@ -112,7 +112,7 @@ def assemble(
         key = await sshd.host_key()
         return await keyscan.look(host, port, key.type, key.blob, router=gateway)
 
-    async def here() -> Network | None:
+    async def own_network() -> Network | None:
         return await mapping.look_around()
 
     async def look_through(host: str, port: int) -> keyscan.Sight:
@@ -127,9 +127,9 @@ def assemble(
 
     router = Router(chosen.router, store, clock, mac_of=network.neighbour)
     gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
-    beyond = Second(
+    second_router = Second(
         chosen.router,
-        here,
+        own_network,
         lambda: mapping.current,
         store.mappings,
         network.second_hop,
@@ -138,8 +138,8 @@ def assemble(
         intent,
         store,
         Router(chosen.router.of_second(), store, clock, mac_of=network.neighbour),
-        beyond.locate,
-        beyond.port,
+        second_router.locate,
+        second_router.port,
         clock,
         signals,
         policy=SECOND,
@@ -221,6 +221,7 @@ def assemble(
         lookout=lookout,
         arrivals=Arrivals(signals),
         witness=Witness(own, door_port, signals, external=chosen.router.external_host),
+        witness6=Witness(partial(own_ipv6, chosen.door), door_port, signals),
         clock=clock,
         started_at=clock(),
         request_stop=request_stop,
@@ -239,12 +240,12 @@ def _relay(chosen: config.Config) -> Relay | RelayCommand | None:
 
 
 def _look_from(chosen: config.Config) -> LookFrom | None:
-    """The relay will do."""
+    """Fall back to the relay."""
     destination = chosen.router.look_from or chosen.relay.ssh
     return LookFrom(destination, chosen.relay.ssh_program) if destination else None
 
 
 def _wants_pinhole(router: config.Router) -> bool:
-    """Whether the configuration leaves a router to ask for one: a named gateway is IPv4's."""
+    """Whether to request pinholes from a router: a configured gateway is for IPv4 only."""
     named = router.gateway or router.description_url
     return router.enabled and not named and any(gateways.named(name).ipv6 for name in router.spoken)

@@ -1,4 +1,4 @@
-"""A change of the intent that a verb answers for: it returns when the world has followed."""
+"""Applies a verb's event to the intent, and waits until the lanes have carried it out."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pairingd.waits import wait_for_closing
 
 
 async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Changed:
-    """What could not be done or saved yet is a warning, for the change holds; but an error where
-    somebody who is inside may still use what was taken away.
+    """What could not be done or saved yet is a warning, because the change holds. It is an error if
+    a connected guest can still use what was taken away.
 
-    It cannot be cancelled: raises PairingError `goes-on` to say that it holds.
+    A cancellation does not undo the change: then this raises PairingError `goes-on`.
     """
-    ways = [lane.current for lane in (parts.mapping, parts.pinhole)]
+    mappings = [lane.current for lane in (parts.mapping, parts.pinhole)]
     parts.intent.apply(event)
     try:
-        return await _followed(parts, event, ids, ways)
+        return await _followed(parts, event, ids, mappings)
     except asyncio.CancelledError:
         raise PairingError(
             "goes-on",
@@ -34,18 +34,23 @@ async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Chan
 
 
 async def _followed(
-    parts: Parts, event: Event, ids: Sequence[str], ways: list[Mapping | None]
+    parts: Parts, event: Event, ids: Sequence[str], mappings: list[Mapping | None]
 ) -> results.Changed:
     await parts.access.settle()
     failure, unsaved = parts.access.error, parts.intent.unsaved
-    troubles = {one.code: one for one in (failure, unsaved) if one}
-    warnings = [report.problem(one) for one in troubles.values()]
+    troubles = {trouble.code: trouble for trouble in (failure, unsaved) if trouble}
+    warnings = [report.problem(trouble) for trouble in troubles.values()]
     if ids and parts.door.port is None:
         await wait_for_closing(parts)
-        left = {one.id for one in parts.store.mappings()}  # of those not seen to be gone
-        warnings += [report.problem(unclosed(one)) for one in ways if one and one.id in left]
+        # The journal has the mappings that were not seen to be gone.
+        unclosed_ids = {mapping.id for mapping in parts.store.mappings()}
+        warnings += [
+            report.problem(unclosed(mapping))
+            for mapping in mappings
+            if mapping and mapping.id in unclosed_ids
+        ]
     changed = answers.invitations(parts, ids)
-    inside = any(one["connections"] for one in changed)
+    inside = any(invitation["connections"] for invitation in changed)
     undone = failure if not unsaved or (failure and failure.code != unsaved.code) else None
     if undone and inside and not isinstance(event, Extend):
         raise undone

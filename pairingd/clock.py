@@ -1,9 +1,8 @@
-"""Wall-clock time for deadlines, that setting the clock back does not stretch within one process.
+"""Wall-clock time for deadlines. Setting the clock back does not extend them within one process.
 
-Deadlines are wall-clock (core/model.py). Should the clock be set back while a guest is in, the
-time that has really passed counts, by a clock that goes on during sleep. A daemon that starts
-believes the wall clock, unless it is behind what was seen before (live.py); sshd's `expiry-time`
-always does.
+Deadlines are wall-clock (core/model.py). If the clock is set back while a guest is connected, a
+clock that runs during sleep gives the elapsed time. A daemon that starts believes the wall clock,
+unless it is behind the latest time seen (live.py). sshd's `expiry-time` always believes it.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ from collections.abc import Callable
 
 
 def awake_or_asleep() -> float:
-    """Seconds of a steady clock that goes on while the machine sleeps."""
+    """Return the seconds of a steady clock that runs while the machine sleeps."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.clock_gettime(time.CLOCK_MONOTONIC)  # clock_gettime(3) of macOS: counts sleep
 
 
 class Clock:
-    """Called, it tells seconds since the epoch: the wall clock's, or later where that has gone
-    back since the last `trust`.
+    """A call returns seconds since the epoch: the wall clock, or later if that was set back since
+    the last `trust`.
     """
 
     def __init__(
@@ -40,5 +39,5 @@ class Clock:
         return steady + self._known
 
     def trust(self) -> None:
-        """The wall clock is right as it is now: nobody is in whose deadline it would move."""
+        """Accept the wall clock as it is now. Safe only while no guest is connected."""
         self._known = self._wall() - self._steady()

@@ -22,8 +22,8 @@ from pairingd.core.text import one_line, quoted
 from pairingd.errors import Misconfigured
 from pairingd.values import Duration
 
-_MAX_BYTES = 32 * 1024  # of config.toml; all its keys take 2 KiB
-_MAX_SHOWN = 100  # characters of what somebody has written
+_MAX_BYTES = 32 * 1024  # of config.toml; all keys together take 2 KiB
+_MAX_SHOWN_CHARS = 100  # of a key or value in an error message
 
 _NO_LIMIT = values.Size.spelled("")
 _TTL, _MAX_TTL, _LEASE = map(Duration.spelled, ("2h", "24h", "10m"))
@@ -55,7 +55,7 @@ class Door(Struct, frozen=True):
 
 
 class RouterCommand(Struct, frozen=True):
-    """A program of the user's own in a router's place: split as a shell would, run without one."""
+    """A program of the user in a router's place: split as a shell would, run without a shell."""
 
     open: CommandLine = ""
     close: CommandLine = ""
@@ -84,24 +84,24 @@ class Router(Struct, frozen=True):
 
     @property
     def asks_second(self) -> bool:
-        """Whether a router in front of the first one may be asked too."""
+        """Whether pairingd may ask a router in front of the first one, too."""
         return self.enabled and not self.command.open and self.second_gateway != values.OFF
 
     @property
     def second(self) -> str:
-        """The address of the second router, where the user has named it."""
+        """The address of the second router, if the user has configured it."""
         return self.second_gateway or host_of(self.second_description_url)
 
     def of_second(self) -> Router:
-        """The same for that one."""
+        """Return this table with the second router's addresses."""
         return replace(
             self, gateway=self.second_gateway, description_url=self.second_description_url
         )
 
 
 class RelayCommand(Struct, frozen=True):
-    """A program that makes a tunnel: split as a shell would, run without one. `says` finds the
-    guests' host and port in its output.
+    """A program that makes a tunnel: split as a shell would, run without a shell. `says` matches
+    the guests' host and port in its output.
     """
 
     run: CommandLine = ""
@@ -109,9 +109,10 @@ class RelayCommand(Struct, frozen=True):
 
 
 class Relay(Struct, frozen=True):
-    """`ssh` is a destination as ssh(1) takes it; off where it is empty. `port` 0: a usual one.
+    """`ssh` is a destination of ssh(1), empty for no relay. `port` 0 means a usual one.
 
-    `join`: by the relay's `port`, or by `ssh -J` through it; `auto`: by that, if the port fails.
+    `join`: guests use the relay's `port`, or `ssh -J` through it; `auto`: `ssh -J` if the port
+    fails.
     """
 
     ssh: Annotated[str, values.ssh_destination] = ""
@@ -123,7 +124,7 @@ class Relay(Struct, frozen=True):
 
 
 class Cgnat(Struct, frozen=True):
-    """`stun` is a STUN server that is asked over TCP, "" for none: it is a stranger."""
+    """`stun` is a STUN server, asked over TCP, "" for none. It belongs to a third party."""
 
     stun: Annotated[str, values.stun_server] = ""
 
@@ -144,10 +145,12 @@ class Host(Struct, frozen=True):
 
 
 class Box(Struct, frozen=True):
-    """What a box shares beside its directory. `memory` is each process's, `processes` all of them.
+    """What a box shares besides its directory. `memory` is per process, `processes` for all of
+    them.
 
-    `network`: none; "internet" and the local network, but not 127.0.0.1 of this machine; or
-    "full", all that this machine reaches, and what listens on it for itself alone.
+    `network`: "none"; "internet", which includes the local network but not this machine's
+    127.0.0.1; or "full", all that this machine reaches, including services that listen only for
+    itself.
     """
 
     read: SharedPaths = ()
@@ -187,7 +190,7 @@ class Config(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """What is in force, and which keys the file gave."""
+    """The configuration in force, and the keys that the file sets."""
 
     config: Config
     file: str
@@ -195,9 +198,9 @@ class Settings(Struct, frozen=True):
 
 
 def load(path: Path) -> Settings:
-    """The configuration in `path`, or the defaults where there is no such file.
+    """Return the configuration in `path`, or the defaults if there is no such file.
 
-    Raises Misconfigured: `unsafe-config` or `unsafe-home` where others could have written it,
+    Raises Misconfigured: `unsafe-config` or `unsafe-home` if other users could have written it,
     `bad-config` with the line of a syntax error or the key of a wrong value.
     """
     content = private.read_config(str(path))
@@ -227,8 +230,8 @@ def parse(content: bytes, name: str) -> Settings:
             "bad-config", f"{name}: {error}", "fix the TOML at that line; text values need quotes"
         ) from None
     except strict.Unfit as error:
-        raise _explained(error, name) from None
-    except (ValueError, RecursionError):  # tomllib's for numbers and nesting beyond all measure
+        raise _bad_value(error, name) from None
+    except (ValueError, RecursionError):  # tomllib raises these for huge numbers and deep nesting
         raise Misconfigured(
             "bad-config",
             f"{name}: nested too deeply, or a number is too long",
@@ -237,7 +240,7 @@ def parse(content: bytes, name: str) -> Settings:
 
 
 def _inconsistent(config: Config) -> tuple[str, str] | None:
-    """What is wrong between keys that are right by themselves, and the mend."""
+    """Return the conflict between keys that are valid by themselves, and its fix."""
     guests, router = config.guests, config.router
     if guests.max_ttl < guests.ttl:
         return (
@@ -268,7 +271,7 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
 
 
 def flat(tables: Mapping[str, Any] | Struct, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key with its tables' names before it, as in `guests.ttl`, and its value."""
+    """Yield every key with its tables' names, such as `guests.ttl`, and its value."""
     for name, value in (asdict(tables) if isinstance(tables, Struct) else tables).items():
         if isinstance(value, dict | Struct):
             yield from flat(value, f"{prefix}{name}.")
@@ -276,8 +279,8 @@ def flat(tables: Mapping[str, Any] | Struct, prefix: str = "") -> Iterator[tuple
             yield f"{prefix}{name}", value
 
 
-def _explained(unfit: strict.Unfit, name: str) -> Misconfigured:
-    key = one_line(".".join(unfit.at), _MAX_SHOWN)
+def _bad_value(unfit: strict.Unfit, name: str) -> Misconfigured:
+    key = one_line(".".join(unfit.path), _MAX_SHOWN_CHARS)
     if isinstance(unfit, strict.Unknown):
         return Misconfigured(
             "bad-config", f"{name}: unknown key {key}", f"allowed there: {', '.join(unfit.allowed)}"
@@ -285,12 +288,12 @@ def _explained(unfit: strict.Unfit, name: str) -> Misconfigured:
     return Misconfigured(
         "bad-config",
         f"{name}: {key} = {_as_toml(unfit.value)} is not allowed",
-        f"{key} must be: {unfit.why}",
+        f"{key} must be: {unfit.expected}",
     )
 
 
 def _as_toml(value: object) -> str:
-    """Nearly: as its writer will know it again."""
+    """Return `value` roughly as the user wrote it."""
     match value:
         case bool():
             return str(value).lower()
@@ -299,7 +302,9 @@ def _as_toml(value: object) -> str:
         case dict():
             return "a table"
         case _:
-            return quoted(value) if isinstance(value, str) else one_line(repr(value), _MAX_SHOWN)
+            return (
+                quoted(value) if isinstance(value, str) else one_line(repr(value), _MAX_SHOWN_CHARS)
+            )
 
 
 def host_of(url: str) -> str:

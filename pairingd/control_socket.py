@@ -1,4 +1,4 @@
-"""The control socket: bound at the start, and again where somebody has removed it since."""
+"""The control socket: bound at the start, and again if somebody has removed it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ log = logging.getLogger(__name__)
 
 
 class ControlSocket:
-    """Whoever holds the lock, `lock`, has the right to it, and signs the lock with where it is."""
+    """Only the holder of the lock binds it, and writes its path to `lock`, a descriptor."""
 
     def __init__(self, paths: Paths, lock: int, tmux_socket: str) -> None:
         self._paths = paths
         self._lock = lock
-        self._beside = os.path.dirname(paths.lock)  # noqa: PTH120 - paths are strings
+        self._lock_directory = os.path.dirname(paths.lock)  # noqa: PTH120 - paths are strings
         self._tmux_socket = tmux_socket
         self._path = Path()
         self._bound: os.stat_result | None = None
 
     def bind(self) -> socket.socket:
-        """Mode 0600, in place of one that was left behind. In the runtime directory where that can
-        be used; it goes at the last logout. Raises Misconfigured, OSError.
+        """Listen with mode 0600, in place of a stale socket. In the runtime directory if that can
+        be used; the system removes it at the last logout. Raises Misconfigured, OSError.
         """
         *first, last = self._paths.control_sockets
         for path in first:
@@ -45,18 +45,18 @@ class ControlSocket:
 
     @property
     def path(self) -> Path:
-        """Where it was bound last."""
+        """The path at which it was bound last."""
         return self._path
 
     def is_bound(self) -> bool:
-        """Whether what is at its path is ours."""
+        """Whether the file at its path is our socket."""
         try:
             return self._bound is not None and os.path.samestat(self._path.lstat(), self._bound)
         except OSError:
             return False
 
     def remove(self) -> None:
-        """Not one that somebody else has put in its place."""
+        """Unlink the socket, unless somebody has replaced it."""
         if self.is_bound():
             self._path.unlink(missing_ok=True)
 
@@ -64,16 +64,20 @@ class ControlSocket:
         private_directory(path.parent)
         listener = listeners.listen(str(path), 0o600, 64)
         self._path, self._bound = path, path.lstat()
-        sign(self._lock, self._unless_beside(str(path)), self._unless_beside(self._tmux_socket))
+        sign(
+            self._lock,
+            self._unless_beside_lock(str(path)),
+            self._unless_beside_lock(self._tmux_socket),
+        )
         return listener
 
-    def _unless_beside(self, path: str) -> str:
-        return "" if os.path.dirname(path) == self._beside else path  # noqa: PTH120 - as above
+    def _unless_beside_lock(self, path: str) -> str:
+        return "" if os.path.dirname(path) == self._lock_directory else path  # noqa: PTH120 - as above
 
 
 def tmux_socket(paths: Paths, signed: str) -> str:
-    """Where tmux's socket lies: `signed` by the last daemon or where an earlier version had it, as
-    long as a server is there that holds the host's work.
+    """Return the path of tmux's socket: `signed` by the last daemon or that of an earlier version,
+    as long as a server with the host's work listens there.
     """
     for path in dict.fromkeys((signed, paths.earlier_tmux_socket)):
         elsewhere = path and path != paths.tmux_socket

@@ -1,7 +1,7 @@
-"""One connection to the control socket: requests answered in order, each bound to its client.
+"""One connection to the control socket. Requests are answered in order.
 
-A client that cancels a request, or goes away before the reply, stops the verb that answers it. The
-verb has then changed nothing, or says what holds all the same.
+If the client cancels a request, or disconnects before the reply, the verb stops. It has then
+changed nothing, or its error says what holds.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pairingd.store import Happening
 
 log = logging.getLogger(__name__)
 
-# A method by its name, with a record of what it takes; and where to tell of its progress.
+# Takes a method's name, its parameters, and a callback for its progress.
 Call = Callable[[str, object, Callable[[results.Progress], None]], Awaitable[Any]]
 
 MAX_PIPELINED = 64  # requests read before the first of them is answered
-_LOOK_S = 0.25  # how often a client that sends no more is looked at
+_HANGUP_POLL_INTERVAL_S = 0.25  # for a client that has finished sending
 
 
 class Conversation:
@@ -43,9 +43,9 @@ class Conversation:
         self._writer = writer
         self._known = known
         self._greeted = False
-        self._waiting: asyncio.Queue[bytes | _End | None] = asyncio.Queue(MAX_PIPELINED)
+        self._frames: asyncio.Queue[bytes | _End | None] = asyncio.Queue(MAX_PIPELINED)
         self._dismissed = False
-        self._gone = False
+        self._hung_up = False
         self._serving: asyncio.Task[None] | None = None
         self._streaming: asyncio.Task[None] | None = None
         self._idle_since = asyncio.get_running_loop().time()
@@ -54,8 +54,8 @@ class Conversation:
 
     @property
     def need(self) -> tuple[bool, bool, float]:
-        """Sorts least needed first: no hello yet; then nothing to wait for; then the longest idle.
-        A connection that watches waits for events, and goes only after all that do not.
+        """Sort key, least needed first: no hello yet, then nothing to wait for, then the longest
+        idle. A connection that watches waits for events, so it goes only after all that do not.
         """
         return self._greeted, self._streaming is not None, self._idle_since
 
@@ -65,10 +65,10 @@ class Conversation:
         self._serving = asyncio.current_task()
         reading = asyncio.create_task(self._read())
         try:
-            while not isinstance(frame := await self._waiting.get(), _End):
+            while not isinstance(frame := await self._frames.get(), _End):
                 if self._dismissed:
-                    return  # the client was told that this is not carried out
-                reply = await self._bound(frame)
+                    return  # the client knows that this is not carried out
+                reply = await self._cancellable_reply(frame)
                 self._idle_since = loop.time()
                 if reply is not None:
                     self._send(reply)
@@ -80,10 +80,10 @@ class Conversation:
             if self._streaming:
                 self._streaming.cancel()
 
-    def dismiss(self, why: PairingError) -> None:
-        """Close the connection; `why` is the last that a client hears, if it still reads."""
+    def dismiss(self, reason: PairingError) -> None:
+        """Close the connection. `reason` is the last message to the client, if it still reads."""
         self._dismissed = True
-        self._send(rpc.error_reply(None, why))
+        self._send(rpc.error_reply(None, reason))
         if self._writer.transport.get_write_buffer_size():
             self._writer.transport.abort()
         self._writer.close()
@@ -95,26 +95,26 @@ class Conversation:
             )
 
     async def _read(self) -> None:
-        """All that the client sends; and whether it is still there, until it is not."""
+        """Read all frames, then poll until the client hangs up."""
         with suppress(ConnectionError):
             async for frame in rpc.frames(self._reader):
                 if rpc.is_cancel(frame):
                     self._cancel()
                 else:
-                    await self._waiting.put(frame)
-        await self._waiting.put(_End())
-        # Who has sent all may still wait for the replies: shutdown(2), SHUT_WR.
-        while not self._gone:
-            self._gone = peer.has_hung_up(self._writer.get_extra_info("socket"))
-            await asyncio.sleep(0 if self._gone else _LOOK_S)
+                    await self._frames.put(frame)
+        await self._frames.put(_End())
+        # A client that sends no more may still wait for replies: shutdown(2), SHUT_WR.
+        while not self._hung_up:
+            self._hung_up = peer.has_hung_up(self._writer.get_extra_info("socket"))
+            await asyncio.sleep(0 if self._hung_up else _HANGUP_POLL_INTERVAL_S)
         self._cancel()
 
-    async def _bound(self, frame: bytes | None) -> dict[str, Any] | None:
-        """The reply to one frame, which the client may cancel. What a verb does before it first
-        waits is done in any case.
+    async def _cancellable_reply(self, frame: bytes | None) -> dict[str, Any] | None:
+        """Return the reply to one frame; the client may cancel it. What a verb does before its
+        first `await` is done in any case.
         """
         self.answering = True
-        if self._gone:
+        if self._hung_up:
             asyncio.get_running_loop().call_soon(self._cancel)
         try:
             return await self._reply_to(frame)
@@ -175,7 +175,7 @@ class Conversation:
                 await self._writer.drain()
         finally:
             self._intent.forget(listener)
-            self._writer.close()  # a listener that fell behind, or went: the connection is over
+            self._writer.close()  # the listener fell behind, or the client left
 
     def _progress(self, step: results.Progress) -> None:
         self._notify("progress", step)

@@ -1,8 +1,8 @@
-"""The search for the home router, made in the daemon's place by a process of the user's terminal.
+"""Searches for the home router in a process of the user's terminal, in place of the daemon.
 
-macOS 15 and later may refuse the local network to what was started at login, but not to what was
-started in Terminal, and its children (Apple TN3179). `python -m pairingd.discovery` prints one
-JSON object: `description_urls`, the likeliest first, or `error` as `pairctl --json` has it.
+macOS 15 and later may deny the local network to programs started at login, but not to those started
+in Terminal, and their children (Apple TN3179). `python -m pairingd.discovery` prints one JSON
+object: `description_urls`, the likeliest first, or `error` as in `pairctl --json`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pairingd.world.network.towards import locate
 
 
 def main() -> int:
-    """0 also where there is no router: that is an answer."""
+    """Return 0, also if there is no router: the output says so."""
     try:
         settings = config.load(Path(find_paths().config))
         answer = {"description_urls": asyncio.run(search(settings.config.router))}
@@ -32,20 +32,20 @@ def main() -> int:
 
 
 async def search(
-    wanted: config.Router,
+    router: config.Router,
     *,
     port: int = ssdp.PORT,
     schedule: ssdp.Schedule = ssdp.SCHEDULE,
     platform: str = sys.platform,
 ) -> list[str]:
-    """Where gateways of this network describe themselves. The keyword arguments are for tests.
+    """Return the description URLs of this network's gateways. The keyword arguments are for tests.
 
     Raises GatewayError `no-gateway` or `local-network-denied`.
     """
-    where = await locate(wanted.gateway or config.host_of(wanted.description_url))
-    if where is None or not where.gateway:
-        raise _nothing("this network has no home router to ask")
-    locations, error = await ssdp.search(where.address, where.gateway, port, schedule=schedule)
+    network = await locate(router.gateway or config.host_of(router.description_url))
+    if network is None or not network.gateway:
+        raise _no_gateway("this network has no home router to ask")
+    locations, error = await ssdp.search(network.address, network.gateway, port, schedule=schedule)
     if locations:
         return locations
     if lan.is_denied(error, platform):
@@ -54,12 +54,12 @@ async def search(
             "macOS does not let this terminal search the local network either",
             "try it in macOS's own Terminal",
         )
-    raise _nothing("no router answered this terminal's search either")
+    raise _no_gateway("no router answered this terminal's search either")
 
 
-def _nothing(why: str) -> GatewayError:
+def _no_gateway(cause: str) -> GatewayError:
     return GatewayError(
-        "no-gateway", why, "switch UPnP on in the router, or set [router] description_url"
+        "no-gateway", cause, "switch UPnP on in the router, or set [router] description_url"
     )
 
 

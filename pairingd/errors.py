@@ -1,9 +1,9 @@
 """The errors that reach a person.
 
     PairingError              a stable code, one line of cause, one line of remedy
-    ├── core.refusal.Refused  a rule said no; nothing changed
+    ├── core.refusal.Refused  a rule refused; nothing changed
     ├── Misconfigured         config.toml, or the machine, is not as it must be
-    ├── IdentityError         a guest's keys could not be had
+    ├── IdentityError         a guest's keys could not be fetched
     ├── GatewayError          the router refused, lied or was silent
     └── WorldError            sshd, tmux, a file or a socket failed
 
@@ -22,7 +22,7 @@ class Misconfigured(PairingError):
 
 
 class IdentityError(PairingError):
-    """A guest's keys could not be had."""
+    """A guest's keys could not be fetched."""
 
 
 class GatewayError(PairingError):

@@ -1,8 +1,8 @@
-"""Files of our own: private, whole or not at all, and in a place nobody else can swap.
+"""The daemon's own files: private, written atomically, in a place that no other user can replace.
 
-The daemon's directories are 0700 and its files 0600. sshd's StrictModes would refuse a home
-under /tmp although its sticky bit protects it, so `pairingd.private` holds the same promise
-itself, for every file in there and not the authorized_keys alone.
+Its directories are 0700 and its files 0600. sshd's StrictModes would refuse a home under /tmp
+although its sticky bit protects it, so `pairingd.private` makes the same check itself, for every
+file there and not only for authorized_keys.
 """
 
 from __future__ import annotations
@@ -20,49 +20,49 @@ from pairingd.paths import is_name_of_ours
 
 
 def private_directories(paths: Iterable[Path]) -> None:
-    """`private_directory` of each, or nothing is made or changed at all."""
-    wanted = tuple(paths)
-    for path in wanted:
+    """Call `private_directory` for each, or make and change nothing."""
+    directories = tuple(paths)
+    for path in directories:
         _check_writers(path, check_directory(path))
-    for path in wanted:
+    for path in directories:
         private_directory(path)
 
 
 def private_directory(path: Path) -> None:
-    """Make `path` (0700, ours) if absent; what others may do in it is taken away.
+    """Make `path` (0700, ours) if absent; take other users' permissions away.
 
-    Raises Misconfigured `unsafe-home` as `check_directory` does, and where others could have
-    written what is in it already; then nothing is made or changed. `unusable-home` on OSError.
+    Raises Misconfigured `unsafe-home` as `check_directory` does, and if other users could have
+    written its contents; then nothing is made or changed. `unusable-home` on OSError.
     """
     _check_writers(path, check_directory(path))
     with _usable(path):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = check_directory(path)  # again: somebody may have been quicker
-    if found and not _is_private(found):
+    status = check_directory(path)  # again: somebody may have made it meanwhile
+    if status and not _is_private(status):
         with _usable(path):
             path.chmod(0o700)
 
 
 def check_directory(path: Path) -> os.stat_result | None:
-    """What stands at `path`, None where nothing does; nothing is made or changed.
+    """Return the status of `path`, None if it is absent. Makes and changes nothing.
 
-    Raises Misconfigured `unsafe-home` where others could put another directory in its place, and
-    where it would have to be made private but others may need it as it is.
+    Raises Misconfigured `unsafe-home` if other users could replace it, or if it would have to
+    become private but other users may rely on its mode.
     """
     with _usable(path):
-        found = private.find_directory(str(path))
-        if found and not _is_private(found):
-            _refuse_what_others_use(path, found)
-    return found
+        status = private.find_directory(str(path))
+        if status and not _is_private(status):
+            _refuse_shared_directory(path, status)
+    return status
 
 
-def _is_private(found: os.stat_result) -> bool:
-    return stat.S_IMODE(found.st_mode) & 0o777 == 0o700
+def _is_private(status: os.stat_result) -> bool:
+    return stat.S_IMODE(status.st_mode) & 0o777 == 0o700
 
 
-def _check_writers(path: Path, found: os.stat_result | None) -> None:
+def _check_writers(path: Path, status: os.stat_result | None) -> None:
     with _usable(path):
-        if found and private.writable_by_others(str(path), found) and any(path.iterdir()):
+        if status and private.writable_by_others(str(path), status) and any(path.iterdir()):
             raise Misconfigured(
                 "unsafe-home",
                 f"other users could have changed the files in {path}",
@@ -71,34 +71,34 @@ def _check_writers(path: Path, found: os.stat_result | None) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Mode 0600 for what others could read or write, if it is there and a file.
+    """Set mode 0600 on a regular file that other users could read or write, if it exists.
 
-    Raises Misconfigured `unsafe-home` where it is another user's, who could always write it.
+    Raises Misconfigured `unsafe-home` if it belongs to another user, who could always write it.
     """
     with contextlib.suppress(FileNotFoundError):
-        found = path.lstat()
-        if found.st_uid != os.getuid():
+        status = path.lstat()
+        if status.st_uid != os.getuid():
             raise Misconfigured(
                 "unsafe-home",
                 f"{path} belongs to another user",
                 "take it over with chown, or remove it",
             )
-        if stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) & 0o077:
+        if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077:
             path.chmod(0o600)
 
 
-def _refuse_what_others_use(path: Path, found: os.stat_result) -> None:
-    """A home directory, say, or one of the system's: others may rely on its mode."""
+def _refuse_shared_directory(path: Path, status: os.stat_result) -> None:
+    """Refuse a home or system directory: other users may rely on its mode."""
     strangers = sorted(file.name for file in path.iterdir() if not is_name_of_ours(file.name))
     if strangers:
-        why = f"holds files that are not pairing's, such as {strangers[0]!r}"
-    elif len(path.resolve().parts) == 2:  # such as /home or /mnt, though it be empty
-        why = "is a system directory"
+        reason = f"holds files that are not pairing's, such as {strangers[0]!r}"
+    elif len(path.resolve().parts) == 2:  # such as /home or /mnt, even if empty
+        reason = "is a system directory"
     else:
         return
     raise Misconfigured(
         "unsafe-home",
-        f"{path} {why}, and its mode {stat.S_IMODE(found.st_mode):o} lets other users in",
+        f"{path} {reason}, and its mode {stat.S_IMODE(status.st_mode):o} lets other users in",
         f"set PAIRING_HOME to a directory of its own, such as {path}/pairing",
     )
 
@@ -116,7 +116,7 @@ def _usable(path: Path) -> Iterator[None]:
 
 
 def write_private(path: Path, content: str) -> None:
-    """Replace `path` whole: readers see the old or the new content, and so does a power cut.
+    """Replace `path` atomically: it has the old or the new content, also after a power cut.
 
     Raises WorldError `unwritable-file`.
     """
@@ -124,7 +124,7 @@ def write_private(path: Path, content: str) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Nothing where it is gone. Raises WorldError `unwritable-file`."""
+    """Unlink `path`, if it exists. Raises WorldError `unwritable-file`."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -132,7 +132,7 @@ def remove_file(path: Path) -> None:
 
 
 def write_for_group(path: Path, content: str) -> None:
-    """As `write_private`, for the directory's group to read, too: one whose files get its group."""
+    """As `write_private`, but readable by the group that files in this directory get."""
     _replace(path, content, 0o640)
 
 

@@ -1,4 +1,4 @@
-"""The lanes of the ways in beyond a router's port, joined: hole, hostname and dial."""
+"""Creates the lanes for endpoints beyond a router's port: hole, hostname and dial."""
 
 from __future__ import annotations
 

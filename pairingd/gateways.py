@@ -1,7 +1,7 @@
-"""The protocols by which pairingd asks a gateway for a port: a line for each, the first one first.
+"""The protocols by which pairingd requests a port from a gateway, in the order of preference.
 
-A line has all that the rest of the house must know of a protocol, so that nobody else names one.
-To add a protocol: docs/adding.md.
+An entry has all that other modules need to know of a protocol, so that none of them names one. To
+add a protocol: docs/adding.md.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from typing import NamedTuple
 
 
 class Protocol(NamedTuple):
-    """`module` is in pairingd.world.gateway. It has `adapter(tools)`, and for one that opens IPv6
-    firewalls `pinhole_adapter(tools)`.
+    """`module` is in pairingd.world.gateway. It has `adapter(tools)`, and `pinhole_adapter(tools)`
+    if the protocol opens IPv6 firewalls.
     """
 
     name: str  # in config.toml, in the journal and in JSON
     title: str  # on screens
     module: str
     reads_back: bool = False  # the gateway shows the mappings that it has
-    announces: bool = False  # the gateway says that it has restarted (pxp/announcements.py)
+    announces: bool = False  # the gateway announces its restart (pxp/announcements.py)
     ipv6: bool = False
-    speaks_for: tuple[str, ...] = ()  # names of those that the same server would refuse alike
+    speaks_for: tuple[str, ...] = ()  # protocols that the same server refuses, too
     configurable: bool = True  # may be named in [router] protocols
-    chooses_port: bool = False  # the external port is whatever comes of the request
-    anycast: str = ""  # where the provider's server answers, if it has one
+    chooses_port: bool = False  # the gateway chooses the external port
+    anycast: str = ""  # address of the provider's server, if it has one
 
 
 PROTOCOLS = (
-    # One server answers PCP and NAT-PMP (RFC 6887 §9); asked both, miniupnpd 2.3.1 hangs a minute.
+    # One server answers PCP and NAT-PMP (RFC 6887 §9); asked both, miniupnpd 2.3.1 hangs for 60 s.
     Protocol(
         *("pcp", "PCP", "pxp.pcp"),
         announces=True,
@@ -44,6 +44,6 @@ CONFIGURABLE = tuple(protocol.name for protocol in PROTOCOLS if protocol.configu
 
 
 def named(name: str) -> Protocol:
-    """The protocol of that name; one of an earlier or later pairingd has no properties."""
+    """Return the protocol `name`; one of an earlier or later pairingd has no properties."""
     known = (protocol for protocol in PROTOCOLS if protocol.name == name)
     return next(known, Protocol(name, name, ""))

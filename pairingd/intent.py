@@ -1,7 +1,7 @@
-"""What is wished, kept durably: the only place where State changes.
+"""The intent, stored durably: the only place where State changes.
 
-Requests and timers come here as events; the rules decide, the store keeps, the history tells, and
-whoever makes the world follow is woken.
+Requests and timers arrive as events. The rules decide, the store saves, the history gets a line,
+and the lanes are woken.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from pairingd.store import Happening, Store
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 1000  # events a slow listener may fall behind before it is dropped
+_MAX_BACKLOG_EVENTS = 1000  # unread, before a slow listener is dropped
 
 
 class Intent:
-    """Holds the State, and tells of every change and every trouble.
+    """Holds the State, and reports every change and every trouble.
 
-    `withdrawn` says why invitations that were saved as live are over since the start.
+    `withdrawn` has the reasons why invitations that were saved as live are over since the start.
     """
 
     def __init__(
@@ -66,28 +66,29 @@ class Intent:
             self._begin(max_ttl)
 
     def _begin(self, max_ttl: float) -> None:
-        """What was saved holds only as far as no later change and no later time is known."""
+        """Reduce the saved state to what the marks and the latest time seen allow."""
         live, now = self._store.live, self._clock()
         marks, behind, latest = live.marks, live.is_behind(now), live.latest
-        outdated = [one for one in self.state.live if one.rights not in marks]
+        outdated = [invitation for invitation in self.state.live if invitation.rights not in marks]
         self._change(Begin(marks, behind, max_ttl), max(now, latest) if behind else now)
         if outdated:
             self.withdrawn += (state_outdated(outdated, self.state),)
         if behind:
             self.withdrawn += (clock_behind(now, latest),)
-        for why in self.withdrawn:
-            self.troubled(why)
+        for error in self.withdrawn:
+            self.troubled(error)
 
     def apply(self, event: Event) -> State:
-        """The state after `event`, on the disk. Raises Refused, or WorldError `state-unwritable`,
-        and then nothing has changed.
+        """Return the state after `event`, saved on disk. Raises Refused, or WorldError
+        `state-unwritable`; then nothing has changed.
 
-        What only takes rights away holds even where it cannot be saved, for the disk may be full;
-        it is saved as soon as it can be, and `unsaved` says why it is not yet, and whether it holds
-        for good. What was told holds too, but keeps nobody in or out; the next change saves it.
+        An event that only takes rights away holds even if it cannot be saved, because the disk may
+        be full. The next event saves it. Until then `unsaved` has the reason, and says whether it
+        holds for good. Events that neither give nor take rights hold too; the next change saves
+        them.
         """
         now = self._clock()
-        if isinstance(event, Invite):  # a session whose time was up is saved before another begins
+        if isinstance(event, Invite):  # saves an expired session before another begins
             self._change(Tick(), now)
         return self._change(event, now)
 
@@ -113,7 +114,7 @@ class Intent:
         if after != before:
             with self.together():
                 by = "pairingd" if isinstance(event, Begin) else "host"
-                self._tell_difference(before, after, by)
+                self._record_difference(before, after, by)
             self._wishes_changed()
         return after
 
@@ -121,23 +122,23 @@ class Intent:
         return self._clock()
 
     def live(self, name: str) -> Invitation:
-        """The invitation of the live guest whom `name` means. Raises Refused."""
-        live = {one.guest: one for one in self.apply(Tick()).live}
+        """Return the invitation of the live guest whom `name` matches. Raises Refused."""
+        live = {invitation.guest: invitation for invitation in self.apply(Tick()).live}
         return live[find(name, list(live))]
 
     def troubled(self, error: PairingError) -> None:
-        """Something failed that whoever runs it tries again."""
+        """Record a failure that the caller retries."""
         self.happened("trouble", error.message, code=error.code, hint=error.hint)
 
     def happened(self, kind: str, text: str, *, session: str = "", **data: Any) -> None:
-        """Write a line of history, about `session` or that of now, and let those who watch know."""
-        about = session or (self.state.session.id if self.state.session else None)
+        """Write a line of history, about `session` or the current one, and notify the listeners."""
+        session_id = session or (self.state.session.id if self.state.session else None)
         text = printable(text)
         log.info("%s", text, extra={"event": kind, "data": data})
         self._happened(kind)
         try:
-            event = self._store.happened(self._clock(), about, kind, text, data)
-        except WorldError as error:  # the history is not worth a guest who stays
+            event = self._store.happened(self._clock(), session_id, kind, text, data)
+        except WorldError as error:  # the guest must go even if the history fails
             log.error("not in the history: %s", error)  # noqa: TRY400 - the cause is all there is
             return
         for listener in tuple(self._listeners):
@@ -148,7 +149,7 @@ class Intent:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Lines of history that are written as one: the disk is waited for once."""
+        """Write lines of history in one transaction, to wait for the disk once."""
         try:
             with self._store.together():
                 yield
@@ -156,8 +157,8 @@ class Intent:
             log.error("not in the history: %s", error)  # noqa: TRY400 - the cause is all there is
 
     def listen(self) -> asyncio.Queue[Happening | None]:
-        """A queue of all events from now on; None in it is the end. Give it back to `forget`."""
-        listener: asyncio.Queue[Happening | None] = asyncio.Queue(_BACKLOG + 1)
+        """Return a queue of all later events; None ends it. Pass it to `forget` when done."""
+        listener: asyncio.Queue[Happening | None] = asyncio.Queue(_MAX_BACKLOG_EVENTS + 1)
         self._listeners.add(listener)
         return listener
 
@@ -167,19 +168,23 @@ class Intent:
             listener.get_nowait()
         listener.put_nowait(None)
 
-    def _tell_difference(self, before: State, after: State, by: str) -> None:
-        known = {one.id: one for one in before.session.invitations} if before.session else {}
-        for one in after.session.invitations if after.session else ():
-            old = known.get(one.id)
-            if old is None or _terms(old) != _terms(one):
-                kind, text = _difference(old, one)
-                data: dict[str, Any] = {"expires_at": utc(one.expires_at)}
-                if one.cause:
-                    data["cause"] = one.cause.value
-                if old and one.live:
-                    data["changes"] = _changes(old, one, by)
-                self.happened(kind, text, invitation=one.id, guest=one.guest, **data)
-                if one.live:  # whoever lost all rights is seen to leave
+    def _record_difference(self, before: State, after: State, by: str) -> None:
+        known = (
+            {invitation.id: invitation for invitation in before.session.invitations}
+            if before.session
+            else {}
+        )
+        for invitation in after.session.invitations if after.session else ():
+            old = known.get(invitation.id)
+            if old is None or _terms(old) != _terms(invitation):
+                kind, text = _difference(old, invitation)
+                data: dict[str, Any] = {"expires_at": utc(invitation.expires_at)}
+                if invitation.cause:
+                    data["cause"] = invitation.cause.value
+                if old and invitation.live:
+                    data["changes"] = _changes(old, invitation, by)
+                self.happened(kind, text, invitation=invitation.id, guest=invitation.guest, **data)
+                if invitation.live:  # otherwise their departure is reported
                     self._terms_changed(text)
         if (
             after.session
@@ -196,7 +201,7 @@ def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
         later = f", from {utc(opens_at)} on" if opens_at else ""
         return "invited", f"{new.guest} invited, may {new.access.value}, for {time_left}{later}"
     if new.standing is not Standing.LIVE:
-        return new.standing.value, f"{new.guest}: {_why_over(new)}"
+        return new.standing.value, f"{new.guest}: {_end_reason(new)}"
     if new.access is not old.access:
         return "role", f"{new.guest} may now {new.access.value}"
     change = new.expires_at - old.expires_at
@@ -205,35 +210,35 @@ def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
 
 
 def _changes(old: Invitation, new: Invitation, by: str) -> list[dict[str, str]]:
-    """For the receipt."""
+    """Return the changed terms, for the receipt."""
     terms = (
         ("role", old.access.value, new.access.value),
         ("deadline", utc(old.expires_at), utc(new.expires_at)),
     )
     return [
-        {"what": what, "from": before, "to": after, "by": by}
-        for what, before, after in terms
+        {"what": term, "from": before, "to": after, "by": by}
+        for term, before, after in terms
         if before != after
     ]
 
 
-def _terms(one: Invitation) -> tuple[object, ...]:
-    """What the history tells of; that somebody comes and goes, it tells otherwise."""
-    return one.standing, one.access, one.expires_at
+def _terms(invitation: Invitation) -> tuple[object, ...]:
+    """Return the fields whose changes go to the history; visits have lines of their own."""
+    return invitation.standing, invitation.access, invitation.expires_at
 
 
-def _why_over(one: Invitation) -> str:
-    match one.cause:
-        case Cause.EXPIRED if one.over_at != one.expires_at:
+def _end_reason(invitation: Invitation) -> str:
+    match invitation.cause:
+        case Cause.EXPIRED if invitation.over_at != invitation.expires_at:
             return "did not come in time"
         case Cause.EXPIRED | Cause.IDLE | Cause.USED:
-            return causes.WORDS[one.cause]
+            return causes.WORDS[invitation.cause]
         case _:
-            return f"invitation {one.standing.value}"
+            return f"invitation {invitation.standing.value}"
 
 
 def unsaved(unwritable: WorldError) -> WorldError:
-    """What was taken away, and could not be saved: for how long it holds."""
+    """Return the error for rights whose loss could not be saved: how long it holds."""
     if unwritable.code == "not-durable":
         return WorldError(
             unwritable.code,
@@ -248,14 +253,13 @@ def unsaved(unwritable: WorldError) -> WorldError:
 
 
 def state_outdated(outdated: Sequence[Invitation], now: State) -> WorldError:
-    live = {one.id: one for one in now.live}
-    over = ", ".join(one.guest for one in outdated if one.id not in live)
-    lesser = [
-        f"{one.guest}: may {live[one.id].access.value} until {utc(live[one.id].expires_at)}"
-        for one in outdated
-        if one.id in live
+    live = {invitation.id: invitation for invitation in now.live}
+    ended = ", ".join(invitation.guest for invitation in outdated if invitation.id not in live)
+    reduced = [
+        f"{kept.guest}: may {kept.access.value} until {utc(kept.expires_at)}"
+        for kept in (live[invitation.id] for invitation in outdated if invitation.id in live)
     ]
-    changed = "; ".join([*([f"{over}: no longer invited"] if over else []), *lesser])
+    changed = "; ".join([*([f"{ended}: no longer invited"] if ended else []), *reduced])
     return WorldError(
         "state-outdated",
         f"the saved state is older than the last change of {changed}",

@@ -7,18 +7,18 @@ import socket
 
 
 def addresses(family: socket.AddressFamily) -> dict[str, list[str]]:
-    """The addresses of `family` that each interface has, without their scope."""
-    import psutil  # an idle daemon does without it
+    """Return each interface's addresses of `family`, without their scope."""
+    import psutil  # late: an idle daemon does not need it
 
     return {
-        interface: [one.address.partition("%")[0] for one in owned if one.family == family]
+        interface: [entry.address.partition("%")[0] for entry in owned if entry.family == family]
         for interface, owned in psutil.net_if_addrs().items()
     }
 
 
 def near(host: str) -> list[str]:
-    """Our IPv4 addresses that share a network with the address `host`."""
-    import psutil  # needed only where a router answers under another address
+    """Return our IPv4 addresses that share a network with the address `host`."""
+    import psutil  # late: only for a router that answers under another address
 
     try:
         other = ipaddress.ip_address(host)

@@ -1,7 +1,7 @@
-"""Why a socket call to a host of the local network failed: one explanation for all that make one.
+"""Explains why a socket call to a host on the local network failed.
 
-Local Network privacy (macOS 15; Apple TN3179) refuses a program its neighbours with EHOSTUNREACH:
-the connect of a datagram socket, what is sent to one or to a multicast group, or a TCP connection.
+Local Network privacy (macOS 15; Apple TN3179) denies a program its neighbours with EHOSTUNREACH:
+connecting a datagram socket, sending to a neighbour or a multicast group, or a TCP connection.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ def denied() -> GatewayError:
 def explained(
     error: OSError | None, otherwise: GatewayError, platform: str = sys.platform
 ) -> GatewayError:
-    """`local-network-denied` where that is the cause, else what the caller makes of it."""
+    """Return `local-network-denied` if that is the cause, else `otherwise`."""
     return denied() if is_denied(error, platform) else otherwise

@@ -1,4 +1,4 @@
-"""What the journal of a home still names, read without a daemon and without changing the file."""
+"""Reads a home's journal without a daemon and without changing the file."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Leftovers(Struct, frozen=True):
 
 
 def read(path: Path) -> Leftovers:
-    """Of the database `path`, of this or any older version.
+    """Read the database `path`, of this or any older version.
 
-    Raises Misconfigured `state-newer`, and sqlite3.Error or ValueError where it cannot be read.
+    Raises Misconfigured `state-newer`, and sqlite3.Error or ValueError if it cannot be read.
     """
-    # Else a database that nobody has open would get a -wal and a -shm by being read.
+    # Otherwise reading a database that nobody has open would create a -wal and a -shm.
     unused = "" if os.path.lexists(f"{path}-wal") else "&immutable=1"
     with (
         closing(sqlite3.connect(f"{path.as_uri()}?mode=ro{unused}", uri=True)) as stored,

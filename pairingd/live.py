@@ -1,13 +1,13 @@
-"""What must be durable without disk space: who is over, who may only read, and how late it was.
+"""Marks: which rights are left, and the latest time seen; durable without disk space.
 
-Each live invitation has an empty file, its mark, with its rights in its name. A mark is there
-before the state gives what it says, and is unlinked or renamed before the state takes it away.
+Each live invitation has an empty file, its mark, with its rights in its name. The mark is created
+before the state gives these rights, and unlinked or renamed before the state takes them away.
 unlink(2), rename(2) within a directory and utimensat(2) work on a full disk. At start a mark is the
-most that the state may claim; so a state whose last change was lost (no space, a damaged WAL, an
-old copy) gives nobody back what was taken from them.
+most that the state may claim. So a state whose last change was lost (no space, a damaged WAL, an
+old copy) gives no revoked rights back.
 
 A mark's mtime is the latest wall-clock time seen, its atime the steady clock's at that moment; of
-many, only some are kept up to date.
+many marks, only some are kept up to date.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ log = logging.getLogger(__name__)
 
 _NAME = re.compile(rf"([^/]+)\.({'|'.join(Access)})\.([0-9]{{1,18}})(\.used)?", re.ASCII)
 _TOLERANCE_S = 1.0
-_TOUCHED = 8  # marks, so that a thousand cost no more; it is lost only if all of these go at once
-_DRIFT = 0.001  # of the steady clock against a wall clock that NTP slews
+_MAX_TOUCHED_MARKS = 8  # the latest time seen is lost only if all of these go at once
+_MAX_DRIFT_RATIO = 0.001  # of the steady clock against a wall clock that NTP slews
 
 
 def mark_prefix(invitation: str) -> str:
-    """What the names of all marks of that invitation begin with, before a dot."""
+    """Return the start of the names of the invitation's marks, up to a dot."""
     return quote(invitation, safe="")
 
 
 def invitation_of(prefix: str) -> str:
-    """Whose marks begin so."""
+    """Return the id of the invitation whose marks begin with `prefix`."""
     return unquote(prefix)
 
 
@@ -50,17 +50,17 @@ def mark_name(rights: Rights) -> str:
 
 
 def parse_mark(name: str) -> Rights | None:
-    """None for the name of anything but a mark."""
-    found = _NAME.fullmatch(name)
-    rights = found and Rights(unquote(found[1]), Access(found[2]), int(found[3]), bool(found[4]))
+    """Return the rights in a mark's name, None for any other name."""
+    match = _NAME.fullmatch(name)
+    rights = match and Rights(unquote(match[1]), Access(match[2]), int(match[3]), bool(match[4]))
     return rights if rights and mark_name(rights) == name else None
 
 
 def copy_marks(directory: Path, live: Iterable[Invitation]) -> None:
-    """Have `directory` hold the marks of `live` and no others, for a group to read. Nothing is ever
-    believed of these: what cannot be made, as on a full disk, only keeps somebody out.
+    """Make `directory` hold exactly the marks of `live`, for a group to read. pairingd never trusts
+    these copies: one that cannot be made, as on a full disk, only keeps a guest out.
     """
-    names = {mark_name(one.rights) for one in live}
+    names = {mark_name(invitation.rights) for invitation in live}
     with contextlib.suppress(OSError):
         for entry in [*directory.iterdir()]:
             if parse_mark(entry.name) and entry.name not in names:
@@ -76,7 +76,7 @@ class Live:
         self._directory = directory
         self._steady = steady
         self._unsynced = False
-        self._marks = set(self._found())
+        self._marks = set(self._read_marks())
         self._latest = max(map(self._time_of, self._marks), default=0.0)
 
     @property
@@ -84,27 +84,27 @@ class Live:
         return frozenset(self._marks)
 
     def is_behind(self, now: float) -> bool:
-        """Whether `now` is a time that has passed before this daemon started."""
+        """Whether `now` is before the latest time seen when this daemon started."""
         return now < self._latest - _TOLERANCE_S
 
     @property
     def latest(self) -> float:
-        """The wall-clock time that it must be at least; 0 where there was no mark."""
+        """The earliest possible wall-clock time at the start; 0 if there was no mark."""
         return self._latest
 
     def touch(self, now: float) -> None:
-        """Keep `now` as the latest time seen, with those marks that last longest."""
-        for mark in nlargest(_TOUCHED, self._marks, key=lambda mark: mark.expires_at):
+        """Save `now` as the latest time seen, in the marks with the latest deadlines."""
+        for mark in nlargest(_MAX_TOUCHED_MARKS, self._marks, key=lambda mark: mark.expires_at):
             try:
                 os.utime(self._path(mark), (self._steady(), now))
             except OSError as error:
                 log.warning("the latest time cannot be saved: %s", error)
 
     def keep(self, live: Iterable[Invitation]) -> None:
-        """Have no mark say more than `live` give. Raises OSError, after all was tried; what failed
-        is tried again by the next call.
+        """Reduce the marks to the rights of `live`. Raises OSError after trying all of them; the
+        next call retries those that failed.
         """
-        rights = {one.id: one.rights for one in live}
+        rights = {invitation.id: invitation.rights for invitation in live}
         more = self._marks.difference(rights.values())
         self._replace(
             {
@@ -114,16 +114,16 @@ class Live:
         )
 
     def settle(self, live: Iterable[Invitation]) -> None:
-        """As `keep`, and unlink what says less than those of `live`, too."""
-        self._replace(dict.fromkeys(self._marks - {one.rights for one in live}))
+        """As `keep`, and also unlink marks with fewer rights than those of `live`."""
+        self._replace(dict.fromkeys(self._marks - {invitation.rights for invitation in live}))
 
     @contextlib.contextmanager
     def made(self, live: Iterable[Invitation]) -> Iterator[None]:
-        """Every one of `live` has its mark within; the new ones go again if the block fails.
+        """Make the missing marks of `live`; remove the new ones again if the block fails.
 
-        Raises WorldError `state-unwritable` where one cannot be made, and then none was.
+        Raises WorldError `state-unwritable` if a mark cannot be made; then none is left.
         """
-        new = {one.rights for one in live} - self._marks
+        new = {invitation.rights for invitation in live} - self._marks
         try:
             try:
                 self._make(new)
@@ -155,7 +155,7 @@ class Live:
         _sync(self._directory)
 
     def _replace(self, changes: Mapping[Rights, Rights | None]) -> None:
-        """Each mark by a lesser one, or by none: also where not even a rename is possible."""
+        """Replace each mark by a lesser one or none; unlink it if the rename fails."""
         failure: OSError | None = None
         for mark, lesser in changes.items():
             if lesser == mark:
@@ -184,8 +184,8 @@ class Live:
             return False
         return True
 
-    def _found(self) -> Iterator[Rights]:
-        """Nothing where it cannot be read, so that nobody is live."""
+    def _read_marks(self) -> Iterator[Rights]:
+        """Yield the marks on disk; none if they cannot be read, so that nobody is live."""
         try:
             with os.scandir(self._directory) as entries:
                 for entry in entries:
@@ -199,20 +199,20 @@ class Live:
             log.error("the marks of live invitations cannot be read: %s", error)  # noqa: TRY400 - the cause is all there is
 
     def _time_of(self, mark: Rights) -> float:
-        """The earliest that it can be now, by that mark.
+        """Return the earliest time that it can be now, by that mark.
 
-        What the steady clock has counted since is time that has passed; after a reboot it counts
-        from 0. An atime that is no uptime was set by somebody who read the file.
+        What the steady clock has counted since has passed; after a reboot it counts from 0. An
+        atime that is not an uptime was set by somebody who read the file.
         """
         try:
-            found = self._path(mark).stat()
+            status = self._path(mark).stat()
         except OSError:
             return 0.0
-        steady, then = self._steady(), found.st_atime
-        if then > found.st_mtime / 2:
-            return found.st_mtime
-        passed = steady - then if steady >= then else steady
-        return found.st_mtime + passed * (1 - _DRIFT)
+        steady, saved_steady = self._steady(), status.st_atime
+        if saved_steady > status.st_mtime / 2:
+            return status.st_mtime
+        passed = steady - saved_steady if steady >= saved_steady else steady
+        return status.st_mtime + passed * (1 - _MAX_DRIFT_RATIO)
 
 
 def _sync(directory: Path) -> None:

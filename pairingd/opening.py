@@ -1,4 +1,4 @@
-"""A scheduled invitation opens by itself; the host then gets the command for its guest."""
+"""Gives the host the guest's command when a scheduled invitation opens."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ log = logging.getLogger(__name__)
 
 
 class Opening:
-    """Announces each invitation once, also where the daemon starts again meanwhile."""
+    """Announces each invitation once, also across restarts of the daemon."""
 
     def __init__(self, parts: Parts, signals: Signals) -> None:
         self._parts = parts
-        self._way_in_changed = signals.endpoint_changed
+        self._endpoint_changed = signals.endpoint_changed
         self._aside = Aside()
 
     def announce(self, ids: frozenset[str]) -> None:
-        """Returns at once."""
+        """Announce these invitations. Returns at once."""
         self._aside.run(self._announce(ids))
 
     def renew(self, invitation: str) -> None:
-        """Its guest is dialed by other ports, or from elsewhere. Returns at once."""
+        """Announce a new command: pairingd dials other ports or from elsewhere. Returns at once."""
         self._aside.run(self._renew(invitation))
 
-    async def _renew(self, invitation: str) -> None:
+    async def _renew(self, invitation_id: str) -> None:
         try:
-            command = await answers.dial_command(self._parts, invitation)
+            command = await answers.dial_command(self._parts, invitation_id)
         except PairingError as error:
             self._parts.intent.troubled(error)
             return
-        for one in self._parts.intent.state.live:
-            if command and one.id == invitation:
-                text = f"{one.guest} now connects with: {command}"
-                about = {"invitation": one.id, "guest": one.guest, "command": command}
-                self._parts.intent.happened("endpoint-changed", text, **about)
-                self._way_in_changed(text)
+        for invitation in self._parts.intent.state.live:
+            if command and invitation.id == invitation_id:
+                text = f"{invitation.guest} now connects with: {command}"
+                data = {"invitation": invitation.id, "guest": invitation.guest, "command": command}
+                self._parts.intent.happened("endpoint-changed", text, **data)
+                self._endpoint_changed(text)
 
     async def _announce(self, ids: frozenset[str]) -> None:
-        await waits.wait_for_ways(self._parts, _tell_nobody)
+        await waits.wait_for_ways(self._parts, _ignore_progress)
         new = ids - self._announced()
-        if not any(one.id in new for one in self._parts.intent.state.live):
+        if not any(invitation.id in new for invitation in self._parts.intent.state.live):
             return  # revoked meanwhile, or announced before a restart
         try:
             commands = {id_: await answers.command(self._parts, id_) for id_ in new}
@@ -55,17 +55,17 @@ class Opening:
             self._parts.intent.troubled(error)
             return
         guests: dict[str, list[str]] = {}  # by their command
-        for one in self._parts.intent.state.live:
-            if command := commands.get(one.id):  # else revoked meanwhile
-                self._note(one, command)
-                guests.setdefault(command, []).append(one.guest)
+        for invitation in self._parts.intent.state.live:
+            if command := commands.get(invitation.id):  # else revoked meanwhile
+                self._note(invitation, command)
+                guests.setdefault(command, []).append(invitation.guest)
         for command, names in guests.items():
-            self._way_in_changed(f"{', '.join(names)} may enter now: {command}")
+            self._endpoint_changed(f"{', '.join(names)} may enter now: {command}")
 
-    def _note(self, one: Invitation, command: str) -> None:
-        text = f"{one.guest} may enter now: {command}"
-        about = {"invitation": one.id, "guest": one.guest, "command": command}
-        self._parts.intent.happened("opened", text, **about)
+    def _note(self, invitation: Invitation, command: str) -> None:
+        text = f"{invitation.guest} may enter now: {command}"
+        data = {"invitation": invitation.id, "guest": invitation.guest, "command": command}
+        self._parts.intent.happened("opened", text, **data)
 
     def _announced(self) -> set[str]:
         session = self._parts.intent.state.session
@@ -77,5 +77,5 @@ class Opening:
         return {str(line.data.get("invitation")) for line in history if line.kind == "opened"}
 
 
-def _tell_nobody(_: results.Progress) -> None:
+def _ignore_progress(_: results.Progress) -> None:
     """No client waits for it."""

@@ -1,4 +1,4 @@
-"""The daemon's parts, as the verbs find them; `wiring` joins them."""
+"""The daemon's parts, as the verbs use them; `assembly` connects them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pairingd.world.identity import IdentityProviders
 from pairingd.world.sshd import Sshds
 from pairingd.world.tmux import Tmux
 
-Notify = Callable[[results.Progress], None]  # tells the client how far its request has come
+Notify = Callable[[results.Progress], None]  # reports a request's progress to the client
 
 
 class Parts(Struct, frozen=True):
@@ -50,6 +50,7 @@ class Parts(Struct, frozen=True):
     lookout: Lookout
     arrivals: Arrivals
     witness: Witness
+    witness6: Witness
     clock: Clock
     started_at: float
     request_stop: Callable[[], None]

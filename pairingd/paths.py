@@ -1,7 +1,7 @@
-"""Where everything lies. Standard library only: `pairctl` imports this and must start quickly.
+"""Paths of all files. Standard library only: `pairctl` imports this and must start quickly.
 
-`PAIRING_HOME` set: all of it directly there. Otherwise macOS's own places, or the XDG Base
-Directory Specification's, which wants relative values ignored.
+If `PAIRING_HOME` is set, everything lies directly there. Otherwise macOS's usual directories, or
+those of the XDG Base Directory Specification, which says to ignore relative values.
 """
 
 # pathlib takes longer to import than all else that `pairctl status` does.
@@ -20,9 +20,9 @@ from pairingd.core.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Where `find_paths` looks, of the environment.
+# The environment variables that `find_paths` reads.
 VARIABLES = ("HOME", "PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")
-# The files that pairing makes, each with what can follow its name.
+# The files that pairing makes, each with a pattern of its possible suffixes.
 FILES = {
     "authorized_keys": r"(\.partial)?",
     "control_socket": "",
@@ -37,7 +37,7 @@ FILES = {
 
 
 class Paths:
-    """Absolute paths as strings. `directories` are those to make, mode 0700, none of them twice."""
+    """Absolute paths as strings. `directories` are to be made with mode 0700; no duplicates."""
 
     __slots__ = (
         "authorized_keys",
@@ -60,14 +60,14 @@ class Paths:
         self.host_key = os.path.join(state, "host_ed25519")
         self.authorized_keys = os.path.join(state, "authorized_keys")
         self.sshd_config = os.path.join(state, "sshd_config")
-        # The lock stands with the state it guards: the runtime directory may differ between
-        # a login and a cron job, and two daemons on one state must never be.
+        # The lock lies beside the state it guards: the runtime directory may differ between
+        # a login and a cron job, and two daemons must never share one state.
         self.lock = os.path.join(state, "pairingd.lock")
         self.control_socket = os.path.join(runtime, "pairingd.sock")
-        # Not in the runtime directory, which goes at the last logout: the work in tmux stays.
+        # Not in the runtime directory: that goes at the last logout, but the work in tmux stays.
         self.tmux_socket = os.path.join(state, "tmux.sock")
         self.log = os.path.join(log, "pairingd.log")
-        # What a crash prints, where no terminal or journal takes it; the log is rotated away.
+        # What a crash prints without a terminal or journal. Not in the log, which is rotated.
         self.stderr = os.path.join(log, "pairingd.stderr")
 
     @property
@@ -78,7 +78,7 @@ class Paths:
 
     @property
     def earlier_tmux_socket(self) -> str:
-        """Where it lay up to version 0.1: in the runtime directory."""
+        """The socket of tmux up to version 0.1: in the runtime directory."""
         beside = os.path.dirname(self.control_socket)
         return os.path.join(beside, os.path.basename(self.tmux_socket))
 
@@ -89,29 +89,29 @@ class Paths:
 
     @property
     def boxes(self) -> str:
-        """A directory with one for each box (pairingd.box)."""
+        """A directory with a directory for each box (pairingd.box)."""
         return os.path.join(os.path.dirname(self.state_db), "box")
 
     @property
     def private_files(self) -> tuple[str, ...]:
-        """Those that another user must not read, nor write."""
+        """Files that another user must not read or write."""
         state = (self.state_db, f"{self.state_db}-wal", f"{self.state_db}-shm", self.lock)
         sshd = (self.host_key, self.authorized_keys, self.sshd_config)
         return *state, *sshd, self.log, self.stderr
 
 
 def is_name_of_ours(name: str) -> bool:
-    """Whether a file of that name is one of FILES, or config.toml as it is or an editor left it."""
-    ours = Paths("", "", "", "")
-    if name in {ours.live, ours.boxes} or re.fullmatch(r"\.?config\.toml.*", name):
+    """Whether `name` is one of FILES, or config.toml or an editor's copy of it."""
+    names = Paths("", "", "", "")
+    if name in {names.live, names.boxes} or re.fullmatch(r"\.?config\.toml.*", name):
         return True
-    forms = (re.escape(getattr(ours, file)) + more for file, more in FILES.items())
-    return any(re.fullmatch(form, name) for form in forms)
+    patterns = (re.escape(getattr(names, file)) + suffix for file, suffix in FILES.items())
+    return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.platform) -> Paths:
-    """Touches nothing. Raises PairingError: `relative-home`; `path-unusable` where sshd could not
-    be told of it; `path-too-long` where no Unix socket could be bound.
+    """Return the paths; touches nothing. Raises PairingError: `relative-home`; `path-unusable` if
+    sshd_config cannot name it; `path-too-long` if no Unix socket could be bound.
     """
     paths = Paths(*_directories(environ, platform))
     for directory in paths.directories:
@@ -127,22 +127,22 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.p
 
 
 def require_bindable(path: str, *, platform: str = sys.platform) -> None:
-    """Raise PairingError `path-too-long` where no Unix socket can be bound to `path`."""
+    """Raise PairingError `path-too-long` if no Unix socket can be bound to `path`."""
     # sockaddr_un.sun_path less its NUL: unix(4) on macOS, unix(7) on Linux.
-    longest = 103 if platform == "darwin" else 107
-    if len(os.fsencode(path)) > longest:
+    max_bytes = 103 if platform == "darwin" else 107
+    if len(os.fsencode(path)) > max_bytes:
         raise PairingError(
             "path-too-long",
-            f"a socket's path is limited to {longest} bytes: {path}",
+            f"a socket's path is limited to {max_bytes} bytes: {path}",
             "set PAIRING_HOME to a directory with a shorter path",
         )
 
 
 def _directories(environ: Mapping[str, str], platform: str) -> tuple[str, str, str, str]:
-    """Config, state, runtime and log directory."""
+    """Return config, state, runtime and log directory."""
     if home := environ.get("PAIRING_HOME"):
         if not os.path.isabs(home):
-            # Daemon and client may stand in different directories, and would not find each other.
+            # Daemon and client may run in different directories and would not find each other.
             raise PairingError(
                 "relative-home",
                 f"PAIRING_HOME must be an absolute path: {quoted(home)}",
@@ -161,9 +161,9 @@ def _directories(environ: Mapping[str, str], platform: str) -> tuple[str, str, s
         support = os.path.join(user, "Library", "Application Support", "pairing")
         return support, support, support, os.path.join(user, "Library", "Logs", "pairing")
 
-    def xdg(name: str, otherwise: str) -> str:
+    def xdg(name: str, default: str) -> str:
         value = environ.get(name, "")
-        return os.path.join(value, "pairing") if os.path.isabs(value) else otherwise
+        return os.path.join(value, "pairing") if os.path.isabs(value) else default
 
     config = xdg("XDG_CONFIG_HOME", os.path.join(user, ".config", "pairing"))
     state = xdg("XDG_STATE_HOME", os.path.join(user, ".local", "state", "pairing"))

@@ -1,6 +1,6 @@
-"""The control socket's other end is a process of the same user, or it is nobody.
+"""Checks that the process at the control socket's other end belongs to the same user.
 
-Daemon and clients check it with the same code, before a byte is read or written. Standard library
+Daemon and clients check it with the same code, before they read or write a byte. Standard library
 only: `pairctl` imports this and must start quickly.
 """
 
@@ -21,8 +21,8 @@ _UCRED = struct.Struct("3i")  # pid, uid and gid of <sys/socket.h>
 
 
 def uid(connection: socket.socket) -> int:
-    """The user at the other end, as the kernel knows it: of a client when it connected, of a server
-    when it began to listen. unix(7), SO_PEERCRED; on macOS unix(4), LOCAL_PEERCRED (not run).
+    """Return the peer's user from the kernel: a client's when it connected, a server's when it
+    began to listen. unix(7), SO_PEERCRED; on macOS unix(4), LOCAL_PEERCRED (not run).
     """
     if sys.platform == "darwin":
         return int(_XUCRED.unpack(connection.getsockopt(0, _LOCAL_PEERCRED, 76)[:8])[1])
@@ -33,16 +33,16 @@ def has_hung_up(connection: socket.socket) -> bool:
     """Whether the other end is closed, not only for writing. poll(2), POLLHUP."""
     if connection.fileno() < 0:
         return True
-    looked = select.poll()
-    looked.register(connection, 0)
-    return bool(looked.poll(0))
+    poller = select.poll()
+    poller.register(connection, 0)
+    return bool(poller.poll(0))
 
 
 def connect(path: str, seconds: float) -> socket.socket:
-    """A connection to a server of the same user, in a directory of the same user's.
+    """Connect to a server of the same user, in a directory of the same user.
 
-    Raises PairingError `unsafe-home` or `foreign-daemon`, and then nothing was said or heard; and
-    OSError where nobody listens.
+    Raises PairingError `unsafe-home` or `foreign-daemon` before any byte is exchanged, and OSError
+    if nobody listens.
     """
     private.find_directory(os.path.dirname(path))  # noqa: PTH120 - as in pairingd.private
     private.find(path)

@@ -24,14 +24,14 @@ MAX_LINKS = 40  # path_resolution(7)
 
 
 def find(path: str) -> os.stat_result | None:
-    """What stands at `path`, links followed; None where nothing does.
+    """Return the status of `path`, links followed; None if it is absent.
 
-    Goes the way of path_resolution(7), and raises Misconfigured `unsafe-home` where a directory or
-    link on it belongs to neither us nor root, or other users could put another one in its place.
-    Whoever makes `path` asks this before: then nothing is made in a place that is not ours.
+    Follows path_resolution(7), and raises Misconfigured `unsafe-home` if a directory or link on the
+    way belongs to neither us nor root, or if other users could replace it. Call this before making
+    `path`, so that nothing is made in a place that is not ours.
     """
     absolute = path if path.startswith("/") else os.path.abspath(path)
-    return resolve(absolute, _refuse_replaceable, _refuse_strangers)
+    return resolve(absolute, _refuse_replaceable, _refuse_foreign_owner)
 
 
 def resolve(
@@ -39,80 +39,80 @@ def resolve(
     enter: Callable[[str, os.stat_result], None],
     see: Callable[[str, os.stat_result], None],
 ) -> os.stat_result | None:
-    """What stands at `path`, links followed; None where nothing does. From the root the way of
-    path_resolution(7): `enter` is called with each directory before a name is looked up in it,
-    `see` with each place that is found, links too. Either may raise.
+    """Return the status of `path`, links followed; None if it is absent. Follows path_resolution(7)
+    from the root: calls `enter` with each directory before it looks up a name in it, and `see` with
+    each file that it finds, links too. Either may raise.
 
-    Raises OSError with the place, or with `path` where it has too many links.
+    Raises OSError with the file, or with `path` if it has too many links.
     """
-    here, found = "/", os.lstat("/")
-    left = path.split("/")[::-1]
+    current, status = "/", os.lstat("/")
+    pending = path.split("/")[::-1]
     links = 0
-    while left:
-        name = left.pop()
+    while pending:
+        name = pending.pop()
         if name in {"", "."}:
             continue
         if name == "..":
-            here = os.path.dirname(here)
-            found = os.lstat(here)
+            current = os.path.dirname(current)
+            status = os.lstat(current)
             continue
-        enter(here, found)
-        place = os.path.join(here, name)
+        enter(current, status)
+        place = os.path.join(current, name)
         try:
-            below = os.lstat(place)
+            place_status = os.lstat(place)
         except FileNotFoundError:
             return None
-        see(place, below)
-        if not stat.S_ISLNK(below.st_mode):
-            here, found = place, below
+        see(place, place_status)
+        if not stat.S_ISLNK(place_status.st_mode):
+            current, status = place, place_status
             continue
         links += 1
         if links > MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         target = os.readlink(place)
-        left += target.split("/")[::-1]
+        pending += target.split("/")[::-1]
         if target.startswith("/"):
-            here, found = "/", os.lstat("/")
-    return found
+            current, status = "/", os.lstat("/")
+    return status
 
 
 def find_directory(path: str) -> os.stat_result | None:
-    """As `find`, of a directory for ourselves alone: root's is not ours, nor is a shared one."""
-    found = find(path)
-    if found is None:
+    """As `find`, for a directory of our own: neither root's nor a shared one."""
+    status = find(path)
+    if status is None:
         return None
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-    if found.st_uid != os.getuid():
-        raise _somebody_elses(path)
-    if found.st_mode & stat.S_ISVTX and writable_by_others(path, found):
+    if status.st_uid != os.getuid():
+        raise _foreign_owner(path)
+    if status.st_mode & stat.S_ISVTX and writable_by_others(path, status):
         raise Misconfigured(
             "unsafe-home",
             f"{path} is a directory that all users share",
             f"set PAIRING_HOME to a directory of its own, such as {path}/pairing",
         )
-    return found
+    return status
 
 
 def read_config(path: str) -> bytes | None:
-    """The content of config.toml; None where there is none. Whoever writes it chooses the programs
-    that we run, so it is refused where others could have written it.
+    """Return the content of config.toml, None if there is none. It names the programs that we run,
+    so it is refused if other users could have written it.
 
     Raises Misconfigured `unsafe-home` as `find` does, `unsafe-config`, `bad-config`.
     """
     try:
         if find(path) is None:
             return None
-        # Without waiting: a FIFO would have us wait for its writer.
+        # O_NONBLOCK: opening a FIFO would wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise Misconfigured("bad-config", f"{path} is not a file", "move it out of the way")
-            if writable_by_others(descriptor, found):
+            if writable_by_others(descriptor, status):
                 raise Misconfigured(
                     "unsafe-config",
-                    f"other users can write {path} (mode {stat.S_IMODE(found.st_mode):o})",
+                    f"other users can write {path} (mode {stat.S_IMODE(status.st_mode):o})",
                     f"check its contents, then: {shell('chmod', 'go-w', path)}",
                 )
             return file.read()
@@ -122,21 +122,21 @@ def read_config(path: str) -> bytes | None:
         ) from None
 
 
-def writable_by_others(path: str | int, found: os.stat_result) -> bool:
-    """Whether anybody but its owner and root may write it."""
-    if found.st_mode & stat.S_IWOTH:
+def writable_by_others(path: str | int, status: os.stat_result) -> bool:
+    """Whether users other than its owner and root may write it."""
+    if status.st_mode & stat.S_IWOTH:
         return True
-    if not found.st_mode & stat.S_IWGRP:
+    if not status.st_mode & stat.S_IWGRP:
         return False
-    return _has_acl(path) or not _is_private_group(found.st_gid)
+    return _has_acl(path) or not _is_private_group(status.st_gid)
 
 
-def _refuse_strangers(place: str, found: os.stat_result) -> None:
-    if found.st_uid not in {0, os.getuid()}:
-        raise _somebody_elses(place)
+def _refuse_foreign_owner(place: str, status: os.stat_result) -> None:
+    if status.st_uid not in {0, os.getuid()}:
+        raise _foreign_owner(place)
 
 
-def _somebody_elses(place: str) -> Misconfigured:
+def _foreign_owner(place: str) -> Misconfigured:
     return Misconfigured(
         "unsafe-home",
         f"{place} belongs to another user",
@@ -144,8 +144,8 @@ def _somebody_elses(place: str) -> Misconfigured:
     )
 
 
-def _refuse_replaceable(directory: str, found: os.stat_result) -> None:
-    if not found.st_mode & stat.S_ISVTX and writable_by_others(directory, found):
+def _refuse_replaceable(directory: str, status: os.stat_result) -> None:
+    if not status.st_mode & stat.S_ISVTX and writable_by_others(directory, status):
         raise Misconfigured(
             "unsafe-home",
             f"other users could replace what is in {directory}",
@@ -154,8 +154,8 @@ def _refuse_replaceable(directory: str, found: os.stat_result) -> None:
 
 
 def _is_private_group(gid: int) -> bool:
-    """Root's group, or the one named as we are, as most Linux systems make it; and nobody else is
-    in it. Members are in two places: group(5) and the fourth field of passwd(5).
+    """Whether it is root's group, or the one with our name, as on most Linux systems, and has no
+    other members. Members are in two places: group(5) and the fourth field of passwd(5).
     """
     import grp
     import pwd
@@ -163,7 +163,7 @@ def _is_private_group(gid: int) -> bool:
     try:
         group, uid = grp.getgrgid(gid), os.getuid()
         members = {pwd.getpwnam(name).pw_uid for name in group.gr_mem}
-        if gid != 0:  # whose users in passwd(5) are the system's own, such as sync and halt
+        if gid != 0:  # root's has system users in passwd(5), such as sync and halt
             if group.gr_name != pwd.getpwuid(uid).pw_name:
                 return False
             members |= {user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid}
@@ -173,8 +173,8 @@ def _is_private_group(gid: int) -> bool:
 
 
 def _has_acl(path: str | int) -> bool:
-    """Where there is one, the group's bits are its mask and stand for other users: acl(5)."""
-    if sys.platform != "linux":  # macOS's lists leave the mode as it is and are not looked at
+    """Whether it has an ACL: then the group bits are its mask and apply to other users. acl(5)."""
+    if sys.platform != "linux":  # macOS's ACLs do not change the mode; not checked
         return False
     try:
         os.getxattr(path, "system.posix_acl_access")

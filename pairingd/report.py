@@ -1,4 +1,4 @@
-"""The outward JSON, made of what is wished and what is seen."""
+"""Builds the protocol's JSON from the intent and what was observed."""
 
 from __future__ import annotations
 
@@ -24,110 +24,112 @@ from pairingd.values import Duration, Size
 from pairingd.visits import Visit, visits
 from pairingd.world.sshd import HostKey
 
-# For a proxy: OpenBSD's nc does not tell ssh that the connection is over until something is sent.
-# NATs keep theirs by it, too.
-_ALIVE = ("-o", "ServerAliveInterval=15")
+# For a proxy: OpenBSD's nc does not report the end of the connection until something is sent.
+# It also keeps NAT entries alive.
+_KEEPALIVE_OPTIONS = ("-o", "ServerAliveInterval=15")
 
 
 def problem(error: PairingError | Problem) -> results.Problem:
     return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
-def key(one: Key) -> results.KeyInfo:
+def key(public_key: Key) -> results.KeyInfo:
     return {
-        "type": one.type,
-        "bits": one.bits,
-        "fingerprint": one.fingerprint,
-        "comment": one.comment,
+        "type": public_key.type,
+        "bits": public_key.bits,
+        "fingerprint": public_key.fingerprint,
+        "comment": public_key.comment,
     }
 
 
-def visitor(one: Visitor) -> results.Visitor:
+def visitor(waiting: Visitor) -> results.Visitor:
     return {
-        "guest": one.guest,
-        "fingerprint": one.fingerprint,
-        "peer": one.peer,
-        "pid": one.pid,
-        "until": utc(one.until),
+        "guest": waiting.guest,
+        "fingerprint": waiting.fingerprint,
+        "peer": waiting.peer,
+        "pid": waiting.pid,
+        "until": utc(waiting.until),
     }
 
 
-def invitation(one: Invitation, logins: Collection[Login], now: float) -> results.InvitationInfo:
+def invitation(
+    invited: Invitation, logins: Collection[Login], now: float
+) -> results.InvitationInfo:
     info: results.InvitationInfo = {
-        "id": one.id,
-        "guest": one.guest,
-        "access": one.access.value,
-        "issued_at": utc(one.issued_at),
-        "expires_at": utc(one.expires_at),
-        "keys": [key(each) for each in one.keys],
-        "state": "scheduled" if one.is_scheduled(now) else one.standing.value,
+        "id": invited.id,
+        "guest": invited.guest,
+        "access": invited.access.value,
+        "issued_at": utc(invited.issued_at),
+        "expires_at": utc(invited.expires_at),
+        "keys": [key(public_key) for public_key in invited.keys],
+        "state": "scheduled" if invited.is_scheduled(now) else invited.standing.value,
         "connections": [
             {
-                "peer": each.peer,
-                "since": utc(each.since),
-                "pid": each.pid,
-                "typed_at": _typed(each),
+                "peer": login.peer,
+                "since": utc(login.since),
+                "pid": login.pid,
+                "typed_at": _typed_at(login),
             }
-            for each in logins
-            if each.invitation == one.id
+            for login in logins
+            if login.invitation == invited.id
         ],
     }
-    if one.over_at is not None:
-        info["over_at"] = utc(one.over_at)
-    if one.cause:
-        info["cause"] = one.cause.value
-    _add_conditions(info, one.conditions)
-    if one.dial:
-        info["from_address"] = one.dial.address
-    if any(each.invitation == one.id and each.entry is Entry.WAITS for each in logins):
+    if invited.over_at is not None:
+        info["over_at"] = utc(invited.over_at)
+    if invited.cause:
+        info["cause"] = invited.cause.value
+    _add_conditions(info, invited.conditions)
+    if invited.dial:
+        info["from_address"] = invited.dial.address
+    if any(login.invitation == invited.id and login.entry is Entry.WAITS for login in logins):
         info["waiting"] = True
     return info
 
 
-def _add_conditions(info: results.InvitationInfo, bound: Conditions) -> None:
-    if bound.ask:
+def _add_conditions(info: results.InvitationInfo, conditions: Conditions) -> None:
+    if conditions.ask:
         info["ask"] = True
-    if bound.once:
+    if conditions.once:
         info["once"] = True
-    if bound.opens_at is not None:
-        info["opens_at"] = utc(bound.opens_at)
-    if bound.join_by is not None:
-        info["join_by"] = utc(bound.join_by)
-    if bound.idle_seconds is not None:
-        info["idle_seconds"] = bound.idle_seconds
+    if conditions.opens_at is not None:
+        info["opens_at"] = utc(conditions.opens_at)
+    if conditions.join_by is not None:
+        info["join_by"] = utc(conditions.join_by)
+    if conditions.idle_seconds is not None:
+        info["idle_seconds"] = conditions.idle_seconds
 
 
-def endpoint(user: str, one: ways.Endpoint, host_key: HostKey | None) -> results.Endpoint:
+def endpoint(user: str, target: ways.Endpoint, host_key: HostKey | None) -> results.Endpoint:
     info: results.Endpoint = {
-        "kind": one.kind,
-        "host": one.host,
-        "port": one.port,
-        "command": command(user, one, host_key),
-        "protocol": one.protocol,
-        "verified": one.verified,
+        "kind": target.kind,
+        "host": target.host,
+        "port": target.port,
+        "command": command(user, target, host_key),
+        "protocol": target.protocol,
+        "verified": target.verified,
     }
-    if one.via:
-        info["via"] = one.via
-    if one.proxy:
-        info["proxy"] = one.proxy
-    if one.guest:
-        info["guest"] = one.guest
+    if target.via:
+        info["via"] = target.via
+    if target.proxy:
+        info["proxy"] = target.proxy
+    if target.guest:
+        info["guest"] = target.guest
     return info
 
 
-def command(user: str, one: ways.Endpoint, host_key: HostKey | None) -> str:
-    """What a guest types. It checks the host key through a stranger's machine, and by a jump:
-    `localhost` may be known to the guest's ssh by another key.
+def command(user: str, target: ways.Endpoint, host_key: HostKey | None) -> str:
+    """Return the guest's command. It pins the host key behind a third party's machine and a jump,
+    because the guest's ssh may know `localhost` by another key.
     """
-    if one.pinned and host_key:
-        return pinned(user, one.host, one.port, host_key, one.via)
-    options = (*_alias_option(host_key), *_ALIVE) if one.proxy and host_key else ()
-    return ways.ssh_command(user, one.host, one.port, *options, proxy=one.proxy)
+    if target.pinned and host_key:
+        return pinned(user, target.host, target.port, host_key, target.via)
+    options = (*_alias_option(host_key), *_KEEPALIVE_OPTIONS) if target.proxy and host_key else ()
+    return ways.ssh_command(user, target.host, target.port, *options, proxy=target.proxy)
 
 
 def known_hosts(host: str, port: int, host_key: HostKey, by: str = "") -> str:
-    """The line as OpenSSH writes it: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. `by` a jump or a proxy
-    the name is another.
+    """Return the line as OpenSSH writes it: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. With `by`, a jump
+    or a proxy, the name is an alias.
     """
     name = host if port == 22 else f"[{host}]:{port}"
     return f"{_alias(host_key) if by else name} {host_key.type} {host_key.blob}"
@@ -136,8 +138,8 @@ def known_hosts(host: str, port: int, host_key: HostKey, by: str = "") -> str:
 def pinned(
     user: str, host: str, port: int, host_key: HostKey, via: str = "", proxy: str = ""
 ) -> str:
-    """`ssh`, by a jump where there is a `via`, checking the host key at first contact
-    (ssh_config(5), KnownHostsCommand).
+    """Return an `ssh` command that checks the host key at first contact (ssh_config(5),
+    KnownHostsCommand); `via` is a jump host.
     """
     checks = (
         f"KnownHostsCommand=/bin/echo %H {host_key.type} {host_key.blob}",
@@ -146,8 +148,8 @@ def pinned(
     )
     jump = ("-J", via) if via else ()
     alias = _alias_option(host_key) if via or proxy else ()
-    alive = _ALIVE if proxy else ()
-    pin = (word for check in checks for word in ("-o", check))
+    alive = _KEEPALIVE_OPTIONS if proxy else ()
+    pin = (word for option in checks for word in ("-o", option))
     return ways.ssh_command(user, host, port, *jump, *alias, *alive, *pin, proxy=proxy)
 
 
@@ -156,14 +158,14 @@ def _alias_option(host_key: HostKey) -> tuple[str, str]:
 
 
 def _alias(host_key: HostKey) -> str:
-    """One for each host, whichever relay or port it is behind."""
+    """Return one alias for each host, the same behind every relay and port."""
     return f"pairing-{hashlib.sha256(host_key.blob.encode()).hexdigest()[:8]}"
 
 
 def mapping(
     held: Mapping | None, error: PairingError | None, gateway: str, *, needed: bool
 ) -> results.MappingInfo | None:
-    """`gateway` is that of the network we are in, "" where there is none."""
+    """`gateway` is that of the current network, "" if there is none."""
     if held is None and not needed:
         return None
     state: Literal["open", "opening", "failed"] = "opening"
@@ -183,27 +185,27 @@ def mapping(
     }
 
 
-def knock(one: Knock, ban: Ban | None) -> results.Knock:
+def knock(refused: Knock, ban: Ban | None) -> results.Knock:
     return {
-        "peer": one.peer,
-        "fingerprints": list(one.offered),
-        "times": one.times,
-        "first_at": utc(one.first_at),
-        "last_at": utc(one.last_at),
+        "peer": refused.peer,
+        "fingerprints": list(refused.offered),
+        "times": refused.times,
+        "first_at": utc(refused.first_at),
+        "last_at": utc(refused.last_at),
         "banned_until": utc(ban.until) if ban else None,
-        "message": one.meaning.text,
-        "hint": one.meaning.hint,
+        "message": refused.meaning.text,
+        "hint": refused.meaning.hint,
     }
 
 
-def event(one: Happening) -> results.Event:
+def event(line: Happening) -> results.Event:
     return {
-        "id": one.id,
-        "at": utc(one.at),
-        "session": one.session,
-        "kind": one.kind,
-        "text": one.text,
-        "data": one.data,
+        "id": line.id,
+        "at": utc(line.at),
+        "session": line.session,
+        "kind": line.kind,
+        "text": line.text,
+        "data": line.data,
     }
 
 
@@ -214,28 +216,28 @@ def receipt(
     logins: Collection[Login],
     now: float,
 ) -> results.Receipt:
-    """Who came, from where and when: every visit, those under way with no `until`. `knocks` are
-    refused logins that are not in the history yet.
+    """Return every visit; one that still lasts has no `until`. `knocks` are refused logins that are
+    not in the history yet.
     """
-    refusals = [refusal(one) for one in history if one.kind == "refused"]
+    refusals = [refusal(line) for line in history if line.kind == "refused"]
     refusals += [
         {
-            "at": utc(one.last_at),
-            "peer": one.peer,
-            "fingerprints": list(one.offered),
-            "times": one.times - one.written,
-            "message": one.meaning.text,
+            "at": utc(refused.last_at),
+            "peer": refused.peer,
+            "fingerprints": list(refused.offered),
+            "times": refused.times - refused.written,
+            "message": refused.meaning.text,
         }
-        for one in knocks
+        for refused in knocks
     ]
     return {
         "session": session.id,
         "started_at": utc(session.started_at),
         "ended_at": utc(session.ended_at) if session.ended_at else None,
-        "invitations": [invitation(one, logins, now) for one in session.invitations],
-        "changes": [change for one in history for change in changes(one)],
-        "visits": [visit(one, logins) for one in visits(history)],
-        "refused": sum(one["times"] for one in refusals),
+        "invitations": [invitation(invited, logins, now) for invited in session.invitations],
+        "changes": [change for line in history for change in changes(line)],
+        "visits": [visit(stay, logins) for stay in visits(history)],
+        "refused": sum(entry["times"] for entry in refusals),
         "refusals": refusals,
     }
 
@@ -245,44 +247,46 @@ def receipt_line(session: Session) -> results.ReceiptLine:
         "session": session.id,
         "started_at": utc(session.started_at),
         "ended_at": utc(session.ended_at) if session.ended_at else None,
-        "guests": list(dict.fromkeys(one.guest for one in session.invitations)),
+        "guests": list(dict.fromkeys(invited.guest for invited in session.invitations)),
     }
 
 
-def visit(one: Visit, logins: Iterable[Login]) -> results.Visit:
-    """What is not in the history yet, the login knows."""
-    typed_at = one.typed_at
-    if one.until is None:
-        typed_at = next((_typed(each) for each in logins if each.pid == one.joined.pid), None)
+def visit(stay: Visit, logins: Iterable[Login]) -> results.Visit:
+    """While a visit lasts, its `typed_at` is in the login and not yet in the history."""
+    typed_at = stay.typed_at
+    if stay.until is None:
+        typed_at = next(
+            (_typed_at(login) for login in logins if login.pid == stay.joined.pid), None
+        )
     return {
-        "guest": one.joined.guest,
-        "peer": one.joined.peer,
-        "fingerprint": one.joined.fingerprint,
-        "since": utc(one.since),
-        "until": utc(one.until) if one.until is not None else None,
-        "why": one.why.value if one.why else None,
-        "about": one.about,
+        "guest": stay.joined.guest,
+        "peer": stay.joined.peer,
+        "fingerprint": stay.joined.fingerprint,
+        "since": utc(stay.since),
+        "until": utc(stay.until) if stay.until is not None else None,
+        "why": stay.why.value if stay.why else None,
+        "about": stay.about,
         "typed_at": typed_at,
     }
 
 
 def changes(line: Happening) -> list[results.Change]:
-    """Of the terms of an invitation; lines of former versions do not have them."""
+    """Return the changed terms of an invitation; lines of older versions have none."""
     return [
         {
             "at": utc(line.at),
             "guest": line.data["guest"],
-            "what": one["what"],
-            "from": one["from"],
-            "to": one["to"],
-            "by": one["by"],
+            "what": change["what"],
+            "from": change["from"],
+            "to": change["to"],
+            "by": change["by"],
         }
-        for one in line.data.get("changes", ())
+        for change in line.data.get("changes", ())
     ]
 
 
 def refusal(line: Happening) -> results.Refusal:
-    """Lines of former versions are of one login each, and have no keys."""
+    """Lines of older versions are of one login each, and have no keys."""
     return {
         "at": utc(line.at),
         "peer": line.data.get("peer", ""),
@@ -292,31 +296,31 @@ def refusal(line: Happening) -> results.Refusal:
     }
 
 
-def _typed(login: Login) -> str | None:
+def _typed_at(login: Login) -> str | None:
     return utc(login.typed_at) if login.typed_at else None
 
 
-def box(one: Box | None) -> Boxed:
-    """Empty where the session runs in none."""
-    if one is None or not one.lives:
+def box(place: Box | None) -> Boxed:
+    """Empty if the session runs as the host, in no box."""
+    if place is None or not place.lives:
         return {}
-    if one.account:
-        return {"account": one.account.name}
-    shares = one.shares
-    return {"box": {"id": one.id, "directory": shares.directory, "network": shares.network}}
+    if place.account:
+        return {"account": place.account.name}
+    shares = place.shares
+    return {"box": {"id": place.id, "directory": shares.directory, "network": shares.network}}
 
 
-def confinement(one: Box | None) -> Literal["plain", "box", "account"]:
-    if one is None:
+def confinement(place: Box | None) -> Literal["plain", "box", "account"]:
+    if place is None:
         return "plain"
-    return "account" if one.account else "box"
+    return "account" if place.account else "box"
 
 
-def as_account(one: Box | None) -> AccountInfo | None:
-    """None where the session runs as the host."""
-    if one is None or not one.lives or not one.account:
+def as_account(place: Box | None) -> AccountInfo | None:
+    """None if the session runs as the host."""
+    if place is None or not place.lives or not place.account:
         return None
-    return {"id": one.id, "name": one.account.name}
+    return {"id": place.id, "name": place.account.name}
 
 
 def box_settings(chosen: config.Box) -> BoxSettings:
@@ -331,13 +335,13 @@ def box_settings(chosen: config.Box) -> BoxSettings:
 
 
 def settings(in_force: Settings) -> results.Settings:
-    """Every key in the form it has in config.toml, with where its value came from."""
+    """Return every key in the form it has in config.toml, with the source of its value."""
     return {
         "file": in_force.file,
         "settings": [
             {
                 "key": key,
-                "value": _as_in_the_file(value),
+                "value": _as_written(value),
                 "source": in_force.file if key in in_force.given else "default",
             }
             for key, value in flat(in_force.config)
@@ -345,7 +349,7 @@ def settings(in_force: Settings) -> results.Settings:
     }
 
 
-def _as_in_the_file(value: object) -> object:
+def _as_written(value: object) -> object:
     if isinstance(value, Duration | Size):
         return value.text
     return list(value) if isinstance(value, tuple) else value

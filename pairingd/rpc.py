@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0, one object a line: bytes into requests, results and errors into bytes."""
+"""JSON-RPC 2.0, one object a line: decodes requests, encodes results and errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RpcError(Exception):
 
 
 async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
-    """One frame a line; None stands for one that was too long, of which nothing is kept."""
+    """Yield one frame a line; None for one that was too long, of which nothing is kept."""
     buffer = bytearray()
     too_long = False
     while chunk := await reader.read(CHUNK):
@@ -48,8 +48,8 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
 
 
 def is_cancel(frame: bytes | None) -> bool:
-    """Whether it is the notification `cancel`, which is about the request that is being answered
-    and does not wait for its turn.
+    """Whether it is the notification `cancel`. It is about the request in progress and does not
+    wait for its turn.
     """
     if frame is None or b'"cancel"' not in frame:
         return False
@@ -81,10 +81,10 @@ def parsed(frame: bytes | None) -> dict[str, Any]:
 
 
 def params_of(method: Method[Any, Any], given: Mapping[str, object]) -> object:
-    """A record of the method's own kind. Raises RpcError.
+    """Return the parameter record of the method. Raises RpcError.
 
-    An idle daemon is asked `hello` and `status`: these two, and whoever gives nothing where nothing
-    is required, are answered without pydantic.
+    An idle daemon gets `hello` and `status`. These two, and calls without params where none is
+    required, are answered without pydantic.
     """
     try:
         if method is methods.HELLO:
@@ -102,17 +102,17 @@ def framed(message: dict[str, Any]) -> bytes:
 
 
 def error_reply(request_id: object, error: Exception) -> dict[str, Any]:
-    """JSON-RPC's own code and message; in `data` what a person is told."""
+    """Return JSON-RPC's code and message, with the error for people in `data`."""
     match error:
         case PairingError():
-            code, told = wire.REFUSED, error
+            code, problem = wire.REFUSED, error
         case RpcError():
             hint = "docs/protocol.md has every method"
-            code, told = error.code, PairingError("bad-request", str(error), hint)
+            code, problem = error.code, PairingError("bad-request", str(error), hint)
         case _:
             cause = f"unexpected: {type(error).__name__}"
-            told = PairingError("internal", cause, "see the daemon's log for the reason")
+            problem = PairingError("internal", cause, "see the daemon's log for the reason")
             code = wire.INTERNAL_ERROR
-    data = {"code": told.code, "message": told.message, "hint": told.hint, **told.data}
-    message = {"code": code, "message": told.message, "data": data}
+    data = {"code": problem.code, "message": problem.message, "hint": problem.hint, **problem.data}
+    message = {"code": code, "message": problem.message, "data": data}
     return {"jsonrpc": "2.0", "id": request_id, "error": message}

@@ -1,4 +1,4 @@
-"""The schema of state.db, how an older one becomes the newest, and what each row must be."""
+"""The schema of state.db, its migrations, and the checksum of each row."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pairingd.live import Live
 
 T = TypeVar("T")
 
-# One entry a version: the statements that lead to it from the one before. Never edit an entry
-# that was released; add one. tests/data holds a database of each version that must load forever.
+# One entry a version: the statements that migrate the version before. Never edit an entry that
+# was released; add one. tests/data holds a database of each version that must load forever.
 MIGRATIONS = (
     """
     CREATE TABLE session (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
@@ -35,7 +35,7 @@ MIGRATIONS = (
     CREATE INDEX event_by_session ON event (session, id);
     CREATE INDEX event_by_kind ON event (kind, id);
     """,
-    # Also makes the marks of who is live; see migrate().
+    # Also makes the marks of live invitations; see migrate().
     """
     ALTER TABLE session ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
     ALTER TABLE mapping ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
@@ -46,18 +46,18 @@ MIGRATIONS = (
     UPDATE process SET checksum = checksum_of('process', pid, body);
     UPDATE event SET checksum = checksum_of('event', at, session, kind, text, data);
     """,
-    # Invitations have conditions. A version that passes over them would let guests in on better
+    # Invitations have conditions. A version that ignores them would let guests in on better
     # terms, so it must refuse the file.
     "",
     """
     CREATE TABLE router (id TEXT PRIMARY KEY, honours INTEGER NOT NULL, checksum TEXT NOT NULL);
     """,
 )
-_SINCE_MARKS = 2  # the version from which on no one is live without a mark
+_FIRST_MARKS_VERSION = 2  # from this version on no invitation is live without a mark
 
 
 def migrate(database: sqlite3.Connection, path: Path, live: Live | None) -> None:
-    """To the newest schema, in place. `live` None: of a copy, which makes no marks.
+    """Migrate to the newest schema, in place. `live` None: this is a copy, which makes no marks.
 
     Raises Misconfigured `state-newer`, with `path` as the name of the database.
     """
@@ -77,16 +77,16 @@ def migrate(database: sqlite3.Connection, path: Path, live: Live | None) -> None
     database.create_function("checksum_of", -1, checksum_of, deterministic=True)
     for number, statements in enumerate(MIGRATIONS[version:], version + 1):
         database.executescript(f"BEGIN; {statements} PRAGMA user_version = {number};")
-        if number == _SINCE_MARKS and live:
+        if number == _FIRST_MARKS_VERSION and live:
             with live.made(saved_state(database).live):
                 database.commit()
         database.commit()
 
 
 def read(kind: type[T], table: str, key: str | int, body: str, checksum: str) -> T:
-    """A later version's record may say more; what this one knows of it holds.
+    """Return the record in `body`, without members that only a later version knows.
 
-    Raises ValueError where the record is damaged.
+    Raises ValueError if the record is damaged.
     """
     if checksum != checksum_of(table, key, body):
         raise ValueError(f"the record {key!r} of {table} is damaged")
@@ -94,12 +94,12 @@ def read(kind: type[T], table: str, key: str | int, body: str, checksum: str) ->
 
 
 def as_json(record: Struct) -> str:
-    """What `read` takes back."""
+    """Return `record` as `read` takes it."""
     return msgspec.json.encode(record).decode()
 
 
 def saved_state(database: sqlite3.Connection) -> State:
-    """The intent as it was saved last. Raises ValueError where it is damaged."""
+    """Return the intent as saved last. Raises ValueError if it is damaged."""
     row = database.execute(
         "SELECT id, body, checksum FROM session ORDER BY number DESC LIMIT 1"
     ).fetchone()
@@ -107,10 +107,10 @@ def saved_state(database: sqlite3.Connection) -> State:
 
 
 def checksum_of(*row: object) -> str:
-    """Of table, key and content. No seal: who can write the file can reckon it."""
+    """Return a checksum of table, key and content. It is no seal: anybody can compute it."""
     return hashlib.sha256(ascii(row).encode()).hexdigest()[:16]
 
 
 def as_text(stored: bytes) -> str:
-    """What is not UTF-8 is damaged, and its checksum shows it."""
+    """Replace bytes that are not UTF-8; the checksum then shows the damage."""
     return stored.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""The Unix socket: who is served, and how many. Nothing a client sends ends the daemon."""
+"""The server at the Unix socket, and its limits. Nothing a client sends ends the daemon."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ HELLO_SECONDS = 5.0
 class ControlServer:
     """Answers with `call`. Each connection is its own task; its requests are answered in order.
 
-    Of more than `limit` connections the one that is needed least gives way to the newcomer, so that
-    whoever holds connections open keeps nobody from `revoke`.
+    Above `limit` connections a new one replaces the least needed one, so that a client that holds
+    connections open does not block `revoke`.
     """
 
     def __init__(
@@ -44,20 +44,20 @@ class ControlServer:
         self._peer_uid = os.getuid() if peer_uid is None else peer_uid
         self._methods = methods
         self._server: asyncio.Server | None = None
-        self._open: set[Conversation] = set()
+        self._conversations: set[Conversation] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, listener: socket.socket) -> None:
-        """Also again, at another socket: the connections at the first one stay."""
-        before, self._server = (
+        """Serve `listener`, also in place of an earlier one, whose connections stay."""
+        previous, self._server = (
             self._server,
             await asyncio.start_unix_server(self._serve, sock=listener, limit=rpc.CHUNK),
         )
-        if before:
-            before.close()
+        if previous:
+            previous.close()
 
     async def close(self) -> None:
-        """No new requests; every connection is closed."""
+        """Stop listening, and close every connection."""
         if self._server:
             self._server.close()
         for task in tuple(self._tasks):
@@ -74,26 +74,28 @@ class ControlServer:
         self._tasks.add(task)
         try:
             if self._has_place():
-                self._open.add(conversation)
+                self._conversations.add(conversation)
                 await conversation.run(self._hello_seconds)
             else:
                 conversation.dismiss(_busy(self._limit))
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            self._open.discard(conversation)
+            self._conversations.discard(conversation)
             self._tasks.discard(task)
             writer.close()
 
     def _has_place(self) -> bool:
-        """Makes one, if it must be. A request that is being answered is never cut off."""
-        if len(self._open) < self._limit:
+        """Drop an idle connection if needed, but never one whose request is in progress."""
+        if len(self._conversations) < self._limit:
             return True
-        droppable = [one for one in self._open if not one.answering]
+        droppable = [
+            conversation for conversation in self._conversations if not conversation.answering
+        ]
         if not droppable:
             return False
-        least = min(droppable, key=lambda one: one.need)
-        self._open.discard(least)
+        least = min(droppable, key=lambda conversation: conversation.need)
+        self._conversations.discard(least)
         least.dismiss(_dropped())
         return True
 

@@ -1,8 +1,8 @@
-"""Which of a tmux server's sessions is the shared one: daemon and `pairctl` tell it alike.
+"""Finds a tmux server's shared session, by the same rule for the daemon and `pairctl`.
 
-The one that bears the mark, a user option of the session, whatever it is called by now; else the
-one with the configured name, such as a session that the host has made by hand. Standard library
-only: `pairctl` imports this and must start quickly.
+It is the session with the mark, a user option, whatever its name is now; otherwise the session with
+the configured name, such as one that the host has made by hand. Standard library only: `pairctl`
+imports this and must start quickly.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pairingd.core.text import one_line
 
 MARK = "@pairing-session"  # its value is the configured name
 _ID = re.compile(r"\$\d{1,18}", re.ASCII)
-_MAX_NAME = 100  # characters; who owns the server names its sessions
+_MAX_NAME_CHARS = 100  # the server's owner chooses the names
 FORM = f"#{{pid}}\t#{{session_id}}\t#{{{MARK}}}\t#{{session_name}}"  # of list-sessions -F
 
 
 def watching(socket: str) -> tuple[str, ...]:
-    """How a tmux begins, after its own name, that is the daemon's client in control mode there."""
+    """Return the first arguments of the daemon's tmux client in control mode at `socket`."""
     return "-N", "-u", "-S", socket, "-C"
 
 
 class Found(NamedTuple):
-    """`id` is a target of tmux's (tmux(1), COMMANDS), such as `$3`; it outlives a new name, and
-    means another session on another `server`, a pid.
+    """`id` is a target of tmux (tmux(1), COMMANDS), such as `$3`. It survives a rename, and means
+    another session on another `server`, a pid.
     """
 
     server: str
@@ -34,13 +34,13 @@ class Found(NamedTuple):
 
 
 def find(listed: str, name: str) -> Found | None:
-    """In what list-sessions printed in FORM; None where the shared session is not there."""
+    """Return the shared session in `listed`, printed by list-sessions in FORM; None if absent."""
     lines = (line.split("\t", 3) for line in listed.splitlines() if line.count("\t") >= 3)
     sessions = [
-        (mark, Found(server, id_, one_line(called, _MAX_NAME)))
+        (mark, Found(server, id_, one_line(called, _MAX_NAME_CHARS)))
         for server, id_, mark, called in lines
         if _ID.fullmatch(id_)
     ]
-    marked = [found for mark, found in sessions if mark == name]
-    named = [found for _, found in sessions if found.name == name]
+    marked = [session for mark, session in sessions if mark == name]
+    named = [session for _, session in sessions if session.name == name]
     return next(iter([*marked, *named]), None)

@@ -1,4 +1,4 @@
-"""News that go up a floor, or from one lane to another: the sender does not know who listens."""
+"""Signals that go up a floor, or from one lane to another: the sender does not know who listens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ P = ParamSpec("P")
 
 
 class Signal(Generic[P]):
-    """Calls its listeners at once, in the order in which they came. None ever leaves."""
+    """Calls its listeners at once, in the order of `connect`. They cannot disconnect."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[P, None]] = []
@@ -23,12 +23,12 @@ class Signal(Generic[P]):
 
 
 class Signals:
-    """Made before all parts, each of which connects its own listeners."""
+    """Made before all parts; each part connects its own listeners."""
 
     def __init__(self) -> None:
         self.wishes_changed: Signal[[]] = Signal()
-        self.guests_changed: Signal[[str]] = Signal()  # who came, left or was refused, in words
-        self.terms_changed: Signal[[str]] = Signal()  # who is invited, or what they may; in words
+        self.guests_changed: Signal[[str]] = Signal()  # a guest came, left or was refused; in words
+        self.terms_changed: Signal[[str]] = Signal()  # invitations or their rights; in words
         self.door_changed: Signal[[]] = Signal()  # it opened, or closed
         self.knocked: Signal[[str]] = Signal()  # a refused login, or a ban; in words for the host
         self.guest_came: Signal[[str]] = Signal()  # from that address
@@ -37,6 +37,6 @@ class Signals:
         self.stranger_came: Signal[[str]] = Signal()  # connected from that public address
         self.happened: Signal[[str]] = Signal()  # a line of the history; its kind
         self.guest_waits: Signal[[str]] = Signal()  # for the host's approval; in words
-        self.gateway_restarted: Signal[[]] = Signal()  # by its own word, or another's
+        self.gateway_restarted: Signal[[]] = Signal()  # by its own announcement, or other evidence
         self.opened: Signal[[frozenset[str]]] = Signal()  # scheduled invitations, at their time
         self.endpoint_changed: Signal[[str]] = Signal()  # in words for the host

@@ -1,12 +1,13 @@
 """SQLite: the intent, the journal of what outlives the process, and the history.
 
-Every write is on the disk when the call returns (synchronous=FULL), so a reply sent afterwards
-is a promise. What is stored is JSON of the core's own records, read back strictly; each row has a
-checksum that binds it to its table and key. That somebody is over does not hang on it (live.py).
+Every write is on the disk when the call returns (synchronous=FULL), so a reply sent afterwards is a
+promise. Rows hold JSON of the core's records, read back strictly. Each row has a checksum that
+binds it to its table and key. The end of an invitation does not depend on it (live.py).
 
 A database of an older version is migrated; one of a newer version is refused untouched; one that
-cannot be read, or has a damaged record, is set aside. The daemon then starts with nothing wished,
-so with everything closed; of the journal it takes over what can be read, which only closes things.
+cannot be read, or has a damaged record, is set aside. The daemon then starts with an empty intent,
+so with everything closed. It takes over the readable journal entries, because they only close
+things.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ T = TypeVar("T")
 
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 _BUSY_TIMEOUT_S = 0.2  # while another process locks the database; it blocks the event loop
-KEPT_EVENTS = 5000  # of each kind, so that strangers' knocking cannot push out who came
+KEPT_EVENTS = 5000  # of each kind, so that refused logins cannot push out the visits
 KEPT_SESSIONS = 200
 
 
 class Process(Struct, frozen=True):
-    """The journal's record of a connection's process; a pid alone may have been given again.
+    """The journal's record of a connection's process; a pid alone may have been reused.
 
     `started` is in seconds since the boot whose id is `boot`. Empty: by the wall clock, as on macOS
     and in the records of schema 1.
@@ -60,11 +61,11 @@ class Happening(Struct, frozen=True):
 
 
 class Store:
-    """Open with `Store.open`. `set_aside` is where an unreadable database was moved, if one was;
-    `live` says what the state may claim at most.
+    """Open with `Store.open`. `set_aside` is the new path of an unreadable database, if there was
+    one; `live` limits what the state may claim.
 
-    What writes raises WorldError `state-unwritable`, unless it says otherwise, and then has changed
-    nothing.
+    Methods that write raise WorldError `state-unwritable`, unless they say otherwise, and have then
+    changed nothing.
     """
 
     def __init__(
@@ -77,8 +78,8 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, now: float) -> Store:
-        """The store in `path`, made if absent. Raises Misconfigured `state-newer` and, where the
-        file may be good but cannot be used now (no space, no permission), `state-unusable`.
+        """Open the store in `path`, made if absent. Raises Misconfigured `state-newer`, and
+        `state-unusable` if the file may be good but cannot be used now (no space, no permission).
         """
         live = Live(path.with_name("live"))
         try:
@@ -105,8 +106,8 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction, or a part of the one of `together`; it is on the disk when the outermost
-        block has been left.
+        """A transaction, or a part of that of `together`; on disk when the outermost block has
+        ended.
         """
         try:
             if self._together:
@@ -121,8 +122,8 @@ class Store:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """All that is written within this block is on the disk when it has been left: the disk is
-        waited for once.
+        """Join all writes within this block, to wait for the disk once. They are on disk when the
+        block has ended.
         """
         with self._write():
             self._together = True
@@ -132,12 +133,12 @@ class Store:
                 self._together = False
 
     def state(self) -> State:
-        """The intent as it was saved last."""
+        """Return the intent as saved last."""
         return saved_state(self._database)
 
     def save(self, state: State) -> None:
-        """Nobody has more rights from now on than `state` gives, even where this raises: durably
-        with `state-unwritable`, until this process ends with `not-durable`.
+        """Save `state`. From now on nobody has more rights than it gives, even if this raises:
+        durably with `state-unwritable`, until this process ends with `not-durable`.
         """
         session = state.session
         if session is None:
@@ -163,19 +164,19 @@ class Store:
             log.warning("a mark of former rights stays for now: %s", failure)
 
     def sessions(self) -> list[Session]:
-        """Every session kept, oldest first."""
+        """Return every kept session, oldest first."""
         rows = self._database.execute("SELECT id, body, checksum FROM session ORDER BY number")
         return [read(Session, "session", *row) for row in rows]
 
     def session(self, session_id: str) -> Session | None:
-        """That one alone: all of them would be tenths of a second to read."""
+        """Read one session alone: reading all of them takes tenths of a second."""
         row = self._database.execute(
             "SELECT body, checksum FROM session WHERE id = ?", (session_id,)
         ).fetchone()
         return read(Session, "session", session_id, *row) if row else None
 
     def session_ids(self, limit: int) -> list[str]:
-        """The newest `limit`, the newest last."""
+        """Return the ids of the newest `limit` sessions, the newest last."""
         rows = self._database.execute(
             "SELECT id FROM session ORDER BY number DESC LIMIT ?", (limit,)
         ).fetchall()
@@ -200,11 +201,11 @@ class Store:
         rows = self._database.execute("SELECT id, body, checksum FROM mapping ORDER BY rowid")
         return [read(Mapping, "mapping", *row) for row in rows]
 
-    # What was seen of routers: the gateway package's `Verdicts`.
+    # What was observed of routers: the gateway package's `Verdicts`.
 
     def honours(self, network: str) -> bool | None:
-        """What was seen before the gateway showed its MAC counts against it. A damaged record says
-        no: that is the careful answer.
+        """What was observed before the gateway showed its MAC counts against it. A damaged record
+        means no, to be careful.
         """
         router = router_of(network)
         unnamed = router.partition("/")[0] + "/"
@@ -219,7 +220,7 @@ class Store:
         return True if any(id_ == router for id_, *_ in rows) else None
 
     def judge(self, network: str, *, honours: bool) -> None:
-        """Once a router was seen to ignore internal ports that stays."""
+        """Record whether the router honours internal ports; a no stays."""
         self.judge_router(router_of(network), honours=honours)
 
     def judge_router(self, router: str, *, honours: bool) -> None:
@@ -242,7 +243,7 @@ class Store:
             )
 
     def forget_processes(self, *pids: int) -> None:
-        """Logs what it cannot write: a pid that is gone does no harm in the journal."""
+        """Only logs a failed write: a pid that is gone does no harm in the journal."""
         try:
             with self._write() as database:
                 database.executemany("DELETE FROM process WHERE pid = ?", [(pid,) for pid in pids])
@@ -291,7 +292,7 @@ class Store:
 
 
 def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterator[Happening]:
-    """A damaged line of the history stays a line: something has happened there."""
+    """A damaged line of the history stays a line, because something has happened there."""
     for number, *row, checksum in rows:
         at, session, kind, text, data = row
         if checksum == checksum_of("event", *row):
@@ -309,7 +310,7 @@ def _failure_of(attempt: Callable[[Iterable[Invitation]], None], live: Iterable[
 
 
 def _checked(path: Path, live: Live) -> sqlite3.Connection:
-    """An open, migrated database in which every stored intent and journal entry can be read."""
+    """Open and migrate a database; check that every stored intent and journal entry can be read."""
     database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level="IMMEDIATE")
     database.text_factory = as_text
     try:

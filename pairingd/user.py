@@ -1,4 +1,4 @@
-"""The account that we are, by the name that guests log in to."""
+"""The name of the account that guests log in to."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pairingd.errors import Misconfigured
 
 
 def login_name(session: Session | None) -> str:
-    """By whom the guests of `session` log in. Raises as `user_name`."""
+    """Return the name as which the guests of `session` log in. Raises as `user_name`."""
     return (session.account if session else "") or user_name()
 
 
 def user_name() -> str:
-    """Raise Misconfigured `no-account` where no account has our uid: sshd then lets nobody in."""
+    """Raise Misconfigured `no-account` if no account has our uid: sshd then lets nobody in."""
     uid = os.getuid()
     try:
         return pwd.getpwuid(uid).pw_name

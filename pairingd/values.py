@@ -1,4 +1,4 @@
-"""What the keys of config.toml may hold. Each check raises ValueError with the allowed values."""
+"""Checks for the values of config.toml. Each raises ValueError with the allowed values."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ else:
 
 
 class Duration(int):
-    """Seconds, and `text`, how somebody has spelled them: `"90m"`."""
+    """Seconds, and `text`, as the user wrote them: `"90m"`."""
 
     text: str
 
@@ -65,16 +65,16 @@ class Duration(int):
 
 
 class Size(int):
-    """Bytes, and `text`, how somebody has spelled them: `"2G"`; 0 and "" for no limit."""
+    """Bytes, and `text`, as the user wrote them: `"2G"`; 0 and "" for no limit."""
 
     text: str
 
     @classmethod
     def spelled(cls, value: object) -> Size:
-        found = re.fullmatch(r"([1-9]\d{0,5})([MG])", str(value), re.ASCII)
-        if not isinstance(value, str) or (value and not found):
+        match = re.fullmatch(r"([1-9]\d{0,5})([MG])", str(value), re.ASCII)
+        if not isinstance(value, str) or (value and not match):
             raise ValueError('a size in quotes, such as "512M" or "2G", or empty')
-        size = cls(int(found[1]) << (20 if found[2] == "M" else 30) if found else 0)
+        size = cls(int(match[1]) << (20 if match[2] == "M" else 30) if match else 0)
         size.text = value
         return size
 
@@ -154,7 +154,7 @@ def stun_server(value: str) -> str:
 
 
 def host_and_port(value: str, usual: int) -> tuple[str, int]:
-    """The port is -1 where it is none."""
+    """Split HOST[:PORT]; the port is -1 if it is invalid."""
     name, colon, port = value.partition(":")
     fits = port.isascii() and port.isdigit() and len(port) <= 5
     return name, (int(port) if fits else -1) if colon else usual
@@ -168,10 +168,10 @@ def ssh_destination(value: str) -> str:
 
 def command_line(value: str) -> str:
     try:
-        words = shlex.split(value)
+        argv = shlex.split(value)
     except ValueError as error:
         raise ValueError(f"a command line ({error})") from None
-    if value and not words:
+    if value and not argv:
         raise ValueError("a command line, or empty")
     return value
 
@@ -200,7 +200,7 @@ def absolute(value: str) -> str:
 
 
 def shared_paths(value: tuple[str, ...]) -> tuple[str, ...]:
-    if any(not one.startswith(("/", "~/")) or "\0" in one for one in value):
+    if any(not path.startswith(("/", "~/")) or "\0" in path for path in value):
         raise ValueError("a list of paths that begin with / or ~/")
     return value
 
@@ -212,7 +212,7 @@ def account(value: str) -> str:
 
 
 def variables(value: tuple[str, ...]) -> tuple[str, ...]:
-    if any(not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", one, re.ASCII) for one in value):
+    if any(not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII) for name in value):
         raise ValueError("a list of names of environment variables")
     return value
 
@@ -251,6 +251,6 @@ def group_name(value: str) -> str:
 
 
 def members(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value or any(not one or one.startswith("@") for one in value):
+    if not value or any(not member or member.startswith("@") for member in value):
         raise ValueError("a list of guests, such as octocat or gitlab:ann; not empty, no groups")
     return value

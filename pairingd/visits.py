@@ -1,6 +1,6 @@
-"""Who came and when, read from the history: `joined` begins a visit, `left` ends it.
+"""Visits, read from the history: `joined` begins a visit, `left` ends it.
 
-`denied` is a visit that the host has not let in.
+`denied` is a visit that the host has refused.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Joined(Struct, frozen=True):
 
 
 class Left(Struct, frozen=True):
-    """The data of a line `left`. `why` is a Cause, `about` says it in words. `typed_at`: when they
-    typed last, in RFC 3339; None: they did not.
+    """The data of a line `left`. `why` is a Cause, `about` its text. `typed_at` is when they typed
+    last, in RFC 3339, None if they did not.
     """
 
     invitation: str
@@ -46,8 +46,8 @@ class Left(Struct, frozen=True):
 
 
 class Visit(Struct, frozen=True):
-    """One connection that got in. `until`, `why` and `about` are None while it lasts, `typed_at`
-    is known afterwards.
+    """One connection that got in. `until`, `why` and `about` are None while it lasts; `typed_at` is
+    set afterwards.
     """
 
     joined: Joined
@@ -57,31 +57,40 @@ class Visit(Struct, frozen=True):
     about: str | None = None
     typed_at: str | None = None
 
-    def left(self, why: Cause) -> Left:
-        who = self.joined
-        return Left(who.invitation, who.guest, who.peer, who.pid, why.value, causes.WORDS[why])
+    def left(self, cause: Cause) -> Left:
+        joined = self.joined
+        return Left(
+            joined.invitation,
+            joined.guest,
+            joined.peer,
+            joined.pid,
+            cause.value,
+            causes.WORDS[cause],
+        )
 
 
 def visits(history: Iterable[Happening]) -> list[Visit]:
-    """In the order in which they came."""
-    found: list[Visit] = []
-    under_way: dict[int, int] = {}  # by pid, the place in `found`
+    """Return the visits in the order of their start."""
+    all_visits: list[Visit] = []
+    under_way: dict[int, int] = {}  # by pid, the index in `all_visits`
     for line in history:
         if line.kind == "joined" and (joined := _data(Joined, line)):
-            under_way[joined.pid] = len(found)
-            found.append(Visit(joined, line.at))
+            under_way[joined.pid] = len(all_visits)
+            all_visits.append(Visit(joined, line.at))
         elif line.kind == "left" and (left := _data(Left, line)) and left.pid in under_way:
-            place = under_way.pop(left.pid)
-            found[place] = replace(
-                found[place],
+            index = under_way.pop(left.pid)
+            all_visits[index] = replace(
+                all_visits[index],
                 until=line.at,
                 why=causes.read(left.why),
                 about=left.about or left.why,
                 typed_at=left.typed_at,
             )
         elif line.kind == "denied" and (denied := _data(Joined, line)):
-            found.append(Visit(denied, line.at, line.at, Cause.DENIED, causes.WORDS[Cause.DENIED]))
-    return found
+            all_visits.append(
+                Visit(denied, line.at, line.at, Cause.DENIED, causes.WORDS[Cause.DENIED])
+            )
+    return all_visits
 
 
 def _data(kind: type[T], line: Happening) -> T | None:

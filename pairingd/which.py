@@ -1,4 +1,4 @@
-"""Which tmux to run: the daemon and `pairctl` look for it alike, each by itself.
+"""Finds the tmux to run: the daemon and `pairctl` search for it alike, each by itself.
 
 Standard library only: `pairctl` imports this and must start quickly.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Where package managers install; a daemon that a service manager started has a shorter PATH than
 # the user's terminal. Homebrew, MacPorts, Homebrew on Linux, Nix, a user's own, the system's.
-_PLACES = (
+_INSTALL_DIRECTORIES = (
     *("/opt/homebrew/bin", "/usr/local/bin", "/opt/local/bin"),
     *("/home/linuxbrew/.linuxbrew/bin", "~/.linuxbrew/bin"),
     *("~/.nix-profile/bin", "~/.local/state/nix/profile/bin"),
@@ -25,61 +25,61 @@ _PLACES = (
     *("~/.local/bin", "~/bin", "/usr/bin", "/bin"),
 )
 OLDEST_TMUX = (3, 2)  # attach-session -f ignore-size, and -N
-_INSTALL = "apt install tmux, or: brew install tmux"
+_INSTALL_HINT = "apt install tmux, or: brew install tmux"
 
 
 def tmux(configured: str) -> str:
-    """The one to run, "" where there is none."""
-    return configured or next(_found(), "")
+    """Return the one to run, "" if there is none."""
+    return configured or next(_installed(), "")
 
 
 def tmuxes(configured: str) -> list[str]:
-    """Absolute paths, the one to run first: what `[tmux] command` names and nothing else, or every
-    tmux on PATH and in the usual places.
+    """Return absolute paths, the one to run first: only what `[tmux] command` names, or every tmux
+    on PATH and in the usual places.
     """
-    return [configured] if configured else list(dict.fromkeys(_found()))
+    return [configured] if configured else list(dict.fromkeys(_installed()))
 
 
 def searched() -> list[str]:
-    """The directories in which `tmuxes` looks: PATH, then the usual places, none of them twice."""
+    """Return the directories that `tmuxes` searches: PATH, then the usual ones; no duplicates."""
     home = os.path.expanduser("~")  # noqa: PTH111 - pathlib starts slowly
-    usual = (place.replace("~", home, 1) for place in _PLACES)
+    usual = (place.replace("~", home, 1) for place in _INSTALL_DIRECTORIES)
     places = [*os.environ.get("PATH", "").split(os.pathsep), *usual]
-    # What stands relative to where the user happens to be is nobody's tmux.
+    # Relative entries depend on the current directory, so they are skipped.
     return list(dict.fromkeys(place for place in places if place.startswith("/")))
 
 
-def _found() -> Iterator[str]:
-    found = (shutil.which("tmux", path=place) for place in searched())
-    return (program for program in found if program)
+def _installed() -> Iterator[str]:
+    programs = (shutil.which("tmux", path=place) for place in searched())
+    return (program for program in programs if program)
 
 
 def no_tmux() -> Misconfigured:
-    """`tmuxes` has found none."""
+    """Return the error for an empty `tmuxes`."""
     return Misconfigured(
         "no-tmux",
         f"no tmux in {', '.join(searched())}",
-        f"{_INSTALL}; or set [tmux] command in config.toml, then: pairctl restart",
+        f"{_INSTALL_HINT}; or set [tmux] command in config.toml, then: pairctl restart",
     )
 
 
-def too_old(program: str, said: str) -> Misconfigured | None:
-    """What is to be said of a tmux whose -V says `said`, where pairing cannot use it.
+def too_old(program: str, version_output: str) -> Misconfigured | None:
+    """Return the error if pairing cannot use a tmux whose -V prints `version_output`.
 
-    One that names no number, such as "tmux master", is taken to be new enough.
+    A version without a number, such as "tmux master", counts as new enough.
     """
-    version = tmux_version(said)
+    version = tmux_version(version_output)
     if version is None or version >= OLDEST_TMUX:
         return None
     needed = ".".join(map(str, OLDEST_TMUX))
     return Misconfigured(
         "tmux-too-old",
-        f"{said.strip()} at {program} is too old: pairing needs {needed} or later",
-        f"{_INSTALL}; or set [tmux] command to a newer one",
+        f"{version_output.strip()} at {program} is too old: pairing needs {needed} or later",
+        f"{_INSTALL_HINT}; or set [tmux] command to a newer one",
     )
 
 
-def tmux_version(said: str) -> tuple[int, int] | None:
-    """What `tmux -V` said: "tmux 3.3a", "tmux next-3.6"; None where it names no number."""
-    found = re.match(r"tmux (?:[a-z]+-)?(\d{1,3})\.(\d{1,3})", said)
-    return (int(found[1]), int(found[2])) if found else None
+def tmux_version(version_output: str) -> tuple[int, int] | None:
+    """Parse the output of `tmux -V`: "tmux 3.3a", "tmux next-3.6"; None if it has no number."""
+    match = re.match(r"tmux (?:[a-z]+-)?(\d{1,3})\.(\d{1,3})", version_output)
+    return (int(match[1]), int(match[2])) if match else None

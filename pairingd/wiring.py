@@ -1,4 +1,4 @@
-"""The daemon's parts, joined: config, lock, signals, tasks."""
+"""Runs the daemon: config, lock, signals, tasks."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait lo
 
 
 def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
-    """Serve until asked to end. Raises PairingError where that cannot be.
+    """Serve until a stop is requested. Raises PairingError if it cannot serve.
 
-    `own_log`: log to a file, as where nobody keeps what is printed.
+    `own_log`: log to a file, because nobody keeps standard error.
     """
     paths = find_paths()
     with _usable():
-        _not_somebody_elses(paths)
+        _require_own_files(paths)
         _make_directories(paths)
         for file in paths.private_files:
             private_file(Path(file))
@@ -57,7 +57,7 @@ def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
         settings = config.load(Path(paths.config))
         lock = _lock(paths.lock)
         logs.set_up(log_format, paths.log if own_log else None)
-        # Until the loop runs. Not ignored: our children could not hear of it then (exec(3)).
+        # Until the loop runs. Not SIG_IGN, because children would inherit that (exec(3)).
         signal.signal(signal.SIGUSR1, lambda *_: None)
         tmux = find_tmux_socket(paths, clear(lock).tmux_socket)
         control = ControlSocket(paths, lock, tmux)
@@ -66,8 +66,8 @@ def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
     asyncio.run(_serve(paths, settings, control, listener, Path(tmux), launch))
 
 
-def _not_somebody_elses(paths: Paths) -> None:
-    """Where no daemon has run, what bears the name of a file of ours is not ours: ~/.ssh, say.
+def _require_own_files(paths: Paths) -> None:
+    """Refuse files of our names in a home where no daemon has run: they are not ours (~/.ssh, say).
 
     Raises Misconfigured `unsafe-home`.
     """
@@ -84,7 +84,7 @@ def _not_somebody_elses(paths: Paths) -> None:
 
 @contextlib.contextmanager
 def _usable() -> Iterator[None]:
-    """Raises Misconfigured `unusable-home` for what has no words of its own: a full disk, say."""
+    """Raise Misconfigured `unusable-home` for any other OSError, such as a full disk."""
     try:
         yield
     except OSError as error:
@@ -97,7 +97,7 @@ def _usable() -> Iterator[None]:
 
 
 def _lock(path: str) -> int:
-    """Held until the process ends, however it ends. Raises Misconfigured `already-running`."""
+    """Take the lock until the process ends. Raises Misconfigured `already-running`."""
     try:
         return take(path, os.O_CREAT)
     except Taken as taken:
@@ -109,8 +109,8 @@ def _lock(path: str) -> int:
 
 
 def _make_directories(paths: Paths) -> None:
-    """But for a runtime directory that cannot be made, as after the last logout: the control socket
-    then lies with the state.
+    """Make all but a runtime directory that cannot be made, as after the last logout: the control
+    socket then lies beside the state.
     """
     runtime = Path(paths.control_socket).parent
     needed = [Path(path) for path in paths.directories]
@@ -132,8 +132,8 @@ async def _serve(
     tmux: Path,
     launch: Launch,
 ) -> None:
-    """Until SIGTERM, SIGINT, SIGHUP or a client's `stop`; then everything is closed. On SIGUSR1 a
-    control socket that was removed is made again.
+    """Serve until SIGTERM, SIGINT, SIGHUP or a client's `stop`, then close everything. SIGUSR1
+    makes a control socket again that was removed.
     """
     raise_descriptor_limit()
     clock = Clock()
@@ -168,8 +168,8 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
     parts.access.roster.recover()
-    # What should be gone is gone before anyone is answered; and what an earlier daemon's router
-    # still forwards to this door is not closed because the door is not open yet.
+    # Access is settled before the first reply. The other lanes start later, so that a mapping of
+    # an earlier daemon is not closed only because the door is not open yet.
     first, *others = parts.lanes
     lanes = [asyncio.create_task(first.run())]
     await parts.access.settle()
@@ -178,7 +178,7 @@ async def _serve(
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: aside.run(rebind()))
     log.info("pairingd %s is ready", pairingd.__version__)
     notify("READY=1", "STATUS=")
-    launch.tell(0)
+    launch.report(0)
     await stopping.wait()
     log.info("stopping")
     notify("STOPPING=1")

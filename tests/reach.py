@@ -37,9 +37,6 @@ What to set for each way: [config.md](config.md). What a router may do wrong: [r
 """
 
 
-NOT_TRIED = "not tried"
-
-
 def document(run: Run) -> str:
     head = HEAD.format(versions=versions())
     return "".join((head, *_table(run), MEANING, *_networks(), WAYS, *_ways(), TAIL))
@@ -51,7 +48,7 @@ def _table(run: Run) -> Iterator[str]:
     ways = dict.fromkeys(way for _, way in cells)
     yield f"| network | {' | '.join(map(cell, ways))} |\n|{'---|' * (len(ways) + 1)}\n"
     for network in networks:
-        row = (cells.get((network, way), NOT_TRIED) for way in ways)
+        row = (cells[network, way] for way in ways)
         yield f"| {cell(network)} | {' | '.join(row)} |\n"
 
 
@@ -85,7 +82,6 @@ def differences(run: Run, text: str) -> list[str]:
         for row in rows
         if len(row) == len(ways) + 1 and row[0] != "network"
         for way, result in zip(ways, row[1:], strict=True)
-        if result != NOT_TRIED
     }
     tested = {(cell(row.words[0]), cell(row.words[1])): row.words[2] for row in run.rows}
     wrong = {

@@ -42,8 +42,8 @@ BEFORE_A_VALUE = re.compile(
 )
 # What has no character that a shell would act on, and what is no word of a command.
 PLAIN = re.compile(r"(\w+\.)*(pid|label|UNIT|__version__)")
-PROSE = ("told['pairctl']", "command and f'at {command}'", "words[0]", "how_it_ended(status)")
-OURS = ("line", "found")  # examples of the help, and names of our own commands
+PROSE = ("versions['pairctl']", "command and f'at {command}'", "argv[0]", "how_it_ended(status)")
+OURS = ("line", "suggestion")  # examples of the help, and names of our own commands
 
 
 def values_after_a_program(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,31 @@ def uses(stage: Stage, run: str, says: str = "") -> None:
         f"{text}[router]\nenabled = false\n[relay.command]\nrun = {json.dumps(run)}\n"
         + f"says = {json.dumps(says)}\n" * bool(says)
     )
+
+
+def test_a_relay_that_opens_late_is_announced_and_the_host_not_sent_for_another(
+    stage: Stage,
+) -> None:
+    waits = f"while [ ! -e {stage.path}/opens ]; do sleep 0.1; done; exec {PROGRAM}"
+    uses(stage, shlex.join(("sh", "-c", waits)), SAYS)
+    answer = stage.asks("invite", "octocat", "--no-copy")
+    assert [endpoint["kind"] for endpoint in answer["endpoints"]] == ["lan"]
+    assert "relay-slow" in codes(answer)
+    (stage.path / "opens").touch()
+    until(lambda: "endpoint-changed" in codes(stage.asks("status")), "the host is informed")
+    status = stage.asks("status")
+    assert status["endpoints"][0]["kind"] == "relay"
+    assert "relay-slow" not in codes(status)
+    kinds = [event["kind"] for event in stage.asks("log")["events"]]
+    assert kinds.count("endpoint-changed") == 1
+    assert "unverified" not in kinds
+    stage.asks("invite", "--show", "octocat", "--no-copy")
+    assert "endpoint-changed" not in codes(stage.asks("status"))
+    stage.pairctl("end")
+
+
+def codes(answer: dict[str, Any]) -> set[str]:
+    return {warning["code"] for warning in answer["warnings"]}
 
 
 @pytest.mark.parametrize("says", [SAYS, ""])

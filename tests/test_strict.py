@@ -102,13 +102,13 @@ def test_fitting_data_is_read_and_only_lists_are_converted() -> None:
 def test_an_error_names_the_key_that_does_not_fit(plain: Any, at: str, why: str) -> None:
     with pytest.raises(strict.Unfit) as caught:
         strict.read(Outer, plain)
-    assert (".".join(caught.value.at), caught.value.why) == (at, why)
+    assert (".".join(caught.value.path), caught.value.expected) == (at, why)
 
 
 def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
     with pytest.raises(strict.Unknown) as caught:
         strict.read(Outer, {"inner": {"size": 1, "colour": "red"}})
-    assert caught.value.at == ("inner", "colour")
+    assert caught.value.path == ("inner", "colour")
     assert caught.value.allowed == ("size",)
 
 

@@ -28,23 +28,23 @@ class Entry(NamedTuple):
 
 
 def users(path: str, *, default: bool = False) -> dict[int, int]:
-    """The permissions of each user who is named, by their id; of a link none."""
+    """The permissions of each named user, by user id. Empty for a link."""
     return {e.id: e.permissions for e in _entries(path, default=default) if e.tag == _USER}
 
 
 def lets_others_write(path: str) -> bool:
-    """Whether a user or group who is named may write, by an ACL."""
+    """Whether an ACL lets a named user or group write."""
     return any(entry.tag in {_USER, _GROUP} and entry.permissions & 2 for entry in _entries(path))
 
 
 def plain(path: str, *, whole: bool) -> None:
-    """Remove each ACL that has no entry but those of the mode. Links are not followed."""
-    for one in _all(path) if whole else (path,):
-        _plain(one)
+    """Remove each ACL whose entries only repeat the mode. Does not follow links."""
+    for place in _all(path) if whole else (path,):
+        _plain(place)
 
 
 def repeats(path: str) -> bool:
-    """Whether it has an ACL that says no more than the mode."""
+    """Whether `path` has an ACL that only repeats the mode."""
     return {entry.tag for entry in _entries(path)} in ({*_BASE}, {*_BASE} - {_MASK})
 
 
@@ -53,7 +53,7 @@ def _plain(path: str) -> None:
         return
     if repeats(path):
         os.removexattr(path, _ACCESS, follow_symlinks=False)
-    # One that somebody has made to differ from the mode stays.
+    # A default ACL that differs from the mode was set by somebody, and stays.
     default = _entries(path, default=True)
     mode = stat.S_IMODE(os.lstat(path).st_mode)
     same = {_USER_OBJ: mode >> 6 & 7, _GROUP_OBJ: mode >> 3 & 7, _OTHER: mode & 7}
@@ -64,9 +64,9 @@ def _plain(path: str) -> None:
 
 def _all(path: str) -> Iterator[str]:
     yield path
-    for here, directories, files in os.walk(path):
+    for parent, directories, files in os.walk(path):
         for name in (*directories, *files):
-            below = os.path.join(here, name)
+            below = os.path.join(parent, name)
             if not os.path.islink(below):
                 yield below
 

@@ -1,4 +1,4 @@
-"""Steps that no program takes in one go. Each is shown, as data, and done."""
+"""Steps that no single program does. Each can be shown, as data, and done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pairctl.accounts import acl, users
 
 
 class Kill(NamedTuple):
-    """Every process of this user, by SIGKILL, until there is none."""
+    """Send SIGKILL to every process of this user until none is left."""
 
     user: str
 
@@ -16,13 +16,13 @@ class Kill(NamedTuple):
         return f"kill   every process of {self.user}"
 
     def done(self, seconds: float) -> str:
-        """Why it could not be done within so many seconds; "" where it was."""
+        """The reason why it could not be done within `seconds`; "" if it was done."""
         return "" if users.kill(self.user, seconds) else f"{self.user}: a process does not end"
 
 
 class Plain(NamedTuple):
-    """Remove the ACLs that say no more than the mode does, as `user`, who owns the files: of
-    `path`, and with `whole` of all below it.
+    """Remove the ACLs that only repeat the mode, of `path` and with `whole` of all below it. Runs
+    as `user`, who owns the files.
     """
 
     path: str
@@ -30,12 +30,12 @@ class Plain(NamedTuple):
     whole: bool = True
 
     def shown(self) -> str:
-        these = "it and of all below it" if self.whole else "it"
+        scope = "it and of all below it" if self.whole else "it"
         return (
-            f"plain  {self.path}\n       as {self.user}: each ACL of {these} that repeats the mode"
+            f"plain  {self.path}\n       as {self.user}: each ACL of {scope} that repeats the mode"
         )
 
     def done(self, _: float) -> str:
-        """As of Kill."""
+        """As `Kill.done`."""
         done = users.done_as(self.user, lambda: acl.plain(self.path, whole=self.whole))
         return "" if done else f"{self.path}: its ACLs cannot be changed"

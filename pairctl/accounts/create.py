@@ -1,4 +1,4 @@
-"""What is left to do until an account is whole, in order: the rule, which opens it, comes last."""
+"""The steps that complete an account, in order. The sudo rule, which opens it, comes last."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 def steps(facts: Facts) -> list[Step]:
-    """None where the account is whole."""
+    """Empty if the account is complete."""
     left = [*_recorded(facts), *_user(facts), *_programs(facts), *shares.shared(facts)]
     return [*left, *rule(facts)]
 
 
 def rule(facts: Facts) -> Iterator[Step]:
-    """Sudo is never left with a file that it cannot read: visudo(8), -c."""
+    """Write the sudoers file, which visudo -c checks first: visudo(8)."""
     path, content = sudoers_file(facts.account), sudoers(facts.account, facts.record)
     if not check.is_file(check.File(path, content, 0o440)):
         yield Write(path, content, 0o440, check=("visudo", "-c", "-q", "-f"))
 
 
 def proofs(facts: Facts) -> list[Run]:
-    """That sudo honours the rule: run by the host without a password, as pairingd will."""
+    """Commands that prove the rule: the host runs them without a password, as pairingd will."""
     account, host = facts.account, facts.record.host
     sudo = ("sudo", "-n", "-u", host, "sudo", "-n")
     user = ("-u", account.name)
@@ -43,7 +43,7 @@ def proofs(facts: Facts) -> list[Run]:
 
 
 def closed(facts: Facts) -> list[Step]:
-    """Take back the rule alone."""
+    """Remove only the rule."""
     return [Remove(sudoers_file(facts.account))]
 
 
@@ -76,12 +76,12 @@ def _programs(facts: Facts) -> Iterator[Step]:
 
 
 def _host_key(facts: Facts) -> Iterator[Step]:
-    """A whole one is kept: guests have pinned it."""
+    """Keeps a complete key: guests have pinned it."""
     account = facts.account
     private, public = account.host_key, account.host_key_pub
-    whole = all(os.path.lexists(one) and os.lstat(one).st_size for one in (private, public))
+    whole = all(os.path.lexists(path) and os.lstat(path).st_size for path in (private, public))
     if not whole:
-        yield from (Remove(one) for one in (private, public) if os.path.lexists(one))
+        yield from (Remove(path) for path in (private, public) if os.path.lexists(path))
         comment = f"pairing {account.name}"
         generate = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", private)
         yield Run(generate)

@@ -1,4 +1,4 @@
-"""macOS: dscl(1), createhomedir(8), dseditgroup(8). Never run; others do it so."""
+"""macOS: dscl(1), createhomedir(8), dseditgroup(8). Never run; other projects do the same."""
 
 # ruff: noqa: PTH112
 
@@ -24,8 +24,8 @@ _JOBS = ("/usr/lib/cron/tabs", "/usr/lib/cron/jobs")
 
 
 def made(facts: Facts) -> Iterator[Step]:
-    """A hidden user in no group but their own. All again where the home directory, which comes
-    last, is not there: to create what exists changes nothing.
+    """A hidden user in no group but their own. Runs all steps again if the home directory, the last
+    step, is missing: creating what exists changes nothing.
     """
     name, number = facts.name, str(facts.new_id)
     if not (facts.exists and os.path.isdir(facts.home)):
@@ -42,7 +42,7 @@ def made(facts: Facts) -> Iterator[Step]:
         yield _dscl("-create", user, "UserShell", facts.shell)
         yield _dscl("-create", user, "PrimaryGroupID", number)
         yield _dscl("-create", user, "UniqueID", number)
-        # With no password at all anybody could log in at the screen: mkuser(8) of others warns so.
+        # Without any password anybody could log in at the screen, as other tools' mkuser(8) warns.
         yield Run(
             ("dscl", ".", "-passwd", user, RANDOM),
             note=f"{RANDOM} is 32 random bytes, which are shown and kept nowhere",
@@ -56,7 +56,7 @@ def made(facts: Facts) -> Iterator[Step]:
 
 
 def stopped(facts: Facts) -> Iterator[Step]:
-    """What would start something as that user later."""
+    """Removes what could start a program as that user later."""
     if facts.exists:
         uid = pwd.getpwnam(facts.name).pw_uid
         yield Run(("launchctl", "bootout", f"user/{uid}"), soft=ANY)
@@ -64,7 +64,7 @@ def stopped(facts: Facts) -> Iterator[Step]:
 
 
 def gone(facts: Facts) -> Iterator[Step]:
-    """Nothing of theirs runs any more."""
+    """Removes the user. None of their processes runs any more."""
     name = facts.name
     if facts.exists:
         yield from left.owned(name, _COMMON)
@@ -74,5 +74,5 @@ def gone(facts: Facts) -> Iterator[Step]:
         yield Run(("rm", "-rf", facts.home))
 
 
-def _dscl(*words: str) -> Run:
-    return Run(("dscl", ".", *words))
+def _dscl(*arguments: str) -> Run:
+    return Run(("dscl", ".", *arguments))

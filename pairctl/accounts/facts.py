@@ -1,4 +1,4 @@
-"""What is on this machine of an account, and what stands against making it."""
+"""What exists of an account on this machine, and the reasons not to make it."""
 
 # ruff: noqa: PTH112, PTH118
 
@@ -25,12 +25,14 @@ from pairingd.core.text import one_line, quoted, shell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_SECONDS = 10.0
+_COMMAND_TIMEOUT_S = 10.0
 _NOBODY = 65534  # credentials(7)
-_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/local/bin")
+_PROGRAM_DIRECTORIES = ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/local/bin")
 _PYTHONS = ("python3", *(f"python3.{minor}" for minor in range(11, 20)))
-_RUNS = "import contextlib,select,socket,signal,sys,termios;sys.exit(sys.version_info<(3,11))"
-# What the steps run, and the package that has it.
+_PYTHON_CHECK = (
+    "import contextlib,select,socket,signal,sys,termios;sys.exit(sys.version_info<(3,11))"
+)
+# The programs that the steps run, and the package of each.
 _TOOLS = {
     "linux": {
         "sudo": "sudo",
@@ -49,9 +51,9 @@ _TOOLS = {
 
 
 class Facts(NamedTuple):
-    """`record` is as it is to be, `recorded` as it is. `exists`: there is such a user, with that
-    `home`. `host_group` is the group of the host's files. `new_id` is one that nobody has, for
-    macOS, where nothing else chooses one.
+    """`record` is the record to write, `recorded` the one on disk. `exists`: the user exists and
+    has that `home`. `host_group` is the group of the host's files. `new_id` is an unused id, for
+    macOS, where no program chooses one.
     """
 
     account: Account
@@ -79,7 +81,7 @@ class Facts(NamedTuple):
 
 
 def observe(account: Account, host: str) -> Facts:
-    """As it is, without judging it. `record` is what is recorded, or one of nothing."""
+    """The present state, without a judgement. `record` is the one on disk, or an empty one."""
     recorded = account.record
     try:
         user = pwd.getpwnam(account.name)
@@ -95,9 +97,9 @@ def observe(account: Account, host: str) -> Facts:
 
 
 def host() -> str:
-    """Whose the account is to be: who has run sudo, or who runs this.
+    """The user who owns the account: the one who ran sudo, or else who runs this.
 
-    Raises PairingError `no-account` where that is no user of this machine.
+    Raises PairingError `no-account` if that is no user of this machine.
     """
     name = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
     try:
@@ -111,13 +113,13 @@ def host() -> str:
 
 
 def again(action: str, name: str, directories: Iterable[str] = ()) -> str:
-    """The command, with the path of this very pairctl: sudo has a PATH of its own, secure_path of
+    """The command, with the path of this pairctl, because sudo has its own PATH: secure_path of
     sudoers(5).
     """
     program = os.path.abspath(sys.argv[0])  # noqa: PTH100
-    words = [program] if os.access(program, os.X_OK) else [sys.executable, "-P", "-m", "pairctl"]
+    argv = [program] if os.access(program, os.X_OK) else [sys.executable, "-P", "-m", "pairctl"]
     shared = [word for directory in directories for word in ("--dir", directory)]
-    return shell("sudo", *words, "account", action, name, *shared)
+    return shell("sudo", *argv, "account", action, name, *shared)
 
 
 def named(name: str) -> Account:
@@ -131,33 +133,33 @@ def named(name: str) -> Account:
     return Account(name, ROOT)
 
 
-def require_own(facts: Facts, whose: str) -> None:
-    """Raise PairingError `account-taken` where such a user is not pairing's, and
-    `account-of-another` where it is another user's than `whose`.
+def require_own(facts: Facts, owner: str) -> None:
+    """Raise PairingError `account-taken` if pairing has not made that user, and
+    `account-of-another` if it belongs to a user other than `owner`.
     """
     account, recorded = facts.account, facts.recorded
     if recorded:
-        _require_host(account, recorded, whose)
+        _require_host(account, recorded, owner)
         return
-    why = ""
+    reason = ""
     if facts.exists or _has_group(account.name):
-        why = f"a user or group {account.name} exists, and pairctl has not made it"
+        reason = f"a user or group {account.name} exists, and pairctl has not made it"
     elif os.path.lexists(account.home):
-        why = f"{account.home} exists, and pairctl has not made it"
-    if why:
+        reason = f"{account.home} exists, and pairctl has not made it"
+    if reason:
         raise PairingError(
             "account-taken",
-            f"{why}; nothing was changed",
+            f"{reason}; nothing was changed",
             f"choose another name: {again('create', 'pair2')}",
         )
 
 
-def recorded(account: Account, whose: str) -> Record:
+def recorded(account: Account, owner: str) -> Record:
     """Raises PairingError `no-such-account`, and `account-of-another` as `require_own`."""
     record = account.record
     if record is None:
         raise no_such(account)
-    _require_host(account, record, whose)
+    _require_host(account, record, owner)
     return record
 
 
@@ -169,8 +171,8 @@ def no_such(account: Account) -> PairingError:
     )
 
 
-def _require_host(account: Account, record: Record, whose: str) -> None:
-    if record.host != whose:
+def _require_host(account: Account, record: Record, owner: str) -> None:
+    if record.host != owner:
         raise PairingError(
             "account-of-another",
             f"the account {account.name} belongs to {quoted(record.host)}",
@@ -179,7 +181,7 @@ def _require_host(account: Account, record: Record, whose: str) -> None:
 
 
 def require_free(account: Account, using: Iterable[str]) -> None:
-    """Raise PairingError `account-in-use` where that is not empty."""
+    """Raise PairingError `account-in-use` if `using` is not empty."""
     if some := [*using][:3]:
         raise PairingError(
             "account-in-use",
@@ -189,19 +191,19 @@ def require_free(account: Account, using: Iterable[str]) -> None:
         )
 
 
-def programs(whose: str) -> Record:
-    """What an account of this machine would run. Raises PairingError: `missing-program`,
-    `unsafe-program`, `no-python`, `bad-host-name`.
+def programs(owner: str) -> Record:
+    """The programs that an account of this machine would run. Raises PairingError
+    `missing-program`, `unsafe-program`, `no-python`, `bad-host-name`.
     """
     _require_tools()
-    trust.require(ROOT, whose)
-    record = Record(whose, python=_python(whose), sshd=_sshd(whose), tmux=_tmux(whose))
+    trust.require(ROOT, owner)
+    record = Record(owner, python=_python(owner), sshd=_sshd(owner), tmux=_tmux(owner))
     try:
         sudoers(Account("pair"), record)
     except ValueError:
         raise PairingError(
             "bad-host-name",
-            f"no sudoers rule can name the user {quoted(whose)}",
+            f"no sudoers rule can name the user {quoted(owner)}",
             "run it as a user whose name has letters, digits, - . and _ alone, not all upper case",
         ) from None
     return record
@@ -229,69 +231,71 @@ def _require_tools() -> None:
         )
 
 
-def _python(whose: str) -> str:
-    candidates = [os.path.join(place, name) for name in _PYTHONS for place in _PLACES]
+def _python(owner: str) -> str:
+    candidates = [os.path.join(place, name) for name in _PYTHONS for place in _PROGRAM_DIRECTORIES]
     candidates.append(os.path.realpath(sys.executable))
-    wanted = ("-I", "-S", "-c", _RUNS)
-    found = _first(candidates, wanted, whose)
-    if not found:
+    arguments = ("-I", "-S", "-c", _PYTHON_CHECK)
+    program = _first(candidates, arguments, owner)
+    if not program:
         raise PairingError(
             "no-python",
             "no Python 3.11 or later that every user can run, and that root alone can change",
             "install one for the whole machine, such as: apt install python3",
         )
-    return found
+    return program
 
 
-def _sshd(whose: str) -> str:
+def _sshd(owner: str) -> str:
     sshd = shutil.which("sshd", path=PATH)
     if not sshd:
         raise PairingError("missing-program", "sshd is not installed", "apt install openssh-server")
-    trust.require(sshd, whose)
+    trust.require(sshd, owner)
     return sshd
 
 
-def _tmux(whose: str) -> str:
+def _tmux(owner: str) -> str:
     candidates = which.tmuxes("")
     if not candidates:
         raise PairingError("missing-program", "tmux is not installed", "apt install tmux")
-    found = _first((one for one in candidates if not _is_too_old(one)), ("-V",), whose)
-    if not found:
-        trust.require(candidates[0], whose)
+    program = _first(
+        (candidate for candidate in candidates if not _is_too_old(candidate)), ("-V",), owner
+    )
+    if not program:
+        trust.require(candidates[0], owner)
         raise PairingError(
             "unsafe-program",
             f"{quoted(candidates[0])} is too old, or not every user can run it",
             "install tmux for the whole machine, such as: apt install tmux",
         )
-    return found
+    return program
 
 
-def _first(candidates: Iterable[str], words: Sequence[str], whose: str) -> str:
-    """The first one that root alone can change, and that any user can run with these words."""
+def _first(candidates: Iterable[str], arguments: Sequence[str], owner: str) -> str:
+    """The first that only root can change, and that any user can run with these arguments."""
     for program in candidates:
-        may_run = os.access(program, os.X_OK) and not trust.offender(program, whose)
-        if may_run and _run(program, words) is not None:
+        may_run = os.access(program, os.X_OK) and not trust.offender(program, owner)
+        if may_run and _run(program, arguments) is not None:
             return program
     return ""
 
 
 def _is_too_old(tmux: str) -> bool:
-    said = _run(tmux, ("-V",))
-    return said is None or which.too_old(tmux, said) is not None
+    version = _run(tmux, ("-V",))
+    return version is None or which.too_old(tmux, version) is not None
 
 
-def _run(program: str, words: Sequence[str]) -> str | None:
-    """What it prints, as a user without any rights; None where it fails."""
+def _run(program: str, arguments: Sequence[str]) -> str | None:
+    """What it prints when run as a user without any rights; None if it fails."""
     try:
         done = subprocess.run(
-            [program, *words],
+            [program, *arguments],
             **_nobody(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
             errors="replace",
             text=True,
-            timeout=_SECONDS,
+            timeout=_COMMAND_TIMEOUT_S,
             cwd="/",
         )
     except (OSError, subprocess.SubprocessError):
@@ -325,20 +329,20 @@ def _group_of(name: str) -> str:
 
 
 def _free_id() -> int:
-    """As user and as group, from 600 on: macOS gives people those from 501 on."""
+    """An id unused by users and groups, from 600 up: macOS gives people ids from 501 up."""
     taken = {user.pw_uid for user in pwd.getpwall()} | {group.gr_gid for group in grp.getgrall()}
     return next(number for number in range(600, 60000) if number not in taken)
 
 
 def who_runs(account: Account) -> Iterator[str]:
-    """Everything that runs as that user."""
+    """Every process that runs as that user."""
     with contextlib.suppress(KeyError):
         for process in users.processes(pwd.getpwnam(account.name).pw_uid):
             yield f"{one_line(process.info['name'] or '?', 16)} (pid {process.pid})"
 
 
 def who_uses(account: Account) -> Iterator[str]:
-    """What shows that guests may be in it: a tmux, or the sshd of a guest's connection."""
+    """Processes that show that guests may be in it: a tmux, or a guest's sshd."""
     try:
         uid = pwd.getpwnam(account.name).pw_uid
     except KeyError:

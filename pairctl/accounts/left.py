@@ -1,4 +1,4 @@
-"""What a user has left in places that are everybody's."""
+"""The files that a user has left in directories that everybody may write."""
 
 # ruff: noqa: PTH112
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def owned(name: str, places: tuple[str, ...]) -> Iterator[Run]:
-    """Remove that user's files; not what others have put into their directories, nor these."""
-    there = [place for place in places if os.path.isdir(place)]
-    if there:
-        yield Run(("find", "-P", *there, "-xdev", "-user", name, "-delete"), soft=(1,))
+    """Remove that user's files. Directories that hold other users' files stay, with those files."""
+    existing = [place for place in places if os.path.isdir(place)]
+    if existing:
+        yield Run(("find", "-P", *existing, "-xdev", "-user", name, "-delete"), soft=(1,))

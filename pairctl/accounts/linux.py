@@ -1,4 +1,4 @@
-"""Linux: useradd(8), userdel(8), and what a user may leave behind."""
+"""Linux: useradd(8), userdel(8), and the files that a user may leave behind."""
 
 # ruff: noqa: PTH123
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from pairctl.services.steps import Step
 
 COMMENT = "pairing guests"
-# Neither is a password that anybody could type. With `!` in the first place the user is locked, and
-# the system's own sshd would refuse their keys, too: sshd(8), AUTHENTICATION.
+# Nobody can type this password. A first character `!` would lock the user, and the system's own
+# sshd would then refuse their keys too: sshd(8), AUTHENTICATION.
 _NO_PASSWORD = "*"  # noqa: S105
-# The account has expired: to sudo that is all the same, but PAM lets nobody log in to it, and cron,
-# at and systemd ask PAM, too. A guest may leave keys for the system's sshd, or a crontab.
+# The account has expired. sudo ignores that, but PAM lets nobody log in to it, and cron, at and
+# systemd ask PAM too. A guest may leave keys for the system's sshd, or a crontab.
 _EXPIRED, _EXPIRED_DAY = "1970-01-02", "1"
 _SHADOW = "/etc/shadow"
-# Everybody's; crontabs and at jobs, as Debian and Red Hat have them.
+# Directories that everybody may write; crontabs and at jobs, as on Debian and Red Hat.
 _COMMON = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
 _JOBS = ("/var/spool/cron", "/var/spool/cron/crontabs", "/var/spool/cron/atjobs", "/var/spool/at")
 _NAMED = (
@@ -37,10 +37,10 @@ _UNKNOWN_USER, _UNKNOWN_GROUP, _HOME_LEFT = 6, 6, 12  # userdel(8), groupdel(8),
 
 
 def made(facts: Facts) -> Iterator[Step]:
-    """A user in no group but their own, as whom nobody logs in and nothing starts but by sudo."""
+    """A user in no group but their own. Only sudo can log in or start a program as that user."""
     name = facts.name
     if not facts.exists:
-        # A group that is there has been left by an interrupted userdel.
+        # An interrupted userdel has left a group that exists.
         own = ("--gid", name) if facts.has_group else ("--user-group",)
         yield Run(
             (
@@ -57,7 +57,7 @@ def made(facts: Facts) -> Iterator[Step]:
 
 
 def _completed(name: str, *, has_group: bool) -> Iterator[Step]:
-    """What an interrupted useradd has not written any more: passwd(5) is the first."""
+    """What an interrupted useradd has not written: it writes passwd(5) first."""
     if not has_group:
         yield Run(("groupadd", "--gid", str(pwd.getpwnam(name).pw_gid), name))
     known = _shadow(name)
@@ -70,7 +70,7 @@ def _completed(name: str, *, has_group: bool) -> Iterator[Step]:
 
 
 def stopped(facts: Facts) -> Iterator[Step]:
-    """What would start something as that user later."""
+    """Removes what could start a program as that user later."""
     name = facts.name
     yield from left.owned(name, _JOBS)
     for place in _NAMED[:2]:
@@ -79,14 +79,14 @@ def stopped(facts: Facts) -> Iterator[Step]:
 
 
 def gone(facts: Facts) -> Iterator[Step]:
-    """Nothing of theirs runs any more."""
+    """Removes the user. None of their processes runs any more."""
     name = facts.name
     if facts.exists:
         yield from left.owned(name, _COMMON)
         yield Run(("userdel", "--remove", name), soft=(_UNKNOWN_USER, _HOME_LEFT))
     if facts.exists or facts.has_group:
         yield Run(("groupdel", name), soft=(_UNKNOWN_GROUP,))
-    # Also where an earlier try was interrupted, and where userdel leaves it.
+    # Also after an interrupted try, and if userdel has left it.
     if facts.exists or os.path.lexists(facts.home):
         yield Run(("rm", "-rf", "--one-file-system", facts.home))
     for place in _NAMED[2:]:
@@ -95,8 +95,8 @@ def gone(facts: Facts) -> Iterator[Step]:
 
 
 def _shadow(name: str) -> tuple[str, str] | None:
-    """The password and the day of expiry of shadow(5), empty where there is no such line; None
-    where it cannot be read.
+    """The password and the day of expiry of shadow(5); empty if the user has no line there. None
+    if the file cannot be read.
     """
     try:
         with open(_SHADOW, encoding="utf-8", errors="surrogateescape") as file:

@@ -1,4 +1,4 @@
-"""What takes an account back, in order: the rule first, which closes it; the record last."""
+"""The steps that remove an account, in order: first the rule, which closes it; last the record."""
 
 # ruff: noqa: PTH112, PTH118, PTH208
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def steps(facts: Facts) -> list[Step]:
-    """Of all that is there. None where nothing is."""
+    """The steps for all that exists of it; empty if nothing does."""
     plan = list(_rule(facts))
     if facts.recorded:
         system = darwin if facts.system == "darwin" else linux
@@ -34,8 +34,8 @@ def steps(facts: Facts) -> list[Step]:
 
 
 def unshare(facts: Facts, directory: str) -> list[Step]:
-    """One shared directory; the account stays. The record keeps it until it is done."""
-    others = tuple(one for one in facts.record.shared if one != directory)
+    """Unshare one directory; the account stays. The record lists it until the end."""
+    others = tuple(other for other in facts.record.shared if other != directory)
     record = facts.record._replace(shared=others)
     back = shares.unshared(directory, facts, others)
     return [*back, Write(facts.account.record_file, as_json(record))]
@@ -44,7 +44,7 @@ def unshare(facts: Facts, directory: str) -> list[Step]:
 def _rule(facts: Facts) -> Iterator[Step]:
     path = sudoers_file(facts.account)
     partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.partial")  # noqa: PTH119, PTH120
-    # Where its directory cannot be read, as without root, it may be there.
+    # It may exist if its directory cannot be read, as without root.
     if os.path.lexists(path) or (facts.recorded and not os.access(os.path.dirname(path), os.R_OK)):  # noqa: PTH120
         yield Remove(path)
     if os.path.lexists(partial):
@@ -52,7 +52,7 @@ def _rule(facts: Facts) -> Iterator[Step]:
 
 
 def _files(facts: Facts) -> Iterator[Step]:
-    """The record as the last one, so that a half removed account can be removed again."""
+    """Remove the record last, so that the removal of a half removed account can be repeated."""
     account = facts.account
     record = account.record_file
     others: list[str] = []

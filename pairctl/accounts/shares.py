@@ -1,7 +1,7 @@
 """A directory for host and account, by ACLs: setfacl(1), acl(5); chmod(1) of macOS.
 
-What either makes in it is both's. The host's files alone are changed, and as the host: a link that
-somebody puts into such a directory then leads nowhere that the host could not go.
+Both can write what either makes in it. Only the host's files are changed, by processes of the
+host: a link in such a directory then leads nowhere that the host could not go.
 """
 
 # ruff: noqa: PTH118, PTH120
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pairctl.accounts.facts import Facts
     from pairctl.services.steps import Step
 
-_SECONDS = 3600.0  # a directory may have a million files
+_COMMAND_TIMEOUT_S = 3600.0  # a directory may have a million files
 _MACOS_RIGHTS = (
     "allow read,write,append,execute,delete,delete_child,readattr,writeattr,readextattr,"
     "writeextattr,readsecurity,file_inherit,directory_inherit"
@@ -37,9 +37,9 @@ _MACOS_RIGHTS = (
 
 
 def require(directory: str, host: str, root: str, others: Iterable[str]) -> None:
-    """Raise PairingError `not-shareable` where `directory`, resolved, may not be shared, or where
-    one could not be taken back alone, because the `others` lie in it or the other way round; and
-    `missing-program` where ACLs cannot be set.
+    """Raise PairingError `not-shareable` if `directory`, resolved, may not be shared, or could not
+    be unshared alone because it contains one of the `others` or lies in it. Raise `missing-program`
+    if ACLs cannot be set.
     """
     if not directory.isprintable():
         raise _refused(f"{quoted(directory)} cannot be shared: not all of its name can be printed")
@@ -52,30 +52,30 @@ def require(directory: str, host: str, root: str, others: Iterable[str]) -> None
     if os.stat(directory).st_uid != owner.pw_uid:  # noqa: PTH116
         raise _refused(f"{quoted(directory)} cannot be shared: it does not belong to {host}")
     for parent in parents(directory):
-        found = os.stat(parent)  # noqa: PTH116
-        if not found.st_mode & stat.S_IXOTH and found.st_uid != owner.pw_uid:
+        status = os.stat(parent)  # noqa: PTH116
+        if not status.st_mode & stat.S_IXOTH and status.st_uid != owner.pw_uid:
             closed = f"{quoted(parent)} is closed, and not {host}'s"
-            why = f"{quoted(directory)} cannot be shared: {closed}"
-            raise _refused(why)
+            reason = f"{quoted(directory)} cannot be shared: {closed}"
+            raise _refused(reason)
     if sys.platform != "darwin":
         require_tool("setfacl", "acl")
 
 
-def _refused(why: str) -> PairingError:
-    return PairingError("not-shareable", why, "share a directory of yours")
+def _refused(reason: str) -> PairingError:
+    return PairingError("not-shareable", reason, "share a directory of yours")
 
 
 def parents(directory: str) -> list[str]:
     """The innermost first."""
-    found = []
+    above = []
     while directory != "/":
         directory = os.path.dirname(directory)
-        found.append(directory)
-    return found
+        above.append(directory)
+    return above
 
 
 def shared(facts: Facts) -> Iterator[Step]:
-    """What is left to be done for all that the record names."""
+    """The steps still to do for all directories that the record names."""
     for directory in filter(os.path.isdir, facts.record.shared):
         if not _is_shared(directory, facts):
             yield from _share(directory, facts)
@@ -85,17 +85,17 @@ def shared(facts: Facts) -> Iterator[Step]:
 
 
 def unshared(directory: str, facts: Facts, others: tuple[str, ...]) -> Iterator[Step]:
-    """Take it back. `others` stay shared, and the way to them open."""
+    """Unshare `directory`. `others` stay shared, and their parents open."""
     if not facts.exists or not _is_user(facts.record.host):
         yield Keep(directory, "one of the two users has gone, so their ACL entries cannot be found")
         return
     if os.path.isdir(directory):  # noqa: PTH112
         yield from _unshare(directory, facts)
-    way = {parent for other in others for parent in parents(other)}
+    kept_open = {parent for other in others for parent in parents(other)}
     for parent in parents(directory):
-        if parent in way or os.lstat(parent).st_uid != pwd.getpwnam(facts.record.host).pw_uid:
+        if parent in kept_open or os.lstat(parent).st_uid != pwd.getpwnam(facts.record.host).pw_uid:
             continue
-        # The second is what an interrupted one leaves.
+        # An interrupted run leaves an ACL that repeats the mode.
         if _names(parent, facts) or acl.repeats(parent):
             yield from _close(parent, facts)
 
@@ -107,7 +107,7 @@ def _share(directory: str, facts: Facts) -> Iterator[Step]:
         for user in (name, host):
             entry = f"user:{user} {_MACOS_RIGHTS}"
             argv = (*_as(host), "chmod", "-R", "+a", entry, directory)
-            yield Run(argv, note=note, seconds=_SECONDS)
+            yield Run(argv, note=note, seconds=_COMMAND_TIMEOUT_S)
             note = ""
         return
     files, directories = f"u:{name}:rwX", f"u:{name}:rwX,d:u:{name}:rwX,d:u:{host}:rwX"
@@ -116,17 +116,19 @@ def _share(directory: str, facts: Facts) -> Iterator[Step]:
 
 
 def _unshare(directory: str, facts: Facts) -> Iterator[Step]:
-    """First what the account has made there, which goes to the host."""
+    """First give the host what the account has made there."""
     name, host = facts.name, facts.record.host
-    theirs = ("(", "-user", name, "-o", "-group", name, ")")
-    # -execdir: nothing that is moved meanwhile can lead it elsewhere.
+    of_account = ("(", "-user", name, "-o", "-group", name, ")")
+    # -execdir: a file that is moved meanwhile cannot redirect it.
     chown = ("chown", "-h", f"{host}:{facts.host_group}", "{}", ";")
-    yield Run(("find", "-P", directory, *theirs, "-execdir", *chown), seconds=_SECONDS)
+    yield Run(
+        ("find", "-P", directory, *of_account, "-execdir", *chown), seconds=_COMMAND_TIMEOUT_S
+    )
     if facts.system == "darwin":
         for user in (name, host):
             entry = f"user:{user} {_MACOS_RIGHTS}"
             argv = (*_as(host), "chmod", "-R", "-a", entry, directory)
-            yield Run(argv, soft=(1,), seconds=_SECONDS)
+            yield Run(argv, soft=(1,), seconds=_COMMAND_TIMEOUT_S)
         return
     files, directories = f"u:{name},u:{host}", f"u:{name},u:{host},d:u:{name},d:u:{host}"
     yield _each(directory, "f", host, ("setfacl", "-P", "-x", files))
@@ -154,9 +156,9 @@ def _close(parent: str, facts: Facts) -> Iterator[Step]:
 
 
 def _each(directory: str, kind: str, host: str, argv: tuple[str, ...], note: str = "") -> Run:
-    """Of the host's files or directories in it. Links are of neither kind."""
-    these = ("find", "-P", directory, "-type", kind, "-user", host, "-exec", *argv, "{}", "+")
-    return Run((*_as(host), *these), note=note, seconds=_SECONDS)
+    """Run `argv` on each of the host's files, or directories, in it. Links are neither."""
+    find = ("find", "-P", directory, "-type", kind, "-user", host, "-exec", *argv, "{}", "+")
+    return Run((*_as(host), *find), note=note, seconds=_COMMAND_TIMEOUT_S)
 
 
 def _as(host: str) -> tuple[str, ...]:
@@ -164,27 +166,27 @@ def _as(host: str) -> tuple[str, ...]:
 
 
 def _is_shared(directory: str, facts: Facts) -> bool:
-    """Of all that is the host's in there."""
+    """Whether all that the host owns in it is shared."""
     if facts.system == "darwin" or not facts.exists:
         return False
     host, user = pwd.getpwnam(facts.record.host).pw_uid, pwd.getpwnam(facts.name).pw_uid
     if not _has_both(directory, host, user):
         return False
-    for here, directories, files in os.walk(directory):
+    for parent, directories, files in os.walk(directory):
         for name in directories:
-            place = os.path.join(here, name)
+            place = os.path.join(parent, name)
             if _is_hosts(place, host, stat.S_ISDIR) and not _has_both(place, host, user):
                 return False
         for name in files:
-            place = os.path.join(here, name)
+            place = os.path.join(parent, name)
             if _is_hosts(place, host, stat.S_ISREG) and acl.users(place).get(user, 0) & 6 != 6:
                 return False
     return True
 
 
 def _is_hosts(place: str, host: int, kind: Callable[[int], bool]) -> bool:
-    found = os.lstat(place)
-    return found.st_uid == host and kind(found.st_mode)
+    status = os.lstat(place)
+    return status.st_uid == host and kind(status.st_mode)
 
 
 def _has_both(directory: str, host: int, user: int) -> bool:
@@ -193,8 +195,8 @@ def _has_both(directory: str, host: int, user: int) -> bool:
 
 
 def _lets_through(parent: str, facts: Facts) -> bool:
-    found = os.stat(parent)  # noqa: PTH116
-    return bool(found.st_mode & stat.S_IXOTH) or _names(parent, facts)
+    status = os.stat(parent)  # noqa: PTH116
+    return bool(status.st_mode & stat.S_IXOTH) or _names(parent, facts)
 
 
 def _is_user(name: str) -> bool:
@@ -206,7 +208,7 @@ def _is_user(name: str) -> bool:
 
 
 def _names(parent: str, facts: Facts) -> bool:
-    """Whether its ACL has an entry of the account; on macOS it is taken away unseen."""
+    """Whether its ACL names the account. On macOS the entry is removed without reading the ACL."""
     if not facts.exists:
         return False
     if facts.system == "darwin":

@@ -1,4 +1,4 @@
-"""Whether root alone decides what a path leads to: sudo is going to run it."""
+"""Whether only root can change what a path leads to: sudo is going to run it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pairingd.core.text import for_terminal
 
 
 def require(path: str, host: str) -> None:
-    """Raise PairingError `unsafe-program` where somebody else could replace `path`.
+    """Raise PairingError `unsafe-program` if anybody but root could replace `path`.
 
-    On macOS the host may: Homebrew's programs are the user's who installed them. So may the group
-    admin, whose members may run all by sudo. What is not there yet is fine.
+    On macOS the host may, who owns the programs that Homebrew installed. So may the group admin,
+    whose members may run everything by sudo. A path that does not exist yet is fine.
     """
     if place := offender(path, host):
         raise PairingError(
@@ -30,14 +30,14 @@ def require(path: str, host: str) -> None:
 
 
 def offender(path: str, host: str = "root") -> str:
-    """The first place on the way that others than root can change; "" where there is none."""
+    """The first component of the path that others than root can change, or ""."""
     owners, groups = _trusted(host)
 
-    def see(place: str, found: os.stat_result) -> None:
-        changed = not stat.S_ISLNK(found.st_mode) and (
-            _is_open(found, groups) or acl.lets_others_write(place)
+    def see(place: str, status: os.stat_result) -> None:
+        changed = not stat.S_ISLNK(status.st_mode) and (
+            _is_open(status, groups) or acl.lets_others_write(place)
         )
-        if found.st_uid not in owners or changed:
+        if status.st_uid not in owners or changed:
             raise _Offends(place)
 
     try:
@@ -50,16 +50,16 @@ def offender(path: str, host: str = "root") -> str:
 
 
 class _Offends(Exception):
-    """The place that does."""
+    """Its argument is the place that others can change."""
 
 
-def _is_open(found: os.stat_result, groups: set[int]) -> bool:
-    """In a directory with the sticky bit nobody can replace what is another's: inode(7)."""
-    if stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX:
+def _is_open(status: os.stat_result, groups: set[int]) -> bool:
+    """In a directory with the sticky bit nobody can replace another user's file: inode(7)."""
+    if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX:
         return False
-    if found.st_mode & stat.S_IWOTH:
+    if status.st_mode & stat.S_IWOTH:
         return True
-    return bool(found.st_mode & stat.S_IWGRP) and found.st_gid not in groups
+    return bool(status.st_mode & stat.S_IWGRP) and status.st_gid not in groups
 
 
 def _trusted(host: str) -> tuple[set[int], set[int]]:

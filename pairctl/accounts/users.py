@@ -1,4 +1,4 @@
-"""What root does as another user, in a process of its own."""
+"""What root does as another user, in a separate process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     import psutil
 
-_PAUSE_S = 0.1
+_POLL_INTERVAL_S = 0.1
 
 
 def done_as(name: str, act: Callable[[], object]) -> bool:
-    """Whether `act` has returned, called as that user. False for a user who is not there."""
+    """Whether `act`, called as that user, has returned. False if there is no such user."""
     try:
         user = pwd.getpwnam(name)
     except KeyError:
@@ -26,9 +26,9 @@ def done_as(name: str, act: Callable[[], object]) -> bool:
 
 
 def kill(name: str, seconds: float) -> bool:
-    """Kill all that runs as that user. True once nothing does, also where there is no such user.
+    """Kill every process of that user. True once none runs, and if there is no such user.
 
-    kill(2) with -1 signals all that it may in one step: nothing can fork in between.
+    kill(2) with -1 signals all processes in one step: none can fork in between.
     """
     try:
         user = pwd.getpwnam(name)
@@ -39,12 +39,12 @@ def kill(name: str, seconds: float) -> bool:
         if time.monotonic() > deadline:
             return False
         _status(user, _kill_all)
-        time.sleep(_PAUSE_S)
+        time.sleep(_POLL_INTERVAL_S)
     return True
 
 
 def processes(uid: int) -> Iterator[psutil.Process]:
-    """All of that user's, also those that have changed one of their user ids."""
+    """All processes of that user, also those that have changed one of their user ids."""
     import psutil
 
     for process in psutil.process_iter(["uids", "status", "name", "cmdline"]):
@@ -64,7 +64,7 @@ def _kill_all() -> None:
 
 
 def _status(user: pwd.struct_passwd, act: Callable[[], object]) -> int:
-    """The exit status: 0 once `act` has returned, 1 where it raised an error."""
+    """The exit status: 0 if `act` has returned, 1 if it raised an error."""
     child = os.fork()
     if child == 0:
         try:

@@ -1,1 +1,1 @@
-"""One verb each: `run(args)` asks the daemon and prints; failures are raised."""
+"""One module for each command: `run(args)` calls the daemon, prints, and raises failures."""

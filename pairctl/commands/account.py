@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pairctl.services.steps import Step
     from pairingd.account.place import Account
 
-_SECONDS = 10.0
+_SUDO_TIMEOUT_S = 10.0
 
 
 def run(args: Namespace) -> int:
@@ -46,70 +46,70 @@ def run(args: Namespace) -> int:
 
 def _create(account: Account, args: Namespace) -> None:
     host = facts.host()
-    found = facts.observe(account, host)
+    observed = facts.observe(account, host)
     if account.name == host:
         raise PairingError(
             "account-taken",
             f"{account.name} is your own user",
             f"choose another name: {facts.again('create', 'pair')}",
         )
-    facts.require_own(found, host)
-    before = found.recorded.shared if found.recorded else ()
+    facts.require_own(observed, host)
+    before = observed.recorded.shared if observed.recorded else ()
     for directory in args.directories:
         shares.require(directory, host, account.root, (*before, *args.directories))
     shared = tuple(dict.fromkeys((*before, *args.directories)))
-    found = found._replace(record=facts.programs(host)._replace(shared=shared))
-    plan = create.steps(found)
+    observed = observed._replace(record=facts.programs(host)._replace(shared=shared))
+    plan = create.steps(observed)
     if args.dry_run:
-        _show_steps([*plan, *create.proofs(found)], args)
+        _show_steps([*plan, *create.proofs(observed)], args)
         return
-    if any(True for _ in shares.shared(found)):
-        # What a guest has left could move things under the hands of setfacl.
+    if any(True for _ in shares.shared(observed)):
+        # A process that a guest has left could move files while setfacl runs.
         facts.require_free(account, facts.who_runs(account))
     again = facts.again("create", account.name, args.directories)
     _perform(plan, again)
     try:
-        steps.perform(create.proofs(found), "")
+        steps.perform(create.proofs(observed), "")
     except PairingError as failed:
-        steps.perform(create.closed(found), "")
+        steps.perform(create.closed(observed), "")
         raise PairingError(
             "rule-ignored",
             f"sudo does not honour the rule, which was removed again: {failed.message}",
             "see that /etc/sudoers includes /etc/sudoers.d in its last line, then: " + again,
         ) from None
-    told = {**_told(found), "changed": bool(plan)}
-    output.result(told, _made, as_json=args.json)
+    result = {**_summary(observed), "changed": bool(plan)}
+    output.result(result, _made, as_json=args.json)
 
 
 def _remove(account: Account, args: Namespace) -> None:
-    found = facts.observe(account, facts.host())
-    # Where nothing is there, there is nobody's to be taken; and root itself may remove everybody's.
-    of_root = bool(found.recorded) and os.geteuid() == 0 and not os.environ.get("SUDO_USER")
-    if not of_root and (found.recorded or found.exists):
-        facts.require_own(found, facts.host())
-    plan = _taken_back(found, args.directories) if args.directories else remove.steps(found)
+    observed = facts.observe(account, facts.host())
+    # What does not exist belongs to nobody. Root itself may remove any host's account.
+    of_root = bool(observed.recorded) and os.geteuid() == 0 and not os.environ.get("SUDO_USER")
+    if not of_root and (observed.recorded or observed.exists):
+        facts.require_own(observed, facts.host())
+    plan = _taken_back(observed, args.directories) if args.directories else remove.steps(observed)
     if args.dry_run:
         _show_steps(plan, args)
         return
     facts.require_free(account, facts.who_uses(account))
     _perform(plan, facts.again("remove", account.name, args.directories))
-    told = {"name": account.name, "removed": bool(plan) and not args.directories}
-    told["shared"] = [] if not args.directories else _shared_still(account)
-    output.result(told, _gone, as_json=args.json)
+    result = {"name": account.name, "removed": bool(plan) and not args.directories}
+    result["shared"] = [] if not args.directories else _shared_still(account)
+    output.result(result, _gone, as_json=args.json)
 
 
-def _taken_back(found: Facts, directories: list[str]) -> list[Step]:
+def _taken_back(observed: Facts, directories: list[str]) -> list[Step]:
     plan: list[Step] = []
     for directory in directories:
-        if directory not in found.record.shared:
+        if directory not in observed.record.shared:
             raise PairingError(
                 "not-shared",
-                f"{quoted(directory)} is not shared with {found.name}",
-                f"shared are: {', '.join(map(quoted, found.record.shared)) or 'none'}",
+                f"{quoted(directory)} is not shared with {observed.name}",
+                f"shared are: {', '.join(map(quoted, observed.record.shared)) or 'none'}",
             )
-        plan += remove.unshare(found, directory)
-        left = tuple(one for one in found.record.shared if one != directory)
-        found = found._replace(record=found.record._replace(shared=left))
+        plan += remove.unshare(observed, directory)
+        left = tuple(other for other in observed.record.shared if other != directory)
+        observed = observed._replace(record=observed.record._replace(shared=left))
     return plan
 
 
@@ -117,12 +117,12 @@ def _show(account: Account, args: Namespace) -> int:
     if args.directories or args.dry_run:
         raise Usage("usage", "show changes nothing", shell("pairctl", "account", "show", args.name))
     host = facts.host()
-    found = facts.observe(account, host)
-    if not found.recorded:
+    observed = facts.observe(account, host)
+    if not observed.recorded:
         raise facts.no_such(account)
-    told = _told(found)
-    output.result(told, _shown, as_json=args.json)
-    return 0 if told["complete"] else 1
+    summary = _summary(observed)
+    output.result(summary, _shown, as_json=args.json)
+    return 0 if summary["complete"] else 1
 
 
 def _show_steps(plan: list[Step], args: Namespace) -> None:
@@ -141,9 +141,9 @@ def _perform(plan: list[Step], again: str) -> None:
         ) from None
 
 
-def _told(found: Facts) -> dict[str, Any]:
-    account = found.account
-    record = account.record or found.record
+def _summary(observed: Facts) -> dict[str, Any]:
+    account = observed.account
+    record = account.record or observed.record
     missing = list(check.missing(account, record))
     if _rule_works(account, record.host) is False:
         missing.append(f"the rule {sudoers_file(account)}")
@@ -155,7 +155,7 @@ def _told(found: Facts) -> dict[str, Any]:
         "name": account.name,
         "host": record.host,
         "uid": uid,
-        "home": found.home,
+        "home": observed.home,
         "programs": [account.guest, account.tmux],
         "runs": {"python": record.python, "sshd": record.sshd, "tmux": record.tmux},
         "rule": sudoers_file(account),
@@ -166,25 +166,25 @@ def _told(found: Facts) -> dict[str, Any]:
 
 
 def _rule_works(account: Account, host: str) -> bool | None:
-    """None where neither the host nor root asks."""
+    """None if neither the host nor root runs this."""
     if os.geteuid() != 0 and pwd.getpwuid(os.getuid()).pw_name != host:
         return None
-    whose = ("-U", host) if os.geteuid() == 0 else ()
-    ask = ("sudo", "-n", "-l", *whose, "-u", account.name)
+    as_host = ("-U", host) if os.geteuid() == 0 else ()
+    query = ("sudo", "-n", "-l", *as_host, "-u", account.name)
     try:
-        asked = [
+        statuses = [
             subprocess.run(
-                [*ask, program],
+                [*query, program],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
-                timeout=_SECONDS,
+                timeout=_SUDO_TIMEOUT_S,
             ).returncode
             for program in (account.guest, account.tmux)
         ]
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return asked == [0, 0]
+    return statuses == [0, 0]
 
 
 def _shared_still(account: Account) -> list[str]:
@@ -192,31 +192,31 @@ def _shared_still(account: Account) -> list[str]:
     return list(record.shared) if record else []
 
 
-def _shown(told: dict[str, Any], _: View) -> str:
-    uid = "" if told["uid"] is None else f" (uid {told['uid']})"
-    programs = "\n          ".join(told["programs"])
+def _shown(summary: dict[str, Any], _: View) -> str:
+    uid = "" if summary["uid"] is None else f" (uid {summary['uid']})"
+    programs = "\n          ".join(summary["programs"])
     lines = [
-        f"Account   {told['name']}{uid}, of {told['host']}",
-        f"Home      {told['home']}",
+        f"Account   {summary['name']}{uid}, of {summary['host']}",
+        f"Home      {summary['home']}",
         f"Programs  {programs}",
-        f"Runs      {', '.join(filter(None, told['runs'].values()))}",
-        f"Rule      {told['rule']}",
-        *(f"Shared    {directory}" for directory in told["shared"]),
+        f"Runs      {', '.join(filter(None, summary['runs'].values()))}",
+        f"Rule      {summary['rule']}",
+        *(f"Shared    {directory}" for directory in summary["shared"]),
     ]
-    if told["missing"]:
-        lines += [f"Missing   {one}" for one in told["missing"]]
-        lines.append(f"half done: {facts.again('create', told['name'])}")
+    if summary["missing"]:
+        lines += [f"Missing   {part}" for part in summary["missing"]]
+        lines.append(f"half done: {facts.again('create', summary['name'])}")
     return "\n".join(lines)
 
 
-def _made(told: dict[str, Any], view: View) -> str:
-    done = "is complete" if told["changed"] else "was complete, and nothing was changed"
-    invite = shell("pairctl", "invite", "GUEST", "--account", told["name"])
-    return f"{_shown(told, view)}\n\nthe account {told['name']} {done}; to use it: {invite}"
+def _made(summary: dict[str, Any], view: View) -> str:
+    done = "is complete" if summary["changed"] else "was complete, and nothing was changed"
+    invite = shell("pairctl", "invite", "GUEST", "--account", summary["name"])
+    return f"{_shown(summary, view)}\n\nthe account {summary['name']} {done}; to use it: {invite}"
 
 
-def _gone(told: dict[str, Any], _: View) -> str:
-    if told["shared"] or not told["removed"]:
-        still = "".join(f"\n  {directory}" for directory in told["shared"])
-        return f"shared with {told['name']}:{still or ' nothing'}"
-    return f"the account {told['name']} was removed, with its home directory"
+def _gone(result: dict[str, Any], _: View) -> str:
+    if result["shared"] or not result["removed"]:
+        still = "".join(f"\n  {directory}" for directory in result["shared"])
+        return f"shared with {result['name']}:{still or ' nothing'}"
+    return f"the account {result['name']} was removed, with its home directory"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pairctl.client import Client
     from pairingd.protocol.results import Receipt
 
-_NOTICED_WITHIN_S = 5.0  # by the daemon, that tmux has ended
-_LOOK_AGAIN_S = 0.1
+_NOTICE_TIMEOUT_S = 5.0  # for the daemon to notice that tmux has ended
+_POLL_INTERVAL_S = 0.1
 
 
 def run(_: Namespace) -> int:
@@ -28,10 +28,12 @@ def run(_: Namespace) -> int:
 
 
 def enter(session: Session) -> int:
-    """Until the session is left or has ended; tmux's exit status. Raises as Session.attach."""
+    """Attach until the host leaves the session or it ends; tmux's exit status. Raises as
+    Session.attach.
+    """
     status = session.attach()
     left = time.time()
-    with contextlib.suppress(PairingError):  # there is nothing to add where nobody can be asked
+    with contextlib.suppress(PairingError):  # without a daemon there is nothing to add
         if not session.exists():
             with connect() as client:
                 _say_what_ended(client, left)
@@ -39,16 +41,20 @@ def enter(session: Session) -> int:
 
 
 def _say_what_ended(client: Client, left: float) -> None:
-    """Who was invited until the session ended, as it did just now."""
-    deadline = time.monotonic() + _NOTICED_WITHIN_S
+    """Print whose invitations have ended with the session, if it ended just now."""
+    deadline = time.monotonic() + _NOTICE_TIMEOUT_S
     receipt: Receipt = client.call("receipt")
     while not receipt["ended_at"] and time.monotonic() < deadline:
-        time.sleep(_LOOK_AGAIN_S)
+        time.sleep(_POLL_INTERVAL_S)
         receipt = client.call("receipt")
     ended = receipt["ended_at"]
-    if not ended or times.seconds(ended) < int(left) - _NOTICED_WITHIN_S:
+    if not ended or times.seconds(ended) < int(left) - _NOTICE_TIMEOUT_S:
         return
-    guests = [one["guest"] for one in receipt["invitations"] if one["state"] == "ended"]
+    guests = [
+        invitation["guest"]
+        for invitation in receipt["invitations"]
+        if invitation["state"] == "ended"
+    ]
     if guests:
         output.message(
             f"the tmux session has ended, and with it the invitation of {', '.join(guests)}"

@@ -1,4 +1,4 @@
-"""`pairctl complete-sessions`: the sessions that a word on the command line may become."""
+"""`pairctl complete-sessions`: the sessions that complete a word on the command line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def run(args: Namespace) -> None:
-    """One a line, the newest first. No daemon is no session and never an error."""
+    """One a line, the newest first. Prints none, and never an error, if no daemon runs."""
     sessions: list[str] = []
     with contextlib.suppress(Exception), reach(SILENCE) as client:
         kept = client.call("receipts", silence=SILENCE)["sessions"]
-        named = [one["session"] for one in kept]
-        sessions = [one for one in named if one.startswith(args.word)]
+        names = [entry["session"] for entry in kept]
+        sessions = [name for name in names if name.startswith(args.word)]
     if args.json:
         output.document({"sessions": sessions})
     else:

@@ -1,4 +1,4 @@
-"""`pairctl completion`: a shell's completion script, as `make docs` has made it."""
+"""`pairctl completion`: a shell's completion script, which `make docs` generates."""
 
 from __future__ import annotations
 

@@ -19,34 +19,34 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable, Iterator
 
-_FAREWELL = 20.0  # seconds for it to undo what it has begun, such as a test port on the router
+_EXIT_TIMEOUT_S = 20.0  # to undo what it has begun, such as a test port on the router
 _PROGRAM = (sys.executable, "-P", "-m", "pairingd.doctor")
-_NAME = 14  # columns
-_INDENT = " " * (6 + _NAME)
-_ROOM = output.WIDTH - len(_INDENT)
+_NAME_COLUMNS = 14
+_INDENT = " " * (6 + _NAME_COLUMNS)
+_TEXT_COLUMNS = output.WIDTH - len(_INDENT)
 
 
 def run(args: Namespace) -> int:
-    """1 if any check failed. Each finding is shown when it comes; as JSON all come at the end."""
+    """1 if any check failed. Prints each finding when it comes; as JSON, all at the end."""
     options = [f"--{name}" for name in ("router", "fix", "verbose") if getattr(args, name)]
     options += ["--outside", args.outside] if args.outside else []
-    found = []
+    results = []
     for finding in findings([*_PROGRAM, *options]):
-        found.append(finding)
+        results.append(finding)
         if not args.json:
-            # What was said to the router is of use only whole.
+            # The messages to the router are useful only if complete.
             output.result(finding, partial(_render, whole=args.verbose), as_json=False)
-    failed = any(finding["state"] == "fail" for finding in found)
+    failed = any(finding["state"] == "fail" for finding in results)
     if args.json:
-        output.document({"checks": found, "ok": not failed})
+        output.document({"checks": results, "ok": not failed})
     else:
-        output.write(_summary([finding["state"] for finding in found]))
+        output.write(_summary([finding["state"] for finding in results]))
     return 1 if failed else 0
 
 
 def findings(command: list[str], silence_s: float = 75.0) -> Iterator[dict[str, Any]]:
-    """As the program prints them. Raises PairingError `doctor-failed` where it does not finish,
-    or prints nothing for `silence_s`; each check has a shorter limit of its own.
+    """As the program prints them. Raises PairingError `doctor-failed` if it does not finish, or
+    prints nothing for `silence_s`. Each check has its own, shorter limit.
     """
     with subprocess.Popen(
         command,
@@ -64,35 +64,40 @@ def findings(command: list[str], silence_s: float = 75.0) -> Iterator[dict[str, 
                 yield json.loads(line)
             else:
                 raise _failed(f"has said nothing for {silence_s:.0f} s")
-            if process.wait(_FAREWELL) != 0:
+            if process.wait(_EXIT_TIMEOUT_S) != 0:
                 raise _failed(f"exited with status {process.returncode}")
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_FAREWELL)
+                process.wait(_EXIT_TIMEOUT_S)
             process.kill()
 
 
-def _failed(what: str) -> PairingError:
+def _failed(problem: str) -> PairingError:
     return PairingError(
-        "doctor-failed", f"the doctor {what}", f"run for details: {shell(*_PROGRAM)}"
+        "doctor-failed", f"the doctor {problem}", f"run for details: {shell(*_PROGRAM)}"
     )
 
 
 def _render(finding: dict[str, Any], view: output.View, *, whole: bool) -> str:
     paint = {"ok": view.good, "warn": view.warn}.get(finding["state"], view.bad)
     lines = _wrapped(finding["message"])
-    head = f"{paint(finding['state'])}{' ' * (6 - len(finding['state']))}{finding['name']:{_NAME}}"
+    state = finding["state"]
+    head = f"{paint(state)}{' ' * (6 - len(state))}{finding['name']:{_NAME_COLUMNS}}"
     rest = [*lines[1:], *map(view.dim, _wrapped(finding["hint"]))]
     details = finding.get("details", ())
-    rest += details if whole else (view.crop(line, _ROOM) for line in _broken(details))
+    rest += details if whole else (view.crop(line, _TEXT_COLUMNS) for line in _broken(details))
     return "\n".join([f"{head}{lines[0]}", *(_INDENT + line for line in rest)])
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
     """Commands and paths are never broken."""
     return textwrap.wrap(
-        text, _ROOM, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        text,
+        _TEXT_COLUMNS,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -103,8 +108,8 @@ def _broken(details: Iterable[str]) -> Iterator[str]:
 
 def _summary(states: list[str]) -> str:
     counted = ", ".join(
-        f"{states.count(state)} {told}"
-        for state, told in (("ok", "ok"), ("warn", "to look at"), ("fail", "failed"))
+        f"{states.count(state)} {label}"
+        for state, label in (("ok", "ok"), ("warn", "to look at"), ("fail", "failed"))
         if state in states
     )
     return f"{len(states)} checks: {counted}"

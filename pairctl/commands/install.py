@@ -24,7 +24,7 @@ def run(args: Namespace) -> None:
         show(plan, as_json=args.json)
         return
     with daemon.through(service, plan) as client:
-        told = {
+        result = {
             "installed": True,
             "service": service.name,
             "file": service.file,
@@ -32,7 +32,7 @@ def run(args: Namespace) -> None:
             "pid": client.hello["pid"],
             "note": service.note,
         }
-    output.result(told, _render, as_json=args.json)
+    output.result(result, _render, as_json=args.json)
 
 
 def show(plan: list[steps.Step], *, as_json: bool) -> None:
@@ -44,8 +44,8 @@ def show(plan: list[steps.Step], *, as_json: bool) -> None:
 
 
 def _stop(service: services.Manager, plan: list[steps.Step]) -> steps.Stop | None:
-    """Of the daemon that runs now: the service's own would find its lock taken. Not where it is
-    the service's already, and nothing changes.
+    """Stops the daemon that runs now, because the service's would find its lock taken. None if the
+    service runs it already and nothing changes.
     """
     unchanged = not any(isinstance(step, steps.Write) for step in plan)
     if unchanged and steps.holds(service.is_loaded()):
@@ -57,10 +57,10 @@ def _stop(service: services.Manager, plan: list[steps.Step]) -> steps.Stop | Non
         return None
 
 
-def _render(told: dict[str, Any], _: View) -> str:
+def _render(result: dict[str, Any], _: View) -> str:
     lines = [
-        f"pairingd {told['version']} is running (pid {told['pid']}) and starts at every login,",
-        f"by {told['service']} from {told['file']}",
-        told["note"],
+        f"pairingd {result['version']} is running (pid {result['pid']}) and starts at every login,",
+        f"by {result['service']} from {result['file']}",
+        result["note"],
     ]
     return "\n".join(lines).rstrip()

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from pairctl.client import Client
     from pairingd.protocol.results import Hello, Invited
 
-_TRIES, _PAUSE_S = 3, 0.3  # to invite into a session that lasts
+_MAX_TRIES, _RETRY_INTERVAL_S = 3, 0.3  # to invite into a session that lasts
 
 
 def run(args: Namespace) -> int:
-    """Tmux's exit status where it ends in the session, else 0."""
+    """Tmux's exit status if it attaches to the session, else 0."""
     if args.show:
         _tell(_show(args), args)
         return 0
@@ -47,7 +47,7 @@ def run(args: Namespace) -> int:
 
 
 def _require_sense(args: Namespace) -> None:
-    """Raise what would fail after the guests are invited."""
+    """Raise now what would otherwise fail after the guests are invited."""
     if args.attach and args.json:
         raise Usage("usage", "--attach and --json exclude each other", "leave one of them out")
     if args.attach:
@@ -63,7 +63,7 @@ def _require_sense(args: Namespace) -> None:
 
 
 def _attaches(args: Namespace, hello: Hello) -> bool:
-    """By the option, or by the configuration where somebody sits at a terminal and reads."""
+    """From the option; else from the configuration, if a person at a terminal reads the output."""
     if args.attach is not None:
         return bool(args.attach)
     reads = not (args.json or args.quiet) and sys.stdin.isatty() and sys.stdout.isatty()
@@ -88,25 +88,25 @@ def _tell(reply: Invited, args: Namespace) -> None:
 
 
 def _mention_box(reply: Invited) -> None:
-    """Once a session, to people, where somebody may write as the host and this machine can do
-    better.
+    """Hint at --box, once a session, on a terminal, if there is a write guest and this machine can
+    make a box.
     """
     from shutil import which
 
-    writes = any(one["access"] == "write" for one in reply["invitations"])
+    writes = any(invitation["access"] == "write" for invitation in reply["invitations"])
     apart = "box" in reply or "account" in reply
     if writes and not apart and sys.stderr.isatty() and which("bwrap"):
         output.message("hint: a write guest can do all that you can; --box shares one directory")
 
 
 def _tell_scheduled(reply: Invited, args: Namespace) -> None:
-    """There is nothing to hand out yet."""
+    """Report an invitation that has no command yet."""
     if form_of(args) != "command":
-        [one] = reply["invitations"]
+        [invitation] = reply["invitations"]
         raise PairingError(
             "not-open-yet",
-            f"{one['guest']} may enter later; no command leads in before",
-            f"then: {shell('pairctl', 'invite', '--show', one['guest'])}",
+            f"{invitation['guest']} may enter later; no command leads in before",
+            f"then: {shell('pairctl', 'invite', '--show', invitation['guest'])}",
         )
     if args.quiet and not args.json:
         output.message(render.opens_later(reply, output.View.of(sys.stderr)))
@@ -115,7 +115,7 @@ def _tell_scheduled(reply: Invited, args: Namespace) -> None:
 
 
 def _show(args: Namespace) -> Any:
-    """Who may enter already, told anew: that neither starts a daemon nor a session."""
+    """A live invitation again. Starts neither a daemon nor a session."""
     asks_for_more = len(_params(args)) > 1  # than the guest
     if len(args.guests) > 1 or asks_for_more or args.attach:
         raise Usage(
@@ -168,7 +168,7 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
 
 
 def _confinement(args: Namespace, hello: Hello) -> Callable[[Session], str] | None:
-    """What makes the session, or finds it, and tells its id; None for a session as the host."""
+    """A function that finds or makes the session and returns its id; None for one as the host."""
     if args.box is not None:
         return lambda session: session.require_box(args.box or None, output.message)
     if name := args.account if args.account is not None else hello.get("account", ""):
@@ -183,10 +183,10 @@ def _in_a_session(
     steps: Steps,
     confine: Callable[[Session], str] | None,
 ) -> Any:
-    """The daemon's reply. A session that is ended meanwhile, by a `tmux kill-server` just before
-    this command, is made again.
+    """The daemon's reply. Makes the session again if it ends meanwhile, as by a `tmux kill-server`
+    just before this command.
     """
-    for _ in range(_TRIES):
+    for _ in range(_MAX_TRIES):
         if confine:
             params["box"] = confine(session)
         else:
@@ -201,7 +201,8 @@ def _in_a_session(
             failure = refused
             if session.exists() and refused.code != "no-session":
                 raise
-            time.sleep(_PAUSE_S)  # the daemon first ends who was in the session that has gone
+            # The daemon first disconnects the guests of the session that has ended.
+            time.sleep(_RETRY_INTERVAL_S)
             continue
         try:
             if session.settle():
@@ -221,12 +222,14 @@ def _in_a_session(
 
 
 def _withdraw(client: Client, reply: Invited) -> None:
-    with contextlib.suppress(PairingError):  # they are over by themselves where the session ended
-        client.call("revoke", {"guests": [one["guest"] for one in reply["invitations"]]})
+    with contextlib.suppress(PairingError):  # invitations end by themselves with the session
+        client.call(
+            "revoke", {"guests": [invitation["guest"] for invitation in reply["invitations"]]}
+        )
 
 
 def _holds(reply: Invited) -> Interrupted:
-    guests = [one["guest"] for one in reply["invitations"]]
+    guests = [invitation["guest"] for invitation in reply["invitations"]]
     return Interrupted(
         "not-cancelled",
         f"{', '.join(guests)} can enter already",
@@ -251,14 +254,14 @@ def _connect_or_start() -> Client:
 
 
 def _is_silent(refused: BaseException) -> bool:
-    """Then nobody can say whether a guest is in the session."""
+    """Whether the daemon is silent: then it is unknown whether a guest is in the session."""
     return isinstance(refused, NoDaemon) or getattr(refused, "code", "") == "cancel-unanswered"
 
 
 def _undo(client: Client, session: Session) -> None:
-    """Nothing half done: end the session made for it, unless others have come into it since."""
-    with contextlib.suppress(PairingError):  # the refusal is what there is to tell
+    """End the session made for the invitation, unless somebody has attached to it since."""
+    with contextlib.suppress(PairingError):  # the refusal is the error to report
         now = client.call("status")
-        seen = now["session"]  # not running: or tmux did not say, and then not who is in it either
-        if seen["running"] and not seen["clients"] and not now["invitations"]:
+        reported = now["session"]  # not running: or tmux did not answer, and clients are unknown
+        if reported["running"] and not reported["clients"] and not now["invitations"]:
             session.kill()

@@ -1,4 +1,4 @@
-"""`pairctl look`, for a friend of the host's: whether a host key is shown at an address."""
+"""`pairctl look`, for a friend of the host: whether an address shows a host key."""
 
 from __future__ import annotations
 
@@ -21,54 +21,57 @@ if TYPE_CHECKING:
 
 _REPLY_TIMEOUT_S = 5
 _SSH_PORT = 22
-_OURS, _OTHERS = "ed25519", "ecdsa,rsa"  # pairing's host keys are Ed25519; what other servers have
-_PLACE = re.compile(r"(?:[^@\s]+@)?(?:\[([^\]\s]+)\]|([^\[\]:\s]+))(?::(\d{1,5}))?", re.ASCII)
+_PAIRING_KEY_TYPES = "ed25519"  # of pairing's host keys
+_OTHER_KEY_TYPES = "ecdsa,rsa"  # of other servers
+_HOST_PORT = re.compile(r"(?:[^@\s]+@)?(?:\[([^\]\s]+)\]|([^\[\]:\s]+))(?::(\d{1,5}))?", re.ASCII)
 _BARE_IPV6 = re.compile(r"[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*(?:%\w+)?", re.ASCII)
 _FINGERPRINT = re.compile(r"SHA256:([A-Za-z0-9+/]{43})=?", re.ASCII)  # as ssh-keygen -l prints it
 
 
 def run(args: Namespace) -> int:
-    """0 where the host key is shown there, 1 where it is not."""
-    wanted = _fingerprint(args.fingerprint)
+    """0 if the address shows the host key, else 1."""
+    expected = _fingerprint(args.fingerprint)
     host, port = _place(args.place)
-    shown = _keys(host, port, _OURS)
-    if wanted not in shown.values():
-        shown |= _keys(host, port, _OTHERS)
-    found = "nobody"
+    shown = _keys(host, port, _PAIRING_KEY_TYPES)
+    if expected not in shown.values():
+        shown |= _keys(host, port, _OTHER_KEY_TYPES)
+    verdict = "nobody"
     if shown:
-        found = "that-host" if wanted in shown.values() else "another-host"
+        verdict = "that-host" if expected in shown.values() else "another-host"
     result = {
         "host": host,
         "port": port,
-        "fingerprint": wanted,
-        "found": found,
-        "keys": [{"type": type_, "fingerprint": one} for type_, one in shown.items()],
+        "fingerprint": expected,
+        "found": verdict,
+        "keys": [
+            {"type": type_, "fingerprint": fingerprint} for type_, fingerprint in shown.items()
+        ],
     }
-    why = "" if shown or args.json else _why_nobody(host, port)
-    output.result(result, partial(_render, why=why), as_json=args.json)
-    return 0 if found == "that-host" else 1
+    reason = "" if shown or args.json else _why_no_key(host, port)
+    output.result(result, partial(_render, reason=reason), as_json=args.json)
+    return 0 if verdict == "that-host" else 1
 
 
-def _render(result: dict[str, Any], _: output.View, why: str) -> str:
+def _render(result: dict[str, Any], _: output.View, reason: str) -> str:
     host, port = result["host"], result["port"]
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     match result["found"]:
         case "that-host":
             return f"{place} is that host: it shows {result['fingerprint']}"
         case "another-host":
-            shown = ", ".join(one["fingerprint"] for one in result["keys"])
+            shown = ", ".join(key["fingerprint"] for key in result["keys"])
             return f"{place} is another host: it shows {shown}"
         case _:
-            return f"{place} is not reached: {why}"
+            return f"{place} is not reached: {reason}"
 
 
 def _place(text: str) -> tuple[str, int]:
     """Raises Usage."""
     if _BARE_IPV6.fullmatch(text):
         return text, _SSH_PORT
-    found = _PLACE.fullmatch(text)
-    host = (found[1] or found[2]) if found else ""
-    port = int(found[3] or _SSH_PORT) if found else 0
+    match = _HOST_PORT.fullmatch(text)
+    host = (match[1] or match[2]) if match else ""
+    port = int(match[3] or _SSH_PORT) if match else 0
     if not host or host.startswith("-") or not 0 < port < 65536:
         example = "write it as 5.5.5.5:22 or [2001:db8::1]:22; the fingerprint comes after it"
         raise Usage("usage", f"not HOST:PORT: {quoted(text)}", example)
@@ -77,18 +80,18 @@ def _place(text: str) -> tuple[str, int]:
 
 def _fingerprint(text: str) -> str:
     """Raises Usage."""
-    found = _FINGERPRINT.fullmatch(text)
-    if not found:
+    match = _FINGERPRINT.fullmatch(text)
+    if not match:
         raise Usage(
             "usage",
             f"not a fingerprint: {quoted(text)}",
             "it is SHA256: and 43 characters, in the output of pairctl invite",
         )
-    return f"SHA256:{found[1]}"
+    return f"SHA256:{match[1]}"
 
 
 def _keys(host: str, port: int, kinds: str) -> dict[str, str]:
-    """The fingerprints of the host keys that are shown there, by type. Raises PairingError."""
+    """The fingerprints of the host keys shown there, by type. Raises PairingError."""
     scan = ("ssh-keyscan", "-T", str(_REPLY_TIMEOUT_S), "-p", str(port), "-t", kinds, "--", host)
     try:
         done = subprocess.run(
@@ -116,7 +119,7 @@ def _fingerprint_of(blob: str) -> str:
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
-def _why_nobody(host: str, port: int) -> str:
+def _why_no_key(host: str, port: int) -> str:
     try:
         socket.create_connection((host, port), _REPLY_TIMEOUT_S).close()
     except TimeoutError:

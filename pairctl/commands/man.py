@@ -1,4 +1,4 @@
-"""`pairctl man`: the manual pages, which uv and older pipx put where man(1) does not look."""
+"""`pairctl man`: the manual pages, which man(1) does not find after uv or an older pipx."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(args: Namespace) -> None:
 
 
 def _path(name: str) -> Path:
-    """In an environment, or in a checkout."""
+    """The page in the environment, or else in the checkout."""
     file = f"{name}.{MANUALS[name]}"
     installed = Path(sys.prefix, "share", "man", f"man{MANUALS[name]}", file)
     source = Path(__file__).parent.parent.parent / "docs" / "man" / file

@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 
 def run(args: Namespace) -> None:
-    """Where none is running this is `start`."""
+    """As `start` if no daemon runs."""
     with daemon.restart() as client:
         report(client, started=True, as_json=args.json)

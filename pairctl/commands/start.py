@@ -25,10 +25,10 @@ def run(args: Namespace) -> None:
 
 
 def report(client: Client, *, started: bool, as_json: bool) -> None:
-    told = {"started": started, "version": client.hello["version"], "pid": client.hello["pid"]}
-    output.result(told, _render, as_json=as_json)
+    result = {"started": started, "version": client.hello["version"], "pid": client.hello["pid"]}
+    output.result(result, _render, as_json=as_json)
 
 
-def _render(told: dict[str, Any], _: View) -> str:
-    state = "has started" if told["started"] else "is already running"
-    return f"pairingd {told['version']} {state} (pid {told['pid']})"
+def _render(result: dict[str, Any], _: View) -> str:
+    state = "has started" if result["started"] else "is already running"
+    return f"pairingd {result['version']} {state} (pid {result['pid']})"

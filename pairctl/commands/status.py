@@ -13,7 +13,7 @@ from pairctl.output import View
 if TYPE_CHECKING:
     from argparse import Namespace
 
-_PROMPT_SILENCE_S = 2.0  # a prompt does not wait for longer
+_PROMPT_SILENCE_S = 2.0  # a prompt does not wait longer
 
 
 def run(args: Namespace) -> None:
@@ -32,7 +32,7 @@ def run(args: Namespace) -> None:
 
 
 def _print_line(args: Namespace) -> None:
-    """For prompts and status bars: that no daemon runs is no error there."""
+    """For prompts and status bars: prints no error if no daemon runs."""
     line = ""
     try:
         with reach(_PROMPT_SILENCE_S) as client:

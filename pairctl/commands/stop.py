@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def run(args: Namespace, limit_s: float = shutdown.STOP_LIMIT_S) -> None:
-    """Of whatever version: an older daemon must be stoppable."""
+    """Stop a daemon of any version."""
     try:
         with reach() as client:
             shutdown.stop(client, limit_s)
-            told = {"pid": client.hello["pid"]}
+            result = {"pid": client.hello["pid"]}
     finally:
         daemon.unload()
     output.result(
-        told, lambda told, _: f"pairingd (pid {told['pid']}) has ended", as_json=args.json
+        result, lambda result, _: f"pairingd (pid {result['pid']}) has ended", as_json=args.json
     )

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def run(args: Namespace, stop_limit: float = math.inf) -> None:
-    """The daemon ends too, whoever started it, and its files go once it has; not the session."""
+    """Stop the daemon, however it was started, then remove its files. The session stays."""
     paths = find_paths()
     service = services.manager(running=False) if args.dry_run else services.find()
-    theirs = services.home_of(service) if service else None
-    another = theirs is not None and theirs.lock != paths.lock
+    service_paths = services.home_of(service) if service else None
+    another = service_paths is not None and service_paths.lock != paths.lock
     stop = _stop()
     unload: list[Step] = []
     stays: list[Step] = []
@@ -45,11 +45,11 @@ def run(args: Namespace, stop_limit: float = math.inf) -> None:
     try:
         steps.perform(unload, service.hint if service else "")
     except PairingError:
-        # Where none is installed nothing is amiss: after su(1) there is no manager to ask.
+        # No error if no service is installed: after su(1) there is no manager to call.
         if service and os.path.lexists(service.file):
             raise
     done = [*(() if args.keep_state else removal.remove(paths)), *stays]
-    told = {
+    result = {
         "installed": another,
         "service": service.name if service else None,
         "file": service.file if service else None,
@@ -57,7 +57,7 @@ def run(args: Namespace, stop_limit: float = math.inf) -> None:
         "kept": [step.path for step in done if isinstance(step, steps.Keep)],
         "reasons": {step.path: step.why for step in done if isinstance(step, steps.Keep)},
     }
-    output.result(told, _render, as_json=args.json)
+    output.result(result, _render, as_json=args.json)
 
 
 def _stop() -> list[steps.Stop]:
@@ -72,14 +72,14 @@ def _stop() -> list[steps.Stop]:
         return []  # `removal` finds the lock held, and removes nothing
 
 
-def _render(told: dict[str, Any], _: View) -> str:
-    at_login = "" if told["installed"] else " and does not start at login"
+def _render(result: dict[str, Any], _: View) -> str:
+    at_login = "" if result["installed"] else " and does not start at login"
     lines = [f"pairingd is not running{at_login}"]
-    if told["removed"]:
-        lines += ["removed:", *(f"  {path}" for path in told["removed"])]
+    if result["removed"]:
+        lines += ["removed:", *(f"  {path}" for path in result["removed"])]
     else:
         lines.append("nothing was removed")
-    if told["kept"]:
+    if result["kept"]:
         lines.append("kept:")
-        lines += [f"  {path}\n    {told['reasons'][path]}" for path in told["kept"]]
+        lines += [f"  {path}\n    {result['reasons'][path]}" for path in result["kept"]]
     return "\n".join(lines)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(args: Namespace) -> None:
-    """Both versions; no daemon, or one in trouble, is no failure."""
+    """Both versions. A daemon that does not run or fails is no error."""
     try:
         with reach() as client:
             running = client.hello["version"]
@@ -25,5 +25,5 @@ def run(args: Namespace) -> None:
     output.result({"pairctl": __version__, "pairingd": running}, _render, as_json=args.json)
 
 
-def _render(told: dict[str, Any], _: View) -> str:
-    return f"pairctl {told['pairctl']}\npairingd {told['pairingd'] or '(not running)'}"
+def _render(versions: dict[str, Any], _: View) -> str:
+    return f"pairctl {versions['pairctl']}\npairingd {versions['pairingd'] or '(not running)'}"

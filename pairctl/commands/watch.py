@@ -1,4 +1,4 @@
-"""`pairctl status --watch`: told of each change by the daemon, never polling it."""
+"""`pairctl status --watch`: the daemon reports each change; nothing polls it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pairctl.client import Client
 
 
-_SETTLED = 1.0  # seconds; what follows on an event, as a terminal on a login, has none of its own
+_SETTLE_TIME_S = 1.0  # what follows an event, as a terminal follows a login, has no event itself
 
 
 def watch(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
-    """Until q or Ctrl-C; with nothing to draw on, or as JSON, a block or document per change.
+    """Redraw until q or Ctrl-C. Without a terminal, or as JSON, print one block per change.
     `given` are the params of `status`.
     """
     client.call("watch", {"limit": 1})
@@ -35,46 +35,46 @@ def watch(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _append(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
-    told = None
+    printed = None
     timeout_s = None
     while True:
-        now = client.call("status", given)
-        if now != told:
-            if told and not as_json:
+        current = client.call("status", given)
+        if current != printed:
+            if printed and not as_json:
                 output.write("")
-            output.line(now, render.status, as_json=as_json)
-            told = now
-        timeout_s = _SETTLED if client.next_event(timeout_s) else None
+            output.line(current, render.status, as_json=as_json)
+            printed = current
+        timeout_s = _SETTLE_TIME_S if client.next_event(timeout_s) else None
         _drain(client)
 
 
 def _redraw(client: Client, given: dict[str, Any]) -> None:
-    now = client.call("status", given)
+    current = client.call("status", given)
     waits: list[Any] = [client, *([sys.stdin] if sys.stdin.isatty() else [])]
     with _keys(), screen.alternate():
         unsettled = False
         while True:
-            screen.draw(render.status(value_for_terminal(now), View.of(sys.stdout)))
+            screen.draw(render.status(value_for_terminal(current), View.of(sys.stdout)))
             ready, _, _ = select.select(waits, [], [], 1.0)  # s: the remaining times go on
             if sys.stdin in ready and os.read(sys.stdin.fileno(), 64).lower() in (b"q", b""):
                 return
             news = _drain(client)
             if news or unsettled:
-                now = client.call("status", given)
+                current = client.call("status", given)
             unsettled = news
 
 
 def _drain(client: Client) -> bool:
-    """Take all events that are there; whether there were any."""
-    some = False
+    """Read all pending events; whether there were any."""
+    received = False
     while client.next_event(0):
-        some = True
-    return some
+        received = True
+    return received
 
 
 @contextlib.contextmanager
 def _keys() -> Iterator[None]:
-    """Keys one by one and unseen; Ctrl-C stays a signal: termios(3), cbreak mode."""
+    """Read keys one by one, without echo. Ctrl-C stays a signal: termios(3), cbreak mode."""
     if not sys.stdin.isatty():
         yield
         return

@@ -1,6 +1,6 @@
 """The daemon at login: launchd on macOS, systemd's user manager on Linux.
 
-Each manager answers with plans of steps; nothing is done here but to choose one.
+Each manager returns plans of steps. This module only chooses the manager.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from pairctl.services.steps import Step, Until
     from pairingd.paths import Paths
 
-_PLACES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
+_HOME_VARIABLES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 
 
 class Manager(Protocol):
-    """`file` is there where the service is installed; `hint` is the remedy when a step fails.
+    """`file` exists if the service is installed; `hint` is the remedy when a step fails.
 
-    `timeout_s` is the seconds it gets to have the daemon run, before that is started by hand.
+    `timeout_s` is the time it gets to run the daemon, before pairctl starts that directly.
     """
 
     name: str
@@ -41,57 +41,57 @@ class Manager(Protocol):
     def restart(self) -> list[Step]: ...
 
     def is_loaded(self) -> Until:
-        """How to see whether the service runs, or is about to."""
+        """The test whether the service runs, or is about to."""
 
     def environment(self) -> Mapping[str, str] | None:
-        """Where the installed service has its files; None where none is installed."""
+        """Variables that locate the installed service's files; None if none is installed."""
 
     def explained(self, failure: PairingError) -> PairingError:
-        """Why it does not run the daemon, and the remedy, of a step's `failure`."""
+        """The reason and remedy for a step's `failure` to run the daemon."""
 
     def last_words(self) -> str:
         """The `error:` and `hint:` lines of a daemon that has just failed to start, if any."""
 
 
 def manager(*, running: bool = True) -> Manager:
-    """This machine's; the one that it would have, unless it must be `running`.
+    """This machine's manager; if it need not be `running`, the one that it would have.
 
     Raises PairingError `no-service-manager`.
     """
-    found = find() or (None if running else _systemd())
-    if found is None:
+    service = find() or (None if running else _systemd())
+    if service is None:
         raise PairingError(
             "no-service-manager",
             "neither launchd nor systemd runs on this machine",
             "no installation is needed: pairctl invite and pairctl start start pairingd",
         )
-    return found
+    return service
 
 
 def installed() -> Manager | None:
-    """The manager with the service of this very home: another PAIRING_HOME's is not ours."""
-    found = find()
-    theirs = home_of(found) if found else None
-    if theirs is None:
+    """The manager if the service of this home is installed; not for another PAIRING_HOME."""
+    service = find()
+    paths = home_of(service) if service else None
+    if paths is None:
         return None
-    return found if theirs.lock == find_paths().lock else None
+    return service if paths.lock == find_paths().lock else None
 
 
 def home_of(manager: Manager) -> Paths | None:
-    """Where the installed service has its files; None where none is installed."""
-    given = manager.environment()
-    if given is None:
+    """The paths of the installed service; None if none is installed."""
+    variables = manager.environment()
+    if variables is None:
         return None
-    elsewhere = {name: value for name, value in os.environ.items() if name not in _PLACES}
-    return find_paths({**elsewhere, **given})
+    elsewhere = {name: value for name, value in os.environ.items() if name not in _HOME_VARIABLES}
+    return find_paths({**elsewhere, **variables})
 
 
 def find() -> Manager | None:
-    """This machine's; None where neither runs."""
+    """This machine's manager; None if neither runs."""
     if sys.platform == "darwin":
         from pairctl.services.launchd import Launchd
 
-        return Launchd(_here())
+        return Launchd(_origin())
     if os.path.isdir("/run/systemd/system"):  # noqa: PTH112 - sd_booted(3)
         return _systemd()
     return None
@@ -100,14 +100,14 @@ def find() -> Manager | None:
 def _systemd() -> Manager:
     from pairctl.services.systemd import Systemd
 
-    return Systemd(_here())
+    return Systemd(_origin())
 
 
-def _here() -> Origin:
+def _origin() -> Origin:
     return Origin(
         python=stable(sys.executable),
         uid=os.getuid(),
-        home=os.path.expanduser("~"),  # noqa: PTH111 - a string is wanted
+        home=os.path.expanduser("~"),  # noqa: PTH111 - a string is needed
         paths=find_paths(),
         environ=os.environ,
     )

@@ -1,9 +1,9 @@
 """macOS: a LaunchAgent. launchd.plist(5), launchctl(1).
 
-Exit codes of launchctl are errno values and a few of its own: 3 and 113 not loaded, 36 and 37
-under way, 112 and 125 no such domain, and 5 for nearly everything else, not loaded among it. So
-what counts is the exit code of `launchctl print` afterwards, as Homebrew's services do it. Its text
-is no interface.
+Exit codes of launchctl are errno values and a few of its own: 3 and 113 not loaded, 36 and 37 in
+progress, 112 and 125 no such domain, and 5 for nearly everything else, also for not loaded. So only
+the exit code of a later `launchctl print` counts, as in Homebrew's services. Its text is no
+interface.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _REFUSED = 5
 _NO_DOMAIN = frozenset({112, 125})  # as after ssh to a Mac: there is no gui/UID
 LABEL = "io.github.pairing.pairingd"
-# launchd's own PATH lacks Homebrew on either processor, and MacPorts: there is tmux.
+# launchd's own PATH lacks Homebrew (of both processors) and MacPorts, which have tmux.
 _PATH = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-_PLACES = ("PAIRING_HOME",)
+_HOME_VARIABLES = ("PAIRING_HOME",)
 
 
 class Launchd:
@@ -41,10 +41,10 @@ class Launchd:
         self._target = f"{self._domain}/{LABEL}"
         self.file = f"{origin.home}/Library/LaunchAgents/{LABEL}.plist"
         self._stderr = Path(origin.paths.stderr)
-        self._said_before = self._stderr.stat().st_size if self._stderr.exists() else 0
+        self._earlier_bytes = self._stderr.stat().st_size if self._stderr.exists() else 0
 
     def install(self) -> list[Step]:
-        """Without a `bootout`, and so without an interruption, where nothing changes."""
+        """If nothing changes, there is no `bootout` and so no interruption."""
         content = self._render()
         logs = Directory(str(self._stderr.parent))
         if self._installed() == content:
@@ -52,7 +52,7 @@ class Launchd:
         return [logs, self._bootout(), Write(self.file, content), *self.start()]
 
     def uninstall(self) -> list[Step]:
-        """Without `disable`: that would outlast the file."""
+        """Without `disable`, which would outlast the file."""
         return [self._bootout(), Remove(self.file)]
 
     def start(self) -> list[Step]:
@@ -64,8 +64,8 @@ class Launchd:
                 until=Until(("launchctl", "print", self._target), succeeds=True),
                 tries=10,
             ),
-            # What is loaded need not run: it has ended well before, or a RunAtLoad was missed
-            # (seen on macOS 26.5). Without -k this leaves one that runs alone.
+            # A loaded agent may not run: it exited cleanly before, or a RunAtLoad was missed
+            # (seen on macOS 26.5). Without -k, kickstart does not touch a running one.
             Run(("launchctl", "kickstart", self._target), soft=(37,)),
         ]
 
@@ -73,18 +73,18 @@ class Launchd:
         return [self._bootout()]
 
     def restart(self) -> list[Step]:
-        """Not `kickstart -k`: that reads no changed file, and waits for nobody's farewell."""
+        """Not `kickstart -k`, which does not reread a changed file or wait for a clean exit."""
         return [self._bootout(), *self.start()]
 
     def is_loaded(self) -> Until:
         return Until(("launchctl", "print", self._target), succeeds=True)
 
     def environment(self) -> Mapping[str, str] | None:
-        """What the installed agent is given; None where none is installed."""
+        """The variables that the installed agent sets; None if none is installed."""
         try:
             agent = plistlib.loads(Path(self.file).read_bytes())
-            given = agent["EnvironmentVariables"]
-            return {name: given[name] for name in _PLACES if name in given}
+            variables = agent["EnvironmentVariables"]
+            return {name: variables[name] for name in _HOME_VARIABLES if name in variables}
         except (OSError, plistlib.InvalidFileException, ValueError, KeyError, TypeError):
             return None
 
@@ -99,13 +99,13 @@ class Launchd:
         return PairingError(failure.code, cause, remedy)
 
     def last_words(self) -> str:
-        """What pairingd has printed on its standard error since this object was made."""
+        """What pairingd has printed on stderr since this object was made."""
         try:
-            said = self._stderr.read_bytes()
+            printed = self._stderr.read_bytes()
         except OSError:
             return ""
-        start = self._said_before if len(said) >= self._said_before else 0
-        return said[start:].decode(errors="replace")
+        start = self._earlier_bytes if len(printed) >= self._earlier_bytes else 0
+        return printed[start:].decode(errors="replace")
 
     def _bootout(self) -> Run:
         return Run(
@@ -128,8 +128,8 @@ class Launchd:
             "Label": LABEL,
             "ProgramArguments": [origin.python, "-P", "-m", "pairingd", "--launchd"],
             **plistlib.loads(template(f"launchd/{LABEL}.plist")),
-            "EnvironmentVariables": {"PATH": _PATH, **origin.environment(_PLACES)},
-            # For what Python itself says in a crash; the log has a file of its own.
+            "EnvironmentVariables": {"PATH": _PATH, **origin.environment(_HOME_VARIABLES)},
+            # For what Python prints in a crash; the log has its own file.
             "StandardOutPath": stderr,
             "StandardErrorPath": stderr,
         }

@@ -1,4 +1,4 @@
-"""What a service must know of the place and the user it is installed from."""
+"""The paths and the user for which a service is installed."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Origin(NamedTuple):
 
     @property
     def config_home(self) -> str:
-        """XDG Base Directory Specification; where systemd looks for a user's own units."""
+        """XDG Base Directory Specification; systemd looks for a user's units below it."""
         named = self.environ.get("XDG_CONFIG_HOME", "")
         return named if named.startswith("/") else f"{self.home}/.config"
 
     def environment(self, names: Iterable[str]) -> dict[str, str]:
-        """Those of `names` that decide where pairing's files lie, as `find_paths` reads them."""
+        """Those of `names` that locate pairing's files, as `find_paths` reads them."""
         if home := self.environ.get("PAIRING_HOME"):
             return {"PAIRING_HOME": os.path.abspath(home)}  # noqa: PTH100 - as find_paths does
         values = {name: self.environ.get(name, "") for name in names}
@@ -39,13 +39,13 @@ class Origin(NamedTuple):
 
 
 def stable(python: str) -> str:
-    """A path that the next upgrade leaves standing: Homebrew's kegs have their version in it."""
-    lasting = _KEG.sub(r"/opt/\1/", python)
-    return lasting if os.access(lasting, os.X_OK) else python
+    """A path that survives the next upgrade: Homebrew's kegs have their version in it."""
+    unversioned = _KEG.sub(r"/opt/\1/", python)
+    return unversioned if os.access(unversioned, os.X_OK) else python
 
 
 def template(name: str) -> bytes:
-    """`launchd/…` or `systemd/…`: in a wheel beside this module, in a checkout at its top."""
-    here = Path(__file__).parent
-    packed = here / "templates" / name
-    return (packed if packed.exists() else here.parent.parent / name).read_bytes()
+    """`launchd/…` or `systemd/…`: beside this module in a wheel, at the top of a checkout."""
+    directory = Path(__file__).parent
+    packed = directory / "templates" / name
+    return (packed if packed.exists() else directory.parent.parent / name).read_bytes()

@@ -1,6 +1,6 @@
-"""What installing, starting and stopping a service takes, and making an account, as data.
+"""The steps to install, start and stop a service, and to make an account, as data.
 
-`--dry-run` shows the very list that `perform` goes through.
+`--dry-run` prints the same list that `perform` carries out.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from pairingd.core.text import for_terminal, one_line, shell
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_PAUSE = 0.5  # seconds between two tries
-_LIMIT = 60.0  # seconds for one command; `systemctl start` waits for the daemon
+_RETRY_INTERVAL_S = 0.5  # between two tries
+_COMMAND_TIMEOUT_S = 60.0  # for one command; `systemctl start` waits for the daemon
 
 
 class Directory(NamedTuple):
-    """Made where it is absent. One that is there keeps its mode, unless an `owner` is named, as
-    USER:GROUP: then it gets both, and must be no link.
+    """Make it if absent. An existing one keeps its mode, unless `owner` is set, as USER:GROUP: then
+    it gets mode and owner, and must not be a link.
     """
 
     path: str
@@ -39,8 +39,8 @@ class Directory(NamedTuple):
 
 
 class Write(NamedTuple):
-    """Replaces the file whole; mode 0644, as launchd and systemd expect their files. The command
-    `check` gets the name of the new file as its last word; where it fails, the old file stays.
+    """Replace the whole file; mode 0644, as launchd and systemd expect. The command `check` gets
+    the name of the new file as its last argument; if it fails, the old file stays.
     """
 
     path: str
@@ -50,42 +50,42 @@ class Write(NamedTuple):
 
 
 class Remove(NamedTuple):
-    """With as many `directories` above it as are empty by then."""
+    """Remove the file, and up to `directories` parents that are empty by then."""
 
     path: str
     directories: int = 0
 
 
 class Rmdir(NamedTuple):
-    """Of a directory that is empty by then."""
+    """Remove a directory that is empty by then."""
 
     path: str
 
 
 class Keep(NamedTuple):
-    """Nothing is done: what stays, and why."""
+    """Do nothing: `path` stays, and `why`."""
 
     path: str
     why: str
 
 
 class Stop(NamedTuple):
-    """The daemon that runs now, by its control socket, as `pairctl stop` does."""
+    """Stop the running daemon by its control socket, as `pairctl stop` does."""
 
     pid: int
 
 
 class Until(NamedTuple):
-    """Asked before each try: whether `argv` ends with exit code 0, or with another one."""
+    """Test before each try: whether `argv` exits with 0, or with another code."""
 
     argv: tuple[str, ...]
     succeeds: bool
 
 
 class Run(NamedTuple):
-    """An exit code in `soft` is no failure. With `until`: only until that holds, `tries` times.
-    `note` is for people: what the command means to them. The word RANDOM is replaced by a random
-    password, which is never shown.
+    """An exit code in `soft` is no failure. With `until`, run until that holds, at most `tries`
+    times. `note` explains the command to people. A random password replaces the word RANDOM, and
+    is never shown.
     """
 
     argv: tuple[str, ...]
@@ -93,7 +93,7 @@ class Run(NamedTuple):
     until: Until | None = None
     tries: int = 1
     note: str = ""
-    seconds: float = _LIMIT
+    seconds: float = _COMMAND_TIMEOUT_S
 
 
 RANDOM = "RANDOM-PASSWORD"
@@ -115,8 +115,8 @@ def shown(step: Step) -> str:
             return f"remove {path}{''.join(map(empty.format, above))}"
         case Rmdir(path):
             return f"remove {path}{os.sep}"
-        case Keep(path, why):
-            return f"keep   {path}\n       {for_terminal(why)}"
+        case Keep(path, reason):
+            return f"keep   {path}\n       {for_terminal(reason)}"
         case Stop(pid):
             return f"stop   pairingd (pid {pid}); the tmux session stays"
         case Kill() | Plain():
@@ -126,18 +126,18 @@ def shown(step: Step) -> str:
 
 
 def _shown_run(step: Run) -> str:
-    told = f"run    {shell(*step.argv)}"
+    text = f"run    {shell(*step.argv)}"
     if step.note:
-        told += f"\n       {for_terminal(step.note)}"
+        text += f"\n       {for_terminal(step.note)}"
     if step.soft == ANY:
-        told += "\n       no exit code is a failure"
+        text += "\n       no exit code is a failure"
     elif step.soft:
-        told += f"\n       exit codes that are no failure: {', '.join(map(str, step.soft))}"
+        text += f"\n       exit codes that are no failure: {', '.join(map(str, step.soft))}"
     if until := step.until:
         ends = "succeeds" if until.succeeds else "fails"
-        told += f"\n       until this {ends}: {shell(*until.argv)}"
-        told += f" (at most {step.tries} times, {_PAUSE} s apart)"
-    return told
+        text += f"\n       until this {ends}: {shell(*until.argv)}"
+        text += f" (at most {step.tries} times, {_RETRY_INTERVAL_S} s apart)"
+    return text
 
 
 def as_json(step: Step) -> dict[str, Any]:
@@ -155,10 +155,10 @@ def as_json(step: Step) -> dict[str, Any]:
 
 
 def perform(steps: Iterable[Step], hint: str, limit: float = math.inf) -> None:
-    """In order, within `limit` seconds. The first that fails is a PairingError `service-failed`,
-    with `hint` as remedy and, of a command, its last `exit_code` (None: it gave none in time).
+    """Carry out `steps` in order, within `limit` seconds. The first failure raises PairingError
+    `service-failed`, with `hint` and, for a command, its last `exit_code` (None: none in time).
 
-    `unsafe-home` where something would be made in a place of another user's.
+    Raises `unsafe-home` rather than write into another user's directory.
     """
     deadline = time.monotonic() + limit
     for step in steps:
@@ -175,10 +175,10 @@ def perform(steps: Iterable[Step], hint: str, limit: float = math.inf) -> None:
 
 
 class _Failed(Exception):
-    """A command did not do what it was run for."""
+    """A command failed."""
 
-    def __init__(self, why: str, exit_code: int | None) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, exit_code: int | None) -> None:
+        super().__init__(reason)
         self.exit_code = exit_code
 
 
@@ -197,8 +197,8 @@ def _perform(step: Step, deadline: float) -> None:
         case Stop():
             _stop(deadline)
         case Kill() | Plain():
-            if why := step.done(min(_LIMIT, deadline - time.monotonic())):
-                raise _Failed(why, None)
+            if reason := step.done(min(_COMMAND_TIMEOUT_S, deadline - time.monotonic())):
+                raise _Failed(reason, None)
         case Run():
             _run_until(step, step.until, deadline) if step.until else _run(step, deadline)
 
@@ -218,7 +218,7 @@ def _remove(step: Remove) -> None:
 
 
 def _make(step: Directory) -> None:
-    """Whoever else may write beside one with an owner can put a link there; it is not followed."""
+    """With an owner, follow no link: others who may write to the parent could make one."""
     path, mode, owner = step
     if not owner:
         private.find(path)
@@ -253,49 +253,49 @@ def _write(path: Path, step: Write, deadline: float) -> None:
 
 
 def _run_until(step: Run, until: Until, deadline: float) -> None:
-    said, code = "", None
+    last_line, code = "", None
     for _ in range(step.tries):
         if holds(until, deadline):
             return
-        code, said = _run(step, deadline)
+        code, last_line = _run(step, deadline)
         if holds(until, deadline):
             return
-        if time.monotonic() + _PAUSE > deadline:
+        if time.monotonic() + _RETRY_INTERVAL_S > deadline:
             break
-        time.sleep(_PAUSE)
+        time.sleep(_RETRY_INTERVAL_S)
     ends = "succeeded" if until.succeeds else "failed"
-    told = f"; {step.argv[0]} printed: {said}" if said else ""
-    raise _Failed(f"{shell(*until.argv)} has not {ends} after {shell(*step.argv)}{told}", code)
+    printed = f"; {step.argv[0]} printed: {last_line}" if last_line else ""
+    raise _Failed(f"{shell(*until.argv)} has not {ends} after {shell(*step.argv)}{printed}", code)
 
 
 def holds(until: Until, deadline: float = math.inf) -> bool:
-    """Looked at now, once."""
+    """Test once, now."""
     return (_ran(until.argv, deadline).returncode == 0) is until.succeeds
 
 
 def _run(step: Run, deadline: float) -> tuple[int, str]:
-    """Its exit code, and the last line it said."""
+    """Its exit code, and the last line it printed."""
     ran = _ran(step.argv, deadline, step.seconds)
     lines = ran.stdout.strip().splitlines()
-    said = one_line(lines[-1], 200) if lines else ""
+    last_line = one_line(lines[-1], 200) if lines else ""
     code = ran.returncode
     if code and code not in step.soft:
-        raise _Failed(f"{shell(*step.argv)}: exit code {code}: {said or 'no reason'}", code)
-    return code, said
+        raise _Failed(f"{shell(*step.argv)}: exit code {code}: {last_line or 'no reason'}", code)
+    return code, last_line
 
 
 def _ran(
-    argv: tuple[str, ...], deadline: float, seconds: float = _LIMIT
+    argv: tuple[str, ...], deadline: float, seconds: float = _COMMAND_TIMEOUT_S
 ) -> subprocess.CompletedProcess[str]:
     limit = max(0.0, min(seconds, deadline - time.monotonic()))
     try:
         return subprocess.run(
             [secrets.token_urlsafe(32) if word == RANDOM else word for word in argv],
-            cwd="/",  # find(1) as another user could not come back to where we are
+            cwd="/",  # find(1) as another user could not return to our directory
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # nothing that becomes another user's has our terminal
+            start_new_session=True,  # no program of another user gets our terminal
             check=False,
             errors="replace",
             text=True,

@@ -1,4 +1,4 @@
-"""Linux: a unit of the user's own service manager. systemctl(1), systemd.unit(5)."""
+"""Linux: a unit of the user's service manager. systemctl(1), systemd.unit(5)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 UNIT = "pairingd.service"
 _SYSTEMCTL = ("systemctl", "--user")
-# XDG_RUNTIME_DIR too: the sockets must be where the clients look, whatever the manager's is.
-_PLACES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
+# XDG_RUNTIME_DIR too: the sockets must be where clients look, whatever the manager's value.
+_HOME_VARIABLES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 _NOT_LOADED = 5  # systemctl(1), EXIT STATUS
 _ENVIRONMENT = re.compile(r'^Environment="([A-Z_]+)=(.*)"$', re.MULTILINE)
 
@@ -38,7 +38,7 @@ class Systemd:
         self.file = f"{origin.config_home}/systemd/user/{UNIT}"
 
     def install(self) -> list[Step]:
-        """Without a restart where nothing changes."""
+        """Without a restart if nothing changes."""
         content = self._render()
         enable = _run("enable", UNIT)
         if self._installed() == content:
@@ -46,7 +46,7 @@ class Systemd:
         return [Write(self.file, content), _run("daemon-reload"), enable, *self.restart()]
 
     def uninstall(self) -> list[Step]:
-        """`disable` has no other exit code than 1 for a unit that is not there."""
+        """`disable` exits with 1, and no special code, for a unit that does not exist."""
         return [
             *self.stop(),
             _run("disable", UNIT, soft=(1,)),
@@ -67,7 +67,7 @@ class Systemd:
         return Until((*_SYSTEMCTL, "is-active", "--quiet", UNIT), succeeds=True)
 
     def environment(self) -> Mapping[str, str] | None:
-        """What the installed unit is given; None where none is installed."""
+        """The variables that the installed unit sets; None if none is installed."""
         unit = self._installed()
         if unit is None:
             return None
@@ -77,15 +77,15 @@ class Systemd:
         return failure
 
     def last_words(self) -> str:
-        """The STATUS= with which pairingd has told systemd why it ends."""
+        """The STATUS= in which pairingd reports to systemd why it exits."""
         show = (*_SYSTEMCTL, "show", "--property=StatusText", "--value", UNIT)
         try:
-            told = subprocess.run(
+            status_text = subprocess.run(
                 show, capture_output=True, check=False, errors="replace", text=True, timeout=10
             ).stdout
         except (OSError, subprocess.TimeoutExpired):
             return ""
-        return told.strip().replace(" | hint: ", "\nhint: ")
+        return status_text.strip().replace(" | hint: ", "\nhint: ")
 
     def _installed(self) -> str | None:
         try:
@@ -94,18 +94,18 @@ class Systemd:
             return None
 
     def _render(self) -> str:
-        words = [self._origin.python, "-P", "-m", "pairingd"]
+        argv = [self._origin.python, "-P", "-m", "pairingd"]
         # `$` is expanded in command lines, not in Environment=: systemd.service(5), COMMAND LINES.
-        start = " ".join(_quoted(word).replace("$", "$$") for word in words)
-        given = self._origin.environment(_PLACES)
-        environment = [f"Environment={_quoted(f'{name}={given[name]}')}" for name in given]
+        start = " ".join(_quoted(word).replace("$", "$$") for word in argv)
+        variables = self._origin.environment(_HOME_VARIABLES)
+        environment = [f"Environment={_quoted(f'{name}={variables[name]}')}" for name in variables]
         unit = template(f"systemd/{UNIT}").decode()
         unit = unit.replace("@EXEC_START@", start)
         return unit.replace("@ENVIRONMENT@\n", "".join(f"{line}\n" for line in environment))
 
 
-def _run(*words: str, soft: tuple[int, ...] = ()) -> Run:
-    return Run((*_SYSTEMCTL, *words), soft)
+def _run(*arguments: str, soft: tuple[int, ...] = ()) -> Run:
+    return Run((*_SYSTEMCTL, *arguments), soft)
 
 
 def _quoted(text: str) -> str:
@@ -115,6 +115,6 @@ def _quoted(text: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """The inside of `_quoted`, undone."""
-    plain = re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], text)
+    """Undo `_quoted`, without the outer quotes."""
+    plain = re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], text)
     return plain.replace("%%", "%")

@@ -5,7 +5,7 @@ check.py     whether all of it is there, for `pairctl account show` and `doctor`
 programs.py  what root installs for it: two programs, and the rule by which the host may run them
 guest.py     one of the two: sshd for one connection, and the guardian that ends it
 
-What the host runs of a session, its tmux server and clients behind glass, is in pairingd.box. The
-host reaches the account by sudo(8) alone, and the account reaches nothing of the host's: what
-it must read, keys and marks, lies in a directory of its own. `pairctl account` makes all of that.
+The tmux server and clients that the host runs for a session are in pairingd.box. The host reaches
+the account only by sudo(8), and the account reaches none of the host's files: the keys and marks
+that it must read lie in a directory of its own. `pairctl account` makes all of that.
 """

@@ -1,6 +1,6 @@
-"""Whether an account is whole: all is there, is what it must be, and belongs to whom it must.
+"""Checks an account: everything exists, and has the right content, mode and owner.
 
-Needs no root: nothing of it is a secret but the host key, of which only the mode is looked at.
+Needs no root: only the host key is secret, and of that only the mode is checked.
 """
 
 # ruff: noqa: PTH123 - pathlib takes longer to import than all else that `pairctl` does
@@ -40,7 +40,7 @@ class File(NamedTuple):
 
 
 def directories(account: Account, record: Record, root: str) -> list[Directory]:
-    """What must be there besides the home directory. `root` is USER:GROUP of root."""
+    """Return the directories needed besides the home directory. `root` is USER:GROUP of root."""
     own, hosts = f"{account.name}:{account.name}", f"{record.host}:{account.name}"
     return [
         Directory(account.programs, 0o755, root),
@@ -51,23 +51,23 @@ def directories(account: Account, record: Record, root: str) -> list[Directory]:
 
 
 def files(account: Account, record: Record) -> list[File]:
-    """The programs. Where there is no such user yet, as they will be."""
+    """Return the programs; if there is no such user yet, as they will be."""
     try:
         user = pwd.getpwnam(account.name)
         home, its_shell = user.pw_dir, user.pw_shell
     except KeyError:
         home, its_shell = account.home, new_shell()
-    made = programs.programs(account, record, home, its_shell, programs.LANG)
-    return [File(path, content, 0o755) for path, content in made]
+    contents = programs.programs(account, record, home, its_shell, programs.LANG)
+    return [File(path, content, 0o755) for path, content in contents]
 
 
 def new_shell() -> str:
-    """The login shell of a user who is still to be made."""
-    return next((one for one in SHELLS if os.access(one, os.X_OK)), SHELLS[-1])
+    """Return the login shell for a new user."""
+    return next((path for path in SHELLS if os.access(path, os.X_OK)), SHELLS[-1])
 
 
 def missing(account: Account, record: Record) -> Iterator[str]:
-    """What is not there, or not as it must be, in words; the rule of sudo is not looked at."""
+    """Yield the name of each missing or wrong part; does not check the sudoers rule."""
     try:
         user = pwd.getpwnam(account.name)
     except KeyError:
@@ -87,39 +87,39 @@ def missing(account: Account, record: Record) -> Iterator[str]:
 
 
 def remedy(account: Account) -> str:
-    """The command that completes it. sudo has a PATH of its own: secure_path of sudoers(5)."""
+    """Return the command that completes it. sudo has its own PATH: secure_path of sudoers(5)."""
     beside = os.path.join(os.path.dirname(sys.executable), "pairctl")  # noqa: PTH118, PTH120
     pairctl = beside if os.access(beside, os.X_OK) else "pairctl"
     return shell("sudo", pairctl, "account", "create", account.name)
 
 
 def is_directory(directory: Directory) -> bool:
-    """A group that is left out may be any."""
+    """Whether it exists with this mode and owner; a group that is left out may be any."""
     user, _, group = directory.owner.partition(":")
     try:
-        found = os.lstat(directory.path)
-        gid = grp.getgrnam(group).gr_gid if group else found.st_gid
+        status = os.lstat(directory.path)
+        gid = grp.getgrnam(group).gr_gid if group else status.st_gid
         owner = (pwd.getpwnam(user).pw_uid, gid)
     except (OSError, KeyError):
         return False
-    mode = stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == directory.mode
-    return mode and (found.st_uid, found.st_gid) == owner
+    mode = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == directory.mode
+    return mode and (status.st_uid, status.st_gid) == owner
 
 
 def is_file(file: File) -> bool:
-    """Root's, with that content."""
+    """Whether it is root's, with this mode and content."""
     try:
-        found = os.lstat(file.path)
-        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) != file.mode:
+        status = os.lstat(file.path)
+        if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) != file.mode:
             return False
         with open(file.path, encoding="utf-8") as opened:
-            return found.st_uid == 0 and opened.read() == file.content
+            return status.st_uid == 0 and opened.read() == file.content
     except (OSError, UnicodeDecodeError):
         return False
 
 
 def has_host_key(account: Account) -> bool:
-    """Both halves, the private one root's and readable by the account alone."""
+    """Whether both halves exist, the private one root's and readable only by the account."""
     try:
         private, public = os.lstat(account.host_key), os.lstat(account.host_key_pub)
         gid = grp.getgrnam(account.name).gr_gid

@@ -1,16 +1,17 @@
 """sshd for one guest's connection, as the account, and what ends it there.
 
-    guest.py CONFIG SSHD           standard input is the connection, standard output the host's word
+    guest.py CONFIG SSHD           stdin is the connection, stdout carries the host's commands
     guest.py CONFIG SSHD end       everything that runs as this user
-    guest.py CONFIG SSHD end PID   what a guest of that process has kept from ending
+    guest.py CONFIG SSHD end PID   what a guest has kept from ending in that process group
     guest.py CONFIG SSHD test WORD...   `sshd WORD...`, to test the configuration as this user
 
-The daemon runs as the host and may signal nothing of the account's, so this does it. Each line of
-its word is a command. `guard SECONDS`: it must all be over in so many seconds; a later line
-replaces this one. `signal PID NUMBER`: to a process of this user. `end`: now. The end of the host's
-word is the end of the daemon, however it came about: then it is over at once. A guest who may write
-is this user, too, and could stop this; then the daemon and its own guardian still end the
-connection, whose socket they hold. Standard library only: this runs while somebody is connected.
+The daemon runs as the host and may not signal the account's processes, so this does it. Each line
+from the host is a command. `guard SECONDS`: end everything after so many seconds; a later line
+replaces this one. `signal PID NUMBER`: signal a process of this user. `end`: end everything now.
+At end of file the daemon has ended, for whatever reason: everything ends at once. A write guest
+is this user, too, and could stop this process; then the daemon and its own guardian still end the
+connection, because they hold its socket. Standard library only: this runs while somebody is
+connected.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ import socket
 import sys
 import time
 
-LOGIN_S = 20.5  # until the host's first word: sshd's grace to log in, and what a guardian adds
+LOGIN_S = 20.5  # until the host's first command: sshd's LoginGraceTime and a guardian's margin
 KILL_AFTER_S = 1.0  # from SIGTERM
 LONGEST_SLEEP_S = 15.0  # poll(2) stands still while a laptop sleeps; deadlines do not
-_CHUNK = 1 << 16
+_CHUNK_BYTES = 1 << 16
 
 
 class Guardian:
-    """Of this process group: this process and its sshd. `now` counts on during sleep."""
+    """Ends this process group: itself and its sshd. `now` comes from a clock that runs in sleep."""
 
     def __init__(self, connection: socket.socket, now: float) -> None:
         self._connection = connection
@@ -38,7 +39,7 @@ class Guardian:
         self._killed_at: float | None = None
 
     def hear(self, line: bytes, now: float) -> None:
-        """One command; what is not one is passed over."""
+        """Run one command; ignores what is not one."""
         match line.split():
             case [b"guard", seconds]:
                 self._deadline = now + float(seconds)
@@ -53,7 +54,7 @@ class Guardian:
         self._deadline = min(self._deadline, now)
 
     def act(self, now: float) -> float:
-        """End what is due. In how many seconds to come again."""
+        """End what is due. Return the seconds until the next call."""
         if self._killed_at is not None:
             if self._killed_at <= now:
                 os.killpg(0, signal.SIGKILL)  # this process, too
@@ -81,20 +82,22 @@ def serve(config: str, sshd: str) -> int:
         finally:
             os._exit(127)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # its end is sshd's, or the end of the host's word
-    ended, told = os.pipe()
-    os.set_blocking(told, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # it ends with sshd, or at the end of the host's commands
+    ended, wakeup_fd = os.pipe()
+    os.set_blocking(wakeup_fd, False)
+    signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     return _guard(Guardian(connection, _now()), commands, ended, child)
 
 
 def _guard(guardian: Guardian, commands: socket.socket, ended: int, child: int) -> int:
-    """The exit status of sshd, once it has ended."""
+    """Return the exit status of sshd, once it has ended."""
     ready = select.poll()
     ready.register(ended, select.POLLIN)
     ready.register(commands, select.POLLIN)
-    heard = b""
+    buffer = b""
     while True:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
@@ -102,10 +105,10 @@ def _guard(guardian: Guardian, commands: socket.socket, ended: int, child: int) 
         wait = guardian.act(_now())
         events = dict(ready.poll(1000 * max(wait, 0.0) + 1))
         if ended in events:
-            os.read(ended, _CHUNK)
+            os.read(ended, _CHUNK_BYTES)
         if commands.fileno() in events:
-            chunk = commands.recv(_CHUNK)
-            *lines, heard = (heard + chunk).split(b"\n")
+            chunk = commands.recv(_CHUNK_BYTES)
+            *lines, buffer = (buffer + chunk).split(b"\n")
             for line in lines:
                 with contextlib.suppress(ValueError, OSError):
                     guardian.hear(line, _now())
@@ -114,11 +117,11 @@ def _guard(guardian: Guardian, commands: socket.socket, ended: int, child: int) 
                 guardian.end(_now())
 
 
-def end(words: list[str]) -> int:
-    """1 where there was nothing to end."""
+def end(arguments: list[str]) -> int:
+    """Return 1 if there was nothing to end."""
     try:
-        if words:
-            os.killpg(int(words[0]), signal.SIGKILL)
+        if arguments:
+            os.killpg(int(arguments[0]), signal.SIGKILL)
         else:
             os.kill(-1, signal.SIGKILL)  # all of this user's, in one step, but for this process
     except (OSError, ValueError):
@@ -127,19 +130,19 @@ def end(words: list[str]) -> int:
 
 
 def _now() -> float:
-    """Goes on during sleep, and is not set: clock_gettime(2), on macOS clock_gettime(3)."""
+    """Goes on during sleep, and is never set: clock_gettime(2), on macOS clock_gettime(3)."""
     if sys.platform == "darwin":
         return time.clock_gettime(time.CLOCK_MONOTONIC)
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def main(words: list[str]) -> int:
-    """The exit status."""
-    config, sshd, *more = words
-    if more[:1] == ["end"]:
-        return end(more[1:])
-    if more[:1] == ["test"]:
-        os.execv(sshd, [sshd, *more[1:]])  # noqa: S606 - no shell is wanted
+def main(argv: list[str]) -> int:
+    """Return the exit status."""
+    config, sshd, *arguments = argv
+    if arguments[:1] == ["end"]:
+        return end(arguments[1:])
+    if arguments[:1] == ["test"]:
+        os.execv(sshd, [sshd, *arguments[1:]])  # noqa: S606 - no shell is wanted
     return serve(config, sshd)
 
 

@@ -1,4 +1,4 @@
-"""One account on disk: its programs, its files, and what is recorded of it."""
+"""One account on disk: its programs, its files, and its record."""
 
 # pathlib takes longer to import than all else that `pairctl status` does.
 # ruff: noqa: PTH118, PTH123, PTH208
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Root's own, and nobody else may write on the way to it. Below it each account has a directory.
+# Only root may write to it and to the directories above. Each account has a directory in it.
 ROOT = "/Library/pairing" if sys.platform == "darwin" else "/var/lib/pairing"
 # setsid(1) of util-linux; macOS has none. A process that leads its group already must fork.
 _SETSID = (
@@ -32,9 +32,9 @@ NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}", re.ASCII)
 
 
 class Record(NamedTuple):
-    """What root has written of an account, before it made anything. `host` is the user to whom it
-    belongs. `python`, `sshd` and `tmux` are what its programs run; `shared` the directories that
-    it shares with the host.
+    """What root has recorded of an account, before it made anything. `host` is the user to whom it
+    belongs. `python`, `sshd` and `tmux` are what its programs run; `shared` the directories that it
+    shares with the host.
     """
 
     host: str
@@ -45,7 +45,7 @@ class Record(NamedTuple):
 
 
 class Account(NamedTuple):
-    """The user `name`, by whom guests log in."""
+    """The user `name`, as whom guests log in."""
 
     name: str
     root: str = ROOT
@@ -56,7 +56,7 @@ class Account(NamedTuple):
 
     @property
     def home(self) -> str:
-        """Where `pairctl account create` makes this user's home directory."""
+        """The home directory of this user, as `pairctl account create` makes it."""
         return f"{'/Users' if sys.platform == 'darwin' else '/home'}/{self.name}"
 
     @property
@@ -65,7 +65,7 @@ class Account(NamedTuple):
 
     @property
     def programs(self) -> str:
-        """Root's: what the host may run as this user, and what these programs are made of."""
+        """Root's: the programs that the host may run as this user, and their parts."""
         return os.path.join(self.path, "programs")
 
     @property
@@ -92,7 +92,7 @@ class Account(NamedTuple):
 
     @property
     def host(self) -> str:
-        """The host's: for this user to read, and for nobody else."""
+        """The host's directory, which only this user may read."""
         return os.path.join(self.path, "host")
 
     @property
@@ -105,7 +105,7 @@ class Account(NamedTuple):
 
     @property
     def live(self) -> str:
-        """The marks that the forced command reads: copies, of which nothing is believed."""
+        """Copies of the marks, which the forced command reads and pairingd never trusts."""
         return os.path.join(self.host, "live")
 
     @property
@@ -115,38 +115,38 @@ class Account(NamedTuple):
 
     @property
     def run(self) -> str:
-        """This user's own, through which the host may pass: the sockets of tmux."""
+        """This user's own directory with tmux's sockets; the host may pass through it."""
         return os.path.join(self.path, "run")
 
     def socket(self, session: str) -> str:
         return os.path.join(self.run, f"{session}.sock")
 
-    def as_user(self, *words: str) -> tuple[str, ...]:
-        """The command by which the host runs one of the two programs. Where there is a terminal, it
-        has that: it must be one of its own.
+    def as_user(self, *argv: str) -> tuple[str, ...]:
+        """Return the command by which the host runs one of the two programs. It keeps our terminal,
+        if there is one; that must be one of its own.
         """
-        return "sudo", "-n", "-u", self.name, *words
+        return "sudo", "-n", "-u", self.name, *argv
 
-    def apart(self, *words: str) -> tuple[str, ...]:
-        """The same without the terminal in which we run. Whoever is that user can take hold of all
-        that runs as it, by ptrace(2) or as tmux's server, and would have /dev/tty: could read what
-        the host types there, and type (measured, Linux 6.18).
+    def apart(self, *argv: str) -> tuple[str, ...]:
+        """As `as_user`, but without the terminal in which we run. A guest who is that user controls
+        all that runs as it, by ptrace(2) or as tmux's server. By /dev/tty they could read what the
+        host types there, and type (measured, Linux 6.18).
         """
-        return *_NO_TERMINAL, *self.as_user(*words)
+        return *_NO_TERMINAL, *self.as_user(*argv)
 
     @property
     def record(self) -> Record | None:
-        """None where there is none that can be read."""
+        """None if there is none that can be read."""
         try:
             with open(self.record_file, "rb") as file:
-                said = json.loads(file.read())
-            return Record(**{**said, "shared": tuple(said["shared"])})
+                members = json.loads(file.read())
+            return Record(**{**members, "shared": tuple(members["shared"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
 
 def ours(root: str = ROOT) -> Iterator[Account]:
-    """Those whose host we are."""
+    """Yield those whose host we are."""
     for account in accounts(root):
         with contextlib.suppress(OSError):
             if os.stat(account.host).st_uid == os.getuid():  # noqa: PTH116 - as above
@@ -154,12 +154,12 @@ def ours(root: str = ROOT) -> Iterator[Account]:
 
 
 def as_json(record: Record) -> str:
-    """What `Account.record` reads."""
+    """Return `record` as `Account.record` reads it."""
     return json.dumps(record._asdict(), indent=2) + "\n"
 
 
 def accounts(root: str = ROOT) -> list[Account]:
-    """All that root has begun to make."""
+    """Return all that root has begun to make."""
     try:
         names = sorted(os.listdir(root))
     except OSError:

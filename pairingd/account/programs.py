@@ -1,7 +1,7 @@
-"""What root installs for an account: two programs, what they are made of, and one sudoers rule.
+"""What root installs for an account: two programs, their parts, and one sudoers rule.
 
-Both are scripts, so that everybody can read what the host may do as that user. They take nothing
-from the environment of whoever runs them but TERM.
+Both are scripts, so that everybody can read what the host may do as that user. They take only TERM
+from the environment of their caller.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from pairingd.account.place import Account, Record
 
-_HERE = Path(__file__).parent
-_COMMANDS = _HERE.parent / "world" / "forced_command"
-# What a guest's key leads to; the account cannot read the host's copies of them.
+_PACKAGE = Path(__file__).parent
+_COMMANDS = _PACKAGE.parent / "world" / "forced_command"
+# What a guest's key runs; the account cannot read the host's copies of them.
 FORCED_COMMAND = ("join.sh", "glass.py", "farewell.sh", "approval.py")
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 LANG = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
@@ -54,50 +54,53 @@ Defaults!{alias} !use_pty, !requiretty, !pam_session, !pam_setcred, !log_input, 
 def programs(
     account: Account, record: Record, home: str, shell: str, lang: str
 ) -> Iterator[tuple[str, str]]:
-    """By its path, each file of `account.programs`; all are root's, mode 0755."""
-    words = {
+    """Yield path and content of each file in `account.programs`; all are root's, mode 0755."""
+    values = {
         "name": account.name,
         "host": record.host,
         "home": shlex.quote(home),
         "shell": shlex.quote(shell),
         "path": PATH,
     }
-    yield account.tmux, _TMUX.format(**words, lang=lang, tmux=shlex.quote(record.tmux))
+    yield account.tmux, _TMUX.format(**values, lang=lang, tmux=shlex.quote(record.tmux))
     program = f"{account.programs}/guest.py"
     yield (
         account.guest,
         _GUEST.format(
-            **words,
+            **values,
             python=shlex.quote(record.python),
             program=shlex.quote(program),
             config=shlex.quote(account.sshd_config),
             sshd=shlex.quote(record.sshd),
         ),
     )
-    yield program, (_HERE / "guest.py").read_text(encoding="utf-8")
+    yield program, (_PACKAGE / "guest.py").read_text(encoding="utf-8")
     for name in FORCED_COMMAND:
         yield f"{account.programs}/{name}", (_COMMANDS / name).read_text(encoding="utf-8")
 
 
 def sudoers(account: Account, record: Record) -> str:
-    """What sudo is to allow. Raises ValueError where the host's name cannot stand in it."""
+    """Return the sudoers rule. Raises ValueError if the host's name cannot be in it."""
     plain = record.host.replace("-", "").replace("_", "").replace(".", "").isalnum()
     if not plain or _ALIAS.fullmatch(record.host):
         raise ValueError(record.host)
     return _SUDOERS.format(
         name=account.name,
         host=record.host,
-        alias="PAIRING_" + "".join(_IN_ALIAS.get(one, one) for one in account.name.upper()),
+        alias="PAIRING_"
+        + "".join(_IN_ALIAS.get(character, character) for character in account.name.upper()),
         guest=_escaped(account.guest),
         tmux=_escaped(account.tmux),
     )
 
 
 def sudoers_file(account: Account) -> str:
-    """Where the rule lies. Names with a dot or a tilde are passed over; none here has either."""
+    """Return the rule's path. sudo ignores names with a dot or a tilde; none here has either."""
     return f"/etc/sudoers.d/pairing-{account.name}"
 
 
 def _escaped(path: str) -> str:
     """sudoers(5), Other special characters and reserved words."""
-    return "".join(f"\\{one}" if one in ' ,:=\\*?[]!"' else one for one in path)
+    return "".join(
+        f"\\{character}" if character in ' ,:=\\*?[]!"' else character for character in path
+    )

@@ -1,7 +1,7 @@
-"""What the host runs of an account's session, as scripts: its tmux server, and clients of it.
+"""The scripts that the host runs of an account's session: its tmux server, and clients of it.
 
-A client of tmux obeys its server, which is the account's; so each client is the account's, too, and
-the host's terminal stays behind glass.
+A client of tmux obeys its server, which runs as the account. So each client runs as the account,
+too, and the host's terminal stays behind glass.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The box as Linux makes it: bubblewrap (bwrap(1)), and pasta(1) for a network of its own.
 
 Two scripts, so that everybody can read what a box is: `server` is the box with tmux's server in it,
-`tmux` is a client in another one, which shows less. Both start with an empty environment, for
-bwrap's own is read in the box (measured: /proc/1/environ, also with --clearenv).
+`tmux` is a client in another one, which shows less. Both start with an empty environment, because
+the box can read bwrap's own (measured: /proc/1/environ, also with --clearenv).
 """
 
 # ruff: noqa: PTH112, PTH114, PTH115 - as place.py
@@ -27,9 +27,9 @@ _NAMESPACES = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
     *("--cap-drop", "ALL"),
 )
-# Without --die-with-parent what a guest leaves running outlives the first program of the box.
+# Without --die-with-parent a guest's programs outlive the first program of the box.
 _ALONE = (*_NAMESPACES, "--seccomp", "9", "--die-with-parent")
-_RESOLVER = "169.254.1.1"  # at which pasta asks the host's, as podman has it
+_RESOLVER = "169.254.1.1"  # pasta forwards it to the host's; the same as podman's
 _TERMINAL = '${terminal:+--dev-bind "$terminal" "$terminal"}'
 # The guests' and the host's terminals never come here: glass.py stands between.
 _CLIENT = """\
@@ -61,7 +61,7 @@ env -i {environment} \\
     -- {limits}{tmux} -D -S {socket} </dev/null 9<{filter}
 exit
 """
-# --no-map-gw and the four nones: pasta would lead to services on the host's loopback.
+# Without --no-map-gw and the four nones pasta would lead to services on the host's loopback.
 _INTERNET = """\
 #!/bin/sh
 # pairing, box {id}: a network of its own around the box, without the host's loopback. This shell
@@ -133,7 +133,7 @@ def resolv_conf() -> str:
 
 
 def _system() -> Iterator[str]:
-    """Programs and libraries, and what is public of /etc; all else is empty."""
+    """Mount programs, libraries and the public part of /etc; all else is empty."""
     for path in SYSTEM:
         if os.path.islink(path):
             yield from ("--symlink", os.readlink(path), path)
@@ -150,15 +150,15 @@ def _system() -> Iterator[str]:
                 if os.path.isdir(secret)
                 else (*("--ro-bind", "/dev/null", place),)
             )
-    # Read-only: where the host is root, so is the guest, and the kernel's settings are root's to
-    # write without any capability (measured: core_pattern, by which a program runs outside).
+    # Read-only: if the host is root, so is the guest, and root can write the kernel's settings
+    # without any capability (measured: core_pattern, by which a program runs outside).
     yield from ("--proc", "/proc", "--remount-ro", "/proc")
     yield from ("--tmpfs", "/tmp", "--tmpfs", "/run")  # noqa: S108
     yield from ("--dir", "/var/tmp", "--symlink", "/run", "/var/run")  # noqa: S108
 
 
 def _program(plan: Plan) -> Iterator[str]:
-    """Where tmux is, unless that is the system's."""
+    """Mount tmux, unless it is the system's."""
     for path in plan.around_tmux:
         yield from ("--ro-bind", path, path)
 

@@ -1,6 +1,7 @@
-"""What of /etc is shown in a box: what programs need, and of that what everybody may read.
+"""The files of /etc that a box shows: those that programs need and everybody may read.
 
-The host's groups count in a box, too: what only a group may read (a TLS key, 0640) is left out.
+The host's groups count in a box, too, so a file that only a group may read (a TLS key, 0640) is
+left out.
 """
 
 # ruff: noqa: PTH110, PTH118 - pathlib takes longer to import than all else
@@ -24,7 +25,7 @@ _SHOWN = (
 
 
 def shown(etc: str = "/etc") -> Iterator[tuple[str, str]]:
-    """Each with the file that it really is."""
+    """Yield each with its real path before it."""
     for name in _SHOWN:
         path = os.path.join(etc, name)
         real = os.path.realpath(path)
@@ -33,22 +34,24 @@ def shown(etc: str = "/etc") -> Iterator[tuple[str, str]]:
 
 
 def hidden(path: str) -> Iterator[str]:
-    """What lies below it and is not for everybody."""
-    for here, directories, files in os.walk(path):
+    """Yield what lies below `path` and is not public."""
+    for directory, directories, files in os.walk(path):
         for name in [*directories]:
-            if not _is_public(below := os.path.join(here, name)):
+            if not _is_public(entry := os.path.join(directory, name)):
                 directories.remove(name)
-                yield below
-        yield from (below for name in files if not _is_public(below := os.path.join(here, name)))
+                yield entry
+        yield from (
+            entry for name in files if not _is_public(entry := os.path.join(directory, name))
+        )
 
 
 def _is_public(path: str) -> bool:
-    """Whether everybody may read it, and enter it. A link is no more than its target."""
+    """Whether everybody may read it, and enter it if it is a directory. A link is public."""
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return False
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         return True
-    needed = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(found.st_mode) else 0)
-    return found.st_mode & needed == needed
+    needed = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(status.st_mode) else 0)
+    return status.st_mode & needed == needed

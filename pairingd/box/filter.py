@@ -1,7 +1,7 @@
 """The system calls that a box forbids: keyrings, new user namespaces, and sockets of other kinds.
 
 The kernel's keyrings of a user belong to no namespace that a box has. In a user namespace of its
-own a program has every capability there, and with it much more of the kernel before it.
+own a program has every capability, which exposes much more of the kernel.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 import errno
 from typing import BinaryIO
 
-INSTALL = "apt install libseccomp2; pip install pyseccomp"  # where `write` cannot
+INSTALL = "apt install libseccomp2; pip install pyseccomp"  # if `write` fails
 _KEYRINGS = ("add_key", "keyctl", "request_key")
 # Of socket(2): Unix, IPv4, IPv6, netlink. Others, such as AF_VSOCK, belong to no network namespace.
 _FAMILIES = {1, 2, 10, 16}
-_LAST_FAMILY = 64  # of those that the kernel has today, and some more
+_LAST_FAMILY = 64  # above those that the kernel has today
 _NEW_USER = 0x10000000  # CLONE_NEWUSER: clone(2)
 
 
 def write(file: BinaryIO) -> None:
-    """As a program of classic BPF for this machine's architecture. What is built for another one
-    that it could run, too, such as a 32-bit program, is killed. Raises OSError where libseccomp is
-    not there.
+    """Write classic BPF for this machine's architecture. A program for another one that it can run,
+    too, such as a 32-bit program, is killed. Raises OSError if libseccomp is missing.
     """
     try:
         import pyseccomp
@@ -38,8 +37,8 @@ def write(file: BinaryIO) -> None:
     for family in set(range(_LAST_FAMILY)) - _FAMILIES:
         rules.add_rule(unknown, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
     rules.add_rule(unknown, "socket", pyseccomp.Arg(0, pyseccomp.GE, _LAST_FAMILY))
-    # It makes sockets, too, past any filter.
+    # io_uring makes sockets, too, past any filter.
     rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "io_uring_setup")
-    # Its flags lie in memory, where no filter looks; libc then uses clone(2) in its place.
+    # Its flags lie in memory, which no filter can read; libc then uses clone(2) instead.
     rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")
     rules.export_bpf(file)

@@ -1,4 +1,4 @@
-"""One box on disk: its files, and whether something lives in it."""
+"""One box on disk: its files, and whether it lives."""
 
 # pathlib takes longer to import than all else that `pairctl status` does.
 # ruff: noqa: PTH118, PTH123, PTH208
@@ -15,12 +15,12 @@ from typing import NamedTuple
 from pairingd.account.place import Account
 from pairingd.process import foreign
 
-_END_S = 10.0
+_END_TIMEOUT_S = 10.0
 
 
 class Box(NamedTuple):
-    """`root` has all boxes, each in a directory named by its `id`, which no other box has had. One
-    whose id ends in @NAME is no box in the narrow sense: its session runs as that account.
+    """`root` has all boxes, each in a directory named by its `id`, which is never reused. One whose
+    id ends in @NAME is not a box in the narrow sense: its session runs as that account.
     """
 
     root: str
@@ -32,7 +32,7 @@ class Box(NamedTuple):
 
     @property
     def account(self) -> Account | None:
-        """By whom the session runs, where that is not the host."""
+        """The account as which the session runs, None for the host."""
         name = self.id.partition("@")[2]
         return Account(name) if name else None
 
@@ -57,7 +57,7 @@ class Box(NamedTuple):
 
     @property
     def shared(self) -> str:
-        """The one directory of ours that is in the box, and in those of its clients."""
+        """The only directory of ours in the box, and in its clients' boxes."""
         return os.path.join(self.path, "s")
 
     @property
@@ -78,7 +78,7 @@ class Box(NamedTuple):
 
     @property
     def lives(self) -> bool:
-        """Whether the lock is held. A descriptor tells, and no pid, which another may have."""
+        """Whether the lock is held. A pid would not tell, because another process may have it."""
         try:
             descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -93,7 +93,7 @@ class Box(NamedTuple):
 
     @property
     def shares(self) -> Shares:
-        """As the record has it; what it lacks is empty."""
+        """As in the record; missing members are empty."""
         given = {}
         with contextlib.suppress(OSError, ValueError), open(self.record, "rb") as file:
             given = json.loads(file.read())
@@ -114,16 +114,16 @@ class Box(NamedTuple):
         return (self.shares.keeper or None) if self.lives else None
 
     def end(self) -> None:
-        """Kill the process that is the box, and with it everything in it: what makes the namespaces
-        does not always end with its parent.
+        """Kill the process that is the box and all its descendants: the program that makes the
+        namespaces does not always end with its parent.
         """
         import psutil
 
         if (keeper := self.keeper) is None:
             return
-        if account := self.account:  # whose processes are not ours to signal
+        if account := self.account:  # we may not signal its processes
             with contextlib.suppress(OSError):
-                foreign.run(account.apart(account.guest, "end"), _END_S)
+                foreign.run(account.apart(account.guest, "end"), _END_TIMEOUT_S)
         with contextlib.suppress(psutil.Error):
             outermost = psutil.Process(keeper)
             for process in (*outermost.children(recursive=True), outermost):
@@ -131,7 +131,7 @@ class Box(NamedTuple):
                     process.kill()
 
     def remove(self) -> None:
-        """Its files; not while it lives."""
+        """Remove its files, unless it lives."""
         if not self.lives:
             with contextlib.suppress(RecursionError):  # directories in directories, by a guest
                 shutil.rmtree(self.path, ignore_errors=True)
@@ -148,12 +148,12 @@ class Shares(NamedTuple):
 
 
 def boxes(root: str) -> list[Box]:
-    """All that have files, dead or alive."""
+    """Return all boxes that have files, dead or alive."""
     with contextlib.suppress(OSError):
         return [Box(root, name) for name in sorted(os.listdir(root))]
     return []
 
 
 def living(root: str) -> Box | None:
-    """The box of the session that runs, if one does."""
-    return next((one for one in boxes(root) if one.lives), None)
+    """Return the box of the session that runs, if there is one."""
+    return next((box for box in boxes(root) if box.lives), None)

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 PACKAGES = ("/nix/store", "/home/linuxbrew/.linuxbrew", "/opt/homebrew", "/opt/local")
 _USUAL_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
-_PASSED = ("LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "COLORTERM")
-# What git runs, or is told to run, outside the box as well.
+_PASSED_VARIABLES = ("LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "COLORTERM")
+# By these git runs programs, outside the box as well.
 _HOOKS = ".git/hooks"
 _TRAPS = (_HOOKS, ".git/config")
 
 
 class Plan(NamedTuple):
-    """Paths are resolved. `protected` are in `directory`, and are only read in the box; those that
-    are missing are to be made, as directories.
+    """Paths are resolved. `protected` are in `directory`, and read-only in the box; missing ones
+    must be made, as directories.
     """
 
     directory: str
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
     @property
     def around_tmux(self) -> tuple[str, ...]:
-        """What must be shown for tmux to run, beside the system's."""
+        """The shared paths to show so that tmux runs, besides the system's."""
         shown = (*self.read, *self.writable)
         return tuple(path for path in shown if shares.holds(path, self.tmux))
 
@@ -59,22 +59,22 @@ def make(
     directory: str,
     tmux: str,
     settings: BoxSettings,
-    ours: Iterable[str],
+    own_directories: Iterable[str],
     programs: Iterable[str],
     environ: Mapping[str, str],
 ) -> Plan:
-    """`ours` are our own directories, in which nobody reads; to `programs`, our own too, nobody
-    writes. Raises PairingError `not-shareable`.
+    """Nobody may read in `own_directories`, our own, or write to `programs`, our own too. Raises
+    PairingError `not-shareable`.
     """
     home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111
-    ours = tuple(ours)
+    own_directories = tuple(own_directories)
     shared = shares.resolved(directory)
     write = _existing(settings["write"])
     for path in (shared, *write):
-        shares.require_shareable(path, home, (*ours, *programs))
+        shares.require_shareable(path, home, (*own_directories, *programs))
     read = _existing(settings["read"])
     for path in read:
-        shares.require_readable(path, home, ours)
+        shares.require_readable(path, home, own_directories)
     program = shares.resolved(tmux)
     if not _within(program, (*SYSTEM, *PACKAGES, *read, *write, shared)):
         read = (*read, program)
@@ -94,27 +94,27 @@ def make(
 
 
 def _existing(paths: Iterable[str]) -> tuple[str, ...]:
-    """A dotfile that this machine does not have is no mistake."""
-    found = map(shares.resolved, paths)
-    return tuple(path for path in found if os.path.exists(path))
+    """Resolve those that exist: a missing dotfile is no mistake."""
+    resolved = map(shares.resolved, paths)
+    return tuple(path for path in resolved if os.path.exists(path))
 
 
 def _protected(directory: str) -> Iterable[str]:
     for name in _TRAPS:
         path = os.path.join(directory, name)
-        there = os.path.exists(path) or name == _HOOKS
-        if there and os.path.isdir(os.path.dirname(path)) and os.path.realpath(path) == path:
+        exists = os.path.exists(path) or name == _HOOKS
+        if exists and os.path.isdir(os.path.dirname(path)) and os.path.realpath(path) == path:
             yield path
 
 
 def _environment(
-    environ: Mapping[str, str], home: str, visible: Iterable[str], also: Iterable[str]
+    environ: Mapping[str, str], home: str, visible: Iterable[str], extra: Iterable[str]
 ) -> dict[str, str]:
-    """By an allow-list: tmux hands all of it to everybody in the session."""
+    """Filter by an allow-list: tmux passes its environment to everybody in the session."""
     visible = tuple(visible)
     places = [path for path in environ.get("PATH", "").split(":") if _within(path, visible)]
     shell = environ.get("SHELL", "")
-    names = (*_PASSED, *also, *(name for name in environ if name.startswith("LC_")))
+    names = (*_PASSED_VARIABLES, *extra, *(name for name in environ if name.startswith("LC_")))
     return {
         **{name: environ[name] for name in names if name in environ},
         "HOME": home,
@@ -124,4 +124,4 @@ def _environment(
 
 
 def _within(path: str, outer: Iterable[str]) -> bool:
-    return any(shares.holds(one, path) for one in outer)
+    return any(shares.holds(directory, path) for directory in outer)

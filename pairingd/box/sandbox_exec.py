@@ -12,7 +12,7 @@ under the same profile; a client obeys its server, so it need not have less. The
 - Setuid programs do not start, ps(1) among them.
 - Memory and the number of processes are not limited: the kernel does not enforce RLIMIT_DATA, and
   counts for RLIMIT_NPROC all that the user runs (setrlimit(2)).
-- `none` and `internet` have no loopback, for it would be the host's.
+- `none` and `internet` have no loopback, because it would be the host's.
 
 Sources, as Apple documents the language (SBPL) nowhere: the profiles of Codex
 (seatbelt_base_policy.sbpl, after Chromium's) and Firefox (SandboxPolicyContent.h). Of the rules
@@ -48,7 +48,7 @@ _SYSTEM = (
     *("/nix/store", "/System/Library", "/System/iOSSupport"),
     # The dynamic linker's cache: macOS 13 and later.
     *("/System/Cryptexes", "/System/Volumes/Preboot/Cryptexes", "/private/preboot/Cryptexes"),
-    # Which shell /bin/sh is, which Xcode the commands are of, what time zone it is.
+    # The shell that is /bin/sh, the Xcode of the commands, the time zone.
     *("/private/var/select", "/private/var/db/xcode_select_link", "/private/var/db/timezone"),
     "/Applications/Xcode.app/Contents/Developer",
 )
@@ -60,14 +60,14 @@ _ROOTS = ("/", "/dev", "/etc", "/tmp", "/var")  # noqa: S108 - links, not what i
 _SOURCES = ("/dev/random", "/dev/urandom", "/dev/autofs_nowait")
 _SINKS = ("/dev/null", "/dev/zero", "/dev/tty", "/dev/ptmx", "/dev/dtracehelper")
 
-# `deny default` leaves these allowed, say Firefox's profiles.
+# `deny default` leaves these allowed, according to Firefox's profiles.
 _BEYOND_DEFAULT = ("process-info*", "nvram*", "iokit-get-properties")
 # Part of what is allowed, or perhaps so. A hard link would be a second name, under other rules.
 _NEVER = (
     *("file-link", "file-write-setugid", "file-write-mount", "file-write-umount"),
     *("forbidden-exec-sugid", "job-creation", "lsopen"),
 )
-# By name: kern.procargs2 would tell the environment of each process of the user's.
+# By name: kern.procargs2 would reveal the environment of each of the user's processes.
 _SYSCTLS = (
     *("kern.argmax", "kern.boottime", "kern.hostname", "kern.maxfilesperproc", "kern.maxproc"),
     *("kern.ngroups", "kern.osproductversion", "kern.osrelease", "kern.ostype"),
@@ -160,7 +160,7 @@ _NETWORK = {
 (allow network-outbound (remote ip "*:*"))
 (deny network-outbound (remote ip "localhost:*"))
 """,
-    # Not `network*` alone: that has the Unix sockets, an ssh-agent's and pairingd's own.
+    # Not `network*` alone: that includes Unix sockets, an ssh-agent's and pairingd's own.
     "full": """\
 (allow network* (local ip "*:*") (remote ip "*:*"))
 """,
@@ -197,8 +197,8 @@ def profile_path(box: Box) -> str:
 
 
 def profile(box: Box, plan: Plan) -> str:
-    """What the box shows and allows, in SBPL. Raises PairingError `not-shareable` for a path that
-    the language cannot say.
+    """Return what the box shows and allows, in SBPL. Raises PairingError `not-shareable` for a path
+    that SBPL cannot express.
     """
     socket, temporary = _socket(box), _temporary(box)
     writable = (*plan.writable, _shared(box), temporary)
@@ -285,14 +285,14 @@ def _temporary(box: Box) -> str:
 
 
 def _ancestors(path: str) -> Iterator[str]:
-    """The directories that `path` lies in, and not itself."""
+    """Yield the directories that `path` lies in, without itself."""
     while (outer := os.path.dirname(path)) != path:
         yield outer
         path = outer
 
 
 def _denied(operations: Iterable[str]) -> str:
-    return "\n".join(f"(if (defined? '{one}) (deny {one}))" for one in operations)
+    return "\n".join(f"(if (defined? '{operation}) (deny {operation}))" for operation in operations)
 
 
 def _lines(kind: str, texts: Iterable[str]) -> str:
@@ -301,9 +301,9 @@ def _lines(kind: str, texts: Iterable[str]) -> str:
 
 
 def _string(text: str) -> str:
-    """`text` as SBPL, a TinyScheme, writes it. Raises PairingError `not-shareable`.
+    """Return `text` as SBPL, a TinyScheme, writes it. Raises PairingError `not-shareable`.
 
-    ASCII alone, the other bytes by number: sandbox-exec is reported to die of them.
+    ASCII only, other bytes by number: sandbox-exec is reported to crash on them.
     """
     try:
         data = text.encode()
@@ -320,9 +320,9 @@ def _character(byte: int) -> str:
     return chr(byte) if byte < 0x80 else f"\\x{byte:02x}"
 
 
-def _refused(path: str, what: str) -> PairingError:
+def _refused(path: str, defect: str) -> PairingError:
     return PairingError(
         "not-shareable",
-        f"{quoted(path)} cannot be shared: its name has {what} in it",
+        f"{quoted(path)} cannot be shared: its name has {defect} in it",
         "rename it, or share another directory: --box DIR",
     )

@@ -1,8 +1,8 @@
 """Landlock's scope (landlock(7)): abstract Unix sockets, and signals, end at the box.
 
 Abstract sockets, such as an X server's, belong to the network. A box that has the host's network
-would reach them. From Linux 6.12 on; no binding on the package index has it yet (landlock 1.0 has
-the rules for files alone).
+would reach them. Needs Linux 6.12. No binding on PyPI has it yet (landlock 1.0 has only the rules
+for files).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def is_available() -> bool:
 
 
 def restrict() -> None:
-    """This process, and all that it starts. Raises OSError."""
+    """Restrict this process, and all that it starts. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     rules = _Ruleset(scoped=_ABSTRACT_SOCKETS | _SIGNALS)
     size = ctypes.c_size_t(ctypes.sizeof(rules))

@@ -1,4 +1,4 @@
-"""What the scripts of a box have in common, whatever system makes it."""
+"""What the scripts of a box have in common on Linux and macOS."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ fi"""
 
 
 def behind_glass(glass: Iterable[str]) -> str:
-    """For the script `tmux`: the host's terminal goes no further, nor does a guest's, before whom
-    `glass`, the command of glass.py, stands already.
+    """Return the start of the script `tmux`. `glass`, the command of glass.py, keeps the host's
+    terminal outside. A guest's terminal is behind glass already.
     """
     return _BEHIND_GLASS.format(glass=shlex.join(glass))
 
 
 def assigned(environment: Mapping[str, str]) -> str:
-    """As env(1) takes it."""
+    """Return `environment` as arguments of env(1)."""
     return " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
 
 
 def of_clients(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of a session's environment its clients need."""
+    """Return the part of a session's environment that its clients need."""
     return {name: environment[name] for name in _OF_CLIENTS if name in environment}

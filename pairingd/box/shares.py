@@ -13,7 +13,7 @@ from pairingd.core.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Of the home directory: keys, tokens, and what programs of the user's run of themselves.
+# Of the home directory: keys, tokens, and files that the user's programs run by themselves.
 _SECRET = (
     *(".ssh", ".gnupg", ".pki", ".password-store", ".aws", ".azure", ".kube", ".docker"),
     *(".config/gcloud", ".config/gh", ".config/systemd", ".config/autostart", ".mozilla"),
@@ -29,14 +29,14 @@ _COMMON = ("/tmp", "/var/tmp", "/dev/shm", "/private/tmp")  # noqa: S108 - every
 
 
 def resolved(path: str) -> str:
-    """Without links; `~` is the user's home directory."""
+    """Return `path` without links; `~` is the user's home directory."""
     return os.path.realpath(os.path.expanduser(path))
 
 
-def require_shareable(path: str, home: str, ours: Iterable[str]) -> None:
-    """Raise PairingError `not-shareable` where `path`, resolved, may not be shared to write.
+def require_shareable(path: str, home: str, own_directories: Iterable[str]) -> None:
+    """Raise PairingError `not-shareable` if `path`, resolved, may not be shared to write.
 
-    `home` is the user's, `ours` are our own directories. Judged by resolved paths, and both ways:
+    `home` is the user's, `own_directories` are ours. Compares resolved paths, in both directions:
     neither may be in the other.
     """
     if not os.path.isdir(path):
@@ -44,21 +44,21 @@ def require_shareable(path: str, home: str, ours: Iterable[str]) -> None:
     for whole in (home, *_COMMON):
         if holds(path, resolved(whole)):
             raise _has(path, whole, home)
-    _require_apart(path, home, ours)
+    _require_apart(path, home, own_directories)
 
 
-def require_readable(path: str, home: str, ours: Iterable[str]) -> None:
-    """Raise PairingError `not-shareable` where `path`, resolved, may not be shown."""
+def require_readable(path: str, home: str, own_directories: Iterable[str]) -> None:
+    """Raise PairingError `not-shareable` if `path`, resolved, may not be shown."""
     if holds(path, resolved(home)):
         raise _has(path, home, home)
-    _require_apart(path, home, ours)
+    _require_apart(path, home, own_directories)
 
 
-def _require_apart(path: str, home: str, ours: Iterable[str]) -> None:
-    own = (*(os.path.join(home, name) for name in _SECRET), *_SYSTEM, *ours)
-    for secret in own:
+def _require_apart(path: str, home: str, own_directories: Iterable[str]) -> None:
+    forbidden = (*(os.path.join(home, name) for name in _SECRET), *_SYSTEM, *own_directories)
+    for secret in forbidden:
         real = resolved(secret)
-        if holds(path, real):  # whether it is there or not: a guest could make it
+        if holds(path, real):  # even if it does not exist: a guest could make it
             raise _has(path, secret, home)
         if holds(real, path):
             raise _refused(path, f"lies in {called(secret, home)}")
@@ -75,11 +75,11 @@ def holds(outer: str, inner: str) -> bool:
 
 
 def called(path: str, home: str) -> str:
-    """For people."""
+    """Return `path` for messages, with `~` for `home`."""
     return "~" + path[len(home) :] if holds(home, path) else path
 
 
 def _refused(
-    path: str, why: str, hint: str = "share a directory with nothing else in it: --box DIR"
+    path: str, reason: str, hint: str = "share a directory with nothing else in it: --box DIR"
 ) -> PairingError:
-    return PairingError("not-shareable", f"{quoted(path)} cannot be shared: it {why}", hint)
+    return PairingError("not-shareable", f"{quoted(path)} cannot be shared: it {reason}", hint)

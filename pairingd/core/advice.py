@@ -1,4 +1,4 @@
-"""Each way by which guests on the internet could get in: whether it works, or why not, and what the
+"""Each way by which guests on the internet could enter: whether it works, or why not, and what the
 host could do about it.
 """
 
@@ -23,38 +23,38 @@ class Outcome(StrEnum):
 
 
 class Attempt(Struct, frozen=True):
-    """`why` is a fact in one line. `remedy` is what the host could do, "" where nothing helps."""
+    """`reason` is a fact in one line. `remedy` is what the host could do, "" if nothing helps."""
 
     way: str
     outcome: Outcome
-    why: str
+    reason: str
     remedy: str = ""
 
     def __str__(self) -> str:
-        return f"{self.way}: {self.outcome}: {self.why}"
+        return f"{self.way}: {self.outcome}: {self.reason}"
 
 
 class Routers(Struct, frozen=True):
-    """What came of asking them. `used`: they are to be asked; `asks_second`: the second one, too.
-    `doubt`: why the first mapping may not work, though it is on the internet.
+    """The routers' replies. `used`: pairingd asks routers; `asks_second`: the second one, too.
+    `warning`: why the first mapping may not work, though it is on the internet.
     """
 
     used: bool = True
     first: Mapping | None = None
     error: PairingError | None = None
-    doubt: Problem | None = None
+    warning: Problem | None = None
     asks_second: bool = True
     second: Mapping | None = None
     second_failed: NotOpened | None = None
 
 
 def own_address(address: str) -> Attempt:
-    """This machine's own, on its way to the internet; "" where it has none."""
+    """`address` is this machine's own, as source to the internet; "" if it has none."""
     way = "own address"
     if is_public(address):
         return Attempt(way, Outcome.WORKS, f"{address} is public")
-    why = f"{address} is not public" if address else "this machine has no IPv4 address"
-    return Attempt(way, Outcome.UNTRIED, why)
+    reason = f"{address} is not public" if address else "this machine has no IPv4 address"
+    return Attempt(way, Outcome.UNTRIED, reason)
 
 
 def by_hand(host: str, port: int, *, proven: bool) -> Attempt:
@@ -69,45 +69,45 @@ def by_hand(host: str, port: int, *, proven: bool) -> Attempt:
     )
 
 
-def of_routers(asked: Routers) -> tuple[Attempt, Attempt]:
+def of_routers(routers: Routers) -> tuple[Attempt, Attempt]:
     """The first router, and the second or the provider's server."""
-    return _first(asked), _second(asked)
+    return _first(routers), _second(routers)
 
 
-def _first(asked: Routers) -> Attempt:
+def _first(routers: Routers) -> Attempt:
     way = "router"
-    if not asked.used:
+    if not routers.used:
         return Attempt(way, Outcome.UNTRIED, "[router] enabled = false")
-    if asked.first is None:
-        if asked.error is None:
+    if routers.first is None:
+        if routers.error is None:
             return Attempt(way, Outcome.UNTRIED, "it has not answered yet")
-        return Attempt(way, Outcome.FAILED, asked.error.message, asked.error.hint)
-    held = asked.first
+        return Attempt(way, Outcome.FAILED, routers.error.message, routers.error.hint)
+    held = routers.first
     opened = f"{held.gateway} forwards its port {held.external_port} by {held.protocol}"
-    if asked.doubt:
-        return Attempt(way, Outcome.UNPROVEN, asked.doubt.message, asked.doubt.hint)
+    if routers.warning:
+        return Attempt(way, Outcome.UNPROVEN, routers.warning.message, routers.warning.hint)
     if double_nat(held):
         inside = f"{opened}, but its address {held.external_host} is not on the internet"
         return Attempt(way, Outcome.UNPROVEN, inside)
     return Attempt(way, Outcome.WORKS, f"{opened}, at {held.external_host}")
 
 
-def _second(asked: Routers) -> Attempt:
-    first, second = asked.first, asked.second
+def _second(routers: Routers) -> Attempt:
+    first, second = routers.first, routers.second
     shared = first is not None and is_shared(first.external_host)
     way = "provider's PCP server" if shared else "second router"
     if first is None:
         return Attempt(way, Outcome.UNTRIED, "the first router has opened no port to forward to")
-    problem = double_nat(first, second, asked.second_failed)
+    problem = double_nat(first, second, routers.second_failed)
     if problem is None:
         if second is None:
             return Attempt(way, Outcome.UNTRIED, "not needed")
         opened = f"{second.gateway} forwards its port {second.external_port} by {second.protocol}"
         return Attempt(way, Outcome.WORKS, f"{opened}, at {second.external_host}")
-    if second is None and asked.second_failed is None:
-        if not asked.asks_second:
-            why = '[router] second_gateway = "off", or a [router.command] opens the port'
-            return Attempt(way, Outcome.UNTRIED, why, problem.hint)
+    if second is None and routers.second_failed is None:
+        if not routers.asks_second:
+            reason = '[router] second_gateway = "off", or a [router.command] opens the port'
+            return Attempt(way, Outcome.UNTRIED, reason, problem.hint)
         return Attempt(way, Outcome.UNTRIED, "it has not answered yet", problem.hint)
     return Attempt(way, Outcome.FAILED, problem.message, problem.hint)
 
@@ -115,7 +115,7 @@ def _second(asked: Routers) -> Attempt:
 def pinhole(
     held: Mapping | None, error: PairingError | None, *, enabled: bool, address: str = ""
 ) -> Attempt:
-    """A port of this machine's stable IPv6 `address`, let through by the router's firewall."""
+    """A port of this machine's stable IPv6 `address`, opened in the router's firewall."""
     way = "IPv6"
     if held:
         where = f"port {held.external_port} of {held.external_host}"
@@ -124,12 +124,12 @@ def pinhole(
         return Attempt(way, Outcome.FAILED, error.message)
     if not enabled:
         return Attempt(way, Outcome.UNTRIED, "[router] names a router for IPv4, or none")
-    why = "it has not answered yet" if address else "this machine has no lasting IPv6 address"
-    return Attempt(way, Outcome.UNTRIED, why)
+    reason = "it has not answered yet" if address else "this machine has no lasting IPv6 address"
+    return Attempt(way, Outcome.UNTRIED, reason)
 
 
 def relay(error: PairingError | None, *, configured: bool, proven: bool | None) -> Attempt:
-    """`proven` None: it does not stand."""
+    """`proven` None: it is not connected."""
     if not configured:
         remedy = 'an account with ssh somewhere will do: [relay] ssh = "me@host", join = "auto"'
         return Attempt("relay", Outcome.UNTRIED, "none is configured", remedy)
@@ -160,7 +160,7 @@ def hole(server: str, first: Mapping | None, *, proven: bool | None) -> Attempt:
 
 
 def dial(*, proven: bool | None) -> Attempt:
-    """`proven` None: nobody is invited so."""
+    """`proven` None: no guest is invited `--from` an address."""
     way = "dial"
     if proven is None:
         remedy = "pairctl invite GUEST --from ADDRESS, which the guest enters with nc"
@@ -171,10 +171,10 @@ def dial(*, proven: bool | None) -> Attempt:
 
 
 def next_step(attempts: Iterable[Attempt]) -> str:
-    """What the host could do next: what mends a way that was tried, before a way that was not."""
+    """Return what the host could do next: first what fixes a way that was tried."""
     order = (Outcome.UNPROVEN, Outcome.FAILED, Outcome.UNTRIED)
-    helpful = [one for one in attempts if one.remedy and one.outcome in order]
-    tried = [one for one in helpful if one.outcome is not Outcome.UNTRIED]
+    helpful = [attempt for attempt in attempts if attempt.remedy and attempt.outcome in order]
+    tried = [attempt for attempt in helpful if attempt.outcome is not Outcome.UNTRIED]
     return (tried or helpful)[0].remedy if helpful else ""
 
 

@@ -1,6 +1,6 @@
-"""The host decides who comes in: who waits for that, until when, and who was let in just now.
+"""The host approves visitors: which of them wait, until when, and which entered shortly before.
 
-Every change gives a new Desk. An answer that does not come is a no.
+Every change returns a new Desk. No answer within ANSWER_S counts as a denial.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from msgspec import Struct
 from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 
-ANSWER_S = 60  # for the host to decide
-REMEMBERED_S = 120  # from an approval on, in which the same key does not ask again
+ANSWER_S = 60  # for the host's decision
+REMEMBERED_S = 120  # after an approval, in which the same key does not ask again
 
 
 class Entry(Enum):
-    """Whether a connection may come in: FREE may; ASKS has not asked yet; WAITS for the host."""
+    """Whether a connection may enter: FREE may; ASKS has not asked yet; WAITS for the host."""
 
     FREE = auto()
     ASKS = auto()
@@ -58,42 +58,51 @@ class Desk(Struct, frozen=True):
 
     def without(self, pids: Iterable[int]) -> Desk:
         gone = frozenset(pids)
-        return replace(self, waiting=tuple(one for one in self.waiting if one.pid not in gone))
+        return replace(
+            self, waiting=tuple(visitor for visitor in self.waiting if visitor.pid not in gone)
+        )
 
     def let_in(self, visitor: Visitor, now: float) -> Desk:
-        """It waits no more, and is remembered; those of long ago are forgotten."""
-        kept = (one for one in self.approved if _is_fresh(one, now))
+        """Move it from waiting to approved; drop approvals older than REMEMBERED_S."""
+        kept = (approval for approval in self.approved if _is_fresh(approval, now))
         new = Approved(visitor.invitation, visitor.fingerprint, now)
         return replace(self.without({visitor.pid}), approved=(*kept, new))
 
     def remembers(self, invitation: str, fingerprint: str, now: float) -> bool:
-        """Whether that key was let in so shortly ago that it does not ask again."""
+        """Whether the host approved that key within the last REMEMBERED_S."""
         return any(
-            (one.invitation, one.fingerprint) == (invitation, fingerprint) and _is_fresh(one, now)
-            for one in self.approved
+            (approval.invitation, approval.fingerprint) == (invitation, fingerprint)
+            and _is_fresh(approval, now)
+            for approval in self.approved
         )
 
     def meant(self, guest: str, pid: int | None, *, approve: bool) -> tuple[Visitor, ...]:
-        """Those of `guest` that an answer is for: of the connection `pid` alone, or of all. Raises
-        Refused `not-waiting`, or `several-waiting`: a yes is never for a key that was not shown.
+        """Return the visitors of `guest` that an answer concerns: that of `pid`, or with None all.
+        Raises Refused `not-waiting`, or `several-waiting`: only a key that was shown is approved.
         """
-        found = tuple(one for one in self.waiting if one.guest == guest and pid in {None, one.pid})
-        if not found:
+        visitors = tuple(
+            visitor
+            for visitor in self.waiting
+            if visitor.guest == guest and pid in {None, visitor.pid}
+        )
+        if not visitors:
             raise Refused(
                 "not-waiting",
                 f"{guest} is not waiting for approval",
                 "pairctl status shows who waits; who is denied can ask again",
             )
-        if approve and len({(one.fingerprint, one.peer) for one in found}) > 1:
-            whence = " and ".join(f"{one.fingerprint} from {one.peer}" for one in found)
+        if approve and len({(visitor.fingerprint, visitor.peer) for visitor in visitors}) > 1:
+            connections = " and ".join(
+                f"{visitor.fingerprint} from {visitor.peer}" for visitor in visitors
+            )
             raise Refused(
                 "several-waiting",
-                f"{guest} waits more than once: {whence}",
+                f"{guest} waits more than once: {connections}",
                 "pairctl attach shows a popup for each of them; pairctl deny turns all away",
             )
-        return found
+        return visitors
 
 
-def _is_fresh(one: Approved, now: float) -> bool:
-    """A clock that was set back forgets."""
-    return one.at <= now < one.at + REMEMBERED_S
+def _is_fresh(approval: Approved, now: float) -> bool:
+    """False also if the clock was set back since."""
+    return approval.at <= now < approval.at + REMEMBERED_S

@@ -1,4 +1,4 @@
-"""Why a guest is out, in words for people."""
+"""Texts for people: why a guest is out."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ WORDS = {
     Cause.IDLE: "idle for too long",
     Cause.USED: "the one visit is over",
 }
-# What versions before wrote instead of a cause.
-_FORMER = {
+# Texts that earlier versions wrote instead of a cause.
+_EARLIER_TEXTS = {
     "they left": Cause.LEFT,
     "they left the session but not the machine": Cause.LEFT,
     "the tmux session ended": Cause.TMUX_GONE,
@@ -25,9 +25,9 @@ _FORMER = {
 }
 
 
-def read(why: str) -> Cause:
-    """Of a line of the history, which may be an old one."""
+def read(text: str) -> Cause:
+    """Parse the cause in a line of the history, which an earlier version may have written."""
     try:
-        return Cause(why)
+        return Cause(text)
     except ValueError:
-        return _FORMER.get(why, Cause.ENDED)
+        return _EARLIER_TEXTS.get(text, Cause.ENDED)

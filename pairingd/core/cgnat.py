@@ -1,9 +1,9 @@
-"""A hole in the provider's NAT: what it takes, and what to say of it.
+"""A hole in the provider's NAT: its conditions and its problems.
 
-The router forwards a port of its own address, which is the provider's network's. A connection that
-goes out from that very port makes the provider's NAT keep one of its public ports for it; where
-that NAT neither changes it with the destination nor filters who comes (RFC 4787 §4.1, §5), the port
-leads in. Nobody can tell that from inside, so it counts for nothing until somebody has come.
+The router forwards a port of its external address, which is in the provider's network. An outgoing
+connection from that port makes the provider's NAT allocate one of its public ports. If that NAT
+maps and filters independently of the remote endpoint (RFC 4787 §4.1, §5), the port leads in. This
+cannot be seen from inside, so the hole is unproven until somebody has connected through it.
 """
 
 from __future__ import annotations
@@ -11,27 +11,28 @@ from __future__ import annotations
 from pairingd.core.addresses import is_dialable, is_inside
 from pairingd.core.model import HostPort, Problem
 
-FIRST_PORT = 1024  # from which on a user may connect: Linux's ip_unprivileged_port_start
+FIRST_PORT = 1024  # the lowest that a user may bind: Linux's ip_unprivileged_port_start
 
 
 def source_port(forwarded: HostPort | None) -> int | None:
-    """The port from which to go out, where that may help: the one that the router forwards."""
+    """Return the source port for a hole: the forwarded one. None where a hole cannot help."""
     if forwarded is None or not is_inside(forwarded.host) or forwarded.port < FIRST_PORT:
         return None
     return forwarded.port
 
 
-def unproven(way: HostPort) -> Problem:
+def unproven(address: HostPort) -> Problem:
     return Problem(
         "cgnat-unproven",
-        f"the provider's NAT may lead {way.host}:{way.port} here; nobody has come by it yet",
+        f"the provider's NAT may lead {address.host}:{address.port} here; "
+        "nobody has come by it yet",
         "many such NATs let nobody in; if the guest cannot enter: pairctl invite GUEST --from "
         "ADDRESS",
     )
 
 
 def outside(seen: tuple[str, int] | None) -> HostPort | None:
-    """Where a STUN server saw us, if guests on the internet can connect to there."""
+    """Return the endpoint that a STUN server saw, if guests on the internet can connect to it."""
     return HostPort(*seen) if seen and is_dialable(seen[0]) else None
 
 

@@ -1,8 +1,8 @@
-"""A guest is in the shared session, at a size within bounds, or out.
+"""Keep each guest's client in the shared session and within bounds, or report it as a stray.
 
-Bindings, hooks and write guests can change tmux's own marks of a client: its flags, its session,
-its size. So a guest's client is known by its process alone, a descendant of their sshd; what tmux
-says of it is compared here with what it must be, steered back, and compared again.
+Bindings, hooks and write guests can change a client's state in tmux: its flags, its session, its
+size. So only its process identifies a guest's client: a descendant of their sshd. `steering`
+compares tmux's report with what it must be and returns corrections; `strays` compares again.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-MAX_COLUMNS, MAX_ROWS = 500, 200  # of a guest's terminal; glass.py and join.sh keep it
+MAX_COLUMNS, MAX_ROWS = 500, 200  # of a guest's terminal; glass.py and join.sh enforce it
 
 
 class TmuxClient(Struct, frozen=True):
-    """A client attached to any session of the server, as `list-clients` tells of it.
+    """A client attached to any session of the server, as `list-clients` lists it.
 
-    `control`: in control mode, so a program and no terminal; `columns` and `rows` are then 0.
+    `control`: in control mode, so a program and not a terminal; `columns` and `rows` are then 0.
     """
 
     name: str
@@ -31,20 +31,20 @@ class TmuxClient(Struct, frozen=True):
 
 
 class LeadBack(Struct, frozen=True):
-    """Into the shared session again."""
+    """Switch it back to the shared session."""
 
     client: str
 
 
 class Weigh(Struct, frozen=True):
-    """Whether the client's size counts for the window's (tmux(1), ignore-size)."""
+    """Set whether the client's size counts for the window's (tmux(1), ignore-size)."""
 
     client: str
     counts: bool
 
 
 class Unlock(Struct, frozen=True):
-    """Tmux has made read-only what is not: a hook of the host's may toggle that."""
+    """Clear a write guest's read-only flag, which a hook of the host's may have toggled."""
 
     client: str
 
@@ -55,40 +55,41 @@ Steering = LeadBack | Weigh | Unlock
 def steering(
     clients: Sequence[TmuxClient], writes: Mapping[str, bool], session: str, observer: int | None
 ) -> list[Steering]:
-    """What to have tmux do. `writes` has each guest's client by name, and whether they may write.
+    """Return what tmux must do. `writes`: by client name of each guest, whether they may write.
 
-    The host's size wins while they are attached. While they are not, that of the write guests
-    counts; a read guest's never does. `observer` is the pid of our own client, which has no size
-    and must count, so that there is always one that does.
+    The host's size counts while they are attached, else that of the write guests. A read guest's
+    never counts. `observer` is the pid of our own client, which has no size and must count, so
+    that at least one client always does.
     """
-    host_is_in = any(
-        one.session == session and one.name not in writes and not one.control for one in clients
+    host_is_attached = any(
+        attached.session == session and attached.name not in writes and not attached.control
+        for attached in clients
     )
     actions: list[Steering] = []
-    for one in clients:
-        if one.name in writes:
-            may_write = writes[one.name]
-            counts = may_write and not host_is_in
-        elif one.pid == observer:
+    for client in clients:
+        if client.name in writes:
+            may_write = writes[client.name]
+            counts = may_write and not host_is_attached
+        elif client.pid == observer:
             may_write = counts = True
         else:
             continue
-        if one.session != session:
-            actions.append(LeadBack(one.name))
-        toggled = may_write and one.read_only
+        if client.session != session:
+            actions.append(LeadBack(client.name))
+        toggled = may_write and client.read_only
         if toggled:
-            actions.append(Unlock(one.name))
-        if toggled or one.ignores_size is counts:
-            actions.append(Weigh(one.name, counts))
+            actions.append(Unlock(client.name))
+        if toggled or client.ignores_size is counts:
+            actions.append(Weigh(client.name, counts))
     return actions
 
 
 def strays(clients: Iterable[TmuxClient], guests: Iterable[str], session: str) -> set[str]:
-    """Which of the `guests`, by client name, are where steering should not have left them."""
+    """Return the client names of `guests` outside the session or its bounds after steering."""
     known = set(guests)
     return {
-        one.name
-        for one in clients
-        if one.name in known
-        and (one.session != session or one.columns > MAX_COLUMNS or one.rows > MAX_ROWS)
+        client.name
+        for client in clients
+        if client.name in known
+        and (client.session != session or client.columns > MAX_COLUMNS or client.rows > MAX_ROWS)
     }

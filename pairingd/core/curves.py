@@ -1,7 +1,7 @@
-"""Whether a public key is one that only its owner can sign for.
+"""Check that only its owner can sign for a public key.
 
-OpenSSH does not look: its Ed25519 accepts the points of small order, for which signatures can be
-made without a private key. Public values only, so nothing here needs constant time.
+OpenSSH does not check: its Ed25519 accepts the points of small order, for which signatures are
+possible without a private key. All values are public, so nothing here needs constant time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _D = -121665 * pow(121666, -1, _P) % _P
 
 
 def has_small_order(encoded: bytes) -> bool:
-    """Whether 32 bytes of RFC 8032 §5.1.2, in any of their forms, are one of Ed25519's eight points
+    """Whether 32 bytes of RFC 8032 §5.1.2, in any encoding, are one of Ed25519's eight points
     whose order divides the cofactor.
     """
     y = int.from_bytes(encoded, "little") & ((1 << 255) - 1)
@@ -24,7 +24,7 @@ def has_small_order(encoded: bytes) -> bool:
 
 
 class Curve(Struct, frozen=True):
-    """y² = x³ - 3x + b modulo p, of prime order: each of its points is good (NIST SP 800-186)."""
+    """y² = x³ - 3x + b modulo p, of prime order, so each point is safe (NIST SP 800-186)."""
 
     name: str
     bits: int
@@ -32,7 +32,7 @@ class Curve(Struct, frozen=True):
     b: int
 
     def holds(self, x: int, y: int) -> bool:
-        """SP 800-56A §5.6.2.3.4: both coordinates in their only form, and on the curve."""
+        """SP 800-56A §5.6.2.3.4: both coordinates are reduced, and on the curve."""
         return (
             0 <= x < self.p
             and 0 <= y < self.p

@@ -1,8 +1,8 @@
-"""A guest who connects at the same time as the host does: TCP's simultaneous open (RFC 9293 §3.5).
+"""Guest and host connect to each other at the same time: TCP's simultaneous open (RFC 9293 §3.5).
 
-Both sides send a SYN, which opens the way through their own NAT or firewall, so neither has to let
-a stranger in. Each needs the other's public address, and NATs that keep port numbers, or a STUN
-server's word for the host's. What is dialed for whom is in the State; this is what it means.
+Both sides send a SYN, which opens their own NAT or firewall, so neither has to admit strangers.
+Each needs the other's public address, and NATs that keep port numbers, or for the host's a STUN
+server. The State has the dials; this module interprets them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PORTS = range(61000, 65536)
 
 
 def guest_address(text: str) -> str:
-    """The public address that a guest has named, as it is usually written. Raises Refused."""
+    """Parse a guest's public address into its usual notation. Raises Refused."""
     try:
         address = str(ipaddress.ip_address(text.strip()))
     except ValueError:
@@ -39,7 +39,7 @@ def guest_address(text: str) -> str:
 
 
 def refreshed(dial: Dial, number: int) -> Dial:
-    """With two ports that it does not have now; `number` is a random one."""
+    """Return it with two other ports, chosen by the random `number`."""
     free = [port for port in PORTS if port not in {dial.host_port, dial.guest_port}]
     first = free.pop(number % len(free))
     second = free[number // (len(free) + 1) % len(free)]
@@ -47,33 +47,37 @@ def refreshed(dial: Dial, number: int) -> Dial:
 
 
 def to_dial(state: State, now: float) -> dict[str, Invitation]:
-    """The invitations whose guests are to be dialed now, by their ids."""
+    """Return the invitations whose guests to dial now, by id."""
     return {
-        one.id: one for one in state.live if one.dial and one.is_open(now) and not one.rights.used
+        invitation.id: invitation
+        for invitation in state.live
+        if invitation.dial and invitation.is_open(now) and not invitation.rights.used
     }
 
 
 def outside_host(peer: str, named: str, source: str, router: str) -> str:
-    """Where the guest at `peer` finds this network: where the user has `named` it, else at the
-    address of our own from which we dial, else at the `router`'s. "" where none is on the internet,
-    or of the guest's family.
+    """Return the host by which the guest at `peer` reaches this network: the name that the user
+    has `named`, else our own address `source` from which we dial, else the `router`'s. "" where
+    none is on the internet and of the guest's family.
     """
     if named and (ip_version(named) or ip_version(peer)) == ip_version(peer):
         return named
-    found = (one for one in (source, router) if is_dialable(one))
-    return next((one for one in found if ip_version(one) == ip_version(peer)), "")
+    own = (host for host in (source, router) if is_dialable(host))
+    return next((host for host in own if ip_version(host) == ip_version(peer)), "")
 
 
-def proxy(dial: Dial, way: HostPort) -> str:
-    """What the guest's ssh connects with: ssh_config(5), ProxyCommand."""
-    return f"nc -p {dial.guest_port} {way.host} {way.port}"
+def proxy(dial: Dial, address: HostPort) -> str:
+    """Return the ProxyCommand of the guest's ssh (ssh_config(5))."""
+    return f"nc -p {dial.guest_port} {address.host} {address.port}"
 
 
-def needs_announcing(dial: Dial, way: HostPort | None, *, inside: bool) -> bool:
-    """Whether the guest holds a command that leads elsewhere than `way`. Not while a visit by
-    these means is under way, nor before they were told anything.
+def needs_announcing(dial: Dial, address: HostPort | None, *, inside: bool) -> bool:
+    """Whether the guest's command leads elsewhere than `address`. False during a visit by this
+    dial, and before the first command.
     """
-    return way is not None and dial.printed is not None and dial.printed != way and not inside
+    return (
+        address is not None and dial.printed is not None and dial.printed != address and not inside
+    )
 
 
 def no_address(guest: str) -> Problem:

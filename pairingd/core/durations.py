@@ -1,4 +1,4 @@
-"""Durations as people type them: `45s`, `90m`, `2h`, `1h30m`, `1d`; and times of the protocol."""
+"""Durations as people type them: `45s`, `90m`, `2h`, `1h30m`, `1d`; and the protocol's times."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from time import gmtime, strftime
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted
 
-_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_FORM = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 HINT = "write a duration as 45s, 90m, 2h, 1h30m or 1d"
 
 
 def parse_duration(text: str) -> int:
-    """Seconds, more than zero. Refused `bad-duration` otherwise."""
-    found = _FORM.fullmatch(text)
-    if not text or not found:
+    """Return seconds, more than zero. Raises Refused `bad-duration`."""
+    match = _DURATION.fullmatch(text)
+    if not text or not match:
         raise Refused("bad-duration", f"not a duration: {quoted(text)}", HINT)
     seconds = sum(
-        int(count or 0) * unit for count, unit in zip(found.groups(), _UNITS.values(), strict=True)
+        int(count or 0) * unit
+        for count, unit in zip(match.groups(), _UNIT_SECONDS.values(), strict=True)
     )
     if seconds == 0:
         raise Refused("bad-duration", f"a duration must be more than zero: {quoted(text)}", HINT)
@@ -27,10 +28,10 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest form of whole seconds: 5400 is `1h30m`. Zero or less is `0s`."""
+    """Return the shortest form of whole seconds: 5400 is `1h30m`. Zero or less is `0s`."""
     rest = max(0, round(seconds))
     parts: list[str] = []
-    for unit, size in _UNITS.items():
+    for unit, size in _UNIT_SECONDS.items():
         count, rest = divmod(rest, size)
         if count:
             parts.append(f"{count}{unit}")
@@ -38,5 +39,5 @@ def format_duration(seconds: float) -> str:
 
 
 def utc(at: float) -> str:
-    """RFC 3339 in UTC, whole seconds."""
+    """Format a time as RFC 3339 in UTC, in whole seconds."""
     return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(at))

@@ -1,4 +1,4 @@
-"""What can happen to the intent: the events of `core.rules`."""
+"""The events that `core.rules` applies to the intent."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pairingd.core.model import Access, Cause, Dial, HostPort, Invitation, Right
 
 
 class Tick(Struct, frozen=True):
-    """Time has passed; deadlines that are reached take effect."""
+    """Time has passed; reached deadlines take effect."""
 
 
 class Begin(Struct, frozen=True):
     """A daemon starts with the saved state, which may be older than the last change.
 
-    `marks` bound what it may claim: an invitation without one is over. With a clock that is behind
-    nobody's deadline can be told. No deadline is more than `max_ttl` seconds ahead.
+    `marks` limit it: an invitation without a mark is over. With a clock that is behind, deadlines
+    are unreliable and all are over. No deadline may be more than `max_ttl` seconds ahead.
     """
 
     marks: frozenset[Rights]
@@ -26,9 +26,9 @@ class Begin(Struct, frozen=True):
 
 
 class Invite(Struct, frozen=True):
-    """All of these guests, or none, each until `max_ttl` seconds ahead of now at most.
+    """Invite all of these guests or none, each for at most `max_ttl` seconds.
 
-    `session` is the id to use if a session begins with it.
+    `session` is the id of the new session, if one begins.
     """
 
     session: str
@@ -41,7 +41,7 @@ class Invite(Struct, frozen=True):
 
 
 class Extend(Struct, frozen=True):
-    """Move a deadline, at most `max_ttl` seconds ahead of now."""
+    """Move a deadline to at most `max_ttl` seconds from now."""
 
     invitation: str
     expires_at: int
@@ -58,7 +58,7 @@ class SetAccess(Struct, frozen=True):
 
 
 class Came(Struct, frozen=True):
-    """The guest is in the session. Refused where an earlier visit has used the invitation up."""
+    """The guest is in the session. Refused if an earlier visit used the invitation up."""
 
     invitation: str
 
@@ -70,45 +70,45 @@ class Went(Struct, frozen=True):
 
 
 class Active(Struct, frozen=True):
-    """A sign of life at `at`: the guest is connected, and somebody types."""
+    """At `at` the guest was connected and somebody typed."""
 
     invitation: str
     at: int
 
 
 class Rested(Struct, frozen=True):
-    """Nobody has shown a sign of life; it ends those whose time for that is over."""
+    """Nobody was active; invitations that are idle for too long end."""
 
 
 class Dialing(Struct, frozen=True):
-    """The guest is dialed by other ports, or was sent the command for these."""
+    """The ports to dial the guest have changed, or the command for them was printed."""
 
     invitation: str
     dial: Dial
 
 
 class End(Struct, frozen=True):
-    """The host ends the session, or the tmux session is seen to be gone (Cause.TMUX_GONE)."""
+    """The host ends the session, or the tmux session is gone (Cause.TMUX_GONE)."""
 
     cause: Cause = Cause.ENDED
 
 
 class DoorOpened(Struct, frozen=True):
-    """The door stands on this port; a restarted daemon should ask for it again."""
+    """The door listens on this port; a restarted daemon should request it again."""
 
     port: int
 
 
 class CommandPrinted(Struct, frozen=True):
-    """The host was given the command for the guests, with this way in."""
+    """The host got the guests' command, with this endpoint."""
 
-    way: HostPort
+    address: HostPort
 
 
 class CommandAnnounced(Struct, frozen=True):
-    """The host was told that the guests need another command, with this way in."""
+    """pairingd reported to the host that the guests need another command, with this endpoint."""
 
-    way: HostPort
+    address: HostPort
 
 
 Visit = Came | Went | Active | Dialing

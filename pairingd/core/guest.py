@@ -1,4 +1,4 @@
-"""Who a guest is: the words people type, and the identity they come to.
+"""Parse what people type for a guest into an identity.
 
     octocat                github:octocat
     gitlab:name            any provider of the configuration
@@ -6,7 +6,7 @@
     file:/path             an absolute path on the host
     key:ssh-ed25519 AAAA…  key:SHA256:…, the fingerprint
 
-Nothing else reaches a URL or a file name.
+Nothing else gets into a URL or a file name.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ MAX_PATH = 1024  # PATH_MAX of macOS, the smaller one
 
 # "/", "%", "?" and "#" must never be allowed here: the name goes into the provider's URL.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
-_MAX_NAME = {"github": 39}
-_MAX_OTHER_NAME = 64
+_MAX_NAME_CHARS = {"github": 39}
+_MAX_OTHER_NAME_CHARS = 64
 
-# RFC 3986, without user information (it would be a secret in an identity) and fragment.
+# RFC 3986, without user information (an identity must hold no secret) and fragment.
 _URL = re.compile(
     r"(?P<scheme>https?)://"
     r"(?P<host>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])"
@@ -42,7 +42,7 @@ _URL = re.compile(
     r"(?P<rest>(?:[/?][a-z0-9._~!$&'()*+,;=:@%/?-]*)?)",
     re.ASCII | re.IGNORECASE,
 )
-# The same account, as its page's address or a mention names it.
+# The hosts of account pages, by provider.
 _FORGES = {
     **dict.fromkeys(("github.com", "www.github.com"), "github"),
     **dict.fromkeys(("gitlab.com", "www.gitlab.com"), "gitlab"),
@@ -62,7 +62,7 @@ _MAX_PORT = 65535
 
 
 class Guest(Struct, frozen=True):
-    """`str()` is the identity. A URL is its own name; only a `key:` guest has its `key` with it."""
+    """`str()` is the identity. A URL is its own name; only a `key:` guest has a `key`."""
 
     provider: str
     name: str
@@ -73,7 +73,7 @@ class Guest(Struct, frozen=True):
 
 
 def few(texts: Sequence[str]) -> Sequence[str]:
-    """They themselves. Raises Refused `too-many-guests`."""
+    """Return them unchanged. Raises Refused `too-many-guests` for more than MAX_GUESTS."""
     if len(texts) > MAX_GUESTS:
         raise Refused(
             "too-many-guests",
@@ -84,8 +84,8 @@ def few(texts: Sequence[str]) -> Sequence[str]:
 
 
 def expand(texts: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """With its members in the place of each group, `@NAME`. Where there are no groups it is the
-    account of that name, as forges write it.
+    """Replace each group `@NAME` by its members. If config.toml has no groups, `@NAME` is an
+    account, as on forges.
 
     Raises Refused `no-such-group`.
     """
@@ -97,7 +97,7 @@ def expand(texts: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[st
         elif name in groups:
             expanded += groups[name]
         else:
-            known = ", ".join(f"@{one}" for one in sorted(groups))
+            known = ", ".join(f"@{group}" for group in sorted(groups))
             raise Refused(
                 "no-such-group",
                 f"config.toml has no group {quoted(name)}",
@@ -107,16 +107,16 @@ def expand(texts: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[st
 
 
 def parse_guests(texts: Sequence[str], providers: Collection[str]) -> list[Guest]:
-    """Each guest once, as named first. Raises Refused as `few` and `parse_guest` do."""
-    found: dict[str, Guest] = {}
+    """Return each guest once, in its first form. Raises Refused as `few` and `parse_guest` do."""
+    guests: dict[str, Guest] = {}
     for text in few(texts):
         guest = parse_guest(text, providers)
-        found.setdefault(canonical(str(guest)), guest)
-    return list(found.values())
+        guests.setdefault(canonical(str(guest)), guest)
+    return list(guests.values())
 
 
 def parse_guest(text: str, providers: Collection[str]) -> Guest:
-    """The guest that `text` names.
+    """Return the guest that `text` names.
 
     Raises Refused `bad-guest`, `unknown-provider`, or for a literal key `no-acceptable-keys`.
     """
@@ -138,24 +138,26 @@ def parse_guest(text: str, providers: Collection[str]) -> Guest:
         raise _bad_guest(text, "is a file's name")
     if provider == "sourcehut":
         name = name.removeprefix("~")
-    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME.get(provider, _MAX_OTHER_NAME):
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME_CHARS.get(
+        provider, _MAX_OTHER_NAME_CHARS
+    ):
         raise _bad_guest(text, f"cannot be an account's name on {provider}")
     return Guest(provider, name)
 
 
 def _account(text: str, providers: Collection[str]) -> str:
-    """`github:octocat` for `https://github.com/octocat`; a URL of keys stays what it is."""
-    found = _PAGE.fullmatch(text)
-    provider = _FORGES.get(found["host"].lower(), "") if found else ""
-    if not found or provider not in providers:
+    """Return `github:octocat` for `https://github.com/octocat`; a URL of keys stays as it is."""
+    page = _PAGE.fullmatch(text)
+    provider = _FORGES.get(page["host"].lower(), "") if page else ""
+    if not page or provider not in providers:
         return text
-    if found["rest"] or (found["scheme"] and found["name"].endswith(".keys")):
+    if page["rest"] or (page["scheme"] and page["name"].endswith(".keys")):
         return text
-    return f"{provider}:{found['name'].removesuffix('.keys')}"
+    return f"{provider}:{page['name'].removesuffix('.keys')}"
 
 
 def canonical(identity: str) -> str:
-    """Equal for two identities of one guest: forges take no account of a name's case."""
+    """Equal for two identities of one guest: on forges the case of a name does not count."""
     provider = identity.partition(":")[0]
     return identity if provider in {"key", "file", *URL_PROVIDERS} else identity.casefold()
 
@@ -165,27 +167,27 @@ def matches(query: str, identity: str) -> bool:
     return canonical(identity) in _named_by(query, identity.partition(":")[0])
 
 
-@lru_cache(maxsize=16)  # of many guests most have the same provider
+@lru_cache(maxsize=16)  # most guests have the same provider
 def _named_by(query: str, provider: str) -> frozenset[str]:
     return frozenset(_identity(text, provider) for text in (query, f"{provider}:{query}"))
 
 
 def find(query: str, identities: Sequence[str]) -> str:
-    """The one identity that `query` names. Raises Refused `no-such-guest`, `ambiguous-guest`."""
-    found = [identity for identity in identities if matches(query, identity)]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    """Return the identity that `query` names. Raises Refused `no-such-guest`, `ambiguous-guest`."""
+    matching = [identity for identity in identities if matches(query, identity)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
         raise Refused(
             "ambiguous-guest",
-            f"{quoted(query)} matches {len(found)} guests: {', '.join(found)}",
-            f"name one in full: {', '.join(found)}",
+            f"{quoted(query)} matches {len(matching)} guests: {', '.join(matching)}",
+            f"name one in full: {', '.join(matching)}",
         )
     raise Refused("no-such-guest", f"no live guest is called {quoted(query)}", _who(identities))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a URL's host is this machine without asking DNS."""
+    """Whether a URL's host is this machine, without a DNS query."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -211,11 +213,11 @@ def _by_path(text: str, path: str) -> Guest:
 
 
 def _by_url(text: str) -> Guest:
-    found = _URL.fullmatch(text)
-    if not found or len(text) > MAX_URL:
+    url = _URL.fullmatch(text)
+    if not url or len(text) > MAX_URL:
         raise _bad_guest(text, "is not a URL of ASCII characters with neither @host nor #fragment")
-    scheme, host = found["scheme"].lower(), found["host"].lower()
-    port = int(found["port"] or _DEFAULT_PORTS[scheme])
+    scheme, host = url["scheme"].lower(), url["host"].lower()
+    port = int(url["port"] or _DEFAULT_PORTS[scheme])
     if not 0 < port <= _MAX_PORT or (host.startswith("[") and not _is_address(host.strip("[]"))):
         raise _bad_guest(text, "has a malformed address or port")
     if scheme == "http" and not is_loopback(host):
@@ -225,7 +227,7 @@ def _by_url(text: str) -> Guest:
             "use https://…; plain http:// is for loopback only",
         )
     suffix = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
-    return Guest(scheme, f"{scheme}://{host}{suffix}{found['rest']}")
+    return Guest(scheme, f"{scheme}://{host}{suffix}{url['rest']}")
 
 
 def _is_address(host: str) -> bool:
@@ -243,7 +245,7 @@ def _identity(text: str, provider: str) -> str:
         return canonical(text)
 
 
-def _bad_guest(text: str, why: str) -> Refused:
+def _bad_guest(text: str, reason: str) -> Refused:
     hint = (
         "write octocat (on GitHub), gitlab:NAME, codeberg:NAME, sourcehut:NAME, https://…, "
         'file:/PATH or "key:ssh-ed25519 AAAA…"'
@@ -255,7 +257,7 @@ def _bad_guest(text: str, why: str) -> Refused:
             hint = f"for the account: pairctl invite {shell(page['host'] + '/' + page['name'])}"
         elif ":" not in text and ("/" in text or text.endswith(".pub")):
             hint = f"for a file: pairctl invite {shell('file:' + text)}"
-    return Refused("bad-guest", f"{quoted(text)} {why}", hint)
+    return Refused("bad-guest", f"{quoted(text)} {reason}", hint)
 
 
 def _unknown_provider(name: str, providers: Collection[str]) -> Refused:
@@ -271,7 +273,7 @@ def _who(identities: Sequence[str]) -> str:
     match identities:
         case []:
             return "no guest is live now; pairctl invite GUEST invites one"
-        case [one]:
-            return f"the live guest is {one}"
+        case [identity]:
+            return f"the live guest is {identity}"
         case _:
             return f"the live guests are {', '.join(identities)}"

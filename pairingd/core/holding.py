@@ -1,54 +1,54 @@
-"""A mapping's life on the gateway. Every decision about it stands in this file, but for what is
-concluded from what was seen of an endpoint: holding_evidence.py.
+"""A mapping's life on the gateway. This file has every decision about it, except for conclusions
+from evidence of an endpoint: holding_evidence.py.
 
 `step(holding, event, now)` returns the next state and the actions to take, in order. The caller
-reports what came of a request as the next event, and takes that event's actions before the rest.
+reports the result of a request as the next event, and takes that event's actions before the rest.
 
-A round: Journaled, Woke, Moved, Wished; then Clear, Serve and Settled. `next_deadline` says when
-the next one is due; Again asks for one soon. Fail, Distrust and NobodyToAsk end a round.
+A round: Journaled, Woke, Moved, Wished; then Clear, Serve and Settled. `next_deadline` returns when
+the next round is due; Again requests one soon. Fail, Distrust and NobodyToAsk end a round.
 
-    event        in what state                       actions
-    Journaled    always                              none: what is in the journal is what there is
+    event        state                               actions
+    Journaled    always                              none: the journal has all mappings
     Woke         slept longer than A_SLEEP_S         none: no look counts any more, so Serve renews
     Moved        the gateway now shows its MAC       Record, under the network's full identity
-                 it may be another one's gateway     Distrust: it must not get a delete
+                 it may be another network's         Distrust: it must not get a delete
     Clear        a second router leads to it         CloseSecond, then as below
                  does not lead to the door           Close
                  leads to another server             Close as a loss
                  unreachable from outside            Close as a loss
-    Serve        nothing leads to the door           Open, without the protocols that are silent
+    Serve        nothing leads to the door           Open, without the silent protocols
                  not seen since the start, last      Renew
                  look failed, or renew_at reached
                  a look is due; less often while a   Check
-                 guest is in who came through it
+                 guest who came through it is in
     Granted      new, re-addressed, or looked at     LookFromOutside
-                 from outside with success before
-    Looked       present                             Sweep, once in each network, if the client
-                                                     address is ours alone
+                 from outside successfully before
+    Looked       present                             Sweep, once in each network, if nobody else
+                                                     has our client address
                  absent: lost, or a false alarm      Renew, which keeps its id and nonce; the
                                                      next looks come sooner with each loss
-                 foreign                             Erase, Again: the port is theirs
+                 foreign                             Erase, Again: the port is another client's
     Closed       as a loss                           Again, which opens a new one
-    Refused      Renew, nobody speaks the protocol   Record without renew_at (give-up), Again
+    Refused      Renew, code no-gateway              Record without renew_at (give-up), Again
                  Renew                               Close as a loss
                  Close                               none; Settled fails, unless the lease is over
                  Close as a loss, Open, Check        Fail
     Silent       Close                               as Refused; Open leaves out its protocol
                  any other                           Fail; the journal keeps the entry
-    GuestCame    the first one by this endpoint      Judge: the router honours internal ports
+    GuestCame    the first by this endpoint          Judge: the router honours internal ports
     StrangerCame through the mapping                 none: the endpoint is proven
     Reflected    our door                            Judge, likewise
-                 nobody, where our door was seen     Again, to close it as unreachable
+                 nobody, after our door was seen     Again, to close it as unreachable
                  another server                      Judge: it does not; Again, to close it
     Announced    always                              Again, to look at it now
     Settled      another endpoint than announced,    Tell
-                 and not one inside a home
+                 and not behind another NAT
                  a Close has failed                  Fail
                  wished, and no gateway              NobodyToAsk
 
-What is journaled in another network is left alone: the gateway here must not get its delete. A
-mapping on a second router is in a network of its own, with a machine of its own that has the first
-router's port in the door's place.
+Mappings journaled in another network stay untouched: the gateway here must not get their delete. A
+mapping on a second router has its own network and its own machine, with the first router's port as
+the door.
 """
 
 from __future__ import annotations
@@ -114,20 +114,20 @@ Actions = tuple[Action, ...]
 
 
 def next_deadline(state: Holding, now: float) -> float | None:
-    """When a held mapping next wants a look or a renewal; soon, while one is stranded elsewhere.
+    """Return when a held mapping next needs a look or a renewal; soon, while one is in another
+    network, as no event may report our return to it.
 
-    Nobody may report that we have come back to it. One that was never confirmed is not waited for:
-    its lease, if it has one, is not known.
+    A mapping that the gateway never confirmed does not count: its lease is not known.
     """
     held = [
         min(entry.renew_at or float("inf"), state.next_look(entry))
         for entry in state.journal
-        if entry.network == state.here and entry.id in state.looks
+        if entry.network == state.network_id and entry.id in state.looks
     ]
     stranded = [
         now + LONGEST_SLEEP
         for entry in state.own
-        if entry.network != state.here
+        if entry.network != state.network_id
         and entry.granted_until is not None
         and not entry.is_over(now)
     ]
@@ -135,7 +135,7 @@ def next_deadline(state: Holding, now: float) -> float | None:
 
 
 def step(state: Holding, event: Event, now: float) -> tuple[Holding, Actions]:
-    """The state after `event` at `now`, and what to do about it."""
+    """Return the state after `event` at `now`, and the actions to take."""
     match event:
         case Granted() | Looked() | Closed() | Swept() | Refused() | Silent():
             return _answered(state, event, now)
@@ -154,8 +154,8 @@ def _in_round(state: Holding, event: RoundEvent, now: float) -> tuple[Holding, A
         case Moved(network):
             return _moved(state, network)
         case Wished(ports, chosen, hole, occupied):
-            wished = replace(state, ports=ports, chosen=chosen, hole=hole, occupied=occupied)
-            return wished, ()
+            updated = replace(state, ports=ports, chosen=chosen, hole=hole, occupied=occupied)
+            return updated, ()
         case Clear():
             return _clear(state, now)
         case Serve():
@@ -187,7 +187,7 @@ def _noticed(state: Holding, event: Notice, now: float) -> tuple[Holding, Action
             return stranger_came(state, event, now)
         case Reflected():
             return reflected(state, event)
-        case Announced():  # and the gateway is asked whether that is so
+        case Announced():  # the next round checks it at the gateway
             doubted = {id_: replace(look, last=look.since) for id_, look in state.looks.items()}
             return replace(state, looks=doubted), (Again(),)
 
@@ -196,49 +196,51 @@ def _noticed(state: Holding, event: Notice, now: float) -> tuple[Holding, Action
 
 
 def _moved(state: Holding, network: Network | None) -> tuple[Holding, Actions]:
-    """Tell by the gateway's MAC whether a journaled mapping was made here.
+    """Decide by the gateway's MAC whether a journaled mapping belongs to this network.
 
-    What was made before a gateway had shown one is of the first with the same numbers that does.
+    One made before the gateway's MAC was known belongs to the first network with the same numbers.
     """
     if network is None or not network.gateway:
         return replace(state, network=network), ()
     unnamed = replace(network, gateway_mac="")
     named: list[Action] = []
     for entry in state.journal:
-        there = Network.of(entry.network)
-        if there == network or replace(there, gateway_mac="") != unnamed:
+        recorded = Network.of(entry.network)
+        if recorded == network or replace(recorded, gateway_mac="") != unnamed:
             continue
-        if there == unnamed:
+        if recorded == unnamed:
             named.append(Record(replace(entry, network=network.identity)))
         elif not network.gateway_mac:
             known = state.network
-            still = known if known and replace(known, gateway_mac="") == network else None
-            return replace(state, network=still), (Distrust(network.gateway),)
+            kept = known if known and replace(known, gateway_mac="") == network else None
+            return replace(state, network=kept), (Distrust(network.gateway),)
     return replace(state, network=network), tuple(named)
 
 
 def _clear(state: Holding, now: float) -> tuple[Holding, Actions]:
-    """Those that do harm first, then the unreachable; a failure of these ends the round."""
+    """Close the harmful first, then the unreachable; if one of these fails, the round ends."""
     serving = state.serving(now)
-    closing = [one for one in state.journal if one.network == state.here and one != serving]
-    misled = [one for one in closing if one.id in state.evidence.misled]
-    unreachable = [
-        one for one in closing if one.id in state.evidence.unreachable and one not in misled
+    closing = [
+        entry for entry in state.journal if entry.network == state.network_id and entry != serving
     ]
-    unwanted = [one for one in closing if one not in misled and one not in unreachable]
-    gone = {one.id for one in unwanted}  # none of them is waited for any more
+    misled = [entry for entry in closing if entry.id in state.evidence.misled]
+    unreachable = [
+        entry for entry in closing if entry.id in state.evidence.unreachable and entry not in misled
+    ]
+    unwanted = [entry for entry in closing if entry not in misled and entry not in unreachable]
+    gone = {entry.id for entry in unwanted}  # next_deadline ignores them
     looks = {id_: look for id_, look in state.looks.items() if id_ not in gone}
     router = state.policy.router
     harmful = f"{router} leads the port to another server; closing it"
     useless = f"{router} has the mapping but forwards nothing; asking again"
-    led_to = any(other.leads_to(one) for one in unwanted for other in state.journal)
+    led_to = any(other.leads_to(entry) for entry in unwanted for other in state.journal)
     return (
         replace(state, looks=looks, silent={}, unclosed=None),
         (
             *((CloseSecond(),) if led_to else ()),
-            *(Close(one, harmful) for one in misled),
-            *(Close(one, useless) for one in unreachable),
-            *(Close(one) for one in unwanted),
+            *(Close(entry, harmful) for entry in misled),
+            *(Close(entry, useless) for entry in unreachable),
+            *(Close(entry) for entry in unwanted),
         ),
     )
 
@@ -250,10 +252,10 @@ def _serve(state: Holding, now: float) -> Actions:
     if entry is None:
         return (Open(state.wish, frozenset(state.silent)),)
     look = state.looks.get(entry.id)
-    # PCP and NAT-PMP can tell in no other way that a mapping is there; and after a look that was
-    # not answered a renewal tells a silent gateway from one that is gone.
+    # Only a renewal shows by PCP and NAT-PMP that a mapping exists; and after an unanswered look
+    # it distinguishes a silent gateway from one that is gone.
     if look is None or not look.answered or (entry.renew_at or 0.0) <= now:
-        return (Renew(entry),)
+        return (Renew(entry, state.chosen),)
     if not look.last <= now < state.next_look(entry):  # earlier than `last`: the clock was set back
         return (Check(entry),)
     return ()
@@ -263,19 +265,19 @@ def _settled(state: Holding, event: Settled, now: float) -> Actions:
     actions: list[Action] = []
     held = state.current(event.door, now) if event.door is not None else None
     if state.policy.announced and held and held.external_host and not is_inside(held.external_host):
-        way = held_by_name(
+        address = held_by_name(
             event.announced, event.hostname, HostPort(held.external_host, held.external_port)
         )
-        if way != event.announced:
-            actions.append(Tell(way, first=event.announced is None))
+        if address != event.announced:
+            actions.append(Tell(address, first=event.announced is None))
     if state.unclosed:
         actions.append(Fail((state.unclosed,)))
-    elif state.policy.primary and state.here is None and event.door is not None:
+    elif state.policy.primary and state.network_id is None and event.door is not None:
         actions.append(NobodyToAsk())
     return tuple(actions)
 
 
-# What came of a request.
+# Results of requests.
 
 
 def _granted(state: Holding, event: Granted, now: float) -> tuple[Holding, Actions]:
@@ -283,11 +285,11 @@ def _granted(state: Holding, event: Granted, now: float) -> tuple[Holding, Actio
     if isinstance(request, Open):
         return _seen(state, new, now), (*look_from_outside(new), _note_opened(state, new))
     look = state.looks.get(new.id)
-    again = (_note_opened(state, new, " again"),) if look and look.missed else ()
+    notes = (_note_opened(state, new, " again"),) if look and look.missed else ()
     moved = endpoint(new) != endpoint(request.mapping)
-    reflects = state.evidence.hairpin_network == new.network
-    worth_it = moved or reflects or look is None
-    return _seen(state, new, now), (*(look_from_outside(new) if worth_it else ()), *again)
+    our_door_was_seen = state.evidence.hairpin_network == new.network
+    look_again = moved or our_door_was_seen or look is None
+    return _seen(state, new, now), (*(look_from_outside(new) if look_again else ()), *notes)
 
 
 def _looked(state: Holding, event: Looked, now: float) -> tuple[Holding, Actions]:
@@ -300,18 +302,18 @@ def _looked(state: Holding, event: Looked, now: float) -> tuple[Holding, Actions
             if state.network.identity in state.swept:
                 return state, ()
             swept = replace(state, swept=state.swept | {state.network.identity})
-            keep = frozenset(one.external_port for one in state.journal)
+            keep = frozenset(entry.external_port for entry in state.journal)
             return swept, (Sweep(state.network, keep),)
         case Presence.ABSENT:
-            # The same mapping again and not a new one: after a false alarm it is still there,
-            # and a PCP server gives it to nobody who comes with another nonce.
+            # The same mapping again and not a new one: after a false alarm it still exists,
+            # and a PCP server grants it to no client with another nonce.
             if look is None or look.missed:
-                return state, (Renew(entry),)
+                return state, (Renew(entry, state.chosen),)
             missed = replace(
                 unproven(state, entry), looks={**state.looks, entry.id: look.lost(now)}
             )
             text = f"{state.policy.router} has lost the mapping; asking again"
-            return missed, (_note_lost(entry, text), Renew(entry))
+            return missed, (_note_lost(entry, text), Renew(entry, state.chosen))
         case Presence.FOREIGN:
             text = f"somebody else has taken {state.policy.router}'s port; asking again"
             return _without(state, entry), (Erase(entry), _note_lost(entry, text), Again())
@@ -333,18 +335,18 @@ def _failed(state: Holding, event: Refused | Silent, now: float) -> tuple[Holdin
             return state, ()
         case Close(entry, loss=""):
             # It leads to a closed port, and keeps no guest out. But a gateway that does not answer
-            # is not asked for more, which would only be journaled again and again.
+            # gets no further requests: each would only add to the journal.
             silent = {entry.protocol: problem} if isinstance(event, Silent) else {}
             state = replace(state, silent={**state.silent, **silent})
             return (state if entry.is_over(now) else replace(state, unclosed=problem)), ()
         case Renew(entry) if isinstance(event, Refused):
             if problem.code == "no-gateway":
                 return _give_up(state, entry)
-            # Some routers do not renew: they need the old one gone first.
+            # Some routers do not renew until the old one is deleted.
             loss = f"{state.policy.router} did not renew the mapping ({problem.code}); asking again"
             return state, (Close(entry, loss),)
         case Close(entry) if entry.id in state.evidence.unreachable:
-            if isinstance(event, Refused):  # it cannot be re-created, and may yet forward again
+            if isinstance(event, Refused):  # it cannot be re-created, and may forward again
                 state = re_created(state, entry)
         case Close(entry) | Renew(entry) | Check(entry):
             if look := state.looks.get(entry.id):
@@ -356,7 +358,7 @@ def _failed(state: Holding, event: Refused | Silent, now: float) -> tuple[Holdin
 
 
 def _give_up(state: Holding, entry: Mapping) -> tuple[Holding, Actions]:
-    """Another protocol may be spoken by now; until its lease is over this one may be again."""
+    """The router may have changed its protocol, and may change back before the lease ends."""
     text = f"no router answers to {entry.protocol} any more; asking again"
     given_up = replace(entry, renew_at=None)
     return _without(state, entry), (Record(given_up), _note_lost(entry, text), Again())
@@ -376,10 +378,10 @@ def _without(state: Holding, entry: Mapping) -> Holding:
     return replace(state, looks=looks)
 
 
-def _note_opened(state: Holding, new: Mapping, again: str = "") -> Note:
+def _note_opened(state: Holding, new: Mapping, suffix: str = "") -> Note:
     return Note(
         "mapping-opened",
-        state.policy.opened.format(port=new.external_port) + again,
+        state.policy.opened.format(port=new.external_port) + suffix,
         {
             "external_host": new.external_host,
             "external_port": new.external_port,

@@ -1,4 +1,4 @@
-"""What can happen to a mapping, and what can be requested for it. `core.holding` has the law."""
+"""The events of a mapping and the actions for it. `core.holding` has the rules."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pairingd.core.refusal import PairingError
 
 
 class Presence(Enum):
-    """What a look at the gateway showed. "Could not look" is never "not there"."""
+    """The result of a look at the gateway. "Could not look" is never "absent"."""
 
     PRESENT = auto()
     ABSENT = auto()
-    FOREIGN = auto()  # the external port is somebody else's
+    FOREIGN = auto()  # another client has the external port
     UNKNOWN = auto()
 
 
 class Outside(Enum):
-    """What stands at a mapping's endpoint."""
+    """What answers at a mapping's endpoint."""
 
     OUR_DOOR = auto()
     NOBODY = auto()
@@ -31,7 +31,7 @@ class Outside(Enum):
 
 
 class Wish(Struct, frozen=True):
-    """The door as the gateway of `network` should forward to it. `chosen`: by no other port."""
+    """The mapping to request of the gateway of `network`. `chosen`: with no other port."""
 
     network: Network
     internal_port: int
@@ -39,11 +39,11 @@ class Wish(Struct, frozen=True):
     chosen: bool = False
 
 
-# Requests to the gateway. Each is answered by an event, or was cancelled as the door closed.
+# Requests to the gateway. An event answers each, unless the closing door cancelled it.
 
 
 class Close(Struct, frozen=True):
-    """Delete it, see it gone, erase it. `loss` is for the history: why it is to be re-created."""
+    """Delete it, check that it is gone, erase it. `loss`: for the history, why to re-create it."""
 
     mapping: Mapping
     loss: str = ""
@@ -57,7 +57,10 @@ class Open(Struct, frozen=True):
 
 
 class Renew(Struct, frozen=True):
+    """`exact`: at its external port alone."""
+
     mapping: Mapping
+    exact: bool = False
 
 
 class Check(Struct, frozen=True):
@@ -65,7 +68,7 @@ class Check(Struct, frozen=True):
 
 
 class Sweep(Struct, frozen=True):
-    """Remove what earlier daemons left in `network`, except for the external ports `keep`."""
+    """Remove mappings that earlier daemons left in `network`, except external ports `keep`."""
 
     network: Network
     keep: frozenset[int]
@@ -90,20 +93,20 @@ class Erase(Struct, frozen=True):
 
 
 class Judge(Struct, frozen=True):
-    """Remember for good of the network's router whether it honours internal ports."""
+    """Save for this network's router whether it honours internal ports."""
 
     network: str
     honours: bool
 
 
 class LookFromOutside(Struct, frozen=True):
-    """Connect to the mapping's endpoint; the answer, if one comes, is Reflected."""
+    """Connect to the mapping's endpoint; the answer, if there is one, is Reflected."""
 
     mapping: Mapping
 
 
 class Note(Struct, frozen=True):
-    """Write a line of history."""
+    """Add a line to the history."""
 
     kind: str
     text: str
@@ -111,34 +114,34 @@ class Note(Struct, frozen=True):
 
 
 class Tell(Struct, frozen=True):
-    """The guests' endpoint is this. `first`: the answer to `invite` reports it."""
+    """Report the guests' endpoint. `first`: the answer to `invite` does so."""
 
-    way: HostPort
+    address: HostPort
     first: bool
 
 
 class CloseSecond(Struct, frozen=True):
-    """Have the mappings on a second router closed before the ones that they lead to."""
+    """Close the mappings on a second router before those that they lead to."""
 
 
 class Again(Struct, frozen=True):
-    """Have another round soon."""
+    """Run another round soon."""
 
 
 class Fail(Struct, frozen=True):
-    """The round ends here, with the most telling of these."""
+    """End the round here, with the most informative of these."""
 
     problems: tuple[PairingError, ...]
 
 
 class Distrust(Struct, frozen=True):
-    """The round ends here: this gateway hides its MAC, and may be another one."""
+    """End the round here: this gateway hides its MAC, and may be another one."""
 
     gateway: str
 
 
 class NobodyToAsk(Struct, frozen=True):
-    """The round ends here: this network has no gateway."""
+    """End the round here: this network has no gateway."""
 
 
 End = Fail | Distrust | NobodyToAsk
@@ -150,7 +153,7 @@ Action = Request | CloseSecond | Effect
 
 
 class Journaled(Struct, frozen=True):
-    """What the journal holds now, of all networks."""
+    """The journal now, of all networks."""
 
     entries: tuple[Mapping, ...]
 
@@ -168,9 +171,9 @@ class Moved(Struct, frozen=True):
 
 
 class Wished(Struct, frozen=True):
-    """The open door's port and the external one; None where no mapping is wanted. `chosen`: the
-    host has named the external one. `hole`: it must serve for a hole in the provider's NAT.
-    `occupied`: a guest is in.
+    """`ports`: the open door's and the external one; None for no mapping. `chosen`: the host has
+    named the external one. `hole`: it must serve a hole in the provider's NAT. `occupied`: a guest
+    is in.
     """
 
     ports: tuple[int, int] | None
@@ -180,16 +183,16 @@ class Wished(Struct, frozen=True):
 
 
 class Clear(Struct, frozen=True):
-    """Close what does not serve."""
+    """Close the mappings that do not serve the wish."""
 
 
 class Serve(Struct, frozen=True):
-    """Open, renew or check: one of them at most."""
+    """Open, renew or check at most one."""
 
 
 class Settled(Struct, frozen=True):
-    """All is done. The door's port, if one is open; the endpoint that the host heard of last, and
-    the user's name for this network.
+    """All requests are done. `door`: its port, if open; `announced`: the endpoint last reported to
+    the host; `hostname`: the user's name for this network.
     """
 
     door: int | None
@@ -221,7 +224,7 @@ class Swept(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """The gateway answered, and did not do it."""
+    """The gateway answered with an error."""
 
     request: Request
     problem: PairingError
@@ -245,8 +248,8 @@ class GuestCame(Struct, frozen=True):
 
 
 class StrangerCame(Struct, frozen=True):
-    """Somebody connected from this address, to the door on this port, and need not have said a
-    word. Scanners do.
+    """Somebody, such as a scanner, connected from this address to the door on this port, perhaps
+    without a byte.
     """
 
     peer: str
@@ -259,7 +262,7 @@ class Reflected(Struct, frozen=True):
 
 
 class Announced(Struct, frozen=True):
-    """The gateway, or somebody in its name, says that it has restarted. To be checked."""
+    """The gateway, or a host with a forged address, announces its restart; check it."""
 
 
 RoundEvent = Journaled | Woke | Moved | Wished | Clear | Serve | Settled

@@ -1,4 +1,4 @@
-"""What is concluded from what was seen of a mapping's endpoint. `core.holding` has the law."""
+"""Conclusions from evidence of a mapping's endpoint. `core.holding` has the other rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Actions = tuple[Action, ...]
 
 
 def look_from_outside(held: Mapping) -> Actions:
-    """A router on loopback is a demonstration's; its external address is somebody else's."""
+    """Not for a router on loopback: it is a demonstration's, its external address another's."""
     if ipaddress.ip_address(held.gateway).is_loopback:
         return ()
     return (LookFromOutside(held),) if is_public(held.external_host) else ()
@@ -42,17 +42,17 @@ def guest_came(state: Holding, event: GuestCame, now: float) -> tuple[Holding, A
 def stranger_came(state: Holding, event: StrangerCame, now: float) -> tuple[Holding, Actions]:
     """Any connection from the internet proves that the endpoint works.
 
-    The router is not judged by it: nobody has shown who they are, and on that judgement the port of
-    another server may be requested.
+    It emits no Judge: the peer is unauthenticated, and after a Judge pairingd may request the port
+    of another server. A private endpoint is not proven: the peer came by another way.
     """
     held = _reached(state, event, now)
-    if held is None:
+    if held is None or not is_public(held.external_host):
         return state, ()
     return replace(state, evidence=replace(state.evidence, stranger=endpoint(held))), ()
 
 
 def _reached(state: Holding, event: GuestCame | StrangerCame, now: float) -> Mapping | None:
-    """The mapping by which somebody on the internet has come in."""
+    """Return the mapping through which a peer on the internet connected."""
     held = state.current(event.door, now)
     if held and is_outsider(event.peer, held.internal_host, held.external_host):
         return held
@@ -60,52 +60,52 @@ def _reached(state: Holding, event: GuestCame | StrangerCame, now: float) -> Map
 
 
 def reflected(state: Holding, event: Reflected) -> tuple[Holding, Actions]:
-    """Nobody at an endpoint says something only where the router has shown us our own door.
+    """Outside.NOBODY counts only if the router has shown us our own door before.
 
     Some routers list a mapping and renew it, and forward nothing until it is re-created.
     """
-    seen, held = state.evidence, event.mapping
+    evidence, held = state.evidence, event.mapping
     if event.seen is Outside.OUR_DOOR:
-        known = seen.hairpin == endpoint(held)
-        seen = replace(seen, hairpin=endpoint(held), hairpin_network=held.network)
-        return replace(state, evidence=seen), () if known else _honoured(held)
+        known = evidence.hairpin == endpoint(held)
+        evidence = replace(evidence, hairpin=endpoint(held), hairpin_network=held.network)
+        return replace(state, evidence=evidence), () if known else _honoured(held)
     if event.seen is Outside.ANOTHER_SERVER:
-        seen = replace(unproven(state, held).evidence, misled=seen.misled | {held.id})
-        return replace(state, evidence=seen), (Judge(held.network, honours=False), Again())
-    if seen.hairpin_network != held.network:
+        evidence = replace(unproven(state, held).evidence, misled=evidence.misled | {held.id})
+        return replace(state, evidence=evidence), (Judge(held.network, honours=False), Again())
+    if evidence.hairpin_network != held.network:
         return state, ()
-    seen = replace(seen, unreachable=seen.unreachable | {held.id})
-    return replace(state, evidence=seen), (Again(),)
+    evidence = replace(evidence, unreachable=evidence.unreachable | {held.id})
+    return replace(state, evidence=evidence), (Again(),)
 
 
 def _honoured(held: Mapping) -> Actions:
-    """Between equal ports a router shows nothing of what it does with the internal one."""
+    """Equal ports do not show whether the router honours the internal one."""
     if held.external_port == held.internal_port:
         return ()
     return (Judge(held.network, honours=True),)
 
 
 def unproven(state: Holding, held: Mapping) -> Holding:
-    """What was seen of its endpoint before counts no more."""
+    """Drop the evidence of its endpoint."""
 
-    def without(one: Endpoint | None) -> Endpoint | None:
-        return None if one and one[0] == held.id else one
+    def without(proof: Endpoint | None) -> Endpoint | None:
+        return None if proof and proof[0] == held.id else proof
 
-    seen = state.evidence
-    seen = replace(
-        seen,
-        guest=without(seen.guest),
-        stranger=without(seen.stranger),
-        hairpin=without(seen.hairpin),
+    evidence = state.evidence
+    evidence = replace(
+        evidence,
+        guest=without(evidence.guest),
+        stranger=without(evidence.stranger),
+        hairpin=without(evidence.hairpin),
     )
-    return replace(state, evidence=seen)
+    return replace(state, evidence=evidence)
 
 
 def re_created(state: Holding, entry: Mapping) -> Holding:
-    """Once is enough, until the router has shown us our own door again."""
-    seen = state.evidence
-    if entry.id not in seen.unreachable:
+    """Re-create it once only, until the router has shown us our own door again."""
+    evidence = state.evidence
+    if entry.id not in evidence.unreachable:
         return state
-    left = seen.unreachable - {entry.id}
-    seen = replace(seen, hairpin=None, hairpin_network=None, unreachable=left)
-    return replace(state, evidence=seen)
+    unreachable = evidence.unreachable - {entry.id}
+    evidence = replace(evidence, hairpin=None, hairpin_network=None, unreachable=unreachable)
+    return replace(state, evidence=evidence)

@@ -1,4 +1,4 @@
-"""What is known of the mappings of one policy. `core.holding` says how it changes."""
+"""The state of the mappings of one policy. `core.holding` changes it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.core.refusal import PairingError
 
-# Seconds between looks at a mapping that is held; with what a new one takes, less than a minute.
+# Seconds between looks at a held mapping; with the time to re-create it, less than a minute.
 CHECK_EVERY_S = 55.0
-# While a guest is in who came through it: it works, and its end would end their connection, too.
+# While a guest who came through it is in: it works, and its end would end their connection, too.
 CHECK_IN_USE_EVERY_S = 150.0
 CHECK_AT_LEAST_EVERY_S = 5.0  # halved to this while it keeps being lost
 UNSTEADY_LOSSES = 2
 STEADY_AFTER_S = 600.0  # without a loss
-EARLY_LOOKS_S = (1.0, 5.0, 30.0)  # after it was made: some routers drop a new one soon
+EARLY_LOOKS_S = (1.0, 5.0, 30.0)  # after its creation: some routers drop a new one soon
 
-Endpoint = tuple[str, str, int]  # a mapping's id, external host and port; the last two may change
+Endpoint = tuple[str, str, int]  # mapping id, external host and port; the last two may change
 
 
 def endpoint(held: Mapping) -> Endpoint:
@@ -34,9 +34,9 @@ class Policy(Struct, frozen=True):
     """The differences between an IPv4 mapping, one on a second router, and an IPv6 pinhole.
 
     `same_port`: the external port is the door's own, as nothing is translated. `primary`: its
-    failures are reported to the host. `announced`: it makes the endpoint that guests hold, so its
-    changes are. `shared`: the gateway takes us and others for one client, so what looks like ours
-    may be theirs, and nothing is swept.
+    failures are reported to the host. `announced`: guests' commands have its endpoint, so changes
+    are reported, too. `shared`: to the gateway we and others are one client, so a mapping that
+    looks like ours may be theirs, and pairingd sweeps nothing.
     """
 
     opened: str  # text for the history
@@ -49,7 +49,7 @@ class Policy(Struct, frozen=True):
 
 
 MAPPING = Policy("the router forwards port {port} to the door", 60.0, primary=True, announced=True)
-# To this one the door is the port that the first router forwards.
+# Its door is the port that the first router forwards.
 SECOND = Policy(
     "the second router forwards port {port} to the first one",
     600.0,
@@ -61,11 +61,11 @@ PINHOLE = Policy("the router lets IPv6 through to port {port}, the door", 600.0,
 
 
 class Look(Struct, frozen=True):
-    """When a mapping was made, or confirmed to a new daemon, and when it was seen last.
+    """`since`: when a mapping was created, or confirmed to a new daemon. `last`: when last seen.
 
-    `answered`: whether the last look was. `missed`: its loss is noted, and it is requested again.
-    `losses` before the lease's end, the last of them at `lost_at`; each halves `every`, and none is
-    forgotten because a guest is in.
+    `answered`: the last look was. `missed`: its loss is in the history, and it is requested again.
+    `losses` count those before the lease's end, the last at `lost_at`; each halves `every`, also
+    while a guest is in.
     """
 
     since: float
@@ -86,7 +86,7 @@ class Look(Struct, frozen=True):
         return self.losses >= UNSTEADY_LOSSES
 
     def seen(self, now: float) -> Look:
-        """Seen just now, though the clock may be set back."""
+        """Return the look after it was seen at `now`, which may be before `since`."""
         steady = not 0 <= now - self.lost_at < STEADY_AFTER_S
         look = Look(min(self.since, now), now)
         if steady:
@@ -94,33 +94,33 @@ class Look(Struct, frozen=True):
         return replace(look, losses=self.losses, lost_at=self.lost_at, every=self.every)
 
     def lost(self, now: float) -> Look:
-        """Lost before its lease's end."""
+        """Return the look after a loss before the lease's end."""
         every = max(self.every / 2, CHECK_AT_LEAST_EVERY_S)
         return replace(self, missed=True, losses=self.losses + 1, lost_at=now, every=every)
 
 
 class Evidence(Struct, frozen=True):
-    """What was seen of endpoints beyond the router's word."""
+    """Proofs of endpoints beyond the router's word."""
 
     guest: Endpoint | None = None  # a guest came through it from the internet
     stranger: Endpoint | None = None  # somebody connected to it from the internet
     hairpin: Endpoint | None = None  # our own door was seen there
-    hairpin_network: str | None = None  # whose router shows us our own door
-    unreachable: frozenset[str] = frozenset()  # ids of mappings where nobody was seen since
+    hairpin_network: str | None = None  # its router shows us our own door
+    unreachable: frozenset[str] = frozenset()  # ids of mappings where nobody answered since
     misled: frozenset[str] = frozenset()  # ids of mappings that lead to another server
 
 
 class Holding(Struct, frozen=True):
-    """`looks` are by mapping id, and none at a start. `silent` (by protocol) and `unclosed` are the
+    """`looks` are by mapping id, empty at a start. `silent` (by protocol) and `unclosed` are the
     failures of this round's Close.
     """
 
     policy: Policy = MAPPING
     journal: tuple[Mapping, ...] = ()
     network: Network | None = None
-    ports: tuple[int, int] | None = None  # wished: the door's, the external one
+    ports: tuple[int, int] | None = None  # of the wish: the door's, the external one
     chosen: bool = False  # by the host, the external one
-    hole: bool = False  # in the provider's NAT: guests get that, not the mapping
+    hole: bool = False  # in the provider's NAT: guests get its address, not the mapping's
     occupied: bool = False  # a guest is in
     looks: Map[str, Look] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
@@ -130,11 +130,11 @@ class Holding(Struct, frozen=True):
 
     @property
     def own(self) -> tuple[Mapping, ...]:
-        """Those entries of the journal that this policy's machine is for, as far as they tell."""
+        """The entries of the journal that this policy's machine handles."""
         return tuple(entry for entry in self.journal if entry.beyond == self.policy.shared)
 
     @property
-    def here(self) -> str | None:
+    def network_id(self) -> str | None:
         return self.network.identity if self.network and self.network.gateway else None
 
     @property
@@ -146,19 +146,22 @@ class Holding(Struct, frozen=True):
         return Wish(self.network, door, wished, self.chosen)
 
     def next_look(self, held: Mapping) -> float:
-        """When a mapping that was seen before is to be looked at."""
-        in_use = self.occupied and endpoint(held) == self.evidence.guest
-        return self.looks[held.id].next(in_use=in_use)
+        """When the next look at a mapping that was seen before is due."""
+        return self.looks[held.id].next(in_use=self.occupied)
 
     def is_unsteady(self, held: Mapping) -> bool:
-        """Whether it keeps being lost."""
+        """Whether the router keeps losing it."""
         look = self.looks.get(held.id)
         return look is not None and look.unsteady
 
     def current(self, door: int | None, now: float) -> Mapping | None:
-        """The mapping to the open door that is in place here, as far as was seen."""
+        """The held mapping to the open door in this network, as last seen."""
         for entry in self.journal:
-            if entry.network == self.here and entry.internal_port == door and entry.is_held(now):
+            if (
+                entry.network == self.network_id
+                and entry.internal_port == door
+                and entry.is_held(now)
+            ):
                 return entry
         return None
 
@@ -179,8 +182,8 @@ class Holding(Struct, frozen=True):
         return None
 
     def seen(self, held: Mapping) -> Literal["guest", "stranger", "hairpin", "answered"] | None:
-        """The best evidence of its present endpoint; `answered`: its last look was, and it does
-        not keep being lost.
+        """The best evidence of its present endpoint; `answered`: its last look was, and it is
+        not unsteady.
         """
         if endpoint(held) == self.evidence.guest:
             return "guest"

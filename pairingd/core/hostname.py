@@ -1,8 +1,7 @@
-"""A name for this network that the user has registered (dynamic DNS): what it is worth, and when
-to look again.
+"""The user's name for this network (dynamic DNS): whether it leads here, and when to look again.
 
-A command with the name stays true when the address changes; but only while the name leads to the
-address that the router has. So it is printed only where it does.
+A command with the name stays valid when the address changes, but only while the name leads to the
+router's address. So commands have the name only then.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ LOOK_AGAIN_S = 15.0  # while it does not
 LONGEST_LOOK_S = 240.0
 UPDATE_AGAIN_S = 60.0  # after a failure, doubled with each
 LONGEST_UPDATE_S = 3600.0
-PATIENCE_S = 180.0  # in which a name may lead elsewhere before guests get the address
+PATIENCE_S = 180.0  # for which a name may lead elsewhere before guests get the address
 
 
 class Name(Struct, frozen=True):
-    """What was seen of the name: `addresses` it leads to, none where it cannot be resolved.
+    """The last look at the name: the `addresses` it resolves to, none if it does not resolve.
 
-    `here` is this network's address then, `since` when the name was first seen not to lead here,
-    `looks` how often in a row. `updated` is the address that was handed to the update command at
-    `updated_at`, which has failed `failures` times in a row; `failure` says how.
+    `public_address` is this network's address then, `since` when the name first led elsewhere,
+    `looks` how often in a row it did. The update command got the address `updated` at `updated_at`
+    and has failed `failures` times in a row; `failure` is the last error.
     """
 
     hostname: str
     addresses: frozenset[str] = frozenset()
-    here: str = ""
+    public_address: str = ""
     since: float | None = None
     looks: int = 0
     updated: str = ""
@@ -45,30 +44,32 @@ class Name(Struct, frozen=True):
 
     @property
     def leads_here(self) -> bool:
-        return self.here in self.addresses
+        return self.public_address in self.addresses
 
-    def resolved(self, here: str, addresses: Collection[str], now: float) -> Name:
-        seen = replace(self, here=here, addresses=frozenset(addresses))
+    def resolved(self, public_address: str, addresses: Collection[str], now: float) -> Name:
+        seen = replace(self, public_address=public_address, addresses=frozenset(addresses))
         if seen.leads_here:
             return replace(seen, since=None, looks=0)
-        again = here == self.here and self.since is not None
+        again = public_address == self.public_address and self.since is not None
         return replace(
             seen, since=self.since if again else now, looks=self.looks + 1 if again else 1
         )
 
     def needs_update(self, now: float) -> bool:
-        """Once for each address; again if the command failed."""
-        if not self.here or self.leads_here:
+        """True once for each address, and again after a failed command."""
+        if not self.public_address or self.leads_here:
             return False
-        if self.updated != self.here:
+        if self.updated != self.public_address:
             return True
         rest = min(UPDATE_AGAIN_S * 2.0 ** min(self.failures - 1, 16), LONGEST_UPDATE_S)
         return self.failures > 0 and not 0 <= now - self.updated_at < rest
 
     def after_update(self, failure: str, now: float) -> Name:
-        count = self.failures + 1 if failure and self.updated == self.here else bool(failure)
+        count = (
+            self.failures + 1 if failure and self.updated == self.public_address else bool(failure)
+        )
         return replace(
-            self, updated=self.here, updated_at=now, failures=int(count), failure=failure
+            self, updated=self.public_address, updated_at=now, failures=int(count), failure=failure
         )
 
     def next_look(self, now: float) -> float:
@@ -77,40 +78,45 @@ class Name(Struct, frozen=True):
         return now + min(LOOK_AGAIN_S * 2.0 ** min(max(self.looks - 3, 0), 8), LONGEST_LOOK_S)
 
     def is_stale(self, now: float) -> bool:
-        """Whether the name has led elsewhere for so long that guests need the address."""
+        """Whether the name has led elsewhere for PATIENCE_S, so that guests need the address."""
         return self.since is not None and not 0 <= now - self.since < PATIENCE_S
 
     def problem(self) -> Problem | None:
-        if not self.here or self.leads_here:
+        if not self.public_address or self.leads_here:
             return None
-        if self.failure and self.updated == self.here:
+        if self.failure and self.updated == self.public_address:
             return Problem(
                 "hostname-update-failed",
                 f"the [router] update command failed: {self.failure}",
-                f"run it by hand; {self.hostname} must lead to {self.here}",
+                f"run it by hand; {self.hostname} must lead to {self.public_address}",
             )
         where = ", ".join(sorted(self.addresses)) or "no address"
         return Problem(
             "hostname-stale",
-            f"{self.hostname} leads to {where}, and this network has {self.here}",
+            f"{self.hostname} leads to {where}, and this network has {self.public_address}",
             "correct it at your DNS provider, or set [router] update to a command that does",
         )
 
 
 def named(endpoints: Iterable[Endpoint], name: Name | None) -> Iterator[Endpoint]:
-    """The same, each with the name before the one with the address that the name leads to."""
-    for one in endpoints:
-        if name and name.leads_here and one.host == name.here and one.kind in KINDS:
-            yield replace(one, host=name.hostname)
-        yield one
+    """Insert before each endpoint with this network's address the same with the name."""
+    for endpoint in endpoints:
+        if (
+            name
+            and name.leads_here
+            and endpoint.host == name.public_address
+            and endpoint.kind in KINDS
+        ):
+            yield replace(endpoint, host=name.hostname)
+        yield endpoint
 
 
-def address(candidates: Iterable[str]) -> str:
-    """This network's, of what was seen of it; "" if none is known that a name could lead to."""
-    return next((one for one in candidates if is_dialable(one)), "")
+def public_address(candidates: Iterable[str]) -> str:
+    """Return the first candidate that a name could lead to; "" if there is none."""
+    return next((candidate for candidate in candidates if is_dialable(candidate)), "")
 
 
-def held_by_name(announced: HostPort | None, hostname: str, way: HostPort) -> HostPort:
-    """`way` as guests hold it who were given the name."""
+def held_by_name(announced: HostPort | None, hostname: str, address: HostPort) -> HostPort:
+    """Return `address` as in the guests' commands: with the name if they got that."""
     by_name = hostname and announced and announced.host == hostname
-    return replace(way, host=hostname) if by_name else way
+    return replace(address, host=hostname) if by_name else address

@@ -1,7 +1,7 @@
-"""What stands where a line `TYPE BASE64 [COMMENT]` should be: its lines, its name, its remedy.
+"""Recognise text that is not a line `TYPE BASE64 [COMMENT]`: its lines, its name, its remedy.
 
-People have keys in many forms, and paste them out of many places. Each form that is not read has
-a name and one line that leads to a form that is. `{file}` in a remedy is the file's path.
+People have keys in many formats, and paste them from many places. Each unsupported format has a
+name and a one-line remedy that leads to a supported one. `{file}` in a remedy is the file's path.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KEY_TYPE = re.compile(_TYPE, re.ASCII)
 # The length of the type comes first in a blob (RFC 4253 §6.6), and its upper bytes are zero.
 _KEY = re.compile(rf"(?:^|\s)({_TYPE})\s+AAAA", re.ASCII)
 
-_SHOWN = 40  # characters of foreign text in a name
+_MAX_FOREIGN_CHARS = 40  # of foreign text in a name
 
 
 class Format(Struct, frozen=True):
@@ -36,7 +36,7 @@ _UNKNOWN = Format("not a public key")
 _PRIVATE = Format(
     "a private key", "use the .pub file beside it; a private key stays with its owner"
 )
-# By the first line of the block.
+# By the block's first line.
 _BLOCKS = (
     (re.compile(r"-+ ?BEGIN .*PRIVATE KEY"), _PRIVATE),
     (
@@ -95,10 +95,10 @@ _BYTE_ORDER_MARKS = (  # the longer first: UTF-16's begins UTF-32's
 
 
 def lines(content: bytes) -> Iterator[tuple[int, str]]:
-    """Each line that holds more than a remark, with the number that an editor gives it.
+    """Yield each line that is neither blank nor a remark, with its number as in an editor.
 
-    LF ends a line. CR, VT, FF, NEL, U+2028 and the like end one too where a key follows: else it
-    would vanish in the comment before it. A block in another format is one line, its first.
+    LF ends a line. CR, VT, FF, NEL, U+2028 and the like also end one if a key follows, which else
+    would be lost in the comment before it. Of a block in another format it yields the first line.
     """
     in_block = False
     for number, raw in enumerate(content.split(b"\n"), start=1):
@@ -113,12 +113,12 @@ def lines(content: bytes) -> Iterator[tuple[int, str]]:
 
 
 def second_key(comment: str) -> bool:
-    """Whether a key stands in the comment of another."""
+    """Whether the comment of a key holds another key."""
     return _KEY.search(one_line(comment, len(comment))) is not None
 
 
 def named(line: str) -> Format:
-    """What a line is that does not begin with a key's type."""
+    """Return the format of a line that does not begin with a key type."""
     if "\0" in line and KEY_TYPE.search(line.replace("\0", "")):
         return Format("text in UTF-16", "write it in UTF-8, as the other lines are")
     for begin, block in _BLOCKS:
@@ -135,11 +135,11 @@ def named(line: str) -> Format:
         return Format("options before a key", type=key_type)
     if _KNOWN_HOST.fullmatch(before):
         return Format("a line of known_hosts, with a host's key", type=key_type)
-    return Format(f"text before a key: {one_line(before, _SHOWN)}", type=key_type)
+    return Format(f"text before a key: {one_line(before, _MAX_FOREIGN_CHARS)}", type=key_type)
 
 
 def whole(content: bytes) -> Format:
-    """What `content`, in which no line is a key, is as a whole."""
+    """Return the format of `content` as a whole, if no line of it is a key."""
     if encoding := _encoding(content):
         return Format(
             f"text in {encoding[:6]}, as PowerShell writes it",
@@ -147,8 +147,8 @@ def whole(content: bytes) -> Format:
         )
     if is_page(content):
         return Format("an HTML page")
-    found = (named(line) for _, line in lines(content))
-    return next((one for one in found if one != _UNKNOWN), Format("something else"))
+    formats = (named(line) for _, line in lines(content))
+    return next((form for form in formats if form != _UNKNOWN), Format("something else"))
 
 
 def is_page(content: bytes) -> bool:
@@ -156,7 +156,7 @@ def is_page(content: bytes) -> bool:
 
 
 def _encoding(content: bytes) -> str:
-    """The name iconv(1) has for it, "" for UTF-8 and for what is no text."""
+    """Return its name for iconv(1), "" for UTF-8 and for binary data."""
     for mark, name in _BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return name
@@ -169,7 +169,7 @@ def _encoding(content: bytes) -> str:
 
 
 def _decoded(line: bytes) -> str:
-    """UTF-8, else Latin-1, in which every byte is a character."""
+    """Decode UTF-8, else Latin-1, in which every byte is a character."""
     try:
         return line.decode()
     except UnicodeDecodeError:

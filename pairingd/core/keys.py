@@ -1,7 +1,7 @@
 """Public keys as forges and `.pub` files give them: sshd(8) AUTHORIZED_KEYS lines, no options.
 
-Every byte is hostile. A key is accepted only if its blob (RFC 4253 §6.6) decodes to its last
-byte, so that what is later written for sshd is our own rendering and never the text received.
+Every byte may be hostile. A key is accepted only if its blob (RFC 4253 §6.6) decodes to its last
+byte, so that authorized_keys gets our own rendering and never the received text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pairingd.core.key_formats import KEY_TYPE, ONE_A_LINE
 from pairingd.core.model import Key
 from pairingd.core.text import one_line
 
-MAX_LINES = 100  # lines that hold more than a remark; no one has more keys than that
+MAX_LINES = 100  # neither blank nor remarks; nobody has more keys than that
 MAX_LINE = 8192  # bytes; the line of a 16384-bit RSA key has 2.8 k
 MAX_COMMENT = 100  # characters
 MIN_RSA_BITS = 2048
@@ -28,7 +28,7 @@ ANOTHER_KEY = "ask them to add an Ed25519 key: ssh-keygen -t ed25519"
 
 
 class RefusedLine(Struct, frozen=True):
-    """`number` counts from 1. `type` is the key type the line names, "" where it names none."""
+    """`number` counts from 1. `type` is the key type that the line names, "" if it names none."""
 
     number: int
     reason: str
@@ -42,7 +42,7 @@ class KeyList(Struct, frozen=True):
 
 
 class NotAccepted(ValueError):
-    """Why a line gives no key, in a few printable words, and what to do about it."""
+    """A line has no usable key. `reason` is short and printable, `remedy` the next step."""
 
     remedy = ONE_A_LINE
 
@@ -54,15 +54,15 @@ class NotAccepted(ValueError):
 
 
 class WrongKind(NotAccepted):
-    """A whole key, but of a kind that lets nobody in: it takes another key."""
+    """A complete key of an unsupported kind: the guest needs another key."""
 
     remedy = ANOTHER_KEY
 
 
 def parse_key_list(content: bytes) -> KeyList:
-    """Every line's key or the reason it has none; blank lines and `#` remarks are neither.
+    """Return each line's key or the reason for none, except for blank lines and `#` remarks.
 
-    A key that comes twice is taken once, with its first comment.
+    A repeated key counts once, with its first comment.
     """
     keys: dict[str, Key] = {}
     refused: list[RefusedLine] = []
@@ -80,18 +80,18 @@ def parse_key_list(content: bytes) -> KeyList:
 
 
 def parse_key(line: str) -> Key:
-    """The key of one line `TYPE BASE64 [COMMENT]`. Raises NotAccepted."""
+    """Parse a line `TYPE BASE64 [COMMENT]`. Raises NotAccepted."""
     if len(line.encode()) > MAX_LINE:
         raise NotAccepted(f"longer than {MAX_LINE} bytes")
     key_type, encoded, comment = [*line.split(maxsplit=2), "", "", ""][:3]
     if not KEY_TYPE.fullmatch(key_type):
-        found = key_formats.named(line)
-        raise NotAccepted(found.name, found.type, found.remedy)
+        form = key_formats.named(line)
+        raise NotAccepted(form.name, form.type, form.remedy)
     if key_formats.second_key(comment):
         raise NotAccepted("two keys on one line", key_type)
     try:
         blob = base64.b64decode(encoded, validate=True)
-    except ValueError:  # binascii.Error, and for what is not ASCII
+    except ValueError:  # binascii.Error, and for non-ASCII text
         raise NotAccepted("not base64", key_type) from None
     try:
         bits = _bits(key_type, blob)
@@ -108,17 +108,17 @@ def parse_key(line: str) -> Key:
 
 
 def is_weak(key: Key) -> bool:
-    """Accepted, but the host should hear of it."""
+    """Whether to warn the host of an accepted key."""
     return key.type == "ssh-rsa" and key.bits < STRONG_RSA_BITS
 
 
 def _fingerprint(blob: bytes) -> str:
-    """As `ssh-keygen -l` prints it: base64 without padding."""
+    """Return it as `ssh-keygen -l` prints it: base64 without padding."""
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 class _Blob:
-    """Reads the fields of RFC 4251 §5 one after the other."""
+    """Reads the fields of RFC 4251 §5 in order."""
 
     def __init__(self, content: bytes) -> None:
         self._rest = content
@@ -132,7 +132,7 @@ class _Blob:
         return value
 
     def mpint(self) -> int:
-        """Not negative, and in its only form: another would change the fingerprint."""
+        """Accept only non-negative numbers in canonical form: another changes the fingerprint."""
         value = self.string()
         if value[:1] >= b"\x80" or (value[:1] == b"\x00" and value[1:2] < b"\x80"):
             raise NotAccepted("a key with a malformed number")
@@ -144,7 +144,7 @@ class _Blob:
 
 
 def _bits(key_type: str, content: bytes) -> int:
-    """The key's size as `ssh-keygen -l` prints it, after the whole blob has been checked."""
+    """Check the whole blob. Return the key's size as `ssh-keygen -l` prints it."""
     if key_type == "ssh-dss":
         raise WrongKind("a DSA key")
     if "-cert-v" in key_type:
@@ -160,7 +160,7 @@ def _bits(key_type: str, content: bytes) -> int:
 
 
 def _ed25519(blob: _Blob) -> int:
-    """RFC 8709 §4, RFC 8032 §5.1.5. Refuses a key that signatures fit without a private key."""
+    """RFC 8709 §4, RFC 8032 §5.1.5. Refuses keys with valid signatures without a private key."""
     encoded = blob.string()
     if len(encoded) != 32:
         raise NotAccepted("an Ed25519 key that is not 32 bytes long")
@@ -205,7 +205,7 @@ def _rsa(blob: _Blob) -> int:
 
 
 def _security_key(read: Callable[[_Blob], int]) -> Callable[[_Blob], int]:
-    """OpenSSH's PROTOCOL.u2f: the plain key, then the application it is bound to."""
+    """OpenSSH's PROTOCOL.u2f: the plain key, then its application."""
 
     def read_with_application(blob: _Blob) -> int:
         bits = read(blob)

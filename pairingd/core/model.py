@@ -1,7 +1,7 @@
-"""What the daemon wishes for. Facts about the world are observed, never stored here.
+"""What the host wants. Facts about the world are observed, never stored here.
 
-All times are wall-clock seconds since the epoch: a deadline must hold across sleep, and a
-monotonic clock stands still meanwhile. Deadlines are whole seconds, the grain of sshd's
+All times are wall-clock seconds since the epoch: a deadline must hold across sleep, when a
+monotonic clock stands still. Deadlines are whole seconds, the grain of sshd's
 `expiry-time` (sshd(8), AUTHORIZED_KEYS FILE FORMAT), so that all four locks agree on them.
 """
 
@@ -24,7 +24,7 @@ class Access(StrEnum):
 
 
 class Standing(StrEnum):
-    """Where an invitation is in its life. Only `live` lets anyone in; the others are final."""
+    """An invitation's state. Only `live` admits its guest; the others are final."""
 
     LIVE = "live"
     EXPIRED = "expired"
@@ -47,11 +47,11 @@ class Cause(StrEnum):
 
 
 class Conditions(Struct, frozen=True):
-    """What an invitation may be bound to, beside its deadline.
+    """Conditions of an invitation beside its deadline.
 
     `ask`: the host approves each visit. `wait`: guests may ask also while nobody is attached.
-    `once`: the first visit uses it up. Nobody enters before `opens_at`. `join_by`: over by then,
-    unless the guest has come. `idle_seconds`: over when the guest is not connected, or nobody
+    `once`: the first visit uses it up. `opens_at`: nobody enters before. `join_by`: it ends then,
+    unless the guest has come. `idle_seconds`: it ends when the guest is not connected, or nobody
     types, for so long.
     """
 
@@ -82,7 +82,7 @@ class Rights(Struct, frozen=True):
     used: bool = False
 
     def within(self, other: Rights) -> Rights:
-        """What both give."""
+        """Return the rights that both give."""
         reads = Access.READ in {self.access, other.access}
         return Rights(
             self.invitation,
@@ -104,9 +104,9 @@ class HostPort(Struct, frozen=True):
 
 class Dial(Struct, frozen=True):
     """The host connects from `host_port` to the guest, who connects from `guest_port` of `address`
-    at the same time (RFC 9293 §3.5, simultaneous open). One visit uses the ports up.
+    at the same time (RFC 9293 §3.5, simultaneous open). The next visit needs other ports.
 
-    `printed` is where the guest's last command leads; None before the first.
+    `printed` is the endpoint of the guest's last command; None before the first.
     """
 
     address: str
@@ -118,8 +118,8 @@ class Dial(Struct, frozen=True):
 class Invitation(Struct, frozen=True, dict=True):
     """One guest's right to enter. `guest` is an identity such as `github:octocat`.
 
-    `came_at` is when the guest was in the session first, `active_at` the last sign of life that
-    counts against `idle_seconds`. `cause` says why it is over.
+    `came_at` is when the guest first entered the session, `active_at` the last activity that counts
+    for `idle_seconds`. `cause` says why it is over.
     """
 
     id: str
@@ -142,20 +142,20 @@ class Invitation(Struct, frozen=True, dict=True):
 
     @property
     def deadline(self) -> int:
-        """When time alone ends it: `expires_at`, or sooner where nobody has come."""
+        """When time alone ends it: `expires_at`, or `join_by` until the guest has come."""
         join_by = self.conditions.join_by
         return self.expires_at if join_by is None or self.came_at else min(self.expires_at, join_by)
 
     @property
     def idle_at(self) -> int | None:
-        """When it has been idle for too long, unless a sign of life is seen until then."""
+        """When it will have been idle for too long, without activity until then."""
         seconds = self.conditions.idle_seconds
         if seconds is None:
             return None
         return max(self.issued_at, self.conditions.opens_at or 0, self.active_at or 0) + seconds
 
     def is_open(self, now: float) -> bool:
-        """Whether the guest may enter at `now`, whether ticked or not."""
+        """Whether the guest may enter at `now`, also before the next Tick."""
         return self.live and (self.conditions.opens_at or 0) <= now < self.deadline
 
     def is_scheduled(self, now: float) -> bool:
@@ -168,22 +168,21 @@ class Invitation(Struct, frozen=True, dict=True):
 
 
 class Session(Struct, frozen=True, dict=True):
-    """From the first invitation until no one may enter any more; what a receipt is about.
+    """From the first invitation until nobody may enter any more; a receipt covers one session.
 
-    `external_port` is what the router is asked for. `door_port` is where the door was opened
-    first: a restarted daemon asks for it again, so that the guests' commands stay true.
+    `external_port` is the port to request of the router. `door_port` is the door's first port: a
+    restarted daemon requests it again, so that the guests' commands stay valid.
 
-    `port_chosen`: the host named the external port, so that no other one will do.
+    `port_chosen`: the host named the external port, so no other will do.
 
-    `printed` is where the guests' last printed command leads, `announced` where the last one leads
-    that the host was shown. Where they differ, the guests' command may lead nowhere.
+    `printed` is the endpoint of the guests' last printed command, `announced` the endpoint last
+    reported to the host. If they differ, the guests' command may lead nowhere.
 
-    `tmux` is the program with which a client has made the tmux session, where the daemon finds none
-    or another one: a restarted daemon runs it again. "" where the daemon's own does.
+    `tmux` is the program with which a client created the tmux session, if the daemon finds none or
+    another one; a restarted daemon runs it again. "" if the daemon's own will do.
 
-    `box` is the id of the box in which the tmux session runs, which ends in @NAME where it is an
-    account's; "" where it is in none. No guest of this session enters another one, whatever runs
-    there.
+    `box` is the id of the box in which the tmux session runs, which ends in @NAME for an account's;
+    "" without a box. No guest of this session enters another box, whatever runs there.
     """
 
     id: str
@@ -200,7 +199,7 @@ class Session(Struct, frozen=True, dict=True):
 
     @property
     def account(self) -> str:
-        """The user by whom guests log in; "" where that is the host."""
+        """The user as whom guests log in; "" for the host."""
         return self.box.partition("@")[2]
 
     @cached_property
@@ -209,7 +208,7 @@ class Session(Struct, frozen=True, dict=True):
 
 
 class State(Struct, frozen=True):
-    """The whole intent: the session under way, or the last one, or none."""
+    """The whole intent: the current session, or the last one, or none."""
 
     session: Session | None = None
 
@@ -219,13 +218,13 @@ class State(Struct, frozen=True):
 
 
 class Mapping(Struct, frozen=True):
-    """A journal entry: a mapping that was asked of a gateway and is not confirmed gone.
+    """A journal entry: a mapping that was requested of a gateway and is not confirmed gone.
 
-    Written before the gateway is asked, erased after the mapping is seen to be absent.
-    `network` names the network it was made in; a delete is never sent to another one.
+    Written before the request, erased after the mapping was observed to be absent.
+    `network` is the identity of its network; no other network's gateway gets its delete.
     `handle` is what the protocol needs to undo it (control URL, PCP nonce).
-    `granted_until` is None until the gateway has confirmed it; `renew_at` is None until then, and
-    from when nobody there speaks its protocol any more, so that it is only to be closed.
+    `granted_until` is None until the gateway has confirmed it. `renew_at` is None until then, and
+    again once no gateway there speaks its protocol, so that pairingd only closes it.
     """
 
     id: str
@@ -243,18 +242,18 @@ class Mapping(Struct, frozen=True):
 
     @property
     def beyond(self) -> bool:
-        """Whether the gateway is a second router, that leads to the first."""
+        """Whether the gateway is a second router, which leads to the first."""
         return bool(Network.of(self.network).behind)
 
     @property
     def source(self) -> str:
-        """Our own address, from which the gateway is asked."""
+        """Our own address, from which requests to the gateway go."""
         return Network.of(self.network).address if self.beyond else self.internal_host
 
     def leads_to(self, inner: Mapping) -> bool:
-        """Whether a second router forwards to the first one's port by this, and that by `inner`."""
-        there = Network.of(self.network)
-        first = replace(there, gateway=inner.gateway, behind="").identity
+        """Whether it is a second router's, and forwards to the port of `inner` on the first."""
+        network = Network.of(self.network)
+        first = replace(network, gateway=inner.gateway, behind="").identity
         return self.beyond and (first, self.internal_host, self.internal_port) == (
             inner.network,
             inner.external_host,
@@ -263,26 +262,26 @@ class Mapping(Struct, frozen=True):
 
     @property
     def permanent(self) -> bool:
-        """Whether the gateway keeps it without an end; `granted_until` is then only ours."""
+        """Whether the gateway keeps it for ever; `granted_until` is then only our own limit."""
         return "permanent" in dict(self.handle)
 
     @property
     def unshown(self) -> bool:
-        """Whether the gateway says yes to it and shows it to nobody."""
+        """Whether the gateway grants it but does not list it."""
         return "unshown" in dict(self.handle)
 
     def is_held(self, now: float) -> bool:
-        """Whether the gateway has granted it for longer than `now`, and can be asked to go on."""
+        """Whether it is granted beyond `now` and can be renewed."""
         return self.renew_at is not None and (self.granted_until or 0.0) > now
 
     def is_over(self, now: float) -> bool:
-        """Whether its lease has run out, so that it is gone though nobody confirms it."""
+        """Whether its lease has ended, so that it is gone even without confirmation."""
         until = self.granted_until
         return not self.permanent and until is not None and until <= now
 
 
 class Problem(Struct, frozen=True):
-    """A warning: code, cause and remedy as an error's, but nothing failed."""
+    """A warning: code, cause and remedy as in an error, but nothing failed."""
 
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""A network that this machine is in, as far as its gateway matters."""
+"""The network of this machine: its default route and gateway."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from msgspec import Struct
 
 
 class Network(Struct, frozen=True):
-    """Where this machine is: the way home over its default route.
+    """This machine's interface and address on its default route, and the gateway.
 
-    `gateway` is empty where no home router is on that route, `gateway_mac` where it is not known.
-    `behind` is set where `gateway` is a second router, in front of the first: the first one's
-    outside address, by which the second knows us. `gateway_mac` is then the first one's.
+    `gateway` is empty if no home router is on that route, `gateway_mac` if it is not known.
+    `behind` is set if `gateway` is a second router, in front of the first: the first one's
+    external address, our address to the second. `gateway_mac` is then the first one's.
     """
 
     interface: str
@@ -26,9 +26,9 @@ class Network(Struct, frozen=True):
 
     @property
     def identity(self) -> str:
-        """Tells this network from others with the same numbers."""
-        here = f"{self.interface}/{self.address}/{self.gateway}/{self.gateway_mac}"
-        return f"{here}/{self.behind}" if self.behind else here
+        """Distinguishes this network from others with the same addresses."""
+        route = f"{self.interface}/{self.address}/{self.gateway}/{self.gateway_mac}"
+        return f"{route}/{self.behind}" if self.behind else route
 
     @property
     def client(self) -> str:
@@ -37,7 +37,7 @@ class Network(Struct, frozen=True):
 
 
 def router_of(identity: str) -> str:
-    """What stays of a network's identity by whatever interface and address we are in it: the
-    gateway's address, and after a slash its MAC, or the first router's.
+    """Return the part of a network's identity that does not depend on our interface and address:
+    the gateway's address, and after a slash its MAC, or the first router's.
     """
     return "/".join(identity.split("/")[2:4])

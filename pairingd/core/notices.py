@@ -1,6 +1,6 @@
-"""What a guest is told: on entry, before the end, when their terms change, and at the end.
+"""Texts for a guest: on entry, before the end, when their terms change, and at the end.
 
-`until` is a time of day as the host's clock has it, with the date where that is not today's.
+`until` is a time of day by the host's clock, with the date if it is not today.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from pairingd.core.model import Access, Cause, Invitation
 
-LAST_MINUTES = (5, 1)  # before the end, of which a guest is told
+LAST_MINUTES = (5, 1)  # before the end, at which a guest gets a notice
 _ACCESS = {Access.WRITE: "rw", Access.READ: "ro"}
 _LONG_ACCESS = {Access.WRITE: "read-write", Access.READ: "read-only"}
-_OVER = {
+_FAREWELLS = {
     Cause.REVOKED: "{host} removed you",
     Cause.ENDED: "{host} ended the session",
     Cause.TMUX_GONE: "the session has ended",
@@ -23,11 +23,11 @@ _OVER = {
 
 
 class Terms(Struct, frozen=True):
-    """Of a guest, as they know them."""
+    """A guest's terms, as last shown to them."""
 
     access: Access
     deadline: int
-    minutes: int  # of LAST_MINUTES the least that has begun; 0 before
+    minutes: int  # the least of LAST_MINUTES that is reached; 0 before
 
     @classmethod
     def of(cls, invitation: Invitation, now: float) -> Terms:
@@ -37,12 +37,12 @@ class Terms(Struct, frozen=True):
 
 
 def greeting(host: str, access: Access, until: str, leave: str) -> str:
-    """`leave` are the keys that do."""
+    """`leave` names the keys that leave the session."""
     return f"{host}'s session, {_ACCESS[access]} until {until}; {leave} leaves, same ssh returns"
 
 
 def news(known: Terms | None, terms: Terms, host: str, until: str, leave: str) -> str:
-    """What to tell a guest who knows `known`, "" where there is nothing new."""
+    """Return the notice for a guest who knows `known`, "" if nothing has changed."""
     if known is None:
         return greeting(host, terms.access, until, leave)
     if terms.access is not known.access:
@@ -57,10 +57,10 @@ def news(known: Terms | None, terms: Terms, host: str, until: str, leave: str) -
 
 
 def farewell(invitation: Invitation | None, now: float, host: str, until: str) -> str:
-    """Why a guest is out whom the host, or time, has ended."""
+    """Why a guest is out after the host, or time, ended the invitation."""
     cause = invitation.cause if invitation else None
-    if cause in _OVER:
-        return _OVER[cause].format(host=host)
+    if cause in _FAREWELLS:
+        return _FAREWELLS[cause].format(host=host)
     expired = invitation and (cause is Cause.EXPIRED or invitation.deadline <= now)
     if invitation is None or not expired:
         return f"{host}'s pairing closed this connection"
@@ -70,5 +70,5 @@ def farewell(invitation: Invitation | None, now: float, host: str, until: str) -
 
 
 def stopped(host: str, until: str) -> str:
-    """Why a guest is out whose invitation is live: the daemon stops."""
+    """Why a guest with a live invitation is out: the daemon stops."""
     return f"{host} stopped pairing; once it runs again the same command works until {until}"

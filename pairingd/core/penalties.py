@@ -1,7 +1,7 @@
-"""What a source has cost us: connections that ended without a login, by address.
+"""Penalties by source address, for connections that ended without a login.
 
-The durations follow sshd_config(5) PerSourcePenalties, which cannot do this for us: each
-connection has an sshd of its own that knows of no other.
+The durations follow sshd_config(5) PerSourcePenalties, which cannot do this here: each connection
+has its own sshd, which knows of no other connection.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from msgspec import Struct, field
 
-FREE_FAILURES = 5  # a guest may try a few wrong keys before it costs them time
+FREE_FAILURES = 5  # a guest may try a few wrong keys without a penalty
 LONGEST_PENALTY = 300.0  # seconds
 FORGIVEN_AFTER = 600.0  # seconds without a failure
-MAX_SOURCES = 1024  # remembered; the oldest is forgotten first
+MAX_SOURCES = 1024  # in memory; the oldest is dropped first
 
 
 class Ban(Struct, frozen=True):
-    """A source is kept out, for `seconds` that end at `until`."""
+    """A source may not log in for `seconds`, until `until`."""
 
     until: float
     seconds: float
@@ -25,7 +25,7 @@ class Ban(Struct, frozen=True):
 
 class _Record(Struct, frozen=True):
     failures: int = 0  # connections that ended without a login
-    logins: int = 0  # those of them in which sshd refused a login
+    logins: int = 0  # the part of them in which sshd refused a login
     last: float = 0.0
 
     def plus(self, now: float, *, login: bool) -> _Record:
@@ -33,21 +33,21 @@ class _Record(Struct, frozen=True):
 
 
 class Penalties(Struct):
-    """Remembers failures by source, and which sources an invited guest has entered from.
+    """Records failures by source, and the sources from which an invited guest has entered.
 
-    A failure without a login attempt makes its source `suspect`: last in the queue, with few
+    Failures without a login attempt make their source `suspect`: last in the queue, with few
     places, but not refused, because a guest may share the address (NAT). Refused logins ban it.
-    Neither ever concerns a `known` source.
+    A `known` source is exempt from both.
     """
 
     _records: dict[str, _Record] = field(default_factory=dict)
-    _known: dict[str, None] = field(default_factory=dict)  # in the order of their last login
+    _known: dict[str, None] = field(default_factory=dict)  # by last login
 
     def is_known(self, source: str) -> bool:
         return source in self._known
 
     def is_suspect(self, source: str, now: float) -> bool:
-        """Whether its connections have ended without a login too often, whatever they tried."""
+        """Whether too many of its connections ended without a login, for any reason."""
         record = self._record(source, now)
         return source not in self._known and now < _until(record.failures, record.last)
 
@@ -82,7 +82,7 @@ class Penalties(Struct):
             del self._known[next(iter(self._known))]
 
     def forget_known(self) -> None:
-        """The session is over: its guests are guests no more."""
+        """Forget the `known` sources, as the session is over."""
         self._known.clear()
 
     def _record(self, source: str, now: float) -> _Record:
@@ -95,12 +95,12 @@ def _until(failures: int, last: float) -> float:
 
 
 def _penalty(failures: int) -> float:
-    """Seconds, doubled with each beyond the free ones."""
+    """Return seconds, doubled with each failure beyond the free ones."""
     return min(2.0 ** min(failures - FREE_FAILURES - 1, 10), LONGEST_PENALTY)
 
 
 def source_of(peer: str) -> str:
-    """Who is counted as one: an IPv4 address, or the /64 that one IPv6 host commonly has whole."""
+    """Return the unit of a penalty: an IPv4 address, or the /64 that is usually one IPv6 host's."""
     try:
         address: IPv4Address | IPv6Address = ip_address(peer.partition("%")[0])
     except ValueError:

@@ -1,8 +1,8 @@
-"""From what is wished and what is seen, to what must be done; closing before opening.
+"""Compare the desired with the observed and return the actions; closing before opening.
 
-This covers keys, connections and the door, which are at hand and quick; `core.holding` covers the
-gateway, which is far and slow. A plan has no memory, so one that was cut short is simply made
-again. "Could not observe" (None) never counts as "absent".
+This covers keys, connections and the door, which are local and quick; `core.holding` covers the
+gateway, which is remote and slow. A plan has no memory, so after an interruption the next pass
+makes another. "Could not observe" (None) never counts as "absent".
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from pairingd.core.model import Access, Key, State
 
-LONGEST_SLEEP = 15.0  # seconds; a laptop that wakes must notice within this time
+LONGEST_SLEEP = 15.0  # seconds within which pairingd notices that a laptop woke
 
 
 class Grant(Struct, frozen=True):
-    """One line of authorized_keys: this key enters on this invitation until then. `ask`: only once
-    the host has let it in.
+    """One line of authorized_keys: this key may enter on this invitation until `expires_at`. `ask`:
+    only after the host's approval.
     """
 
     invitation: str
@@ -28,7 +28,7 @@ class Grant(Struct, frozen=True):
 
 
 class Desired(Struct, frozen=True):
-    """Who may be in, now. `door_port` is where the door should stand if it can, 0 for anywhere."""
+    """Who may be in now. `door_port` is the preferred port of the door, 0 for any."""
 
     grants: tuple[Grant, ...]
     access: Map[str, Access]
@@ -40,35 +40,34 @@ class Desired(Struct, frozen=True):
 
 
 def desired(state: State, now: float) -> Desired:
-    """What `state` demands at `now`."""
-    live = [one for one in state.live if one.is_open(now)]
+    """Return what `state` demands at `now`."""
+    live = [invitation for invitation in state.live if invitation.is_open(now)]
     return Desired(
         grants=tuple(
-            Grant(one.id, key, one.deadline, one.conditions.ask)
-            for one in live
-            if not one.rights.used  # whoever is in stays; nobody else comes
-            for key in one.keys
+            Grant(invitation.id, key, invitation.deadline, invitation.conditions.ask)
+            for invitation in live
+            if not invitation.rights.used  # the guest may stay, but not enter again
+            for key in invitation.keys
         ),
-        access={one.id: one.access for one in live},
+        access={invitation.id: invitation.access for invitation in live},
         door_port=(state.session.door_port or 0) if state.session else 0,
     )
 
 
 def admits(state: State, now: float) -> bool:
-    """Whether anybody may enter at `now`: `desired(...).door`, without reckoning the rest."""
-    return any(one.is_open(now) for one in state.live)
+    """Whether anybody may enter at `now`: `desired(...).door`, without computing the rest."""
+    return any(invitation.is_open(now) for invitation in state.live)
 
 
 NOTHING = Desired(grants=(), access={}, door_port=0)
 
 
 class Connection(Struct, frozen=True):
-    """One `sshd -i`. `invitation` is None until sshd says whose key was accepted, `role` while the
+    """One `sshd -i`. `invitation` is None until sshd reports the accepted key, `role` while the
     guest has no terminal.
 
-    `astray`: it is not where a guest must be and does not go there, so that nothing is left but to
-    cut it. A guest who may write can have their tmux client run another program in its place
-    (tmux(1), detach-client -E).
+    `astray`: it is outside the shared session and cannot be led back, so it must be cut. A write
+    guest can make their tmux client run another program instead (tmux(1), detach-client -E).
     """
 
     pid: int
@@ -79,7 +78,7 @@ class Connection(Struct, frozen=True):
 
 
 class Observed(Struct, frozen=True):
-    """`grants` is None where the file could not be read or is not as we would write it."""
+    """`grants` is None if the file is unreadable or differs from what we would write."""
 
     grants: tuple[Grant, ...] | None
     door_port: int | None
@@ -99,7 +98,7 @@ class CloseDoor(Struct, frozen=True):
 
 
 class ChangeRole(Struct, frozen=True):
-    """Of a guest who is in."""
+    """Change the role of a guest who is in."""
 
     pid: int
     access: Access
@@ -113,10 +112,10 @@ AccessAction = WriteGrants | Cut | CloseDoor | ChangeRole | OpenDoor
 
 
 def access(want: Desired, have: Observed) -> list[AccessAction]:
-    """Door shut, connections cut, keys out; only then anything opens.
+    """Close the door, cut connections, remove keys; only then open anything.
 
-    In this order because the first two are quick and a disk may be slow. Who comes back with a key
-    that is still in the file is authenticated for nobody, and cut.
+    In this order because the first two are quick and a disk may be slow. A connection with a key
+    that is still in the file has no invitation, so it is cut.
     """
     actions: list[AccessAction] = []
     if not want.door and have.door_port is not None:
@@ -140,16 +139,20 @@ def access(want: Desired, have: Observed) -> list[AccessAction]:
 
 
 def next_deadline(state: State, now: float) -> float | None:
-    """When time alone will change what is desired. None: never, so there is nothing to wake for."""
+    """Return when time alone changes what is desired; None: never, so sleep without limit."""
     times = [
         at
-        for one in state.live
-        for at in (one.conditions.opens_at, one.deadline, one.idle_at)
-        if at is not None and (at > now or at == one.deadline)
+        for invitation in state.live
+        for at in (invitation.conditions.opens_at, invitation.deadline, invitation.idle_at)
+        if at is not None and (at > now or at == invitation.deadline)
     ]
     return min(times, default=None)
 
 
 def idle(state: State, now: float) -> tuple[str, ...]:
-    """The invitations that Rested would end, unless somebody is seen to be active."""
-    return tuple(one.id for one in state.live if one.idle_at is not None and one.idle_at <= now)
+    """Return the ids of invitations that Rested would end, unless somebody is active."""
+    return tuple(
+        invitation.id
+        for invitation in state.live
+        if invitation.idle_at is not None and invitation.idle_at <= now
+    )

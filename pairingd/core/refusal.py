@@ -1,10 +1,10 @@
-"""How the core says no. It stands here because the core imports nothing outside itself."""
+"""The core's exceptions. They are here because the core imports nothing outside itself."""
 
 from __future__ import annotations
 
 
 class PairingError(Exception):
-    """A failure told to a person: `code` is stable, `message` the cause, `hint` the remedy.
+    """A failure reported to a person: `code` is stable, `message` the cause, `hint` the remedy.
 
     Both texts are one line each. `data` carries machine-readable details for `--json`.
     """
@@ -21,4 +21,4 @@ class PairingError(Exception):
 
 
 class Refused(PairingError):
-    """A rule said no. Nothing has changed."""
+    """A rule refused an event. Nothing has changed."""

@@ -1,9 +1,8 @@
-"""Every transition of the intent. All that changes a State stands in this file.
+"""Every transition of the intent. Only this file changes a State.
 
 `step` returns the state after an event, or raises Refused and has changed nothing. Time only
-moves an invitation from live to expired; the other ways out of live are revoke, end, the
-invitation's conditions and the begin of a daemon that does not trust what was saved. There is no
-way back into it.
+moves an invitation from live to expired; revoke, end, the invitation's conditions and the start of
+a daemon that does not trust the saved state also end it. No invitation becomes live again.
 """
 
 from __future__ import annotations
@@ -50,14 +49,17 @@ from pairingd.core.text import shell
 
 
 def step(state: State, event: Event, now: float) -> State:
-    """The state after `event` at `now`. Deadlines due by then take effect first."""
+    """Return the state after `event` at `now`. Deadlines due by then take effect first."""
     return _settled(_apply(_expired(state, now), event, now), now)
 
 
 def gives_rights(before: State, after: State) -> bool:
-    """Whether anybody may do anything in `after` that they may not in `before`."""
-    had = {one.id: one.rights for one in before.live}
-    return any(one.id not in had or not had[one.id].cover(one.rights) for one in after.live)
+    """Whether `after` gives anybody a right that they do not have in `before`."""
+    had = {invitation.id: invitation.rights for invitation in before.live}
+    return any(
+        invitation.id not in had or not had[invitation.id].cover(invitation.rights)
+        for invitation in after.live
+    )
 
 
 def _apply(state: State, event: Event, now: float) -> State:
@@ -90,40 +92,46 @@ def _taken_away(state: State, event: Revoke | Rested | End, now: float) -> State
         case Rested():
             return _over(state, idle(state, now), Standing.EXPIRED, now, Cause.IDLE)
         case End(cause=cause):
-            return _over(state, [one.id for one in state.live], Standing.ENDED, now, cause)
+            return _over(
+                state, [invitation.id for invitation in state.live], Standing.ENDED, now, cause
+            )
 
 
 def _begin(state: State, event: Begin, now: float) -> State:
-    for one in state.live:
-        marks = [mark.within(one.rights) for mark in event.marks if mark.invitation == one.id]
+    for invitation in state.live:
+        marks = [
+            mark.within(invitation.rights)
+            for mark in event.marks
+            if mark.invitation == invitation.id
+        ]
         if not marks:
-            state = _over(state, [one.id], Standing.REVOKED, now, Cause.DAEMON_STOPPED)
-        elif one.rights not in marks:
-            state = _reduced(state, one, marks, now)
+            state = _over(state, [invitation.id], Standing.REVOKED, now, Cause.DAEMON_STOPPED)
+        elif invitation.rights not in marks:
+            state = _reduced(state, invitation, marks, now)
     if event.clock_is_behind:
-        left = [one.id for one in state.live]
+        left = [other.id for other in state.live]
         return _over(state, left, Standing.ENDED, now, Cause.DAEMON_STOPPED)
-    used = [one.id for one in state.live if one.rights.used]
+    used = [other.id for other in state.live if other.rights.used]
     state = _over(state, used, Standing.ENDED, now, Cause.USED)
-    for one in state.live:
-        latest = _start(one, now) + event.max_ttl
-        if one.expires_at > latest:
-            state = _changed(state, one.id, expires_at=floor(latest))
+    for invitation in state.live:
+        latest = _start(invitation, now) + event.max_ttl
+        if invitation.expires_at > latest:
+            state = _changed(state, invitation.id, expires_at=floor(latest))
     return state
 
 
-def _reduced(state: State, one: Invitation, marks: Sequence[Rights], now: float) -> State:
-    """To the best of its marks, each of which is less than what it claims."""
+def _reduced(state: State, invitation: Invitation, marks: Sequence[Rights], now: float) -> State:
+    """Reduce it to the best of its marks, each of which is less than its saved rights."""
     best = max(marks, key=lambda mark: (mark.expires_at, mark.access is Access.WRITE))
     used = any(mark.used for mark in marks)
-    came_at = one.came_at or (floor(now) if used else None)
+    came_at = invitation.came_at or (floor(now) if used else None)
     terms = {"access": best.access, "expires_at": best.expires_at}
-    return _changed(state, one.id, **terms, came_at=came_at)
+    return _changed(state, invitation.id, **terms, came_at=came_at)
 
 
 def require_new(state: State, identities: Iterable[str], now: float) -> None:
-    """Raise Refused `already-invited`, as Invite would: before anything is fetched for it."""
-    live = {canonical(one.guest) for one in state.live if one.deadline > now}
+    """Raise Refused `already-invited` as Invite would, but before keys are fetched."""
+    live = {canonical(invitation.guest) for invitation in state.live if invitation.deadline > now}
     for guest in identities:
         if canonical(guest) in live:
             raise _already_invited(guest)
@@ -139,8 +147,8 @@ def _already_invited(guest: str) -> Refused:
 
 
 def _invite(state: State, event: Invite, now: float) -> State:
-    guests = {canonical(one.guest) for one in state.live}
-    owner = {key.blob: one.guest for one in state.live for key in one.keys}
+    guests = {canonical(invitation.guest) for invitation in state.live}
+    owner = {key.blob: invitation.guest for invitation in state.live for key in invitation.keys}
     for new in event.invitations:
         _require_within(event.max_ttl, new.expires_at, _start(new, now))
         _require_within(event.max_ttl, new.conditions.opens_at or 0, now)
@@ -149,10 +157,10 @@ def _invite(state: State, event: Invite, now: float) -> State:
         guests.add(canonical(new.guest))
         for key in new.keys:
             if key.blob in owner:
-                # sshd takes the first line that fits a key, so two guests with one key
-                # could not be told apart, nor given different access.
+                # sshd uses the first line that matches a key, so two guests with the same key
+                # would be indistinguishable and could not have different access.
                 other = owner[key.blob]
-                live = any(one.guest == other for one in state.live)
+                live = any(invitation.guest == other for invitation in state.live)
                 raise Refused(
                     "key-already-invited",
                     f"{new.guest} has the same key as {other}"
@@ -202,38 +210,38 @@ def _extend(state: State, event: Extend, now: float) -> State:
 
 
 def _visited(state: State, event: Visit, now: float) -> State:
-    """Of an invitation that is over already nothing is noted."""
-    one = next((one for one in state.live if one.id == event.invitation), None)
-    if one is None:
+    """Ignore visits of an invitation that is over already."""
+    invitation = next((live for live in state.live if live.id == event.invitation), None)
+    if invitation is None:
         return state
     match event:
         case Came():
-            if one.conditions.once and one.came_at:
+            if invitation.conditions.once and invitation.came_at:
                 raise Refused(
                     "used-up",
-                    f"{one.guest} was invited for one visit, and it has begun",
+                    f"{invitation.guest} was invited for one visit, and it has begun",
                     "invite them again",
                 )
-            state = _changed(state, one.id, came_at=one.came_at or floor(now))
-            return _active(state, one, floor(now))
+            state = _changed(state, invitation.id, came_at=invitation.came_at or floor(now))
+            return _active(state, invitation, floor(now))
         case Went():
-            if one.conditions.once and one.came_at:
-                return _over(state, (one.id,), Standing.ENDED, now, Cause.USED)
-            return _active(state, one, floor(now))
+            if invitation.conditions.once and invitation.came_at:
+                return _over(state, (invitation.id,), Standing.ENDED, now, Cause.USED)
+            return _active(state, invitation, floor(now))
         case Active(at=at):
-            return _active(state, one, at)
+            return _active(state, invitation, at)
         case Dialing(dial=dial):
-            return _changed(state, one.id, dial=dial)
+            return _changed(state, invitation.id, dial=dial)
 
 
-def _active(state: State, one: Invitation, at: int) -> State:
-    if one.conditions.idle_seconds is None:
+def _active(state: State, invitation: Invitation, at: int) -> State:
+    if invitation.conditions.idle_seconds is None:
         return state
-    return _changed(state, one.id, active_at=max(at, one.active_at or 0))
+    return _changed(state, invitation.id, active_at=max(at, invitation.active_at or 0))
 
 
 def _start(invitation: Invitation, now: float) -> float:
-    """From when on it may last `max_ttl`."""
+    """Return the start of its `max_ttl`."""
     return max(now, invitation.conditions.opens_at or 0)
 
 
@@ -261,8 +269,8 @@ def _changed(state: State, invitation_id: str, **changes: Any) -> State:
     """`changes` are fields of the invitation."""
     assert state.session is not None  # noqa: S101 - _live() found the invitation in it
     invitations = (
-        replace(one, **changes) if one.id == invitation_id else one
-        for one in state.session.invitations
+        replace(invitation, **changes) if invitation.id == invitation_id else invitation
+        for invitation in state.session.invitations
     )
     return State(replace(state.session, invitations=tuple(invitations)))
 
@@ -280,12 +288,15 @@ def _over(state: State, ids: Iterable[str], standing: Standing, at: float, cause
         return state
     ending = frozenset(ids)
     over = partial(replace, standing=standing, over_at=floor(at), cause=cause)
-    invitations = (over(one) if one.id in ending else one for one in state.session.invitations)
+    invitations = (
+        over(invitation) if invitation.id in ending else invitation
+        for invitation in state.session.invitations
+    )
     return State(replace(state.session, invitations=tuple(invitations)))
 
 
 def _noted(state: State, event: DoorOpened | CommandPrinted | CommandAnnounced) -> State:
-    """Where nobody may enter there is nobody to tell a way in to."""
+    """Ignore an endpoint while nobody may enter."""
     session = state.session
     if session is None:
         return state
@@ -293,14 +304,16 @@ def _noted(state: State, event: DoorOpened | CommandPrinted | CommandAnnounced) 
         return State(replace(session, door_port=event.port))
     if not session.live:
         return state
-    printed = event.way if isinstance(event, CommandPrinted) else session.printed
-    return State(replace(session, printed=printed, announced=event.way))
+    printed = event.address if isinstance(event, CommandPrinted) else session.printed
+    return State(replace(session, printed=printed, announced=event.address))
 
 
 def _settled(state: State, now: float) -> State:
-    """A session is over once no one may enter any more; then no way in is told any more."""
+    """End a session once no invitation is live; it then has no endpoints any more."""
     session = state.session
     if session is None or session.live or session.ended_at is not None:
         return state
-    last = max((one.over_at or floor(now) for one in session.invitations), default=floor(now))
+    last = max(
+        (invitation.over_at or floor(now) for invitation in session.invitations), default=floor(now)
+    )
     return State(replace(session, ended_at=last, printed=None, announced=None))

@@ -1,4 +1,4 @@
-"""The little of SSH that is spoken without sshd: RFC 4253 §4.2 and §11.1."""
+"""The part of SSH that pairingd speaks without sshd: RFC 4253 §4.2 and §11.1."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from enum import IntEnum
 IDENTIFICATION = b"SSH-2.0-pairing\r\n"
 MAX_IDENTIFICATION = 255  # bytes, RFC 4253 §4.2; a client may send nothing before that line
 _PREFIX = b"SSH-"
-_BLOCK = 8  # bytes; the packet's whole length is a multiple of it, RFC 4253 §6
+_BLOCK_BYTES = 8  # the packet's whole length is a multiple of it, RFC 4253 §6
 _SSH_MSG_DISCONNECT = 1
 
 
 class Reason(IntEnum):
-    """Of a disconnect message, RFC 4253 §11.1: those that we use."""
+    """The reasons of a disconnect message that we use, RFC 4253 §11.1."""
 
     PROTOCOL_ERROR = 2
     TOO_MANY_CONNECTIONS = 12
@@ -21,7 +21,7 @@ class Reason(IntEnum):
 def is_identified(seen: bytes) -> bool | None:
     """Whether a client's first bytes hold its whole identification line; None: not yet.
 
-    False: they never will.
+    False: it cannot become one.
     """
     if not seen.startswith(_PREFIX[: len(seen)]):
         return False
@@ -31,14 +31,14 @@ def is_identified(seen: bytes) -> bool | None:
 
 
 def disconnect(text: str, reason: Reason = Reason.TOO_MANY_CONNECTIONS) -> bytes:
-    """The packet that ends a connection, as it is before the key exchange.
+    """Return the disconnect packet, unencrypted as before the key exchange.
 
     Our identification line must have been sent before it.
     """
     payload = bytes([_SSH_MSG_DISCONNECT]) + reason.to_bytes(4) + _string(text) + _string("")
-    padding = _BLOCK - (5 + len(payload)) % _BLOCK
+    padding = _BLOCK_BYTES - (5 + len(payload)) % _BLOCK_BYTES
     if padding < 4:
-        padding += _BLOCK
+        padding += _BLOCK_BYTES
     return (1 + len(payload) + padding).to_bytes(4) + bytes([padding]) + payload + bytes(padding)
 
 

@@ -1,17 +1,17 @@
-"""Text of others, made fit for a terminal: nothing is left in it that one would act on."""
+"""Make foreign text safe for a terminal: remove all that a terminal would act on."""
 
 from __future__ import annotations
 
-_MAX_QUOTED = 80  # characters
+_MAX_QUOTED_CHARS = 80
 
 
 def printable(text: str) -> str:
-    """`text` with a sign in the place of every character that cannot be printed."""
+    """Replace every unprintable character by U+FFFD."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def for_terminal(text: str) -> str:
-    """`text` on one line, free of control and format characters; what is long stays long."""
+    """Return `text` on one line of any length, without control and format characters."""
     if text.isprintable():
         return text
     spaced = (" " if c.isspace() else c for c in text)
@@ -19,14 +19,14 @@ def for_terminal(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """What somebody wrote, told back to them: in quotes, escaped, and not at any length."""
-    shown = text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 1]}…"
+    """Quote user input for a message: escaped, at most _MAX_QUOTED_CHARS characters."""
+    shown = text if len(text) <= _MAX_QUOTED_CHARS else f"{text[: _MAX_QUOTED_CHARS - 1]}…"
     return repr(shown)
 
 
 def shell(*words: str) -> str:
-    """A command to print: a POSIX shell makes exactly these words of it, and zsh, too, which takes
-    `=name` for the path of a command (zshexpn(1), `=` expansion).
+    """Return a command to print, which a POSIX shell splits into exactly these words. So does zsh,
+    which expands `=name` to the path of a command (zshexpn(1), `=` expansion).
     """
     import shlex  # late: most starts of `pairctl` print no command
 
@@ -38,6 +38,6 @@ def _is_zsh_name(word: str) -> bool:
 
 
 def one_line(text: str, limit: int) -> str:
-    """Printable characters, single spaces, at most `limit` of both."""
+    """Return printable characters and single spaces, at most `limit` in all."""
     seen = "".join(c if c.isprintable() else " " for c in text[: 16 * limit])
     return " ".join(seen.split())[:limit].rstrip()

@@ -1,4 +1,4 @@
-"""How a guest can get in: the endpoints, how far they can be trusted, and what to warn of."""
+"""The endpoints by which a guest can enter, the evidence for them, and warnings."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from pairingd.core.records import replace
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 
+LOOPBACK = "127.0.0.1"  # this machine's address nearby, where it has no IPv4 network
 _SSH_PORT = 22  # ssh's own default (ssh_config(5), Port)
 
 Kind = Literal["direct", "router", "ipv6", "lan", "relay", "jump", "dial", "cgnat"]
 Verified = Literal["readback", "hairpin", "stranger", "outside", "guest"]
 Reachability = Literal["internet", "unverified", "lan"]
 Place = tuple[str, int]  # a host and a port
-# At these the door is not reached from everywhere, or not by its own address.
+# Endpoints that are not reachable from everywhere, or have not the door's own address.
 _NOT_STRAIGHT = frozenset({"lan", "relay", "jump", "dial"})
 
 
 class Endpoint(Struct, frozen=True):
-    """One address a guest can try. `protocol` is how the router or relay was asked for it;
-    `verified` is what was seen of it beyond the router's word. `via` is the machine that the
-    guest's ssh must log in to before, `proxy` the program that it connects with, of which one
-    `guest` alone makes use. `pinned`: guests are given no command that does not check the host key.
+    """One address a guest can try. `protocol` is that of the request to the router or relay,
+    `verified` the evidence beyond the router's word. `via` is the machine that the guest's ssh must
+    log in to before, `proxy` its ProxyCommand. `guest`: only this one can use it. `pinned`: guests
+    get only commands that check the host key.
     """
 
     kind: Kind
@@ -45,17 +46,17 @@ class Endpoint(Struct, frozen=True):
 
 
 class Ways(Struct, frozen=True):
-    """What leads to the door from outside at present. At `relay` our host key was seen;
+    """What leads to the door from outside now. At `relay` our host key was seen;
     `through` is a relay with a command of its own: a jump, or a stranger's.
 
-    `by_hand` is the host and port that the user has forwarded to the door. `seen` is what was seen
+    `by_hand` is the host and port that the user has forwarded to the door. `seen` is the evidence
     of a mapping, by its id: a guest who came through it from the internet, our own host key, or
-    its row in the router's table. `unsteady`: the mapping keeps being lost. `second` is the mapping
-    on the router in front of the first, `second_failed` why there is none.
-    `dials` are of single guests, `hole` is in the provider's NAT.
-    `direct` is this machine's own address where that is a public one. `witnessed`: who has come
-    over the internet by it, or else by hand. `outside`: what a machine elsewhere has seen, true for
-    our door, false for nobody of ours, where nobody has come over the internet since.
+    its row in the router's table. `unsteady`: the router keeps losing the mapping. `second` is the
+    mapping on the router in front of the first, `second_failed` the reason for none.
+    `dials` are for single guests, `hole` is in the provider's NAT.
+    `direct` is this machine's own address if it is public. `witnessed`: who has come over the
+    internet by it, or else by hand. `outside`: what a machine elsewhere saw, true for our door,
+    false for anything else; an endpoint is left out once somebody has come by it.
     """
 
     mapping: Mapping | None = None
@@ -71,46 +72,53 @@ class Ways(Struct, frozen=True):
     second_failed: NotOpened | None = None
     dials: tuple[Endpoint, ...] = ()
     hole: Endpoint | None = None
+    own6: Endpoint | None = None
     outside: Map[Place, bool] = field(default_factory=dict)
 
     def endpoints(self, lan_host: str, door_port: int) -> list[Endpoint]:
-        """Every address a guest can try, best first."""
-        found: list[Endpoint] = [*self.dials]
-        if self.direct:
-            found.append(Endpoint("direct", self.direct, door_port, verified=self.witnessed))
+        """Return every address a guest can try, best first."""
+        endpoints: list[Endpoint] = []
+        if self.direct:  # before a dial: where no NAT is in the way, both sides reset one
+            endpoints.append(Endpoint("direct", self.direct, door_port, verified=self.witnessed))
+        endpoints += self.dials
         if self.by_hand:
             witnessed = None if self.direct else self.witnessed
-            found.append(Endpoint("router", *self.by_hand, verified=witnessed))
-        found += self._through("router", self._outermost)
+            endpoints.append(Endpoint("router", *self.by_hand, verified=witnessed))
+        endpoints += self._through("router", self.outermost)
         proven = self.hole is not None and self.hole.verified is not None
         if self.hole and proven:
-            found.append(self.hole)
-        found += self._through("ipv6", self.pinhole)
+            endpoints.append(self.hole)
+        endpoints += self._through("ipv6", self.pinhole)
         if self.relay:
-            found.append(Endpoint("relay", *self.relay, "ssh", "hairpin"))
+            endpoints.append(Endpoint("relay", *self.relay, "ssh", "hairpin"))
         if self.through:
-            found.append(self.through)
+            endpoints.append(self.through)
         if self.hole and not proven:
-            found.append(self.hole)
-        found = [self._as_seen_outside(one) for one in found]
-        found.sort(key=self._is_doubtful)
-        return found if lan_host == self.direct else [*found, Endpoint("lan", lan_host, door_port)]
+            endpoints.append(self.hole)
+        if self.own6:
+            endpoints.append(self.own6)
+        endpoints = [self._as_seen_outside(endpoint) for endpoint in endpoints]
+        endpoints.sort(key=self._is_doubtful)
+        if lan_host == self.direct or (self.own6 and lan_host == LOOPBACK):
+            return endpoints
+        return [*endpoints, Endpoint("lan", lan_host, door_port)]
 
     @property
     def _others(self) -> list[Endpoint]:
-        """Those that count for the internet once somebody has been seen to come by them."""
-        return [one for one in (self.through, self.hole, *self.dials) if one]
+        """Endpoints that count for the internet only once somebody has come by them."""
+        others = (self.through, self.hole, self.own6, *self.dials)
+        return [endpoint for endpoint in others if endpoint]
 
-    def _is_doubtful(self, one: Endpoint) -> bool:
-        """Behind a second router, or the provider's, only what leads around it may work; and where
-        a look from outside has met nobody, anything else.
+    def _is_doubtful(self, endpoint: Endpoint) -> bool:
+        """Whether a look from outside failed there, or it is the router's and a second router, or
+        the provider's, is in front of it.
         """
-        if self.outside.get((one.host, one.port)) is False:
+        if self.outside.get((endpoint.host, endpoint.port)) is False:
             return True
-        return one.kind == "router" and self._double_nat is not None
+        return endpoint.kind == "router" and self._double_nat is not None
 
     @property
-    def _outermost(self) -> Mapping | None:
+    def outermost(self) -> Mapping | None:
         return outermost(self.mapping, self.second)
 
     @property
@@ -122,24 +130,35 @@ class Ways(Struct, frozen=True):
             seen = self.seen.get(held.id)
             yield Endpoint(kind, held.external_host, held.external_port, held.protocol, seen)
 
-    def _as_seen_outside(self, one: Endpoint) -> Endpoint:
-        seen = self.outside.get((one.host, one.port))
+    def _as_seen_outside(self, endpoint: Endpoint) -> Endpoint:
+        seen = self.outside.get((endpoint.host, endpoint.port))
         if seen is False:
-            return replace(one, verified=None)
-        return replace(one, verified="outside") if seen and one.verified != "guest" else one
+            return replace(endpoint, verified=None)
+        return (
+            replace(endpoint, verified="outside")
+            if seen and endpoint.verified != "guest"
+            else endpoint
+        )
 
     def reachability(self, error: PairingError | None) -> Reachability:
-        """From where a guest can certainly get in. `error` is the mapping's.
+        """Return from where guests can certainly enter. `error` is the mapping's.
 
-        Behind a second router nothing is known of the internet.
+        Behind a second router the internet is unverified.
         """
-        held = [one for one in (self._outermost, self.pinhole) if one and one.external_host]
+        held = [
+            mapping
+            for mapping in (self.outermost, self.pinhole)
+            if mapping and mapping.external_host
+        ]
         if (
             self.relay
             or (self.direct and not self._is_dark(self.direct))
-            or any(self._as_seen_outside(one).verified for one in self._others)
+            or any(self._as_seen_outside(endpoint).verified for endpoint in self._others)
             or (self.by_hand and self.outside.get(self.by_hand, self.witnessed is not None))
-            or any(is_public(one.external_host) and not self._is_unproven(one) for one in held)
+            or any(
+                is_public(mapping.external_host) and not self._is_unproven(mapping)
+                for mapping in held
+            )
         ):
             return "internet"
         behind_another = error is not None and error.code == "double-nat"
@@ -147,52 +166,52 @@ class Ways(Struct, frozen=True):
         return "unverified" if unproven else "lan"
 
     def problems(self) -> list[Problem]:
-        """What may keep guests from the internet out, though the router has said yes."""
-        held = self._outermost
+        """Return what may keep guests on the internet out although the router granted a mapping."""
+        held = self.outermost
         unlisted = _unlisted(held) if held and held.unshown and self._is_unproven(held) else None
         unsteady = _unsteady(held) if held and self.unsteady else None
         behind = _behind_hole(self.hole) if self.hole else self._double_nat
-        found = (behind, _no_external_address(held), unlisted, unsteady)
-        return [one for one in found if one]
+        problems = (behind, _no_external_address(held), unlisted, unsteady)
+        return [problem for problem in problems if problem]
 
     def _is_unproven(self, held: Mapping) -> bool:
-        """Whether nothing speaks for it but the word of a router that lists it nowhere, or that
-        keeps losing it; or a look from outside has met nobody there.
+        """Whether a look from outside failed there; or there is no evidence, and the router does
+        not list it or keeps losing it.
         """
         place = (held.external_host, held.external_port)
         if place in self.outside:
             return not self.outside[place]
-        kept_being_lost = self.unsteady and held == self._outermost
+        kept_being_lost = self.unsteady and held == self.outermost
         return (held.unshown or kept_being_lost) and held.id not in self.seen
 
     def _is_dark(self, host: str) -> bool:
-        """Whether a look from outside has met nobody of ours at this machine's own address."""
+        """Whether a look from outside failed at this machine's own address."""
         return any(place[0] == host and not seen for place, seen in self.outside.items())
 
 
 def leads_straight(kind: str, host: str) -> bool:
-    """Whether anybody on the internet may come to the door itself by such an endpoint."""
+    """Whether such an endpoint may lead from the whole internet to the door itself."""
     return kind not in _NOT_STRAIGHT and may_be_public(host)
 
 
 def shared_address(endpoints: Sequence[Endpoint]) -> HostPort:
-    """What guests hold when `endpoints` were answered: that of the hole before the router, or the
-    router's, else the best for all.
+    """Return the address in the guests' command: the hole's before the router's, else that of the
+    best endpoint for all.
     """
-    common = [one for one in endpoints if not one.guest]
+    common = [endpoint for endpoint in endpoints if not endpoint.guest]
     kinds = ("cgnat", "router")
-    ranked = (one for kind in kinds for one in common if one.kind == kind)
+    ranked = (endpoint for kind in kinds for endpoint in common if endpoint.kind == kind)
     best = next(ranked, common[0])
     return HostPort(best.host, best.port)
 
 
 def ssh_command(user: str, host: str, port: int, *options: str, proxy: str = "") -> str:
-    """What a guest types. ssh takes what is after the last @ for the host. A `proxy` connects to
-    host and port by itself.
+    """Return the guest's command. ssh takes the text after the last @ as the host. A `proxy` has
+    host and port in itself.
     """
-    where = () if port == _SSH_PORT or proxy else ("-p", str(port))
-    by = f" -o ProxyCommand={shell(proxy)}" if proxy else ""
-    return f"{shell('ssh', *options)}{by} {shell(*where, f'{user}@{host}')}"
+    port_options = () if port == _SSH_PORT or proxy else ("-p", str(port))
+    proxy_options = f" -o ProxyCommand={shell(proxy)}" if proxy else ""
+    return f"{shell('ssh', *options)}{proxy_options} {shell(*port_options, f'{user}@{host}')}"
 
 
 def endpoint_changed(session: Session | None) -> Problem | None:
@@ -233,6 +252,28 @@ def _unsteady(held: Mapping) -> Problem:
         f"the router keeps losing the forward of port {held.external_port}; pairingd restores it",
         "guests may be unable to connect for seconds; update the router's firmware, or forward "
         "the port there by hand",
+    )
+
+
+def other_port(session: Session | None, held: Mapping | None) -> Problem | None:
+    """For a host who has chosen the external port."""
+    if session is None or not session.port_chosen or held is None:
+        return None
+    if held.external_port == session.external_port:
+        return None
+    return Problem(
+        "other-port",
+        f"the router refuses port {session.external_port}; "
+        f"guests connect to port {held.external_port}",
+        "to use another port: pairctl end, then pairctl invite with another --port",
+    )
+
+
+def relay_slow() -> Problem:
+    return Problem(
+        "relay-slow",
+        "the relay does not lead to the door yet; pairingd keeps trying",
+        "pairingd announces the command when it does; see: pairctl status",
     )
 
 

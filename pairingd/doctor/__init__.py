@@ -1,5 +1,5 @@
-"""`pairctl doctor`: what could keep a guest out, found before one tries.
+"""`pairctl doctor`: finds what could keep a guest out, before one tries.
 
-A program of its own (`python -m pairingd.doctor`), so that it works without a daemon and costs
-an idle one nothing. It prints one JSON object a line, each a finding, as they are found.
+A separate program (`python -m pairingd.doctor`), so that it works without a daemon and costs
+an idle one nothing. It prints each finding at once, as one JSON object a line.
 """

@@ -1,4 +1,4 @@
-"""Every check at once, each within its time; what they find, in a fixed order."""
+"""Runs all checks at once, each with a time limit. Prints their findings in a fixed order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pairingd.errors import PairingError
 from pairingd.paths import Paths, find_paths
 from pairingd.process import lock
 
-# The quick ones first: the slow ones have begun meanwhile.
+# The quick ones first: the slow ones run meanwhile.
 CHECKS = (
     Check("daemon", home.daemon),
     Check("service", machine.service),
@@ -53,7 +53,7 @@ CHECKS = (
     Check("outside", outside.check, outside.LIMIT_S),
 )
 
-_Said = asyncio.Queue[Finding | None]
+_Findings = asyncio.Queue[Finding | None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,29 +71,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _examine(given: argparse.Namespace) -> None:
-    """Cancelled by SIGTERM and SIGINT, so that every check tidies up after itself."""
+    """SIGTERM and SIGINT cancel it, so that every check cleans up."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     paths, places, settings = _situation(fix=given.fix)
-    told = daemon.Daemon()
+    daemon_state = daemon.Daemon()
     if paths:
-        told = await daemon.ask(lock.listens_at(lock.read(paths.lock), paths))
-    subject = Subject(paths, settings, told, places, **vars(given))
+        daemon_state = await daemon.ask(lock.listens_at(lock.read(paths.lock), paths))
+    subject = Subject(paths, settings, daemon_state, places, **vars(given))
     async with asyncio.TaskGroup() as group:
-        said: list[_Said] = [asyncio.Queue() for _ in CHECKS]
-        for check, findings in zip(CHECKS, said, strict=True):
-            group.create_task(_run(check, subject, findings))
-        for findings in said:
-            while finding := await findings.get():
+        queues: list[_Findings] = [asyncio.Queue() for _ in CHECKS]
+        for check, queue in zip(CHECKS, queues, strict=True):
+            group.create_task(_run(check, subject, queue))
+        for queue in queues:
+            while finding := await queue.get():
                 _print(finding)
-    # Not by return: a thread that still waits for a dead disk would be waited for.
+    # Not by return, which would wait for a thread that hangs on a dead disk.
     os._exit(0)
 
 
 def _situation(*, fix: bool) -> tuple[Paths | None, list[Finding], config.Settings]:
-    """Where the configuration cannot be read, the defaults are examined."""
+    """Paths, findings and settings; the default settings if config.toml cannot be read."""
     defaults = config.Settings(config.Config(), "")
     try:
         paths = find_paths()
@@ -106,27 +106,29 @@ def _situation(*, fix: bool) -> tuple[Paths | None, list[Finding], config.Settin
     except PairingError as error:
         _print(Finding.of("config", error))
         return paths, places, defaults
-    told = tilde(paths.config) if Path(paths.config).exists() else "all defaults: there is no file"
-    _print(Finding.ok("config", told))
+    source = (
+        tilde(paths.config) if Path(paths.config).exists() else "all defaults: there is no file"
+    )
+    _print(Finding.ok("config", source))
     return paths, places, settings
 
 
-async def _run(check: Check, subject: Subject, said: _Said) -> None:
-    """Puts its findings, then None."""
+async def _run(check: Check, subject: Subject, queue: _Findings) -> None:
+    """Put its findings into `queue`, then None."""
     try:
         async with asyncio.timeout(check.seconds):
             async for finding in check.call(subject):
-                said.put_nowait(finding)
+                queue.put_nowait(finding)
     except TimeoutError:
-        what = f"it took more than {check.seconds:g} s"
-        said.put_nowait(Finding.fail(check.name, what, "try again; something hangs"))
+        problem = f"it took more than {check.seconds:g} s"
+        queue.put_nowait(Finding.fail(check.name, problem, "try again; something hangs"))
     except PairingError as error:
-        said.put_nowait(Finding.of(check.name, error))
+        queue.put_nowait(Finding.of(check.name, error))
     except Exception as bug:  # noqa: BLE001 - one broken check must not hide what others found
-        what = f"the check itself failed: {type(bug).__name__}: {bug}"
-        said.put_nowait(Finding.fail(check.name, what, "please report it"))
+        problem = f"the check itself failed: {type(bug).__name__}: {bug}"
+        queue.put_nowait(Finding.fail(check.name, problem, "please report it"))
     finally:
-        said.put_nowait(None)
+        queue.put_nowait(None)
 
 
 def _print(finding: Finding) -> None:

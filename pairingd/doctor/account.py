@@ -15,12 +15,16 @@ from pairingd.user import user_name
 
 
 async def check(_subject: Subject) -> AsyncIterator[Finding]:
-    """Other hosts' accounts are not ours to judge."""
+    """Examines only the accounts of this host."""
     try:
         us = user_name()
     except Misconfigured:
-        return  # which `user` says
-    own = [(one, record) for one in accounts() if (record := one.record) and record.host == us]
+        return  # the check `user` reports it
+    own = [
+        (account, record)
+        for account in accounts()
+        if (record := account.record) and record.host == us
+    ]
     for account, record in own:
         yield await _judged(account, record)
     if not own:
@@ -30,11 +34,11 @@ async def check(_subject: Subject) -> AsyncIterator[Finding]:
 async def _judged(account: Account, record: Record) -> Finding:
     create = check_account.remedy(account)
     if missing := list(check_account.missing(account, record)):
-        what = for_terminal(", ".join(missing[:3]))
-        return Finding.warn("account", f"{account.name} is half done: {what}", create)
+        parts = for_terminal(", ".join(missing[:3]))
+        return Finding.warn("account", f"{account.name} is half done: {parts}", create)
     for program in (account.guest, account.tmux):
-        asked = await output("sudo", "-n", "-l", "-u", account.name, program)
-        if asked is None or asked[0]:
-            why = f"sudo does not run {program} as {account.name} by the rule "
-            return Finding.warn("account", why + sudoers_file(account), create)
+        answer = await output("sudo", "-n", "-l", "-u", account.name, program)
+        if answer is None or answer[0]:
+            reason = f"sudo does not run {program} as {account.name} by the rule "
+            return Finding.warn("account", reason + sudoers_file(account), create)
     return Finding.ok("account", f"{account.name}, for guests of yours")

@@ -13,7 +13,7 @@ from pairingd.box import filter as forbidden
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding, Subject
 
-# What forbids an unprivileged user namespace: its setting, the value that does, and the mend.
+# Settings that forbid unprivileged user namespaces, the value that does, and the remedy.
 _FORBIDS = (
     (
         "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
@@ -30,7 +30,7 @@ _FORBIDS = (
 
 
 async def check(subject: Subject) -> AsyncIterator[Finding]:
-    """A machine that can make none is as good as any other, for whoever wants none."""
+    """Never fails: a machine that cannot make a box is fine without one."""
     if sys.platform != "linux":
         yield Finding.ok("box", "by sandbox-exec; not tried on macOS yet")
         return
@@ -38,10 +38,12 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
     if not bwrap:
         yield Finding.ok("box", "none: bwrap is not on PATH (apt install bubblewrap)")
         return
-    said = await output(*bubblewrap.trial(bwrap))
-    if said is None or said[0]:
-        why = said[1].strip().splitlines()[-1:] if said else []
-        yield Finding.warn("box", f"bwrap makes none here: {''.join(why) or 'no reason'}", _mend())
+    trial = await output(*bubblewrap.trial(bwrap))
+    if trial is None or trial[0]:
+        last_line = trial[1].strip().splitlines()[-1:] if trial else []
+        yield Finding.warn(
+            "box", f"bwrap makes none here: {''.join(last_line) or 'no reason'}", _remedy()
+        )
         return
     if problem := _filter():
         yield problem
@@ -58,8 +60,8 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
         )
         return
     version = await output(bwrap, "--version")
-    told = version[1].strip() if version else bwrap
-    yield Finding.ok("box", f"{told}, network {network}")
+    program = version[1].strip() if version else bwrap
+    yield Finding.ok("box", f"{program}, network {network}")
 
 
 def _filter() -> Finding | None:
@@ -81,11 +83,11 @@ def _pasta() -> Finding | None:
     return None
 
 
-def _mend() -> str:
-    for setting, value, mend in _FORBIDS:
+def _remedy() -> str:
+    for setting, value, remedy in _FORBIDS:
         try:
             if Path(setting).read_text(encoding="ascii").strip() == value:
-                return mend
+                return remedy
         except OSError:
             continue
     return "see user_namespaces(7); bwrap needs an unprivileged one"

@@ -1,4 +1,4 @@
-"""What the running daemon says of itself, asked over its control socket."""
+"""The state of the running daemon, from its control socket."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pairingd import __version__, peer
 from pairingd.errors import PairingError
 from pairingd.protocol import wire
 
-_SECONDS = 10.0
-_LONGEST_REPLY = 16 * wire.MAX_FRAME
+_TIMEOUT_S = 10.0
+_MAX_REPLY_BYTES = 16 * wire.MAX_FRAME
 _VERSIONS = {"version": __version__, "protocol": wire.PROTOCOL}
 
 
 class Daemon(Struct, frozen=True):
-    """`connected`: our daemon listens on `socket`. `version` is "" where it did not say.
+    """`connected`: our daemon listens on `socket`. `version` is "" if it did not answer.
 
-    `refused`: why nothing was said to what is there, which may be another user's.
+    `refused`: why nothing was sent to the socket, which may be another user's.
     """
 
     connected: bool = False
@@ -34,13 +34,13 @@ class Daemon(Struct, frozen=True):
 
     @property
     def problems(self) -> list[dict[str, Any]]:
-        """The warnings of its status, and the error of its mapping."""
+        """The warnings in its status, and the error of its mapping."""
         error = (self.status.get("mapping") or {}).get("error")
         return [*self.status.get("warnings", ()), *([error] if error else ())]
 
     @property
     def external_port(self) -> int | None:
-        """That its own mapping holds on the router."""
+        """The port of its mapping on the router."""
         mapping = self.status.get("mapping") or {}
         return mapping.get("external_port")
 
@@ -63,7 +63,7 @@ async def ask(socket: str) -> Daemon:
 
 
 async def call(socket: str, method: str) -> dict[str, Any]:
-    """What it answers to `method`; empty where it cannot, or is of a version without it."""
+    """The result of `method`; empty if it does not answer, or does not know the method."""
     try:
         async with _connection(socket) as (reader, writer):
             await _call(reader, writer, "hello", _VERSIONS)
@@ -76,10 +76,10 @@ async def call(socket: str, method: str) -> dict[str, Any]:
 async def _connection(
     socket: str,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """To our own daemon, for at most _SECONDS."""
-    async with asyncio.timeout(_SECONDS):
-        ours = await asyncio.to_thread(peer.connect, socket, _SECONDS)
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST_REPLY)
+    """To our own daemon, for at most _TIMEOUT_S."""
+    async with asyncio.timeout(_TIMEOUT_S):
+        connection = await asyncio.to_thread(peer.connect, socket, _TIMEOUT_S)
+        reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_MAX_REPLY_BYTES)
         try:
             yield reader, writer
         finally:

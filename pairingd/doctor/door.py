@@ -1,4 +1,4 @@
-"""The door's port, where config.toml has chosen one: whether it is free."""
+"""Whether the door's port is free, if config.toml sets one."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
     door = subject.settings.config.door
     if not door.port:
         return
-    ours = subject.daemon.status.get("door") or {}
-    if ours.get("open") and ours.get("port") == door.port:
+    state = subject.daemon.status.get("door") or {}
+    if state.get("open") and state.get("port") == door.port:
         yield Finding.ok("door", f"open on port {door.port}")
         return
     try:
         listen(door.address, door.port).close()
     except OSError as error:
-        why = os.strerror(error.errno or 0)
+        reason = os.strerror(error.errno or 0)
         by = ""
         if error.errno == errno.EADDRINUSE and (
-            found := await asyncio.to_thread(holder, door.port)
+            program := await asyncio.to_thread(holder, door.port)
         ):
-            by = f", by {found}"
+            by = f", by {program}"
         yield Finding.fail(
             "door",
-            f"cannot listen on [door] port {door.port}: {why}{by}",
+            f"cannot listen on [door] port {door.port}: {reason}{by}",
             "end that program, or choose another [door] port or address in config.toml",
         )
     else:

@@ -1,6 +1,6 @@
-"""A test port on the router, opened as an invitation would open it, seen, and closed again.
+"""Opens a test port on the router as an invitation would, checks it, and closes it again.
 
-And on the second router, where an invitation would ask that one too.
+Does the same on the second router, if an invitation would.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from pairingd.world.gateway.router import Router
 
 NextHop = Callable[[str], Awaitable[str]]
 
-_LEASE = values.Duration(120)  # should this process be killed in between, the router forgets
+_LEASE = values.Duration(120)  # if this process is killed in between, the port expires
 _PORTS = range(49152, 65536)  # RFC 6335 §6
 
 
 class _Journal:
-    """For as long as this process lives, which closes all that is in it."""
+    """A journal in memory. This process closes all its entries before it ends."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Mapping] = {}
@@ -42,7 +42,7 @@ class _Journal:
     def record(self, mapping: Mapping) -> None:
         self.entries[mapping.id] = mapping
 
-    def honours(self, network: str) -> bool | None:  # noqa: ARG002 - no port of a server is asked for
+    def honours(self, network: str) -> bool | None:  # noqa: ARG002 - requests no port of a server
         return self.verdict
 
     def judge(self, network: str, *, honours: bool) -> None:  # noqa: ARG002 - this run has one
@@ -53,26 +53,32 @@ class _Journal:
 
 
 class DryRun(Struct, frozen=True):
-    """What was found, and what came of asking each router."""
+    """The finding, and the outcome for each router."""
 
     finding: Finding
     routers: Routers
 
 
 async def check(
-    where: Network, wanted: config.Router, next_hop: NextHop = network.second_hop
+    where: Network, router_config: config.Router, next_hop: NextHop = network.second_hop
 ) -> DryRun:
-    """Nothing listens behind the port, and a mapping without an end is never asked for."""
-    settings = replace(wanted, lease=_LEASE, allow_permanent=False)
+    """Nothing listens behind the port. Never requests a mapping without an end."""
+    settings = replace(router_config, lease=_LEASE, allow_permanent=False)
     first, second = _Asking(settings), _Asking(settings.of_second())
-    # Bound and not listening: no other program gets the port meanwhile.
+    # Bound but not listening, so that no other program gets the port.
     with socket.socket() as inside:
         inside.bind((where.address, 0))
         try:
             done = await _opened(first.router, where, inside.getsockname()[1])
-            held = done.routers.first
-            if held and is_inside(held.external_host) and wanted.asks_second:
-                done = await _opened_beyond(second.router, where, held, settings, next_hop, done)
+            first_mapping = done.routers.first
+            if (
+                first_mapping
+                and is_inside(first_mapping.external_host)
+                and router_config.asks_second
+            ):
+                done = await _opened_beyond(
+                    second.router, where, first_mapping, settings, next_hop, done
+                )
         finally:
             left = [*await second.closed(), *await first.closed()]
     kept = next((error for error in left if error), None)
@@ -80,7 +86,7 @@ async def check(
 
 
 class _Asking:
-    """One router, and what was opened on it."""
+    """One router, and the ports opened on it."""
 
     def __init__(self, settings: config.Router) -> None:
         self._journal = _Journal()
@@ -115,18 +121,18 @@ async def _opened(router: Router, where: Network, inside: int) -> DryRun:
 async def _opened_beyond(
     router: Router,
     where: Network,
-    held: Mapping,
+    first_mapping: Mapping,
     settings: config.Router,
     next_hop: NextHop,
     done: DryRun,
 ) -> DryRun:
-    """`done`, and the same on the second router."""
-    there, gateway = replace(where, behind=held.external_host), ""
+    """`done`, with the outcome for the second router."""
+    beyond, gateway = replace(where, behind=first_mapping.external_host), ""
     try:
-        gateway = await gateway_of(there, settings.second, next_hop)
+        gateway = await gateway_of(beyond, settings.second, next_hop)
         second = await router.open(
-            replace(there, gateway=gateway),
-            internal_port=held.external_port,
+            replace(beyond, gateway=gateway),
+            internal_port=first_mapping.external_port,
             external_port=_any_port(),
         )
     except GatewayError as error:

@@ -1,4 +1,4 @@
-"""What a check says: one line of cause, one of remedy."""
+"""The result of a check: one line of cause, one of remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pairingd.paths import Paths
 
 
 class State(StrEnum):
-    """WARN: guests can come in, but not in every case or not from everywhere."""
+    """WARN: guests can connect, but not in every case or not from everywhere."""
 
     OK = "ok"
     WARN = "warn"
@@ -50,18 +50,18 @@ class Finding(Struct, frozen=True):
         return cls(name, state, error.message, error.hint)
 
     def as_json(self) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "name": self.name,
             "state": self.state.value,
             "message": self.message,
             "hint": self.hint,
         }
-        return told | ({"details": list(self.details)} if self.details else {})
+        return fields | ({"details": list(self.details)} if self.details else {})
 
 
 class Subject(Struct, frozen=True):
-    """What is examined. `paths` is None where no home can be; `settings` are then the defaults.
-    `places` is what was found of its directories and files. `outside` is a port checker's URL.
+    """What to examine. `paths` is None if no home is possible; `settings` are then the defaults.
+    `places`: the findings on its directories and files. `outside` is a port checker's URL.
     """
 
     paths: Paths | None
@@ -75,7 +75,7 @@ class Subject(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """`seconds` is its time limit; what it has said by then counts."""
+    """`seconds` is its time limit; findings until then count."""
 
     name: str
     call: Callable[[Subject], AsyncIterator[Finding]]
@@ -83,11 +83,11 @@ class Check(Struct, frozen=True):
 
 
 def tilde(path: str | Path) -> str:
-    """The path as people write it."""
-    text, ours = str(path), str(home())
-    return "~" + text.removeprefix(ours) if text.startswith(ours + "/") else text
+    """The path with `~` for the home directory."""
+    text, prefix = str(path), str(home())
+    return "~" + text.removeprefix(prefix) if text.startswith(prefix + "/") else text
 
 
 def home() -> Path:
-    """`~` where neither HOME nor an account says where it is; Path.home() would raise."""
-    return Path(os.path.expanduser("~"))  # noqa: PTH111 - which would raise
+    """`~` if neither HOME nor an account names it, where Path.home() would raise."""
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() would raise

@@ -1,4 +1,4 @@
-"""The daemon, and what it keeps: its directories, its files, room for them."""
+"""The daemon, its directories and files, and the free disk space."""
 
 from __future__ import annotations
 
@@ -18,41 +18,45 @@ from pairingd.paths import Paths
 from pairingd.process.lock import Taken, listens_at, take
 
 LOCAL_NETWORK_DENIED = "local-network-denied"
-_TOLD_ELSEWHERE = frozenset({LOCAL_NETWORK_DENIED, "running-as-root"})  # by checks of their own
+_REPORTED_ELSEWHERE = frozenset({LOCAL_NETWORK_DENIED, "running-as-root"})  # by other checks
 _FIX = "pairctl doctor --fix fixes it"
 _MIB = 1 << 20
-_TIGHT, _LITTLE = 16 * _MIB, 256 * _MIB
+_FAIL_BELOW_BYTES, _WARN_BELOW_BYTES = 16 * _MIB, 256 * _MIB
 
 
 async def daemon(subject: Subject) -> AsyncIterator[Finding]:
-    told, paths = subject.daemon, subject.paths
+    daemon_state, paths = subject.daemon, subject.paths
     if paths is None:
         yield Finding.warn("daemon", "pairingd is not running", "it cannot run without a home")
         return
-    if told.refused:
-        # Of its own directory another check tells, and may have mended it.
-        call = Finding.warn if told.refused.code == "unsafe-home" else Finding.fail
-        yield call("daemon", f"not asked: {told.refused.message}", told.refused.hint)
+    if daemon_state.refused:
+        # Another check reports its directory, and may have fixed it.
+        call = Finding.warn if daemon_state.refused.code == "unsafe-home" else Finding.fail
+        yield call(
+            "daemon", f"not asked: {daemon_state.refused.message}", daemon_state.refused.hint
+        )
         return
-    if not told.connected:
+    if not daemon_state.connected:
         yield _absent(paths, fix=subject.fix)
         return
-    if not told.version:
+    if not daemon_state.version:
         yield Finding.fail("daemon", "pairingd does not answer", "pairctl restart")
         return
-    if told.version != __version__:
-        here = f"pairingd {told.version} is running, this is pairctl {__version__}"
-        yield Finding.warn("daemon", here, "pairctl restart; invitations stay")
+    if daemon_state.version != __version__:
+        versions = f"pairingd {daemon_state.version} is running, this is pairctl {__version__}"
+        yield Finding.warn("daemon", versions, "pairctl restart; invitations stay")
         return
-    yield Finding.ok("daemon", f"pairingd {told.version} is running (pid {told.pid})")
-    for problem in told.problems:
-        if problem.get("code") not in _TOLD_ELSEWHERE:
+    yield Finding.ok(
+        "daemon", f"pairingd {daemon_state.version} is running (pid {daemon_state.pid})"
+    )
+    for problem in daemon_state.problems:
+        if problem.get("code") not in _REPORTED_ELSEWHERE:
             message, hint = (str(problem.get(key, "")) for key in ("message", "hint"))
             yield Finding.warn("daemon", message, hint)
 
 
 def _absent(paths: Paths, *, fix: bool) -> Finding:
-    """Whoever holds the lock is the daemon, and only its holder may touch the socket."""
+    """Takes the lock: its holder is the daemon, and only the holder may remove the socket."""
     start = "pairctl start, or the next pairctl invite, starts it"
     normal = Finding.ok("daemon", "pairingd is not running; the next pairctl invite starts it")
     socket = Path(paths.control_socket)
@@ -86,27 +90,27 @@ async def directories(subject: Subject) -> AsyncIterator[Finding]:
 
 
 def places(paths: Paths, *, fix: bool) -> list[Finding]:
-    """Looked at before config.toml is read: it is not to be trusted where others can write."""
-    found = []
+    """Runs before config.toml is read, which is not trusted if others can write to it."""
+    findings = []
     for name in paths.directories:
-        found += _directory(Path(name), fix=fix)
+        findings += _directory(Path(name), fix=fix)
     for name in (*paths.private_files, paths.control_socket):
-        found += _file(Path(name), fix=fix)
-    if any(finding.state is not State.OK for finding in found):
-        return found
+        findings += _file(Path(name), fix=fix)
+    if any(finding.state is not State.OK for finding in findings):
+        return findings
     where = ", ".join(tilde(name) for name in paths.directories)
     made = all(Path(name).exists() for name in paths.directories)
-    return [*found, Finding.ok("home", where if made else f"{where}: the first start makes it")]
+    return [*findings, Finding.ok("home", where if made else f"{where}: the first start makes it")]
 
 
 def _directory(path: Path, *, fix: bool) -> list[Finding]:
     try:
-        found = check_directory(path)
+        status = check_directory(path)
     except Misconfigured as error:
         return [Finding.of("home", error)]
-    if found is None:
+    if status is None:
         return []
-    mode = stat.S_IMODE(found.st_mode)
+    mode = stat.S_IMODE(status.st_mode)
     wrong = mode & 0o777 != 0o700
     if wrong and fix:
         path.chmod(0o700)
@@ -116,11 +120,11 @@ def _directory(path: Path, *, fix: bool) -> list[Finding]:
 def _file(path: Path, *, fix: bool) -> list[Finding]:
     try:
         before = path.lstat()
-    except OSError:  # not there, or in a directory that is told of already
+    except OSError:  # does not exist, or its directory is reported already
         return []
     if before.st_uid != os.getuid():
-        what = f"{tilde(path)} belongs to another user"
-        return [Finding.fail("home", what, "remove it, or set PAIRING_HOME to your own")]
+        problem = f"{tilde(path)} belongs to another user"
+        return [Finding.fail("home", problem, "remove it, or set PAIRING_HOME to your own")]
     mode = stat.S_IMODE(before.st_mode)
     wrong = bool(mode & 0o077) and not stat.S_ISLNK(before.st_mode)
     if wrong and fix:
@@ -148,10 +152,10 @@ def _disk(path: Path) -> Finding:
     while not path.exists():
         path = path.parent
     free = shutil.disk_usage(path).free
-    told = f"{free / _MIB / 1024:.1f} GiB" if free >= 1024 * _MIB else f"{free / _MIB:.0f} MiB"
-    message = f"{told} free where the state is kept"
-    if free < _LITTLE:
-        call = Finding.fail if free < _TIGHT else Finding.warn
+    size = f"{free / _MIB / 1024:.1f} GiB" if free >= 1024 * _MIB else f"{free / _MIB:.0f} MiB"
+    message = f"{size} free where the state is kept"
+    if free < _WARN_BELOW_BYTES:
+        call = Finding.fail if free < _FAIL_BELOW_BYTES else Finding.warn
         return call(
             "disk", message, "free space: pairingd refuses an invitation that it cannot save"
         )

@@ -1,6 +1,6 @@
-"""One login over loopback, by a throwaway key: real ssh, real sshd, from key to terminal.
+"""One login over loopback with a throwaway key: real ssh, real sshd, from key to terminal.
 
-It is led by the line that an invitation would get, with echo(1) where tmux would stand.
+It uses the authorized_keys line of an invitation, with echo(1) in place of tmux.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from pairingd.user import user_name
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 
-_VALID = 60  # seconds
-_SECONDS = 15.0
-_MOST_LINES = 12
-_TELLING = re.compile(r"not allowed|error|fatal|refused|denied|Failed|invalid", re.IGNORECASE)
+_KEY_LIFETIME_S = 60
+_LOGIN_TIMEOUT_S = 15.0
+_MAX_LINES = 12
+_ERROR_PATTERN = re.compile(r"not allowed|error|fatal|refused|denied|Failed|invalid", re.IGNORECASE)
 
 
 class _Outcome(Struct, frozen=True):
@@ -42,11 +42,11 @@ class _Outcome(Struct, frozen=True):
 
 
 async def check(sshd: Sshd, version: tuple[int, int], directory: Path) -> Finding:
-    """`sshd` is prepared, and keeps its files in `directory`, which goes when this is over."""
+    """`sshd` is prepared, and keeps its files in `directory`, which the caller removes."""
     token = secrets.token_hex(8)
     began = time.monotonic()
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(_LOGIN_TIMEOUT_S):
             key = await _throwaway_key(directory)
             keys = AuthorizedKeys(
                 directory / "authorized_keys",
@@ -57,14 +57,14 @@ async def check(sshd: Sshd, version: tuple[int, int], directory: Path) -> Findin
                 control=directory / "pairingd.sock",
                 zulu=version >= ZULU_SINCE,
             )
-            until = int(time.time()) + _VALID
+            until = int(time.time()) + _KEY_LIFETIME_S
             (directory / "live").mkdir()
             (directory / "live" / f"doctor.{Access.WRITE.value}.{until}").touch()
             public = parse_key(key.with_suffix(".pub").read_text().strip())
             keys.write([Grant("doctor", public, until)])
             outcome = await _enter(sshd, key, directory)
     except TimeoutError:
-        slow = f"a login with a throwaway key did not end within {_SECONDS:g} s"
+        slow = f"a login with a throwaway key did not end within {_LOGIN_TIMEOUT_S:g} s"
         return Finding.fail("login", slow, "check your login shell's start-up files")
     seconds = time.monotonic() - began
     if outcome.status == 0 and f"={token}" in outcome.shown:
@@ -116,7 +116,7 @@ async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
 
 
 def _ssh(key: Path, known_hosts: Path, port: int) -> list[str]:
-    """Whatever the user's ssh_config, agent and known_hosts say."""
+    """Ignores the user's ssh_config, agent and known_hosts."""
     options = (
         *("BatchMode=yes", "IdentitiesOnly=yes", "IdentityAgent=none", "ControlPath=none"),
         *("PreferredAuthentications=publickey", "StrictHostKeyChecking=yes", "ConnectTimeout=5"),
@@ -132,15 +132,17 @@ def _ssh(key: Path, known_hosts: Path, port: int) -> list[str]:
 
 def _failed(outcome: _Outcome) -> Finding:
     log = [line.strip() for line in outcome.log.splitlines() if line.strip()]
-    said = [*log, *(f"ssh: {line}" for line in outcome.stderr.splitlines())]
-    telling = [line for line in said if _TELLING.search(line)] or said or ["it gave no reason"]
+    lines = [*log, *(f"ssh: {line}" for line in outcome.stderr.splitlines())]
+    errors = (
+        [line for line in lines if _ERROR_PATTERN.search(line)] or lines or ["it gave no reason"]
+    )
     hint = "see the lines below; [sshd] command in config.toml chooses another sshd"
     if "account is locked" in outcome.log:
         unlock = shell("usermod", "-p", "*", user_name())
         hint = f"as root: {unlock} allows keys, and still no password"
     return Finding.fail(
         "login",
-        f"a login with a throwaway key failed: {telling[0][:200]}",
+        f"a login with a throwaway key failed: {errors[0][:200]}",
         hint,
-        *said[-_MOST_LINES:],
+        *lines[-_MAX_LINES:],
     )

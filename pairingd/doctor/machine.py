@@ -1,4 +1,4 @@
-"""The machine around it: who we are, what starts the daemon, what keeps guests out, what sleeps."""
+"""The machine: its user, what starts the daemon, its firewall, its SSH server, its sleep."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 _SSHDS = frozenset({"sshd", "sshd-session", "sshd-auth"})  # recent systems list them as Block
 # firewalld's zones that let anyone reach a high port.
 _OPEN_ZONES = frozenset({"trusted", "FedoraWorkstation"})
-_A_PORT = 49222
-_BANNER_SECONDS = 2.0
+_EXAMPLE_PORT = 49222
+_BANNER_TIMEOUT_S = 2.0
 
 
 async def user(_subject: Subject) -> AsyncIterator[Finding]:
@@ -38,14 +38,14 @@ async def user(_subject: Subject) -> AsyncIterator[Finding]:
 
 
 async def service(_subject: Subject) -> AsyncIterator[Finding]:
-    """Whether launchd or systemd starts the daemon at login; without them `pairctl` does."""
-    found = await (_launchd() if sys.platform == "darwin" else _systemd())
+    """Whether launchd or systemd starts the daemon at login; otherwise `pairctl` does."""
+    finding = await (_launchd() if sys.platform == "darwin" else _systemd())
     none = "not installed to start at login; pairctl starts the daemon when it is needed"
-    yield found or Finding.ok("service", none)
+    yield finding or Finding.ok("service", none)
 
 
 async def _launchd() -> Finding | None:
-    """The file's name is the label, whoever installed it: `pairctl install` or Homebrew."""
+    """The file's name is the label, both from `pairctl install` and from Homebrew."""
     agents = sorted(home().glob("Library/LaunchAgents/*pairing*.plist"))
     if not agents:
         return None
@@ -76,25 +76,27 @@ async def _systemd() -> Finding | None:
 
 
 async def remote_login(subject: Subject) -> AsyncIterator[Finding]:
-    """An sshd of the system's own: a router that ignores the internal port leads guests to it."""
+    """The system's own sshd: a router that ignores the internal port forwards guests to it."""
     if not await _greets_as_ssh("127.0.0.1", 22):
         yield Finding.ok("remote-login", "no SSH server of the system's own on port 22")
         return
-    here = "an SSH server of the system's own listens on port 22"
-    wanted = subject.settings.config.router
-    if not wanted.enabled or wanted.external_port != 22:
-        yield Finding.ok("remote-login", here)
+    listening = "an SSH server of the system's own listens on port 22"
+    router = subject.settings.config.router
+    if not router.enabled or router.external_port != 22:
+        yield Finding.ok("remote-login", listening)
         return
-    mend = "switch it off (Remote Login), or set [router] external_port to a high one"
+    remedy = "switch it off (Remote Login), or set [router] external_port to a high one"
     if sys.platform != "darwin":
-        mend = "switch it off if you can, or set [router] external_port to a high one"
-    yield Finding.warn("remote-login", f"{here}; some routers would forward guests to it", mend)
+        remedy = "switch it off if you can, or set [router] external_port to a high one"
+    yield Finding.warn(
+        "remote-login", f"{listening}; some routers would forward guests to it", remedy
+    )
 
 
 async def _greets_as_ssh(host: str, port: int) -> bool:
     """RFC 4253 §4.2."""
     try:
-        async with asyncio.timeout(_BANNER_SECONDS):
+        async with asyncio.timeout(_BANNER_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 return await reader.readexactly(4) == b"SSH-"
@@ -121,18 +123,20 @@ async def firewall(subject: Subject) -> AsyncIterator[Finding]:
         yield Finding.ok("firewall", f"{name} is on; it must allow the door's port {port}")
         return
     allow = {
-        "ufw": f"ufw allow {_A_PORT}/tcp",
-        "firewalld": f"firewall-cmd --permanent --add-port={_A_PORT}/tcp",
-    }.get(name, f"tcp dport {_A_PORT} accept")
+        "ufw": f"ufw allow {_EXAMPLE_PORT}/tcp",
+        "firewalld": f"firewall-cmd --permanent --add-port={_EXAMPLE_PORT}/tcp",
+    }.get(name, f"tcp dport {_EXAMPLE_PORT} accept")
     drops = f"{name} is on, and may drop connections to the door's random port"
-    yield Finding.warn("firewall", drops, f"set [door] port = {_A_PORT}, and allow it: {allow}")
+    yield Finding.warn(
+        "firewall", drops, f"set [door] port = {_EXAMPLE_PORT}, and allow it: {allow}"
+    )
 
 
 def image(pid: int) -> str:
-    """The program that process `pid` runs, as the kernel knows it; 0 for our own.
+    """The program that process `pid` runs, from the kernel; 0 for this process.
 
-    A framework's `bin/python3` only starts `…/Python.app/Contents/MacOS/Python` in its place, and
-    names itself in sys.executable.
+    A framework's `bin/python3` only execs `…/Python.app/Contents/MacOS/Python`, but is itself
+    in sys.executable.
     """
     import psutil
 
@@ -143,13 +147,13 @@ def image(pid: int) -> str:
 
 
 def application_firewall(state: str, block_all: str, apps: str, image: str) -> Finding:
-    """From what socketfilterfw says of --getglobalstate, --getblockall and --listapps.
+    """From the output of socketfilterfw --getglobalstate, --getblockall and --listapps.
 
     `image` is the program that accepts the door's connections and hands them to sshd.
     """
     if not state:
-        what = "the firewall's state could not be read"
-        return Finding.warn("firewall", what, "see System Settings > Network > Firewall")
+        problem = "the firewall's state could not be read"
+        return Finding.warn("firewall", problem, "see System Settings > Network > Firewall")
     if re.search(r"State = 0", state):
         return Finding.ok("firewall", "macOS's application firewall is off")
     settings = "System Settings > Network > Firewall > Options"
@@ -164,31 +168,33 @@ def application_firewall(state: str, block_all: str, apps: str, image: str) -> F
         return Finding.warn("firewall", unseen, f"Python and sshd must be allowed in: {listed}")
     rules = re.findall(r"^\s*\d+\s*:\s*(\S.*?)\s*\n\s*\(\s*(Allow|Block)", apps, re.MULTILINE)
     blocked = [path for path, rule in rules if rule == "Block"]
-    ours = [path for path in blocked if _is_image(path, image)]
+    programs = [path for path in blocked if _is_image(path, image)]
     sshds = [path for path in blocked if Path(path).name in _SSHDS]
-    unblock = "; ".join(shell("sudo", _FIREWALL, "--unblockapp", path) for path in (*ours, *sshds))
-    if ours:
-        return Finding.fail("firewall", f"macOS's firewall blocks {ours[0]}", unblock)
+    unblock = "; ".join(
+        shell("sudo", _FIREWALL, "--unblockapp", path) for path in (*programs, *sshds)
+    )
+    if programs:
+        return Finding.fail("firewall", f"macOS's firewall blocks {programs[0]}", unblock)
     asks = not any(_is_image(path, image) for path, _ in rules)
     add = shell("sudo", _FIREWALL, "--add", image)
     if sshds:
         blocks = f"macOS's firewall blocks {', '.join(sshds)}, and may cut guests off"
         return Finding.warn("firewall", blocks, f"{unblock}; {add}" if asks else unblock)
     if asks:
-        what = "macOS's firewall may ask once whether python may accept connections"
-        return Finding.warn("firewall", what, f"answer Allow; or: {add}")
+        problem = "macOS's firewall may ask once whether python may accept connections"
+        return Finding.warn("firewall", problem, f"answer Allow; or: {add}")
     return Finding.ok("firewall", "macOS's firewall allows the door's connections")
 
 
 def _is_image(path: str, image: str) -> bool:
-    """Whether a rule's path is `image`'s, or that of a bundle it is in."""
-    bundles = [str(one) for one in Path(image).parents if one.suffix == ".app"]
+    """Whether a rule's path is `image`, or a bundle that contains it."""
+    bundles = [str(parent) for parent in Path(image).parents if parent.suffix == ".app"]
     names = {image, *bundles}
     return path in names or os.path.realpath(path) in {os.path.realpath(name) for name in names}
 
 
 async def _packet_filter() -> str:
-    """The one that is on, as far as this user may know; "" for none."""
+    """The packet filter that is on, as far as this user may see; "" for none."""
     conf = Path("/etc/ufw/ufw.conf")
     if conf.exists() and "\nENABLED=yes" in conf.read_text("ascii", "replace"):
         return "ufw"
@@ -204,7 +210,7 @@ async def _packet_filter() -> str:
 
 
 def drops_input(ruleset: str) -> bool:
-    """nft(8): a base chain at the input hook whose policy is to drop."""
+    """nft(8): whether a base chain at the input hook has the policy drop."""
     return re.search(r"hook input [^;]*; policy drop;", ruleset) is not None
 
 
@@ -219,10 +225,10 @@ async def sleep(_subject: Subject) -> AsyncIterator[Finding]:
     yield Finding("sleep", State.OK, lid, "HandleLidSwitch in logind.conf(5) decides")
 
 
-def sleep_settings(said: str) -> Finding:
-    """From `pmset -g`: the minutes until it sleeps when idle, 0 for never."""
-    minutes = re.search(r"^\s*sleep\s+(\d+)", said, re.MULTILINE)
-    disabled = re.search(r"^\s*SleepDisabled\s+1", said, re.MULTILINE)
+def sleep_settings(text: str) -> Finding:
+    """From `pmset -g`: the idle minutes until sleep, 0 for never."""
+    minutes = re.search(r"^\s*sleep\s+(\d+)", text, re.MULTILINE)
+    disabled = re.search(r"^\s*SleepDisabled\s+1", text, re.MULTILINE)
     idle = f"sleeps when idle for {minutes[1]} min" if minutes and minutes[1] != "0" else ""
     if disabled or (minutes and not idle):
         return Finding.ok("sleep", "this machine does not sleep by itself")

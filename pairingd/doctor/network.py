@@ -1,4 +1,4 @@
-"""The forges that guests' keys come from, the clock compared with theirs, and the LAN on macOS."""
+"""The forges of the guests' keys, the clock compared with theirs, and the LAN on macOS."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pairingd.doctor.machine import macos
 from pairingd.errors import GatewayError, IdentityError
 from pairingd.world.identity import IdentityProviders, clock_problem
 
-# Whose keys are asked for; that there is no such user is a good answer too.
+# The user whose keys are fetched; a reply that there is no such user is fine too.
 _NOBODY = "pairing-doctor"
 _ANSWERS = frozenset({"no-such-user", "no-keys", "no-acceptable-keys"})
 
 
 async def forges(subject: Subject) -> AsyncIterator[Finding]:
-    """GitHub, and those that config.toml names."""
+    """GitHub, and the forges that config.toml names."""
     providers = subject.settings.config.providers
     given = {key.split(".")[1] for key in subject.settings.given if key.startswith("providers.")}
     client = IdentityProviders(providers)
@@ -44,7 +44,7 @@ async def forges(subject: Subject) -> AsyncIterator[Finding]:
 
 
 async def clock(subject: Subject) -> AsyncIterator[Finding]:
-    """Compared with GitHub's, or whichever forge has its place in config.toml."""
+    """Compared with GitHub's, or with the forge that config.toml sets in its place."""
     client = IdentityProviders(subject.settings.config.providers)
     try:
         with contextlib.suppress(IdentityError):
@@ -66,9 +66,9 @@ async def local_network(
     search: Callable[[config.Router], Awaitable[object]] = discovery.search,
     system: Callable[[], tuple[int, ...]] = macos,
 ) -> AsyncIterator[Finding]:
-    """Local Network privacy (macOS 15): denied to a daemon, it may be granted to this terminal.
+    """Local Network privacy (macOS 15): denied to a daemon, it may be allowed for this terminal.
 
-    A daemon that serves nobody has not tried, so it is asked to. The keyword arguments are for
+    A daemon without guests has not tried, so this makes it try. The keyword arguments are for
     tests.
     """
     problem = next(
@@ -93,9 +93,9 @@ async def local_network(
     except GatewayError:
         yield Finding.fail("local-network", message, hint)
     else:
-        here = f"{message}; this terminal finds the router"
+        cause = f"{message}; this terminal finds the router"
         fix = f"pairctl invite, in this terminal, sends it the router's address; or {hint}"
-        yield Finding.warn("local-network", here, fix)
+        yield Finding.warn("local-network", cause, fix)
 
 
 async def _reach(subject: Subject) -> dict[str, Any]:

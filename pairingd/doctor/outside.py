@@ -1,7 +1,7 @@
-"""A public port checker, named by the user, is asked to connect to the door.
+"""Makes a public port checker, which the user names, connect to the door.
 
-What it says proves nothing, neither "open" nor "closed": it may look at another address, or be
-kept from connecting by its own network. A connection that arrives at the door proves the endpoint.
+Its reply proves nothing, neither "open" nor "closed": it may test another address, or its own
+network may block the connection. A connection that arrives at the door proves the endpoint.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pairingd.doctor.finding import Finding, Subject
 
 LIMIT_S = 40.0
 _REPLY_TIMEOUT_S = 20.0  # checkers try for some seconds before they answer
-_ARRIVAL_TIMEOUT_S = 5.0  # from the checker's reply on
-_LOOK_EVERY_S = 0.25
-_MAX_REPLY = 64 * 1024
-_SHOWN = 80  # characters of its reply
+_ARRIVAL_TIMEOUT_S = 5.0  # after the checker's reply
+_POLL_INTERVAL_S = 0.25
+_MAX_REPLY_BYTES = 64 * 1024
+_SHOWN_CHARACTERS = 80  # of its reply
 
 
 async def check(
@@ -31,27 +31,27 @@ async def check(
     """`arrival_timeout_s` is for tests."""
     if not subject.outside:
         return
-    told = subject.daemon
-    place = _place(told.status.get("endpoints", ()))
-    if not told.status.get("door", {}).get("open"):
+    daemon_state = subject.daemon
+    place = _place(daemon_state.status.get("endpoints", ()))
+    if not daemon_state.status.get("door", {}).get("open"):
         invite = "pairctl invite a guest first; the door is open only then"
         yield Finding.warn("outside", "not tested: the door is closed", invite)
     elif place is None:
         none = "not tested: no endpoint of the door is on the internet"
         yield Finding.warn("outside", none, "see the warnings of: pairctl status")
     else:
-        yield await _asked(subject.outside, told.socket, *place, arrival_timeout_s)
+        yield await _checked(subject.outside, daemon_state.socket, *place, arrival_timeout_s)
 
 
 def _place(endpoints: Any) -> tuple[str, int] | None:
-    """The best one at which a connection from the internet comes to the door unchanged."""
-    for one in endpoints:
-        if leads_straight(one["kind"], one["host"]):
-            return one["host"], one["port"]
+    """The best endpoint at which a connection from the internet reaches the door unchanged."""
+    for endpoint in endpoints:
+        if leads_straight(endpoint["kind"], endpoint["host"]):
+            return endpoint["host"], endpoint["port"]
     return None
 
 
-async def _asked(
+async def _checked(
     template: str, control: str, host: str, port: int, arrival_timeout_s: float
 ) -> Finding:
     url = template.replace("{host}", quote(host)).replace("{port}", str(port))
@@ -67,7 +67,7 @@ async def _asked(
                 return Finding.ok("outside", arrived)
             if asking.done() and until == float("inf"):
                 until = now() + arrival_timeout_s
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_POLL_INTERVAL_S)
     finally:
         asking.cancel()
     return Finding.warn(
@@ -84,7 +84,7 @@ async def _arrivals(control: str) -> int:
 
 
 async def _reply(url: str, host: str) -> str:
-    """What it answers, for a message. Never raises."""
+    """Its reply, as part of a message. Never raises."""
     import httpx
 
     async def read() -> str:
@@ -96,11 +96,11 @@ async def _reply(url: str, host: str) -> str:
             content = b""
             async for chunk in reply.aiter_bytes():
                 content += chunk
-                if len(content) > _MAX_REPLY:
+                if len(content) > _MAX_REPLY_BYTES:
                     break
         if reply.is_redirect:
-            return f"redirects to {one_line(reply.headers.get('Location', ''), _SHOWN)}"
-        text = one_line(content.decode(errors="replace"), _SHOWN)
+            return f"redirects to {one_line(reply.headers.get('Location', ''), _SHOWN_CHARACTERS)}"
+        text = one_line(content.decode(errors="replace"), _SHOWN_CHARACTERS)
         return f"answers {reply.status_code}: {text or 'nothing'}"
 
     try:
@@ -109,14 +109,14 @@ async def _reply(url: str, host: str) -> str:
     except TimeoutError:
         return "does not answer"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return f"cannot be asked: {one_line(str(error), _SHOWN) or type(error).__name__}"
+        return f"cannot be asked: {one_line(str(error), _SHOWN_CHARACTERS) or type(error).__name__}"
 
 
 def _unspecified(url: str, host: str) -> str | None:
-    """Connect by the endpoint's family: many a checker tests the address that asks it."""
-    for one in (urlsplit(url).hostname or "", host):
+    """Connect by the endpoint's address family: many checkers test the client's address."""
+    for name in (urlsplit(url).hostname or "", host):
         try:
-            return "::" if ipaddress.ip_address(one).version == 6 else "0.0.0.0"  # noqa: S104
+            return "::" if ipaddress.ip_address(name).version == 6 else "0.0.0.0"  # noqa: S104
         except ValueError:
             continue
     return None

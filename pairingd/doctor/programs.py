@@ -1,4 +1,4 @@
-"""The programs a session is made of: tmux, ssh, sshd, and a login through all of them."""
+"""The programs of a session: tmux, ssh, sshd, and a login that uses all of them."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ async def tmux(subject: Subject) -> AsyncIterator[Finding]:
 
 
 async def ssh(_subject: Subject) -> AsyncIterator[Finding]:
-    """Its ssh-keygen makes the host key; ssh itself is the guest's affair, and our test's."""
+    """Its ssh-keygen makes the host key; ssh itself only serves guests and the test login."""
     install = "install the OpenSSH client (apt install openssh-client)"
     for name in ("ssh", "ssh-keygen"):
         if not shutil.which(name):
             yield Finding.fail("ssh", f"{name} is not on PATH", install)
             return
     answer = await output("ssh", "-V")
-    found = re.match(r"OpenSSH_[\w.]{1,20}", answer[1]) if answer else None
-    if not found:
+    match = re.match(r"OpenSSH_[\w.]{1,20}", answer[1]) if answer else None
+    if not match:
         yield Finding.warn("ssh", "ssh does not say which OpenSSH it is", install)
         return
-    yield Finding.ok("ssh", f"{found[0].replace('_', ' ')} at {shutil.which('ssh')}")
+    yield Finding.ok("ssh", f"{match[0].replace('_', ' ')} at {shutil.which('ssh')}")
 
 
 async def relay(subject: Subject) -> AsyncIterator[Finding]:
-    """Nobody is asked: whether it lets us in shows when the door opens."""
+    """Does not connect: whether the relay lets us in shows when the door opens."""
     chosen = subject.settings.config.relay
     if chosen.command.run:
         named, fix = shlex.split(chosen.command.run)[0], "[relay.command] run"
@@ -71,24 +71,29 @@ async def relay(subject: Subject) -> AsyncIterator[Finding]:
 
 
 async def sshd(subject: Subject) -> AsyncIterator[Finding]:
-    """`sshd` and `login`, in a directory that is gone afterwards."""
+    """`sshd` and `login`, in a temporary directory."""
     command = subject.settings.config.sshd.command
     if refused_by_macos(platform.mac_ver()[0]):
         broken = "macOS 14.0's sshd ends every login of an sshd that is not root's"
         yield Finding.fail("sshd", broken, "update macOS to 14.1 or later")
         return
     with tempfile.TemporaryDirectory(prefix="pairing-doctor-") as name:
-        here = Path(name)
-        server = Sshd(command, here / "sshd_config", here / "host_key", here / "authorized_keys")
+        directory = Path(name)
+        server = Sshd(
+            command,
+            directory / "sshd_config",
+            directory / "host_key",
+            directory / "authorized_keys",
+        )
         try:
             version = await server.prepare()
         except PairingError as error:
             yield Finding.of("sshd", error)
             return
         yield Finding.ok("sshd", f"OpenSSH {version[0]}.{version[1]} at {command}")
-        yield await login.check(server, version, here)
+        yield await login.check(server, version, directory)
 
 
 def refused_by_macos(version: str) -> bool:
-    """14.0 alone: there a failure to write audit records, which is root's to do, ends the login."""
+    """Only 14.0: there a failure to write audit records, which only root may, ends the login."""
     return re.fullmatch(r"14\.0(\.\d+)?|14", version) is not None

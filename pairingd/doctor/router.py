@@ -1,6 +1,6 @@
 """The home router: which protocols it speaks, and what it reports about itself.
 
-With `--router` also what it has, and a test port opened and closed.
+With `--router` also its mappings, and a test port opened and closed.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ from pairingd.world.network.towards import locate
 Answer = TypeVar("Answer")
 _FORWARD = "switch UPnP, PCP or NAT-PMP on in the router, or forward a port there by hand"
 _UPNP_TIMEOUT_S = 10.0
-_MOST_EXCHANGES = 300
-_MOST_ROWS = 100
-_MOST_SERVICES = 24
-_SHOWN = 1500  # characters of one message in the record of exchanges
+_MAX_EXCHANGES = 300
+_MAX_ROWS = 100
+_MAX_SERVICES = 24
+_MAX_MESSAGE_CHARACTERS = 1500  # of one message in the record of exchanges
 
 
 class _Upnp(Struct, frozen=True):
-    """A router that describes itself, and the service that keeps its mappings."""
+    """A router's UPnP description, and the service that keeps its mappings."""
 
     description: Description
     wan: soap.Service
 
 
 class _Survey(Struct):
-    """What the router at `where` answered. `upnp` is None unless it speaks UPnP. `asked`: what came
-    of asking it for a port.
+    """The replies of the router at `where`. `upnp` is None unless it speaks UPnP. `asked`: the
+    outcome of requesting a port.
     """
 
     where: Network
-    upnp_timeout_s: float = _UPNP_TIMEOUT_S  # for all that one check asks by UPnP
-    most_rows: int = _MOST_ROWS
+    upnp_timeout_s: float = _UPNP_TIMEOUT_S  # for all UPnP requests of one check
+    most_rows: int = _MAX_ROWS
     refusals: dict[str, GatewayError | None] = field(default_factory=dict)
     upnp: _Upnp | None = None
     external: str = ""
@@ -72,29 +72,29 @@ class _Survey(Struct):
         self.exchanges.append(f"{sign} udp {gateway} {data[:64].hex()}")
 
     def _record(self, sign: str, text: str) -> None:
-        for line in text[:_SHOWN].splitlines():
+        for line in text[:_MAX_MESSAGE_CHARACTERS].splitlines():
             if line.strip():
-                self.exchanges.append(f"{sign} {one_line(line, _SHOWN)}")
+                self.exchanges.append(f"{sign} {one_line(line, _MAX_MESSAGE_CHARACTERS)}")
 
 
 async def check(
-    subject: Subject, *, upnp_timeout_s: float = _UPNP_TIMEOUT_S, most_rows: int = _MOST_ROWS
+    subject: Subject, *, upnp_timeout_s: float = _UPNP_TIMEOUT_S, most_rows: int = _MAX_ROWS
 ) -> AsyncIterator[Finding]:
-    """`upnp_timeout_s` bounds what one check asks by UPnP, `most_rows` the router's table."""
+    """`upnp_timeout_s` limits the UPnP requests of one check, `most_rows` the router's table."""
     chosen = subject.settings.config
     if not chosen.router.enabled:
         asked = Routers(used=False)
-        yield Finding.ok("gateway", f"not used: [router] enabled = false; {_without(chosen)}")
+        yield Finding.ok("gateway", f"not used: [router] enabled = false; {_other_routes(chosen)}")
     else:
-        wanted = chosen.router
-        where = await locate(wanted.gateway or config.host_of(wanted.description_url))
+        router_config = chosen.router
+        where = await locate(router_config.gateway or config.host_of(router_config.description_url))
         if missing := _missing(where):
             asked = Routers(error=missing)
             yield Finding.of("gateway", missing, State.WARN)
         elif where is not None:
             survey = _Survey(where, upnp_timeout_s, most_rows)
-            await _fill(survey, wanted)
-            async for finding in _found(survey, subject):
+            await _fill(survey, router_config)
+            async for finding in _examined(survey, subject):
                 yield finding
             asked = survey.asked
     if subject.router:
@@ -106,29 +106,32 @@ def _missing(where: Network | None) -> GatewayError | None:
         return GatewayError("no-gateway", "there is no way to the internet", "check the network")
     if where.gateway:
         return None
-    what = f"the default route bypasses the home router ({where.interface or 'a VPN'})"
-    return GatewayError("no-gateway", what, "leave the VPN to invite guests from the internet")
+    problem = f"the default route bypasses the home router ({where.interface or 'a VPN'})"
+    return GatewayError("no-gateway", problem, "leave the VPN to invite guests from the internet")
 
 
-async def _found(survey: _Survey, subject: Subject) -> AsyncIterator[Finding]:
+async def _examined(survey: _Survey, subject: Subject) -> AsyncIterator[Finding]:
     chosen = subject.settings.config
-    yield _gateway(survey, _without(chosen))
+    yield _gateway(survey, _other_routes(chosen))
     if survey.spoken:
         yield _address(survey)
         if finding := await _port(survey, chosen.router.external_port, subject):
             yield finding
         if subject.router:
-            async for finding in _more(survey, chosen.router):
+            async for finding in _router_details(survey, chosen.router):
                 yield finding
     if subject.verbose:
-        exchanges = survey.exchanges[:_MOST_EXCHANGES]
+        exchanges = survey.exchanges[:_MAX_EXCHANGES]
         yield Finding.ok("exchanges", f"what {survey.where.gateway} said", *exchanges)
 
 
-async def _fill(survey: _Survey, wanted: config.Router) -> None:
+async def _fill(survey: _Survey, router_config: config.Router) -> None:
     where = survey.where
     datagrams = Datagrams(record=survey.record_datagram)
-    known = {one.protocol: one for one in mapping_adapters(Tools(wanted, time.time, datagrams))}
+    known = {
+        adapter.protocol: adapter
+        for adapter in mapping_adapters(Tools(router_config, time.time, datagrams))
+    }
 
     async def probe(protocol: str) -> None:
         silent = GatewayError("no-gateway", "no router answered that could open a port", _FORWARD)
@@ -138,8 +141,8 @@ async def _fill(survey: _Survey, wanted: config.Router) -> None:
         except GatewayError as error:
             survey.refusals[protocol] = error
 
-    looks = [_look_at_upnp(survey, wanted)] if "upnp" in wanted.spoken else []
-    await asyncio.gather(*map(probe, wanted.spoken), *looks)
+    looks = [_look_at_upnp(survey, router_config)] if "upnp" in router_config.spoken else []
+    await asyncio.gather(*map(probe, router_config.spoken), *looks)
     if not survey.external and "natpmp" in survey.spoken:
         request = natpmp_codec.AddressRequest()
         with contextlib.suppress(GatewayError):
@@ -149,17 +152,17 @@ async def _fill(survey: _Survey, wanted: config.Router) -> None:
             survey.external = str(answer.address or "")
 
 
-async def _look_at_upnp(survey: _Survey, wanted: config.Router) -> None:
+async def _look_at_upnp(survey: _Survey, router_config: config.Router) -> None:
     """The first gateway that describes itself. The adapter's probe reports what fails here."""
-    where, urls = survey.where, [wanted.description_url]
-    if not wanted.description_url:
+    where, urls = survey.where, [router_config.description_url]
+    if not router_config.description_url:
         urls, _ = await ssdp.search(where.address, where.gateway)
     for url in urls:
         try:
             async with asyncio.timeout(survey.upnp_timeout_s):
                 survey.upnp, survey.external = await _described(survey, url)
         except exchange.FAILURES as error:
-            survey.exchanges.append(f"{one_line(url, 80)}: {_why(error)}")
+            survey.exchanges.append(f"{one_line(url, 80)}: {_cause(error)}")
         else:
             return
 
@@ -168,7 +171,7 @@ async def _described(survey: _Survey, url: str) -> tuple[_Upnp, str]:
     """The gateway at `url`, and its external address. Raises one of exchange.FAILURES."""
     description = await survey.ask(describe(url))
     for wan in description.wan_services:
-        with contextlib.suppress(soap.Fault):  # as some do that are not connected
+        with contextlib.suppress(soap.Fault):  # some that are not connected send one
             if address := await survey.ask(actions.external_address(wan)):
                 return _Upnp(description, wan), one_line(address, 40)
     if not description.wan_services:
@@ -176,7 +179,7 @@ async def _described(survey: _Survey, url: str) -> tuple[_Upnp, str]:
     return _Upnp(description, description.wan_services[0]), ""
 
 
-def _without(chosen: config.Config) -> str:
+def _other_routes(chosen: config.Config) -> str:
     """Where guests come from while the router opens no port."""
     routes = [f"by the relay {chosen.relay.ssh}"] if chosen.relay.ssh else []
     if chosen.relay.command.run:
@@ -200,7 +203,7 @@ def _gateway(survey: _Survey, without: str) -> Finding:
 
 
 def _worst(survey: _Survey) -> GatewayError:
-    """Where no protocol is spoken: what macOS refuses, it refuses to all."""
+    """The worst refusal if no protocol works: what macOS denies, it denies to all."""
     refusals = [refusal for refusal in survey.refusals.values() if refusal]
     denied = (refusal for refusal in refusals if refusal.code == LOCAL_NETWORK_DENIED)
     return next(denied, refusals[0])
@@ -225,27 +228,27 @@ def _address(survey: _Survey) -> Finding:
 
 
 async def _port(survey: _Survey, port: int, subject: Subject) -> Finding | None:
-    """Who holds the port that guests are to use; only UPnP can be asked."""
+    """Who holds the port that guests will use; only UPnP reports it."""
     if survey.upnp is None:
         return None
     try:
         async with asyncio.timeout(survey.upnp_timeout_s):
             holder = await _holder(survey, survey.upnp.wan, port)
     except exchange.FAILURES as error:
-        what = f"the router does not report who holds port {port}: {_why(error)}"
-        return Finding.warn("port", what, "restart the router if invitations fail, too")
+        problem = f"the router does not report who holds port {port}: {_cause(error)}"
+        return Finding.warn("port", problem, "restart the router if invitations fail, too")
     if holder is None:
         return Finding.ok("port", f"{port} is free on the router")
     if subject.daemon.external_port == port:
         return Finding.ok("port", f"{port} is open for the guests of this session")
     description = one_line(holder.description, 40) or "no description"
-    whose = f"{one_line(holder.client, 40)}:{holder.internal_port} ({description})"
-    what = f"the router forwards port {port} to {whose}"
-    return Finding.warn("port", what, "guests get a high port instead; or remove that forward")
+    target = f"{one_line(holder.client, 40)}:{holder.internal_port} ({description})"
+    problem = f"the router forwards port {port} to {target}"
+    return Finding.warn("port", problem, "guests get a high port instead; or remove that forward")
 
 
 async def _holder(survey: _Survey, wan: soap.Service, port: int) -> actions.Forward | None:
-    """Of an external TCP port; None where it is free."""
+    """The holder of an external TCP port; None if it is free."""
     try:
         return await survey.ask(actions.forward_of(wan, port))
     except soap.Fault as fault:
@@ -254,15 +257,15 @@ async def _holder(survey: _Survey, wan: soap.Service, port: int) -> actions.Forw
         return None
 
 
-async def _more(survey: _Survey, wanted: config.Router) -> AsyncIterator[Finding]:
+async def _router_details(survey: _Survey, router_config: config.Router) -> AsyncIterator[Finding]:
     if survey.upnp:
-        found = survey.upnp.description
-        name = one_line(found.name, 40) or "a router without a name"
-        types = [one_line(service.type, 80) for service in found.services[:_MOST_SERVICES]]
-        yield Finding.ok("igd", f"{name} at {one_line(found.url, 60)}", *types)
+        description = survey.upnp.description
+        name = one_line(description.name, 40) or "a router without a name"
+        types = [one_line(service.type, 80) for service in description.services[:_MAX_SERVICES]]
+        yield Finding.ok("igd", f"{name} at {one_line(description.url, 60)}", *types)
         yield await _mappings(survey, survey.upnp.wan)
-    done = await dry_run.check(survey.where, wanted)
-    survey.asked = replace(done.routers, asks_second=wanted.asks_second)
+    done = await dry_run.check(survey.where, router_config)
+    survey.asked = replace(done.routers, asks_second=router_config.asks_second)
     yield done.finding
 
 
@@ -271,8 +274,8 @@ async def _mappings(survey: _Survey, wan: soap.Service) -> Finding:
         async with asyncio.timeout(survey.upnp_timeout_s):
             rows = await _table(survey, wan)
     except exchange.FAILURES as error:
-        what = f"the router does not show its mappings: {_why(error)}"
-        return Finding.warn("mappings", what, "check them in the router's settings")
+        problem = f"the router does not show its mappings: {_cause(error)}"
+        return Finding.warn("mappings", problem, "check them in the router's settings")
     more = " or more" if len(rows) == survey.most_rows else ""
     return Finding.ok("mappings", f"{len(rows)}{more} on the router", *map(_row, rows))
 
@@ -293,9 +296,9 @@ async def _table(survey: _Survey, wan: soap.Service) -> list[actions.Forward]:
 def _row(row: actions.Forward) -> str:
     protocol, client = one_line(row.protocol, 10), one_line(row.client, 40)
     lease = f"{row.lease} s left" if row.lease else "no end"
-    way = f"{row.external_port}/{protocol} -> {client}:{row.internal_port}"
-    return f"{way}  {lease}  {one_line(row.description, 40)}"
+    ports = f"{row.external_port}/{protocol} -> {client}:{row.internal_port}"
+    return f"{ports}  {lease}  {one_line(row.description, 40)}"
 
 
-def _why(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     return one_line(str(error), 100) or type(error).__name__

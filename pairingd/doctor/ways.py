@@ -1,4 +1,4 @@
-"""The whole decision: each way by which guests on the internet could get in, tried or why not."""
+"""The whole decision: each way for guests on the internet, tried, or why not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pairingd.world.gateway.pxp.datagrams import Datagrams
 
 
 async def check(chosen: config.Config, asked: Routers) -> Finding:
-    """`asked` is what came of a test port."""
+    """`asked` is the outcome of the test port."""
     router = chosen.router
     attempts = [advice.own_address(network.lan_address() or "")]
     if not router.enabled and router.external_host:
@@ -29,34 +29,36 @@ async def check(chosen: config.Config, asked: Routers) -> Finding:
     attempts.append(advice.relay(None, configured=configured, proven=None))
     attempts.append(advice.hole(chosen.cgnat.stun, asked.first, proven=None))
     attempts.append(advice.dial(proven=None))
-    lines = [str(one) for one in attempts]
-    works = [one.way for one in attempts if one.outcome is Outcome.WORKS]
+    lines = [str(attempt) for attempt in attempts]
+    works = [attempt.way for attempt in attempts if attempt.outcome is Outcome.WORKS]
     if works:
         return Finding.ok(
             "ways", f"guests on the internet can get in by: {', '.join(works)}", *lines
         )
-    what = "no way is known to work for guests on the internet"
-    return Finding.warn("ways", what, advice.next_step(attempts), *lines)
+    problem = "no way is known to work for guests on the internet"
+    return Finding.warn("ways", problem, advice.next_step(attempts), *lines)
 
 
 async def _ipv6(router: config.Router) -> Attempt:
     enabled = router.enabled and not (router.gateway or router.description_url)
-    here = await network.current_ipv6() if enabled else None
-    if here is None or not here.gateway:
+    location = await network.current_ipv6() if enabled else None
+    if location is None or not location.gateway:
         return advice.pinhole(None, None, enabled=enabled)
-    spoken = await _spoken(router, here)
+    spoken = await _spoken(router, location)
     if spoken:
-        why = f"the router answers to {' and '.join(spoken)}; a port is requested for guests only"
-        return Attempt("IPv6", Outcome.UNTRIED, why)
-    silent = f"the router {here.gateway} answers neither to PCP nor to UPnP over IPv6"
+        reason = (
+            f"the router answers to {' and '.join(spoken)}; a port is requested for guests only"
+        )
+        return Attempt("IPv6", Outcome.UNTRIED, reason)
+    silent = f"the router {location.gateway} answers neither to PCP nor to UPnP over IPv6"
     return Attempt("IPv6", Outcome.FAILED, silent)
 
 
-async def _spoken(router: config.Router, here: Network) -> list[str]:
+async def _spoken(router: config.Router, location: Network) -> list[str]:
     spoken = []
     for adapter in pinhole_adapters(Tools(router, time.time, Datagrams())):
         try:
-            if adapter.protocol in router.protocols and await adapter.probe(here):
+            if adapter.protocol in router.protocols and await adapter.probe(location):
                 spoken.append(adapter.protocol)
         except GatewayError:
             continue

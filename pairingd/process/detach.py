@@ -1,8 +1,8 @@
-"""`pairingd --detach`: into the background, with word of it to whoever waits in the foreground.
+"""`pairingd --detach`: goes to the background and reports to the process in the foreground.
 
-The process that goes to the background is a fresh interpreter: macOS's frameworks do not bear a
-fork without exec (CPython's documentation of os.fork and of urllib.request.getproxies), and httpx
-asks one of them for proxies.
+The background process is a fresh interpreter: macOS's frameworks do not support a fork without exec
+(CPython's documentation of os.fork and of urllib.request.getproxies), and httpx asks one of them
+for proxies.
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ _READY_FD = "PAIRINGD_READY_FD"
 
 
 def detach() -> int:
-    """Run this program again, in the background. The exit code it reports by `Launch.tell`, with
-    which whoever called it ends; 1 when it dies before.
+    """Run this program again, in the background. Return the exit code that it passes to
+    `Launch.report`, for the caller to exit with; 1 if it dies before.
     """
-    ready, tell = os.pipe()
+    ready_fd, report_fd = os.pipe()
     if not os.fork():
-        os.close(ready)
-        _exec_daemon(tell)
-    os.close(tell)
-    code = os.read(ready, 1)
+        os.close(ready_fd)
+        _exec_daemon(report_fd)
+    os.close(report_fd)
+    code = os.read(ready_fd, 1)
     return code[0] if code else 1
 
 
-def _exec_daemon(tell: int) -> NoReturn:
+def _exec_daemon(report_fd: int) -> NoReturn:
     import daemon
 
     daemon.DaemonContext(
-        working_directory=".",  # where the words of the command line are meant; see `Launch`
+        working_directory=".",  # for relative paths on the command line; see `Launch`
         umask=0o077,
-        files_preserve=[tell],
+        files_preserve=[report_fd],
         signal_map={},
         detach_process=True,
         stderr=sys.stderr,
     ).open()
-    for descriptor in (0, 1, 2, tell):  # python-daemon may have opened the null device as 0 and 1
+    # python-daemon may have opened the null device as 0 and 1.
+    for descriptor in (0, 1, 2, report_fd):
         os.set_inheritable(descriptor, True)
-    os.environ[_READY_FD] = str(tell)
-    words = [sys.executable, *sys.orig_argv[1:]]  # the very same program, with the same options
-    os.execv(sys.executable, words)  # noqa: S606 - no shell is wanted
+    os.environ[_READY_FD] = str(report_fd)
+    argv = [sys.executable, *sys.orig_argv[1:]]  # the very same program, with the same options
+    os.execv(sys.executable, argv)  # noqa: S606 - no shell is wanted
 
 
 class Launch:
-    """The way back to the process that called `detach`, whose standard error we still have."""
+    """The connection to the process that called `detach`; we still have its standard error."""
 
     def __init__(self) -> None:
         self._output: int | None = None
@@ -54,19 +55,19 @@ class Launch:
         if number := os.environ.pop(_READY_FD, ""):  # not for our children
             self._ready = int(number)
             os.set_inheritable(self._ready, False)
-            os.chdir("/")  # to keep no file system from being unmounted
+            os.chdir("/")  # not to block the unmount of a file system
 
     @property
     def detached(self) -> bool:
         return self._ready is not None
 
     def print_to(self, path: str) -> None:
-        """Where both standard streams lead after `tell`. Raises OSError."""
+        """Redirect both standard streams to `path` after `report`. Raises OSError."""
         if self.detached:
             self._output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def tell(self, code: int) -> None:
-        """Once: 0 for a daemon that serves, or the exit code of one that cannot."""
+    def report(self, code: int) -> None:
+        """Report once: 0 for a daemon that serves, or the exit code of one that cannot."""
         if self._ready is None:
             return
         if self._output is not None:

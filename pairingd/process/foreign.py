@@ -1,8 +1,8 @@
-"""A program that may become another user's, as sudo's does: then it is not ours to end.
+"""Runs a program that may become another user's, as sudo's does: then we may not end it.
 
-Popen and subprocess.run wait without limit for what they have started, once its time is over and
-they could not kill it. Whoever is that other user could keep us so, with a SIGSTOP. And one in a
-box, or an account's, may say anything, for ever.
+Popen and subprocess.run wait without limit, after a timeout, for a program that they cannot kill.
+That other user could block us so, with a SIGSTOP. And a program in a box, or an account's, may
+print anything, without end.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_CHUNK = 1 << 16
-_MOST = 1 << 20  # bytes
+_CHUNK_BYTES = 1 << 16
+_MAX_OUTPUT_BYTES = 1 << 20
 
 
 def run(argv: Sequence[str], seconds: float, environ: Mapping[str, str] | None = None) -> str:
-    """What it prints, with no input, however it ends. Raises OSError where it cannot be started,
-    and TimeoutError where it prints more than 1 MiB, or has not ended in time; then it has ended,
-    or it is not ours to end.
+    """Return what it prints, with no input, however it ends. Raises OSError if it cannot be
+    started, and TimeoutError if it prints more than 1 MiB or does not end in time; then it has been
+    killed, unless we may not end it.
     """
     deadline = time.monotonic() + seconds
     process = subprocess.Popen(
@@ -46,7 +46,7 @@ def run(argv: Sequence[str], seconds: float, environ: Mapping[str, str] | None =
 
 
 def kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
-    """And wait for its end, if it may be killed. Its pipes are closed."""
+    """Close its pipes, kill it and wait for its end, if we may kill it."""
     for pipe in (process.stdout, process.stderr):
         if pipe:
             pipe.close()
@@ -56,15 +56,15 @@ def kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
 
 
 def _read(descriptor: int, deadline: float) -> bytes:
-    """To its end. Raises TimeoutError."""
+    """Read to the end. Raises TimeoutError."""
     text = b""
     ready = select.poll()
     ready.register(descriptor, select.POLLIN)
-    while len(text) < _MOST:
-        left = deadline - time.monotonic()
-        if left <= 0 or not ready.poll(1000 * left):
+    while len(text) < _MAX_OUTPUT_BYTES:
+        remaining_s = deadline - time.monotonic()
+        if remaining_s <= 0 or not ready.poll(1000 * remaining_s):
             raise TimeoutError
-        chunk = os.read(descriptor, _CHUNK)
+        chunk = os.read(descriptor, _CHUNK_BYTES)
         if not chunk:
             return text
         text += chunk

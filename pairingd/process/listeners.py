@@ -1,6 +1,6 @@
-"""A server whose Unix socket somebody has removed: it lives, and nobody reaches it.
+"""Unix sockets that somebody may have removed: the server then lives, but nobody can connect.
 
-Standard library only, and psutil where there is something to find: `pairctl` imports this.
+Standard library only, and psutil if there is something to find: `pairctl` imports this.
 """
 
 # pathlib takes longer to import than all else that `pairctl status` does.
@@ -18,43 +18,47 @@ import time
 from pairingd.errors import WorldError
 
 REBIND_TIMEOUT_S = 10.0
-_PAUSE_S = 0.01
+_POLL_INTERVAL_S = 0.01
 
 
 def tmux_server(path: str) -> int | None:
-    """The pid of our tmux server that was bound to `path`, whether or not a socket is there now."""
+    """Return the pid of our tmux server bound to `path`, whether or not a socket is there now."""
     if not _may_be_bound(path):
         return None
     import psutil
 
     with contextlib.suppress(OSError):
         for process in psutil.process_iter(["name", "uids"]):
-            ours = process.info["uids"] and process.info["uids"].real == os.getuid()
-            if ours and "tmux" in (process.info["name"] or ""):
+            is_own = process.info["uids"] and process.info["uids"].real == os.getuid()
+            if is_own and "tmux" in (process.info["name"] or ""):
                 with contextlib.suppress(psutil.Error):
-                    # A client has connected to it and is bound to nothing.
-                    if path in {str(one.laddr) for one in process.net_connections("unix")}:
+                    # A client is connected to it, but bound to nothing.
+                    if path in {
+                        str(connection.laddr) for connection in process.net_connections("unix")
+                    }:
                         return int(process.pid)
     return None
 
 
 def bound_by(pid: int, name: str) -> list[str]:
-    """The sockets of that file name to which the process is bound, though they be gone."""
+    """Return the sockets with that file name to which the process is bound, also removed ones."""
     import psutil
 
     with contextlib.suppress(psutil.Error):
-        bound = {str(one.laddr) for one in psutil.Process(pid).net_connections("unix")}
+        bound = {
+            str(connection.laddr) for connection in psutil.Process(pid).net_connections("unix")
+        }
         return sorted(path for path in bound if path.startswith("/") and path.endswith(f"/{name}"))
     return []
 
 
 def answers(path: str) -> bool:
-    """Whether somebody listens there, however busy; without waiting."""
+    """Whether a server listens there, however busy. Does not wait."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
-        except BlockingIOError:  # unix(7): as many wait as it lets
+        except BlockingIOError:  # unix(7): its backlog is full
             return True
         except OSError:
             return False
@@ -62,8 +66,8 @@ def answers(path: str) -> bool:
 
 
 def listen(path: str, mode: int, backlog: int) -> socket.socket:
-    """A listener in the place of what is at `path`, which nobody but those of `mode` reaches at any
-    moment. Raises OSError.
+    """Listen at `path`, in place of what is there. At no moment can anybody beyond `mode` connect.
+    Raises OSError.
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
@@ -82,24 +86,24 @@ def listen(path: str, mode: int, backlog: int) -> socket.socket:
 
 
 def ask_to_rebind(pid: int) -> None:
-    """By SIGUSR1: tmux(1), under -S."""
+    """Send SIGUSR1: tmux(1), under -S."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGUSR1)
 
 
 def rebound(path: str, pid: int) -> bool:
-    """Have that server make `path` again, in its directory. Whether it has done so in time."""
+    """Make that server create `path` again, in its directory. Whether it has done so in time."""
     with contextlib.suppress(OSError):
         os.mkdir(os.path.dirname(path), mode=0o700)
     ask_to_rebind(pid)
     deadline = time.monotonic() + REBIND_TIMEOUT_S
     while not (done := os.path.exists(path)) and time.monotonic() < deadline:
-        time.sleep(_PAUSE_S)
+        time.sleep(_POLL_INTERVAL_S)
     return done
 
 
 def socket_gone(path: str, pid: int) -> WorldError:
-    """Where `rebound` has not helped."""
+    """Return the error if `rebound` has failed."""
     return WorldError(
         "tmux-socket-gone",
         f"{path} was removed; the tmux session lives on in its server (pid {pid})",
@@ -108,7 +112,7 @@ def socket_gone(path: str, pid: int) -> WorldError:
 
 
 def _may_be_bound(path: str) -> bool:
-    """What costs no look at every process; only Linux has it: proc_net_unix(5)."""
+    """A check without a look at every process; only Linux has it: proc_net_unix(5)."""
     if sys.platform != "linux":
         return True
     try:

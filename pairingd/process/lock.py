@@ -1,8 +1,8 @@
 """The lock of a home (flock(2)): its one daemon holds it from start to end, and signs it.
 
-Three lines: the daemon's pid, its control socket, tmux's socket; a socket that lies beside the lock
-leaves its line empty. An older daemon wrote the first line alone. So every command finds the daemon
-of its home, whatever XDG_RUNTIME_DIR was for either.
+Three lines: the daemon's pid, its control socket, tmux's socket. The line of a socket beside the
+lock is empty. An older daemon wrote only the first line. So every command finds the daemon of its
+home, whatever XDG_RUNTIME_DIR was for either.
 
 Standard library only: `pairctl` imports this and must start quickly.
 """
@@ -17,19 +17,17 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pairingd.paths import Paths
 
-# flock can be tried but not asked, so whoever looks has the lock for that moment; a daemon that
-# starts then must not take them for another daemon.
+# Only taking the lock shows whether it is free, so a reader holds it for a moment. A daemon that
+# starts then must not mistake the reader for another daemon.
 _LOCK_TIMEOUT_S = 0.2
-_PAUSE = 0.01
-
-
-_LONGEST = 4096  # bytes; a socket's path has some hundred
+_POLL_INTERVAL_S = 0.01
+_MAX_SIGNATURE_BYTES = 4096  # a socket's path has about a hundred
 
 
 class Signature(NamedTuple):
-    """What a daemon has written there. "" for a socket that is not named.
+    """What a daemon has written to the lock. "" for a socket that is not named.
 
-    `rebinds`: SIGUSR1 has that daemon make its control socket again. An older one would end by it.
+    `rebinds`: SIGUSR1 makes that daemon bind its control socket again. It would end an older one.
     """
 
     pid: str = "unknown"
@@ -48,7 +46,7 @@ class Taken(Exception):
 
 
 def take(path: str, flags: int = 0) -> int:
-    """A descriptor that holds the lock until it is closed. Raises Taken, and OSError as open(2)."""
+    """Return a descriptor that holds the lock until closed. Raises Taken, or OSError as open(2)."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
     try:
         _wait(descriptor)
@@ -63,21 +61,21 @@ def take(path: str, flags: int = 0) -> int:
 
 
 def sign(descriptor: int, control_socket: str = "", tmux_socket: str = "") -> None:
-    """Write our pid where `Taken` finds it, and the sockets that do not lie beside the lock."""
+    """Write our pid, and the sockets that do not lie beside the lock."""
     text = f"{os.getpid()}\n{control_socket}\n{tmux_socket}\n"
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, os.fsencode(text), 0)
 
 
 def clear(descriptor: int) -> Signature:
-    """What the last daemon has signed; its pid may be another process's by now, so it goes."""
+    """Return and erase the last daemon's signature: its pid may be another process's by now."""
     signature = _signature(descriptor)
     os.ftruncate(descriptor, 0)
     return signature
 
 
 def read(path: str) -> Signature:
-    """Without taking the lock: the daemon that has signed it may have ended since."""
+    """Return the signature without taking the lock; the daemon that wrote it may have ended."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -89,14 +87,14 @@ def read(path: str) -> Signature:
 
 
 def listens_at(signature: Signature, paths: Paths) -> str:
-    """Where the daemon that has signed is to be found; an older one where these `paths` have it."""
+    """Return the control socket of the daemon that signed; for an older one that of `paths`."""
     beside = paths.control_sockets[-1] if signature.rebinds else paths.control_socket
     return signature.control_socket or beside
 
 
 def _signature(descriptor: int) -> Signature:
     try:
-        lines = os.fsdecode(os.pread(descriptor, _LONGEST, 0)).split("\n")
+        lines = os.fsdecode(os.pread(descriptor, _MAX_SIGNATURE_BYTES, 0)).split("\n")
     except OSError:
         return Signature()
     pid, control, tmux, *_ = [*lines, "", "", ""]
@@ -111,6 +109,6 @@ def _wait(descriptor: int) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise Taken(_signature(descriptor)) from None
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_INTERVAL_S)
         else:
             return

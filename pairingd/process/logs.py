@@ -1,9 +1,9 @@
 """The daemon's log: one line an event, in text or JSON.
 
-In a file of its own, rotated here, where nobody else keeps it (detached, launchd); otherwise on
-standard error, which a terminal or systemd's journal reads.
+It goes to a file of its own, rotated here, if nobody else keeps it (detached, launchd); otherwise
+to standard error, which a terminal or systemd's journal reads.
 
-No key stands in it whole, and nothing that passes through a terminal.
+It has no whole key, and nothing that passes through a terminal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pairingd.core.text import printable
 
 SIZE = 1 << 20  # bytes of one file
-FILES = 3  # of which all but the newest have a number after their name
+FILES = 3  # all but the newest have a number after their name
 
 Form = Literal["text", "json"]
 # sd-daemon(3): the severities of syslog in front of a line, for the journal.
@@ -53,14 +53,14 @@ def set_up(form: Form, file: str | None) -> None:
 
 
 def bound_stderr() -> None:
-    """Empty the file behind standard error once it is too long: launchd only ever appends."""
-    found = os.fstat(sys.stderr.fileno())
-    if stat.S_ISREG(found.st_mode) and found.st_size > SIZE:
+    """Truncate the file behind standard error if it is too long: launchd only appends to it."""
+    status = os.fstat(sys.stderr.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size > SIZE:
         os.ftruncate(sys.stderr.fileno(), 0)
 
 
 class Text(logging.Formatter):
-    """A line a person reads; a defect has its traceback after it."""
+    """A line for people; the traceback of a defect follows it."""
 
     def __init__(self, *, journal: bool) -> None:
         line = "%(name)s: %(message)s"
@@ -77,7 +77,7 @@ class Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "at": f"{moment}.{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -85,13 +85,13 @@ class Json(logging.Formatter):
         }
         for name in ("event", "data"):
             if hasattr(record, name):
-                told[name] = getattr(record, name)
+                entry[name] = getattr(record, name)
         if record.exc_info:
-            told["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(told)
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
 
 
 def _is_journal(descriptor: int) -> bool:
-    """systemd.exec(5), JOURNAL_STREAM: of this very stream, not of an ancestor's."""
-    found = os.fstat(descriptor)
-    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+    """Whether the journal reads `descriptor` itself: systemd.exec(5), JOURNAL_STREAM."""
+    status = os.fstat(descriptor)
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

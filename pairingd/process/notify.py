@@ -1,4 +1,4 @@
-"""systemd's readiness protocol, sd_notify(3): one datagram to the socket it names."""
+"""systemd's readiness protocol, sd_notify(3): one datagram to NOTIFY_SOCKET."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 
 
 def notify(*states: str) -> None:
-    """Tell the service manager `READY=1`, `STOPPING=1`, `STATUS=…`; without one, nothing."""
+    """Send `READY=1`, `STOPPING=1`, `STATUS=…` to the service manager, if there is one."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address.startswith("@"):  # Linux's abstract namespace: unix(7)
         address = "\0" + address[1:]

@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from pairingd.core.text import printable
 
-_LONGEST = 1 << 20  # bytes kept of what it says
-_DRAIN = 0.5  # seconds; what it has started may hold its output open after its end
+_MAX_OUTPUT_BYTES = 1 << 20  # kept of each stream
+_DRAIN_TIMEOUT_S = 0.5  # its children may hold its output open after its end
 
 
 class Finished(Struct, frozen=True):
-    """How it ended: exit status, standard output and standard error, as text."""
+    """The result of a program: exit status, standard output and standard error, as text."""
 
     status: int
     stdout: str
@@ -37,34 +37,33 @@ def last_words(output: str | bytes) -> str:
 
 
 class Unended:
-    """Processes that we started and may not end: sudo has made them an account's, and a guest there
-    can stop them. They have nothing of ours but a descriptor each, so of one program only so many
-    are left to themselves.
+    """Processes that we started and may not end: by sudo they are an account's, and a guest there
+    can stop them. Each takes one of our descriptors, so only so many of one program may be left.
     """
 
-    _LIMIT = 8
+    _MAX_RUNNING = 8
 
     def __init__(self) -> None:
-        self._left: dict[str, list[Callable[[], bool]]] = {}
+        self._running: dict[str, list[Callable[[], bool]]] = {}
 
     def add(self, program: str, is_over: Callable[[], bool]) -> None:
         """`is_over` says whether the process has ended."""
-        self._left.setdefault(program, []).append(is_over)
+        self._running.setdefault(program, []).append(is_over)
 
     def are_many(self, program: str) -> bool:
-        """Whether another one of that program had better not be started."""
-        left = [is_over for is_over in self._left.pop(program, ()) if not is_over()]
+        """Whether so many are left that no other one of that program should be started."""
+        left = [is_over for is_over in self._running.pop(program, ()) if not is_over()]
         if left:
-            self._left[program] = left
-        return len(left) >= self._LIMIT
+            self._running[program] = left
+        return len(left) >= self._MAX_RUNNING
 
 
 UNENDED = Unended()
 
 
 async def end(process: asyncio.subprocess.Process, seconds: float = 0.0) -> bool:
-    """SIGTERM, and SIGKILL where it still runs after `seconds`, or when this is cancelled; back
-    when it has ended. False where we may not signal it, and it has not ended by then.
+    """Send SIGTERM, and SIGKILL if it still runs after `seconds`, or if this is cancelled; return
+    when it has ended. False if we may not signal it, and it has not ended by then.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         process.terminate()
@@ -97,7 +96,7 @@ class _Program(asyncio.SubprocessProtocol):
         self.drained = asyncio.Event()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.output[fd] += data[: _LONGEST - len(self.output[fd])]
+        self.output[fd] += data[: _MAX_OUTPUT_BYTES - len(self.output[fd])]
 
     def process_exited(self) -> None:
         self.exited.set()
@@ -107,13 +106,13 @@ class _Program(asyncio.SubprocessProtocol):
 
 
 async def run(*argv: str, seconds: float | None, given: bytes = b"") -> Finished:
-    """Raises OSError where it cannot be started, TimeoutError where it does not end in time;
-    None for `seconds` waits for ever.
+    """Raises OSError if it cannot be started, TimeoutError if it does not end in time; None for
+    `seconds` waits without limit.
 
-    `given` is all that it reads on its standard input, and at most what a pipe holds.
+    `given` is its whole standard input, at most what a pipe holds.
 
-    It speaks English (LC_ALL=C), and is killed when this raises or is cancelled. Nothing here waits
-    for its pipes: a tmux client hands them to its server, and a server that is stopped keeps them.
+    It runs with LC_ALL=C, and is killed if this raises or is cancelled. Nothing here waits for its
+    pipes: a tmux client hands them to its server, and a server that is stopped keeps them.
     """
     if UNENDED.are_many(argv[0]):
         raise TimeoutError
@@ -134,13 +133,13 @@ async def run(*argv: str, seconds: float | None, given: bytes = b"") -> Finished
         async with asyncio.timeout(seconds):
             await program.exited.wait()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN):
+            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
                 await program.drained.wait()
     finally:
         with contextlib.suppress(PermissionError):  # it has become another user's
             transport.close()  # which kills what still runs
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN):
+            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
                 await program.exited.wait()
         if not program.exited.is_set():
             UNENDED.add(argv[0], program.exited.is_set)

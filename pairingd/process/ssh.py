@@ -1,6 +1,6 @@
-"""The user's own ssh(1), by which pairingd logs in to a machine of theirs.
+"""Runs the user's own ssh(1) to log in to a machine of theirs.
 
-Who we are there is the business of their ssh: its keys, agent, config and known_hosts.
+Their ssh decides as whom: by its keys, agent, config and known_hosts.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pairingd.process.tunnel import Process, Tunnel, wait_for
 from pairingd.process.tunnel import start as start_program
 
 _LOGGED_IN = re.compile(rb"^debug1: Entering interactive session")
-# ssh_config(5). What is set here wins over the user's own configuration: a shared connection
-# would outlive us, and their known_hosts is theirs to write.
+# ssh_config(5). These override the user's own configuration: a shared connection would outlive
+# us, and only they write their known_hosts.
 _OPTIONS = {
     "BatchMode": "yes",
     "ConnectTimeout": "10",
@@ -36,13 +36,13 @@ _OPTIONS = {
 
 
 def find(program: str) -> str:
-    """`program`, or where it is empty the first ssh on PATH."""
+    """Return `program`, or the first ssh on PATH if it is empty."""
     return program or shutil.which("ssh") or "/usr/bin/ssh"
 
 
 async def start_forward(program: str, destination: str, *forward: str) -> Process:
     """Raises OSError."""
-    options = (word for one in _OPTIONS.items() for word in ("-o", "=".join(one)))
+    options = (word for option in _OPTIONS.items() for word in ("-o", "=".join(option)))
     return await start_program(program, "-v", "-N", "-T", *forward, *options, "--", destination)
 
 
@@ -53,10 +53,10 @@ async def near_end(
     port: int,
     failure: Callable[[Tunnel, str], Exception],
 ) -> AsyncIterator[Tunnel]:
-    """A port of our loopback from which a machine elsewhere connects to `host` and `port`, if it
-    lets us; `start` starts ssh to it with more options. Connections are taken here in any case.
+    """Forward a port of our loopback through another machine to `host` and `port`, if that machine
+    allows it; `start` starts ssh to it with more options. The port accepts connections in any case.
 
-    Raises what `start` raises, and `failure` of why there is no login.
+    Raises what `start` raises, and `failure` with the reason if the login fails.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         near = free.getsockname()[1]

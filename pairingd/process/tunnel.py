@@ -1,4 +1,4 @@
-"""A program that keeps a tunnel from a machine on the internet to the door, and what it says."""
+"""A program that keeps a tunnel from a machine on the internet to the door, and its output."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pairingd.process.programs import end
 
 _START_TIMEOUT_S = 20.0  # from the start of the program until the relay listens
 _END_TIMEOUT_S = 2.0  # from SIGTERM to SIGKILL
-_KEPT = 400  # bytes of its last words
-_CHATTER = (b"debug", b"OpenSSH_", b"Authenticated to ", b"Allocated port ")  # of ssh -v
+_MAX_KEPT_BYTES = 400  # of its last output
+_VERBOSE_PREFIXES = (b"debug", b"OpenSSH_", b"Authenticated to ", b"Allocated port ")  # of ssh -v
 
 Process = asyncio.subprocess.Process
 
@@ -24,7 +24,7 @@ Process = asyncio.subprocess.Process
 class Tunnel(Struct):
     """The relay listens at `host` and `port` for `door_port`, until `ended`.
 
-    `jump` is the relay as the guest's `ssh -J` names it. `strangers`: it is not the user's own.
+    `jump` is the relay as the guest's `ssh -J` names it. `strangers`: a third party runs the relay.
     """
 
     host: str
@@ -44,12 +44,12 @@ class Tunnel(Struct):
 
 
 async def start(*command: str, together: bool = False) -> Process:
-    """Its standard error is a pipe; `together` with its standard output, which is one then.
+    """Its standard error is a pipe; `together`: its standard output goes to the same pipe.
 
     Raises OSError.
     """
     if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
-        command = (setpriv, "--pdeathsig", "TERM", *command)  # a killed daemon leaves none
+        command = (setpriv, "--pdeathsig", "TERM", *command)  # no tunnel outlives a killed daemon
     return await asyncio.create_subprocess_exec(
         *command,
         stdin=subprocess.DEVNULL,
@@ -59,49 +59,49 @@ async def start(*command: str, together: bool = False) -> Process:
 
 
 async def wait_for(
-    tunnel: Tunnel, words: re.Pattern[bytes], failure: Callable[[str], Exception]
+    tunnel: Tunnel, pattern: re.Pattern[bytes], failure: Callable[[str], Exception]
 ) -> re.Match[bytes]:
-    """Until its program says these words. Raises `failure` of why it does not; it has ended then,
-    or never spoke in time.
+    """Wait until its program prints `pattern`. Otherwise raises `failure` with the reason; then it
+    has ended or printed nothing in time.
     """
-    said: asyncio.Future[re.Match[bytes] | None] = asyncio.get_running_loop().create_future()
-    tunnel.reading = asyncio.create_task(_read(tunnel, words, said))
+    matched: asyncio.Future[re.Match[bytes] | None] = asyncio.get_running_loop().create_future()
+    tunnel.reading = asyncio.create_task(_read(tunnel, pattern, matched))
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):
-            found = await said
+            match = await matched
     except TimeoutError:
         await tunnel.close()
         raise failure("no answer in time") from None
     except asyncio.CancelledError:
         await tunnel.close()
         raise
-    if found is None:
+    if match is None:
         await tunnel.close()
         raise failure("")
-    return found
+    return match
 
 
 async def _read(
-    tunnel: Tunnel, words: re.Pattern[bytes], said: asyncio.Future[re.Match[bytes] | None]
+    tunnel: Tunnel, pattern: re.Pattern[bytes], matched: asyncio.Future[re.Match[bytes] | None]
 ) -> None:
-    """Follow what it says to its end; `said` is where it says `words`, None where it has not."""
+    """Read its output to the end; `matched` gets the match of `pattern`, None if there is none."""
     stream = tunnel.process.stderr or tunnel.process.stdout
     assert stream is not None  # noqa: S101 - it is a pipe
     while True:
         try:
             line = await stream.readline()
-        except ValueError:  # longer than the stream's limit; a banner at the most
+        except ValueError:  # longer than the stream's limit; at most a banner
             continue
         if not line:
             break
-        if (found := words.search(line)) and not said.done():
-            said.set_result(found)
-        elif not line.startswith(_CHATTER):
-            tunnel.output = (tunnel.output + line)[-_KEPT:]
+        if (match := pattern.search(line)) and not matched.done():
+            matched.set_result(match)
+        elif not line.startswith(_VERBOSE_PREFIXES):
+            tunnel.output = (tunnel.output + line)[-_MAX_KEPT_BYTES:]
     await tunnel.process.wait()
     tunnel.ended.set()
-    if not said.done():
-        said.set_result(None)
+    if not matched.done():
+        matched.set_result(None)
 
 
 def how_it_ended(status: int) -> str:

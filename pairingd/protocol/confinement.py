@@ -1,4 +1,4 @@
-"""What is answered of a session that is not the host's own: in a box, or as an account."""
+"""Results about a confined session: in a box, or as an account."""
 
 from __future__ import annotations
 

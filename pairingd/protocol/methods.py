@@ -1,6 +1,6 @@
-"""The methods of the control socket: what each is for, what it takes and what it answers.
+"""The methods of the control socket: the purpose, parameters and result of each.
 
-This table is the protocol: the server knows no other method, and docs/protocol.md is made from it.
+This table is the protocol: the server knows no other method; docs/protocol.md is generated from it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What each method takes: the boundary to other people's programs.
+"""The parameters of each method: the boundary to other people's programs.
 
-The types and no more: what is too long, too many or not a name the rules refuse in their own words.
-docs/protocol.md has their schemas. pydantic holds a request to them; it is imported with the first
-request that has something to check, so an idle daemon does without its 11 MiB.
+Types only: the rules refuse what is too long, too many or not a name, with their own messages.
+docs/protocol.md has the schemas. pydantic validates a request. It is imported with the first
+request that has something to check, so an idle daemon saves its 11 MiB.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 
-_MAX_NAME = 80  # characters of a parameter's name, which may be any
+_MAX_NAME_CHARS = 80  # of a parameter's name, which the client chooses
 
 
 class Rule:
-    """What a type alone does not say: `check` is called first, and raises ValueError; `limits` are
+    """Constraints beyond a type: `check` is called first, and raises ValueError; `limits` are
     pydantic-core's own (`gt`, `min_length` …).
     """
 
@@ -178,22 +178,22 @@ _models: dict[type[Any], type[BaseModel]] = {}
 
 
 def read(kind: type[P], given: Mapping[str, object]) -> P:
-    """Raises ValueError, which names the parameter that does not fit and says why."""
+    """Raises ValueError with the name of the wrong parameter and the reason."""
     from pydantic import ValidationError
 
     try:
         return kind(**dict(model(kind).model_validate(given)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = one_line(".".join(str(part) for part in first["loc"]), _MAX_NAME) or "params"
+        where = one_line(".".join(str(part) for part in first["loc"]), _MAX_NAME_CHARS) or "params"
         raise ValueError(f"{where}: {first['msg']}") from None
 
 
 def model(kind: type[Any]) -> type[BaseModel]:
-    """`kind` as pydantic takes it: strict, and with no other members."""
+    """Return `kind` as a pydantic model: strict, without other members."""
     if kind in _models:
         return _models[kind]
-    # Others' plugins have no business here, and looking for them takes longer than the import.
+    # Nothing here needs plugins, and the search for them takes longer than the import.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
     from pydantic import ConfigDict, create_model
 

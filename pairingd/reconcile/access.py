@@ -40,7 +40,7 @@ REST_TIMEOUT_S = 4.0  # at the end, for messages and notes that wait for tmux
 
 
 class AccessLane(Lane):
-    """The one reader of the door's events. `awake` None: the machine may go to sleep."""
+    """The only reader of the door's events. `awake` is None if the machine may go to sleep."""
 
     def __init__(
         self,
@@ -71,34 +71,34 @@ class AccessLane(Lane):
             self.poke,
         )
         signals.wishes_changed.connect(self._intent_changed)
-        for news in (signals.endpoint_changed, signals.guests_changed, signals.knocked):
-            news.connect(self._messages.to_host)
+        for signal in (signals.endpoint_changed, signals.guests_changed, signals.knocked):
+            signal.connect(self._messages.to_host)
         signals.terms_changed.connect(self._messages.to_host)
         self._door = door
         self._entrance = entrance
         self._awake = awake
         self._tmux = tmux
         self._aside = Aside()
-        self._given: Mapping[str, Access] = {}  # by the last pass
-        self._taken = asyncio.Event()  # rights that were given, since the pass began
+        self._granted: Mapping[str, Access] = {}  # rights, by the last pass
+        self._revoked = asyncio.Event()  # set if granted rights were revoked in this pass
 
     @property
     def logins(self) -> Collection[Login]:
-        """The connections that there are now."""
+        """The present connections."""
         return self.roster.logins.values()
 
     @property
     def knocks(self) -> Knocks:
-        """The logins that were refused in this session."""
+        """The logins refused in this session."""
         return self.roster.knocks
 
     def stop(self) -> None:
-        """From the next pass on nobody may be in."""
+        """Have the next pass let nobody in, and cut everyone."""
         self._wishes.stopping = True
-        self._taken.set()
+        self._revoked.set()
 
     async def run(self) -> None:
-        """The events are read whatever a pass waits for."""
+        """Read the events even while a pass waits."""
         reading = asyncio.create_task(self._read_events())
         try:
             await super().run()
@@ -106,13 +106,11 @@ class AccessLane(Lane):
             reading.cancel()
 
     async def one_pass(self) -> float | None:
-        """Close everything that must be closed, before anything else is asked of anyone: the disk
-        may be full or slow, sshd gone, tmux stopped.
-        """
-        self._taken.clear()
+        """Close what must close first: the disk may be full or slow, sshd gone, tmux stopped."""
+        self._revoked.clear()
         self._take_events()
         failure = await self._close()
-        self._take_events()  # of those that were cut, and of those that came meanwhile
+        self._take_events()  # of connections that were cut or came meanwhile
         self._intent.apply(Tick())
         self._guests.guard(self._intent.state)
         self.roster.note_departures()
@@ -121,17 +119,18 @@ class AccessLane(Lane):
         if failure:
             raise failure
         steering = asyncio.ensure_future(self._keep_awake_and_steer())
-        taken = asyncio.ensure_future(self._taken.wait())
+        revoked = asyncio.ensure_future(self._revoked.wait())
         try:
             first = asyncio.FIRST_COMPLETED
-            await asyncio.wait({steering, taken}, timeout=self._until_deadline(), return_when=first)
+            timeout = self._until_deadline()
+            await asyncio.wait({steering, revoked}, timeout=timeout, return_when=first)
         finally:
-            taken.cancel()
+            revoked.cancel()
             if not steering.done():
                 steering.cancel()
                 await asyncio.wait({steering})
         if steering.cancelled():
-            self.give_way()  # to a deadline, or to rights that were taken away
+            self.give_way()  # to a deadline, or to a revocation
         else:
             steering.result()
         if self._intent.unsaved:
@@ -139,14 +138,14 @@ class AccessLane(Lane):
         return self.urgent()
 
     def urgent(self) -> float | None:
-        """When somebody must be out, which no failure may delay."""
+        """When the next guest must be out. No failure may delay that."""
         if self._wishes.stopping:
             return None
         times = (self._guests.next_cut(), plan.next_deadline(self._intent.state, self.clock()))
-        return min((at for at in times if at is not None), default=None)
+        return min((time for time in times if time is not None), default=None)
 
     async def rest(self) -> None:
-        """Wait until all that no deadline waits for is done, for REST_TIMEOUT_S at most."""
+        """Wait for the work in the background, for REST_TIMEOUT_S at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REST_TIMEOUT_S):
                 for part in (self._aside, self._idleness, self.roster, self._messages):
@@ -158,53 +157,54 @@ class AccessLane(Lane):
             self._take(await self._door.events.get())
 
     def _take_events(self) -> None:
-        """All that has happened by now."""
+        """Take all that are queued."""
         while not self._door.events.empty():
             self._take(self._door.events.get_nowait())
 
     def _take(self, event: Event) -> None:
-        """A connection that cannot be accounted for must not stay."""
+        """Take one event. If that fails, cut its connection."""
         try:
             self.roster.take(event)
         except Exception:
             log.exception("not accounted for: %s", event)
             if not isinstance(event, Reached | TurnedAway):
                 self._aside.run(self._guests.cut([event.pid]))
-        # Of those who only knock, a pass would change nothing while the door is open.
+        # While the door is open, a pass would change nothing for other events.
         if isinstance(event, Authenticated | Disconnected) or self._door.port is None:
             self.poke()
 
     def _intent_changed(self) -> None:
         access = self._wishes.now().access
-        if self._given.items() - access.items() or any(
+        if self._granted.items() - access.items() or any(
             login.invitation and login.access not in {None, access.get(login.invitation)}
             for login in self.logins
         ):
-            self._taken.set()
+            self._revoked.set()
         self.poke()
 
     def _until_deadline(self) -> float | None:
         deadline = self.urgent()
         return None if deadline is None else max(deadline - self.clock(), 0.01)
 
-    def _actions(self, want: plan.Desired) -> list[plan.AccessAction]:
-        grants, connections = self._entrance.grants(want.grants), self.roster.observed(self.clock())
-        return plan.access(want, plan.Observed(grants, self._door.port, connections))
+    def _actions(self, desired: plan.Desired) -> list[plan.AccessAction]:
+        grants = self._entrance.grants(desired.grants)
+        connections = self.roster.observed(self.clock())
+        return plan.access(desired, plan.Observed(grants, self._door.port, connections))
 
     # Closing
 
     async def _close(self) -> PairingError | None:
-        """Each closing is tried whatever becomes of the others; the first failure is returned."""
-        want = self._wishes.now()
-        self._given = want.access
+        """Try each closing even if others fail; return the last failure."""
+        desired = self._wishes.now()
+        self._granted = desired.access
         failure: PairingError | None = None
-        if plan.CloseDoor() in (actions := self._actions(want)):
+        if plan.CloseDoor() in (actions := self._actions(desired)):
             self._entrance.close()
         try:
             cut = [action.pid for action in actions if isinstance(action, plan.Cut)]
-            why = Cause.DAEMON_STOPPED if self._wishes.stopping else None
-            await self._guests.cut(cut, causes.WORDS[why] if why else "", why)
-        except Exception:  # a defect, and the keys must go all the same
+            cause = Cause.DAEMON_STOPPED if self._wishes.stopping else None
+            await self._guests.cut(cut, causes.WORDS[cause] if cause else "", cause)
+        except Exception:  # a defect; the keys must be removed even so
             log.exception("a connection could not be cut")
             failure = WorldError(
                 "not-cut", "a connection could not be cut", "pairctl stop ends them all"
@@ -214,20 +214,21 @@ class AccessLane(Lane):
                 try:
                     self._entrance.write(action.grants)
                 except WorldError as error:
-                    # A key that cannot be taken out must find the door closed.
+                    # If a key cannot be removed, the door must be closed.
                     self._entrance.close()
                     failure = error
         self._entrance.publish(self._intent.state.live)
-        await self._change_roles([one for one in actions if isinstance(one, plan.ChangeRole)])
+        changes = [action for action in actions if isinstance(action, plan.ChangeRole)]
+        await self._change_roles(changes)
         return failure
 
     async def _change_roles(self, changes: list[plan.ChangeRole]) -> None:
-        """A guest whose role does not change in time is cut."""
+        """Cut guests whose role does not change in time."""
         limit = min(ROLE_TIMEOUT_S, self._until_deadline() or ROLE_TIMEOUT_S)
         signal = self._door.connections.signal
-        late = await change_roles(changes, self.roster.logins, signal, limit, self._taken.is_set)
-        if waits := late and (limit < ROLE_TIMEOUT_S or self._taken.is_set()):
-            self.poke()  # somebody else's rights go before
+        late = await change_roles(changes, self.roster.logins, signal, limit, self._revoked.is_set)
+        if waits := late and (limit < ROLE_TIMEOUT_S or self._revoked.is_set()):
+            self.poke()  # another guest's rights must be revoked first
         lost = [pid for pid in late if not waits or self.roster.logins[pid].astray]
         await self._guests.cut(lost, "their role could not be changed")
 
@@ -244,20 +245,20 @@ class AccessLane(Lane):
                 if await self._guests.hold(self._wishes.now().access):
                     self.poke()
                 await self._open()
-                await self._courtesy.tell(self.logins)
+                await self._courtesy.notify(self.logins)
                 await self._line.show(self._intent.state, self.logins, self.clock())
         else:
             self._confinement.release()
-            self._aside.run(self._give_back())  # no stop waits for tmux
+            self._aside.run(self._give_back())  # stopping does not wait for tmux
 
     async def _give_back(self) -> None:
-        """The user's status line, and then the session as a whole."""
+        """Restore the user's status line, then stop watching the session."""
         await self._line.give_back(at_once=self._wishes.stopping)
         if self._line.given_back and not self._wishes.now().door:
             self._confinement.stop()
 
     async def _session_running(self) -> bool:
-        """Whether tmux can be steered now; a session that is gone ends every invitation."""
+        """Whether tmux can be steered now. If the session is gone, end every invitation."""
         match await self._tmux.running():
             case Running.YES:
                 return True
@@ -270,21 +271,21 @@ class AccessLane(Lane):
                 raise self._tmux.unknown()
 
     async def _open(self) -> None:
-        want = self._wishes.now()
-        for action in self._actions(want):
+        desired = self._wishes.now()
+        for action in self._actions(desired):
             match action:
-                case plan.WriteGrants(grants):  # this sshd writes its times another way
+                case plan.WriteGrants(grants):  # this sshd needs another time format
                     self._entrance.write(grants)
                 case plan.OpenDoor(port):
                     await self._entrance.open(port)
-                case _:  # what takes rights away was done before
+                case _:  # _close has done what revokes rights
                     pass
-        self._entrance.note(want.access)
+        self._entrance.note(desired.access)
 
     def _tmux_silent(self) -> None:
-        """Nothing can be steered: who may only look does not look at what nobody controls."""
+        """Have read guests cut: nobody controls what they see while tmux cannot be steered."""
         self._guests.lose_sight(self._wishes.now().access)
         if any(login.astray for login in self.logins):
-            self._taken.set()
-        self._tell_trouble(self._tmux.silent())
+            self._revoked.set()
+        self._report_trouble(self._tmux.silent())
         self.poke()

@@ -1,23 +1,41 @@
-"""The host hears that the guests hold a command that no longer works."""
+"""Reports to the host that the guests' command no longer works, and the new one."""
 
 from __future__ import annotations
 
 from pairingd.core.events import CommandAnnounced
 from pairingd.core.model import HostPort
-from pairingd.core.ways import ssh_command
+from pairingd.core.ways import Endpoint, ssh_command
 from pairingd.intent import Intent
 from pairingd.signals import Signal
 from pairingd.user import login_name
 
 
-def announce(intent: Intent, endpoint_changed: Signal[[str]], way: HostPort) -> None:
-    command = ssh_command(login_name(intent.state.session), way.host, way.port)
-    intent.apply(CommandAnnounced(way))
+def announce_endpoint(intent: Intent, endpoint_changed: Signal[[str]], endpoint: Endpoint) -> None:
+    """A command that checks the host key is too long for a notice: `--show` prints it."""
+    address = HostPort(endpoint.host, endpoint.port)
+    if not endpoint.pinned:
+        announce(intent, endpoint_changed, address)
+        return
+    text = "guests can connect through the relay now; pairctl invite --show prints the command"
+    intent.apply(CommandAnnounced(address))
+    intent.happened(
+        "endpoint-changed",
+        text,
+        command="",
+        external_host=address.host,
+        external_port=address.port,
+    )
+    endpoint_changed(text)
+
+
+def announce(intent: Intent, endpoint_changed: Signal[[str]], address: HostPort) -> None:
+    command = ssh_command(login_name(intent.state.session), address.host, address.port)
+    intent.apply(CommandAnnounced(address))
     intent.happened(
         "endpoint-changed",
         f"guests now connect with: {command}",
         command=command,
-        external_host=way.host,
-        external_port=way.port,
+        external_host=address.host,
+        external_port=address.port,
     )
     endpoint_changed(f"the endpoint has changed: {command}")

@@ -1,4 +1,4 @@
-"""Guests who wait for the host's word: the question, the answer, and what follows from it."""
+"""Guests who wait for the host's approval: the question, the answer, and its effects."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from pairingd.visits import Joined
 from pairingd.world.forced_command import connection_of
 from pairingd.world.tmux import Tmux
 
-_LOOK_S = 1.0  # at the wall clock, which goes on while the machine sleeps
-_ACCEPTED_S = 5.0  # for sshd's word on a key, which may come after that of the forced command
-_POLL_S = 0.05
+_CLOCK_CHECK_INTERVAL_S = 1.0  # of the wall clock, which goes on while the machine sleeps
+_KEY_ACCEPTED_TIMEOUT_S = 5.0  # sshd may report a key after its forced command asks
+_POLL_INTERVAL_S = 0.05
 
 
 class Answer(Struct, frozen=True):
@@ -36,19 +36,25 @@ class Answer(Struct, frozen=True):
     text: str
 
 
-_YES = Answer(approved=True, text="")
-_NOBODY = Answer(approved=False, text="you are not invited any more")
-_TWICE = Answer(approved=False, text="this connection waits already")
+_APPROVED = Answer(approved=True, text="")
+_NOT_INVITED = Answer(approved=False, text="you are not invited any more")
+_WAITING_ALREADY = Answer(approved=False, text="this connection waits already")
 _DENIED = Answer(approved=False, text="the host did not let you in")
-_LATE = Answer(approved=False, text=f"nobody answered in {ANSWER_S} seconds; try again later")
-_ABSENT = Answer(
+_NOT_ANSWERED = Answer(
+    approved=False, text=f"nobody answered in {ANSWER_S} seconds; try again later"
+)
+_HOST_ABSENT = Answer(
     approved=False, text="the host is not at the session now; ask them, then try again"
 )
-_WHY = {_DENIED: "by the host", _LATE: "nobody answered", _ABSENT: "nobody was attached"}
+_DENY_REASONS = {
+    _DENIED: "by the host",
+    _NOT_ANSWERED: "nobody answered",
+    _HOST_ABSENT: "nobody was attached",
+}
 
 
 class Approvals:
-    """`waiting` has those whom the host has to answer."""
+    """`waiting` has the guests whom the host has yet to answer."""
 
     def __init__(
         self,
@@ -77,16 +83,16 @@ class Approvals:
         return self._desk.waiting
 
     async def ask(self, process: int) -> Answer:
-        """The host's answer to the guest before whom `process`, a forced command, stands. Cancelled
-        where they leave.
+        """The host's answer to the guest of `process`, a forced command. The caller cancels it when
+        the guest leaves.
         """
         login = await self._login_of(process)
         if login is None or login.entry is Entry.DENIED:
-            return _NOBODY
+            return _NOT_INVITED
         if login.entry is Entry.FREE:
-            return _YES
+            return _APPROVED
         if login.entry is Entry.WAITS:
-            return _TWICE
+            return _WAITING_ALREADY
         now = self._clock()
         if self._desk.remembers(login.invitation or "", login.fingerprint, now):
             return self._let_in(login)
@@ -98,37 +104,37 @@ class Approvals:
         try:
             return await self._wait(visitor)
         finally:
-            if login.entry is Entry.WAITS:  # they have left, or pairingd ends
+            if login.entry is Entry.WAITS:  # they have left, or pairingd stops
                 self._deny(visitor, None)
 
     def decide(self, guest: str, pid: int | None, *, approve: bool) -> None:
         """Answer for the host. Raises Refused `not-waiting` or `several-waiting`."""
         for visitor in self._desk.meant(guest, pid, approve=approve):
-            self._answer(visitor, _YES if approve else _DENIED)
+            self._answer(visitor, _APPROVED if approve else _DENIED)
 
     async def _login_of(self, process: int) -> Login | None:
-        """None where `process` serves no guest who is invited."""
+        """None if `process` serves no invited guest."""
         pid = connection_of(process, self._roster.logins)
-        until = asyncio.get_running_loop().time() + _ACCEPTED_S
+        until = asyncio.get_running_loop().time() + _KEY_ACCEPTED_TIMEOUT_S
         while login := self._roster.logins.get(pid or 0):
             if login.invitation:
                 return login
             if asyncio.get_running_loop().time() > until:
                 break
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_POLL_INTERVAL_S)
         return None
 
     async def _wait(self, visitor: Visitor) -> Answer:
-        self._intent.happened("waiting", _told(visitor, "waits for approval"), **_data(visitor))
+        self._intent.happened("waiting", _describe(visitor, "waits for approval"), **_data(visitor))
         self._changed()
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[visitor.pid] = answer
-        asking = asyncio.create_task(self._put(visitor))
+        asking = asyncio.create_task(self._ask_host(visitor))
         try:
             while not answer.done():
                 if self._clock() >= visitor.until:
-                    self._answer(visitor, _LATE)
-                await asyncio.wait({answer}, timeout=_LOOK_S)
+                    self._answer(visitor, _NOT_ANSWERED)
+                await asyncio.wait({answer}, timeout=_CLOCK_CHECK_INTERVAL_S)
             return answer.result()
         finally:
             del self._answers[visitor.pid]
@@ -136,23 +142,26 @@ class Approvals:
             with contextlib.suppress(asyncio.CancelledError):
                 await asking
 
-    async def _put(self, visitor: Visitor) -> None:
-        """Before the host, until it is answered."""
+    async def _ask_host(self, visitor: Visitor) -> None:
+        """Show the question until the host answers."""
         if not (self._may_wait(visitor) or await self._hosts()):
-            self._answer(visitor, _ABSENT)
+            self._answer(visitor, _HOST_ABSENT)
         else:
             self._guest_waits(_how_to_answer(visitor))
             await self._popups.show(visitor)
 
     def _may_wait(self, visitor: Visitor) -> bool:
         live = self._intent.state.live
-        return any(one.id == visitor.invitation and one.conditions.wait for one in live)
+        return any(
+            invitation.id == visitor.invitation and invitation.conditions.wait
+            for invitation in live
+        )
 
     async def _hosts(self) -> set[str]:
-        """The host's terminals in the session, by name; where tmux does not answer, none."""
+        """The names of the host's terminals in the session; none if tmux does not answer."""
         with contextlib.suppress(WorldError):
             clients = await self._confinement.hosts(self._roster.logins)
-            return {one.name for one in clients}
+            return {client.name for client in clients}
         return set()
 
     def _has_no_popup(self, visitor: Visitor) -> None:
@@ -162,11 +171,11 @@ class Approvals:
         login = self._roster.logins.get(visitor.pid)
         if login is None:
             self._deny(visitor, None)
-            answer = _NOBODY
+            answer = _NOT_INVITED
         elif answer.approved:
             self._desk = self._desk.let_in(visitor, self._clock())
             self._intent.happened(
-                "approved", _told(visitor, "was let in by the host"), **_data(visitor)
+                "approved", _describe(visitor, "was let in by the host"), **_data(visitor)
             )
             answer = self._let_in(login)
         else:
@@ -176,31 +185,38 @@ class Approvals:
             future.set_result(answer)
 
     def _let_in(self, login: Login) -> Answer:
-        one = next((one for one in self._intent.state.live if one.id == login.invitation), None)
-        if one is None:
-            return _NOBODY
-        login.let_in(one.access)
+        invitation = next(
+            (
+                invitation
+                for invitation in self._intent.state.live
+                if invitation.id == login.invitation
+            ),
+            None,
+        )
+        if invitation is None:
+            return _NOT_INVITED
+        login.let_in(invitation.access)
         self._changed()
-        return _YES
+        return _APPROVED
 
     def _deny(self, visitor: Visitor, answer: Answer | None) -> None:
-        """None: nobody has answered, they have left before."""
+        """`answer` is None if they left before the host answered."""
         self._desk = self._desk.without({visitor.pid})
         if answer:
-            what = f"was denied ({_WHY[answer]})"
-            self._intent.happened("denied", _told(visitor, what), **_data(visitor))
-            self._messages.to_host(f"{visitor.guest} {what}")
+            outcome = f"was denied ({_DENY_REASONS[answer]})"
+            self._intent.happened("denied", _describe(visitor, outcome), **_data(visitor))
+            self._messages.to_host(f"{visitor.guest} {outcome}")
         else:
             self._intent.happened(
-                "withdrew", _told(visitor, "does not wait any more"), **_data(visitor)
+                "withdrew", _describe(visitor, "does not wait any more"), **_data(visitor)
             )
         if login := self._roster.logins.get(visitor.pid):
             login.deny(self._clock())
         self._changed()
 
 
-def _told(visitor: Visitor, what: str) -> str:
-    return f"{visitor.guest} {what}: {visitor.fingerprint} from {visitor.peer}"
+def _describe(visitor: Visitor, event: str) -> str:
+    return f"{visitor.guest} {event}: {visitor.fingerprint} from {visitor.peer}"
 
 
 def _data(visitor: Visitor) -> dict[str, Any]:

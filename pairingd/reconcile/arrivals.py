@@ -1,4 +1,4 @@
-"""Who has connected to the door over the internet, whatever became of it."""
+"""Counts the connections to the door over the internet, refused or not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairingd.core.addresses import is_outsider
 from pairingd.core.ways import Place
 from pairingd.signals import Signals
 
-_MAX_PEERS = 1024  # that are told apart
+_MAX_PEERS = 1024  # that are counted separately
 
 
 class Arrivals:
@@ -21,11 +21,11 @@ class Arrivals:
         self._uncounted = 0  # from addresses beyond _MAX_PEERS
         signals.stranger_came.connect(self._note)
 
-    async def count(self, ours: Iterable[Place]) -> int:
-        """But for those from our own network, whose endpoints and own addresses are `ours`."""
-        own = [address for place in ours for address in await addresses(*place)]
+    async def count(self, own_places: Iterable[Place]) -> int:
+        """All but those from our own network, whose endpoints and addresses are `own_places`."""
+        own_addresses = [address for place in own_places for address in await addresses(*place)]
         return self._uncounted + sum(
-            times for peer, times in self._times.items() if is_outside(peer, own)
+            times for peer, times in self._times.items() if is_outside(peer, own_addresses)
         )
 
     def _note(self, peer: str) -> None:
@@ -36,16 +36,16 @@ class Arrivals:
 
 
 async def addresses(host: str, port: int) -> list[str]:
-    """Of an address itself; of a name those that it has here."""
+    """An address itself; for a name, what it resolves to here."""
     with suppress(OSError):
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [str(one[4][0]) for one in found]
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [str(info[4][0]) for info in infos]
     return []
 
 
-def is_outside(peer: str, own: list[str]) -> bool:
-    """Whether `peer` has come over the internet to us at `own`. Of a family that none of those has,
-    nothing is known.
+def is_outside(peer: str, own_addresses: list[str]) -> bool:
+    """Whether `peer` came over the internet to us at `own_addresses`. False if none of these has
+    its address family.
     """
-    alike = [one for one in own if (":" in one) == (":" in peer)]
-    return bool(alike) and all(is_outsider(peer, one, one) for one in alike)
+    same_family = [address for address in own_addresses if (":" in address) == (":" in peer)]
+    return bool(same_family) and all(is_outsider(peer, address, address) for address in same_family)

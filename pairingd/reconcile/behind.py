@@ -1,4 +1,4 @@
-"""What the mapping lane requests where the router has another NAT before it."""
+"""What the mapping lane requests if the router is behind another NAT."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pairingd.core.network import Network
 
 
 class Behind:
-    """Remembers which networks are behind one. `hole_port` is the port for a hole there; None: none
-    is to be made.
+    """Remembers which networks are behind one. `hole_port` returns the port for a hole there; None:
+    make no hole.
     """
 
     def __init__(self, hole_port: Callable[[Network], int] | None) -> None:
@@ -23,7 +23,7 @@ class Behind:
     def wish(
         self, network: Network | None, ports: tuple[int, int] | None, session: Session | None
     ) -> Wished:
-        """With a port from which a hole can be made, unless the host has chosen another one."""
+        """Wish for a port that can have a hole, unless the host has chosen another port."""
         chosen = session is not None and session.port_chosen
         known = network is not None and network.identity in self._known
         if network is None or ports is None or self._hole_port is None or not known:
@@ -35,8 +35,8 @@ class Behind:
         return Wished(ports, chosen, hole=self._known[network.identity])
 
     def finds(self, held: Mapping | None) -> bool:
-        """Whether `held` is the first to show that its network is behind another NAT. A router that
-        then gives no better port is not asked again.
+        """Whether `held` is the first to show that its network is behind another NAT. If the router
+        then gives no better port, it is not asked again.
         """
         if self._hole_port is None or held is None:
             return False

@@ -1,4 +1,4 @@
-"""Guests in tmux: known by their processes, kept in the shared session and in their role."""
+"""Guests in tmux: identified by their processes, kept in the shared session and in their role."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pairingd.world.tmux import Observer, Owner, Ownership, Tmux
 
 log = logging.getLogger(__name__)
 
-_PACE_S = 1.0  # from one observer of tmux to the next, should tmux end each at once
+_OBSERVER_INTERVAL_S = 1.0  # between two observers, if tmux ends each at once
 
 
 class Place(Struct, frozen=True):
-    """Where a guest is: by which forced command, and whether not where steering should have led."""
+    """A guest's forced command, and whether they are not where steering should have led them."""
 
     command: int
     astray: bool
 
 
 class Confinement:
-    """Holds the guests' clients of one tmux session; `clients` has their owners by their names."""
+    """Controls the guests' clients of one tmux session; `clients` has their owners by name."""
 
     def __init__(
         self,
@@ -35,20 +35,20 @@ class Confinement:
         silent: Callable[[], None],
         typed: Callable[[int, int], None],
     ) -> None:
-        """`typed` hears of a connection whose guest has pressed a key, and of when."""
+        """`typed` is called with the connection whose guest has pressed a key, and the time."""
         self.clients: dict[str, Owner] = {}
         self._ownership = Ownership()
         self._tmux = tmux
         self._changed = changed
         self._silent = silent
         self._typed = typed
-        self._typist = ""  # the client from which keys came last, "" where that is not known
+        self._typist = ""  # the client that typed last, "" if unknown
         self._typed_at: dict[str, int] = {}  # by client, in tmux's whole seconds
         self._observer: Observer | None = None
         self._watching: asyncio.Task[None] | None = None
 
     async def watch(self) -> None:
-        """Have tmux keep guests in, and watch it. Raises WorldError where it cannot be watched."""
+        """Have tmux confine guests, and watch it. Raises WorldError if it cannot be watched."""
         await self._tmux.confine(self.clients)
         watched = self._observer and (self._observer.socket, self._observer.session)
         if watched and watched != (self._tmux.socket, self._tmux.target):
@@ -60,39 +60,41 @@ class Confinement:
             raise self._tmux.unwatched()
 
     def release(self) -> None:
-        """Nobody is to be kept in; what is still to be said is said to the same session."""
+        """Confine nobody. Pending messages still go to the same session."""
         self._tmux.release()
         self.clients = {}
 
     def stop(self) -> None:
-        """Leave the session alone."""
+        """Stop watching the session."""
         if self._watching:
             self._watching.cancel()
             self._watching = self._observer = None
 
     async def hold(self, guests: Mapping[int, Access]) -> dict[int, Place]:
-        """Keep the guests in place, and tell where those are that have a terminal, by connection.
+        """Keep the guests in place. Returns where those with a terminal are, by connection.
 
         `guests` has the role of each guest by the pid of their connection. Raises WorldError.
         """
         clients = await self._look(guests)
-        of = self.clients
-        writes = {name: guests[one.connection] is Access.WRITE for name, one in of.items()}
+        owners = self.clients
+        writes = {name: guests[owner.connection] is Access.WRITE for name, owner in owners.items()}
         observer = self._observer.pid if self._observer else None
         actions = steering(clients, writes, self._tmux.target, observer)
         if actions:
             await self._tmux.steer(actions)
             clients = await self._tmux.clients()
-        out = strays(clients, writes, self._tmux.target)
-        return {one.connection: Place(one.command, name in out) for name, one in of.items()}
+        astray = strays(clients, writes, self._tmux.target)
+        return {
+            owner.connection: Place(owner.command, name in astray) for name, owner in owners.items()
+        }
 
     async def farewell(self, connections: Collection[int]) -> None:
-        """Have tmux detach the guests of these connections: at once those that are known, then
-        those that came just now, whom only a look finds.
+        """Have tmux detach the guests of these connections: the known clients at once, then new
+        ones, which must be listed first.
         """
         if self._observer is None:
             return
-        known = {name for name, one in self.clients.items() if one.connection in connections}
+        known = {name for name, owner in self.clients.items() if owner.connection in connections}
         self._observer.detach(known)
         try:
             clients = await self._tmux.clients()
@@ -103,7 +105,7 @@ class Confinement:
 
     @property
     def typist(self) -> int | None:
-        """The connection of the guest who typed last; None where that was the host, or nobody."""
+        """The connection of the guest who typed last; None if it was the host, or nobody."""
         owner = self.clients.get(self._typist)
         return owner.connection if owner else None
 
@@ -111,17 +113,18 @@ class Confinement:
         if owner := self.clients.get(client):
             self._typed(owner.connection, at)
         latest = max(self._typed_at.values(), default=0)
-        news = at != self._typed_at.get(client)  # of two in one second, who is seen second is later
+        # Of two in one second, the one seen second is later.
+        is_new = at != self._typed_at.get(client)
         self._typed_at[client] = at
-        if news and at >= latest and client != self._typist:
+        if is_new and at >= latest and client != self._typist:
             self._typist = client
             self._changed()
 
     async def hosts(self, guests: Collection[int]) -> list[TmuxClient]:
         """The host's own terminals in the session. Raises WorldError."""
         clients = await self._tmux.terminals()
-        of = self._owned(clients, guests)
-        return [one for one in clients if one.name not in of]
+        owners = self._owned(clients, guests)
+        return [client for client in clients if client.name not in owners]
 
     def _owned(self, clients: list[TmuxClient], guests: Collection[int]) -> dict[str, Owner]:
         box = self._tmux.box
@@ -129,15 +132,15 @@ class Confinement:
 
     async def _look(self, guests: Collection[int]) -> list[TmuxClient]:
         clients = await self._tmux.clients()
-        found = self._owned(clients, guests)
-        known, self.clients = self.clients, found
+        owners = self._owned(clients, guests)
+        known, self.clients = self.clients, owners
         names = {client.name for client in clients}
-        for gone in self._typed_at.keys() - names:  # a terminal's name is used again
+        for gone in self._typed_at.keys() - names:  # terminal names are reused
             del self._typed_at[gone]
         if self._typist not in names:
             self._typist = ""
-        if found.keys() != known.keys():
-            await self._tmux.confine(found)
+        if owners.keys() != known.keys():
+            await self._tmux.confine(owners)
             if self._observer:
                 self._observer.ping()
         return clients
@@ -147,4 +150,4 @@ class Confinement:
         begun = now()
         await observer.watch(lambda: self.clients, self._changed, self._silent, self._has_typed)
         self._changed()
-        await asyncio.sleep(begun + _PACE_S - now())
+        await asyncio.sleep(begun + _OBSERVER_INTERVAL_S - now())

@@ -1,4 +1,4 @@
-"""A guest is greeted, told what changes, and why it ends."""
+"""What a guest reads on entry, at a change, and at the end."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pairingd.user import user_name
 from pairingd.world.tmux import Tmux
 
 _HALF_A_DAY_S = 12 * 3600
-_DISK_TIMEOUT_S = 0.1  # nobody stays for longer because of a slow disk
+_DISK_TIMEOUT_S = 0.1  # a slow disk must not keep guests in
 _FAREWELL = ".farewell."  # between the mark and the pid of the forced command that reads it
 
 
 class Courtesy:
-    """`entrance` has the directory of the marks, where farewell.sh finds what it prints."""
+    """`entrance` has the directory of the marks, where farewell.sh finds the text to print."""
 
     def __init__(
         self,
@@ -45,16 +45,16 @@ class Courtesy:
         self._clock = clock
         self._wishes = wishes
         self._known: dict[int, Terms] = {}  # by connection
-        for left in entrance.live.glob(f"*{_FAREWELL}*"):  # by a daemon that was killed
-            left.unlink(missing_ok=True)
+        for file in entrance.live.glob(f"*{_FAREWELL}*"):  # left by a killed daemon
+            file.unlink(missing_ok=True)
 
-    async def tell(self, logins: Collection[Login]) -> None:
-        """Each guest who is in what they do not know yet."""
+    async def notify(self, logins: Collection[Login]) -> None:
+        """Send each guest who is in what they do not know yet."""
         now = self._clock()
-        live = {one.id: one for one in self._intent.state.live}
-        here = {one.pid: one for one in logins}
-        self._known = {pid: terms for pid, terms in self._known.items() if pid in here}
-        for login in here.values():
+        live = {invitation.id: invitation for invitation in self._intent.state.live}
+        connected = {login.pid: login for login in logins}
+        self._known = {pid: terms for pid, terms in self._known.items() if pid in connected}
+        for login in connected.values():
             invitation = live.get(login.invitation or "")
             if invitation is None or not login.attached:
                 continue
@@ -68,15 +68,15 @@ class Courtesy:
                 self._known[login.pid] = terms
 
     async def bid_farewell(self, logins: Collection[Login]) -> None:
-        """Have their forced commands print why it ends. Who waits for a slow disk says less."""
-        texts = {self._file(one): self._farewell(one) for one in logins if one.command}
+        """Have their forced commands print why it ends; less if the disk is slow."""
+        texts = {self._file(login): self._farewell(login) for login in logins if login.command}
         if texts:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DISK_TIMEOUT_S):
                     await asyncio.to_thread(_write, texts)
 
     def forget(self, logins: Collection[Login]) -> None:
-        """They are out."""
+        """Remove the texts of guests who are out."""
         for login in logins:
             if login.command:
                 with contextlib.suppress(OSError):
@@ -105,24 +105,24 @@ class Courtesy:
 
 
 def clock_time(at: float, now: float) -> str:
-    """In the host's time zone; with the date where another day's could be meant. A date is long,
-    and a terminal of 80 columns has room for little more than the time.
+    """`at` in the host's time zone; with the date if it is half a day away or more. A terminal of
+    80 columns has room for little more than the time.
     """
     form = "%H:%M" if abs(at - now) < _HALF_A_DAY_S else "%Y-%m-%d %H:%M"
     return time.strftime(form, time.localtime(at))
 
 
 def _invitation(state: State, id_: str) -> Invitation | None:
-    known = state.session.invitations if state.session else ()
-    return next((one for one in known if one.id == id_), None)
+    invitations = state.session.invitations if state.session else ()
+    return next((invitation for invitation in invitations if invitation.id == id_), None)
 
 
 def _write(texts: Mapping[Path, str]) -> None:
-    """Nothing where the disk is full."""
+    """Write nothing if the disk is full."""
     for file, text in texts.items():
         with contextlib.suppress(OSError):
             file.touch()
-            file.chmod(0o640)  # an account reads it, by its group; else nobody passes above
+            file.chmod(0o640)  # an account reads it, by its group; the directory bars others
             file.write_text(f"{text}\n")
 
 

@@ -1,4 +1,4 @@
-"""What lets somebody in: sshd, the file of keys that it reads, and the listener of the door."""
+"""What lets guests in: sshd, its key file, and the door's listener."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pairingd.world.tmux import Tmux
 
 
 class Entrance:
-    """`fixed_port` is the door's own, 0 for any. `tmux` is what the keys lead to, `control` where
-    guests ask to be let in.
+    """`fixed_port` is the door's port, 0 for any. The keys lead to `tmux`. `control` returns the
+    socket at which guests ask to be let in.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Entrance:
         control: Callable[[], Path],
         account: Callable[[], Account | None] = lambda: None,
     ) -> None:
-        """`account` is the one by which guests log in, None where that is our own."""
+        """`account` returns the account that guests log in to, None if it is our own."""
         self._intent = intent
         self._door = door
         self._sshd = sshd
@@ -48,9 +48,9 @@ class Entrance:
         self._account = account
         self._door_changed = signals.door_changed
         self._opened = signals.opened
-        self._open: frozenset[str] = frozenset()  # of the scheduled ones, those that are
+        self._open: frozenset[str] = frozenset()  # the scheduled invitations that are open
         self._version = ZULU_SINCE
-        self._written_for: Account | None = None  # the last one
+        self._written_for: Account | None = None  # the last file's account, if any
 
     @property
     def live(self) -> Path:
@@ -59,32 +59,36 @@ class Entrance:
         return Path(account.live) if account else self._authorized_keys.with_name("live")
 
     async def prepare(self) -> None:
-        """There is an sshd that accepts its configuration. Raises as Sshd.prepare."""
+        """Check that an sshd accepts its configuration. Raises as Sshd.prepare."""
         self._version = await self._sshd.prepare()
 
     def grants(self, expected: tuple[Grant, ...]) -> tuple[Grant, ...] | None:
-        """`expected` where the file of keys is exactly what would be written for them."""
-        return None if self._left() else self._keys().grants(expected)
+        """`expected` if the key file is exactly what `write` would write for them."""
+        return None if self._stale_files() else self._keys().grants(expected)
 
     def write(self, grants: tuple[Grant, ...]) -> None:
         """Raises WorldError `unwritable-file`."""
-        for left in self._left():
-            remove_file(left)
+        for file in self._stale_files():
+            remove_file(file)
         self._keys().write(grants)
         self._written_for = self._account() or self._written_for
 
     def publish(self, live: Iterable[Invitation]) -> None:
-        """Have the forced command find the marks of these where it cannot read our own."""
+        """Copy their marks to where an account's forced command can read them."""
         if account := self._account():
             copy_marks(Path(account.live), live)
 
-    def _left(self) -> list[Path]:
-        """Files of keys that were for the guests of other sessions: ours, or an account's. Not one
-        of an account whose door another daemon of ours holds open.
+    def _stale_files(self) -> list[Path]:
+        """Key files, ours or an account's, that were for the guests of other sessions. Leaves out
+        accounts whose door another daemon of ours holds open.
         """
-        accounts = [one for one in ours() if one == self._written_for or not answers(one.asks)]
-        own = [self._authorized_keys, *(Path(one.authorized_keys) for one in accounts)]
-        return [one for one in own if one != self._keys_file() and one.exists()]
+        accounts = [
+            account
+            for account in ours()
+            if account == self._written_for or not answers(account.asks)
+        ]
+        files = [self._authorized_keys, *(Path(account.authorized_keys) for account in accounts)]
+        return [file for file in files if file != self._keys_file() and file.exists()]
 
     def _keys_file(self) -> Path:
         account = self._account()
@@ -97,36 +101,36 @@ class Entrance:
         self._door_changed()
 
     def close(self) -> None:
-        """The listener; those inside stay until they are cut."""
+        """Close the listener. Guests who are in stay until they are cut."""
         if self._door.port is not None:
             self._door.close()
             self._intent.happened("door-closed", "the door is closed")
             self._door_changed()
 
     def note(self, admitted: Collection[str]) -> None:
-        """A restarted daemon is to open the door there again; and `admitted` are the invitations
-        for which it stands open. Raises WorldError.
+        """Record the port, for a restarted daemon to open again. `admitted` are the invitations for
+        which the door is open. Raises WorldError.
         """
         if self._door.port is None:
             return
         state = self._intent.apply(DoorOpened(self._door.port))
-        scheduled = {one.id for one in state.live if one.conditions.opens_at}
+        scheduled = {invitation.id for invitation in state.live if invitation.conditions.opens_at}
         known, self._open = self._open, frozenset(scheduled.intersection(admitted))
         if self._open - known:
             self._opened(self._open - known)
 
     def _keys(self) -> AuthorizedKeys:
-        if (account := self._account()) and (made := account.record):
+        if (account := self._account()) and (record := account.record):
             return AuthorizedKeys(
                 Path(account.authorized_keys),
-                made.tmux,
+                record.tmux,
                 self._tmux.socket,
                 self._tmux.target,
                 Path(account.live),
                 Path(account.asks),
                 zulu=self._version >= ZULU_SINCE,
                 join=Path(account.join),
-                python=made.python,
+                python=record.python,
                 shared=True,
             )
         return AuthorizedKeys(

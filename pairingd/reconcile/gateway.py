@@ -11,7 +11,7 @@ from pairingd.core.network import Network
 
 
 class Router(Protocol):
-    """world.gateway.router.Router and world.gateway.pinholes.Pinholes are the real ones."""
+    """world.gateway.router.Router and world.gateway.pinholes.Pinholes implement it."""
 
     async def probe(self, network: Network) -> None: ...
 
@@ -25,7 +25,7 @@ class Router(Protocol):
         but: Collection[str] = (),
     ) -> Mapping: ...
 
-    async def renew(self, mapping: Mapping) -> Mapping: ...
+    async def renew(self, mapping: Mapping, *, exact: bool = False) -> Mapping: ...
 
     async def check(self, mapping: Mapping) -> Presence: ...
 

@@ -36,9 +36,9 @@ class Guests:
         self._joined = joined
 
     def guard(self, state: State) -> None:
-        """The guardian knows each guest's deadline, for a daemon that cannot keep it."""
+        """Give the guardian each guest's deadline, in case the daemon cannot keep it."""
         now = self._clock()
-        ends = {one.id: one.deadline - now for one in state.live}
+        ends = {invitation.id: invitation.deadline - now for invitation in state.live}
         self._connections.guard(
             {
                 login.pid: max(ends.get(login.invitation or "", 0.0), 0.0)
@@ -48,16 +48,16 @@ class Guests:
         )
 
     def next_cut(self) -> float | None:
-        """When somebody must be cut who is not in the session."""
+        """When the next guest who is not in the session must be cut."""
         times = [login.detached_at for login in self._logins.values()]
-        return min((at for at in times if at is not None), default=None)
+        return min((time for time in times if time is not None), default=None)
 
-    async def cut(self, pids: Iterable[int], why: str = "", cause: Cause | None = None) -> None:
-        """End these connections. Without `why` each has its own reason."""
+    async def cut(self, pids: Iterable[int], reason: str = "", cause: Cause | None = None) -> None:
+        """End these connections. Without `reason` each has its own."""
         now = self._clock()
         cut = [self._logins[pid] for pid in pids if pid in self._logins]
         for login in cut:
-            login.cut(why, cause, now)
+            login.cut(reason, cause, now)
         await self._courtesy.bid_farewell(cut)
         attached = {login.pid for login in cut if login.attached}
         detach = self._confinement.farewell
@@ -66,7 +66,7 @@ class Guests:
 
     async def hold(self, access: Mapping[str, Access]) -> bool:
         """Keep them in place; `access` has what each live invitation gives. Returns whether one
-        must be cut now, or has another role than theirs. Raises WorldError.
+        must be cut now, or has the wrong role. Raises WorldError.
         """
         roles = {
             login.pid: access[login.invitation]
@@ -82,7 +82,7 @@ class Guests:
         )
 
     def lose_sight(self, access: Mapping[str, Access]) -> None:
-        """Nothing can be steered: a read guest does not look at what nobody controls."""
+        """Mark read guests to be cut: nobody controls what they see if tmux cannot be steered."""
         for login in self._logins.values():
             if login.invitation and access.get(login.invitation) is Access.READ:
                 login.astray = "tmux does not answer"

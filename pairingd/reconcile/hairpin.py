@@ -1,6 +1,6 @@
-"""A look at a mapping's endpoint from here. Some routers turn us around to our own door (hairpin).
+"""Looks at a mapping's endpoint from here. Some routers connect us to our own door (hairpin).
 
-Many do not, so a look that fails says nothing by itself: `core.holding` judges what was seen.
+Many do not, so a failed look proves nothing by itself: `core.holding` judges the result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)
 
-# Of a host and port; the router there may have a server of its own.
+# At a host and port. The third is the gateway, which may have a server of its own there.
 Look = Callable[[str, int, str], Awaitable[Sight]]
 
 _OUTSIDE = {
@@ -27,8 +27,8 @@ _OUTSIDE = {
 
 
 class Hairpin:
-    """`look` says what is seen at a host and port, but for what is the router's own server; None:
-    never look. Calls `report` with the mapping and what was seen there.
+    """`look` returns what answers at a host and port, apart from the router's own server; None:
+    never look. Calls `report` with the mapping and the result.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class Hairpin:
         self._looking: asyncio.Task[None] | None = None
 
     def seek(self, held: Mapping) -> None:
-        """Look in the background. A look at the same endpoint goes on, another one is given up."""
+        """Look in the background. A look at the same endpoint goes on, another one is cancelled."""
         if self._look is None:
             return
         endpoint = f"{held.id} {held.external_host} {held.external_port}"
         if self._looking and not self._looking.done():
             if self._looking.get_name() == endpoint:
-                return  # a short lease would never let a look come to its end
+                return  # else no look would end before a short lease is renewed
             self._looking.cancel()
         self._looking = asyncio.create_task(self._seek(self._look, held), name=endpoint)
 

@@ -1,7 +1,7 @@
-"""What tells a lane to look again before it is time: the kernel's word that routes or addresses
-have changed, and the gateway's that it has started anew.
+"""Makes a lane look again early: when the kernel reports changed routes or addresses, or the
+gateway reports its restart.
 
-Both are hints: neither complete nor to be believed. The lane's own round finds all of it, later.
+Both are hints: neither complete nor trusted. The lane's own round finds all changes later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pairingd.world.network import changes
 
 
 class Hints:
-    """Calls `moved` and `restarted`. Listens to nothing until told to."""
+    """Calls `moved` and `restarted`. Listens to nothing before `follow`."""
 
     def __init__(
         self,
@@ -26,19 +26,19 @@ class Hints:
         self._moved = moved
         self._restarted = restarted
         self._listen = listen
-        self._ears = ExitStack()
+        self._listeners = ExitStack()
         self._followed: tuple[bool, tuple[str, str] | None] = (False, None)
 
     def follow(self, *, network: bool, gateway: tuple[str, str] | None) -> None:
-        """From now on the network's changes, and the `gateway` of that address, from our address.
+        """Listen to the network's changes, and to `gateway`, given by its address and ours.
 
         Pass None to listen to no gateway. An idle daemon follows nothing, so that nothing wakes it.
         """
         if (network, gateway) == self._followed:
             return
-        self._ears.close()
+        self._listeners.close()
         if network:
-            self._ears.enter_context(changes.watch(self._moved))
+            self._listeners.enter_context(changes.watch(self._moved))
         if gateway:
-            self._ears.enter_context(self._listen(*gateway, self._restarted))
+            self._listeners.enter_context(self._listen(*gateway, self._restarted))
         self._followed = (network, gateway)

@@ -1,6 +1,6 @@
-"""The hole lane: a way in through the provider's NAT, while the router forwards a port behind it.
+"""The hole lane: an endpoint at the provider's NAT while the router behind it forwards a port.
 
-`core.cgnat` says when; `world.outgoing.hole` keeps the connection that makes it.
+`core.cgnat` decides when; `world.outgoing.hole` keeps the connection that makes the hole.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.world.outgoing.hole import Hole, MakeHole
 
-_LOOK_S = 15.0  # for a change of the router's port
+_CHECK_INTERVAL_S = 15.0  # for a change of the router's port
 
 
 class HoleLane(Lane):
-    """`forwarded` is the router's own address and port that lead to the open door. `make_hole` is
-    to the STUN server `server`, and makes None where none is configured. `own` is our address here.
+    """`forwarded` returns the router's own address and port that lead to the open door. `make_hole`
+    makes a hole to the STUN server `server`, None if none is configured. `own` returns our address
+    here.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class HoleLane(Lane):
         signals.door_changed.connect(self.poke)
         signals.guest_came.connect(lambda peer: self._note(peer, "guest"))
         signals.stranger_came.connect(lambda peer: self._note(peer, "stranger"))
-        self._way_in_changed = signals.endpoint_changed
+        self._endpoint_changed = signals.endpoint_changed
         self._forwarded = forwarded
         self._make_hole = make_hole
         self._server = server
@@ -60,11 +61,11 @@ class HoleLane(Lane):
 
     @property
     def endpoint(self) -> Endpoint | None:
-        way = self._way
-        if way is None:
+        address = self._address
+        if address is None:
             return None
-        verified = self._seen[1] if self._seen and self._seen[0] == way else None
-        return Endpoint("cgnat", way.host, way.port, "stun", verified)
+        verified = self._seen[1] if self._seen and self._seen[0] == address else None
+        return Endpoint("cgnat", address.host, address.port, "stun", verified)
 
     @property
     def problems(self) -> list[Problem]:
@@ -73,7 +74,7 @@ class HoleLane(Lane):
         return [problem] if problem else []
 
     async def ready(self) -> None:
-        """Until the server has answered, or failed to."""
+        """Wait until the server has answered or failed to."""
         await self.settle()
         if self._hole:
             await self._hole.answered.wait()
@@ -85,39 +86,39 @@ class HoleLane(Lane):
         if port is not None and self._hole is None and (hole := self._make_hole(port, self.poke)):
             self._hole = hole
             self._task = asyncio.create_task(hole.run())
-        if way := self._way:
-            self._tell(way)
-        return self.clock() + _LOOK_S if self._hole else None
+        if address := self._address:
+            self._report(address)
+        return self.clock() + _CHECK_INTERVAL_S if self._hole else None
 
     @property
-    def _way(self) -> HostPort | None:
+    def _address(self) -> HostPort | None:
         hole = self._hole
         if hole is None or hole.port != cgnat.source_port(self._forwarded()):
             return None
         return cgnat.outside(hole.outside)
 
-    def _tell(self, way: HostPort) -> None:
-        if way != self._noted:
-            self._noted = way
-            text = f"the provider's NAT may lead {way.host}:{way.port} to the door"
-            self._intent.happened("hole-opened", text, host=way.host, port=way.port)
+    def _report(self, address: HostPort) -> None:
+        if address != self._noted:
+            self._noted = address
+            text = f"the provider's NAT may lead {address.host}:{address.port} to the door"
+            self._intent.happened("hole-opened", text, host=address.host, port=address.port)
         session = self._intent.state.session
         if session is None:
             return
-        way = held_by_name(session.announced, self._hostname, way)
-        if session.announced == way:
+        address = held_by_name(session.announced, self._hostname, address)
+        if session.announced == address:
             return
         if session.announced is None:
-            self._intent.apply(CommandPrinted(way))
+            self._intent.apply(CommandPrinted(address))
         else:
-            announce(self._intent, self._way_in_changed, way)
+            announce(self._intent, self._endpoint_changed, address)
 
     def _note(self, peer: str, seen: Verified) -> None:
-        way = self._way
-        if way is None or (self._seen and self._seen[0] == way and seen != "guest"):
-            return  # a flood does not have the interfaces listed each time
-        if is_outsider(peer, self._own(), way.host):
-            self._seen = way, seen
+        address = self._address
+        if address is None or (self._seen and self._seen[0] == address and seen != "guest"):
+            return  # a flood must not list the interfaces each time
+        if is_outsider(peer, self._own(), address.host):
+            self._seen = address, seen
 
     async def _end(self) -> None:
         task, self._task, self._hole = self._task, None, None

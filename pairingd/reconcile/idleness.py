@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Idleness:
-    """Asks tmux who has typed only when a time is up. A tmux that does not answer shows no life."""
+    """Asks tmux who has typed only when a time is up. No answer counts as no sign of life."""
 
     def __init__(
         self,
@@ -34,20 +34,20 @@ class Idleness:
         self._aside = Aside()
 
     def look(self) -> None:
-        """End those whose time is up, soon: no other deadline waits for tmux's answer."""
+        """Begin to end those whose time is up: no other deadline waits for tmux's answer."""
         if self._looking or not plan.idle(self._intent.state, self._clock()):
             return
         self._looking = True
         self._aside.run(self._look())
 
     async def rest(self) -> None:
-        """Wait until no answer of tmux is waited for."""
+        """Wait for tmux's pending answer."""
         await self._aside.rest()
 
     async def _look(self) -> None:
         try:
             quiet = set(plan.idle(self._intent.state, self._clock()))
-            inside = quiet & {one.invitation for one in self._logins.values() if one.joined}
+            inside = quiet & {login.invitation for login in self._logins.values() if login.joined}
             typed_at = await self._typed_at() if inside else None
             if typed_at is not None:
                 for invitation in inside:

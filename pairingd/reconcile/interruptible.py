@@ -1,4 +1,4 @@
-"""Something slow that a lane does, and that another may cut short."""
+"""Slow work of a lane that others may interrupt."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 class Interruptible:
-    """One at a time."""
+    """Runs one piece of work at a time."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
 
-    async def run(self, doing: Coroutine[Any, Any, None]) -> None:
-        """Until it is done, or `stop` is called. Raises what it raises."""
-        self._task = task = asyncio.create_task(doing)
+    async def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it until it is done or `stop` is called. Raises what it raises."""
+        self._task = task = asyncio.create_task(work)
         try:
             await asyncio.wait({task})
             if not task.cancelled():
@@ -25,6 +25,6 @@ class Interruptible:
             self._task = None
 
     def stop(self) -> None:
-        """Where something runs."""
+        """Cancel the work that runs, if any."""
         if self._task:
             self._task.cancel()

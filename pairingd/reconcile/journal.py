@@ -7,7 +7,7 @@ from pairingd.world.processes import boot, start_time
 
 
 def journal(store: Store, pid: int) -> None:
-    """Unless it has ended already."""
+    """Record the process, unless it has ended already."""
     started = start_time(pid)
     if started is not None:
         store.record_process(Process(pid, started, boot()))

@@ -1,7 +1,7 @@
-"""Who knocks and is not let in: told once each, however often they come.
+"""Refused logins: the host gets one notice for each source, however often it knocks.
 
-A repeated knock, from the same address with the same keys, is a line of the history when their
-number has doubled, and for the rest when the session is over. So strangers who knock all night
+Repeated knocks, from the same address with the same keys, add a line to the history each time their
+number has doubled, and one for the rest when the session is over. So strangers who knock all night
 cost a few lines, and the numbers in a receipt are right.
 """
 
@@ -17,14 +17,14 @@ from pairingd.core.knocks import Attempt, Meaning
 from pairingd.core.penalties import Ban, source_of
 from pairingd.intent import Intent
 
-MAX_KNOCKS = 256  # told apart in one session; further ones are counted together
-TOLD_APART_S = 10.0  # on the host's terminals, whoever knocks
+MAX_KNOCKS = 256  # counted separately in one session; further ones together
+NOTICE_INTERVAL_S = 10.0  # between two notices of a kind on the host's terminals
 
 _Key = tuple[str, tuple[str, ...]]
 
 
 class Knock(Struct):
-    """Logins that sshd refused, from one address and with the same keys. `peer` "": from many."""
+    """Logins that sshd refused, from one address with the same keys. `peer` is "" for many."""
 
     peer: str
     offered: tuple[str, ...]
@@ -32,32 +32,32 @@ class Knock(Struct):
     first_at: float
     last_at: float
     times: int = 0
-    written: int = 0  # of these, in the history
+    written: int = 0  # how many of them the history has
 
 
 class Knocks:
-    """Of the session under way. `tell` brings a line to the host's terminals."""
+    """The knocks of the present session. `show` shows a line on the host's terminals."""
 
-    def __init__(self, intent: Intent, tell: Callable[[str], None]) -> None:
+    def __init__(self, intent: Intent, show: Callable[[str], None]) -> None:
         self._intent = intent
-        self._tell = tell
+        self._show = show
         self._session = ""
         self._knocks: dict[_Key, Knock] = {}
-        self._told: set[tuple[str, str]] = set()  # of what, and of which source
-        self._told_at: dict[str, float] = {}  # of what, when last
+        self._shown: set[tuple[str, str]] = set()  # kind and source of each notice
+        self._shown_at: dict[str, float] = {}  # the last notice, by kind
 
     @property
     def of_now(self) -> list[Knock]:
-        """The latest first; none once nobody may enter any more."""
+        """The latest first; none once nobody is invited."""
         if not self._intent.state.live:
             return []
-        return sorted(self._knocks.values(), key=lambda one: -one.last_at)
+        return sorted(self._knocks.values(), key=lambda knock: -knock.last_at)
 
     def unwritten(self, session: str) -> list[Knock]:
-        """That are not in the history of this session yet."""
+        """Those that the history of this session does not have yet."""
         if session != self._session:
             return []
-        return [one for one in self._knocks.values() if one.times > one.written]
+        return [knock for knock in self._knocks.values() if knock.times > knock.written]
 
     def refused(self, attempt: Attempt) -> None:
         self.settle()
@@ -77,7 +77,7 @@ class Knocks:
         if knock.times >= 2 * knock.written:
             self._write(knock)
         if knock.meaning.short:  # a stranger's scanner offers no key, and is not worth a line
-            self._tell_once("refused", attempt.peer, knock.meaning)
+            self._show_once("refused", attempt.peer, knock.meaning)
 
     def banned(self, peer: str, ban: Ban) -> None:
         self.settle()
@@ -90,10 +90,10 @@ class Knocks:
             until=utc(ban.until),
             hint=meaning.hint,
         )
-        self._tell_once("banned", peer, meaning)
+        self._show_once("banned", peer, meaning)
 
     def settle(self) -> None:
-        """A session that is over has all its knocks in the history."""
+        """Write all knocks of a session that is over to the history."""
         session = self._intent.state.session
         if session is None or session.id == self._session:
             if session is None or session.ended_at is not None:
@@ -102,10 +102,10 @@ class Knocks:
         self.write()
         self._session = session.id
         self._knocks.clear()
-        self._told.clear()
+        self._shown.clear()
 
     def write(self) -> None:
-        """What is only counted yet."""
+        """Write what is only counted so far."""
         for knock in self.unwritten(self._session):
             self._write(knock)
 
@@ -125,9 +125,12 @@ class Knocks:
         )
         knock.written = knock.times
 
-    def _tell_once(self, kind: str, peer: str, meaning: Meaning) -> None:
-        now, who = self._intent.now(), (kind, source_of(peer))
-        if who not in self._told and abs(now - self._told_at.get(kind, 0.0)) >= TOLD_APART_S:
-            self._told.add(who)
-            self._told_at[kind] = now
-            self._tell(meaning.short)
+    def _show_once(self, kind: str, peer: str, meaning: Meaning) -> None:
+        now, source = self._intent.now(), (kind, source_of(peer))
+        if (
+            source not in self._shown
+            and abs(now - self._shown_at.get(kind, 0.0)) >= NOTICE_INTERVAL_S
+        ):
+            self._shown.add(source)
+            self._shown_at[kind] = now
+            self._show(meaning.short)

@@ -1,7 +1,7 @@
 """One loop of observe, plan, apply.
 
-Access (keys, connections, door, tmux) is at hand and quick; mapping, second, pinhole, relay, hole,
-hostname, dial and lookout are far and slow, so that a router that hangs never delays a deadline.
+Access (keys, connections, door, tmux) is local and quick. Mapping, second, pinhole, relay, hole,
+hostname, dial and lookout are remote and slow. So a router that hangs never delays a deadline.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Lane(ABC):
-    """Subclasses say what one pass does; this says when the next one comes."""
+    """Subclasses define one pass; this class decides when the next one comes."""
 
     first_retry = 0.5  # seconds, doubled with each failure in a row
     longest_retry = LONGEST_SLEEP
@@ -33,7 +33,7 @@ class Lane(ABC):
         self.failures: dict[str, PairingError] = {}  # by their codes, since a pass last succeeded
         self.changed: Signal[[]] = Signal()
         self._last: object = None
-        self._told: dict[str, str] = {}  # troubles by their codes, since a pass last succeeded
+        self._reported: dict[str, str] = {}  # troubles by their codes, since a pass last succeeded
         self._wake = asyncio.Event()
         self._gave_way = False
         self._asked = 0
@@ -42,13 +42,13 @@ class Lane(ABC):
 
     @abstractmethod
     async def one_pass(self) -> float | None:
-        """Close the difference once. The wall-clock time of the next deadline; None: none.
+        """Close the difference once. Returns the next deadline in wall-clock time, or None.
 
-        Raises PairingError when something could not be done; the pass is then tried again.
+        Raises PairingError when something could not be done; the lane then tries again.
         """
 
     def outcome(self) -> object:
-        """What there is now; `changed` is called after a pass that made another."""
+        """The present result; the lane calls `changed` after a pass that changed it."""
         return str(self.error)
 
     def urgent(self) -> float | None:
@@ -56,12 +56,12 @@ class Lane(ABC):
         return None
 
     def poke(self) -> None:
-        """Something has changed: have a pass soon."""
+        """Have a pass soon, because something has changed."""
         self._wake.set()
 
     def give_way(self) -> None:
-        """Leave the rest to another pass, at once: this one is no answer, and what failed before is
-        not known to work yet.
+        """Leave the rest to another pass, at once: this one answers no `settle`, and does not show
+        that earlier failures are resolved.
         """
         self._gave_way = True
         self.poke()
@@ -69,13 +69,15 @@ class Lane(ABC):
     async def settle(self) -> None:
         """Wait for a pass that began after this call. Its failure, if any, is in `error`."""
         self._asked += 1
-        mine = self._asked
+        request = self._asked
         self.poke()
         async with self._answer:
-            await self._answer.wait_for(lambda: self._answered >= mine)
+            await self._answer.wait_for(lambda: self._answered >= request)
 
     async def finish(self, limit: float) -> None:
-        """A last pass, of at most `limit` seconds. What is left goes with its lease, or a start."""
+        """Run a last pass, of at most `limit` seconds. What is left ends with its lease, or at a
+        start.
+        """
         try:
             async with asyncio.timeout(limit):
                 await self.settle()
@@ -104,9 +106,9 @@ class Lane(ABC):
                 if not self._gave_way:
                     self.error = None
                     self.failures.clear()
-                    self._tell_recovery()
+                    self._report_recovery()
             failures = failures + 1 if self.error else 0
-            self._tell_change()
+            self._report_change()
             if not self._gave_way:  # else the next one answers
                 async with self._answer:
                     self._answered = asked
@@ -120,26 +122,26 @@ class Lane(ABC):
         self.failures[error.code] = error
         if str(known) != str(error):
             log.warning("%s", error)
-            self._tell_trouble(error)
+            self._report_trouble(error)
 
-    def _tell_trouble(self, error: PairingError) -> None:
-        if self._told.get(error.code) != error.message:
-            self._told[error.code] = error.message
+    def _report_trouble(self, error: PairingError) -> None:
+        if self._reported.get(error.code) != error.message:
+            self._reported[error.code] = error.message
             self._intent.troubled(error)
 
-    def _tell_recovery(self) -> None:
-        """What was told to fail works. Without guests nothing was tried, and nothing is told."""
-        told, self._told = self._told, {}
+    def _report_recovery(self) -> None:
+        """Record that reported failures are resolved; without guests nothing was tried."""
+        reported, self._reported = self._reported, {}
         if self._intent.state.live:
-            for code, message in told.items():
+            for code, message in reported.items():
                 self._intent.happened("resolved", f"resolved: {message}", code=code)
 
-    def _tell_change(self) -> None:
+    def _report_change(self) -> None:
         last, self._last = self._last, self.outcome()
         try:
             if last != self._last:
                 self.changed()
-        except Exception:  # the loop must outlive it, likewise
+        except Exception:  # the loop must outlive it, too
             log.exception("whoever listens for a change has failed")
 
     def _time_limit(self, deadline: float | None, failures: int) -> float | None:

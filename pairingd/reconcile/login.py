@@ -1,4 +1,4 @@
-"""What the access lane knows of one connection; what the door knows of it stays there."""
+"""What the access lane knows of one connection; what the door knows stays there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairingd.core.model import Access, Cause, Invitation, Session
 from pairingd.world.forced_command import role_of
 
 LEAVING_S = 1.0  # for an sshd to end by itself after its guest's tmux client has
-JOINING_S = 20.0  # for a guest to be in without one, as with ssh -N
+JOINING_S = 20.0  # for a guest to stay without one, as with ssh -N
 INVITATION_OVER = "the invitation is over"
 NO_TERMINAL = "they opened no terminal in the session"
 
@@ -19,8 +19,8 @@ NO_TERMINAL = "they opened no terminal in the session"
 class Login(Struct, eq=False):
     """One connection from Connected to Disconnected; `pid` is its sshd's.
 
-    `guest` is whose key logged in, "" before and for a key of nobody who is invited. `session` is
-    the one under way at that moment.
+    `guest` is the owner of the key that logged in, "" before and for a key without an invitation.
+    `session` is the one at that moment.
     """
 
     pid: int
@@ -28,8 +28,8 @@ class Login(Struct, eq=False):
     since: float
     dialed: str = ""  # as in Connected
     authenticated: bool = False  # somebody is in
-    fingerprint: str = ""  # of their key; "" where it is not known
-    refused: Attempt | None = None  # what sshd has refused of it
+    fingerprint: str = ""  # of their key; "" if unknown
+    refused: Attempt | None = None  # the logins on it that sshd has refused
     invitation: str | None = None
     guest: str = ""
     session: str = ""
@@ -37,11 +37,11 @@ class Login(Struct, eq=False):
     command: int | None = None  # the pid of the forced command, once its tmux client was seen
     attached: bool = False  # has been seen in the tmux session, in the present role
     joined: bool = False  # has been seen in the tmux session at all
-    absent_since: float | None = None  # when it was first seen not to be
+    absent_since: float | None = None  # when it was first seen not attached
     astray: str = ""  # why it must be cut although its invitation is live
     cut_for: str = ""
-    cause: Cause | None = None  # of the cut, where it is not the invitation's end
-    typed_at: int | None = None  # when they typed last, as far as tmux was asked
+    cause: Cause | None = None  # of the cut, if it is not the invitation's end
+    typed_at: int | None = None  # when they last typed, as far as tmux has reported it
     entry: Entry = Entry.FREE
 
     def admit(self, invitation: Invitation) -> None:
@@ -56,26 +56,26 @@ class Login(Struct, eq=False):
         self.entry, self.access, self.absent_since = Entry.FREE, access, None
 
     def deny(self, now: float) -> None:
-        """Cut soon: the forced command first says why."""
+        """Have it cut after LEAVING_S: the forced command first prints why."""
         self.entry, self.absent_since, self.cause = Entry.DENIED, now, Cause.DENIED
 
     def refuse(self, fingerprint: str, *, other_user: bool) -> None:
-        """A login of it was refused by sshd, with that key if it is known."""
+        """Note that sshd has refused a login on it, with that key if it is known."""
         known = self.refused or Attempt(self.peer)
         self.refused = known.plus(fingerprint, other_user=other_user)
 
     def seen(self, command: int) -> None:
-        """Its tmux client is there."""
+        """Its tmux client was seen."""
         self.attached, self.absent_since, self.command = True, None, command
 
     def unseen(self, now: float) -> None:
-        """No tmux client of it is there."""
+        """No tmux client of it was seen."""
         if self.invitation and self.absent_since is None:
             self.absent_since = now
 
     @property
     def detached_at(self) -> float | None:
-        """When it is to be cut because its guest is not in the session; None while they are."""
+        """When to cut it because its guest is not in the session; None while they are."""
         if self.absent_since is None or self.entry is Entry.WAITS:
             return None
         leaves = self.attached or self.entry is Entry.DENIED
@@ -94,25 +94,32 @@ class Login(Struct, eq=False):
             return "they left the session but not the machine" if self.joined else NO_TERMINAL
         return INVITATION_OVER
 
-    def cut(self, why: str, cause: Cause | None, now: float) -> None:
-        """It is being cut; the first reason stays. Without `why` it has its own."""
+    def cut(self, reason: str, cause: Cause | None, now: float) -> None:
+        """Note that it is being cut; the first reason stays. Without `reason` it has its own."""
         if self.cut_for:
             return
-        self.cut_for = why or self.reason(now)
+        self.cut_for = reason or self.reason(now)
         if cause or self.cut_for != INVITATION_OVER:
-            own = Cause.LEFT if self.is_detached(now) else Cause.ENDED
-            self.cause = self.cause or cause or own
+            default = Cause.LEFT if self.is_detached(now) else Cause.ENDED
+            self.cause = self.cause or cause or default
 
     def left_for(self, session: Session | None) -> tuple[Cause, str]:
-        """Why they are out, and in words; `session` is that of their invitation."""
-        known = session.invitations if session else ()
-        over = next((one.cause for one in known if one.id == self.invitation and one.cause), None)
-        cause = self.cause or over or (Cause.ENDED if self.cut_for else Cause.LEFT)
-        said = "" if self.cut_for == INVITATION_OVER else self.cut_for
-        return cause, said or causes.WORDS[cause]
+        """Why they are out, as a cause and as text; `session` is that of their invitation."""
+        invitations = session.invitations if session else ()
+        end_cause = next(
+            (
+                invitation.cause
+                for invitation in invitations
+                if invitation.id == self.invitation and invitation.cause
+            ),
+            None,
+        )
+        cause = self.cause or end_cause or (Cause.ENDED if self.cut_for else Cause.LEFT)
+        reason = "" if self.cut_for == INVITATION_OVER else self.cut_for
+        return cause, reason or causes.WORDS[cause]
 
     def role(self) -> Access | None:
-        """As the forced command gives it, once that was seen."""
+        """The forced command's, once that was seen."""
         return role_of(self.command) if self.command else self.access
 
     def observed(self, now: float) -> plan.Connection:

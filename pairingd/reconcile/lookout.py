@@ -1,7 +1,7 @@
-"""Looks at the guests' endpoints from a machine of the user's elsewhere, while the door is open.
+"""Looks at the guests' endpoints from another machine of the user's while the door is open.
 
-Our own host key seen there proves an endpoint before any guest comes. What was seen holds for the
-present door, until the mapping is lost or a later look finds something else.
+Our own host key seen there proves an endpoint before any guest connects. A result is valid for the
+present door until the mapping is lost or a later look sees something else.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)
 
-_SEEN_HOLDS_S = 600.0  # until our door is looked at again
-_WORTH_A_LOOK = frozenset(  # of the history
+_LOOK_VALID_S = 600.0  # of a look that was not negative
+_LOOK_EVENTS = frozenset(  # of the history, that start a look
     {"mapping-opened", "mapping-lost", "endpoint-changed", "hole-opened"}
 )
-_FIRST_LOOK_AGAIN_S = 15.0  # where nobody was met; doubled each time
+_FIRST_RETRY_S = 15.0  # after a look that did not see our door; doubled each time
 _ARRIVAL_TIMEOUT_S = 2.0  # from the end of a look until the door has reported the connection
 
 
@@ -53,34 +53,34 @@ class View(Protocol):
 
 
 class LookFrom(Protocol):
-    """What this lane needs of the machine elsewhere; world.look_from has the real one."""
+    """What this lane needs of the other machine; world.look_from implements it."""
 
     destination: str
 
     def towards(self, host: str, port: int) -> AbstractAsyncContextManager[View]: ...
 
-    def refused(self, why: str) -> PairingError: ...
+    def refused(self, reason: str, /) -> PairingError: ...
 
 
 class _Look(Struct, frozen=True):
-    """None in `seen`: that machine could not look. `met_nobody` counts the looks in a row."""
+    """`seen` is None if that machine could not look. `failures` counts negative looks in a row."""
 
     seen: bool | None
     at: float
-    met_nobody: int = 0
-    why: str = ""
+    failures: int = 0
+    reason: str = ""
 
     @property
     def next(self) -> float:
         if self.seen is not False:
-            return self.at + _SEEN_HOLDS_S
-        return self.at + min(_FIRST_LOOK_AGAIN_S * 2.0 ** (self.met_nobody - 1), _SEEN_HOLDS_S)
+            return self.at + _LOOK_VALID_S
+        return self.at + min(_FIRST_RETRY_S * 2.0 ** (self.failures - 1), _LOOK_VALID_S)
 
 
 class Lookout(Lane):
-    """`look_from` None: nowhere to look from. `places` are the present endpoints on the internet,
-    `look` says what is seen at the near end of a forward. `named`: the user has named the machine
-    for this, and hears of it where it is of no use.
+    """`look_from` is None if there is no such machine. `places` returns the present endpoints on
+    the internet, `look` what answers at the near end of a forward. `named`: the user has configured
+    the machine for this, so its failures are reported.
     """
 
     first_retry = 15.0
@@ -113,29 +113,29 @@ class Lookout(Lane):
         self._looks: dict[Place, _Look] = {}
         self._door: int | None = None
         self._looking = Interruptible()
-        self._peers: set[str] | None = None  # who has come during the look under way
+        self._peers: set[str] | None = None  # that connected during the present look
         self._arrived = asyncio.Event()
 
     @property
     def needed(self) -> bool:
-        """Whether somebody waits for what it sees."""
+        """Whether requests wait for its result."""
         return self._look_from is not None and self._named and self._door_port() is not None
 
     @property
     def outside(self) -> dict[Place, bool]:
-        """What was seen through the door that is open now; true for our own host key."""
+        """The results for the present door by endpoint; True for our own host key."""
         if self._door is None or self._door != self._door_port():
             return {}
-        return {place: one.seen for place, one in self._looks.items() if one.seen is not None}
+        return {place: look.seen for place, look in self._looks.items() if look.seen is not None}
 
     @property
     def problems(self) -> list[Problem]:
-        """Endpoints at which nobody was met."""
+        """The endpoints that did not show our host key."""
         if self._look_from is None:
             return []
         seen, present = self.outside, self._places()
         return [
-            _met_nobody(self._look_from.destination, place, self._looks[place].why)
+            _not_seen(self._look_from.destination, place, self._looks[place].reason)
             for place in present
             if seen.get(place) is False
         ]
@@ -150,66 +150,66 @@ class Lookout(Lane):
             self._looks.clear()
             self._door = door
         places = self._places()
-        self._looks = {place: one for place, one in self._looks.items() if place in places}
+        self._looks = {place: look for place, look in self._looks.items() if place in places}
         for place in places:
             known = self._looks.get(place)
             due = known is None or not known.at <= self.clock() < known.next
             if due and self._door_port() == door:
                 await self._looking.run(self._see(self._look_from, place, known))
-        nexts = (one.next for one in self._looks.values())
-        return min(nexts, default=self.clock() + _SEEN_HOLDS_S)
+        times = (look.next for look in self._looks.values())
+        return min(times, default=self.clock() + _LOOK_VALID_S)
 
     def poke(self) -> None:
-        """Once the door is closed there is nothing to see, and nobody waits for a look to end."""
+        """Also stop the present look if the door is closed."""
         super().poke()
         if self._door_port() is None:
             self._looking.stop()
 
     async def _see(self, look_from: LookFrom, place: Place, known: _Look | None) -> None:
-        """Raises WorldError where a machine that was named for it cannot look."""
+        """Raises PairingError if a configured machine cannot look."""
         looks = self._looks
         try:
-            sight, why = await self._sight(look_from, place)
+            sight, reason = await self._sight(look_from, place)
         except PairingError as error:
             looks.pop(place, None)
             if self._named:
                 raise
             log.debug("not seen from outside: %s", error)
-            sight, why = Sight.UNSURE, ""
+            sight, reason = Sight.UNSURE, ""
         if self._looks is not looks:
             return  # the mapping was lost meanwhile
-        met_nobody = known.met_nobody if known else 0
+        failures = known.failures if known else 0
         match sight:
             case Sight.OUR_DOOR:
                 looks[place] = _Look(True, self.clock())
             case Sight.NOBODY | Sight.ANOTHER_SERVER:
-                looks[place] = _Look(False, self.clock(), met_nobody + 1, why)
+                looks[place] = _Look(False, self.clock(), failures + 1, reason)
             case Sight.UNSURE:
                 looks[place] = _Look(None, self.clock())
 
     async def _sight(self, look_from: LookFrom, place: Place) -> tuple[Sight, str]:
-        """What is there, and why nobody is. Raises PairingError where it cannot be known."""
+        """What answers there, or the reason why nothing does. Raises PairingError if unknown."""
         with self._watching() as peers, self._journaling() as note:
             async with look_from.towards(*place) as view:
                 note(view.pid)
                 sight = await self._look(*view.near)
-                why = view.connect_error
+                reason = view.connect_error
                 if sight is Sight.NOBODY and view.blind:
-                    raise look_from.refused(why)
+                    raise look_from.refused(reason)
             if sight is Sight.OUR_DOOR and not await self._came_from_outside(peers, place):
                 raise _from_inside(look_from.destination)
         if sight is Sight.ANOTHER_SERVER:
-            why = "another server answers there"
-        return sight, why
+            reason = "another server answers there"
+        return sight, reason
 
     async def _came_from_outside(self, peers: set[str], place: Place) -> bool:
-        """Whether the door has seen a connection over the internet meanwhile. From a machine in our
-        own network a router shows us our own door.
+        """Whether the door saw a connection over the internet during the look. To a machine in our
+        own network a router can show our door, too (hairpin).
         """
-        own = await addresses(*place)
+        own_addresses = await addresses(*place)
         with suppress(TimeoutError):
             async with asyncio.timeout(_ARRIVAL_TIMEOUT_S):
-                while not any(is_outside(one, own) for one in peers):
+                while not any(is_outside(peer, own_addresses) for peer in peers):
                     self._arrived.clear()
                     await self._arrived.wait()
                 return True
@@ -225,7 +225,7 @@ class Lookout(Lane):
 
     @contextmanager
     def _journaling(self) -> Iterator[Callable[[int], None]]:
-        """Its ssh must not outlive a daemon that is killed meanwhile."""
+        """Journal its ssh, so that this does not outlive a killed daemon."""
         pids: list[int] = []
 
         def note(pid: int) -> None:
@@ -238,24 +238,26 @@ class Lookout(Lane):
             self._store.forget_processes(*pids)
 
     def _note_peer(self, peer: str) -> None:
-        """Whoever comes after a look that met nobody has shown it to be wrong by now."""
+        """A connection after a negative look refutes it."""
         if self._peers is not None:
             self._peers.add(peer)
             self._arrived.set()
             return
-        for place, one in self._looks.items():
-            if one.seen is False and _came_by(peer, place[0]):
-                self._looks[place] = replace(one, seen=None)
+        for place, look in self._looks.items():
+            if look.seen is False and _came_by(peer, place[0]):
+                self._looks[place] = replace(look, seen=None)
 
     def _note(self, kind: str) -> None:
         if kind == "mapping-lost":
             self._looks = {}
-        if kind in _WORTH_A_LOOK:
+        if kind in _LOOK_EVENTS:
             self.poke()
 
 
 def _came_by(peer: str, host: str) -> bool:
-    """Of a name nothing is known: a router may turn us around in the name of its address."""
+    """Whether `peer` came over the internet by `host`. False for a name: a hairpin connection comes
+    from its address, which is unknown.
+    """
     return is_public(host) and is_outsider(peer, host, host)
 
 
@@ -267,12 +269,12 @@ def _from_inside(destination: str) -> WorldError:
     )
 
 
-def _met_nobody(destination: str, place: Place, why: str) -> Problem:
+def _not_seen(destination: str, place: Place, reason: str) -> Problem:
     host, port = place
     return Problem(
         "not-seen-outside",
         f"{destination} does not see this machine's host key at {host} port {port}"
-        + (f": {why}" if why else ""),
+        + (f": {reason}" if reason else ""),
         "look for a firewall or a second router on the way, or set up a [relay]; until then guests "
         "on the internet may be unable to connect",
     )

@@ -1,6 +1,6 @@
-"""The slow lane: the gateway's mapping to the door, wherever this machine happens to be.
+"""The mapping lane: the gateway's mapping to the door, on whatever network this machine is.
 
-This does the I/O. What is to be done, and what the answers mean, is in `core.holding`.
+This does the I/O. `core.holding` decides the actions and what the answers mean.
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ def asleep() -> float:
 class MappingLane(Lane):
     """Holds at most one mapping, and only while the door is open.
 
-    Not `enabled`: none is wanted, and what an earlier daemon has left is closed. `look` says what
-    is seen at a host and port outside; None: that is not to be tried. `second` is the lane of the
-    router in front of this one's. `hole_port` is the port to request behind the provider's NAT for
-    a hole in it; None: none is made. `hostname` is the user's name for this network. `occupied`
-    says whether a guest is in.
+    If not `enabled`, it only closes what an earlier daemon has left. `look` returns what answers at
+    a host and port outside; None: never look. `second` is the lane of the router in front of this
+    one's. `hole_port` returns the port to request behind the provider's NAT for a hole in it; None:
+    make no hole. `hostname` is the user's name for this network. `occupied` returns whether a guest
+    is in.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class MappingLane(Lane):
         signals.gateway_restarted.connect(lambda: self._notice(Announced()))
         self.enabled = enabled
         self.longest_retry = policy.longest_retry_s
-        self._way_in_changed = signals.endpoint_changed
+        self._endpoint_changed = signals.endpoint_changed
         self._journal, self._router = journal, router
         self._locate, self._door_port = locate, door_port
         self._hostname, self._second = hostname, second
@@ -133,17 +133,17 @@ class MappingLane(Lane):
 
     @property
     def network(self) -> Network | None:
-        """Where this machine is, as far as was seen."""
+        """Where this machine is, as last seen."""
         return self._holding.network
 
     @property
     def current(self) -> Mapping | None:
-        """The mapping to the open door that is in place, as far as was seen."""
+        """The mapping to the open door that is in place, as last seen."""
         return self._holding.current(self._door_port(), self.clock())
 
     @property
     def seen(self) -> dict[str, Verified]:
-        """What was seen of the current mapping, by its id; of its present host and port alone."""
+        """The evidence for the current mapping, by its id; for its present host and port only."""
         held = self.current
         seen = self._holding.seen(held) if held else None
         if held is None or seen is None:
@@ -161,7 +161,7 @@ class MappingLane(Lane):
 
     @property
     def opening(self) -> bool:
-        """Whether the gateway is still being asked for the first time."""
+        """Whether the first request to the gateway is still pending."""
         return self.needed and self.current is None and self.error is None
 
     @property
@@ -170,7 +170,7 @@ class MappingLane(Lane):
 
     async def look_around(self) -> Network | None:
         """The network that this machine is in now. Raises GatewayError `no-gateway`, and
-        `router-silent` where it cannot be told.
+        `router-silent` if it is unknown.
         """
         network = await self._locate()
         self._read_journal()
@@ -205,7 +205,7 @@ class MappingLane(Lane):
         return holding.next_deadline(self._holding, self.clock())
 
     def poke(self) -> None:
-        """Once the door is closed, nothing is waited for that was requested for its sake."""
+        """Also cancel the pending requests if the door is closed."""
         super().poke()
         if not self.needed:
             self._asking.stop()
@@ -214,13 +214,13 @@ class MappingLane(Lane):
         held = self.current
         return endpoint(held) if held else None, str(self.error)
 
-    def _tell_trouble(self, error: PairingError) -> None:
+    def _report_trouble(self, error: PairingError) -> None:
         if self._holding.policy.primary:
-            super()._tell_trouble(error)
+            super()._report_trouble(error)
 
     def _announcing(self) -> tuple[str, str] | None:
-        """The gateway and our address there, where the mapping's protocol has announcements. The
-        lane of the primary policy listens for all.
+        """The gateway and our address there, if the mapping's protocol has announcements. The lane
+        of the primary policy listens for all.
         """
         held = self.current if self._holding.policy.primary else None
         if held is None or not gateways.named(held.protocol).announces:
@@ -235,10 +235,10 @@ class MappingLane(Lane):
         try:
             await self._asking.run(self._follow(Serve()))
         finally:
-            self._read_journal()  # has what was cut short, and the next round undoes it
+            self._read_journal()  # has what was interrupted; the next round undoes it
 
     def _wished_ports(self) -> tuple[int, int] | None:
-        """None once the time is up, though the door may still be open: after a sleep, say."""
+        """None once the time is up, even if the door is still open, as after a sleep."""
         port, state = self._door_port(), self._intent.state
         if not self.enabled or port is None or state.session is None:
             return None
@@ -258,8 +258,8 @@ class MappingLane(Lane):
                 self._perform(action)
 
     async def _follow(self, event: Event) -> None:
-        """Take the actions of `event`, and those of each answer before the next. Raises
-        GatewayError where the round ends with one.
+        """Perform the actions of `event`, and those of each answer before the next action. Raises
+        GatewayError if the round ends with one.
         """
         for action in self._step(event):
             match action:
@@ -287,10 +287,10 @@ class MappingLane(Lane):
                 self._hairpin.seek(entry)
             case Note(kind, text, data):
                 self._intent.happened(kind, text, **data)
-            case Tell(way, first=True):
-                self._intent.apply(CommandPrinted(way))
-            case Tell(way):
-                announce(self._intent, self._way_in_changed, way)
+            case Tell(address, first=True):
+                self._intent.apply(CommandPrinted(address))
+            case Tell(address):
+                announce(self._intent, self._endpoint_changed, address)
             case Again():
                 self.poke()
             case Fail() | Distrust() | NobodyToAsk():
@@ -318,8 +318,8 @@ class MappingLane(Lane):
                     but=without,
                 )
                 return Granted(request, opened)
-            case Renew(entry):
-                return Granted(request, await self._router.renew(entry))
+            case Renew(entry, exact):
+                return Granted(request, await self._router.renew(entry, exact=exact))
             case Check(entry):
                 presence = await self._router.check(entry)
                 if presence is Presence.UNKNOWN:
@@ -332,7 +332,9 @@ class MappingLane(Lane):
 def _reason(end: End) -> GatewayError:
     match end:
         case Fail(problems):
-            return most_telling([one for one in problems if isinstance(one, GatewayError)])
+            return most_telling(
+                [problem for problem in problems if isinstance(problem, GatewayError)]
+            )
         case Distrust(gateway):
             return silent(gateway)
         case NobodyToAsk():

@@ -15,17 +15,17 @@ from pairingd.world.tmux import Tmux
 
 log = logging.getLogger(__name__)
 
-_HOST_S = 6.0
-_GUEST_S = 12.0
+_HOST_MESSAGE_S = 6.0
+_GUEST_MESSAGE_S = 12.0
 
 
 class Messages:
-    """To the host on all of their terminals, and to a guest on theirs.
+    """Shows messages to the host on all of their terminals, and to a guest on theirs.
 
-    In the status line, for a terminal stands still while tmux shows a message; a message of tmux's
-    only where there is no status line, or the text does not fit there. One after the other: a crowd
-    that comes at once starts no crowd of tmux clients. `connections` are those that there are at
-    any time: what came through one of them is not the host's.
+    It uses the status line, because a terminal stands still while tmux shows a message; it uses a
+    tmux message only if there is no status line, or the text does not fit there. It sends them one
+    by one, so many guests at once do not start many tmux clients. `connections` has the present
+    ones: a terminal that came through one of them is not the host's.
     """
 
     def __init__(
@@ -39,20 +39,20 @@ class Messages:
         self._aside = Aside()
 
     def to_host(self, text: str) -> None:
-        """Not to the guests' terminals."""
+        """Show it on the host's terminals, not on the guests'."""
         self._unsent.append(text)
         if len(self._unsent) == 1:
             self._aside.run(self._send_all())
 
     def to_guest(self, connection: int, text: str) -> bool:
-        """Returns whether they have a terminal."""
+        """Show it to one guest. Returns whether they have a terminal."""
         names = [
             name
             for name, owner in self._confinement.clients.items()
             if owner.connection == connection
         ]
         if names:
-            self._aside.run(self._send(names, text, _GUEST_S))
+            self._aside.run(self._send(names, text, _GUEST_MESSAGE_S))
         return bool(names)
 
     async def rest(self) -> None:
@@ -67,7 +67,7 @@ class Messages:
             except WorldError:
                 log.debug("not sent to the host: %s", text)
             else:
-                await self._send([client.name for client in hosts], text, _HOST_S)
+                await self._send([client.name for client in hosts], text, _HOST_MESSAGE_S)
             self._unsent.popleft()
 
     async def _send(self, clients: list[str], text: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Where others find this network, as far as its parts know."""
+"""Where others reach this network, as far as known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pairingd.world.outgoing.dialer import source_towards
 
 
 class Outside:
-    """`own` is this machine's address for guests nearby."""
+    """`own` returns this machine's address for guests nearby."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class Outside:
         self._own = own
 
     def forwarded(self) -> HostPort | None:
-        """The router's own address and port that lead to the open door, by request or by hand; of
-        the second router's where that has opened one. None while that is still asked.
+        """The router's own address and port that lead to the open door, by request or by hand; the
+        second router's if that has opened one. None while its answer is pending.
         """
         second = self._second
         if second.needed and not (second.current or second.error):
@@ -53,18 +53,18 @@ class Outside:
         return outermost(self._mapping.current, self._second.current)
 
     def public(self, hole: Endpoint | None) -> HostPort | None:
-        """Where guests come in at this network's public address."""
+        """The endpoint at this network's public address."""
         port, forwarded = self._door_port(), self.forwarded()
         if port is None:
             return None
-        found = [HostPort(self._own(), port), *([forwarded] if forwarded else [])]
+        candidates = [HostPort(self._own(), port), *([forwarded] if forwarded else [])]
         if hole:
-            found.append(HostPort(hole.host, hole.port))
-        here = hostname.address(one.host for one in found)
-        return next((one for one in found if one.host == here), None)
+            candidates.append(HostPort(hole.host, hole.port))
+        host = hostname.public_address(address.host for address in candidates)
+        return next((address for address in candidates if address.host == host), None)
 
     def towards(self, peer: str) -> str:
-        """The public host at which a guest at `peer` finds this network, "" if it is not known."""
+        """The public host at which a guest at `peer` reaches this network, "" if unknown."""
         held = self._held
         router = held.external_host if held else ""
         named = self._settings.external_host

@@ -12,12 +12,12 @@ from pairingd.errors import WorldError
 from pairingd.paths import VARIABLES
 from pairingd.world.tmux import Tmux
 
-_LOOK_S = 1.0  # for terminals that are attached meanwhile, or have shown something else
+_POLL_INTERVAL_S = 1.0  # to find new terminals, and those that showed something else
 
 
 class Popups:
-    """`hosts` gives the names of the host's terminals; `failed` is called, once for each visitor,
-    where tmux shows no popup on one of them.
+    """`hosts` returns the names of the host's terminals; `failed` is called, once for each visitor,
+    if tmux shows no popup on one of them.
 
     The popup's program is `pairctl.popup`. It asks pairingd who waits, so that nothing of a
     guest's passes through tmux, and ends once nobody does.
@@ -34,8 +34,8 @@ class Popups:
         self._failed = failed
 
     async def show(self, visitor: Visitor) -> None:
-        """Until it is cancelled. Not where the server is in a box: the popup's program would run
-        there, and whoever is in it could answer.
+        """Show the question until cancelled. Not if the server is in a box: the popup's program
+        would run there, and anyone in it could answer.
         """
         if self._tmux.box:
             self._failed(visitor)
@@ -48,7 +48,7 @@ class Popups:
                     if name not in shown or shown[name].done():
                         show = self._show(name, visitor, failed)
                         shown[name] = asyncio.create_task(show)
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_POLL_INTERVAL_S)
         finally:
             for task in shown.values():
                 task.cancel()
@@ -65,9 +65,9 @@ class Popups:
 
 
 def _program(connection: int) -> tuple[str, ...]:
-    """With the daemon's own places: a tmux server has the environment of whoever started it."""
-    given = {name: os.environ[name] for name in VARIABLES if name in os.environ}
-    unset = (word for name in VARIABLES if name not in given for word in ("-u", name))
-    settings = (f"{name}={value}" for name, value in given.items())
+    """With the daemon's own paths: a tmux server has the environment of its first client."""
+    environment = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    unset = (argument for name in VARIABLES if name not in environment for argument in ("-u", name))
+    settings = (f"{name}={value}" for name, value in environment.items())
     program = (sys.executable, "-I", "-m", "pairctl.popup", str(connection))
     return ("/usr/bin/env", *unset, *settings, *program)

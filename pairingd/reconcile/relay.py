@@ -1,4 +1,4 @@
-"""The relay's lane: a tunnel while the door is open, had anew whenever it is lost."""
+"""The relay's lane: a tunnel while the door is open, opened again whenever it is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 Join = Literal["port", "jump", "auto"]
 
-_LONGEST_REST_S = 60
+_MAX_PAUSE_S = 60
 
 
 class Relay(Protocol):
@@ -41,8 +41,9 @@ class Relay(Protocol):
 
 
 class RelayLane(Lane):
-    """`relay` None: not wanted. `look` says what is seen at a host and port. `join`: how guests
-    come in, by the relay's port or through its sshd; `auto`: that, if the port does not work.
+    """`relay` is None if none is configured. `look` returns what answers at a host and port.
+    `join`: guests enter by the relay's port or through its sshd; `auto`: its sshd if the port
+    fails.
     """
 
     first_retry = 1.0
@@ -82,17 +83,23 @@ class RelayLane(Lane):
     def current(self) -> tuple[str, int] | None:
         """The relay's port where guests enter; our own host key was seen there."""
         tunnel = self._tunnel
-        return (
-            (tunnel.host, tunnel.port) if tunnel and self._stands and not self._endpoint else None
-        )
+        return (tunnel.host, tunnel.port) if tunnel and self._is_up and not self._endpoint else None
 
     @property
     def endpoint(self) -> Endpoint | None:
         """Where guests enter by a jump, or through a stranger's relay."""
-        return self._endpoint if self._stands else None
+        return self._endpoint if self._is_up else None
 
     @property
-    def _stands(self) -> bool:
+    def opening(self) -> bool:
+        """Whether the first request to the relay is still pending."""
+        return self.needed and not self._is_up and self.error is None
+
+    def outcome(self) -> object:
+        return self.current, self.endpoint, str(self.error)
+
+    @property
+    def _is_up(self) -> bool:
         tunnel = self._tunnel
         return bool(tunnel and not tunnel.ended.is_set() and tunnel.door_port == self._door_port())
 
@@ -107,21 +114,21 @@ class RelayLane(Lane):
             if lost:
                 self._note_loss(lost)
         if port is not None and self._tunnel is None:
-            if self._lost and 0 <= self.clock() - self._lost_at < self._rest_s:
+            if self._lost and 0 <= self.clock() - self._lost_at < self._pause_s:
                 raise self._lost  # and be tried again later
             await self._open(self._relay, port)
         return None
 
     @property
-    def _rest_s(self) -> float:
-        """Between the end of a tunnel and the next one: a relay that keeps failing is not asked
-        every second.
+    def _pause_s(self) -> float:
+        """Between the end of a tunnel and the next one, so that pairingd does not ask a failing
+        relay every second.
         """
-        return float(min(2**self._failed, _LONGEST_REST_S))
+        return float(min(2**self._failed, _MAX_PAUSE_S))
 
     def _note_loss(self, lost: PairingError) -> None:
         self._lost, self._lost_at = lost, self.clock()
-        lasted = self._lost_at - self._opened_at >= _LONGEST_REST_S
+        lasted = self._lost_at - self._opened_at >= _MAX_PAUSE_S
         self._failed = 0 if lasted else min(self._failed + 1, 10)
 
     async def _open(self, relay: Relay, port: int) -> None:
@@ -136,7 +143,7 @@ class RelayLane(Lane):
         )
 
     async def _reach(self, relay: Relay, port: int) -> tuple[Tunnel, Endpoint | None]:
-        """A tunnel by which the door was reached, and the endpoint if that is not its port."""
+        """A tunnel through which the door was reached, and the endpoint if it is not its port."""
         if self._join != "jump":
             try:
                 return await self._by_port(relay, port)
@@ -148,20 +155,20 @@ class RelayLane(Lane):
             sight = await self._look_inside(relay, tunnel.port)
             if sight is Sight.ANOTHER_SERVER:
                 raise forward_refused(tunnel.host, tunnel.port, "another server is there")
-            return tunnel, _jump(tunnel, sight)
+            return tunnel, _jump_endpoint(tunnel, sight)
 
     async def _by_port(self, relay: Relay, port: int) -> tuple[Tunnel, Endpoint | None]:
         async with self._opening(await relay.open(port)) as tunnel:
             if await self._look(tunnel.host, tunnel.port) is Sight.OUR_DOOR:
-                return tunnel, _strangers(tunnel) if tunnel.strangers else None
-            # Where GatewayPorts is "no" sshd listens on its loopback alone, and does not say so.
+                return tunnel, _command_endpoint(tunnel) if tunnel.strangers else None
+            # With GatewayPorts "no" sshd listens on its loopback only, and does not report it.
             sight = await self._look_inside(relay, tunnel.port)
             if self._join == "auto" and sight is Sight.OUR_DOOR:
-                return tunnel, _jump(tunnel, sight)
+                return tunnel, _jump_endpoint(tunnel, sight)
             raise relay.unseen(tunnel, inside=sight is Sight.OUR_DOOR)
 
     async def _look_inside(self, relay: Relay, port: int) -> Sight:
-        """UNSURE also where the relay lets nobody connect to its own loopback."""
+        """UNSURE also if the relay lets nobody connect to its own loopback."""
         async with relay.inside(port) as near:
             return await self._look(*near) if near else Sight.UNSURE
 
@@ -195,10 +202,10 @@ class RelayLane(Lane):
         self._store.forget_processes(tunnel.process.pid)
 
 
-def _jump(tunnel: Tunnel, sight: Sight) -> Endpoint:
+def _jump_endpoint(tunnel: Tunnel, sight: Sight) -> Endpoint:
     verified: Verified | None = "hairpin" if sight is Sight.OUR_DOOR else None
     return Endpoint("jump", "localhost", tunnel.port, "ssh", verified, tunnel.jump, pinned=True)
 
 
-def _strangers(tunnel: Tunnel) -> Endpoint:
+def _command_endpoint(tunnel: Tunnel) -> Endpoint:
     return Endpoint("relay", tunnel.host, tunnel.port, "command", "hairpin", pinned=True)

@@ -1,6 +1,6 @@
-"""Another role for guests who are in: a signal to the forced command, which attaches them again.
+"""Changes the role of guests who are in: a signal has the forced command attach them again.
 
-Tmux has no say in it.
+It needs nothing of tmux.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pairingd.core.plan import ChangeRole
 from pairingd.reconcile.login import Login
 from pairingd.world.forced_command import ROLE_SIGNALS, forced_command, role_of
 
-_POLL_S = 0.02
-_REQUESTS_APART_S = 0.3  # a forced command that only starts does not hear the first
+_POLL_INTERVAL_S = 0.02
+_SIGNAL_INTERVAL_S = 0.3  # a forced command that is just starting misses the first
 
 
 async def change_roles(
@@ -25,10 +25,10 @@ async def change_roles(
     seconds: float,
     interrupted: Callable[[], bool],
 ) -> set[int]:
-    """`signal` sends one to a process of a connection.
+    """`signal` sends a signal to a process of a connection.
 
-    Returns the connections whose role is not changed after `seconds`, or once `interrupted`. One
-    that is gone meanwhile is not among them.
+    Returns the connections whose role is not changed after `seconds`, or once `interrupted`,
+    without those that have ended meanwhile.
     """
     waiting: dict[int, Access] = {
         change.pid: change.access for change in changes if change.pid in logins
@@ -38,12 +38,12 @@ async def change_roles(
     ask_at, end = now(), now() + seconds
     while waiting and now() < end and not interrupted():
         if now() >= ask_at:
-            ask_at += _REQUESTS_APART_S
+            ask_at += _SIGNAL_INTERVAL_S
             for pid, access in waiting.items():
                 if command := commands[pid]:
                     signal(pid, command, ROLE_SIGNALS[access])
                 logins[pid].attached = False  # until the guest is attached again
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(_POLL_INTERVAL_S)
         for pid, access in [*waiting.items()]:
             if pid not in logins:
                 del waiting[pid]

@@ -1,4 +1,4 @@
-"""Who is connected: the door's events become logins, lines of the history and of the journal."""
+"""Who is connected: turns the door's events into logins, history lines and journal entries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class Roster:
-    """`logins` has the connections by the pid of their sshd, as far as the events were taken."""
+    """`logins` has the connections by the pid of their sshd, as of the last event taken."""
 
     def __init__(
         self, intent: Intent, store: Store, tmux: Tmux, door: Door, signals: Signals
@@ -55,12 +55,12 @@ class Roster:
 
     def recover(self) -> None:
         """End the connections that a crash left behind; call once, before the first event."""
-        left = self._store.processes()
-        # All of them before anything is written: the disk may be full.
-        ended = [end_left_over(process.pid, process.started, process.boot) for process in left]
+        processes = self._store.processes()
+        # End all of them before writing anything: the disk may be full.
+        ended = [end_left_over(process.pid, process.started, process.boot) for process in processes]
         for _ in filter(None, ended):
             self._intent.happened("recovered", "ended a connection that a crash had left")
-        self._store.forget_processes(*(process.pid for process in left))
+        self._store.forget_processes(*(process.pid for process in processes))
         session = self._intent.state.session
         try:
             history = self._store.history_of(session.id) if session else []
@@ -72,7 +72,7 @@ class Roster:
                 self._left(visit.left(Cause.DAEMON_STOPPED))
 
     def take(self, event: Event) -> None:
-        """Quick: only the journal waits for the disk. Raises WorldError where that is not written;
+        """Quick: only the journal waits for the disk. Raises WorldError if that is not written;
         then the connection must not stay.
         """
         match event:
@@ -93,20 +93,20 @@ class Roster:
                 self._departed.append(self.logins.pop(pid))
 
     def note_departures(self) -> None:
-        """Apart from `take`: a disk may be slow, and others may have to be cut."""
+        """Apart from `take`: the disk may be slow while other guests must be cut."""
         departed, self._departed = self._departed, []
         if departed:
             with self._intent.together():
                 self._store.forget_processes(*(login.pid for login in departed))
                 for login in departed:
                     self._note_departure(login)
-        here = {login.invitation for login in self.logins.values()}
-        for gone in {login.invitation for login in departed} - here:
-            if gone:
-                self._intent.apply(Went(gone))
+        present = {login.invitation for login in self.logins.values()}
+        for invitation in {login.invitation for login in departed} - present:
+            if invitation:
+                self._intent.apply(Went(invitation))
 
     def observed(self, now: float) -> tuple[plan.Connection, ...]:
-        """The connections, as the plan is told of them."""
+        """The connections, in the form that the plan needs."""
         return tuple(login.observed(now) for login in self.logins.values())
 
     def typed(self, pid: int, at: int) -> None:
@@ -115,11 +115,11 @@ class Roster:
             login.typed_at = max(at, login.typed_at or 0)
 
     async def rest(self) -> None:
-        """Wait until all that no deadline waits for is done."""
+        """Wait for the work in the background."""
         await self._aside.rest()
 
     def _authenticated(self, login: Login, fingerprint: str, known: str) -> None:
-        """Who has no live invitation, or too many connections, is left without one, and cut."""
+        """A login without a live invitation, or with too many connections, is cut."""
         state = self._intent.state
         login.authenticated, login.fingerprint = True, fingerprint
         login.session = state.session.id if state.session else ""
@@ -127,7 +127,7 @@ class Roster:
             keys = [key.fingerprint for key in invitation.keys]
             if invitation.id == known and len(keys) == 1:
                 login.fingerprint = keys[0]
-            used = invitation.rights.used  # its key is out; this one was quicker
+            used = invitation.rights.used  # its key is removed; this login came before that
             if not used and (invitation.id == known or fingerprint in keys):
                 self._admit(login, invitation)
                 break
@@ -135,21 +135,24 @@ class Roster:
 
     def _admit(self, login: Login, invitation: Invitation) -> None:
         guest = invitation.guest
-        if sum(one.invitation == invitation.id for one in self.logins.values()) >= MAX_PER_GUEST:
+        if (
+            sum(other.invitation == invitation.id for other in self.logins.values())
+            >= MAX_PER_GUEST
+        ):
             text = f"{guest} has {MAX_PER_GUEST} connections already"
             self._intent.happened("refused", text, peer=login.peer)
             return
         login.admit(invitation)
         text = f"{guest} logged in from {login.peer}"
         self._intent.happened("logged-in", text, **asdict(_joined(login)))
-        if login.dialed:  # which proves nothing for those who are not dialed
+        if login.dialed:  # which proves nothing for guests who are not dialed
             self._signals.guest_answered(login.dialed)
         else:
             self._signals.guest_came(login.peer)
 
     def note_joined(self, login: Login) -> None:
-        """The guest is in the session. An invitation for one visit may be used up by another one;
-        then the connection must not stay.
+        """Note that the guest is in the session. If another visit has used up an invitation for one
+        visit, the connection must not stay.
         """
         try:
             self._intent.apply(Came(login.invitation or ""))
@@ -165,10 +168,10 @@ class Roster:
 
     def _note_departure(self, login: Login) -> None:
         if login.entry in {Entry.WAITS, Entry.DENIED}:
-            return  # reconcile.approvals has told of it
+            return  # reconcile.approvals has reported it
         if login.guest and not login.joined:
-            why, about = login.left_for(self._session_of(login))
-            left = _left(login, why, about if login.cut_for else NO_TERMINAL)
+            cause, reason = login.left_for(self._session_of(login))
+            left = _left(login, cause, reason if login.cut_for else NO_TERMINAL)
             text = f"{login.guest} logged out ({login.peer}): {left.about}"
             self._intent.happened("logged-out", text, session=login.session, **asdict(left))
         elif login.guest and login.cut_for:
@@ -210,13 +213,13 @@ def _joined(login: Login) -> Joined:
     )
 
 
-def _left(login: Login, why: Cause, about: str) -> Left:
+def _left(login: Login, cause: Cause, reason: str) -> Left:
     return Left(
         invitation=login.invitation or "",
         guest=login.guest,
         peer=login.peer,
         pid=login.pid,
-        why=why.value,
-        about=about,
+        why=cause.value,
+        about=reason,
         typed_at=utc(login.typed_at) if login.typed_at else None,
     )

@@ -1,8 +1,9 @@
-"""Where the second router is, where the first one's outside address is inside a home.
+"""Finds the second router, if the first one's external address is not a public one.
 
-Nothing beyond the home is asked: the second router is the next hop of our own traffic after the
-first, at a private address of the block that the first one's is in; or the configuration names it.
-Where the provider shares its addresses (RFC 6598) its own server is asked, at the anycast address.
+pairingd asks nothing beyond the home: the second router is the next hop of our own traffic after
+the first, at a private address of the block that the first one's is in; or the configuration names
+it. If the provider shares its addresses (RFC 6598), pairingd asks its server at the anycast
+address.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from pairingd.core.records import replace
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling
 
-_HOP_HOLDS_S = 600.0
+_HOP_VALID_S = 600.0
 
 
 class Second:
-    """`locate` says where we are, and has `first` know it: what the first router forwards to the
-    door. `journaled` is what may be on any router. `next_hop` is the address of the hop after that
-    gateway; "" where it does not show itself.
+    """`locate` returns our network, and updates `first`: what the first router forwards to the
+    door. `journaled` returns what may be on any router. `next_hop` returns the address of the hop
+    after that gateway; "" if it does not answer.
     """
 
     def __init__(
@@ -44,10 +45,10 @@ class Second:
         self._journaled = journaled
         self._next_hop = next_hop
         self._steady = steady
-        self._known: tuple[Network, Network, float] | None = None  # found there, and until when
+        self._known: tuple[Network, Network, float] | None = None  # of the second, until when
 
     def port(self) -> int | None:
-        """What a second router is to forward to: the first one's port."""
+        """The first router's port, to which a second one is to forward."""
         held = self._inside()
         return held.external_port if held else None
 
@@ -56,57 +57,57 @@ class Second:
 
         Raises GatewayError `no-gateway`, and as `locate` does.
         """
-        here = await self._locate()
-        if here is None or not here.gateway:
+        network = await self._locate()
+        if network is None or not network.gateway:
             return None
         held = self._inside()
         if held is None:
-            return self._left(here)
-        there = replace(here, behind=held.external_host)
-        if self._known and self._known[0] == there and self._steady() < self._known[2]:
+            return self._leftover(network)
+        outer = replace(network, behind=held.external_host)
+        if self._known and self._known[0] == outer and self._steady() < self._known[2]:
             return self._known[1]
-        found = replace(there, gateway=await gateway_of(there, self._named, self._next_hop))
-        self._known = there, found, self._steady() + _HOP_HOLDS_S
-        return found
+        second = replace(outer, gateway=await gateway_of(outer, self._named, self._next_hop))
+        self._known = outer, second, self._steady() + _HOP_VALID_S
+        return second
 
     def _inside(self) -> Mapping | None:
-        """What the first router forwards, where another one is in front of it."""
+        """What the first router forwards, if another one is in front of it."""
         held = self._first()
         return held if held and is_inside(held.external_host) else None
 
-    def _left(self, here: Network) -> Network | None:
-        """Where there is something to close in front of this network's router."""
+    def _leftover(self, network: Network) -> Network | None:
+        """The network in front of this one's router, if there is something to close."""
         for entry in self._journaled():
-            there = Network.of(entry.network)
-            if there.behind and replace(there, gateway=here.gateway, behind="") == here:
-                return there
+            outer = Network.of(entry.network)
+            if outer.behind and replace(outer, gateway=network.gateway, behind="") == network:
+                return outer
         return None
 
 
 def not_opened(gateway: str, failures: Sequence[GatewayError]) -> NotOpened:
-    """Why there is no port on the second router. One that has refused may be too busy with that to
-    answer to the next request.
+    """Why there is no port on the second router. After a refusal it may be too busy to answer the
+    next request.
     """
     error = most_telling(failures)
     return NotOpened(gateway, error.code in NO_ANSWER | {"no-gateway"}, error)
 
 
-async def gateway_of(there: Network, named: str, next_hop: Callable[[str], Awaitable[str]]) -> str:
+async def gateway_of(outer: Network, named: str, next_hop: Callable[[str], Awaitable[str]]) -> str:
     """The second router in front of `there.gateway`, whose outside address is `there.behind`.
 
     Raises GatewayError `no-gateway`.
     """
-    if is_shared(there.behind) and not named:
+    if is_shared(outer.behind) and not named:
         return gateways.ANYCAST[0]
-    found = named or await next_hop(there.gateway)
-    if not found:
-        raise _nobody(f"the router in front of {there.gateway} does not show its address")
-    # By a forged answer a neighbour could pose as the hop after our gateway.
-    near = found == there.gateway or (not named and interfaces.on_link(found, there.address))
-    if near or not (named or home_block(found) == home_block(there.behind)):
-        raise _nobody(f"{found} is not a router of your home in front of {there.gateway}")
-    return found
+    gateway = named or await next_hop(outer.gateway)
+    if not gateway:
+        raise _no_gateway(f"the router in front of {outer.gateway} does not show its address")
+    # With a forged answer a neighbour could pose as the hop after our gateway.
+    near = gateway == outer.gateway or (not named and interfaces.on_link(gateway, outer.address))
+    if near or not (named or home_block(gateway) == home_block(outer.behind)):
+        raise _no_gateway(f"{gateway} is not a router of your home in front of {outer.gateway}")
+    return gateway
 
 
-def _nobody(what: str) -> GatewayError:
-    return GatewayError("no-gateway", what, "if it is yours, name it: [router] second_gateway")
+def _no_gateway(message: str) -> GatewayError:
+    return GatewayError("no-gateway", message, "if it is yours, name it: [router] second_gateway")

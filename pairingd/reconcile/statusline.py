@@ -19,10 +19,10 @@ _EMPTY = lines(())
 
 
 class StatusLine:
-    """Written only when its text changes: with an event, or with the minute that somebody has left.
+    """Writes it only when its text changes: with an event, or with a guest's minutes left.
 
-    The lane's passes come at least every 15 s while somebody is invited; nothing else wakes it.
-    `expired` is called when some news have been shown for their time.
+    The lane's passes come at least every 15 s while somebody is invited; nothing else wakes it. It
+    calls `expired` when news have been shown for their time.
     """
 
     def __init__(self, tmux: Tmux, confinement: Confinement, expired: Callable[[], None]) -> None:
@@ -33,16 +33,16 @@ class StatusLine:
         self._news: dict[str, list[str]] = {}  # by the name of a client, the newest first
         self._right: StatusRight | None = None
         self._closed = False
-        self.given_back = False  # nothing of ours is there, nor of a daemon before us
+        self.given_back = False  # nothing of ours or of an earlier daemon is there
         self._lock = asyncio.Lock()
 
     async def show(self, state: State, logins: Collection[Login], now: float) -> None:
-        """Bring it up to date. A status line is worth no guest who stays, so no failure."""
+        """Update it. Raises nothing: a failure of the status line must not keep a guest in."""
         self._lines = lines(self._entries(state, logins, now))
         await self._write()
 
     async def announce(self, clients: Iterable[str], text: str, seconds: float) -> bool:
-        """Show `text` to these clients for so long. Returns whether they have a status line."""
+        """Show `text` to these clients for `seconds`. Returns whether they have a status line."""
         names = list(clients)
         for name in names:
             self._news.setdefault(name, []).insert(0, text)
@@ -50,8 +50,8 @@ class StatusLine:
         return await self._write()
 
     async def give_back(self, *, at_once: bool) -> None:
-        """The user's own line again. News of the end are shown for their time, unless `at_once`:
-        then nothing is shown any more.
+        """Restore the user's own line. News of the end are shown for their time, unless `at_once`:
+        then it shows nothing any more.
         """
         self._lines = _EMPTY
         if at_once:
@@ -73,13 +73,17 @@ class StatusLine:
 
     def _entries(self, state: State, logins: Collection[Login], now: float) -> Iterable[Entry]:
         typist = self._confinement.typist
-        for one in state.live:
-            if one.is_open(now):
-                inside = [each for each in logins if each.invitation == one.id and each.attached]
+        for invitation in state.live:
+            if invitation.is_open(now):
+                inside = [
+                    login
+                    for login in logins
+                    if login.invitation == invitation.id and login.attached
+                ]
                 yield Entry(
-                    one.guest,
-                    one.access,
-                    one.deadline - now,
+                    invitation.guest,
+                    invitation.access,
+                    invitation.deadline - now,
                     inside=bool(inside),
                     typed=any(each.pid == typist for each in inside),
                 )
@@ -98,7 +102,7 @@ class StatusLine:
                 return False
 
     async def _give_back(self) -> None:
-        """Tried again with the next pass where tmux does not answer."""
+        """If tmux does not answer, the next pass tries again."""
         async with self._lock:
             try:
                 gone = not self._tmux.socket.exists()

@@ -1,7 +1,7 @@
-"""The verbs: one file a method of the protocol, as `pairctl` has one file a command.
+"""The verbs: one file per method of the protocol, as `pairctl` has one file per command.
 
-A verb changes the intent and waits until the world follows. It answers JSON of protocol.results, or
-raises PairingError and has changed nothing; but see changes.py.
+A verb changes the intent and waits until the lanes have carried it out. It returns JSON of
+protocol.results, or raises PairingError and has changed nothing; but see changes.py.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ Verb = Callable[[Parts, P, Notify], Awaitable[R]]
 
 
 def call(parts: Parts, name: str, given: object, notify: Notify) -> Awaitable[Any]:
-    """`given` is a record of the kind that the method takes."""
+    """Run the verb `name`; `given` is a record of its parameters."""
     return VERBS[name](parts, given, notify)
 
 
 def _verb(method: Method[P, R], run: Verb[P, R]) -> tuple[str, Verb[Any, Any]]:
-    """That `run` takes and answers what `method` says, mypy checks here."""
+    """Let mypy check that `run` takes and returns what `method` declares."""
     return method.name, run
 
 
 def _quiet(
     method: Method[P, R], run: Callable[[Parts, P], Awaitable[R]]
 ) -> tuple[str, Verb[Any, Any]]:
-    """Of a verb that has no progress to tell of."""
+    """As `_verb`, for a verb that reports no progress."""
     return _verb(method, lambda parts, given, _: run(parts, given))
 
 
@@ -76,7 +76,7 @@ VERBS: Mapping[str, Verb[Any, Any]] = dict(
         _quiet(methods.APPROVE, approve.run),
         _quiet(methods.DENY, deny.run),
         _quiet(methods.END, end.run),
-        _quiet(methods.WATCH, log.run),  # the server then goes on with what is new
+        _quiet(methods.WATCH, log.run),  # the server then streams new events
         _quiet(methods.LOG, log.run),
         _quiet(methods.RECEIPT, receipt.run),
         _quiet(methods.RECEIPTS, receipts.run),

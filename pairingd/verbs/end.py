@@ -7,4 +7,4 @@ from pairingd.protocol import params, results
 
 
 async def run(parts: Parts, _: params.Nothing) -> results.Changed:
-    return await change(parts, End(), [one.id for one in parts.intent.state.live])
+    return await change(parts, End(), [invitation.id for invitation in parts.intent.state.live])

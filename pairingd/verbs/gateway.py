@@ -8,7 +8,7 @@ from pairingd.world.gateway.refusals import search_unwanted
 
 
 async def run(parts: Parts, given: params.Gateway, notify: Notify) -> results.Gateway:
-    """For a daemon that macOS does not let search, though it may speak with the gateway itself."""
+    """Use the client's search: macOS may deny the daemon the search but not the gateway itself."""
     if not parts.mapping.enabled:
         raise search_unwanted()
     network = await parts.mapping.look_around()

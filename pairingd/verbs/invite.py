@@ -19,9 +19,9 @@ from pairingd.world.tmux import Running, Tmux
 
 
 async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Invited:
-    """All the guests or none; returns once they can enter, as far as can be seen from here.
+    """Invite all the guests or none; return once they can enter, as far as pairingd can see.
 
-    Where it fails or is cancelled before that, nobody is invited.
+    If it fails or is cancelled before that, nobody is invited.
     """
     guests = parts.settings.config.guests
     ttl = given.ttl or guests.ttl
@@ -51,21 +51,21 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         raise rules.mixed_session()
     if given.tmux:
         parts.tmux.hand(given.tmux)
-    looking = asyncio.create_task(parts.mapping.warm_up())
+    warm_up = asyncio.create_task(parts.mapping.warm_up())
     try:
         await parts.sshd.prepare()
         fetched = await _fetch(parts, named, notify)
         await _require_session(parts.tmux, notify)
         ids = _record(parts, given, fetched, ttl, address, box.id if box else "")
     except BaseException:
-        looking.cancel()
+        warm_up.cancel()
         raise
     try:
         if plan.admits(parts.intent.state, parts.clock()):
             await _open_door(parts, notify)
         await waits.wait_for_ways(parts, notify)
-        found = (each for one in fetched.values() for each in one.warnings)
-        warnings = [report.problem(each) for each in dict.fromkeys(found)]
+        key_warnings = (warning for result in fetched.values() for warning in result.warnings)
+        warnings = [report.problem(warning) for warning in dict.fromkeys(key_warnings)]
         return await answers.invited(parts, ids, warnings + await answers.dead_pane(parts))
     except BaseException:
         await _withdraw(parts, ids)
@@ -79,7 +79,7 @@ async def _fetch(parts: Parts, guests: list[Guest], notify: Notify) -> dict[Gues
     except PairingError as error:
         notify({"step": "keys", "state": "failed", "text": error.message})
         raise
-    count = sum(len(one.keys) for one in fetched.values())
+    count = sum(len(result.keys) for result in fetched.values())
     text = f"{count} key{'' if count == 1 else 's'}"
     notify({"step": "keys", "state": "done", "text": text})
     return fetched
@@ -110,7 +110,7 @@ def _record(
     address: str,
     box: str,
 ) -> tuple[str, ...]:
-    """The invitations' ids."""
+    """Apply the event Invite; return the invitations' ids."""
     now = floor(parts.clock())
     session = parts.intent.state.session
     in_use = session.external_port if session and session.live else None
@@ -122,14 +122,14 @@ def _record(
             id=secrets.token_hex(4),
             guest=str(guest),
             access=Access(given.access or config.guests.access),
-            keys=one.keys,
+            keys=result.keys,
             issued_at=now,
             expires_at=opens_at + ttl,
             standing=Standing.LIVE,
             conditions=conditions,
             dial=refreshed(Dial(address, 0, 0), secrets.randbits(64)) if address else None,
         )
-        for guest, one in fetched.items()
+        for guest, result in fetched.items()
     )
     parts.intent.apply(
         events.Invite(
@@ -142,7 +142,7 @@ def _record(
             box=box,
         )
     )
-    return tuple(one.id for one in invitations)
+    return tuple(invitation.id for invitation in invitations)
 
 
 def _conditions(given: params.Invite, now: int, *, ask: bool) -> Conditions:
@@ -165,7 +165,7 @@ async def _open_door(parts: Parts, notify: Notify) -> None:
     notify({"step": "door", "state": "begun", "text": "opening the door"})
     await parts.access.settle()
     port = parts.door.port
-    # The pass may be well and the door shut: pairingd ends, or tmux has ended meanwhile.
+    # The pass can succeed with a closed door: pairingd stops, or tmux has ended meanwhile.
     if failure := parts.access.error or (None if port else answers.door_shut()):
         notify({"step": "door", "state": "failed", "text": failure.message})
         raise failure
@@ -173,7 +173,7 @@ async def _open_door(parts: Parts, notify: Notify) -> None:
 
 
 async def _withdraw(parts: Parts, ids: tuple[str, ...]) -> None:
-    """Nobody has been told of these invitations yet. Who entered already is out when it returns."""
-    live = {one.id for one in parts.intent.state.live}
-    parts.intent.apply(events.Revoke(tuple(one for one in ids if one in live)))
+    """Revoke invitations that were not printed yet. A guest who entered is out when it returns."""
+    live = {invitation.id for invitation in parts.intent.state.live}
+    parts.intent.apply(events.Revoke(tuple(id_ for id_ in ids if id_ in live)))
     await parts.access.settle()

@@ -6,4 +6,6 @@ from pairingd.protocol import params, results
 
 
 async def run(parts: Parts, given: params.Log) -> results.Log:
-    return {"events": [report.event(one) for one in parts.store.history(given.after, given.limit)]}
+    return {
+        "events": [report.event(line) for line in parts.store.history(given.after, given.limit)]
+    }

@@ -7,16 +7,16 @@ from pairingd.protocol import params, results
 
 
 async def run(_: Parts, __: params.Nothing) -> results.Nothing:
-    """Returns at once. The imports take longer than all else of a first invitation, and a client
-    that is about to invite first starts tmux.
+    """Start the imports and return at once. They take longer than all else of a first invitation; a
+    client that is about to invite starts tmux meanwhile.
     """
     threading.Thread(target=_load, name="imports", daemon=True).start()
     return {}
 
 
 def _load() -> None:
-    """Pydantic and httpx, which an idle daemon does without; httpx leaves httpcore to its first
-    client.
+    """Import pydantic and httpx, which an idle daemon does not need; httpx imports httpcore only
+    with its first client.
     """
     params.model(params.Invite)
     import httpcore  # noqa: F401

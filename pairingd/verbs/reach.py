@@ -11,7 +11,7 @@ from pairingd.world.gateway.pxp import datagrams
 
 
 async def run(parts: Parts, _: params.Nothing) -> results.Reach:
-    """An idle daemon sends nothing, so it does not learn by itself that macOS denies it the LAN."""
+    """Send one datagram: an idle daemon sends none, so it cannot notice a denial by macOS."""
     if not parts.mapping.enabled:
         return {"gateway": None, "errno": None, "error": None}
     try:

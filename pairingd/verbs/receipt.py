@@ -8,17 +8,17 @@ from pairingd.protocol import params, results
 
 
 async def run(parts: Parts, given: params.Receipt) -> results.Receipt:
-    """Of the last session where none is named."""
+    """Return the receipt of the given session, or of the last one."""
     last = parts.store.session_ids(5)
     if given.session is None and not last:
         raise PairingError("no-session", "there was no session yet", "pairctl invite GUEST")
-    session = given.session if given.session is not None else last[-1]
-    found = parts.store.session(session)
-    if found is None:
+    session_id = given.session if given.session is not None else last[-1]
+    session = parts.store.session(session_id)
+    if session is None:
         known = ", ".join(last) or "none"
         raise PairingError(
-            "no-such-session", f"no session {quoted(session)}", f"the last ones: {known}"
+            "no-such-session", f"no session {quoted(session_id)}", f"the last ones: {known}"
         )
-    history = parts.store.history_of(found.id)
-    knocks = parts.access.knocks.unwritten(found.id)
-    return report.receipt(found, history, knocks, parts.access.logins, parts.clock())
+    history = parts.store.history_of(session.id)
+    knocks = parts.access.knocks.unwritten(session.id)
+    return report.receipt(session, history, knocks, parts.access.logins, parts.clock())

@@ -7,5 +7,7 @@ from pairingd.protocol import params, results
 
 async def run(parts: Parts, _: params.Nothing) -> results.Receipts:
     return {
-        "sessions": [report.receipt_line(one) async for one in answers.sessions(parts.store)],
+        "sessions": [
+            report.receipt_line(session) async for session in answers.sessions(parts.store)
+        ],
     }

@@ -13,7 +13,7 @@ from pairingd.parts import Parts
 from pairingd.protocol import params, results
 from pairingd.world.tmux import Running, Tmux
 
-_AT_A_TIME = 50
+_BATCH_SIZE = 50
 
 
 async def run(parts: Parts, given: params.Status) -> results.Status:
@@ -32,9 +32,11 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
         endpoints = []
         if (problem := report.problem(unknown)) not in warnings:
             warnings.append(problem)
-    if doubt := advisor.unverified(parts):
-        warnings.append(report.problem(doubt))
-    knocks = [report.knock(one, parts.door.ban(one.peer)) for one in parts.access.knocks.of_now]
+    if warning := advisor.unverified(parts):
+        warnings.append(report.problem(warning))
+    knocks = [
+        report.knock(knock, parts.door.ban(knock.peer)) for knock in parts.access.knocks.of_now
+    ]
     knocking: results.Knocking = {"knocking": knocks} if knocks else {}
     return {
         **knocking,
@@ -62,23 +64,26 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
 
 
 async def _reported(parts: Parts, listed: Sequence[Invitation]) -> list[results.InvitationInfo]:
-    """A few at a time: everything else goes on in between."""
+    """Report in batches, so that other tasks run in between."""
     reported: list[results.InvitationInfo] = []
-    for first in range(0, len(listed), _AT_A_TIME):
-        some = listed[first : first + _AT_A_TIME]
-        reported += [report.invitation(one, parts.access.logins, parts.clock()) for one in some]
+    for start in range(0, len(listed), _BATCH_SIZE):
+        batch = listed[start : start + _BATCH_SIZE]
+        reported += [
+            report.invitation(invitation, parts.access.logins, parts.clock())
+            for invitation in batch
+        ]
         await asyncio.sleep(0)
     return reported
 
 
 async def _newest(parts: Parts, limit: int) -> list[Invitation]:
-    """Past ones too, oldest first."""
-    found: list[Invitation] = []
+    """Return the newest invitations, past ones too, oldest first."""
+    newest: list[Invitation] = []
     async for session in answers.sessions(parts.store):
-        found[:0] = session.invitations
-        if len(found) >= limit:
+        newest[:0] = session.invitations
+        if len(newest) >= limit:
             break
-    return found[-limit:]
+    return newest[-limit:]
 
 
 async def _observe(tmux: Tmux) -> tuple[bool, int]:

@@ -6,4 +6,4 @@ from pairingd.protocol import params, results
 
 
 async def run(parts: Parts, _: params.Nothing) -> results.Waiting:
-    return {"visitors": [report.visitor(one) for one in parts.access.approvals.waiting]}
+    return {"visitors": [report.visitor(visitor) for visitor in parts.access.approvals.waiting]}

@@ -1,7 +1,7 @@
-"""The first lock: our own authorized_keys file, of which each line is one key of one invitation.
+"""The first lock: our own authorized_keys file. Each line is one key of one invitation.
 
-A line carries the second lock with it: sshd's `expiry-time` (sshd(8), AUTHORIZED_KEYS FILE
-FORMAT), should the daemon be dead when the time is up.
+A line also carries the second lock: sshd's `expiry-time` (sshd(8), AUTHORIZED_KEYS FILE
+FORMAT), in case the daemon is dead when the time is up.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _JOIN = Path(__file__).with_name("forced_command") / "join.sh"
 class AuthorizedKeys(Struct, frozen=True):
     """`zulu`: this sshd reads times with `Z` (OpenSSH 9.1); older ones take them as local time,
     and ours is started with TZ=UTC0. A line does not say what its guest may do: the forced command
-    reads that at each start from the marks in `live` (pairingd.live), so another role needs no
-    write to this file. Guests who must be let in ask for it at `control`, pairingd's socket.
-    `join` is the forced command, which runs `python`. `shared`: the group of the file's directory
-    reads it, for its sshd is an account's.
+    reads that at each start from the marks in `live` (pairingd.live), so a change of role writes
+    nothing to this file. Guests who need the host's approval ask for it at `control`, pairingd's
+    socket. `join` is the forced command, which runs `python`. `shared`: the group of the file's
+    directory may read it, because its sshd is an account's.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class AuthorizedKeys(Struct, frozen=True):
     shared: bool = False
 
     def grants(self, expected: Sequence[Grant]) -> tuple[Grant, ...] | None:
-        """`expected`, if the file says just that; empty, if there is none; else None."""
+        """`expected` if the file says exactly that; empty if there is no file; else None."""
         try:
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -63,10 +63,10 @@ class AuthorizedKeys(Struct, frozen=True):
     def line(self, grant: Grant) -> str:
         until = time.strftime("%Y%m%d%H%M%S", time.gmtime(grant.expires_at))
         mark = str(self.live / mark_prefix(grant.invitation))
-        words = [mark, self.confinement, self.python, self.tmux, str(self.socket), self.session]
+        arguments = [mark, self.confinement, self.python, self.tmux, str(self.socket), self.session]
         if grant.ask:
-            words.append(str(self.control))
-        command = f"exec /bin/sh {shlex.quote(str(self.join))} {shlex.join(words)}"
+            arguments.append(str(self.control))
+        command = f"exec /bin/sh {shlex.quote(str(self.join))} {shlex.join(arguments)}"
         quoted = command.replace('"', '\\"')
         return (
             f'restrict,pty,expiry-time="{until}{"Z" if self.zulu else ""}",command="{quoted}"'

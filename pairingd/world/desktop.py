@@ -1,6 +1,6 @@
 """A notification on the host's desktop: osascript(1) on macOS, notify-send(1) elsewhere.
 
-Best effort: nobody waits for it, and what fails is worth a line for who looks for it.
+Best effort: nobody waits for it, and a failure is logged at debug level.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pairingd.process import programs
 log = logging.getLogger(__name__)
 
 _TITLE = "pairing"
-_LONGEST = 300  # characters that are still read at a glance
-# The text is an argument of the script and no part of it; and not the first, so no option.
+_MAX_TEXT_CHARS = 300  # still read at a glance
+# The text is an argument of the script and no part of it; as the second, it is no option.
 _SCRIPT = (
     "on run argv",
     "display notification (item 2 of argv) with title (item 1 of argv)",
     "end run",
 )
-# What shows a body may take it for markup (Desktop Notifications Specification, "Markup").
+# A server may read a body as markup (Desktop Notifications Specification, "Markup").
 _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 class Desktop:
-    """`enabled` False: nothing is ever shown. The session bus may hang: it has `timeout_s`."""
+    """`enabled` False: shows nothing. The session bus may hang, for at most `timeout_s`."""
 
     def __init__(self, *, enabled: bool = True, timeout_s: float = 5.0) -> None:
         self._enabled = enabled
@@ -54,13 +54,13 @@ async def _show(argv: list[str], timeout_s: float) -> None:
 
 
 def command(text: str) -> list[str]:
-    """What to run; nothing where the system has no such program."""
-    # ASCII alone, for programs.run speaks the C locale, and notify-send converts from the locale.
-    plain = "".join(c if " " <= c <= "~" else "?" for c in text)[:_LONGEST]
+    """The command to run; empty if the system has no such program."""
+    # Only ASCII: programs.run uses the C locale, and notify-send converts from the locale.
+    plain = "".join(c if " " <= c <= "~" else "?" for c in text)[:_MAX_TEXT_CHARS]
     if sys.platform == "darwin":
         script = [word for line in _SCRIPT for word in ("-e", line)]
         return ["/usr/bin/osascript", *script, _TITLE, plain]
-    found = shutil.which("notify-send")
-    if not found:
+    program = shutil.which("notify-send")
+    if not program:
         return []
-    return [found, f"--app-name={_TITLE}", "--", _TITLE, plain.translate(_MARKUP)]
+    return [program, f"--app-name={_TITLE}", "--", _TITLE, plain.translate(_MARKUP)]

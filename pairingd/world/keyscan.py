@@ -1,4 +1,4 @@
-"""Whether our own host key is seen at an address: the way there leads to our door, and works."""
+"""Whether an address shows our own host key: then it leads to our door."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Sight(Enum):
     """What was seen at an address."""
 
     OUR_DOOR = auto()
-    ANOTHER_SERVER = auto()  # it shows a host key, and not ours
-    UNSURE = auto()  # connections are taken there, or could not be tried; no key was shown
-    NOBODY = auto()  # connections are refused, or not answered
+    ANOTHER_SERVER = auto()  # shows another host key
+    UNSURE = auto()  # accepts connections, or could not be tried; shows no key
+    NOBODY = auto()  # refuses connections, or does not answer
 
 
 async def look(
@@ -29,16 +29,16 @@ async def look(
     forwarded: bool = False,
     seconds: int = 5,
 ) -> Sight:
-    """By ssh-keyscan(1), which logs in nowhere. NOBODY is what two tries in a row have met.
+    """By ssh-keyscan(1), which does not log in. NOBODY after two tries in a row.
 
-    UNSURE also where it is the server of the `router` itself, which answers at its external address
-    what it does not turn around. `forwarded`: at the near end of a forward connections are always
-    taken, so NOBODY shows no host key, twice.
+    UNSURE also if the server is that of the `router` itself, which answers at its external address
+    what it does not turn around. `forwarded`: the near end of a forward always accepts, so NOBODY
+    shows no host key, twice.
     """
-    ours = f"{key_type} {blob}"
+    own_key = f"{key_type} {blob}"
     try:
         keys = await _keys(host, port, key_type.removeprefix("ssh-"), seconds)
-        if ours in keys:
+        if own_key in keys:
             return Sight.OUR_DOOR
         if not keys:
             if not forwarded and await _connected(host, port, seconds) is Sight.NOBODY:
@@ -50,14 +50,14 @@ async def look(
             return Sight.UNSURE
     except (OSError, TimeoutError):
         return Sight.UNSURE
-    return Sight.OUR_DOOR if ours in keys else Sight.ANOTHER_SERVER
+    return Sight.OUR_DOOR if own_key in keys else Sight.ANOTHER_SERVER
 
 
 async def _keys(host: str, port: int, kinds: str, seconds: int) -> set[str]:
-    """The host keys that are shown there, each as type and blob. Raises OSError."""
+    """The host keys shown there, each as type and blob. Raises OSError."""
     scan = ("ssh-keyscan", "-T", str(seconds), "-p", str(port), "-t", kinds, "--", host)
-    found = await run(*scan, seconds=2 * seconds)
-    lines = [line.split() for line in found.stdout.splitlines() if not line.startswith("#")]
+    scanned = await run(*scan, seconds=2 * seconds)
+    lines = [line.split() for line in scanned.stdout.splitlines() if not line.startswith("#")]
     return {f"{line[1]} {line[2]}" for line in lines if len(line) == 3}
 
 
@@ -67,7 +67,7 @@ async def _connected(host: str, port: int, seconds: float) -> Sight:
             _, writer = await asyncio.open_connection(host, port)
     except (ConnectionRefusedError, TimeoutError):
         return Sight.NOBODY
-    except OSError:  # of this machine's network, as likely as not
+    except OSError:  # perhaps of this machine's own network
         return Sight.UNSURE
     writer.close()
     return Sight.UNSURE

@@ -1,4 +1,4 @@
-"""A machine of the user's elsewhere, from which our endpoints can be looked at: `ssh -L` to it."""
+"""The user's remote machine, from which pairingd looks at our endpoints: `ssh -L` to it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pairingd.process.programs import last_words
 from pairingd.process.ssh import find, near_end, start_forward
 from pairingd.process.tunnel import Process, Tunnel, how_it_ended
 
-# How ssh(1) tells that its far end did not connect, and why.
+# ssh(1)'s message that its far end did not connect, and why.
 _NOT_CONNECTED = re.compile(rb"open failed: (.*)")
-# connect(2) and getaddrinfo(3) of Linux, the BSDs and macOS: nobody takes connections there.
+# connect(2) and getaddrinfo(3) of Linux, the BSDs and macOS: nobody accepts connections there.
 _NOBODY = re.compile(r"refused|timed out|no route to host|not known|is unreachable", re.IGNORECASE)
 
 
 class View:
-    """An endpoint as the machine elsewhere sees it. Whoever connects at `near` gets there."""
+    """An endpoint as the remote machine sees it. A connection to `near` leads there."""
 
     def __init__(self, tunnel: Tunnel, host: str) -> None:
         self._tunnel = tunnel
@@ -36,17 +36,19 @@ class View:
 
     @property
     def connect_error(self) -> str:
-        """Why that machine did not connect, in its words; "" where it did, or says nothing."""
-        found = _NOT_CONNECTED.findall(self._tunnel.output)
-        return printable(found[-1].decode(errors="replace").strip()[:200]) if found else ""
+        """Why that machine did not connect, in its words; "" if it did, or gives no reason."""
+        reasons = _NOT_CONNECTED.findall(self._tunnel.output)
+        return printable(reasons[-1].decode(errors="replace").strip()[:200]) if reasons else ""
 
     @property
     def blind(self) -> bool:
-        """Whether that machine could not try, so that it says nothing about our endpoint."""
-        why = self.connect_error
-        if self._tunnel.ended.is_set() or (why and not _NOBODY.search(why)):
+        """Whether that machine could not try, which says nothing about our endpoint."""
+        reason = self.connect_error
+        if self._tunnel.ended.is_set() or (reason and not _NOBODY.search(reason)):
             return True
-        return "is unreachable" in why.lower() and ip_version(self._host) == 6  # it has IPv4 alone
+        return (
+            "is unreachable" in reason.lower() and ip_version(self._host) == 6
+        )  # it has only IPv4
 
 
 class LookFrom:
@@ -62,12 +64,12 @@ class LookFrom:
         async with near_end(self._start, host, port, self._failed) as tunnel:
             yield View(tunnel, host)
 
-    def refused(self, why: str) -> WorldError:
-        """What to say where it lets us log in, and does not connect for us."""
+    def refused(self, reason: str) -> WorldError:
+        """The error if it lets us log in, but does not connect for us."""
         return WorldError(
             "look-from-failed",
             f"{self.destination} does not connect to the guests' endpoint for us: "
-            f"{why or 'it gives no reason'}",
+            f"{reason or 'it gives no reason'}",
             "it needs AllowTcpForwarding yes in its sshd_config, and no permitopen for our key",
         )
 
@@ -77,17 +79,17 @@ class LookFrom:
         except OSError as error:
             raise self._failure(f"ssh cannot be run: {error.strerror}") from None
 
-    def _failed(self, tunnel: Tunnel, why: str) -> WorldError:
-        if why:
-            return self._failure(why)
-        said, status = last_words(tunnel.output), tunnel.process.returncode
+    def _failed(self, tunnel: Tunnel, reason: str) -> WorldError:
+        if reason:
+            return self._failure(reason)
+        output, status = last_words(tunnel.output), tunnel.process.returncode
         ended = "" if status is None else f" (ssh {how_it_ended(status)})"
-        return self._failure(f"{said or 'no reason given'}{ended}")
+        return self._failure(f"{output or 'no reason given'}{ended}")
 
-    def _failure(self, why: str) -> WorldError:
+    def _failure(self, reason: str) -> WorldError:
         login = shell("ssh", "-o", "BatchMode=yes", self.destination)
         return WorldError(
             "look-from-failed",
-            f"{self.destination} cannot be used to look from: {why}",
+            f"{self.destination} cannot be used to look from: {reason}",
             f"login must work without a prompt: {login}",
         )

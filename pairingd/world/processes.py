@@ -1,7 +1,7 @@
-"""Processes that outlive the daemon that started them, and how they are known again.
+"""Processes that outlive the daemon that started them, and how they are recognised.
 
-A pid is given again, so a process is known by its pid and start time. The start time counts from
-boot: the wall clock's would be another one after the clock was set.
+The system reuses pids, so a process is identified by its pid and start time. The start time counts
+from boot: the wall clock's would change when the clock is set.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 _TERM_TIMEOUT_S = 1.0  # from SIGTERM to SIGKILL
-_SAME_S = 0.001  # a float that went through JSON; one clock tick is 0.01 s
-_SAME_WALL_S = 1.0  # psutil derives the wall-clock time from a boot time of whole seconds
+_TOLERANCE_S = 0.001  # a float that went through JSON; one clock tick is 0.01 s
+_WALL_TOLERANCE_S = 1.0  # psutil derives the wall-clock time from a boot time of whole seconds
 
 
 def boot() -> str:
@@ -26,7 +26,7 @@ def boot() -> str:
 
 
 def start_time(pid: int) -> float | None:
-    """When the process `pid` began, in seconds since `boot()`. None: there is no such process.
+    """When the process `pid` started, in seconds since `boot()`. None: no such process.
 
     Without `boot()`: the wall clock's time at its start, as the kernel recorded it.
     """
@@ -34,7 +34,7 @@ def start_time(pid: int) -> float | None:
 
 
 def end_left_over(pid: int, started: float, booted: str | None = None) -> bool:
-    """End what a crash has left behind, if `pid` is still that process. True: it was.
+    """End what a crash has left, if `pid` is still that process. True: it was.
 
     `booted` is what `boot()` was; None: this boot. Its children end with it: without root a guest's
     own sshd outlives the one that we started.
@@ -59,7 +59,7 @@ def _is_still(pid: int, started: float, booted: str) -> bool:
     if booted not in {"", boot()}:
         return False
     now = _since_boot(pid) if booted else _recorded(pid)
-    return now is not None and abs(now - started) <= (_SAME_S if booted else _SAME_WALL_S)
+    return now is not None and abs(now - started) <= (_TOLERANCE_S if booted else _WALL_TOLERANCE_S)
 
 
 def _since_boot(pid: int) -> float | None:

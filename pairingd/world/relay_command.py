@@ -1,6 +1,6 @@
-"""A relay by a program of the user's choice, which makes a tunnel and says where it leads in.
+"""A relay by a program of the user's choice, which makes a tunnel and prints its endpoint.
 
-The relay may be a stranger's: it sees ciphertext alone, and the guests check the door's host key.
+The relay may be a stranger's: it sees only ciphertext, and the guests check the door's host key.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class RelayCommand:
         self._says = re.compile((settings.says or _USUAL).encode())
 
     async def open(self, door_port: int) -> Tunnel:
-        """A tunnel that leads in where the program says. Raises WorldError `relay-unreachable`."""
+        """A tunnel to the endpoint that is printed. Raises WorldError `relay-unreachable`."""
         argv = [word.replace("{port}", str(door_port)) for word in self._argv]
         try:
             process = await start(*argv, together=True)
         except OSError as error:
             raise self._failure(error.strerror or "it cannot be run") from None
         tunnel = Tunnel("", 0, door_port, process, strangers=True)
-        found = await wait_for(tunnel, self._says, partial(self._failed, tunnel))
-        host, port = ((found[name] or b"").decode(errors="replace") for name in ("host", "port"))
+        match = await wait_for(tunnel, self._says, partial(self._failed, tunnel))
+        host, port = ((match[name] or b"").decode(errors="replace") for name in ("host", "port"))
         if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) < 65536:
             await tunnel.close()
             raise self._failure(f"it names no host and port: {printable(host)}:{printable(port)}")
@@ -43,22 +43,22 @@ class RelayCommand:
         return tunnel
 
     async def open_jump(self, door_port: int) -> Tunnel:
-        """The same: what its relay is, and whether one can jump through it, is not known."""
+        """The same: it is unknown what its relay is, and whether ssh -J works through it."""
         return await self.open(door_port)
 
     @asynccontextmanager
     async def inside(self, _port: int) -> AsyncIterator[None]:
-        """Nobody looks from inside of it."""
+        """Nobody can look from inside it."""
         yield None
 
     def lost(self, tunnel: Tunnel) -> WorldError:
-        """What to say of a program that has ended by itself: its last words and its status."""
-        why = last_words(tunnel.output) or "it says nothing"
+        """The error for a program that has ended by itself: its last output and its status."""
+        reason = last_words(tunnel.output) or "it says nothing"
         status = tunnel.process.returncode
-        return self._failure(why if status is None else f"{why} (it {how_it_ended(status)})")
+        return self._failure(reason if status is None else f"{reason} (it {how_it_ended(status)})")
 
     def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:
-        """What to say where nobody outside finds the door."""
+        """The error if nobody outside finds the door."""
         del inside
         return WorldError(
             "relay-forward-refused",
@@ -66,15 +66,15 @@ class RelayCommand:
             "see whether [relay.command] says takes the right words of its output",
         )
 
-    def _failed(self, tunnel: Tunnel, why: str) -> WorldError:
-        if not why:
+    def _failed(self, tunnel: Tunnel, reason: str) -> WorldError:
+        if not reason:
             return self.lost(tunnel)
-        said = last_words(tunnel.output)
-        return self._failure(f"{why}; it said: {said}" if said else why)
+        output = last_words(tunnel.output)
+        return self._failure(f"{reason}; it said: {output}" if output else reason)
 
-    def _failure(self, why: str) -> WorldError:
+    def _failure(self, reason: str) -> WorldError:
         return WorldError(
             "relay-unreachable",
-            f"the relay's program {self._argv[0]} made no tunnel: {why}",
+            f"the relay's program {self._argv[0]} made no tunnel: {reason}",
             f"try it by hand: {shell(*self._argv)}",
         )

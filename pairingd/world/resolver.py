@@ -16,26 +16,26 @@ _UPDATE_TIMEOUT_S = 20.0
 
 
 async def resolve(hostname: str) -> frozenset[str]:
-    """Its IPv4 addresses; none where it has none, or nobody says in time."""
+    """Its IPv4 addresses; empty if it has none, or no answer comes in time."""
     try:
         async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
-            found = await asyncio.get_running_loop().getaddrinfo(
+            records = await asyncio.get_running_loop().getaddrinfo(
                 hostname, None, family=socket.AF_INET, type=socket.SOCK_STREAM
             )
     except (OSError, UnicodeError) as error:  # TimeoutError is one
         log.debug("%s is not resolved: %s", hostname, error)
         return frozenset()
-    return frozenset(str(one[4][0]) for one in found)
+    return frozenset(str(record[4][0]) for record in records)
 
 
 async def update(command: str, hostname: str, address: str) -> str:
-    """Run the command, without a shell; why it failed, or ""."""
-    words = (
+    """Run the command, without a shell; return why it failed, or ""."""
+    argv = (
         word.replace("{hostname}", hostname).replace("{address}", address)
         for word in shlex.split(command)
     )
     try:
-        done = await run(*words, seconds=_UPDATE_TIMEOUT_S)
+        done = await run(*argv, seconds=_UPDATE_TIMEOUT_S)
     except TimeoutError:
         return f"it did not end within {_UPDATE_TIMEOUT_S:.0f} s"
     except OSError as error:

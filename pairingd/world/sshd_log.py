@@ -1,9 +1,9 @@
-"""What sshd says on stderr at LogLevel VERBOSE, as far as it concerns us.
+"""sshd's messages on stderr at LogLevel VERBOSE, as far as they concern us.
 
-Guests choose some of its words (user names, algorithms, version strings), and on stderr sshd passes
-their newlines on (measured, 9.2). So its stderr is a datagram socket: sshd writes each message with
-one write(2) (log.c, do_log), and a record is a message, whatever is in it. A pattern must fit the
-whole record or stand at its start, where only sshd's own words are.
+Guests choose some of their words (user names, algorithms, version strings), and sshd passes their
+newlines on to stderr (measured, 9.2). So its stderr is a datagram socket: sshd writes each message
+with one write(2) (log.c, do_log), and a record is a message, whatever is in it. A pattern must fit
+the whole record or stand at its start, which has only sshd's own words.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import socket
 from msgspec import Struct
 
 # Bytes. macOS keeps 4096 of a datagram socket (net.local.dgram.recvspace), which is a few dozen
-# messages, and drops what does not fit; Linux has the sender wait.
+# messages, and drops what does not fit; Linux makes the sender wait.
 LOG_BUFFER = 256 * 1024
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
     """Our end, and sshd's standard error."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    for end in (ours, theirs):
+    own_end, sshd_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for end in (own_end, sshd_end):
         for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             with contextlib.suppress(OSError):  # the system allows less: kern.ipc.maxsockbuf
                 end.setsockopt(socket.SOL_SOCKET, buffer, LOG_BUFFER)
-    return ours, theirs
+    return own_end, sshd_end
 
 
 class Accepted(Struct, frozen=True):
-    """Somebody is in, by the key with this fingerprint."""
+    """A login succeeded, by the key with this fingerprint."""
 
     fingerprint: str
 
 
 class Failed(Struct, frozen=True):
-    """A login was tried and refused: with the key that has this fingerprint, "" where it is not
-    known. `other_user`: for a user name that is not ours.
+    """A login was refused, with the key that has this fingerprint, "" if it is not known.
+    `other_user`: for a user name that is not ours.
 
     A client may offer any public key, so the fingerprint does not prove whose it is.
     """
@@ -64,12 +64,12 @@ _OTHER_USER = re.compile(
 
 
 def parse(record: bytes) -> Accepted | Failed | None:
-    """What one message tells, None for anything else."""
+    """What one message reports, None for anything else."""
     text = record.decode(errors="replace").removesuffix("\n").removesuffix("\r")
-    if found := _ACCEPTED.fullmatch(text):
-        return Accepted(found[1])
+    if match := _ACCEPTED.fullmatch(text):
+        return Accepted(match[1])
     if _OTHER_USER.match(text):
         return Failed(other_user=True)
-    if found := _OFFERED.fullmatch(text):
-        return Failed(found[1])
+    if match := _OFFERED.fullmatch(text):
+        return Failed(match[1])
     return Failed() if _FAILED.match(text) else None

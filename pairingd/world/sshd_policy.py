@@ -1,8 +1,8 @@
-"""Which algorithms the door offers: WANTED, as far as this very sshd knows them.
+"""Which algorithms the door offers: PREFERRED, as far as this very sshd knows them.
 
-ssh-audit has nothing against them, but that curve25519 alone is not post-quantum; clients of before
-2022 have nothing better. One name that sshd does not know stops it, so it is asked, and not
-its version: builds leave algorithms out, and distributions add them to older ones.
+ssh-audit objects only that curve25519 alone is not post-quantum; clients from before 2022 have
+nothing better. A name that sshd does not know stops it, so pairingd asks sshd itself, and does not
+go by its version: builds leave algorithms out, and distributions add them to older ones.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pairingd.process.programs import Finished
 
 # sshd_config(5). Best first, for those who read the list; the client's order decides.
 _CHACHA20 = "chacha20-poly1305@openssh.com"
-WANTED = {
+PREFERRED = {
     "KexAlgorithms": (
         "mlkem768x25519-sha256",
         "sntrup761x25519-sha512",
@@ -55,13 +55,13 @@ Ask = Callable[..., Awaitable[Finished]]
 
 
 async def algorithms(host_key: Path, ask: Ask) -> str:
-    """Lines for the sshd_config of the sshd that `ask` runs with the words it is given.
+    """Lines for the sshd_config of the sshd that `ask` runs with the arguments it is given.
 
-    A list of which it knows nothing is left empty, and `sshd -t` refuses it.
+    A list without any name that it knows is left empty, and `sshd -t` refuses it.
     """
     bare = ("-f", "none", "-o", f'HostKey="{host_key}"')
-    told, strict = await asyncio.gather(ask("-T", *bare), _is_strict(ask, bare))
-    defaults = dict(line.split(" ", 1) for line in told.stdout.splitlines() if " " in line)
+    settings, strict = await asyncio.gather(ask("-T", *bare), _is_strict(ask, bare))
+    defaults = dict(line.split(" ", 1) for line in settings.stdout.splitlines() if " " in line)
 
     async def knows(keyword: str, name: str) -> bool:
         if name == _CHACHA20 and not strict:
@@ -75,12 +75,12 @@ async def algorithms(host_key: Path, ask: Ask) -> str:
         offered = (name for name, is_known in zip(names, known, strict=True) if is_known)
         return f"{keyword} {','.join(offered)}\n"
 
-    return "".join(await asyncio.gather(*(line(*each) for each in WANTED.items())))
+    return "".join(await asyncio.gather(*(line(*each) for each in PREFERRED.items())))
 
 
 async def _is_strict(ask: Ask, bare: Sequence[str]) -> bool:
     """Whether it offers strict key exchange, without which ChaCha20 is open to CVE-2023-48795.
 
-    Its version does not tell: distributions have brought that to releases before 9.6.
+    Its version does not show it: distributions have added it to releases before 9.6.
     """
     return _STRICT_KEX in (await ask("-i", "-e", *bare, given=b"SSH-2.0-pairing\r\n")).stdout

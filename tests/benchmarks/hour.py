@@ -59,7 +59,7 @@ class _Counting:
             )
         )
 
-    async def renew(self, mapping: Mapping) -> Mapping:
+    async def renew(self, mapping: Mapping, *, exact: bool = False) -> Mapping:
         self.asked["renew"] += 1
         return self._grant(mapping)
 

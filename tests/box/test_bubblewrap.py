@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pairctl.box import told
+from pairctl.box import summary
 from pairingd import box as boxes
 from pairingd.box import bubblewrap, plan
 from pairingd.box.place import Box
@@ -103,7 +103,7 @@ def test_what_is_to_read_within_a_share_is_not_written(tmp_path: Path) -> None:
 
 
 def test_the_first_screen_says_what_is_shared_and_what_is_not(tmp_path: Path) -> None:
-    said = "\n".join(told(planned(tmp_path)))
+    said = "\n".join(summary(planned(tmp_path)))
     assert "~/project" in said
     assert "~/project/.git/hooks" in said
     assert "network:   none" in said

@@ -165,7 +165,7 @@ class Lane(Struct):
                 pass
 
     def answer(self, request: Request) -> Event:
-        if isinstance(request, Open | Renew) and self.holding.here in self.lied:
+        if isinstance(request, Open | Renew) and self.holding.network_id in self.lied:
             return Refused(request, PairingError("router-lied", "", ""))
         try:
             return self.carry_out(request)
@@ -218,7 +218,11 @@ class Lane(Struct):
             if protocol in without or router.moods[protocol] == "gone":
                 continue
             self.made += 1
-            free = next(one for one in (port, 50000, 50001) if router.owner(one) in {None, "-"})
+            free = next(
+                candidate
+                for candidate in (port, 50000, 50001)
+                if router.owner(candidate) in {None, "-"}
+            )
             entry = replace(
                 mapping(id=f"m{self.made}", network=network.identity, internal_port=door),
                 protocol=protocol,

@@ -202,10 +202,10 @@ def test_with_few_descriptors_the_lobby_is_small_and_never_closed() -> None:
 def test_a_freed_place_goes_to_the_client_that_has_waited_longest() -> None:
     door = Door()
     holders = full(door)
-    one, two = door.comes("192.0.2.1"), door.comes("192.0.2.2")
+    longest, newest = door.comes("192.0.2.1"), door.comes("192.0.2.2")
     door.goes(holders[0])
-    assert one in door.inside
-    assert two not in door.inside
+    assert longest in door.inside
+    assert newest not in door.inside
 
 
 def test_the_next_place_goes_to_the_address_with_the_fewest() -> None:
@@ -338,12 +338,12 @@ def busy(door: Door, seconds: float) -> None:
     """Every login goes on, and none ends, for so long; who is to go does."""
     for _ in range(round(seconds / PACE)):
         door.passes(PACE)
-        for visitor in [one for one in door.inside if one.ending]:
+        for visitor in [inside for inside in door.inside if inside.ending]:
             door.goes(visitor)
 
 
 def holdings(door: Door) -> Counter[str]:
-    return Counter(one.source for one in door.inside)
+    return Counter(visitor.source for visitor in door.inside)
 
 
 def crowds(most: int) -> st.SearchStrategy[list[tuple[str, int]]]:
@@ -353,7 +353,7 @@ def crowds(most: int) -> st.SearchStrategy[list[tuple[str, int]]]:
     )
     number = st.integers(1, 3) | st.just(MAX_PLACES)
     entry = st.tuples(source, number)
-    return st.lists(entry, min_size=1, max_size=most, unique_by=lambda one: one[0]).filter(
+    return st.lists(entry, min_size=1, max_size=most, unique_by=lambda entry: entry[0]).filter(
         lambda crowd: sum(times for _, times in crowd) < 4 * MAX_PLACES
     )
 
@@ -396,7 +396,7 @@ def test_no_address_holds_more_than_its_share_while_another_waits(
             door.comes(f"{network}::{(host + n) % 2**64 or 1:x}" if network else peer)
     busy(door, 4 * (FAIR_AFTER + PACE))
     held = holdings(door)
-    waiting = {one.source for one in door.admission._waiting()}
+    waiting = {visitor.source for visitor in door.admission._waiting()}
     for source in waiting:
         if door.admission.is_suspect(source, door.now):
             continue
@@ -517,7 +517,7 @@ class Flood(RuleBasedStateMachine):
 
     @rule()
     def ended_sshds_go(self) -> None:
-        for visitor in [one for one in self.door.inside if one.ending]:
+        for visitor in [inside for inside in self.door.inside if inside.ending]:
             self.door.goes(visitor)
 
     @rule(enter=st.booleans())
@@ -542,7 +542,7 @@ class Flood(RuleBasedStateMachine):
     @invariant()
     def there_are_never_more_sshds_than_places(self) -> None:
         assert len(self.door.inside) <= MAX_PLACES + SILENT_PLACES
-        assert Counter(one.listens for one in self.door.inside)[True] <= SILENT_PLACES
+        assert Counter(visitor.listens for visitor in self.door.inside)[True] <= SILENT_PLACES
 
     @invariant()
     def nothing_leaks(self) -> None:

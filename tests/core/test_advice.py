@@ -32,7 +32,7 @@ DOUBT = Problem("mapping-unshown", "it lists nothing", "forward by hand")
             "works: 192.168.1.1 forwards its port 22 by upnp, at 5.5.5.1",
             "needed",
         ),
-        (Routers(first=HELD, doubt=DOUBT), "unproven: it lists nothing", "not tried: not needed"),
+        (Routers(first=HELD, warning=DOUBT), "unproven: it lists nothing", "not tried: not needed"),
         (Routers(first=INSIDE), "unproven: 192.168.1.1 forwards", "has not answered"),
         (Routers(first=INSIDE, asks_second=False), "192.168.0.7 is not on", 'gateway = "off"'),
         (
@@ -48,10 +48,10 @@ DOUBT = Problem("mapping-unshown", "it lists nothing", "forward by hand")
     ],
 )
 def test_each_router_is_named_with_its_outcome(asked: Routers, first: str, second: str) -> None:
-    one, two = advice.of_routers(asked)
-    assert first in str(one)
-    assert second in str(two)
-    assert str(two).startswith("second router: ")
+    router, second_router = advice.of_routers(asked)
+    assert first in str(router)
+    assert second in str(second_router)
+    assert str(second_router).startswith("second router: ")
 
 
 def test_the_providers_pcp_server_is_named_instead_of_a_second_router() -> None:
@@ -60,7 +60,7 @@ def test_the_providers_pcp_server_is_named_instead_of_a_second_router() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attempt", "told"),
+    ("attempt", "text"),
     [
         (advice.own_address("5.5.5.9"), "works: 5.5.5.9 is public"),
         (advice.own_address("192.168.1.10"), "not tried: 192.168.1.10 is not public"),
@@ -88,8 +88,8 @@ def test_the_providers_pcp_server_is_named_instead_of_a_second_router() -> None:
         (advice.dial(proven=True), "works: a guest who is dialed"),
     ],
 )
-def test_every_other_attempt_is_named_with_its_outcome(attempt: Attempt, told: str) -> None:
-    assert told in str(attempt)
+def test_every_other_attempt_is_named_with_its_outcome(attempt: Attempt, text: str) -> None:
+    assert text in str(attempt)
 
 
 def test_the_next_step_fixes_a_failed_router_before_it_suggests_the_relay() -> None:
@@ -101,7 +101,7 @@ def test_the_next_step_fixes_a_failed_router_before_it_suggests_the_relay() -> N
 
 
 def test_the_unverified_warning_has_the_next_step_as_hint() -> None:
-    told = advice.unverified([advice.by_hand("a.example", 2022, proven=False)])
-    assert told.code == "unverified"
-    assert "2022" in told.hint
+    warning = advice.unverified([advice.by_hand("a.example", 2022, proven=False)])
+    assert warning.code == "unverified"
+    assert "2022" in warning.hint
     assert "have the guest connect" in advice.unverified([]).hint

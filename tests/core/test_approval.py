@@ -57,4 +57,4 @@ def test_an_approved_key_is_remembered_for_its_invitation_and_a_time() -> None:
 def test_approvals_are_forgotten_after_remembered_s() -> None:
     later = START + REMEMBERED_S
     desk = Desk().let_in(OCTOCAT, START).let_in(HUBOT, later)
-    assert [one.invitation for one in desk.approved] == ["i2"]
+    assert [approval.invitation for approval in desk.approved] == ["i2"]

@@ -52,7 +52,7 @@ def test_a_hole_is_made_only_from_a_port_that_is_forwarded_behind_another_nat(
 def test_an_unproven_hole_comes_after_the_relay_and_a_proven_one_before_it(
     ways: Ways, kinds: list[str], reach: str
 ) -> None:
-    assert [one.kind for one in ways.endpoints("192.168.1.10", 40000)] == kinds
+    assert [endpoint.kind for endpoint in ways.endpoints("192.168.1.10", 40000)] == kinds
     assert ways.reachability(None) == reach
 
 
@@ -65,8 +65,8 @@ def test_a_hole_has_a_warning_until_a_client_has_come_through_it() -> None:
 
 
 def test_the_announced_endpoint_is_the_hole_and_never_another_guests_ports() -> None:
-    found = Ways(BEHIND, hole=HOLE, dials=(DIAL,)).endpoints("192.168.1.10", 40000)
-    assert shared_address(found) == HostPort(HOLE.host, HOLE.port)
+    endpoints = Ways(BEHIND, hole=HOLE, dials=(DIAL,)).endpoints("192.168.1.10", 40000)
+    assert shared_address(endpoints) == HostPort(HOLE.host, HOLE.port)
 
 
 def test_a_stun_server_that_does_not_help_is_named() -> None:

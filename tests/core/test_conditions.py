@@ -16,14 +16,14 @@ HOUR = 3600
 
 
 def invited(*, ttl: int = HOUR, **conditions: object) -> State:
-    one = invitation(ttl=ttl, conditions=replace(Conditions(), **conditions))  # type: ignore[arg-type]
-    return step(State(), invite(one), START)
+    guest = invitation(ttl=ttl, conditions=replace(Conditions(), **conditions))  # type: ignore[arg-type]
+    return step(State(), invite(guest), START)
 
 
 def only(state: State) -> Invitation:
     assert state.session
-    (one,) = state.session.invitations
-    return one
+    (new,) = state.session.invitations
+    return new
 
 
 def after(state: State, *events: tuple[float, Event]) -> State:
@@ -33,7 +33,7 @@ def after(state: State, *events: tuple[float, Event]) -> State:
 
 
 def begin(state: State) -> Begin:
-    marks = frozenset(one.rights for one in state.live)
+    marks = frozenset(live.rights for live in state.live)
     return Begin(marks, clock_is_behind=False, max_ttl=HOUR)
 
 
@@ -68,8 +68,8 @@ def test_a_scheduled_invitation_keeps_its_session() -> None:
     [(0, 2 * HOUR, True), (HOUR, 2 * HOUR, True), (HOUR, 2 * HOUR + 1, False)],
 )
 def test_max_ttl_is_counted_from_opens_at(opens_in: int, ttl: int, *, fits: bool) -> None:
-    one = invitation(ttl=ttl, conditions=Conditions(opens_at=START + opens_in))
-    event = Invite("s", (one,), 22, max_ttl=2 * HOUR)
+    new = invitation(ttl=ttl, conditions=Conditions(opens_at=START + opens_in))
+    event = Invite("s", (new,), 22, max_ttl=2 * HOUR)
     if fits:
         assert step(State(), event, START).live
     else:
@@ -78,9 +78,9 @@ def test_max_ttl_is_counted_from_opens_at(opens_in: int, ttl: int, *, fits: bool
 
 
 def test_opens_at_is_at_most_max_ttl_ahead() -> None:
-    one = invitation(ttl=60, conditions=Conditions(opens_at=START + 2 * HOUR + 1))
+    new = invitation(ttl=60, conditions=Conditions(opens_at=START + 2 * HOUR + 1))
     with pytest.raises(Refused):
-        step(State(), Invite("s", (one,), 22, max_ttl=2 * HOUR), START)
+        step(State(), Invite("s", (new,), 22, max_ttl=2 * HOUR), START)
 
 
 def test_a_start_leaves_a_scheduled_invitation_its_whole_time() -> None:

@@ -80,8 +80,8 @@ class TestIdentity:
         assert guest.key.fingerprint == FINGERPRINT
 
     def test_of_a_key_is_the_same_whatever_its_comment(self) -> None:
-        one = parse_guest(f"key:{KEY} one", PROVIDERS)
-        assert str(one) == str(parse_guest(f"key: {KEY}", PROVIDERS))
+        guest = parse_guest(f"key:{KEY} one", PROVIDERS)
+        assert str(guest) == str(parse_guest(f"key: {KEY}", PROVIDERS))
 
     def test_read_back_is_the_same_guest(self) -> None:
         for text in ("octocat", "work:ann", "https://example.org/ann", "file:/id.pub"):
@@ -89,7 +89,7 @@ class TestIdentity:
             assert parse_guest(str(guest), PROVIDERS) == guest
 
     @pytest.mark.parametrize(
-        ("one", "two", "same"),
+        ("identity", "other", "same"),
         [
             ("github:Octocat", "github:octocat", True),
             ("github:octocat", "gitlab:octocat", False),
@@ -98,8 +98,10 @@ class TestIdentity:
             ("key:SHA256:A", "key:SHA256:a", False),
         ],
     )
-    def test_takes_no_account_of_case_on_forges_alone(self, one: str, two: str, same: bool) -> None:
-        assert (canonical(one) == canonical(two)) is same
+    def test_takes_no_account_of_case_on_forges_alone(
+        self, identity: str, other: str, same: bool
+    ) -> None:
+        assert (canonical(identity) == canonical(other)) is same
 
 
 class TestBadGuest:
@@ -203,10 +205,10 @@ class TestBadGuest:
     @given(st.text(max_size=300))
     def test_any_text_is_a_guest_or_refused(self, text: str) -> None:
         try:
-            told = str(parse_guest(text, PROVIDERS))
+            shown = str(parse_guest(text, PROVIDERS))
         except Refused as error:
-            told = error.message + error.hint
-        assert told.isprintable()
+            shown = error.message + error.hint
+        assert shown.isprintable()
 
 
 class TestKeyOfTheWrongKind:
@@ -223,7 +225,7 @@ class TestKeyOfTheWrongKind:
 class TestSeveral:
     def test_are_each_taken_once_as_named_first(self) -> None:
         named = ["octocat", "gitlab:ann", "github:octocat", "OctoCat", "gitlab:Ann"]
-        assert [str(one) for one in parse_guests(named, PROVIDERS)] == [
+        assert [str(guest) for guest in parse_guests(named, PROVIDERS)] == [
             "github:octocat",
             "gitlab:ann",
         ]

@@ -173,14 +173,14 @@ def test_a_new_mapping_is_checked_after_1_5_and_30_seconds_then_within_a_minute(
     assert looked == [1, 5, 30, 85, 140]
 
 
-def test_a_mapping_is_checked_less_often_while_a_guest_is_connected_through_it() -> None:
+def test_a_mapping_is_checked_less_often_while_a_guest_is_connected() -> None:
     held = mapping(renew_at=NOW + 1000)
     seen = {"m1": Look(NOW, NOW + 60)}
     usually = Wished(PORTS)
     empty = Holding(journal=(held,), network=HOME, looks=seen)
     for came, wished, due in (
         (True, replace(usually, occupied=True), 210),
-        (False, replace(usually, occupied=True), 115),  # by the LAN: it proves nothing of this one
+        (False, replace(usually, occupied=True), 210),  # by the LAN, say
         (True, usually, 115),  # and has left
     ):
         state, _ = after(empty, wished, *((GuestCame("9.9.9.9", DOOR),) if came else ()))
@@ -266,7 +266,7 @@ def test_a_loopback_router_and_a_private_address_are_not_checked_from_outside(
     gateway: str, external: str
 ) -> None:
     held = replace(mapping(), gateway=gateway, external_host=external)
-    assert [type(one) for one in after(holding(), Granted(Open(WISH), held))[1]] == [Note]
+    assert [type(action) for action in after(holding(), Granted(Open(WISH), held))[1]] == [Note]
 
 
 def test_a_renewal_is_checked_from_outside_if_adopted_readdressed_or_seen_before() -> None:
@@ -400,7 +400,7 @@ def test_another_server_at_the_endpoint_is_a_verdict_and_the_mapping_is_closed_f
     assert after(state, Clear())[1] == [Close(held, text)]
     for failed in (Silent(Close(held, text), SILENT), Refused(Close(held, text), FAILED)):
         kept, actions = after(state, failed)
-        assert [type(one) for one in actions] == [Fail]
+        assert [type(action) for action in actions] == [Fail]
         assert after(kept, Clear())[1] == [Close(held, text)]
     _, actions = after(state, Closed(Close(held, text)))
     assert actions == [Note("mapping-lost", text, {"external_port": 22}), Again()]
@@ -437,7 +437,7 @@ def test_each_loss_halves_the_time_to_the_next_look_and_the_second_makes_it_unst
         assert actions[-1] == Renew(held)
         assert state.evidence.guest is None
         state, actions = after(state, Granted(Renew(held), held), now=now)
-        assert [one.text for one in actions if isinstance(one, Note)] == [
+        assert [action.text for action in actions if isinstance(action, Note)] == [
             "the router forwards port 22 to the door again"
         ]
         waits.append(state.looks[held.id].every)
@@ -491,6 +491,18 @@ def test_only_a_guest_from_another_network_proves_an_endpoint(
     state, _ = after(holding(held), StrangerCame(peer, DOOR))
     assert state.seen(held) == ("stranger" if proves else "answered")
     assert after(holding(held), GuestCame(peer, None))[0].evidence.guest is None
+
+
+def test_a_stranger_proves_no_private_endpoint() -> None:
+    held = replace(mapping(), external_host="100.64.1.2")
+    state, _ = after(holding(held), StrangerCame("9.9.9.9", DOOR))
+    assert state.evidence.stranger is None
+
+
+def test_a_port_that_the_host_has_chosen_is_renewed_at_that_port_alone() -> None:
+    held = mapping()
+    state, _ = after(holding(held, looks={}), Wished(PORTS, chosen=True))
+    assert after(state, Serve())[1] == [Renew(held, exact=True)]
 
 
 def test_a_long_sleep_has_the_mapping_renewed_and_a_short_one_does_not() -> None:

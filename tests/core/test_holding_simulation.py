@@ -129,7 +129,9 @@ class Day(RuleBasedStateMachine):
             self.budget = None
 
     @precondition(
-        lambda self: any(one.network == self.places["home"].identity for one in self.journaled())
+        lambda self: any(
+            entry.network == self.places["home"].identity for entry in self.journaled()
+        )
     )
     @rule()
     def the_home_gateway_hides_its_mac(self) -> None:
@@ -185,7 +187,7 @@ class Day(RuleBasedStateMachine):
         return list(self.lane.journal.values())
 
     def requests_are_in_order_and_of_this_network(self) -> None:
-        here = self.lane.holding.here
+        here = self.lane.holding.network_id
         for request in self.lane.asked:
             match request:
                 case Open(wish):
@@ -194,8 +196,8 @@ class Day(RuleBasedStateMachine):
                     assert network.identity == here
                 case _:
                     assert request.mapping.network == here
-        opened = [n for n, one in enumerate(self.lane.asked) if isinstance(one, Open)]
-        closed = [n for n, one in enumerate(self.lane.asked) if isinstance(one, Close)]
+        opened = [n for n, request in enumerate(self.lane.asked) if isinstance(request, Open)]
+        closed = [n for n, request in enumerate(self.lane.asked) if isinstance(request, Close)]
         assert len(opened) <= 1
         closing = {self.lane.asked[n].mapping.id for n in closed}  # type: ignore[union-attr]
         assert not closing & self.lane.foreign
@@ -205,11 +207,11 @@ class Day(RuleBasedStateMachine):
         network = self.lane.at()
         if network is None:
             return
-        entries = [one for one in self.journaled() if one.network == network.identity]
+        entries = [entry for entry in self.journaled() if entry.network == network.identity]
         owners = [owner for owner, _ in self.lane.router().rows.values() if owner != "stranger"]
-        wanted = self.ports is not None and not self.lied()
-        assert len(entries) == len(owners) == wanted
-        if self.ports and wanted:
+        expected = self.ports is not None and not self.lied()
+        assert len(entries) == len(owners) == expected
+        if self.ports and expected:
             [entry] = entries
             assert owners == [entry.id]
             assert entry.internal_port == self.ports[0]

@@ -20,7 +20,7 @@ LAN = Endpoint("lan", "192.168.1.10", 40000)
 
 
 def hosts(name: Name | None, *endpoints: Endpoint) -> list[str]:
-    return [one.host for one in hostname.named(endpoints, name)]
+    return [endpoint.host for endpoint in hostname.named(endpoints, name)]
 
 
 def test_the_name_comes_before_the_address_that_it_leads_to() -> None:
@@ -103,12 +103,12 @@ def test_problems_say_where_the_name_leads_or_why_it_was_not_updated() -> None:
 def test_the_networks_address_is_the_first_one_of_the_internet(
     candidates: tuple[str, ...], here: str
 ) -> None:
-    assert hostname.address(candidates) == here
+    assert hostname.public_address(candidates) == here
 
 
 def test_guests_who_hold_the_name_need_no_other_command_for_another_address() -> None:
-    way = HostPort("5.5.5.2", 22)
-    assert hostname.held_by_name(HostPort(NAME, 22), NAME, way) == HostPort(NAME, 22)
-    assert hostname.held_by_name(HostPort(HERE, 22), NAME, way) == way
-    assert hostname.held_by_name(None, NAME, way) == way
-    assert hostname.held_by_name(HostPort("", 22), "", way) == way
+    address = HostPort("5.5.5.2", 22)
+    assert hostname.held_by_name(HostPort(NAME, 22), NAME, address) == HostPort(NAME, 22)
+    assert hostname.held_by_name(HostPort(HERE, 22), NAME, address) == address
+    assert hostname.held_by_name(None, NAME, address) == address
+    assert hostname.held_by_name(HostPort("", 22), "", address) == address

@@ -16,9 +16,9 @@ KEY = ed25519(1, "ann").decode()
 def test_a_file_in_another_encoding_is_named_with_iconv_s_name(
     text: str, codec: str, bom: str
 ) -> None:
-    found = whole((bom + text).encode(codec))
-    assert f"text in {codec[:6].upper()}" in found.name
-    assert f"iconv -f {codec[:6].upper()}" in found.remedy
+    form = whole((bom + text).encode(codec))
+    assert f"text in {codec[:6].upper()}" in form.name
+    assert f"iconv -f {codec[:6].upper()}" in form.remedy
 
 
 @pytest.mark.parametrize(

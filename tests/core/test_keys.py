@@ -90,10 +90,10 @@ KNOWN_HOSTS = "a line of known_hosts, with a host's key"
 
 
 def only_reason(content: bytes) -> str:
-    found = parse_key_list(content)
-    assert not found.keys
-    assert len(found.refused) == 1
-    return found.refused[0].reason
+    parsed = parse_key_list(content)
+    assert not parsed.keys
+    assert len(parsed.refused) == 1
+    return parsed.refused[0].reason
 
 
 class TestAcceptedTypes:
@@ -313,9 +313,9 @@ def test_a_security_key_off_its_curve_is_refused() -> None:
 class TestList:
     def test_skips_blank_lines_and_remarks_and_counts_lines_as_an_editor_does(self) -> None:
         content = b"# mine\r\n\r\n" + ed25519(1) + b"\r\nrubbish\r\n\t" + ed25519(2) + b"\n"
-        found = parse_key_list(content)
-        assert len(found.keys) == 2
-        assert [each.number for each in found.refused] == [4]
+        parsed = parse_key_list(content)
+        assert len(parsed.keys) == 2
+        assert [each.number for each in parsed.refused] == [4]
 
     def test_of_nothing_is_empty(self) -> None:
         assert parse_key_list(b"") == KeyList((), ())
@@ -331,9 +331,9 @@ class TestList:
         self, separator: str, comment: str
     ) -> None:
         two = ed25519(1, comment).decode() + separator + ed25519(2, "bob").decode()
-        found = parse_key_list(two.encode())
-        assert [key.comment for key in found.keys] == [comment, "bob"]
-        assert not found.refused
+        parsed = parse_key_list(two.encode())
+        assert [key.comment for key in parsed.keys] == [comment, "bob"]
+        assert not parsed.refused
 
     def test_no_key_is_lost_in_a_comment_or_behind_a_latin_1_line_separator(self) -> None:
         assert len(parse_key_list(b"# ann\x0b" + ed25519()).keys) == 1
@@ -342,16 +342,16 @@ class TestList:
         assert [line.reason for line in options.refused] == ["options before a key"]
 
     def test_a_comment_may_hold_a_separator(self) -> None:
-        found = parse_key_list("\u2028".join([ed25519(1, "ann").decode(), "home"]).encode())
-        assert [key.comment for key in found.keys] == ["ann"]
-        assert not found.refused
+        parsed = parse_key_list("\u2028".join([ed25519(1, "ann").decode(), "home"]).encode())
+        assert [key.comment for key in parsed.keys] == ["ann"]
+        assert not parsed.refused
 
     def test_of_two_encodings_names_the_lines_in_the_other(self) -> None:
         """PowerShell's >> appends UTF-16 to what is there."""
         appended = (ed25519(2).decode() + "\r\n").encode("utf-16-le")
-        found = parse_key_list(ed25519(1) + b"\r\n" + appended)
-        assert len(found.keys) == 1
-        assert [(each.number, each.reason) for each in found.refused] == [(2, "text in UTF-16")]
+        parsed = parse_key_list(ed25519(1) + b"\r\n" + appended)
+        assert len(parsed.keys) == 1
+        assert [(each.number, each.reason) for each in parsed.refused] == [(2, "text in UTF-16")]
 
     @pytest.mark.parametrize(
         "begin", ["---- BEGIN SSH2 PUBLIC KEY ----", "-----BEGIN OPENSSH PRIVATE KEY-----"]
@@ -359,20 +359,20 @@ class TestList:
     @pytest.mark.parametrize("end", ["\n---- END SSH2 PUBLIC KEY ----", ""])
     def test_a_block_in_another_format_is_one_refused_line(self, begin: str, end: str) -> None:
         block = f"{begin}\nComment: mine\nAAAAC3Nz\naC1lZDI1{end}\n".encode()
-        found = parse_key_list(ed25519(1) + b"\n" + block + ed25519(2))
-        assert len(found.keys) == 2
-        assert [each.number for each in found.refused] == [2]
+        parsed = parse_key_list(ed25519(1) + b"\n" + block + ed25519(2))
+        assert len(parsed.keys) == 2
+        assert [each.number for each in parsed.refused] == [2]
 
     def test_takes_a_key_once_with_its_first_comment(self) -> None:
-        found = parse_key_list(ed25519(1, "first") + b"\n" + ed25519(1, "second"))
-        assert [key.comment for key in found.keys] == ["first"]
-        assert not found.refused
+        parsed = parse_key_list(ed25519(1, "first") + b"\n" + ed25519(1, "second"))
+        assert [key.comment for key in parsed.keys] == ["first"]
+        assert not parsed.refused
 
     def test_is_read_to_a_limit(self) -> None:
         content = b"\n".join(ed25519(seed) for seed in range(MAX_LINES + 50))
-        found = parse_key_list(content)
-        assert len(found.keys) == MAX_LINES
-        assert [each.number for each in found.refused] == [MAX_LINES + 1]
+        parsed = parse_key_list(content)
+        assert len(parsed.keys) == MAX_LINES
+        assert [each.number for each in parsed.refused] == [MAX_LINES + 1]
 
 
 class TestComment:
@@ -431,11 +431,11 @@ class TestProperties:
     def test_hostile_lists_are_read_and_reported_in_printable_text(
         self, lines: list[bytes]
     ) -> None:
-        found = parse_key_list(b"\n".join(lines))
-        for refused in found.refused:
+        parsed = parse_key_list(b"\n".join(lines))
+        for refused in parsed.refused:
             assert (refused.reason + refused.type).isprintable()
             assert len(refused.reason) < 120
-        for key in found.keys:
+        for key in parsed.keys:
             assert key.comment.isprintable()
             assert len(key.comment) <= MAX_COMMENT
 
@@ -506,6 +506,6 @@ class TestAgainstSshKeygen:
 
 
 def test_a_key_is_the_same_whatever_its_comment() -> None:
-    (one,) = parse_key_list(ed25519(1, "one")).keys
-    (two,) = parse_key_list(ed25519(1, "two")).keys
-    assert replace(one, comment="two") == two
+    (first,) = parse_key_list(ed25519(1, "one")).keys
+    (second,) = parse_key_list(ed25519(1, "two")).keys
+    assert replace(first, comment="two") == second

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pairingd.core import knocks
-from pairingd.core.knocks import MAX_TOLD_KEYS, Attempt, Meaning
+from pairingd.core.knocks import MAX_SHOWN_KEYS, Attempt, Meaning
 from pairingd.core.model import Conditions, Invitation, Session, Standing
 from pairingd.core.penalties import Ban
 from pairingd.core.records import replace
@@ -24,7 +24,7 @@ def meaning(*offered: str, of: tuple[Invitation, ...] = (OCTOCAT,), **more: bool
 
 
 @pytest.mark.parametrize(
-    ("offered", "invited", "said"),
+    ("offered", "invited", "text"),
     [
         (("SHA256:x",), (OCTOCAT,), "its key SHA256:x does not belong to github:octocat"),
         (("SHA256:x",), (OCTOCAT, BOB), "does not belong to github:octocat or github:bob"),
@@ -42,16 +42,16 @@ def meaning(*offered: str, of: tuple[Invitation, ...] = (OCTOCAT,), **more: bool
     ],
 )
 def test_a_failed_login_names_the_guests_to_whom_its_keys_do_not_belong(
-    offered: tuple[str, ...], invited: tuple[Invitation, ...], said: str
+    offered: tuple[str, ...], invited: tuple[Invitation, ...], text: str
 ) -> None:
-    told = meaning(*offered, of=invited)
-    assert told.text.endswith(said)
-    assert told.text.startswith(f"a login from {PEER} failed: ")
-    assert told.guest == ""
+    shown = meaning(*offered, of=invited)
+    assert shown.text.endswith(text)
+    assert shown.text.startswith(f"a login from {PEER} failed: ")
+    assert shown.guest == ""
 
 
 @pytest.mark.parametrize(
-    ("one", "said", "hint"),
+    ("invited", "text", "hint"),
     [
         (
             replace(OCTOCAT, standing=Standing.EXPIRED, over_at=START),
@@ -66,11 +66,13 @@ def test_a_failed_login_names_the_guests_to_whom_its_keys_do_not_belong(
         (OCTOCAT, "is github:octocat's, but it did not sign with it", "if it is them"),
     ],
 )
-def test_a_guests_own_key_that_was_refused_says_why(one: Invitation, said: str, hint: str) -> None:
-    told = meaning("SHA256:other", "SHA256:github:octocat", of=(one,))
-    assert told.text.endswith(said)
-    assert told.hint.startswith(hint)
-    assert told.guest == "github:octocat"
+def test_a_guests_own_key_that_was_refused_says_why(
+    invited: Invitation, text: str, hint: str
+) -> None:
+    shown = meaning("SHA256:other", "SHA256:github:octocat", of=(invited,))
+    assert shown.text.endswith(text)
+    assert shown.hint.startswith(hint)
+    assert shown.guest == "github:octocat"
 
 
 def test_the_remedy_names_the_key_that_was_invited() -> None:
@@ -79,19 +81,19 @@ def test_the_remedy_names_the_key_that_was_invited() -> None:
 
 
 def test_a_login_with_another_user_name_is_not_shown_to_the_host() -> None:
-    told = meaning(other_user=True)
-    assert told.text.endswith("it used another user name than the command has")
-    assert told.short == ""
+    shown = meaning(other_user=True)
+    assert shown.text.endswith("it used another user name than the command has")
+    assert shown.short == ""
 
 
 def test_a_key_that_is_offered_again_counts_once_and_only_the_first_are_named() -> None:
-    many = [f"SHA256:{n}" for n in range(MAX_TOLD_KEYS + 4)]
-    told = meaning(*many, *many[:3])
-    assert f"none of its {len(many)} keys" in told.text
-    assert "and 4 more)" in told.text
-    assert many[-1] not in told.text
+    many = [f"SHA256:{n}" for n in range(MAX_SHOWN_KEYS + 4)]
+    shown = meaning(*many, *many[:3])
+    assert f"none of its {len(many)} keys" in shown.text
+    assert "and 4 more)" in shown.text
+    assert many[-1] not in shown.text
 
 
 def test_a_ban_names_the_address_and_the_duration() -> None:
-    told = knocks.banned("2001:db8::5", Ban(START + 256.0, 256.0))
-    assert told.text.startswith("2001:db8::/64 is kept out for 4m16s")
+    shown = knocks.banned("2001:db8::5", Ban(START + 256.0, 256.0))
+    assert shown.text.startswith("2001:db8::/64 is kept out for 4m16s")

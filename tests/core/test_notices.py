@@ -13,31 +13,31 @@ from pairingd.core.records import replace
 from tests.golden import is_golden
 
 NOW = 1_000_000
-ONE = Invitation("id", "github:octocat", Access.WRITE, (), NOW - 60, NOW + 3600, Standing.LIVE)
+INVITED = Invitation("id", "github:octocat", Access.WRITE, (), NOW - 60, NOW + 3600, Standing.LIVE)
 
 
-def told(known: Terms | None, terms: Terms) -> str:
+def news(known: Terms | None, terms: Terms) -> str:
     return notices.news(known, terms, "mark", "18:38", "Ctrl-b d")
 
 
 def over(cause: Cause) -> Invitation:
-    return replace(ONE, standing=Standing.ENDED, cause=cause)
+    return replace(INVITED, standing=Standing.ENDED, cause=cause)
 
 
 def test_texts_are_the_golden_ones() -> None:
-    known = Terms.of(ONE, NOW)
-    late = replace(ONE, conditions=Conditions(join_by=NOW))
+    known = Terms.of(INVITED, NOW)
+    late = replace(INVITED, conditions=Conditions(join_by=NOW))
     texts = {
-        "entry": told(None, known),
-        "role": told(known, replace(known, access=Access.READ)),
-        "deadline": told(known, replace(known, deadline=NOW + 60)),
-        "five": told(known, replace(known, minutes=5)),
-        "one": told(replace(known, minutes=5), replace(known, minutes=1)),
-        "nothing": told(known, known),
-        "later": told(replace(known, minutes=5), replace(known, minutes=0)),
-        "time": notices.farewell(ONE, NOW + 3600, "mark", "18:38"),
+        "entry": news(None, known),
+        "role": news(known, replace(known, access=Access.READ)),
+        "deadline": news(known, replace(known, deadline=NOW + 60)),
+        "five": news(known, replace(known, minutes=5)),
+        "one": news(replace(known, minutes=5), replace(known, minutes=1)),
+        "nothing": news(known, known),
+        "later": news(replace(known, minutes=5), replace(known, minutes=0)),
+        "time": notices.farewell(INVITED, NOW + 3600, "mark", "18:38"),
         "late": notices.farewell(late, NOW, "mark", "18:38"),
-        "cut": notices.farewell(ONE, NOW, "mark", "18:38"),
+        "cut": notices.farewell(INVITED, NOW, "mark", "18:38"),
         "unknown": notices.farewell(None, NOW, "mark", ""),
         "stopped": notices.stopped("mark", "18:38"),
         **{cause.value: notices.farewell(over(cause), NOW, "mark", "18:38") for cause in Cause},
@@ -48,4 +48,4 @@ def test_texts_are_the_golden_ones() -> None:
 
 @pytest.mark.parametrize(("left", "minutes"), [(301, 0), (300, 5), (61, 5), (60, 1), (0, 1)])
 def test_the_last_minutes_begin_on_time(left: int, minutes: int) -> None:
-    assert Terms.of(ONE, ONE.deadline - left).minutes == minutes
+    assert Terms.of(INVITED, INVITED.deadline - left).minutes == minutes

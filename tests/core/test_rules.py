@@ -29,7 +29,7 @@ ID = "id-github:octocat"
 
 def standings(state: State) -> list[Standing]:
     assert state.session
-    return [one.standing for one in state.session.invitations]
+    return [invited.standing for invited in state.session.invitations]
 
 
 def refused(state: State, event: object, now: float) -> str:
@@ -71,12 +71,12 @@ def test_guests_of_an_accounts_session_log_in_as_the_account() -> None:
 
 def test_the_session_lasts_until_the_last_invitation_is_over() -> None:
     both = step(INVITED, invite(invitation("gitlab:mona", ttl=7200)), START)
-    one_left = step(both, Tick(), START + 3600)
-    assert one_left.session
-    assert one_left.session.ended_at is None
-    none_left = step(one_left, Tick(), START + 7200)
-    assert none_left.session
-    assert none_left.session.ended_at == START + 7200
+    first_over = step(both, Tick(), START + 3600)
+    assert first_over.session
+    assert first_over.session.ended_at is None
+    both_over = step(first_over, Tick(), START + 7200)
+    assert both_over.session
+    assert both_over.session.ended_at == START + 7200
 
 
 def test_a_new_session_begins_when_the_old_one_has_no_live_invitation() -> None:
@@ -170,7 +170,7 @@ def test_end_ends_every_live_invitation_and_leaves_the_others_as_they_were() -> 
 def test_access_changes_for_the_one_guest_only() -> None:
     both = step(INVITED, invite(invitation("gitlab:mona")), START)
     changed = step(both, SetAccess(ID, Access.READ), START + 1)
-    assert [one.access for one in changed.live] == [Access.READ, Access.WRITE]
+    assert [guest.access for guest in changed.live] == [Access.READ, Access.WRITE]
 
 
 def test_the_doors_port_is_remembered_for_a_restart() -> None:
@@ -189,21 +189,21 @@ def ways(state: State) -> tuple[HostPort | None, HostPort | None]:
 
 
 def test_an_announced_endpoint_is_not_yet_the_one_that_the_guests_hold() -> None:
-    told = step(INVITED, CommandPrinted(HOME), START + 1)
-    assert ways(told) == (HOME, HOME)
-    moved = step(told, CommandAnnounced(OFFICE), START + 2)
+    printed = step(INVITED, CommandPrinted(HOME), START + 1)
+    assert ways(printed) == (HOME, HOME)
+    moved = step(printed, CommandAnnounced(OFFICE), START + 2)
     assert ways(moved) == (HOME, OFFICE)
     assert ways(step(moved, CommandPrinted(OFFICE), START + 3)) == (OFFICE, OFFICE)
 
 
 def test_a_session_has_no_endpoint_once_no_guest_may_enter() -> None:
-    told = step(INVITED, CommandPrinted(HOME), START + 1)
-    over = step(told, End(), START + 2)
+    printed = step(INVITED, CommandPrinted(HOME), START + 1)
+    over = step(printed, End(), START + 2)
     assert ways(over) == (None, None)
     for event in (CommandPrinted(HOME), CommandAnnounced(OFFICE)):
         assert step(over, event, START + 3) == over
         assert step(State(), event, START) == State()
-        assert ways(step(told, event, START + 3600)) == (None, None)
+        assert ways(step(printed, event, START + 3600)) == (None, None)
     assert ways(step(over, invite(session="s2"), START + 4)) == (None, None)
 
 
@@ -214,7 +214,7 @@ def begin(state: State, *marks: Rights, behind: bool = False, at: int = START + 
     return step(state, Begin(frozenset(marks), behind, 86400), at)
 
 
-MARKS = tuple(one.rights for one in BOTH.live)
+MARKS = tuple(live.rights for live in BOTH.live)
 
 
 def test_a_start_with_every_mark_present_changes_nothing() -> None:
@@ -242,15 +242,15 @@ def test_an_invitation_saved_as_live_without_a_mark_is_revoked_at_the_start() ->
 def test_a_mark_limits_the_rights_in_the_saved_state(
     access: Access, ttl: int, left: tuple[Access, int]
 ) -> None:
-    [one] = begin(INVITED, Rights(ID, access, START + ttl)).live
-    assert (one.access, one.expires_at - START) == left
+    [reduced] = begin(INVITED, Rights(ID, access, START + ttl)).live
+    assert (reduced.access, reduced.expires_at - START) == left
 
 
 def test_the_best_of_several_marks_of_one_invitation_counts() -> None:
     """A daemon was killed while it gave more: after the mark, or before the old one was gone."""
-    [one] = INVITED.live
-    older = [Rights(ID, Access.READ, one.expires_at), Rights(ID, Access.WRITE, START + 60)]
-    assert begin(INVITED, *older, one.rights) == INVITED
+    [live] = INVITED.live
+    older = [Rights(ID, Access.READ, live.expires_at), Rights(ID, Access.WRITE, START + 60)]
+    assert begin(INVITED, *older, live.rights) == INVITED
     [left] = begin(INVITED, *older).live
     assert left.rights == older[0]
 
@@ -296,4 +296,4 @@ def test_an_invitation_longer_than_max_ttl_is_refused_with_all_others(ttl: int) 
 
 def test_no_deadline_is_further_ahead_at_the_start_than_max_ttl() -> None:
     state = step(BOTH, Begin(frozenset(MARKS), False, 5000), START + 10)
-    assert [one.expires_at for one in state.live] == [START + 3600, START + 5010]
+    assert [live.expires_at for live in state.live] == [START + 3600, START + 5010]

@@ -98,7 +98,7 @@ class Daemon(RuleBasedStateMachine):
     def change(self, event: Event) -> None:
         """As the intent and its store do it."""
         world, after = self.world, step(self.state, event, self.now)
-        rights = {one.id: one.rights for one in after.live}
+        rights = {invited.id: invited.rights for invited in after.live}
         world.marks = {
             mark.within(rights[mark.invitation])
             for mark in world.marks
@@ -132,8 +132,8 @@ class Daemon(RuleBasedStateMachine):
     @precondition(lambda self: self.state.live)
     @rule(data=st.data(), seconds=st.integers(-100, 4000))
     def extend(self, data: st.DataObject, seconds: int) -> None:
-        one = data.draw(st.sampled_from(self.state.live))
-        self.request(Extend(one.id, one.expires_at + seconds, MAX_TTL))
+        invited = data.draw(st.sampled_from(self.state.live))
+        self.request(Extend(invited.id, invited.expires_at + seconds, MAX_TTL))
 
     @precondition(lambda self: self.state.live)
     @rule(data=st.data(), access=st.sampled_from(Access))
@@ -150,10 +150,12 @@ class Daemon(RuleBasedStateMachine):
         self.request(End())
 
     @rule(event=st.sampled_from([CommandPrinted, CommandAnnounced]), host=st.sampled_from("ab"))
-    def way_in_is_told(self, event: type[CommandPrinted | CommandAnnounced], host: str) -> None:
-        live = [one.id for one in self.state.live if one.deadline > self.now]
+    def endpoint_is_printed_or_announced(
+        self, event: type[CommandPrinted | CommandAnnounced], host: str
+    ) -> None:
+        live = [invited.id for invited in self.state.live if invited.deadline > self.now]
         self.request(event(HostPort(host, 22)))
-        assert [one.id for one in self.state.live] == live
+        assert [invited.id for invited in self.state.live] == live
 
     @rule(seconds=st.floats(0.1, 3000))
     def time_passes(self, seconds: float) -> None:
@@ -185,15 +187,15 @@ class Daemon(RuleBasedStateMachine):
     def guest_leaves(self, data: st.DataObject) -> None:
         pid = data.draw(st.sampled_from(sorted(self.world.connections)))
         gone = self.world.connections.pop(pid)
-        left = {one.invitation for one in self.world.connections.values()}
+        left = {connection.invitation for connection in self.world.connections.values()}
         if gone.invitation and gone.invitation not in left:
             self.change(Went(gone.invitation))
 
     @precondition(lambda self: self.state.live)
     @rule(data=st.data())
     def somebody_types(self, data: st.DataObject) -> None:
-        one = data.draw(st.sampled_from(self.state.live))
-        self.change(Active(one.id, int(self.now)))
+        invited = data.draw(st.sampled_from(self.state.live))
+        self.change(Active(invited.id, int(self.now)))
 
     @precondition(lambda self: self.world.door is not None)
     @rule()
@@ -211,14 +213,17 @@ class Daemon(RuleBasedStateMachine):
 
         The last saved states may be `lost`, and the clock set `back`.
         """
-        world, before = self.world, {one.id: one.rights for one in self.state.live}
+        world, before = (
+            self.world,
+            {invited.id: invited.rights for invited in self.state.live},
+        )
         world.door = None
         world.connections.clear()
         world.lane.crash()
         del world.saved[max(len(world.saved) - lost, 1) :]
         self.state = world.saved[-1]
         self.change(Begin(frozenset(world.marks), bool(back), MAX_TTL))
-        assert all(before[one.id].cover(one.rights) for one in self.state.live)
+        assert all(before[invited.id].cover(invited.rights) for invited in self.state.live)
         assert not (back and self.state.live)
 
     # What the daemon does.
@@ -281,21 +286,23 @@ class Daemon(RuleBasedStateMachine):
     # What must hold.
 
     def nothing_outlives_its_invitation(self) -> None:
-        live = {one.id: one for one in self.state.live if one.is_open(self.now)}
+        live = {invited.id: invited for invited in self.state.live if invited.is_open(self.now)}
         world = self.world
         # The keys of one visit go when it begins; whoever is in stays.
-        may_come = {one.id for one in live.values() if not one.rights.used}
+        may_come = {invited.id for invited in live.values() if not invited.rights.used}
         assert {grant.invitation for grant in world.grants} == may_come
         assert (world.door is not None) == bool(live)
-        assert {one.invitation for one in world.connections.values() if one.authenticated} <= set(
-            live
-        )
+        assert {
+            connection.invitation
+            for connection in world.connections.values()
+            if connection.authenticated
+        } <= set(live)
         assert live or not world.connections
         network = world.lane.at()
         here = [
-            one
-            for one in world.lane.journal.values()
-            if network and one.network == network.identity
+            entry
+            for entry in world.lane.journal.values()
+            if network and entry.network == network.identity
         ]
         if not live:
             assert here == []
@@ -307,39 +314,47 @@ class Daemon(RuleBasedStateMachine):
 
     @invariant()
     def no_deadline_is_further_ahead_than_max_ttl(self) -> None:
-        for one in self.state.live:
-            assert one.expires_at <= max(self.now, one.conditions.opens_at or 0) + MAX_TTL
+        for invited in self.state.live:
+            assert invited.expires_at <= max(self.now, invited.conditions.opens_at or 0) + MAX_TTL
 
     @invariant()
     def nobody_is_in_before_it_opens(self) -> None:
-        opens = {one.id: one.conditions.opens_at or 0 for one in self.state.live}
-        for one in self.world.connections.values():
-            assert opens.get(one.invitation or "", 0) <= self.now
+        opens = {invited.id: invited.conditions.opens_at or 0 for invited in self.state.live}
+        for connection in self.world.connections.values():
+            assert opens.get(connection.invitation or "", 0) <= self.now
 
     @invariant()
     def one_visit_is_one_visit(self) -> None:
         session = self.state.session
-        for one in session.invitations if session else ():
-            if not one.live:  # they are cut with the next pass, however many have just come
+        for invited in session.invitations if session else ():
+            if not invited.live:  # they are cut with the next pass, however many have just come
                 continue
-            visits = [each for each in self.world.connections.values() if each.invitation == one.id]
-            assert not one.conditions.once or len(visits) <= 1
+            visits = [
+                connection
+                for connection in self.world.connections.values()
+                if connection.invitation == invited.id
+            ]
+            assert not invited.conditions.once or len(visits) <= 1
 
     @invariant()
-    def a_way_in_is_told_only_while_somebody_may_enter(self) -> None:
+    def a_session_has_an_endpoint_only_while_somebody_may_enter(self) -> None:
         session = self.state.session
         assert not session or session.live or (session.printed, session.announced) == (None, None)
 
     @invariant()
-    def what_is_told_is_announced(self) -> None:
+    def a_printed_endpoint_is_announced(self) -> None:
         session = self.state.session
         assert not session or not session.printed or session.announced
 
     @invariant()
     def what_is_over_stays_over(self) -> None:
-        assert not self.over & {one.id for one in self.state.live}
+        assert not self.over & {invited.id for invited in self.state.live}
         session = self.state.session
-        self.over |= {one.id for one in session.invitations if not one.live} if session else set()
+        self.over |= (
+            {invited.id for invited in session.invitations if not invited.live}
+            if session
+            else set()
+        )
 
 
 TestDaemon = Daemon.TestCase

@@ -54,9 +54,9 @@ def test_a_disconnect_packet_has_the_form_of_rfc_4253(text: str) -> None:
     assert length == len(packet) - 4
     assert len(packet) % 8 == 0
     assert 4 <= padding < 12
-    said = text.encode()
+    description = text.encode()
     payload = packet[5 : len(packet) - padding]
-    assert payload == b"\1\0\0\0\2" + len(said).to_bytes(4) + said + bytes(4)
+    assert payload == b"\1\0\0\0\2" + len(description).to_bytes(4) + description + bytes(4)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pairingd.core.statusline import (
     THEIRS,
     WIDTHS,
     Entry,
-    Found,
+    OptionValues,
     for_prompt,
     lines,
     news,
@@ -84,25 +84,25 @@ def test_time_left(seconds: float, text: str) -> None:
 
 
 def test_news_are_only_for_plain_client_names_and_are_escaped() -> None:
-    told = news({"/dev/pts/1": ["#{x}, y"], "#{evil}": ["no"], "/dev/pts/2": []})
-    assert told == "#{?#{m:* #{client_name} *, /dev/pts/1 },##{x#}#, y,}"
+    option = news({"/dev/pts/1": ["#{x}, y"], "#{evil}": ["no"], "/dev/pts/2": []})
+    assert option == "#{?#{m:* #{client_name} *, /dev/pts/1 },##{x#}#, y,}"
 
 
 @pytest.mark.parametrize(
-    ("found", "users"),
+    ("values", "users"),
     [
-        (Found(None, "all", "", None), None),
-        (Found("own", "all", "", None), "own"),
-        (Found("ours", "all", "ours", None), None),
-        (Found("ours", "all", "ours", "own"), "own"),
-        (Found("new", "all", "ours", "own"), "new"),
-        (Found("ours more", "all", "ours", "own"), "own more"),
-        (Found("ours more", "all", "ours", None), "all more"),
-        (Found(None, "all", "ours", "own"), None),
+        (OptionValues(None, "all", "", None), None),
+        (OptionValues("own", "all", "", None), "own"),
+        (OptionValues("ours", "all", "ours", None), None),
+        (OptionValues("ours", "all", "ours", "own"), "own"),
+        (OptionValues("new", "all", "ours", "own"), "new"),
+        (OptionValues("ours more", "all", "ours", "own"), "own more"),
+        (OptionValues("ours more", "all", "ours", None), "all more"),
+        (OptionValues(None, "all", "ours", "own"), None),
     ],
 )
-def test_the_users_own_option_value_is_found(found: Found, users: str | None) -> None:
-    assert found.users() == users
+def test_the_users_own_option_value_is_found(values: OptionValues, users: str | None) -> None:
+    assert values.users() == users
 
 
 def test_the_option_is_one_whole_format_with_a_line_for_each_width() -> None:

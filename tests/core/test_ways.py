@@ -11,6 +11,8 @@ from pairingd.core.ways import (
     Ways,
     endpoint_changed,
     leads_straight,
+    other_port,
+    relay_slow,
     router_slow,
     shared_address,
     ssh_command,
@@ -39,15 +41,55 @@ def endpoints(ways: Ways) -> list[Endpoint]:
     return ways.endpoints("192.168.1.10", 40000)
 
 
+OWN6 = Endpoint("direct", "2a00:77::10", 40000)
+DIAL = Endpoint("dial", "5.5.5.1", 62000, guest="github:octocat")
+THROUGH = Endpoint("jump", "localhost", 40022, "ssh", via="relay", pinned=True)
+
+
+def test_a_dial_comes_after_a_public_address_of_the_host_s_own() -> None:
+    ways = Ways(HELD, direct="5.5.5.1", dials=(DIAL,))
+    assert [endpoint.kind for endpoint in ways.endpoints("5.5.5.1", 40000)][:2] == [
+        *("direct", "dial")
+    ]
+    assert kinds(Ways(HELD, dials=(DIAL,))) == ["dial", "router", "lan"]
+
+
+def test_an_own_ipv6_address_comes_last_and_proves_nothing_until_somebody_comes() -> None:
+    assert kinds(Ways(HELD, own6=OWN6)) == ["router", "direct", "lan"]
+    assert kinds(Ways(through=THROUGH, own6=OWN6)) == ["jump", "direct", "lan"]
+    alone = Ways(own6=OWN6)
+    assert alone.endpoints("127.0.0.1", 40000) == [OWN6]
+    assert alone.reachability(None) == "unverified"
+    proven = replace(OWN6, verified="stranger")
+    assert Ways(own6=proven).reachability(None) == "internet"
+    dark = Ways(own6=proven, outside={(OWN6.host, OWN6.port): False})
+    assert dark.reachability(None) == "unverified"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "held", "warned"),
+    [(True, 443, True), (True, 22, False), (False, 443, False), (True, None, False)],
+)
+def test_another_port_than_the_host_has_chosen_is_reported(
+    chosen: bool, held: int | None, warned: bool
+) -> None:
+    session = Session("s1", 0, 22, port_chosen=chosen)
+    forwarded = replace(HELD, external_port=held) if held else None
+    problem = other_port(session, forwarded)
+    assert (problem is not None) is warned
+    assert problem is None or "443" in problem.message
+    assert other_port(None, forwarded) is None
+
+
 def warning(held: Mapping | None, **more: object) -> Problem | None:
     """What guests from the internet are warned of, if anything."""
-    found = Ways(held, **more).problems()  # type: ignore[arg-type]
-    assert len(found) < 2
-    return found[0] if found else None
+    problems = Ways(held, **more).problems()  # type: ignore[arg-type]
+    assert len(problems) < 2
+    return problems[0] if problems else None
 
 
 def kinds(ways: Ways) -> list[str]:
-    return [one.kind for one in endpoints(ways)]
+    return [endpoint.kind for endpoint in endpoints(ways)]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +120,7 @@ def test_an_ipv6_endpoint_is_the_doors_own_without_brackets() -> None:
 
 def test_only_an_endpoint_with_evidence_is_verified() -> None:
     def verified(ways: Ways) -> list[str | None]:
-        return [one.verified for one in endpoints(ways)]
+        return [endpoint.verified for endpoint in endpoints(ways)]
 
     assert verified(Ways(HELD, PINHOLE)) == [None, None, None]
     assert verified(Ways(HELD, PINHOLE, seen={"m6": "guest"})) == [None, "guest", None]
@@ -117,16 +159,16 @@ def test_reachability_follows_the_endpoints_the_evidence_and_the_error(
 
 
 def test_a_mapping_that_keeps_being_lost_is_warned_of() -> None:
-    told = warning(HELD, unsteady=True)
-    assert told
-    assert told.code == "mapping-unsteady"
+    problem = warning(HELD, unsteady=True)
+    assert problem
+    assert problem.code == "mapping-unsteady"
 
 
 def test_only_a_non_public_external_address_is_a_double_nat() -> None:
-    told = warning(CGNAT)
-    assert told
-    assert told.code == "double-nat"
-    assert "[relay]" in told.hint
+    problem = warning(CGNAT)
+    assert problem
+    assert problem.code == "double-nat"
+    assert "[relay]" in problem.hint
     for host in ("5.5.5.1", "home.example.org"):
         assert warning(replace(HELD, external_host=host)) is None
 
@@ -143,18 +185,18 @@ def test_only_a_non_public_external_address_is_a_double_nat() -> None:
 def test_a_second_router_is_named_and_whether_it_was_silent_or_refused(
     failed: NotOpened | None, says: str, hint: str
 ) -> None:
-    told = warning(INSIDE, second_failed=failed)
-    assert told
-    assert told.code == "double-nat"
-    assert says in told.message
-    assert hint in told.hint
+    problem = warning(INSIDE, second_failed=failed)
+    assert problem
+    assert problem.code == "double-nat"
+    assert says in problem.message
+    assert hint in problem.hint
 
 
 def test_a_provider_that_opens_no_port_is_named_too() -> None:
     failed = NotOpened("192.0.0.9", False, FAILED)
-    told = warning(CGNAT, second_failed=failed)
-    assert told
-    assert "the provider's PCP server, 192.0.0.9, refused" in told.message
+    problem = warning(CGNAT, second_failed=failed)
+    assert problem
+    assert "the provider's PCP server, 192.0.0.9, refused" in problem.message
 
 
 def test_a_port_on_the_second_router_is_the_routers_endpoint() -> None:
@@ -168,9 +210,9 @@ def test_a_port_on_the_second_router_is_the_routers_endpoint() -> None:
 def test_a_third_router_in_front_leaves_the_endpoint_unverified() -> None:
     ways = Ways(INSIDE, second=replace(OUTER, external_host="10.0.0.2"))
     assert ways.reachability(None) == "unverified"
-    [told] = ways.problems()
-    assert told.code == "double-nat"
-    assert "192.168.0.1: 10.0.0.2" in told.message
+    [problem] = ways.problems()
+    assert problem.code == "double-nat"
+    assert "192.168.0.1: 10.0.0.2" in problem.message
 
 
 def test_a_second_router_without_an_address_leaves_the_firsts_endpoint() -> None:
@@ -179,14 +221,14 @@ def test_a_second_router_without_an_address_leaves_the_firsts_endpoint() -> None
 
 
 def test_a_router_without_an_address_outside_is_warned_of() -> None:
-    told = warning(replace(HELD, external_host=""))
-    assert told
-    assert told.code == "no-external-address"
+    problem = warning(replace(HELD, external_host=""))
+    assert problem
+    assert problem.code == "no-external-address"
     assert warning(None) is None
 
 
 @pytest.mark.parametrize(
-    ("ways", "told"),
+    ("ways", "expected"),
     [
         (Ways(HELD, PINHOLE), HostPort("5.5.5.1", 22)),
         (Ways(CGNAT, PINHOLE), HostPort("100.64.3.4", 22)),
@@ -195,9 +237,9 @@ def test_a_router_without_an_address_outside_is_warned_of() -> None:
     ],
 )
 def test_the_announced_endpoint_is_the_router_s_or_else_the_best(
-    ways: Ways, told: HostPort
+    ways: Ways, expected: HostPort
 ) -> None:
-    assert shared_address(endpoints(ways)) == told
+    assert shared_address(endpoints(ways)) == expected
 
 
 def test_a_warning_is_given_only_while_guests_hold_an_old_command() -> None:
@@ -212,9 +254,9 @@ def test_a_warning_is_given_only_while_guests_hold_an_old_command() -> None:
 
 
 def test_an_unlisted_mapping_has_a_warning_until_a_guest_has_come_through_it() -> None:
-    told = warning(UNSHOWN)
-    assert told
-    assert told.code == "mapping-unshown"
+    problem = warning(UNSHOWN)
+    assert problem
+    assert problem.code == "mapping-unshown"
     assert warning(UNSHOWN, seen={"m1": "guest"}) is None
 
 
@@ -223,8 +265,9 @@ def test_problems_of_a_router_name_its_port_and_a_remedy() -> None:
     assert still_open.code == "mapping-unclosed"
     assert "port 22 " in still_open.message
     assert "pairctl log" in still_open.hint
-    assert router_slow().code == "router-slow"
-    assert "pairctl status" in router_slow().hint
+    for slow, code in ((router_slow(), "router-slow"), (relay_slow(), "relay-slow")):
+        assert slow.code == code
+        assert "pairctl status" in slow.hint
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.user import user_name
 
 
-async def found(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+async def findings(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
     monkeypatch.setattr(account, "accounts", lambda: accounts(str(root)))
     subject = Subject(None, Settings(Config(), ""), Daemon())
     return [finding async for finding in account.check(subject)]
@@ -32,19 +32,19 @@ async def test_a_machine_without_an_account_is_no_worse(
     recorded(tmp_path, "theirs", "somebody-else")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "account.json").write_text("{")
-    [one] = await found(tmp_path, monkeypatch)
-    assert (one.state, one.message) == (State.OK, "none (pairctl account create makes one)")
+    [finding] = await findings(tmp_path, monkeypatch)
+    assert (finding.state, finding.message) == (State.OK, "none (pairctl account create makes one)")
 
 
 async def test_an_account_that_is_half_done_is_completed_by_the_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded(tmp_path, "never-made", user_name())
-    [one] = await found(tmp_path, monkeypatch)
-    assert one.state is State.WARN
-    assert one.message == "never-made is half done: the user never-made"
-    assert one.hint.startswith("sudo ")
-    assert one.hint.endswith("pairctl account create never-made")
+    [finding] = await findings(tmp_path, monkeypatch)
+    assert finding.state is State.WARN
+    assert finding.message == "never-made is half done: the user never-made"
+    assert finding.hint.startswith("sudo ")
+    assert finding.hint.endswith("pairctl account create never-made")
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -23,22 +23,22 @@ def few_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monk
     return monkeypatch
 
 
-def found(stage: Stage) -> dict[str, Any]:
-    [box] = [one for one in stage.asks("doctor")["checks"] if one["name"] == "box"]
+def box_finding(stage: Stage) -> dict[str, Any]:
+    [box] = [finding for finding in stage.asks("doctor")["checks"] if finding["name"] == "box"]
     return dict(box)
 
 
 def test_a_machine_with_bubblewrap_can_make_a_box(monkeypatch: pytest.MonkeyPatch) -> None:
     with Stage() as stage:
         programs_first(stage, monkeypatch, {"bwrap": WORKS})
-        box = found(stage)
+        box = box_finding(stage)
         assert (box["state"], box["message"]) == ("ok", "bubblewrap 9.8, network none")
 
 
 def test_a_machine_that_forbids_namespaces_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with Stage() as stage:
         programs_first(stage, monkeypatch, {"bwrap": FAILS})
-        box = found(stage)
+        box = box_finding(stage)
         assert box["state"] == "warn"
         assert "No permissions to create a new namespace" in box["message"]
         assert box["hint"]
@@ -46,7 +46,7 @@ def test_a_machine_that_forbids_namespaces_is_named(monkeypatch: pytest.MonkeyPa
 
 def test_a_machine_without_bubblewrap_is_no_worse(few_programs: pytest.MonkeyPatch) -> None:
     with Stage() as stage:
-        box = found(stage)
+        box = box_finding(stage)
         assert box["state"] == "ok"
         assert "bubblewrap" in box["message"]
 
@@ -55,6 +55,6 @@ def test_a_network_that_needs_pasta_says_so(few_programs: pytest.MonkeyPatch) ->
     with Stage() as stage:
         stage.configure('[box]\nnetwork = "internet"\n')
         programs_first(stage, few_programs, {"bwrap": WORKS})
-        box = found(stage)
+        box = box_finding(stage)
         assert box["state"] == "warn"
         assert "passt" in box["hint"]

@@ -60,20 +60,20 @@ def stage() -> Iterator[Stage]:
 
 def checks(stage: Stage, *argv: str, status: int | None = None) -> dict[str, list[dict[str, Any]]]:
     """The findings of `pairctl doctor --json` by their name."""
-    told = stage.pairctl("doctor", "--json", *argv, check=False)
-    answer = json.loads(told.stdout)
-    assert told.returncode == (0 if answer["ok"] else 1)
+    done = stage.pairctl("doctor", "--json", *argv, check=False)
+    answer = json.loads(done.stdout)
+    assert done.returncode == (0 if answer["ok"] else 1)
     if status is not None:
-        assert told.returncode == status, told.stdout
-    found: dict[str, list[dict[str, Any]]] = {}
-    for one in answer["checks"]:
-        found.setdefault(one["name"], []).append(one)
-    return found
+        assert done.returncode == status, done.stdout
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for check in answer["checks"]:
+        by_name.setdefault(check["name"], []).append(check)
+    return by_name
 
 
-def only(found: dict[str, list[dict[str, Any]]], name: str) -> dict[str, Any]:
-    (one,) = found[name]
-    return one
+def only(by_name: dict[str, list[dict[str, Any]]], name: str) -> dict[str, Any]:
+    (check,) = by_name[name]
+    return check
 
 
 def rewrite(stage: Stage, old: str, new: str) -> None:
@@ -85,10 +85,10 @@ def rewrite(stage: Stage, old: str, new: str) -> None:
 
 def test_a_healthy_machine(stage: Stage) -> None:
     stage.daemon()
-    told = stage.pairctl("doctor")
-    assert told.stderr == ""
-    assert max(map(len, told.stdout.splitlines())) <= 80
-    *lines, summary = told.stdout.splitlines(keepends=True)
+    done = stage.pairctl("doctor")
+    assert done.stderr == ""
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    *lines, summary = done.stdout.splitlines(keepends=True)
     shown, name = "", ""
     for line in lines:
         name = line[6:20].strip() or name
@@ -108,24 +108,24 @@ def test_a_healthy_machine(stage: Stage) -> None:
 
 def test_json_is_one_document_of_the_same_findings(stage: Stage) -> None:
     stage.daemon()
-    told = stage.pairctl("doctor", "--json")
-    answer = json.loads(told.stdout)
+    done = stage.pairctl("doctor", "--json")
+    answer = json.loads(done.stdout)
     assert set(answer) == {"checks", "ok"}
     assert answer["ok"] is True
-    assert told.stderr == ""
-    for one in answer["checks"]:
-        assert set(one) == CHECK
-        assert one["state"] in {"ok", "warn", "fail"}
-        assert one["state"] == "ok" or one["hint"]
-        assert "\n" not in one["message"] + one["hint"]
+    assert done.stderr == ""
+    for check in answer["checks"]:
+        assert set(check) == CHECK
+        assert check["state"] in {"ok", "warn", "fail"}
+        assert check["state"] == "ok" or check["hint"]
+        assert "\n" not in check["message"] + check["hint"]
 
 
 def test_without_a_daemon_everything_else_is_examined(stage: Stage) -> None:
-    found = checks(stage, status=0)
-    assert only(found, "daemon")["state"] == "ok"  # before the first invite that is normal
-    assert "not running" in only(found, "daemon")["message"]
+    findings = checks(stage, status=0)
+    assert only(findings, "daemon")["state"] == "ok"  # before the first invite that is normal
+    assert "not running" in only(findings, "daemon")["message"]
     for name in ("home", "tmux", "sshd", "login", "forge", "gateway", "port"):
-        assert only(found, name)["state"] == "ok", name
+        assert only(findings, name)["state"] == "ok", name
     assert {path.name for path in stage.home.iterdir()} == {"config.toml"}
 
 
@@ -142,7 +142,7 @@ def test_a_login_leaves_nothing_behind(stage: Stage) -> None:
     )
     assert '"login", "state": "ok"' in done.stdout
     assert list(temporary.iterdir()) == []
-    left = [one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"])]
+    left = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     assert not any(str(temporary) in " ".join(words) for words in left)
 
 
@@ -178,10 +178,10 @@ def test_a_refused_login_is_reported_with_sshds_reason(stage: Stage) -> None:
 
 def test_a_missing_sshd_is_a_failure(stage: Stage) -> None:
     stage.configure('\n[sshd]\ncommand = "/nonexistent/sshd"\n')
-    found = checks(stage, status=1)
-    assert only(found, "sshd")["state"] == "fail"
-    assert "/nonexistent/sshd" in only(found, "sshd")["message"]
-    assert "login" not in found
+    findings = checks(stage, status=1)
+    assert only(findings, "sshd")["state"] == "fail"
+    assert "/nonexistent/sshd" in only(findings, "sshd")["message"]
+    assert "login" not in findings
 
 
 def test_a_missing_tmux_is_a_failure(stage: Stage) -> None:
@@ -209,12 +209,15 @@ def test_paths_open_to_others_are_reported_and_fixed_only_with_fix(stage: Stage)
     key.write_text("secret")
     key.chmod(0o644)
     stage.home.chmod(0o777)
-    found = checks(stage, status=1)["home"]
-    assert {one["state"] for one in found} == {"fail"}
-    assert [re.search(r"mode (\d+)", one["message"]) is not None for one in found] == [True, True]
+    findings = checks(stage, status=1)["home"]
+    assert {finding["state"] for finding in findings} == {"fail"}
+    assert [re.search(r"mode (\d+)", finding["message"]) is not None for finding in findings] == [
+        True,
+        True,
+    ]
     assert stat.S_IMODE(stage.home.stat().st_mode) == 0o777
     mended = checks(stage, "--fix", status=0)["home"]
-    assert [one["message"].partition(":")[0] for one in mended[:2]] == ["fixed", "fixed"]
+    assert [finding["message"].partition(":")[0] for finding in mended[:2]] == ["fixed", "fixed"]
     assert stat.S_IMODE(stage.home.stat().st_mode) == 0o700
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert only(checks(stage, status=0), "home")["state"] == "ok"
@@ -226,9 +229,9 @@ def test_every_private_file_of_the_daemon_is_checked(tmp_path: Path) -> None:
     for name in paths.private_files:
         Path(name).touch(0o600)
         Path(name).chmod(0o644)
-    found = places(paths, fix=False)
-    told = [one.message.partition(" has mode 644")[0] for one in found]
-    assert told == list(paths.private_files)
+    findings = places(paths, fix=False)
+    names = [finding.message.partition(" has mode 644")[0] for finding in findings]
+    assert names == list(paths.private_files)
 
 
 def test_a_home_that_others_could_replace_is_reported_and_left_alone(stage: Stage) -> None:
@@ -251,21 +254,21 @@ def test_a_home_too_deep_for_a_socket_is_a_failure(
     program = "from pairingd import config; from pathlib import Path; "
     program += f"chosen = config.load(Path({str(config)!r})).config; "
     program += "config.Config = lambda: chosen; from pairingd.doctor.__main__ import main; main()"
-    told = stage.run(sys.executable, "-c", program).stdout
-    found = {one["name"]: one for one in map(json.loads, told.splitlines())}
-    assert found["home"]["state"] == "fail"
-    assert "PAIRING_HOME" in found["home"]["hint"]
-    assert found["login"]["state"] == "ok"
-    assert found["daemon"]["state"] == "warn"
+    output = stage.run(sys.executable, "-c", program).stdout
+    findings = {finding["name"]: finding for finding in map(json.loads, output.splitlines())}
+    assert findings["home"]["state"] == "fail"
+    assert "PAIRING_HOME" in findings["home"]["hint"]
+    assert findings["login"]["state"] == "ok"
+    assert findings["daemon"]["state"] == "warn"
 
 
 def test_a_configuration_that_cannot_be_read_is_named(stage: Stage) -> None:
     rewrite(stage, "external_port", "exernal_port")
     program = "from pairingd.doctor import __main__ as doctor; doctor.CHECKS = (); doctor.main()"
-    (told,) = stage.run(sys.executable, "-c", program).stdout.splitlines()
-    found = json.loads(told)
-    assert (found["name"], found["state"]) == ("config", "fail")
-    assert "exernal_port" in found["message"]
+    (line,) = stage.run(sys.executable, "-c", program).stdout.splitlines()
+    finding = json.loads(line)
+    assert (finding["name"], finding["state"]) == ("config", "fail")
+    assert "exernal_port" in finding["message"]
 
 
 def test_a_left_over_socket_is_removed_with_fix(stage: Stage) -> None:
@@ -273,9 +276,9 @@ def test_a_left_over_socket_is_removed_with_fix(stage: Stage) -> None:
     daemon.send_signal(signal.SIGKILL)
     daemon.communicate()
     socket = stage.home / "pairingd.sock"
-    told = only(checks(stage), "daemon")
-    assert told["state"] == "warn"
-    assert "left its socket behind" in told["message"]
+    finding = only(checks(stage), "daemon")
+    assert finding["state"] == "warn"
+    assert "left its socket behind" in finding["message"]
     assert socket.exists()
     assert "fixed" in only(checks(stage, "--fix"), "daemon")["message"]
     assert not socket.exists()
@@ -285,11 +288,11 @@ def test_a_daemon_that_hangs_does_not_hold_the_doctor_up(stage: Stage) -> None:
     daemon = stage.daemon()
     daemon.send_signal(signal.SIGSTOP)
     try:
-        told = only(checks(stage, "--fix", status=1), "daemon")
+        finding = only(checks(stage, "--fix", status=1), "daemon")
     finally:
         daemon.send_signal(signal.SIGCONT)
-    assert told["state"] == "fail"
-    assert "does not answer" in told["message"]
+    assert finding["state"] == "fail"
+    assert "does not answer" in finding["message"]
     assert (stage.home / "pairingd.sock").exists()
 
 
@@ -323,44 +326,46 @@ async def test_a_wrong_clock_is_reported_by_invite_too(stage: Stage) -> None:
         for name in ("octocat", "hubot"):
             forge.replies[f"/{name}.keys"] = Reply(ed25519(len(name)), headers={"Date": date})
         rewrite(stage, stage.forge, forge.url)
-        told = await asyncio.to_thread(stage.pairctl, "invite", "octocat", "hubot", "--json")
-    warnings = [one["code"] for one in json.loads(told.stdout)["warnings"]]
+        done = await asyncio.to_thread(stage.pairctl, "invite", "octocat", "hubot", "--json")
+    warnings = [warning["code"] for warning in json.loads(done.stdout)["warnings"]]
     assert warnings.count("clock-wrong") == 1
 
 
 def test_a_forge_that_is_down_is_a_warning(stage: Stage) -> None:
     rewrite(stage, stage.forge, f"http://127.0.0.1:{free_port()}")
-    found = checks(stage, status=0)
-    assert only(found, "forge")["state"] == "warn"
-    assert "Connection refused" in only(found, "forge")["message"]
-    assert only(found, "clock")["state"] == "warn"
+    findings = checks(stage, status=0)
+    assert only(findings, "forge")["state"] == "warn"
+    assert "Connection refused" in only(findings, "forge")["message"]
+    assert only(findings, "clock")["state"] == "warn"
 
 
 def test_each_forge_of_the_configuration_is_asked_and_no_other(stage: Stage) -> None:
     stage.configure(f'\n[providers.work]\nkeys_url = "{stage.forge}/{{name}}.keys"\n')
-    told = [one["message"] for one in checks(stage)["forge"]]
-    assert told == ["github answers", "work answers"]
+    messages = [finding["message"] for finding in checks(stage)["forge"]]
+    assert messages == ["github answers", "work answers"]
 
 
-@pytest.mark.parametrize(("off", "told"), [(-7200, "2h fast"), (600, "10m slow"), (30, "right")])
-async def test_the_clock_is_compared_with_the_forges(stage: Stage, off: int, told: str) -> None:
+@pytest.mark.parametrize(
+    ("off", "expected"), [(-7200, "2h fast"), (600, "10m slow"), (30, "right")]
+)
+async def test_the_clock_is_compared_with_the_forges(stage: Stage, off: int, expected: str) -> None:
     async with Forge() as forge:
         date = formatdate(time.time() + off, usegmt=True)
         forge.replies["/pairing-doctor.keys"] = Reply(status=404, headers={"Date": date})
         rewrite(stage, stage.forge, forge.url)
         clock = only(await asyncio.to_thread(checks, stage), "clock")
-    assert told in clock["message"]
-    assert clock["state"] == ("ok" if told == "right" else "warn")
+    assert expected in clock["message"]
+    assert clock["state"] == ("ok" if expected == "right" else "warn")
 
 
 def test_without_a_router_a_warning_names_the_lan(stage: Stage) -> None:
     config = (stage.home / "config.toml").read_text()
     (url,) = re.findall(r'description_url = "(.*)"', config)
     rewrite(stage, url, f"http://127.0.0.1:{free_port()}/rootDesc.xml")
-    found = checks(stage, "--router", status=0)
-    assert only(found, "gateway")["state"] == "warn"
-    assert "LAN" in only(found, "gateway")["message"]
-    assert not {"address", "port", "igd", "dry-run"} & set(found)
+    findings = checks(stage, "--router", status=0)
+    assert only(findings, "gateway")["state"] == "warn"
+    assert "LAN" in only(findings, "gateway")["message"]
+    assert not {"address", "port", "igd", "dry-run"} & set(findings)
 
 
 async def forwarded(description_url: str, forward: Forward) -> None:
@@ -371,13 +376,13 @@ async def forwarded(description_url: str, forward: Forward) -> None:
 def test_a_port_held_by_another_machine_is_named_and_left_alone(stage: Stage) -> None:
     web_server = Forward(stage.external_port, TCP, "127.0.0.9", 80, "web server", 0)
     asyncio.run(forwarded(stage.description_url, web_server))
-    found = checks(stage, "--router", status=0)
-    port = only(found, "port")
+    findings = checks(stage, "--router", status=0)
+    port = only(findings, "port")
     assert port["state"] == "warn"
     assert "127.0.0.9:80 (web server)" in port["message"]
-    (row,) = only(found, "mappings")["details"]
+    (row,) = only(findings, "mappings")["details"]
     assert row == f"{stage.external_port}/TCP -> 127.0.0.9:80  no end  web server"
-    assert [one["client"] for one in stage.mappings()] == ["127.0.0.9"]
+    assert [mapping["client"] for mapping in stage.mappings()] == ["127.0.0.9"]
 
 
 def test_a_port_that_is_open_for_our_own_guests_is_fine(stage: Stage) -> None:
@@ -385,35 +390,37 @@ def test_a_port_that_is_open_for_our_own_guests_is_fine(stage: Stage) -> None:
     stage.pairctl("invite", "octocat", "--no-copy")
     until(lambda: stage.asks("status")["mapping"]["state"] == "open", "the port is open")
     before = stage.mappings()
-    found = checks(stage, "--router", status=0)
-    assert only(found, "port")["state"] == "ok"
-    assert "this session" in only(found, "port")["message"]
-    assert only(found, "dry-run")["state"] == "ok"
+    findings = checks(stage, "--router", status=0)
+    assert only(findings, "port")["state"] == "ok"
+    assert "this session" in only(findings, "port")["message"]
+    assert only(findings, "dry-run")["state"] == "ok"
     after = stage.mappings()
-    assert [one["external_port"] for one in before] == [one["external_port"] for one in after]
+    assert [mapping["external_port"] for mapping in before] == [
+        mapping["external_port"] for mapping in after
+    ]
 
 
 def test_the_router_option_reports_address_services_mappings_and_a_dry_run(stage: Stage) -> None:
-    found = checks(stage, "--router", status=0)
-    assert only(found, "address")["message"].startswith(EXTERNAL_HOST)
-    assert only(found, "igd")["details"][-1].endswith(":WANIPConnection:1")
-    assert only(found, "mappings")["message"].startswith("0 ")
-    assert re.search(r"upnp opened port \d+ .*closed it", only(found, "dry-run")["message"])
+    findings = checks(stage, "--router", status=0)
+    assert only(findings, "address")["message"].startswith(EXTERNAL_HOST)
+    assert only(findings, "igd")["details"][-1].endswith(":WANIPConnection:1")
+    assert only(findings, "mappings")["message"].startswith("0 ")
+    assert re.search(r"upnp opened port \d+ .*closed it", only(findings, "dry-run")["message"])
     assert stage.mappings() == []
-    assert "exchanges" not in found
+    assert "exchanges" not in findings
 
 
 def test_verbose_shows_the_whole_exchange_with_the_router(stage: Stage) -> None:
-    told = stage.pairctl("doctor", "--verbose").stdout
-    assert "#GetExternalIPAddress" in told
-    assert f"<NewExternalIPAddress>{EXTERNAL_HOST}<" in told
+    printed = stage.pairctl("doctor", "--verbose").stdout
+    assert "#GetExternalIPAddress" in printed
+    assert f"<NewExternalIPAddress>{EXTERNAL_HOST}<" in printed
 
 
 def test_a_disabled_router_is_not_asked(stage: Stage) -> None:
     rewrite(stage, "[router]", "[router]\nenabled = false")
-    found = checks(stage, "--router", status=0)
-    assert only(found, "gateway")["state"] == "ok"
-    assert not {"address", "port", "dry-run"} & set(found)
+    findings = checks(stage, "--router", status=0)
+    assert only(findings, "gateway")["state"] == "ok"
+    assert not {"address", "port", "dry-run"} & set(findings)
 
 
 def test_a_missing_ssh_is_a_failure(stage: Stage, tmp_path: Path) -> None:
@@ -426,6 +433,6 @@ def test_a_missing_ssh_is_a_failure(stage: Stage, tmp_path: Path) -> None:
         check=True,
         timeout=60,
     )
-    found = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
-    assert found["ssh"]["state"] == "fail"
-    assert "not on PATH" in found["ssh"]["message"]
+    findings = {finding["name"]: finding for finding in map(json.loads, done.stdout.splitlines())}
+    assert findings["ssh"]["state"] == "fail"
+    assert "not on PATH" in findings["ssh"]["message"]

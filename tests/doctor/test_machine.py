@@ -40,14 +40,14 @@ Total number of apps = 2
     ],
 )
 def test_the_application_firewall(state: str, block_all: str, apps: str, expected: State) -> None:
-    found = application_firewall(state, block_all, apps, PYTHON)
-    assert found.state is expected
-    assert found.hint or expected is State.OK
+    finding = application_firewall(state, block_all, apps, PYTHON)
+    assert finding.state is expected
+    assert finding.hint or expected is State.OK
 
 
 def test_a_blocked_python_is_named_in_the_hint() -> None:
-    found = application_firewall(ON, NOT_ALL, APPS.format(path=PYTHON, rule="Block"), PYTHON)
-    assert found.hint.endswith(f"--unblockapp {PYTHON}")
+    finding = application_firewall(ON, NOT_ALL, APPS.format(path=PYTHON, rule="Block"), PYTHON)
+    assert finding.hint.endswith(f"--unblockapp {PYTHON}")
 
 
 FRAMEWORK = "/opt/homebrew/Cellar/python@3.13/3.13.1/Frameworks/Python.framework/Versions/3.13"
@@ -89,9 +89,9 @@ def rules(**of: str) -> str:
 def test_the_firewall_s_rules_are_of_the_image_its_bundle_and_sshd(
     apps: str, expected: State, named: list[str]
 ) -> None:
-    found = application_firewall(ON, NOT_ALL, apps, IMAGE)
-    assert found.state is expected
-    commands = re.findall(rf"sudo {SOCKETFILTERFW} (--\w+) (\S+?)(?:;|$)", found.hint)
+    finding = application_firewall(ON, NOT_ALL, apps, IMAGE)
+    assert finding.state is expected
+    commands = re.findall(rf"sudo {SOCKETFILTERFW} (--\w+) (\S+?)(?:;|$)", finding.hint)
     assert [path for _, path in commands] == named
     assert all(option == ("--add" if path == IMAGE and IMAGE not in apps else "--unblockapp")
                for option, path in commands)  # fmt: skip
@@ -119,10 +119,10 @@ def test_the_image_is_the_process_s_own() -> None:
 
 
 def test_rules_that_are_not_shown_are_not_called_absent() -> None:
-    found = application_firewall(ON, NOT_ALL, "", IMAGE)
-    assert found.state is State.WARN
-    assert "does not show its rules" in found.message
-    assert found.hint.endswith(f"sudo {SOCKETFILTERFW} --listapps")
+    finding = application_firewall(ON, NOT_ALL, "", IMAGE)
+    assert finding.state is State.WARN
+    assert "does not show its rules" in finding.message
+    assert finding.hint.endswith(f"sudo {SOCKETFILTERFW} --listapps")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_only_an_input_chain_that_drops_is_reported(ruleset: str, drops: bool) -
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("output", "expected"),
     [
         ("Currently in use:\n sleep                10 (sleep prevented by x)\n", "10 min"),
         ("Currently in use:\n displaysleep         5\n sleep                0\n", "not sleep"),
@@ -146,8 +146,8 @@ def test_only_an_input_chain_that_drops_is_reported(ruleset: str, drops: bool) -
         ("", "lid"),
     ],
 )
-def test_sleep_settings_report_when_a_mac_sleeps(said: str, told: str) -> None:
-    assert told in sleep_settings(said).message
+def test_sleep_settings_report_when_a_mac_sleeps(output: str, expected: str) -> None:
+    assert expected in sleep_settings(output).message
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ async def finds_nothing(*_: object) -> list[str]:
     raise GatewayError("no-gateway", "no router answered", "")
 
 
-async def found(
+async def findings(
     warnings: list[dict[str, str]],
     socket: str = "",
     *,
@@ -50,7 +50,7 @@ async def found(
     chosen = config.Config(router=config.Router(gateway="127.0.0.1"))
     daemon = Daemon(connected, socket, status={"warnings": warnings})
     subject = Subject(None, config.Settings(chosen, ""), daemon)
-    return [one async for one in network.local_network(subject, **of_the_terminal)]
+    return [finding async for finding in network.local_network(subject, **of_the_terminal)]
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -62,7 +62,7 @@ async def test_a_denied_daemon_is_only_a_warning_if_the_terminal_finds_the_route
             igd.location = "ftp://127.0.0.1/"
         brief = ssdp.Schedule((0.0,), 1.0)
         search = partial(discovery.search, port=igd.ssdp_port, schedule=brief)
-        [finding] = await found([DENIED], search=search)
+        [finding] = await findings([DENIED], search=search)
     assert finding.message.startswith(DENIED["message"])
     assert DENIED["hint"] in finding.hint
     assert finding.state is (State.WARN if answers else State.FAIL)
@@ -70,7 +70,7 @@ async def test_a_denied_daemon_is_only_a_warning_if_the_terminal_finds_the_route
 
 
 async def test_without_a_denial_every_finding_is_ok() -> None:
-    assert all(one.state is State.OK for one in await found([]))
+    assert all(finding.state is State.OK for finding in await findings([]))
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ async def test_a_daemon_that_has_not_tried_is_asked_to_send(
 ) -> None:
     socket = str(short_path / "pairingd.sock")
     with FakeDaemon(Path(socket), {"reach": reply}):
-        [finding] = await found([], socket, search=finds_nothing, system=lambda: (15, 6))
+        [finding] = await findings([], socket, search=finds_nothing, system=lambda: (15, 6))
     assert finding.state is state
     assert words in finding.message
 
 
 async def test_local_network_access_is_not_tested_without_a_daemon() -> None:
-    [finding] = await found([], connected=False, system=lambda: (15, 6))
+    [finding] = await findings([], connected=False, system=lambda: (15, 6))
     assert finding.message == "not tested: pairingd is not running"

@@ -28,21 +28,21 @@ def settings(fake: FakeIgd, **more: object) -> config.Router:
     return strict.read(config.Router, given)
 
 
-async def found(
-    wanted: config.Router,
+async def findings(
+    router_config: config.Router,
     *,
     daemon: Daemon | None = None,
     full: bool = False,
     relay: config.Relay = config.Relay(),  # noqa: B008 - frozen
     **limits: Any,
 ) -> dict[str, Finding]:
-    chosen = config.Settings(config.Config(router=wanted, relay=relay), "")
+    chosen = config.Settings(config.Config(router=router_config, relay=relay), "")
     subject = Subject(None, chosen, daemon or Daemon(), router=full, verbose=full)
-    return {one.name: one async for one in router.check(subject, **limits)}
+    return {finding.name: finding async for finding in router.check(subject, **limits)}
 
 
 @pytest.mark.parametrize(
-    ("external", "state", "told"),
+    ("external", "state", "expected"),
     [
         ("203.0.114.7", State.OK, "public"),
         ("100.64.1.2", State.WARN, "CGNAT"),
@@ -51,11 +51,13 @@ async def found(
         ("\x1b[2Jx", State.WARN, "no external address ([2Jx)"),
     ],
 )
-async def test_the_class_of_the_external_address(external: str, state: State, told: str) -> None:
+async def test_the_class_of_the_external_address(
+    external: str, state: State, expected: str
+) -> None:
     async with FakeIgd(external_host=external) as fake:
-        address = (await found(settings(fake)))["address"]
+        address = (await findings(settings(fake)))["address"]
     assert address.state is state
-    assert told in address.message
+    assert expected in address.message
 
 
 async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_are_shown(
@@ -63,43 +65,43 @@ async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_are_shown(
 ) -> None:
     async with FakePxp(external="203.0.114.7") as gateway:
         monkeypatch.setattr(datagrams.Datagrams.__init__, "__defaults__", (gateway.port,))
-        wanted = strict.read(
+        router_config = strict.read(
             config.Router, {"gateway": "127.0.0.1", "protocols": ["pcp", "natpmp"]}
         )
-        told = await found(wanted, full=True)
+        reported = await findings(router_config, full=True)
         assert gateway.held == {}
-    assert told["gateway"].message.endswith("speaks pcp, natpmp")
-    assert told["address"].message.startswith("203.0.114.7")
-    assert told["dry-run"].state is State.OK
-    assert "port" not in told
-    assert "> udp 127.0.0.1 0000" in told["exchanges"].details  # RFC 6886 §3.2
+    assert reported["gateway"].message.endswith("speaks pcp, natpmp")
+    assert reported["address"].message.startswith("203.0.114.7")
+    assert reported["dry-run"].state is State.OK
+    assert "port" not in reported
+    assert "> udp 127.0.0.1 0000" in reported["exchanges"].details  # RFC 6886 §3.2
 
 
 async def test_a_router_command_replaces_every_protocol() -> None:
     command = {"open": "/bin/echo 203.0.114.7", "close": "true"}
     given = {"gateway": "127.0.0.1", "command": command}
-    told = await found(strict.read(config.Router, given), full=True)
-    assert told["gateway"].state is State.OK
-    assert "[router.command]" in told["gateway"].message
-    assert "command opened port" in told["dry-run"].message
-    assert told["exchanges"].details == ()
+    reported = await findings(strict.read(config.Router, given), full=True)
+    assert reported["gateway"].state is State.OK
+    assert "[router.command]" in reported["gateway"].message
+    assert "command opened port" in reported["dry-run"].message
+    assert reported["exchanges"].details == ()
 
 
 @pytest.mark.parametrize("missing", ["open", "close"])
 async def test_a_missing_router_command_is_named(missing: str) -> None:
     command = {"open": "echo", "close": "true", missing: "/nonexistent/program 22"}
     given = {"gateway": "127.0.0.1", "command": command}
-    told = await found(strict.read(config.Router, given), full=True)
-    assert told["gateway"].state is State.WARN
-    assert f"{missing} cannot be run: /nonexistent/program" in told["gateway"].message
-    assert "dry-run" not in told
+    reported = await findings(strict.read(config.Router, given), full=True)
+    assert reported["gateway"].state is State.WARN
+    assert f"{missing} cannot be run: /nonexistent/program" in reported["gateway"].message
+    assert "dry-run" not in reported
 
 
 RELAY = config.Relay(ssh="mark@relay.example.org")
 
 
 @pytest.mark.parametrize(
-    ("host", "relay", "told"),
+    ("host", "relay", "expected"),
     [
         ("", config.Relay(), "from the LAN only"),
         ("home.example.org", config.Relay(), "by home.example.org, forwarded by hand"),
@@ -108,18 +110,18 @@ RELAY = config.Relay(ssh="mark@relay.example.org")
     ],
 )
 async def test_with_the_router_disabled_the_other_endpoints_are_named(
-    host: str, relay: config.Relay, told: str
+    host: str, relay: config.Relay, expected: str
 ) -> None:
-    wanted = strict.read(config.Router, {"enabled": False, "external_host": host})
-    gateway = (await found(wanted, relay=relay))["gateway"]
+    router_config = strict.read(config.Router, {"enabled": False, "external_host": host})
+    gateway = (await findings(router_config, relay=relay))["gateway"]
     assert gateway.state is State.OK
-    assert gateway.message.endswith(f"; guests come {told}")
+    assert gateway.message.endswith(f"; guests come {expected}")
 
 
 async def test_the_relay_is_named_if_the_router_opens_no_port() -> None:
     command = {"open": "/nonexistent/program", "close": "true"}
-    wanted = strict.read(config.Router, {"gateway": "127.0.0.1", "command": command})
-    message = (await found(wanted, relay=RELAY))["gateway"].message
+    router_config = strict.read(config.Router, {"gateway": "127.0.0.1", "command": command})
+    message = (await findings(router_config, relay=RELAY))["gateway"].message
     assert message.endswith(": guests come by the relay mark@relay.example.org")
 
 
@@ -128,16 +130,16 @@ async def test_the_relay_is_named_if_the_router_opens_no_port() -> None:
 )
 async def test_a_relay_takes_an_ssh(command: str, state: State) -> None:
     chosen = config.Settings(config.Config(relay=replace(RELAY, ssh_program=command)), "")
-    [told] = [one async for one in programs.relay(Subject(None, chosen, Daemon()))]
-    assert (told.name, told.state) == ("relay", state)
-    assert "mark@relay.example.org" in told.message
+    [relay_finding] = [finding async for finding in programs.relay(Subject(None, chosen, Daemon()))]
+    assert (relay_finding.name, relay_finding.state) == ("relay", state)
+    assert "mark@relay.example.org" in relay_finding.message
 
 
 async def test_a_table_is_cut_at_its_bound() -> None:
     async with FakeIgd() as fake:
         for port in range(1000, 1020):
             fake.add_by_hand(port, "127.0.0.9", 80, "\x1b[2J" + "x" * 500)
-        mappings = (await found(settings(fake), full=True, most_rows=7))["mappings"]
+        mappings = (await findings(settings(fake), full=True, most_rows=7))["mappings"]
     assert mappings.message == "7 or more on the router"
     assert [row.partition("/")[0] for row in mappings.details] == list(map(str, range(1000, 1007)))
     assert all(row.isprintable() and len(row) < 200 for row in mappings.details)
@@ -148,11 +150,11 @@ async def test_a_router_fault_is_a_warning_with_its_code() -> None:
         fake.failing["GetExternalIPAddress"] = 501
         fake.failing["GetSpecificPortMappingEntry"] = 606
         fake.failing["GetGenericPortMappingEntry"] = 606
-        told = await found(settings(fake), full=True)
-    assert told["address"].state is State.WARN
+        reported = await findings(settings(fake), full=True)
+    assert reported["address"].state is State.WARN
     for name in ("port", "mappings"):
-        assert told[name].state is State.WARN
-        assert "606" in told[name].message
+        assert reported[name].state is State.WARN
+        assert "606" in reported[name].message
 
 
 @pytest.mark.parametrize(
@@ -168,15 +170,15 @@ async def test_a_router_fault_is_a_warning_with_its_code() -> None:
 )
 async def test_a_hostile_router_costs_a_warning_at_worst(quirk: Quirk) -> None:
     async with FakeIgd(quirks={quirk}) as fake:
-        told = await found(settings(fake), full=True, upnp_timeout_s=0.5)
-    assert "fail" not in {one.state for one in told.values()}
-    refused = [line for line in told["exchanges"].details if fake.description_url in line]
+        reported = await findings(settings(fake), full=True, upnp_timeout_s=0.5)
+    assert "fail" not in {finding.state for finding in reported.values()}
+    refused = [line for line in reported["exchanges"].details if fake.description_url in line]
     assert refused
-    assert "port" not in told
+    assert "port" not in reported
 
 
 @pytest.mark.parametrize(
-    ("quirk", "state", "told"),
+    ("quirk", "state", "expected"),
     [
         (None, State.OK, "opened port"),
         (Quirk.ONLY_PERMANENT, State.WARN, "never expire"),
@@ -186,15 +188,15 @@ async def test_a_hostile_router_costs_a_warning_at_worst(quirk: Quirk) -> None:
     ],
 )
 async def test_the_dry_run_leaves_the_mappings_as_they_were(
-    quirk: Quirk | None, state: State, told: str
+    quirk: Quirk | None, state: State, expected: str
 ) -> None:
     async with FakeIgd(quirks={quirk} if quirk else set()) as fake:
         fake.add_by_hand(8080, "127.0.0.9", 80)
-        wanted = settings(fake, allow_permanent=True, lease="1h")
-        finding = (await dry_run.check(HOME, wanted)).finding
+        router_config = settings(fake, allow_permanent=True, lease="1h")
+        finding = (await dry_run.check(HOME, router_config)).finding
         left = set(fake.mappings)
     assert finding.state is state
-    assert told in finding.message
+    assert expected in finding.message
     assert left == {8080} or quirk is Quirk.DELETE_IGNORED
 
 
@@ -230,9 +232,9 @@ async def test_a_denial_by_macos_is_a_failure(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("pairingd.world.gateway.upnp.mappings.UpnpAdapter.probe", denied)
     async with FakeIgd() as fake:
-        told = await found(settings(fake))
-    assert told["gateway"].state is State.FAIL
-    assert told["gateway"].hint == "allow it"
+        reported = await findings(settings(fake))
+    assert reported["gateway"].state is State.FAIL
+    assert reported["gateway"].hint == "allow it"
 
 
 async def test_a_vpn_as_the_default_route_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +242,6 @@ async def test_a_vpn_as_the_default_route_is_a_warning(monkeypatch: pytest.Monke
         return Network("utun3", "10.8.0.2", "")
 
     monkeypatch.setattr("pairingd.world.network.current", tunnel)
-    told = await found(config.Router())
-    assert told["gateway"].state is State.WARN
-    assert "utun3" in told["gateway"].message
+    reported = await findings(config.Router())
+    assert reported["gateway"].state is State.WARN
+    assert "utun3" in reported["gateway"].message

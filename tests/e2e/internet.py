@@ -208,6 +208,13 @@ LAYOUTS: Final = (
         {"host": ("5.5.5.254",), **OUT},
     ),
     Layout(
+        "public IPv6 address",
+        "no IPv4 at all, and an IPv6 address without a firewall, as a server has",
+        (("host eth0 2a00:77::10/64", "inet hosts 2a00:77::fe/64"), GUEST, RELAY_WIRE),
+        {"host": ("2a00:77::fe",), **OUT},
+        relay=RELAY6,
+    ),
+    Layout(
         "NAT",
         "one home router, which speaks UPnP, PCP and NAT-PMP",
         (HOME, (f"router wan0 {PUBLIC}/24", INTERNET), GUEST, RELAY_WIRE),

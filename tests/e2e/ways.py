@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tests.e2e.internet import LAYOUTS, RELAY, Internet
+from tests.e2e.internet import LAYOUTS, RELAY, RELAY6, Internet, Layout
 from tests.e2e.people import Guest
 from tests.e2e.relays import PORT, known
 
@@ -22,7 +22,7 @@ EVERYWHERE: Final = frozenset(layout.name for layout in LAYOUTS if layout.relay)
 class Way(Struct, frozen=True):
     """`kinds` of its endpoints; `config` prepares it and gives its lines of config.toml. `opens` are
     the names of the layouts in which the guest gets in. `options` are of `pairctl invite`. `renews`:
-    each command is for one connection. `untried`: layouts that it is not meant for.
+    each command is for one connection.
     """
 
     name: str
@@ -30,9 +30,8 @@ class Way(Struct, frozen=True):
     kinds: frozenset[str]
     config: Callable[[Internet, Guest], str]
     opens: frozenset[str]
-    options: tuple[str, ...] = ()
+    options: Callable[[Layout], tuple[str, ...]] = lambda _: ()
     renews: bool = False
-    untried: frozenset[str] = frozenset()
 
 
 def own_address(_: Internet, __: Guest) -> str:
@@ -80,6 +79,11 @@ def dial(internet: Internet, _: Guest) -> str:
     return NO_ROUTER + stun(internet)
 
 
+def from_guest(layout: Layout) -> tuple[str, ...]:
+    """By the guest's IPv6 address where the host has no IPv4."""
+    return "--from", "2a00:9::2" if layout.relay == RELAY6 else "5.5.9.2"
+
+
 def stun(internet: Internet) -> str:
     """A STUN server at the relay, where the layout has one."""
     if not internet.layout.relay:
@@ -107,7 +111,7 @@ WAYS: Final = (
         "this machine's own address, with no router asked: a public one, or on the guest's network",
         frozenset({"direct", "lan"}),
         own_address,
-        frozenset({"public address", "no router"}),
+        frozenset({"public address", "public IPv6 address", "no router"}),
     ),
     *(
         Way(
@@ -166,10 +170,9 @@ WAYS: Final = (
         "`--from ADDRESS`: the host connects to the guest, who connects at the same time",
         frozenset({"dial"}),
         dial,
-        EVERYWHERE - {"IPv6 only", "public address"},
-        ("--from", "5.5.9.2"),
-        renews=True,
         # Where neither side has a NAT, each resets the connection of whoever is early.
-        untried=frozenset({"public address"}),
+        EVERYWHERE - {"public address", "public IPv6 address"},
+        from_guest,
+        renews=True,
     ),
 )

@@ -13,7 +13,7 @@ from pairingd.world.gateway.upnp.description import describe
 from pairingd.world.gateway.upnp.exchange import ask
 from tests.fakes.igd import FakeIgd
 from tests.waiting import WAIT_S
-from tests.world.gateway.conftest import free_port, upnp_to, wanted
+from tests.world.gateway.conftest import free_port, requested, upnp_to
 
 
 async def test_the_program_serves_until_it_is_ended() -> None:
@@ -27,7 +27,7 @@ async def test_the_program_serves_until_it_is_ended() -> None:
         url = ready["description_url"]
         adapter = upnp_to(FakeIgd(port=ready["port"]))
         port = free_port()
-        granted = await adapter.open(wanted(port), 600)
+        granted = await adapter.open(requested(port), 600)
         assert granted.external_host == "127.0.0.1"
         [row] = await asyncio.to_thread(mappings, url)
         assert (row["external_port"], row["internal_port"]) == (port, 50111)

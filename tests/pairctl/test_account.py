@@ -65,43 +65,43 @@ def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 def text(plan: list[steps.Step], place: Path) -> str:
     """Without the programs that are copied as they are."""
     copied = ("guest.py", *programs.FORCED_COMMAND)
-    told = []
+    parts = []
     for step in plan:
         if isinstance(step, steps.Write) and Path(step.path).name in copied:
-            told.append(steps.shown(step._replace(content="(as in this repository)")))
+            parts.append(steps.shown(step._replace(content="(as in this repository)")))
         else:
-            told.append(steps.shown(step))
-    return "".join(f"{line}\n" for line in told).replace(str(place), "/PLACE")
+            parts.append(steps.shown(step))
+    return "".join(f"{line}\n" for line in parts).replace(str(place), "/PLACE")
 
 
 def test_the_plan_to_create_is_the_recorded_one(system: str, place: Path) -> None:
-    found = planned(place, system)
-    plan = [*create.steps(found), *create.proofs(found)]
+    facts_before = planned(place, system)
+    plan = [*create.steps(facts_before), *create.proofs(facts_before)]
     is_golden(GOLDEN / f"create-{system}.txt", text(plan, place))
 
 
 def test_the_plan_to_remove_is_the_recorded_one(
     system: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = planned(place, system)
-    account = found.account
+    facts_before = planned(place, system)
+    account = facts_before.account
     Path(account.programs).mkdir(parents=True)
-    Path(account.record_file).write_text(as_json(found.record))
+    Path(account.record_file).write_text(as_json(facts_before.record))
     someone = SimpleNamespace(pw_uid=os.getuid(), pw_gid=os.getgid())
     monkeypatch.setattr(pwd, "getpwnam", lambda _: someone)
     monkeypatch.setattr(shares, "_names", lambda parent, _: parent == str(place))
     monkeypatch.setattr(os.path, "isdir", lambda _: True)
     monkeypatch.setattr(os.path, "lexists", lambda _: True)
-    found = found._replace(recorded=found.record, exists=True)
-    told = text(remove.steps(found), place).replace(f"user/{os.getuid()}", "user/612")
-    is_golden(GOLDEN / f"remove-{system}.txt", told)
+    facts_before = facts_before._replace(recorded=facts_before.record, exists=True)
+    shown = text(remove.steps(facts_before), place).replace(f"user/{os.getuid()}", "user/612")
+    is_golden(GOLDEN / f"remove-{system}.txt", shown)
 
 
 def test_the_rule_is_the_last_to_come_and_the_first_to_go(place: Path) -> None:
-    found = planned(place, "linux")
-    rule = programs.sudoers_file(found.account)
-    writes = [step.path for step in create.steps(found) if isinstance(step, steps.Write)]
-    assert writes[0] == found.account.record_file
+    facts_before = planned(place, "linux")
+    rule = programs.sudoers_file(facts_before.account)
+    writes = [step.path for step in create.steps(facts_before) if isinstance(step, steps.Write)]
+    assert writes[0] == facts_before.account.record_file
     assert writes[-1] == rule
 
 
@@ -137,8 +137,8 @@ def test_a_random_password_is_never_shown(tmp_path: Path) -> None:
 
 def error(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
     status = main(["account", *words, "--json"])
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)["error"]
-    return status, found
+    error: dict[str, Any] = json.loads(capsys.readouterr().out)["error"]
+    return status, error
 
 
 @pytest.mark.parametrize(
@@ -207,17 +207,17 @@ def test_no_two_accounts_have_an_alias_in_common() -> None:
 
 @pytest.mark.parametrize(
     ("program", "code"),
-    [*((one, "missing-program") for one in ("visudo", "useradd", "sshd", "tmux"))],
+    [*((program, "missing-program") for program in ("visudo", "useradd", "sshd", "tmux"))],
 )
 def test_a_missing_program_is_refused_before_anything_is_done(
     monkeypatch: pytest.MonkeyPatch, program: str, code: str
 ) -> None:
     which = shutil.which
 
-    def found(name: str, **options: Any) -> str | None:
+    def which_without(name: str, **options: Any) -> str | None:
         return None if name == program else which(name, **options) or f"/usr/sbin/{name}"
 
-    monkeypatch.setattr(shutil, "which", found)
+    monkeypatch.setattr(shutil, "which", which_without)
     monkeypatch.setattr(facts, "_python", lambda _: "/usr/bin/python3")
     monkeypatch.setattr(trust, "require", lambda *_: None)
     monkeypatch.setattr(os.path, "isdir", lambda _: True)
@@ -231,7 +231,7 @@ def test_a_missing_program_is_refused_before_anything_is_done(
 def test_without_a_python_for_everybody_the_remedy_is_one_of_the_systems(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(facts, "_PLACES", ())
+    monkeypatch.setattr(facts, "_PROGRAM_DIRECTORIES", ())
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(PairingError) as refused:
         facts._python("mark")

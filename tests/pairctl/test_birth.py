@@ -34,9 +34,9 @@ def runs(short_path: Path) -> Iterator[Runs]:
             read = Pane.read(shown.stdout)
             return read if read and (read.printed or program == SILENT) else None
 
-        found = until(read, "the pane shows what its program prints")
-        assert found
-        return found
+        started = until(read, "the pane shows what its program prints")
+        assert started
+        return started
 
     yield pane
     subprocess.run([*tmux, "kill-server"], check=True)

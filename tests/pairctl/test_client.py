@@ -52,10 +52,10 @@ def test_a_daemon_of_another_version_is_served_with_a_warning(
 ) -> None:
     with FakeDaemon(sock, {"status": {"fine": 1}}, version="0.0.9"), connect() as client:
         assert client.call("status") == {"fine": 1}
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "0.0.9" in said.err
-    assert "pairctl restart" in said.err
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "0.0.9" in captured.err
+    assert "pairctl restart" in captured.err
 
 
 def test_progress_is_passed_on_and_events_are_kept(sock: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_hello_without_versions_is_a_bad_reply(sock: Path) -> None:
 
 
 def test_a_reply_without_end_is_a_bad_reply(sock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_MAX_REPLY", 100_000)
+    monkeypatch.setattr(client_module, "_MAX_REPLY_BYTES", 100_000)
 
     def status(talk: Talk, _: Any) -> None:
         talk.raw(b"x" * 200_000)

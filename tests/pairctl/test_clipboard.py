@@ -123,11 +123,11 @@ def seen_by_the_terminal(sock: Path, **env: str) -> bytes:
     ):
         assert terminal.process.stdout is not None
         with terminal.process.stdout as out:
-            said = out.read().decode()
+            output = out.read().decode()
         assert terminal.wait() == 0
-    assert said.endswith(COMMAND + "\n")
-    assert ("(your terminal may have copied it)" in said) == (terminal.seen == OSC_52)
-    assert ("(copied to the clipboard)" in said) == (sock.parent / "kept").exists()
+    assert output.endswith(COMMAND + "\n")
+    assert ("(your terminal may have copied it)" in output) == (terminal.seen == OSC_52)
+    assert ("(copied to the clipboard)" in output) == (sock.parent / "kept").exists()
     return terminal.seen
 
 

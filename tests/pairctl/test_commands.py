@@ -62,9 +62,9 @@ def test_each_command_sends_one_request_with_its_params(
     with FakeDaemon(sock, {method: reply}) as daemon:
         assert main(words) == 0
         assert daemon.asked(method) == params
-    said = capsys.readouterr()
-    assert said.out.strip()
-    assert said.err == ""
+    captured = capsys.readouterr()
+    assert captured.out.strip()
+    assert captured.err == ""
 
 
 @pytest.mark.parametrize(("words", "method", "params", "reply"), REQUESTS, ids=NAMES)
@@ -80,9 +80,9 @@ def test_json_is_the_reply_as_one_document(
 ) -> None:
     with FakeDaemon(sock, {method: reply}):
         assert main(["--json", *words] if first else [*words, "--json"]) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out) == reply
-    assert said.err == ""
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == reply
+    assert captured.err == ""
 
 
 @pytest.mark.parametrize(("words", "method", "params", "reply"), REQUESTS, ids=NAMES)
@@ -99,18 +99,18 @@ def test_a_refusal_is_exit_1_and_two_lines_or_one_document(
 
     with FakeDaemon(sock, {method: refuse}):
         assert main(words) == 1
-        said = capsys.readouterr()
-        assert (said.out, said.err) == ("", "error: it is not [31mso\nhint: do otherwise\n")
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err) == ("", "error: it is not [31mso\nhint: do otherwise\n")
         assert main([*words, "--json"]) == 1
-    said = capsys.readouterr()
-    assert json.loads(said.out)["error"] == {
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"] == {
         "code": "not-so",
         "message": "it is\nnot \x1b[31mso",
         "hint": "do otherwise",
         "ids": [1],
     }
-    assert "\x1b" not in said.out
-    assert said.err == ""
+    assert "\x1b" not in captured.out
+    assert captured.err == ""
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,11 @@ def test_no_daemon_is_exit_3_with_the_hint(
     capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     assert main(words) == 3
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "error: pairingd is not running\nhint: pairctl start\n")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (
+        "",
+        "error: pairingd is not running\nhint: pairctl start\n",
+    )
     assert main([*words, "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "no-daemon"
 
@@ -171,9 +174,9 @@ def test_bad_arguments_are_exit_2_and_ask_nothing(
 ) -> None:
     with FakeDaemon(sock) as daemon:
         assert main(words) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        cause, remedy = said.err.splitlines()
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        cause, remedy = captured.err.splitlines()
         assert cause.startswith("error: ")
         assert remedy.startswith("hint: ")
         assert len(cause) < 200
@@ -190,7 +193,7 @@ def test_a_bad_duration_is_refused_with_the_allowed_forms(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["status", "extra"], "error: unexpected argument 'extra'\nhint: pairctl status --help\n"),
         (
@@ -218,10 +221,10 @@ def test_a_bad_duration_is_refused_with_the_allowed_forms(
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
 def test_a_usage_error_names_the_help_of_its_command(
-    capsys: pytest.CaptureFixture[str], words: list[str], told: str
+    capsys: pytest.CaptureFixture[str], words: list[str], expected: str
 ) -> None:
     assert main(words) == 2
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize("shown", [["--help"], ["invite", "--help"], ["extend", "-h"]])
@@ -262,11 +265,11 @@ def test_a_reply_that_makes_no_sense_is_a_failure_and_no_traceback(
 ) -> None:
     with FakeDaemon(sock, {"status": {"daemon": 1}}):
         assert main(["status"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("error: pairctl failed: ")
-    assert "Traceback" not in said.err
-    (command,) = re.findall(r"^hint: (.*) shows where", said.err, re.MULTILINE)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: pairctl failed: ")
+    assert "Traceback" not in captured.err
+    (command,) = re.findall(r"^hint: (.*) shows where", captured.err, re.MULTILINE)
     words = [*shlex.split(command), "--help"]
     subprocess.run(words, check=True, capture_output=True, env={"PATH": ""}, timeout=60)
 

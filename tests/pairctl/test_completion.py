@@ -194,8 +194,8 @@ def test_a_script_is_also_given_as_json_and_has_no_install_instructions(
     assert "source ~" not in script
     assert "Copy this" not in script
     assert main(["completion", shell, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told == {"shell": shell, "script": script.removesuffix("\n")}
+    document = json.loads(capsys.readouterr().out)
+    assert document == {"shell": shell, "script": script.removesuffix("\n")}
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,9 @@ def stopped(home: Path) -> Iterator[None]:
 def test_start_restart_and_stop(capsys: pytest.CaptureFixture[str]) -> None:
     def run(*words: str) -> dict[str, object]:
         assert main([*words, "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert isinstance(told, dict)
-        return told
+        document = json.loads(capsys.readouterr().out)
+        assert isinstance(document, dict)
+        return document
 
     first = run("start")
     assert first["started"] is True
@@ -65,9 +65,9 @@ def test_invite_starts_the_daemon_and_says_so(
 ) -> None:
     (home / "config.toml").write_text('[tmux]\ncommand = "/nonexistent/tmux"\n')
     assert main(["invite", "octocat"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("starting pairingd\nerror: /nonexistent/tmux: ")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("starting pairingd\nerror: /nonexistent/tmux: ")
     assert main(["status"]) == 0
 
 
@@ -157,11 +157,11 @@ def test_an_agent_that_launchd_does_not_run_is_started_by_hand(
     launchctl.write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
     with daemon.start(timeout_s=0.5) as client:
         first = client.hello["pid"]
-    said = capsys.readouterr().err
-    assert said.startswith("warning: ")
-    assert why in said
-    assert "pairingd was started by hand\nhint: " in said
-    assert "launchctl print gui" not in said
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("warning: ")
+    assert why in stderr
+    assert "pairingd was started by hand\nhint: " in stderr
+    assert "launchctl print gui" not in stderr
     with daemon.restart(timeout_s=0.5) as client:
         assert client.hello["pid"] != first
     assert why in capsys.readouterr().err
@@ -174,9 +174,9 @@ def test_invite_goes_on_where_launchd_does_not_run_the_agent(
     launchctl.write_text("#!/bin/sh\nexit 125\n")
     (home / "config.toml").write_text('[tmux]\ncommand = "/nonexistent/tmux"\n')
     assert main(["invite", "octocat"]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("starting pairingd\nwarning: nobody is logged in")
-    assert "error: /nonexistent/tmux: " in said
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("starting pairingd\nwarning: nobody is logged in")
+    assert "error: /nonexistent/tmux: " in stderr
 
 
 def test_a_failed_start_is_reported_once_if_launchctl_fails_too(
@@ -185,9 +185,9 @@ def test_a_failed_start_is_reported_once_if_launchctl_fails_too(
     launchctl.write_text("#!/bin/sh\nexit 125\n")
     (home / "config.toml").write_text("[door]\nprot = 1\n")
     assert main(["start"]) == 3
-    said = capsys.readouterr().err
-    assert said.startswith("error: pairingd could not be started: ")
-    assert "prot" in said
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("error: pairingd could not be started: ")
+    assert "prot" in stderr
 
 
 @pytest.mark.usefixtures("stopped")

@@ -26,7 +26,7 @@ BAD = {
 
 
 def says(monkeypatch: pytest.MonkeyPatch, *findings: dict[str, Any], then: str = "") -> None:
-    lines = "".join(json.dumps(one) + "\n" for one in findings)
+    lines = "".join(json.dumps(finding) + "\n" for finding in findings)
     program = f"import sys, time; sys.stdout.write({lines!r}); sys.stdout.flush(); {then}"
     monkeypatch.setattr(doctor, "_PROGRAM", (sys.executable, "-c", program))
 
@@ -72,13 +72,13 @@ def test_the_options_reach_the_program(
     echo += '{"name": "", "state": "ok", "message": " ".join(sys.argv[1:]), "hint": ""}))'
     monkeypatch.setattr(doctor, "_PROGRAM", (sys.executable, "-c", echo))
     assert main(["doctor", "--json", "--router", "--fix", "--verbose"]) == 0
-    told = json.loads(capsys.readouterr().out)["checks"][0]
-    assert told["message"] == "--router --fix --verbose"
+    check = json.loads(capsys.readouterr().out)["checks"][0]
+    assert check["message"] == "--router --fix --verbose"
 
 
 def test_findings_are_shown_before_the_next_is_known(home: Path) -> None:
     gate = home / "gate"
-    first, second = (json.dumps(one) for one in (GOOD, POOR))
+    first, second = (json.dumps(finding) for finding in (GOOD, POOR))
     wait = f"print({first!r}, flush=True)\nwhile not os.path.exists({str(gate)!r}): time.sleep(.01)"
     program = f"import os, time\n{wait}\nprint({second!r}, flush=True)"
     script = "import sys; from pairctl.__main__ import main; from pairctl.commands import doctor; "

@@ -24,9 +24,9 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBA
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, str]:
     """Cause and remedy of a usage error; a hint that is a command is itself well formed."""
     assert main(words) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    cause, remedy = said.err.splitlines()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    cause, remedy = captured.err.splitlines()
     hint = remedy.removeprefix("hint: ")
     if hint.startswith("pairctl ") and "GUEST" not in hint and "--help" not in hint:
         arguments.parse(shlex.split(hint.partition("; ")[0])[1:])

@@ -46,16 +46,16 @@ def test_ssh_reads_the_block(tmp_path: Path, user: str, host: str) -> None:
     config = tmp_path / "config"
     config.write_text(handout(reply(user, host), "ssh_config", VIEW) + "\n")
     ssh = ["ssh", "-G", "-F", str(config), "pairing"]
-    said = subprocess.run(ssh, check=True, capture_output=True, text=True).stdout
-    found = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
-    assert found["user"] == user
-    assert found["hostname"] == host
-    assert found["port"] == "2222"
-    assert found["hostkeyalias"] == "pairing"
-    assert found["identitiesonly"] == "yes"
-    assert found["serveraliveinterval"] == "15"
-    assert found["stricthostkeychecking"] in {"yes", "true"}
-    assert found["knownhostscommand"] == f"/bin/echo %H {HOST_KEY.type} {HOST_KEY.blob}"
+    output = subprocess.run(ssh, check=True, capture_output=True, text=True).stdout
+    options = dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
+    assert options["user"] == user
+    assert options["hostname"] == host
+    assert options["port"] == "2222"
+    assert options["hostkeyalias"] == "pairing"
+    assert options["identitiesonly"] == "yes"
+    assert options["serveraliveinterval"] == "15"
+    assert options["stricthostkeychecking"] in {"yes", "true"}
+    assert options["knownhostscommand"] == f"/bin/echo %H {HOST_KEY.type} {HOST_KEY.blob}"
 
 
 @pytest.mark.parametrize(

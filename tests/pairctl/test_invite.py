@@ -132,7 +132,7 @@ def test_invite_without_tmux_is_refused(
     sock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent/bin")
-    monkeypatch.setattr(which, "_PLACES", ("/nonexistent/brew/bin",))
+    monkeypatch.setattr(which, "_INSTALL_DIRECTORIES", ("/nonexistent/brew/bin",))
     with FakeDaemon(sock, tmux="") as daemon:
         assert main(["invite", "octocat", "--json"]) == 1
         assert daemon.asked("hello")
@@ -305,17 +305,18 @@ def test_steps_go_to_stderr_and_the_command_is_the_last_line_on_stdout(
 ) -> None:
     with FakeDaemon(sock, {"invite": invite_in_steps}, **hello):
         assert main(["invite", "octocat", "--no-copy"]) == 0
-        said = capsys.readouterr()
+        captured = capsys.readouterr()
         assert (
-            said.err == "keys ✓ 2 keys\nsession ✓\ndoor ✓ open on port 50213\nrouter ✗ no answer\n"
+            captured.err
+            == "keys ✓ 2 keys\nsession ✓\ndoor ✓ open on port 50213\nrouter ✗ no answer\n"
         )
-        assert said.out.splitlines()[-1] == samples.LAN_ONLY["command"]
+        assert captured.out.splitlines()[-1] == samples.LAN_ONLY["command"]
 
         assert main(["invite", "octocat", "--no-copy", "-q"]) == 0
-        said = capsys.readouterr()
-        assert said.out == samples.LAN_ONLY["command"] + "\n"
-        assert said.err.startswith("warning: no router answered")
-        assert "✓" not in said.err
+        captured = capsys.readouterr()
+        assert captured.out == samples.LAN_ONLY["command"] + "\n"
+        assert captured.err.startswith("warning: no router answered")
+        assert "✓" not in captured.err
 
         assert main(["invite", "octocat", "--no-copy", "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == samples.LAN_ONLY
@@ -396,25 +397,25 @@ def test_a_search_that_macos_denies_the_daemon_is_done_by_pairctl_and_handed_ove
         assert daemon.asked("invite") == {"guests": ["octocat", "key:x"]}
         assert daemon.requests.get_nowait() == ("gateway", {"description_urls": URLS})
         assert daemon.requests.get_nowait() == ("show", {"guest": "github:octocat"})
-        said = capsys.readouterr()
-        assert said.err == "search ✓ found a router from here\nrouter ✓ forwards port 22\n"
-        assert said.out.splitlines()[-1] == samples.INVITED["command"]
-        assert "macOS" not in said.out
+        captured = capsys.readouterr()
+        assert captured.err == "search ✓ found a router from here\nrouter ✓ forwards port 22\n"
+        assert captured.out.splitlines()[-1] == samples.INVITED["command"]
+        assert "macOS" not in captured.out
 
         assert main(["invite", "octocat", "key:x", "--no-copy", "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert told == {
+        document = json.loads(capsys.readouterr().out)
+        assert document == {
             **FOUND,
             "invitations": [samples.OCTOCAT, samples.KEYED],
             "warnings": [WEAK, RELAY],
         }
 
         assert main(["invite", "octocat", "--no-copy", "-q"]) == 0
-        said = capsys.readouterr()
-        assert said.out == samples.INVITED["command"] + "\n"
-        assert said.err.startswith(f"warning: {WEAK['message']}\n")
-        assert "✓" not in said.err
-        assert "macOS" not in said.err
+        captured = capsys.readouterr()
+        assert captured.out == samples.INVITED["command"] + "\n"
+        assert captured.err.startswith(f"warning: {WEAK['message']}\n")
+        assert "✓" not in captured.err
+        assert "macOS" not in captured.err
 
 
 def test_invite_show_also_searches_for_the_router(
@@ -432,7 +433,7 @@ NONE = {"code": "no-gateway", "message": "no router \x1b[2Jhere", "hint": "switc
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "expected"),
     [
         (json.dumps({"error": NONE}), "search ✗ no router [2Jhere"),
         ("{}", "search ✗ the search for the router did not finish"),
@@ -444,16 +445,16 @@ def test_a_search_that_finds_nothing_leaves_the_invitation_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     answer: str,
-    told: str,
+    expected: str,
 ) -> None:
     searching(monkeypatch, answer)
     with FakeDaemon(sock, {"show": REFUSED}) as daemon:
         assert main(["invite", "--show", "octocat", "--no-copy", "--json"]) == 0
         assert daemon.asked("show")
         assert daemon.requests.empty()
-    said = capsys.readouterr()
-    assert json.loads(said.out) == REFUSED
-    assert said.err == told + "\n"
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == REFUSED
+    assert captured.err == expected + "\n"
 
 
 def test_a_search_over_its_time_limit_leaves_the_reply_as_it_was(
@@ -462,8 +463,8 @@ def test_a_search_over_its_time_limit_leaves_the_reply_as_it_was(
     monkeypatch.setattr(discovery, "_PROGRAM", ("sleep", "3600"))
     steps: list[dict[str, Any]] = []
     with FakeDaemon(sock), connect() as client:
-        told = discovery.in_its_place(client, REFUSED, steps.append, limit_s=0.1)
-    assert told == REFUSED
+        invited = discovery.in_its_place(client, REFUSED, steps.append, limit_s=0.1)
+    assert invited == REFUSED
     assert steps[-1]["state"] == "failed"
 
 
@@ -477,9 +478,9 @@ def test_a_router_that_the_daemon_does_not_take_leaves_the_invitation_as_it_was(
 
     with FakeDaemon(sock, {"show": REFUSED, "gateway": refuse}):
         assert main(["invite", "--show", "octocat", "--no-copy", "--json"]) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out) == REFUSED
-    assert said.err == "search ✓ found a router from here\nrouter ✗ that is elsewhere\n"
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == REFUSED
+    assert captured.err == "search ✓ found a router from here\nrouter ✗ that is elsewhere\n"
 
 
 def test_a_daemon_that_goes_away_during_the_search_is_a_failure(

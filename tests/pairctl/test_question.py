@@ -46,8 +46,8 @@ def test_the_question_names_all_and_fits(columns: int, rows: int) -> None:
     if columns > 40:
         assert max(map(len, lines)) <= columns
     text = "".join(line.strip() for line in lines)
-    for told in (VISITOR["guest"], VISITOR["fingerprint"], VISITOR["peer"], "43 s", "Ctrl-Y"):
-        assert told in text
+    for part in (VISITOR["guest"], VISITOR["fingerprint"], VISITOR["peer"], "43 s", "Ctrl-Y"):
+        assert part in text
 
 
 def test_the_keys_are_shown_once_they_count() -> None:

@@ -51,8 +51,8 @@ def test_launchd_and_systemd_are_managers() -> None:
 @pytest.mark.parametrize("name", MANAGERS)
 def test_the_plan_is_the_recorded_one(name: str, verb: str) -> None:
     plan = getattr(MANAGERS[name](), verb)()
-    told = "".join(f"{steps.shown(step)}\n" for step in plan)
-    assert told == (GOLDEN / f"{name}-{verb}.txt").read_text()
+    shown = "".join(f"{steps.shown(step)}\n" for step in plan)
+    assert shown == (GOLDEN / f"{name}-{verb}.txt").read_text()
 
 
 @pytest.mark.parametrize("name", MANAGERS)

@@ -59,8 +59,8 @@ def paths(home: Path, no_service: None) -> Paths:
 
 def asks(capsys: pytest.CaptureFixture[str], *options: str, status: int = 0) -> dict[str, Any]:
     assert main(["uninstall", "--json", *options]) == status
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return told
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
 
 
 def fill(home: Path) -> set[Path]:
@@ -87,10 +87,10 @@ def test_uninstall_removes_every_file_that_pairing_made(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = fill(home)
-    told = asks(capsys)
+    result = asks(capsys)
     assert not home.exists()
-    assert set(told["removed"]) == {str(home), *map(str, made)}
-    assert (told["kept"], told["reasons"]) == ([], {})
+    assert set(result["removed"]) == {str(home), *map(str, made)}
+    assert (result["kept"], result["reasons"]) == ([], {})
     assert asks(capsys)["removed"] == []
     assert main(["uninstall"]) == 0
     assert "nothing was removed" in capsys.readouterr().out
@@ -124,10 +124,10 @@ def test_files_that_are_not_certainly_ours_are_kept(
     (home / "authorized_keys").symlink_to(precious)
     (home / "tmux.sock").mkdir()
     (home / "config.toml").touch()
-    told = asks(capsys)
+    result = asks(capsys)
     assert {path.name for path in home.iterdir()} == strangers | {"config.toml"}
-    assert told["kept"] == [str(home / "config.toml"), str(home)]
-    assert "pairingd.log.old" in told["reasons"][str(home)]
+    assert result["kept"] == [str(home / "config.toml"), str(home)]
+    assert "pairingd.log.old" in result["reasons"][str(home)]
 
 
 def test_sockets_of_a_daemon_without_xdg_runtime_dir_are_removed_too(
@@ -144,16 +144,16 @@ def test_sockets_of_a_daemon_without_xdg_runtime_dir_are_removed_too(
     state = home / "STATE" / "pairing"
     state.mkdir(parents=True)
     fill(state)
-    told = asks(capsys)
-    assert told["kept"] == []
+    result = asks(capsys)
+    assert result["kept"] == []
     assert not state.exists()
     state.mkdir()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(state / "tmux.sock"))
         server.listen()
-        told = asks(capsys)
-    assert told["kept"] == [str(state / "tmux.sock")]
-    assert "the tmux session is running" in told["reasons"][str(state / "tmux.sock")]
+        result = asks(capsys)
+    assert result["kept"] == [str(state / "tmux.sock")]
+    assert "the tmux session is running" in result["reasons"][str(state / "tmux.sock")]
 
 
 def test_no_file_is_removed_from_a_home_where_no_daemon_has_run(
@@ -161,8 +161,8 @@ def test_no_file_is_removed_from_a_home_where_no_daemon_has_run(
 ) -> None:
     """As with PAIRING_HOME=~/.ssh."""
     (home / "authorized_keys").write_text("ssh-ed25519 AAAA the user's own\n")
-    told = asks(capsys)
-    assert told["removed"] == []
+    result = asks(capsys)
+    assert result["removed"] == []
     assert (home / "authorized_keys").exists()
 
 
@@ -180,10 +180,10 @@ def test_a_link_is_not_followed(
     made = {path.name for path in fill(home)}
     home.rename(tmp_path / "elsewhere")
     home.symlink_to(tmp_path / "elsewhere")
-    told = asks(capsys)
+    result = asks(capsys)
     assert {path.name for path in home.iterdir()} == made
-    assert told["kept"] == [str(home)]
-    assert "a link" in told["reasons"][str(home)]
+    assert result["kept"] == [str(home)]
+    assert "a link" in result["reasons"][str(home)]
     home.unlink()
 
 
@@ -210,10 +210,10 @@ def test_keep_state_keeps_every_file(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = fill(home)
-    told = asks(capsys, "--keep-state")
-    assert (told["removed"], told["kept"]) == ([], [str(home)])
+    result = asks(capsys, "--keep-state")
+    assert (result["removed"], result["kept"]) == ([], [str(home)])
     steps = asks(capsys, "--keep-state", "--dry-run")["steps"]
-    assert not [one for one in steps if one.get("path", "").startswith(f"{home}/")]
+    assert not [step for step in steps if step.get("path", "").startswith(f"{home}/")]
     assert set(home.iterdir()) == made
 
 
@@ -228,10 +228,10 @@ def test_marks_of_live_invitations_are_removed_and_other_files_there_are_kept(
     for name in ("notes", "b2.write"):
         (live / name).touch()
     (live / "c3.read.99").write_text("not empty")
-    told = asks(capsys)
+    result = asks(capsys)
     assert not mark.exists()
     assert {path.name for path in live.iterdir()} == {"notes", "b2.write", "c3.read.99"}
-    assert told["kept"] == [str(live)]
+    assert result["kept"] == [str(live)]
     assert list(home.iterdir()) == [live]
 
     for path in live.iterdir():
@@ -247,14 +247,14 @@ def test_marks_of_live_invitations_are_removed_and_other_files_there_are_kept(
 def test_a_live_directory_that_is_not_ours_is_kept(
     kind: str, home: Path, tmp_path: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    (theirs / "a1.write.99").touch()
+    other_home = tmp_path / "theirs"
+    other_home.mkdir()
+    (other_home / "a1.write.99").touch()
     if kind == "link":
         fill(home)
-        (home / "live").symlink_to(theirs)
+        (home / "live").symlink_to(other_home)
     else:
-        theirs.rename(home / "live")
+        other_home.rename(home / "live")
     assert "pairing has not made all that is in it" in asks(capsys)["reasons"][str(home)]
     assert (home / "live" / "a1.write.99").exists()
 
@@ -291,11 +291,11 @@ def test_nothing_is_removed_if_the_daemon_does_not_end(home: Path, paths: Paths)
 
 def stays(home: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """Why the state did; the rest has gone."""
-    told = asks(capsys)
-    (why,) = set(told["reasons"].values())
+    result = asks(capsys)
+    (why,) = set(result["reasons"].values())
     left = {path.name for path in home.iterdir()}
     assert "state.db" in left <= {"state.db", "state.db-wal", "state.db-shm"}
-    assert set(told["kept"]) == {str(home / name) for name in left}
+    assert set(result["kept"]) == {str(home / name) for name in left}
     return str(why)
 
 
@@ -375,9 +375,9 @@ def test_a_service_that_cannot_be_removed_is_a_failure_where_there_is_one(
     if installed:
         perform([step for step in service.install() if isinstance(step, Write)], "")
     made = fill(home)
-    told = asks(capsys, status=int(installed))
+    result = asks(capsys, status=int(installed))
     if installed:
-        assert told["error"]["code"] == "service-failed"
+        assert result["error"]["code"] == "service-failed"
         assert set(home.iterdir()) == made
     else:
         assert not home.exists()
@@ -397,10 +397,10 @@ def test_after_a_session_only_the_user_s_own_is_left(stage: Stage) -> None:
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     config = str(stage.home / "config.toml")
     tmux = str(stage.home / "tmux.sock")
-    told = stage.asks("uninstall")
+    result = stage.asks("uninstall")
     assert stage.mappings() == []
-    assert told["kept"] == [config, tmux]
-    assert "kill-server" in told["reasons"][tmux]
+    assert result["kept"] == [config, tmux]
+    assert "kill-server" in result["reasons"][tmux]
     assert {path.name for path in stage.home.iterdir()} == {"config.toml", "tmux.sock"}
     stage.run("tmux", "-S", tmux, "has-session", "-t", "=pairing")
 

@@ -11,7 +11,7 @@ from pairingd.core.events import End
 from pairingd.core.knocks import Attempt
 from pairingd.core.penalties import Ban
 from pairingd.intent import Intent
-from pairingd.reconcile.knocks import MAX_KNOCKS, TOLD_APART_S, Knocks
+from pairingd.reconcile.knocks import MAX_KNOCKS, NOTICE_INTERVAL_S, Knocks
 from pairingd.signals import Signals
 from pairingd.store import Happening, Store
 from tests.core.make import START, invitation, invite
@@ -72,7 +72,7 @@ def test_the_host_is_notified_once_per_address_and_not_of_all_at_once(host: Host
     host.hears("203.0.113.9", times=3)
     host.hears("203.0.113.10")
     assert len(host.told) == 1
-    host.now += TOLD_APART_S
+    host.now += NOTICE_INTERVAL_S
     host.hears("203.0.113.9")
     host.hears("203.0.113.10")
     assert len(host.told) == 2

@@ -41,6 +41,19 @@ def test_only_a_connection_from_the_internet_is_evidence(peer: str, proves: bool
     assert machine.seen == ("stranger" if proves else None)
 
 
+@pytest.mark.parametrize(
+    ("peer", "proves"), [("2a02::9", True), ("2a00:77::30", False), ("9.9.9.9", False)]
+)
+def test_a_connection_by_ipv6_is_evidence_for_an_ipv6_address(peer: str, proves: bool) -> None:
+    machine = Machine()
+    machine.address = "2a00:77::10"
+    machine.signals.guest_came(peer)
+    assert machine.seen == ("guest" if proves else None)
+    machine.address = ""  # it has none
+    machine.signals.guest_came(peer)
+    assert machine.seen is None
+
+
 def test_a_guest_is_better_evidence_than_a_stranger() -> None:
     machine = Machine()
     machine.signals.stranger_came("9.9.9.9")

@@ -122,9 +122,9 @@ async def test_a_failure_is_logged_once_and_raises_nothing(
             if awake._watching:
                 await awake._watching
             await awake.stop()
-    (told,) = caplog.messages
-    assert "may fall asleep" in told
-    assert "Access denied" in told or "format error" in told
+    (warning,) = caplog.messages
+    assert "may fall asleep" in warning
+    assert "Access denied" in warning or "format error" in warning
 
 
 async def test_a_missing_program_is_logged_once(
@@ -135,8 +135,8 @@ async def test_a_missing_program_is_logged_once(
     for _ in range(2):
         await awake.start()
         await awake.stop()
-    (told,) = caplog.messages
-    assert "neither caffeinate nor systemd-inhibit" in told
+    (warning,) = caplog.messages
+    assert "neither caffeinate nor systemd-inhibit" in warning
 
 
 def test_the_child_ends_with_a_daemon_that_is_killed(notes: Path) -> None:

@@ -39,9 +39,9 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return notes
 
 
-async def shown(one: Desktop) -> None:
+async def shown(desktop: Desktop) -> None:
     async with asyncio.timeout(30):
-        await asyncio.gather(*one._showing)
+        await asyncio.gather(*desktop._showing)
         # Until asyncio has seen the end of a child that was killed, its loop must not be closed.
         for thread in threading.enumerate():
             if "waitpid" in thread.name:
@@ -64,23 +64,23 @@ async def shown(one: Desktop) -> None:
 async def test_the_text_is_one_argument_and_nothing_in_it_acts(
     notes: Path, text: str, body: str
 ) -> None:
-    one = Desktop()
-    one.notify(text)
-    await shown(one)
+    desktop = Desktop()
+    desktop.notify(text)
+    await shown(desktop)
     assert json.loads(notes.read_text()) == ["--app-name=pairing", "--", "pairing", body]
 
 
 @linux
 async def test_nothing_is_shown_if_notifications_are_switched_off(notes: Path) -> None:
-    one = Desktop(enabled=False)
-    one.notify("moved")
-    await shown(one)
+    desktop = Desktop(enabled=False)
+    desktop.notify("moved")
+    await shown(desktop)
     assert not notes.exists()
 
 
 @linux
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "expected"),
     [
         ("#!/bin/sh\necho 'no session bus' >&2\nexit 1\n", "no session bus"),
         ("no program", "format error"),
@@ -92,16 +92,16 @@ async def test_a_failure_is_logged_only_at_debug_level(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     script: str,
-    said: str,
+    expected: str,
 ) -> None:
     stand_in(tmp_path, script, monkeypatch)
-    one = Desktop(timeout_s=0.5 if said == "TimeoutError" else WAIT_S)
+    desktop = Desktop(timeout_s=0.5 if expected == "TimeoutError" else WAIT_S)
     with caplog.at_level(logging.DEBUG, logger="pairingd"):
-        one.notify("moved")
-        await shown(one)
+        desktop.notify("moved")
+        await shown(desktop)
     [record] = caplog.records
     assert record.levelno == logging.DEBUG
-    assert said in record.getMessage()
+    assert expected in record.getMessage()
 
 
 @linux
@@ -109,9 +109,9 @@ async def test_a_system_without_a_notification_program_shows_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    one = Desktop()
-    one.notify("moved")
-    assert not one._showing
+    desktop = Desktop()
+    desktop.notify("moved")
+    assert not desktop._showing
 
 
 def test_on_macos_the_text_is_an_argument_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:

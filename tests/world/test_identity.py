@@ -45,9 +45,9 @@ async def forge() -> AsyncIterator[Forge]:
 
 @pytest.fixture
 async def providers(forge: Forge) -> AsyncIterator[IdentityProviders]:
-    found = providers_of(forge)
-    yield found
-    await found.aclose()
+    providers = providers_of(forge)
+    yield providers
+    await providers.aclose()
 
 
 def providers_of(forge: Forge, *, whole_seconds: float = GENEROUS) -> IdentityProviders:
@@ -270,8 +270,8 @@ class TestUnreachable:
         error = await failure(providers, guest("work:ann"))
         assert error.code == "forge-unreachable"
         where = url.replace("{name}", "ann")
-        said = f"work:ann: cannot fetch {where}: the name could not be resolved"
-        assert error.message == said
+        expected = f"work:ann: cannot fetch {where}: the name could not be resolved"
+        assert error.message == expected
         await providers.aclose()
 
     async def test_no_connection_in_time(
@@ -430,9 +430,9 @@ class TestOverTls:
         self, tls_forge: Forge, certificate: Path, monkeypatch: pytest.MonkeyPatch
     ) -> AsyncIterator[IdentityProviders]:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        found = providers_of(tls_forge)
-        yield found
-        await found.aclose()
+        providers = providers_of(tls_forge)
+        yield providers
+        await providers.aclose()
 
     async def test_keys_are_fetched_and_redirects_to_https_followed(
         self, tls_forge: Forge, tls_providers: IdentityProviders
@@ -623,7 +623,7 @@ class TestClock:
         date = email.utils.formatdate(time.time() + seconds, usegmt=True)
         forge.replies["/ann.keys"] = Reply(ed25519(), headers={"Date": date} | headers)
         warnings = (await providers.keys(guest())).warnings
-        assert [one.code for one in warnings] == (["clock-wrong"] if expected else [])
+        assert [warning.code for warning in warnings] == (["clock-wrong"] if expected else [])
         assert not expected or expected in warnings[0].message
 
     async def test_is_compared_in_an_error_too(
@@ -683,8 +683,8 @@ def test_httpx_is_not_imported_before_it_is_needed() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def ssh_keygen(*words: str) -> bytes:
-    return subprocess.run(["ssh-keygen", *words], check=True, capture_output=True).stdout
+def ssh_keygen(*arguments: str) -> bytes:
+    return subprocess.run(["ssh-keygen", *arguments], check=True, capture_output=True).stdout
 
 
 async def run_hint(hint: str, directory: Path) -> Path:

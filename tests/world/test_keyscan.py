@@ -75,9 +75,9 @@ def an_sshd(place: Path, kind: str) -> Iterator[tuple[int, str]]:
         finally:
             listening.shutdown(socket.SHUT_RDWR)
             serving.join()
-            for one in sshds:
-                one.kill()
-                one.wait()
+            for process in sshds:
+                process.kill()
+                process.wait()
 
 
 @pytest.mark.attack("a router leads the guests' port to another server", "seen by its host key")

@@ -12,17 +12,17 @@ from pairingd.process.tunnel import Tunnel
 from pairingd.world.look_from import LookFrom, View
 
 
-async def view(said: str, host: str = "5.5.5.1", *, ended: bool = False) -> View:
+async def view(output: str, host: str = "5.5.5.1", *, ended: bool = False) -> View:
     process = await asyncio.create_subprocess_exec("true")
     await process.wait()
-    tunnel = Tunnel("127.0.0.1", 1, 0, process, output=said.encode())
+    tunnel = Tunnel("127.0.0.1", 1, 0, process, output=output.encode())
     if ended:
         tunnel.ended.set()
     return View(tunnel, host)
 
 
 @pytest.mark.parametrize(
-    ("said", "host", "blind", "complaint"),
+    ("output", "host", "blind", "complaint"),
     [
         ("", "5.5.5.1", False, ""),
         ("a banner\n", "5.5.5.1", False, ""),
@@ -42,9 +42,9 @@ async def view(said: str, host: str = "5.5.5.1", *, ended: bool = False) -> View
     ],
 )
 async def test_only_a_connection_that_the_other_machine_tried_counts_for_the_endpoint(
-    said: str, host: str, blind: bool, complaint: str
+    output: str, host: str, blind: bool, complaint: str
 ) -> None:
-    seen = await view(said, host)
+    seen = await view(output, host)
     assert seen.blind is blind
     assert seen.connect_error.removeprefix("connect failed: ").startswith(complaint)
 

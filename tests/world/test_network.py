@@ -380,7 +380,7 @@ def test_a_real_change_of_network_is_noticed_and_reported() -> None:
             ip("-n", host, "link", "set", "home", "up")
             ip("-n", host, "route", "replace", "default", "via", "10.8.0.1", "dev", "home")
             tunnelled = Network("home", "10.8.0.2", "")
-            assert until(child, "gateway=''") == f"{tunnelled} 192.168.77.10 2a02::10\n"
+            assert until(child, str(tunnelled)) == f"{tunnelled} 192.168.77.10 2a02::10\n"
             ip("-n", host, "route", "replace", "default", "via", "192.168.77.1")
             until(child, "gateway='192")
 

@@ -31,7 +31,7 @@ class Connection:
 
     def _client(self) -> psutil.Process | None:
         family = psutil.Process(self.pid).children(recursive=True)
-        return next((one for one in family if one.name() == "sleep"), None)
+        return next((process for process in family if process.name() == "sleep"), None)
 
     def close(self) -> None:
         for process in psutil.Process(self.pid).children(recursive=True):
@@ -51,11 +51,11 @@ def pair() -> Iterator[tuple[Connection, Connection]]:
 def test_a_client_belongs_to_the_connection_among_its_ancestors(
     pair: tuple[Connection, Connection],
 ) -> None:
-    one, other = pair
-    owners = Ownership().of([one.client, other.client], {one.pid, other.pid})
+    first, second = pair
+    owners = Ownership().of([first.client, second.client], {first.pid, second.pid})
     assert {name: owner.connection for name, owner in owners.items()} == {
-        one.client.name: one.pid,
-        other.client.name: other.pid,
+        first.client.name: first.pid,
+        second.client.name: second.pid,
     }
     assert all(isinstance(owner, Owner) for owner in owners.values())
 
@@ -63,21 +63,21 @@ def test_a_client_belongs_to_the_connection_among_its_ancestors(
 def test_a_known_client_is_left_out_where_its_connection_is_not_among_those_given(
     pair: tuple[Connection, Connection],
 ) -> None:
-    one, other = pair
-    ownership, both = Ownership(), [one.client, other.client]
-    assert len(ownership.of(both, {one.pid, other.pid})) == 2
-    assert list(ownership.of(both, {one.pid})) == [one.client.name]
+    first, second = pair
+    ownership, both = Ownership(), [first.client, second.client]
+    assert len(ownership.of(both, {first.pid, second.pid})) == 2
+    assert list(ownership.of(both, {first.pid})) == [first.client.name]
     assert ownership.of(both, ()) == {}
-    assert len(ownership.of(both, {one.pid, other.pid})) == 2
+    assert len(ownership.of(both, {first.pid, second.pid})) == 2
 
 
 def test_a_connection_that_is_accepted_later_is_found_later(
     pair: tuple[Connection, Connection],
 ) -> None:
-    one, other = pair
-    ownership, both = Ownership(), [one.client, other.client]
-    assert list(ownership.of(both, {one.pid})) == [one.client.name]
-    assert len(ownership.of(both, {one.pid, other.pid})) == 2
+    first, second = pair
+    ownership, both = Ownership(), [first.client, second.client]
+    assert list(ownership.of(both, {first.pid})) == [first.client.name]
+    assert len(ownership.of(both, {first.pid, second.pid})) == 2
 
 
 class Boxed(Connection):
@@ -120,18 +120,18 @@ def boxed() -> Iterator[tuple[Boxed, Boxed]]:
 def test_a_client_in_a_box_belongs_to_the_connection_above_its_terminal(
     boxed: tuple[Boxed, Boxed],
 ) -> None:
-    one, other = boxed
-    ownership, both = Ownership(), [one.client, other.client]
-    owners = ownership.of(both, {one.pid, other.pid}, boxed=True)
+    first, second = boxed
+    ownership, both = Ownership(), [first.client, second.client]
+    owners = ownership.of(both, {first.pid, second.pid}, boxed=True)
     assert {name: owner.connection for name, owner in owners.items()} == {
-        one.terminal: one.pid,
-        other.terminal: other.pid,
+        first.terminal: first.pid,
+        second.terminal: second.pid,
     }
-    assert list(ownership.of(both, {one.pid}, boxed=True)) == [one.terminal]
-    assert ownership.of(both, {one.pid, other.pid}) == {}
+    assert list(ownership.of(both, {first.pid}, boxed=True)) == [first.terminal]
+    assert ownership.of(both, {first.pid, second.pid}) == {}
 
 
 def test_names_that_are_no_terminals_hide_no_client_in_a_box(boxed: tuple[Boxed, Boxed]) -> None:
-    one, _ = boxed
+    first, _ = boxed
     lies = [named(f"/dev/{'./' * number}null") for number in range(1000)]
-    assert list(Ownership().of([*lies, one.client], {one.pid}, boxed=True)) == [one.terminal]
+    assert list(Ownership().of([*lies, first.client], {first.pid}, boxed=True)) == [first.terminal]

@@ -121,20 +121,20 @@ class TestChoice:
     ) -> None:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        found = proxy_for("github.com", 443)
-        assert (found and found.url) == expected
+        proxy = proxy_for("github.com", 443)
+        assert (proxy and proxy.url) == expected
 
     def test_message_names_the_variable_and_no_password(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for url, said in (
+        for url, expected in (
             ("http://ann:se%40cr@et@proxy:3128/", "the proxy http://proxy:3128 (HTTPS_PROXY)"),
             ("http://ann:secret@[::1]:3128", "the proxy http://[::1]:3128 (HTTPS_PROXY)"),
             ("http://ann:secret@\x1b[31m", "the proxy of HTTPS_PROXY"),
             ("ann:secret@proxy:3128", "the proxy http://proxy:3128 (HTTPS_PROXY)"),
         ):
             monkeypatch.setenv("HTTPS_PROXY", url)
-            assert str(proxy_for("github.com", 443)) == said
+            assert str(proxy_for("github.com", 443)) == expected
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
@@ -149,9 +149,9 @@ class TestFetch:
 
     @pytest.fixture
     async def providers(self, forge: Forge) -> AsyncIterator[IdentityProviders]:
-        found = IdentityProviders({"github": Provider(keys_url=f"{forge.url}/{{name}}.keys")})
-        yield found
-        await found.aclose()
+        providers = IdentityProviders({"github": Provider(keys_url=f"{forge.url}/{{name}}.keys")})
+        yield providers
+        await providers.aclose()
 
     async def test_goes_through_the_proxy(
         self, forge: Forge, providers: IdentityProviders, monkeypatch: pytest.MonkeyPatch
@@ -259,7 +259,7 @@ class TestFetch:
         assert error.message.startswith("github:ann: 127.0.0.1: ")
 
     @pytest.mark.parametrize(
-        ("url", "said"),
+        ("url", "expected"),
         [
             ("socks5://127.0.0.1:1080", "speaks SOCKS, which needs the Python package socksio"),
             ("socks5h://127.0.0.1:1080", "speaks SOCKS, which needs the Python package socksio"),
@@ -269,12 +269,12 @@ class TestFetch:
         ],
     )
     async def test_names_a_proxy_that_cannot_be_used_in_a_whole_sentence(
-        self, providers: IdentityProviders, monkeypatch: pytest.MonkeyPatch, url: str, said: str
+        self, providers: IdentityProviders, monkeypatch: pytest.MonkeyPatch, url: str, expected: str
     ) -> None:
         monkeypatch.setenv("all_proxy", url)
         error = await failure(providers)
         assert "all_proxy" in error.message
-        assert error.message.endswith(said)
+        assert error.message.endswith(expected)
         assert "all_proxy" in error.hint
 
 
@@ -297,11 +297,11 @@ class TestSystemSettings:
         monkeypatch.setattr(urllib.request, "proxy_bypass", lambda host: host == "intern")
 
     def test_are_named_as_such(self) -> None:
-        found = proxy_for("github.com", 443)
-        assert found
-        assert str(found) == ("the proxy http://10.0.0.1:3128 (System Settings, Network, Proxies)")
-        assert "System Settings" in found.remedy
-        assert "unset" not in found.remedy
+        proxy = proxy_for("github.com", 443)
+        assert proxy
+        assert str(proxy) == ("the proxy http://10.0.0.1:3128 (System Settings, Network, Proxies)")
+        assert "System Settings" in proxy.remedy
+        assert "unset" not in proxy.remedy
 
     def test_exceptions_count(self) -> None:
         assert proxy_for("intern", 443) is None

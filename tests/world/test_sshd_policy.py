@@ -11,7 +11,7 @@ import pytest
 
 from pairingd.core.keys import _READERS
 from pairingd.process.programs import run
-from pairingd.world.sshd_policy import WANTED, algorithms
+from pairingd.world.sshd_policy import PREFERRED, algorithms
 
 SSHD = "/usr/sbin/sshd"
 pytestmark = pytest.mark.skipif(not os.path.exists(SSHD), reason="sshd is not installed")  # noqa: PTH110
@@ -53,11 +53,11 @@ async def test_this_sshd_takes_the_lines(host_key: Path, tmp_path: Path) -> None
 
 
 async def test_only_algorithms_of_the_policy_are_offered_and_the_best_first(host_key: Path) -> None:
-    found = await offered(host_key)
-    assert found.keys() == WANTED.keys()
-    for keyword, names in found.items():
-        assert names == [name for name in WANTED[keyword] if name in names]
-    assert found["KexAlgorithms"][0].startswith(("mlkem", "sntrup"))
+    offers = await offered(host_key)
+    assert offers.keys() == PREFERRED.keys()
+    for keyword, names in offers.items():
+        assert names == [name for name in PREFERRED[keyword] if name in names]
+    assert offers["KexAlgorithms"][0].startswith(("mlkem", "sntrup"))
 
 
 async def test_names_that_an_older_sshd_refuses_are_left_out(
@@ -72,9 +72,9 @@ async def test_names_that_an_older_sshd_refuses_are_left_out(
         *) exec "$sshd" "$@" ;;
         esac""",
     )
-    found = await offered(host_key, command)
-    assert found["KexAlgorithms"][0] == "sntrup761x25519-sha512@openssh.com"
-    assert found["MACs"] == ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com"]
+    offers = await offered(host_key, command)
+    assert offers["KexAlgorithms"][0] == "sntrup761x25519-sha512@openssh.com"
+    assert offers["MACs"] == ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com"]
 
 
 async def test_an_algorithm_that_is_known_but_off_by_default_is_offered(
@@ -85,8 +85,8 @@ async def test_an_algorithm_that_is_known_but_off_by_default_is_offered(
         tmp_path,
         """case $1 in -T) "$sshd" "$@" | sed 's/sntrup[^,]*,//g' ;; *) exec "$sshd" "$@" ;; esac""",
     )
-    found = await offered(host_key, command)
-    assert "sntrup761x25519-sha512@openssh.com" in found["KexAlgorithms"]
+    offers = await offered(host_key, command)
+    assert "sntrup761x25519-sha512@openssh.com" in offers["KexAlgorithms"]
 
 
 @pytest.mark.attack("records are dropped from ChaCha20 (Terrapin) at an old sshd", "not offered")
@@ -112,12 +112,12 @@ async def test_a_program_that_knows_nothing_gets_empty_lists(
     host_key: Path, tmp_path: Path
 ) -> None:
     """Which sshd -t refuses: nothing is left to its defaults."""
-    found = await offered(host_key, older(tmp_path, "exit 1"))
-    assert {tuple(names) for names in found.values()} == {("",)}
+    offers = await offered(host_key, older(tmp_path, "exit 1"))
+    assert {tuple(names) for names in offers.values()} == {("",)}
 
 
 def test_a_signature_is_accepted_for_every_type_of_key_that_is() -> None:
-    accepted = set(WANTED["PubkeyAcceptedAlgorithms"])
+    accepted = set(PREFERRED["PubkeyAcceptedAlgorithms"])
     assert set(_READERS) - {"ssh-rsa"} <= accepted
     assert {"rsa-sha2-256", "rsa-sha2-512"} <= accepted
     assert "ssh-rsa" not in accepted

@@ -27,9 +27,9 @@ def socket() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-def tmux(socket: Path, *words: str) -> str:
-    told = ("tmux", "-f", "/dev/null", "-S", str(socket), *words)
-    return subprocess.run(told, check=False, capture_output=True, text=True).stdout
+def tmux(socket: Path, *arguments: str) -> str:
+    argv = ("tmux", "-f", "/dev/null", "-S", str(socket), *arguments)
+    return subprocess.run(argv, check=False, capture_output=True, text=True).stdout
 
 
 async def test_a_session_is_running_until_it_or_its_server_is_gone(socket: Path) -> None:
@@ -46,7 +46,7 @@ async def test_a_session_is_running_until_it_or_its_server_is_gone(socket: Path)
 
 
 @pytest.mark.parametrize(
-    ("why", "running"),
+    ("reason", "running"),
     [
         ("No such file or directory", Running.NO),
         ("Connection refused", Running.NO),
@@ -55,11 +55,11 @@ async def test_a_session_is_running_until_it_or_its_server_is_gone(socket: Path)
     ],
 )
 async def test_a_server_that_cannot_be_reached_is_not_one_that_is_gone(
-    socket: Path, why: str, running: Running
+    socket: Path, reason: str, running: Running
 ) -> None:
     socket.touch()
     command = socket.with_name("tmux")
-    command.write_text(f"#!/bin/sh\necho 'error connecting to {socket} ({why})' >&2\nexit 1\n")
+    command.write_text(f"#!/bin/sh\necho 'error connecting to {socket} ({reason})' >&2\nexit 1\n")
     command.chmod(0o700)
     assert await Tmux(str(command), socket, "pairing").running() is running
 
@@ -111,9 +111,9 @@ async def test_a_renamed_session_calls_the_observer_and_a_renamed_window_does_no
 async def test_what_a_false_server_says_ends_nothing(socket: Path, answer: str) -> None:
     """A guest who may write owns the server of a box, and of an account."""
     socket.touch()
-    said, command = socket.with_name("said"), socket.with_name("tmux")
-    said.write_text(answer)
-    command.write_text(f"#!/bin/sh\ncat {said}\n")
+    output, command = socket.with_name("said"), socket.with_name("tmux")
+    output.write_text(answer)
+    command.write_text(f"#!/bin/sh\ncat {output}\n")
     command.chmod(0o700)
     false = Tmux(str(command), socket, "pairing")
     for ask in (

@@ -57,8 +57,8 @@ async def attached(server: tuple[str, Path]) -> AsyncIterator[Observer]:
 async def test_a_word_arrives_as_it_is(server: tuple[str, Path], value: str) -> None:
     async with attached(server) as observer:
         assert await observer.ask("set-option", "-t", "=pairing:", "@word", value) == ""
-        said = await observer.ask("show-options", "-v", "-t", "=pairing:", "@word")
-        assert said == f"{value}\n"
+        output = await observer.ask("show-options", "-v", "-t", "=pairing:", "@word")
+        assert output == f"{value}\n"
 
 
 async def test_a_semicolon_ends_a_command_as_in_arguments(server: tuple[str, Path]) -> None:
@@ -66,8 +66,8 @@ async def test_a_semicolon_ends_a_command_as_in_arguments(server: tuple[str, Pat
         await observer.ask(
             "set", "-g", "@one", "a;", "set", "-g", "@two", "b\\;", ";", "set", "@c", "d"
         )
-        said = await observer.ask("show", "-gv", "@one", ";", "show", "-gv", "@two")
-        assert said == "a\nb;\n"
+        output = await observer.ask("show", "-gv", "@one", ";", "show", "-gv", "@two")
+        assert output == "a\nb;\n"
 
 
 async def test_a_failed_command_raises_its_error_and_the_next_is_answered(
@@ -134,8 +134,8 @@ def block(number: int, text: str, *, how: str = "end", flags: int = 1) -> list[b
 async def test_output_of_a_hook_and_a_notification_are_not_taken_for_an_answer() -> None:
     answers = Answers()
     line, answer = asked(answers, "one")
-    for said in (*block(1, "hook\n", flags=0), *block(2, "yes\n"), *block(3, end_of(line))):
-        assert answers.take(said)
+    for line_read in (*block(1, "hook\n", flags=0), *block(2, "yes\n"), *block(3, end_of(line))):
+        assert answers.take(line_read)
     assert await answer == "yes\n"
     assert not answers.take(b"%session-changed $1 pairing\n")
 
@@ -145,10 +145,10 @@ async def test_a_forged_end_spoils_one_answer_and_not_the_next() -> None:
     first, forged = asked(answers, "one")
     second, answer = asked(answers, "two")
     hostile = [b"%begin 17 1 1\n", b"%error 17 1 1\n", b"%begin 17 9 1\n", b"more\n"]
-    for said in (*hostile, b"%end 17 9 1\n", b"%end 17 1 1\n", *block(2, end_of(first))):
-        answers.take(said)
-    for said in (*block(3, "true\n"), *block(4, end_of(second))):
-        answers.take(said)
+    for line_read in (*hostile, b"%end 17 9 1\n", b"%end 17 1 1\n", *block(2, end_of(first))):
+        answers.take(line_read)
+    for line_read in (*block(3, "true\n"), *block(4, end_of(second))):
+        answers.take(line_read)
     with pytest.raises(Failed):
         await forged
     assert await answer == "true\n"
@@ -162,8 +162,8 @@ async def test_an_answer_without_end_takes_no_more_than_its_share_of_memory() ->
         for _ in range(40):
             answers.take(b"x" * (1 << 16))
         answers.take(f"%end 17 {number} 1\n".encode())
-    for said in block(3, end_of(line)):
-        answers.take(said)
+    for line_read in block(3, end_of(line)):
+        answers.take(line_read)
     assert len(await answer) == 1 << 20
 
 
@@ -177,10 +177,10 @@ async def test_a_pending_request_fails_when_the_connection_closes() -> None:
     assert not answers.take(b"%exit\n")
 
 
-def asked(answers: Answers, *words: str) -> tuple[str, asyncio.Future[str]]:
-    found = answers.ask(words)
-    assert found
-    return found
+def asked(answers: Answers, *argv: str) -> tuple[str, asyncio.Future[str]]:
+    request = answers.ask(argv)
+    assert request
+    return request
 
 
 def end_of(line: str) -> str:

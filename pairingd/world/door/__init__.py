@@ -4,13 +4,13 @@ The daemon accepts; an sshd of its own serves each connection. So the daemon kno
 connection's process, peer and log, and can end it whatever its owner does.
 
     events       what happens at the door, for the access lane
-    door         the listener; all of it joined
-    listener     the socket that is listened on, and the descriptors it may use
-    lobby        accepted sockets until they get an sshd or go (the law is core.admission)
+    door         the listener; joins the parts
+    listener     the listening socket, and the descriptors it may use
+    lobby        accepted sockets until they get an sshd or go (rules: core.admission)
     farewell     the message that a refused client gets
     connections  those that have an sshd
-    progress     how far a login is, by what the kernel knows of its socket
-    guard        the guardian, kept at hand: it ends what this process cannot
+    progress     how far a login is, by the kernel's data on its socket
+    guard        keeps the guardian running, which ends what this process cannot
     guardian     the program itself
 """
 

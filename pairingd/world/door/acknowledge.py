@@ -3,7 +3,8 @@
 A login is small packets back and forth. The client holds the second of two back until the first is
 acknowledged (Nagle, RFC 896), and the kernel acknowledges late, by up to 40 ms, what it expects to
 answer soon. TCP_QUICKACK ends that until the next answer only (tcp(7)), so it is set again and
-again. Keystrokes need none of it: each is answered by its echo.
+answer soon. TCP_QUICKACK ends that only until the next answer (tcp(7)), so it is set again every
+_INTERVAL_S. Keystrokes do not need it: each is answered by its echo.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ import contextlib
 import socket
 import sys
 
-_AGAIN_S = 0.004
-_AFTER_LOGIN_S = 1.0  # of asking for a terminal and a command, and the first screen
+_INTERVAL_S = 0.004
+_AFTER_LOGIN_S = 1.0  # for the requests of a terminal and a command, and the first screen
 
 
 class Acknowledgements:
-    """One timer for all connections, while there are any that log in."""
+    """One timer for all connections, while any logs in."""
 
     def __init__(self) -> None:
         self._until: dict[socket.socket, float] = {}
         self._timer: asyncio.Handle | None = None
 
     def hasten(self, connection: socket.socket, seconds: float) -> None:
-        """For so long, or until `leave`."""
+        """For `seconds`, or until `leave`."""
         loop = asyncio.get_running_loop()
         self._until[connection] = loop.time() + seconds
         self._timer = self._timer or loop.call_soon(self._again)
 
     def logged_in(self, connection: socket.socket) -> None:
-        """It is hastened a little longer."""
+        """Hasten it for _AFTER_LOGIN_S more."""
         if connection in self._until:
             self.hasten(connection, _AFTER_LOGIN_S)
 
@@ -40,12 +41,14 @@ class Acknowledgements:
         self._until.pop(connection, None)
 
     def _again(self) -> None:
-        if sys.platform != "linux":  # macOS has no such option; one handle then stands for good
+        if sys.platform != "linux":  # macOS has no such option; the handle then stays set
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._until = {one: until for one, until in self._until.items() if until > now}
+        self._until = {
+            connection: until for connection, until in self._until.items() if until > now
+        }
         for connection in self._until:
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        self._timer = loop.call_later(_AGAIN_S, self._again) if self._until else None
+        self._timer = loop.call_later(_INTERVAL_S, self._again) if self._until else None

@@ -1,4 +1,4 @@
-"""Each connection's sshd: started, followed, and ended whatever its owner does."""
+"""Each connection's sshd: starts it, follows it, and ends it whatever its owner does."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from pairingd.world.sshd_log import Accepted, Failed, channel, parse
 
 log = logging.getLogger(__name__)
 
-_FAREWELL_TIMEOUT_S = 0.15  # for tmux clients to leave by themselves; all are out within 0.2
-_LOOK_S = 1.0  # from one look for logins that sshd's log has lost to the next, while some go on
+_FAREWELL_TIMEOUT_S = 0.15  # for tmux clients to leave by themselves; all are out within 0.2 s
+_LOOK_INTERVAL_S = 1.0  # between looks for logins that sshd's log has lost, while any goes on
 _SIGNAL_TIMEOUT_S = 1.0  # for an sshd to follow a signal
 _RECORDS_AT_A_TIME = 256  # Linux holds 11 of them: net.unix.max_dgram_qlen, ip-sysctl
-_RECORD = 4096  # bytes; sshd's longest message is 1024 (log.c, MSGBUFSIZ)
+_MAX_RECORD_BYTES = 4096  # sshd's longest message is 1024 (log.c, MSGBUFSIZ)
 
 
-# Of the sshds of connections, those in which somebody is known to be in: by the invitation.
+# Of the connections' sshds, those known to have a guest logged in, with the invitation.
 LoggedIn = Callable[[Collection[int]], Mapping[int, str]]
 
 
@@ -49,7 +49,7 @@ class Connection(Struct, eq=False):
 
 
 class Connections:
-    """Those that have an sshd; they outlive a closed door. What happens to them is in `events`."""
+    """Those that have an sshd; they outlive a closed door. `events` gets what happens to them."""
 
     def __init__(
         self, sshd: Server, clock: Callable[[], float], events: Events, logged_in: LoggedIn
@@ -70,7 +70,7 @@ class Connections:
     ) -> Connection:
         """From an sshd's start to its end, which closes `accepted`. `dialed` as in Connected.
 
-        Raises OSError where there can be no sshd; then `accepted` is as it was.
+        Raises OSError if no sshd can be started; then `accepted` is as it was.
         """
         connection, records = await self._start(visitor, accepted, peer)
         try:
@@ -79,7 +79,7 @@ class Connections:
             self._events.put_nowait(Connected(connection.pid, peer, self._clock(), dialed))
             self._look_later()
             await self._follow(connection, records)
-        except Exception:  # one that is not followed must not stay
+        except Exception:  # a connection that is not followed must not stay
             log.exception("the connection from %s cannot be served", peer)
         finally:
             records.close()
@@ -95,7 +95,7 @@ class Connections:
         return connection
 
     def end(self, visitor: Visitor, refusal: Refusal) -> str:
-        """End the sshd of somebody who logs in, and return their address. The client gets the
+        """End the sshd of a login in progress, and return the peer's address. The client gets the
         reason while nothing is encrypted yet.
         """
         connection = self._logging_in[visitor]
@@ -114,17 +114,17 @@ class Connections:
         attached: Collection[int],
         detach: Callable[[Collection[int]], Awaitable[None]],
     ) -> None:
-        """End these connections. Those of them that are `attached` are detached first, so that tmux
-        restores their screens; then all sockets are shut down, then all processes ended.
+        """End these connections. First detach those that are `attached`, so that tmux restores
+        their screens; then shut down all sockets; then end all processes.
 
-        Whatever `detach` does, hangs or raises, the rest follows within 0.15 s. Returns once each
+        If `detach` hangs or raises, the rest still follows within 0.15 s. Returns once each
         Disconnected is among the events.
         """
         cut = [self._by_pid[pid] for pid in pids if pid in self._by_pid]
-        if guests := [one for one in cut if one.pid in attached]:
+        if guests := [connection for connection in cut if connection.pid in attached]:
             try:
                 async with asyncio.timeout(_FAREWELL_TIMEOUT_S):
-                    await detach([one.pid for one in guests])
+                    await detach([connection.pid for connection in guests])
                     await _all_ended(guests)
             except Exception as error:  # noqa: BLE001 - nothing here waits for a guest who stays
                 log.debug("no farewell: %r", error)
@@ -132,44 +132,44 @@ class Connections:
         await _all_ended(cut)
 
     def guard(self, deadlines: Mapping[int, float]) -> None:
-        """Whatever becomes of this process, these connections end in so many seconds."""
+        """These connections end in so many seconds, even if this process dies or hangs."""
         for pid, seconds in deadlines.items():
             if pid in self._by_pid and self._guard.hold(pid, seconds):
                 self._by_pid[pid].reach.guard(seconds + BEHIND_S)
 
     def signal(self, pid: int, process: int, number: signal.Signals) -> None:
-        """To a process that this connection has started."""
+        """Signal a process that this connection has started."""
         if connection := self._by_pid.get(pid):
             connection.reach.send(process, number)
 
     def visitor(self, pid: int) -> Visitor | None:
-        """Whose connection that is, while it lasts."""
+        """The visitor of a connection, while it lasts."""
         connection = self._by_pid.get(pid)
         return connection.visitor if connection else None
 
     def progress(self, visitor: Visitor) -> Progress | None:
-        """How far their login is, while they log in."""
+        """How far the visitor's login is, until it ends."""
         connection = self._logging_in.get(visitor)
         if connection is None or visitor.seated is None:
             return None
         return progress(connection.socket, self._clock() - visitor.seated)
 
     def descriptors(self) -> int:
-        """How many the connections have: a socket and sshd's log each."""
+        """How many the connections use: a socket and sshd's log each."""
         return 2 * len(self._by_pid)
 
     async def _start(
         self, visitor: Visitor, accepted: socket.socket, peer: str
     ) -> tuple[Connection, socket.socket]:
-        """Its sshd, and what that says, a record a message. If it raises, nothing is left."""
-        records, theirs = channel()
+        """Its sshd and the log of that, one record per message. If this raises, nothing is left."""
+        records, log_end = channel()
         try:
-            with theirs:
+            with log_end:
                 records.setblocking(False)
                 tune(accepted)
                 guardian = await self._guard.commands()
                 known = Announcement(self._guard.line("$$", LOGIN_GRACE), guardian)
-                process, reach = await self._sshd.start(accepted, theirs, known)
+                process, reach = await self._sshd.start(accepted, log_end, known)
             self._guard.hold(process.pid, LOGIN_GRACE)
             self._guard.take(process.pid, accepted)
         except BaseException:
@@ -178,7 +178,7 @@ class Connections:
         return Connection(process.pid, peer, visitor, accepted, process, reach), records
 
     async def _follow(self, connection: Connection, records: socket.socket) -> None:
-        """Until its sshd has ended."""
+        """Return once its sshd has ended."""
         loop = asyncio.get_running_loop()
         loop.add_reader(records, self._read, connection, records)
         self._acknowledgements.hasten(connection.socket, LOGIN_GRACE)
@@ -191,12 +191,12 @@ class Connections:
         self._read(connection, records)
 
     def _read(self, connection: Connection, records: socket.socket) -> None:
-        """What sshd has said by now. No more of it in one go: an account's guests can write there,
-        and faster than this reads.
+        """Read what sshd has logged, at most _RECORDS_AT_A_TIME: an account's guests can write
+        there, faster than this reads.
         """
         for _ in range(_RECORDS_AT_A_TIME):
             try:
-                record = records.recv(_RECORD)
+                record = records.recv(_MAX_RECORD_BYTES)
             except (BlockingIOError, ConnectionError):
                 return
             log.debug("sshd[%d] %r", connection.pid, record)
@@ -217,12 +217,14 @@ class Connections:
 
     def _look_later(self) -> None:
         if self._look is None and self._logging_in:
-            self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._look_for_logins)
+            self._look = asyncio.get_running_loop().call_later(
+                _LOOK_INTERVAL_S, self._look_for_logins
+            )
 
     def _look_for_logins(self) -> None:
-        """A line of sshd's log may be lost: macOS drops what its socket does not hold."""
+        """Find logins whose log line was lost: macOS drops what its socket cannot hold."""
         self._look = None
-        by_pid = {one.pid: one for one in self._logging_in.values()}
+        by_pid = {connection.pid: connection for connection in self._logging_in.values()}
         for pid, invitation in self._logged_in(by_pid.keys()).items():
             log.warning("sshd[%d] did not log a login, but a guest is in", pid)
             self._enters(by_pid[pid], Authenticated(pid, "", invitation))
@@ -235,22 +237,24 @@ class Connections:
 
     @staticmethod
     async def _end(connections: Collection[Connection]) -> None:
-        """No byte passes any more, and the processes go: those of the guests at the latest when
-        they find the socket closed. First all sockets, then all signals.
+        """Shut down all sockets, then signal all processes. A guest's processes end at the latest
+        when they find the socket closed.
         """
         for connection in connections:
             with contextlib.suppress(OSError):
                 connection.socket.shutdown(socket.SHUT_RDWR)
         for number in (signal.SIGTERM, signal.SIGKILL):
-            running = [one for one in connections if one.process.returncode is None]
+            running = [
+                connection for connection in connections if connection.process.returncode is None
+            ]
             for connection in running:
                 connection.reach.end(number)
             if running:
                 await asyncio.wait(
-                    [asyncio.ensure_future(one.process.wait()) for one in running],
+                    [asyncio.ensure_future(connection.process.wait()) for connection in running],
                     timeout=_SIGNAL_TIMEOUT_S,
                 )
-        for connection in connections:  # what a sshd left in its group: stopped, or an orphan
+        for connection in connections:  # what an sshd left in its group: stopped, or an orphan
             connection.reach.end(signal.SIGKILL)
 
 

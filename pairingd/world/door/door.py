@@ -1,4 +1,4 @@
-"""Open or closed: accepts connections, which go through the lobby to an sshd each."""
+"""The door, open or closed: each accepted connection goes through the lobby to an sshd."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pairingd.world.sshd import Server
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 32  # connections accepted before anything else is looked at
-_PAUSE = 0.25  # seconds without accepting, where there are no descriptors
+_MAX_ACCEPTS = 32  # connections accepted before the loop does anything else
+_PAUSE_S = 0.25  # without accepting, if no descriptors are left
 
 
 class Door:
-    """`events` yields what happens at it, for one reader; `connections` outlive a closed door."""
+    """`events` yields what happens there, for one reader; `connections` outlive a closed door."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class Door:
 
     @property
     def port(self) -> int | None:
-        """Where it is open, None when closed."""
+        """The port it listens on, None when closed."""
         return self._listener.getsockname()[1] if self._listener else None
 
     async def open(self, *, preferred: int, fixed: int) -> None:
-        """Listen on `fixed`, or else on `preferred`, or else on any port (0: no wish).
+        """Listen on `fixed`, or else on `preferred`, or else on any port (0: no preference).
 
-        Raises WorldError `door-blocked` when that port or address cannot be had.
+        Raises WorldError `door-blocked` if that port or address is not available.
         """
         try:
             self._listener = listen(self._address, fixed or preferred)
@@ -61,19 +61,19 @@ class Door:
                 return
             wish = f"port {fixed or preferred}" if fixed or preferred else "any port"
             # os.strerror: asyncio and socket add the address to the text, in a form of their own.
-            why = os.strerror(error.errno or 0)
+            reason = os.strerror(error.errno or 0)
             if error.errno == errno.EADDRINUSE:
-                found = await asyncio.to_thread(holder, fixed)  # it looks at every process
-                why += f", by {found}" if found else ""
+                holder_name = await asyncio.to_thread(holder, fixed)  # it looks at every process
+                reason += f", by {holder_name}" if holder_name else ""
             raise WorldError(
                 "door-blocked",
-                f"cannot listen on {self._address or 'any address'}, {wish}: {why}",
+                f"cannot listen on {self._address or 'any address'}, {wish}: {reason}",
                 "choose another [door] port or address in config.toml",
             ) from None
         asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
 
     def close(self) -> None:
-        """No new connection from now on; those inside stay until they are cut."""
+        """Accept no new connection; existing ones stay until they are cut."""
         if self._listener:
             asyncio.get_running_loop().remove_reader(self._listener.fileno())
             self._listener.close()
@@ -81,25 +81,25 @@ class Door:
             self._lobby.close()
 
     def take(self, arrival: Arrival) -> None:
-        """One that we have connected ourselves; it goes the way of those who come. Call it only
-        while the door is open.
+        """Serve a connection that we made ourselves like one that came in. Call it only while the
+        door is open.
         """
         self._lobby.enter(arrival)
 
     def admit(self, pid: int, *, guest: bool) -> None:
-        """Answer to Authenticated: the login holds no place any more, and a guest's address is
-        known. Nobody is let in or out by it: the key file does that, and `connections.cut`.
+        """Answer to Authenticated: frees the login's place; a guest's address becomes known. It
+        lets nobody in or out: the key file and `connections.cut` do that.
         """
         if visitor := self.connections.visitor(pid):
             self._lobby.entered(visitor, guest=guest)
 
     def ban(self, peer: str) -> Ban | None:
-        """For how long this address is kept out now."""
+        """For how long this address is banned now."""
         return self._lobby.ban(peer)
 
     def _accept(self) -> None:
         assert self._listener is not None  # noqa: S101 - the reader is removed with it
-        for _ in range(_AT_ONCE):
+        for _ in range(_MAX_ACCEPTS):
             try:
                 accepted, address = self._listener.accept()
             except (BlockingIOError, InterruptedError):
@@ -107,12 +107,12 @@ class Door:
             except ConnectionError:
                 continue
             except OSError as error:
-                # Out of descriptors: those who come wait in the kernel's queue meanwhile.
+                # Out of descriptors: new connections wait in the kernel's queue meanwhile.
                 log.warning("cannot accept: %s", error.strerror)
                 listener = self._listener
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(listener.fileno())
-                loop.call_later(_PAUSE, self._listen_again, listener)
+                loop.call_later(_PAUSE_S, self._listen_again, listener)
                 break
             self._lobby.enter(Arrival(accepted, plain(address[0])))
 

@@ -21,8 +21,8 @@ class Reached(Struct, frozen=True):
 
 
 class Connected(Struct, frozen=True):
-    """It has an sshd, since then; nobody has logged in. `dialed`: the host connected to them, for
-    that invitation.
+    """A connection has had an sshd since `since`; nobody has logged in. `dialed`: the host
+    connected to the guest, for that invitation.
     """
 
     pid: int
@@ -34,7 +34,7 @@ class Connected(Struct, frozen=True):
 class Authenticated(Struct, frozen=True):
     """sshd accepted the key with this fingerprint. `Door.admit` answers whether it is a guest's.
 
-    Where sshd's log has lost that line, `invitation` is whose forced command runs there, and
+    If sshd's log has lost that line, `invitation` is the one whose forced command runs there, and
     `fingerprint` is "".
     """
 
@@ -55,9 +55,9 @@ class Refused(Struct, frozen=True):
 
 
 class TurnedAway(Struct, frozen=True):
-    """It got no place, or lost it to somebody else; once for each address and reason.
+    """A connection got no place, or lost it to another; once for each address and reason.
 
-    `ban` where that is the reason: again for a longer one.
+    `ban` if that is the reason: again for a longer one.
     """
 
     peer: str
@@ -66,7 +66,7 @@ class TurnedAway(Struct, frozen=True):
 
 
 class Disconnected(Struct, frozen=True):
-    """Its sshd is gone."""
+    """The connection's sshd is gone."""
 
     pid: int
 

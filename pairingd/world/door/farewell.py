@@ -1,4 +1,4 @@
-"""A refused client is told why, in a disconnect message that ssh prints."""
+"""Sends a refused client the reason, in a disconnect message that ssh prints."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import socket
 from pairingd.core.admission import Refusal
 from pairingd.core.ssh_wire import IDENTIFICATION, Reason, disconnect
 
-_LINGER = 1.0  # seconds
-_MOST = 32  # sockets that linger
-_CHUNK = 1 << 16
+_LINGER_S = 1.0
+_MAX_LINGERING = 32  # sockets
+_READ_BYTES = 1 << 16
 
 
 def message(refusal: Refusal) -> bytes:
@@ -22,10 +22,10 @@ def message(refusal: Refusal) -> bytes:
 
 
 class Farewells:
-    """Sockets that were told why, and are closed as soon as the peer has closed its side.
+    """Sockets that were sent the reason. Each is closed once the peer has closed its side.
 
-    A socket that is closed with words of the peer unread resets the connection, and ours may be
-    lost with it. So what the peer still says is read and dropped, for _LINGER seconds at most.
+    Closing a socket with unread data of the peer resets the connection, and our message may be lost
+    with it. So what the peer still sends is read and dropped, for _LINGER_S at most.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Farewells:
         return len(self._lingering)
 
     def refuse(self, refused: socket.socket, refusal: Refusal) -> None:
-        """Tell why and close `refused`, which nobody else uses."""
+        """Send the reason and close `refused`, which nobody else uses."""
         loop = asyncio.get_running_loop()
         try:
             refused.setblocking(False)
@@ -44,15 +44,15 @@ class Farewells:
         except OSError:
             refused.close()
             return
-        if len(self._lingering) >= _MOST:
+        if len(self._lingering) >= _MAX_LINGERING:
             self._close(next(iter(self._lingering)))
-        self._lingering[refused] = loop.call_later(_LINGER, self._close, refused)
+        self._lingering[refused] = loop.call_later(_LINGER_S, self._close, refused)
         loop.add_reader(refused, self._drain, refused)
 
     def _drain(self, refused: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError, InterruptedError):
             try:
-                if refused.recv(_CHUNK):
+                if refused.recv(_READ_BYTES):
                     return
             except ConnectionError:
                 pass

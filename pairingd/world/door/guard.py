@@ -1,4 +1,4 @@
-"""The daemon's side of the guardian: one process outside the event loop, while somebody is in."""
+"""The daemon's side of the guardian: one separate process, while somebody is connected."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 BEHIND_S = 0.5  # the guardian acts this much after the daemon should have
-_LINGER_S = 5.0  # with nobody connected, before it goes
+_LINGER_S = 5.0  # with nobody connected, before it ends
 _PROGRAM = Path(__file__).with_name("guardian.py")
 
 
 class Guard:
-    """Keeps a guardian at hand, and told. One that dies is replaced by one that knows as much."""
+    """Keeps a guardian running and informed. Replaces one that dies by one with the same data."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
@@ -28,8 +28,8 @@ class Guard:
         self._leaving: asyncio.TimerHandle | None = None
 
     async def commands(self) -> socket.socket:
-        """Where `Guard.line` is written to. Raises OSError where there can be no guardian: then
-        there must be no connection either.
+        """The socket for `Guard.line`. Raises OSError if there can be no guardian: then there must
+        be no connection either.
         """
         if self._leaving:
             self._leaving.cancel()
@@ -38,16 +38,16 @@ class Guard:
 
     @staticmethod
     def line(group: int | str, seconds: float) -> str:
-        """What the guardian is to read of a process group that may live for so long."""
+        """The guardian's command for a process group that may live for `seconds`."""
         return f"guard {group} {seconds + BEHIND_S:.3f}"
 
     def take(self, group: int, connection: socket.socket) -> None:
-        """The connection of that process group, to be shut down with it."""
+        """Pass on the connection of that process group, to be shut down with it."""
         self._sockets[group] = connection
         self._send_socket(group, connection)
 
     def hold(self, group: int, seconds: float) -> bool:
-        """It must be over in `seconds`, whatever becomes of the daemon. Whether that is news."""
+        """The group must end in `seconds`, even if the daemon dies. Returns whether that is new."""
         deadline = asyncio.get_running_loop().time() + seconds
         if abs(self._deadlines.get(group, 0.0) - deadline) <= BEHIND_S:
             return False
@@ -56,7 +56,7 @@ class Guard:
         return True
 
     def release(self, group: int) -> None:
-        """It is gone."""
+        """The group is gone."""
         self._deadlines.pop(group, None)
         self._sockets.pop(group, None)
         self._write(f"release {group}")
@@ -70,12 +70,12 @@ class Guard:
             self._commands = None
 
     async def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
+        commands, guardian_end = socket.socketpair()
+        commands.setblocking(False)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(_PROGRAM)),
-                stdin=theirs.fileno(),
+                stdin=guardian_end.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
                 env={},
@@ -83,23 +83,23 @@ class Guard:
                 start_new_session=True,
             )
         except BaseException:
-            ours.close()
+            commands.close()
             raise
         finally:
-            theirs.close()
-        self._commands = ours
+            guardian_end.close()
+        self._commands = commands
         now = asyncio.get_running_loop().time()
         for group, deadline in self._deadlines.items():
             self._write(self.line(group, max(deadline - now, 0.0)))
         for group, connection in self._sockets.items():
             self._send_socket(group, connection)
-        self._following = asyncio.create_task(self._follow(self._process, ours))
-        return ours
+        self._following = asyncio.create_task(self._follow(self._process, commands))
+        return commands
 
     async def _follow(self, process: asyncio.subprocess.Process, commands: socket.socket) -> None:
         await process.wait()
         if self._commands is not commands:
-            return  # it was let go
+            return  # `_leave` let it go
         log.warning("the guardian of the connections ended; another one takes over")
         commands.close()
         self._commands = None

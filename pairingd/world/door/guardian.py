@@ -5,13 +5,13 @@
 Each command is a line. `guard PGID SECONDS`: that process group must be gone in so many seconds;
 a later line for the same group replaces this one. `socket PGID`, with a descriptor: the connection
 of that group, to be shut down with it, because a daemon that hangs holds it open. `release PGID`:
-it is gone. The end of the input is the end of the daemon, however it came about: then every group
-goes at once.
+the group is gone. The end of the input means that the daemon has ended, for whatever reason: then
+the guardian ends every group at once.
 
-Each connection is a process group of its own and says the first of these lines itself, before it
-becomes an sshd, so that there is no moment at which nobody knows of it. Apart from the daemon, in a
-session of its own, so that what ends the daemon's process group does not end this first. Standard
-library only: this runs while somebody is connected (measured: 4 MB).
+Each connection is a process group of its own and sends the first of these lines itself, before it
+becomes an sshd, so that the guardian always knows of it. The guardian has a session of its own, so
+that what ends the daemon's process group does not end it first. Standard library only: this runs
+while somebody is connected (measured: 4 MB).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KILL_AFTER_S = 1.0  # from SIGTERM
 
 
 class Guardian:
-    """What it knows of the groups; `now` is in seconds of a clock that goes on during sleep."""
+    """Its data on the groups; `now` is in seconds of a clock that goes on during sleep."""
 
     def __init__(self) -> None:
         self._deadlines: dict[int, float] = {}
@@ -41,7 +41,7 @@ class Guardian:
         return not self._deadlines and not self._ending
 
     def hear(self, line: bytes, descriptors: list[int], now: float) -> None:
-        """One command; what is not one is passed over. `socket` takes the first descriptor."""
+        """Handle one command; ignore anything else. `socket` takes the first descriptor."""
         match line.split():
             case [b"guard", group, seconds] if int(group) > 1:
                 self._deadlines[int(group)] = now + float(seconds)
@@ -60,7 +60,7 @@ class Guardian:
             self._deadlines[group] = now
 
     def act(self, now: float) -> float | None:
-        """End the groups that are due. In how many seconds to come again; None: no need to."""
+        """End the groups that are due. Returns the seconds until the next call; None: no need."""
         for group, deadline in [*self._deadlines.items()]:
             if deadline <= now:
                 del self._deadlines[group]
@@ -74,7 +74,7 @@ class Guardian:
                 del self._ending[group]
         if self._ending:
             return 0.05  # to see whether they are gone
-        return min((at - now for at in self._deadlines.values()), default=None)
+        return min((deadline - now for deadline in self._deadlines.values()), default=None)
 
 
 def _shut(connection: socket.socket) -> None:
@@ -83,10 +83,10 @@ def _shut(connection: socket.socket) -> None:
 
 
 def _signalled(group: int, number: int) -> bool:
-    """Whether there is such a group of ours."""
+    """Signal the group; return whether it is there and ours."""
     try:
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # macOS says the latter of a zombie (not run)
+    except (ProcessLookupError, PermissionError):  # macOS raises the latter for a zombie (not run)
         return False
     return True
 
@@ -97,7 +97,7 @@ def _killed(group: int) -> bool:
 
 
 def _now() -> float:
-    """Goes on during sleep, and is not set: clock_gettime(2), on macOS clock_gettime(3)."""
+    """Goes on during sleep, and nobody sets it: clock_gettime(2), on macOS clock_gettime(3)."""
     if sys.platform == "darwin":
         return time.clock_gettime(time.CLOCK_MONOTONIC)
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -105,8 +105,8 @@ def _now() -> float:
 
 def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # its end is the end of its input and of its groups
-    guardian, heard, open_ = Guardian(), b"", True
+        signal.signal(number, signal.SIG_IGN)  # it ends once its input and its groups have
+    guardian, pending, open_ = Guardian(), b"", True
     descriptors: list[int] = []
     commands = socket.socket(fileno=0)
     ready = select.poll()
@@ -118,7 +118,7 @@ def main() -> None:
             continue
         chunk, received, _, _ = socket.recv_fds(commands, 1 << 16, 64)
         descriptors += received
-        *lines, heard = (heard + chunk).split(b"\n")
+        *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
             with contextlib.suppress(ValueError, OSError):
                 guardian.hear(line, descriptors, _now())

@@ -9,13 +9,13 @@ import socket
 import sys
 
 _BACKLOG = 1024  # connections the kernel holds for us; Linux cuts it to net.core.somaxconn
-_DESCRIPTORS = 4096  # wanted; a connection takes two, one in the lobby takes one
-_RESERVED = 128  # descriptors for all that is not the door: 64 control connections, store, tmux
-_UNACKNOWLEDGED = 30  # seconds a silent guest's network may be gone before TCP gives up (Linux)
+_MAX_DESCRIPTORS = 4096  # a connection takes two, one in the lobby takes one
+_RESERVED_DESCRIPTORS = 128  # for all but the door: 64 control connections, store, tmux
+_UNACKNOWLEDGED_S = 30  # how long a guest's network may be gone before TCP gives up (Linux)
 
 
 def listen(address: str, port: int) -> socket.socket:
-    """On `address`, or on all, IPv4 and IPv6. Raises OSError."""
+    """Listen on `address`, or on all, IPv4 and IPv6. Raises OSError."""
     if address:
         family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
         listener = socket.create_server((address, port), family=family, backlog=_BACKLOG)
@@ -33,14 +33,14 @@ def listen(address: str, port: int) -> socket.socket:
 
 
 def tune(connection: socket.socket) -> None:
-    """For sshd, which is about to get it."""
+    """Set what sshd needs, before it gets the connection."""
     # macOS hands the listener's O_NONBLOCK on; sshd expects a plain descriptor.
     connection.setblocking(True)
     # Before sshd gets it: first paint 190 ms instead of 244 ms (measured over loopback, 9.2).
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED * 1000)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_S * 1000)
 
 
 def plain(address: str) -> str:
@@ -49,14 +49,14 @@ def plain(address: str) -> str:
 
 
 def raise_descriptor_limit() -> None:
-    """This process may have _DESCRIPTORS open, or as many as the hard limit lets it."""
+    """Let this process open _MAX_DESCRIPTORS, or as many as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = _MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_MAX_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def descriptors_left(used: int) -> int:
-    """How many more the door may have, which has `used`, so that others find some too."""
+    """How many more the door may open beside its `used`, so that some are left for the rest."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else soft - _RESERVED - used
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft - _RESERVED_DESCRIPTORS - used

@@ -1,4 +1,4 @@
-"""Accepted sockets until they get an sshd or go. What becomes of them is core.admission's law."""
+"""Accepted sockets until they get an sshd or go, as core.admission decides."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pairingd.world.door.progress import is_over
 log = logging.getLogger(__name__)
 
 _SHORTEST_SLEEP_S = 0.01
-_MAX_TURNED_AWAY = 1024  # of one session that are among the events
+_MAX_TURNED_AWAY = 1024  # events of one session
 
 
 class Arrival(Struct, frozen=True):
-    """A socket that is connected to `peer`. `dialed` as in Connected. `left` is called when it is
-    over, with whether an SSH client was there.
+    """A socket that is connected to `peer`. `dialed` as in Connected. The lobby calls `left` when
+    it is over, with whether an SSH client was there.
     """
 
     socket: socket.socket
@@ -38,7 +38,7 @@ class Arrival(Struct, frozen=True):
 
 
 class Lobby:
-    """One descriptor a visitor, and one timer for all, while there are any."""
+    """One descriptor per visitor, and one timer for all, while there are any."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Lobby:
         self._soon: asyncio.Handle | None = None
 
     def enter(self, new: Arrival) -> None:
-        """Takes its socket."""
+        """Take over its socket."""
         new.socket.setblocking(False)
         visitor = self._admission.arrive(new.peer, self._clock())
         self._waiting[visitor] = new
@@ -70,7 +70,7 @@ class Lobby:
         self._readable(visitor)
 
     def _look_soon(self) -> None:
-        """Once for all that has happened by then: in a flood that is a lot."""
+        """Look once for all that happens until then: in a flood that is a lot."""
         if self._soon is None:
             self._soon = asyncio.get_running_loop().call_soon(self._look)
 
@@ -78,7 +78,7 @@ class Lobby:
         """Do what is due, and come back when more is."""
         self._soon = None
         for visitor, arrival in tuple(self._waiting.items()):
-            # Of one who spoke, the loop does not tell.
+            # The loop no longer watches a visitor who spoke.
             if visitor.spoke and is_over(arrival.socket):
                 self._gone(visitor)
         now = self._clock()
@@ -104,7 +104,7 @@ class Lobby:
             self._timer = asyncio.get_running_loop().call_later(delay, self._look)
 
     async def _serve(self, visitor: Visitor, arrival: Arrival) -> None:
-        """Whatever fails, the place comes back."""
+        """Serve it; the place is freed whatever fails."""
         accepted, peer = arrival.socket, arrival.peer
         try:
             connection = await self._connections.serve(visitor, accepted, peer, arrival.dialed)
@@ -124,12 +124,12 @@ class Lobby:
             self._look_soon()
 
     def entered(self, visitor: Visitor, *, guest: bool) -> None:
-        """It logged in; `guest`: by a key that is invited."""
+        """The visitor logged in; `guest`: by a key that is invited."""
         self._admission.entered(visitor, guest=guest)
         self._look_soon()
 
     def close(self) -> None:
-        """The session is over: nobody waits any more, and no source is known."""
+        """The session is over: refuse all who wait, and forget the known sources."""
         self._admission.penalties.forget_known()
         for visitor in tuple(self._waiting):
             self._admission.excuse(visitor)
@@ -154,13 +154,13 @@ class Lobby:
 
     def _turn_away(self, peer: str, refusal: Refusal, ban: Ban | None = None) -> None:
         """Once for each address and reason: a flood must not fill the log."""
-        known, one = self._turned_away, (peer, refusal, ban.seconds if ban else 0.0)
-        if one not in known and len(known) < _MAX_TURNED_AWAY:
-            known.add(one)
+        known, entry = self._turned_away, (peer, refusal, ban.seconds if ban else 0.0)
+        if entry not in known and len(known) < _MAX_TURNED_AWAY:
+            known.add(entry)
             self._events.put_nowait(TurnedAway(peer, refusal, ban))
 
     def ban(self, peer: str) -> Ban | None:
-        """For how long this address is kept out now."""
+        """For how long this address is banned now."""
         return self._admission.ban(peer, self._clock())
 
     def _take_out(self, visitor: Visitor) -> Arrival:
@@ -183,7 +183,7 @@ class Lobby:
         if len(seen) == self._seen.get(visitor, 0):  # readable without anything new: its end
             self._gone(visitor)
         elif identified:
-            # Readable for as long as it waits, and nothing more is to be learned from that.
+            # It stays readable while it waits, which says nothing new.
             asyncio.get_running_loop().remove_reader(accepted)
             self._admission.spoke(visitor)
         elif identified is None:

@@ -1,4 +1,4 @@
-"""How far a login is, by what the kernel knows of its socket: sshd itself does not say."""
+"""How far a login is, by the kernel's data on its socket: sshd itself does not report it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pairingd.core.admission import LOGIN_UNDER_WAY, STALLED_AFTER, Progress
 _INFO = struct.Struct("=44xI80xQ20xI")
 _STATE = 0  # tcpi_state, of which these two say that the peer has closed its side (tcp_states.h)
 _CLOSED = {7, 8}
-_SLOW = 3.0  # seconds: elsewhere a login that is older is taken for a stalled one
+_SLOW_S = 3.0  # elsewhere a login that is older counts as stalled
 
 
 def is_over(connection: socket.socket) -> bool:
@@ -31,9 +31,9 @@ def is_over(connection: socket.socket) -> bool:
 
 
 def progress(connection: socket.socket, age: float) -> Progress | None:
-    """Of a connection that has had an sshd for `age` seconds. None: nothing can be known now."""
+    """Of a connection that has had an sshd for `age` seconds. None: unknown now."""
     if sys.platform != "linux":  # not run
-        quiet = max(0.0, age - _SLOW) + (STALLED_AFTER if age > _SLOW else 0.0)
+        quiet = max(0.0, age - _SLOW_S) + (STALLED_AFTER if age > _SLOW_S else 0.0)
         return Progress(quiet, LOGIN_UNDER_WAY)
     unread = array.array("i", [0])
     try:
@@ -44,7 +44,7 @@ def progress(connection: socket.socket, age: float) -> Progress | None:
     if len(info) < _INFO.size:
         return None
     last_sent, received, segments_sent = _INFO.unpack(info)
-    # sshd answers each whole message, so when it last did is when the peer last made progress:
-    # a byte now and then is none. Before its first word, and with words unread, it is sshd's turn.
-    ours = segments_sent == 0 or unread[0] > 0
-    return Progress(0.0 if ours else min(last_sent / 1000, age), received)
+    # sshd answers each whole message, so its last answer shows when the peer last made progress:
+    # single bytes are none. Before its first message, and with data unread, it is sshd's turn.
+    is_sshds_turn = segments_sent == 0 or unread[0] > 0
+    return Progress(0.0 if is_sshds_turn else min(last_sent / 1000, age), received)

@@ -1,10 +1,10 @@
-"""What a guest's key leads to: a program of ours between their terminal and tmux.
+"""What a guest's key starts: a program of ours between their terminal and tmux.
 
-join.sh      the entrance, and a write guest's program
+join.sh      runs first, and is a write guest's program
 glass.py     a read guest's program
 approval.py  where a guest waits until the host has let them in
 farewell.sh  what either becomes at the end
-role         which of the first two a guest has, seen and changed from outside
+role         which of the first two a guest has, read and changed from outside
 """
 
 from pairingd.world.forced_command.role import (

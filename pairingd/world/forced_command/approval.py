@@ -2,9 +2,9 @@
 
     python -I -S approval.py CONTROL_SOCKET
 
-`join.sh` runs this before anything of tmux, where the invitation says so. Exit status 0 means that
-the host has approved, as pairingd says; everything else is a no: another answer, no daemon, no
-answer in time, Ctrl-C. The guest's terminal is standard input; what is typed meanwhile is dropped.
+`join.sh` runs this before anything of tmux, if the invitation says so. Exit status 0 means that
+pairingd reports the host's approval; everything else is a no: another answer, no daemon, no answer
+in time, Ctrl-C. The guest's terminal is standard input; what they type meanwhile is dropped.
 Standard library only, and few modules of it.
 """
 
@@ -21,11 +21,11 @@ import time
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-LIMIT_S = 70.0  # more than the host has to decide, for a daemon that does not answer
+LIMIT_S = 70.0  # longer than the host may take, in case the daemon does not answer
 WAITING = "pairing: waiting for the host to let you in, for at most 60 s; Ctrl-C leaves."
 APPROVED = "pairing: the host has let you in."
 STOPPED = "pairing is not running any more on the host's side; ask the host"
-_REPLY_BYTES = 1 << 16
+_MAX_REPLY_BYTES = 1 << 16
 
 
 def main(path: str) -> int:
@@ -53,14 +53,14 @@ def _answer(path: str) -> dict[str, Any]:
         for number, (method, params) in enumerate(calls.items()):
             call = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
             daemon.sendall(json.dumps(call).encode() + b"\n")
-        said = b""
-        while said.count(b"\n") < len(calls) and len(said) < _REPLY_BYTES:
+        received = b""
+        while received.count(b"\n") < len(calls) and len(received) < _MAX_REPLY_BYTES:
             daemon.settimeout(max(until - time.monotonic(), 0.01))
-            chunk = daemon.recv(_REPLY_BYTES)
+            chunk = daemon.recv(_MAX_REPLY_BYTES)
             if not chunk:
                 raise ValueError("the end")
-            said += chunk
-    reply = json.loads(said.split(b"\n")[1])
+            received += chunk
+    reply = json.loads(received.split(b"\n")[1])
     if "error" in reply:
         return {"text": reply["error"]["message"]}
     result: dict[str, Any] = reply["result"]
@@ -69,7 +69,7 @@ def _answer(path: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _deaf_terminal() -> Iterator[None]:
-    """No echo, and nothing that was typed is left for the program that comes next."""
+    """No echo, and nothing that was typed is left for the next program."""
     before = termios.tcgetattr(0)
     mode = termios.tcgetattr(0)
     mode[3] &= ~(termios.ECHO | termios.ICANON)

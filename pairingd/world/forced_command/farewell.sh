@@ -1,10 +1,10 @@
 #!/bin/sh
 # The last line that a guest sees, in the place of tmux's own:
 #     farewell.sh STATUS HOW TMUX SOCKET SESSION MARK
-# STATUS is the exit status of the tmux client, which is then ours. HOW is `left` where the guest
-# has left by a key of ours.
-# The daemon writes what it ends to MARK.farewell.PID, by our pid; otherwise the guest has left, the
-# session has ended, or the daemon is dead and the guardian has acted on the deadline.
+# STATUS is the exit status of the tmux client, which becomes ours. HOW is `left` if the guest has
+# left by a key of ours.
+# The daemon writes why it ends a connection to MARK.farewell.PID, with our pid; otherwise the guest
+# has left, the session has ended, or the daemon is dead and the guardian acted on the deadline.
 
 status=$1 how=$2 tmux=$3 socket=$4 session=$5 mark=$6
 
@@ -32,7 +32,7 @@ why() {
     fi
 }
 
-# tmux says "[detached (from session pairing)]" or "[exited]", and then 0.
+# tmux prints "[detached (from session pairing)]" or "[exited]", and returns 0.
 if [ "$status" -eq 0 ] && [ "$how" != left ]; then printf '\033[A\r\033[K'; fi
 line=
 if [ -r "$mark.farewell.$$" ]; then read -r line <"$mark.farewell.$$"; fi

@@ -1,16 +1,17 @@
-"""A pane of glass between somebody's terminal and tmux.
+"""A pane of glass between a person's terminal and tmux.
 
     python -I -S glass.py MARK read|write CONFINEMENT PYTHON TMUX SOCKET SESSION
     python -I -S glass.py host TMUX WORD...
 
-The tmux client has a terminal of its own, whose other end, the pane, is held here: what tmux paints
-passes. `join.sh` becomes this program for a read guest, and for everybody whose session is in a box
-(pairingd.box); the boxed tmux becomes it for the host. So no terminal of anybody's enters the box.
+The tmux client has a terminal of its own. This program holds its other end, the pane, and passes on
+what tmux paints. `join.sh` becomes this program for a read guest, and for everybody whose session
+is in a box (pairingd.box); the boxed tmux becomes it for the host. So nobody's terminal enters the
+box.
 
-Nothing read from a read guest is written anywhere: it is searched for the key that leaves, and
-dropped. So no binding, hook or lock command of the host's tmux.conf, and no version of tmux, can
-make their keys count. What a write guest or the host types passes. The size of a guest's terminal
-reaches tmux only within the bounds below.
+What a read guest types is written nowhere: it is searched for the key that leaves, and dropped. So
+no binding, hook or lock command of the host's tmux.conf, and no version of tmux, can make their
+keys count. What a write guest or the host types passes. The size of a guest's terminal reaches tmux
+only within the bounds below.
 
 SIGUSR1 makes the guest a write guest, SIGUSR2 a read guest: this becomes `join.sh` again. The end
 of either side is the end of both. Standard library only, and few modules of it: this starts with
@@ -34,31 +35,31 @@ from collections.abc import Callable
 # of a single row ends it, and with it the host's session (measured, 3.8).
 MAX_COLUMNS, MAX_ROWS = 500, 200
 MIN_COLUMNS, MIN_ROWS = 10, 3
-_UNKNOWN_COLUMNS, _UNKNOWN_ROWS = 80, 24  # for a terminal that says 0, as tmux has it
+_UNKNOWN_COLUMNS, _UNKNOWN_ROWS = 80, 24  # for a terminal that reports 0, as in tmux
 WELCOME = "pairing: you watch this session, read-only: what you type is not sent. Ctrl-C leaves."
 
-CLIENT_ENDED, GUEST_LEFT = -1, 0  # why the glass is taken down; otherwise the number of a signal
+CLIENT_ENDED, GUEST_LEFT = -1, 0  # why it ended; otherwise the number of a signal
 
 _ROLE_CHANGES = (signal.SIGUSR1, signal.SIGUSR2)
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
-_RESIZES_APART_MS = 100  # each costs tmux a whole repaint
+_RESIZE_INTERVAL_MS = 100  # each costs tmux a whole repaint
 _FAREWELL_MS = 500  # for tmux to restore the screen
 _CHUNK = 1 << 16
 # Ctrl-C as terminals send it: plain; with xterm's modifyOtherKeys; in the CSI u form. And what
 # users of tmux try first.
 _LEAVE = (b"\x03", b"\x1b[27;5;99~", b"\x1b[99;5u", b"\x02d")
 _BY_SIGNAL = 192  # and above: the exit status of a client that was killed
-# What such a client leaves undone: its screen and pen, the cursor, keys, pastes and the mouse.
+# What such a client leaves unrestored: screen, pen, cursor, keys, pastes and the mouse.
 _RESTORED = b"\x1b[?1049l\x1b[m\x1b[?25h\x1b[?1l\x1b>\x1b[?2004;1000;1002;1003;1006l"
-_LONGEST_KEY = max(map(len, _LEAVE))
+_MAX_KEY_BYTES = max(map(len, _LEAVE))
 
 
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """The exit status of the tmux client."""
-    if words[0] == "host":
-        _, status = _stand_between(words[1:], role="host")
+    if argv[0] == "host":
+        _, status = _stand_between(argv[1:], role="host")
         return status
-    mark, role, confinement, python, tmux, socket, session = words
+    mark, role, confinement, python, tmux, socket, session = argv
     attach = [tmux, "-N", "-u", "-S", socket, "attach-session", "-E", "-f", "ignore-size"]
     if role == "read":
         attach.append("-r")
@@ -75,13 +76,13 @@ def main(words: list[str]) -> int:
 
 def _stand_between(argv: list[str], role: str) -> tuple[int, int]:
     """Why it ended, and the exit status of `argv`, which has a terminal behind the pane."""
-    signals = _hear_signals()
+    signals = _signal_pipe()
     before = termios.tcgetattr(0)
     guest = _opened_again()
     with contextlib.suppress(OSError):
         if role == "read":
             os.write(guest, f"{WELCOME}\r\n".encode())
-        # What a read guest has typed by now is dropped; the others' waits for tmux.
+        # Drop what a read guest has typed by now; the others' input waits for tmux.
         _set_raw(termios.TCSAFLUSH if role == "read" else termios.TCSADRAIN)
     pane = Pane(argv, fit=_size if role == "host" else clamped)
     reason, is_ours = _pass(guest, pane, signals, role), True
@@ -96,15 +97,15 @@ def _stand_between(argv: list[str], role: str) -> tuple[int, int]:
     return reason, status
 
 
-def _become(script: str, *words: str) -> None:
+def _become(script: str, *arguments: str) -> None:
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     path = f"{os.path.dirname(__file__)}/{script}"  # noqa: PTH120 - pathlib starts slowly
-    os.execv("/bin/sh", ["/bin/sh", path, *words])  # noqa: S606 - no shell words in them
+    os.execv("/bin/sh", ["/bin/sh", path, *arguments])  # noqa: S606 - no shell words in them
 
 
 def _opened_again() -> int:
-    """Standard input, in a description of its own, so that not blocking is nobody else's matter."""
+    """Standard input, opened again, so that O_NONBLOCK affects nobody else."""
     flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
     try:
         return os.open(os.ttyname(0), flags)
@@ -113,12 +114,12 @@ def _opened_again() -> int:
 
 
 def _size(size: bytes) -> bytes:
-    """As it is."""
+    """The size unchanged."""
     return size
 
 
 def clamped(size: bytes) -> bytes:
-    """A `struct winsize` (ioctl_tty(2)) within what a guest's terminal may be. One that is keeps
+    """A `struct winsize` (ioctl_tty(2)) within what a guest's terminal may be. One within it keeps
     its pixels: without, tmux asks the terminal for its size, and takes rows for columns (3.8).
     """
     given = struct.unpack("HHHH", size)
@@ -135,14 +136,14 @@ def leaves(typed: bytes) -> bool:
     return any(key in typed for key in _LEAVE)
 
 
-def _hear_signals() -> int:
-    """A descriptor from which each signal is read as a byte, its number."""
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+def _signal_pipe() -> int:
+    """A descriptor that yields each signal as a byte, its number."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     for number in _SIGNALS:
         signal.signal(number, lambda *_: None)
-    return heard
+    return read_end
 
 
 def _set_raw(when: int) -> None:
@@ -189,11 +190,11 @@ class Keys:
         self._recent = b""
 
     def take(self, chunk: bytes) -> int | None:
-        """Why it is over, None where it is not: their terminal is gone, or they leave."""
+        """Why it is over, or None: their terminal is gone, or they leave."""
         if not chunk:
             return signal.SIGHUP
         if self._reads:
-            self._recent = self._recent[-_LONGEST_KEY:] + chunk
+            self._recent = self._recent[-_MAX_KEY_BYTES:] + chunk
             return GUEST_LEFT if leaves(self._recent) else None
         self.waiting += chunk
         return None
@@ -209,13 +210,13 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
         ready.register(signals, select.POLLIN)
         reads = 0 if keys.waiting else select.POLLIN
         ready.register(guest, reads | (select.POLLOUT if painted else 0))
-        if not painted:  # who reads slowly slows their own client
+        if not painted:  # a slow reader slows only their own client
             ready.register(pane.end, select.POLLIN | (select.POLLOUT if keys.waiting else 0))
-        events = dict(ready.poll(_RESIZES_APART_MS if resized else None))
+        events = dict(ready.poll(_RESIZE_INTERVAL_MS if resized else None))
         if signals in events:
-            heard = set(os.read(signals, _CHUNK))
-            resized = resized or signal.SIGWINCH in heard
-            if reasons := heard - {signal.SIGWINCH, own}:
+            received = set(os.read(signals, _CHUNK))
+            resized = resized or signal.SIGWINCH in received
+            if reasons := received - {signal.SIGWINCH, own}:
                 return min(reasons)
         elif resized:
             pane.resize()
@@ -239,10 +240,10 @@ def _innermost(client: int) -> int:
 
 
 def _may_terminate(client: int) -> bool:
-    """Whether it hears that it is to end. Of an account's the end of its terminal must do."""
+    """Send it SIGTERM. False for an account's client: the end of its terminal must do."""
     try:
         os.kill(client, signal.SIGTERM)
-    except ProcessLookupError:  # it has, by itself
+    except ProcessLookupError:  # it has ended by itself
         pass
     except PermissionError:
         return False
@@ -250,8 +251,8 @@ def _may_terminate(client: int) -> bool:
 
 
 def _pass_farewell(guest: int, pane: int) -> None:
-    """What the client says last, but for the word that it was terminated; for so long and no
-    longer, whatever paints there.
+    """Pass on what the client prints last, except that it was terminated, for _FAREWELL_MS at most,
+    whatever paints there.
     """
     ready = select.poll()
     ready.register(pane, select.POLLIN)
@@ -263,7 +264,7 @@ def _pass_farewell(guest: int, pane: int) -> None:
 
 
 def _read(descriptor: int) -> bytes:
-    """b"" at the end; Linux says EIO where the other end of a terminal is gone."""
+    """b"" at the end; Linux returns EIO if the other end of a terminal is gone."""
     try:
         return os.read(descriptor, _CHUNK)
     except OSError:
@@ -271,7 +272,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def _write(terminal: int, data: bytes) -> int:
-    """How much of it the terminal took; one that is gone is seen by reading from it."""
+    """How much of it the terminal took; reading shows whether it is gone."""
     try:
         return os.write(terminal, data) if data else 0
     except OSError:
@@ -279,7 +280,7 @@ def _write(terminal: int, data: bytes) -> int:
 
 
 def _ended(client: int) -> int:
-    """Its exit status. Its terminal is gone, so it ends by itself, or is ended."""
+    """Its exit status. Its terminal is gone, so it ends by itself, or is killed."""
     for _ in range(50):
         pid, status = os.waitpid(client, os.WNOHANG)
         if pid:

@@ -1,14 +1,14 @@
 #!/bin/sh
-# What a guest's key leads to, and nothing else: the shared tmux session.
+# The only thing that a guest's key leads to: the shared tmux session.
 # sshd starts this as the forced command of every line in our authorized_keys:
 #     join.sh MARK CONFINEMENT PYTHON TMUX SOCKET SESSION [CONTROL_SOCKET]
 # CONFINEMENT is `plain` or `box`. SESSION is a target of tmux's: the session's id, which outlives a new name.
-# MARK.write.* and MARK.read.* (pairingd.live) say what the invitation gives now: one connection may
+# MARK.write.* and MARK.read.* (pairingd.live) say what the invitation allows now: a connection may
 # start a second terminal after the first.
 # A read guest goes behind glass.py, and so does everybody in a box. Else a write guest's terminal
 # is tmux's own, so that a keystroke passes no further process; this one stays beside it and keeps
 # the size within bounds.
-# CONTROL_SOCKET is there where the host approves each visit: nothing of tmux is reached before.
+# CONTROL_SOCKET is given if the host approves each visit: before that, no guest reaches tmux.
 # SIGUSR2 makes the guest a read guest.
 # The guest's words (TERM, SSH_ORIGINAL_COMMAND) are never expanded unquoted, nor run.
 
@@ -64,7 +64,7 @@ exec 3<&0
 clamp
 
 # Job control (-m) gives the client a process group of its own, in the background: sshd's SIGWINCH
-# comes here alone, and the client hears of a size once it is clamped. It must not be stopped for
+# comes only here, and the client gets a size once it is clamped. It must not be stopped for
 # setting its terminal up from there (TTOU), and tmux's server reads the keys, not the client.
 set -m
 trap '' TTOU TTIN

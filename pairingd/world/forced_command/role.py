@@ -1,7 +1,7 @@
-"""The role in which a guest is in: `glass.py` is told, `join.sh` serves those who may write.
+"""A guest's role: `glass.py` gets it as an argument, `join.sh` serves those who may write.
 
-Read from the process and changed by a signal to it. What tmux says of a client proves nothing: its
-flags can be changed by bindings and hooks.
+Read from the process and changed by a signal to it. What tmux shows of a client proves nothing:
+bindings and hooks can change its flags.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pairingd.core.model import Access
 from pairingd.live import invitation_of
 
 _JOIN, _GLASS = "/join.sh", "/glass.py"  # and then MARK; after that glass.py has its role
-# To the forced command, which then attaches its guest again. `role_of` says whether that is done.
+# To the forced command, which then attaches its guest again. `role_of` shows when that is done.
 ROLE_SIGNALS = {Access.WRITE: signal.SIGUSR1, Access.READ: signal.SIGUSR2}
 
 
 def forced_command(sshd: int) -> int | None:
     """The pid of the forced command behind a connection, None while it has none.
 
-    For one that tmux has not shown yet: this looks at every process of the machine.
+    For one that tmux does not show yet: this looks at every process of the machine.
     """
     import psutil
 
@@ -35,25 +35,25 @@ def forced_command(sshd: int) -> int | None:
 
 def logged_in(sshds: Collection[int]) -> dict[int, str]:
     """The invitations whose forced commands run below these connections: one look at every
-    process. sshd starts one for nobody but who has logged in.
+    process. sshd starts a forced command only after a login.
     """
     import psutil
 
     children: dict[int, list[int]] = {}
     for process in psutil.process_iter(["ppid"]) if sshds else ():
         children.setdefault(process.info["ppid"], []).append(process.pid)
-    found: dict[int, str] = {}
+    invitations: dict[int, str] = {}
     for sshd in sshds:
         below = list(children.get(sshd, ()))
         for pid in below:
             below += children.get(pid, ())
             if invitation := _invitation_of(pid):
-                found[sshd] = invitation
-    return found
+                invitations[sshd] = invitation
+    return invitations
 
 
 def _invitation_of(pid: int) -> str:
-    """That a forced command names by its mark; "" for another process."""
+    """The invitation that a forced command's mark names; "" for another process."""
     _, mark, _ = _program(pid)
     return invitation_of(Path(mark).name)
 
@@ -70,7 +70,7 @@ def connection_of(process: int, connections: Collection[int]) -> int | None:
 
 
 def role_of(pid: int | None) -> Access | None:
-    """The role that the forced command with this pid gives; None where it is none.
+    """The role that the forced command with this pid gives; None for another process.
 
     `join.sh` becomes `glass.py` for most, within milliseconds of its start.
     """
@@ -81,17 +81,17 @@ def role_of(pid: int | None) -> Access | None:
 
 
 def _program(pid: int) -> tuple[str, str, str]:
-    """Which of the two the process runs, and the two words after it; empty where it is neither."""
-    words = _words(pid)
-    for place, word in enumerate(words):
+    """Which of the two the process runs, and the two arguments after it; empty for neither."""
+    argv = _argv(pid)
+    for place, word in enumerate(argv):
         for program in (_JOIN, _GLASS):
             if word.endswith(program):
-                mark, role, *_ = *words[place + 1 : place + 3], "", ""
+                mark, role, *_ = *argv[place + 1 : place + 3], "", ""
                 return program, mark, role
     return "", "", ""
 
 
-def _words(pid: int) -> list[str]:
+def _argv(pid: int) -> list[str]:
     import psutil
 
     with contextlib.suppress(psutil.Error):

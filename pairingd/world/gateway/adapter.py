@@ -1,4 +1,4 @@
-"""What every gateway protocol must be able to do. One adapter a protocol; none knows another.
+"""What every gateway protocol must be able to do. One adapter per protocol; none knows another.
 
 To add a protocol: docs/adding.md.
 """
@@ -25,19 +25,19 @@ class Journal(Protocol):
 
 
 class Verdicts(Journal, Protocol):
-    """And of networks, by their identity: whether the router honours internal ports."""
+    """Also records, by a network's identity, whether the router honours internal ports."""
 
     def honours(self, network: str) -> bool | None:
-        """None: neither was seen. False stays."""
+        """None: not known yet. False stays."""
         ...
 
     def judge(self, network: str, *, honours: bool) -> None: ...
 
 
-# Has a mapping in the journal as it is now, before more is requested.
+# Journals a mapping as it is now, before more is requested.
 Record = Callable[[Mapping], None]
 
-# The MAC address of a neighbour, by its address and our interface; "" where it is not known.
+# The MAC address of a neighbour, by its address and our interface; "" if unknown.
 MacOf = Callable[[str, str], Awaitable[str]]
 
 
@@ -59,15 +59,15 @@ class Tools(NamedTuple):
 
 
 class Adapter(Protocol):
-    """One protocol's way to a mapping. All calls end within a minute, by GatewayError if need be.
+    """One protocol that can make mappings. Every call ends within a minute, also by GatewayError.
 
-    `open` is given a journaled mapping that says what is wanted and returns what was granted
+    `open` takes a journaled mapping that says what is requested and returns what was granted
     (`external_host`, `external_port`, `handle`, `granted_until`, `renew_at`); it never overwrites
-    a mapping that is not ours. The gateway may assign another external port; `exact`: it is asked
-    to refuse instead. What an undo must know is given to `record` before the gateway is asked.
+    a mapping that is not ours. The gateway may assign another external port; with `exact` the
+    adapter asks it to refuse instead. What an undo must know goes to `record` before the request.
     refusals.may_have_made says of an error whether something may be left on the gateway.
-    `close` returns only once the mapping is seen to be gone. `check` raises `local-network-denied`
-    alone; other failures are UNKNOWN.
+    `close` returns only once the mapping is seen to be gone. `check` raises only
+    `local-network-denied`; other failures are UNKNOWN.
     """
 
     protocol: str
@@ -77,7 +77,7 @@ class Adapter(Protocol):
         ...
 
     async def open(
-        self, wanted: Mapping, lease: int, *, exact: bool = True, record: Record = nobody_records
+        self, requested: Mapping, lease: int, *, exact: bool = True, record: Record = nobody_records
     ) -> Mapping: ...
 
     async def renew(
@@ -91,10 +91,10 @@ class Adapter(Protocol):
 
 @runtime_checkable
 class Sweeper(Protocol):
-    """An Adapter that can read the gateway's whole table, and so find what no journal knows."""
+    """An Adapter that can read the gateway's whole table, and so find what no journal has."""
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
-        """Remove what earlier daemons left here, but for the external ports in `keep`."""
+        """Remove what earlier daemons left here, except the external ports in `keep`."""
         ...
 
 
@@ -103,12 +103,12 @@ class Searcher(Protocol):
     """An Adapter that searches the network for its gateway, or takes another search's result."""
 
     async def learn(self, network: Network, locations: Sequence[str]) -> None:
-        """Somebody has heard of these in our place. Raises GatewayError; then nothing changed."""
+        """Use what another search found. Raises GatewayError; then nothing changed."""
         ...
 
 
 def mapping_adapters(tools: Tools) -> list[Adapter]:
-    """All that `tools.settings` could have us speak to a gateway, whether they do or not."""
+    """Adapters of all protocols that `tools.settings` could enable, enabled or not."""
     made = (_module(protocol).adapter(tools) for protocol in gateways.PROTOCOLS)
     return [adapter for adapter in made if adapter is not None]
 

@@ -1,4 +1,4 @@
-"""A program of the user's own in a router's place, for routers that have an API, or only ssh.
+"""The user's own program in a router's place, for routers that have an API, or only ssh.
 
 Its environment says what to do:
 
@@ -8,8 +8,8 @@ Its environment says what to do:
     PAIRING_LEASE          seconds; `open` is run again at half of it
     PAIRING_PROTOCOL       tcp
 
-Both programs must bear being run twice. The last line of what `open` prints may be HOST or
-HOST:PORT, the way in as guests see it; otherwise it is [router] external_host.
+Both programs must be safe to run twice. The last line of what `open` prints may be HOST or
+HOST:PORT, the endpoint as guests see it; otherwise it is [router] external_host.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from pairingd.core.text import printable
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Record, Tools, nobody_records
 
-_SECONDS = 20.0
-_DRAIN_SECONDS = 0.5  # for what it printed; something it started may hold its output open
-_MOST_OUTPUT = 4096
-_SHOWN = 200
+_TIMEOUT_S = 20.0
+_DRAIN_TIMEOUT_S = 0.5  # for what it printed; something it started may hold its output open
+_MAX_OUTPUT_BYTES = 4096
+_MAX_SHOWN_CHARS = 200
 
 
 class CommandAdapter:
-    """`clock` is the wall clock. Nothing can be seen of such a mapping: it is taken on trust."""
+    """`clock` is the wall clock. Such a mapping cannot be observed: the programs are trusted."""
 
     protocol = "command"
 
     def __init__(
-        self, settings: config.Router, clock: Callable[[], float], *, seconds: float = _SECONDS
+        self, settings: config.Router, clock: Callable[[], float], *, seconds: float = _TIMEOUT_S
     ) -> None:
         self._command = settings.command
         self._external_host = settings.external_host
         self._clock = clock
-        self._seconds = seconds
+        self._timeout_s = seconds
 
     async def probe(self, network: Network) -> bool:  # noqa: ARG002 - the Adapter protocol's
-        """Runs nothing: whether both programs are there."""
+        """Whether both programs exist; runs neither."""
         for name, command in (("open", self._command.open), ("close", self._command.close)):
             program, *_ = _split(command)
             if not shutil.which(program):
@@ -61,13 +61,13 @@ class CommandAdapter:
 
     async def open(
         self,
-        wanted: Mapping,
+        requested: Mapping,
         lease: int,
         *,
-        exact: bool = True,  # noqa: ARG002 - the program chooses by itself
-        record: Record = nobody_records,  # noqa: ARG002 - `wanted` has all that an undo needs
+        exact: bool = True,  # noqa: ARG002 - the program chooses the port
+        record: Record = nobody_records,  # noqa: ARG002 - `requested` has all that an undo needs
     ) -> Mapping:
-        return await self._open(wanted, lease)
+        return await self._open(requested, lease)
 
     async def renew(
         self,
@@ -87,8 +87,8 @@ class CommandAdapter:
 
     async def _open(self, mapping: Mapping, lease: int) -> Mapping:
         now = self._clock()
-        said = await self._run("open", self._command.open, mapping, lease)
-        host, port = external_address(said) or (self._external_host, 0)
+        output = await self._run("open", self._command.open, mapping, lease)
+        host, port = external_address(output) or (self._external_host, 0)
         if not host:
             raise GatewayError(
                 "router-command-failed",
@@ -105,7 +105,7 @@ class CommandAdapter:
         )
 
     async def _run(self, name: str, command: str, mapping: Mapping, lease: int) -> str:
-        """What it printed. Its process is gone when this raises or is cancelled."""
+        """What the program printed. Its process is gone when this raises or is cancelled."""
         program, *arguments = _split(command)
         environment = os.environ | {
             "PAIRING_EXTERNAL_PORT": dict(mapping.handle).get("asked", str(mapping.external_port)),
@@ -119,15 +119,15 @@ class CommandAdapter:
         except OSError as error:
             raise _failed(name, f"cannot be run: {error.strerror}") from None
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._timeout_s):
                 await child.exited.wait()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DRAIN_SECONDS):
+                async with asyncio.timeout(_DRAIN_TIMEOUT_S):
                     await child.drained.wait()
         except TimeoutError:
             _end(transport)
-            why = f"took more than {self._seconds:g} s and was ended"
-            raise _failed(name, why + child.shown()) from None
+            reason = f"took more than {self._timeout_s:g} s and was ended"
+            raise _failed(name, reason + child.shown()) from None
         except asyncio.CancelledError:
             _end(transport)
             raise
@@ -140,12 +140,12 @@ class CommandAdapter:
 
 
 def adapter(tools: Tools) -> CommandAdapter | None:
-    """None where config.toml names no command."""
+    """None if config.toml names no command."""
     return CommandAdapter(tools.settings, tools.clock) if tools.settings.command.open else None
 
 
 class _Child(asyncio.SubprocessProtocol):
-    """What it says on standard output and error, bounded: the end counts."""
+    """Keeps the end of its standard output and of its standard error."""
 
     def __init__(self) -> None:
         self.output = {1: b"", 2: b""}
@@ -153,7 +153,7 @@ class _Child(asyncio.SubprocessProtocol):
         self.drained = asyncio.Event()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.output[fd] = (self.output[fd] + data)[-_MOST_OUTPUT:]
+        self.output[fd] = (self.output[fd] + data)[-_MAX_OUTPUT_BYTES:]
 
     def process_exited(self) -> None:
         self.exited.set()
@@ -162,14 +162,14 @@ class _Child(asyncio.SubprocessProtocol):
         self.drained.set()
 
     def shown(self) -> str:
-        """For an error's one line: its last words, without what a terminal would act on."""
+        """The end of its output for an error's one line, without control characters."""
         text = " ".join((self.output[2] or self.output[1]).decode(errors="replace").split())
-        return f": {printable(text[-_SHOWN:])}" if text else ""
+        return f": {printable(text[-_MAX_SHOWN_CHARS:])}" if text else ""
 
 
-def external_address(said: str) -> tuple[str, int] | None:
-    """The last line as HOST or HOST:PORT, port 0 where it names none; None for anything else."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def external_address(output: str) -> tuple[str, int] | None:
+    """The last line as HOST or HOST:PORT, port 0 if it names none; None for anything else."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     if not lines:
         return None
     line = lines[-1]
@@ -184,7 +184,7 @@ def external_address(said: str) -> tuple[str, int] | None:
 
 def _split(command: str) -> list[str]:
     program, *arguments = shlex.split(command)
-    # Path.expanduser raises where no account says what ~ is.
+    # Path.expanduser raises if no account defines ~.
     return [os.path.expanduser(program), *arguments]  # noqa: PTH111
 
 
@@ -197,8 +197,8 @@ def _is_host(text: str) -> bool:
 
 
 async def _started(*argv: str, env: dict[str, str]) -> tuple[asyncio.SubprocessTransport, _Child]:
-    """Raises OSError. When cancelled meanwhile, the program and its children are ended: asyncio
-    itself ends the program alone, and then waits for children that hold its output.
+    """Raises OSError. If cancelled meanwhile, ends the program and its children: asyncio itself
+    ends only the program, and then waits for children that hold its output.
     """
     start = asyncio.get_running_loop().subprocess_exec(
         _Child, *argv, stdin=asyncio.subprocess.DEVNULL, env=env, start_new_session=True
@@ -216,14 +216,14 @@ async def _started(*argv: str, env: dict[str, str]) -> tuple[asyncio.SubprocessT
 
 
 def _end(transport: asyncio.SubprocessTransport) -> None:
-    """Its children with it: it leads a session of its own."""
+    """End it and its children: it leads a session of its own."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(transport.get_pid(), signal.SIGKILL)
 
 
-def _failed(name: str, why: str) -> GatewayError:
+def _failed(name: str, reason: str) -> GatewayError:
     return GatewayError(
         "router-command-failed",
-        f"the [router.command] {name} {why}",
+        f"the [router.command] {name} {reason}",
         "run it by hand with the PAIRING_ variables set, and fix it",
     )

@@ -1,4 +1,4 @@
-"""What adapters make of a gateway's yes."""
+"""The mapping that a gateway has granted."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from pairingd.core.model import Mapping
 from pairingd.core.records import replace
 from pairingd.world.gateway import refusals
 
-_LONGEST = 86400  # seconds believed of a grant, RFC 6887 §7.2
-RENEWAL_GAP = 4.0  # seconds from one request to the next at the least, RFC 6887 §11.2.1
-_SHORTEST = 5  # seconds of a grant that can be renewed in time
+_MAX_LIFETIME_S = 86400  # believed of a grant, RFC 6887 §7.2
+RENEWAL_GAP = 4.0  # seconds, at least, from one request to the next, RFC 6887 §11.2.1
+_MIN_LIFETIME_S = 5  # of a grant that can be renewed in time
 
 
 def believed(lifetime: int) -> int:
-    """The granted lifetime in seconds. Raises GatewayError `router-lied` for one of no use."""
+    """The granted lifetime in seconds. Raises GatewayError `router-lied` for a useless one."""
     if lifetime == 0:
         raise refusals.dropped()
-    if lifetime < _SHORTEST:
+    if lifetime < _MIN_LIFETIME_S:
         raise refusals.too_short(lifetime)
-    return min(lifetime, _LONGEST)
+    return min(lifetime, _MAX_LIFETIME_S)
 
 
 def granted(
-    wanted: Mapping,
+    requested: Mapping,
     endpoint: tuple[str, int],
     lifetime: int,
     asked_at: float,
     renewal: float,
 ) -> Mapping:
-    """`wanted` as it stands now. `asked_at` is before the request: no lease is longer than that."""
+    """`requested` as granted. `asked_at` is before the request: no lease is longer than that."""
     host, port = endpoint
     return replace(
-        wanted,
+        requested,
         external_host="" if external_class(host) is ExternalClass.BOGUS else host,
         external_port=port,
         granted_until=asked_at + lifetime,

@@ -1,4 +1,4 @@
-"""Holding a mapping by any protocol: the adapters, and the journal that is written first."""
+"""Holds a mapping by any protocol: the adapters, and the journal, which is written first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.adapter import Adapter, Journal
-from pairingd.world.gateway.refusals import NO_ANSWER, may_have_made
+from pairingd.world.gateway.refusals import NO_ANSWER, may_have_made, silently_replaced
 
 
 class Keeper:
@@ -29,11 +29,15 @@ class Keeper:
         self._adapters = {adapter.protocol: adapter for adapter in adapters}
         self._token = token
 
-    async def renew(self, mapping: Mapping) -> Mapping:
-        """The mapping with a new lease. Raises GatewayError; the journal entry stays either way."""
+    async def renew(self, mapping: Mapping, *, exact: bool = False) -> Mapping:
+        """The mapping with a new lease; `exact`: at the same external port. Raises GatewayError;
+        the journal entry stays either way.
+        """
         adapter = self._adapter(mapping)
         renewed = await adapter.renew(mapping, self._settings.lease, record=self._journal.record)
         self._journal.record(renewed)
+        if exact and renewed.external_port != mapping.external_port:
+            raise silently_replaced(mapping.external_port)
         return renewed
 
     async def check(self, mapping: Mapping) -> Presence:
@@ -43,13 +47,13 @@ class Keeper:
         """Remove the mapping, see that it is gone, forget it. Idempotent.
 
         Only for the network the mapping was made in: the caller compares `mapping.network`.
-        Raises GatewayError where it may still be there; the journal entry then stays.
+        Raises GatewayError if it may still be there; the journal entry then stays.
         """
         await self._adapter(mapping).close(mapping)
         self._journal.erase(mapping.id)
 
     def _adapter(self, mapping: Mapping) -> Adapter:
-        """The adapter that made it. Raises GatewayError `router-failed` where there is none."""
+        """The adapter that made it. Raises GatewayError `router-failed` if there is none."""
         try:
             return self._adapters[mapping.protocol]
         except KeyError:
@@ -68,13 +72,13 @@ class Keeper:
         *,
         exact: bool = True,
     ) -> Mapping:
-        """One try at a mapping: what was granted, journaled.
+        """Try once to open a mapping; return what was granted, journaled.
 
-        Raises GatewayError; then nothing is left, or the journal has it: the caller asks a router
-        that fell silent again.
+        Raises GatewayError; then nothing is left, or the journal has it: the caller asks a silent
+        router again.
         """
         adapter = self._adapters[protocol]
-        wanted = Mapping(
+        requested = Mapping(
             id=self._token()[:16],
             protocol=protocol,
             network=network.identity,
@@ -85,19 +89,21 @@ class Keeper:
             internal_port=internal_port,
             token=self._token(),
         )
-        journaled = wanted
+        journaled = requested
 
         def record(mapping: Mapping) -> None:
             nonlocal journaled
             journaled = mapping
             self._journal.record(mapping)
 
-        record(wanted)
+        record(requested)
         try:
-            granted = await adapter.open(wanted, self._settings.lease, exact=exact, record=record)
+            granted = await adapter.open(
+                requested, self._settings.lease, exact=exact, record=record
+            )
         except GatewayError as refusal:
             if not may_have_made(refusal):
-                self._journal.erase(wanted.id)
+                self._journal.erase(requested.id)
             elif refusal.code not in NO_ANSWER:
                 with contextlib.suppress(GatewayError):
                     await self.close(journaled)

@@ -1,4 +1,4 @@
-"""Whether a server of this machine listens at a port, as it is seen from the router."""
+"""Whether a server of this machine listens at a port, as seen from the router."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _KNOCK_TIMEOUT_S = 0.5  # a firewall may drop what goes to our own address
 
 
 async def listens(address: str, port: int) -> bool:
-    """Also where it cannot be told: only a refused connection shows that nobody does."""
+    """True also if unknown: only a refused connection shows that nobody listens."""
     try:
         async with asyncio.timeout(_KNOCK_TIMEOUT_S):
             _, writer = await asyncio.open_connection(address, port)

@@ -15,7 +15,7 @@ from pairingd.world.gateway.pxp.datagrams import Datagrams
 
 
 class Pinholes(Keeper):
-    """`clock` is the wall clock; `token` makes the secret that PCP's nonce comes of."""
+    """`clock` is the wall clock; `token` makes the secret from which PCP's nonce is derived."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Pinholes(Keeper):
         super().__init__(settings, journal, known, token)
 
     async def probe(self, network: Network) -> None:
-        """Nothing to find out: `open` asks at once."""
+        """Does nothing: `open` asks the router itself."""
 
     async def open(
         self,
@@ -41,7 +41,7 @@ class Pinholes(Keeper):
         chosen: bool = False,  # noqa: ARG002 - it is the door's own
         but: Collection[str] = (),
     ) -> Mapping:
-        """By the first protocol that is spoken, `but` those. Raises GatewayError; then nothing is
+        """By the first protocol spoken, except those in `but`. Raises GatewayError; then nothing is
         left, or the journal has it.
         """
         for protocol in self._settings.protocols:

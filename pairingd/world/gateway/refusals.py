@@ -11,7 +11,7 @@ SAME_PORT_HINT = (
     "forward the port there by hand; or set [door] port, and invite with the same --port"
 )
 
-# The adapters promise that with these nothing was left on the router.
+# The adapters promise that these leave nothing on the router.
 NOTHING_MADE = frozenset(
     {
         "double-nat",
@@ -27,13 +27,13 @@ NOTHING_MADE = frozenset(
 
 
 def nothing_made(error: GatewayError) -> GatewayError:
-    """Say of an error with any code that nothing of ours is on the router."""
+    """Mark an error with any code: nothing of ours is on the router."""
     error.data["made"] = False
     return error
 
 
 def may_be_made(error: GatewayError) -> GatewayError:
-    """Say of an error with any code that a mapping of ours may be on the router."""
+    """Mark an error with any code: a mapping of ours may be on the router."""
     error.data["made"] = True
     return error
 
@@ -42,7 +42,7 @@ def may_have_made(error: GatewayError) -> bool:
     return bool(error.data.get("made", error.code not in NOTHING_MADE))
 
 
-# After these the gateway is asked for nothing more until it answers again.
+# After these pairingd requests nothing more of the gateway until it answers again.
 NO_ANSWER = frozenset({"router-silent", "local-network-denied"})
 
 # After these another port may do; after the others this protocol is of no use here.
@@ -148,26 +148,26 @@ def lied_before(gateway: str) -> GatewayError:
     )
 
 
-def port_taken(port: int, why: str) -> GatewayError:
+def port_taken(port: int, reason: str) -> GatewayError:
     return GatewayError(
         "port-taken",
-        f"the router cannot give external port {port} ({why})",
+        f"the router cannot give external port {port} ({reason})",
         "choose another port with --port",
     )
 
 
-def not_permitted(port: int, why: str) -> GatewayError:
+def not_permitted(port: int, reason: str) -> GatewayError:
     return GatewayError(
         "not-permitted",
-        f"the router does not let this machine open or close port {port} ({why})",
+        f"the router does not let this machine open or close port {port} ({reason})",
         "allow this device to open ports in the router's settings, or choose a high --port",
     )
 
 
-def failed(port: int, why: str) -> GatewayError:
+def failed(port: int, reason: str) -> GatewayError:
     return GatewayError(
         "router-failed",
-        f"the router failed to change port {port} ({why})",
+        f"the router failed to change port {port} ({reason})",
         "restart the router, or forward the port there by hand",
     )
 

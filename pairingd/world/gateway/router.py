@@ -1,7 +1,7 @@
-"""The home router, whatever it speaks: find it, hold one mapping, give it back.
+"""The home router, by any protocol: find it, hold one mapping, give it back.
 
-Nothing is asked of a router before the journal knows of it, and nothing is forgotten before it is
-seen to be gone. It speaks the protocols of pairingd/gateways.py.
+The journal has a mapping before pairingd asks a router for it, and keeps it until it is seen to be
+gone. The protocols are those of pairingd/gateways.py.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from pairingd.world.gateway.refusals import (
     silently_replaced,
 )
 
-_PROBE_HOLDS = 600.0
+_PROBE_VALID_S = 600.0
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
-_MOST_PORTS = 6  # requested of a router in one go
+_MAX_PORTS = 6  # requested of a router in one go
 
 
 def high_port(network: Network) -> int:
@@ -59,14 +59,14 @@ def _next(port: int) -> int:
 
 
 class _Probe(Struct, frozen=True):
-    """Which protocols answer in one network: of each its refusal, or None for a good answer."""
+    """Which protocols answer in one network: each one's refusal, or None for a good answer."""
 
     identity: str
     at: float
     answers: Table[str, asyncio.Task[GatewayError | None]]
 
     def holds(self, network: Network, now: float) -> bool:
-        if self.identity != network.identity or not 0 <= now - self.at < _PROBE_HOLDS:
+        if self.identity != network.identity or not 0 <= now - self.at < _PROBE_VALID_S:
             return False
         return any(not task.done() or _is_good(task) for task in self.answers.values())
 
@@ -96,7 +96,7 @@ class Router(Keeper):
         self._providers: dict[str, GatewayError] = {}  # refusals, by the network's identity
 
     async def probe(self, network: Network) -> None:
-        """Find out what this network's router speaks; a good answer is kept for ten minutes.
+        """Find out what this network's router speaks, and keep a good answer for 10 minutes.
 
         Never raises GatewayError: `open` does.
         """
@@ -113,11 +113,11 @@ class Router(Keeper):
         chosen: bool = False,
         but: Collection[str] = (),
     ) -> Mapping:
-        """A new mapping to this host's `internal_port`, of `external_port` or else a high port, or
-        else, unless it was `chosen` by the host, of a port that the router assigns.
+        """Open a mapping to this host's `internal_port`: of `external_port`, else of a high port,
+        else, unless the host has `chosen` the port, of one that the router assigns.
 
-        By any protocol `but` those. Raises GatewayError with the most telling refusal of all that
-        were met. A provider's server is asked once in each network.
+        Uses any protocol except those in `but`. Raises GatewayError with the most telling refusal
+        of all. Asks a provider's server once in each network.
         """
         if refused_before := self._providers.get(network.identity):
             raise refused_before
@@ -133,10 +133,10 @@ class Router(Keeper):
         network: Network,
         internal_port: int,
         external_port: int,
-        chosen: bool,  # noqa: FBT001 - as open has it
+        chosen: bool,  # noqa: FBT001 - as of `open`
         but: Collection[str],
     ) -> Mapping:
-        if self._verdicts.honours(network.identity) is False and external_port != internal_port:
+        if self._ignores_internal_ports(network) and external_port != internal_port:
             raise lied_before(network.gateway)
         probing = self._probing(network).answers.items()
         answers = {protocol: answer for protocol, answer in probing if protocol not in but}
@@ -145,10 +145,10 @@ class Router(Keeper):
         for port in ports:  # may grow while it is walked
             if await self._exposes(network, internal_port, port):
                 refused = [occupied(port)]
-                if port == ports[-1] != external_port and len(ports) < _MOST_PORTS:
+                if port == ports[-1] != external_port and len(ports) < _MAX_PORTS:
                     ports.append(_next(port))
             else:
-                exact = chosen or port != ports[-1]
+                exact = chosen or port != ports[-1] or self._ignores_internal_ports(network)
                 opened, refused = await self._by_any(
                     answers, network, internal_port, port, exact=exact
                 )
@@ -170,8 +170,8 @@ class Router(Keeper):
         *,
         exact: bool,
     ) -> tuple[Mapping | None, list[GatewayError]]:
-        """By the first protocol that gives the port, or else what all of them refused with. Those
-        that are of no use are taken out of `answers`. Raises GatewayError where the router lies.
+        """The mapping by the first protocol that gives the port, or else the refusals of all.
+        Removes useless protocols from `answers`. Raises GatewayError if the router lies.
         """
         refusals = []
         for protocol in list(answers):
@@ -194,8 +194,10 @@ class Router(Keeper):
                 answers.pop(protocol)
         return None, refusals
 
-    async def renew(self, mapping: Mapping) -> Mapping:
-        """As Keeper's. Refused is, too, what may lead to another server of this machine by now."""
+    async def renew(self, mapping: Mapping, *, exact: bool = False) -> Mapping:
+        """As Keeper's. Also refuses a mapping that may lead to another server here by now, at the
+        port that it has had or at another one that the router assigns.
+        """
         port, door = mapping.external_port, mapping.internal_port
         if not gateways.named(mapping.protocol).chooses_port:
             if port != door and self._verdicts.honours(mapping.network) is False:
@@ -206,13 +208,19 @@ class Router(Keeper):
             ):
                 raise occupied(port)
         try:
-            return await super().renew(mapping)
+            renewed = await super().renew(mapping, exact=exact)
         except GatewayError as error:
             self._judge_lie(mapping.network, error)
             raise
+        assigned = renewed.external_port
+        if assigned == port or gateways.named(mapping.protocol).chooses_port:
+            return renewed
+        if await self._may_expose(mapping.network, mapping.internal_host, door, assigned):
+            raise silently_replaced(port)
+        return renewed
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
-        """Remove mappings of earlier daemons that the journal knows nothing of; how many."""
+        """Remove mappings of earlier daemons that the journal does not have; returns how many."""
         swept = 0
         for adapter in self._adapters.values():
             answer = self._probing(network).answers.get(adapter.protocol)
@@ -221,10 +229,10 @@ class Router(Keeper):
         return swept
 
     async def learn(self, network: Network, locations: Sequence[str]) -> None:
-        """Where somebody else's search has found gateways that describe themselves.
+        """Use gateways' descriptions that another search found.
 
-        Raises GatewayError `search-unwanted` where nothing here needs one, or else as the adapter
-        does; then nothing has changed.
+        Raises GatewayError `search-unwanted` if no protocol in use needs a search, or else as the
+        adapter does; then nothing has changed.
         """
         spoken = [self._adapters[name] for name in self._protocols if name in self._adapters]
         searchers = [adapter for adapter in spoken if isinstance(adapter, Searcher)]
@@ -232,14 +240,16 @@ class Router(Keeper):
             raise search_unwanted()
         for adapter in searchers:
             await adapter.learn(network, locations)
-        self._probe = None  # what was found out before that holds no longer
+        self._probe = None  # earlier answers are outdated
 
-    def _ports(self, network: Network, inside: int, wanted: int) -> list[int]:
-        if self._settings.command.open:  # a program of the user's own chooses by itself
-            return [wanted]
-        # The first router has given us `inside`, so nobody else needs it of the second.
-        equal = (inside,) if network.behind else ()
-        return list(dict.fromkeys((wanted, *equal, self._high_port(network))))
+    def _ports(self, network: Network, internal_port: int, external_port: int) -> list[int]:
+        if self._settings.command.open:  # the user's own program chooses the port
+            return [external_port]
+        if self._ignores_internal_ports(network):
+            return [internal_port]
+        # The first router gave us `internal_port`, so nobody else requests it of the second.
+        equal = (internal_port,) if network.behind else ()
+        return list(dict.fromkeys((external_port, *equal, self._high_port(network))))
 
     def _probing(self, network: Network) -> _Probe:
         now = self._clock()
@@ -282,7 +292,7 @@ class Router(Keeper):
         return granted
 
     async def _exposes(self, network: Network, door: int, port: int) -> bool:
-        if self._settings.command.open:  # a program of the user's own knows where it leads
+        if self._settings.command.open:  # the user's own program knows where it leads
             return False
         return await self._may_expose(network.identity, network.client, door, port)
 
@@ -291,6 +301,9 @@ class Router(Keeper):
         if port == door or self._verdicts.honours(network):
             return False
         return await listens(address, port)
+
+    def _ignores_internal_ports(self, network: Network) -> bool:
+        return self._verdicts.honours(network.identity) is False
 
     def _judge_lie(self, network: str, error: GatewayError) -> None:
         if "lied" in error.data:
@@ -306,17 +319,17 @@ async def _answer(
     network: Network,
     spoken_for: Sequence[asyncio.Task[GatewayError | None]],
 ) -> GatewayError | None:
-    """What the adapter's gateway answers. Not asked where another protocol speaks for it: one
+    """What the adapter's gateway answers. Does not ask if another protocol speaks for it: one
     server has both, and answers one request after the other.
     """
     for other in spoken_for:
         if await asyncio.shield(other) is None:
             return no_gateway()
     try:
-        found = await adapter.probe(network)
+        answers = await adapter.probe(network)
     except GatewayError as error:
         return error
-    return None if found else no_gateway()
+    return None if answers else no_gateway()
 
 
 def _is_good(answer: asyncio.Task[GatewayError | None]) -> bool:

@@ -1,6 +1,6 @@
-"""Where guests' keys come from: forges, URLs, files, or the words of the invitation itself.
+"""Where guests' keys come from: forges, URLs, files, or the invitation itself.
 
-Whatever answers is hostile: time, size and redirects are bounded, and its text reaches a message
+Every server counts as hostile: time, size and redirects are bounded, and its text reaches a message
 only as printable characters.
 
     providers     a guest to their keys: which of the sources below, and several at once

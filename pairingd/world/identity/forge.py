@@ -22,7 +22,7 @@ from pairingd.world.identity.proxies import Proxy, proxy_for
 from pairingd.world.identity.unreachable import foreign, host_of, unreachable, unresolved
 
 if TYPE_CHECKING:
-    import httpx  # megabytes, wanted only once a URL is asked
+    import httpx  # megabytes, needed only once a URL is fetched
 
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 5.0
@@ -37,7 +37,7 @@ class Answer(Struct, frozen=True):
 class _Hop:
     """One request. `blamed` is its proxy from the connection to it until it leads to the forge.
 
-    A connection that is used again has neither begun nor led anywhere anew: nothing is blamed.
+    A reused connection blames nothing.
     """
 
     def __init__(self, target: httpx.URL, proxy: Proxy | None) -> None:
@@ -54,14 +54,14 @@ class _Hop:
 
 
 class Forge:
-    """httpx and its connections come into memory with the first URL, and go with `aclose`."""
+    """Loads httpx with the first URL; `aclose` closes its connections."""
 
     def __init__(self, *, connect_seconds: float, whole_seconds: float) -> None:
         self._connect_seconds = connect_seconds
         self._whole_seconds = whole_seconds
         self._clients: dict[tuple[str, Proxy | None], httpx.AsyncClient] = {}
         self._trusted: ssl.SSLContext | None = None
-        self.clock_offset: float | None = None  # seconds that ours is ahead, by the last answer
+        self.clock_offset: float | None = None  # seconds that ours is ahead, from the last answer
 
     async def get(self, guest: Guest, url: str) -> Answer:
         """Raises IdentityError, as `providers` lists them."""
@@ -103,7 +103,7 @@ class Forge:
         )
 
     async def aclose(self) -> None:
-        """Let go of all connections. The next request makes new ones."""
+        """Close all connections. The next request makes new ones."""
         clients, self._clients, self._trusted = self._clients, {}, None
         for client in clients.values():
             await client.aclose()
@@ -120,9 +120,9 @@ class Forge:
         return self._clients[scheme, proxy]
 
     def _new_client(self, guest: Guest, scheme: str, proxy: Proxy | None) -> httpx.AsyncClient:
-        """Behind an office's proxy TLS to the forge holds, and SSL_CERT_FILE may name its CA.
+        """Verifies the forge's TLS also behind an office's proxy; SSL_CERT_FILE may name its CA.
 
-        For plain http there is a context that trusts no one, which spares loading the CAs.
+        Plain http has a context that trusts no one, which spares loading the CAs.
         """
         from http.cookiejar import DefaultCookiePolicy
 
@@ -163,17 +163,20 @@ class Forge:
 
 
 def _unusable(guest: Guest, proxy: Proxy | None, error: Exception) -> IdentityError:
-    """SOCKS is in httpx only where socksio is installed; else it raises ImportError."""
+    """SOCKS needs socksio: without it httpx raises ImportError."""
     if proxy and isinstance(error, ImportError):
-        what = f"{proxy} speaks SOCKS, which needs the Python package socksio"
+        cause = f"{proxy} speaks SOCKS, which needs the Python package socksio"
         remedy = f"set HTTPS_PROXY to an HTTP proxy, or install socksio; or {proxy.remedy}"
     else:
-        what, remedy = f"{proxy} is not an http:// or https:// proxy", proxy.remedy if proxy else ""
-    return IdentityError("forge-unreachable", f"{guest}: {what}", remedy)
+        cause, remedy = (
+            f"{proxy} is not an http:// or https:// proxy",
+            proxy.remedy if proxy else "",
+        )
+    return IdentityError("forge-unreachable", f"{guest}: {cause}", remedy)
 
 
 def _askable(url: str) -> httpx.URL | None:
-    """Only what is in the grammar of guests: some other URLs end in errors httpx does not own."""
+    """Only URLs in the grammar of guests: httpx raises foreign errors for some others."""
     import httpx
 
     try:

@@ -33,7 +33,7 @@ def content(guest: Guest) -> bytes:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """Only a regular file: a FIFO or a terminal could keep its reader for ever."""
+    """Only a regular file: a FIFO or a terminal could block its reader forever."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -18,35 +18,35 @@ ANOTHER_WAY = "or invite with file:PATH or key:TYPE BASE64"
 
 
 class Fetched(Struct, frozen=True):
-    """At least one key, and what the host should know about the list it stood in."""
+    """At least one key, and what the host should know about its list."""
 
     keys: tuple[Key, ...]
     warnings: list[Problem]
 
 
 def read(guest: Guest, content: bytes) -> Fetched:
-    """Tell what is no key list at all apart from one whose lines are each refused."""
-    found = parse_key_list(content)
-    unnamed = found.refused and not any(line.type for line in found.refused)
-    if key_formats.is_page(content) or (unnamed and not found.keys):
+    """Distinguishes what is no key list at all from one whose lines are all refused."""
+    parsed = parse_key_list(content)
+    unnamed = parsed.refused and not any(line.type for line in parsed.refused)
+    if key_formats.is_page(content) or (unnamed and not parsed.keys):
         raise not_a_key_list(guest, key_formats.whole(content))
-    return judged(guest, found)
+    return judged(guest, parsed)
 
 
-def judged(guest: Guest, found: KeyList) -> Fetched:
-    refused = _reasons(found.refused)
-    if not found.keys and not refused and guest.provider == "file":
+def judged(guest: Guest, parsed: KeyList) -> Fetched:
+    refused = _reasons(parsed.refused)
+    if not parsed.keys and not refused and guest.provider == "file":
         raise IdentityError(
             "no-keys", f"{guest}: the file holds no SSH key", key_formats.ONE_A_LINE
         )
-    if not found.keys and not refused:
+    if not parsed.keys and not refused:
         raise IdentityError(
             "no-keys",
             f"{guest}: no SSH key is published there",
             f"ask them to publish one, {ANOTHER_WAY}",
         )
-    if not found.keys:
-        remedies = [line.remedy for line in found.refused]
+    if not parsed.keys:
+        remedies = [line.remedy for line in parsed.refused]
         raise IdentityError(
             "no-acceptable-keys",
             f"{guest}: no key is acceptable: {refused}",
@@ -67,17 +67,17 @@ def judged(guest: Guest, found: KeyList) -> Fetched:
             f"{guest}: {key.fingerprint} is an RSA key of only {key.bits} bits",
             ANOTHER_KEY,
         )
-        for key in found.keys
+        for key in parsed.keys
         if is_weak(key)
     )
-    return Fetched(found.keys, warnings)
+    return Fetched(parsed.keys, warnings)
 
 
-def not_a_key_list(guest: Guest, found: key_formats.Format) -> IdentityError:
+def not_a_key_list(guest: Guest, actual: key_formats.Format) -> IdentityError:
     return IdentityError(
         "not-a-key-list",
-        f"{guest}: not a list of public keys but {found.name}",
-        _for(guest, found.remedy),
+        f"{guest}: not a list of public keys but {actual.name}",
+        _for(guest, actual.remedy),
     )
 
 

@@ -28,7 +28,7 @@ from pairingd.world.identity.key_list import Fetched
 
 
 class IdentityProviders:
-    """httpx and its connections come into memory with the first URL, and go with `aclose`."""
+    """Loads httpx with the first URL; `aclose` closes its connections."""
 
     def __init__(
         self,
@@ -59,11 +59,13 @@ class IdentityProviders:
         """All guests' keys, fetched at the same time; the first error cancels the others."""
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = {one: group.create_task(self.keys(one)) for one in dict.fromkeys(guests)}
+                tasks = {
+                    guest: group.create_task(self.keys(guest)) for guest in dict.fromkeys(guests)
+                }
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return {guest: task.result() for guest, task in tasks.items()}
 
     async def aclose(self) -> None:
-        """Let go of all connections. The next fetch makes new ones."""
+        """Close all connections. The next fetch makes new ones."""
         await self.forge.aclose()

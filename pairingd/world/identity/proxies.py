@@ -1,8 +1,8 @@
 """Which proxy leads to a host, as curl(1) chooses it (CURLOPT_PROXY, CURLOPT_NOPROXY).
 
-httpx reads the same variables by itself, but one entry of NO_PROXY that it cannot parse, or one
-variable with a proxy that it cannot use, and it makes no connection at all. So the choice is made
-here: a variable that is not used is not judged, and an entry that nothing can match is skipped.
+httpx reads the same variables by itself, but makes no connection at all if it cannot parse an entry
+of NO_PROXY, or cannot use a variable's proxy. So pairingd chooses here: it ignores variables that
+it does not use, and entries that nothing can match.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ class Proxy(Struct, frozen=True):
 
     def __str__(self) -> str:
         """For messages: without the password, and without what cannot be printed."""
-        found = re.fullmatch(r"([\w+.-]+://)(?:.*@)?([\w.:\[\]-]{1,80})/?", self.url, re.ASCII)
-        if not found:
+        match = re.fullmatch(r"([\w+.-]+://)(?:.*@)?([\w.:\[\]-]{1,80})/?", self.url, re.ASCII)
+        if not match:
             return f"the proxy of {self.source}"
-        return f"the proxy {found[1]}{found[2]} ({self.source})"
+        return f"the proxy {match[1]}{match[2]} ({self.source})"
 
     @property
     def remedy(self) -> str:
-        """How to get along without it."""
+        """How to fix it, or do without it."""
         if self.source == _SYSTEM_SETTINGS:
             return "correct it in System Settings > Network > Details > Proxies"
         return f"correct {self.source}, or unset it, then pairctl restart"
 
 
 def proxy_for(host: str, port: int) -> Proxy | None:
-    """The proxy for https to `host`; None for none.
+    """The proxy for https to `host`, or None.
 
     May ask DNS on macOS, where exceptions can be networks: call it in a thread.
     """
@@ -57,10 +57,10 @@ def proxy_for(host: str, port: int) -> Proxy | None:
 
 def bypassed(no_proxy: str, host: str, port: int) -> bool:
     """Whether NO_PROXY names `host`: itself, a domain of it, or a network it is in."""
-    return any(_matches(entry, host.strip("[]").rstrip("."), port) for entry in _words(no_proxy))
+    return any(_matches(entry, host.strip("[]").rstrip("."), port) for entry in _entries(no_proxy))
 
 
-def _words(no_proxy: str) -> list[str]:
+def _entries(no_proxy: str) -> list[str]:
     return re.split(r"[\s,]+", no_proxy.lower().strip(" ,"))
 
 
@@ -83,21 +83,21 @@ def _matches(entry: str, host: str, port: int) -> bool:
 
 def _parted(entry: str) -> tuple[str, str]:
     """The host or network of an entry, and its port or "". An IPv6 address may be in brackets."""
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"\[(?P<address>[^\[\]]*)\](?P<prefix>/\d{1,3})?(?::(?P<port>\d{1,5}))?/?"
         r"|(?P<name>[^:/]*(?:/\d{1,3})?)(?::(?P<its_port>\d{1,5}))?/?"
         r"|(?P<bare>[^\[\]]*:[^\[\]]*)",
         entry,
     )
-    if not found:
+    if not match:
         return "", ""
-    if found["address"] is not None:
-        return found["address"] + (found["prefix"] or ""), found["port"] or ""
-    return found["name"] or found["bare"] or "", found["its_port"] or ""
+    if match["address"] is not None:
+        return match["address"] + (match["prefix"] or ""), match["port"] or ""
+    return match["name"] or match["bare"] or "", match["its_port"] or ""
 
 
 def _variable(scheme: str) -> str:
-    """As it is spelled in the environment; where both are set, the lower-case one counts."""
+    """As spelled in the environment; if both are set, the lower-case spelling counts."""
     names = [name for name, value in os.environ.items() if value]
     lower = f"{scheme}_proxy"
     return lower if lower in names else next(name for name in names if name.lower() == lower)

@@ -1,4 +1,4 @@
-"""What a forge's answer means when it is no key list, and what its Date says of our clock."""
+"""What a forge's answer means if it is no key list, and what its Date says of our clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pairingd.world.identity.unreachable import TRY_AGAIN, host_of
 if TYPE_CHECKING:
     import httpx
 
-_MAX_RETRY_AFTER = 7 * 86400
+_MAX_RETRY_AFTER_S = 7 * 86400
 CLOCK_TOLERANCE_S = 60
 
 
@@ -68,7 +68,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> int | None:
         seconds = float(reset) - now
     else:
         return None
-    return min(max(round(seconds), 1), _MAX_RETRY_AFTER)
+    return min(max(round(seconds), 1), _MAX_RETRY_AFTER_S)
 
 
 def clock_offset(headers: Mapping[str, str], now: float) -> float | None:
@@ -82,7 +82,7 @@ def clock_offset(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def clock_problem(offset: float | None) -> Problem | None:
-    """A deadline is a time of day, so a clock that jumps when it is set moves it."""
+    """A deadline is a time of day, so setting the clock moves it."""
     if offset is None or abs(offset) <= CLOCK_TOLERANCE_S:
         return None
     away = format_duration(60 * round(abs(offset) / 60))

@@ -1,4 +1,4 @@
-"""Why there was no answer, in a line, and whose fault it is: the proxy's, or the forge's."""
+"""One line on why no answer came, and whose fault it is: the proxy's, or the forge's."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pairingd.world.identity.proxies import Proxy
 if TYPE_CHECKING:
     import httpx
 
-_MAX_FOREIGN = 120  # characters of foreign text in a message
-# X.509 verification (openssl-verification-options(1)): what a wrong clock makes of a certificate.
+_MAX_FOREIGN_CHARS = 120  # of foreign text in a message
+# X.509 verification errors (openssl-verification-options(1)) that a wrong clock can cause.
 _OF_THE_CLOCK = frozenset({9, 10})
 
 TRY_AGAIN = f"check this machine's network and try again, {ANOTHER_WAY}"
@@ -33,30 +33,30 @@ def unreachable(
     connect_seconds: float,
     whole_seconds: float,
 ) -> IdentityError:
-    """`proxy` is the one that had not led to the forge yet when `error` came, if any."""
+    """`proxy` is the one, if any, that had not reached the forge when `error` came."""
     import httpx
 
     causes = list(_causes(error))
     tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
     where = str(proxy or host_of(target))
     if isinstance(error, httpx.ProxyError):
-        what = f"{where} answers: {foreign(str(error))}"
+        problem = f"{where} answers: {foreign(str(error))}"
     elif isinstance(error, httpx.ConnectTimeout):
-        what = f"no connection to {where} within {connect_seconds:g} s"
+        problem = f"no connection to {where} within {connect_seconds:g} s"
     elif isinstance(error, TimeoutError | httpx.TimeoutException):
-        what = f"{where} sent no complete reply within {whole_seconds:g} s"
+        problem = f"{where} sent no complete reply within {whole_seconds:g} s"
     elif isinstance(error, httpx.InvalidURL) or any(
         isinstance(cause, socket.gaierror | UnicodeError | IndexError) for cause in causes
     ):
-        what = f"{where}: its name could not be resolved" if proxy else unresolved(str(target))
+        problem = f"{where}: its name could not be resolved" if proxy else unresolved(str(target))
     elif tls:
-        what = f"TLS with {where} failed: {foreign(str(tls))}"
+        problem = f"TLS with {where} failed: {foreign(str(tls))}"
     else:
-        what = f"{where}: {_cause(causes[-1])}"
+        problem = f"{where}: {_cause(causes[-1])}"
     remedy = f"{proxy.remedy}; {ANOTHER_WAY}" if proxy else TRY_AGAIN
     if isinstance(tls, ssl.SSLCertVerificationError) and tls.verify_code in _OF_THE_CLOCK:
         remedy = f"check this machine's clock with date(1), {ANOTHER_WAY}"
-    return IdentityError("forge-unreachable", f"{guest}: {what}", remedy)
+    return IdentityError("forge-unreachable", f"{guest}: {problem}", remedy)
 
 
 def unresolved(url: str) -> str:
@@ -64,11 +64,11 @@ def unresolved(url: str) -> str:
 
 
 def foreign(text: str) -> str:
-    return one_line(text, _MAX_FOREIGN)
+    return one_line(text, _MAX_FOREIGN_CHARS)
 
 
 def host_of(url: httpx.URL) -> str:
-    """As it went over the wire: httpx raises on decoding some `xn--` names."""
+    """As sent: httpx raises on decoding some `xn--` names."""
     return foreign(url.raw_host.decode("ascii", "replace"))
 
 

@@ -1,8 +1,8 @@
-"""Where this machine is: its way home over the default route, and when that changes.
+"""Where this machine is: its home network on the default route, and when that changes.
 
 The home gateway is the one our packets really take: the source address the kernel chooses for
-the internet names the interface, whatever VPN or policy routing is in force. A way out through a
-VPN or a container's bridge leads past the home router, so it has no gateway here.
+the internet names the interface, whatever VPN or policy routing is in force. A default route
+through a VPN or a container's bridge bypasses the home router, so it has no gateway here.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ else:
 # Somewhere on the internet (a.root-servers.net); a UDP connect picks the route, sends nothing.
 _INTERNET = {socket.AF_INET: "198.41.0.4", socket.AF_INET6: "2001:503:ba3e::2:30"}
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291 §2.4; so no ULA, no link-local
-_DISCARD = 9
-_NEIGHBOUR_WAIT = 0.5  # seconds for an ARP answer
-_NEIGHBOUR_STEP = 0.02
+_DISCARD_PORT = 9
+_NEIGHBOUR_TIMEOUT_S = 0.5  # for an ARP answer
+_NEIGHBOUR_INTERVAL_S = 0.02
 
-# br- and veth only as Docker names them: a bridge or veth of another name may be the way home.
+# br- and veth only as Docker names them: a bridge or veth of another name may lead home.
 _DETOUR = re.compile(
     r"lo\d*|(utun|ipsec|tun|tap|ppp|wg|tailscale|zt|nordlynx|gif|stf|gre|sit"
     r"|docker|virbr|lxc|lxd|cni|podman|vmnet|vmenet|vnic|feth|vboxnet|bridge|awdl|llw|anpi|ap\d).*"
@@ -40,11 +40,11 @@ _DETOUR = re.compile(
 
 
 async def current() -> Network | None:
-    """The network of the default route, or None where there is no IPv4 way out at all.
+    """The network of the default route, or None if there is no IPv4 route at all.
 
-    `gateway` is empty where there is a way out but no home gateway on it (a VPN, PPP).
-    `gateway_mac` is empty only where the gateway does not answer to ARP within half a second;
-    to ask for it, one empty datagram may be sent to the gateway's discard port.
+    `gateway` is empty if there is a route but no home gateway on it (a VPN, PPP).
+    `gateway_mac` is empty only if the gateway does not answer to ARP within half a second;
+    to ask for it, this may send one empty datagram to the gateway's discard port.
     """
     address = _source(socket.AF_INET)
     if address is None:
@@ -58,9 +58,9 @@ async def current() -> Network | None:
 
 
 async def named(address: str, gateway: str) -> Network:
-    """The network where we have `address`, whose `gateway` somebody has named.
+    """The network where we have `address`, with the `gateway` that is named.
 
-    `gateway_mac` is empty too where the gateway is no neighbour: beyond another, or this machine.
+    `gateway_mac` is empty also if the gateway is no neighbour: beyond another, or this machine.
     """
     interface = _owner(address, interfaces.addresses(socket.AF_INET))
     near = not _is_detour(interface) and interfaces.on_link(gateway, address)
@@ -68,9 +68,9 @@ async def named(address: str, gateway: str) -> Network:
 
 
 async def current_ipv6() -> Network | None:
-    """The same for IPv6, by the address of ours that stays; None where there is no such one.
+    """The same for IPv6, by our address that stays; None if there is none.
 
-    The gateway's MAC is left out: most gateways' address is of their link alone, and made of it.
+    Without the gateway's MAC: most gateways' addresses are link-local and made of it.
     """
     return await asyncio.to_thread(_current_ipv6)
 
@@ -84,13 +84,13 @@ def _current_ipv6() -> Network | None:
 
 
 async def second_hop(gateway: str) -> str:
-    """The router after `gateway` on our way to the internet, "" where it does not show itself, or
-    the way leads by another gateway.
+    """The router after `gateway` on our route to the internet, "" if it does not show itself, or
+    the route uses another gateway.
 
-    One packet is sent, which that router is the last to get.
+    Sends one packet, which goes no further than that router.
     """
-    here = await current()
-    if here is None or here.gateway != gateway:
+    home = await current()
+    if home is None or home.gateway != gateway:
         return ""
     return await system.second_hop(_INTERNET[socket.AF_INET])
 
@@ -115,7 +115,7 @@ def ipv6_address() -> str | None:
 
 
 def best_lan_address(source: str | None, addresses: Mapping[str, Iterable[str]]) -> str | None:
-    """`source` unless it belongs to a detour; then a neighbourly one; `source` at the worst."""
+    """`source` unless it belongs to a detour; then one on the LAN; else `source`."""
     if source is not None and not _is_detour(_owner(source, addresses)):
         return source
     nearby = [
@@ -125,12 +125,16 @@ def best_lan_address(source: str | None, addresses: Mapping[str, Iterable[str]])
         for address in owned
         if _is_lan(address)
     ]
-    return min(nearby, key=lambda one: not ipaddress.ip_address(one).is_private, default=source)
+    return min(
+        nearby, key=lambda address: not ipaddress.ip_address(address).is_private, default=source
+    )
 
 
 def stable_global(addresses: Iterable[str]) -> str | None:
-    """The first address in 2000::/3. The caller has left out the ones that will not stay."""
-    return next((one for one in addresses if ipaddress.ip_address(one) in _GLOBAL_UNICAST), None)
+    """The first address in 2000::/3. The caller has left out temporary ones."""
+    return next(
+        (address for address in addresses if ipaddress.ip_address(address) in _GLOBAL_UNICAST), None
+    )
 
 
 def _is_lan(address: str) -> bool:
@@ -145,7 +149,7 @@ def _is_detour(interface: str) -> bool:
 def _source(family: socket.AddressFamily) -> str | None:
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((_INTERNET[family], _DISCARD))
+            probe.connect((_INTERNET[family], _DISCARD_PORT))
             return str(probe.getsockname()[0])
     except OSError:  # no route, or no such address family
         return None
@@ -156,15 +160,15 @@ def _owner(address: str, addresses: Mapping[str, Iterable[str]]) -> str:
 
 
 async def neighbour(address: str, interface: str) -> str:
-    """Its MAC; asks for it when the ARP table does not know, so that it stays known."""
+    """Its MAC; asks for it if the ARP table lacks it, so that it stays known."""
     mac = await asyncio.to_thread(system.neighbour, address, interface)
     if mac:
         return mac
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nudge:
         nudge.settimeout(0)
-        nudge.sendto(b"", (address, _DISCARD))
-    for _ in range(round(_NEIGHBOUR_WAIT / _NEIGHBOUR_STEP)):
-        await asyncio.sleep(_NEIGHBOUR_STEP)
+        nudge.sendto(b"", (address, _DISCARD_PORT))
+    for _ in range(round(_NEIGHBOUR_TIMEOUT_S / _NEIGHBOUR_INTERVAL_S)):
+        await asyncio.sleep(_NEIGHBOUR_INTERVAL_S)
         mac = await asyncio.to_thread(system.neighbour, address, interface)
         if mac:
             break

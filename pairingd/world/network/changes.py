@@ -1,4 +1,4 @@
-"""The kernel's word that routes or addresses have changed: rtnetlink, or macOS's routing socket."""
+"""Reports that routes or addresses have changed: by rtnetlink, or macOS's routing socket."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if sys.platform == "darwin":
 else:
     from pairingd.world.network import linux as system
 
-_LARGEST = 65536
+_MAX_MESSAGE_BYTES = 65536
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
 def watch(changed: Callable[[], None], *, debounce: float = 0.25) -> Iterator[None]:
-    """Within it, `changed` is called on the running loop `debounce` seconds after a change.
+    """Within it, call `changed` on the running loop `debounce` seconds after a change.
 
-    Changes in between are one. It is a hint to look again, neither complete nor sparing (router
-    advertisements renew addresses). Where the kernel gives no such messages none come, and the
-    log says so.
+    Changes in between count as one. A call is a hint to look again: some changes bring none, and
+    some calls are for nothing (router advertisements renew addresses). If the kernel gives no such
+    messages, no call comes, and the log says so.
     """
     try:
         messages = system.open_route_socket()
@@ -56,11 +56,11 @@ def watch(changed: Callable[[], None], *, debounce: float = 0.25) -> Iterator[No
 
 
 def _drain(messages: socket) -> bool:
-    """Read what has come; whether any of it is a change."""
+    """Read what has come; return whether any of it is a change."""
     seen = False
     while True:
         try:
-            message = messages.recv(_LARGEST)
+            message = messages.recv(_MAX_MESSAGE_BYTES)
         except BlockingIOError:
             return seen
         except OSError:  # ENOBUFS: some were lost, so something changed

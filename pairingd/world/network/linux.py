@@ -39,7 +39,7 @@ def ipv6_addresses(interface: str) -> list[str]:
 
 
 async def second_hop(towards: str) -> str:
-    """The router after the gateway on the way to `towards`, "" where it does not answer. It is the
+    """The router after the gateway on the route to `towards`, "" if it does not answer. It is the
     last one that the packet reaches.
     """
     loop = asyncio.get_running_loop()
@@ -54,12 +54,12 @@ async def second_hop(towards: str) -> str:
             probe.send(b"")
             async with asyncio.timeout(_HOP_TIMEOUT_S):
                 await answered.wait()
-            _, told, *_ = probe.recvmsg(0, 512, _MSG_ERRQUEUE)
+            _, ancillary, *_ = probe.recvmsg(0, 512, _MSG_ERRQUEUE)
         except OSError:  # a TimeoutError, too
             return ""
         finally:
             loop.remove_reader(probe)
-    return next((offender(data) for _, kind, data in told if kind == _IP_RECVERR), "")
+    return next((offender(data) for _, kind, data in ancillary if kind == _IP_RECVERR), "")
 
 
 def offender(error: bytes) -> str:
@@ -78,29 +78,29 @@ def is_tunnel(interface: str) -> bool:
 
 def default_gateway(table: str, interface: str) -> str:
     """The gateway of `interface`'s default route with the lowest metric in /proc/net/route."""
-    found = []
+    routes = []
     for line in table.splitlines()[1:]:
         name, destination, via, flags, _, _, metric, mask, *_ = line.split()
         up = int(flags, 16) & _RTF_UP_GATEWAY == _RTF_UP_GATEWAY
         if name == interface and up and int(destination, 16) == int(mask, 16) == 0:
-            found.append((int(metric), via))
-    if not found:
+            routes.append((int(metric), via))
+    if not routes:
         return ""
     # The kernel prints the address as one host-order word.
-    return socket.inet_ntoa(int(min(found)[1], 16).to_bytes(4, sys.byteorder))
+    return socket.inet_ntoa(int(min(routes)[1], 16).to_bytes(4, sys.byteorder))
 
 
 def default_gateway6(table: str, interface: str) -> str:
     """The same of /proc/net/ipv6_route; link-local as most are, with its scope."""
-    found = []
+    routes = []
     for line in table.splitlines():
         destination, length, _, _, via, metric, _, _, flags, name = line.split()
         up = int(flags, 16) & _RTF_UP_GATEWAY == _RTF_UP_GATEWAY
         if name == interface and up and int(destination, 16) == int(length, 16) == 0:
-            found.append((int(metric, 16), via))
-    if not found:
+            routes.append((int(metric, 16), via))
+    if not routes:
         return ""
-    address = ipaddress.IPv6Address(bytes.fromhex(min(found)[1]))
+    address = ipaddress.IPv6Address(bytes.fromhex(min(routes)[1]))
     return f"{address}%{interface}" if address.is_link_local else str(address)
 
 
@@ -113,12 +113,12 @@ def hardware_address(table: str, address: str, interface: str) -> str:
 
 
 def lasting_addresses(table: str, interface: str) -> list[str]:
-    found = []
+    addresses = []
     for line in table.splitlines():
         digits, _, _, _, flags, device = line.split()
         if device == interface and not int(flags, 16) & _PASSING:
-            found.append(str(ipaddress.IPv6Address(bytes.fromhex(digits))))
-    return found
+            addresses.append(str(ipaddress.IPv6Address(bytes.fromhex(digits))))
+    return addresses
 
 
 def open_route_socket() -> socket.socket:
@@ -131,7 +131,7 @@ def open_route_socket() -> socket.socket:
 
 
 def is_change(_message: bytes) -> bool:
-    """The groups we joined tell of nothing else."""
+    """The groups we joined report nothing else."""
     return True
 
 

@@ -12,7 +12,7 @@ import socket
 import struct
 import subprocess
 
-_TIME_LIMIT = 2  # seconds for one command
+_COMMAND_TIMEOUT_S = 2
 _RTM_ADD, _RTM_DELETE, _RTM_CHANGE = 0x1, 0x2, 0x3  # <net/route.h>
 _RTM_NEWADDR, _RTM_DELADDR, _RTM_IFINFO = 0xC, 0xD, 0xE
 _RTF_HOST = 0x4
@@ -39,33 +39,33 @@ def ipv6_addresses(interface: str) -> list[str]:
 
 
 async def second_hop(towards: str) -> str:
-    """By traceroute(8), which may read what routers answer: it belongs to root."""
-    way = ("/usr/sbin/traceroute", "-n", "-f", "2", "-m", "2", "-q", "1", "-w", "2", towards)
-    return hop(await asyncio.to_thread(_output, *way))
+    """By traceroute(8), which may read routers' answers: it belongs to root."""
+    command = ("/usr/sbin/traceroute", "-n", "-f", "2", "-m", "2", "-q", "1", "-w", "2", towards)
+    return hop(await asyncio.to_thread(_output, *command))
 
 
 def hop(answer: str) -> str:
     """The address in a line such as ` 2  192.168.1.1  2.113 ms`; `*` is no answer."""
-    found = re.search(r"^\s*2\s+([\d.]+)\s", answer, re.ASCII | re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(r"^\s*2\s+([\d.]+)\s", answer, re.ASCII | re.MULTILINE)
+    return match[1] if match else ""
 
 
 def is_tunnel(_interface: str) -> bool:
-    """The names tell on macOS: utun, ipsec, ppp."""
+    """On macOS the names show it: utun, ipsec, ppp."""
     return False
 
 
 def default_gateway(answer: str, interface: str) -> str:
     """Empty for a VPN's route, which names a link (`link#12`) or another interface."""
-    found = _default_route(answer, interface)
-    return found if re.fullmatch(r"[\d.]+", found, re.ASCII) else ""
+    via = _default_route(answer, interface)
+    return via if re.fullmatch(r"[\d.]+", via, re.ASCII) else ""
 
 
 def default_gateway6(answer: str, interface: str) -> str:
     """The same for IPv6; link-local as most are, with its scope."""
-    found = _default_route(answer, interface)
+    via = _default_route(answer, interface)
     try:
-        return str(ipaddress.IPv6Address(found))
+        return str(ipaddress.IPv6Address(via))
     except ValueError:
         return ""
 
@@ -79,14 +79,14 @@ def _default_route(answer: str, interface: str) -> str:
 
 def hardware_address(answer: str, address: str, interface: str) -> str:
     line = rf"^\S+ \({re.escape(address)}\) at ([0-9a-f:]+) on {re.escape(interface)}\b"
-    found = re.search(line, answer, re.MULTILINE | re.ASCII)
+    match = re.search(line, answer, re.MULTILINE | re.ASCII)
     # arp(8) leaves leading zeros out; one network must not have two names.
-    return ":".join(part.zfill(2) for part in found[1].split(":")) if found else ""
+    return ":".join(part.zfill(2) for part in match[1].split(":")) if match else ""
 
 
 def lasting_addresses(answer: str) -> list[str]:
-    found = re.findall(r"^\s+inet6 ([0-9a-f:]+) (.*)$", answer, re.MULTILINE | re.ASCII)
-    return [address for address, rest in found if not _PASSING & set(rest.split())]
+    addresses = re.findall(r"^\s+inet6 ([0-9a-f:]+) (.*)$", answer, re.MULTILINE | re.ASCII)
+    return [address for address, rest in addresses if not _PASSING & set(rest.split())]
 
 
 def open_route_socket() -> socket.socket:
@@ -96,7 +96,7 @@ def open_route_socket() -> socket.socket:
 
 
 def is_change(message: bytes) -> bool:
-    """Whether a routing message tells of a route, address or link.
+    """Whether a routing message is about a route, address or link.
 
     Not of a lookup (`route get` is answered to every listener) nor of a host route, as each
     neighbour's ARP entry is one.
@@ -112,7 +112,11 @@ def is_change(message: bytes) -> bool:
 def _output(*command: str) -> str:
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=_TIME_LIMIT, check=False, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            timeout=_COMMAND_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired):  # nothing known
         return ""

@@ -11,7 +11,7 @@ from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world import network
 
-_DISCARD = 9
+_DISCARD_PORT = 9
 
 
 async def locate(gateway: str) -> Network | None:
@@ -20,18 +20,20 @@ async def locate(gateway: str) -> Network | None:
 
 
 async def towards(host: str, platform: str = sys.platform) -> Network:
-    """Our address on the way to `host`.
+    """Our address on the route to `host`.
 
-    Raises GatewayError `no-gateway` if there is no way, `local-network-denied` if macOS lets us
+    Raises GatewayError `no-gateway` if there is no route, `local-network-denied` if macOS lets us
     find none.
     """
     try:
         loop = asyncio.get_running_loop()
         address = (
-            await loop.getaddrinfo(host, _DISCARD, family=socket.AF_INET, type=socket.SOCK_DGRAM)
+            await loop.getaddrinfo(
+                host, _DISCARD_PORT, family=socket.AF_INET, type=socket.SOCK_DGRAM
+            )
         )[0][4]
         gateway = str(address[0])
-        ours = _source(gateway, platform)
+        own_address = _source(gateway, platform)
     except OSError as error:
         no_way = GatewayError(
             "no-gateway",
@@ -39,14 +41,14 @@ async def towards(host: str, platform: str = sys.platform) -> Network:
             "fix [router] gateway or description_url in config.toml",
         )
         raise lan.explained(error, no_way, platform) from None
-    return await network.named(ours, gateway)
+    return await network.named(own_address, gateway)
 
 
 def _source(gateway: str, platform: str) -> str:
-    """The kernel's choice; where macOS denies even that, an address of ours beside the gateway."""
+    """The kernel's choice; if macOS denies even that, our address near the gateway."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((gateway, _DISCARD))  # sends nothing
+            probe.connect((gateway, _DISCARD_PORT))  # sends nothing
             return str(probe.getsockname()[0])
     except OSError as error:
         near = interfaces.near(gateway) if lan.is_denied(error, platform) else []

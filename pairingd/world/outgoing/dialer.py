@@ -1,7 +1,7 @@
 """Connects to a guest who connects to us at the same time, from a port that both know.
 
-Neither listens: the SYN of each is answered by the other's (RFC 9293 §3.5). Until the guest's
-comes, ours is dropped by their NAT, or refused; it keeps the way open through our own.
+Neither listens: the SYN of each answers the other's (RFC 9293 §3.5). Until the guest's comes, their
+NAT drops or refuses ours; it keeps our own NAT open.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import socket
 from pairingd.core.addresses import ip_version
 
 _ATTEMPT_S = 30.0  # in which Linux sends a SYN at 0, 1, 3, 7 and 15 s
-_REFUSED_S = 1.0  # from a refusal to the next SYN: the guest's ssh sends its own about so often
+_REFUSED_S = 1.0  # from a refusal to the next SYN: the guest's ssh sends its own about as often
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 class PortTaken(OSError):
-    """Another program of this machine has the port that the guest was told."""
+    """Another program of this machine has the port that the guest was given."""
 
 
 async def dial(host_port: int, address: str, guest_port: int) -> socket.socket:
@@ -38,34 +38,34 @@ async def dial(host_port: int, address: str, guest_port: int) -> socket.socket:
 async def connect(local_port: int, host: str, port: int) -> socket.socket:
     """A TCP connection from `local_port` to an address. Raises OSError; PortTaken, too."""
     family = _FAMILIES[ip_version(host)]
-    ours = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        ours.setblocking(False)
-        share(ours)
+        sock.setblocking(False)
+        share(sock)
         try:
-            ours.bind(("", local_port))
+            sock.bind(("", local_port))
         except OSError as error:
             if error.errno in {errno.EADDRINUSE, errno.EACCES}:
                 raise PortTaken(error.errno, error.strerror) from None
             raise
-        await asyncio.get_running_loop().sock_connect(ours, (host, port))
+        await asyncio.get_running_loop().sock_connect(sock, (host, port))
     except BaseException:
-        ours.close()
+        sock.close()
         raise
-    return ours
+    return sock
 
 
-def share(ours: socket.socket) -> None:
-    """With another connection of ours from the same port to elsewhere, and with what is left of
-    one that has ended (TIME_WAIT).
+def share(sock: socket.socket) -> None:
+    """Share the port with another connection of ours to elsewhere, and with what is left of one
+    that has ended (TIME_WAIT).
     """
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "SO_REUSEPORT"):
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def source_towards(address: str) -> str:
-    """Our own address on the way there; "" where there is no way."""
+    """Our own address on the route to it; "" if there is no route."""
     family = _FAMILIES[ip_version(address)]
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -1,9 +1,9 @@
-"""A way back in through a provider's NAT: a connection from a port of ours that is kept.
+"""An endpoint through a provider's NAT: a connection from a port of ours that is kept open.
 
 The provider's NAT gives our port one of its own. A NAT with endpoint-independent mapping and
-filtering (RFC 4787 §4, §5; RFC 5382 REQ-1, REQ-3) leads everybody who connects there to us, as
-long as that connection lasts. The STUN server at its other end says which port it is, and carries
-nothing.
+filtering (RFC 4787 §4, §5; RFC 5382 REQ-1, REQ-3) forwards everybody who connects there to us, as
+long as that connection lasts. The STUN server at its other end reports which port it is, and
+carries nothing.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ from pairingd.world.outgoing.dialer import connect
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 5.0
-_AGAIN_S = 20.0  # between requests; RFC 5382 REQ-5 lets NATs forget a connection after minutes
-_CLOSED_S = 10.0  # where the server closes after its answer, as some do
-_FAILED_S = 15.0
+_REQUEST_INTERVAL_S = (
+    20.0  # between requests; RFC 5382 REQ-5 lets NATs forget a connection after minutes
+)
+_CLOSED_PAUSE_S = 10.0  # if the server closes after its answer, as some do
+_FAILED_PAUSE_S = 15.0
 # SO_LINGER. So that this end has no TIME_WAIT, and can connect again, also after a `kill -9`.
 _RESET, _ORDERLY = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 
 
 class Hole:
-    """From `port`, while `run` does. `outside` is where the server saw us last, `failure` why it
-    does not see us; `changed` is called when either is another.
+    """From `port`, while `run` runs. `outside` is where the server last saw us, `failure` why it
+    does not; `changed` is called when either changes.
     """
 
     def __init__(self, server: tuple[str, int], port: int, changed: Callable[[], None]) -> None:
@@ -45,35 +47,35 @@ class Hole:
 
     async def run(self) -> None:
         while True:
-            pause = _CLOSED_S
+            pause = _CLOSED_PAUSE_S
             try:
                 await self._keep()
             except (OSError, ValueError, asyncio.IncompleteReadError) as error:
                 if not isinstance(error, ConnectionResetError | asyncio.IncompleteReadError):
-                    pause = _FAILED_S
-                    self._note(None, _why(error))
+                    pause = _FAILED_PAUSE_S
+                    self._note(None, _reason(error))
                 elif self.outside is None:
-                    pause = _FAILED_S
+                    pause = _FAILED_PAUSE_S
                     self._note(None, "it closes the connection without an answer")
             await asyncio.sleep(pause)
 
     async def _keep(self) -> None:
-        """Until the server closes. Raises OSError, ValueError, IncompleteReadError."""
+        """Keep it until the server closes. Raises OSError, ValueError, IncompleteReadError."""
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            ours = await self._connect()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=stun.MAX_BODY_BYTES)
+            sock = await self._connect()
+        reader, writer = await asyncio.open_connection(sock=sock, limit=stun.MAX_BODY_BYTES)
         try:
             while True:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
                     outside = await _ask(reader, writer)
                 self._note(outside)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_AGAIN_S):
-                        # Nothing comes unasked, but the end; anything else spoils the next answer.
+                    async with asyncio.timeout(_REQUEST_INTERVAL_S):
+                        # Only the end comes by itself; anything else spoils the next answer.
                         await reader.readexactly(1)
         except asyncio.IncompleteReadError:
-            # The NATs then keep our port for a while longer than after a reset.
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ORDERLY)
+            # The NATs then keep our port longer than after a reset.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ORDERLY)
             raise
         finally:
             writer.close()
@@ -81,10 +83,12 @@ class Hole:
     async def _connect(self) -> socket.socket:
         host, port = self._server
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
-        ours = await connect(self.port, str(found[0][4][0]), port)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        return ours
+        addresses = await loop.getaddrinfo(
+            host, port, family=socket.AF_INET, type=socket.SOCK_STREAM
+        )
+        sock = await connect(self.port, str(addresses[0][4][0]), port)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        return sock
 
     def _note(self, outside: tuple[str, int] | None, failure: str = "") -> None:
         self.answered.set()
@@ -104,7 +108,7 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tu
     return host, port
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, stun.BadAnswer):
@@ -112,4 +116,4 @@ def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-MakeHole = Callable[[int, Callable[[], None]], Hole | None]  # from this port, and what to call
+MakeHole = Callable[[int, Callable[[], None]], Hole | None]  # arguments: the port, and `changed`

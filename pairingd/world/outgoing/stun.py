@@ -17,7 +17,7 @@ _IPV4, _IPV6 = 1, 2
 
 
 class BadAnswer(ValueError):
-    """It is not the answer to that request."""
+    """This is not the answer to that request."""
 
 
 def request(transaction: bytes) -> bytes:
@@ -28,8 +28,8 @@ def body_length(header: bytes, transaction: bytes) -> int:
     """Of the answer that begins with `header`. Raises BadAnswer."""
     if len(header) != HEADER_BYTES:
         raise BadAnswer("too short")
-    kind, length, magic, theirs = _HEADER.unpack(header)
-    if magic != _MAGIC or theirs != transaction:
+    kind, length, magic, answered = _HEADER.unpack(header)
+    if magic != _MAGIC or answered != transaction:
         raise BadAnswer("not the answer to what was sent")
     if kind != _SUCCESS:
         raise BadAnswer("an error, or another message")
@@ -41,17 +41,17 @@ def body_length(header: bytes, transaction: bytes) -> int:
 def mapped_address(body: bytes, transaction: bytes) -> tuple[str, int]:
     """Where the server saw us. Raises BadAnswer."""
     plain: tuple[str, int] | None = None
-    at = 0
-    while at + 4 <= len(body):
-        kind, length = struct.unpack_from(">HH", body, at)
-        value = body[at + 4 : at + 4 + length]
+    offset = 0
+    while offset + 4 <= len(body):
+        kind, length = struct.unpack_from(">HH", body, offset)
+        value = body[offset + 4 : offset + 4 + length]
         if len(value) != length:
             raise BadAnswer("an attribute that is cut short")
         if kind == _XOR_MAPPED:
             return _address(value, struct.pack(">I", _MAGIC) + transaction)
         if kind == _MAPPED and plain is None:
             plain = _address(value, bytes(16))
-        at += 4 + length + -length % 4
+        offset += 4 + length + -length % 4
     if plain is None:
         raise BadAnswer("no address in it")
     return plain
@@ -62,7 +62,7 @@ def _address(value: bytes, mask: bytes) -> tuple[str, int]:
     if len(value) < 4 or len(value) != 4 + sizes.get(value[1], 0) or value[1] not in sizes:
         raise BadAnswer("an address of no known kind")
     port = int.from_bytes(value[2:4]) ^ int.from_bytes(mask[:2])
-    host = bytes(one ^ other for one, other in zip(value[4:], mask, strict=False))
+    host = bytes(byte ^ mask_byte for byte, mask_byte in zip(value[4:], mask, strict=False))
     if not port:
         raise BadAnswer("an address with no port")
     return str(ipaddress.ip_address(host)), port

@@ -1,8 +1,8 @@
-"""OpenSSH's server, one process a connection.
+"""OpenSSH's server, one process per connection.
 
 own.py      run as we are
 account.py  run as the account of a session, where it has one
-serving.py  what serves a connection, and how it is reached
+serving.py  the process that serves a connection, and signals to it
 """
 
 from pairingd.world.sshd.account import Sshds

@@ -1,4 +1,4 @@
-"""The sshd of an account: run by sudo as that user, who alone may signal what it starts."""
+"""The sshd of an account: run by sudo as that user, since only they may signal its processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pairingd.world.sshd.serving import Announcement, Started, Version, Writable
 
 
 class AccountSshd(Sshd):
-    """That of `account`, with a host key of the account's own, and an sshd that root has chosen."""
+    """The sshd of `account`, which root has chosen, with the account's own host key."""
 
     def __init__(self, account: Account) -> None:
         super().__init__(
@@ -41,17 +41,17 @@ class AccountSshd(Sshd):
         records: Writable,
         announcement: Announcement | None = None,  # noqa: ARG002
     ) -> Started:
-        """As Sshd.start. Its guardian runs as the account, too, so of ours nothing is announced."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
+        """As Sshd.start. Its guardian runs as the account too, so ours gets no announcement."""
+        commands, guardian_end = socket.socketpair()
+        commands.setblocking(False)
         argv = self._account.as_user(self._account.guest)  # `execute` gives it a session of its own
         try:
-            with theirs:
-                process = await execute(argv, connection, theirs.fileno(), records)
+            with guardian_end:
+                process = await execute(argv, connection, guardian_end.fileno(), records)
         except BaseException:
-            ours.close()
+            commands.close()
             raise
-        return Started(process, Apart(self._account, process, ours))
+        return Started(process, Apart(self._account, process, commands))
 
     @staticmethod
     def write(path: Path, content: str) -> None:
@@ -67,13 +67,13 @@ class AccountSshd(Sshd):
                 remedy(self._account),
             ) from None
 
-    async def _run(self, *words: str, given: bytes = b"") -> Finished:
-        argv = self._account.apart(self._account.guest, "test", *words)
+    async def _run(self, *arguments: str, given: bytes = b"") -> Finished:
+        argv = self._account.apart(self._account.guest, "test", *arguments)
         return await run_tool(*argv, given=given)
 
 
 class Apart:
-    """The processes of one connection, of which `first` leads the group: their guardian is told."""
+    """Signals one connection's processes by their guardian. `first` leads their group."""
 
     def __init__(
         self, account: Account, first: asyncio.subprocess.Process, guardian: socket.socket
@@ -84,20 +84,20 @@ class Apart:
         self._killing: asyncio.Task[None] | None = None
 
     def end(self, number: signal.Signals) -> None:
-        """By the guardian, which ends after all others of the group; SIGKILL is for where it was
-        stopped, or ended itself.
+        """By the guardian, which ends after all others of the group; SIGKILL is for a guardian that
+        was stopped, or ended itself.
         """
         code = self._first.returncode
         if number is not signal.SIGKILL:
-            self._tell("end")
+            self._send_line("end")
         elif self._killing is None and (code is None or code < 0):
             self._killing = asyncio.create_task(self._kill())
 
     def send(self, process: int, number: signal.Signals) -> None:
-        self._tell(f"signal {process} {number.value}")
+        self._send_line(f"signal {process} {number.value}")
 
     def guard(self, seconds: float) -> None:
-        self._tell(f"guard {seconds:.3f}")
+        self._send_line(f"guard {seconds:.3f}")
 
     def close(self) -> None:
         self._guardian.close()
@@ -107,13 +107,13 @@ class Apart:
         with contextlib.suppress(WorldError, Misconfigured):
             await run_tool(*self._account.apart(self._account.guest, "end", group))
 
-    def _tell(self, line: str) -> None:
+    def _send_line(self, line: str) -> None:
         with contextlib.suppress(OSError):  # it is gone, or stopped
             self._guardian.send(f"{line}\n".encode())
 
 
 class Sshds:
-    """The sshd of the session that is: our own, or that of its account."""
+    """The sshd of the current session: our own, or that of its account."""
 
     def __init__(self, own: Sshd, account: Callable[[], Account | None]) -> None:
         self._own = own

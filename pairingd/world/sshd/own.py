@@ -1,6 +1,6 @@
-"""OpenSSH's server, one process a connection, as inetd would start it (sshd(8), -i).
+"""OpenSSH's server, one process per connection, as inetd would start it (sshd(8), -i).
 
-The configuration is written for the version found and tested with `sshd -t` before it is used:
+pairingd writes the configuration for the installed version and tests it with `sshd -t` before use:
 sshd knows no IgnoreUnknown, and one unknown keyword stops it.
 """
 
@@ -28,10 +28,10 @@ from pairingd.user import user_name
 from pairingd.world import sshd_policy
 from pairingd.world.sshd.serving import Announcement, Own, Started, Version, Writable, execute
 
-# sshd_config(5). `restrict,pty` on each key line says most of it again: either would do alone.
+# sshd_config(5). `restrict,pty` on each key line repeats most of it: either would do alone.
 # HOME, SHLVL: the forced command runs by the host's login shell, whose start-up files could
 # print, sleep, or exec past it. An empty HOME hides them from every shell, and bash under ssh
-# looks for them only where SHLVL is below 2 (measured, bash 5.2).
+# looks for them only if SHLVL is below 2 (measured, bash 5.2).
 _CONFIG = """\
 # Written by pairingd for OpenSSH {version}; changes are overwritten.
 HostKey {host_key}
@@ -81,7 +81,7 @@ OLDEST: Version = (8, 5)
 
 
 class HostKey(Struct, frozen=True):
-    """The public half, as known_hosts wants it."""
+    """The public half, in the form of known_hosts."""
 
     type: str
     blob: str
@@ -101,18 +101,18 @@ class Sshd:
         self._turn = asyncio.Lock()
 
     async def prepare(self) -> Version:
-        """Host key and configuration are in place and accepted by this very sshd.
+        """Make the host key and configuration, and see that this very sshd accepts them.
 
         Raises Misconfigured: `no-sshd`, `sshd-unknown`, `sshd-too-old`, `sshd-config-refused`,
-        `pty-unusable`, `no-account`; and as `host_key`. Cheap when nothing has changed since the
+        `pty-unusable`, `no-account`; and as `host_key`. Cheap if nothing has changed since the
         last time.
         """
         async with self._turn:
             return await self._prepare()
 
     async def host_key(self) -> HostKey:
-        """The public half of the host key, which is made once and then kept. Read by
-        ssh-keygen where the file has changed.
+        """The public half of the host key, which is made once and then kept. ssh-keygen reads it
+        if the file has changed.
 
         Raises WorldError `no-host-key`, `bad-host-key`, `program-hangs`; Misconfigured
         `no-ssh-keygen`, `program-unusable`.
@@ -157,14 +157,14 @@ class Sshd:
         written = (file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
         if self._known_key and self._known_key[0] == written:
             return self._known_key[1]
-        told = await run_tool(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
-        if told.status:
+        result = await run_tool(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
+        if result.status:
             raise WorldError(
                 "bad-host-key",
-                f"{self._host_key}: {told.last_words}",
+                f"{self._host_key}: {result.last_words}",
                 "remove it for a new one; guests will then see a changed host key",
             )
-        key = public_key(told.stdout)
+        key = public_key(result.stdout)
         self._known_key = written, key
         return key
 
@@ -197,21 +197,21 @@ class Sshd:
         """Replace the file, for sshd to read. Raises WorldError `unwritable-file`."""
         write_private(path, content)
 
-    async def _run(self, *words: str, given: bytes = b"") -> Finished:
-        """That sshd, with these words."""
-        return await run_tool(self.command, *words, given=given)
+    async def _run(self, *arguments: str, given: bytes = b"") -> Finished:
+        """Run that sshd with these arguments."""
+        return await run_tool(self.command, *arguments, given=given)
 
     async def _version(self) -> Version:
-        # `-V` is a usage error before 9.3, and prints the version all the same.
-        told = await self._run("-V")
-        found = re.search(r"OpenSSH_(\d{1,3})\.(\d{1,3})", told.stdout + told.stderr)
-        if not found:
+        # `-V` is a usage error before 9.3, but prints the version too.
+        result = await self._run("-V")
+        match = re.search(r"OpenSSH_(\d{1,3})\.(\d{1,3})", result.stdout + result.stderr)
+        if not match:
             raise Misconfigured(
                 "sshd-unknown",
                 f"{self.command} does not say which OpenSSH it is",
                 "set [sshd] command to OpenSSH's sshd",
             )
-        version = (int(found[1]), int(found[2]))
+        version = (int(match[1]), int(match[2]))
         if version < OLDEST:
             raise Misconfigured(
                 "sshd-too-old",
@@ -252,8 +252,8 @@ def public_key(text: str) -> HostKey:
 
 
 def _pattern(user: str) -> str:
-    """`user` for AllowUsers, whose words are patterns (ssh_config(5), PATTERNS), in quotes or not:
-    `@` begins a host, `!` negates, a backslash or a space parts words. `?` is any one byte.
+    """`user` for AllowUsers, which takes patterns (ssh_config(5), PATTERNS), in quotes or not: `@`
+    begins a host, `!` negates, a backslash or a space separates. `?` is any one byte.
     """
     return re.sub(rb"[^A-Za-z0-9._-]", b"?", os.fsencode(user)).decode()
 
@@ -264,7 +264,7 @@ def _check_pty() -> None:
         return
     master, slave = os.openpty()
     try:
-        found = os.fstat(slave)
+        terminal = os.fstat(slave)
     finally:
         os.close(master)
         os.close(slave)
@@ -272,20 +272,20 @@ def _check_pty() -> None:
         group = grp.getgrnam("tty").gr_gid
     except KeyError:
         return
-    if found.st_gid != group or stat.S_IMODE(found.st_mode) != 0o620:
+    if terminal.st_gid != group or stat.S_IMODE(terminal.st_mode) != 0o620:
         raise Misconfigured(
             "pty-unusable",
-            f"new terminals are made with group {found.st_gid}, mode "
-            f"{stat.S_IMODE(found.st_mode):o}; an sshd of your own needs group tty, mode 620",
+            f"new terminals are made with group {terminal.st_gid}, mode "
+            f"{stat.S_IMODE(terminal.st_mode):o}; an sshd of your own needs group tty, mode 620",
             f"as root: mount -o remount,gid={group},mode=620 /dev/pts",
         )
 
 
 def _tool(name: str) -> str:
-    found = shutil.which(name)
-    if not found:
+    path = shutil.which(name)
+    if not path:
         raise Misconfigured("no-ssh-keygen", f"{name} is not on PATH", "install the OpenSSH client")
-    return found
+    return path
 
 
 async def run_tool(*argv: str, given: bytes = b"") -> Finished:

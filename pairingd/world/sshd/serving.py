@@ -1,4 +1,4 @@
-"""The program that serves one connection, and how what it starts is reached."""
+"""The program that serves one connection, and signals to what it starts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Writable(Protocol):
 
 
 class Announcement(NamedTuple):
-    """A `line` that goes to the descriptor `to` before there is an sshd; `$$` in it is its pid. So
-    there is no moment at which nobody knows of it.
+    """A `line` that goes to the descriptor `to` before there is an sshd, so that the guardian
+    always knows of it; `$$` in it is the sshd's pid.
     """
 
     line: str
@@ -32,13 +32,13 @@ class Reach(Protocol):
     """Signals to the processes of one connection."""
 
     def end(self, number: signal.Signals) -> None:
-        """To all of them, SIGTERM or SIGKILL; one that is stopped goes on, to act on it."""
+        """Signal all of them, SIGTERM or SIGKILL; stopped ones continue, to act on it."""
 
     def send(self, process: int, number: signal.Signals) -> None:
-        """To one."""
+        """Signal one."""
 
     def guard(self, seconds: float) -> None:
-        """They must be over in so long, whatever becomes of us. No more than a second lock."""
+        """They must end in `seconds`, even if we die. Only a second lock."""
 
     def close(self) -> None:
         """The connection is over."""
@@ -52,7 +52,7 @@ class Started(NamedTuple):
 
 
 class Server(Protocol):
-    """An sshd, whoever it runs as."""
+    """An sshd, under whatever user it runs."""
 
     async def prepare(self) -> Version:
         """As Sshd.prepare."""
@@ -73,28 +73,28 @@ class Own:
         self._group = group
 
     def end(self, number: signal.Signals) -> None:
-        """To the whole group."""
+        """Signal the whole group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._group, number)
             os.killpg(self._group, signal.SIGCONT)
 
     @staticmethod
     def send(process: int, number: signal.Signals) -> None:
-        """Nothing where it is gone."""
+        """Does nothing if the process is gone."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, number)
 
     def guard(self, seconds: float) -> None:
-        """Nothing: the guardian has heard it."""
+        """Does nothing: the guardian knows it already."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Does nothing."""
 
 
 async def execute(
     argv: Sequence[str], connection: socket.socket, output: int, records: Writable
 ) -> asyncio.subprocess.Process:
-    """What serves one connection: its standard input is `connection`, its log goes to `records`."""
+    """Start what serves one connection: `connection` is its input, `records` gets its log."""
     return await asyncio.create_subprocess_exec(
         *argv,
         stdin=connection.fileno(),

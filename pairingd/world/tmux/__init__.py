@@ -1,10 +1,10 @@
-"""The shared tmux session, observed and steered, never started and never killed.
+"""Observes and steers the shared tmux session; never starts or kills it.
 
-tmux          questions and orders to its server
+tmux          commands to its server
 observer      a client in control mode: what happens there, without polling
-control       questions and answers on its connection
-ownership     which client is whose, by its process
-status_right  what its status line says of the guests
+control       commands and answers on its connection
+ownership     which connection each client belongs to, by its process
+status_right  what its status line shows of the guests
 """
 
 from pairingd.world.tmux.observer import Observer

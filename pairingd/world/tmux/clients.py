@@ -1,4 +1,4 @@
-"""The clients of a server, as list-clients tells of them."""
+"""The clients of a server, as list-clients prints them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 from pairingd.core.confine import TmuxClient
 
-# Of FORM. A client in control mode may have no size; a terminal's name is its path. Where a guest
-# owns the server, it is their word: numbers have no more digits than Python reads.
+# A line in FORM. A client in control mode may have no size; a terminal's name is its path. A guest
+# who owns the server can fake it: numbers have no more digits than Python reads.
 _CLIENT = re.compile(r"(\d{1,9})\t(\d)\t(\d)\t(\d{0,9})\t(\d{0,9})\t(\S*)\t(\S+)\t(.*)", re.ASCII)
 FORM = "\t".join(
     f"#{{{name}}}"
@@ -18,13 +18,13 @@ FORM = "\t".join(
 )
 
 
-def clients(said: str) -> list[TmuxClient]:
-    """What is not in FORM is passed over."""
-    found = []
-    for line in said.splitlines():
-        if listed := _CLIENT.fullmatch(line):
-            pid, read_only, control, columns, rows, flags, name, session = listed.groups()
-            found.append(
+def clients(output: str) -> list[TmuxClient]:
+    """Ignores lines that are not in FORM."""
+    listed = []
+    for line in output.splitlines():
+        if match := _CLIENT.fullmatch(line):
+            pid, read_only, control, columns, rows, flags, name, session = match.groups()
+            listed.append(
                 TmuxClient(
                     name=name,
                     pid=int(pid),
@@ -36,4 +36,4 @@ def clients(said: str) -> list[TmuxClient]:
                     rows=int(rows or 0),
                 )
             )
-    return found
+    return listed

@@ -1,10 +1,10 @@
 """Commands and their answers on a connection in control mode (tmux(1), CONTROL MODE).
 
-Each command of a line is answered by a block between `%begin` and `%end` or `%error`, which have
-the same three numbers; the last is 1 where the command is ours and not a hook's (measured, tmux
-3.3a and 3.8). After an error the rest of the line is not run. What a block holds may be a guest's
-words, so the end of each answer is a word that they cannot know before (tmux shows past commands to
-whoever may write: show-messages).
+tmux answers each command of a line by a block between `%begin` and `%end` or `%error`, which have
+the same three numbers; the last is 1 if the command is ours and not a hook's (measured, tmux 3.3a
+and 3.8). After an error it does not run the rest of the line. A block may hold a guest's words, so
+each answer ends with a word that they cannot know before (tmux shows past commands to write guests:
+show-messages).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 _GUARD = re.compile(rb"%(begin|end|error) (\d+ \d+ (\d+))\r?\n", re.ASCII)
-_MOST_UNENDED = 64  # as after an error the end of an answer never comes
+_MAX_UNENDED = 64  # after an error the end of an answer never comes
 _NOT_IN_A_LINE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 
 
 class Unsaid(Exception):
-    """Whether tmux has done it is not known: the connection has ended."""
+    """The connection has ended, and it is unknown whether tmux has run the command."""
 
 
 class Failed(Exception):
-    """In tmux's own words."""
+    """tmux's own error message."""
 
 
-_LONGEST = 1 << 20  # bytes of an answer that are kept: who is in a box may have tmux say anything
+_MAX_OUTPUT_BYTES = 1 << 20  # kept of an answer: a guest in a box can make tmux print anything
 
 
 class _Waiting:
@@ -39,25 +39,25 @@ class _Waiting:
 
 
 class Answers:
-    """Those that are waited for, in the order of their commands."""
+    """Pending answers, in the order of their commands."""
 
     def __init__(self) -> None:
         self._waiting: deque[_Waiting] = deque()
-        self._unended: deque[bytes] = deque(maxlen=_MOST_UNENDED)  # ends that may still come
+        self._unended: deque[bytes] = deque(maxlen=_MAX_UNENDED)  # ends that may still come
         self._numbers = b""  # of the block that has begun
-        self._ours = False
+        self._is_own_block = False
         self._block = bytearray()
 
-    def ask(self, words: Sequence[str]) -> tuple[str, asyncio.Future[str]] | None:
-        """The line to send, and what becomes tmux's answer; raises Failed, or Unsaid. None where
-        the words do not go into a line.
+    def ask(self, argv: Sequence[str]) -> tuple[str, asyncio.Future[str]] | None:
+        """The line to send, and the future of tmux's answer, which raises Failed or Unsaid. None if
+        the arguments do not fit into a line.
         """
-        if any(map(_NOT_IN_A_LINE.search, words)):
+        if any(map(_NOT_IN_A_LINE.search, argv)):
             return None
         waiting = _Waiting(secrets.token_hex(16))
         self._waiting.append(waiting)
         last = f"display-message -p {waiting.end.decode()}"
-        return f"{' '.join(_quoted(words))} ; {last}\n", waiting.answer
+        return f"{' '.join(_quoted(argv))} ; {last}\n", waiting.answer
 
     def take(self, line: bytes) -> bool:
         """Whether this line of tmux's is part of an answer, and not a notification."""
@@ -67,15 +67,15 @@ class Answers:
                 self._numbers = b""
                 self._ended(failed=guard[1] == b"error")
             else:
-                self._block += line[: _LONGEST - len(self._block)]
+                self._block += line[: _MAX_OUTPUT_BYTES - len(self._block)]
             return True
         if guard and guard[1] == b"begin":
-            self._numbers, self._ours = guard[2], guard[3] == b"1"
+            self._numbers, self._is_own_block = guard[2], guard[3] == b"1"
             self._block.clear()
         return guard is not None
 
     def close(self) -> None:
-        """None of them is waited for any more, nor is the end of a block."""
+        """Give up all pending answers, and the current block."""
         self._numbers = b""
         for waiting in self._waiting:
             self._unended.append(waiting.end)
@@ -83,7 +83,7 @@ class Answers:
         self._waiting.clear()
 
     def _ended(self, *, failed: bool) -> None:
-        if not self._ours or not self._waiting:
+        if not self._is_own_block or not self._waiting:
             return
         waiting, block = self._waiting[0], bytes(self._block)
         if failed:
@@ -95,7 +95,7 @@ class Answers:
         elif block.rstrip() in self._unended:
             waiting.output.clear()  # it was an earlier answer's, whose error was forged
         else:
-            waiting.output += block[: _LONGEST - len(waiting.output)]
+            waiting.output += block[: _MAX_OUTPUT_BYTES - len(waiting.output)]
 
 
 def _settle(waiting: _Waiting, answer: str | Exception) -> None:
@@ -105,14 +105,14 @@ def _settle(waiting: _Waiting, answer: str | Exception) -> None:
         waiting.answer.set_result(answer)
     else:
         waiting.answer.set_exception(answer)
-        waiting.answer.exception()  # of one that nobody waits for, nobody is told
+        waiting.answer.exception()  # no warning if nobody awaits it
 
 
-def _quoted(words: Sequence[str]) -> Iterator[str]:
-    """As tmux parses a line, where it parses arguments otherwise: there a `;` that ends a word ends
-    the command, unless there is a backslash before it.
+def _quoted(argv: Sequence[str]) -> Iterator[str]:
+    """As tmux parses a line, which differs from arguments: there a `;` at the end of a word ends
+    the command, unless a backslash is before it.
     """
-    for word in words:
+    for word in argv:
         bare, ends = word, False
         if word.endswith("\\;"):
             bare = f"{word[:-2]};"

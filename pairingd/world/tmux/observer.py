@@ -1,5 +1,5 @@
-"""A control-mode client of tmux (tmux(1), CONTROL MODE): what happens there, without polling, and
-answers without a client of tmux for each question.
+"""A control-mode client of tmux (tmux(1), CONTROL MODE): reports what happens there without
+polling, and gets answers without a tmux client for each command.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from pairingd import shared_session
 from pairingd.process.programs import UNENDED, end
 from pairingd.world.tmux.control import Answers, Unsaid
 
-PING_EVERY_S = 1.0  # while guests are in, and whatever else tmux says meanwhile
-REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last word
+PING_EVERY_S = 1.0  # while guests are in, whatever else tmux sends meanwhile
+REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last message
 _ATTACH_TIMEOUT_S = 10.0
 _PING = (
     *("list-clients", "-F"),
     "#{client_name} #{session_id} #{client_created} #{client_activity}",
 )
-# A client is active from its start on: what is later was typed, for all else (a new size, what its
-# terminal answers) leaves that time as it is.
+# A client is active from its start on. What is later was typed, because all else (a new size, its
+# terminal's answers) leaves that time as it is.
 _CLIENT = re.compile(r"(\S+) (\$\d+) (\d{1,18}) (\d{1,18})", re.ASCII)
 _TURNED = re.compile(rb"%client-session-changed (\S+) (\$\d+)")
-# Of what a window shows, and of nobody's place: with automatic-rename each command of a shell
-# renames its window twice.
+# About a window's contents, not about where clients are: with automatic-rename each command of a
+# shell renames its window twice.
 _OF_A_WINDOW = (
     b"%output ",
     *(b"%window-renamed ", b"%unlinked-window-renamed ", b"%window-pane-changed "),
     *(b"%pane-mode-changed ", b"%paste-buffer-changed ", b"%paste-buffer-deleted "),
 )
-_LONGEST_LINE = 1 << 18
+_MAX_LINE_BYTES = 1 << 18
 _DRAIN_S = 0.2
-_LINES_AT_A_TIME, _MOST_LINES = 64, 20_000
+_LINES_AT_A_TIME, _MAX_LINES = 64, 20_000
 
 
 class Observer:
@@ -49,7 +49,7 @@ class Observer:
         """`session` is a target of tmux's, `$3`."""
         self._loop = asyncio.get_running_loop()
         self._attached: asyncio.Future[bool] = self._loop.create_future()
-        self._pinged = False  # and nothing heard since
+        self._pinged = False  # and no reply since
         self._due = 0.0
         self._lines = 0  # since the last ping, or the answer to it
         self.pid: int | None = None
@@ -68,12 +68,12 @@ class Observer:
         silent: Callable[[], None],
         typed: Callable[[str, int], None],
     ) -> None:
-        """Call `changed` on every coming, going and turning of clients, and `silent` where tmux has
+        """Call `changed` when a client comes, goes or switches session, and `silent` if tmux has
         not answered for REPLY_TIMEOUT_S while guests are in; until the session or tmux ends.
 
-        `guests` has the names of their clients: one that turns to another session is led back at
-        once, before anything else is asked. `typed` has when a client's keys were pressed last,
-        never which: as often as tmux is asked, so within a second or two.
+        `guests` has the names of their clients: one that switches to another session is led back
+        before any other command. `typed` gets when a client's keys were pressed last, never which:
+        as often as tmux is asked, so within 1 to 2 s.
         """
         self._guests, self._typed = guests, typed
         if UNENDED.are_many(self._command):
@@ -85,7 +85,7 @@ class Observer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            limit=_LONGEST_LINE,
+            limit=_MAX_LINE_BYTES,
         )
         self.pid, self._input = process.pid, process.stdin
         assert process.stdin is not None  # noqa: S101 - both are pipes
@@ -112,20 +112,20 @@ class Observer:
                     UNENDED.add(self._command, lambda: process.returncode is not None)
             finally:
                 if process.stdin.transport.get_write_buffer_size():
-                    process.stdin.transport.abort()  # it was not read, and goes nowhere now
+                    process.stdin.transport.abort()  # nobody has read it, nor will
                 await _drained(process.stdout)
 
     async def _keeps_pace(self) -> bool:
-        """Lets everything else go on between lines. False where there are more than any tmux
-        has to say: who is in a box may have it say anything.
+        """Let other tasks run between lines. False after more lines than any tmux has to send: a
+        guest in a box can make it send anything.
         """
         self._lines += 1
         if self._lines % _LINES_AT_A_TIME == 0:
             await asyncio.sleep(0)
-        return self._lines < _MOST_LINES
+        return self._lines < _MAX_LINES
 
     async def _line(self, output: asyncio.StreamReader, silent: Callable[[], None]) -> bytes:
-        """The next one, or nothing at the end. Waiting for it, tmux is pinged."""
+        """The next line, or b"" at the end. Pings tmux while it waits."""
         while True:
             if self._guests() and not self._pinged and self._loop.time() >= self._due:
                 self.ping()
@@ -150,7 +150,7 @@ class Observer:
         self._due = self._loop.time() + (REPLY_TIMEOUT_S if pinged else PING_EVERY_S)
 
     async def is_attached(self) -> bool:
-        """Whether tmux has let it in; False too where tmux takes longer than ten seconds."""
+        """Whether tmux has attached it; False also after _ATTACH_TIMEOUT_S."""
         done, _ = await asyncio.wait([self._attached], timeout=_ATTACH_TIMEOUT_S)
         return bool(done) and self._attached.result()
 
@@ -158,24 +158,24 @@ class Observer:
         if not self._attached.done():
             self._attached.set_result(now)
 
-    async def ask(self, *words: str) -> str | None:
-        """What these commands print; None where they cannot be sent, or tmux goes meanwhile. Raises
-        Failed. Words are as in tmux's arguments: a `;` that ends one ends the command.
+    async def ask(self, *argv: str) -> str | None:
+        """What these commands print; None if they cannot be sent, or tmux ends meanwhile. Raises
+        Failed. `argv` is as tmux's arguments: a `;` at the end of a word ends the command.
         """
-        answer = self._send(*words) if self._attached.done() else None
+        answer = self._send(*argv) if self._attached.done() else None
         try:
             return await answer if answer else None
         except Unsaid:
             return None
 
     def ping(self) -> None:
-        """Have tmux say who is where: what a hook did it does not notify of, and its silence
+        """Ask tmux where each client is: it does not notify of what a hook did, and its silence
         matters while guests are in.
         """
         if answer := self._send(*_PING):
-            answer.add_done_callback(self._heard)
+            answer.add_done_callback(self._take_ping)
 
-    def _heard(self, answer: asyncio.Future[str]) -> None:
+    def _take_ping(self, answer: asyncio.Future[str]) -> None:
         if answer.cancelled() or answer.exception():
             return
         for line in answer.result().splitlines():
@@ -186,10 +186,10 @@ class Observer:
                     self._typed(name, int(active))
 
     def detach(self, clients: Iterable[str]) -> None:
-        """Their screens are restored, their forced commands end, and with them the connections.
+        """Restores their screens, ends their forced commands, and with them the connections.
 
         Without -P: its hang-up races with the restoring, and mostly wins (measured, tmux 3.3a).
-        Nothing tells whether tmux does it, or is there at all.
+        Does not report whether tmux does it, or runs at all.
         """
         for name in clients:
             self._send("detach-client", "-t", name)
@@ -198,11 +198,11 @@ class Observer:
         if client in self._guests() and session != self.session:
             self._send("switch-client", "-E", "-c", client, "-t", f"{self.session}:")
 
-    def _send(self, *words: str) -> asyncio.Future[str] | None:
-        """What becomes the answer; None where they cannot be sent."""
+    def _send(self, *argv: str) -> asyncio.Future[str] | None:
+        """The future of the answer; None if they cannot be sent."""
         if self._input is None or self._input.is_closing():
             return None
-        if (asked := self._answers.ask(words)) is None:
+        if (asked := self._answers.ask(argv)) is None:
             return None
         line, answer = asked
         self._input.write(line.encode())
@@ -210,8 +210,8 @@ class Observer:
 
 
 async def _drained(output: asyncio.StreamReader) -> None:
-    """To its end, so that nothing of it is left; a server that is stopped keeps it open."""
+    """Read to its end, so that nothing of it is left; a stopped server keeps it open."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN_S):
-            while await output.read(_LONGEST_LINE):
+            while await output.read(_MAX_LINE_BYTES):
                 pass

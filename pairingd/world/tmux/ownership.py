@@ -1,10 +1,10 @@
-"""Whose a tmux client is: it belongs to the connection among its process's ancestors.
+"""Which connection a tmux client belongs to: the one among its process's ancestors.
 
-Nothing else tells: a client's name, flags and session are tmux's to change, and a guest's to have
-changed. In a box each client has pid 2, and its name is the terminal behind the glass, which is
-nobody else's: the process that leads the session at that terminal stands for it. Who is in the box
-can have tmux list any name; they could mislead what is shown in tmux by it, which is theirs anyway,
-and nothing that cuts a guest or changes their role.
+Nothing else proves it: tmux can change a client's name, flags and session, and a guest can make it
+do so. In a box each client has pid 2, and its name is the terminal behind the glass, which is
+nobody else's: the process that leads the session at that terminal stands for it. A guest in the box
+can make tmux list any name. That misleads only what tmux shows, which is theirs anyway, and nothing
+that cuts a guest or changes their role.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import psutil
 
 
-# Who is in a box names the clients: only what can be the terminal of one, and no more than that.
+# A guest in a box names the clients: accept only possible terminals, and only so many.
 _PTY = re.compile(r"/dev/pts/\d{1,9}", re.ASCII)
-_MOST = 64  # looked for at a time
+_MAX_TERMINALS = 64  # looked up at a time
 
 
 class Owner(Struct, frozen=True):
@@ -41,7 +41,7 @@ class Owner(Struct, frozen=True):
 class Ownership:
     """Remembers the guests' clients from one listing to the next, so that many cost no more.
 
-    Not the host's: whose connection was accepted meanwhile is not among `connections` yet.
+    Not the others: a guest's connection accepted meanwhile may not be among `connections` yet.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Ownership:
         }
 
     def _leading(self, names: KeysView[str]) -> dict[str, int]:
-        """The leader of the session at each of these terminals, where there is one."""
+        """The leader of the session at each of these terminals, if there is one."""
         import psutil
 
         known = {
@@ -74,7 +74,7 @@ class Ownership:
         }
         for gone in self._leaders.keys() - known.keys():
             self._known.pop(self._leaders[gone].pid, None)  # its pid may be another's by now
-        missing = [name for name in names - known.keys() if _PTY.fullmatch(name)][:_MOST]
+        missing = [name for name in names - known.keys() if _PTY.fullmatch(name)][:_MAX_TERMINALS]
         for name, leader in _leaders(missing).items() if missing else ():
             with contextlib.suppress(psutil.Error):
                 known[name] = psutil.Process(leader)
@@ -84,22 +84,22 @@ class Ownership:
 
 def _leaders(terminals: Iterable[str]) -> dict[str, int]:
     """The processes that lead the sessions at these terminals, in /proc (proc_pid_stat(5)): psutil
-    knows the terminals that there were when it was asked first. One look for all of them.
+    knows only the terminals that existed at its first call. One look for all of them.
     """
-    wanted = {}
+    by_device = {}
     for terminal in terminals:
         with contextlib.suppress(OSError):
             device = Path(terminal).stat().st_rdev
             major, minor = os.major(device), os.minor(device)
-            wanted[str(minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)] = terminal
-    found = {}
+            by_device[str(minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)] = terminal
+    leaders = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             _, _, rest = stat.read_text(errors="replace").rpartition(")")
-            _, _, _, session, at, *_ = rest.split()
-            if at in wanted and session == stat.parent.name:
-                found[wanted[at]] = int(session)
-    return found
+            _, _, _, session, tty, *_ = rest.split()
+            if tty in by_device and session == stat.parent.name:
+                leaders[by_device[tty]] = int(session)
+    return leaders
 
 
 def _owner(client: int, connections: Collection[int]) -> Owner | None:
@@ -111,7 +111,10 @@ def _owner(client: int, connections: Collection[int]) -> Owner | None:
         above = [process.pid for process in psutil.Process(client).parents()]
         for place, pid in enumerate(above):
             if pid in connections:
-                return Owner(pid, next(one for one in above[:place] if os.getsid(one) == one))
-    except (psutil.Error, ProcessLookupError, StopIteration):  # it has gone meanwhile
+                return Owner(
+                    pid,
+                    next(ancestor for ancestor in above[:place] if os.getsid(ancestor) == ancestor),
+                )
+    except (psutil.Error, ProcessLookupError, StopIteration):  # it has ended meanwhile
         pass
     return None

@@ -1,7 +1,7 @@
 """The shared session's own `status-right`, extended and given back.
 
-What the user had is kept in user options of the session (tmux(1), OPTIONS), copied within tmux, so
-that no byte of it passes another program. A daemon that is killed leaves it there for the next.
+The user's value is kept in user options of the session (tmux(1), OPTIONS), copied within tmux, so
+that no byte of it passes another program. A daemon that is killed leaves it there for the next one.
 """
 
 from __future__ import annotations
@@ -11,11 +11,19 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
-from pairingd.core.statusline import LINE, MAX_RIGHT, NEWS, THEIRS, WIDTHS, Found, status_right
+from pairingd.core.statusline import (
+    LINE,
+    MAX_RIGHT,
+    NEWS,
+    THEIRS,
+    WIDTHS,
+    OptionValues,
+    status_right,
+)
 from pairingd.errors import WorldError
 
 _SET = "@pairing-set-"  # and the option's name: what we have set it to
-_WAS_OWN = "@pairing-was-own-"  # the session had one of its own
+_WAS_OWN = "@pairing-was-own-"  # the session had its own value
 _KEPT = {"status-right": THEIRS, "status-right-length": "@pairing-theirs-length"}
 _NEXT = "[pairing: the next value]"
 _DEFAULT_LENGTH = 40  # tmux's
@@ -25,8 +33,8 @@ Command = tuple[str, ...]
 
 
 class _Look(Struct, frozen=True):
-    right: Found
-    length: Found
+    right: OptionValues
+    length: OptionValues
     kept: tuple[str, str]  # of both, what our status line shows as the user's
     shown: bool
 
@@ -39,32 +47,32 @@ class StatusRight:
     def __init__(self, ask: Callable[..., Awaitable[str]], target: str) -> None:
         self.target = target
         self._ask = ask
-        self._here = f"{target}:"
+        self._session_target = f"{target}:"
         self._done: object = None
 
     async def extend(self, lines: Mapping[str, str], news: str) -> bool:
-        """Show them beside what the user has there by now. Returns whether the session has a status
+        """Show them beside what the user has there now. Returns whether the session has a status
         line that shows it; one that is off stays off. Raises WorldError.
         """
         look = await self._look()
-        ours = status_right(_columns(look.length))
+        own_value = status_right(_columns(look.length))
         length = str(MAX_RIGHT + 1 + _columns(look.length))
-        wanted = (ours, length, dict(lines), news)
-        state = (wanted, look)
+        shown = (own_value, length, dict(lines), news)
+        state = (shown, look)
         if state == self._done:
             return look.shown
         commands = [
-            *self._extended("status-right", look.right, look.kept[0], ours),
+            *self._extended("status-right", look.right, look.kept[0], own_value),
             *self._extended("status-right-length", look.length, look.kept[1], length),
             *(self._set(f"{LINE}{size}", text) for size, text in lines.items()),
             self._set(NEWS, news),
         ]
         await self._run(commands)
-        self._done = (wanted, await self._look())
+        self._done = (shown, await self._look())
         return look.shown
 
     async def give_back(self) -> None:
-        """The user's own again, and nothing of ours is left. Raises WorldError."""
+        """Restore the user's own, and remove all of ours. Raises WorldError."""
         look = await self._look()
         commands = [
             *self._given_back("status-right", look.right),
@@ -75,30 +83,32 @@ class StatusRight:
             await self._run([*commands, *map(self._unset, options)])
         self._done = None
 
-    def _extended(self, name: str, found: Found, shown: str, ours: str) -> list[Command]:
-        theirs = found.for_all if found.theirs is None else found.theirs
-        if found.own == found.set_to == ours and shown == theirs:
-            return []  # so that nothing is overwritten that the user sets meanwhile
-        users, kept = found.users(), _KEPT[name]
+    def _extended(
+        self, name: str, option: OptionValues, shown: str, own_value: str
+    ) -> list[Command]:
+        user_value = option.for_all if option.saved is None else option.saved
+        if option.own == option.set_to == own_value and shown == user_value:
+            return []  # so that it overwrites nothing that the user sets meanwhile
+        users, kept = option.users(), _KEPT[name]
         commands = []
         if users is None:
             commands += [self._unset(name), self._copy(name, kept), self._unset(_WAS_OWN + name)]
-        elif found.own != found.set_to:
-            same = users == found.own
+        elif option.own != option.set_to:
+            same = users == option.own
             commands.append(self._copy(name, kept) if same else self._set(kept, users))
             commands.append(self._set(_WAS_OWN + name, "1"))
-        return [*commands, self._set(name, ours), self._set(_SET + name, ours)]
+        return [*commands, self._set(name, own_value), self._set(_SET + name, own_value)]
 
-    def _given_back(self, name: str, found: Found) -> list[Command]:
-        if not found.set_to:
+    def _given_back(self, name: str, option: OptionValues) -> list[Command]:
+        if not option.set_to:
             return []
-        users = found.users()
+        users = option.users()
         commands = []
         if users is None:
             commands.append(self._unset(name))
-        elif found.own == found.set_to:
+        elif option.own == option.set_to:
             commands.append(self._copy(_KEPT[name], name))
-        elif found.own != users:
+        elif option.own != users:
             commands.append(self._set(name, users))
         return [*commands, *map(self._unset, (_KEPT[name], _WAS_OWN + name, _SET + name))]
 
@@ -106,18 +116,18 @@ class StatusRight:
         commands: list[Command] = []
         for name, kept in _KEPT.items():
             commands += [
-                ("show-options", "-t", self._here, name),
-                ("show-options", "-v", "-t", self._here, name),
+                ("show-options", "-t", self._session_target, name),
+                ("show-options", "-v", "-t", self._session_target, name),
                 ("show-options", "-gv", name),
-                ("show-options", "-qv", "-t", self._here, _SET + name),
-                ("show-options", "-qv", "-t", self._here, _WAS_OWN + name),
-                ("show-options", "-qv", "-t", self._here, kept),
+                ("show-options", "-qv", "-t", self._session_target, _SET + name),
+                ("show-options", "-qv", "-t", self._session_target, _WAS_OWN + name),
+                ("show-options", "-qv", "-t", self._session_target, kept),
             ]
-        commands.append(("display-message", "-p", "-t", self._here, _SHOWN))
-        said = await self._run(
-            [one for each in commands for one in (each, ("display-message", "-p", _NEXT))]
+        commands.append(("display-message", "-p", "-t", self._session_target, _SHOWN))
+        output = await self._run(
+            [step for command in commands for step in (command, ("display-message", "-p", _NEXT))]
         )
-        values = [value.removesuffix("\n") for value in said.split(f"{_NEXT}\n")]
+        values = [value.removesuffix("\n") for value in output.split(f"{_NEXT}\n")]
         if len(values) <= len(commands):
             raise WorldError(
                 "tmux-failed",
@@ -126,35 +136,37 @@ class StatusRight:
             )
         status, _, has_right = values[12].partition(" ")
         return _Look(
-            right=_found(*values[:6]),
-            length=_found(*values[6:12]),
+            right=_option(*values[:6]),
+            length=_option(*values[6:12]),
             kept=(values[5], values[11]),
             shown=status != "off" and has_right == "1",
         )
 
     async def _run(self, commands: list[Command]) -> str:
-        words = [word for command in commands for word in (*command, ";")][:-1]
-        return await self._ask(*words)
+        argv = [word for command in commands for word in (*command, ";")][:-1]
+        return await self._ask(*argv)
 
     def _set(self, name: str, value: str) -> Command:
         # A `;` that ends a word ends the command: tmux(1), COMMAND PARSING AND EXECUTION.
         value = f"{value[:-1]}\\;" if value.endswith(";") else value
-        return "set-option", "-t", self._here, name, value
+        return "set-option", "-t", self._session_target, name, value
 
     def _copy(self, source: str, name: str) -> Command:
-        """A format yields an option's value as it is."""
-        return "set-option", "-F", "-t", self._here, name, f"#{{{source}}}"
+        """A format yields an option's value unchanged."""
+        return "set-option", "-F", "-t", self._session_target, name, f"#{{{source}}}"
 
     def _unset(self, name: str) -> Command:
-        return "set-option", "-u", "-t", self._here, name
+        return "set-option", "-u", "-t", self._session_target, name
 
 
-def _columns(length: Found) -> int:
-    """Of the user's part."""
+def _columns(length: OptionValues) -> int:
+    """The length of the user's part."""
     users = length.users()
     text = length.for_all if users is None else users
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else _DEFAULT_LENGTH
 
 
-def _found(own: str, value: str, for_all: str, set_to: str, was_own: str, kept: str) -> Found:
-    return Found(value if own else None, for_all, set_to, kept if was_own else None)
+def _option(
+    own: str, value: str, for_all: str, set_to: str, was_own: str, kept: str
+) -> OptionValues:
+    return OptionValues(value if own else None, for_all, set_to, kept if was_own else None)

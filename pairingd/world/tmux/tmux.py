@@ -1,6 +1,6 @@
-"""Questions and orders to the tmux server of the shared session.
+"""Commands to the tmux server of the shared session.
 
-`pairctl` makes it, in the host's own terminal; it holds the host's work.
+`pairctl` creates it, in the host's own terminal; it holds the host's work.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Running(Enum):
 class Tmux:
     """One session on a server of its own, at `socket`.
 
-    `session` is its configured name, under which it is made; `name` the one that it has, for the
-    host may rename it, and `target` what tmux knows it by.
+    `session` is its configured name, with which it is created; `name` its current one, since the
+    host may rename it, and `target` the one that tmux knows it by.
     """
 
     def __init__(
@@ -66,17 +66,17 @@ class Tmux:
         self.session = session
         self.name = session
         self.target = f"={session}"
-        self._told_by = ""  # which tmux has told what follows
+        self._known_command = ""  # the tmux to which the next two belong
         self._hooks: frozenset[str] = frozenset()
         self._messages_stop: bool | None = None
-        self._found: shared_session.Found | None = None
+        self._last_seen: shared_session.Found | None = None
         self._kept: shared_session.Found | None = None
         self._lost: WorldError | None = None
         self._observer: Observer | None = None
 
     @property
     def box(self) -> Box | None:
-        """Where the server is, alive or not; None where it is in none."""
+        """Where the server is, alive or not; None if it is in none."""
         return self._box()
 
     @property
@@ -87,7 +87,7 @@ class Tmux:
 
     @property
     def command(self) -> str:
-        """The absolute path of tmux, "" where there is none. With a box, what runs tmux in it."""
+        """The absolute path of tmux, "" if there is none. With a box, what runs tmux in it."""
         if box := self._box():
             return box.tmux
         if self._handed and not self._command and os.access(self._handed, os.X_OK):
@@ -95,14 +95,14 @@ class Tmux:
         return which.tmux(self._command)
 
     def hand(self, program: str) -> None:
-        """Run this one, which a client has found and made the session with, unless the
-        configuration names another.
+        """Run this tmux, with which a client created the session, unless the configuration names
+        another.
         """
         self._handed = program if program.startswith("/") else ""
 
     async def running(self) -> Running:
-        """Looks for the session, whatever it is called by now. While guests are kept in one, by
-        `confine`, no other takes its place.
+        """Look for the session, whatever its name is now. While `confine` keeps guests in one, no
+        other takes its place.
         """
         if (box := self._box()) and not box.lives:
             return Running.NO
@@ -113,19 +113,19 @@ class Tmux:
         except WorldError as error:
             absent = any(text in error.message for text in _ABSENT)
             return Running.NO if absent else Running.UNKNOWN
-        found = shared_session.find(listed, self.session)
-        if found is None or (self._kept and found[:2] != self._kept[:2]):
+        seen = shared_session.find(listed, self.session)
+        if seen is None or (self._kept and seen[:2] != self._kept[:2]):
             return Running.NO
-        self._found, self.target, self.name = found, found.id, found.name
+        self._last_seen, self.target, self.name = seen, seen.id, seen.name
         return Running.YES
 
     def release(self) -> None:
-        """Nobody is to be kept in the session any more; the next one may be another."""
+        """No guest must be kept in the session any more; the next session may be another."""
         self._kept = None
 
     async def _is_bound(self) -> bool:
-        """Whether there is a socket to ask at. Where one was removed while its server runs, the
-        server makes it again, for the host's work lives on in it.
+        """Whether there is a socket to ask at. If it was removed while its server runs, the server
+        creates it again, because the host's work is in that server.
         """
         self._lost = None
         if self.socket.exists():
@@ -142,11 +142,11 @@ class Tmux:
         return False
 
     def silent(self) -> WorldError:
-        """Tmux is there and does not answer."""
+        """The error if tmux runs but does not answer."""
         return WorldError("tmux-hangs", "tmux does not answer", f"try: {self.by_hand('ls')}")
 
     def unwatched(self) -> WorldError:
-        """Tmux is there and lets nobody watch it, so that guests could not be kept in place."""
+        """The error if tmux lets nobody watch it, so that guests could not be kept in place."""
         return WorldError(
             "tmux-unwatched",
             "tmux does not let pairingd watch the session",
@@ -154,7 +154,7 @@ class Tmux:
         )
 
     def unknown(self) -> WorldError:
-        """What Running.UNKNOWN is told as."""
+        """The error for Running.UNKNOWN."""
         return self._lost or WorldError(
             "tmux-unknown",
             "tmux does not say whether the session runs",
@@ -166,32 +166,34 @@ class Tmux:
         return clients.clients(await self._ask("list-clients", "-F", clients.FORM))
 
     async def terminals(self) -> list[TmuxClient]:
-        """The people in the shared session: no programs. Raises WorldError."""
+        """The people in the shared session, not programs. Raises WorldError."""
         return [
-            one for one in await self.clients() if one.session == self.target and not one.control
+            client
+            for client in await self.clients()
+            if client.session == self.target and not client.control
         ]
 
     async def typed_at(self) -> int | None:
-        """When somebody at one of the session's terminals last pressed a key, or came; in seconds
-        since the epoch. None where nobody is there. Raises WorldError.
+        """When somebody at one of the session's terminals last pressed a key, or attached; in
+        seconds since the epoch. None if nobody is there. Raises WorldError.
         """
-        said = await self._ask(
+        output = await self._ask(
             "list-clients",
             *("-t", self.target),
             *("-F", "#{client_control_mode} #{client_activity}"),
         )
-        times = re.findall(r"^0 ([0-9]{1,15})$", said, re.MULTILINE)
+        times = re.findall(r"^0 ([0-9]{1,15})$", output, re.MULTILINE)
         return max(map(int, times), default=None)
 
     async def shows_dead_pane(self) -> bool:
         """Whether what the session shows is a pane whose program has ended: remain-on-exit keeps
         it. Raises WorldError.
         """
-        said = await self._ask("display-message", "-p", "-t", f"{self.target}:", "#{pane_dead}")
-        return said.strip() == "1"
+        output = await self._ask("display-message", "-p", "-t", f"{self.target}:", "#{pane_dead}")
+        return output.strip() == "1"
 
     async def steer(self, actions: Iterable[Steering]) -> None:
-        """Look afterwards whether they are done: a client may go meanwhile. Raises WorldError where
+        """Check afterwards whether they are done: a client may go meanwhile. Raises WorldError if
         tmux does not answer.
         """
         for action in actions:
@@ -204,49 +206,49 @@ class Tmux:
     async def tell(self, client: str, text: str) -> None:
         """Show a line in the place of one terminal's status line."""
         # display-message expands formats (#), so those of the text are doubled: tmux(1), FORMATS.
-        # A terminal stands still meanwhile, but for -C, which tmux 3.3a does not have.
+        # A terminal is frozen meanwhile, except with -C, which tmux 3.3a does not have.
         self._forget_another()
         if self._messages_stop is None:
             form = ("-F", "#{command_list_usage}")
             usage = await self._ask("list-commands", *form, "display-message")
             flags, _, _ = usage.partition("]")
             self._messages_stop = "C" not in flags
-        how = ("-d", "750") if self._messages_stop else ("-C", "-d", "3000")
-        await self._ask("display-message", *how, "-c", client, text.replace("#", "##"))
+        options = ("-d", "750") if self._messages_stop else ("-C", "-d", "3000")
+        await self._ask("display-message", *options, "-c", client, text.replace("#", "##"))
 
     async def popup(self, client: str, argv: Iterable[str]) -> None:
-        """Run a program in a popup on one terminal until it ends; at once back where another popup
-        or a menu is there. Raises WorldError where tmux shows none, or the program fails.
+        """Run a program in a popup on one terminal until it ends; return at once if another popup
+        or a menu is there. Raises WorldError if tmux shows none, or the program fails.
         """
         size = ("-w", str(_POPUP_COLUMNS), "-h", str(_POPUP_ROWS))
         await self._ask("display-popup", "-E", "-c", client, *size, *argv, lasts=True)
 
     async def confine(self, guests: Iterable[str] = ()) -> None:
         """Set what keeps guests in the session; `guests` are the names of their clients."""
-        self._kept = self._found
+        self._kept = self._last_seen
         hooks = await self._client_hooks()
         await self._ask(*commands.confine(self.target, self.session, hooks, guests))
 
     def _forget_another(self) -> None:
-        """What one tmux can do another may not, and one in a box could say anything."""
-        if self._told_by != self.command:
-            self._told_by, self._hooks, self._messages_stop = self.command, frozenset(), None
+        """Another tmux may support less, and one in a box could report anything."""
+        if self._known_command != self.command:
+            self._known_command, self._hooks, self._messages_stop = self.command, frozenset(), None
 
     async def _client_hooks(self) -> frozenset[str]:
         """The hooks on clients that this tmux knows; each version has others."""
         self._forget_another()
         if not self._hooks:
-            said = await self._ask("show-hooks", "-g")
-            self._hooks = frozenset(re.findall(r"^client-[a-z-]+", said, re.MULTILINE))
+            output = await self._ask("show-hooks", "-g")
+            self._hooks = frozenset(re.findall(r"^client-[a-z-]+", output, re.MULTILINE))
         return self._hooks
 
     def observer(self) -> Observer:
-        """One that has yet to `watch`. From then on tmux is asked through it."""
+        """One that has yet to `watch`. From then on commands go through it."""
         self._observer = Observer(self.command, self.socket, self.target)
         return self._observer
 
     def status_right(self) -> StatusRight:
-        """That of the session that was found last."""
+        """For the session that was seen last."""
         return StatusRight(self._ask, self.target)
 
     async def prefix(self) -> str:
@@ -254,28 +256,28 @@ class Tmux:
         return (await self._ask("show-options", "-Av", "-t", f"{self.target}:", "prefix")).strip()
 
     def by_hand(self, *words: str) -> str:
-        """For the host's shell. A plain tmux would obey a server in a box, as them."""
+        """For the host's shell. A plain tmux would obey a server in a box, with their rights."""
         box = self._box()
         return shell(box.tmux if box else "tmux", "-S", str(self.socket), *words)
 
-    async def _ask(self, *words: str, lasts: bool = False) -> str:
-        """What tmux says. `lasts`: it says so when what it shows has ended."""
+    async def _ask(self, *argv: str, lasts: bool = False) -> str:
+        """What tmux prints. `lasts`: it prints once what it shows has ended."""
         if self._observer and self._observer.socket == self.socket and not lasts:
             try:
                 async with asyncio.timeout(self._reply_timeout_s):
-                    said = await self._observer.ask(*words)
+                    output = await self._observer.ask(*argv)
             except TimeoutError:
                 raise self.silent() from None
             except Failed as failure:
-                raise _failed(words, last_words(str(failure))) from None
-            if said is not None:
-                return said
+                raise _failed(argv, last_words(str(failure))) from None
+            if output is not None:
+                return output
         command = self.command
         if not command:
             raise which.no_tmux()
         try:
             done = await run(
-                *(command, "-N", "-u", "-S", str(self.socket), *words),
+                *(command, "-N", "-u", "-S", str(self.socket), *argv),
                 seconds=None if lasts else self._reply_timeout_s,
             )
         except OSError as error:
@@ -287,13 +289,13 @@ class Tmux:
         except TimeoutError:
             raise self.silent() from None
         if done.status:
-            raise _failed(words, done.last_words)
+            raise _failed(argv, done.last_words)
         return done.stdout
 
 
-def _failed(words: Sequence[str], why: str) -> WorldError:
+def _failed(argv: Sequence[str], reason: str) -> WorldError:
     return WorldError(
         "tmux-failed",
-        f"tmux {words[0]}: {why}",
+        f"tmux {argv[0]}: {reason}",
         "pairctl status shows whether the session runs",
     )

@@ -70,7 +70,7 @@ class Street:
         hosts = f"UserKnownHostsFile={self._home}/known_hosts"
         client = await asyncio.create_subprocess_exec(
             *("ssh", "-F", "/dev/null", "-tt", "-p", str(self.door.port)),
-            *(word for one in (*options, hosts) for word in ("-o", one)),
+            *(word for option in (*options, hosts) for word in ("-o", option)),
             *(word for name in names for word in ("-i", str(self._home / name))),
             f"{getpass.getuser()}@127.0.0.1",
             stdin=asyncio.subprocess.DEVNULL,
@@ -106,8 +106,8 @@ class Street:
 
     async def _run(self, *argv: str) -> str:
         done = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-        said, _ = await done.communicate()
-        return said.decode()
+        output, _ = await done.communicate()
+        return output.decode()
 
 
 async def nobody_detaches(_pids: Collection[int]) -> None:
@@ -146,7 +146,7 @@ async def test_each_key_that_sshd_refuses_is_an_event_of_that_connection(street:
     assert isinstance(connected, Connected)
     assert disconnected == Disconnected(connected.pid)
     offered = [Refused(connected.pid, fingerprint) for fingerprint in keys]
-    assert [one for one in refused if one != Refused(connected.pid)] == offered
+    assert [event for event in refused if event != Refused(connected.pid)] == offered
 
 
 async def test_a_refused_key_before_the_right_one_does_not_keep_it_out(street: Street) -> None:
@@ -232,7 +232,7 @@ async def test_a_dialed_connection_is_served_but_is_no_evidence_for_the_door(
         street.door.take(Arrival(ours, "8.8.8.8", dialed, over.set_result))
         theirs.send(b"SSH-2.0-test\r\n")
         events = await street.events_until(Connected)
-        assert [one for one in events if isinstance(one, Reached)] == (
+        assert [event for event in events if isinstance(event, Reached)] == (
             [] if dialed else [Reached("8.8.8.8")]
         )
         connected = events[-1]

@@ -41,8 +41,8 @@ async def test_the_reason_arrives_even_if_much_of_the_clients_data_is_unread(
         accepted, _ = listener.accept()
         farewells.refuse(accepted, refusal)
         client.sendall(b"x")
-        said = await asyncio.to_thread(all_of, client)
-    assert said == IDENTIFICATION + message(refusal)
+        received = await asyncio.to_thread(all_of, client)
+    assert received == IDENTIFICATION + message(refusal)
     await rest(farewells)
     assert accepted.fileno() == -1
 
@@ -57,9 +57,9 @@ async def test_peers_that_never_close_are_closed_and_few_at_a_time(
         accepted, _ = listener.accept()
         refused.append(accepted)
         farewells.refuse(accepted, Refusal.PUSHED_OUT)
-    assert len(farewells) == sum(one.fileno() >= 0 for one in refused) == 32
+    assert len(farewells) == sum(sock.fileno() >= 0 for sock in refused) == 32
     await rest(farewells)
-    assert {one.fileno() for one in refused} == {-1}
+    assert {sock.fileno() for sock in refused} == {-1}
     for client in clients:
         client.close()
 

@@ -40,7 +40,7 @@ class RecordedJournal(dict[str, Mapping]):
         del self[mapping_id]
 
 
-def wanted(port: int = 22, **other: object) -> Mapping:
+def requested(port: int = 22, **other: object) -> Mapping:
     values: dict[str, object] = {
         "id": "m1",
         "protocol": "upnp",
@@ -98,6 +98,6 @@ async def the_gateways(_address: str, _interface: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

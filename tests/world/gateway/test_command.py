@@ -15,7 +15,7 @@ from pairingd.world.gateway.command import CommandAdapter, external_address
 from pairingd.world.gateway.router import Router
 from tests.stage import until
 from tests.waiting import WAIT_S
-from tests.world.gateway.conftest import HOME, NOW, RecordedJournal, wanted
+from tests.world.gateway.conftest import HOME, NOW, RecordedJournal, requested
 
 TELL = "env | grep ^PAIRING_ | sort >{log}; echo 5.5.5.1"
 
@@ -34,7 +34,7 @@ class Home:
 
 async def refusal(home: Home) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
-        await home.adapter.open(wanted(), 600)
+        await home.adapter.open(requested(), 600)
     assert caught.value.code == "router-command-failed"
     return caught.value
 
@@ -45,7 +45,7 @@ async def test_the_program_gets_every_parameter_in_its_environment(
     for name in ("PAIRING_REQUIRE_E2E", "PAIRING_REQUIRE_INDEX"):  # ours, of these tests
         monkeypatch.delenv(name, raising=False)
     home = Home(tmp_path, TELL)
-    mapping = await home.adapter.open(wanted(), 600)
+    mapping = await home.adapter.open(requested(), 600)
     assert home.log.read_text().splitlines() == [
         "PAIRING_EXTERNAL_PORT=22",
         "PAIRING_INTERNAL_HOST=127.0.0.1",
@@ -61,15 +61,15 @@ async def test_the_program_may_print_another_port_and_the_configured_host_is_the
     tmp_path: Path,
 ) -> None:
     home = Home(tmp_path, "echo opening; echo gate.example.org:2022")
-    mapping = await home.adapter.open(wanted(), 600)
+    mapping = await home.adapter.open(requested(), 600)
     assert (mapping.external_host, mapping.external_port) == ("gate.example.org", 2022)
     silent = Home(tmp_path, "echo done", external_host="5.5.5.9")
-    assert (await silent.adapter.open(wanted(), 600)).external_host == "5.5.5.9"
+    assert (await silent.adapter.open(requested(), 600)).external_host == "5.5.5.9"
     assert "HOST" in (await refusal(Home(tmp_path, "echo done"))).hint
 
 
 @pytest.mark.parametrize(
-    ("said", "address"),
+    ("output", "address"),
     [
         ("5.5.5.1\n", ("5.5.5.1", 0)),
         ("5.5.5.1:22", ("5.5.5.1", 22)),
@@ -86,8 +86,10 @@ async def test_the_program_may_print_another_port_and_the_configured_host_is_the
         ("fe80::1%eth0", None),
     ],
 )
-def test_the_last_line_is_an_address_or_nothing(said: str, address: tuple[str, int] | None) -> None:
-    assert external_address(said) == address
+def test_the_last_line_is_an_address_or_nothing(
+    output: str, address: tuple[str, int] | None
+) -> None:
+    assert external_address(output) == address
 
 
 async def test_the_error_has_the_programs_status_and_last_output(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ async def test_the_error_has_the_programs_status_and_last_output(tmp_path: Path)
 async def test_a_missing_program_is_an_error(tmp_path: Path) -> None:
     settings = strict.read(config.Router, {"command": {"open": "/nowhere/open", "close": "true"}})
     with pytest.raises(GatewayError, match="No such file"):
-        await CommandAdapter(settings, lambda: NOW).open(wanted(), 600)
+        await CommandAdapter(settings, lambda: NOW).open(requested(), 600)
 
 
 async def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ async def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -
 
 async def test_a_cancelled_program_is_ended(tmp_path: Path) -> None:
     home = Home(tmp_path, "echo $$ >{log}; sleep 3600")
-    opening = asyncio.create_task(home.adapter.open(wanted(), 600))
+    opening = asyncio.create_task(home.adapter.open(requested(), 600))
     running = lambda: home.log.exists() and home.log.read_text()  # noqa: E731
     await asyncio.to_thread(until, running, "it runs")
     opening.cancel()
@@ -127,7 +129,7 @@ async def test_a_program_cancelled_while_it_starts_is_ended_with_its_children(
 ) -> None:
     home = Home(tmp_path, "sleep 3600 & echo $! >{log}; wait")
     before = psutil.Process().children()
-    opening = asyncio.create_task(home.adapter.open(wanted(), 600))
+    opening = asyncio.create_task(home.adapter.open(requested(), 600))
     # From its start on the event loop stands.
     while psutil.Process().children() == before:  # noqa: ASYNC110
         await asyncio.sleep(0)
@@ -142,7 +144,7 @@ async def test_a_background_process_of_the_program_does_not_delay_the_answer(
     tmp_path: Path,
 ) -> None:
     home = Home(tmp_path, "sleep 3600 & echo $! >{log}; echo 5.5.5.1")
-    mapping = await home.adapter.open(wanted(), 600)
+    mapping = await home.adapter.open(requested(), 600)
     assert mapping.external_host == "5.5.5.1"
     left = int(home.log.read_text())
     os.kill(left, 9)

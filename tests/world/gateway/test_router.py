@@ -45,23 +45,24 @@ class Scripted:
 
     async def open(
         self,
-        wanted: Mapping,
+        requested: Mapping,
         lease: int,
         *,
         exact: bool = True,
         record: Record = nobody_records,
     ) -> Mapping:
-        port = wanted.external_port
+        port = requested.external_port
         if code := self.refusals.get(port):
             raise GatewayError(code, f"{self.protocol} {port}", "mend it")
         port = self.assigned.get(port, port)
         self.held.append(port)
-        return replace(wanted, external_port=port, granted_until=NOW + lease)
+        return replace(requested, external_port=port, granted_until=NOW + lease)
 
     async def renew(
         self, mapping: Mapping, lease: int, *, record: Record = nobody_records
     ) -> Mapping:
-        return replace(mapping, granted_until=NOW + 2 * lease)
+        port = self.assigned.get(mapping.external_port, mapping.external_port)
+        return replace(mapping, external_port=port, granted_until=NOW + 2 * lease)
 
     async def check(self, mapping: Mapping) -> Presence:
         held = mapping.external_port in self.held
@@ -164,13 +165,13 @@ async def test_a_port_where_another_server_listens_is_not_requested(
     igd.quirks |= {quirk} if quirk else set()
     home = to(igd, journal)
     with socket.create_server((HOME.address, 0)) as own_sshd:
-        wanted = own_sshd.getsockname()[1]
+        own_port = own_sshd.getsockname()[1]
         for _ in range(3):
             with contextlib.suppress(GatewayError):
-                mapping = await home.open(HOME, internal_port=50111, external_port=wanted)
+                mapping = await home.open(HOME, internal_port=50111, external_port=own_port)
                 assert mapping.external_port == HIGH
                 await home.close(mapping)
-    assert wanted not in igd.requested
+    assert own_port not in igd.requested
     assert set(igd.requested) == {HIGH}
     assert (journal, igd.mappings) == ({}, {})
 
@@ -180,9 +181,9 @@ async def test_a_router_that_honours_internal_ports_is_asked_for_any_port(
 ) -> None:
     journal.judge(HOME.identity, honours=True)
     with socket.create_server((HOME.address, 0)) as own_sshd:
-        wanted = own_sshd.getsockname()[1]
-        mapping = await to(igd, journal).open(HOME, internal_port=50111, external_port=wanted)
-    assert mapping.external_port == wanted
+        own_port = own_sshd.getsockname()[1]
+        mapping = await to(igd, journal).open(HOME, internal_port=50111, external_port=own_port)
+    assert mapping.external_port == own_port
 
 
 async def test_a_router_that_ignores_internal_ports_is_asked_only_for_the_door_s_own_port(
@@ -196,6 +197,16 @@ async def test_a_router_that_ignores_internal_ports_is_asked_only_for_the_door_s
     assert igd.counts["AddPortMapping"] == 1
     mapping = await to(igd, journal).open(HOME, internal_port=50111, external_port=50111)
     assert mapping.external_port == 50111
+    await to(igd, journal).close(mapping)
+    igd.add_by_hand(50111, "192.168.1.9", 80)
+    igd.requested.clear()
+    for chosen in (True, False):
+        with pytest.raises(GatewayError) as caught:
+            await to(igd, journal).open(
+                HOME, internal_port=50111, external_port=50111, chosen=chosen
+            )
+        assert caught.value.code == "port-taken"
+    assert set(igd.requested) <= {50111}
 
 
 async def test_a_renewal_is_refused_where_another_server_listens_by_now(
@@ -210,6 +221,23 @@ async def test_a_renewal_is_refused_where_another_server_listens_by_now(
             await home.renew(mapping)
         assert caught.value.code == "port-occupied"
         journal.judge(away.identity, honours=True)
+        await home.renew(mapping)
+
+
+async def test_a_renewal_at_another_port_is_refused_where_that_may_be_another_server_s(
+    journal: RecordedJournal,
+) -> None:
+    adapter = Scripted("pcp")
+    home = router(journal, adapter)
+    mapping = await home.open(HOME, internal_port=50111, external_port=free_port())
+    adapter.assigned[mapping.external_port] = assigned = free_port()
+    assert (await home.renew(mapping)).external_port == assigned
+    with pytest.raises(GatewayError, match=f"instead of {mapping.external_port}"):
+        await home.renew(mapping, exact=True)
+    with (
+        socket.create_server((HOME.address, assigned)),
+        pytest.raises(GatewayError, match=f"instead of {mapping.external_port}"),
+    ):
         await home.renew(mapping)
 
 

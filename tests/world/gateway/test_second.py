@@ -19,7 +19,7 @@ from pairingd.world.gateway.upnp.mappings import UpnpAdapter
 from tests.fakes.igd import FakeIgd
 from tests.fakes.pxp import FakePxp
 from tests.loopback import SECOND, needs_second_address
-from tests.world.gateway.conftest import NOW, RecordedJournal, free_port, upnp_to, wanted
+from tests.world.gateway.conftest import NOW, RecordedJournal, free_port, requested, upnp_to
 from tests.world.gateway.test_router import Scripted, router
 
 BEYOND = Network("lo", "127.0.0.1", "127.0.0.1", "", "127.0.0.9")
@@ -27,7 +27,7 @@ PROVIDER = Network("eth0", "192.168.1.10", "192.0.0.9", "", "100.64.0.7")
 
 
 def beyond(**other: object) -> Mapping:
-    return wanted(22, network=BEYOND.identity, internal_host=BEYOND.behind, **other)
+    return requested(22, network=BEYOND.identity, internal_host=BEYOND.behind, **other)
 
 
 async def test_upnp_is_asked_from_our_address_for_the_first_routers(igd: FakeIgd) -> None:

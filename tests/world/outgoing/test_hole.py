@@ -53,11 +53,11 @@ async def test_another_connection_from_the_same_port_is_possible() -> None:
     async with (
         FakeStun() as server,
         FakeStun() as other,
-        kept(server.address, port) as (one, one_changed),
-        kept(other.address, port) as (two, two_changed),
+        kept(server.address, port) as (first, first_changed),
+        kept(other.address, port) as (second, second_changed),
     ):
-        await becomes(one, one_changed, lambda hole: hole.outside)
-        await becomes(two, two_changed, lambda hole: hole.outside)
+        await becomes(first, first_changed, lambda hole: hole.outside)
+        await becomes(second, second_changed, lambda hole: hole.outside)
 
 
 async def test_the_hole_can_be_re_created_at_once_from_the_same_port() -> None:

@@ -47,13 +47,13 @@ class PxpAdapter(ABC):
 
     async def open(
         self,
-        wanted: Mapping,
+        requested: Mapping,
         lease: int,
         *,
         exact: bool = True,
-        record: Record = nobody_records,  # noqa: ARG002 - `wanted` has all that an undo needs
+        record: Record = nobody_records,  # noqa: ARG002 - `requested` has all that an undo needs
     ) -> Mapping:
-        return await self._map(wanted, lease, exact=exact)
+        return await self._map(requested, lease, exact=exact)
 
     async def renew(
         self,
@@ -67,7 +67,7 @@ class PxpAdapter(ABC):
     async def check(self, mapping: Mapping) -> Presence:
         """ABSENT when the lease is over, or the gateway reports something that ended it.
 
-        PRESENT means that nothing of this has happened since this process saw the grant.
+        PRESENT means that neither has happened since this process saw the grant.
         """
         if mapping.granted_until is not None and self._clock() >= mapping.granted_until:
             return Presence.ABSENT
@@ -80,7 +80,7 @@ class PxpAdapter(ABC):
 
     @abstractmethod
     async def close(self, mapping: Mapping) -> None:
-        """As of every Adapter."""
+        """As for every Adapter."""
 
     @abstractmethod
     async def _is_spoken(self, network: Network) -> bool:
@@ -91,5 +91,5 @@ class PxpAdapter(ABC):
         """ABSENT when a new epoch has begun."""
 
     @abstractmethod
-    async def _map(self, wanted: Mapping, lease: int, *, exact: bool) -> Mapping:
+    async def _map(self, requested: Mapping, lease: int, *, exact: bool) -> Mapping:
         """What the gateway grants, which may be another external port."""

@@ -20,12 +20,12 @@ log = logging.getLogger(__name__)
 
 PORT = 5350
 _ALL_HOSTS = "224.0.0.1"
-# Without ears after an announcement; what comes meanwhile waits, and is heard as one.
-# NAT-PMP has it repeated after ¼, ½, 1, 2, 4 … s, and one question is enough for most of these;
-# who forges them makes us ask no more often than this.
+# How long we do not listen after an announcement; those that come meanwhile count as one.
+# NAT-PMP repeats it after ¼, ½, 1, 2, 4 … s, and one question is enough for most of these. Forged
+# ones make us ask no more often than this.
 _PAUSE_S = 10.0
-_NOTHING = 0.1  # the same after any other datagram, so that a flood costs next to nothing
-_AT_ONCE = 16  # datagrams read between two such pauses
+_IDLE_PAUSE_S = 0.1  # the same after any other datagram, so that a flood costs next to nothing
+_MAX_DATAGRAMS = 16  # read between two such pauses
 
 
 @contextmanager
@@ -37,13 +37,13 @@ def listen(
     port: int = PORT,
     pause_s: float = _PAUSE_S,
 ) -> Iterator[None]:
-    """Within it, `heard` is called on the running loop when `gateway` seems to have restarted.
+    """Within it, call `heard` on the running loop when `gateway` seems to have restarted.
 
-    `address` is ours on the gateway's link. `heard` is never called where this process may not
-    listen, or where another program does not share the port.
+    `address` is ours on the gateway's link. Never calls `heard` if this process may not listen, or
+    if another program does not share the port.
     """
     try:
-        ours = _open(address, port)
+        sock = _open(address, port)
     except OSError as error:
         log.debug("announcements of %s cannot be heard: %s", gateway, error)
         yield
@@ -53,50 +53,50 @@ def listen(
 
     def readable() -> None:
         nonlocal pause
-        restarted = _says_so(ours, gateway)
-        loop.remove_reader(ours)
-        pause = loop.call_later(pause_s if restarted else _NOTHING, resume)
+        restarted = _has_announcement(sock, gateway)
+        loop.remove_reader(sock)
+        pause = loop.call_later(pause_s if restarted else _IDLE_PAUSE_S, resume)
         if restarted:
             heard()
 
     def resume() -> None:
-        loop.add_reader(ours, readable)
+        loop.add_reader(sock, readable)
 
-    with ours:
+    with sock:
         resume()
         try:
             yield
         finally:
-            loop.remove_reader(ours)
+            loop.remove_reader(sock)
             if pause is not None:
                 pause.cancel()
 
 
 def _open(address: str, port: int) -> socket.socket:
-    """Bound to the group, so that nothing is received that was sent to us alone."""
-    ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    """Bound to the group, so that it receives nothing that was sent only to us."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        ours.settimeout(0)
+        sock.settimeout(0)
         # macOS's mDNSResponder listens here as well.
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        ours.bind((_ALL_HOSTS, port))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((_ALL_HOSTS, port))
         group = socket.inet_aton(_ALL_HOSTS) + socket.inet_aton(address)
-        ours.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
     except BaseException:
-        ours.close()
+        sock.close()
         raise
-    return ours
+    return sock
 
 
-def _says_so(ours: socket.socket, gateway: str) -> bool:
+def _has_announcement(sock: socket.socket, gateway: str) -> bool:
     """Whether one of the datagrams that have come is an announcement, sent from `gateway`."""
-    said = False
+    announced = False
     with contextlib.suppress(OSError):  # no more of them
-        for _ in range(_AT_ONCE):
-            data, sender = ours.recvfrom(pcp_codec.LARGEST + 1)
-            said = said or (sender[0] == gateway and _is_announcement(data))
-    return said
+        for _ in range(_MAX_DATAGRAMS):
+            data, sender = sock.recvfrom(pcp_codec.LARGEST + 1)
+            announced = announced or (sender[0] == gateway and _is_announcement(data))
+    return announced
 
 
 def _is_announcement(data: bytes) -> bool:

@@ -21,8 +21,8 @@ PORT = 5351  # RFC 6886 §1.1, RFC 6887 §19.1
 # The RFCs' own are longer: see docs/decisions.md.
 PATIENT = (0.25, 0.5, 1.0, 2.0)
 BRIEF = (0.25, 0.5, 1.0)
-_LARGEST = 1100  # RFC 6887 §7
-_MOST_REPLIES = 64  # to one request; who sends more is flooding us
+_MAX_MESSAGE_BYTES = 1100  # RFC 6887 §7
+_MAX_REPLIES = 64  # to one request; more is a flood
 
 Answer = TypeVar("Answer")
 
@@ -30,7 +30,7 @@ Answer = TypeVar("Answer")
 class Datagrams:
     """Requests to one gateway go one after another: small routers lose the second of two.
 
-    `uniform` spreads what is sent again. `record` sees each message, its sender's or receiver's
+    `uniform` spreads what is sent again. `record` gets each message, its sender's or receiver's
     address, and ">" for what is sent, "<" for what has come.
     """
 
@@ -59,7 +59,7 @@ class Datagrams:
         `decode` raises ProtocolError on any other datagram, which is then ignored. Raises
         GatewayError `no-gateway` when nobody listens there, `router-silent` after about
         sum(`waits`) seconds without an answer, `local-network-denied` when macOS forbids the
-        asking.
+        request.
         """
         turn = self._turns.setdefault(gateway, asyncio.Lock())
         async with turn:
@@ -77,19 +77,19 @@ class Datagrams:
         waits: Sequence[float],
     ) -> Answer:
         loop = asyncio.get_running_loop()
-        allowed = _MOST_REPLIES
-        with socket.socket(_family(gateway), socket.SOCK_DGRAM) as ours:
-            ours.settimeout(0)
-            ours.bind((source, 0))
+        allowed = _MAX_REPLIES
+        with socket.socket(_family(gateway), socket.SOCK_DGRAM) as sock:
+            sock.settimeout(0)
+            sock.bind((source, 0))
             # Connected: the kernel drops what comes from elsewhere, and reports a closed port.
-            ours.connect(numeric(gateway, self._port))
+            sock.connect(numeric(gateway, self._port))
             self._record(">", gateway, request)
             for wait in waits:
-                await loop.sock_sendall(ours, request)
+                await loop.sock_sendall(sock, request)
                 try:
                     async with asyncio.timeout(wait * self._uniform(0.9, 1.1)):  # RFC 6887 §8.1.1
                         while allowed:
-                            reply = await loop.sock_recv(ours, _LARGEST + 1)
+                            reply = await loop.sock_recv(sock, _MAX_MESSAGE_BYTES + 1)
                             allowed -= 1
                             self._record("<", gateway, reply)
                             try:
@@ -103,14 +103,14 @@ class Datagrams:
 
 
 def send_one(gateway: str, port: int = PORT) -> OSError | None:
-    """Ask for the external address (RFC 6886 §3.2), and leave the answer to nobody.
+    """Ask for the external address (RFC 6886 §3.2), and do not wait for the answer.
 
     Returns the system's refusal to send it, or None.
     """
     try:
-        with socket.socket(_family(gateway), socket.SOCK_DGRAM) as ours:
-            ours.settimeout(0)
-            ours.sendto(bytes(2), numeric(gateway, port))
+        with socket.socket(_family(gateway), socket.SOCK_DGRAM) as sock:
+            sock.settimeout(0)
+            sock.sendto(bytes(2), numeric(gateway, port))
     except OSError as error:
         return error
     return None
@@ -133,7 +133,7 @@ def _family(address: str) -> socket.AddressFamily:
 
 def numeric(address: str, port: int) -> tuple[object, ...]:
     """The socket's form of an address, which for `fe80::1%eth0` holds the scope as a number."""
-    found = socket.getaddrinfo(
+    addresses = socket.getaddrinfo(
         address, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     )
-    return found[0][4]
+    return addresses[0][4]

@@ -32,7 +32,7 @@ class Epochs:
         self._seen.pop(mapping_id, None)
 
     def presence(self, mapping_id: str, epoch: int) -> Presence:
-        """PRESENT where the gateway has gone on since the grant, UNKNOWN when we saw no grant.
+        """PRESENT if the gateway has gone on since the grant, UNKNOWN if we saw no grant.
 
         Once it has restarted the answer stays ABSENT until a new grant.
         """

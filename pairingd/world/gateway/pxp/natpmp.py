@@ -23,7 +23,7 @@ from pairingd.world.gateway.pxp.natpmp_codec import (
 
 
 class NatPmpAdapter(PxpAdapter):
-    """The external address is another sign: a mapping made for the old one is worth nothing."""
+    """The external address is another sign: a mapping made for the old one is useless."""
 
     protocol = "natpmp"
     epoch_rule = staticmethod(natpmp_codec.epoch_is_continuous)
@@ -53,7 +53,7 @@ class NatPmpAdapter(PxpAdapter):
         return Presence.ABSENT if moved else presence
 
     async def close(self, mapping: Mapping) -> None:
-        # RFC 6886 §3.4: deletion names the internal port only, and succeeds where there is none. So
+        # RFC 6886 §3.4: deletion names only the internal port, and succeeds if there is none. So
         # closing what an earlier try left would also close the mapping that came after it.
         port_here = mapping.network, mapping.internal_port
         if self._holder.get(port_here, mapping.id) != mapping.id:
@@ -71,27 +71,27 @@ class NatPmpAdapter(PxpAdapter):
 
     async def _map(
         self,
-        wanted: Mapping,
+        requested: Mapping,
         lease: int,
         *,
-        exact: bool,  # noqa: ARG002 - a suggestion is all that NAT-PMP has (RFC 6886 §3.3)
+        exact: bool,  # noqa: ARG002 - NAT-PMP has only a suggestion (RFC 6886 §3.3)
     ) -> Mapping:
-        outside = await self._ask_address(wanted)
-        if outside.result != Result.SUCCESS:
-            raise _refusal(outside.result, wanted.external_port)
+        external = await self._ask_address(requested)
+        if external.result != Result.SUCCESS:
+            raise _refusal(external.result, requested.external_port)
         asked_at = self._clock()
-        request = MapRequest(wanted.internal_port, wanted.external_port, lease)
+        request = MapRequest(requested.internal_port, requested.external_port, lease)
         answer = await self._datagrams.exchange(
-            wanted.gateway, wanted.source, request.encode(), request.decode
+            requested.gateway, requested.source, request.encode(), request.decode
         )
         if answer.result != Result.SUCCESS:
-            raise _refusal(answer.result, wanted.external_port)
+            raise _refusal(answer.result, requested.external_port)
         lifetime = grant.believed(answer.lifetime)
-        self._epochs.granted(wanted.id, answer.epoch)
-        self._holder[wanted.network, wanted.internal_port] = wanted.id
+        self._epochs.granted(requested.id, answer.epoch)
+        self._holder[requested.network, requested.internal_port] = requested.id
         renewal = natpmp_codec.renewal_delay(lifetime)
-        endpoint = str(outside.address), answer.external_port
-        return grant.granted(wanted, endpoint, lifetime, asked_at, renewal)
+        endpoint = str(external.address), answer.external_port
+        return grant.granted(requested, endpoint, lifetime, asked_at, renewal)
 
     async def _ask_address(self, mapping: Mapping) -> AddressResponse:
         request = AddressRequest()

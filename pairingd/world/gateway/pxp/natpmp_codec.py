@@ -1,7 +1,7 @@
 """NAT-PMP (RFC 6886), bytes in and bytes out.
 
-A request makes its own bytes and reads what came back: a response is believed only where every
-field matches the request.
+A request makes its own bytes and reads what came back: it believes a response only if every field
+matches the request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mappings by PCP (RFC 6887): IPv4 port forwards, and pinholes where the addresses are IPv6."""
+"""Mappings by PCP (RFC 6887): IPv4 port forwards, and pinholes if the addresses are IPv6."""
 
 from __future__ import annotations
 
@@ -57,25 +57,25 @@ class PcpAdapter(PxpAdapter):
 
     async def close(self, mapping: Mapping) -> None:
         answer = await self._send(_request(mapping, lifetime=0), mapping)
-        # RFC 6887 §15.1 wants SUCCESS where there is none; miniupnpd 2.3.1 says NO_RESOURCES.
+        # RFC 6887 §15.1 requires SUCCESS if there is none; miniupnpd 2.3.1 answers NO_RESOURCES.
         if answer.result not in {Result.SUCCESS, Result.NO_RESOURCES}:
             raise _refusal(answer.result, mapping.external_port)
         if answer.result == Result.SUCCESS and answer.lifetime:
             raise refusals.still_there(mapping.external_port)
         self._epochs.forget(mapping.id)
 
-    async def _map(self, wanted: Mapping, lease: int, *, exact: bool) -> Mapping:
+    async def _map(self, requested: Mapping, lease: int, *, exact: bool) -> Mapping:
         asked_at = self._clock()
-        request = _request(wanted, lease)
-        answer = await self._send(replace(request, prefer_failure=exact), wanted)
+        request = _request(requested, lease)
+        answer = await self._send(replace(request, prefer_failure=exact), requested)
         if answer.result == Result.UNSUPP_OPTION:
-            answer = await self._send(request, wanted)
+            answer = await self._send(request, requested)
         if answer.result != Result.SUCCESS:
-            raise _refusal(answer.result, wanted.external_port)
+            raise _refusal(answer.result, requested.external_port)
         lifetime = grant.believed(answer.lifetime)
-        self._epochs.granted(wanted.id, answer.epoch)
+        self._epochs.granted(requested.id, answer.epoch)
         renewal = pcp_codec.renewal_delay(lifetime, self._uniform)
-        made = replace(wanted, handle=(("nonce", request.nonce.hex()),))
+        made = replace(requested, handle=(("nonce", request.nonce.hex()),))
         endpoint = str(answer.external_address), answer.external_port
         return grant.granted(made, endpoint, lifetime, asked_at, renewal)
 
@@ -86,14 +86,14 @@ class PcpAdapter(PxpAdapter):
 
 
 class PcpPinholes(PcpAdapter):
-    """RFC 6887 MAP where the addresses are IPv6, which then translates nothing."""
+    """RFC 6887 MAP with IPv6 addresses, which then translates nothing."""
 
     async def renew(
         self, mapping: Mapping, lease: int, *, record: Record = nobody_records
     ) -> Mapping:
-        """Not by renewing: miniupnpd 2.3.1 never again deletes a pinhole that was (measured).
+        """Close and open it again: miniupnpd 2.3.1 never deletes a renewed pinhole (measured).
 
-        Connections that stand are not disturbed; new ones meet a shut firewall for a moment.
+        Established connections are not disturbed; new ones meet a closed firewall in between.
         """
         await self.close(mapping)
         return await super().renew(mapping, lease, record=record)
@@ -109,7 +109,7 @@ def pinhole_adapter(tools: Tools) -> PcpPinholes:
 
 def _request(mapping: Mapping, lifetime: int) -> MapRequest:
     client = ip_address(mapping.internal_host)
-    # RFC 6887 §15.1 (erratum 3621): a deletion suggests nothing.
+    # RFC 6887 §15.1 (erratum 3621): a deletion has no suggestion.
     return MapRequest(
         client=client,
         nonce=_nonce(mapping),
@@ -132,7 +132,7 @@ def _suggested(mapping: Mapping, client: Address) -> Address:
 def _nonce(mapping: Mapping) -> bytes:
     """The mapping's own nonce, RFC 6887 §11.2.
 
-    It comes of what the journal has before the gateway is asked, so a crash in between cannot
+    Derived from what the journal has before the gateway is asked, so a crash in between cannot
     lose it. `token` is secret and random, so the nonce cannot be guessed.
     """
     handle = dict(mapping.handle)

@@ -1,7 +1,7 @@
 """PCP (RFC 6887), bytes in and bytes out: ANNOUNCE and MAP for TCP.
 
-A request makes its own bytes and reads what came back: a response is believed only where every
-field matches the request.
+A request makes its own bytes and reads what came back: it believes a response only if every field
+matches the request.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class AnnounceRequest(Struct, frozen=True):
 class MapRequest(Struct, frozen=True):
     """§11.1. A lifetime of zero deletes the mapping made with the same nonce (§15.1).
 
-    `external_address` is what is suggested: all zeros of the client's family where any will do.
+    `external_address` is the suggestion: all zeros of the client's family if any will do.
     """
 
     client: Address

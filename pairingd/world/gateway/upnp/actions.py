@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pairingd.world.gateway.upnp.soap import Call, Service, Values, call
 
-TCP = "TCP"  # in capitals: some routers take no "tcp"
+TCP = "TCP"  # in capitals: some routers reject "tcp"
 _IANA_TCP = "6"
 
 
@@ -21,7 +21,7 @@ class Status(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """A row of the router's table. `lease` is in seconds, 0 for one without an end."""
+    """A row of the router's table. `lease` is in seconds, 0 if it never ends."""
 
     external_port: int
     protocol: str
@@ -45,7 +45,7 @@ def status(service: Service) -> Call[Status]:
 
 
 def external_address(service: Service) -> Call[str]:
-    """The address as the router wrote it, which may be none."""
+    """The address as the router wrote it, perhaps no address."""
     return call(service, "GetExternalIPAddress", lambda values: values.text("NewExternalIPAddress"))
 
 
@@ -118,8 +118,8 @@ def update_pinhole(service: Service, number: str, lease: int) -> Call[None]:
 
 
 def pinhole_packets(service: Service, number: str) -> Call[None]:
-    """Whether the pinhole is there. CheckPinholeWorking is optional, and says no (709) until
-    somebody has come.
+    """Whether the pinhole is there. CheckPinholeWorking is optional, and fails (709) until a guest
+    has connected.
     """
     return call(service, "GetPinholePackets", _nothing, {"UniqueID": number})
 
@@ -139,5 +139,5 @@ def _forward(values: Values, port: int, protocol: str) -> Forward:
     )
 
 
-def _nothing(_told: Values) -> None:
+def _nothing(_values: Values) -> None:
     return None

@@ -1,4 +1,4 @@
-"""One mapping requested of a router, and what came of it: made, not made, or unknown."""
+"""Requests one mapping of a router and finds the outcome: made, not made, or unknown."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pairingd.world.gateway.upnp.igd import DONE, NO_CODE, SILENT, Igd, Unread
 from pairingd.world.gateway.upnp.soap import ACTION_FAILED, INVALID_ARGS, ONLY_PERMANENT
 
 _HOUR = 3600
-_BUSY_S = 2.0  # for which a router may fail at everything
-_TABLE_S = 0.3  # after its answer some routers fill their table
+_BUSY_S = 2.0  # how long a busy router may fail at everything
+_TABLE_S = 0.3  # after which some routers have filled their table
 _PERMANENT = "set [router] allow_permanent = true"
-# These say nothing certain: some routers answer so and have made it.
+# Not conclusive: some routers answer so and have made it.
 _UNCERTAIN = frozenset({ACTION_FAILED, NO_CODE, SILENT})
 
 
 class Adding:
-    """Adds or renews `mapping`; never over one that is not ours, and never believed unseen.
+    """Adds or renews `mapping`, never over one that is not ours, and believes only what it sees.
 
-    `permanent`: a lease without an end may be taken.
+    `permanent`: accepts a lease without an end.
     """
 
     def __init__(
@@ -38,16 +38,16 @@ class Adding:
         self._permanent = permanent
 
     async def run(self) -> tuple[Mapping, Forward | None, bool]:
-        """The mapping as it is known again, its row if it is shown, whether it has no end.
+        """The mapping as it can be recognised, its row if shown, whether it has no end.
 
         Raises GatewayError, which says whether something may be on the router (refusals), Unread
-        where nothing was requested, and OSError.
+        if nothing was requested, and OSError.
         """
         before = await self._before()
         code = await self._request()
         after = await self._after(code)
         if after is None and code == DONE and self._may_lack_an_end():
-            # DD-WRT lets every lease run out at once, and keeps a mapping without one.
+            # DD-WRT drops every lease at once, and keeps a mapping without one.
             self._lease = 0
             code = await self._send()
             after = await self._after(code)
@@ -69,7 +69,7 @@ class Adding:
         return self._mapping.external_port
 
     async def _before(self) -> Forward | None:
-        """Our own mapping, or nobody. Then nothing has been requested yet if this raises."""
+        """Our own mapping, None for a free port. If this raises, nothing was requested yet."""
         try:
             before = await self._igd.look(self._port)
         except Unread as unread:
@@ -92,7 +92,7 @@ class Adding:
     async def _request(self) -> int:
         code = await self._send()
         if code == ACTION_FAILED and (self._igd.external or await self._igd.external_address()):
-            # A busy router answers so for a second or two; one without an external address always.
+            # A busy router answers so for 1 to 2 s; one without an external address always.
             await asyncio.sleep(_BUSY_S)
             code = await self._send()
         if code == INVALID_ARGS and self._lease not in (0, _HOUR):
@@ -107,7 +107,7 @@ class Adding:
         return await self._igd.add(rows.requested(self._mapping, self._lease))
 
     async def _after(self, code: int) -> Forward | None:
-        """What is on the port now. What cannot be seen may be there."""
+        """What is on the port now. If this raises, our mapping may be there."""
         try:
             row = await self._igd.look(self._port)
             if row is None and (code == DONE or code in _UNCERTAIN):
@@ -136,16 +136,16 @@ class Adding:
         return after
 
     async def _unseen(self, code: int) -> tuple[Mapping, None, bool]:
-        """Said to be made, and not shown. A mapping that there is to delete was made, though the
-        router lists it nowhere (OPNsense).
+        """For a mapping that the router reports made but does not list. If it can be deleted, it
+        was made, though the router lists it nowhere (OPNsense).
         """
         if code != DONE:
             raise await self._refused(code)
         if not self._mapping.unshown:
             if await self._igd.delete(self._port) != DONE:
                 raise refusals.nothing_made(refusals.dropped(_PERMANENT))
-            if again := await self._send():
-                raise await self._refused(again)
+            if second_code := await self._send():
+                raise await self._refused(second_code)
         return self._mapping, None, self._lease == 0
 
     async def _refused(self, code: int) -> GatewayError:
@@ -159,7 +159,7 @@ class Adding:
         return refusals.nothing_made(problems.refused(code, self._port, external))
 
     async def _undo_lie(self) -> None:
-        """Raises GatewayError `router-lied`, with the mapping deleted or for good."""
+        """Delete the mapping if possible, and raise GatewayError `router-lied`."""
         self._record(self._mapping)
         await self._igd.delete(self._port)
         try:

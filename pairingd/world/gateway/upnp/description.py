@@ -10,15 +10,15 @@ from pairingd.world.gateway.upnp.location import LONGEST, location_host
 from pairingd.world.gateway.upnp.markup import BadAnswer, elements
 from pairingd.world.gateway.upnp.soap import Call, Service, first
 
-_MOST_SERVICES = 64  # what is described after them is not looked at
-# dslforum-org has services of the same names (TR-064), which ask for a password.
+_MAX_SERVICES = 64  # further ones are ignored
+# dslforum-org has services of the same names (TR-064), which require a password.
 _STANDARD = "urn:schemas-upnp-org:service:"
 _WAN = re.compile(_STANDARD + r"WAN(?P<kind>IP|PPP)Connection:(?P<version>\d{1,3})", re.ASCII)
 _FIREWALL = re.compile(_STANDARD + r"WANIPv6FirewallControl:\d{1,3}", re.ASCII)
 
 
 class Description(NamedTuple):
-    """`services` are at the description's own host; `elsewhere` are not, and never asked."""
+    """`services` are at the description's own host; `elsewhere` are not, and never used."""
 
     url: str
     name: str
@@ -27,13 +27,15 @@ class Description(NamedTuple):
 
     @property
     def wan_services(self) -> list[Service]:
-        """Those that keep port mappings, the best first: WANIPConnection, and a later version."""
+        """Those that keep port mappings, best first: WANIPConnection, then the later version."""
         return sorted(filter(_is_wan, self.services), key=_preference)
 
     @property
     def firewall(self) -> Service | None:
         """The service that opens pinholes for IPv6."""
-        return next((one for one in self.services if _FIREWALL.fullmatch(one.type)), None)
+        return next(
+            (service for service in self.services if _FIREWALL.fullmatch(service.type)), None
+        )
 
     @property
     def names_wan_services_elsewhere(self) -> bool:
@@ -45,27 +47,27 @@ def describe(url: str) -> Call[Description]:
 
 
 def read(text: str, url: str) -> Description:
-    """The description of the devices at `url`. Raises BadAnswer for one without a service."""
-    found = elements(text)
-    base = first(found, "URLBase")
-    name = first(found, "friendlyName")
+    """The description of the devices at `url`. Raises BadAnswer if it has no service."""
+    parsed = elements(text)
+    base = first(parsed, "URLBase")
+    name = first(parsed, "friendlyName")
     origin = base.text if base is not None and base.text else url
-    described = [element.children for element in found if element.name == "service"]
+    described = [element.children for element in parsed if element.name == "service"]
     services = [
-        Service(one.get("serviceType", ""), _joined(origin, one.get("controlURL", "")))
-        for one in described[:_MOST_SERVICES]
+        Service(children.get("serviceType", ""), _joined(origin, children.get("controlURL", "")))
+        for children in described[:_MAX_SERVICES]
     ]
     if not services:
         raise BadAnswer("no UPnP service is described there")
     host = urlsplit(url).hostname or ""
-    here = tuple(
+    at_host = tuple(
         service for service in services if host and location_host(service.control_url) == host
     )
     return Description(
         url,
         name.text if name is not None else "",
-        here,
-        tuple(service for service in services if service not in here),
+        at_host,
+        tuple(service for service in services if service not in at_host),
     )
 
 
@@ -83,6 +85,6 @@ def _is_wan(service: Service) -> bool:
 
 
 def _preference(service: Service) -> tuple[bool, int]:
-    found = _WAN.fullmatch(service.type)
-    assert found is not None  # noqa: S101 - _is_wan held
-    return found["kind"] != "IP", -int(found["version"])
+    match = _WAN.fullmatch(service.type)
+    assert match is not None  # noqa: S101 - _is_wan held
+    return match["kind"] != "IP", -int(match["version"])

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from pairingd.world.gateway.upnp.http1 import Http
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import Call, Fault, Result
 
-if TYPE_CHECKING:
-    from pairingd.world.gateway.upnp.http1 import Http
-
 # For one whole answer. Some routers need one or two seconds for each (measured by their owners).
 ANSWER_TIMEOUT_S = 5.0
-_REFUSAL_TIMEOUT_S = 1.0  # for more of an answer whose status refuses; many have no body
+_REFUSAL_TIMEOUT_S = 1.0  # for the rest of a refusal; many have no body
 _READ_SIZE = 65536
 
-# Everything that a call can fail with. OSError, a TimeoutError among them, is silence.
+# All errors of a call. OSError, which includes TimeoutError, means silence.
 FAILURES = (BadAnswer, Fault, OSError)
 
-# Sees each message: ">" and what is sent, "<" and what has come.
+# Gets each message: ">" and what is sent, "<" and what has come.
 Record = Callable[[str, str], None]
 
 
@@ -32,8 +29,6 @@ async def ask(
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> Result:
     """The answer to `call`, sent from our address `source`. Raises one of FAILURES."""
-    from pairingd.world.gateway.upnp.http1 import Http  # h11, which an idle daemon does without
-
     http = Http(call)
     if record:
         record(">", f"{call.method} {call.url} {call.headers.get('SOAPAction', '')}".rstrip())
@@ -52,7 +47,7 @@ async def ask(
 
 async def _exchanged(http: Http, source: str, timeout_s: float) -> str:
     now = asyncio.get_running_loop().time
-    async with asyncio.timeout(timeout_s) as limit:  # a router can drip for ever
+    async with asyncio.timeout(timeout_s) as limit:  # a router may send slowly forever
         reader, writer = await asyncio.open_connection(*http.address, local_addr=(source, 0))
         try:
             writer.write(http.request)

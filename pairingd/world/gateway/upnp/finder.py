@@ -1,4 +1,4 @@
-"""Which of the devices that answer is the gateway, and which of its services is asked."""
+"""Finds which of the devices that answer is the gateway, and which of its services to use."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pairingd.world.gateway.upnp import problems, ssdp
 from pairingd.world.gateway.upnp.igd import BEST, Igd, connect
 from pairingd.world.gateway.upnp.location import location_host
 
-_MAX_TOLD = 8  # places that a gateway names, of which each is asked
-# Of a second router, which a search is not sure to reach: miniupnpd's, and FRITZ!Box's.
+_MAX_LOCATIONS = 8  # that a gateway names; each is surveyed
+# Of a second router, which a search may not reach: miniupnpd's, and FRITZ!Box's.
 _USUAL = ("http://{}:5000/rootDesc.xml", "http://{}:49000/igddesc.xml")
 _USUAL_TIMEOUT_S = 2.0
 
 
 class Finder:
-    """Finds each network's gateway once. `description_url`: the user has named where it is.
+    """Finds each network's gateway once. `description_url`: where the user says it is.
 
-    No device beside the gateway is one, but for the gateway itself under another address. A second
-    router is asked at its own address only.
+    Accepts no device but the gateway, which may have several addresses. Asks a second router only
+    at its own address.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Finder:
         self._known: dict[str, Igd] = {}  # by the network's identity
 
     async def find(self, network: Network, url: str = "") -> Igd:
-        """The gateway of `network`, as it is known, or at `url` if it is there.
+        """The gateway of `network`: the known one, else the one at `url`, else by a search.
 
         Raises GatewayError `no-gateway`, `router-lied`, `router-silent`, `local-network-denied`.
         """
@@ -53,26 +53,26 @@ class Finder:
         return known or await self.survey(network, url)
 
     async def survey(self, network: Network, url: str = "") -> Igd:
-        """The same, whatever is known of it."""
+        """The same, but ask again even if it is known."""
         known = self._known.pop(network.identity, None)
         igd = await self._connect_or_search(network, known.url if known else url)
         self._known[network.identity] = igd
         return igd
 
     def forget(self, network: Network) -> None:
-        """It does not answer as it did."""
+        """Search for it again next time."""
         self._known.pop(network.identity, None)
 
     async def learn(self, network: Network, locations: Sequence[str]) -> None:
-        """Take them as if a search of our own had heard of them, and remember the best.
+        """Use them as results of our own search, and remember the best.
 
         Raises GatewayError `bad-description-url` for one that no search would have kept, and like
-        `find` where none of them is a gateway's; what was known before is then known still.
+        `find` if none of them is a gateway's; then what was known before stays known.
         """
         for location in locations:
             if not await self._is_gateways(network, location_host(location) or ""):
                 raise problems.bad_description_url(location)
-        surveys = [self._survey(network, location) for location in locations[:_MAX_TOLD]]
+        surveys = [self._survey(network, location) for location in locations[:_MAX_LOCATIONS]]
         self._known[network.identity] = _best(network, await asyncio.gather(*surveys))
 
     async def _connect_or_search(self, network: Network, url: str) -> Igd:
@@ -92,8 +92,8 @@ class Finder:
         async def judge(location: str) -> bool:
             survey = await self._survey(network, location)
             surveys.append(survey)
-            at_its_own = location_host(location) == network.gateway
-            return at_its_own and isinstance(survey, Igd) and survey.worth == BEST
+            at_gateway = location_host(location) == network.gateway
+            return at_gateway and isinstance(survey, Igd) and survey.worth == BEST
 
         async def is_gateway(host: str) -> bool:
             return await self._is_gateways(network, host)
@@ -129,7 +129,7 @@ class Finder:
             return refusals.silent_upnp()
 
     async def _is_gateways(self, network: Network, host: str) -> bool:
-        """By its MAC address where it is not the gateway's own address."""
+        """By its MAC address if it is not the gateway's own address."""
         if host == network.gateway:
             return True
         mac = "" if network.behind else network.gateway_mac
@@ -141,15 +141,15 @@ class Finder:
 def _best(network: Network, surveys: Iterable[Igd | GatewayError]) -> Igd:
     """At the gateway's own address first; connected and public before connected, before any.
 
-    Raises GatewayError where there is none: what was wrong with the first.
+    Raises GatewayError if there is none: the most telling failure.
     """
-    found: list[Igd] = []
+    gateways: list[Igd] = []
     failures: list[GatewayError] = []
     for survey in surveys:
         if isinstance(survey, Igd):
-            found.append(survey)
+            gateways.append(survey)
         else:
             failures.append(survey)
-    if found:
-        return max(found, key=lambda igd: (location_host(igd.url) == network.gateway, igd.worth))
+    if gateways:
+        return max(gateways, key=lambda igd: (location_host(igd.url) == network.gateway, igd.worth))
     raise refusals.most_telling(failures) if failures else problems.nobody()

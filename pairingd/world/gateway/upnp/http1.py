@@ -1,5 +1,6 @@
-"""One HTTP exchange with a router, bytes in and bytes out. h11 speaks the HTTP: chunks, lengths, a
-connection that is kept open, an error's body.
+"""One HTTP exchange with a router, bytes in and bytes out.
+
+Lenient where routers are against RFC 9112: line ends, fields that are none, lengths that are wrong.
 """
 
 from __future__ import annotations
@@ -8,81 +9,142 @@ import re
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import h11
-
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import Call
 
 LARGEST = 256 * 1024
+_LARGEST_HEAD = 64 * 1024
 # The end of an answer on a connection that is kept open, and has no length or a wrong one.
-_END = re.compile(rb"</(?:[\w.-]{1,40}:)?(?:Envelope|root)\s*>\s*\Z", re.ASCII)
-_END_WITHIN = 128  # bytes
+_END = re.compile(rb"</(?:[\w.-]{1,40}:)?(?:Envelope|root)\s*>", re.ASCII)
+_END_WITHIN_BYTES = 128
+_BEGIN = re.compile(rb"[\s\xef\xbb\xbf]*<(?:\?xml|(?:[\w.-]{1,40}:)?(?:Envelope|root)\b)", re.ASCII)
+_NO_CONTENT = 204
 _ASCII = "".join(map(chr, range(128)))
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*?)[ \t]*")
+_CHUNK = re.compile(rb"(?:\r?\n)?[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]*)?\r?\n")
 
 
 class Http:
     """One request and its answer, bytes in and bytes out."""
 
     def __init__(self, call: Call[Any]) -> None:
-        """Raises BadAnswer for a URL that cannot be asked."""
+        """Raises BadAnswer for a URL that cannot be used."""
         try:
             parts = urlsplit(call.url)
             self.address = parts.hostname or "", parts.port or 80
-            scope = self.address[0].partition("%")[2]  # ours alone
-            body = call.body.encode()
-            headers = {
-                "Host": parts.netloc.replace(f"%{scope}", "") if scope else parts.netloc,
-                "Connection": "close",
-                "Accept-Encoding": "identity",
-                "Content-Length": str(len(body)),
-                **call.headers,
-            }
-            target = quote(urlunsplit(("", "", parts.path or "/", parts.query, "")), safe=_ASCII)
-            self._connection = h11.Connection(h11.CLIENT)
-            events = (
-                h11.Request(method=call.method, target=target, headers=list(headers.items())),
-                h11.Data(data=body),
-                h11.EndOfMessage(),
-            )
-            self.request = b"".join(self._connection.send(event) or b"" for event in events)
-        except (h11.LocalProtocolError, ValueError):
+        except ValueError:
             raise BadAnswer("a URL that cannot be asked") from None
-        self._content = bytearray()
-        self.status = 0  # of HTTP, for the record: the text of an answer says all that it does
+        scope = self.address[0].partition("%")[2]  # ours alone
+        host = parts.netloc.replace(f"%{scope}", "") if scope else parts.netloc
+        target = quote(urlunsplit(("", "", parts.path or "/", parts.query, "")), safe=_ASCII)
+        if not (_VISIBLE.fullmatch(host) and _VISIBLE.fullmatch(target)):
+            raise BadAnswer("a URL that cannot be asked")
+        body = call.body.encode()
+        fields = {
+            "Host": host,
+            "Connection": "close",
+            "Accept-Encoding": "identity",
+            "Content-Length": str(len(body)),
+            **call.headers,
+        }
+        lines = [f"{call.method} {target} HTTP/1.1", *map(": ".join, fields.items()), "", ""]
+        self.request = "\r\n".join(lines).encode() + body
+        self._received = bytearray()  # of the head, and then of the body as it is sent
+        self._length: int | None = None
+        self._chunked = False
+        self._content: bytes | bytearray = b""
+        self.status = 0  # of HTTP, only for the record: the answer's text has all that matters
 
     @property
     def refuses(self) -> bool:
-        """Whether the status that has come says so."""
+        """Whether the status received is an error."""
         return self.status >= 300
 
     @property
     def answered(self) -> bool:
-        """Whether what has come is an answer though no more of it comes: a body may be missing."""
+        """Whether what was received is an answer even if no more comes: a body may be missing."""
         return self.refuses or (self.status > 0 and not self._content)
 
     def receive(self, data: bytes) -> str | None:
         """The text of the answer once it is whole; `data` is empty at the connection's end.
 
-        A body that ends before its length counts as far as it goes: some routers count wrong.
-        Raises BadAnswer, and ConnectionResetError where nothing came.
+        A body that ends before its length counts as far as it goes, and XML that goes on after it
+        counts, too. Raises BadAnswer, and ConnectionResetError if nothing came.
         """
-        if not data and not self._connection.trailing_data[0] and not self.status:
+        if not (data or self._received or self.status):
             raise ConnectionResetError
-        try:
-            self._connection.receive_data(data)
-            while (event := self._connection.next_event()) is not h11.NEED_DATA:
-                if isinstance(event, h11.Response):
-                    self.status = event.status_code
-                if isinstance(event, h11.Data):
-                    self._content += event.data
-                    if len(self._content) > LARGEST:
-                        raise BadAnswer(f"an answer of more than {LARGEST // 1024} KiB")
-                if isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
-                    return self._content.decode(errors="replace")
-        except h11.RemoteProtocolError:
-            if data or not self.status:
-                raise BadAnswer("an answer that is not HTTP") from None
-            return self._content.decode(errors="replace")
-        if _END.search(self._content[-_END_WITHIN:]):
+        self._received += data
+        while not self.status:
+            if self._takes_head(ended=not data):
+                continue
+            if not data:  # after RFC 9110's 100 alone
+                raise ConnectionResetError
+            return None
+        if len(self._received) > LARGEST:
+            raise BadAnswer(f"an answer of more than {LARGEST // 1024} KiB")
+        whole = False
+        if self._chunked:
+            self._content, whole = _unchunked(self._received)
+        else:
+            self._content = self._received
+        if whole or not data or self._has_its_length or self._is_at_its_end:
             return self._content.decode(errors="replace")
         return None
+
+    @property
+    def _has_its_length(self) -> bool:
+        """XML that is not at its end is longer than the length says."""
+        if self._length is None or len(self._received) < self._length:
+            return False
+        return self.refuses or not _BEGIN.match(self._received) or self._is_at_its_end
+
+    @property
+    def _is_at_its_end(self) -> bool:
+        return _END.search(self._content[-_END_WITHIN_BYTES:]) is not None
+
+    def _takes_head(self, *, ended: bool) -> bool:
+        """Whether a head was there to be taken from what was received."""
+        self._received = self._received.lstrip(b"\r\n")
+        end = _HEAD_END.search(self._received)
+        if end is None and not ended and len(self._received) < _LARGEST_HEAD:
+            return False
+        at, after = end.span() if end else (len(self._received), len(self._received))
+        status, *lines = bytes(self._received[:at]).splitlines() or [b""]
+        match = _STATUS.match(status)
+        if match is None:
+            raise BadAnswer("an answer that is not HTTP")
+        self._received = self._received[after:]
+        if match[1].startswith(b"1"):  # RFC 9110 §15.2: the answer follows
+            return bool(self._received)
+        self.status = int(match[1])
+        fields = [field for line in lines if (field := _FIELD.fullmatch(line))]
+        self._chunked = any(
+            field[1].lower() == b"transfer-encoding" and field[2].lower().endswith(b"chunked")
+            for field in fields
+        )
+        lengths = {
+            int(field[2])
+            for field in fields
+            if field[1].lower() == b"content-length" and re.fullmatch(rb"\d{1,9}", field[2])
+        }
+        if self.status == _NO_CONTENT:
+            self._length = 0
+        elif len(lengths) == 1 and not self._chunked:
+            self._length = lengths.pop()
+        return True
+
+
+def _unchunked(body: bytearray) -> tuple[bytes, bool]:
+    """The content in chunks (RFC 9112 §7.1) as far as they have come, and whether that is all."""
+    chunks: list[bytes] = []
+    at = 0
+    while chunk := _CHUNK.match(body, at):
+        size, start = int(chunk[1], 16), chunk.end()
+        if size == 0:
+            return b"".join(chunks), True
+        chunks.append(bytes(body[start : start + size]))
+        at = start + size
+    return b"".join(chunks), False

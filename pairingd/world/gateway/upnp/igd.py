@@ -1,4 +1,4 @@
-"""An Internet Gateway Device that has described itself, and the WAN service of it that is asked."""
+"""An Internet Gateway Device that has described itself, and the WAN service of it that is used."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from pairingd.world.gateway.upnp.soap import Call, Fault, Result, Service
 
 BEST = 2  # of Igd.worth
 _MAX_ROWS = 200
-_UNSAID = Status("", 0)
+_UNKNOWN_STATUS = Status("", 0)
 _CONNECTED = frozenset({"Connected", "Up"})
 
-# What came of an action: 0 for done, or a code that is none of UPnP's for what has no code.
+# The result of an action: 0 for done, or a code that is none of UPnP's for what has no code.
 DONE, NO_CODE, SILENT = 0, refusals.NO_CODE, -2
 _OWN_CODES = frozenset({DONE, NO_CODE, SILENT})
 
 
 class Unread(Exception):
-    """Who holds a port cannot be known. `code` is UPnP's, 0 where the router gave none."""
+    """Who holds a port is unknown. `code` is UPnP's, 0 if the router gave none."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -38,9 +38,9 @@ class Unread(Exception):
 
 
 class Igd(Struct):
-    """The WAN service that is asked from our address `source`, and what it said of itself.
+    """The WAN service that gets requests from our address `source`, and what it reported of itself.
 
-    Every method raises OSError where the router is silent.
+    Every method raises OSError if the router is silent.
     """
 
     url: str
@@ -48,7 +48,7 @@ class Igd(Struct):
     source: str
     status: str = ""
     external: str = ""
-    external_at: float = -inf  # when that was said, by the steady clock
+    external_at: float = -inf  # when it was reported, by the steady clock
 
     @property
     def is_up(self) -> bool:
@@ -57,18 +57,18 @@ class Igd(Struct):
 
     @property
     def worth(self) -> int:
-        """Of a choice: BEST is connected and public; then connected; then any."""
+        """For choosing: BEST is connected and public; then connected; then any."""
         if not self.is_up or self.status not in {"", *_CONNECTED}:
             return 0
         return BEST if is_public(self.external) else 1
 
     async def survey(self) -> None:
-        self.status = (await self._known(actions.status, _UNSAID)).connection
+        self.status = (await self._known(actions.status, _UNKNOWN_STATUS)).connection
         await self.external_address()
 
     async def external_address(self, fresh_s: float = 0.0) -> str:
-        """As the router wrote it; empty where it does not say. What it has said at most `fresh_s`
-        ago is used once.
+        """As the router wrote it; empty if it does not report it. A report at most `fresh_s` old
+        is used once.
         """
         if self.external and time.monotonic() - self.external_at < fresh_s:
             self.external_at = -inf
@@ -78,12 +78,12 @@ class Igd(Struct):
         return self.external
 
     async def up_since(self) -> int:
-        """Seconds since the epoch; 0 where it does not say how long it has been up."""
-        told = await self._known(actions.status, _UNSAID)
-        return 0 if told is _UNSAID else int(time.time()) - told.uptime
+        """Seconds since the epoch; 0 if the router does not report its uptime."""
+        status = await self._known(actions.status, _UNKNOWN_STATUS)
+        return 0 if status is _UNKNOWN_STATUS else int(time.time()) - status.uptime
 
     async def look(self, port: int) -> Forward | None:
-        """The forward of the external TCP port, None where there is none. Raises Unread."""
+        """The forward of the external TCP port, None if there is none. Raises Unread."""
         try:
             row = await self._ask(actions.forward_of(self.service, port))
         except Fault as fault:
@@ -91,33 +91,33 @@ class Igd(Struct):
                 return None
             code = fault.code
         else:
-            # Some say yes to a question about nothing.
+            # Some answer with an empty row if there is none.
             return row if row.client or row.internal_port else None
-        # It does not know the question, or not now. Its table answers too, if all of it is read.
+        # It lacks the action, or fails now. Its table answers too, if all of it is read.
         rows, whole = await self.rows()
-        found = next((row for row in rows if row.external_port == port), None)
-        if found is None and not whole:
+        listed = next((row for row in rows if row.external_port == port), None)
+        if listed is None and not whole:
             raise Unread(code)
-        return found
+        return listed
 
     async def rows(self) -> tuple[list[Forward], bool]:
         """The TCP rows of the table as far as they can be read, and whether these are all."""
-        found: list[Forward] = []
+        tcp_rows: list[Forward] = []
         for index in range(_MAX_ROWS):
             try:
                 row = await self._ask(actions.forward_at(self.service, index))
             except Fault as fault:
-                return found, fault.code in soap.END_OF_TABLE
+                return tcp_rows, fault.code in soap.END_OF_TABLE
             if row.protocol == TCP:
-                found.append(row)
-        return found, False
+                tcp_rows.append(row)
+        return tcp_rows, False
 
     async def add(self, forward: Forward) -> int:
-        """DONE, UPnP's code for the refusal, NO_CODE, or SILENT. Only a look tells what is made."""
+        """DONE, UPnP's code for the refusal, NO_CODE, or SILENT. Only `look` shows the result."""
         return await self._done(actions.add_forward(self.service, forward))
 
     async def delete(self, port: int) -> int:
-        """The same."""
+        """Returns the same."""
         return await self._done(actions.delete_forward(self.service, port))
 
     async def _done(self, call: Call[None]) -> int:
@@ -130,14 +130,14 @@ class Igd(Struct):
         return DONE
 
     async def _known(self, action: Callable[[Service], Call[Result]], unknown: Result) -> Result:
-        """A service that lacks an action is a fact, not a failure."""
+        """`unknown` if the service lacks the action, which is no failure."""
         try:
             return await self._ask(action(self.service))
         except Fault:
             return unknown
 
     async def _ask(self, call: Call[Result]) -> Result:
-        """An answer that cannot be read is one all the same: Fault without a code."""
+        """Raises Fault without a code for an answer that cannot be read."""
         try:
             return await exchange.ask(call, self.source)
         except BadAnswer:

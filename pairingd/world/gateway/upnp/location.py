@@ -1,4 +1,4 @@
-"""URLs that a device on the LAN names: which host each of them is really at."""
+"""URLs that a device on the LAN names: the real host of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def location_host(location: str) -> str | None:
         return None
     try:
         parts = urlsplit(location)
-        parts.port  # noqa: B018 - raises where it is no number
+        parts.port  # noqa: B018 - raises if it is no number
     except ValueError:
         return None
     if parts.scheme != "http" or "@" in parts.netloc or parts.fragment:

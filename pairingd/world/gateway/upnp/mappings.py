@@ -1,7 +1,7 @@
 """Mappings by a UPnP Internet Gateway Device.
 
-Whether an action has done anything is known by looking, never by its answer: some routers refuse
-and do it, some agree and do not, some do something else.
+The result of an action is known by looking, never by its answer: some routers refuse and do it,
+some agree and do not, some do something else.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from pairingd.world.gateway.upnp.igd import DONE, SILENT, Igd, Unread
 from pairingd.world.gateway.upnp.location import location_host
 from pairingd.world.gateway.upnp.soap import NO_SUCH_ENTRY
 
-_JOB_TIMEOUT_S = 45.0  # of all answers that one job needs, from a router that is slow with each
-_FRESH_S = 10.0  # for which an external address need not be asked for again
-_WEEK = 604800  # the longest lease of WANIPConnection:2 §2.3.18
+_JOB_TIMEOUT_S = 45.0  # for all answers of one job, from a router that is slow with each
+_FRESH_S = 10.0  # an external address this old is not requested again
+_MAX_LEASE_S = 604800  # a week, WANIPConnection:2 §2.3.18
 _OF_THIS_GRANT = frozenset({"permanent", "unshown", "up_since"})
-_RESTARTED_S = 10  # by which the start that a router reports may vary
+_START_TOLERANCE_S = 10  # how far the start that a router reports may vary
 
 
 class UpnpAdapter:
@@ -77,13 +77,13 @@ class UpnpAdapter:
 
     async def open(
         self,
-        wanted: Mapping,
+        requested: Mapping,
         lease: int,
         *,
         exact: bool = True,  # noqa: ARG002 - a port is given or refused
         record: Record = nobody_records,
     ) -> Mapping:
-        return await self._add(wanted, lease, record, _FRESH_S)
+        return await self._add(requested, lease, record, _FRESH_S)
 
     async def renew(
         self, mapping: Mapping, lease: int, *, record: Record = nobody_records
@@ -103,7 +103,7 @@ class UpnpAdapter:
 
     async def close(self, mapping: Mapping) -> None:
         if mapping.unshown and mapping.is_over(self._clock()):
-            return  # another mapping that may be there by now looks like ours
+            return  # another mapping there by now would look like ours
         try:
             async with self._igd(mapping) as igd:
                 await self._delete(igd, mapping)
@@ -111,14 +111,14 @@ class UpnpAdapter:
             raise problems.unread(mapping.external_port, unread.code) from None
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:
-        """Remove what earlier daemons of this machine left, however it came to be forgotten.
+        """Remove all mappings that earlier daemons of this machine left; returns how many.
 
-        How many mappings that were. Raises GatewayError like `probe`. Looks at 200 rows.
+        Raises GatewayError like `probe`. Looks at 200 rows.
         """
         swept = 0
         async with self._asking(network) as igd:
-            found, _ = await igd.rows()
-            for row in found:
+            table, _ = await igd.rows()
+            for row in table:
                 if row.external_port not in keep and await _is_left_over(row, network.address):
                     swept += await igd.delete(row.external_port) == DONE
         return swept
@@ -135,15 +135,15 @@ class UpnpAdapter:
             requested = 0 if mapping.permanent else lease
             adding = Adding(igd, mapping, requested, record, permanent=permanent)
             made, row, is_permanent = await adding.run()
-            with contextlib.suppress(OSError):  # it is made, and was silent since
+            with contextlib.suppress(OSError):  # it is made; the router fell silent since
                 await igd.external_address(fresh_s)
             up_since = 0 if row else await igd.up_since()
-        # A mapping without an end, or whose end is not shown, is renewed as if it had our lease.
+        # A mapping without an end, or with an unlisted one, is renewed as if it had our lease.
         shown_lease = row.lease if row else 0
         if 0 < shown_lease < RENEWAL_GAP:  # miniupnpd reports 4 s of a lease of 5
             raise refusals.too_short(shown_lease)
-        granted = min(shown_lease or lease, _WEEK)
-        handle = {name: told for name, told in made.handle if name not in _OF_THIS_GRANT}
+        granted = min(shown_lease or lease, _MAX_LEASE_S)
+        handle = {name: value for name, value in made.handle if name not in _OF_THIS_GRANT}
         handle |= {"url": igd.url, "lease": str(granted)}
         handle |= {"permanent": "yes"} if is_permanent else {}
         handle |= {} if row else {"unshown": "yes", "up_since": str(up_since)}
@@ -167,7 +167,7 @@ class UpnpAdapter:
             return Presence.ABSENT
         outside = _external_host(await igd.external_address(), igd.url)
         if outside and outside != mapping.external_host:
-            return Presence.ABSENT  # what was made for the address of before is worth nothing
+            return Presence.ABSENT  # a mapping for the earlier address is useless
         return Presence.PRESENT
 
     async def _delete(self, igd: Igd, mapping: Mapping) -> None:
@@ -188,14 +188,14 @@ class UpnpAdapter:
 
     @contextlib.asynccontextmanager
     async def _igd(self, mapping: Mapping) -> AsyncIterator[Igd]:
-        there = Network.of(mapping.network)
-        network = replace(there, address=mapping.source, gateway=mapping.gateway)
+        recorded = Network.of(mapping.network)
+        network = replace(recorded, address=mapping.source, gateway=mapping.gateway)
         async with self._asking(network, dict(mapping.handle).get("url", "")) as igd:
             yield igd
 
     @contextlib.asynccontextmanager
     async def _asking(self, network: Network, url: str = "") -> AsyncIterator[Igd]:
-        """The gateway; searched for anew by the next job, should it fall silent in this one.
+        """The gateway; if it falls silent in this job, the next job searches for it again.
 
         Raises GatewayError as Finder.find does, and `router-silent`.
         """
@@ -206,7 +206,7 @@ class UpnpAdapter:
             self._finder.forget(network)
             raise refusals.silent_upnp() from None
         except (GatewayError, Unread) as failure:
-            # Its control URL may be another one since it has restarted.
+            # Its control URL may have changed at a restart.
             if isinstance(failure, Unread) or failure.code == "router-failed":
                 self._finder.forget(network)
             raise
@@ -219,16 +219,16 @@ async def _is_left_over(row: Forward, address: str) -> bool:
 
 async def _has_restarted(igd: Igd, mapping: Mapping) -> bool:
     before = int(dict(mapping.handle).get("up_since", "0"))
-    return await igd.up_since() > before + _RESTARTED_S
+    return await igd.up_since() > before + _START_TOLERANCE_S
 
 
 def _external_host(address: str, url: str) -> str:
-    """The external address that the router reports; "" where it cannot be true."""
+    """The external address that the router reports; "" if it cannot be true."""
     if ip_version(address) != 4:
         return ""
     if external_class(address) is not ExternalClass.BOGUS:
         return address
-    # A router that is itself on loopback (a demonstration, a test) may say so of its other side.
+    # A router that is itself on loopback (a demonstration, a test) may report such an address.
     both = (address, location_host(url) or "")
     at_home = all(ip_version(x) == 4 and ipaddress.ip_address(x).is_loopback for x in both)
     return address if at_home else ""

@@ -1,6 +1,6 @@
 """XML from a device on the LAN, without document types and so without entities.
 
-expat reads it, and reads no namespaces: prefixes say nothing here, and some routers use one without
+expat reads it, without namespaces: prefixes mean nothing here, and some routers use one without
 declaring it. The caller bounds the size.
 """
 
@@ -17,7 +17,7 @@ class BadAnswer(Exception):
 
 
 class Element:
-    """`text` is its own, without that of its children; `children` has theirs, by their names."""
+    """`text` is its own, without that of its children; `children` has theirs, by name."""
 
     __slots__ = ("children", "name", "text")
 
@@ -43,12 +43,12 @@ def elements(text: str) -> list[Element]:
 
 def _parsed(text: str) -> list[Element]:
     """Raises ExpatError, and BadAnswer for a document type."""
-    found: list[Element] = []
+    parsed: list[Element] = []
     path: list[tuple[Element, list[str]]] = []  # the open elements, each with its text so far
 
     def start(name: str, _attributes: object) -> None:
         element = Element(name.rpartition(":")[2])
-        found.append(element)
+        parsed.append(element)
         path.append((element, []))
 
     def characters(data: str) -> None:
@@ -70,4 +70,4 @@ def _parsed(text: str) -> list[Element]:
     parser.CharacterDataHandler = characters
     parser.StartDoctypeDeclHandler = document_type
     parser.Parse(text, True)
-    return found
+    return parsed

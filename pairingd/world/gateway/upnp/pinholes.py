@@ -1,8 +1,8 @@
 """Pinholes by UPnP: WANIPv6FirewallControl:1, the part of IGD:2 that opens an IPv6 firewall.
 
-A router opens it only for the address that asks, so all is sent from the address the guests come
-to, and to the gateway's own address alone: no other device on the link is believed to be one.
-What was measured was measured with miniupnpd 2.3.1.
+A router opens a pinhole only for the address that asks, so all requests go from the address that
+guests connect to, and only to the gateway's own address: no other device on the link is trusted.
+"Measured" means with miniupnpd 2.3.1.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pairingd.world.gateway.upnp.description import describe
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import ACTION_FAILED, Call, Fault, Result, Service
 
-_LONGEST = 86400  # seconds that LeaseTime may have (402 for more, measured)
-_ABOUT_TO_CLOSE = 60  # seconds of a lease that is requested only to be given back
-_NUMBER = re.compile(r"\d{1,5}", re.ASCII)  # of a pinhole (UniqueID), ui2
+_MAX_LEASE_S = 86400  # of LeaseTime (402 for more, measured)
+_CLOSING_LEASE_S = 60  # of a pinhole that is requested only to be closed
+_UNIQUE_ID = re.compile(r"\d{1,5}", re.ASCII)  # of a pinhole (UniqueID), ui2
 
 # WANIPv6FirewallControl:1: refusals.
-_OFF = 702  # FirewallDisabled
+_FIREWALL_DISABLED = 702
 _NOT_ALLOWED = frozenset({606, 703})
-_NO_SUCH = frozenset({704, 402})  # NoSuchEntry; miniupnpd says 402 (measured)
+_NO_SUCH = frozenset({704, 402})  # NoSuchEntry; miniupnpd answers 402 (measured)
 _NOT_OURS = _NO_SUCH | {606}  # of a number that another machine has got since a restart
 
 Action = Callable[[Service], Call[Result]]
@@ -40,7 +40,7 @@ Action = Callable[[Service], Call[Result]]
 class UpnpPinholes:
     """A mapping's `handle` holds control URL, service type and UniqueID.
 
-    Without a UniqueID the firewall was off: there is nothing to open, and all come through.
+    Without a UniqueID the firewall was off, and lets everything through.
     The keyword arguments are for tests.
     """
 
@@ -72,13 +72,13 @@ class UpnpPinholes:
 
     async def open(
         self,
-        wanted: Mapping,
+        requested: Mapping,
         lease: int,
         *,
         exact: bool = True,  # noqa: ARG002 - nothing is translated
-        record: Record = nobody_records,  # noqa: ARG002 - `close` asks for it again to know it
+        record: Record = nobody_records,  # noqa: ARG002 - `close` requests it again to identify it
     ) -> Mapping:
-        return await self._add(wanted, lease)
+        return await self._add(requested, lease)
 
     async def renew(
         self,
@@ -87,13 +87,15 @@ class UpnpPinholes:
         *,
         record: Record = nobody_records,  # noqa: ARG002 - likewise
     ) -> Mapping:
-        """By UpdatePinhole. AddPinhole, too, would find the old one and renew its lease, but after
-        that miniupnpd never ends it (measured).
+        """By UpdatePinhole. AddPinhole would renew the old one's lease too, but after that
+        miniupnpd never ends it (measured).
         """
         if number := _number(mapping):
-            lease, asked_at = min(lease, _LONGEST), self._clock()
+            lease, asked_at = min(lease, _MAX_LEASE_S), self._clock()
             try:
-                await self._call(mapping, lambda at: actions.update_pinhole(at, number, lease))
+                await self._call(
+                    mapping, lambda service: actions.update_pinhole(service, number, lease)
+                )
             except Fault as fault:
                 if fault.code not in _NOT_OURS:
                     raise _refusal(fault, mapping) from None
@@ -110,65 +112,65 @@ class UpnpPinholes:
             return Presence.UNKNOWN
 
     async def close(self, mapping: Mapping) -> None:
-        """Also where the lease is over: see `renew` for one that may never end."""
+        """Also if the lease is over: see `renew` for one that may never end."""
         held = _number(mapping)
         if mapping.handle and not held:
             return
-        # Asked for the same again, the router answers with the number of ours, or with a new one.
-        # The stored number may be another program's since a restart, or have never come to us.
+        # To the same request again, the router answers with the number of ours, or with a new one.
+        # The stored number may be another program's since a restart, or may never have reached us.
         try:
-            current = await self._ask_for(mapping, _ABOUT_TO_CLOSE)
+            current = await self._ask_for(mapping, _CLOSING_LEASE_S)
         except Fault:
             current = ""
         number, gone = (current, _NO_SUCH) if current else (held, _NOT_OURS)
         if not number:
             return
-        for _ in range(2):  # the second time the router must say that there is none
+        for _ in range(2):  # the second time the router must answer that there is none
             try:
-                await self._call(mapping, lambda at: actions.delete_pinhole(at, number))
+                await self._call(mapping, lambda service: actions.delete_pinhole(service, number))
             except Fault as fault:
                 if fault.code in gone:
                     return
                 raise _refusal(fault, mapping) from None
         raise refusals.still_there(mapping.external_port)
 
-    async def _add(self, wanted: Mapping, lease: int) -> Mapping:
-        lease, asked_at = min(lease, _LONGEST), self._clock()
+    async def _add(self, requested: Mapping, lease: int) -> Mapping:
+        lease, asked_at = min(lease, _MAX_LEASE_S), self._clock()
         try:
-            number = await self._ask_for(wanted, lease)
+            number = await self._ask_for(requested, lease)
         except Fault as fault:
-            raise _refusal(fault, wanted) from None
-        with _was_there(wanted.gateway):
-            seen = await self._look(wanted, number)
+            raise _refusal(fault, requested) from None
+        with _answered_before(requested.gateway):
+            seen = await self._look(requested, number)
         match seen:
             case Presence.PRESENT:
-                return self._granted(wanted, number, lease, asked_at)
+                return self._granted(requested, number, lease, asked_at)
             case Presence.ABSENT:
                 raise refusals.dropped()
             case Presence.FOREIGN | Presence.UNKNOWN:
-                raise refusals.failed(wanted.external_port, "it does not show its pinholes")
+                raise refusals.failed(requested.external_port, "it does not show its pinholes")
 
-    async def _ask_for(self, wanted: Mapping, lease: int) -> str:
-        """The pinhole's number, "" where the firewall is off and needs none. Raises Fault."""
+    async def _ask_for(self, requested: Mapping, lease: int) -> str:
+        """The pinhole's number, "" if the firewall is off and needs none. Raises Fault."""
         try:
-            firewall = await self._call(wanted, actions.firewall_status)
+            firewall = await self._call(requested, actions.firewall_status)
         except Fault:
             firewall = actions.Firewall(enabled=True, allows_pinholes=True)
         if not firewall.enabled:
             return ""
         if not firewall.allows_pinholes:
             raise Fault(703)
-        client, port = wanted.internal_host, wanted.internal_port
-        with _was_there(wanted.gateway):
+        client, port = requested.internal_host, requested.internal_port
+        with _answered_before(requested.gateway):
             try:
                 number = await self._call(
-                    wanted, lambda at: actions.add_pinhole(at, client, port, lease)
+                    requested, lambda service: actions.add_pinhole(service, client, port, lease)
                 )
             except Fault as fault:
-                if fault.code == _OFF:
+                if fault.code == _FIREWALL_DISABLED:
                     return ""
                 raise
-        if not _NUMBER.fullmatch(number):
+        if not _UNIQUE_ID.fullmatch(number):
             raise refusals.unreadable()
         return number
 
@@ -177,23 +179,23 @@ class UpnpPinholes:
             if not number:
                 firewall = await self._call(mapping, actions.firewall_status)
                 return Presence.ABSENT if firewall.enabled else Presence.PRESENT
-            await self._call(mapping, lambda at: actions.pinhole_packets(at, number))
+            await self._call(mapping, lambda service: actions.pinhole_packets(service, number))
         except Fault as fault:
             gone = number and fault.code in _NOT_OURS
             return Presence.ABSENT if gone else Presence.UNKNOWN
         return Presence.PRESENT
 
-    def _granted(self, wanted: Mapping, number: str, lease: int, asked_at: float) -> Mapping:
-        service = self._services[wanted.network]
+    def _granted(self, requested: Mapping, number: str, lease: int, asked_at: float) -> Mapping:
+        service = self._services[requested.network]
         handle = {"control_url": service.control_url, "service": service.type}
         if number:
             handle["unique_id"] = number
-        made = replace(wanted, handle=tuple(handle.items()))
-        endpoint = wanted.internal_host, wanted.internal_port
+        made = replace(requested, handle=tuple(handle.items()))
+        endpoint = requested.internal_host, requested.internal_port
         return grant.granted(made, endpoint, lease, asked_at, lease / 2)
 
     async def _call(self, mapping: Mapping, action: Action[Result]) -> Result:
-        """The router's answer; the router is searched for when it is not where it was.
+        """The router's answer; searches for the router if it is not where it was.
 
         Raises Fault, and GatewayError `no-gateway` (none is found), `router-silent`,
         `router-failed` or `local-network-denied`.
@@ -205,11 +207,11 @@ class UpnpPinholes:
             except OSError:
                 pass  # nobody answers there any more
         interface = identity.partition("/")[0]
-        found = await self._search(Network(interface, source, mapping.gateway))
-        if found is None:
+        service = await self._search(Network(interface, source, mapping.gateway))
+        if service is None:
             raise refusals.not_spoken("UPnP over IPv6")
         try:
-            return await self._ask(identity, found, source, action)
+            return await self._ask(identity, service, source, action)
         except OSError as error:
             raise lan.explained(error, refusals.silent(mapping.gateway, "UPnP over IPv6")) from None
 
@@ -220,7 +222,7 @@ class UpnpPinholes:
         source: str,
         action: Action[Result],
     ) -> Result:
-        """Remembers a service that answers. Raises OSError where none does."""
+        """Remembers a service that answers. Raises OSError if it does not."""
         try:
             answer = await exchange.ask(action(service), source, timeout_s=self._answer_timeout_s)
         except Fault as fault:
@@ -233,16 +235,16 @@ class UpnpPinholes:
 
     async def _search(self, network: Network) -> Service | None:
         """Raises GatewayError `local-network-denied`."""
-        found: list[Service] = []
+        services: list[Service] = []
 
         async def has_firewall(url: str) -> bool:
             with contextlib.suppress(*exchange.FAILURES):
-                described = await exchange.ask(
+                description = await exchange.ask(
                     describe(url), network.address, timeout_s=self._answer_timeout_s
                 )
-                if service := described.firewall:
-                    found.append(service)
-            return bool(found)
+                if service := description.firewall:
+                    services.append(service)
+            return bool(services)
 
         locations, error = await ssdp.search(
             network.address,
@@ -254,12 +256,12 @@ class UpnpPinholes:
         )
         if not locations and lan.is_denied(error):
             raise lan.denied()
-        return next(iter(found), None)
+        return next(iter(services), None)
 
 
 @contextlib.contextmanager
-def _was_there(gateway: str) -> Iterator[None]:
-    """A router that has answered before, and now may have a pinhole, is silent and not nobody."""
+def _answered_before(gateway: str) -> Iterator[None]:
+    """Raise `router-silent` for one that answered before, since it may have a pinhole now."""
     try:
         yield
     except GatewayError as error:

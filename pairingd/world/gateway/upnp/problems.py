@@ -19,10 +19,10 @@ from pairingd.world.gateway.upnp.soap import (
     USED_OTHERWISE,
 )
 
-# By 718, ConflictInMappingEntry, IGDv1 routers mean policy as well; a port that somebody is seen to
-# hold is not asked for.
+# IGDv1 routers use 718, ConflictInMappingEntry, for policy as well; pairingd does not request a
+# port that is seen to be held.
 _POLICY = frozenset({NOT_AUTHORIZED, CONFLICT, ACTION_FAILED})
-# Some routers of providers answer so to everything, because they have no port to give.
+# Some providers' routers answer so to everything, because they have no port to give.
 _SHARED_ADDRESS = (
     "your provider may share one address among its customers (CGNAT): ask it for a public address, "
     "or set up a [relay]"
@@ -45,10 +45,10 @@ def unreachable(url: str, error: OSError, platform: str = sys.platform) -> Gatew
             f"this machine cannot ask the router by UPnP: {error.strerror}",
             "pairingd retries; if this lasts, end other programs",
         )
-    why = errno.errorcode.get(error.errno or 0, "")
+    errno_name = errno.errorcode.get(error.errno or 0, "")
     return GatewayError(
         "no-gateway",
-        f"no UPnP description at {shown(url)}{why and f': {why}'}",
+        f"no UPnP description at {shown(url)}{errno_name and f': {errno_name}'}",
         "switch UPnP on in the router, or correct [router] description_url",
     )
 
@@ -94,27 +94,30 @@ def taken(port: int, holder: str) -> GatewayError:
 
 
 def lied(port: int, *, kept: bool) -> GatewayError:
-    """Data's `lied` has the verdict on this router remembered."""
-    what = (
+    """`lied` in its data makes the Router remember the verdict."""
+    cause = (
         f"the router forwards port {port} to another port or machine than requested, and so may "
         "expose this machine's own sshd"
     )
     if kept:
         return GatewayError(
             "router-lied",
-            f"{what}, and does not delete that mapping",
+            f"{cause}, and does not delete that mapping",
             f"delete the forward of port {port} in the router's settings now",
             lied=True,
         )
     return GatewayError(
-        "router-lied", f"{what}; pairingd deleted that mapping", refusals.SAME_PORT_HINT, lied=True
+        "router-lied", f"{cause}; pairingd deleted that mapping", refusals.SAME_PORT_HINT, lied=True
     )
 
 
 def kept(port: int, code: int) -> GatewayError:
-    error = refused(code, port, "") if code > 0 else refusals.still_there(port)
-    error.data["upnp"] = max(code, 0)
-    return error
+    """`code` of the action that was to delete it; 0 where it was said to have done so."""
+    if code in {0, refusals.NO_CODE}:
+        error = refusals.still_there(port)
+        error.data["upnp"] = 0
+        return error
+    return refused(code, port, "")
 
 
 def unread(port: int, code: int) -> GatewayError:
@@ -135,14 +138,14 @@ def refused(code: int, port: int, external: str) -> GatewayError:
 
 def permanent_only(code: int, port: int) -> GatewayError:
     hint = "set [router] allow_permanent = true if you accept that, or forward by hand"
-    what = f"the router makes only mappings that never expire (UPnP error {code})"
+    cause = f"the router makes only mappings that never expire (UPnP error {code})"
     if code == INVALID_ARGS:  # the other cause has no code of its own
-        what = (
+        cause = (
             f"the router refuses every lease for port {port} (UPnP error {code}): it makes only "
             "mappings that never expire, or it can make none"
         )
         hint = f"{hint}; or {_SHARED_ADDRESS}"
-    return GatewayError("permanent-only", what, hint, upnp=code)
+    return GatewayError("permanent-only", cause, hint, upnp=code)
 
 
 def _refused(code: int, port: int, external: str) -> GatewayError:

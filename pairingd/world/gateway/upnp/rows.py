@@ -1,8 +1,8 @@
-"""Whose a row of a router's table is, and where it leads.
+"""Who owns a row of a router's table, and where it leads.
 
 Some routers change what they show of a mapping: its description, its client (a host name, 0.0.0.0),
-its ports. So a row is ours by the token in its description, by being as it was shown when the
-mapping was made, or because nobody was on the port when it was requested for our internal port.
+its ports. So a row is ours if its description has the token, if it is as shown when the mapping was
+made, or if the port was free when it was requested for our internal port.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def requested(mapping: Mapping, lease: int) -> Forward:
 
 
 def on_a_free_port(mapping: Mapping) -> Mapping:
-    """To be journaled before the request: whatever is there for our port afterwards is ours."""
+    """Journal this before the request: a row there for our port afterwards is ours."""
     return _with(mapping, free="yes")
 
 
 def as_shown(mapping: Mapping, row: Forward) -> Mapping:
-    """To be journaled after it, so that the row is known again."""
+    """Journal this after the request, to recognise the row later."""
     return _with(
         mapping, client=row.client, port=str(row.internal_port), description=row.description
     )
@@ -59,7 +59,7 @@ def is_ours(row: Forward, mapping: Mapping) -> bool:
 
 
 def is_made(row: Forward, mapping: Mapping) -> bool:
-    """Of a row that is there right after the request for it, where nobody else was before."""
+    """Whether a row is the requested one, right after the request, on a port that was free."""
     to_our_port = row.internal_port == mapping.internal_port
     return to_our_port or is_ours(row, mapping) or not _is_elsewhere(row, mapping)
 
@@ -70,7 +70,7 @@ def is_right(row: Forward, mapping: Mapping) -> bool:
 
 
 def may_be_left_over(row: Forward, address: str) -> bool:
-    """Whether an earlier daemon of this machine made it; perhaps a daemon lives by it now."""
+    """Whether a daemon of this machine made it, perhaps one that uses it now."""
     return row.client == address and _DESCRIPTION.fullmatch(row.description) is not None
 
 

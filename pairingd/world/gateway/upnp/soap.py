@@ -1,7 +1,7 @@
-"""What a UPnP router can be asked, and how each answer is read. No I/O: see exchange.py.
+"""The requests to a UPnP router, and how each answer is read. No I/O: see exchange.py.
 
-A Call is one request and the reader of its answer. `description.py` and `actions.py` have all that
-this program sends. UPnP Device Architecture 2.0 §3.2: SOAP 1.1 over HTTP.
+A Call is one request and the reader of its answer. All requests that pairingd sends are in
+`description.py` and `actions.py`. UPnP Device Architecture 2.0 §3.2: SOAP 1.1 over HTTP.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Values:
         return self._values.get(name, "")
 
     def seconds(self, name: str) -> int:
-        """From 0 to 2**31 - 1, the nearest of them where it is outside. Raises BadAnswer."""
+        """From 0 to 2**31 - 1, the nearest of them if it is outside. Raises BadAnswer."""
         return min(max(self._number(name), 0), 2**31 - 1)
 
     def port(self, name: str) -> int:
@@ -66,7 +66,7 @@ class Values:
         return number
 
     def _number(self, name: str) -> int:
-        """0 where it is missing. Raises BadAnswer where it is not a number."""
+        """0 if it is missing. Raises BadAnswer if it is not a number."""
         text = self._values.get(name) or "0"
         if not re.fullmatch(r"-?\d{1,10}", text, re.ASCII):
             raise BadAnswer(f"the router's {name} is not a number")

@@ -1,16 +1,17 @@
 """SSDP (UPnP Device Architecture 2.0 §1.3): where on the LAN a gateway describes itself.
 
 Any device on the LAN may answer, with anything and as often as it likes, also in the gateway's
-name. So each sender has a budget, and no datagram ends a search: what is described there does.
+name. So each sender has a budget, and no datagram ends a search: only a description does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -27,8 +28,8 @@ _TARGETS: tuple[str, ...] = (
     "urn:schemas-upnp-org:device:InternetGatewayDevice:2",
     "ssdp:all",
 )
-# Over IPv6 there is no more to ask of a gateway than to open its firewall. A FRITZ!Box describes
-# itself twice, and this is in one of them only.
+# Over IPv6 pairingd asks a gateway only to open its firewall. A FRITZ!Box has two descriptions, of
+# which only one has this service.
 _TARGETS6: tuple[str, ...] = (
     "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1",
     "urn:schemas-upnp-org:device:InternetGatewayDevice:2",
@@ -41,9 +42,11 @@ _MAX_REPLY = 1500
 _MAX_LOCATIONS = 10  # returned
 _MAX_REPLIES, _MAX_REPLIES_EACH = 1000, 100  # read of the gateway's, and of any other sender's
 _MAX_SENDERS = 1000
-# New locations that are looked at: of the gateway, and as many of all others; of each of them.
+# Linux counts about 1 KiB for a reply; its default holds 166 of them (measured).
+_BUFFER_BYTES = 4 << 20
+# New locations to look at: of the gateway, and as many of all others together; of each other.
 _BUDGET, _BUDGET_EACH = 50, 5
-_GRACE_S = 0.5  # for the second description of a gateway, where nobody judges the first
+_GRACE_S = 0.5  # for a gateway's second description, if no `judge` is given
 _STATUS = re.compile(rb"\s*HTTP/1\.[01]\s+200\b", re.IGNORECASE)
 _ASCII = "".join(map(chr, range(128)))
 
@@ -96,14 +99,16 @@ def parse(datagram: bytes) -> Reply | None:
 
 class _Search(asyncio.DatagramProtocol):
     """`heard` has the locations of the gateway, and of each whether it is at the gateway's own
-    address and was named by an answer to a search for gateways.
+    address and was named by an answer to a search for gateways. `hosts` are asked, each from a
+    socket of its own.
     """
 
     def __init__(self, address: str, gateway: str, is_gateway: IsGateway, judge: Judge) -> None:
         self.heard: dict[str, tuple[bool, bool]] = {}
-        self.found = asyncio.Event()
+        self.ended = asyncio.Event()
         self.error: OSError | None = None
         self.judging: dict[str, asyncio.Task[None]] = {}
+        self.hosts: list[tuple[asyncio.DatagramTransport, tuple[object, ...]]] = []
         self._gateway = gateway
         self._address = address
         self._is_gateway = is_gateway
@@ -135,8 +140,8 @@ class _Search(asyncio.DatagramProtocol):
         self.judging[location] = asyncio.create_task(self._consider(location, kind))
 
     def _may_spend(self, sender: str, *, is_gateway: bool) -> bool:
-        """No crowd hides the gateway's own answer, nor one sender all others', nor what is no
-        gateway what is one.
+        """Many senders cannot hide the gateway's own answer, nor one sender all others', nor other
+        devices a gateway.
         """
         payer = (sender if sender == self._gateway else "others", is_gateway)
         limit = _BUDGET if sender == self._gateway else _BUDGET_EACH
@@ -153,7 +158,7 @@ class _Search(asyncio.DatagramProtocol):
             return
         self.heard.setdefault(location, kind)
         if await self._judge(location):
-            self.found.set()
+            self.ended.set()
 
     def error_received(self, exc: Exception) -> None:
         if isinstance(exc, OSError):
@@ -180,43 +185,29 @@ async def search(
     judge: Judge = _after_grace,
     multicast: bool = True,
 ) -> tuple[list[str], OSError | None]:
-    """Locations of the gateway heard of within `schedule`, those at its own address first, and what
-    sending met with.
+    """Locations of the gateway received within `schedule`, those at its own address first, and the
+    error that sending met, if any.
 
-    Each is given to `judge` as it is heard, and the search ends once that has said yes or, when the
-    schedule ends, has said no to all. The first packet goes to the gateway alone: host firewalls
-    and macOS's Local Network privacy treat it better than multicast. Over IPv6 the firewall to open
-    is searched for, on the link of `interface`. Without `multicast` only the gateway is asked.
+    Each goes to `judge` as it comes, and the search ends once that has accepted one or, when the
+    schedule ends, has rejected all. The first packet goes only to the gateway: host firewalls and
+    macOS's Local Network privacy treat it better than multicast. Over IPv6 this searches for the
+    firewall to open, on the link of `interface`. Without `multicast` it asks only the gateway.
     """
-    loop = asyncio.get_running_loop()
-    six = ":" in address
+    protocol = _Search(address, gateway, is_gateway, judge)
+    transports: list[asyncio.DatagramTransport] = []
     try:
-        transport, protocol = await loop.create_datagram_endpoint(
-            lambda: _Search(address, gateway, is_gateway, judge),
-            local_addr=(address, 0),
-            family=socket.AF_INET6 if six else socket.AF_INET,
-        )
-    except OSError as error:
-        return [], error
-    try:
-        own = transport.get_extra_info("socket")
-        if six:
-            link = socket.if_nametoindex(interface)
-            own.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link)
-            group, targets = MULTICAST6, _TARGETS6
-        else:
-            own.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
-            own.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
-            group, targets = MULTICAST, _TARGETS
-        hosts = [numeric(host, port) for host in (gateway, group)[: 1 + multicast]]
-        requests = [request(target, group) for target in targets]
-        await _ask(transport, protocol, hosts, requests, schedule)
-        transport.close()
+        for host in (gateway, MULTICAST6 if ":" in address else MULTICAST)[: 1 + multicast]:
+            transports.append(await _socket(address, interface, protocol))
+            protocol.hosts.append((transports[-1], numeric(host, port)))
+        await _ask(protocol, schedule, _TARGETS6 if ":" in address else _TARGETS)
+        for transport in transports:
+            transport.close()
         await _judged(protocol)
     except OSError as error:
         protocol.error = protocol.error or error
     finally:
-        transport.close()
+        for transport in transports:
+            transport.close()
         for judging in protocol.judging.values():
             judging.cancel()
         await asyncio.gather(*protocol.judging.values(), return_exceptions=True)
@@ -224,32 +215,49 @@ async def search(
     return [location for location, _ in best_first][:_MAX_LOCATIONS], protocol.error
 
 
+async def _socket(address: str, interface: str, protocol: _Search) -> asyncio.DatagramTransport:
+    """One for each host that is asked: what other devices answer to the multicast cannot fill the
+    buffer of the gateway's own answers.
+    """
+    six = ":" in address
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: protocol,
+        local_addr=(address, 0),
+        family=socket.AF_INET6 if six else socket.AF_INET,
+    )
+    sock = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):  # more than this kernel allows
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+    if six:
+        link = socket.if_nametoindex(interface)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
+    return transport
+
+
 async def _judged(search: _Search) -> None:
-    """Wait for the judge of what was heard, unless it has found what is wanted."""
-    found = asyncio.create_task(search.found.wait())
+    """Wait until the judge has accepted one of the locations, or judged all."""
+    ended = asyncio.create_task(search.ended.wait())
     pending: set[asyncio.Task[Any]] = set(search.judging.values())
     try:
-        while pending and not found.done():
-            _, pending = await asyncio.wait({found, *pending}, return_when="FIRST_COMPLETED")
-            pending.discard(found)
+        while pending and not ended.done():
+            _, pending = await asyncio.wait({ended, *pending}, return_when="FIRST_COMPLETED")
+            pending.discard(ended)
     finally:
-        found.cancel()
+        ended.cancel()
 
 
-async def _ask(
-    transport: asyncio.DatagramTransport,
-    protocol: _Search,
-    hosts: Iterable[tuple[object, ...]],
-    requests: Sequence[bytes],
-    schedule: Schedule,
-) -> None:
+async def _ask(search: _Search, schedule: Schedule, targets: Sequence[str]) -> None:
     sent_at, end = schedule
+    group = MULTICAST6 if targets is _TARGETS6 else MULTICAST
     for at, until in zip(sent_at, (*sent_at[1:], end), strict=True):
-        for host in hosts:
-            for one in requests:
-                transport.sendto(one, host)
+        for transport, host in search.hosts:
+            for target in targets:
+                transport.sendto(request(target, group), host)
         try:
-            await asyncio.wait_for(protocol.found.wait(), until - at)
+            await asyncio.wait_for(search.ended.wait(), until - at)
         except TimeoutError:
             continue
         return

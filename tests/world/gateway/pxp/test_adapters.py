@@ -19,7 +19,7 @@ from tests.world.gateway.conftest import RecordedJournal
 from tests.world.gateway.test_router import router
 
 HOME = Network("lo", "127.0.0.1", "127.0.0.1")
-WANTED = Mapping(
+REQUESTED = Mapping(
     id="0123456789abcdef",
     protocol="",
     network=HOME.identity,
@@ -124,7 +124,7 @@ class TestBoth:
     async def test_a_mapping_is_granted_with_its_lease(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await adapter.open(REQUESTED, 600)
         assert (mapping.external_host, mapping.external_port) == ("5.5.5.1", 22)
         assert mapping.granted_until == clocks.wall + 600
         assert mapping.renew_at == clocks.wall + 300
@@ -134,20 +134,20 @@ class TestBoth:
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
         gateway.lifetime = 120
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await adapter.open(REQUESTED, 600)
         assert (mapping.granted_until, mapping.renew_at) == (clocks.wall + 120, clocks.wall + 60)
 
     async def test_a_lifetime_of_years_is_limited_to_a_day(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
         gateway.lifetime = 2**32 - 1
-        assert (await adapter.open(WANTED, 600)).granted_until == clocks.wall + 86400
+        assert (await adapter.open(REQUESTED, 600)).granted_until == clocks.wall + 86400
 
     async def test_a_short_lifetime_is_renewed_after_four_seconds(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
         gateway.lifetime = 5
-        assert (await adapter.open(WANTED, 600)).renew_at == clocks.wall + 4
+        assert (await adapter.open(REQUESTED, 600)).renew_at == clocks.wall + 4
 
     @pytest.mark.parametrize("lifetime", [0, 1, 4])
     async def test_a_grant_for_less_than_five_seconds_is_refused_and_closed(
@@ -163,7 +163,7 @@ class TestBoth:
     async def test_another_port_is_reported(self, adapter: Adapter, gateway: FakePxp) -> None:
         gateway.taken = {22}
         gateway.obeys_prefer_failure = False
-        granted = await adapter.open(WANTED, 600)
+        granted = await adapter.open(REQUESTED, 600)
         assert granted.external_port == 23
         await adapter.close(granted)
         assert gateway.held == {}
@@ -211,7 +211,7 @@ class TestBoth:
     async def test_renewal_keeps_the_port(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await adapter.open(REQUESTED, 600)
         clocks.pass_(300)
         renewed = await adapter.renew(mapping, 600)
         assert renewed.granted_until == clocks.wall + 600
@@ -223,7 +223,7 @@ class TestBoth:
     async def test_a_renewal_after_the_port_went_to_another_has_one_of_its_own(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await natpmp.open(WANTED, 600)
+        mapping = await natpmp.open(REQUESTED, 600)
         gateway.reboot()
         gateway.taken = {22}
         assert (await natpmp.renew(mapping, 600)).external_port == 23
@@ -231,7 +231,7 @@ class TestBoth:
     async def test_closing_removes_the_mapping_and_may_be_repeated(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await adapter.open(REQUESTED, 600)
         await adapter.close(mapping)
         assert gateway.held == {}
         await adapter.close(mapping)
@@ -240,14 +240,14 @@ class TestBoth:
     async def test_an_unanswered_deletion_is_not_called_done(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await adapter.open(REQUESTED, 600)
         gateway.twist = silence
         assert (await refusal(adapter.close(mapping))).code == "router-silent"
 
     async def test_a_mapping_is_present_while_the_epoch_advances_with_the_clock(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await adapter.open(REQUESTED, 600)
         clocks.pass_(60)
         gateway.epoch += 60
         assert await adapter.check(mapping) is Presence.PRESENT
@@ -255,7 +255,7 @@ class TestBoth:
     async def test_a_check_costs_one_packet_each_way(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await adapter.open(REQUESTED, 600)
         gateway.packets.clear()
         await adapter.check(mapping)
         assert len(gateway.packets) == 1
@@ -263,7 +263,7 @@ class TestBoth:
     async def test_a_mapping_is_absent_after_a_new_epoch_until_renewed(
         self, adapter: Adapter, gateway: FakePxp, clocks: Clocks
     ) -> None:
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await adapter.open(REQUESTED, 600)
         gateway.reboot()
         clocks.pass_(60)
         gateway.epoch += 5
@@ -277,18 +277,18 @@ class TestBoth:
     async def test_a_mapping_is_absent_after_its_lease(
         self, adapter: Adapter, clocks: Clocks
     ) -> None:
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await adapter.open(REQUESTED, 600)
         clocks.pass_(600)
         assert await adapter.check(mapping) is Presence.ABSENT
 
     @pytest.mark.usefixtures("impatient")
     async def test_silence_is_unknown(self, adapter: Adapter, gateway: FakePxp) -> None:
-        mapping = await adapter.open(WANTED, 600)
+        mapping = await adapter.open(REQUESTED, 600)
         gateway.twist = silence
         assert await adapter.check(mapping) is Presence.UNKNOWN
 
     async def test_a_mapping_granted_to_another_process_is_unknown(self, adapter: Adapter) -> None:
-        journaled = replace(WANTED, external_host="5.5.5.1", granted_until=2e9)
+        journaled = replace(REQUESTED, external_host="5.5.5.1", granted_until=2e9)
         assert await adapter.check(journaled) is Presence.UNKNOWN
 
     @pytest.mark.parametrize("bogus", ["0.0.0.0", "127.0.0.1"])
@@ -296,13 +296,13 @@ class TestBoth:
         self, adapter: Adapter, gateway: FakePxp, bogus: str
     ) -> None:
         gateway.external = bogus
-        assert (await adapter.open(WANTED, 600)).external_host == ""
+        assert (await adapter.open(REQUESTED, 600)).external_host == ""
 
     async def test_a_shared_external_address_is_returned_unchanged(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
         gateway.external = "100.64.3.4"
-        assert (await adapter.open(WANTED, 600)).external_host == "100.64.3.4"
+        assert (await adapter.open(REQUESTED, 600)).external_host == "100.64.3.4"
 
 
 class TestPcp:
@@ -323,7 +323,7 @@ class TestPcp:
     async def test_one_nonce_serves_opening_renewal_and_deletion(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await pcp.open(WANTED, 600)
+        mapping = await pcp.open(REQUESTED, 600)
         await pcp.renew(mapping, 600)
         await pcp.close(mapping)
         nonces = {packet[24:36].hex() for packet in gateway.packets}
@@ -332,27 +332,27 @@ class TestPcp:
     async def test_the_entry_journaled_before_opening_is_enough_to_delete(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        await pcp.open(WANTED, 600)
-        await pcp.close(WANTED)
+        await pcp.open(REQUESTED, 600)
+        await pcp.close(REQUESTED)
         assert gateway.held == {}
 
     async def test_each_mapping_has_its_own_nonce(self, pcp: PcpAdapter) -> None:
-        first = await pcp.open(WANTED, 600)
+        first = await pcp.open(REQUESTED, 600)
         await pcp.close(first)
-        second = await pcp.open(replace(WANTED, id="another"), 600)
+        second = await pcp.open(replace(REQUESTED, id="another"), 600)
         assert first.handle != second.handle
 
     async def test_failure_is_preferred_to_another_port(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
         gateway.taken = {22}
-        assert (await refusal(pcp.open(WANTED, 600))).code == "port-taken"
+        assert (await refusal(pcp.open(REQUESTED, 600))).code == "port-taken"
         assert len(gateway.packets) == 1
 
     async def test_failure_is_preferred_to_another_port_on_renewal_too(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await pcp.open(WANTED, 600)
+        mapping = await pcp.open(REQUESTED, 600)
         gateway.reboot()
         gateway.taken = {22}
         gateway.packets.clear()
@@ -363,13 +363,13 @@ class TestPcp:
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
         gateway.knows_options = False
-        await pcp.open(WANTED, 600)
+        await pcp.open(REQUESTED, 600)
         assert [len(packet) for packet in gateway.packets] == [64, 60]
 
     @pytest.mark.usefixtures("impatient")
     async def test_a_wrong_nonce_is_no_answer(self, pcp: PcpAdapter, gateway: FakePxp) -> None:
         gateway.twist = wrong_nonce
-        assert (await refusal(pcp.open(WANTED, 600))).code == "router-silent"
+        assert (await refusal(pcp.open(REQUESTED, 600))).code == "router-silent"
 
     @pytest.mark.parametrize(
         ("result", "code"),
@@ -387,12 +387,12 @@ class TestPcp:
         self, pcp: PcpAdapter, gateway: FakePxp, result: int, code: str
     ) -> None:
         gateway.twist = lambda _, reply: [reply[:3] + bytes([result]) + reply[4:]]
-        assert (await refusal(pcp.open(WANTED, 600))).code == code
+        assert (await refusal(pcp.open(REQUESTED, 600))).code == code
 
     async def test_another_hosts_nonce_is_not_permitted_to_delete(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await pcp.open(WANTED, 600)
+        mapping = await pcp.open(REQUESTED, 600)
         stranger = replace(mapping, handle=(("nonce", "00" * 12),))
         assert (await refusal(pcp.close(stranger))).code == "not-permitted"
         assert 49222 in gateway.held
@@ -400,7 +400,7 @@ class TestPcp:
     async def test_a_reply_to_a_deletion_with_a_lifetime_left_is_an_error(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await pcp.open(WANTED, 600)
+        mapping = await pcp.open(REQUESTED, 600)
         gateway.twist = lambda _, reply: [reply[:7] + b"\x09" + reply[8:]]
         assert (await refusal(pcp.close(mapping))).code == "router-lied"
 
@@ -408,10 +408,10 @@ class TestPcp:
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
         gateway.twist = lambda _, reply: [reply[:3] + b"\x08" + reply[4:]]
-        await pcp.close(WANTED)
+        await pcp.close(REQUESTED)
 
     async def test_a_deletion_suggests_nothing(self, pcp: PcpAdapter, gateway: FakePxp) -> None:
-        await pcp.close(await pcp.open(WANTED, 600))
+        await pcp.close(await pcp.open(REQUESTED, 600))
         deletion = gateway.packets[-1]
         assert len(deletion) == 60
         assert deletion[42:] == bytes.fromhex("0000 00000000000000000000ffff 00000000")
@@ -419,15 +419,17 @@ class TestPcp:
     async def test_renewal_suggests_the_granted_port_and_address(
         self, pcp: PcpAdapter, gateway: FakePxp
     ) -> None:
-        await pcp.renew(await pcp.open(WANTED, 600), 600)
+        await pcp.renew(await pcp.open(REQUESTED, 600), 600)
         assert gateway.packets[-1][42:60] == bytes.fromhex("0016 00000000000000000000ffff 05050501")
 
     @needs_ipv6
     async def test_a_pinhole_is_a_mapping_between_ipv6_addresses(self, clocks: Clocks) -> None:
         async with FakePxp(address="::1", external="2a02::10") as gateway:
             pcp = PcpAdapter(Datagrams(gateway.port), lambda: clocks.wall)
-            wanted = replace(WANTED, gateway="::1", internal_host="::1", external_port=49222)
-            mapping = await pcp.open(wanted, 600)
+            ipv6_mapping = replace(
+                REQUESTED, gateway="::1", internal_host="::1", external_port=49222
+            )
+            mapping = await pcp.open(ipv6_mapping, 600)
             assert (mapping.external_host, mapping.external_port) == ("2a02::10", 49222)
             await pcp.renew(mapping, 600)
             await pcp.close(mapping)
@@ -438,15 +440,15 @@ class TestNatPmp:
     async def test_a_deletion_names_the_internal_port_only(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
-        await natpmp.close(WANTED)
+        await natpmp.close(REQUESTED)
         assert gateway.packets == [bytes.fromhex("0002 0000 c046 0000 00000000")]
 
     async def test_closing_an_earlier_entry_keeps_the_mapping_opened_after_it(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
-        await natpmp.open(WANTED, 600)
-        later = await natpmp.open(replace(WANTED, id="another", external_port=50022), 600)
-        await natpmp.close(WANTED)
+        await natpmp.open(REQUESTED, 600)
+        later = await natpmp.open(replace(REQUESTED, id="another", external_port=50022), 600)
+        await natpmp.close(REQUESTED)
         assert gateway.held[49222].external_port == 50022
         await natpmp.close(later)
         assert gateway.held == {}
@@ -455,11 +457,11 @@ class TestNatPmp:
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
         elsewhere = replace(
-            WANTED, id="another", network="lo/127.0.0.1/127.0.0.1/02:00:00:00:00:01"
+            REQUESTED, id="another", network="lo/127.0.0.1/127.0.0.1/02:00:00:00:00:01"
         )
-        await natpmp.open(WANTED, 600)
+        await natpmp.open(REQUESTED, 600)
         await natpmp.open(elsewhere, 600)
-        await natpmp.close(WANTED)
+        await natpmp.close(REQUESTED)
         assert gateway.held == {}
 
     @pytest.mark.parametrize(
@@ -476,19 +478,19 @@ class TestNatPmp:
         self, natpmp: NatPmpAdapter, gateway: FakePxp, result: int, code: str
     ) -> None:
         gateway.result = result
-        assert (await refusal(natpmp.open(WANTED, 600))).code == code
+        assert (await refusal(natpmp.open(REQUESTED, 600))).code == code
 
     async def test_no_mapping_is_requested_while_the_gateway_is_offline(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
         gateway.twist = lambda _, reply: [reply[:3] + b"\x03" + reply[4:]]
-        assert (await refusal(natpmp.open(WANTED, 600))).code == "router-failed"
+        assert (await refusal(natpmp.open(REQUESTED, 600))).code == "router-failed"
         assert len(gateway.packets) == 1
 
     async def test_a_new_external_address_makes_the_mapping_absent(
         self, natpmp: NatPmpAdapter, gateway: FakePxp
     ) -> None:
-        mapping = await natpmp.open(WANTED, 600)
+        mapping = await natpmp.open(REQUESTED, 600)
         gateway.external = "5.5.5.9"
         assert await natpmp.check(mapping) is Presence.ABSENT
         assert (await natpmp.renew(mapping, 600)).external_host == "5.5.5.9"
@@ -498,4 +500,4 @@ class TestNatPmp:
     ) -> None:
         gateway.twist = lambda _, reply: [reply[:3] + b"\x01" + reply[4:8]]
         assert not await natpmp.probe(HOME)
-        assert (await refusal(natpmp.open(WANTED, 600))).code == "no-gateway"
+        assert (await refusal(natpmp.open(REQUESTED, 600))).code == "no-gateway"

@@ -60,13 +60,13 @@ async def other() -> AsyncIterator[FakePxp]:
         yield fake
 
 
-@pytest.mark.parametrize("said", [None, NEW_ADDRESS], ids=["PCP", "NAT-PMP"])
+@pytest.mark.parametrize("announcement", [None, NEW_ADDRESS], ids=["PCP", "NAT-PMP"])
 async def test_an_announcement_of_the_gateway_is_received(
-    gateway: FakePxp, said: bytes | None
+    gateway: FakePxp, announcement: bytes | None
 ) -> None:
     heard, port = Ears(), free_port()
     with listen(GATEWAY, GATEWAY, heard, port=port):
-        gateway.announces(port, said)
+        gateway.announces(port, announcement)
         await heard.hear()
     assert heard.times == 1
 
@@ -79,8 +79,8 @@ async def test_announcements_of_another_machine_and_invalid_ones_are_ignored(
         listen(GATEWAY, GATEWAY, heard, port=port),
         listen(OTHER, GATEWAY, reference, port=port),
     ):
-        for said in (b"", b"\0", b"\xff" * 24, b"\2" * 1400, bytes(24), NEW_ADDRESS[:8]):
-            gateway.announces(port, said)
+        for datagram in (b"", b"\0", b"\xff" * 24, b"\2" * 1400, bytes(24), NEW_ADDRESS[:8]):
+            gateway.announces(port, datagram)
         other.announces(port)
         await reference.hear()
     assert heard.times == 0
@@ -92,7 +92,7 @@ async def test_announcements_of_another_machine_and_invalid_ones_are_ignored(
 async def test_a_flood_is_one_announcement(gateway: FakePxp) -> None:
     heard, reference, port = Ears(), Ears(), free_port()
     with listen(GATEWAY, GATEWAY, heard, port=port):
-        for _ in range(3 * announcements._AT_ONCE):
+        for _ in range(3 * announcements._MAX_DATAGRAMS):
             gateway.announces(port)
         await heard.hear()
         with listen(GATEWAY, GATEWAY, reference, port=port):

@@ -46,7 +46,7 @@ def test_a_confirmed_deletion_is_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "why"),
+    ("reply", "reason"),
     [
         pytest.param("", "0 bytes", id="empty"),
         pytest.param("0082 0000 0000", "6 bytes", id="header cut"),
@@ -59,8 +59,8 @@ def test_a_confirmed_deletion_is_understood() -> None:
         pytest.param("0082 0000 00000000 2276 0000 0000003c", "port 0", id="external port 0"),
     ],
 )
-def test_a_reply_that_does_not_match_the_request_is_refused(reply: str, why: str) -> None:
-    with pytest.raises(ProtocolError, match=why):
+def test_a_reply_that_does_not_match_the_request_is_refused(reply: str, reason: str) -> None:
+    with pytest.raises(ProtocolError, match=reason):
         MAP.decode(bytes.fromhex(reply))
 
 
@@ -124,7 +124,7 @@ def test_a_new_address_is_announced_like_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "datagram",
     [
         pytest.param(AddressRequest().encode(), id="a request"),
         pytest.param(MAP_REPLY, id="another opcode"),
@@ -134,9 +134,9 @@ def test_a_new_address_is_announced_like_an_answer() -> None:
         pytest.param(b"", id="nothing"),
     ],
 )
-def test_anything_else_is_no_announcement(said: bytes) -> None:
+def test_anything_else_is_no_announcement(datagram: bytes) -> None:
     with pytest.raises(ProtocolError):
-        announced(said)
+        announced(datagram)
 
 
 @pytest.mark.parametrize(

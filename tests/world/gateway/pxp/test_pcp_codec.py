@@ -83,7 +83,7 @@ def test_a_confirmed_deletion_is_understood() -> None:
 
 @pytest.mark.attack("a PCP answer has another nonce, port or protocol", "refused")
 @pytest.mark.parametrize(
-    ("reply", "why"),
+    ("reply", "reason"),
     [
         pytest.param(b"", "0 bytes", id="empty"),
         pytest.param(REPLY[:3], "3 bytes", id="three bytes"),
@@ -104,8 +104,8 @@ def test_a_confirmed_deletion_is_understood() -> None:
         pytest.param(REPLY + bytes.fromhex("0200ffff"), "cut off", id="option beyond all"),
     ],
 )
-def test_a_reply_that_does_not_match_the_request_is_refused(reply: bytes, why: str) -> None:
-    with pytest.raises(ProtocolError, match=why):
+def test_a_reply_that_does_not_match_the_request_is_refused(reply: bytes, reason: str) -> None:
+    with pytest.raises(ProtocolError, match=reason):
         MAP.decode(reply)
 
 
@@ -214,7 +214,7 @@ def test_a_restart_is_announced_as_miniupnpd_does() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "datagram",
     [
         pytest.param(ANNOUNCE.encode(), id="a request"),
         pytest.param(REPLY, id="another opcode"),
@@ -226,9 +226,9 @@ def test_a_restart_is_announced_as_miniupnpd_does() -> None:
         pytest.param(b"", id="nothing"),
     ],
 )
-def test_anything_else_is_no_announcement(said: bytes) -> None:
+def test_anything_else_is_no_announcement(datagram: bytes) -> None:
     with pytest.raises(ProtocolError):
-        announced(said)
+        announced(datagram)
 
 
 @pytest.mark.parametrize(

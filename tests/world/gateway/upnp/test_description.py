@@ -28,14 +28,14 @@ def read(*services: str, url: str = URL) -> description.Description:
 
 
 def controls(*services: str) -> list[str]:
-    return [one.control_url for one in read(*services).wan_services]
+    return [service.control_url for service in read(*services).wan_services]
 
 
 def test_wan_services_of_any_version_come_best_first() -> None:
     kinds = ["WANPPPConnection:1", "WANIPConnection:1", "WANIPConnection:10", "WANIPConnection:3"]
     kinds += ["WANPPPConnection:2", "WANCommonInterfaceConfig:1"]
-    found = read(*(service(kind, f"/{kind}") for kind in kinds)).wan_services
-    assert [one.type.removeprefix(STANDARD) for one in found] == [
+    services = read(*(service(kind, f"/{kind}") for kind in kinds)).wan_services
+    assert [service.type.removeprefix(STANDARD) for service in services] == [
         *("WANIPConnection:10", "WANIPConnection:3", "WANIPConnection:1"),
         *("WANPPPConnection:2", "WANPPPConnection:1"),
     ]
@@ -88,7 +88,7 @@ def test_a_service_at_another_address_is_ignored(control: str) -> None:
     assert alone.services == ()
     assert alone.names_wan_services_elsewhere
     beside = read(service("WANIPConnection:1", control), service("WANPPPConnection:1", "/ppp"))
-    assert [one.control_url for one in beside.wan_services] == [f"{AT}/ppp"]
+    assert [service.control_url for service in beside.wan_services] == [f"{AT}/ppp"]
     assert not beside.names_wan_services_elsewhere
 
 
@@ -101,8 +101,8 @@ def test_services_with_a_url_base_elsewhere_are_ignored() -> None:
 
 def test_a_router_s_ipv6_address_is_its_host() -> None:
     url = "http://[2001:db8::1]:5000/rootDesc.xml"
-    [found] = read(service("WANIPConnection:1", "/ctl"), url=url).services
-    assert found.control_url == "http://[2001:db8::1]:5000/ctl"
+    [described] = read(service("WANIPConnection:1", "/ctl"), url=url).services
+    assert described.control_url == "http://[2001:db8::1]:5000/ctl"
 
 
 def test_at_most_64_services_are_read() -> None:
@@ -123,5 +123,7 @@ def test_a_description_without_a_service_is_refused(text: str) -> None:
 @given(st.text() | st.text().map(lambda text: service("WANIPConnection:1", text)))
 def test_no_description_raises_anything_else(text: str) -> None:
     with contextlib.suppress(BadAnswer):
-        found = description.read(text, URL)
-        assert all(location_host(one.control_url) == "192.168.1.1" for one in found.services)
+        parsed = description.read(text, URL)
+        assert all(
+            location_host(service.control_url) == "192.168.1.1" for service in parsed.services
+        )

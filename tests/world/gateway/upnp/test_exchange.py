@@ -54,6 +54,12 @@ async def answering(*parts: str, keep_open: bool = False) -> AsyncIterator[Call[
         await asyncio.gather(*filter(None, served))
 
 
+def spaced(chunk: str) -> str:
+    """With an extension, and spaces where a sender may have none (RFC 9112 §7.1.1)."""
+    size, _, rest = chunk.partition("\r\n")
+    return f"{size.upper()} ; name=value \r\n{rest}"
+
+
 def chunked(size: int) -> list[str]:
     parts = [BODY[start : start + size] for start in range(0, len(BODY), size)]
     return [f"{len(part):x}\r\n{part}\r\n" for part in parts] + ["0\r\n\r\n"]
@@ -76,15 +82,41 @@ OK = "HTTP/1.1 200 OK\r\n"
         [OK.replace("\r\n", "\n"), LENGTH.replace("\r\n", "\n"), "\n", BODY],
         [*(OK + LENGTH + "\r\n"), BODY],
         ["HTTP/1.1 500 Internal Server Error\r\n", LENGTH, "\r\n", BODY],
+        ["\r\n", OK, LENGTH, "\r\n", BODY],
+        [OK.upper().replace("HTTP", "http"), LENGTH.upper(), "\r\n", BODY],
+        [OK, LENGTH.replace(":", " :"), "\r\n", BODY],
+        [OK, "no field\r\n a fold\r\nX Y: z\r\n", LENGTH, "\r\n", BODY],
+        [OK, "Transfer-Encoding: identity\r\n", LENGTH, "\r\n", BODY],
+        [OK, LENGTH, "Transfer-Encoding: Chunked\r\n\r\n", *chunked(7)],
+        [OK, "Transfer-Encoding: chunked\r\n\r\n", *(spaced(part) for part in chunked(7))],
+        [OK, "Transfer-Encoding: chunked\n\n", *(part.replace("\r", "") for part in chunked(7))],
     ],
     ids=[
         *("length", "until the end", "HTTP 1.0", "chunks", "chunks of a byte", "100 first"),
         *("counts wrong", "bare line feeds", "byte by byte", "an answer with status 500"),
+        *("a blank line first", "upper and lower case", "a space before the colon", "no fields"),
+        *("identity", "chunks and a length", "chunk extensions", "bare line feeds in chunks"),
     ],
 )
 async def test_an_answer_is_read(parts: list[str]) -> None:
     async with answering(*parts) as call:
         assert await ask(call) == "5.5.5.1"
+
+
+@pytest.mark.parametrize("length", ["", "-1", "x", "0", "20", "7\r\nContent-Length: 8"])
+@pytest.mark.parametrize("keep_open", [True, False])
+async def test_a_length_that_is_wrong_is_not_believed(length: str, *, keep_open: bool) -> None:
+    head = f"{OK}Content-Length: {length}\r\n\r\n"
+    envelope = f"<s:Envelope><s:Body>{BODY}</s:Body></s:Envelope>"
+    async with answering(head, envelope, keep_open=keep_open) as call:
+        assert await ask(call) == "5.5.5.1"
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "200 OK\r\nContent-Length: 7\r\n\r\nno XML!"])
+async def test_an_answer_with_an_end_of_its_own_is_not_waited_for(status: str) -> None:
+    async with answering(f"HTTP/1.1 {status}\r\n\r\n", keep_open=True) as call:
+        with pytest.raises(BadAnswer):
+            await exchange.ask(call, "127.0.0.1", timeout_s=WAIT_S)
 
 
 async def test_a_connection_that_is_kept_open_is_not_waited_for() -> None:

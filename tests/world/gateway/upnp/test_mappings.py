@@ -25,10 +25,10 @@ from tests.world.gateway.conftest import (
     HOME,
     NOW,
     free_port,
+    requested,
     the_gateways,
     upnp_searching,
     upnp_to,
-    wanted,
 )
 
 OURS = "pairingd01234567"
@@ -36,7 +36,7 @@ OURS = "pairingd01234567"
 
 async def refused(igd: FakeIgd, port: int = 22, **settings: object) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
-        await upnp_to(igd, **settings).open(wanted(port), 600)
+        await upnp_to(igd, **settings).open(requested(port), 600)
     return caught.value
 
 
@@ -44,7 +44,7 @@ async def refused(igd: FakeIgd, port: int = 22, **settings: object) -> GatewayEr
 
 
 async def test_open_returns_the_grant_of_the_router(igd: FakeIgd) -> None:
-    granted = await upnp_to(igd).open(wanted(), 600)
+    granted = await upnp_to(igd).open(requested(), 600)
     assert (granted.external_host, granted.external_port) == ("5.5.5.1", 22)
     assert granted.granted_until == pytest.approx(NOW + 600, abs=2)
     assert granted.renew_at == pytest.approx(NOW + 300, abs=2)
@@ -56,14 +56,14 @@ async def test_open_returns_the_grant_of_the_router(igd: FakeIgd) -> None:
 
 async def test_igd_version_2_works_the_same() -> None:
     async with FakeIgd(version=2) as igd:
-        granted = await upnp_to(igd).open(wanted(), 600)
+        granted = await upnp_to(igd).open(requested(), 600)
         assert await upnp_to(igd).check(granted) is Presence.PRESENT
 
 
 @pytest.mark.parametrize("wan", ["WANIPConnection:3", "WANPPPConnection:2", "WANPPPConnection:1"])
 async def test_any_version_of_a_known_service_works_the_same(wan: str) -> None:
     async with FakeIgd(wan=wan) as later:
-        granted = await upnp_to(later).open(wanted(), 600)
+        granted = await upnp_to(later).open(requested(), 600)
         assert await upnp_to(later).check(granted) is Presence.PRESENT
         await upnp_to(later).close(granted)
         assert later.mappings == {}
@@ -72,7 +72,7 @@ async def test_any_version_of_a_known_service_works_the_same(wan: str) -> None:
 
 async def test_close_leaves_nothing_and_is_idempotent(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     await adapter.close(granted)
     assert igd.mappings == {}
     await adapter.close(granted)
@@ -82,14 +82,14 @@ async def test_close_leaves_nothing_and_is_idempotent(igd: FakeIgd) -> None:
 async def test_a_new_process_closes_a_mapping_by_the_entry_from_before_the_grant(
     igd: FakeIgd,
 ) -> None:
-    await upnp_to(igd).open(wanted(), 600)
-    await upnp_to(igd).close(wanted())
+    await upnp_to(igd).open(requested(), 600)
+    await upnp_to(igd).close(requested())
     assert igd.mappings == {}
 
 
 async def test_renewal_restarts_the_lease(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     igd.age(22, 400)
     renewed = await adapter.renew(granted, 600)
     assert igd.mappings[22].remaining() > 590
@@ -98,7 +98,7 @@ async def test_renewal_restarts_the_lease(igd: FakeIgd) -> None:
 
 async def test_renewal_restores_a_mapping_that_a_reboot_has_lost(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     igd.reboot()
     assert await adapter.check(granted) is Presence.ABSENT
     await adapter.renew(granted, 600)
@@ -107,7 +107,7 @@ async def test_renewal_restores_a_mapping_that_a_reboot_has_lost(igd: FakeIgd) -
 
 async def test_the_renewed_mapping_has_the_new_external_address(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     igd.external_host = "5.5.5.9"
     assert (await adapter.renew(granted, 600)).external_host == "5.5.5.9"
 
@@ -120,7 +120,7 @@ async def test_a_mapping_forwards_and_closing_it_closes_the_port() -> None:
     door = await asyncio.start_server(greet, "127.0.0.1", 0)
     async with door, FakeIgd(listen="127.0.0.1") as igd:
         port = free_port()
-        asked = wanted(port, internal_port=door.sockets[0].getsockname()[1])
+        asked = requested(port, internal_port=door.sockets[0].getsockname()[1])
         granted = await upnp_to(igd).open(asked, 600)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await reader.readline() == b"SSH-2.0-door\r\n"
@@ -138,7 +138,7 @@ async def test_foreign_22_never_deleted(igd: FakeIgd) -> None:
     error = await refused(igd)
     assert error.code == "port-taken"
     assert "192.168.7.9" in error.message
-    await upnp_to(igd).close(wanted())
+    await upnp_to(igd).close(requested())
     assert igd.mappings[22].client == "192.168.7.9"
     assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
 
@@ -146,7 +146,7 @@ async def test_foreign_22_never_deleted(igd: FakeIgd) -> None:
 async def test_own_manual_22_not_overwritten(igd: FakeIgd) -> None:
     igd.add_by_hand(22, HOME.address, 22, "my ssh")
     assert (await refused(igd)).code == "port-taken"
-    await upnp_to(igd).close(wanted())
+    await upnp_to(igd).close(requested())
     assert igd.mappings[22].description == "my ssh"
 
 
@@ -165,7 +165,7 @@ async def test_nothing_is_added_or_deleted_if_the_holder_of_a_port_is_unknown(
     error = await refused(igd)
     assert (error.code, error.data["upnp"]) == ("router-failed", code)
     with pytest.raises(GatewayError):
-        await upnp_to(igd).close(wanted())
+        await upnp_to(igd).close(requested())
     assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
 
 
@@ -173,7 +173,7 @@ async def test_a_router_that_shows_its_table_alone_is_read_by_it(igd: FakeIgd) -
     igd.add_by_hand(22, HOME.address, 22, "my ssh")
     igd.failing["GetSpecificPortMappingEntry"] = 602
     assert (await refused(igd)).code == "port-taken"
-    granted = await upnp_to(igd).open(wanted(50022), 600)
+    granted = await upnp_to(igd).open(requested(50022), 600)
     assert await upnp_to(igd).check(granted) is Presence.PRESENT
     await upnp_to(igd).close(granted)
     assert list(igd.mappings) == [22]
@@ -181,7 +181,7 @@ async def test_a_router_that_shows_its_table_alone_is_read_by_it(igd: FakeIgd) -
 
 async def test_a_port_is_free_if_the_table_is_empty(igd: FakeIgd) -> None:
     igd.failing["GetSpecificPortMappingEntry"] = 602
-    await upnp_to(igd).close(await upnp_to(igd).open(wanted(), 600))
+    await upnp_to(igd).close(await upnp_to(igd).open(requested(), 600))
     assert igd.mappings == {}
 
 
@@ -205,7 +205,7 @@ async def test_a_failed_query_does_not_make_a_mapping_absent(
     igd: FakeIgd,
 ) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     igd.failing |= {"GetSpecificPortMappingEntry": 501, "GetGenericPortMappingEntry": 501}
     assert await adapter.check(granted) is Presence.UNKNOWN
     with pytest.raises(GatewayError):
@@ -222,14 +222,14 @@ async def test_another_daemons_mapping_is_not_ours(igd: FakeIgd) -> None:
 
 
 async def test_our_left_over_mapping_is_taken_over(igd: FakeIgd) -> None:
-    await upnp_to(igd).open(wanted(internal_port=50222), 600)
-    await upnp_to(igd).open(wanted(), 600)
+    await upnp_to(igd).open(requested(internal_port=50222), 600)
+    await upnp_to(igd).open(requested(), 600)
     assert igd.mappings[22].internal_port == 50111
 
 
 async def test_check_distinguishes_present_absent_and_foreign(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     assert await adapter.check(granted) is Presence.PRESENT
     igd.reboot()
     assert await adapter.check(granted) is Presence.ABSENT
@@ -240,7 +240,7 @@ async def test_check_distinguishes_present_absent_and_foreign(igd: FakeIgd) -> N
 async def test_a_router_that_alters_descriptions_still_shows_our_mapping(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.DESCRIPTION_ALTERED)
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     assert await adapter.check(granted) is Presence.PRESENT
     await adapter.close(granted)
     assert igd.mappings == {}
@@ -249,7 +249,7 @@ async def test_a_router_that_alters_descriptions_still_shows_our_mapping(igd: Fa
 async def test_a_renewed_mapping_with_its_old_description_is_present(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.RENEWAL_KEEPS_DESCRIPTION)
     adapter = upnp_to(igd)
-    granted = await adapter.renew(await adapter.open(wanted(), 600), 600)
+    granted = await adapter.renew(await adapter.open(requested(), 600), 600)
     assert await adapter.check(granted) is Presence.PRESENT
 
 
@@ -286,12 +286,12 @@ async def test_718_hint_names_the_routers_setting(igd: FakeIgd) -> None:
 async def test_low_ports_refused_high_port_granted(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.LOW_PORTS_REFUSED)
     assert (await refused(igd)).code == "not-permitted"
-    assert (await upnp_to(igd).open(wanted(50022), 600)).external_port == 50022
+    assert (await upnp_to(igd).open(requested(50022), 600)).external_port == 50022
 
 
 async def test_501_is_retried_once(igd: FakeIgd) -> None:
     igd.failing_once["AddPortMapping"] = [501]
-    assert (await upnp_to(igd).open(wanted(), 600)).external_port == 22
+    assert (await upnp_to(igd).open(requested(), 600)).external_port == 22
 
 
 async def test_501_without_an_external_address_is_final(igd: FakeIgd) -> None:
@@ -314,7 +314,7 @@ async def test_permanent_requires_optin(igd: FakeIgd, quirk: Quirk) -> None:
 async def test_permanent_when_allowed_is_renewed_and_closed(igd: FakeIgd, quirk: Quirk) -> None:
     igd.quirks.add(quirk)
     adapter = upnp_to(igd, allow_permanent=True)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     assert igd.mappings[22].lease == 0
     renewed = await upnp_to(igd).renew(granted, 600)
     assert igd.mappings[22].lease == 0
@@ -325,7 +325,7 @@ async def test_permanent_when_allowed_is_renewed_and_closed(igd: FakeIgd, quirk:
 
 async def test_a_router_that_requires_a_lease_of_an_hour_gets_one(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.LEASE_AN_HOUR)
-    granted = await upnp_to(igd).open(wanted(), 600)
+    granted = await upnp_to(igd).open(requested(), 600)
     assert granted.renew_at == pytest.approx(NOW + 1800, abs=2)
 
 
@@ -358,13 +358,13 @@ async def test_a_wrong_mapping_that_cannot_be_deleted_is_reported_with_the_remed
 
 
 async def test_a_mapping_whose_internal_port_has_changed_is_absent(igd: FakeIgd) -> None:
-    granted = await upnp_to(igd).open(wanted(), 600)
+    granted = await upnp_to(igd).open(requested(), 600)
     igd.mappings[22].internal_port = 22
     assert await upnp_to(igd).check(granted) is Presence.ABSENT
 
 
 async def test_a_mapping_is_absent_after_the_external_address_has_changed(igd: FakeIgd) -> None:
-    granted = await upnp_to(igd).open(wanted(), 600)
+    granted = await upnp_to(igd).open(requested(), 600)
     igd.external_host = "0.0.0.0"  # the line is down for a moment
     assert await upnp_to(igd).check(granted) is Presence.PRESENT
     igd.external_host = "5.5.5.9"
@@ -383,7 +383,7 @@ async def test_a_mapping_that_the_router_does_not_list_is_kept_renewed_and_close
 ) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(50022), 600)
+    granted = await adapter.open(requested(50022), 600)
     assert granted.unshown
     assert igd.mappings[50022].lease == 600
     assert await adapter.check(granted) is Presence.PRESENT
@@ -396,7 +396,7 @@ async def test_a_mapping_that_the_router_does_not_list_is_kept_renewed_and_close
 async def test_an_unlisted_mapping_is_absent_after_the_router_s_restart(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
     igd.started -= 1000
-    granted = await upnp_to(igd).open(wanted(50022), 600)
+    granted = await upnp_to(igd).open(requested(50022), 600)
     igd.reboot()
     assert await upnp_to(igd).check(granted) is Presence.ABSENT
     await upnp_to(igd).renew(granted, 600)
@@ -405,7 +405,7 @@ async def test_an_unlisted_mapping_is_absent_after_the_router_s_restart(igd: Fak
 
 async def test_an_unlisted_mapping_whose_lease_is_over_is_not_deleted(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
-    granted = await upnp_to(igd).open(wanted(50022), 600)
+    granted = await upnp_to(igd).open(requested(50022), 600)
     igd.reboot()
     igd.add_by_hand(50022, "192.168.7.9", 80)
     await upnp_to(igd).close(replace(granted, granted_until=NOW - 1))
@@ -416,15 +416,15 @@ async def test_a_router_that_drops_leases_may_still_keep_a_permanent_mapping(
     igd: FakeIgd,
 ) -> None:
     igd.quirks |= {Quirk.LEASE_DROPPED, Quirk.DELETE_SAYS_YES}
-    assert (await upnp_to(igd).open(wanted(50022), 600)).unshown
-    granted = await upnp_to(igd, allow_permanent=True).open(wanted(50022), 600)
+    assert (await upnp_to(igd).open(requested(50022), 600)).unshown
+    granted = await upnp_to(igd, allow_permanent=True).open(requested(50022), 600)
     assert not granted.unshown
     assert igd.mappings[50022].lease == 0
 
 
 async def test_an_ignored_renewal_is_made_by_deleting_and_adding(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     igd.quirks.add(Quirk.RENEWAL_IGNORED)
     igd.age(22, 400)
     await adapter.renew(granted, 600)
@@ -433,30 +433,30 @@ async def test_an_ignored_renewal_is_made_by_deleting_and_adding(igd: FakeIgd) -
 
 async def test_renewal_too_early_does_not_interrupt_the_mapping(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    await adapter.renew(await adapter.open(wanted(), 600), 600)
+    await adapter.renew(await adapter.open(requested(), 600), 600)
     assert igd.counts["DeletePortMapping"] == 0
 
 
 async def test_an_unreported_lease_is_taken_for_the_requested_one(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.LEASE_UNTOLD)
-    granted = await upnp_to(igd).open(wanted(), 600)
+    granted = await upnp_to(igd).open(requested(), 600)
     assert granted.renew_at == NOW + 300
 
 
 async def test_an_ignored_deletion_is_an_error(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     igd.quirks.add(Quirk.DELETE_IGNORED)
     with pytest.raises(GatewayError) as caught:
         await adapter.close(granted)
     assert caught.value.code == "router-lied"
 
 
-@pytest.mark.parametrize("told", ["0.0.0.0", "127.0.0.2", "", "<b>", "fe80::1", "999.1.1.1"])
-async def test_bogus_external_address_is_unknown(igd: FakeIgd, told: str) -> None:
-    igd.external_host = told
-    granted = await upnp_to(igd).open(wanted(), 600)
-    assert granted.external_host == ("127.0.0.2" if told == "127.0.0.2" else "")
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.2", "", "<b>", "fe80::1", "999.1.1.1"])
+async def test_bogus_external_address_is_unknown(igd: FakeIgd, address: str) -> None:
+    igd.external_host = address
+    granted = await upnp_to(igd).open(requested(), 600)
+    assert granted.external_host == ("127.0.0.2" if address == "127.0.0.2" else "")
 
 
 async def test_a_loopback_external_address_is_accepted_only_from_a_router_on_loopback() -> None:
@@ -466,7 +466,7 @@ async def test_a_loopback_external_address_is_accepted_only_from_a_router_on_loo
 
 async def test_private_external_address_is_kept_for_the_caller_to_judge(igd: FakeIgd) -> None:
     igd.external_host = "100.64.7.7"
-    assert (await upnp_to(igd).open(wanted(), 600)).external_host == "100.64.7.7"
+    assert (await upnp_to(igd).open(requested(), 600)).external_host == "100.64.7.7"
 
 
 # What was made is known by looking
@@ -489,14 +489,14 @@ async def test_a_mapping_to_our_port_where_none_was_before_is_ours(
     igd.quirks |= quirks
     adapter = upnp_to(igd)
     journaled: list[Mapping] = []
-    granted = await adapter.open(wanted(), 600, record=journaled.append)
+    granted = await adapter.open(requested(), 600, record=journaled.append)
     assert igd.mappings[22].internal_port == 50111
     assert await adapter.check(granted) is Presence.PRESENT
     igd.quirks -= {Quirk.FAULTS_AND_MAPS}
     renewed = await adapter.renew(granted, 600)
     await adapter.close(renewed)
     assert igd.mappings == {}
-    await adapter.open(wanted(), 600)
+    await adapter.open(requested(), 600)
     await upnp_to(igd).close(journaled[0])  # all that a crash has left
     assert igd.mappings == {}
 
@@ -516,7 +516,7 @@ async def test_the_result_of_an_add_is_read_back_whatever_the_router_answered(
 ) -> None:
     igd.answers = {"AddPortMapping": answer}
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     igd.answers = {"DeletePortMapping": answer}
     await adapter.close(granted)
     assert igd.mappings == {}
@@ -525,7 +525,7 @@ async def test_the_result_of_an_add_is_read_back_whatever_the_router_answered(
 async def test_the_result_of_an_unanswered_add_is_read_back_too(igd: FakeIgd) -> None:
     igd.hang_up = {"AddPortMapping"}
     adapter = upnp_to(igd)
-    await adapter.close(await adapter.open(wanted(), 600))
+    await adapter.close(await adapter.open(requested(), 600))
     assert igd.mappings == {}
 
 
@@ -540,7 +540,7 @@ async def test_a_wrong_mapping_that_stayed_is_recognised_later_and_closed(igd: F
     igd.quirks |= {Quirk.INTERNAL_PORT_IGNORED, Quirk.CLIENT_HIDDEN, Quirk.DELETE_IGNORED}
     journaled: list[Mapping] = []
     with pytest.raises(GatewayError):
-        await upnp_to(igd).open(wanted(), 600, record=journaled.append)
+        await upnp_to(igd).open(requested(), 600, record=journaled.append)
     igd.quirks -= {Quirk.DELETE_IGNORED}
     await upnp_to(igd).close(journaled[-1])
     assert igd.mappings == {}
@@ -551,7 +551,7 @@ async def test_a_router_that_is_slow_with_each_answer_is_used(igd: FakeIgd) -> N
     adapter = upnp_to(igd)
     await adapter.probe(HOME)
     igd.counts.clear()
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     assert igd.counts["POST /control"] == 3  # a look, the add, a look
     assert igd.counts["GET /rootDesc.xml"] == 0
     await adapter.close(granted)
@@ -564,6 +564,13 @@ async def test_a_router_s_own_code_keeps_its_number(igd: FakeIgd, code: int) -> 
     error = await refused(igd)
     assert (error.code, error.data["upnp"]) == ("router-failed", code)
     assert f"UPnP error {code})" in error.message
+    igd.failing.clear()
+    adapter = upnp_to(igd)
+    granted = await adapter.open(requested(2022), 600)
+    igd.failing["DeletePortMapping"] = code
+    with pytest.raises(GatewayError, match=f"UPnP error {code}\\)") as caught:
+        await adapter.close(granted)
+    assert caught.value.data["upnp"] == code
 
 
 @pytest.mark.parametrize("allow_permanent", [True, False])
@@ -586,7 +593,7 @@ async def test_the_next_wan_service_is_used_if_the_first_is_dead_or_down(
     igd.add_by_hand(22, HOME.address, 22, "my & ssh")
     assert (await refused(igd)).code == "port-taken"
     adapter = upnp_to(igd)
-    granted = await adapter.open(wanted(50022), 600)
+    granted = await adapter.open(requested(50022), 600)
     assert (granted.external_host, igd.mappings[50022].lease) == ("5.5.5.1", 600)
     assert await adapter.check(granted) is Presence.PRESENT
     await adapter.renew(granted, 600)
@@ -630,7 +637,7 @@ async def test_controlurl_offhost_rejected(igd: FakeIgd, quirk: Quirk) -> None:
 async def test_a_hostile_server_is_an_error(igd: FakeIgd, quirk: Quirk) -> None:
     igd.quirks.add(quirk)
     with pytest.raises(GatewayError) as caught:
-        await upnp_to(igd).open(wanted(), 600)
+        await upnp_to(igd).open(requested(), 600)
     assert caught.value.code in ("router-silent", "router-failed", "no-gateway")
 
 
@@ -643,9 +650,9 @@ async def test_xml_bomb_is_not_expanded(igd: FakeIgd) -> None:
 async def test_without_a_router_probe_is_false_and_close_an_error(igd: FakeIgd) -> None:
     adapter = upnp_to(igd, description_url=f"http://127.0.0.1:{free_port()}/rootDesc.xml")
     assert await adapter.probe(HOME) is False
-    assert await adapter.check(wanted()) is Presence.UNKNOWN
+    assert await adapter.check(requested()) is Presence.UNKNOWN
     with pytest.raises(GatewayError, match="ECONNREFUSED"):
-        await adapter.close(wanted())
+        await adapter.close(requested())
 
 
 async def test_a_machine_without_a_free_descriptor_reports_too_many_open_files(
@@ -656,10 +663,10 @@ async def test_a_machine_without_a_free_descriptor_reports_too_many_open_files(
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
         with pytest.raises(GatewayError, match="Too many open files"):
-            await adapter.open(wanted(), 600)
+            await adapter.open(requested(), 600)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert (await adapter.open(wanted(), 600)).external_port == 22
+    assert (await adapter.open(requested(), 600)).external_port == 22
 
 
 # The search
@@ -670,7 +677,7 @@ async def test_the_router_is_found_by_ssdp_and_remembered() -> None:
         adapter = upnp_searching(igd)
         assert await adapter.probe(HOME) is True
         searched = igd.counts["M-SEARCH"]
-        granted = await adapter.open(wanted(), 600)
+        granted = await adapter.open(requested(), 600)
         assert granted.external_host == "5.5.5.1"
         assert igd.counts["M-SEARCH"] == searched
 
@@ -678,7 +685,7 @@ async def test_the_router_is_found_by_ssdp_and_remembered() -> None:
 async def test_a_router_that_moved_its_description_is_found_again() -> None:
     async with FakeIgd(ssdp=True) as igd:
         adapter = upnp_searching(igd)
-        granted = await adapter.open(wanted(), 600)
+        granted = await adapter.open(requested(), 600)
         gone = f"http://127.0.0.1:{free_port()}/rootDesc.xml"
         moved = replace(granted, handle=(("url", gone), *granted.handle[1:]))
         await upnp_searching(igd).close(moved)
@@ -720,14 +727,14 @@ async def test_ssdp_flood_capped() -> None:
 
 async def test_two_descriptions_of_one_router_get_one_mapping() -> None:
     async with FakeIgd(ssdp=True, quirks={Quirk.TWO_DESCRIPTIONS}) as igd:
-        await upnp_searching(igd).open(wanted(), 600)
+        await upnp_searching(igd).open(requested(), 600)
         assert igd.counts["AddPortMapping"] == 1
 
 
 async def test_a_gateway_that_names_the_wrong_address_is_asked_at_its_own() -> None:
     async with FakeIgd(ssdp=True) as igd:
         igd.location = f"http://10.99.0.1:{igd.port}/rootDesc.xml"
-        mapping = await upnp_searching(igd).open(wanted(), 600)
+        mapping = await upnp_searching(igd).open(requested(), 600)
         assert mapping.external_port == 22
         assert dict(mapping.handle)["url"] == igd.description_url
 
@@ -779,7 +786,7 @@ async def test_the_default_gateway_comes_before_a_better_one_beside_it() -> None
         adapter = upnp_searching(own, mac_of=the_gateways)
         home = replace(HOME, gateway_mac=GATEWAY_MAC)
         await adapter.learn(home, [other.description_url, own.description_url])
-        await adapter.open(wanted(network=home.identity), 600)
+        await adapter.open(requested(network=home.identity), 600)
         assert (list(own.mappings), list(other.mappings)) == ([22], [])
 
 
@@ -819,11 +826,11 @@ def denied(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_process_that_may_not_search_can_be_given_the_router_s_url(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
     with pytest.raises(GatewayError) as caught:
-        await adapter.open(wanted(), 600)
+        await adapter.open(requested(), 600)
     assert caught.value.code == "local-network-denied"
     await adapter.learn(HOME, [igd.description_url])
     assert await adapter.probe(HOME)
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     assert granted.external_host == "5.5.5.1"
     assert dict(granted.handle)["url"] == igd.description_url
     with pytest.raises(GatewayError) as caught:
@@ -835,7 +842,7 @@ async def test_a_process_that_may_not_search_can_be_given_the_router_s_url(igd: 
 async def test_a_journaled_mapping_gives_the_next_process_the_router_s_url(igd: FakeIgd) -> None:
     adapter = upnp_searching(igd, platform="darwin")
     await adapter.learn(HOME, [igd.description_url])
-    granted = await adapter.open(wanted(), 600)
+    granted = await adapter.open(requested(), 600)
     later = upnp_searching(igd, platform="darwin")
     assert await later.check(granted) is Presence.PRESENT
     await later.close(await later.renew(granted, 600))
@@ -890,7 +897,7 @@ async def test_the_better_of_several_given_urls_is_chosen(igd: FakeIgd) -> None:
     async with FakeIgd(quirks={Quirk.DISCONNECTED}) as other:
         adapter = upnp_searching(igd)
         await adapter.learn(HOME, [other.description_url, igd.description_url])
-        assert dict((await adapter.open(wanted(), 600)).handle)["url"] == igd.description_url
+        assert dict((await adapter.open(requested(), 600)).handle)["url"] == igd.description_url
 
 
 # What stays behind
@@ -908,7 +915,7 @@ async def test_a_mapping_that_a_forgotten_daemon_left_on_the_port_is_taken_over(
     igd: FakeIgd,
 ) -> None:
     igd.add_by_hand(22, HOME.address, free_port(), "pairingd0badcafe")
-    mapping = await upnp_to(igd).open(wanted(), 600)
+    mapping = await upnp_to(igd).open(requested(), 600)
     assert mapping.external_port == 22
     assert igd.mappings[22].internal_port == 50111
 

@@ -13,7 +13,7 @@ import psutil
 from pairingd.errors import GatewayError
 from tests.fakes.igd import FakeIgd
 from tests.fuzz import mutation
-from tests.world.gateway.conftest import upnp_to, wanted
+from tests.world.gateway.conftest import requested, upnp_to
 
 
 @asynccontextmanager
@@ -62,7 +62,7 @@ async def test_garbled_answers_of_a_router_are_printable_gateway_errors(
         adapter = upnp_to(igd)
         for _ in range(40):
             try:
-                granted = await adapter.open(wanted(), 600)
+                granted = await adapter.open(requested(), 600)
                 outcomes["granted"] = ""
                 await adapter.close(granted)
             except GatewayError as error:

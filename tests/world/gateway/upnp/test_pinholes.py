@@ -38,14 +38,14 @@ def adapter(igd: FakeIgd) -> UpnpPinholes:
     return UpnpPinholes(lambda: NOW, ssdp_port=igd.ssdp_port, schedule=brief, answer_timeout_s=1.0)
 
 
-def wanted(**other: object) -> Mapping:
+def requested(**other: object) -> Mapping:
     here = {"network": HOME.identity, "gateway": HOME.gateway, "internal_host": HOME.address}
-    return conftest.wanted(DOOR, internal_port=DOOR, **(here | other))
+    return conftest.requested(DOOR, internal_port=DOOR, **(here | other))
 
 
 async def refused(igd: FakeIgd) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
-        await adapter(igd).open(wanted(), 600)
+        await adapter(igd).open(requested(), 600)
     return caught.value
 
 
@@ -53,7 +53,7 @@ async def refused(igd: FakeIgd) -> GatewayError:
 
 
 async def test_open_returns_the_granted_pinhole(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(wanted(), 600)
+    granted = await adapter(igd).open(requested(), 600)
     assert igd.pinholes == {1: Pinhole("::1", DOOR, 600)}
     assert granted.external_port == DOOR
     assert (granted.granted_until, granted.renew_at) == (NOW + 600, NOW + 300)
@@ -65,7 +65,7 @@ async def test_open_returns_the_granted_pinhole(igd: FakeIgd) -> None:
 
 
 async def test_no_lease_is_longer_than_a_day(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(wanted(), 604800)
+    granted = await adapter(igd).open(requested(), 604800)
     assert igd.pinholes[1].lease == 86400
     assert granted.granted_until == NOW + 86400
     await adapter(igd).renew(granted, 604800)
@@ -73,7 +73,7 @@ async def test_no_lease_is_longer_than_a_day(igd: FakeIgd) -> None:
 
 
 async def test_a_new_process_renews_and_closes_without_a_search(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(wanted(), 600)
+    granted = await adapter(igd).open(requested(), 600)
     igd.counts.clear()
     renewed = await adapter(igd).renew(granted, 900)
     assert igd.pinholes == {1: Pinhole("::1", DOOR, 900)}
@@ -90,7 +90,7 @@ async def test_a_pinhole_journaled_before_the_answer_can_be_closed(igd: FakeIgd)
     assert (await refused(igd)).code == "router-silent"
     assert igd.pinholes
     igd.hang_up.clear()
-    await adapter(igd).close(wanted())
+    await adapter(igd).close(requested())
     assert igd.pinholes == {}
 
 
@@ -115,7 +115,7 @@ async def test_a_router_that_dies_with_a_pinhole_is_not_taken_for_none(
 
 async def test_closing_a_pinhole_that_was_never_opened_is_no_error(igd: FakeIgd) -> None:
     igd.failing["AddPinhole"] = 606
-    await adapter(igd).close(wanted())
+    await adapter(igd).close(requested())
 
 
 @needs_second_address
@@ -126,7 +126,7 @@ async def test_requests_are_sent_from_the_address_that_guests_connect_to() -> No
             "service": "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1",
             "unique_id": "7",
         }
-        entry = wanted(internal_host="127.0.0.5", handle=tuple(handle.items()))
+        entry = requested(internal_host="127.0.0.5", handle=tuple(handle.items()))
         await UpnpPinholes(lambda: NOW).renew(entry, 600)
         assert igd.pinholes == {1: Pinhole("127.0.0.5", DOOR, 600)}
 
@@ -156,7 +156,7 @@ async def test_a_firewall_that_allows_no_pinholes_is_not_asked_for_one(igd: Fake
 
 async def test_a_firewall_that_is_off_needs_no_pinhole_until_it_is_on(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.FIREWALL_OFF)
-    granted = await adapter(igd).open(wanted(), 600)
+    granted = await adapter(igd).open(requested(), 600)
     assert granted.granted_until == NOW + 600
     assert "unique_id" not in dict(granted.handle)
     assert igd.counts["AddPinhole"] == 0
@@ -175,14 +175,14 @@ def restarted(igd: FakeIgd, first: Pinhole) -> Pinhole:
 
 
 async def test_another_program_s_pinhole_of_our_number_is_not_closed(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(wanted(), 600)
+    granted = await adapter(igd).open(requested(), 600)
     other = restarted(igd, Pinhole("::1", DOOR + 1, 900))
     await adapter(igd).close(granted)
     assert igd.pinholes == {1: other}
 
 
 async def test_a_pinhole_that_the_router_has_by_another_number_is_closed(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(wanted(), 600)
+    granted = await adapter(igd).open(requested(), 600)
     other = restarted(igd, Pinhole("::1", DOOR + 1, 900))
     igd.pinholes[2] = Pinhole("::1", DOOR, 600)
     await adapter(igd).close(granted)
@@ -193,22 +193,22 @@ async def test_a_pinhole_that_the_router_has_by_another_number_is_closed(igd: Fa
 async def test_another_machine_s_pinhole_of_our_number_is_not_ours(
     igd: FakeIgd, *, refuses: bool
 ) -> None:
-    one = adapter(igd)
-    granted = await one.open(wanted(), 600)
+    pinholes = adapter(igd)
+    granted = await pinholes.open(requested(), 600)
     other = restarted(igd, Pinhole("fd00::9", DOOR, 900))
-    assert await one.check(granted) is Presence.ABSENT
+    assert await pinholes.check(granted) is Presence.ABSENT
     if refuses:
         igd.failing["AddPinhole"] = 606
     else:
-        renewed = await one.renew(granted, 600)
+        renewed = await pinholes.renew(granted, 600)
         assert igd.pinholes == {1: other, 2: Pinhole("::1", DOOR, 600)}
-        await one.close(renewed)
-    await one.close(granted)
+        await pinholes.close(renewed)
+    await pinholes.close(granted)
     assert igd.pinholes == {1: other}
 
 
 async def test_a_pinhole_is_closed_at_a_router_that_opens_no_more(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(wanted(), 600)
+    granted = await adapter(igd).open(requested(), 600)
     igd.quirks.add(Quirk.NO_PINHOLES)
     await adapter(igd).close(granted)
     assert igd.pinholes == {}
@@ -219,13 +219,13 @@ async def test_a_lost_pinhole_is_absent_and_re_created_by_renewal(
     igd: FakeIgd, quirk: Quirk | None
 ) -> None:
     igd.quirks |= {quirk} if quirk else set()
-    one = adapter(igd)
-    granted = await one.open(wanted(), 600)
+    pinholes = adapter(igd)
+    granted = await pinholes.open(requested(), 600)
     igd.pinholes.clear()
-    assert await one.check(granted) is Presence.ABSENT
-    renewed = await one.renew(granted, 600)
+    assert await pinholes.check(granted) is Presence.ABSENT
+    renewed = await pinholes.renew(granted, 600)
     assert dict(renewed.handle)["unique_id"] == "2"
-    await one.close(renewed)
+    await pinholes.close(renewed)
     assert igd.pinholes == {}
 
 
@@ -235,7 +235,7 @@ async def test_a_pinhole_that_is_dropped_at_once_does_not_count(igd: FakeIgd) ->
 
 
 async def test_a_pinhole_that_stays_after_its_deletion_is_an_error(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(wanted(), 600)
+    granted = await adapter(igd).open(requested(), 600)
     igd.quirks.add(Quirk.DELETE_IGNORED)
     with pytest.raises(GatewayError) as caught:
         await adapter(igd).close(granted)
@@ -243,7 +243,7 @@ async def test_a_pinhole_that_stays_after_its_deletion_is_an_error(igd: FakeIgd)
 
 
 async def test_a_refused_deletion_is_an_error(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(wanted(), 600)
+    granted = await adapter(igd).open(requested(), 600)
     igd.failing["DeletePinhole"] = 606
     with pytest.raises(GatewayError) as caught:
         await adapter(igd).close(granted)
@@ -251,16 +251,16 @@ async def test_a_refused_deletion_is_an_error(igd: FakeIgd) -> None:
 
 
 async def test_a_failed_check_is_unknown_and_not_absent(igd: FakeIgd) -> None:
-    one = adapter(igd)
-    granted = await one.open(wanted(), 600)
+    pinholes = adapter(igd)
+    granted = await pinholes.open(requested(), 600)
     igd.failing["GetPinholePackets"] = 501
-    assert await one.check(granted) is Presence.UNKNOWN
+    assert await pinholes.check(granted) is Presence.UNKNOWN
     await igd.__aexit__()
-    assert await one.check(granted) is Presence.UNKNOWN
+    assert await pinholes.check(granted) is Presence.UNKNOWN
 
 
 async def test_a_router_that_has_moved_to_another_port_is_found_again(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(wanted(), 600)
+    granted = await adapter(igd).open(requested(), 600)
     handle = dict(granted.handle) | {"control_url": f"http://[::1]:{conftest.free_port()}/control"}
     await adapter(igd).close(replace(granted, handle=tuple(handle.items())))
     assert igd.pinholes == {}
@@ -308,7 +308,7 @@ async def test_an_address_where_nobody_answers_is_no_gateway(igd: FakeIgd) -> No
 
 
 async def test_an_invalid_answer_to_a_deletion_is_an_error(igd: FakeIgd) -> None:
-    granted = await adapter(igd).open(wanted(), 600)
+    granted = await adapter(igd).open(requested(), 600)
     handle = dict(granted.handle) | {"control_url": f"http://[::1]:{igd.port}/login"}
     with pytest.raises(GatewayError) as caught:
         await adapter(igd).close(replace(granted, handle=tuple(handle.items())))
@@ -316,11 +316,11 @@ async def test_an_invalid_answer_to_a_deletion_is_an_error(igd: FakeIgd) -> None
 
 
 async def test_a_router_that_left_after_the_probe_is_the_error_no_gateway(igd: FakeIgd) -> None:
-    one = adapter(igd)
-    assert await one.probe(HOME)
+    pinholes = adapter(igd)
+    assert await pinholes.probe(HOME)
     await igd.__aexit__()
     with pytest.raises(GatewayError) as caught:
-        await one.open(wanted(), 600)
+        await pinholes.open(requested(), 600)
     assert caught.value.code == "no-gateway"
 
 

@@ -25,7 +25,7 @@ def test_a_request_names_its_action_and_escapes_its_arguments() -> None:
     call = actions.add_forward(WAN, Forward(22, TCP, "192.168.1.10", 50111, "a <b> & c", 600))
     assert (call.method, call.url) == ("POST", WAN.control_url)
     assert call.headers["SOAPAction"] == f'"{WAN.type}#AddPortMapping"'
-    sent = next(one for one in elements(call.body) if one.name == "AddPortMapping")
+    sent = next(element for element in elements(call.body) if element.name == "AddPortMapping")
     assert sent.children == {
         "NewRemoteHost": "",
         "NewExternalPort": "22",

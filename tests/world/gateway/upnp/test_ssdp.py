@@ -144,11 +144,11 @@ async def heard_from(router: Router, where: str = "127.0.0.1") -> list[str]:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(lambda: router, sock=listening)
         port = listening.getsockname()[1]
-        found, error = await ssdp.search("127.0.0.1", "127.0.0.1", port)
+        locations, error = await ssdp.search("127.0.0.1", "127.0.0.1", port)
         transport.close()
     # Where the router does not listen, the unicast search is refused.
     assert error is None or isinstance(error, ConnectionRefusedError)
-    return found
+    return locations
 
 
 async def test_a_reply_from_another_port_is_accepted() -> None:
@@ -182,8 +182,8 @@ async def test_a_router_that_answers_only_ssdp_all_is_found() -> None:
 async def test_two_descriptions_of_one_router_are_found_once_each() -> None:
     """Linksys Velop; each of them is told in answer to each search, whose first answer may end it."""
     other = "http://127.0.0.1:5001/igd2.xml"
-    found = await heard_from(Router(lambda _target: [reply(ROOT, IGD), reply(other, IGD)] * 3))
-    assert found in ([ROOT], [ROOT, other])
+    locations = await heard_from(Router(lambda _target: [reply(ROOT, IGD), reply(other, IGD)] * 3))
+    assert locations in ([ROOT], [ROOT, other])
 
 
 async def test_a_router_that_answers_only_unicast_is_found() -> None:
@@ -204,6 +204,12 @@ async def test_the_gateway_itself_is_asked_first() -> None:
         asked = [listening.recvmsg(2000, 100)[1][0][2] for _ in range(6)]
     sent_to = [socket.inet_ntoa(packet_info[8:12]) for packet_info in asked]
     assert sent_to == ["127.0.0.1"] * 3 + [ssdp.MULTICAST] * 3
+
+
+async def test_a_burst_of_answers_before_the_gateway_s_is_received() -> None:
+    others = [reply("http://192.168.1.7/tv.xml", "upnp:rootdevice")] * 600
+    heard = await heard_from(Router(lambda target: [*others, *of_a_gateway(target)]))
+    assert heard == [ROOT]
 
 
 async def nobody(_: str) -> bool:
