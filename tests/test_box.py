@@ -10,7 +10,7 @@ import pytest
 
 from tests.boxed import SECRET, Attack, Scene, scene
 from tests.newest_tmux import newest_tmux
-from tests.session import attached_host
+from tests.session import attached_host, joined
 from tests.stage import Stage, until
 
 
@@ -67,6 +67,31 @@ def test_a_read_guest_in_a_box_types_nothing_until_they_may_write(boxed: Scene) 
 
     until(writes, "they may write again")
     assert not (boxed.project / "by-a-read-guest").exists()
+
+
+def test_a_write_guest_s_terminal_in_a_box_has_their_size_within_bounds(own: Scene) -> None:
+    terminal = joined(own.stage, own.guest, columns=90, lines=33)
+    for size, expected in (((90, 33), "90x33"), ((100, 40), "100x40"), ((5000, 2), "500x3")):
+        terminal.has_size(*size)
+        until(lambda: expected in sizes(own), f"{expected}, of {size}")  # noqa: B023
+
+
+def sizes(scene: Scene) -> list[str]:
+    """Of the clients' terminals, as tmux has them."""
+    box = scene.box
+    assert box
+    shown = "#{client_width}x#{client_height}"
+    return scene.stage.run(box.tmux, "-S", box.socket, "list-clients", "-F", shown).stdout.split()
+
+
+def test_the_role_changes_there_and_back_in_a_box_and_the_screen_stays(boxed: Scene) -> None:
+    until(lambda: is_in(boxed), "the guest is in")
+    for _ in range(2):
+        boxed.stage.pairctl("role", "octocat", "read")
+        boxed.screen.shows("made you read-only")
+        boxed.stage.pairctl("role", "octocat", "write")
+        boxed.screen.shows("made you read-write")
+        boxed.screen.shows("[pairing]")
 
 
 def test_a_revoked_guest_is_out_of_the_box_with_a_farewell(boxed: Scene) -> None:

@@ -142,6 +142,54 @@ def left_behind(seconds: str) -> psutil.Process | None:
     return None
 
 
+KEEPS = r"""
+my ($server, @kept) = @ARGV;
+for my $fd (glob "/proc/$server/fd/*") {
+  my $device = (stat $fd)[6] // 0;
+  next if $device >> 8 != 136;
+  open(my $terminal, "+<", $fd) or next;
+  push @kept, $terminal;
+}
+for my $round (1, 2) {
+  select(undef, undef, undef, 0.05) until -e "write-$round";
+  my $lost = grep { !defined syswrite($_, "by-another-guest-$round") } @kept;
+  open(my $result, ">", "lost-$round.new"); print $result $lost; close $result;
+  rename "lost-$round.new", "lost-$round";
+}
+"""
+
+
+@pytest.mark.attack(
+    "a write guest in a box: keeping another guest's terminal for after they have left",
+    "it is gone with their connection, and the next one's is another",
+)
+def test_a_terminal_kept_in_a_box_is_of_no_use_once_its_guest_has_left(own_box: Scene) -> None:
+    project, stage = own_box.project, own_box.stage
+
+    def written(number: int) -> int:
+        (project / f"write-{number}").touch()
+        result = project / f"lost-{number}"
+        until(result.exists, "it was written to each terminal")
+        return int(result.read_text())
+
+    mona = stage.guest("mona")
+    assert "error" not in stage.asks("invite", "mona", "--no-copy")
+    first = mona.joins()
+    first.shows("[pairing]")
+    (project / "keeps.pl").write_text(KEEPS)
+    own_box.screen.types(f"clear; cd {project}; perl keeps.pl $(tmux display -p '#{{pid}}') &")
+    assert written(1) == 0
+    first.shows("by-another-guest-1")
+    first.types("\x02d")
+    first.ended()
+    again = mona.joins()
+    again.shows("[pairing]")
+    assert written(2) == 1
+    again.types("clear; echo painted a''gain")
+    again.shows("painted again")
+    assert "by-another-guest-2" not in again.screen()
+
+
 @pytest.mark.attack(
     "a write guest in a box: opening for writing what a program in the box has open",
     "nothing of pairing's is open there",

@@ -26,7 +26,8 @@ def test_without_a_file_the_defaults_are_in_force(tmp_path: Path) -> None:
 
 def test_the_documented_defaults() -> None:
     shown = {
-        one["key"]: one["value"] for one in report.settings(load(Path("/nowhere")))["settings"]
+        setting["key"]: setting["value"]
+        for setting in report.settings(load(Path("/nowhere")))["settings"]
     }
     assert shown["guests.ttl"] == "2h"
     assert shown["guests.max_ttl"] == "24h"
@@ -40,7 +41,7 @@ def test_the_documented_defaults() -> None:
 
 def test_each_setting_is_shown_with_its_source() -> None:
     settings = report.settings(parse(b'[guests]\nttl = "90m"', "here.toml"))["settings"]
-    sources = {one["key"]: (one["value"], one["source"]) for one in settings}
+    sources = {setting["key"]: (setting["value"], setting["source"]) for setting in settings}
     assert sources["guests.ttl"] == ("90m", "here.toml")
     assert sources["guests.access"] == ("write", "default")
 

@@ -50,7 +50,11 @@ class Prepared:
         intent.apply(Tick())
         intent.apply(Revoke((out.id,)))
         intent.apply(SetAccess(live.id, Access.READ))
-        self.truth = {one.id: one for session in store.sessions() for one in session.invitations}
+        self.truth = {
+            invitation.id: invitation
+            for session in store.sessions()
+            for invitation in session.invitations
+        }
         self.content = {name: (home / name).read_bytes() for name in FILES}
         self.marks = {path.name: path.stat() for path in (home / "live").iterdir()}
         self.now = now
@@ -61,11 +65,11 @@ class Prepared:
         import os
 
         (place / "live").mkdir(parents=True)
-        for name, found in self.marks.items():
+        for name, status in self.marks.items():
             (place / "live" / name).touch()
-            os.utime(place / "live" / name, (STEADY, found.st_mtime))
-        for name, one in content.items():
-            (place / name).write_bytes(one)
+            os.utime(place / "live" / name, (STEADY, status.st_mtime))
+        for name, data in content.items():
+            (place / name).write_bytes(data)
         try:
             store = Store.open(place / "state.db", self.now)
         except PairingError:
@@ -79,25 +83,25 @@ class Prepared:
         finally:
             store.close()
 
-    def better(self, one: Invitation) -> str:
-        true = self.truth.get(one.id)
+    def better(self, invited: Invitation) -> str:
+        true = self.truth.get(invited.id)
         if true is None:
             return "an invitation nobody has made"
         if true.standing is not Standing.LIVE:
             return f"live although {true.standing}"
-        if one.expires_at > true.expires_at:
+        if invited.expires_at > true.expires_at:
             return "a later deadline"
-        if one.access is Access.WRITE:
+        if invited.access is Access.WRITE:
             return "more access"
-        if one.keys != true.keys or one.guest != true.guest:
+        if invited.keys != true.keys or invited.guest != true.guest:
             return "another key or guest"
         return ""
 
     def holds(self, place: Path, content: dict[str, bytes], what: str) -> int:
         state = self.damaged(place, content)
         shutil.rmtree(place)
-        for one in state.live if state else ():
-            assert not self.better(one), f"{what}: {self.better(one)}"
+        for invited in state.live if state else ():
+            assert not self.better(invited), f"{what}: {self.better(invited)}"
         return len(state.live) if state else -1
 
 

@@ -114,8 +114,8 @@ def test_either_all_invitations_of_a_request_get_a_mark_or_none(tmp_path: Path) 
 
 def test_every_unlink_is_tried_and_a_failed_one_is_tried_again(tmp_path: Path) -> None:
     live = make(tmp_path, ANN, BOB)
-    for one in (ANN, BOB):
-        path = tmp_path / "live" / mark_name(one.rights)
+    for invited in (ANN, BOB):
+        path = tmp_path / "live" / mark_name(invited.rights)
         path.unlink()
     (tmp_path / "live" / mark_name(ANN.rights)).mkdir()
     with pytest.raises(OSError):

@@ -42,9 +42,9 @@ def test_a_path_is_resolved_as_the_kernel_does(tmp_path: Path) -> None:
     (tmp_path / "to-a").symlink_to("a")
     (tmp_path / "to-b").symlink_to(tmp_path / "to-a" / "b")
     for way in ("to-b", "a/../to-a/./b", "to-b/../b", "a//b/"):
-        found = private.find(f"{tmp_path}/{way}")
-        assert found is not None
-        assert found.st_ino == (tmp_path / "a" / "b").stat().st_ino
+        status = private.find(f"{tmp_path}/{way}")
+        assert status is not None
+        assert status.st_ino == (tmp_path / "a" / "b").stat().st_ino
     (tmp_path / "dangling").symlink_to("nowhere")
     for way in ("absent", "absent/below", "dangling", "a/absent"):
         assert private.find(f"{tmp_path}/{way}") is None

@@ -6,9 +6,9 @@ from pairingd.errors import GatewayError
 
 def test_a_failed_mapping_names_the_gateway_that_was_asked() -> None:
     failure = GatewayError("router-failed", "no", "again")
-    told = report.mapping(None, failure, "192.168.1.1", needed=True)
-    assert told is not None
-    assert (told["state"], told["gateway"]) == ("failed", "192.168.1.1")
+    info = report.mapping(None, failure, "192.168.1.1", needed=True)
+    assert info is not None
+    assert (info["state"], info["gateway"]) == ("failed", "192.168.1.1")
     nowhere = report.mapping(None, failure, "", needed=True)
     assert nowhere is not None
     assert nowhere["gateway"] is None

@@ -84,9 +84,9 @@ async def test_other_work_goes_on_while_past_sessions_are_read(
 def test_the_announced_endpoint_is_read_after_a_new_start(
     reopen: Callable[[], Store],
 ) -> None:
-    told = step(INVITED, CommandPrinted(HostPort("5.5.5.1", 22)), START)
-    reopen().save(told)
-    assert reopen().state() == told
+    announced = step(INVITED, CommandPrinted(HostPort("5.5.5.1", 22)), START)
+    reopen().save(announced)
+    assert reopen().state() == announced
 
 
 def test_the_saved_state_is_read_after_kill_9(reopen: Callable[[], Store]) -> None:
@@ -309,10 +309,10 @@ def test_a_damaged_line_of_the_history_is_reported_as_damaged(
     for name in ("octocat", "mona", "hubot"):
         store.happened(START, "s1", "joined", name, {"guest": name})
     change(path, "UPDATE event SET text = 'nobody', data = '{' WHERE text = 'mona'")
-    told = [(event.kind, event.text) for event in store.history(0, 10)]
-    assert told[0] == ("joined", "octocat")
-    assert told[1] == ("damaged", "this line of the history is damaged")
-    assert told[2] == ("joined", "hubot")
+    lines = [(event.kind, event.text) for event in store.history(0, 10)]
+    assert lines[0] == ("joined", "octocat")
+    assert lines[1] == ("damaged", "this line of the history is damaged")
+    assert lines[2] == ("joined", "hubot")
     assert [event.kind for event in store.history_of("s1")] == ["joined", "damaged", "joined"]
 
 
@@ -359,7 +359,7 @@ def test_a_database_from_before_the_marks_keeps_its_live_invitations(
     shutil.copy(Path(__file__).parent / "data" / "state-v1.db", path)
     for _ in range(2):
         store = reopen()
-        assert {one.rights for one in INVITED.live} == store.live.marks
+        assert {invited.rights for invited in INVITED.live} == store.live.marks
         store.close()
     for mark in path.with_name("live").iterdir():
         mark.unlink()
@@ -376,7 +376,7 @@ def test_a_database_whose_marks_cannot_be_made_is_migrated_later(
         reopen()
     assert caught.value.code == "state-unwritable"
     path.with_name("live").unlink()
-    assert reopen().live.marks == {one.rights for one in INVITED.live}
+    assert reopen().live.marks == {invited.rights for invited in INVITED.live}
 
 
 def test_a_router_seen_to_ignore_internal_ports_stays_known(reopen: Callable[[], Store]) -> None:

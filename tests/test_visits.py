@@ -50,11 +50,11 @@ def test_a_line_of_an_older_version_is_read_with_its_text_and_cause(
 
 def test_a_reused_pid_is_another_visit() -> None:
     history = [joined(1, OCTOCAT), left(2, OCTOCAT, "they left"), joined(3, OCTOCAT)]
-    assert [(one.since, one.until) for one in visits(history)] == [(1, 2), (3, None)]
+    assert [(visit.since, visit.until) for visit in visits(history)] == [(1, 2), (3, None)]
 
 
 def test_a_line_of_a_later_version_is_read_and_one_without_its_data_is_skipped() -> None:
     later, torn, unknown = joined(1, OCTOCAT), joined(2, HUBOT), left(3, HUBOT, "they left")
     later.data["colour"] = "green"
     del torn.data["pid"]
-    assert [one.joined for one in visits([later, torn, unknown])] == [OCTOCAT]
+    assert [visit.joined for visit in visits([later, torn, unknown])] == [OCTOCAT]

@@ -154,7 +154,7 @@ def test_a_login_has_as_long_as_at_the_hosts_own_guardian() -> None:
 
 
 def test_it_tests_a_configuration_by_that_very_sshd() -> None:
-    said = subprocess.run(
+    completed = subprocess.run(
         [
             sys.executable,
             "-I",
@@ -170,4 +170,4 @@ def test_it_tests_a_configuration_by_that_very_sshd() -> None:
         text=True,
         check=True,
     )
-    assert said.stdout == "-t -f\n"
+    assert completed.stdout == "-t -f\n"

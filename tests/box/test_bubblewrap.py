@@ -33,8 +33,8 @@ def words(script: str) -> list[str]:
 
 def after(script: str, option: str) -> list[str]:
     """The words after each `option`."""
-    found = words(script)
-    return [found[at + 1] for at, word in enumerate(found) if word == option]
+    argv = words(script)
+    return [argv[at + 1] for at, word in enumerate(argv) if word == option]
 
 
 @pytest.mark.parametrize("network", ["none", "internet", "full"])
@@ -68,7 +68,7 @@ def test_each_network_is_made_as_decided(tmp_path: Path) -> None:
     assert bubblewrap.resolv_conf() == "nameserver 169.254.1.1\n"
     around = words(bubblewrap.internet(box, "/usr/bin/pasta", "/inside"))
     assert "--no-map-gw" in around
-    assert [around[around.index(one) + 1] for one in ("-t", "-u", "-T", "-U")] == ["none"] * 4
+    assert [around[around.index(option) + 1] for option in ("-t", "-u", "-T", "-U")] == ["none"] * 4
 
 
 def test_a_client_has_no_network_and_no_share(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_limits_are_those_of_the_configuration(tmp_path: Path) -> None:
 
 def test_what_is_protected_comes_after_what_is_shared(tmp_path: Path) -> None:
     chosen = planned(tmp_path)
-    found = words(bubblewrap.server(Box(str(tmp_path), "b"), chosen, "/usr/bin/bwrap"))
-    at = [found.index(path) for path in (chosen.directory, f"{chosen.directory}/.git/hooks")]
+    argv = words(bubblewrap.server(Box(str(tmp_path), "b"), chosen, "/usr/bin/bwrap"))
+    at = [argv.index(path) for path in (chosen.directory, f"{chosen.directory}/.git/hooks")]
     assert at == sorted(at)
 
 
@@ -97,13 +97,13 @@ def test_what_is_to_read_within_a_share_is_not_written(tmp_path: Path) -> None:
     vendor = tmp_path.resolve() / "home" / "project" / "vendor"
     vendor.mkdir(parents=True)
     chosen = planned(tmp_path, {**SETTINGS, "read": [str(vendor)]})
-    found = words(bubblewrap.server(Box(str(tmp_path), "b"), chosen, "/usr/bin/bwrap"))
-    assert found.index(str(vendor)) > found.index(chosen.directory)
-    assert found[found.index(str(vendor)) - 1] == "--ro-bind"
+    argv = words(bubblewrap.server(Box(str(tmp_path), "b"), chosen, "/usr/bin/bwrap"))
+    assert argv.index(str(vendor)) > argv.index(chosen.directory)
+    assert argv[argv.index(str(vendor)) - 1] == "--ro-bind"
 
 
 def test_the_first_screen_says_what_is_shared_and_what_is_not(tmp_path: Path) -> None:
-    said = "\n".join(summary(planned(tmp_path)))
-    assert "~/project" in said
-    assert "~/project/.git/hooks" in said
-    assert "network:   none" in said
+    text = "\n".join(summary(planned(tmp_path)))
+    assert "~/project" in text
+    assert "~/project/.git/hooks" in text
+    assert "network:   none" in text

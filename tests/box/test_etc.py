@@ -31,5 +31,5 @@ def test_a_link_out_of_etc_is_shown_as_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "resolv.conf").symlink_to("../real")
     (tmp_path / "etc" / "hosts").symlink_to("../absent")
-    found = list(etc.shown(str(tmp_path / "etc")))
-    assert found == [(str(tmp_path / "real"), str(tmp_path / "etc" / "resolv.conf"))]
+    shown = list(etc.shown(str(tmp_path / "etc")))
+    assert shown == [(str(tmp_path / "real"), str(tmp_path / "etc" / "resolv.conf"))]

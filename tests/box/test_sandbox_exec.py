@@ -47,7 +47,7 @@ def profile(**given: object) -> str:
 
 def strings(text: str) -> tuple[str, list[str]]:
     """A profile without its strings and comments, and the strings as a Scheme reads them."""
-    outside, found, inside, place = "", [], None, 0
+    outside, literals, inside, place = "", [], None, 0
     while place < len(text):
         c = text[place]
         if inside is None:
@@ -61,13 +61,13 @@ def strings(text: str) -> tuple[str, list[str]]:
             place += 1
             inside += text[place]
         elif c == '"':
-            found.append(inside)
+            literals.append(inside)
             inside = None
         else:
             inside += c
         place += 1
     assert inside is None, "a string has no end"
-    return outside, found
+    return outside, literals
 
 
 def rules(text: str, word: str) -> list[str]:
@@ -97,15 +97,15 @@ def test_profile_of_any_network_has_its_parentheses_in_pairs(network: str) -> No
 @pytest.mark.parametrize("share", ["read", "write", "protected"])
 def test_profile_with_a_path_that_looks_like_rules_has_it_as_one_string(share: str) -> None:
     path = f"{PROJECT}/{HOSTILE}"
-    outside, found = strings(profile(**{share: (path,)}))
-    assert path in found
+    outside, inside = strings(profile(**{share: (path,)}))
+    assert path in inside
     assert outside == strings(profile(**{share: (f"{PROJECT}/plain",)}))[0]
     assert "allow default" not in outside
 
 
 def test_profile_with_a_directory_that_looks_like_rules_has_it_as_one_string() -> None:
-    outside, found = strings(profile(directory=f"/Users/{HOSTILE}"))
-    assert f"/Users/{HOSTILE}" in found
+    outside, inside = strings(profile(directory=f"/Users/{HOSTILE}"))
+    assert f"/Users/{HOSTILE}" in inside
     assert "allow default" not in outside
 
 
@@ -213,4 +213,4 @@ def test_profile_lies_where_the_box_cannot_write() -> None:
     text = profile()
     rule = text[text.index("(allow file-write*") :].split("\n\n")[0]
     place = sandbox_exec.profile_path(BOX)
-    assert not any(place.startswith(f"{one}/") for one in strings(rule)[1])
+    assert not any(place.startswith(f"{path}/") for path in strings(rule)[1])

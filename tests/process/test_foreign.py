@@ -11,26 +11,26 @@ from tests.stage import until
 from tests.waiting import WAIT_S
 
 
-def said(script: str, seconds: float = WAIT_S) -> str:
+def output_of(script: str, seconds: float = WAIT_S) -> str:
     return foreign.run(("/bin/sh", "-c", script), seconds)
 
 
 def test_what_a_program_prints_is_read_whole() -> None:
-    assert said("echo one; echo no >&2; exit 3") == "one\n"
-    assert len(said("head -c 1000000 /dev/zero | tr '\\0' x")) == 1_000_000
-    assert said("printf '\\377'") == "\N{REPLACEMENT CHARACTER}"
+    assert output_of("echo one; echo no >&2; exit 3") == "one\n"
+    assert len(output_of("head -c 1000000 /dev/zero | tr '\\0' x")) == 1_000_000
+    assert output_of("printf '\\377'") == "\N{REPLACEMENT CHARACTER}"
 
 
 @pytest.mark.parametrize("script", ["exec cat /dev/zero", "exec yes"])
 def test_one_that_prints_without_end_is_ended(script: str) -> None:
     with pytest.raises(TimeoutError):
-        said(script)
+        output_of(script)
 
 
 @pytest.mark.parametrize("script", ["exec sleep 3600", "exec >&-; exec sleep 3600"])
 def test_one_that_does_not_end_is_ended(tmp_path: Path, script: str) -> None:
     with pytest.raises(TimeoutError):
-        said(f"echo $$ >{tmp_path}/pid; {script}", 0.5)
+        output_of(f"echo $$ >{tmp_path}/pid; {script}", 0.5)
     pid = int((tmp_path / "pid").read_text())
     until(lambda: not Path(f"/proc/{pid}").exists(), "it is gone")
 

@@ -40,18 +40,18 @@ def run() -> Run:
 
 
 def test_a_log_message_with_line_breaks_is_one_line(run: Run) -> None:
-    said = run("'text', None", "log.info('who: %s', 'a\\nb\\x1b[31m'); log.debug('no')").stderr
-    (line,) = said.splitlines()
+    stderr = run("'text', None", "log.info('who: %s', 'a\\nb\\x1b[31m'); log.debug('no')").stderr
+    (line,) = stderr.splitlines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:,]+ INFO pairingd.x: who: a\ufffdb\ufffd\[31m", line)
 
 
 def test_json_is_one_object_a_line_with_the_event_and_its_data(run: Run) -> None:
-    said = run(
+    stderr = run(
         "'json', None",
         "log.info('%s', 'x\\ny', extra={'event': 'joined', 'data': {'pid': 1}})\n"
         "try: 1 / 0\nexcept ZeroDivisionError: log.exception('a pass failed')",
     ).stderr
-    first, second = map(json.loads, said.splitlines())
+    first, second = map(json.loads, stderr.splitlines())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("at"))
     assert first == {
         "level": "info",
@@ -79,10 +79,10 @@ def test_the_journal_gets_the_severity_and_no_second_time(run: Run, tmp_path: Pa
         "found = os.fstat(2); os.environ['JOURNAL_STREAM'] = f'{found.st_dev}:{found.st_ino}'\n"
         "logs.set_up('text', None); logging.getLogger('pairingd').warning('so')"
     )
-    said = subprocess.run(
+    stderr = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     ).stderr
-    assert said == "<4>pairingd: so\n"
+    assert stderr == "<4>pairingd: so\n"
     inherited = run("'text', None", "log.warning('so')", JOURNAL_STREAM="8:1").stderr
     assert not inherited.startswith("<"), "that journal is an ancestor's"
 

@@ -126,9 +126,9 @@ async def test_cancel_is_answered_and_the_connection_stays_open(path: Path) -> N
         await happens(room.verbs.began)
         room.cancels()
         await room.reads()
-        told = await room.reads()
-        assert told["id"] == "invite"
-        assert told["error"]["data"]["code"] == "cancelled"
+        reply = await room.reads()
+        assert reply["id"] == "invite"
+        assert reply["error"]["data"]["code"] == "cancelled"
         room.sends("status")
         assert (await room.reads())["result"] == {"answers": "status"}
 

@@ -61,11 +61,11 @@ class Line:
 
     async def last_words(self) -> str:
         """The code of the error with which the daemon has closed it."""
-        told = await self.reads()
-        assert told["id"] is None
+        reply = await self.reads()
+        assert reply["id"] is None
         async with asyncio.timeout(30):
             assert await self._reader.read() == b""
-        return str(told["error"]["data"]["code"])
+        return str(reply["error"]["data"]["code"])
 
     async def close(self) -> None:
         self._writer.close()
@@ -155,14 +155,14 @@ async def test_a_newcomer_gets_in_when_all_connections_are_watchers(short_path: 
 async def test_a_request_that_is_being_answered_is_never_cut_off(short_path: Path) -> None:
     async with Room(short_path / "sock") as room:
         busy = [await room.line("hello") for _ in range(LIMIT)]
-        for one in busy:
-            one.sends("end")
+        for client in busy:
+            client.sends("end")
         async with asyncio.timeout(30):
             await room.verbs.all_asked.wait()
         assert await (await room.line()).last_words() == "busy"
         room.verbs.let_go.set()
-        for one in busy:
-            assert "result" in await one.reads()
+        for client in busy:
+            assert "result" in await client.reads()
         assert "result" in await (await room.line("hello")).asks("status")
 
 
@@ -171,8 +171,8 @@ async def test_a_place_comes_free_when_a_client_goes(short_path: Path) -> None:
         kept = [await room.line("hello") for _ in range(LIMIT)]
         await kept.pop().close()
         await room.line("hello")
-        for one in kept:
-            assert "result" in await one.asks("status")
+        for client in kept:
+            assert "result" in await client.asks("status")
 
 
 async def test_a_connection_that_does_not_read_its_replies_is_dropped_too(short_path: Path) -> None:
@@ -183,10 +183,10 @@ async def test_a_connection_that_does_not_read_its_replies_is_dropped_too(short_
         await room.rests()
         others = [await room.line("hello") for _ in range(LIMIT - 1)]
         newcomers = [await room.line("hello") for _ in range(LIMIT)]
-        for one in newcomers:
-            assert "result" in await one.asks("status")
-        for one in others:
-            assert await one.last_words() == "dropped"
+        for client in newcomers:
+            assert "result" in await client.asks("status")
+        for client in others:
+            assert await client.last_words() == "dropped"
 
 
 async def test_without_a_hello_a_connection_ends_and_with_one_it_stays(short_path: Path) -> None:

@@ -19,9 +19,9 @@ def test_no_plugin_of_pydantic_is_loaded(tmp_path: Path, program: str, *, loads:
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: beside\nVersion: 1\n")
     (about / "entry_points.txt").write_text("[pydantic]\nbeside = beside:plugin\n")
-    told = tmp_path / "loaded"
+    mark = tmp_path / "loaded"
     (tmp_path / "beside.py").write_text(
-        f"open({str(told)!r}, 'w').close()\n"
+        f"open({str(mark)!r}, 'w').close()\n"
         "class plugin:\n"
         "    @staticmethod\n"
         "    def new_schema_validator(*words, **more): return None, None, None\n"
@@ -29,4 +29,4 @@ def test_no_plugin_of_pydantic_is_loaded(tmp_path: Path, program: str, *, loads:
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     environment.pop("PYDANTIC_DISABLE_PLUGINS", None)  # set where this process has asked, too
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
-    assert told.exists() is loads
+    assert mark.exists() is loads

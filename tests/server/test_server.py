@@ -123,7 +123,7 @@ print("connected, was told", said)
     stage.path.chmod(0o711)
     path.chmod(0o666)
     try:
-        said = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-c", script, str(path), json.dumps(HELLO)],
             capture_output=True,
             text=True,
@@ -134,7 +134,7 @@ print("connected, was told", said)
         path.chmod(0o600)
         stage.path.chmod(0o700)
         stage.home.chmod(0o700)
-    assert said.stdout == "connected, was told b''\n"
+    assert completed.stdout == "connected, was told b''\n"
 
 
 def test_hello_must_come_first(line: Line) -> None:
@@ -205,10 +205,10 @@ def test_params_of_a_wrong_type_are_named(
 
 
 def test_a_parameter_s_name_is_reported_short_and_printable(greeted: Line) -> None:
-    told = greeted.calls("status", **{"\u202e\x1b[2J" + "a" * 5000: 1})
-    assert code(told) == wire.INVALID_PARAMS
-    assert told["error"]["message"].isprintable()
-    assert len(told["error"]["message"]) < 200
+    reply = greeted.calls("status", **{"\u202e\x1b[2J" + "a" * 5000: 1})
+    assert code(reply) == wire.INVALID_PARAMS
+    assert reply["error"]["message"].isprintable()
+    assert len(reply["error"]["message"]) < 200
 
 
 @pytest.mark.parametrize(
@@ -295,8 +295,8 @@ def test_idle_connections_do_not_keep_a_new_one_out(stage: Stage, greeting: bool
         for _ in range(3):
             answer = stage.asks("revoke", "nobody")
             assert answer["error"]["code"] == "no-such-guest"
-        told = lines[0].reads()
-        assert (told["id"], told["error"]["data"]["code"]) == (None, "dropped")
+        reply = lines[0].reads()
+        assert (reply["id"], reply["error"]["data"]["code"]) == (None, "dropped")
         assert lines[0].has_ended()
         if greeting:
             assert "result" in lines[-1].calls("status")
@@ -306,8 +306,8 @@ def test_a_connection_that_does_not_say_hello_is_closed(line: Line, greeted: Lin
     with Line(line.path) as silent:
         silent.raw(b'{"jsonrpc": "2.0", "id": 1, "method": "status"}\n')  # no hello either
         assert code(silent.reads()) == wire.HELLO_FIRST
-        told = silent.reads()
-        assert (told["id"], told["error"]["data"]["code"]) == (None, "no-hello")
+        reply = silent.reads()
+        assert (reply["id"], reply["error"]["data"]["code"]) == (None, "no-hello")
         assert silent.has_ended()
     assert "result" in greeted.calls("status")
 

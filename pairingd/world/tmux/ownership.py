@@ -1,10 +1,10 @@
 """Which connection a tmux client belongs to: the one among its process's ancestors.
 
 Nothing else proves it: tmux can change a client's name, flags and session, and a guest can make it
-do so. In a box each client has pid 2, and its name is the terminal behind the glass, which is
-nobody else's: the process that leads the session at that terminal stands for it. A guest in the box
-can make tmux list any name. That misleads only what tmux shows, which is theirs anyway, and nothing
-that cuts a guest or changes their role.
+do so. In a box each client has pid 2, and its name is its terminal, which is nobody else's: the
+process that leads the session at that terminal stands for it. A guest in the box can make tmux list
+any name. That misleads only what tmux shows, which is theirs anyway, and nothing that cuts a guest
+or changes their role.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _MAX_TERMINALS = 64  # looked up at a time
 
 
 class Owner(Struct, frozen=True):
-    """The pid of a guest's `sshd -i`, and of the forced command, which leads a session of its own
-    between the two.
+    """The pid of a guest's `sshd -i`, and of the forced command, the first below it that leads a
+    session of its own.
     """
 
     connection: int
@@ -108,13 +108,12 @@ def _owner(client: int, connections: Collection[int]) -> Owner | None:
     if not connections:
         return None
     try:
-        above = [process.pid for process in psutil.Process(client).parents()]
-        for place, pid in enumerate(above):
+        command = None
+        for pid in (client, *(process.pid for process in psutil.Process(client).parents())):
             if pid in connections:
-                return Owner(
-                    pid,
-                    next(ancestor for ancestor in above[:place] if os.getsid(ancestor) == ancestor),
-                )
-    except (psutil.Error, ProcessLookupError, StopIteration):  # it has ended meanwhile
+                return Owner(pid, command) if command else None
+            if os.getsid(pid) == pid:
+                command = pid
+    except (psutil.Error, ProcessLookupError):  # it has ended meanwhile
         pass
     return None
