@@ -23,7 +23,7 @@ def watching(socket: str) -> tuple[str, ...]:
     return "-N", "-u", "-S", socket, "-C"
 
 
-class Found(NamedTuple):
+class TmuxSession(NamedTuple):
     """`id` is a target of tmux (tmux(1), COMMANDS), such as `$3`. It survives a rename, and means
     another session on another `server`, a pid.
     """
@@ -33,11 +33,11 @@ class Found(NamedTuple):
     name: str
 
 
-def find(listed: str, name: str) -> Found | None:
+def find(listed: str, name: str) -> TmuxSession | None:
     """Return the shared session in `listed`, printed by list-sessions in FORM; None if absent."""
     lines = (line.split("\t", 3) for line in listed.splitlines() if line.count("\t") >= 3)
     sessions = [
-        (mark, Found(server, id_, one_line(called, _MAX_NAME_CHARS)))
+        (mark, TmuxSession(server, id_, one_line(called, _MAX_NAME_CHARS)))
         for server, id_, mark, called in lines
         if _ID.fullmatch(id_)
     ]

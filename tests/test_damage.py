@@ -51,9 +51,7 @@ class Prepared:
         intent.apply(Revoke((out.id,)))
         intent.apply(SetAccess(live.id, Access.READ))
         self.truth = {
-            invitation.id: invitation
-            for session in store.sessions()
-            for invitation in session.invitations
+            invited.id: invited for session in store.sessions() for invited in session.invitations
         }
         self.content = {name: (home / name).read_bytes() for name in FILES}
         self.marks = {path.name: path.stat() for path in (home / "live").iterdir()}

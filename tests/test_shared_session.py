@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd.shared_session import Found, find
+from pairingd.shared_session import TmuxSession, find
 
 
 def listed(id_: str = "$3", mark: str = "pairing", name: str = "pairing") -> str:
@@ -13,7 +13,7 @@ def listed(id_: str = "$3", mark: str = "pairing", name: str = "pairing") -> str
 
 def test_the_marked_session_is_the_shared_one_whatever_its_name() -> None:
     said = listed("$1", "", "pairing") + listed("$2", "pairing", "renamed")
-    assert find(said, "pairing") == Found("100", "$2", "renamed")
+    assert find(said, "pairing") == TmuxSession("100", "$2", "renamed")
 
 
 @pytest.mark.parametrize(

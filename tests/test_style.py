@@ -1,4 +1,6 @@
-"""The words of messages and documents: docs and messages use OpenSSH's, tmux's and the RFCs' terms."""
+"""Words: docs and messages use OpenSSH's, tmux's and the RFCs' terms, and a name in the code says
+what the thing is.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +43,8 @@ WORDS = {
     r"not understood": "unexpected argument",
     r"too deep|too long a": "nested too deeply; is too long",
 }
+# These say how a thing feels to the program: `reported`, `match`, `invitation`, `requested`.
+NAMES = {"told", "found", "one", "wanted", "said", "heed", "mute", "shut", "anew"}
 # A hyphen beside it makes a code or a name of it: `door-shut`.
 _AVOIDED = re.compile(
     rf"(?<![-\w])({'|'.join(f'(?:{word})' for word in WORDS)})(?![-\w])", re.IGNORECASE
@@ -86,6 +90,50 @@ def test_messages_use_the_words_of_the_field(source: Path) -> None:
         for word in _avoided(text)
     ]
     assert found == []
+
+
+def _names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The line and the name of every variable, parameter, attribute, function and class that is
+    defined there.
+    """
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
+            case ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield node.lineno, name
+            case ast.ClassDef(name=name):
+                yield node.lineno, name
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield node.lineno, name
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_say_what_the_thing_is(source: Path) -> None:
+    vague = [
+        f"{source.relative_to(ROOT)}:{line}: {name}"
+        for line, name in _names(ast.parse(source.read_text(encoding="utf-8")))
+        if name.strip("_").lower() in NAMES
+    ]
+    assert vague == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "for one in x: pass",
+        "[x for one in y]",
+        "def f(told): pass",
+        "def wanted(): pass",
+        "class Found: pass",
+        "self._said = 1",
+        "match x:\n    case [one]: pass",
+    ],
+)
+def test_a_vague_name_is_recognised(code: str) -> None:
+    assert [name for _, name in _names(ast.parse(code)) if name.strip("_").lower() in NAMES]
 
 
 @pytest.mark.parametrize(

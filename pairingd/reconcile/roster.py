@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from msgspec.structs import asdict
@@ -35,6 +36,9 @@ from pairingd.world.processes import end_left_over
 from pairingd.world.tmux import Running, Tmux
 
 log = logging.getLogger(__name__)
+
+_TMUX_END_S = 10.0  # for a server whose clients are gone to be gone, too, on a busy machine
+_POLL_INTERVAL_S = 0.1
 
 
 class Roster:
@@ -183,9 +187,17 @@ class Roster:
             self.knocks.refused(login.refused)
 
     async def _note_why_left(self, login: Login) -> None:
-        if login.cause is Cause.LEFT and await self._tmux.running() is Running.NO:
+        if login.cause is Cause.LEFT and await self._is_tmux_gone():
             login.cause = Cause.TMUX_GONE
         self._note_left(login)
+
+    async def _is_tmux_gone(self) -> bool:
+        """Its clients are gone before a server that ends is: meanwhile it may answer nothing."""
+        now = asyncio.get_running_loop().time
+        until = now() + _TMUX_END_S
+        while (running := await self._tmux.running()) is Running.UNKNOWN and now() < until:
+            await asyncio.sleep(_POLL_INTERVAL_S)
+        return running is Running.NO
 
     def _session_of(self, login: Login) -> Session | None:
         session = self._intent.state.session

@@ -65,7 +65,7 @@ class Guardian:
             if deadline <= now:
                 del self._deadlines[group]
                 if connection := self._sockets.pop(group, None):
-                    _shut(connection)
+                    _shut_down(connection)
                 # A stopped process acts on neither TERM nor the end of its socket.
                 if _signalled(group, signal.SIGTERM) and _signalled(group, signal.SIGCONT):
                     self._ending[group] = now + KILL_AFTER_S
@@ -77,7 +77,7 @@ class Guardian:
         return min((deadline - now for deadline in self._deadlines.values()), default=None)
 
 
-def _shut(connection: socket.socket) -> None:
+def _shut_down(connection: socket.socket) -> None:
     with contextlib.suppress(OSError), connection:
         connection.shutdown(socket.SHUT_RDWR)
 

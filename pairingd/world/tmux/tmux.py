@@ -69,8 +69,8 @@ class Tmux:
         self._known_command = ""  # the tmux to which the next two belong
         self._hooks: frozenset[str] = frozenset()
         self._messages_stop: bool | None = None
-        self._last_seen: shared_session.Found | None = None
-        self._kept: shared_session.Found | None = None
+        self._last_seen: shared_session.TmuxSession | None = None
+        self._kept: shared_session.TmuxSession | None = None
         self._lost: WorldError | None = None
         self._observer: Observer | None = None
 
