@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from msgspec.structs import asdict
@@ -38,7 +39,7 @@ from pairingd.world.tmux import Running, Tmux
 log = logging.getLogger(__name__)
 
 _TMUX_END_S = 10.0  # for a server whose clients are gone to be gone, too, on a busy machine
-_POLL_INTERVAL_S = 0.1
+_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # between its answers
 
 
 class Roster:
@@ -193,11 +194,13 @@ class Roster:
 
     async def _is_tmux_gone(self) -> bool:
         """Its clients are gone before a server that ends is: meanwhile it may answer nothing."""
-        now = asyncio.get_running_loop().time
-        until = now() + _TMUX_END_S
-        while (running := await self._tmux.running()) is Running.UNKNOWN and now() < until:
-            await asyncio.sleep(_POLL_INTERVAL_S)
-        return running is Running.NO
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TMUX_END_S):
+                for pause in _PAUSES_S:
+                    if (running := await self._tmux.running()) is not Running.UNKNOWN:
+                        return running is Running.NO
+                    await asyncio.sleep(pause)
+        return False
 
     def _session_of(self, login: Login) -> Session | None:
         session = self._intent.state.session
