@@ -176,6 +176,8 @@ class Intent:
         )
         for invitation in after.session.invitations if after.session else ():
             old = known.get(invitation.id)
+            if old is invitation:
+                continue
             if old is None or _terms(old) != _terms(invitation):
                 kind, text = _difference(old, invitation)
                 data: dict[str, Any] = {"expires_at": utc(invitation.expires_at)}

@@ -16,7 +16,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from heapq import nlargest
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _NAME = re.compile(rf"([^/]+)\.({'|'.join(Access)})\.([0-9]{{1,18}})(\.used)?", re.ASCII)
 _TOLERANCE_S = 1.0
+_TOUCH_INTERVAL_S = 0.5
 _MAX_TOUCHED_MARKS = 8  # the latest time seen is lost only if all of these go at once
 _MAX_DRIFT_RATIO = 0.001  # of the steady clock against a wall clock that NTP slews
 
@@ -78,6 +79,8 @@ class Live:
         self._unsynced = False
         self._marks = set(self._read_marks())
         self._latest = max(map(self._time_of, self._marks), default=0.0)
+        self._touched_at: float | None = None
+        self._asked: tuple[Iterable[Invitation], frozenset[Rights]] = (), frozenset()
 
     @property
     def marks(self) -> frozenset[Rights]:
@@ -93,7 +96,12 @@ class Live:
         return self._latest
 
     def touch(self, now: float) -> None:
-        """Save `now` as the latest time seen, in the marks with the latest deadlines."""
+        """Save `now` as the latest time seen, in the marks with the latest deadlines; a time that
+        was saved less than _TOUCH_INTERVAL_S before is as good.
+        """
+        if self._touched_at is not None and 0 <= now - self._touched_at < _TOUCH_INTERVAL_S:
+            return
+        self._touched_at = now
         for mark in nlargest(_MAX_TOUCHED_MARKS, self._marks, key=lambda mark: mark.expires_at):
             try:
                 os.utime(self._path(mark), (self._steady(), now))
@@ -104,18 +112,20 @@ class Live:
         """Reduce the marks to the rights of `live`. Raises OSError after trying all of them; the
         next call retries those that failed.
         """
-        rights = {invitation.id: invitation.rights for invitation in live}
-        more = self._marks.difference(rights.values())
-        self._replace(
-            {
-                mark: rights[mark.invitation].within(mark) if mark.invitation in rights else None
-                for mark in more
-            }
-        )
+        if more := self._marks - self._rights(live):
+            rights = {invitation.id: invitation.rights for invitation in live}
+            self._replace(
+                {
+                    mark: rights[mark.invitation].within(mark)
+                    if mark.invitation in rights
+                    else None
+                    for mark in more
+                }
+            )
 
     def settle(self, live: Iterable[Invitation]) -> None:
         """As `keep`, and also unlink marks with fewer rights than those of `live`."""
-        self._replace(dict.fromkeys(self._marks - {invitation.rights for invitation in live}))
+        self._replace(dict.fromkeys(self._marks - self._rights(live)))
 
     @contextlib.contextmanager
     def made(self, live: Iterable[Invitation]) -> Iterator[None]:
@@ -123,7 +133,7 @@ class Live:
 
         Raises WorldError `state-unwritable` if a mark cannot be made; then none is left.
         """
-        new = {invitation.rights for invitation in live} - self._marks
+        new = self._rights(live) - self._marks
         try:
             try:
                 self._make(new)
@@ -139,10 +149,16 @@ class Live:
                 self._replace(dict.fromkeys(new & self._marks))
             raise
 
+    def _rights(self, live: Iterable[Invitation]) -> frozenset[Rights]:
+        """Those of `live`, which the same save asks for three times."""
+        if live is not self._asked[0]:
+            self._asked = live, frozenset(invitation.rights for invitation in live)
+        return self._asked[1]
+
     def _path(self, mark: Rights) -> Path:
         return self._directory / mark_name(mark)
 
-    def _make(self, marks: set[Rights]) -> None:
+    def _make(self, marks: Collection[Rights]) -> None:
         if not marks:
             return
         if not self._directory.is_dir():

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from pathlib import Path
-from typing import TypeVar
 
-import msgspec
-from msgspec import Struct
-
-from pairingd import strict
-from pairingd.core.model import Session, State
+from pairingd import sessions
+from pairingd.core.model import State
 from pairingd.errors import Misconfigured
 from pairingd.live import Live
-
-T = TypeVar("T")
+from pairingd.rows import checksum_of
 
 # One entry a version: the statements that migrate the version before. Never edit an entry that
 # was released; add one. tests/data holds a database of each version that must load forever.
@@ -52,8 +46,20 @@ MIGRATIONS = (
     """
     CREATE TABLE router (id TEXT PRIMARY KEY, honours INTEGER NOT NULL, checksum TEXT NOT NULL);
     """,
+    # Also moves the invitations out of the sessions; see migrate().
+    """
+    CREATE TABLE invitation (
+        session TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        checksum TEXT NOT NULL,
+        PRIMARY KEY (session, number)
+    ) WITHOUT ROWID;
+    ALTER TABLE session ADD COLUMN invitations INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 _FIRST_MARKS_VERSION = 2  # from this version on no invitation is live without a mark
+_FIRST_ROWS_VERSION = 5  # from this version on invitations have rows of their own
 
 
 def migrate(database: sqlite3.Connection, path: Path, live: Live | None) -> None:
@@ -78,39 +84,9 @@ def migrate(database: sqlite3.Connection, path: Path, live: Live | None) -> None
     for number, statements in enumerate(MIGRATIONS[version:], version + 1):
         database.executescript(f"BEGIN; {statements} PRAGMA user_version = {number};")
         if number == _FIRST_MARKS_VERSION and live:
-            with live.made(saved_state(database).live):
+            *_, newest = None, *sessions.whole(database)
+            with live.made(State(newest).live):
                 database.commit()
+        if number == _FIRST_ROWS_VERSION:
+            sessions.divide(database)
         database.commit()
-
-
-def read(kind: type[T], table: str, key: str | int, body: str, checksum: str) -> T:
-    """Return the record in `body`, without members that only a later version knows.
-
-    Raises ValueError if the record is damaged.
-    """
-    if checksum != checksum_of(table, key, body):
-        raise ValueError(f"the record {key!r} of {table} is damaged")
-    return strict.read(kind, strict.from_json(body), passing_over=True)
-
-
-def as_json(record: Struct) -> str:
-    """Return `record` as `read` takes it."""
-    return msgspec.json.encode(record).decode()
-
-
-def saved_state(database: sqlite3.Connection) -> State:
-    """Return the intent as saved last. Raises ValueError if it is damaged."""
-    row = database.execute(
-        "SELECT id, body, checksum FROM session ORDER BY number DESC LIMIT 1"
-    ).fetchone()
-    return State(read(Session, "session", *row) if row else None)
-
-
-def checksum_of(*row: object) -> str:
-    """Return a checksum of table, key and content. It is no seal: anybody can compute it."""
-    return hashlib.sha256(ascii(row).encode()).hexdigest()[:16]
-
-
-def as_text(stored: bytes) -> str:
-    """Replace bytes that are not UTF-8; the checksum then shows the damage."""
-    return stored.decode(errors="replace")

@@ -22,11 +22,13 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from pairingd import sessions
 from pairingd.core.model import Invitation, Mapping, Session, State
 from pairingd.core.network import router_of
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.live import Live
-from pairingd.schema import as_json, as_text, checksum_of, migrate, read, saved_state
+from pairingd.rows import as_json, as_text, checksum_of, read
+from pairingd.schema import migrate
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -72,7 +74,8 @@ class Store:
         self, database: sqlite3.Connection, live: Live, set_aside: Path | None = None
     ) -> None:
         self._database = database
-        self._together = False
+        self._together: set[str] | None = None  # kinds of events written within `together`
+        self._saved: Session | None = None  # as it is on disk
         self.live = live
         self.set_aside = set_aside
 
@@ -110,7 +113,7 @@ class Store:
         ended.
         """
         try:
-            if self._together:
+            if self._together is not None:
                 yield self._database
             else:
                 with self._database as database:
@@ -126,15 +129,18 @@ class Store:
         block has ended.
         """
         with self._write():
-            self._together = True
+            self._together = set()
             try:
                 yield
+                for kind in self._together:
+                    self._forget_events(kind)
             finally:
-                self._together = False
+                self._together = None
 
     def state(self) -> State:
         """Return the intent as saved last."""
-        return saved_state(self._database)
+        self._saved = sessions.last(self._database)
+        return State(self._saved)
 
     def save(self, state: State) -> None:
         """Save `state`. From now on nobody has more rights than it gives, even if this raises:
@@ -146,16 +152,10 @@ class Store:
         stuck = _failure_of(self.live.keep, state.live)
         try:
             with self.live.made(state.live), self._write() as database:
-                body = as_json(session)
-                database.execute(
-                    "INSERT INTO session (id, body, checksum) VALUES (?, ?, ?) ON CONFLICT (id)"
-                    " DO UPDATE SET body = excluded.body, checksum = excluded.checksum",
-                    (session.id, body, checksum_of("session", session.id, body)),
-                )
-                database.execute(
-                    "DELETE FROM session WHERE number <= (SELECT max(number) FROM session) - ?",
-                    (KEPT_SESSIONS,),
-                )
+                sessions.write(database, session, self._saved)
+                if self._saved is None or self._saved.id != session.id:
+                    sessions.forget(database, KEPT_SESSIONS)
+            self._saved = session
         except WorldError as unwritable:
             if stuck:
                 raise WorldError("not-durable", unwritable.message, unwritable.hint) from None
@@ -165,15 +165,11 @@ class Store:
 
     def sessions(self) -> list[Session]:
         """Return every kept session, oldest first."""
-        rows = self._database.execute("SELECT id, body, checksum FROM session ORDER BY number")
-        return [read(Session, "session", *row) for row in rows]
+        return [*sessions.every(self._database)]
 
     def session(self, session_id: str) -> Session | None:
         """Read one session alone: reading all of them takes tenths of a second."""
-        row = self._database.execute(
-            "SELECT body, checksum FROM session WHERE id = ?", (session_id,)
-        ).fetchone()
-        return read(Session, "session", session_id, *row) if row else None
+        return sessions.by_id(self._database, session_id)
 
     def session_ids(self, limit: int) -> list[str]:
         """Return the ids of the newest `limit` sessions, the newest last."""
@@ -266,12 +262,18 @@ class Store:
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (*row, checksum_of("event", *row)),
             ).lastrowid
-            database.execute(
-                "DELETE FROM event WHERE kind = ?1 AND id <="
-                " (SELECT id FROM event WHERE kind = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-                (kind, KEPT_EVENTS),
-            )
+            if self._together is None:
+                self._forget_events(kind)
+            else:  # once for all, because it counts thousands
+                self._together.add(kind)
         return Happening(number or 0, at, session, kind, text, data)
+
+    def _forget_events(self, kind: str) -> None:
+        self._database.execute(
+            "DELETE FROM event WHERE kind = ?1 AND id <="
+            " (SELECT id FROM event WHERE kind = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            (kind, KEPT_EVENTS),
+        )
 
     def history(self, after: int, limit: int) -> list[Happening]:
         """The newest `limit` events after the event `after`, oldest first."""

@@ -30,8 +30,9 @@ FLOORS = (
     ),
     (
         *("pairingd.config", "pairingd.files", "pairingd.interfaces", "pairingd.lan"),
-        *("pairingd.live", "pairingd.signals"),
+        *("pairingd.live", "pairingd.signals", "pairingd.rows"),
     ),
+    ("pairingd.sessions",),
     ("pairingd.schema", "pairingd.box"),
     ("pairingd.store", "pairingd.world"),
     ("pairingd.intent", "pairingd.leftovers", "pairingd.visits"),

@@ -4,22 +4,31 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 
 from pairingd import answers
-from pairingd.core.events import CommandPrinted, End
-from pairingd.core.model import HostPort, State
+from pairingd.core.events import CommandPrinted, End, SetAccess
+from pairingd.core.model import Access, HostPort, State
 from pairingd.core.records import replace
 from pairingd.core.rules import step
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.schema import MIGRATIONS, checksum_of
+from pairingd.rows import checksum_of
+from pairingd.schema import MIGRATIONS
 from pairingd.store import Process, Store
 from tests.core.make import START, invitation, invite, mapping
 
 INVITED = step(State(), invite(invitation(), invitation("gitlab:mona")), START)
+
+
+KEYS = {
+    "session": "id, invitations",
+    "invitation": "session, number",
+    "mapping": "id",
+    "process": "pid",
+}
 
 
 def change(path: Path, statement: str, *parameters: object, seal: bool = False) -> None:
@@ -28,7 +37,7 @@ def change(path: Path, statement: str, *parameters: object, seal: bool = False) 
         database.create_function("checksum_of", -1, checksum_of)
         database.execute(statement, parameters)
         if seal:
-            for table, key in (("session", "id"), ("mapping", "id"), ("process", "pid")):
+            for table, key in KEYS.items():
                 database.execute(
                     f"UPDATE {table} SET checksum = checksum_of('{table}', {key}, body)"
                 )
@@ -81,6 +90,35 @@ async def test_other_work_goes_on_while_past_sessions_are_read(
     assert [before for _, before in seen] == sorted({before for _, before in seen})
 
 
+def test_a_change_of_one_invitation_writes_one_of_their_rows(reopen: Callable[[], Store]) -> None:
+    store = reopen()
+    guests = [invitation(f"github:guest{number}") for number in range(50)]
+    state = step(State(), invite(*guests), START)
+    store.save(state)
+    for access in (Access.READ, Access.WRITE):
+        before = store._database.total_changes
+        state = step(state, SetAccess(guests[7].id, access), START)
+        store.save(state)
+        assert store._database.total_changes - before == 2  # the invitation's, and the session's
+    assert reopen().state() == state
+
+
+def test_what_a_failed_save_did_not_write_the_next_one_writes(
+    reopen: Callable[[], Store], path: Path
+) -> None:
+    store = reopen()
+    store.save(INVITED)
+    less = step(INVITED, SetAccess(INVITED.live[0].id, Access.READ), START)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(WorldError):
+        store.save(less)
+    other.execute("ROLLBACK")
+    other.close()
+    store.save(less)
+    assert reopen().state() == less
+
+
 def test_the_announced_endpoint_is_read_after_a_new_start(
     reopen: Callable[[], Store],
 ) -> None:
@@ -126,7 +164,8 @@ def test_a_record_with_unknown_keys_of_a_later_version_is_read(
     store.save(INVITED)
     store.record(mapping())
     store.close()
-    change(path, "UPDATE session SET body = json_set(body, '$.later', 1)", seal=True)
+    for table in ("session", "invitation"):
+        change(path, f"UPDATE {table} SET body = json_set(body, '$.later', 1)", seal=True)
     change(path, "UPDATE mapping SET body = json_set(body, '$.later', 1)", seal=True)
     again = reopen()
     assert again.set_aside is None
@@ -182,14 +221,16 @@ def test_history_is_read_newest_last_and_from_an_event_on(reopen: Callable[[], S
     assert store.history_of("s2") == []
 
 
+@pytest.mark.parametrize("together", [False, True])
 def test_events_caused_by_strangers_do_not_push_out_joins(
-    reopen: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+    reopen: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, *, together: bool
 ) -> None:
     monkeypatch.setattr("pairingd.store.KEPT_EVENTS", 3)
     store = reopen()
     store.happened(START, "s1", "joined", "octocat", {})
-    for n in range(10):
-        store.happened(START + n, "s1", "refused", str(n), {})
+    with store.together() if together else nullcontext():
+        for n in range(10):
+            store.happened(START + n, "s1", "refused", str(n), {})
     kept = [(event.kind, event.text) for event in store.history(0, 100)]
     assert kept == [("joined", "octocat"), ("refused", "7"), ("refused", "8"), ("refused", "9")]
 
@@ -241,12 +282,17 @@ def test_an_invitation_without_its_standing_is_not_live(
     store.close()
     change(
         path,
-        "UPDATE session SET body = json_remove(body, '$.invitations[0].standing')",
+        "UPDATE invitation SET body = json_remove(body, '$.standing') WHERE number = 0",
         seal=True,
     )
     assert reopen().state().live == ()
 
 
+EXCHANGED = """
+    UPDATE invitation SET number = 7 WHERE session = 's2' AND number = 0;
+    UPDATE invitation SET number = 0 WHERE session = 's2' AND number = 1;
+    UPDATE invitation SET number = 1 WHERE session = 's2' AND number = 7;
+"""
 SWAPPED = "UPDATE session SET body = (SELECT body FROM session WHERE id = 's1') WHERE id = 's2'"
 
 
@@ -254,9 +300,17 @@ SWAPPED = "UPDATE session SET body = (SELECT body FROM session WHERE id = 's1') 
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE session SET body = replace(body, '1800003600', '1900003600')",
-        "UPDATE session SET body = replace(body, 'write', 'read')",
-        "UPDATE session SET body = replace(body, 'blob-github', 'glob-github')",
+        "UPDATE invitation SET body = replace(body, '1800003600', '1900003600')",
+        "UPDATE invitation SET body = replace(body, 'write', 'read')",
+        "UPDATE invitation SET body = replace(body, 'blob-github', 'glob-github')",
+        "UPDATE invitation SET session = 's4' WHERE session = 's2'",
+        "UPDATE invitation SET number = number + 1 WHERE session = 's2'",
+        "UPDATE invitation SET body = 5",
+        "DELETE FROM invitation WHERE session = 's2' AND number = 0",
+        "DELETE FROM invitation WHERE session = 's1' AND number = 1",
+        EXCHANGED,
+        "UPDATE session SET invitations = 2 WHERE id = 's2'",
+        "UPDATE session SET body = replace(body, '1800000000', '1900000000')",
         "UPDATE session SET id = 's4' WHERE id = 's2'",
         "UPDATE session SET body = 5",
         "UPDATE session SET checksum = ''",

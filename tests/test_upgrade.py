@@ -58,6 +58,10 @@ def test_an_upgrade_from_before_the_marks_keeps_live_invitations(stage: Stage) -
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     stage.pairctl("stop")
     with closing(sqlite3.connect(stage.home / "state.db")) as older, older:
+        whole = "SELECT json_group_array(json(body)) FROM invitation WHERE session = id"
+        older.execute(f"UPDATE session SET body = json_set(body, '$.invitations', json(({whole})))")
+        older.execute("DROP TABLE invitation")
+        older.execute("ALTER TABLE session DROP COLUMN invitations")
         for table in ("session", "mapping", "process", "event"):
             older.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         older.execute("DROP TABLE router")

@@ -156,6 +156,7 @@ def _account(text: str, providers: Collection[str]) -> str:
     return f"{provider}:{page['name'].removesuffix('.keys')}"
 
 
+@lru_cache(maxsize=2048)  # each verb compares the guests of all live invitations
 def canonical(identity: str) -> str:
     """Equal for two identities of one guest: on forges the case of a name does not count."""
     provider = identity.partition(":")[0]

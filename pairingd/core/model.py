@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cached_property
+from math import inf
 
 from msgspec import Struct, field
 
@@ -95,6 +96,17 @@ class Rights(Struct, frozen=True):
         return other.within(self) == other
 
 
+class Grant(Struct, frozen=True):
+    """One line of authorized_keys: this key may enter on this invitation until `expires_at`. `ask`:
+    only after the host's approval.
+    """
+
+    invitation: str
+    key: Key
+    expires_at: int
+    ask: bool = False
+
+
 class HostPort(Struct, frozen=True):
     """The host and port of the command by which guests enter."""
 
@@ -166,6 +178,13 @@ class Invitation(Struct, frozen=True, dict=True):
         used = self.conditions.once and self.came_at is not None
         return Rights(self.id, self.access, self.expires_at, used)
 
+    @cached_property
+    def grants(self) -> tuple[Grant, ...]:
+        """None for one that is used up: the guest may stay, but not enter again."""
+        if self.rights.used:
+            return ()
+        return tuple(Grant(self.id, key, self.deadline, self.conditions.ask) for key in self.keys)
+
 
 class Session(Struct, frozen=True, dict=True):
     """From the first invitation until nobody may enter any more; a receipt covers one session.
@@ -205,6 +224,20 @@ class Session(Struct, frozen=True, dict=True):
     @cached_property
     def live(self) -> tuple[Invitation, ...]:
         return tuple(invitation for invitation in self.invitations if invitation.live)
+
+    @cached_property
+    def timed(self) -> tuple[Invitation, ...]:
+        """The live invitations that open or end by more than their deadline."""
+        return tuple(
+            invitation
+            for invitation in self.live
+            if invitation.conditions.opens_at or invitation.conditions.idle_seconds is not None
+        )
+
+    @cached_property
+    def first_deadline(self) -> float:
+        """When time alone ends a live invitation; infinity if none is live."""
+        return min((invitation.deadline for invitation in self.live), default=inf)
 
 
 class State(Struct, frozen=True):

@@ -8,23 +8,13 @@ makes another. "Could not observe" (None) never counts as "absent".
 from __future__ import annotations
 
 from collections.abc import Mapping as Map
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from pairingd.core.model import Access, Key, State
+from pairingd.core.model import Access, Grant, Invitation, State
 
 LONGEST_SLEEP = 15.0  # seconds within which pairingd notices that a laptop woke
-
-
-class Grant(Struct, frozen=True):
-    """One line of authorized_keys: this key may enter on this invitation until `expires_at`. `ask`:
-    only after the host's approval.
-    """
-
-    invitation: str
-    key: Key
-    expires_at: int
-    ask: bool = False
 
 
 class Desired(Struct, frozen=True):
@@ -41,14 +31,9 @@ class Desired(Struct, frozen=True):
 
 def desired(state: State, now: float) -> Desired:
     """Return what `state` demands at `now`."""
-    live = [invitation for invitation in state.live if invitation.is_open(now)]
+    live = opened(state, now)
     return Desired(
-        grants=tuple(
-            Grant(invitation.id, key, invitation.deadline, invitation.conditions.ask)
-            for invitation in live
-            if not invitation.rights.used  # the guest may stay, but not enter again
-            for key in invitation.keys
-        ),
+        grants=tuple(grant for invitation in live for grant in invitation.grants),
         access={invitation.id: invitation.access for invitation in live},
         door_port=(state.session.door_port or 0) if state.session else 0,
     )
@@ -57,6 +42,14 @@ def desired(state: State, now: float) -> Desired:
 def admits(state: State, now: float) -> bool:
     """Whether anybody may enter at `now`: `desired(...).door`, without computing the rest."""
     return any(invitation.is_open(now) for invitation in state.live)
+
+
+def opened(state: State, now: float) -> Sequence[Invitation]:
+    """Return the invitations on which guests may enter at `now`."""
+    session = state.session
+    if session and now < session.first_deadline and not session.timed:
+        return session.live
+    return [invitation for invitation in state.live if invitation.is_open(now)]
 
 
 NOTHING = Desired(grants=(), access={}, door_port=0)
@@ -140,19 +133,22 @@ def access(want: Desired, have: Observed) -> list[AccessAction]:
 
 def next_deadline(state: State, now: float) -> float | None:
     """Return when time alone changes what is desired; None: never, so sleep without limit."""
+    session = state.session
+    if session is None or not session.live:
+        return None
     times = [
         at
-        for invitation in state.live
-        for at in (invitation.conditions.opens_at, invitation.deadline, invitation.idle_at)
-        if at is not None and (at > now or at == invitation.deadline)
+        for invitation in session.timed
+        for at in (invitation.conditions.opens_at, invitation.idle_at)
+        if at is not None and at > now
     ]
-    return min(times, default=None)
+    return min([session.first_deadline, *times])
 
 
 def idle(state: State, now: float) -> tuple[str, ...]:
     """Return the ids of invitations that Rested would end, unless somebody is active."""
     return tuple(
         invitation.id
-        for invitation in state.live
+        for invitation in (state.session.timed if state.session else ())
         if invitation.idle_at is not None and invitation.idle_at <= now
     )

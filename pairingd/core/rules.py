@@ -276,11 +276,17 @@ def _changed(state: State, invitation_id: str, **changes: Any) -> State:
 
 
 def _expired(state: State, now: float) -> State:
-    for invitation in state.live:
-        if (deadline := invitation.deadline) <= now:
-            over = (invitation.id,)
-            state = _over(state, over, Standing.EXPIRED, deadline, Cause.EXPIRED)
-    return state
+    session = state.session
+    if session is None or session.first_deadline > now:
+        return state
+    expired = partial(replace, standing=Standing.EXPIRED, cause=Cause.EXPIRED)
+    invitations = (
+        expired(invitation, over_at=floor(invitation.deadline))
+        if invitation.live and invitation.deadline <= now
+        else invitation
+        for invitation in session.invitations
+    )
+    return State(replace(session, invitations=tuple(invitations)))
 
 
 def _over(state: State, ids: Iterable[str], standing: Standing, at: float, cause: Cause) -> State:

@@ -38,10 +38,12 @@ class Entry(Struct, frozen=True):
     typed: bool = False
 
 
-def lines(entries: Iterable[Entry]) -> dict[str, str]:
-    """Return the line for each of WIDTHS: guests inside first, else in the given order."""
+def lines(entries: Iterable[Entry], more: int = 0) -> dict[str, str]:
+    """Return the line for each of WIDTHS: guests inside first, else in the given order, and the
+    number of those that have no room, with `more` that are not among `entries`.
+    """
     order = _ordered(entries)
-    return {size: _line(order, columns, _painted) for size, (_, columns) in WIDTHS.items()}
+    return {size: _line(order, columns, _painted, more) for size, (_, columns) in WIDTHS.items()}
 
 
 def for_prompt(entries: Iterable[Entry]) -> str:
@@ -53,20 +55,22 @@ def _ordered(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: not entry.inside)
 
 
-def _line(order: list[Entry], columns: int, paint: Callable[[Entry, str], str]) -> str:
+def _line(
+    order: list[Entry], columns: int, paint: Callable[[Entry, str], str], more: int = 0
+) -> str:
     shown: list[str] = []
     used = 0
     longest = _LONG_NAME_COLUMNS if columns >= 2 * _LONG_NAME_COLUMNS else _SHORT_NAME_COLUMNS
     for place, entry in enumerate(order):
         text = _entry(entry, longest)
-        rest = len(order) - place - 1
+        rest = len(order) - place - 1 + more
         room = columns - (len(f" +{rest}") if rest else 0)
         width = len(text) + (3 if shown else 0)
         if used + width > room:
             return " · ".join(shown) + f" +{rest + 1}"
         used += width
         shown.append(paint(entry, text))
-    return " · ".join(shown)
+    return " · ".join(shown) + (f" +{more}" if more else "")
 
 
 def _entry(entry: Entry, longest: int) -> str:

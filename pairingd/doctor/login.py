@@ -17,8 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from pairingd.core.keys import parse_key
-from pairingd.core.model import Access
-from pairingd.core.plan import Grant
+from pairingd.core.model import Access, Grant
 from pairingd.core.text import shell
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding

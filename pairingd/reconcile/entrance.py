@@ -7,8 +7,7 @@ from pathlib import Path
 
 from pairingd.account.place import Account, ours
 from pairingd.core.events import DoorOpened
-from pairingd.core.model import Invitation
-from pairingd.core.plan import Grant
+from pairingd.core.model import Grant, Invitation
 from pairingd.files import remove_file
 from pairingd.intent import Intent
 from pairingd.live import copy_marks

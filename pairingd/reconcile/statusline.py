@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable
 
-from pairingd.core.model import State
+from pairingd.core import plan
+from pairingd.core.model import Invitation, State
 from pairingd.core.statusline import Entry, lines, news
 from pairingd.errors import WorldError
 from pairingd.reconcile.confinement import Confinement
@@ -16,6 +17,7 @@ from pairingd.world.tmux import Running, StatusRight, Tmux
 log = logging.getLogger(__name__)
 
 _EMPTY = lines(())
+_MAX_SHOWN = 50  # guests: no line has room for more, and there may be a thousand
 
 
 class StatusLine:
@@ -38,7 +40,11 @@ class StatusLine:
 
     async def show(self, state: State, logins: Collection[Login], now: float) -> None:
         """Update it. Raises nothing: a failure of the status line must not keep a guest in."""
-        self._lines = lines(self._entries(state, logins, now))
+        inside = {login.invitation for login in logins if login.attached}
+        opened = plan.opened(state, now)
+        shown = sorted(opened, key=lambda invitation: invitation.id not in inside)[:_MAX_SHOWN]
+        entries = self._entries(shown, logins, now)
+        self._lines = lines(entries, len(opened) - len(shown))
         await self._write()
 
     async def announce(self, clients: Iterable[str], text: str, seconds: float) -> bool:
@@ -71,22 +77,20 @@ class StatusLine:
                 self._news.pop(name, None)
         self._expired()
 
-    def _entries(self, state: State, logins: Collection[Login], now: float) -> Iterable[Entry]:
-        typist = self._confinement.typist
-        for invitation in state.live:
-            if invitation.is_open(now):
-                inside = [
-                    login
-                    for login in logins
-                    if login.invitation == invitation.id and login.attached
-                ]
-                yield Entry(
-                    invitation.guest,
-                    invitation.access,
-                    invitation.deadline - now,
-                    inside=bool(inside),
-                    typed=any(each.pid == typist for each in inside),
-                )
+    def _entries(
+        self, shown: Iterable[Invitation], logins: Collection[Login], now: float
+    ) -> Iterable[Entry]:
+        attached = [login for login in logins if login.attached]
+        inside = {login.invitation for login in attached}
+        typed = {login.invitation for login in attached if login.pid == self._confinement.typist}
+        for invitation in shown:
+            yield Entry(
+                invitation.guest,
+                invitation.access,
+                invitation.deadline - now,
+                inside=invitation.id in inside,
+                typed=invitation.id in typed,
+            )
 
     async def _write(self) -> bool:
         async with self._lock:

@@ -10,12 +10,11 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
 
-from pairingd.core.plan import Grant
+from pairingd.core.model import Grant
 from pairingd.files import write_for_group, write_private
 from pairingd.live import mark_prefix
 
@@ -57,7 +56,7 @@ class AuthorizedKeys(Struct, frozen=True):
         (write_for_group if self.shared else write_private)(self.path, self.render(grants))
 
     def render(self, grants: Sequence[Grant]) -> str:
-        return _rendered(self, tuple(grants))
+        return _rendered.text(self, tuple(grants))
 
     def line(self, grant: Grant) -> str:
         until = time.strftime("%Y%m%d%H%M%S", time.gmtime(grant.expires_at))
@@ -73,6 +72,19 @@ class AuthorizedKeys(Struct, frozen=True):
         )
 
 
-@lru_cache(maxsize=2)  # each pass compares the file with what it should be
-def _rendered(keys: AuthorizedKeys, grants: tuple[Grant, ...]) -> str:
-    return "".join(map(keys.line, grants))
+class _Rendered:
+    """The text rendered last: each pass compares the file with what it should be, for which a cache
+    by the hash of a thousand grants is too slow.
+    """
+
+    def __init__(self) -> None:
+        self._of: tuple[AuthorizedKeys, tuple[Grant, ...]] | None = None
+        self._text = ""
+
+    def text(self, keys: AuthorizedKeys, grants: tuple[Grant, ...]) -> str:
+        if self._of != (keys, grants):
+            self._of, self._text = (keys, grants), "".join(map(keys.line, grants))
+        return self._text
+
+
+_rendered = _Rendered()

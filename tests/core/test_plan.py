@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from pairingd.core import plan
-from pairingd.core.events import SetAccess
-from pairingd.core.model import Access, State
+from pairingd.core.events import Came, SetAccess
+from pairingd.core.model import Access, Conditions, State
 from pairingd.core.records import replace
 from pairingd.core.rules import step
 from tests.core.make import START, invitation, invite, key
@@ -74,6 +74,13 @@ def test_every_key_of_a_guest_is_granted() -> None:
     state = step(State(), invite(invitation(keys=(key("a"), key("b")))), START)
     grants = plan.desired(state, START).grants
     assert [grant.key.comment for grant in grants] == ["a", "b"]
+
+
+def test_a_guest_whose_one_visit_has_begun_may_stay_and_not_enter_again() -> None:
+    once = replace(invitation(), conditions=Conditions(once=True))
+    state = step(step(State(), invite(once), START), Came(once.id), START)
+    want = plan.desired(state, START)
+    assert (want.grants, want.access) == ((), {once.id: Access.WRITE})
 
 
 def test_the_next_deadline_is_the_earliest_or_none_without_a_live_invitation() -> None:

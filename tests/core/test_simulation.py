@@ -29,7 +29,7 @@ from pairingd.core.events import (
     Tick,
     Went,
 )
-from pairingd.core.model import Access, Conditions, HostPort, Rights, State
+from pairingd.core.model import Access, Conditions, Grant, HostPort, Rights, State
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import gives_rights, step
 from tests.core.make import HOME, OFFICE, START, invitation, key
@@ -55,7 +55,7 @@ class Broken(Exception):
 class World(Struct):
     """What is really there. It lasts when the daemon dies, but for the door."""
 
-    grants: tuple[plan.Grant, ...] = ()
+    grants: tuple[Grant, ...] = ()
     door: int | None = None
     connections: dict[int, plan.Connection] = field(default_factory=dict)
     lane: Lane = field(default_factory=lambda: Lane({"home": HOME, "office": OFFICE}, place="home"))

@@ -65,6 +65,11 @@ def test_the_prompt_s_line_has_nothing_that_a_shell_acts_on(guests: list[Entry])
     assert not set(for_prompt(guests)) & set("$`\\%#!{}[];&|'\"\n\x1b")
 
 
+def test_guests_that_are_not_given_are_counted() -> None:
+    assert drawn(lines([ANN], more=3)["wide"]).endswith(" +3")
+    assert drawn(lines(MANY, more=5)["narrow"]).endswith(f" +{len(MANY) + 4}")
+
+
 def test_lines_are_the_golden_ones() -> None:
     cases = {"three": [OCTOCAT, BOB, ANN], "many": MANY, "nobody": []}
     text = "".join(
