@@ -100,6 +100,7 @@ class _Linux:
 
     def files(self, place: Box, box_plan: plan.Plan) -> Iterator[tuple[str, int, bytes]]:
         yield place.filter, 0o600, _filter()
+        yield place.client_filter, 0o600, _filter(client=True)
         client = bubblewrap.client(place, box_plan, self._bwrap, box.glass())
         yield place.tmux, 0o700, client.encode()
         server = bubblewrap.server(place, box_plan, self._bwrap)
@@ -134,10 +135,10 @@ def _program(name: str, package: str) -> str:
     )
 
 
-def _filter() -> bytes:
+def _filter(*, client: bool = False) -> bytes:
     with tempfile.TemporaryFile() as file:
         try:
-            forbidden.write(file)
+            forbidden.write(file, client=client)
         except OSError as error:
             raise PairingError(
                 "no-box",

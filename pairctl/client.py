@@ -38,10 +38,19 @@ class Client:
         self._scanned_bytes = 0  # the buffer has no newline before this offset
         self._calls = 0
         self._events: deque[dict[str, Any]] = deque(maxlen=10_000)
-        versions = {"version": __version__, "protocol": wire.PROTOCOL}
-        self.hello: Hello = self.call("hello", versions, silence=silence)
+        self.hello: Hello = self._hello(silence)
         if not {"version", "protocol", "pid"} <= self.hello.keys():
             raise _garbage("a hello without versions")
+
+    def hello_again(self) -> Hello:
+        """What the daemon says now of the session that runs."""
+        self.hello = self._hello(HELLO_SILENCE)
+        return self.hello
+
+    def _hello(self, silence: float) -> Hello:
+        versions = {"version": __version__, "protocol": wire.PROTOCOL}
+        hello: Hello = self.call("hello", versions, silence=silence)
+        return hello
 
     def __enter__(self) -> Self:
         return self

@@ -10,10 +10,11 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from pairingd.box.place import boxes
+from pairingd import shared_session
+from pairingd.box.place import boxes, living
 from pairingd.core.text import one_line
 from pairingd.paths import require_bindable
-from pairingd.process import listeners
+from pairingd.process import foreign, listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pairingd.box.place import Box, Shares
 
 _START_TIMEOUT_S = 20.0  # pasta is slow on a busy machine
+_END_TIMEOUT_S = 5.0
+_TMUX_TIMEOUT_S = 10.0
 _POLL_INTERVAL_S = 0.01
 
 
@@ -49,6 +52,37 @@ def make(
     except BaseException:
         place.remove()
         raise
+
+
+def end_left_over(root: str, name: str) -> bool:
+    """End the box that lives, whose session is over; not one that is just being made. Whether it
+    has ended.
+    """
+    place = living(root)
+    if place is None or not _is_over(place, name):
+        return False
+    made_at = os.stat(place.path).st_mtime  # noqa: PTH116 - as above
+    if time.time() - made_at < _START_TIMEOUT_S:
+        return False
+    place.end()
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    while place.lives and time.monotonic() < deadline:
+        time.sleep(_POLL_INTERVAL_S)
+    return not place.lives
+
+
+def _is_over(place: Box, name: str) -> bool:
+    """Whether its tmux says that it has no session `name`, or nothing is there to say so. A client
+    that tells nothing, such as one that guests have stopped, shows nothing.
+    """
+    if not _listens(place):
+        return True
+    asked = ("show-options", "-s", "exit-empty", ";", "list-sessions", "-F", shared_session.FORM)
+    try:
+        listed = foreign.run((place.tmux, "-S", place.socket, *asked), _TMUX_TIMEOUT_S)
+    except (OSError, TimeoutError):
+        return False
+    return listed.startswith("exit-empty ") and shared_session.find(listed, name) is None
 
 
 def _write(path: str, mode: int, content: bytes) -> None:

@@ -44,9 +44,8 @@ class Session:
         self._as_account = hello.get("as_account")
         # In a box or an account use no other tmux: as the host, it would obey the server.
         confined = self._boxed or self._as_account
-        programs = [hello["tmux"]] if confined else tmux_program.find(hello["tmux"])
-        self._programs = programs
-        self.program = programs[0]
+        self._programs = [hello["tmux"]] if confined else tmux_program.find(hello["tmux"])
+        self.program = self._programs[0]
         self._box_settings = hello.get("box")
         self._box: Box | None = None  # or an account's place; made for this session
         self._first: birth.First | None = None
@@ -60,6 +59,11 @@ class Session:
     def exists(self) -> bool:
         """Does not start a server. Raises PairingError `tmux-socket-gone`."""
         return self._target() is not None
+
+    @property
+    def is_confined(self) -> bool:
+        """Whether the box, or an account's place, of a session was there at first."""
+        return bool(self._boxed or self._as_account)
 
     def require_box(self, directory: str | None, waiting: Callable[[str], None]) -> str:
         """The id of the session's box. Makes one for `directory` (None: the current one) unless it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -74,6 +75,8 @@ def assemble(
         chosen.tmux.session,
         box=box,
     )
+
+    signals.happened.connect(_ends_box(tmux))
     if session := intent.state.session:
         tmux.hand(session.tmux)
 
@@ -231,6 +234,16 @@ def assemble(
     signals.dial_changed.connect(opening.renew)
     Advisor(parts, signals)
     return parts
+
+
+def _ends_box(tmux: Tmux) -> Callable[[str], None]:
+    """End a box with its session: a guest can keep its server from ending by itself."""
+
+    def happened(kind: str) -> None:
+        if kind == "tmux-ended" and (box := tmux.box):
+            asyncio.get_running_loop().run_in_executor(None, box.end)
+
+    return happened
 
 
 def _relay(chosen: config.Config) -> Relay | RelayCommand | None:

@@ -12,6 +12,7 @@ import platform
 import shlex
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -23,6 +24,7 @@ from pairingd.box.place import Box, living
 from tests.stage import Stage, Terminal, until
 
 SECRET = "the-host's-own-secret"
+_PTRACE = {"x86_64": 101, "aarch64": 117}.get(platform.machine(), 117)  # ptrace(2)
 _KEYCTL = {"x86_64": 250, "aarch64": 219}.get(platform.machine(), 219)  # keyctl(2)
 # PATH COMMAND: in the place of the server at PATH, and has every client run COMMAND, by MSG_READY and
 # MSG_EXEC of tmux's protocol. When it listens there is a file false-server where it was started.
@@ -124,6 +126,9 @@ class Scene:
             "OTHER": str(self.other_tmux),
             "TMUX_SOCKET": self.socket,
             "KEYCTL": str(_KEYCTL),
+            "PTRACE": str(_PTRACE),
+            "PYTHON": sys.executable,
+            "STATE": str(self.stage.home),
         }
 
     def play(self, attacks: tuple[Attack, ...]) -> None:
@@ -220,6 +225,10 @@ ATTACKS = (
     Attack("the environment of the host's shell", "tr '\\0' '\\n' </proc/1/environ; env; "
            "tmux -S $TMUX_SOCKET show-environment -g", "PAIRING_HOME="),
     Attack("the memory map of a program", "head -n 1 /proc/$VICTIM/maps", "-"),
+    Attack("a trace of a program",
+           "perl -e 'print \"seized\" if syscall($ARGV[0], 0x4206, $ARGV[1]+0, 0, 0) == 0' $PTRACE $VICTIM",
+           "seized"),
+    Attack("pairctl", "PAIRING_HOME=$STATE $PYTHON -m pairctl status --json", "octocat"),
     Attack("a signal to a program", "kill -9 $VICTIM", does=_is_dead),
     Attack("the control socket", "printf '%s\\n' '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\"}'"
            " | nc -N -U $CONTROL", "tmux_socket"),

@@ -94,6 +94,22 @@ def test_the_role_changes_there_and_back_in_a_box_and_the_screen_stays(boxed: Sc
         boxed.screen.shows("[pairing]")
 
 
+def test_a_pane_whose_terminal_has_a_guest_s_number_is_not_taken_for_the_guest(own: Scene) -> None:
+    until(lambda: is_in(own), "the guest is in")
+    box, project = own.box, own.project
+    assert box
+    tmux = (box.tmux, "-S", box.socket)
+    listed = own.stage.run(*tmux, "list-clients", "-F", "#{client_tty}").stdout.split()
+    number = max(int(name.rpartition("/")[2]) for name in listed if name.startswith("/dev/pts/"))
+    for _ in range(number + 1):
+        own.stage.run(*tmux, "new-window", "-d", "-t", "=pairing:")
+    for role in ("read", "write"):
+        own.stage.pairctl("role", "octocat", role)
+        own.screen.shows(f"made you read-{'only' if role == 'read' else 'write'}")
+    own.screen.types(f"clear; echo x >{project}/still-in")
+    until((project / "still-in").exists, "the guest is in and writes")
+
+
 def test_a_revoked_guest_is_out_of_the_box_with_a_farewell(boxed: Scene) -> None:
     until(lambda: is_in(boxed), "the guest is in")
     boxed.stage.pairctl("revoke", "octocat")

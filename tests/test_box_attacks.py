@@ -7,10 +7,13 @@ that refuses it.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import secrets
+import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,12 +153,74 @@ for my $fd (glob "/proc/$server/fd/*") {
   open(my $terminal, "+<", $fd) or next;
   push @kept, $terminal;
 }
-for my $round (1, 2) {
+for my $round (1 .. 999) {
   select(undef, undef, undef, 0.05) until -e "write-$round";
   my $lost = grep { !defined syswrite($_, "by-another-guest-$round") } @kept;
   open(my $result, ">", "lost-$round.new"); print $result $lost; close $result;
   rename "lost-$round.new", "lost-$round";
 }
+"""
+
+
+@pytest.mark.attack(
+    "a write guest in a box: a tmux server that does not end with its last session, and a program",
+    "the box ends with the session, and the next one is made",
+)
+def test_a_server_that_stays_after_the_session_ends_with_the_box(own_box: Scene) -> None:
+    seconds = str(secrets.randbelow(10**6) + 10**6)
+    keeps = f"tmux set -s exit-empty off; setsid sleep {seconds} </dev/null >/dev/null 2>&1 &"
+    own_box.screen.types(f"clear; {keeps}")
+    until(lambda: left_behind(seconds), "it runs")
+    own_box.screen.types("exit")
+    until(lambda: own_box.box is None, "the box has ended")
+    assert left_behind(seconds) is None
+    again = ("--box", str(own_box.project))
+    assert "error" not in own_box.stage.asks("invite", "octocat", "--no-copy", *again)
+
+
+@pytest.mark.attack(
+    "a write guest in a box: the same after the last guest has left, when nobody looks",
+    "the next invitation ends it and makes another box",
+)
+def test_a_box_without_a_session_is_ended_by_the_next_invitation(own_box: Scene) -> None:
+    box = own_box.box
+    assert box
+    own_box.stage.pairctl("end")
+    own_box.screen.ended()
+    tmux = (box.tmux, "-S", box.socket)
+    own_box.stage.run(
+        *tmux, "set", "-s", "exit-empty", "off", ";", "kill-session", "-t", "=pairing"
+    )
+    again = ("--box", str(own_box.project))
+    hour_ago = time.time() - 3600  # it is not being made just now
+    os.utime(box.path, (hour_ago, hour_ago))
+    assert "error" not in own_box.stage.asks("invite", "octocat", "--no-copy", *again)
+    assert own_box.box
+    assert own_box.box.id != box.id
+
+
+@pytest.mark.attack(
+    "a write guest in a box: control of the first process of their client's box, by ptrace(2)",
+    "refused; the client's box ends with the guest",
+)
+def test_the_client_s_box_lets_no_process_control_another(own_box: Scene) -> None:
+    box = own_box.box
+    assert box
+    for path, allowed in ((box.client_filter, False), (box.filter, True)):
+        bwrap = ("bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--seccomp", "9")
+        script = f"exec 9<{path}; exec {shlex.join((*bwrap, sys.executable, '-c', TRACES))}"
+        done = own_box.stage.run("sh", "-c", script, check=False)
+        assert (done.stdout.strip() == "traced") is allowed, done
+
+
+TRACES = """
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+child = os.fork()
+if child == 0:
+    signal.pause()
+print("traced" if libc.ptrace(0x4206, child, 0, 0) == 0 else os.strerror(ctypes.get_errno()))
+os.kill(child, signal.SIGKILL)
 """
 
 
@@ -184,10 +249,11 @@ def test_a_terminal_kept_in_a_box_is_of_no_use_once_its_guest_has_left(own_box: 
     first.ended()
     again = mona.joins()
     again.shows("[pairing]")
-    assert written(2) == 1
+    rounds = itertools.count(2)
+    until(lambda: written(next(rounds)) == 1, "their terminal is gone")
     again.types("clear; echo painted a''gain")
     again.shows("painted again")
-    assert "by-another-guest-2" not in again.screen()
+    assert "by-another-guest" not in again.screen()
 
 
 @pytest.mark.attack(

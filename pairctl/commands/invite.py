@@ -148,7 +148,7 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
     params = _params(args)
     with _connect_or_start() as client, Steps(shown=not args.quiet) as steps:
         client.notify("prepare")
-        session = Session(client.hello)
+        session = _session(client)
         args.attach = _attaches(args, client.hello)
         try:
             reply = _in_a_session(client, session, params, steps, _confinement(args, client.hello))
@@ -165,6 +165,18 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
     for warning in session.warnings:
         output.problem("warning", warning.message, warning.hint)
     return reply, session
+
+
+def _session(client: Client) -> Session:
+    """End a box whose session is over before: a guest can keep its server from ending."""
+    session = Session(client.hello)
+    if session.is_confined:
+        from pairctl.confined import end_left_over  # late: it loads more
+        from pairingd.paths import find_paths
+
+        if end_left_over(find_paths().boxes, client.hello["session"]):
+            return Session(client.hello_again())
+    return session
 
 
 def _confinement(args: Namespace, hello: Hello) -> Callable[[Session], str] | None:

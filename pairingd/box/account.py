@@ -22,7 +22,7 @@ _CLIENT = """\
 # pairing, session {id}: tmux as {name}, for everything outside. At a terminal this is first put
 # behind glass, which gives it one of its own; else it has none. None of the host's reaches {name}.
 {behind_glass}
-[ "$PAIRING_TERMINAL_ENTERS" ] && exec {tmux} -N "$@"
+[ "$PAIRING_BEHIND_GLASS" ] && exec {tmux} -N "$@"
 exec {apart} -N "$@"
 """
 _SERVER = """\

@@ -31,11 +31,11 @@ _NAMESPACES = (
 _ALONE = (*_NAMESPACES, "--seccomp", "9", "--die-with-parent")
 _RESOLVER = "169.254.1.1"  # pasta forwards it to the host's; the same as podman's
 _TERMINAL = '${terminal:+--dev-bind "$terminal" "$terminal"}'
-# The host's terminal never comes here: glass.py stands between.
+# The guests' and the host's terminals never come here: glass.py stands between.
 _CLIENT = """\
 #!/bin/sh
 # pairing, box {id}: tmux as everything outside runs it, in a box of its own with the server's
-# socket and little else. The host's terminal does not enter it: this is first put behind glass.
+# socket and little else. No terminal enters it: at one this is first put behind glass.
 {behind_glass}
 terminal=
 if [ -t 0 ]; then terminal=$(tty); session=; else session=--new-session; fi
@@ -78,7 +78,7 @@ def client(box: Box, plan: Plan, bwrap: str, glass: Iterable[str]) -> str:
     return _CLIENT.format(
         id=box.id,
         behind_glass=behind_glass(glass),
-        filter=shlex.quote(box.filter),
+        filter=shlex.quote(box.client_filter),
         environment=assigned(of_clients(plan.environment)),
         bwrap=shlex.quote(bwrap),
         alone=shlex.join(_ALONE),

@@ -1,7 +1,10 @@
-"""The system calls that a box forbids: keyrings, new user namespaces, and sockets of other kinds.
+"""The system calls that a box forbids: keyrings, new user namespaces, sockets of other kinds, and
+in a client's box control of another process.
 
 The kernel's keyrings of a user belong to no namespace that a box has. In a user namespace of its
-own a program has every capability, which exposes much more of the kernel.
+own a program has every capability, which exposes much more of the kernel. A program that a guest
+has run by their client could keep the first process of its box from ending with the client
+(measured: by ptrace(2), prctl(2) with PR_SET_PDEATHSIG). In the server's box guests may debug.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import errno
 from typing import BinaryIO
 
 INSTALL = "apt install libseccomp2; pip install pyseccomp"  # if `write` fails
+_CONTROL = ("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp")
 _KEYRINGS = ("add_key", "keyctl", "request_key")
 # Of socket(2): Unix, IPv4, IPv6, netlink. Others, such as AF_VSOCK, belong to no network namespace.
 _FAMILIES = {1, 2, 10, 16}
@@ -17,8 +21,9 @@ _LAST_FAMILY = 64  # above those that the kernel has today
 _NEW_USER = 0x10000000  # CLONE_NEWUSER: clone(2)
 
 
-def write(file: BinaryIO) -> None:
-    """Write classic BPF for this machine's architecture. A program for another one that it can run,
+def write(file: BinaryIO, *, client: bool = False) -> None:
+    """Write classic BPF for this machine's architecture, for a `client`'s box or the server's. A
+    program for another one that it can run,
     too, such as a 32-bit program, is killed. Raises OSError if libseccomp is missing.
     """
     try:
@@ -28,7 +33,7 @@ def write(file: BinaryIO) -> None:
 
     rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
     refused = pyseccomp.ERRNO(errno.EPERM)
-    for name in _KEYRINGS:
+    for name in (*_KEYRINGS, *(_CONTROL if client else ())):
         rules.add_rule(refused, name)
     masked = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _NEW_USER, _NEW_USER)
     for name in ("unshare", "clone"):

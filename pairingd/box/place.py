@@ -52,6 +52,11 @@ class Box(NamedTuple):
         return os.path.join(self.path, "filter")
 
     @property
+    def client_filter(self) -> str:
+        """The same for clients."""
+        return os.path.join(self.path, "client-filter")
+
+    @property
     def resolv_conf(self) -> str:
         return os.path.join(self.path, "resolv.conf")
 

@@ -170,11 +170,11 @@ _NAMES = """\
 (allow mach-lookup
 {services})
 """
-# The host's terminal never comes here: glass.py stands between.
+# The guests' and the host's terminals never come here: glass.py stands between.
 _CLIENT = """\
 #!/bin/sh
-# pairing, box {id}: tmux as everything outside runs it, under the server's own profile. From the
-# host's terminal this is first put behind glass.
+# pairing, box {id}: tmux as everything outside runs it, under the server's own profile. From a
+# terminal this is first put behind glass.
 {behind_glass}
 cd / || exit
 exec env -i TERM="${{TERM:-xterm}}" {environment} \\

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _OF_CLIENTS = ("PATH", "LANG", "LC_ALL", "LC_CTYPE")
 _BEHIND_GLASS = """\
-if [ "$PAIRING_TERMINAL_ENTERS" ]; then
+if [ "$PAIRING_BEHIND_GLASS" ]; then
     :
 elif [ -t 0 ] && [ -t 1 ]; then
     exec {glass} host "$0" "$@"
@@ -22,8 +22,7 @@ fi"""
 
 def behind_glass(glass: Iterable[str]) -> str:
     """Return the start of the script `tmux`. `glass`, the command of glass.py, keeps the host's
-    terminal outside. The terminal that glass.py makes enters the box, and so does a write guest's,
-    which sshd has made for that connection: nothing outside reads it.
+    terminal outside. A guest's terminal is behind glass already.
     """
     return _BEHIND_GLASS.format(glass=shlex.join(glass))
 

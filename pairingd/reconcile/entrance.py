@@ -140,4 +140,5 @@ class Entrance:
             self.live,
             self._control(),
             zulu=self._version >= ZULU_SINCE,
+            confinement="box" if self._tmux.box else "plain",
         )

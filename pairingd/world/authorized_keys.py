@@ -37,6 +37,7 @@ class AuthorizedKeys(Struct, frozen=True):
     live: Path
     control: Path
     zulu: bool
+    confinement: str = "plain"
     join: Path = _JOIN
     python: str = sys.executable
     shared: bool = False
@@ -61,7 +62,7 @@ class AuthorizedKeys(Struct, frozen=True):
     def line(self, grant: Grant) -> str:
         until = time.strftime("%Y%m%d%H%M%S", time.gmtime(grant.expires_at))
         mark = str(self.live / mark_prefix(grant.invitation))
-        arguments = [mark, self.python, self.tmux, str(self.socket), self.session]
+        arguments = [mark, self.confinement, self.python, self.tmux, str(self.socket), self.session]
         if grant.ask:
             arguments.append(str(self.control))
         command = f"exec /bin/sh {shlex.quote(str(self.join))} {shlex.join(arguments)}"

@@ -1,20 +1,21 @@
 """A pane of glass between a person's terminal and tmux.
 
-    python -I -S glass.py MARK read PYTHON TMUX SOCKET SESSION
+    python -I -S glass.py MARK read|write CONFINEMENT PYTHON TMUX SOCKET SESSION
     python -I -S glass.py host TMUX WORD...
 
 The tmux client has a terminal of its own. This program holds its other end, the pane, and passes on
-what tmux paints. `join.sh` becomes this program for a read guest. The boxed tmux (pairingd.box)
-becomes it for the host, so that the host's terminal never enters the box.
+what tmux paints. `join.sh` becomes this program for a read guest, and for everybody whose session
+is in a box (pairingd.box); the boxed tmux becomes it for the host. So nobody's terminal enters the
+box.
 
 What a read guest types is written nowhere: it is searched for the key that leaves, and dropped. So
 no binding, hook or lock command of the host's tmux.conf, and no version of tmux, can make their
-keys count. What the host types passes. The size of a guest's terminal reaches tmux only within the
-bounds below.
+keys count. What a write guest or the host types passes. The size of a guest's terminal reaches tmux
+only within the bounds below.
 
-SIGUSR1 makes the guest a write guest: this becomes `join.sh` again. The end of either side is the
-end of both. Standard library only, and few modules of it: this starts with each read guest
-(measured: 16 ms and 4 MB, of which the interpreter itself takes 9 ms and 3 MB).
+SIGUSR1 makes the guest a write guest, SIGUSR2 a read guest: this becomes `join.sh` again. The end
+of either side is the end of both. Standard library only, and few modules of it: this starts with
+each guest (measured: 16 ms and 4 MB, of which the interpreter itself takes 9 ms and 3 MB).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ WELCOME = "pairing: you watch this session, read-only: what you type is not sent
 
 CLIENT_ENDED, GUEST_LEFT = -1, 0  # why it ended; otherwise the number of a signal
 
+_ROLE_CHANGES = (signal.SIGUSR1, signal.SIGUSR2)
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 _RESIZE_INTERVAL_MS = 100  # each costs tmux a whole repaint
 _FAREWELL_MS = 500  # for tmux to restore the screen
@@ -57,16 +59,18 @@ def main(argv: list[str]) -> int:
     if argv[0] == "host":
         _, status = _stand_between(argv[1:], role="host")
         return status
-    mark, role, python, tmux, socket, session = argv
-    attach = [tmux, "-N", "-u", "-S", socket, "attach-session", "-E", "-f", "ignore-size", "-r"]
+    mark, role, confinement, python, tmux, socket, session = argv
+    attach = [tmux, "-N", "-u", "-S", socket, "attach-session", "-E", "-f", "ignore-size"]
+    if role == "read":
+        attach.append("-r")
     reason, status = _stand_between([*attach, "-t", session], role)
     target = (tmux, socket, session, mark)
     if reason == GUEST_LEFT:
         _become("farewell.sh", "0", "left", *target)
     if reason == CLIENT_ENDED:
         _become("farewell.sh", str(status), "", *target)
-    if reason == signal.SIGUSR1:
-        _become("join.sh", mark, python, tmux, socket, session)
+    if reason in _ROLE_CHANGES:
+        _become("join.sh", mark, confinement, python, tmux, socket, session)
     return status
 
 
@@ -78,7 +82,7 @@ def _stand_between(argv: list[str], role: str) -> tuple[int, int]:
     with contextlib.suppress(OSError):
         if role == "read":
             os.write(guest, f"{WELCOME}\r\n".encode())
-        # Drop what a read guest has typed by now; the host's input waits for tmux.
+        # Drop what a read guest has typed by now; the others' input waits for tmux.
         _set_raw(termios.TCSAFLUSH if role == "read" else termios.TCSADRAIN)
     pane = Pane(argv, fit=_size if role == "host" else clamped)
     reason, is_ours = _pass(guest, pane, signals, role), True
@@ -165,7 +169,7 @@ class Pane:
             try:
                 os.login_tty(inner)
                 os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what the host's shell had open
-                os.environ["PAIRING_TERMINAL_ENTERS"] = "1"
+                os.environ["PAIRING_BEHIND_GLASS"] = "1"
                 os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
             finally:
                 os._exit(127)
@@ -198,6 +202,7 @@ class Keys:
 
 def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
     """Return why it ended: CLIENT_ENDED, GUEST_LEFT, or the number of a signal."""
+    own = {"read": signal.SIGUSR2, "write": signal.SIGUSR1}.get(role)
     os.set_blocking(pane.end, False)
     keys, painted, resized = Keys(role), b"", False
     while True:
@@ -211,7 +216,7 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
         if signals in events:
             received = set(os.read(signals, _CHUNK))
             resized = resized or signal.SIGWINCH in received
-            if reasons := received - {signal.SIGWINCH, signal.SIGUSR2}:
+            if reasons := received - {signal.SIGWINCH, own}:
                 return min(reasons)
         elif resized:
             pane.resize()

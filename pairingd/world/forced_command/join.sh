@@ -1,13 +1,13 @@
 #!/bin/sh
 # The only thing that a guest's key leads to: the shared tmux session.
 # sshd starts this as the forced command of every line in our authorized_keys:
-#     join.sh MARK PYTHON TMUX SOCKET SESSION [CONTROL_SOCKET]
-# SESSION is a target of tmux's: the session's id, which outlives a new name.
+#     join.sh MARK CONFINEMENT PYTHON TMUX SOCKET SESSION [CONTROL_SOCKET]
+# CONFINEMENT is `plain` or `box`. SESSION is a target of tmux's: the session's id, which outlives a new name.
 # MARK.write.* and MARK.read.* (pairingd.live) say what the invitation allows now: a connection may
 # start a second terminal after the first.
-# A read guest goes behind glass.py. A write guest's terminal is tmux's own, in a box too, so that a
-# keystroke passes no further process; this one stays beside it and keeps the size within bounds.
-# In a box, bwrap(1) is between this and the client.
+# A read guest goes behind glass.py, and so does everybody in a box. Else a write guest's terminal
+# is tmux's own, so that a keystroke passes no further process; this one stays beside it and keeps
+# the size within bounds.
 # CONTROL_SOCKET is given if the host approves each visit: before that, no guest reaches tmux.
 # SIGUSR2 makes the guest a read guest.
 # The guest's words (TERM, SSH_ORIGINAL_COMMAND) are never expanded unquoted, nor run.
@@ -33,7 +33,8 @@ esac
 export TERM
 
 behind_glass() { # ROLE
-    exec "$python" -I -S "${0%/*}/glass.py" "$mark" "$1" "$python" "$tmux" "$socket" "$session"
+    exec "$python" -I -S "${0%/*}/glass.py" "$mark" "$1" \
+        "$confinement" "$python" "$tmux" "$socket" "$session"
 }
 marked() { for file in "$mark.$1."*; do [ -e "$file" ] && return; done; false; }
 
@@ -50,25 +51,15 @@ clamp() {
     [ "$rows $columns" = "$size" ] || stty rows "$rows" cols "$columns" <&3
 }
 
-signals_client() { # SIGNAL
-    innermost=$client
-    while read -r name <"/proc/$innermost/comm" && [ "$name" = bwrap ]; do
-        child=
-        read -r child _ <"/proc/$innermost/task/$innermost/children" # proc(5); no newline ends it
-        [ "$child" ] || break
-        innermost=$child
-    done 2>/dev/null
-    kill -"$1" "$innermost"
-}
-
-mark=$1 python=$2 tmux=$3 socket=$4 session=$5
-if [ $# -gt 5 ]; then
-    "$python" -I -S "${0%/*}/approval.py" "$6" || exit 1
+mark=$1 confinement=$2 python=$3 tmux=$4 socket=$5 session=$6
+if [ $# -gt 6 ]; then
+    "$python" -I -S "${0%/*}/approval.py" "$7" || exit 1
 fi
 if ! marked write; then
     marked read || { echo 'pairing: you are not invited any more' >&2; exit 1; }
     behind_glass read
 fi
+[ "$confinement" = plain ] || behind_glass write
 exec 3<&0
 clamp
 
@@ -78,16 +69,15 @@ clamp
 set -m
 trap '' TTOU TTIN
 client= next=
-trap 'clamp; signals_client WINCH' WINCH
-trap 'next=read; signals_client TERM' USR2
+trap 'clamp; kill -WINCH "$client"' WINCH
+trap 'next=read; kill "$client"' USR2
 trap : USR1
 trap 'kill -KILL "$client"; exit 1' HUP TERM
 
 # -N: never start a server, a session that has ended stays ended. -u: the guest's terminal is UTF-8.
 # -E: the guest's environment must not change the session's. ignore-size: the host's window size
 # wins while a host is attached.
-PAIRING_TERMINAL_ENTERS=1 \
-    "$tmux" -N -u -S "$socket" attach-session -E -f ignore-size -t "$session" <&3 &
+"$tmux" -N -u -S "$socket" attach-session -E -f ignore-size -t "$session" <&3 &
 client=$!
 exec >/dev/null 2>&1 # a shell with job control speaks of its jobs
 # A trap ends a wait early, and so does a client that stops itself (tmux's suspend-client).

@@ -1,10 +1,10 @@
 """Which connection a tmux client belongs to: the one among its process's ancestors.
 
 Nothing else proves it: tmux can change a client's name, flags and session, and a guest can make it
-do so. In a box each client has pid 2, and its name is its terminal, which is nobody else's: the
-process that leads the session at that terminal stands for it. A guest in the box can make tmux list
-any name. That misleads only what tmux shows, which is theirs anyway, and nothing that cuts a guest
-or changes their role.
+do so. In a box each client has pid 2, and its name is the terminal behind the glass, which is
+nobody else's: the process that a guest's forced command has started there stands for it. A guest in
+the box can make tmux list any name. That misleads only what tmux shows, which is theirs anyway, and
+nothing that cuts a guest or changes their role.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Collection, Iterable, KeysView
+from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -24,14 +24,12 @@ if TYPE_CHECKING:
     import psutil
 
 
-# A guest in a box names the clients: accept only possible terminals, and only so many.
-_PTY = re.compile(r"/dev/pts/\d{1,9}", re.ASCII)
-_MAX_TERMINALS = 64  # looked up at a time
+_PTY = re.compile(r"/dev/pts/\d{1,9}", re.ASCII)  # a guest in a box names the clients
 
 
 class Owner(Struct, frozen=True):
-    """The pid of a guest's `sshd -i`, and of the forced command, the first below it that leads a
-    session of its own.
+    """The pid of a guest's `sshd -i`, and of the forced command, which leads a session of its own
+    between the two.
     """
 
     connection: int
@@ -54,7 +52,7 @@ class Ownership:
         """By its name, the owner of each client that came through one of `connections`."""
         listed = {client.name: client.pid for client in clients}
         if boxed:
-            listed = self._leading(listed.keys()) if connections else {}
+            listed = self._leading(listed.keys(), connections) if connections else {}
         owners = {pid: self._known.get(pid) or _owner(pid, connections) for pid in listed.values()}
         self._known = {pid: owner for pid, owner in owners.items() if owner}
         return {
@@ -63,8 +61,8 @@ class Ownership:
             if (owner := owners[pid]) and owner.connection in connections
         }
 
-    def _leading(self, names: KeysView[str]) -> dict[str, int]:
-        """The leader of the session at each of these terminals, if there is one."""
+    def _leading(self, names: KeysView[str], connections: Collection[int]) -> dict[str, int]:
+        """The leader of the session at each of these terminals that is a guest's."""
         import psutil
 
         known = {
@@ -74,32 +72,60 @@ class Ownership:
         }
         for gone in self._leaders.keys() - known.keys():
             self._known.pop(self._leaders[gone].pid, None)  # its pid may be another's by now
-        missing = [name for name in names - known.keys() if _PTY.fullmatch(name)][:_MAX_TERMINALS]
-        for name, leader in _leaders(missing).items() if missing else ():
-            with contextlib.suppress(psutil.Error):
-                known[name] = psutil.Process(leader)
-        self._leaders = known
-        return {name: leader.pid for name, leader in known.items()}
+        if any(_PTY.fullmatch(name) for name in names - known.keys()):
+            for name, leader in _leaders(connections).items():
+                with contextlib.suppress(psutil.Error):
+                    known.setdefault(name, psutil.Process(leader))
+        self._leaders = {name: leader for name, leader in known.items() if name in names}
+        return {name: leader.pid for name, leader in self._leaders.items()}
 
 
-def _leaders(terminals: Iterable[str]) -> dict[str, int]:
-    """The processes that lead the sessions at these terminals, in /proc (proc_pid_stat(5)): psutil
-    knows only the terminals that existed at its first call. One look for all of them.
+class _Stat(NamedTuple):
+    """Of proc_pid_stat(5)."""
+
+    pid: int
+    session: int
+    terminal: int
+
+
+def _leaders(connections: Collection[int]) -> dict[str, int]:
+    """By their terminals, the clients that the forced commands below these connections have
+    started, each the leader of a session. One look at /proc for all of them.
+
+    From the connection down: a terminal's number is not its own alone, because each box, and each
+    container, counts its terminals from 0.
     """
-    by_device = {}
-    for terminal in terminals:
+    children: dict[int, list[_Stat]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            device = Path(terminal).stat().st_rdev
-            major, minor = os.major(device), os.minor(device)
-            by_device[str(minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)] = terminal
+            _, _, rest = path.read_text(errors="replace").rpartition(")")
+            _, parent, _, session, terminal, *_ = rest.split()
+            stat = _Stat(int(path.parent.name), int(session), int(terminal))
+            children.setdefault(int(parent), []).append(stat)
     leaders = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            _, _, rest = stat.read_text(errors="replace").rpartition(")")
-            _, _, _, session, tty, *_ = rest.split()
-            if tty in by_device and session == stat.parent.name:
-                leaders[by_device[tty]] = int(session)
+    for connection in connections:
+        for command in _first_leaders(connection, children):
+            for stat in children.get(command, ()):
+                if stat.session == stat.pid and (name := _terminal(stat.terminal)):
+                    leaders[name] = stat.pid
     return leaders
+
+
+def _first_leaders(above: int, children: Mapping[int, list[_Stat]]) -> Iterator[int]:
+    for stat in children.get(above, ()):
+        if stat.session == stat.pid:
+            yield stat.pid
+        else:
+            yield from _first_leaders(stat.pid, children)
+
+
+def _terminal(device: int) -> str:
+    """The name of a pseudo-terminal of this machine; "" for anything else."""
+    number = os.makedev(device >> 8 & 0xFFF, device & 0xFF | device >> 12 & 0xFFF00)
+    name = f"/dev/pts/{os.minor(number)}"
+    with contextlib.suppress(OSError):
+        return name if Path(name).stat().st_rdev == number else ""
+    return ""
 
 
 def _owner(client: int, connections: Collection[int]) -> Owner | None:
@@ -108,12 +134,13 @@ def _owner(client: int, connections: Collection[int]) -> Owner | None:
     if not connections:
         return None
     try:
-        command = None
-        for pid in (client, *(process.pid for process in psutil.Process(client).parents())):
+        above = [process.pid for process in psutil.Process(client).parents()]
+        for place, pid in enumerate(above):
             if pid in connections:
-                return Owner(pid, command) if command else None
-            if os.getsid(pid) == pid:
-                command = pid
-    except (psutil.Error, ProcessLookupError):  # it has ended meanwhile
+                return Owner(
+                    pid,
+                    next(ancestor for ancestor in above[:place] if os.getsid(ancestor) == ancestor),
+                )
+    except (psutil.Error, ProcessLookupError, StopIteration):  # it has ended meanwhile
         pass
     return None
