@@ -59,10 +59,10 @@ def end_left_over(root: str, name: str) -> bool:
     has ended.
     """
     place = living(root)
-    if place is None or not _is_over(place, name):
+    if place is None:
         return False
     made_at = os.stat(place.path).st_mtime  # noqa: PTH116 - as above
-    if time.time() - made_at < _START_TIMEOUT_S:
+    if time.time() - made_at < _START_TIMEOUT_S or not _is_over(place, name):
         return False
     place.end()
     deadline = time.monotonic() + _END_TIMEOUT_S
@@ -72,11 +72,11 @@ def end_left_over(root: str, name: str) -> bool:
 
 
 def _is_over(place: Box, name: str) -> bool:
-    """Whether its tmux says that it has no session `name`, or nothing is there to say so. A client
-    that tells nothing, such as one that guests have stopped, shows nothing.
+    """Whether its tmux reports no session `name`, or is dead. No report proves nothing: guests can
+    stop a client, and remove the socket of a server that lives.
     """
     if not _listens(place):
-        return True
+        return os.path.lexists(place.socket)
     asked = ("show-options", "-s", "exit-empty", ";", "list-sessions", "-F", shared_session.FORM)
     try:
         listed = foreign.run((place.tmux, "-S", place.socket, *asked), _TMUX_TIMEOUT_S)

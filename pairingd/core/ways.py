@@ -54,7 +54,8 @@ class Ways(Struct, frozen=True):
     its row in the router's table. `unsteady`: the router keeps losing the mapping. `second` is the
     mapping on the router in front of the first, `second_failed` the reason for none.
     `dials` are for single guests, `hole` is in the provider's NAT.
-    `direct` is this machine's own address if it is public. `witnessed`: who has come over the
+    `direct` is this machine's own address if it is public, `own6` its IPv6 address if that may be
+    without a firewall, as on a server. `witnessed`: who has come over the
     internet by it, or else by hand. `outside`: what a machine elsewhere saw, true for our door,
     false for anything else; an endpoint is left out once somebody has come by it.
     """

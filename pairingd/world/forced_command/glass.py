@@ -180,6 +180,14 @@ class Pane:
             size = self._fit(fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
             fcntl.ioctl(self.end, termios.TIOCSWINSZ, size)
 
+    def wake(self) -> None:
+        """Continue a client that tmux's suspend-client has suspended, as a shell's user would: its
+        terminal then echoes again.
+        """
+        with contextlib.suppress(OSError, termios.error):
+            if termios.tcgetattr(self.end)[3] & termios.ECHO:
+                os.kill(_innermost(self.client), signal.SIGCONT)
+
 
 class Keys:
     """What somebody types; `waiting` is what the pane has not taken yet, nothing for `read`."""
@@ -224,6 +232,8 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
         typed = events.get(guest, 0) & ~select.POLLOUT
         if typed and (reason := keys.take(_read(guest))) is not None:
             return reason
+        if typed and keys.waiting:
+            pane.wake()
         if events.get(pane.end, 0) & ~select.POLLOUT and not (painted := _read(pane.end)):
             return CLIENT_ENDED
         keys.waiting = keys.waiting[_write(pane.end, keys.waiting) :]
