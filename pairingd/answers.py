@@ -186,11 +186,12 @@ def own_host(door: config.Door) -> str:
     return door.address or lan_address() or LOOPBACK
 
 
-def own_ipv6(door: config.Door) -> str:
+def own_ipv6(door: config.Door, own: str) -> str:
     """This machine's own IPv6 address, of a server or a machine without IPv4, where guests may find
-    the open door; or "". At home the router's firewall is before it, and opened by a pinhole.
+    the open door; or "". At home the router's firewall is before it, and opened by a pinhole. `own`
+    is as `own_host` returns it.
     """
-    if door.address or not (is_public(own := own_host(door)) or own == LOOPBACK):
+    if door.address or not (is_public(own) or own == LOOPBACK):
         return ""
     return ipv6_address() or ""
 
@@ -215,7 +216,7 @@ def _ways(parts: Parts, own: str, ids: Sequence[str] | None) -> Ways:
         direct=own if is_public(own) else None,
         witnessed=parts.witness.seen(own),
         hole=parts.hole.endpoint,
-        own6=_own6(parts) if own else None,
+        own6=_own6(parts, own),
         dials=tuple(
             endpoint for id_, endpoint in parts.dial.endpoints.items() if ids is None or id_ in ids
         ),
@@ -223,12 +224,13 @@ def _ways(parts: Parts, own: str, ids: Sequence[str] | None) -> Ways:
     )
 
 
-def _own6(parts: Parts) -> Endpoint | None:
+def _own6(parts: Parts, own: str) -> Endpoint | None:
     """Only where no pinhole leads to it."""
-    port, host = parts.door.port, own_ipv6(parts.settings.config.door)
-    if port is None or not host or parts.pinhole.current or parts.pinhole.opening:
+    port = parts.door.port
+    if port is None or parts.pinhole.current or parts.pinhole.opening:
         return None
-    return Endpoint("direct", host, port, verified=parts.witness6.seen(host))
+    host = own_ipv6(parts.settings.config.door, own)
+    return Endpoint("direct", host, port, verified=parts.witness6.seen(host)) if host else None
 
 
 def _second_failed(parts: Parts) -> NotOpened | None:

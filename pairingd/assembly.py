@@ -224,7 +224,7 @@ def assemble(
         lookout=lookout,
         arrivals=Arrivals(signals),
         witness=Witness(own, door_port, signals, external=chosen.router.external_host),
-        witness6=Witness(partial(own_ipv6, chosen.door), door_port, signals),
+        witness6=Witness(lambda: own_ipv6(chosen.door, own()), door_port, signals),
         clock=clock,
         started_at=clock(),
         request_stop=request_stop,

@@ -1,4 +1,4 @@
-"""The schema of state.db, its migrations, and the checksum of each row."""
+"""The schema of state.db, and its migrations."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Sessions in state.db: a row for each, and a row for each of its invitations, so that a change of
 one invitation writes one row, however many others there are.
 
-All that reads raises ValueError where a row is damaged or missing.
+Functions that read raise ValueError if a row is damaged or missing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SELECT = "SELECT id, invitations, body, checksum FROM session"
 
 
 def last(database: sqlite3.Connection) -> Session | None:
-    """Return the session saved last that began last."""
+    """Return the session that began last."""
     return _read(database, database.execute(f"{_SELECT} ORDER BY number DESC LIMIT 1").fetchone())
 
 

@@ -10,32 +10,31 @@ from pairingd.signals import Signal
 from pairingd.user import login_name
 
 
+def announce(intent: Intent, endpoint_changed: Signal[[str]], address: HostPort) -> None:
+    command = ssh_command(login_name(intent.state.session), address.host, address.port)
+    _record(intent, address, f"guests now connect with: {command}", command)
+    endpoint_changed(f"the endpoint has changed: {command}")
+
+
 def announce_endpoint(intent: Intent, endpoint_changed: Signal[[str]], endpoint: Endpoint) -> None:
-    """A command that checks the host key is too long for a notice: `--show` prints it."""
+    """As `announce`. A command that checks the host key is too long for a notice: `--show` prints
+    it.
+    """
     address = HostPort(endpoint.host, endpoint.port)
     if not endpoint.pinned:
         announce(intent, endpoint_changed, address)
         return
     text = "guests can connect through the relay now; pairctl invite --show prints the command"
+    _record(intent, address, text, "")
+    endpoint_changed(text)
+
+
+def _record(intent: Intent, address: HostPort, text: str, command: str) -> None:
     intent.apply(CommandAnnounced(address))
     intent.happened(
         "endpoint-changed",
         text,
-        command="",
-        external_host=address.host,
-        external_port=address.port,
-    )
-    endpoint_changed(text)
-
-
-def announce(intent: Intent, endpoint_changed: Signal[[str]], address: HostPort) -> None:
-    command = ssh_command(login_name(intent.state.session), address.host, address.port)
-    intent.apply(CommandAnnounced(address))
-    intent.happened(
-        "endpoint-changed",
-        f"guests now connect with: {command}",
         command=command,
         external_host=address.host,
         external_port=address.port,
     )
-    endpoint_changed(f"the endpoint has changed: {command}")

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,9 +21,6 @@ from pairingd.core.confine import TmuxClient
 
 if TYPE_CHECKING:
     import psutil
-
-
-_PTY = re.compile(r"/dev/pts/\d{1,9}", re.ASCII)  # a guest in a box names the clients
 
 
 class Owner(Struct, frozen=True):
@@ -44,15 +40,15 @@ class Ownership:
 
     def __init__(self) -> None:
         self._known: dict[int, Owner] = {}
-        self._leaders: dict[str, psutil.Process] = {}
+        self._boxed: dict[str, tuple[psutil.Process, Owner]] = {}  # by their terminals
 
     def of(
         self, clients: Iterable[TmuxClient], connections: Collection[int], *, boxed: bool = False
     ) -> dict[str, Owner]:
         """By its name, the owner of each client that came through one of `connections`."""
-        listed = {client.name: client.pid for client in clients}
         if boxed:
-            listed = self._leading(listed.keys(), connections) if connections else {}
+            return self._of_boxed({client.name for client in clients}, connections)
+        listed = {client.name: client.pid for client in clients}
         owners = {pid: self._known.get(pid) or _owner(pid, connections) for pid in listed.values()}
         self._known = {pid: owner for pid, owner in owners.items() if owner}
         return {
@@ -61,23 +57,25 @@ class Ownership:
             if (owner := owners[pid]) and owner.connection in connections
         }
 
-    def _leading(self, names: KeysView[str], connections: Collection[int]) -> dict[str, int]:
-        """The leader of the session at each of these terminals that is a guest's."""
+    def _of_boxed(self, names: set[str], connections: Collection[int]) -> dict[str, Owner]:
         import psutil
 
         known = {
-            name: leader
-            for name, leader in self._leaders.items()
-            if name in names and leader.is_running()
+            name: client
+            for name, client in self._boxed.items()
+            if name in names and client[0].is_running()
         }
-        for gone in self._leaders.keys() - known.keys():
-            self._known.pop(self._leaders[gone].pid, None)  # its pid may be another's by now
-        if any(_PTY.fullmatch(name) for name in names - known.keys()):
-            for name, leader in _leaders(connections).items():
+        missing = set(connections) - {owner.connection for _, owner in known.values()}
+        if missing and names - known.keys():
+            for name, (leader, owner) in _at_terminals(missing).items():
                 with contextlib.suppress(psutil.Error):
-                    known.setdefault(name, psutil.Process(leader))
-        self._leaders = {name: leader for name, leader in known.items() if name in names}
-        return {name: leader.pid for name, leader in self._leaders.items()}
+                    known[name] = psutil.Process(leader), owner
+        self._boxed = {name: client for name, client in known.items() if name in names}
+        return {
+            name: owner
+            for name, (_, owner) in self._boxed.items()
+            if owner.connection in connections
+        }
 
 
 class _Stat(NamedTuple):
@@ -88,9 +86,9 @@ class _Stat(NamedTuple):
     terminal: int
 
 
-def _leaders(connections: Collection[int]) -> dict[str, int]:
+def _at_terminals(connections: Collection[int]) -> dict[str, tuple[int, Owner]]:
     """By their terminals, the clients that the forced commands below these connections have
-    started, each the leader of a session. One look at /proc for all of them.
+    started, each the leader of a session, and their owners. One look at /proc for all of them.
 
     From the connection down: a terminal's number is not its own alone, because each box, and each
     container, counts its terminals from 0.
@@ -102,13 +100,13 @@ def _leaders(connections: Collection[int]) -> dict[str, int]:
             _, parent, _, session, terminal, *_ = rest.split()
             stat = _Stat(int(path.parent.name), int(session), int(terminal))
             children.setdefault(int(parent), []).append(stat)
-    leaders = {}
-    for connection in connections:
-        for command in _first_leaders(connection, children):
-            for stat in children.get(command, ()):
-                if stat.session == stat.pid and (name := _terminal(stat.terminal)):
-                    leaders[name] = stat.pid
-    return leaders
+    return {
+        name: (client.pid, Owner(connection, command))
+        for connection in connections
+        for command in _first_leaders(connection, children)
+        for client in children.get(command, ())
+        if client.session == client.pid and (name := _terminal(client.terminal))
+    }
 
 
 def _first_leaders(above: int, children: Mapping[int, list[_Stat]]) -> Iterator[int]:

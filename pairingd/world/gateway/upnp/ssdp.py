@@ -42,7 +42,7 @@ _MAX_REPLY = 1500
 _MAX_LOCATIONS = 10  # returned
 _MAX_REPLIES, _MAX_REPLIES_EACH = 1000, 100  # read of the gateway's, and of any other sender's
 _MAX_SENDERS = 1000
-# Linux counts about 1 KiB for a reply; its default holds 166 of them (measured).
+# Linux counts 1.3 KiB for a reply of 250 bytes: its default holds 166 of them (measured).
 _BUFFER_BYTES = 4 << 20
 # New locations to look at: of the gateway, and as many of all others together; of each other.
 _BUDGET, _BUDGET_EACH = 50, 5
@@ -99,8 +99,7 @@ def parse(datagram: bytes) -> Reply | None:
 
 class _Search(asyncio.DatagramProtocol):
     """`heard` has the locations of the gateway, and of each whether it is at the gateway's own
-    address and was named by an answer to a search for gateways. `hosts` are asked, each from a
-    socket of its own.
+    address and was named by an answer to a search for gateways.
     """
 
     def __init__(self, address: str, gateway: str, is_gateway: IsGateway, judge: Judge) -> None:
@@ -108,7 +107,6 @@ class _Search(asyncio.DatagramProtocol):
         self.ended = asyncio.Event()
         self.error: OSError | None = None
         self.judging: dict[str, asyncio.Task[None]] = {}
-        self.hosts: list[tuple[asyncio.DatagramTransport, tuple[object, ...]]] = []
         self._gateway = gateway
         self._address = address
         self._is_gateway = is_gateway
@@ -194,19 +192,21 @@ async def search(
     firewall to open, on the link of `interface`. Without `multicast` it asks only the gateway.
     """
     protocol = _Search(address, gateway, is_gateway, judge)
-    transports: list[asyncio.DatagramTransport] = []
+    group, targets = (MULTICAST6, _TARGETS6) if ":" in address else (MULTICAST, _TARGETS)
+    hosts: list[tuple[asyncio.DatagramTransport, tuple[object, ...]]] = []
     try:
-        for host in (gateway, MULTICAST6 if ":" in address else MULTICAST)[: 1 + multicast]:
-            transports.append(await _socket(address, interface, protocol))
-            protocol.hosts.append((transports[-1], numeric(host, port)))
-        await _ask(protocol, schedule, _TARGETS6 if ":" in address else _TARGETS)
-        for transport in transports:
+        # A socket for each: answers to the multicast cannot fill the buffer of the gateway's own.
+        for host in (gateway, group)[: 1 + multicast]:
+            hosts.append((await _socket(address, protocol), numeric(host, port)))
+            _prepare(hosts[-1][0].get_extra_info("socket"), address, interface)
+        await _ask(protocol, hosts, [request(target, group) for target in targets], schedule)
+        for transport, _ in hosts:
             transport.close()
         await _judged(protocol)
     except OSError as error:
         protocol.error = protocol.error or error
     finally:
-        for transport in transports:
+        for transport, _ in hosts:
             transport.close()
         for judging in protocol.judging.values():
             judging.cancel()
@@ -215,26 +215,24 @@ async def search(
     return [location for location, _ in best_first][:_MAX_LOCATIONS], protocol.error
 
 
-async def _socket(address: str, interface: str, protocol: _Search) -> asyncio.DatagramTransport:
-    """One for each host that is asked: what other devices answer to the multicast cannot fill the
-    buffer of the gateway's own answers.
-    """
-    six = ":" in address
+async def _socket(address: str, protocol: _Search) -> asyncio.DatagramTransport:
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: protocol,
         local_addr=(address, 0),
-        family=socket.AF_INET6 if six else socket.AF_INET,
+        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
     )
-    sock = transport.get_extra_info("socket")
+    return transport
+
+
+def _prepare(sock: socket.socket, address: str, interface: str) -> None:
     with contextlib.suppress(OSError):  # more than this kernel allows
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
-    if six:
+    if ":" in address:
         link = socket.if_nametoindex(interface)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link)
     else:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
-    return transport
 
 
 async def _judged(search: _Search) -> None:
@@ -249,15 +247,19 @@ async def _judged(search: _Search) -> None:
         ended.cancel()
 
 
-async def _ask(search: _Search, schedule: Schedule, targets: Sequence[str]) -> None:
+async def _ask(
+    protocol: _Search,
+    hosts: Sequence[tuple[asyncio.DatagramTransport, tuple[object, ...]]],
+    requests: Sequence[bytes],
+    schedule: Schedule,
+) -> None:
     sent_at, end = schedule
-    group = MULTICAST6 if targets is _TARGETS6 else MULTICAST
     for at, until in zip(sent_at, (*sent_at[1:], end), strict=True):
-        for transport, host in search.hosts:
-            for target in targets:
-                transport.sendto(request(target, group), host)
+        for transport, host in hosts:
+            for packet in requests:
+                transport.sendto(packet, host)
         try:
-            await asyncio.wait_for(search.ended.wait(), until - at)
+            await asyncio.wait_for(protocol.ended.wait(), until - at)
         except TimeoutError:
             continue
         return

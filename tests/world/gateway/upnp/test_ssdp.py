@@ -5,6 +5,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -204,6 +205,15 @@ async def test_the_gateway_itself_is_asked_first() -> None:
         asked = [listening.recvmsg(2000, 100)[1][0][2] for _ in range(6)]
     sent_to = [socket.inet_ntoa(packet_info[8:12]) for packet_info in asked]
     assert sent_to == ["127.0.0.1"] * 3 + [ssdp.MULTICAST] * 3
+
+
+async def test_a_search_on_an_interface_that_is_gone_leaves_no_socket_open() -> None:
+    brief = ssdp.Schedule((0.0,), 0.05)
+    before = {path.name for path in Path("/dev/fd").iterdir()}
+    locations, error = await ssdp.search("::1", "::1", interface="none0", schedule=brief)
+    await asyncio.sleep(0)  # a transport closes with the next turn
+    assert (locations, type(error)) == ([], OSError)
+    assert {path.name for path in Path("/dev/fd").iterdir()} == before
 
 
 async def test_a_burst_of_answers_before_the_gateway_s_is_received() -> None:
