@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from typing import TYPE_CHECKING
@@ -56,6 +57,17 @@ def make(directory: str | None, tmux: str, settings: BoxSettings) -> tuple[Box, 
     return place, First(_start_directory(box_plan), _first_argv(box_plan))
 
 
+def can_be_made() -> bool:
+    """Try whether this machine can make a box. False on macOS, where no box was tried yet."""
+    if sys.platform == "darwin":
+        return False
+    with contextlib.suppress(PairingError, OSError):
+        machine = _Linux("none")
+        _filter()
+        return not subprocess.run(machine.trial(), check=False, capture_output=True).returncode
+    return False
+
+
 def _make_missing(directories: tuple[str, ...]) -> None:
     """Make them now, because a guest could make them later."""
     for path in directories:
@@ -97,6 +109,9 @@ class _Linux:
     def __init__(self, network: str) -> None:
         self._bwrap = _program("bwrap", "bubblewrap")
         self._pasta = _program("pasta", "passt") if network == "internet" else ""
+
+    def trial(self) -> tuple[str, ...]:
+        return bubblewrap.trial(self._bwrap)
 
     def files(self, place: Box, box_plan: plan.Plan) -> Iterator[tuple[str, int, bytes]]:
         yield place.filter, 0o600, _filter()

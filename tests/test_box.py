@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -313,3 +316,39 @@ def test_processes_and_memory_are_limited_as_configured() -> None:
         made.play((Attack("many", many, "Max processes 20 20"), Attack("much", much, "had it")))
         assert made.results["many"] is True
         assert made.results["much"] is False
+
+
+HINT = "hint: a write guest can do all that you can; --box shares one directory"
+
+
+def invited_at_a_terminal(stage: Stage, *more: str) -> str:
+    """The screen after `pairctl invite`, which made the session."""
+    command = shlex.join((sys.executable, "-m", "pairctl", "invite", "octocat", "--no-copy", *more))
+    terminal = stage.terminal("sh", "-c", f"{command}; echo is-do''ne; exec cat")
+    terminal.shows("is-done")
+    return terminal.screen()
+
+
+def test_an_invitation_mentions_the_box_once_where_one_can_be_made(stage: Stage) -> None:
+    stage.guest("octocat")
+    assert HINT in invited_at_a_terminal(stage)
+    assert HINT not in invited_at_a_terminal(stage)
+
+
+def test_an_invitation_to_read_mentions_no_box(stage: Stage) -> None:
+    stage.guest("octocat")
+    assert HINT not in invited_at_a_terminal(stage, "--read-only")
+
+
+@pytest.mark.parametrize("bwrap", ["exit 1", "kill -KILL $$"])
+def test_a_machine_on_which_no_box_can_be_made_mentions_none(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, bwrap: str
+) -> None:
+    """As where AppArmor or a setting forbids user namespaces."""
+    stage.guest("octocat")
+    program = stage.path / "programs" / "bwrap"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{bwrap}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    assert HINT not in invited_at_a_terminal(stage)

@@ -38,9 +38,9 @@ def run(args: Namespace) -> int:
     with as_keyboard_interrupt():
         reply, session = _invite(args)
         try:
+            _tell(reply, args)
             if session.made and not (args.json or args.quiet):
                 _mention_box(reply)
-            _tell(reply, args)
         except KeyboardInterrupt:
             raise _holds(reply) from None
     return enter(session) if args.attach and not session.is_here() else 0
@@ -91,11 +91,11 @@ def _mention_box(reply: Invited) -> None:
     """Hint at --box, once a session, on a terminal, if there is a write guest and this machine can
     make a box.
     """
-    from shutil import which
+    from pairctl import box
 
     writes = any(invitation["access"] == "write" for invitation in reply["invitations"])
     apart = "box" in reply or "account" in reply
-    if writes and not apart and sys.stderr.isatty() and which("bwrap"):
+    if writes and not apart and sys.stderr.isatty() and box.can_be_made():
         output.message("hint: a write guest can do all that you can; --box shares one directory")
 
 

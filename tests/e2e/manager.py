@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ class Manager:
         )
 
     def start(self) -> None:
-        groups = [own / f"pairing-test-{os.getpid()}" for own in _own_groups()]
+        groups = [own / f"pairing-test-{secrets.token_hex(4)}" for own in _own_groups()]
         for group in groups:
             group.mkdir()
             self._network.host.stack.callback(_remove, group)
