@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import select
 import subprocess
 import sys
 import time
@@ -106,14 +107,16 @@ def _detach() -> bool:
     # -P: do not run a directory named pairingd in the current directory.
     command = [sys.executable, "-P", "-m", "pairingd", "--detach"]
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        try:
-            code = process.wait(START_LIMIT)
-        except subprocess.TimeoutExpired:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        assert process.stderr is not None  # noqa: S101 - it is a pipe
+        # Its standard output is its own, so that ends when it does. Popen.wait with a limit looks
+        # only every 50 ms.
+        if not select.select([process.stdout], [], [], START_LIMIT)[0]:
             process.kill()
             _late()
-        assert process.stderr is not None  # noqa: S101 - it is a pipe
+        code = process.wait()
         # Read what is there, not up to the end: other processes may have inherited the pipe.
         os.set_blocking(process.stderr.fileno(), False)
         printed = (process.stderr.read() or b"").decode(errors="replace")

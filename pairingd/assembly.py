@@ -23,6 +23,7 @@ from pairingd.parts import Parts
 from pairingd.paths import Paths
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.arrivals import Arrivals
+from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.lookout import Lookout
 from pairingd.reconcile.mapping import MappingLane
@@ -225,6 +226,7 @@ def assemble(
         arrivals=Arrivals(signals),
         witness=Witness(own, door_port, signals, external=chosen.router.external_host),
         witness6=Witness(lambda: own_ipv6(chosen.door, own()), door_port, signals),
+        aside=Aside(),
         clock=clock,
         started_at=clock(),
         request_stop=request_stop,

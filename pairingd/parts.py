@@ -12,6 +12,7 @@ from pairingd.intent import Intent
 from pairingd.protocol import results
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.arrivals import Arrivals
+from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.hole import HoleLane
 from pairingd.reconcile.hostname import HostnameLane
@@ -51,6 +52,7 @@ class Parts(Struct, frozen=True):
     arrivals: Arrivals
     witness: Witness
     witness6: Witness
+    aside: Aside
     clock: Clock
     started_at: float
     request_stop: Callable[[], None]

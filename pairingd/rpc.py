@@ -11,7 +11,7 @@ from typing import Any
 
 from pairingd import strict
 from pairingd.errors import PairingError
-from pairingd.protocol import methods, params, wire
+from pairingd.protocol import params, wire
 from pairingd.protocol.methods import Method
 
 CHUNK = 1 << 16  # bytes read at a time
@@ -81,16 +81,8 @@ def parsed(frame: bytes | None) -> dict[str, Any]:
 
 
 def params_of(method: Method[Any, Any], given: Mapping[str, object]) -> object:
-    """Return the parameter record of the method. Raises RpcError.
-
-    An idle daemon gets `hello` and `status`. These two, and calls without params where none is
-    required, are answered without pydantic.
-    """
+    """Return the parameter record of the method. Raises RpcError."""
     try:
-        if method is methods.HELLO:
-            return strict.read(params.Hello, given)
-        if not given and not params.required(method.params):
-            return method.params()
         record: object = params.read(method.params, given)
     except ValueError as unfit:
         raise RpcError(wire.INVALID_PARAMS, str(unfit)) from None

@@ -1,8 +1,8 @@
 """Converts plain data, from TOML or JSON, to frozen records: strictly; errors name the key.
 
-For what an idle daemon must read: its configuration, its own records, a helper's answer. pydantic
-does this too, but takes 11 MiB (docs/performance.md). It checks the control socket, where other
-people's programs connect and the schema is published.
+For what the daemon reads: its configuration, its own records, a helper's answer, requests. pydantic
+does this too, but takes 11 MiB (docs/performance.md). It judges what this refuses of a request,
+because the schema of requests is published (protocol/params.py).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Unknown(Unfit):
 
 def read(kind: type[T], value: object, *, passing_over: bool = False) -> T:
     """Return `value` as a `kind`: a Struct, whose fields are a Struct, a plain type, Literal, Enum,
-    tuple, dict, or any of these or None. Converts no number or text. Raises Unfit.
+    tuple, list, dict, or any of these or None. Converts no number or text. Raises Unfit.
 
     `Annotated[kind, check, ...]`: each check gets the value, returns the value to use, and raises
     ValueError with what is allowed. A class with a classmethod `spelled` reads itself. Unknown keys
@@ -130,6 +130,8 @@ class _Reader:
                     self.read(inner[0], key, path): self.read(inner[1], item, (*path, key))
                     for key, item in value.items()
                 }
+            case origin if origin is list:
+                return list(self._tuple((*inner, Ellipsis), value, path))
             case _:
                 return self._tuple(inner, value, path)
 
@@ -161,7 +163,7 @@ class _Reader:
             return kind(_choice(tuple(member.value for member in kind), value, path))
         if type(value) is kind or (kind is float and type(value) is int):
             return value
-        raise Unfit(path, value, _TYPE_NAMES[kind])
+        raise Unfit(path, value, _TYPE_NAMES.get(kind, kind.__name__))
 
     def _tuple(
         self, inner: tuple[Any, ...], value: object, path: tuple[str, ...]

@@ -27,7 +27,6 @@ from pairingd.process.children import watch_without_threads
 from pairingd.process.detach import Launch
 from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
-from pairingd.reconcile.aside import Aside
 from pairingd.server import ControlServer
 from pairingd.signals import Signals
 from pairingd.store import Store
@@ -151,8 +150,7 @@ async def _serve(
         signals=signals,
     )
     server = ControlServer(partial(verbs.call, parts), parts.intent)
-    aside = Aside()
-    asks = Asks(parts, verbs.call, aside)
+    asks = Asks(parts, verbs.call, parts.aside)
     signals.door_changed.connect(asks.follow)
 
     async def rebind() -> None:
@@ -175,7 +173,7 @@ async def _serve(
     await parts.access.settle()
     lanes += [asyncio.create_task(lane.run()) for lane in others]
     await server.start(listener)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: aside.run(rebind()))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: parts.aside.run(rebind()))
     log.info("pairingd %s is ready", pairingd.__version__)
     notify("READY=1", "STATUS=")
     launch.report(0)
@@ -191,6 +189,6 @@ async def _serve(
         lane.cancel()
     await parts.access.rest()
     await parts.providers.aclose()
-    await aside.rest()
+    await parts.aside.rest()
     control.remove()
     store.close()

@@ -17,10 +17,11 @@ from tests.measured import measured
 ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("pairingd.core",),
+    ("pairingd.strict",),
     ("pairingd.protocol",),
     (
         *("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.process"),
-        *("pairingd.strict", "pairingd.account"),
+        "pairingd.account",
     ),
     ("pairingd.gateways",),
     ("pairingd.values",),
@@ -218,6 +219,27 @@ parts = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda:
 answer = verbs.call(parts, "status", params.Status(), print)
 assert asyncio.run(answer)["endpoints"] == []
 store.close()"""
+
+
+PREPARE = """
+import asyncio, sys
+from pairingd.protocol import params
+from pairingd.wiring import Clock, Path, Store, assemble, config, find_paths, verbs
+paths = find_paths({{"PAIRING_HOME": {home!r}}})
+store = Store.open(Path(paths.state_db), 0.0)
+parts = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda: None)
+async def prepared():
+    params.read(params.Invite, {{"guests": ["octocat"], "ttl": 3600, "access": "write"}})
+    await verbs.call(parts, "prepare", params.Nothing(), print)
+    await parts.aside.rest()
+    while "httpx" not in sys.modules or "httpcore" not in sys.modules:
+        await asyncio.sleep(0.01)
+asyncio.run(prepared())
+store.close()"""
+
+
+def test_an_invitation_loads_httpx_in_advance_and_pydantic_not_at_all(short_path: Path) -> None:
+    assert loaded(PREPARE.format(home=str(short_path))) & HEAVY == {"httpx"}
 
 
 def test_a_status_request_makes_the_idle_daemon_load_no_heavy_module(short_path: Path) -> None:

@@ -91,11 +91,12 @@ def _mention_box(reply: Invited) -> None:
     """Hint at --box, once a session, on a terminal, if there is a write guest and this machine can
     make a box.
     """
-    from pairctl import box
-
     writes = any(invitation["access"] == "write" for invitation in reply["invitations"])
-    apart = "box" in reply or "account" in reply
-    if writes and not apart and sys.stderr.isatty() and box.can_be_made():
+    if not writes or "box" in reply or "account" in reply or not sys.stderr.isatty():
+        return
+    from pairctl import box  # late: it loads more than other invitations need
+
+    if box.can_be_made():
         output.message("hint: a write guest can do all that you can; --box shares one directory")
 
 

@@ -43,7 +43,7 @@ PREPARE = Method(
     "prepare",
     params.Nothing,
     results.Nothing,
-    "Load what `invite` needs; a client that is about to invite sends it as a notification.",
+    "Load and test what `invite` needs; a client that is about to invite sends it, without an id.",
 )
 GATEWAY = Method(
     "gateway",

@@ -1,12 +1,14 @@
 """The parameters of each method: the boundary to other people's programs.
 
 Types only: the rules refuse what is too long, too many or not a name, with their own messages.
-docs/protocol.md has the schemas. pydantic validates a request. It is imported with the first
-request that has something to check, so an idle daemon saves its 11 MiB.
+docs/protocol.md has the schemas, which are pydantic's. A request that `strict` accepts, pydantic
+accepts with the same values; each other one it judges, and words the refusal. So only that one, or
+one with a time, waits for its import and costs its 11 MiB.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hin
 from msgspec import Struct
 from msgspec.structs import fields
 
+from pairingd import strict
 from pairingd.core.text import one_line
 
 if TYPE_CHECKING:
@@ -25,14 +28,34 @@ P = TypeVar("P")
 _MAX_NAME_CHARS = 80  # of a parameter's name, which the client chooses
 
 
+# pydantic-core's constraints.
+_KEEPS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "lt": operator.lt,
+    "le": operator.le,
+    "min_length": lambda value, least: len(value) >= least,
+    "max_length": lambda value, most: len(value) <= most,
+}
+
+
 class Rule:
-    """Constraints beyond a type: `check` is called first, and raises ValueError; `limits` are
-    pydantic-core's own (`gt`, `min_length` …).
+    """Constraints beyond a type, for pydantic and for `strict.read`: `check` is called first, and
+    raises ValueError; `limits` are pydantic-core's own (`gt`, `min_length` …).
     """
 
     def __init__(self, check: Callable[[object], object] | None = None, **limits: object) -> None:
         self._check = check
         self._limits = limits
+
+    def __call__(self, value: object) -> object:
+        """Return the value. Raises ValueError."""
+        if self._check:
+            value = self._check(value)
+        for name, limit in self._limits.items():
+            if not _KEEPS[name](value, limit):
+                raise ValueError(f"{name} {limit}")
+        return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         schema = {**handler(source), **self._limits}
@@ -169,16 +192,19 @@ class Receipt(Struct, frozen=True):
     session: Text | None = None
 
 
-def required(kind: type[Any]) -> bool:
-    """Whether a method that takes `kind` cannot be called without params."""
-    return len(kind.__struct_defaults__) < len(kind.__struct_fields__)
-
-
 _models: dict[type[Any], type[BaseModel]] = {}
 
 
 def read(kind: type[P], given: Mapping[str, object]) -> P:
     """Raises ValueError with the name of the wrong parameter and the reason."""
+    try:
+        return strict.read(kind, given)
+    except strict.Unfit:
+        return judged(kind, given)
+
+
+def judged(kind: type[P], given: Mapping[str, object]) -> P:
+    """As `read`, by pydantic."""
     from pydantic import ValidationError
 
     try:

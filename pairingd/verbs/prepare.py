@@ -1,23 +1,30 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 
+from pairingd.errors import PairingError
 from pairingd.parts import Parts
 from pairingd.protocol import params, results
 
 
-async def run(_: Parts, __: params.Nothing) -> results.Nothing:
-    """Start the imports and return at once. They take longer than all else of a first invitation; a
-    client that is about to invite starts tmux meanwhile.
+async def run(parts: Parts, _: params.Nothing) -> results.Nothing:
+    """Start what takes longest in a first invitation and return at once: the import of httpx and
+    the test of sshd. A client that is about to invite starts tmux meanwhile.
     """
     threading.Thread(target=_load, name="imports", daemon=True).start()
+    parts.aside.run(_test_sshd(parts))
     return {}
 
 
 def _load() -> None:
-    """Import pydantic and httpx, which an idle daemon does not need; httpx imports httpcore only
-    with its first client.
+    """Import httpx, which an idle daemon does not need, and httpcore, which httpx leaves to its
+    first client.
     """
-    params.model(params.Invite)
     import httpcore  # noqa: F401
     import httpx  # noqa: F401
+
+
+async def _test_sshd(parts: Parts) -> None:
+    with contextlib.suppress(PairingError):  # `invite` will report it
+        await parts.sshd.prepare()
