@@ -16,7 +16,7 @@ from pairingd.protocol.methods import METHODS
 KINDS = sorted({method.params for method in METHODS.values()}, key=lambda kind: kind.__name__)
 TIME = "2026-11-29T10:00:00Z"
 # Valid requests, each with every parameter of its kind that needs no time.
-READ = {
+READ: dict[str, dict[str, Any]] = {
     "Nothing": {},
     "Hello": {"version": "1", "protocol": 3},
     "Invite": {
