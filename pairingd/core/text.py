@@ -7,6 +7,8 @@ _MAX_QUOTED_CHARS = 80
 
 def printable(text: str) -> str:
     """Replace every unprintable character by U+FFFD."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
