@@ -25,7 +25,7 @@ import pytest
 
 from pairingd.core.admission import MAX_PER_GUEST
 from pairingd.core.refusal import PairingError
-from tests.stage import EXTERNAL_HOST, Guest, Stage, Terminal, is_open, until
+from tests.stage import EXTERNAL_HOST, Guest, Stage, Terminal, free_port, is_open, until
 from tests.waiting import WAIT_S
 
 
@@ -471,11 +471,14 @@ def test_when_the_host_ends_the_tmux_session_everything_ends(stage: Stage) -> No
 
 
 def test_a_start_after_kill_9_ends_expired_invitations_and_keeps_live_ones(stage: Stage) -> None:
+    port = free_port()  # a port that the system gives could be another's before the second start
+    config = stage.home / "config.toml"
+    config.write_text(config.read_text().replace("[door]", f"[door]\nport = {port}"))
     octocat, hubot = stage.guest("octocat"), stage.guest("hubot")
     daemon = stage.daemon()
     invited(stage, "octocat")
     invited(stage, "hubot")
-    port = stage.asks("status")["door"]["port"]
+    assert stage.asks("status")["door"]["port"] == port
     screen = octocat.joins()
     stage.has_seen(1)
     deadline = stage.expires_soon("octocat")
