@@ -144,7 +144,8 @@ class Scene:
         (self.project / "sees").mkdir()
         (self.project / "attacks").write_text("\n".join([*lines, "touch sees/done", ""]))
         self.screen.types(f"clear; sh {self.project}/attacks")
-        until((self.project / "sees" / "done").exists, f"all is tried:\n{self.screen.screen()}")
+        done = (self.project / "sees" / "done").exists
+        until(done, lambda: f"all is tried:\n{self.screen.screen()}")
         for attack in attacks:
             self.results[attack.name] = self.succeeded(attack)
 

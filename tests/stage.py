@@ -49,12 +49,12 @@ external_port = {port}
 """
 
 
-def until(look: Callable[[], T], what: str, within: float = WAIT_S) -> T:
+def until(look: Callable[[], T], what: str | Callable[[], str], within: float = WAIT_S) -> T:
     """The first truthy answer of `look`. Fails after `within` seconds, saying `what` never came."""
     for _ in looks(within):
         if found := look():
             return found
-    raise AssertionError(f"not within {within} s: {what}")
+    raise AssertionError(f"not within {within} s: {what if isinstance(what, str) else what()}")
 
 
 def free_port() -> int:
@@ -376,14 +376,18 @@ class Terminal:
         return record
 
     def shows(self, text: str, within: float = WAIT_S) -> None:
-        until(lambda: text in self.screen(), f"{text!r} on the screen:\n{self.screen()}", within)
+        until(
+            lambda: text in self.screen(),
+            lambda: f"{text!r} on the screen:\n{self.screen()}",
+            within,
+        )
 
     def ended(self, within: float = WAIT_S) -> int:
         """The command's exit status, once it has ended."""
         return int(
             until(
                 lambda: self._status.exists() and self._status.read_text().strip(),
-                f"the end of the command:\n{self.screen()}",
+                lambda: f"the end of the command:\n{self.screen()}",
                 within,
             )
         )
