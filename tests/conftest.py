@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import logins
 from tests.measured import measured
 
 # A suite started in the background inherits an ignored SIGINT, and its children would too.
@@ -26,8 +27,28 @@ sys.dont_write_bytecode = False
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Four times the cores: a test waits for most of its time."""
-    return 4 * (os.cpu_count() or 1)
+    """Six times the cores: a test waits for most of its time."""
+    return 6 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(trylast=True)  # pytest itself sorts by what tests share
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have a third of the workers begin with the tests that mostly wait. Each worker takes a share
+    of the list, from its beginning; at the end the others would wait for those tests alone.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    waiters = (workers + 2) // 3
+    long = [item for item in items if item.get_closest_marker("waits")]
+    rest = [item for item in items if not item.get_closest_marker("waits")]
+    share = -(-len(items) // workers)
+    items.clear()
+    for worker in range(workers):
+        first = long[worker::waiters] if worker < waiters else []
+        items += first + rest[: max(share - len(first), 0)]
+        del rest[: max(share - len(first), 0)]
+
+
+logins.options += logins.QUICK
 
 
 # A deadline for each example would be a timing assertion.

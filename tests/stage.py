@@ -31,6 +31,7 @@ import psutil
 
 from pairctl.client import Client
 from pairingd.core.refusal import PairingError
+from tests import logins
 from tests.measured import measured
 from tests.waiting import WAIT_S, expires_soon, looks
 
@@ -141,7 +142,8 @@ class Stage:
 
     def is_cleared(self) -> None:
         """As it began, for another test, but for the daemon, which runs on: nobody is invited."""
-        self.pairctl("end", check=False)
+        with contextlib.suppress(OSError, PairingError), self.client() as client:
+            client.call("end")
         self._visits.close()
         self._end_tmux()
         for place in (self.user_home, self.keys):
@@ -278,7 +280,16 @@ class Stage:
         return url
 
     def _end_daemon(self) -> None:
-        self.pairctl("stop", check=False)
+        try:
+            with self.client() as client:
+                daemon = psutil.Process(client.hello["pid"])
+                client.call("stop")
+        except (OSError, PairingError, psutil.NoSuchProcess):
+            self.pairctl("stop", check=False)
+            return
+        gone = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            until(lambda: daemon.status() in gone, "the daemon has ended")
 
     def _end_left(self) -> None:
         """A tmux server that has lost its socket, or waits for a client whose reader has gone."""
@@ -315,6 +326,7 @@ class Guest:
             *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
             *("-o", "LogLevel=ERROR", "-p", str(port or self._stage.external_port)),
             *more,
+            *logins.options,
             f"{getpass.getuser()}@127.0.0.1",
         )
 

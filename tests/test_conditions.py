@@ -182,6 +182,7 @@ def test_an_invitation_ends_after_the_idle_time_without_a_connection(stage: Stag
     until(lambda: not stage.asks("status")["door"]["open"], "the door is closed")
 
 
+@pytest.mark.waits
 def test_a_guest_is_cut_after_the_idle_time_and_stays_while_the_host_types(stage: Stage) -> None:
     guest = stage.guest("octocat")
     stage.pairctl("invite", "octocat", "--no-copy")  # so that there is a session to attach to
@@ -197,6 +198,7 @@ def test_a_guest_is_cut_after_the_idle_time_and_stays_while_the_host_types(stage
     until(lambda: stage.asks("receipt")["visits"][0]["why"] == "idle", "the receipt says why")
 
 
+@pytest.mark.waits
 def test_a_guest_is_cut_after_the_idle_time_if_tmux_does_not_answer(stage: Stage) -> None:
     """What stands still is the server; a guest is cut without it."""
     guest = stage.guest("octocat")

@@ -143,6 +143,7 @@ def test_on_a_full_disk_a_removed_guest_stays_out_after_kill_9(
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
 
 
+@pytest.mark.waits
 @pytest.mark.attack("has their role reduced while the host's disk is full", "never types again")
 def test_on_a_full_disk_a_guest_made_a_read_guest_stays_one_after_kill_9(stage: SmallDisk) -> None:
     guest = octocat_is_invited(stage)

@@ -584,6 +584,7 @@ def test_the_deadline_is_kept_while_tmux_hangs(stage: Stage, almost_over: Guest)
         holds_although(stage, almost_over)
 
 
+@pytest.mark.waits
 def test_changes_succeed_with_a_warning_while_tmux_hangs(stage: Stage) -> None:
     guest = stage.guest("octocat")
     stage.guest("hubot")

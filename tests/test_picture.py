@@ -52,6 +52,7 @@ def in_another_second() -> None:
     until(lambda: int(time.time()) > now, "the next second")
 
 
+@pytest.mark.waits
 def test_both_status_lines_show_the_guests_their_time_left_and_who_typed_last(stage: Stage) -> None:
     octocat = invited(stage, "octocat", "--ttl", "90m")
     host = attached_host(stage)
@@ -68,6 +69,7 @@ def test_both_status_lines_show_the_guests_their_time_left_and_who_typed_last(st
     shows_line(host, "bob ro ")
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("scope", ["-g", "-t=pairing:"])
 @pytest.mark.parametrize(
     "users",
@@ -94,6 +96,7 @@ def test_the_user_s_status_right_is_shown_and_restored(
     assert len(own_options(stage)) == (scope != "-g")
 
 
+@pytest.mark.waits
 def test_a_status_right_that_the_user_changes_during_a_session_is_kept(stage: Stage) -> None:
     octocat = invited(stage)
     host = attached_host(stage, columns=120)
@@ -163,6 +166,7 @@ def test_a_guest_sees_a_greeting_and_each_change_of_terms(
     screen.shows(f"{HOST} made you {role}, until", ATTENTIVE)
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("access", ["write", "read"])
 def test_a_guest_is_warned_before_the_end(stage: Stage, access: str) -> None:
     options = ("--read-only",) if access == "read" else ()

@@ -168,6 +168,7 @@ def test_twelve_guests_who_come_at_once_from_one_address_all_get_in(hosted: Host
             ssh.wait()
 
 
+@pytest.mark.waits
 @pytest.mark.attack("uses up the descriptors", "guests get in once there are some; no place leaks")
 def test_a_time_without_descriptors_leaks_no_place(hosted: Hosted) -> None:
     if sys.platform != "linux":

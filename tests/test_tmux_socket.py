@@ -85,6 +85,7 @@ def test_a_server_that_waits_for_the_watch_of_a_killed_daemon_keeps_no_session_f
     server.wait(WAIT_S)
 
 
+@pytest.mark.waits
 def test_if_the_server_does_not_re_create_its_socket_the_hint_has_the_command(stage: Stage) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")

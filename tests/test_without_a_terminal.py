@@ -82,6 +82,7 @@ def test_copying_files_is_refused(
     assert not (stage.path / "copied").exists()
 
 
+@pytest.mark.waits
 def test_a_connection_without_a_session_is_let_go_quietly(stage: Stage, guest: Guest) -> None:
     """`ssh -N` asks for nothing, so nothing can be said to it before it is ended."""
     command = guest.ssh("-N", port=stage.door)

@@ -12,7 +12,7 @@ from typing import Any, Final
 WAIT_S: Final = 60.0
 
 _FIRST_PAUSE_S: Final = 0.01
-_LONGEST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 0.25
 
 _LEAST_S: Final = 3.0
 _COMMANDS: Final = 6  # that a test has time for before the deadline
@@ -29,7 +29,7 @@ def looks(within: float = WAIT_S) -> Iterator[None]:
     while time.monotonic() < deadline:
         yield
         time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+        pause = min(pause * 2, _LONGEST_PAUSE_S)
     yield
 
 

@@ -58,12 +58,7 @@ TOOLS: Final = (
 )
 
 # The first process of the PID namespace: with SIGCHLD ignored the kernel reaps every orphan.
-INIT: Final = (
-    "import signal\n"
-    "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-    "print('ready', flush=True)\n"
-    "while True: signal.pause()\n"
-)
+INIT: Final = "echo ready; exec env --ignore-signal=CHLD sleep infinity"
 
 WIRE: Final = {"router": "link add wan0 type veth peer name eth0 netns {guest}"}
 
@@ -473,7 +468,7 @@ class Network:
 
     def _namespaces(self) -> None:
         world = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        unshare = self._anchor(*world, "--net", "python3", "-I", "-S", "-c", INIT)
+        unshare = self._anchor(*world, "--net", "sh", "-c", INIT)
         self._world = unshare.pid
         # The root as well: of a mount namespace alone it would be outside of a chroot.
         self._inside = (f"--mount=/proc/{unshare.pid}/ns/mnt", f"--root=/proc/{unshare.pid}/root")
@@ -563,6 +558,7 @@ class Network:
             {_opened(REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))}
             mount -t devpts -o newinstance,gid={tty},mode=620,ptmxmode=666 devpts /dev/pts
             mount --bind /dev/pts/ptmx /dev/ptmx
+            mount --bind /dev/null /dev/console # without a syslogd, miniupnpd logs there: slowly
             mkdir -m 700 /srv/root /srv/router /srv/office
             {homes}
             mkdir -p /srv/etc/upper /srv/etc/work

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import socket
 import subprocess
 from functools import partial
 from typing import Any, Final
 
+from pairctl.client import Client
+from pairingd.core.refusal import PairingError
+from tests import logins
 from tests.e2e.network import DESCRIPTION_URL, HOST, Network, Place, Terminal, until
-from tests.measured import measured
 from tests.waiting import expires_soon
 
 FORGE: Final = "/srv/forge"
@@ -75,11 +80,28 @@ class Host:
         return expires_soon(partial(self.asks, check=False), guest.name)
 
     def status(self) -> Json:
-        """Not measured: tests look again and again, and others measure `pairctl status`."""
-        unmeasured = (word for name in measured() for word in ("-u", name))
-        command = ("env", *unmeasured, f"PAIRING_HOME={self.home}", "pairctl", "status", "--json")
-        seen: Json = json.loads(self._place.run(*command).stdout)
-        return seen
+        """As `Stage.asks` does: of the daemon itself where it answers."""
+        with contextlib.suppress(OSError, PairingError), self._client() as client:
+            seen: Json = client.call("status")
+            return seen
+        return self.asks("status")
+
+    def _client(self) -> Client:
+        """A connection to the daemon as the host's user, whom alone it serves. unix(7): the kernel
+        notes who connects.
+        """
+        home = os.open(self._network.path(self.home), os.O_RDONLY)
+        connection = socket.socket(socket.AF_UNIX)
+        os.seteuid(os.fstat(home).st_uid)
+        try:
+            connection.connect(f"/proc/self/fd/{home}/pairingd.sock")
+        except OSError:
+            connection.close()
+            raise
+        finally:
+            os.seteuid(0)
+            os.close(home)
+        return Client(connection)
 
     def attaches(self, *, columns: int = 80, lines: int = 24) -> Terminal:
         """The host's own terminal in the session, once its shell answers."""
@@ -157,7 +179,7 @@ class Guest:
         mine: tuple[str, ...] = (f"-i {self.key}", "-o IdentitiesOnly=yes")
         if "KnownHostsCommand" not in command:
             mine += ("-o StrictHostKeyChecking=accept-new",)
-        return " ".join((program, *mine, *options, rest))
+        return " ".join((program, *mine, *options, *logins.options, rest))
 
 
 def speaks(speaker: Terminal, word: str, *listeners: Terminal) -> None:

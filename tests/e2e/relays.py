@@ -14,6 +14,7 @@ PidFile none
 UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
+KexAlgorithms curve25519-sha256
 """
 SSH = f"""
 Host relay

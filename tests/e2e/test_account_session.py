@@ -320,6 +320,7 @@ def test_the_hosts_terminal_comes_back_from_a_client_that_guests_have_stopped(
     assert not hosts.is_full_screen()
 
 
+@pytest.mark.waits
 @pytest.mark.attack("a guest of an account stops tmux's clients", "nothing waits for them for ever")
 def test_pairctl_and_the_daemon_wait_for_no_client_that_guests_have_stopped(
     network: Network, account: Account, host: Host, hubot: Guest, screen: Terminal

@@ -140,6 +140,7 @@ def test_revoke_expiry_and_end_stop_the_dialing(
     until("nobody dials monalisa", lambda: not network.dials(used[2]))
 
 
+@pytest.mark.waits
 def test_a_killed_daemon_dials_no_more_and_a_new_one_dials_by_the_same_ports(
     network: Carrier, host: Host, octocat: Guest
 ) -> None:

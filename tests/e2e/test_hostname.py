@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.e2e.network import WAN, Network, until
 from tests.e2e.people import CONFIG, Guest, Host, speaks
 
@@ -55,6 +57,7 @@ def test_the_command_has_the_name_and_survives_another_address(
     assert "endpoint-changed" not in kinds(host)
 
 
+@pytest.mark.waits
 def test_a_name_that_leads_elsewhere_is_not_printed(
     network: Network, host: Host, octocat: Guest
 ) -> None:

@@ -49,6 +49,7 @@ def test_the_endpoint_is_seen_from_outside_before_the_guest_comes(
     until("the guest counts more", lambda: best(host.status()), lambda seen: seen[2] == "guest")
 
 
+@pytest.mark.waits
 def test_reachability_is_unverified_if_the_relay_does_not_see_the_host(
     network: Network, host: Host, octocat: Guest
 ) -> None:
@@ -67,6 +68,7 @@ def test_reachability_is_unverified_if_the_relay_does_not_see_the_host(
     assert f"relay does not see this machine's host key at {WAN} port 22" in told["message"]
 
 
+@pytest.mark.waits
 def test_a_forward_by_hand_is_proven_or_not(network: Network, host: Host, octocat: Guest) -> None:
     config = CONFIG.partition("[router]")[0] + BY_HAND.format(host=WAN)
     looks_from_the_relay(network, host, config=config)
@@ -126,6 +128,7 @@ def test_a_key_restricted_to_port_forwarding_is_enough_to_look(
     until("seen", lambda: best(host.status()), lambda seen: seen == (WAN, 22, "outside"))
 
 
+@pytest.mark.waits
 def test_a_relay_looks_too_and_is_printed_first_if_it_does_not_see_the_host(
     network: Network, host: Host, octocat: Guest
 ) -> None:

@@ -40,6 +40,7 @@ def outside(host: Host) -> tuple[str, str, str]:
     return found["state"], found["message"], found["hint"]
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize(
     ("does", "says", "state", "told"),
     [

@@ -107,6 +107,7 @@ def test_if_port_22_is_not_available_the_same_high_port_is_always_used(
     assert host.invites(octocat)["command"] == invited["command"]
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize(
     ("network", "protocols"),
     [
@@ -223,6 +224,7 @@ def test_ipv6_has_a_pinhole_of_its_own_beside_the_mapping(
     until("both are gone", lambda: not network.forwards() and not network.pinholes())
 
 
+@pytest.mark.waits
 def test_a_pinhole_is_back_soon_after_the_router_s_restart(
     network: Network, host: Host, octocat: Guest
 ) -> None:
@@ -271,6 +273,7 @@ def test_a_killed_daemon_s_pinhole_by_upnp_is_removed_at_the_next_start(
     until("it is removed", lambda: not network.pinholes())
 
 
+@pytest.mark.waits
 def test_a_pinhole_by_upnp_is_renewed_and_still_ends_with_a_dead_daemon(
     network: Network, host: Host, octocat: Guest
 ) -> None:

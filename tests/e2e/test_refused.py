@@ -77,6 +77,7 @@ def start(refused: Place, host: Host) -> None:
     refused.run("env", f"PAIRING_HOME={host.home}", "python", "-c", AS_ON_MACOS)
 
 
+@pytest.mark.waits
 def test_the_terminal_finds_the_router_and_the_daemon_has_the_port_opened(
     network: Network, host: Host, octocat: Guest, refused: Place
 ) -> None:

@@ -81,6 +81,7 @@ def test_the_mapping_comes_back_after_the_router_has_restarted(
     speaks(guests_screen, "guest-is-here", guests_screen)
 
 
+@pytest.mark.waits
 def test_a_listed_mapping_that_no_longer_forwards_is_re_created(
     network: Network, host: Host, octocat: Guest
 ) -> None:

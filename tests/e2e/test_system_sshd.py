@@ -283,6 +283,7 @@ def test_a_connection_to_the_system_s_sshd_carries_one_session(host: Host, octoc
     assert "Session open refused by peer" in second.stderr
 
 
+@pytest.mark.waits
 @pytest.mark.attack(
     "a guest holds a bare connection (`ssh -N`) to the system's sshd", "sshd closes it"
 )

@@ -101,6 +101,7 @@ def test_the_second_router_may_be_named_and_may_be_left_alone(
     assert settled(host)["second_mapping"]["external_host"] == WAN
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("network", [{"second_conf": "", "filters": True}], indirect=True)
 def test_a_second_router_that_is_silent_is_named(
     network: TwoRouters, host: Host, octocat: Guest
@@ -239,6 +240,7 @@ def test_doctor_tries_both_routers_and_leaves_neither_open(network: TwoRouters, 
     assert not network.forwards(network.second)
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("network", [{"second_conf": ""}], indirect=True)
 def test_doctor_says_why_the_second_router_does_not_help(network: TwoRouters, host: Host) -> None:
     assert any(line.startswith("second router: failed: ") for line in ways(host))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.network import REPOSITORY
 from tests.mac.machine import Mac
 
 
+@pytest.mark.waits
 def test_the_check_passes_and_leaves_only_its_report(mac: Mac) -> None:
     before = sorted(mac.path("/private/tmp").iterdir())
     done = mac.place.run(

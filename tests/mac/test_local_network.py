@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.e2e.network import LAN, WAN, Network, until
 from tests.e2e.people import Guest, speaks
 from tests.mac.machine import Mac
@@ -29,6 +31,7 @@ def test_doctor_asks_an_idle_daemon_to_send_a_datagram(mac: Mac) -> None:
     assert "System Settings > Privacy & Security > Local Network" in denied["hint"]
 
 
+@pytest.mark.waits
 def test_the_terminal_searches_and_doctor_still_names_the_denial(
     mac: Mac, network: Network
 ) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.network import Network, until
 from tests.e2e.people import Guest, speaks
 from tests.mac.machine import LABEL, Mac
 
 
+@pytest.mark.waits
 def test_install_restart_kill_and_uninstall(mac: Mac) -> None:
     target = f"gui/{mac.uid}/{LABEL}"
     mac.pairctl("install")
