@@ -184,6 +184,7 @@ def test_the_client_imports_only_the_allowed_modules_of_the_daemon(module: str, 
 
 
 HEAVY = {"httpx", "psutil", "daemon", "pydantic"}
+SLOW = {*HEAVY, "asyncio", "dataclasses", "msgspec"}  # to import, for a command
 
 
 def loaded(statement: str) -> set[str]:
@@ -250,4 +251,17 @@ def test_a_status_request_makes_the_idle_daemon_load_no_heavy_module(short_path:
     "module", [name for name, _ in modules("pairctl") if name.startswith("pairctl.commands.")]
 )
 def test_a_command_starts_quickly_because_it_loads_little(module: str) -> None:
-    assert not loaded(f"import {module}") & {*HEAVY, "asyncio", "dataclasses", "msgspec"}
+    assert not loaded(f"import {module}") & SLOW
+
+
+def test_a_status_line_is_drawn_quickly_because_that_loads_little() -> None:
+    invitation = {
+        "guest": "github:octocat",
+        "access": "write",
+        "connections": [],
+        "expires_at": "2026-11-29T12:00:00Z",
+    }
+    drawn = f"print(render.status_line({{'invitations': [{invitation}]}}, View.of(sys.stdout)))"
+    modules = loaded(f"from pairctl import render\nfrom pairctl.output import View\n{drawn}")
+    assert "(octocat" in modules  # the output has the modules after the line
+    assert not modules & SLOW

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-
-from msgspec import Struct
+from typing import NamedTuple
 
 # Columns of a client from which the size applies, and the most that our part then takes.
 WIDTHS = {"wide": (120, 60), "medium": (80, 38), "narrow": (0, 26)}
@@ -28,7 +27,7 @@ _ACCESS = {"write": "rw", "read": "ro"}
 _UNSAFE = re.compile(r"[^\w .:@/+~()*…<·-]")  # what a shell's prompt or a status bar may act on
 
 
-class Entry(Struct, frozen=True):
+class Entry(NamedTuple):
     """One guest. `left` is in seconds; `inside`: in the session; `typed`: typed last."""
 
     guest: str
@@ -153,7 +152,7 @@ def status_right(user_columns: int) -> str:
     return choice
 
 
-class OptionValues(Struct, frozen=True):
+class OptionValues(NamedTuple):
     """A tmux option: `own` is the session's value, None for none, `for_all` the global value.
 
     `set_to` is the value that we set last for the session, `saved` its own value before; "" and
