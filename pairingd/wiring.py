@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pairingd")
 
+_ASIDE_LIMIT_S = 2.0  # at the end; the test of an sshd that hangs takes 10
 FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait longer
 
 
@@ -189,6 +190,6 @@ async def _serve(
         lane.cancel()
     await parts.access.rest()
     await parts.providers.aclose()
-    await parts.aside.rest()
+    await parts.aside.rest(_ASIDE_LIMIT_S)
     control.remove()
     store.close()

@@ -622,37 +622,6 @@ def test_invite_is_refused_if_tmux_cannot_be_watched(stage: Stage) -> None:
     assert len(started.read_text()) < 10
 
 
-def test_prepare_makes_the_daemon_test_sshd(stage: Stage) -> None:
-    stage.daemon()
-    with stage.client() as client:
-        assert not (stage.home / "sshd_config").exists()
-        client.notify("prepare")
-        until((stage.home / "sshd_config").exists, "sshd is tested")
-        assert client.call("status")["invitations"] == []
-
-
-@pytest.mark.parametrize("attempt", range(3))
-def test_a_daemon_that_is_told_to_stop_while_it_prepares_ends(stage: Stage, attempt: int) -> None:
-    daemon = stage.daemon()
-    with stage.client() as client:
-        client.notify("prepare")
-        if attempt:
-            until((stage.home / "host_ed25519").exists, "sshd is being tested")
-        client.call("stop")
-    assert daemon.wait(WAIT_S) == 0
-
-
-def test_a_daemon_whose_sshd_cannot_be_used_says_so_only_with_the_invitation(stage: Stage) -> None:
-    stage.configure('[sshd]\ncommand = "/nonexistent/sshd"\n')
-    stage.guest("octocat")
-    daemon = stage.daemon()
-    with stage.client() as client:
-        client.notify("prepare")
-        assert client.call("status")["invitations"] == []
-    assert refusal(stage, "invite", "octocat", "--no-copy")["code"] == "no-sshd"
-    assert daemon.poll() is None
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="pidfds are Linux's")
 def test_a_guest_has_no_thread_in_the_daemon(stage: Stage) -> None:
     guest = stage.guest("octocat")

@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
+
+log = logging.getLogger(__name__)
 
 
 class Aside:
-    """Runs coroutines in the background and keeps them until they are done."""
+    """Runs coroutines in the background and keeps them until they are done. An error of theirs is
+    logged.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def run(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+    def run(self, work: Coroutine[None, None, None], name: str | None = None) -> None:
+        """`name` is for `runs`."""
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
-    async def rest(self) -> None:
-        """Wait until all of it is done."""
+    def runs(self, name: str) -> bool:
+        """Whether work of that name is not done yet."""
+        return any(task.get_name() == name for task in self._tasks)
+
+    async def rest(self, limit_s: float | None = None) -> None:
+        """Wait until all of it is done. After `limit_s` cancel what is left, and wait for that."""
+        late = await self._wait(limit_s) if limit_s is not None else set()
+        for task in late:
+            task.cancel()
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            await self._wait(None)
+
+    async def _wait(self, limit_s: float | None) -> set[asyncio.Task[None]]:
+        if not self._tasks:
+            return set()
+        _, late = await asyncio.wait(self._tasks, timeout=limit_s)
+        return late
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("in the background", exc_info=error)

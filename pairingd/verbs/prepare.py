@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 
 from pairingd.errors import PairingError
 from pairingd.parts import Parts
 from pairingd.protocol import params, results
 
+_TEST = "test of sshd"
+
 
 async def run(parts: Parts, _: params.Nothing) -> results.Nothing:
     """Start what takes longest in a first invitation and return at once: the import of httpx and
-    the test of sshd. A client that is about to invite starts tmux meanwhile.
+    the test of sshd, each once at a time. A client that is about to invite starts tmux meanwhile.
     """
-    threading.Thread(target=_load, name="imports", daemon=True).start()
-    parts.aside.run(_test_sshd(parts))
+    if "httpcore" not in sys.modules:  # no thread has begun yet
+        threading.Thread(target=_load, name="imports", daemon=True).start()
+    if not parts.aside.runs(_TEST):
+        parts.aside.run(_test_sshd(parts), _TEST)
     return {}
 
 
