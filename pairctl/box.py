@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from pairingd.protocol.confinement import BoxSettings
 
+_TRIAL_LIMIT_S = 2.0  # a trial takes milliseconds
 _NETWORK = {
     "none": "none",
     "internet": "the internet and the local network, but not 127.0.0.1 of this machine",
@@ -57,14 +58,20 @@ def make(directory: str | None, tmux: str, settings: BoxSettings) -> tuple[Box, 
     return place, First(_start_directory(box_plan), _first_argv(box_plan))
 
 
-def can_be_made() -> bool:
-    """Try whether this machine can make a box. False on macOS, where no box was tried yet."""
+def can_be_made(network: str) -> bool:
+    """Try whether this machine can make a box with that network. False on macOS, where no box was
+    tried yet.
+    """
     if sys.platform == "darwin":
         return False
-    with contextlib.suppress(PairingError, OSError):
-        machine = _Linux("none")
+    null = subprocess.DEVNULL
+    with contextlib.suppress(PairingError, OSError, subprocess.TimeoutExpired):
+        trial = _Linux(network).trial()
         _filter()
-        return not subprocess.run(machine.trial(), check=False, capture_output=True).returncode
+        tried = subprocess.run(
+            trial, check=False, stdin=null, stdout=null, stderr=null, timeout=_TRIAL_LIMIT_S
+        )
+        return not tried.returncode
     return False
 
 

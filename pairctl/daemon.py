@@ -111,12 +111,15 @@ def _detach() -> bool:
     ) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         assert process.stderr is not None  # noqa: S101 - it is a pipe
-        # Its standard output is its own, so that ends when it does. Popen.wait with a limit looks
-        # only every 50 ms.
-        if not select.select([process.stdout], [], [], START_LIMIT)[0]:
+        # The daemon has another standard output (pairingd.process.detach), so this one ends with
+        # the process that starts it. Popen.wait with a limit looks only every 50 ms.
+        deadline = time.monotonic() + START_LIMIT
+        select.select([process.stdout], [], [], START_LIMIT)
+        try:
+            code = process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
             process.kill()
             _late()
-        code = process.wait()
         # Read what is there, not up to the end: other processes may have inherited the pipe.
         os.set_blocking(process.stderr.fileno(), False)
         printed = (process.stderr.read() or b"").decode(errors="replace")

@@ -46,7 +46,7 @@ class Session:
         confined = self._boxed or self._as_account
         self._programs = [hello["tmux"]] if confined else tmux_program.find(hello["tmux"])
         self.program = self._programs[0]
-        self._box_settings = hello.get("box")
+        self.box_settings = hello.get("box")  # of config.toml; None: the daemon is older
         self._box: Box | None = None  # or an account's place; made for this session
         self._first: birth.First | None = None
         self._socket = hello["tmux_socket"]
@@ -92,12 +92,12 @@ class Session:
                 "leave --box out; or end it: "
                 + shell("tmux", "-S", self._socket, "kill-session", "-t", f"={self._name}"),
             )
-        if self._box_settings is None:
+        if self.box_settings is None:
             raise PairingError(
                 "no-box", "the daemon that runs is older and knows no boxes", "pairctl restart"
             )
         program = tmux_program.new_enough(self._programs)
-        box_id = self._begin(*box.make(directory, program, self._box_settings), waiting)
+        box_id = self._begin(*box.make(directory, program, self.box_settings), waiting)
         if sys.platform == "darwin":
             self.warnings.append(
                 PairingError(

@@ -340,7 +340,7 @@ def test_an_invitation_to_read_mentions_no_box(stage: Stage) -> None:
     assert HINT not in invited_at_a_terminal(stage, "--read-only")
 
 
-@pytest.mark.parametrize("bwrap", ["exit 1", "kill -KILL $$"])
+@pytest.mark.parametrize("bwrap", ["exit 1", "kill -KILL $$", "exec sleep 3600"])
 def test_a_machine_on_which_no_box_can_be_made_mentions_none(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, bwrap: str
 ) -> None:

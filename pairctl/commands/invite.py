@@ -40,7 +40,7 @@ def run(args: Namespace) -> int:
         try:
             _tell(reply, args)
             if session.made and not (args.json or args.quiet):
-                _mention_box(reply)
+                _mention_box(reply, session)
         except KeyboardInterrupt:
             raise _holds(reply) from None
     return enter(session) if args.attach and not session.is_here() else 0
@@ -87,7 +87,7 @@ def _tell(reply: Invited, args: Namespace) -> None:
         output.result(reply, draw, as_json=False)
 
 
-def _mention_box(reply: Invited) -> None:
+def _mention_box(reply: Invited, session: Session) -> None:
     """Hint at --box, once a session, on a terminal, if there is a write guest and this machine can
     make a box.
     """
@@ -96,7 +96,7 @@ def _mention_box(reply: Invited) -> None:
         return
     from pairctl import box  # late: it loads more than other invitations need
 
-    if box.can_be_made():
+    if session.box_settings and box.can_be_made(session.box_settings["network"]):
         output.message("hint: a write guest can do all that you can; --box shares one directory")
 
 
