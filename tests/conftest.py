@@ -33,19 +33,25 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)  # pytest itself sorts by what tests share
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have a third of the workers begin with the tests that mostly wait. Each worker takes a share
-    of the list, from its beginning; at the end the others would wait for those tests alone.
+    """Have a third of the workers begin with the tests that mostly wait: if these came last, most
+    workers would have nothing to do meanwhile. The share of a worker is that of xdist's worksteal.
     """
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+    if not workers:
+        return
     waiters = (workers + 2) // 3
     long = [item for item in items if item.get_closest_marker("waits")]
     rest = [item for item in items if not item.get_closest_marker("waits")]
-    share = -(-len(items) // workers)
-    items.clear()
+    ordered: list[pytest.Item] = []
+    left = len(items)
     for worker in range(workers):
+        share = left // (workers - worker)
+        left -= share
         first = long[worker::waiters] if worker < waiters else []
-        items += first + rest[: max(share - len(first), 0)]
-        del rest[: max(share - len(first), 0)]
+        further = max(share - len(first), 0)
+        ordered += first + rest[:further]
+        del rest[:further]
+    items[:] = ordered + rest
 
 
 logins.options += logins.QUICK

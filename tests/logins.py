@@ -1,11 +1,11 @@
-"""What the guests of the tests tell ssh besides the printed command."""
+"""Options that the tests add to the printed ssh command."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# Of OpenSSH's first choice, sntrup761x25519-sha512, a login costs 0.05 s of CPU time more (OpenSSH
-# 9.2), and the tests log in more than a thousand times.
+# By the key exchange that OpenSSH 9.2 prefers, sntrup761x25519-sha512, a login costs 0.05 s of CPU
+# time more, and the tests log in more than a thousand times.
 QUICK: Final = ("-o", "KexAlgorithms=curve25519-sha256")
 
-options: list[str] = []  # none but under pytest: the demo and the benchmarks take what ssh takes
+options: list[str] = []  # only pytest adds some: not the demo, not the benchmarks

@@ -287,9 +287,7 @@ class Stage:
         except (OSError, PairingError, psutil.NoSuchProcess):
             self.pairctl("stop", check=False)
             return
-        gone = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            until(lambda: daemon.status() in gone, "the daemon has ended")
+        until(lambda: _has_ended(daemon), "the daemon has ended")
 
     def _end_left(self) -> None:
         """A tmux server that has lost its socket, or waits for a client whose reader has gone."""
@@ -406,6 +404,13 @@ class Terminal:
 
     def _tmux(self, *argv: str) -> str:
         return self._stage.run("tmux", "-S", str(self._socket), *argv).stdout
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import logins
 from tests.stage import Guest, Stage
 
 KINDS = {
@@ -124,6 +125,13 @@ def test_a_client_with_only_one_algorithm_of_each_kind_enters(
 ) -> None:
     entered = door.ssh(f"KexAlgorithms={exchange}", f"Ciphers={cipher}", f"MACs={mac}")
     assert ENTERED in entered.stderr
+
+
+def test_a_client_that_chooses_the_algorithms_itself_enters(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "options", [])
+    assert ENTERED in door.ssh().stderr
 
 
 @pytest.mark.attack("a client offers only algorithms that an auditor would fail", "refused")

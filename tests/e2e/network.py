@@ -58,7 +58,7 @@ TOOLS: Final = (
 )
 
 # The first process of the PID namespace: with SIGCHLD ignored the kernel reaps every orphan.
-INIT: Final = "echo ready; exec env --ignore-signal=CHLD sleep infinity"
+INIT: Final = ("env", "--ignore-signal=CHLD", "sh", "-c", "echo ready; exec sleep infinity")
 
 WIRE: Final = {"router": "link add wan0 type veth peer name eth0 netns {guest}"}
 
@@ -468,7 +468,7 @@ class Network:
 
     def _namespaces(self) -> None:
         world = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        unshare = self._anchor(*world, "--net", "sh", "-c", INIT)
+        unshare = self._anchor(*world, "--net", *INIT)
         self._world = unshare.pid
         # The root as well: of a mount namespace alone it would be outside of a chroot.
         self._inside = (f"--mount=/proc/{unshare.pid}/ns/mnt", f"--root=/proc/{unshare.pid}/root")
@@ -558,7 +558,8 @@ class Network:
             {_opened(REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))}
             mount -t devpts -o newinstance,gid={tty},mode=620,ptmxmode=666 devpts /dev/pts
             mount --bind /dev/pts/ptmx /dev/ptmx
-            mount --bind /dev/null /dev/console # without a syslogd, miniupnpd logs there: slowly
+            # Without a syslogd, miniupnpd logs there, which is slow.
+            if [ -e /dev/console ]; then mount --bind /dev/null /dev/console; fi
             mkdir -m 700 /srv/root /srv/router /srv/office
             {homes}
             mkdir -p /srv/etc/upper /srv/etc/work

@@ -87,21 +87,26 @@ class Host:
         return self.asks("status")
 
     def _client(self) -> Client:
-        """A connection to the daemon as the host's user, whom alone it serves. unix(7): the kernel
-        notes who connects.
+        """A connection to the daemon, on which hello was said."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            self._connect(connection)
+            return Client(connection)
+        except (OSError, PairingError):
+            connection.close()
+            raise
+
+    def _connect(self, connection: socket.socket) -> None:
+        """As the host's user, whom alone the daemon serves: the kernel notes who connects, unix(7).
+        All of this process is that user meanwhile; it has no other thread that opens files.
         """
         home = os.open(self._network.path(self.home), os.O_RDONLY)
-        connection = socket.socket(socket.AF_UNIX)
         os.seteuid(os.fstat(home).st_uid)
         try:
             connection.connect(f"/proc/self/fd/{home}/pairingd.sock")
-        except OSError:
-            connection.close()
-            raise
         finally:
             os.seteuid(0)
             os.close(home)
-        return Client(connection)
 
     def attaches(self, *, columns: int = 80, lines: int = 24) -> Terminal:
         """The host's own terminal in the session, once its shell answers."""
