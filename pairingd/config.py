@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
-from pairingd import gateways, private, strict, values
+from pairingd import gateways, private, values
+from pairingd.core import strict
 from pairingd.core.model import Access
 from pairingd.core.records import replace
 from pairingd.core.text import one_line, quoted

@@ -161,7 +161,7 @@ class Conversation:
             raise rpc.RpcError(wire.METHOD_NOT_FOUND, f"no method {name[:64]!r}")
         if not self._greeted and name != "hello":
             raise rpc.RpcError(wire.HELLO_FIRST, "say hello first")
-        given = rpc.params_of(methods.METHODS[name], request.get("params", {}))
+        given = await rpc.params_of(methods.METHODS[name], request.get("params", {}))
         self._greeted = True
         if name == methods.WATCH.name and self._streaming is None:
             # Every later event follows on this connection, beside other replies.

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from pairingd import strict
+from pairingd.core import strict
 
 T = TypeVar("T")
 

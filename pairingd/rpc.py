@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from types import NoneType
 from typing import Any
 
-from pairingd import strict
+from pairingd.core import strict
 from pairingd.errors import PairingError
 from pairingd.protocol import params, wire
 from pairingd.protocol.methods import Method
@@ -80,12 +80,15 @@ def parsed(frame: bytes | None) -> dict[str, Any]:
     return dict(request)
 
 
-def params_of(method: Method[Any, Any], given: Mapping[str, object]) -> object:
+async def params_of(method: Method[Any, Any], given: Mapping[str, object]) -> object:
     """Return the parameter record of the method. Raises RpcError."""
     try:
-        record: object = params.read(method.params, given)
-    except ValueError as unfit:
-        raise RpcError(wire.INVALID_PARAMS, str(unfit)) from None
+        record: object = strict.read(method.params, given)
+    except strict.Unfit:
+        try:  # in a thread: importing pydantic takes tenths of a second on a busy machine
+            record = await asyncio.to_thread(params.read_by_pydantic, method.params, given)
+        except ValueError as unfit:
+            raise RpcError(wire.INVALID_PARAMS, str(unfit)) from None
     return record
 
 

@@ -11,8 +11,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from pairingd import strict
-from pairingd.core import causes
+from pairingd.core import causes, strict
 from pairingd.core.model import Cause
 from pairingd.core.records import replace
 from pairingd.store import Happening

@@ -343,7 +343,7 @@ def _plain(schema: Any) -> Any:
 
 def _conversation(types: Types) -> Iterator[str]:
     def asks(number: int, method: str, given: dict[str, Any]) -> str:
-        params.read(METHODS[method].params, given)
+        params.read_by_pydantic(METHODS[method].params, given)
         return "> " + _frame(id=number, method=method, params=given)
 
     def answers(number: int, method: str, result: dict[str, Any]) -> str:

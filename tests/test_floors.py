@@ -17,7 +17,6 @@ from tests.measured import measured
 ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("pairingd.core",),
-    ("pairingd.strict",),
     ("pairingd.protocol",),
     (
         *("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.process"),
@@ -123,18 +122,8 @@ def test_the_core_imports_nothing_outside_itself_that_could_do_anything(
 ) -> None:
     pure = {
         *("__future__", "base64", "binascii", "collections", "dataclasses", "enum", "functools"),
-        "hashlib",
-        *(
-            "ipaddress",
-            "math",
-            "msgspec",
-            "re",
-            "shlex",
-            "struct",
-            "typing",
-            "unicodedata",
-            "urllib",
-        ),
+        *("hashlib", "ipaddress", "json", "math", "msgspec", "re", "shlex", "struct", "types"),
+        *("typing", "unicodedata", "urllib"),
     }
     of_time = {"time", "time.gmtime", "time.strftime"}  # which do not read the clock
     outside = {name.partition(".")[0] for name in imports(path) - of_time} - pure
@@ -223,23 +212,23 @@ store.close()"""
 
 
 PREPARE = """
-import asyncio, sys
+import asyncio, threading
 from pairingd.protocol import params
 from pairingd.wiring import Clock, Path, Store, assemble, config, find_paths, verbs
 paths = find_paths({{"PAIRING_HOME": {home!r}}})
 store = Store.open(Path(paths.state_db), 0.0)
 parts = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda: None)
 async def prepared():
-    params.read(params.Invite, {{"guests": ["octocat"], "ttl": 3600, "access": "write"}})
     await verbs.call(parts, "prepare", params.Nothing(), print)
     await parts.aside.rest()
-    while "httpx" not in sys.modules or "httpcore" not in sys.modules:
-        await asyncio.sleep(0.01)
 asyncio.run(prepared())
+for thread in threading.enumerate():
+    if thread.name == "imports":
+        thread.join()
 store.close()"""
 
 
-def test_an_invitation_loads_httpx_in_advance_and_pydantic_not_at_all(short_path: Path) -> None:
+def test_prepare_loads_httpx_and_not_pydantic(short_path: Path) -> None:
     assert loaded(PREPARE.format(home=str(short_path))) & HEAVY == {"httpx"}
 
 

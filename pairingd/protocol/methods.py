@@ -43,7 +43,7 @@ PREPARE = Method(
     "prepare",
     params.Nothing,
     results.Nothing,
-    "Load and test what `invite` needs; a client that is about to invite sends it, without an id.",
+    "Load and test what `invite` needs; a notification from a client that is about to invite.",
 )
 GATEWAY = Method(
     "gateway",

@@ -1,9 +1,9 @@
 """The parameters of each method: the boundary to other people's programs.
 
 Types only: the rules refuse what is too long, too many or not a name, with their own messages.
-docs/protocol.md has the schemas, which are pydantic's. A request that `strict` accepts, pydantic
-accepts with the same values; each other one it judges, and words the refusal. So only that one, or
-one with a time, waits for its import and costs its 11 MiB.
+docs/protocol.md has the schemas, which are pydantic's. `strict` reads a request first. If it
+refuses, pydantic decides and words the error. pydantic (11 MiB) is imported only for such a
+request, or for one with a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hin
 from msgspec import Struct
 from msgspec.structs import fields
 
-from pairingd import strict
 from pairingd.core.text import one_line
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ P = TypeVar("P")
 _MAX_NAME_CHARS = 80  # of a parameter's name, which the client chooses
 
 
-# pydantic-core's constraints.
-_KEEPS: Mapping[str, Callable[[Any, Any], bool]] = {
+# pydantic-core's constraints, as far as they are used where `strict` reads.
+_CONSTRAINTS: Mapping[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
     "ge": operator.ge,
     "lt": operator.lt,
@@ -40,8 +39,8 @@ _KEEPS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 class Rule:
-    """Constraints beyond a type, for pydantic and for `strict.read`: `check` is called first, and
-    raises ValueError; `limits` are pydantic-core's own (`gt`, `min_length` …).
+    """Constraints beyond a type, for pydantic and for `strict.read`. `check` raises ValueError; it
+    comes before `limits`, which are pydantic-core's own (`gt`, `min_length` …).
     """
 
     def __init__(self, check: Callable[[object], object] | None = None, **limits: object) -> None:
@@ -49,11 +48,11 @@ class Rule:
         self._limits = limits
 
     def __call__(self, value: object) -> object:
-        """Return the value. Raises ValueError."""
+        """Return the value. Raises ValueError, also for a limit that only pydantic knows."""
         if self._check:
             value = self._check(value)
         for name, limit in self._limits.items():
-            if not _KEEPS[name](value, limit):
+            if name not in _CONSTRAINTS or not _CONSTRAINTS[name](value, limit):
                 raise ValueError(f"{name} {limit}")
         return value
 
@@ -195,16 +194,8 @@ class Receipt(Struct, frozen=True):
 _models: dict[type[Any], type[BaseModel]] = {}
 
 
-def read(kind: type[P], given: Mapping[str, object]) -> P:
+def read_by_pydantic(kind: type[P], given: Mapping[str, object]) -> P:
     """Raises ValueError with the name of the wrong parameter and the reason."""
-    try:
-        return strict.read(kind, given)
-    except strict.Unfit:
-        return judged(kind, given)
-
-
-def judged(kind: type[P], given: Mapping[str, object]) -> P:
-    """As `read`, by pydantic."""
     from pydantic import ValidationError
 
     try:

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct, to_builtins
 
-from pairingd import strict
+from pairingd.core import strict
 from pairingd.core.model import Invitation, Mapping, Session
 from tests.core.make import invitation
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
 class Colour(StrEnum):
@@ -40,6 +42,7 @@ class Outer(Struct, frozen=True):
     inner: Inner = Inner(1)
     many: tuple[Inner, ...] = ()
     pair: tuple[str, int] = ("", 0)
+    names: list[str] = []
     named: dict[Annotated[str, str.upper], Inner] | None = None
     colour: Colour = Colour.RED
     mode: Literal["a", "b"] = "a"
@@ -50,11 +53,12 @@ class Outer(Struct, frozen=True):
     score: Annotated[Score, strict.between(0, 10)] | None = None
 
 
-def test_fitting_data_is_read_and_only_lists_are_converted() -> None:
+def test_fitting_data_is_read_and_lists_become_what_the_record_has() -> None:
     plain = {
         "inner": {"size": 2},
         "many": [{"size": 3}],
         "pair": ["x", 4],
+        "names": ["y", "z"],
         "named": {"a": {"size": 5}},
         "colour": "red",
         "mode": "b",
@@ -66,6 +70,7 @@ def test_fitting_data_is_read_and_only_lists_are_converted() -> None:
         inner=Inner(2),
         many=(Inner(3),),
         pair=("x", 4),
+        names=["y", "z"],
         named={"A": Inner(5)},
         colour=Colour.RED,
         mode="b",
@@ -89,6 +94,7 @@ def test_fitting_data_is_read_and_only_lists_are_converted() -> None:
         ({"many": {}}, "many", "a list"),
         ({"many": [{"size": 1}, {"size": None}]}, "many.1.size", "an integer"),
         ({"pair": ["x"]}, "pair", "a list of 2"),
+        ({"names": ["y", 1]}, "names.1", "text in quotes"),
         ({"named": []}, "named", "a table"),
         ({"named": {"a": {"size": ""}}}, "named.a.size", "an integer"),
         ({"colour": "blue"}, "colour", "'red'"),
@@ -141,6 +147,6 @@ def test_json_that_no_record_can_hold_is_a_value_error(text: str | bytes) -> Non
         strict.from_json(text)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+@given(st.recursive(st.none() | st.booleans() | st.integers() | FLOATS | st.text(), st.lists))
 def test_json_is_read_as_it_was_written(value: object) -> None:
     assert strict.from_json(json.dumps(value)) == value

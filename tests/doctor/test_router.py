@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pairingd import config, strict
+from pairingd import config
+from pairingd.core import strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from msgspec import Struct, field
 
-from pairingd import config, strict
+from pairingd import config
+from pairingd.core import strict
 from pairingd.core.events import Invite
 from pairingd.core.model import Invitation
 from pairingd.core.network import Network

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import config, strict
+from pairingd import config
 from pairingd.assembly import _wants_pinhole
+from pairingd.core import strict
 from pairingd.core.events import Invite
 from pairingd.core.holding_state import PINHOLE
 from pairingd.core.network import Network

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 from msgspec import Struct, field
 
-from pairingd import config, interfaces, strict
+from pairingd import config, interfaces
+from pairingd.core import strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace

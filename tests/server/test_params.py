@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from pairingd import strict
+from pairingd.core import strict
 from pairingd.protocol import params
 from pairingd.protocol.methods import METHODS
 
@@ -77,10 +77,10 @@ def test_what_strict_accepts_pydantic_accepts_with_the_same_values(
         record = strict.read(kind, values)
     except strict.Unfit:
         return
-    judged = params.judged(kind, values)
-    assert judged == record
+    by_pydantic = params.read_by_pydantic(kind, values)
+    assert by_pydantic == record
     for field in fields(kind):
-        assert type(getattr(judged, field.name)) is type(getattr(record, field.name))
+        assert type(getattr(by_pydantic, field.name)) is type(getattr(record, field.name))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -106,10 +106,10 @@ def test_a_refused_request_is_worded_by_pydantic(
     kind: type[Any], values: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match="^" + complaint):
-        params.read(kind, values)
+        params.read_by_pydantic(kind, values)
 
 
 def test_a_time_is_read_with_its_offset() -> None:
-    read = params.read(params.Extend, {"guest": "octocat", "until": TIME})
+    read = params.read_by_pydantic(params.Extend, {"guest": "octocat", "until": TIME})
     assert read.until
     assert read.until.isoformat() == "2026-11-29T10:00:00+00:00"

@@ -11,12 +11,15 @@ from typing import Any, cast
 
 from msgspec import to_builtins
 
-from pairingd import config, report, rpc, store, strict
+from pairingd import config, report, rpc, store
+from pairingd.core import strict
 from pairingd.core.model import Mapping, Session
 from pairingd.errors import Misconfigured
 from pairingd.protocol import methods, wire
 from tests.fuzz import mutation, promises
 from tests.fuzz.engine import Target
+
+_runner = asyncio.Runner()
 
 
 class _Pieces:
@@ -70,7 +73,8 @@ def _answered(frame: bytes | None) -> str:
             return "no method"
         method = request["method"]
         kind = methods.METHODS[method].params
-        assert isinstance(rpc.params_of(methods.METHODS[method], request.get("params", {})), kind)
+        params = rpc.params_of(methods.METHODS[method], request.get("params", {}))
+        assert isinstance(_runner.run(params), kind)
     except rpc.RpcError as error:
         promises.words(str(error), 300)
         reply = json.loads(rpc.framed(rpc.error_reply(request_id, error)))

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pairingd import config, strict
+from pairingd import config
+from pairingd.core import strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.world.gateway.adapter import MacOf, unknown_mac

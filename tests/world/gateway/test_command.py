@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pairingd import config, strict
+from pairingd import config
+from pairingd.core import strict
 from pairingd.core.holding_events import Presence
 from pairingd.errors import GatewayError
 from pairingd.world.gateway.command import CommandAdapter, external_address

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from pairingd import config, strict
+from pairingd import config
+from pairingd.core import strict
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
