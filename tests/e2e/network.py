@@ -57,8 +57,9 @@ TOOLS: Final = (
     *("miniupnpd", "upnpc", "curl", "nc", "tmux", "ssh", "sshd", "ssh-keygen", "sftp"),
 )
 
-# The first process of the PID namespace: with SIGCHLD ignored the kernel reaps every orphan.
-INIT: Final = ("env", "--ignore-signal=CHLD", "sh", "-c", "echo ready; exec sleep infinity")
+# The first process of the PID namespace: with SIGCHLD ignored the kernel reaps every orphan. A shell
+# would have a handler of its own for it (dash).
+INIT: Final = "echo ready; exec env --ignore-signal=CHLD sleep infinity"
 
 WIRE: Final = {"router": "link add wan0 type veth peer name eth0 netns {guest}"}
 
@@ -468,7 +469,7 @@ class Network:
 
     def _namespaces(self) -> None:
         world = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        unshare = self._anchor(*world, "--net", *INIT)
+        unshare = self._anchor(*world, "--net", "sh", "-c", INIT)
         self._world = unshare.pid
         # The root as well: of a mount namespace alone it would be outside of a chroot.
         self._inside = (f"--mount=/proc/{unshare.pid}/ns/mnt", f"--root=/proc/{unshare.pid}/root")
