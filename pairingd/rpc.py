@@ -82,14 +82,12 @@ def parsed(frame: bytes | None) -> dict[str, Any]:
 
 async def params_of(method: Method[Any, Any], given: Mapping[str, object]) -> object:
     """Return the parameter record of the method. Raises RpcError."""
-    try:
-        record: object = strict.read(method.params, given)
-    except strict.Unfit:
-        try:  # in a thread: importing pydantic takes tenths of a second on a busy machine
-            record = await asyncio.to_thread(params.read_by_pydantic, method.params, given)
-        except ValueError as unfit:
-            raise RpcError(wire.INVALID_PARAMS, str(unfit)) from None
-    return record
+    with contextlib.suppress(strict.Unfit):
+        return strict.read(method.params, given)
+    try:  # in a thread: importing pydantic takes tenths of a second on a busy machine
+        return await asyncio.to_thread(params.read_by_pydantic, method.params, given)
+    except ValueError as unfit:
+        raise RpcError(wire.INVALID_PARAMS, str(unfit)) from None
 
 
 def framed(message: dict[str, Any]) -> bytes:

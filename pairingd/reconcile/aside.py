@@ -29,17 +29,12 @@ class Aside:
 
     async def rest(self, limit_s: float | None = None) -> None:
         """Wait until all of it is done. After `limit_s` cancel what is left, and wait for that."""
-        late = await self._wait(limit_s) if limit_s is not None else set()
-        for task in late:
-            task.cancel()
+        if self._tasks and limit_s is not None:
+            _, late = await asyncio.wait(self._tasks, timeout=limit_s)
+            for task in late:
+                task.cancel()
         while self._tasks:
-            await self._wait(None)
-
-    async def _wait(self, limit_s: float | None) -> set[asyncio.Task[None]]:
-        if not self._tasks:
-            return set()
-        _, late = await asyncio.wait(self._tasks, timeout=limit_s)
-        return late
+            await asyncio.wait(self._tasks)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
