@@ -17,6 +17,13 @@ from tests.waiting import WAIT_S
 ATTENTIVE = WAIT_S
 
 
+@pytest.fixture
+def own_stage() -> Iterator[Stage]:
+    """For tests of the daemon's start and end, or of its configuration."""
+    with Stage() as stage:
+        yield stage
+
+
 @pytest.fixture(scope="module", params=["tmux", "newest tmux"])
 def daemon_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """One daemon for the tests of a module: they are about guests and tmux, not about its start."""

@@ -73,6 +73,17 @@ def is_open(port: int, host: str = "127.0.0.1") -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
+def client_at(path: str) -> Client:
+    """A connection to the daemon at that socket, on which hello was said."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(path)
+        return Client(connection)
+    except (OSError, PairingError):
+        connection.close()
+        raise
+
+
 class Fakes:
     """The servers of `tests.fakes`, in one process that ends with ours."""
 
@@ -208,13 +219,7 @@ class Stage:
 
     def client(self) -> Client:
         """A connection to the daemon of this process's own, on which hello was said."""
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.connect(str(self.home / "pairingd.sock"))
-            return Client(connection)
-        except (OSError, PairingError):
-            connection.close()
-            raise
+        return client_at(str(self.home / "pairingd.sock"))
 
     def asks(self, *argv: str) -> dict[str, Any]:
         """The JSON that `pairctl ARGV --json` prints.

@@ -13,7 +13,7 @@ import pytest
 
 from tests.boxed import SECRET, Attack, Scene, scene
 from tests.newest_tmux import newest_tmux
-from tests.session import attached_host, joined
+from tests.session import attached_host, joined, own_stage
 from tests.stage import Stage, until
 
 
@@ -33,10 +33,7 @@ def own() -> Iterator[Scene]:
         yield made
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as made:
-        yield made
+stage = own_stage
 
 
 def is_in(one: Scene) -> bool:

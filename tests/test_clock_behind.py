@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
+from tests.session import own_stage
 from tests.stage import ROOT, Stage, until
 from tests.waiting import WAIT_S
 
@@ -19,10 +19,7 @@ SET_BACK = (
 )
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+stage = own_stage
 
 
 @pytest.mark.attack(

@@ -13,17 +13,14 @@ import pytest
 
 from tests.guardians import guardians_of
 from tests.raw_terminal import RawTerminal
-from tests.session import joined
+from tests.session import joined, own_stage
 from tests.stage import Stage, until
 
 ATTENTIVE = 60.0
 AHEAD = timedelta(seconds=6)
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+stage = own_stage
 
 
 def inside(stage: Stage, *options: str) -> RawTerminal:

@@ -25,14 +25,11 @@ import pytest
 
 from pairingd.core.admission import MAX_PER_GUEST
 from pairingd.core.refusal import PairingError
+from tests.session import own_stage
 from tests.stage import EXTERNAL_HOST, Guest, Stage, Terminal, free_port, is_open, until
 from tests.waiting import WAIT_S
 
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+stage = own_stage
 
 
 @pytest.fixture(scope="module")

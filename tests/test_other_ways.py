@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-from tests.session import notes_of_the_desktop
+from tests.session import notes_of_the_desktop, own_stage
 from tests.stage import Stage, free_port, until
 
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+stage = own_stage
 
 
 def configured(stage: Stage, text: str) -> None:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from pairingd.core.refusal import PairingError
+from tests.session import own_stage
 from tests.stage import Stage, until
 from tests.waiting import WAIT_S
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+stage = own_stage
 
 
 def sshd_through(stage: Stage, script: str) -> None:

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests import loopback
+from tests.session import own_stage
 from tests.stage import Guest, Stage, Terminal, free_port, is_open, until
 
 ADDRESS = loopback.SECOND  # where a port that is bound to 127.0.0.1 alone is not seen
@@ -123,10 +124,7 @@ class Relay:
         self.log.close()
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+stage = own_stage
 
 
 @pytest.fixture(autouse=True)

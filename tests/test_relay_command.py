@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from tests import loopback
 from tests.fakes import tunnel
+from tests.session import own_stage
 from tests.stage import Guest, Stage, is_open, until
 
 ADDRESS = loopback.SECOND
@@ -22,10 +22,7 @@ SAYS = "tcp://(?P<host>[^:]+):(?P<port>[0-9]+)"
 pytestmark = loopback.needs_second_address
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+stage = own_stage
 
 
 @pytest.fixture(autouse=True)

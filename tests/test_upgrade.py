@@ -9,21 +9,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.session import notes_of_the_desktop, programs_first
+from tests.session import notes_of_the_desktop, own_stage, programs_first
 from tests.stage import Stage, until
 from tests.waiting import WAIT_S
 
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+stage = own_stage
 
 
 def test_a_restart_in_mid_session_keeps_rights_session_and_mapping(stage: Stage) -> None:

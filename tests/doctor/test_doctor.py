@@ -12,7 +12,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from pairingd.world.gateway.upnp.description import describe
 from pairingd.world.gateway.upnp.exchange import ask
 from tests.core.test_keys import ed25519
 from tests.fakes.forge import Forge, Reply
+from tests.session import own_stage
 from tests.stage import EXTERNAL_HOST, Stage, free_port, until
 from tests.waiting import WAIT_S
 
@@ -52,10 +52,7 @@ ok    port          PORT is free on the router
 CHECK = {"name", "state", "message", "hint"}
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+stage = own_stage
 
 
 def checks(stage: Stage, *argv: str, status: int | None = None) -> dict[str, list[dict[str, Any]]]:

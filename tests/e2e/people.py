@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 from functools import partial
 from typing import Any, Final
@@ -14,6 +13,7 @@ from pairctl.client import Client
 from pairingd.core.refusal import PairingError
 from tests import logins
 from tests.e2e.network import DESCRIPTION_URL, HOST, Network, Place, Terminal, until
+from tests.stage import client_at
 from tests.waiting import expires_soon
 
 FORGE: Final = "/srv/forge"
@@ -87,23 +87,13 @@ class Host:
         return self.asks("status")
 
     def _client(self) -> Client:
-        """A connection to the daemon, on which hello was said."""
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            self._connect(connection)
-            return Client(connection)
-        except (OSError, PairingError):
-            connection.close()
-            raise
-
-    def _connect(self, connection: socket.socket) -> None:
         """As the host's user, whom alone the daemon serves: the kernel notes who connects, unix(7).
         All of this process is that user meanwhile; it has no other thread that opens files.
         """
         home = os.open(self._network.path(self.home), os.O_RDONLY)
         os.seteuid(os.fstat(home).st_uid)
         try:
-            connection.connect(f"/proc/self/fd/{home}/pairingd.sock")
+            return client_at(f"/proc/self/fd/{home}/pairingd.sock")
         finally:
             os.seteuid(0)
             os.close(home)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from tests.e2e.network import PATH, RELAY, Network, Place, until
+from tests.logins import EXCHANGE
 
 PORT = 2222
 SSHD = f"""
@@ -14,7 +15,7 @@ PidFile none
 UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
-KexAlgorithms curve25519-sha256
+KexAlgorithms {EXCHANGE}
 """
 SSH = f"""
 Host relay
