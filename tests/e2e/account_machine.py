@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any, Final
 
-from tests.e2e.network import Network
+from tests.e2e.network import RUN_FROM, Network, emptied
 
 HOST: Final = "pairhost"
 ROOT: Final = "/var/lib/pairing"
@@ -19,8 +20,8 @@ ACCOUNTS: Final = ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
 # All of it: kind, mode, owner and the content of files; but for a key and for the time of a change.
 LISTING: Final = f"""
 for file in {" ".join(ACCOUNTS)}; do echo "== $file"; cat /etc/$file; done
-find /etc/sudoers.d {" ".join(EMPTY)} -printf '%y %m %u %g %p %l\\n' | sort
-find /etc/sudoers.d {" ".join(EMPTY)} -type f ! -name 'host_ed25519*' | sort | xargs -r -d '\\n' cat
+find /etc/sudoers.d {" ".join(EMPTY)} -xdev -printf '%y %m %u %g %p %l\\n' | sort
+find /etc/sudoers.d {" ".join(EMPTY)} -xdev -type f ! -name 'host_ed25519*' | sort | xargs -r -d '\\n' cat
 """
 STOPPED: Final = """
 import sys
@@ -55,9 +56,8 @@ class Machine:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.root, self.host = network.root, network.host
-        mounts = "\n".join(f"mount -t tmpfs -o mode=755 tmpfs {place}" for place in EMPTY)
         self.sh(f"""
-            {mounts}
+            {emptied([Path(place) for place in EMPTY], *RUN_FROM)}
             chmod 1777 /tmp /var/tmp /dev/shm
             mkdir /var/lib/sudo
             for name in host guest relay; do echo "pair$name:!::"; done >>/etc/gshadow

@@ -26,7 +26,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,11 @@ from tests.waiting import WAIT_S, looks
 T = TypeVar("T")
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
+RUN_FROM: Final = (
+    REPOSITORY,
+    Path(sys.prefix),
+    Path(sys.base_prefix),
+)  # pairctl, the tests, Python
 PEOPLE: Final = ("host", "guest", "relay")  # users of their own, named pairhost and so on
 WITH_HANGUP: Final = ("--default-signal=HUP",)  # of env(1): the tests may run under nohup
 WAN: Final = "5.5.5.1"
@@ -556,7 +561,7 @@ class Network:
         tty = grp.getgrnam("tty").gr_gid
         script = f"""
             mount -t tmpfs -o mode=755 tmpfs /srv
-            {_opened(REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))}
+            {_opened(*RUN_FROM)}
             mount -t devpts -o newinstance,gid={tty},mode=620,ptmxmode=666 devpts /dev/pts
             mount --bind /dev/pts/ptmx /dev/ptmx
             # Without a syslogd, miniupnpd logs there, which is slow.
@@ -608,20 +613,24 @@ def _taken(uid: int) -> bool:
 
 def _opened(*paths: Path) -> str:
     """Shell lines that let any user reach `paths`, though they lie in a directory closed to them."""
-    closed = {
-        path: parent
+    closed = (
+        next((parent for parent in reversed(path.parents) if not parent.stat().st_mode & 1), None)
         for path in paths
-        if (parent := next((p for p in reversed(path.parents) if not p.stat().st_mode & 1), None))
-        and not any(other in path.parents for other in paths)
-    }
-    aside = {shlex.quote(str(path)): f"/srv/aside-{n}" for n, path in enumerate(closed)}
+    )
+    return emptied(list(dict.fromkeys(parent for parent in closed if parent)), *paths)
+
+
+def emptied(places: Sequence[Path], *paths: Path) -> str:
+    """Shell lines that put an empty directory over each of `places`, with those of `paths` in it
+    that lie there.
+    """
+    covered = [path for path in paths if set(places) & set(path.parents)]
+    kept = [path for path in covered if not set(covered) & set(path.parents)]
+    aside = {shlex.quote(str(path)): f"/srv/aside-{n}" for n, path in enumerate(kept)}
     return "\n".join(
         [
-            *(f"mkdir {away}; mount --rbind {path} {away}" for path, away in aside.items()),
-            *(
-                f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(parent))}"
-                for parent in dict.fromkeys(closed.values())
-            ),
+            *(f"mkdir -p {away}; mount --rbind {path} {away}" for path, away in aside.items()),
+            *(f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(place))}" for place in places),
             *(f"mkdir -p {path}; mount --move {away} {path}" for path, away in aside.items()),
         ]
     )

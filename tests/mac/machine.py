@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pairingd.core.records import replace
-from tests.e2e.network import HOST, LAN, REPOSITORY, Network, Place, until
+from tests.e2e.network import HOST, LAN, REPOSITORY, RUN_FROM, Network, Place, until
 from tests.e2e.people import FORGE_CONFIG, Guest, start_forge
 
 HERE: Final = Path(__file__).parent
@@ -222,12 +222,11 @@ class Mac:
         return sorted(str(path) for path in found if "pipx" not in path.parts)
 
     def _make_tree(self, version: str) -> None:
-        shared = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))
         script = TREE.format(
             root=ROOT,
             temporary=TEMPORARY,
             etc="/etc",
-            shared=shlex.join(str(path) for path in dict.fromkeys(shared)),
+            shared=shlex.join(str(path) for path in dict.fromkeys(RUN_FROM)),
             linux_alone=" ".join(LINUX_ALONE),
             programs=HERE / "programs",
         )
