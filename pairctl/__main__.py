@@ -10,6 +10,7 @@ from pairctl import arguments, output
 from pairctl.failures import INTERRUPTED, Usage, exit_code
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
+from pairingd.process.inherited import hear_of_children
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     as_json = "--json" in argv
     output.prepare()
+    hear_of_children()
     try:
         try:
             return _run(argv)

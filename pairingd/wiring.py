@@ -25,6 +25,7 @@ from pairingd.paths import Paths, find_paths
 from pairingd.process import logs
 from pairingd.process.children import watch_without_threads
 from pairingd.process.detach import Launch
+from pairingd.process.inherited import reset_signals
 from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
 from pairingd.server import ControlServer
@@ -47,6 +48,7 @@ def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
 
     `own_log`: log to a file, because nobody keeps standard error.
     """
+    reset_signals()
     paths = find_paths()
     with _usable():
         _require_own_files(paths)
