@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,9 +54,8 @@ def test_a_relay_that_opens_late_is_announced_and_the_host_not_sent_for_another(
     status = stage.asks("status")
     assert status["endpoints"][0]["kind"] == "relay"
     assert "relay-slow" not in codes(status)
-    kinds = [event["kind"] for event in stage.asks("log")["events"]]
-    assert kinds.count("endpoint-changed") == 1
-    assert "unverified" not in kinds
+    assert kinds(stage).count("endpoint-changed") == 1
+    assert "unverified" not in kinds(stage)
     stage.asks("invite", "--show", "octocat", "--no-copy")
     assert "endpoint-changed" not in codes(stage.asks("status"))
     stage.pairctl("end")
@@ -110,3 +111,37 @@ def test_a_program_that_names_another_door_gives_no_endpoint(stage: Stage) -> No
     answer = stage.asks("invite", "octocat", "--no-copy")
     assert "relay-forward-refused" in {one["code"] for one in answer["warnings"]}
     assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
+
+
+def test_what_a_relay_program_has_started_ends_with_it(stage: Stage) -> None:
+    """A script without `exec`; of its children one has left the group and holds the output."""
+    script = stage.path / "relay.sh"
+    away = f"setsid sh -c 'echo $$ >{stage.path}/away; exec sleep 3600' &"
+    program = PROGRAM.replace("'{port}'", '"$1"')
+    script.write_text(f"#!/bin/sh\n{away}\n{program} &\nwait\n")
+    script.chmod(0o700)
+    uses(stage, f"{script} {{port}}", SAYS)
+    for _ in range(2):  # a second session gets a relay, too
+        best = stage.asks("invite", "octocat", "--no-copy")["endpoints"][0]
+        assert best["kind"] == "relay"
+        stage.pairctl("end")
+        has_ended(best["port"])
+        os.kill(int((stage.path / "away").read_text()), signal.SIGKILL)
+
+
+def test_a_relay_program_that_dies_is_missed_although_its_child_lives(stage: Stage) -> None:
+    waits = f"sleep 3600 & echo $$ >{stage.path}/pid; {PROGRAM} & wait"
+    uses(stage, shlex.join(("sh", "-c", waits)), SAYS)
+    first = stage.asks("invite", "octocat", "--no-copy")["endpoints"][0]
+    os.kill(int((stage.path / "pid").read_text()), signal.SIGKILL)
+    has_ended(first["port"])
+    until(lambda: "relay-closed" in kinds(stage), "its end is noticed")
+    until(lambda: kinds(stage).count("relay-opened") == 2, "it is started again")
+
+
+def has_ended(port: int) -> None:
+    until(lambda: not is_open(port, ADDRESS), "the program's child has ended")
+
+
+def kinds(stage: Stage) -> list[str]:
+    return [event["kind"] for event in stage.asks("log")["events"]]

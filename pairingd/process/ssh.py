@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from pairingd.core.addresses import bracketed
-from pairingd.process.tunnel import Process, Tunnel, wait_for
+from pairingd.process.tunnel import Program, Tunnel, wait_for
 from pairingd.process.tunnel import start as start_program
 
 _LOGGED_IN = re.compile(rb"^debug1: Entering interactive session")
@@ -40,7 +40,7 @@ def find(program: str) -> str:
     return program or shutil.which("ssh") or "/usr/bin/ssh"
 
 
-async def start_forward(program: str, destination: str, *forward: str) -> Process:
+async def start_forward(program: str, destination: str, *forward: str) -> Program:
     """Raises OSError."""
     options = (word for option in _OPTIONS.items() for word in ("-o", "=".join(option)))
     return await start_program(program, "-v", "-N", "-T", *forward, *options, "--", destination)
@@ -48,7 +48,7 @@ async def start_forward(program: str, destination: str, *forward: str) -> Proces
 
 @asynccontextmanager
 async def near_end(
-    start: Callable[..., Awaitable[Process]],
+    start: Callable[..., Awaitable[Program]],
     host: str,
     port: int,
     failure: Callable[[Tunnel, str], Exception],

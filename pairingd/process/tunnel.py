@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,10 +18,23 @@ from pairingd.process.programs import end
 
 _START_TIMEOUT_S = 20.0  # from the start of the program until the relay listens
 _END_TIMEOUT_S = 2.0  # from SIGTERM to SIGKILL
+_DRAIN_TIMEOUT_S = 0.5  # what it started may hold its output open
 _MAX_KEPT_BYTES = 400  # of its last output
 _VERBOSE_PREFIXES = (b"debug", b"OpenSSH_", b"Authenticated to ", b"Allocated port ")  # of ssh -v
 
-Process = asyncio.subprocess.Process
+
+class Program(Struct):
+    """It leads a process group of its own, which ends with it. `output` is a pipe of ours, not
+    asyncio's, whose Process.wait also waits (3.11) for children that hold such a pipe.
+    """
+
+    process: asyncio.subprocess.Process
+    output: asyncio.StreamReader
+    pipe: asyncio.ReadTransport
+
+    def signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
 
 
 class Tunnel(Struct):
@@ -30,32 +46,59 @@ class Tunnel(Struct):
     host: str
     port: int
     door_port: int
-    process: Process
+    program: Program
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     jump: str = ""
     strangers: bool = False
     output: bytes = b""
-    reading: asyncio.Task[None] | None = None
+    following: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        return self.program.process.pid
+
+    @property
+    def status(self) -> int | None:
+        """How the program ended, as subprocess.Popen.returncode."""
+        return self.program.process.returncode
 
     async def close(self) -> None:
-        await end(self.process, _END_TIMEOUT_S)
-        if self.reading:
-            await self.reading
+        """End the program and its children."""
+        if self.status is None:
+            self.program.signal(signal.SIGTERM)
+        await end(self.program.process, _END_TIMEOUT_S)
+        if self.following:
+            await self.following
+        self.program.pipe.close()
 
 
-async def start(*command: str, together: bool = False) -> Process:
+async def start(*command: str, together: bool = False) -> Program:
     """Its standard error is a pipe; `together`: its standard output goes to the same pipe.
 
     Raises OSError.
     """
     if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
         command = (setpriv, "--pdeathsig", "TERM", *command)  # no tunnel outlives a killed daemon
-    return await asyncio.create_subprocess_exec(
-        *command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if together else subprocess.DEVNULL,
-        stderr=subprocess.STDOUT if together else subprocess.PIPE,
+    read_end, write_end = os.pipe()
+    output = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(output)
+    pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: protocol, os.fdopen(read_end, "rb", buffering=0)
     )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=subprocess.DEVNULL,
+            stdout=write_end if together else subprocess.DEVNULL,
+            stderr=write_end,
+            process_group=0,
+        )
+    except BaseException:
+        pipe.close()
+        raise
+    finally:
+        os.close(write_end)
+    return Program(process, output, pipe)
 
 
 async def wait_for(
@@ -65,7 +108,7 @@ async def wait_for(
     has ended or printed nothing in time.
     """
     matched: asyncio.Future[re.Match[bytes] | None] = asyncio.get_running_loop().create_future()
-    tunnel.reading = asyncio.create_task(_read(tunnel, pattern, matched))
+    tunnel.following = asyncio.create_task(_follow(tunnel, pattern, matched))
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):
             match = await matched
@@ -81,27 +124,36 @@ async def wait_for(
     return match
 
 
+async def _follow(
+    tunnel: Tunnel, pattern: re.Pattern[bytes], matched: asyncio.Future[re.Match[bytes] | None]
+) -> None:
+    """Return once the program has ended; `matched` gets the match of `pattern` in its output, None
+    if there is none.
+    """
+    reading = asyncio.create_task(_read(tunnel, pattern, matched))
+    await tunnel.program.process.wait()
+    tunnel.program.signal(signal.SIGKILL)  # what it has left
+    await asyncio.wait({reading}, timeout=_DRAIN_TIMEOUT_S)
+    reading.cancel()
+    tunnel.ended.set()
+    if not matched.done():
+        matched.set_result(None)
+
+
 async def _read(
     tunnel: Tunnel, pattern: re.Pattern[bytes], matched: asyncio.Future[re.Match[bytes] | None]
 ) -> None:
-    """Read its output to the end; `matched` gets the match of `pattern`, None if there is none."""
-    stream = tunnel.process.stderr or tunnel.process.stdout
-    assert stream is not None  # noqa: S101 - it is a pipe
     while True:
         try:
-            line = await stream.readline()
+            line = await tunnel.program.output.readline()
         except ValueError:  # longer than the stream's limit; at most a banner
             continue
         if not line:
-            break
+            return
         if (match := pattern.search(line)) and not matched.done():
             matched.set_result(match)
         elif not line.startswith(_VERBOSE_PREFIXES):
             tunnel.output = (tunnel.output + line)[-_MAX_KEPT_BYTES:]
-    await tunnel.process.wait()
-    tunnel.ended.set()
-    if not matched.done():
-        matched.set_result(None)
 
 
 def how_it_ended(status: int) -> str:

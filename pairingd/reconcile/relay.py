@@ -176,7 +176,7 @@ class RelayLane(Lane):
     async def _opening(self, tunnel: Tunnel) -> AsyncIterator[Tunnel]:
         """Journaled, and ended again if the block fails."""
         try:
-            journal(self._store, tunnel.process.pid)
+            journal(self._store, tunnel.pid)
             yield tunnel
         except BaseException:
             await self._end(tunnel)
@@ -199,7 +199,7 @@ class RelayLane(Lane):
 
     async def _end(self, tunnel: Tunnel) -> None:
         await tunnel.close()
-        self._store.forget_processes(tunnel.process.pid)
+        self._store.forget_processes(tunnel.pid)
 
 
 def _jump_endpoint(tunnel: Tunnel, sight: Sight) -> Endpoint:

@@ -11,7 +11,7 @@ from pairingd.core.text import printable, shell
 from pairingd.errors import WorldError
 from pairingd.process.programs import last_words
 from pairingd.process.ssh import find, near_end, start_forward
-from pairingd.process.tunnel import Process, Tunnel, how_it_ended
+from pairingd.process.tunnel import Program, Tunnel, how_it_ended
 
 # ssh(1)'s message that its far end did not connect, and why.
 _NOT_CONNECTED = re.compile(rb"open failed: (.*)")
@@ -28,7 +28,7 @@ class View:
 
     @property
     def pid(self) -> int:
-        return self._tunnel.process.pid
+        return self._tunnel.pid
 
     @property
     def near(self) -> tuple[str, int]:
@@ -73,7 +73,7 @@ class LookFrom:
             "it needs AllowTcpForwarding yes in its sshd_config, and no permitopen for our key",
         )
 
-    async def _start(self, *forward: str) -> Process:
+    async def _start(self, *forward: str) -> Program:
         try:
             return await start_forward(find(self._program), self.destination, *forward)
         except OSError as error:
@@ -82,7 +82,7 @@ class LookFrom:
     def _failed(self, tunnel: Tunnel, reason: str) -> WorldError:
         if reason:
             return self._failure(reason)
-        output, status = last_words(tunnel.output), tunnel.process.returncode
+        output, status = last_words(tunnel.output), tunnel.status
         ended = "" if status is None else f" (ssh {how_it_ended(status)})"
         return self._failure(f"{output or 'no reason given'}{ended}")
 

@@ -18,7 +18,7 @@ from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.process.programs import last_words, run
 from pairingd.process.ssh import find, near_end, start_forward
-from pairingd.process.tunnel import Process, Tunnel, how_it_ended, wait_for
+from pairingd.process.tunnel import Program, Tunnel, how_it_ended, wait_for
 
 _CONFIG_TIMEOUT_S = 5.0  # for ssh to read its configuration, which may run programs (Match exec)
 _DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
@@ -59,7 +59,7 @@ class Relay:
 
     def lost(self, tunnel: Tunnel) -> WorldError:
         """The error for a tunnel that has ended by itself."""
-        status = tunnel.process.returncode
+        status = tunnel.status
         return refusal(tunnel.output, self._settings.ssh, tunnel.port, status)
 
     def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:
@@ -107,7 +107,7 @@ class Relay:
     def _program(self) -> str:
         return find(self._settings.ssh_program)
 
-    async def _start(self, *forward: str) -> Process:
+    async def _start(self, *forward: str) -> Program:
         try:
             return await start_forward(self._program, self._settings.ssh, *forward)
         except OSError as error:

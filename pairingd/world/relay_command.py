@@ -30,10 +30,10 @@ class RelayCommand:
         """A tunnel to the endpoint that is printed. Raises WorldError `relay-unreachable`."""
         argv = [word.replace("{port}", str(door_port)) for word in self._argv]
         try:
-            process = await start(*argv, together=True)
+            program = await start(*argv, together=True)
         except OSError as error:
             raise self._failure(error.strerror or "it cannot be run") from None
-        tunnel = Tunnel("", 0, door_port, process, strangers=True)
+        tunnel = Tunnel("", 0, door_port, program, strangers=True)
         match = await wait_for(tunnel, self._says, partial(self._failed, tunnel))
         host, port = ((match[name] or b"").decode(errors="replace") for name in ("host", "port"))
         if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -54,7 +54,7 @@ class RelayCommand:
     def lost(self, tunnel: Tunnel) -> WorldError:
         """The error for a program that has ended by itself: its last output and its status."""
         reason = last_words(tunnel.output) or "it says nothing"
-        status = tunnel.process.returncode
+        status = tunnel.status
         return self._failure(reason if status is None else f"{reason} (it {how_it_ended(status)})")
 
     def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:
@@ -70,7 +70,7 @@ class RelayCommand:
         if not reason:
             return self.lost(tunnel)
         output = last_words(tunnel.output)
-        return self._failure(f"{reason}; it said: {output}" if output else reason)
+        return self._failure(f"{reason}; its last output: {output}" if output else reason)
 
     def _failure(self, reason: str) -> WorldError:
         return WorldError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
@@ -13,7 +12,7 @@ import pytest
 
 from pairingd.errors import PairingError, WorldError
 from pairingd.intent import Intent
-from pairingd.process.tunnel import Tunnel
+from pairingd.process.tunnel import Tunnel, start
 from pairingd.reconcile.relay import RelayLane
 from pairingd.signals import Signals
 from pairingd.store import Store
@@ -29,11 +28,11 @@ class Relay:
 
     @property
     def running(self) -> int:
-        return sum(one.process.returncode is None for one in self.opened)
+        return sum(one.status is None for one in self.opened)
 
     async def open(self, door_port: int) -> Tunnel:
-        process = await asyncio.create_subprocess_exec("sleep", "60")
-        self.opened.append(Tunnel("relay.example.org", 50000, door_port, process))
+        program = await start("sleep", "60")
+        self.opened.append(Tunnel("relay.example.org", 50000, door_port, program))
         return self.opened[-1]
 
     async def open_jump(self, door_port: int) -> Tunnel:
@@ -47,7 +46,7 @@ class Relay:
         raise AssertionError(tunnel, inside)
 
     def lost(self, tunnel: Tunnel) -> PairingError:
-        status = tunnel.process.returncode
+        status = tunnel.status
         return WorldError("relay-unreachable", f"its ssh ended with status {status}", "look there")
 
 
@@ -96,8 +95,8 @@ async def test_a_relay_whose_tunnels_do_not_last_is_asked_less_and_less_often(
             await lane.one_pass()
         if len(relay.opened) > len(opened):
             opened.append(now - START)
-            relay.opened[-1].process.kill()
-            await relay.opened[-1].process.wait()
+            relay.opened[-1].program.process.kill()
+            await relay.opened[-1].program.process.wait()
             relay.opened[-1].ended.set()
             with pytest.raises(WorldError, match="status -9"):
                 await lane.one_pass()

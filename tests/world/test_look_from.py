@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from pairingd.errors import WorldError
-from pairingd.process.tunnel import Tunnel
+from pairingd.process.tunnel import Tunnel, start
 from pairingd.world.look_from import LookFrom, View
 
 
 async def view(output: str, host: str = "5.5.5.1", *, ended: bool = False) -> View:
-    process = await asyncio.create_subprocess_exec("true")
-    await process.wait()
-    tunnel = Tunnel("127.0.0.1", 1, 0, process, output=output.encode())
+    program = await start("true")
+    tunnel = Tunnel("127.0.0.1", 1, 0, program, output=output.encode())
+    await tunnel.close()
     if ended:
         tunnel.ended.set()
     return View(tunnel, host)

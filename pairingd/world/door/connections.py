@@ -167,11 +167,11 @@ class Connections:
             with log_end:
                 records.setblocking(False)
                 tune(accepted)
-                guardian = await self._guard.commands()
-                known = Announcement(self._guard.line("$$", LOGIN_GRACE), guardian)
-                process, reach = await self._sshd.start(accepted, log_end, known)
-            self._guard.hold(process.pid, LOGIN_GRACE)
-            self._guard.take(process.pid, accepted)
+                async with self._guard.commands() as guardian:
+                    known = Announcement(self._guard.line("$$", LOGIN_GRACE), guardian)
+                    process, reach = await self._sshd.start(accepted, log_end, known)
+                    self._guard.hold(process.pid, LOGIN_GRACE)
+                    self._guard.take(process.pid, accepted)
         except BaseException:
             records.close()
             raise

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -19,22 +20,33 @@ _PROGRAM = Path(__file__).with_name("guardian.py")
 class Guard:
     """Keeps a guardian running and informed. Replaces one that dies by one with the same data."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, linger_s: float = _LINGER_S) -> None:
+        self._linger_s = linger_s
         self._process: asyncio.subprocess.Process | None = None
         self._commands: socket.socket | None = None
         self._sockets: dict[int, socket.socket] = {}
         self._deadlines: dict[int, float] = {}  # by process group, on the event loop's clock
         self._following: asyncio.Task[None] | None = None
         self._leaving: asyncio.TimerHandle | None = None
+        self._starting = asyncio.Lock()  # or two connections at once would have one each
+        self._expected = 0  # connections that are about to be taken
 
-    async def commands(self) -> socket.socket:
-        """The socket for `Guard.line`. Raises OSError if there can be no guardian: then there must
-        be no connection either.
+    @contextlib.asynccontextmanager
+    async def commands(self) -> AsyncIterator[socket.socket]:
+        """The socket for `Guard.line`, for a connection that calls `take` before this ends: until
+        then its guardian stays. Raises OSError if there can be no guardian: then there must be no
+        connection either.
         """
-        if self._leaving:
-            self._leaving.cancel()
-            self._leaving = None
-        return self._commands or await self._start()
+        self._expected += 1
+        try:
+            yield await self._present()
+        finally:
+            self._expected -= 1
+            self._leave_later()
+
+    async def _present(self) -> socket.socket:
+        async with self._starting:
+            return self._commands or await self._start()
 
     @staticmethod
     def line(group: int | str, seconds: float) -> str:
@@ -60,12 +72,19 @@ class Guard:
         self._deadlines.pop(group, None)
         self._sockets.pop(group, None)
         self._write(f"release {group}")
-        if not self._sockets and self._commands and not self._leaving:
-            self._leaving = asyncio.get_running_loop().call_later(_LINGER_S, self._leave)
+        self._leave_later()
+
+    def _leave_later(self) -> None:
+        """Let the guardian end once nobody has been connected for `linger_s`."""
+        if self._leaving:
+            self._leaving.cancel()
+            self._leaving = None
+        if self._commands and not self._sockets and not self._expected:
+            self._leaving = asyncio.get_running_loop().call_later(self._linger_s, self._leave)
 
     def _leave(self) -> None:
         self._leaving = None
-        if self._commands and not self._sockets:
+        if self._commands and not self._sockets and not self._expected:
             self._commands.close()
             self._commands = None
 
@@ -105,7 +124,7 @@ class Guard:
         self._commands = None
         if self._sockets:
             with contextlib.suppress(OSError):  # then there is none until the next connection
-                await self._start()
+                await self._present()
 
     def _send_socket(self, group: int, connection: socket.socket) -> None:
         self._write(f"socket {group}", connection.fileno())

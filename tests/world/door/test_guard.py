@@ -1,0 +1,72 @@
+"""The daemon's side of the guardian: which one hears of a connection, and for how long it stays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import psutil
+
+from pairingd.world.door.guard import Guard
+from tests.stage import until
+from tests.waiting import WAIT_S
+
+GRACE = 1.0
+LONG = 3600.0
+
+
+@contextlib.asynccontextmanager
+async def connected(guard: Guard) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process group that has announced itself, and a connection that belongs to it."""
+    ours, theirs = socket.socketpair()
+    async with guard.commands() as commands:
+        process = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", f'echo "{guard.line("$$", GRACE)}"; exec sleep 3600 >/dev/null'),
+            stdout=commands.fileno(),
+            start_new_session=True,
+        )
+        guard.take(process.pid, ours)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        guard.release(process.pid)
+        ours.close()
+        theirs.close()
+
+
+def guardians() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [child for child in children if "guardian.py" in " ".join(child.cmdline())]
+
+
+async def left() -> None:
+    """Wait until the guardian has left, because nobody is connected."""
+    await asyncio.to_thread(until, lambda: not guardians(), "the guardian has left")
+
+
+async def test_connections_that_come_at_once_have_the_same_guardian() -> None:
+    guard = Guard(linger_s=0.0)
+    async with contextlib.AsyncExitStack() as stack:
+        entered = [stack.enter_async_context(connected(guard)) for _ in range(4)]
+        *stay, leaves = await asyncio.gather(*entered)
+        for process in stay:
+            guard.hold(process.pid, LONG)
+        await asyncio.wait_for(leaves.wait(), WAIT_S)  # announced beside the others, never held
+        assert [process.returncode for process in stay] == [None] * 3
+        assert len(guardians()) == 1
+    await left()
+
+
+async def test_a_guardian_does_not_leave_while_a_connection_is_about_to_be_taken() -> None:
+    guard = Guard(linger_s=0.0)
+    async with guard.commands() as commands:
+        async with connected(guard):
+            pass
+        async with connected(guard):
+            assert commands.fileno() != -1
+    await left()
