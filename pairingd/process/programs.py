@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -89,14 +90,25 @@ async def _killed(process: asyncio.subprocess.Process) -> bool:
     return True
 
 
+class TookTooLong(TimeoutError):
+    """`so_far` is what the program has printed; it was killed."""
+
+    def __init__(self, so_far: Finished) -> None:
+        super().__init__()
+        self.so_far = so_far
+
+
 class _Program(asyncio.SubprocessProtocol):
+    """Keeps the end of its standard output and of its standard error."""
+
     def __init__(self) -> None:
         self.output = {1: bytearray(), 2: bytearray()}
         self.exited = asyncio.Event()
         self.drained = asyncio.Event()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.output[fd] += data[: _MAX_OUTPUT_BYTES - len(self.output[fd])]
+        self.output[fd] += data
+        del self.output[fd][:-_MAX_OUTPUT_BYTES]
 
     def process_exited(self) -> None:
         self.exited.set()
@@ -104,26 +116,48 @@ class _Program(asyncio.SubprocessProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.drained.set()
 
+    def finished(self, status: int) -> Finished:
+        stdout, stderr = (bytes(self.output[fd]).decode(errors="replace") for fd in (1, 2))
+        return Finished(status, stdout, stderr)
 
-async def run(*argv: str, seconds: float | None, given: bytes = b"") -> Finished:
-    """Raises OSError if it cannot be started, TimeoutError if it does not end in time; None for
-    `seconds` waits without limit.
 
-    `given` is its whole standard input, at most what a pipe holds.
+async def run(
+    *argv: str,
+    seconds: float | None,
+    given: bytes = b"",
+    environ: Mapping[str, str] | None = None,
+    with_children: bool = False,
+) -> Finished:
+    """Raises OSError if it cannot be started, TookTooLong if it does not end in time; None for
+    `seconds` waits without limit. TimeoutError: too many of them may not be ended and still run.
 
-    It runs with LC_ALL=C, and is killed if this raises or is cancelled. Nothing here waits for its
-    pipes: a tmux client hands them to its server, and a server that is stopped keeps them.
+    `given` is its whole standard input, at most what a pipe holds. `environ` is ours with LC_ALL=C
+    by default.
+
+    It is killed if this raises or is cancelled; `with_children`: and what it has started, too.
+    Nothing here waits for its pipes: a tmux client hands them to its server, and a server that is
+    stopped keeps them.
     """
     if UNENDED.are_many(argv[0]):
         raise TimeoutError
-    transport, program = await asyncio.get_running_loop().subprocess_exec(
-        _Program,
-        *argv,
-        stdin=subprocess.PIPE if given else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "LC_ALL": "C"},
+    starting = asyncio.ensure_future(
+        asyncio.get_running_loop().subprocess_exec(
+            _Program,
+            *argv,
+            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"} if environ is None else environ,
+            start_new_session=with_children,
+        )
     )
+    try:
+        # A start that is cancelled would wait for whoever holds the pipes.
+        transport, program = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await _leave(argv[0], *await starting, with_children=with_children)
+        raise
     try:
         if given:
             stdin = transport.get_pipe_transport(0)
@@ -135,13 +169,30 @@ async def run(*argv: str, seconds: float | None, given: bytes = b"") -> Finished
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_TIMEOUT_S):
                 await program.drained.wait()
+    except TimeoutError:
+        raise TookTooLong(program.finished(0)) from None
     finally:
-        with contextlib.suppress(PermissionError):  # it has become another user's
-            transport.close()  # which kills what still runs
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
-                await program.exited.wait()
-        if not program.exited.is_set():
-            UNENDED.add(argv[0], program.exited.is_set)
-    stdout, stderr = (bytes(program.output[fd]).decode(errors="replace") for fd in (1, 2))
-    return Finished(transport.get_returncode() or 0, stdout, stderr)
+        await _leave(argv[0], transport, program, with_children=with_children)
+    return program.finished(transport.get_returncode() or 0)
+
+
+async def _leave(
+    name: str,
+    transport: asyncio.SubprocessTransport,
+    program: _Program,
+    *,
+    with_children: bool,
+) -> None:
+    """Kill what still runs, and wait for its end, but not for long: it may have become another
+    user's.
+    """
+    if with_children and not program.exited.is_set():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(transport.get_pid(), signal.SIGKILL)
+    with contextlib.suppress(PermissionError):
+        transport.close()  # which kills the program
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+            await program.exited.wait()
+    if not program.exited.is_set():
+        UNENDED.add(name, program.exited.is_set)

@@ -84,7 +84,7 @@ async def test_nothing_is_shown_if_notifications_are_switched_off(notes: Path) -
     [
         ("#!/bin/sh\necho 'no session bus' >&2\nexit 1\n", "no session bus"),
         ("no program", "format error"),
-        ("#!/bin/sh\nexec sleep 60\n", "TimeoutError"),
+        ("#!/bin/sh\nexec sleep 60\n", "TookTooLong"),
     ],
 )
 async def test_a_failure_is_logged_only_at_debug_level(
@@ -95,7 +95,7 @@ async def test_a_failure_is_logged_only_at_debug_level(
     expected: str,
 ) -> None:
     stand_in(tmp_path, script, monkeypatch)
-    desktop = Desktop(timeout_s=0.5 if expected == "TimeoutError" else WAIT_S)
+    desktop = Desktop(timeout_s=0.5 if expected == "TookTooLong" else WAIT_S)
     with caplog.at_level(logging.DEBUG, logger="pairingd"):
         desktop.notify("moved")
         await shown(desktop)

@@ -14,13 +14,10 @@ HOST:PORT, the endpoint as guests see it; otherwise it is [router] external_host
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import ipaddress
 import os
 import shlex
 import shutil
-import signal
 from collections.abc import Callable
 
 from pairingd import config, values
@@ -30,11 +27,10 @@ from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
+from pairingd.process.programs import Finished, TookTooLong, run
 from pairingd.world.gateway.adapter import Record, Tools, nobody_records
 
 _TIMEOUT_S = 20.0
-_DRAIN_TIMEOUT_S = 0.5  # for what it printed; something it started may hold its output open
-_MAX_OUTPUT_BYTES = 4096
 _MAX_SHOWN_CHARS = 200
 
 
@@ -105,7 +101,9 @@ class CommandAdapter:
         )
 
     async def _run(self, name: str, command: str, mapping: Mapping, lease: int) -> str:
-        """What the program printed. Its process is gone when this raises or is cancelled."""
+        """What the program printed. Its process is gone when this raises or is cancelled, if it is
+        one that we may end.
+        """
         program, *arguments = _split(command)
         environment = os.environ | {
             "PAIRING_EXTERNAL_PORT": dict(mapping.handle).get("asked", str(mapping.external_port)),
@@ -115,56 +113,22 @@ class CommandAdapter:
             "PAIRING_PROTOCOL": "tcp",
         }
         try:
-            transport, child = await _started(program, *arguments, env=environment)
+            done = await run(
+                *(program, *arguments),
+                seconds=self._timeout_s,
+                environ=environment,
+                with_children=True,
+            )
         except OSError as error:
-            raise _failed(name, f"cannot be run: {error.strerror}") from None
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await child.exited.wait()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DRAIN_TIMEOUT_S):
-                    await child.drained.wait()
-        except TimeoutError:
-            _end(transport)
-            reason = f"took more than {self._timeout_s:g} s and was ended"
-            raise _failed(name, reason + child.shown()) from None
-        except asyncio.CancelledError:
-            _end(transport)
-            raise
-        finally:
-            transport.close()
-            await child.drained.wait()
-        if status := transport.get_returncode():
-            raise _failed(name, f"ended with status {status}{child.shown()}")
-        return child.output[1].decode(errors="replace")
+            raise _failed(name, _why(error, self._timeout_s)) from None
+        if done.status:
+            raise _failed(name, f"ended with status {done.status}{_shown(done)}")
+        return done.stdout
 
 
 def adapter(tools: Tools) -> CommandAdapter | None:
     """None if config.toml names no command."""
     return CommandAdapter(tools.settings, tools.clock) if tools.settings.command.open else None
-
-
-class _Child(asyncio.SubprocessProtocol):
-    """Keeps the end of its standard output and of its standard error."""
-
-    def __init__(self) -> None:
-        self.output = {1: b"", 2: b""}
-        self.exited = asyncio.Event()
-        self.drained = asyncio.Event()
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.output[fd] = (self.output[fd] + data)[-_MAX_OUTPUT_BYTES:]
-
-    def process_exited(self) -> None:
-        self.exited.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self.drained.set()
-
-    def shown(self) -> str:
-        """The end of its output for an error's one line, without control characters."""
-        text = " ".join((self.output[2] or self.output[1]).decode(errors="replace").split())
-        return f": {printable(text[-_MAX_SHOWN_CHARS:])}" if text else ""
 
 
 def external_address(output: str) -> tuple[str, int] | None:
@@ -196,29 +160,20 @@ def _is_host(text: str) -> bool:
     return "%" not in text
 
 
-async def _started(*argv: str, env: dict[str, str]) -> tuple[asyncio.SubprocessTransport, _Child]:
-    """Raises OSError. If cancelled meanwhile, ends the program and its children: asyncio itself
-    ends only the program, and then waits for children that hold its output.
-    """
-    start = asyncio.get_running_loop().subprocess_exec(
-        _Child, *argv, stdin=asyncio.subprocess.DEVNULL, env=env, start_new_session=True
-    )
-    starting = asyncio.ensure_future(start)
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        with contextlib.suppress(OSError):
-            transport, child = await starting
-            _end(transport)
-            transport.close()
-            await child.drained.wait()
-        raise
+def _why(error: OSError, limit_s: float) -> str:
+    match error:
+        case TookTooLong(so_far=output):
+            return f"took more than {limit_s:g} s and was ended{_shown(output)}"
+        case TimeoutError():
+            return "hangs, and cannot be ended"
+        case _:
+            return f"cannot be run: {error.strerror}"
 
 
-def _end(transport: asyncio.SubprocessTransport) -> None:
-    """End it and its children: it leads a session of its own."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(transport.get_pid(), signal.SIGKILL)
+def _shown(done: Finished) -> str:
+    """The end of its output for an error's one line, without control characters."""
+    text = " ".join((done.stderr or done.stdout).split())
+    return f": {printable(text[-_MAX_SHOWN_CHARS:])}" if text else ""
 
 
 def _failed(name: str, reason: str) -> GatewayError:

@@ -141,6 +141,25 @@ async def test_a_program_cancelled_while_it_starts_is_ended_with_its_children(
     await gone(int(home.log.read_text()))
 
 
+async def test_a_program_that_may_not_be_ended_is_an_error_and_nothing_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    """As one by sudo; here the program becomes another user's."""
+    if os.getuid():
+        pytest.skip("only root can become another user")
+    home = Home(tmp_path, "echo $$ >{log}; exec setpriv --reuid 64000 sleep 3600")
+    home.adapter = CommandAdapter(home.settings, lambda: NOW, seconds=0.5)
+    os.seteuid(65534)
+    try:
+        assert "took more than 0.5 s" in (await refusal(home)).message
+    finally:
+        os.seteuid(0)
+    left = int(home.log.read_text())
+    assert _alive(left)
+    os.kill(left, 9)
+    await gone(left)
+
+
 async def test_a_background_process_of_the_program_does_not_delay_the_answer(
     tmp_path: Path,
 ) -> None:
