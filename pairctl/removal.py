@@ -215,22 +215,12 @@ def _undone(state_db: str) -> str:
             "only this file records it; in its network run: pairctl start, pairctl end, "
             "pairctl uninstall"
         )
-    if any(_exists(process.pid) for process in left.processes):
+    if left.processes:
         return (
             "a killed daemon may have left a guest's connection, and only this file records it; "
             "run: pairctl start, pairctl end, pairctl uninstall"
         )
     return ""
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 @contextlib.contextmanager

@@ -74,6 +74,8 @@ class Conversation:
                     self._send(reply)
                     with suppress(ConnectionError):  # it may have sent a `revoke` and gone
                         await self._writer.drain()
+                if self._serving and self._serving.cancelling():
+                    return  # the server closes, although the verb made an error of that
         finally:
             hello_timer.cancel()
             reading.cancel()
@@ -165,7 +167,10 @@ class Conversation:
         self._greeted = True
         if name == methods.WATCH.name and self._streaming is None:
             # Every later event follows on this connection, beside other replies.
-            self._streaming = asyncio.create_task(self._stream(self._intent.listen()))
+            listener = self._intent.listen()
+            self._streaming = asyncio.create_task(self._stream(listener))
+            # Not in the task, which may be cancelled before it begins.
+            self._streaming.add_done_callback(lambda _: self._intent.forget(listener))
         return await self._verb(name, given, self._progress)
 
     async def _stream(self, listener: asyncio.Queue[Happening | None]) -> None:
@@ -174,7 +179,6 @@ class Conversation:
                 self._notify("event", report.event(event))
                 await self._writer.drain()
         finally:
-            self._intent.forget(listener)
             self._writer.close()  # the listener fell behind, or the client left
 
     def _progress(self, step: results.Progress) -> None:

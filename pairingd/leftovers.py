@@ -11,11 +11,14 @@ from msgspec import Struct
 
 from pairingd.core.model import Mapping
 from pairingd.live import Live
+from pairingd.process.left_over import is_still
 from pairingd.schema import migrate
 from pairingd.store import Process, Store
 
 
 class Leftovers(Struct, frozen=True):
+    """`processes` are those that still run."""
+
     mappings: list[Mapping]
     processes: list[Process]
 
@@ -34,4 +37,5 @@ def read(path: Path) -> Leftovers:
         stored.backup(copy)
         migrate(copy, path, None)
         store = Store(copy, Live(path.with_name("live")))
-        return Leftovers(store.mappings(), store.processes())
+        running = [one for one in store.processes() if is_still(one.pid, one.started, one.boot)]
+        return Leftovers(store.mappings(), running)

@@ -10,7 +10,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from pairingd.errors import Misconfigured
+from pairingd.errors import Misconfigured, WorldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,9 +54,9 @@ def _installed() -> Iterator[str]:
     return (program for program in programs if program)
 
 
-def no_tmux() -> Misconfigured:
+def no_tmux() -> WorldError:
     """Return the error for an empty `tmuxes`."""
-    return Misconfigured(
+    return WorldError(
         "no-tmux",
         f"no tmux in {', '.join(searched())}",
         f"{_INSTALL_HINT}; or set [tmux] command in config.toml, then: pairctl restart",

@@ -190,6 +190,7 @@ async def _serve(
     asks.close()
     for lane in lanes:
         lane.cancel()
+    await asyncio.wait(lanes, timeout=_ASIDE_LIMIT_S)  # before the store that they write to closes
     await parts.access.rest()
     await parts.providers.aclose()
     await parts.aside.rest(_ASIDE_LIMIT_S)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -68,6 +71,30 @@ def test_look_reports_a_server_that_shows_no_host_key(capsys: Capture) -> None:
         silent.settimeout(0)
         assert main(["look", f"127.0.0.1:{port}", OTHER]) == 1
     assert "shows no host key" in capsys.readouterr().out
+
+
+@pytest.mark.waits
+def test_look_ends_although_a_server_sends_a_line_now_and_then(capsys: Capture) -> None:
+    """A tarpit: ssh-keyscan's own limit begins anew with each line before the banner."""
+    with socket.create_server(("127.0.0.1", 0)) as tarpit:
+        drips = threading.Thread(target=_drip, args=(tarpit,), daemon=True)
+        drips.start()
+        assert main(["look", f"127.0.0.1:{tarpit.getsockname()[1]}", OTHER]) == 1
+        assert "shows no host key" in capsys.readouterr().out
+        tarpit.shutdown(socket.SHUT_RDWR)
+    drips.join()
+
+
+def _drip(tarpit: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = tarpit.accept()
+        except OSError:  # it is over
+            return
+        with connection, contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"not yet\r\n")
+                time.sleep(0.5)
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,11 @@ def findings(command: list[str], silence_s: float = 75.0) -> Iterator[dict[str, 
                     break
                 yield json.loads(line)
             else:
-                raise _failed(f"has said nothing for {silence_s:.0f} s")
+                raise _failed(f"printed nothing for {silence_s:.0f} s")
             if process.wait(_EXIT_TIMEOUT_S) != 0:
                 raise _failed(f"exited with status {process.returncode}")
+        except subprocess.TimeoutExpired:
+            raise _failed(f"had not ended {_EXIT_TIMEOUT_S:.0f} s after its last check") from None
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):

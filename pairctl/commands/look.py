@@ -100,7 +100,10 @@ def _keys(host: str, port: int, kinds: str) -> dict[str, str]:
             capture_output=True,
             errors="replace",
             check=False,
+            timeout=2 * _REPLY_TIMEOUT_S,  # ssh-keyscan's own -T begins anew with each byte
         )
+    except subprocess.TimeoutExpired:
+        return {}
     except OSError as error:
         raise PairingError(
             "no-ssh-keyscan",

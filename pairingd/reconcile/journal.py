@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pairingd.process.left_over import boot, start_time
 from pairingd.store import Process, Store
-from pairingd.world.processes import boot, start_time
 
 
 def journal(store: Store, pid: int) -> None:

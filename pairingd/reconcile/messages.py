@@ -41,8 +41,8 @@ class Messages:
     def to_host(self, text: str) -> None:
         """Show it on the host's terminals, not on the guests'."""
         self._unsent.append(text)
-        if len(self._unsent) == 1:
-            self._aside.run(self._send_all())
+        if not self._aside.runs("to host"):
+            self._aside.run(self._send_all(), "to host")
 
     def to_guest(self, connection: int, text: str) -> bool:
         """Show it to one guest. Returns whether they have a terminal."""
@@ -61,14 +61,13 @@ class Messages:
 
     async def _send_all(self) -> None:
         while self._unsent:
-            text = f"pairing: {self._unsent[0]}"
+            text = f"pairing: {self._unsent.popleft()}"
             try:
                 hosts = await self._confinement.hosts(self._connections)
             except WorldError:
                 log.debug("not sent to the host: %s", text)
             else:
                 await self._send([client.name for client in hosts], text, _HOST_MESSAGE_S)
-            self._unsent.popleft()
 
     async def _send(self, clients: list[str], text: str, seconds: float) -> None:
         if not clients:

@@ -16,6 +16,7 @@ from pairingd.core.events import Came, Went
 from pairingd.core.model import Cause, Invitation, Session
 from pairingd.core.refusal import Refused as NotAllowed
 from pairingd.intent import Intent
+from pairingd.process.left_over import end_left_over
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.journal import journal
 from pairingd.reconcile.knocks import Knocks
@@ -33,7 +34,6 @@ from pairingd.world.door import (
     Refused,
     TurnedAway,
 )
-from pairingd.world.processes import end_left_over
 from pairingd.world.tmux import Running, Tmux
 
 log = logging.getLogger(__name__)

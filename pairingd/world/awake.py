@@ -38,7 +38,13 @@ class Awake:
         commands = ways()
         if not commands:
             self._warn("there is neither caffeinate nor systemd-inhibit")
-        elif child := await self._run(commands[0]):
+            return
+        try:
+            child = await self._run(commands[0])
+        except asyncio.CancelledError:
+            self._active = False  # so that the next pass tries again
+            raise
+        if child:
             self._watching = asyncio.create_task(self._watch(child, commands[1:]))
 
     async def stop(self) -> None:

@@ -36,9 +36,9 @@ asyncio.run(main())
 """
 STARTED = """
 import os
-from pairingd.world import processes
-began = processes.start_time(os.getpid())
-print(repr(processes.boot()), began == processes.start_time(os.getpid()))
+from pairingd.process import left_over
+began = left_over.start_time(os.getpid())
+print(repr(left_over.boot()), began == left_over.start_time(os.getpid()))
 """
 
 

@@ -28,6 +28,7 @@ from pairingd.core.model import Mapping, State
 from pairingd.core.refusal import PairingError
 from pairingd.core.rules import step
 from pairingd.paths import FILES, Paths, find_paths
+from pairingd.process.left_over import boot, start_time
 from pairingd.store import Process, Store
 from tests.core.make import START, invite
 from tests.fakes.daemon import FakeDaemon
@@ -332,9 +333,20 @@ def test_a_connection_that_a_killed_daemon_left_keeps_the_state(
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as guest:
         with closing(Store.open(home / "state.db", 0)) as store:
-            store.record_process(Process(guest.pid, 0.0))
+            began = start_time(guest.pid)
+            assert began is not None
+            store.record_process(Process(guest.pid, began, boot()))
         assert "a guest's connection" in stays(home, capsys)
         guest.kill()
+    asks(capsys)
+    assert not home.exists()
+
+
+def test_a_process_that_has_the_number_of_a_former_connection_keeps_nothing(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Store.open(home / "state.db", 0)) as store:
+        store.record_process(Process(os.getpid(), 0.0, boot()))
     asks(capsys)
     assert not home.exists()
 

@@ -63,8 +63,11 @@ class Room:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._server.close()
+        await self.close()
         self.writer.close()
+
+    async def close(self) -> None:
+        await self._server.close()
 
     def sends(self, *methods: str) -> None:
         for method in methods:
@@ -154,6 +157,16 @@ async def test_cancelling_a_revoke_is_refused_with_goes_on(path: Path) -> None:
         await happens(room.verbs.revoked)
         room.cancels()
         await room.reads()
+        assert (await room.reads())["error"]["data"]["code"] == "goes-on"
+
+
+async def test_the_server_closes_although_a_verb_goes_on_and_its_client_stays(path: Path) -> None:
+    async with Room(path) as room:
+        room.sends("hello", "revoke")
+        await happens(room.verbs.revoked)
+        async with asyncio.timeout(60):
+            await room.close()
+        assert (await room.reads())["id"] == "hello"
         assert (await room.reads())["error"]["data"]["code"] == "goes-on"
 
 

@@ -22,6 +22,7 @@ class Slow:
         self.let_go = asyncio.Event()
         self.all_asked = asyncio.Event()
         self.calls = 0
+        self.listeners: list[asyncio.Queue[None]] = []
         self._asked = 0
 
     async def __call__(self, method: str, *_: object) -> dict[str, Any]:
@@ -34,10 +35,11 @@ class Slow:
         return {"answers": method}
 
     def listen(self) -> asyncio.Queue[None]:
-        return asyncio.Queue()
+        self.listeners.append(asyncio.Queue())
+        return self.listeners[-1]
 
-    def forget(self, _: object) -> None:
-        pass
+    def forget(self, listener: asyncio.Queue[None]) -> None:
+        self.listeners.remove(listener)
 
 
 class Line:
@@ -141,6 +143,19 @@ async def test_a_watcher_is_kept_while_another_connection_is_idle(short_path: Pa
         await room.line("hello")
         assert await others[0].last_words() == "dropped"
         assert "result" in await watcher.asks("status")
+
+
+async def test_watchers_that_leave_at_once_are_forgotten(short_path: Path) -> None:
+    async with Room(short_path / "sock") as room:
+        for _ in range(20):
+            leaves = await room.line("hello")
+            leaves.sends("watch")
+            await leaves.close()
+        await room.rests()
+        stays = await room.line("hello", "watch")
+        assert "result" in await stays.asks("status")
+        await room.rests()
+        assert len(room.verbs.listeners) == 1
 
 
 async def test_a_newcomer_gets_in_when_all_connections_are_watchers(short_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pairingd import which
 from pairingd.errors import WorldError
 from pairingd.world.tmux import Running, Tmux
 from tests.stage import until
@@ -43,6 +44,20 @@ async def test_a_session_is_running_until_it_or_its_server_is_gone(socket: Path)
     until(lambda: not tmux(socket, "ls"), "the server is gone")
     assert socket.exists()
     assert await observed.running() is Running.NO
+
+
+async def test_a_session_may_run_on_although_no_tmux_is_installed_any_more(
+    socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmux(socket, "new-session", "-d", "-s", "pairing")
+    observed = Tmux("", socket, "pairing")
+    with monkeypatch.context() as uninstalled:
+        uninstalled.setenv("PATH", "")
+        uninstalled.setattr(which, "_INSTALL_DIRECTORIES", ())
+        assert await observed.running() is Running.UNKNOWN
+        with pytest.raises(WorldError, match="no tmux"):
+            await observed.clients()
+    assert await observed.running() is Running.YES
 
 
 @pytest.mark.parametrize(

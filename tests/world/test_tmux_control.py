@@ -46,6 +46,13 @@ async def attached(server: tuple[str, Path]) -> AsyncIterator[Observer]:
         assert watching.cancelled() or watching.exception() is None
 
 
+async def test_a_tmux_that_cannot_be_started_is_not_waited_for(tmp_path: Path) -> None:
+    observer = Observer(str(tmp_path / "gone"), tmp_path / "tmux.sock", "=pairing")
+    await observer.watch(tuple, lambda: None, lambda: None, lambda *_: None)
+    async with asyncio.timeout(0):  # answered already
+        assert not await observer.is_attached()
+
+
 @pytest.mark.parametrize(
     "value",
     [

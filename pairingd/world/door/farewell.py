@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 
 from pairingd.core.admission import Refusal
@@ -50,13 +49,14 @@ class Farewells:
         loop.add_reader(refused, self._drain, refused)
 
     def _drain(self, refused: socket.socket) -> None:
-        with contextlib.suppress(BlockingIOError, InterruptedError):
-            try:
-                if refused.recv(_READ_BYTES):
-                    return
-            except ConnectionError:
-                pass
-            self._close(refused)
+        try:
+            if refused.recv(_READ_BYTES):
+                return
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:  # also ETIMEDOUT and EHOSTUNREACH
+            pass
+        self._close(refused)
 
     def _close(self, refused: socket.socket) -> None:
         self._lingering.pop(refused).cancel()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import subprocess
 from collections.abc import Callable, Collection, Iterable
@@ -14,6 +15,8 @@ from pathlib import Path
 from pairingd import shared_session
 from pairingd.process.programs import UNENDED, end
 from pairingd.world.tmux.control import Answers, Unsaid
+
+log = logging.getLogger(__name__)
 
 PING_EVERY_S = 1.0  # while guests are in, whatever else tmux sends meanwhile
 REPLY_TIMEOUT_S = 1.0  # so that read guests are out two seconds after tmux's last message
@@ -79,14 +82,19 @@ class Observer:
         if UNENDED.are_many(self._command):
             self._is_attached(now=False)
             return
-        process = await asyncio.create_subprocess_exec(
-            *(self._command, *shared_session.watching(str(self.socket))),
-            *("attach-session", "-E", "-f", "no-output", "-t", self.session),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            limit=_MAX_LINE_BYTES,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(self._command, *shared_session.watching(str(self.socket))),
+                *("attach-session", "-E", "-f", "no-output", "-t", self.session),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                limit=_MAX_LINE_BYTES,
+            )
+        except OSError as error:
+            log.warning("tmux cannot be watched: %s", error)
+            self._is_attached(now=False)
+            return
         self.pid, self._input = process.pid, process.stdin
         assert process.stdin is not None  # noqa: S101 - both are pipes
         assert process.stdout is not None  # noqa: S101

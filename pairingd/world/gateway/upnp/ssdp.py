@@ -197,7 +197,8 @@ async def search(
     try:
         # A socket for each: answers to the multicast cannot fill the buffer of the gateway's own.
         for host in (gateway, group)[: 1 + multicast]:
-            hosts.append((await _socket(address, protocol), numeric(host, port)))
+            destination = numeric(host, port)
+            hosts.append((await _socket(address, protocol), destination))
             _prepare(hosts[-1][0].get_extra_info("socket"), address, interface)
         await _ask(protocol, hosts, [request(target, group) for target in targets], schedule)
         for transport, _ in hosts:

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pairingd.world.processes import boot, end_left_over, start_time
+from pairingd.process.left_over import boot, end_left_over, start_time
 from tests.stage import until
 from tests.waiting import WAIT_S
 

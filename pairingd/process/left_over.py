@@ -41,7 +41,7 @@ def end_left_over(pid: int, started: float, booted: str | None = None) -> bool:
     """
     import psutil
 
-    if not _is_still(pid, started, boot() if booted is None else booted):
+    if not is_still(pid, started, boot() if booted is None else booted):
         return False
     with contextlib.suppress(psutil.Error):
         eldest = psutil.Process(pid)
@@ -55,7 +55,8 @@ def end_left_over(pid: int, started: float, booted: str | None = None) -> bool:
     return True
 
 
-def _is_still(pid: int, started: float, booted: str) -> bool:
+def is_still(pid: int, started: float, booted: str) -> bool:
+    """Whether `pid` is the process that started at `started` of the boot `booted`."""
     if booted not in {"", boot()}:
         return False
     now = _since_boot(pid) if booted else _recorded(pid)
