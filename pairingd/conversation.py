@@ -45,6 +45,7 @@ class Conversation:
         self._greeted = False
         self._frames: asyncio.Queue[bytes | _End | None] = asyncio.Queue(MAX_PIPELINED)
         self._dismissed = False
+        self._leaving = False
         self._hung_up = False
         self._serving: asyncio.Task[None] | None = None
         self._streaming: asyncio.Task[None] | None = None
@@ -74,13 +75,17 @@ class Conversation:
                     self._send(reply)
                     with suppress(ConnectionError):  # it may have sent a `revoke` and gone
                         await self._writer.drain()
-                if self._serving and self._serving.cancelling():
-                    return  # the server closes, although the verb made an error of that
+                if self._leaving:
+                    return
         finally:
             hello_timer.cancel()
             reading.cancel()
             if self._streaming:
                 self._streaming.cancel()
+
+    def leave(self) -> None:
+        """End after the present reply. A verb may make a reply of its cancellation (`goes-on`)."""
+        self._leaving = True
 
     def dismiss(self, reason: PairingError) -> None:
         """Close the connection. `reason` is the last message to the client, if it still reads."""

@@ -60,6 +60,8 @@ class ControlServer:
         """Stop listening, and close every connection."""
         if self._server:
             self._server.close()
+        for conversation in self._conversations:
+            conversation.leave()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
