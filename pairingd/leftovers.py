@@ -37,5 +37,6 @@ def read(path: Path) -> Leftovers:
         stored.backup(copy)
         migrate(copy, path, None)
         store = Store(copy, Live(path.with_name("live")))
-        running = [one for one in store.processes() if is_still(one.pid, one.started, one.boot)]
+        journaled = store.processes()
+        running = [p for p in journaled if is_still(p.pid, p.started, p.boot)]
         return Leftovers(store.mappings(), running)

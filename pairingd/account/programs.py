@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parent
 _COMMANDS = _PACKAGE.parent / "world" / "forced_command"
 # What a guest's key runs; the account cannot read the host's copies of them.
-FORCED_COMMAND = ("join.sh", "glass.py", "farewell.sh", "approval.py")
+FORCED_COMMAND = ("join.sh", "glass.py", "sieve.py", "farewell.sh", "approval.py")
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 LANG = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 # sudoers(5), Aliases: `ALL`, and what may be the name of an alias.

@@ -6,7 +6,7 @@
 The tmux client has a terminal of its own. This program holds its other end, the pane, and passes on
 what tmux paints. `join.sh` becomes this program for a read guest, and for everybody whose session
 is in a box (pairingd.box); the boxed tmux becomes it for the host. So nobody's terminal enters the
-box.
+box, and of what a tmux in a box paints, which is a guest's, only what draws reaches it (sieve.py).
 
 What a read guest types is written nowhere: it is searched for the key that leaves, and dropped. So
 no binding, hook or lock command of the host's tmux.conf, and no version of tmux, can make their
@@ -31,6 +31,10 @@ import termios
 import time
 from collections.abc import Callable
 
+TYPE_CHECKING = False  # typing itself starts slowly
+if TYPE_CHECKING:
+    from pairingd.world.forced_command.sieve import Sieve
+
 # A client of 65535x65535 stops tmux for minutes, one of 5000x2000 for seconds (measured, 3.3a). One
 # of a single row ends it, and with it the host's session (measured, 3.8).
 MAX_COLUMNS, MAX_ROWS = 500, 200
@@ -48,22 +52,20 @@ _CHUNK = 1 << 16
 # Ctrl-C as terminals send it: plain; with xterm's modifyOtherKeys; in the CSI u form. And what
 # users of tmux try first.
 _LEAVE = (b"\x03", b"\x1b[27;5;99~", b"\x1b[99;5u", b"\x02d")
-_BY_SIGNAL = 192  # and above: the exit status of a client that was killed
-# What such a client leaves unrestored: screen, pen, cursor, keys, pastes and the mouse.
-_RESTORED = b"\x1b[?1049l\x1b[m\x1b[?25h\x1b[?1l\x1b>\x1b[?2004;1000;1002;1003;1006l"
 _MAX_KEY_BYTES = max(map(len, _LEAVE))
 
 
 def main(argv: list[str]) -> int:
     """The exit status of the tmux client."""
     if argv[0] == "host":
-        _, status = _stand_between(argv[1:], role="host")
+        _, status = _stand_between(argv[1:], "host", _sieve())
         return status
     mark, role, confinement, python, tmux, socket, session = argv
     attach = [tmux, "-N", "-u", "-S", socket, "attach-session", "-E", "-f", "ignore-size"]
     if role == "read":
         attach.append("-r")
-    reason, status = _stand_between([*attach, "-t", session], role)
+    sieve = None if confinement == "plain" else _sieve()
+    reason, status = _stand_between([*attach, "-t", session], role, sieve)
     target = (tmux, socket, session, mark)
     if reason == GUEST_LEFT:
         _become("farewell.sh", "0", "left", *target)
@@ -74,7 +76,15 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def _stand_between(argv: list[str], role: str) -> tuple[int, int]:
+def _sieve() -> Sieve:
+    sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120 - python -I leaves it out
+    import sieve  # type: ignore[import-not-found]
+
+    made: Sieve = sieve.Sieve()
+    return made
+
+
+def _stand_between(argv: list[str], role: str, sieve: Sieve | None) -> tuple[int, int]:
     """Why it ended, and the exit status of `argv`, which has a terminal behind the pane."""
     signals = _signal_pipe()
     before = termios.tcgetattr(0)
@@ -84,14 +94,14 @@ def _stand_between(argv: list[str], role: str) -> tuple[int, int]:
             os.write(guest, f"{WELCOME}\r\n".encode())
         # Drop what a read guest has typed by now; the others' input waits for tmux.
         _set_raw(termios.TCSAFLUSH if role == "read" else termios.TCSADRAIN)
-    pane = Pane(argv, fit=_size if role == "host" else clamped)
-    reason, is_ours = _pass(guest, pane, signals, role), True
-    if reason != CLIENT_ENDED and (is_ours := _may_terminate(_innermost(pane.client))):
-        _pass_farewell(guest, pane.end)
+    pane = Pane(argv, fit=_size if role == "host" else clamped, sieve=sieve)
+    reason = _pass(guest, pane, signals, role)
+    if reason != CLIENT_ENDED and _may_terminate(_innermost(pane.client)):
+        _pass_farewell(guest, pane)
     os.close(pane.end)
     status = _ended(pane.client)
-    if role == "host" and (status >= _BY_SIGNAL or not is_ours):
-        _write(guest, _RESTORED)
+    if sieve:
+        _write(guest, sieve.undo)
     with contextlib.suppress(termios.error):  # the guest's terminal may be gone
         termios.tcsetattr(0, termios.TCSAFLUSH, before)  # FLUSH: drop what was typed meanwhile
     return reason, status
@@ -157,11 +167,12 @@ def _set_raw(when: int) -> None:
 
 class Pane:
     """`client` is the process of `argv`, `end` our end of its terminal, which has the size of
-    standard input as `fit` makes it.
+    standard input as `fit` makes it. With a `sieve` not all that it paints is drawn.
     """
 
-    def __init__(self, argv: list[str], fit: Callable[[bytes], bytes]) -> None:
+    def __init__(self, argv: list[str], fit: Callable[[bytes], bytes], sieve: Sieve | None) -> None:
         self._fit = fit
+        self._sieve = sieve
         self.end, inner = os.openpty()
         self.resize()
         self.client = os.fork()
@@ -179,6 +190,13 @@ class Pane:
         with contextlib.suppress(OSError):
             size = self._fit(fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
             fcntl.ioctl(self.end, termios.TIOCSWINSZ, size)
+
+    def drawn(self) -> bytes | None:
+        """What it has painted and may be drawn; None at the end."""
+        painted = _read(self.end)
+        if not painted:
+            return None
+        return self._sieve.take(painted) if self._sieve else painted
 
     def wake(self) -> None:
         """Continue a client that tmux's suspend-client has suspended, as a shell's user would: its
@@ -212,13 +230,13 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
     """Return why it ended: CLIENT_ENDED, GUEST_LEFT, or the number of a signal."""
     own = {"read": signal.SIGUSR2, "write": signal.SIGUSR1}.get(role)
     os.set_blocking(pane.end, False)
-    keys, painted, resized = Keys(role), b"", False
+    keys, drawn, resized = Keys(role), b"", False
     while True:
         ready = select.poll()
         ready.register(signals, select.POLLIN)
         reads = 0 if keys.waiting else select.POLLIN
-        ready.register(guest, reads | (select.POLLOUT if painted else 0))
-        if not painted:  # a slow reader slows only their own client
+        ready.register(guest, reads | (select.POLLOUT if drawn else 0))
+        if not drawn:  # a slow reader slows only their own client
             ready.register(pane.end, select.POLLIN | (select.POLLOUT if keys.waiting else 0))
         events = dict(ready.poll(_RESIZE_INTERVAL_MS if resized else None))
         if signals in events:
@@ -234,10 +252,13 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
             return reason
         if typed and keys.waiting:
             pane.wake()
-        if events.get(pane.end, 0) & ~select.POLLOUT and not (painted := _read(pane.end)):
-            return CLIENT_ENDED
+        if events.get(pane.end, 0) & ~select.POLLOUT:
+            more = pane.drawn()
+            if more is None:
+                return CLIENT_ENDED
+            drawn += more
         keys.waiting = keys.waiting[_write(pane.end, keys.waiting) :]
-        painted = painted[_write(guest, painted) :]
+        drawn = drawn[_write(guest, drawn) :]
 
 
 def _innermost(client: int) -> int:
@@ -260,17 +281,18 @@ def _may_terminate(client: int) -> bool:
     return True
 
 
-def _pass_farewell(guest: int, pane: int) -> None:
+def _pass_farewell(guest: int, pane: Pane) -> None:
     """Pass on what the client prints last, except that it was terminated, for _FAREWELL_MS at most,
     whatever paints there.
     """
     ready = select.poll()
-    ready.register(pane, select.POLLIN)
+    ready.register(pane.end, select.POLLIN)
     until = time.monotonic() + _FAREWELL_MS / 1000
     while (left := until - time.monotonic()) > 0 and ready.poll(left * 1000):
-        if not (painted := _read(pane)):
+        drawn = pane.drawn()
+        if drawn is None:
             return
-        _write(guest, painted.replace(b"[terminated]\r\n", b""))
+        _write(guest, drawn.replace(b"[terminated]\r\n", b""))
 
 
 def _read(descriptor: int) -> bytes:

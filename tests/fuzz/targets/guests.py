@@ -9,6 +9,7 @@ from pairingd.core.keys import MAX_COMMENT, MAX_LINES, KeyList, parse_key_list
 from pairingd.core.model import Key
 from pairingd.core.refusal import Refused
 from pairingd.world import sshd_log
+from pairingd.world.forced_command.sieve import Sieve
 from tests.fuzz import mutation, promises
 from tests.fuzz.engine import Target
 
@@ -27,6 +28,19 @@ def log_line(data: bytes) -> str:
         assert record.endswith(b" " + found.fingerprint.encode())
         assert not re.search(rb"[\r\n]", record)
     return type(found).__name__
+
+
+def drawing(data: bytes) -> str:
+    """However it is cut, the same passes, and passes again; every ESC begins a known sequence."""
+    drawn = Sieve().take(data)
+    cut = Sieve()
+    assert b"".join(cut.take(data[at : at + 7]) for at in range(0, len(data), 7)) == drawn
+    assert Sieve().take(drawn) == drawn
+    assert not re.search(rb"\x1b[^][()*+78=>DEHM\\]|\xc2[\x80-\x9f]|\x05", drawn)
+    assert not re.search(
+        rb"\x1b\[[0-?]*[cnxy]|\x1b\](10|11|4);|\x1b\](12|52);[^\x07\x1b]*\?", drawn
+    )
+    return f"{len(drawn) < len(data)} {len(Sieve().undo) > 0}"
 
 
 def key_list(data: bytes) -> str:
@@ -70,6 +84,7 @@ def guest_name(data: bytes) -> str:
 
 
 TARGETS = (
+    Target("drawing", drawing),
     Target("sshd-log", log_line),
     Target("key-list", key_list, mutation.base64_words),
     Target("guest-name", guest_name, mutation.base64_words),

@@ -1,0 +1,57 @@
+"""What a write guest in a box can do to the terminals of the others: draw, and nothing else."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.boxed import Scene, scene
+from tests.stage import Terminal, until
+from tests.world.test_sieve import ASKS
+
+MODES = "\x1b[?1049h\x1b[?1003;1006h\x1b[?1h\x1b[?25l"
+
+
+@pytest.fixture
+def box() -> Iterator[Scene]:
+    with scene(boxed=True) as made:
+        yield made
+
+
+@pytest.mark.attack(
+    "a write guest in a box: questions to another terminal, answered once its client has left",
+    "the terminal is not asked, and is as it was before",
+)
+@pytest.mark.parametrize("who", ["host", "another guest"])
+def test_a_terminal_is_asked_nothing_and_left_as_it_was(box: Scene, who: str) -> None:
+    """Its answers would be typed into the shell from which that person came."""
+    typed = box.stage.path / "typed"
+    terminal = shell_of(box, who, f"echo back-again; cat >{typed}")
+    hostile = f"{MODES}{''.join(ASKS.values())}"
+    octal = "".join(f"\\{byte:03o}" for byte in hostile.encode())
+    leaves = f"tmux -S {box.socket} detach-client -s =pairing -E \"printf '{octal}'\""
+    (box.project / "leaves").write_text(f"{leaves}\n")
+    box.screen.types(f"clear; sh {box.project}/leaves")
+    terminal.shows("back-again")
+    flags = "#{alternate_on} #{mouse_any_flag} #{keypad_cursor_flag} #{cursor_flag}"
+    assert terminal._tmux("display-message", "-p", flags).split() == ["0", "0", "0", "1"]
+    terminal.types("by hand")
+    terminal.presses("C-d")
+    until(lambda: typed.read_text().endswith("\n"), "what was typed is there")
+    assert typed.read_text() == "by hand\n"
+
+
+def shell_of(box: Scene, who: str, afterwards: str) -> Terminal:
+    """A terminal in the session, in whose shell `afterwards` comes next."""
+    argv: tuple[str, ...] = (str(Path(sys.executable).parent / "pairctl"), "attach")
+    if who != "host":
+        guest = box.stage.guest("mona")
+        assert "error" not in box.stage.asks("invite", "mona", "--no-copy")
+        argv = guest.ssh()
+    terminal = box.stage.terminal("sh", "-c", f"{shlex.join(argv)}; {afterwards}")
+    terminal.shows("[pairing]")
+    return terminal
