@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.session import attached_host, daemon_of_each_tmux, stage_of_each_tmux
+from tests.session import (
+    ATTENTIVE,
+    attached_host,
+    daemon_of_each_tmux,
+    joined,
+    stage_of_each_tmux,
+)
 from tests.stage import Guest, Stage, Terminal, until
 
 shared = daemon_of_each_tmux
@@ -118,17 +126,35 @@ def test_keys_pressed_blindly_decide_nothing(stage: Stage, guest: Guest) -> None
     assert IN not in screen.screen()
 
 
-def test_input_typed_while_waiting_does_not_reach_the_session(stage: Stage, guest: Guest) -> None:
+@pytest.mark.attack(
+    "a guest who waits for approval types much more than a terminal holds", "all of it is dropped"
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process's reads are counted")
+@pytest.mark.parametrize("lines", [0, 300])
+def test_input_typed_while_waiting_does_not_reach_the_session(
+    stage: Stage, guest: Guest, lines: int
+) -> None:
     invited(stage)
     host = host_of(stage)
-    screen = waiting(stage, guest)
+    screen = joined(stage, guest)
+    screen.shows(WAITS, ATTENTIVE)
+    [waits] = [one for one in psutil.process_iter(["cmdline"]) if is_screen_of(stage, one)]
     proof = stage.path / "proof"
-    screen.types(f"touch {proof}")
+    typed = b"#xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r" * lines
+    typed += f"touch {proof}\r".encode()
+    before = waits.io_counters().read_chars
+    screen.sends(typed)
+    until(lambda: waits.io_counters().read_chars - before >= len(typed), "it has come")
     stage.pairctl("approve", "octocat")
-    screen.shows(IN)
-    screen.types("echo still-$((1+1))")
+    screen.shows(IN, ATTENTIVE)
+    screen.sends(b"echo still-$((1+1))\r")
     host.shows("still-2")
     assert not proof.exists()
+
+
+def is_screen_of(stage: Stage, process: psutil.Process) -> bool:
+    words = process.info["cmdline"] or ()
+    return str(stage.home / "pairingd.sock") in words and "approval.py" in " ".join(words)
 
 
 def test_a_command_answers_and_every_popup_closes(stage: Stage, guest: Guest) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,6 +131,38 @@ def test_a_login_without_a_terminal_is_no_visit(stage: Stage) -> None:
     assert stage.asks("receipt")["visits"] == []
     guest.joins().shows("pairing")
     until(lambda: stage.asks("receipt")["visits"], "the visit is there")
+
+
+@pytest.mark.attack(
+    "a guest invited for one visit opens another terminal, by a second connection or the same",
+    "it is refused once the visit has begun, and after it",
+)
+def test_a_once_visit_is_the_only_one_of_all_connections(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat", "--once")
+    until(stage.mappings, "the router forwards")
+    masters = [stage.path / "first", stage.path / "second"]
+    for socket in masters:
+        master = stage.terminal(*guest.ssh("-M", "-S", str(socket), "-N"))
+        until(socket.exists, f"the connection: {master}")
+    visit = session_over(stage, masters[0])
+    visit.shows("pairing")
+    until(lambda: "joined" in kinds(stage), "the daemon has seen it")
+    for socket in masters:
+        again = session_over(stage, socket)
+        assert again.ended() != 0
+        assert "[pairing]" not in again.screen()
+    visit.presses("C-b", "d")
+    again = session_over(stage, masters[0])
+    assert again.ended() != 0
+    assert "[pairing]" not in again.screen()
+    until(partial(is_over, stage, "used"), "the invitation is over")
+    assert kinds(stage).count("joined") == 1
+
+
+def session_over(stage: Stage, socket: Path) -> Terminal:
+    """Another session of that connection: ssh(1), -S."""
+    return stage.terminal("ssh", "-F", "none", "-S", str(socket), "-tt", "host.invalid")
 
 
 def test_after_kill_9_a_once_visit_that_had_begun_cannot_begin_again(own_daemon: Stage) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pairingd.world.forced_command import glass
+from tests.raw_terminal import RawTerminal
 from tests.session import (
     ATTENTIVE,
     attached_host,
@@ -141,6 +144,30 @@ def test_a_read_guest_s_terminal_size_is_clamped_and_resizes_nothing(
     guest.screen.has_size(5000, 2000)
     until(lambda: "500x200" in client_sizes(stage), "the clamped size", ATTENTIVE)
     assert window_size(stage) == before
+
+
+def test_however_often_a_read_guest_s_terminal_changes_its_size_the_client_hears_of_it_less(
+    stage: Stage,
+) -> None:
+    """The client paints all the time, so that there is always something else to do."""
+    client, heard = stage.path / "client", stage.path / "heard"
+    client.write_text(
+        f"#!/bin/sh\ntrap 'echo >>{heard}' WINCH\nwhile :; do echo painted; sleep 0.01; done\n"
+    )
+    client.chmod(0o700)
+    pane = (sys.executable, "-I", "-S", str(glass.__file__), str(stage.path / "mark"), "read")
+    argv = (*pane, "plain", sys.executable, str(client), "socket", "session")
+    guest = RawTerminal(argv, stage.environment, 80, 24)
+    stage.closes(guest.close)
+    guest.shows("painted", ATTENTIVE)
+    began = time.monotonic()
+    while time.monotonic() - began < 1.0:
+        for columns in (100, 101):
+            guest.has_size(columns, 24)
+            guest.sends(b"x")
+    guest.has_size(90, 24)
+    until(lambda: heard.exists() and heard.read_text(), "it hears of a size", ATTENTIVE)
+    assert len(heard.read_text()) <= 10 * (time.monotonic() - began) + 1
 
 
 @pytest.mark.attack(

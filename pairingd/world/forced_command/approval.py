@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ WAITING = "pairing: waiting for the host to let you in, for at most 60 s; Ctrl-C
 APPROVED = "pairing: the host has let you in."
 STOPPED = "pairing is not running any more on the host's side; ask the host"
 _MAX_REPLY_BYTES = 1 << 16
+_MAX_TYPED_BYTES = 1 << 16  # at a time
 
 
 def main(path: str) -> int:
@@ -55,7 +57,7 @@ def _answer(path: str) -> dict[str, Any]:
             daemon.sendall(json.dumps(call).encode() + b"\n")
         received = b""
         while received.count(b"\n") < len(calls) and len(received) < _MAX_REPLY_BYTES:
-            daemon.settimeout(max(until - time.monotonic(), 0.01))
+            _drop_what_is_typed(daemon, until)
             chunk = daemon.recv(_MAX_REPLY_BYTES)
             if not chunk:
                 raise ValueError("the end")
@@ -65,6 +67,21 @@ def _answer(path: str) -> dict[str, Any]:
         return {"text": reply["error"]["message"]}
     result: dict[str, Any] = reply["result"]
     return result
+
+
+def _drop_what_is_typed(daemon: socket.socket, until: float) -> None:
+    """Read the guest's terminal until the daemon replies: what the terminal cannot hold would wait
+    in sshd, and come in once they are let in. Raises OSError at the time `until`.
+    """
+    ready = select.poll()
+    for descriptor in (daemon.fileno(), 0):
+        ready.register(descriptor, select.POLLIN)
+    while events := dict(ready.poll(max(until - time.monotonic(), 0) * 1000)):
+        if 0 in events and not os.read(0, _MAX_TYPED_BYTES):
+            raise OSError
+        if daemon.fileno() in events:
+            return
+    raise TimeoutError
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ CLIENT_ENDED, GUEST_LEFT = -1, 0  # why it ended; otherwise the number of a sign
 
 _ROLE_CHANGES = (signal.SIGUSR1, signal.SIGUSR2)
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
-_RESIZE_INTERVAL_MS = 100  # each costs tmux a whole repaint
+_RESIZE_INTERVAL_S = 0.1  # at least: each costs tmux a whole repaint
 _FAREWELL_MS = 500  # for tmux to restore the screen
 _CHUNK = 1 << 16
 # Ctrl-C as terminals send it: plain; with xterm's modifyOtherKeys; in the CSI u form. And what
@@ -72,6 +72,7 @@ def main(argv: list[str]) -> int:
     if reason == CLIENT_ENDED:
         _become("farewell.sh", str(status), "", *target)
     if reason in _ROLE_CHANGES:
+        os.environ["PAIRING_VISIT"] = "goes on"
         _become("join.sh", mark, confinement, python, tmux, socket, session)
     return status
 
@@ -230,7 +231,7 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
     """Return why it ended: CLIENT_ENDED, GUEST_LEFT, or the number of a signal."""
     own = {"read": signal.SIGUSR2, "write": signal.SIGUSR1}.get(role)
     os.set_blocking(pane.end, False)
-    keys, drawn, resized = Keys(role), b"", False
+    keys, drawn, resized, resizes_at = Keys(role), b"", False, 0.0
     while True:
         ready = select.poll()
         ready.register(signals, select.POLLIN)
@@ -238,15 +239,16 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
         ready.register(guest, reads | (select.POLLOUT if drawn else 0))
         if not drawn:  # a slow reader slows only their own client
             ready.register(pane.end, select.POLLIN | (select.POLLOUT if keys.waiting else 0))
-        events = dict(ready.poll(_RESIZE_INTERVAL_MS if resized else None))
+        pause_s = max(resizes_at - time.monotonic(), 0) if resized else None
+        events = dict(ready.poll(None if pause_s is None else 1000 * pause_s))
         if signals in events:
             received = set(os.read(signals, _CHUNK))
             resized = resized or signal.SIGWINCH in received
             if reasons := received - {signal.SIGWINCH, own}:
                 return min(reasons)
-        elif resized:
+        if resized and time.monotonic() >= resizes_at:
             pane.resize()
-            resized = False
+            resized, resizes_at = False, time.monotonic() + _RESIZE_INTERVAL_S
         typed = events.get(guest, 0) & ~select.POLLOUT
         if typed and (reason := keys.take(_read(guest))) is not None:
             return reason

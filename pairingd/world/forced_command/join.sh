@@ -36,7 +36,14 @@ behind_glass() { # ROLE
     exec "$python" -I -S "${0%/*}/glass.py" "$mark" "$1" \
         "$confinement" "$python" "$tmux" "$socket" "$session"
 }
-marked() { for file in "$mark.$1."*; do [ -e "$file" ] && return; done; false; }
+# A visit that has used its invitation up goes on in another role (glass.py), but no other begins.
+marked() {
+    for file in "$mark.$1."*; do
+        case $file in *.used) used=1; [ "$PAIRING_VISIT" ] || continue ;; esac
+        [ -e "$file" ] && return
+    done
+    false
+}
 
 # glass.py has the same bounds and the reason for them.
 clamp() {
@@ -51,12 +58,16 @@ clamp() {
     [ "$rows $columns" = "$size" ] || stty rows "$rows" cols "$columns" <&3
 }
 
+used=
 mark=$1 confinement=$2 python=$3 tmux=$4 socket=$5 session=$6
 if [ $# -gt 6 ]; then
     "$python" -I -S "${0%/*}/approval.py" "$7" || exit 1
 fi
 if ! marked write; then
-    marked read || { echo 'pairing: you are not invited any more' >&2; exit 1; }
+    marked read || {
+        echo "pairing: ${used:+your invitation was for one visit; }you are not invited any more" >&2
+        exit 1
+    }
     behind_glass read
 fi
 [ "$confinement" = plain ] || behind_glass write
