@@ -288,6 +288,14 @@ def test_a_scheduled_invitation_says_so_and_hands_out_no_command(stage: Stage) -
     assert error["code"] == "not-open-yet"
 
 
+def test_extend_ends_no_scheduled_invitation_before_it_opens(stage: Stage) -> None:
+    stage.guest("octocat")
+    invited(stage, "octocat", "--at", in_seconds(HOUR))
+    error = refusal(stage, "extend", "octocat", "--until", in_seconds(HOUR / 2), status=1)
+    assert error["code"] == "deadline-past"
+    assert "before it opens" in error["message"]
+
+
 def test_a_scheduled_invitation_opens_after_kill_9_too(own_daemon: Stage) -> None:
     stage = own_daemon
     guest = stage.guest("octocat")

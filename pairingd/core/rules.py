@@ -12,7 +12,7 @@ from functools import partial
 from math import floor
 from typing import Any
 
-from pairingd.core.durations import format_duration
+from pairingd.core.durations import format_duration, utc
 from pairingd.core.events import (
     Active,
     Begin,
@@ -199,14 +199,26 @@ def mixed_session() -> Refused:
 
 def _extend(state: State, event: Extend, now: float) -> State:
     invitation = _live(state, event.invitation)
-    if event.expires_at <= now:
+    if too_early := _too_early(invitation, event.expires_at, now):
         raise Refused(
             "deadline-past",
-            f"that would end {invitation.guest}'s invitation at once",
+            f"that would end {invitation.guest}'s invitation {too_early}",
             f"name a later time, or: {shell('pairctl', 'revoke', invitation.guest)}",
         )
     _require_within(event.max_ttl, event.expires_at, _start(invitation, now))
     return _changed(state, event.invitation, expires_at=event.expires_at)
+
+
+def _too_early(invitation: Invitation, expires_at: int, now: float) -> str:
+    """Return why it cannot end at `expires_at`, "" if it can: no invitation begins like that."""
+    if expires_at <= now:
+        return "at once"
+    if expires_at <= (invitation.conditions.opens_at or 0):
+        return "before it opens"
+    join_by = invitation.conditions.join_by or 0
+    if not invitation.came_at and expires_at < join_by:
+        return f"before {utc(join_by)}, until when they may join"
+    return ""
 
 
 def _visited(state: State, event: Visit, now: float) -> State:

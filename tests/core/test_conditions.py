@@ -77,6 +77,17 @@ def test_max_ttl_is_counted_from_opens_at(opens_in: int, ttl: int, *, fits: bool
             step(State(), event, START)
 
 
+@pytest.mark.parametrize(("to", "fits"), [(30, False), (60, False), (61, True)])
+def test_extend_ends_no_invitation_before_it_opens(to: int, *, fits: bool) -> None:
+    state, event = invited(opens_at=START + 60), Extend(ID, START + to, HOUR)
+    if fits:
+        assert only(step(state, event, START)).expires_at == START + to
+    else:
+        with pytest.raises(Refused, match="before it opens") as caught:
+            step(state, event, START)
+        assert caught.value.code == "deadline-past"
+
+
 def test_opens_at_is_at_most_max_ttl_ahead() -> None:
     new = invitation(ttl=60, conditions=Conditions(opens_at=START + 2 * HOUR + 1))
     with pytest.raises(Refused):
@@ -110,6 +121,15 @@ def test_sshds_own_lock_has_the_sooner_deadline() -> None:
     assert grant.expires_at == START + 600
     (grant,) = plan.desired(after(state, (1, Came(ID))), START + 1).grants
     assert grant.expires_at == START + HOUR
+
+
+def test_extend_ends_no_invitation_before_its_guest_must_have_come() -> None:
+    state, sooner = invited(join_by=START + 600), Extend(ID, START + 599, HOUR)
+    with pytest.raises(Refused, match="2027-01-15T08:10:00Z, until when they may join") as caught:
+        step(state, sooner, START)
+    assert caught.value.code == "deadline-past"
+    assert only(step(state, Extend(ID, START + 600, HOUR), START)).expires_at == START + 600
+    assert only(after(state, (1, Came(ID)), (2, sooner))).expires_at == START + 599
 
 
 def test_a_time_to_join_after_the_deadline_prolongs_nothing() -> None:
