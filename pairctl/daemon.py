@@ -18,13 +18,15 @@ from pairctl.shutdown import stop
 from pairingd.core.refusal import PairingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pairctl.client import Client
     from pairctl.services import Manager
     from pairctl.services.steps import Step
 
 START_LIMIT = 30.0  # seconds
+# -P: do not run a directory named pairingd in the current directory.
+_PAIRINGD = (sys.executable, "-P", "-m", "pairingd")
 _ALREADY_RUNNING = 4  # exit code of pairingd --detach
 
 
@@ -49,13 +51,40 @@ def start(timeout_s: float | None = None) -> Client:
 
 
 def restart(timeout_s: float | None = None) -> Client:
-    """As `start`, after stopping the running daemon, however it was started."""
+    """As `start`, after stopping the running daemon, however it was started. That one runs on if no
+    other would start.
+    """
     from pairctl import services
 
-    with contextlib.suppress(NoDaemon), reach() as client:
-        stop(client)
-    service = services.installed()
+    service, running = services.installed(), None
+    with contextlib.suppress(NoDaemon):
+        running = reach()
+    if running:
+        with running:
+            require_startable(services.environment(service) if service else None)
+            stop(running)
     return _start(service, service.restart(), timeout_s) if service else _start_by_hand()
+
+
+def require_startable(environ: Mapping[str, str] | None = None) -> None:
+    """Raise NoDaemon with the error that a start would give, and change nothing. Call it before
+    the running daemon is stopped, which would end every guest's visit.
+    """
+    try:
+        tested = subprocess.run(
+            [*_PAIRINGD, "--test"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            errors="replace",
+            text=True,
+            env=environ,
+            timeout=START_LIMIT,
+        )
+    except subprocess.TimeoutExpired:
+        _late()
+    if tested.returncode:
+        _complain(tested.stderr)
 
 
 def unload() -> None:
@@ -104,10 +133,11 @@ def _start_by_hand() -> Client:
 
 def _detach() -> bool:
     """True: the daemon that this started serves. False: another holds the lock and is starting."""
-    # -P: do not run a directory named pairingd in the current directory.
-    command = [sys.executable, "-P", "-m", "pairingd", "--detach"]
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*_PAIRINGD, "--detach"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         assert process.stderr is not None  # noqa: S101 - it is a pipe

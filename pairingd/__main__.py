@@ -25,7 +25,9 @@ ALREADY_RUNNING = 4  # exit code if another daemon runs; the unit in systemd/ an
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return 0 if stopped as asked, 1 on failure, 2 on usage; a second daemon: `_exit_code`."""
+    """Return 0 if stopped as asked or fit to start, 1 on failure, 2 on usage; a second daemon:
+    `_exit_code`.
+    """
     arguments = _parser().parse_args(argv)
     os.umask(0o077)
     launch = Launch()
@@ -43,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.launchd:
         logs.bound_stderr()
     try:
-        wiring.run(launch, log_format=arguments.log_format, own_log=own_log)
+        if arguments.test:
+            wiring.test()
+        else:
+            wiring.run(launch, log_format=arguments.log_format, own_log=own_log)
     except PairingError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         notify(f"STATUS=error: {error.message} | hint: {error.hint}")
@@ -82,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         "--launchd",
         action="store_true",
         help="for launchd: log to a file, and exit with 0 if another daemon is running",
+    )
+    mode.add_argument(
+        "--test",
+        action="store_true",
+        help="start nothing: exit with 0 if configuration, directories and stored state would let "
+        "it start, or print why not",
     )
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--version", action="version", version=f"pairingd {pairingd.__version__}")

@@ -22,10 +22,15 @@ from pairingd.paths import is_name_of_ours
 def private_directories(paths: Iterable[Path]) -> None:
     """Call `private_directory` for each, or make and change nothing."""
     directories = tuple(paths)
-    for path in directories:
-        _check_writers(path, check_directory(path))
+    check_directories(directories)
     for path in directories:
         private_directory(path)
+
+
+def check_directories(paths: Iterable[Path]) -> None:
+    """Raise as `private_directories` would; make and change nothing."""
+    for path in paths:
+        _check_writers(path, check_directory(path))
 
 
 def private_directory(path: Path) -> None:

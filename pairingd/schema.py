@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 from pairingd import sessions
@@ -62,11 +63,16 @@ _FIRST_MARKS_VERSION = 2  # from this version on no invitation is live without a
 _FIRST_ROWS_VERSION = 5  # from this version on invitations have rows of their own
 
 
-def migrate(database: sqlite3.Connection, path: Path, live: Live | None) -> None:
-    """Migrate to the newest schema, in place. `live` None: this is a copy, which makes no marks.
-
-    Raises Misconfigured `state-newer`, with `path` as the name of the database.
+def require_known(path: Path) -> None:
+    """Raise Misconfigured `state-newer` as `migrate` would. A database that cannot be read now, or
+    is absent, passes. Changes nothing.
     """
+    reading = f"{path.as_uri()}?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(reading, uri=True)) as database:
+        _known_version(database, path)
+
+
+def _known_version(database: sqlite3.Connection, path: Path) -> int:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise Misconfigured(
@@ -74,6 +80,15 @@ def migrate(database: sqlite3.Connection, path: Path, live: Live | None) -> None
             f"{path} was written by a newer pairingd (schema {version})",
             "upgrade pairing; this version leaves the file as it is",
         )
+    return int(version)
+
+
+def migrate(database: sqlite3.Connection, path: Path, live: Live | None) -> None:
+    """Migrate to the newest schema, in place. `live` None: this is a copy, which makes no marks.
+
+    Raises Misconfigured `state-newer`, with `path` as the name of the database.
+    """
+    version = _known_version(database, path)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     if database.execute("PRAGMA quick_check").fetchone() != ("ok",):

@@ -20,7 +20,7 @@ from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
 from pairingd.control_socket import tmux_socket as find_tmux_socket
 from pairingd.errors import Misconfigured
-from pairingd.files import check_directory, private_directories, private_file
+from pairingd.files import check_directories, check_directory, private_directories, private_file
 from pairingd.paths import Paths, find_paths
 from pairingd.process import logs
 from pairingd.process.children import watch_without_threads
@@ -28,6 +28,7 @@ from pairingd.process.detach import Launch
 from pairingd.process.inherited import reset_signals
 from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
+from pairingd.schema import require_known
 from pairingd.server import ControlServer
 from pairingd.signals import Signals
 from pairingd.store import Store
@@ -52,7 +53,7 @@ def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
     paths = find_paths()
     with _usable():
         _require_own_files(paths)
-        _make_directories(paths)
+        private_directories(_directories(paths))
         for file in paths.private_files:
             private_file(Path(file))
         launch.print_to(paths.stderr)
@@ -66,6 +67,18 @@ def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
         listener = control.bind()
     watch_without_threads()
     asyncio.run(_serve(paths, settings, control, listener, Path(tmux), launch))
+
+
+def test() -> None:
+    """Raise the PairingError for which `run` would not start, as far as that shows while another
+    daemon runs. Changes nothing.
+    """
+    paths = find_paths()
+    with _usable():
+        _require_own_files(paths)
+        check_directories(_directories(paths))
+        config.load(Path(paths.config))
+    require_known(Path(paths.state_db))
 
 
 def _require_own_files(paths: Paths) -> None:
@@ -110,8 +123,8 @@ def _lock(path: str) -> int:
         ) from None
 
 
-def _make_directories(paths: Paths) -> None:
-    """Make all but a runtime directory that cannot be made, as after the last logout: the control
+def _directories(paths: Paths) -> list[Path]:
+    """Return all but a runtime directory that cannot be made, as after the last logout: the control
     socket then lies beside the state.
     """
     runtime = Path(paths.control_socket).parent
@@ -123,7 +136,7 @@ def _make_directories(paths: Paths) -> None:
         except Misconfigured as failure:
             if failure.code != "unusable-home":
                 raise
-    private_directories(needed)
+    return needed
 
 
 async def _serve(

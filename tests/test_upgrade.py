@@ -89,6 +89,31 @@ def test_an_older_program_says_so_and_leaves_newer_state_alone(stage: Stage) -> 
     assert database.read_bytes() == content
 
 
+def test_a_restart_by_an_older_program_leaves_the_newer_daemon_running(stage: Stage) -> None:
+    stage.pairctl("start")
+    running = stage.asks("status")["daemon"]
+    with closing(sqlite3.connect(stage.home / "state.db")) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    refused = stage.pairctl("restart", check=False)
+    assert refused.returncode == 3
+    assert "newer pairingd (schema 99)" in refused.stderr
+    assert stage.asks("status")["daemon"] == running
+
+
+def test_a_test_of_the_daemon_starts_and_changes_nothing(stage: Stage) -> None:
+    home = ("env", f"PAIRING_HOME={stage.path / 'fresh'}")
+    test = (sys.executable, "-P", "-m", "pairingd", "--test")
+    assert stage.run(*home, *test).stderr == ""
+    assert not (stage.path / "fresh").exists()
+    stage.pairctl("start")
+    assert pairingd(stage, "--test").returncode == 0, "another daemon runs"
+    stage.configure("[tmux]\nsesion = 1\n")
+    refused = pairingd(stage, "--test")
+    assert refused.returncode == 1
+    assert "error: " in refused.stderr
+    assert "unknown key tmux.sesion" in refused.stderr
+
+
 def test_two_invitations_at_once_start_one_daemon(stage: Stage) -> None:
     names = ["octocat", "hubot", "mona"]
     for name in names:

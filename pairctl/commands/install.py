@@ -23,6 +23,7 @@ def run(args: Namespace) -> None:
     if args.dry_run:
         show(plan, as_json=args.json)
         return
+    daemon.require_startable()
     with daemon.through(service, plan) as client:
         result = {
             "installed": True,

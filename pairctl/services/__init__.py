@@ -79,11 +79,17 @@ def installed() -> Manager | None:
 
 def home_of(manager: Manager) -> Paths | None:
     """The paths of the installed service; None if none is installed."""
+    environ = environment(manager)
+    return find_paths(environ) if environ is not None else None
+
+
+def environment(manager: Manager) -> dict[str, str] | None:
+    """Our environment with the installed service's files; None if none is installed."""
     variables = manager.environment()
     if variables is None:
         return None
     elsewhere = {name: value for name, value in os.environ.items() if name not in _HOME_VARIABLES}
-    return find_paths({**elsewhere, **variables})
+    return {**elsewhere, **variables}
 
 
 def find() -> Manager | None:

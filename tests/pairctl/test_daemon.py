@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pairctl import daemon
+from pairctl import daemon, services
 from pairctl.__main__ import main
 from pairctl.arguments import parse
+from pairctl.client import connect
 from pairctl.commands import stop
 from pairctl.services.launchd import Launchd
 from pairctl.services.origin import Origin
@@ -81,6 +82,32 @@ def test_a_failed_start_is_reported_with_the_daemons_own_error(
         assert error["code"] == "start-failed"
         assert "prot" in error["message"]
         assert error["hint"]
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize("command", ["restart", "install"])
+def test_the_running_daemon_stays_if_no_other_would_start(
+    command: str,
+    home: Path,
+    launchctl: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(services, "manager", lambda running: services.installed())
+    launchctl.write_text("#!/bin/sh\nexit 125\n")
+    ran = launchctl.with_name("ran")
+    with daemon.start(timeout_s=0.5) as client:
+        pid = client.hello["pid"]
+    launchctl.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    (home / "config.toml").write_text("[door]\nprot = 1\n")
+    capsys.readouterr()
+    assert main([command, "--json"]) == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "start-failed"
+    assert "unknown key door.prot" in error["message"]
+    with connect() as client:
+        assert client.hello["pid"] == pid
+    assert not ran.exists()
 
 
 def test_an_older_daemon_can_be_stopped(sock: Path, capsys: pytest.CaptureFixture[str]) -> None:
