@@ -31,6 +31,7 @@ from pairingd.process.notify import notify
 from pairingd.schema import require_known
 from pairingd.server import ControlServer
 from pairingd.signals import Signals
+from pairingd.stop_signals import StopSignals
 from pairingd.store import Store
 from pairingd.world.door.listener import raise_descriptor_limit
 
@@ -44,7 +45,7 @@ _ASIDE_LIMIT_S = 2.0  # at the end; the test of an sshd that hangs takes 10
 FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait longer
 
 
-def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
+def run(launch: Launch, stop_signals: StopSignals, *, log_format: logs.Form, own_log: bool) -> None:
     """Serve until a stop is requested. Raises PairingError if it cannot serve.
 
     `own_log`: log to a file, because nobody keeps standard error.
@@ -64,9 +65,11 @@ def run(launch: Launch, *, log_format: logs.Form, own_log: bool) -> None:
         signal.signal(signal.SIGUSR1, lambda *_: None)
         tmux = find_tmux_socket(paths, clear(lock).tmux_socket)
         control = ControlSocket(paths, lock, tmux)
+        if stop_signals.caught is not None:
+            return
         listener = control.bind()
     watch_without_threads()
-    asyncio.run(_serve(paths, settings, control, listener, Path(tmux), launch))
+    asyncio.run(_served(paths, settings, control, listener, Path(tmux), launch, stop_signals))
 
 
 def test() -> None:
@@ -139,6 +142,24 @@ def _directories(paths: Paths) -> list[Path]:
     return needed
 
 
+async def _served(
+    paths: Paths,
+    settings: config.Settings,
+    control: ControlSocket,
+    listener: socket.socket,
+    tmux: Path,
+    launch: Launch,
+    stop_signals: StopSignals,
+) -> None:
+    """Serve, and leave no control socket, whether that succeeds or fails."""
+    stopping = asyncio.Event()
+    stop_signals.hand_over(asyncio.get_running_loop(), stopping.set)
+    try:
+        await _serve(paths, settings, control, listener, tmux, launch, stopping)
+    finally:
+        control.remove()
+
+
 async def _serve(
     paths: Paths,
     settings: config.Settings,
@@ -146,14 +167,14 @@ async def _serve(
     listener: socket.socket,
     tmux: Path,
     launch: Launch,
+    stopping: asyncio.Event,
 ) -> None:
-    """Serve until SIGTERM, SIGINT, SIGHUP or a client's `stop`, then close everything. SIGUSR1
-    makes a control socket again that was removed.
+    """Serve until `stopping` is set, by a signal or a client's `stop`, then close everything.
+    SIGUSR1 makes a control socket again that was removed.
     """
     raise_descriptor_limit()
     clock = Clock()
     store = Store.open(Path(paths.state_db), clock())
-    stopping = asyncio.Event()
     signals = Signals()
     parts = assemble(
         paths,
@@ -177,9 +198,6 @@ async def _serve(
             parts.access.poke()  # the keys of guests who ask name the socket
         except (Misconfigured, OSError):
             log.exception("the control socket was removed and cannot be bound again")
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
     parts.access.roster.recover()
     # Access is settled before the first reply. The other lanes start later, so that a mapping of
@@ -207,5 +225,4 @@ async def _serve(
     await parts.access.rest()
     await parts.providers.aclose()
     await parts.aside.rest(_ASIDE_LIMIT_S)
-    control.remove()
     store.close()

@@ -20,7 +20,7 @@ FLOORS = (
     ("pairingd.protocol",),
     (
         *("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.process"),
-        "pairingd.account",
+        *("pairingd.account", "pairingd.stop_signals"),
     ),
     ("pairingd.gateways",),
     ("pairingd.values",),
@@ -47,6 +47,7 @@ FLOORS = (
     ("pairingd.server", "pairingd.control_socket"),
     ("pairingd.assembly", "pairingd.discovery", "pairingd.asks"),
     ("pairingd.wiring",),
+    ("pairingd.command_line",),
     ("pairingd.__main__",),
     ("pairingd.doctor",),
 )
@@ -196,7 +197,7 @@ def test_the_idle_daemon_has_not_loaded_a_heavy_module() -> None:
 
 
 def test_the_process_that_only_detaches_loads_next_to_nothing() -> None:
-    light = loaded("import pairingd.__main__")
+    light = loaded("import pairingd.command_line")
     assert not light & {*HEAVY, "asyncio", "sqlite3", "pairingd.wiring", "pairingd.config"}
 
 
