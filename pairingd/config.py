@@ -6,7 +6,7 @@ An unknown or ill-typed key is refused with the file, the key and the allowed va
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -217,11 +217,11 @@ def parse(content: bytes, name: str) -> Settings:
         )
     try:
         tables = tomllib.loads(content.decode("utf-8-sig"))
-        config = strict.read(Config, tables)
-        config = replace(config, providers={**PROVIDERS, **config.providers})
+        given = frozenset(key for key, _ in flat(tables))
+        config = _completed(strict.read(Config, tables), given)
         if problem := _inconsistent(config):
             raise Misconfigured("bad-config", f"{name}: {problem[0]}", problem[1])
-        return Settings(config, name, frozenset(key for key, _ in flat(tables)))
+        return Settings(config, name, given)
     except UnicodeDecodeError as error:
         raise Misconfigured(
             "bad-config", f"{name}: not UTF-8 at byte {error.start}", "save the file as UTF-8"
@@ -238,6 +238,14 @@ def parse(content: bytes, name: str) -> Settings:
             f"{name}: nested too deeply, or a number is too long",
             "fix the TOML at that line",
         ) from None
+
+
+def _completed(config: Config, given: Container[str]) -> Config:
+    """Add what depends on the keys that are `given`: a default must not contradict one of them."""
+    guests = config.guests
+    if "guests.ttl" not in given:
+        guests = replace(guests, ttl=min(guests.ttl, guests.max_ttl))
+    return replace(config, guests=guests, providers={**PROVIDERS, **config.providers})
 
 
 def _inconsistent(config: Config) -> tuple[str, str] | None:

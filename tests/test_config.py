@@ -51,6 +51,13 @@ def test_a_configured_provider_is_added_to_the_known_ones() -> None:
     assert {"github", "work"} <= set(parse(text, "x").config.providers)
 
 
+def test_the_default_ttl_is_at_most_max_ttl() -> None:
+    settings = parse(b'[guests]\nmax_ttl = "1h"', "here.toml")
+    shown = {one["key"]: one for one in report.settings(settings)["settings"]}
+    assert shown["guests.ttl"] == {"key": "guests.ttl", "value": "1h", "source": "default"}
+    assert parse(b'[guests]\nmax_ttl = "3h"', "here.toml").config.guests.ttl == 7200
+
+
 @pytest.mark.parametrize(
     ("text", "key", "allowed"),
     [
@@ -61,7 +68,7 @@ def test_a_configured_provider_is_added_to_the_known_ones() -> None:
         ("[guests]\nttl = 7200", "guests.ttl", "in quotes"),
         ('[guests]\nttl = "0s"', "guests.ttl", "1h30m"),
         ('[guests]\nttl = "2d"', 'guests.max_ttl, "24h"', 'no shorter than "2d"'),
-        ('[guests]\nmax_ttl = "1h"', 'guests.max_ttl, "1h"', "shorten guests.ttl"),
+        ('[guests]\nttl = "2h"\nmax_ttl = "1h"', 'guests.max_ttl, "1h"', "shorten guests.ttl"),
         ("guests = 1", "guests = 1", "a table"),
         ("[door]\nport = true", "door.port = true", "integer"),
         ("[door]\nport = 2020-01-01", "door.port = 2020-01-01", "integer"),
