@@ -8,7 +8,6 @@ import os
 from collections.abc import AsyncIterator, Sequence
 
 from pairingd import config, report
-from pairingd.core import plan
 from pairingd.core.addresses import is_public
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.events import CommandPrinted
@@ -40,13 +39,15 @@ from pairingd.world.sshd import HostKey
 async def invited(
     parts: Parts, ids: Sequence[str], problems: list[results.Problem]
 ) -> results.Invited:
-    """Return the invitations `ids` and their endpoints. The intent records the printed address."""
+    """Return the invitations `ids` and their endpoints; scheduled ones have none, whoever else may
+    enter. The intent records the printed address.
+    """
     host_key = await parts.sshd.host_key()
+    if not admits(parts, ids):
+        return _scheduled(parts, ids, host_key, problems)
     open_endpoints = _endpoints(parts, ids)
     if not open_endpoints:
-        if plan.admits(parts.intent.state, parts.clock()):
-            raise parts.access.error or door_shut()
-        return _scheduled(parts, ids, host_key, problems)
+        raise parts.access.error or door_shut()
     best, user = open_endpoints[0], login_name(parts.intent.state.session)
     _note_printed(parts, ids, open_endpoints)
     return {
@@ -65,6 +66,12 @@ async def invited(
         **report.box(parts.tmux.box),
         "warnings": [*problems, *warnings(parts)],
     }
+
+
+def admits(parts: Parts, ids: Sequence[str]) -> bool:
+    """Whether a guest of one of these invitations may enter now."""
+    now = parts.clock()
+    return any(live.is_open(now) for live in parts.intent.state.live if live.id in ids)
 
 
 async def sessions(store: Store) -> AsyncIterator[Session]:
@@ -107,7 +114,7 @@ def _note_printed(parts: Parts, ids: Sequence[str], printed: Sequence[Endpoint])
 def _scheduled(
     parts: Parts, ids: Sequence[str], host_key: HostKey, problems: list[results.Problem]
 ) -> results.Invited:
-    """Return the invitations without endpoints, because nothing is open yet."""
+    """Return the invitations without endpoints, because nothing is open for them yet."""
     return {
         "invitations": invitations(parts, ids),
         "command": "",

@@ -288,6 +288,23 @@ def test_a_scheduled_invitation_says_so_and_hands_out_no_command(stage: Stage) -
     assert error["code"] == "not-open-yet"
 
 
+def test_a_scheduled_invitation_has_no_command_while_another_guest_is_live(stage: Stage) -> None:
+    for name in ("hubot", "octocat"):
+        stage.guest(name)
+    invited(stage, "hubot")
+    later = ("octocat", "--at", in_seconds(HOUR))
+    for reply in (invited(stage, *later), stage.asks("invite", "--show", "octocat")):
+        assert (reply["command"], reply["pinned_command"], reply["endpoints"]) == ("", "", [])
+        assert reply["host_key"]["known_hosts"] == ""
+        assert reply["reachability"] == "unverified"
+    for option in ("--message", "--pinned", "--ssh-config"):
+        error = refusal(stage, "invite", "--show", option, "octocat", status=1)
+        assert error["code"] == "not-open-yet"
+    quiet = stage.pairctl("invite", "-q", "--show", "octocat")
+    assert (quiet.stdout, "Nothing is open" in quiet.stderr) == ("", True)
+    assert stage.asks("invite", "--show", "hubot", "--no-copy")["command"]
+
+
 def test_extend_ends_no_scheduled_invitation_before_it_opens(stage: Stage) -> None:
     stage.guest("octocat")
     invited(stage, "octocat", "--at", in_seconds(HOUR))

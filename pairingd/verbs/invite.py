@@ -5,7 +5,7 @@ import secrets
 from math import floor
 
 from pairingd import answers, report, waits, which
-from pairingd.core import events, plan, rules
+from pairingd.core import events, rules
 from pairingd.core.dial import guest_address, refreshed
 from pairingd.core.durations import format_duration, utc
 from pairingd.core.guest import Guest, expand, parse_guests
@@ -61,9 +61,9 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         warm_up.cancel()
         raise
     try:
-        if plan.admits(parts.intent.state, parts.clock()):
+        if answers.admits(parts, ids):
             await _open_door(parts, notify)
-        await waits.wait_for_ways(parts, notify)
+            await waits.wait_for_ways(parts, notify)
         key_warnings = (warning for result in fetched.values() for warning in result.warnings)
         warnings = [report.problem(warning) for warning in dict.fromkeys(key_warnings)]
         return await answers.invited(parts, ids, warnings + await answers.dead_pane(parts))
