@@ -359,7 +359,8 @@ def _change(change: Change, view: View) -> Iterator[str]:
 
 
 def _refusal(refusal: Refusal, view: View) -> Iterator[str]:
-    yield from wrapped("", f"{clock(refusal['at'], view.now)}: {refusal['message']}", ROOM)
+    times = f", {refusal['times']} times" if refusal["times"] > 1 else ""
+    yield from wrapped("", f"{clock(refusal['at'], view.now)}{times}: {refusal['message']}", ROOM)
 
 
 def _period(since: str, until: str | None, view: View) -> str:

@@ -219,17 +219,7 @@ def receipt(
     """Return every visit; one that still lasts has no `until`. `knocks` are refused logins that are
     not in the history yet.
     """
-    refusals = [refusal(line) for line in history if line.kind == "refused"]
-    refusals += [
-        {
-            "at": utc(refused.last_at),
-            "peer": refused.peer,
-            "fingerprints": list(refused.offered),
-            "times": refused.times - refused.written,
-            "message": refused.meaning.text,
-        }
-        for refused in knocks
-    ]
+    counted = refusals(history, knocks)
     return {
         "session": session.id,
         "started_at": utc(session.started_at),
@@ -237,8 +227,8 @@ def receipt(
         "invitations": [invitation(invited, logins, now) for invited in session.invitations],
         "changes": [change for line in history for change in changes(line)],
         "visits": [visit(stay, logins) for stay in visits(history)],
-        "refused": sum(entry["times"] for entry in refusals),
-        "refusals": refusals,
+        "refused": sum(entry["times"] for entry in counted),
+        "refusals": counted,
     }
 
 
@@ -285,14 +275,36 @@ def changes(line: Happening) -> list[results.Change]:
     ]
 
 
+def refusals(history: Iterable[Happening], knocks: Iterable[Knock]) -> list[results.Refusal]:
+    """Return one entry for each address and reason, however many lines the history has of it."""
+    entries = [refusal(line) for line in history if line.kind == "refused"]
+    entries += [
+        {
+            "at": utc(refused.last_at),
+            "peer": refused.peer,
+            "fingerprints": list(refused.offered),
+            "times": refused.times - refused.written,
+            "message": refused.meaning.text,
+        }
+        for refused in knocks
+    ]
+    merged: dict[tuple[str, str], results.Refusal] = {}
+    for entry in entries:
+        key = (entry["peer"], entry["message"])
+        if earlier := merged.pop(key, None):
+            entry["times"] += earlier["times"]
+        merged[key] = entry
+    return list(merged.values())
+
+
 def refusal(line: Happening) -> results.Refusal:
-    """Lines of older versions are of one login each, and have no keys."""
+    """Lines of older versions are of one login each, and have no keys; or have no `message`."""
     return {
         "at": utc(line.at),
         "peer": line.data.get("peer", ""),
         "fingerprints": line.data.get("fingerprints", []),
         "times": line.data.get("times", 1),
-        "message": line.text,
+        "message": line.data.get("message", line.text),
     }
 
 

@@ -135,7 +135,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "a login that had not joined is disconnected",
     ),
     "refused": (
-        "peer, fingerprints, times, hint, guest",
+        "peer, fingerprints, times, message, hint, guest",
         (
             "logins failed, timed out, or exceeded a guest's connection limit; `guest` is set where the"
             " key is a guest's. A repeated knock is a line when the number of times has doubled, and"

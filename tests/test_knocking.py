@@ -88,6 +88,22 @@ def test_a_login_with_another_user_name_is_shown_without_the_name(stage: Stage) 
     assert getpass.getuser() not in knock["message"]
 
 
+def test_a_login_with_another_user_name_explains_no_other_knock_from_there(stage: Stage) -> None:
+    guest, port = invited(stage, "octocat")
+    words = (*guest.ssh("-o", "PubkeyAuthentication=no", port=port)[:-1], "127.0.0.1")
+    stage.run(*words, "-l", "someone", check=False)
+    for _ in range(2):
+        stage.run(*words, "-l", getpass.getuser(), check=False)
+    until(lambda: sum(one["times"] for one in knocking(stage)) == 3, "all are counted")
+    found = {one["message"].partition("failed: ")[2]: one["times"] for one in knocking(stage)}
+    assert found == {
+        "it used another user name than the command has": 1,
+        "it ended before a key was refused": 2,
+    }
+    text = " ".join(stage.pairctl("receipt").stdout.split())
+    assert (text.count("another user name"), text.count(", 2 times: ")) == (1, 1)
+
+
 def test_a_guest_whose_agent_offers_ten_keys_first_gets_in(stage: Stage) -> None:
     guest, port = invited(stage, "octocat")
     others = [stage.guest(f"other{n}") for n in range(10)]

@@ -168,7 +168,7 @@ class Arrivals(TypedDict):
 
 
 class Knock(TypedDict):
-    """Logins that sshd refused, from one address with the same keys; `peer` is "" for those of many
+    """Logins that sshd refused, from one address for one reason; `peer` is "" for those of many
     addresses, counted together. The client chose which public keys it offered, so a fingerprint
     does not prove whose they are. `banned_until` is null unless the address is kept out now.
     """
@@ -313,7 +313,7 @@ Change = TypedDict(
 
 
 class Refusal(TypedDict):
-    """Logins from one address that were refused, the last of them at that time."""
+    """Logins from one address that were refused for one reason, the last of them at that time."""
 
     at: str
     peer: str

@@ -1,8 +1,8 @@
 """Refused logins: the host gets one notice for each source, however often it knocks.
 
-Repeated knocks, from the same address with the same keys, add a line to the history each time their
-number has doubled, and one for the rest when the session is over. So strangers who knock all night
-cost a few lines, and the numbers in a receipt are right.
+Repeated knocks, from the same address for the same reason, add a line to the history each time
+their number has doubled, and one for the rest when the session is over. So strangers who knock all
+night cost a few lines, and the numbers in a receipt are right.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ from pairingd.intent import Intent
 MAX_KNOCKS = 256  # counted separately in one session; further ones together
 NOTICE_INTERVAL_S = 10.0  # between two notices of a kind on the host's terminals
 
-_Key = tuple[str, tuple[str, ...]]
-
 
 class Knock(Struct):
-    """Logins that sshd refused, from one address with the same keys. `peer` is "" for many."""
+    """Logins that sshd refused, from one address for one reason. `peer` is "" for many."""
 
     peer: str
     offered: tuple[str, ...]
@@ -42,7 +40,7 @@ class Knocks:
         self._intent = intent
         self._show = show
         self._session = ""
-        self._knocks: dict[_Key, Knock] = {}
+        self._knocks: dict[tuple[str, str], Knock] = {}  # by peer and reason
         self._shown: set[tuple[str, str]] = set()  # kind and source of each notice
         self._shown_at: dict[str, float] = {}  # the last notice, by kind
 
@@ -63,15 +61,13 @@ class Knocks:
         self.settle()
         now = self._intent.now()
         session = self._intent.state.session
-        key = (attempt.peer, attempt.offered)
-        if key not in self._knocks and len(self._knocks) >= MAX_KNOCKS:
-            key = ("", ())
-        if key not in self._knocks:
-            meaning = knocks.refused(session, attempt, now)
-            if key == ("", ()):
-                meaning = Meaning("logins from many addresses failed", meaning.hint)
-            self._knocks[key] = Knock(key[0], key[1], meaning, now, now)
-        knock = self._knocks[key]
+        peer, offered = attempt.peer, attempt.offered
+        meaning = knocks.refused(session, attempt, now)
+        if (peer, meaning.text) not in self._knocks and len(self._knocks) >= MAX_KNOCKS:
+            peer, offered = "", ()
+            meaning = Meaning("logins from many addresses failed", meaning.hint)
+        new = Knock(peer, offered, meaning, now, now)
+        knock = self._knocks.setdefault((peer, meaning.text), new)
         knock.times += 1
         knock.last_at = now
         if knock.times >= 2 * knock.written:
@@ -120,6 +116,7 @@ class Knocks:
             peer=knock.peer,
             fingerprints=list(knock.offered),
             times=times,
+            message=knock.meaning.text,
             hint=knock.meaning.hint,
             **data,
         )

@@ -357,7 +357,7 @@ RECEIPT: Receipt = {
             "fingerprints": [STRANGERS_KEY],
             "times": 12,
             "message": f"a login from 203.0.113.9 failed: its key {STRANGERS_KEY}"
-            " does not belong to github:octocat (12 times)",
+            " does not belong to github:octocat",
         }
     ],
 }

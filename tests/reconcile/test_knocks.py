@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pairingd import report
+from pairingd.core.durations import utc
 from pairingd.core.events import End
 from pairingd.core.knocks import Attempt
 from pairingd.core.penalties import Ban
@@ -79,6 +81,35 @@ def test_the_host_is_notified_once_per_address_and_not_of_all_at_once(host: Host
     host.knocks.banned("203.0.113.9", Ban(host.now + 4.0, 4.0))
     host.knocks.banned("203.0.113.9", Ban(host.now + 8.0, 8.0))
     assert [line for line in host.told if "is kept out for 4s" in line] == host.told[2:]
+
+
+def test_knocks_of_one_address_for_two_reasons_are_two(host: Host) -> None:
+    host.knocks.refused(Attempt("203.0.113.9", other_user=True))
+    host.hears("203.0.113.9", key="", times=2)
+    assert [
+        (one.meaning.text.partition("failed: ")[2], one.times) for one in host.knocks.of_now
+    ] == [
+        ("it used another user name than the command has", 1),
+        ("it ended before a key was refused", 2),
+    ]
+
+
+def test_a_receipt_has_a_knock_once_with_its_number(host: Host) -> None:
+    host.hears("203.0.113.9", times=5)
+    host.hears("203.0.113.10", times=2)
+    host.now += 1
+    host.hears("203.0.113.9")
+    session = host.intent.state.session
+    assert session
+    unwritten = host.knocks.unwritten("s1")
+    receipt = report.receipt(session, host.lines(), unwritten, (), host.now)
+    listed = [(one["peer"], one["times"], one["at"]) for one in receipt["refusals"]]
+    assert listed == [
+        ("203.0.113.10", 2, utc(START + 1)),
+        ("203.0.113.9", 6, utc(START + 2)),
+    ]
+    assert all(one["message"].endswith("to github:octocat") for one in receipt["refusals"])
+    assert receipt["refused"] == 8
 
 
 def test_another_session_begins_without_knocks_and_the_last_one_keeps_its_own(host: Host) -> None:
