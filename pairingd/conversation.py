@@ -141,7 +141,7 @@ class Conversation:
         try:
             request = rpc.parsed(frame)
         except rpc.RpcError as error:
-            return rpc.error_reply(None, error)
+            return rpc.error_reply(error.request_id, error)
         reply = await self._reply(request)
         return reply if "id" in request else None
 

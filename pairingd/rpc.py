@@ -18,11 +18,14 @@ CHUNK = 1 << 16  # bytes read at a time
 
 
 class RpcError(Exception):
-    """An error of the protocol itself, JSON-RPC 2.0 §5.1."""
+    """An error of the protocol itself, JSON-RPC 2.0 §5.1. `request_id`: that of a request which is
+    invalid otherwise.
+    """
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, request_id: object = None) -> None:
         super().__init__(message)
         self.code = code
+        self.request_id = request_id
 
 
 async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
@@ -68,20 +71,24 @@ def parsed(frame: bytes | None) -> dict[str, Any]:
         raise RpcError(wire.PARSE_ERROR, "not UTF-8") from None
     except ValueError:
         raise RpcError(wire.PARSE_ERROR, "not JSON") from None
+    members = request if isinstance(request, dict) else {}
+    request_id = members.get("id")
+    if type(request_id) not in {str, int, float, NoneType}:  # not bool, an int to Python
+        raise RpcError(wire.INVALID_REQUEST, "not a JSON-RPC 2.0 request: id")
     valid = (
-        isinstance(request, dict)
-        and request.get("jsonrpc") == "2.0"
-        and isinstance(request.get("method"), str)
-        and isinstance(request.get("params", {}), dict)
-        and type(request.get("id")) in {str, int, float, NoneType}  # not bool, an int to Python
+        members.get("jsonrpc") == "2.0"
+        and isinstance(members.get("method"), str)
+        and isinstance(members.get("params", {}), dict | list)  # §4.2
     )
     if not valid:
-        raise RpcError(wire.INVALID_REQUEST, "not a JSON-RPC 2.0 request with named params")
-    return dict(request)
+        raise RpcError(wire.INVALID_REQUEST, "not a JSON-RPC 2.0 request", request_id)
+    return members
 
 
-async def params_of(method: Method[Any, Any], given: Mapping[str, object]) -> object:
+async def params_of(method: Method[Any, Any], given: Mapping[str, object] | list[object]) -> object:
     """Return the parameter record of the method. Raises RpcError."""
+    if isinstance(given, list):
+        raise RpcError(wire.INVALID_PARAMS, "params: must be an object, with names")
     with contextlib.suppress(strict.Unfit):
         return strict.read(method.params, given)
     try:  # in a thread: importing pydantic takes tenths of a second on a busy machine

@@ -54,7 +54,9 @@ Made by `make docs` from `pairingd/protocol/`; do not edit.
 - A request is bound to its connection. The notification `cancel`, without params, cancels the request that is being answered; so
   does a client that closes the connection (not one that only ends its writing). It has then changed nothing and fails with
   code `cancelled`; or it holds already and fails with code `goes-on`.
-- A request without `id` is carried out; it gets a reply only if it fails.
+- A request without `id` is a notification: it is carried out and gets no reply, not even an error.
+- The `id` of an error is that of its request. It is null if the daemon could not read one, or if the error is about the
+  connection.
 - Times are RFC 3339 in UTC with `Z`, durations seconds, ports integers. Full keys appear only in
   `known_hosts`. `null` means unknown or absent.
 - A client should ignore unknown members: a daemon of the same protocol can add some.
@@ -103,9 +105,9 @@ TYPES = """\
 
 ERRORS: Mapping[int, str] = {
     wire.PARSE_ERROR: "not UTF-8, or not JSON",
-    wire.INVALID_REQUEST: "not a JSON-RPC 2.0 request with named params, or a frame too long",
+    wire.INVALID_REQUEST: "not a JSON-RPC 2.0 request, or a frame too long",
     wire.METHOD_NOT_FOUND: "no such method",
-    wire.INVALID_PARAMS: "params do not match the method's schema; the message says where",
+    wire.INVALID_PARAMS: "params are an array, or do not match the method's schema; the message says where",
     wire.INTERNAL_ERROR: "a bug in the daemon; see its log",
     wire.REFUSED: "refused or failed; `error.data` has the reason. Nothing is half done, except as in [Changed](#changed)",
     wire.HELLO_FIRST: "`hello` must come first",

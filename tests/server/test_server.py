@@ -160,7 +160,7 @@ def test_hello_must_come_first(line: Line) -> None:
         (b'{"jsonrpc": "2.0", "id": 1, "method": 7}\n', wire.INVALID_REQUEST),
         (b'{"jsonrpc": "2.0", "id": [1], "method": "status"}\n', wire.INVALID_REQUEST),
         (b'{"jsonrpc": "2.0", "id": true, "method": "status"}\n', wire.INVALID_REQUEST),
-        (b'{"jsonrpc": "2.0", "id": 1, "method": "status", "params": [1]}\n', wire.INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "status", "params": [1]}\n', wire.INVALID_PARAMS),
         (b'{"jsonrpc": "2.0", "id": 1, "method": "__init__"}\n', wire.METHOD_NOT_FOUND),
         (b"x" * (wire.MAX_FRAME + 10) + b"\n", wire.INVALID_REQUEST),
     ],
@@ -170,6 +170,32 @@ def test_a_bad_frame_gets_its_error_and_the_connection_stays_open(
 ) -> None:
     assert code(greeted.asks(frame)) == expected
     assert "result" in greeted.calls("status")
+
+
+@pytest.mark.parametrize("request_id", [7, "seven", 7.5])
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"params": []}, wire.INVALID_PARAMS),
+        ({"params": ["octocat"]}, wire.INVALID_PARAMS),
+        ({"params": "x"}, wire.INVALID_REQUEST),
+        ({"params": None}, wire.INVALID_REQUEST),
+        ({"method": 7}, wire.INVALID_REQUEST),
+        ({"jsonrpc": "1.0"}, wire.INVALID_REQUEST),
+    ],
+)
+def test_an_invalid_request_with_an_id_is_answered_under_that_id(
+    greeted: Line, wrong: dict[str, object], expected: int, request_id: object
+) -> None:
+    request = {"jsonrpc": "2.0", "id": request_id, "method": "status", **wrong}
+    reply = greeted.asks(request)
+    assert (reply["id"], code(reply)) == (request_id, expected)
+
+
+def test_a_request_whose_id_cannot_be_read_is_answered_under_null(greeted: Line) -> None:
+    for unreadable in (True, [7], {"id": 7}):
+        reply = greeted.asks({"jsonrpc": "2.0", "id": unreadable, "method": "status"})
+        assert (reply["id"], code(reply)) == (None, wire.INVALID_REQUEST)
 
 
 @pytest.mark.parametrize(
