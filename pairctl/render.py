@@ -43,7 +43,11 @@ if TYPE_CHECKING:
 _MAX_KNOCKS = 3  # that `status` shows
 
 _ACCESS = {"write": "read-write", "read": "read-only"}
-_END_CAUSES = {"used": ", the one visit is over", "idle": ", idle for too long"}
+_END_CAUSES = {
+    "used": ", the one visit is over",
+    "idle": ", idle for too long",
+    "missed": ", did not come in time",
+}
 _REACHABILITY = {
     "internet": "from the internet",
     "unverified": "perhaps from the internet",
@@ -262,12 +266,24 @@ def _standing(invitation: InvitationInfo, view: View) -> str:
         length = span(expires - seconds(opens))
         return f"{access} from {clock(opens, view.now)} until {until} ({length})"
     if invitation["state"] != "live":
-        cause = _END_CAUSES.get(invitation.get("cause", ""), "")
-        return f"{access}, was until {until}: {invitation['state']}{cause}"
+        return f"{access}, {_end(invitation, view)}"
     left = expires - view.now
     # Just after the invitation, print its whole length instead of "1h59m left".
     duration = span(expires - issued) if view.now - issued < 10 else f"{span(left)} left"
     return f"{access} until {until} ({duration})"
+
+
+def _end(invitation: InvitationInfo, view: View) -> str:
+    """When and why it is over. Time alone ends it before its deadline only at `join_by`."""
+    cause, over_at = (
+        invitation.get("cause", ""),
+        invitation.get("over_at", invitation["expires_at"]),
+    )
+    if cause == "expired" and over_at != invitation["expires_at"]:
+        cause = "missed"
+    return (
+        f"was until {clock(over_at, view.now)}: {invitation['state']}{_END_CAUSES.get(cause, '')}"
+    )
 
 
 def _conditions(invitation: InvitationInfo, view: View) -> str:

@@ -326,6 +326,17 @@ def test_a_scheduled_invitation_opens_after_kill_9_too(own_daemon: Stage) -> Non
     guest.joins().shows("pairing")
 
 
+# Nobody came.
+
+
+def test_an_invitation_that_nobody_used_in_time_is_shown_as_that(stage: Stage) -> None:
+    stage.guest("octocat")
+    invited(stage, "octocat", "--join-within", "1s")
+    until(partial(is_over, stage, "expired"), "it is over")
+    for command in (("status", "--all"), ("receipt",)):
+        assert ": expired, did not come in time" in stage.pairctl(*command).stdout
+
+
 # Groups.
 
 

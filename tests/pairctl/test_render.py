@@ -95,6 +95,35 @@ def test_reach_names_the_open_port_and_what_was_tested(
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    ("over", "shown"),
+    [
+        (
+            {"state": "expired", "cause": "expired", "over_at": "2026-03-14T15:40:00Z"},
+            "16:40: expired",
+        ),
+        (
+            {"state": "expired", "cause": "expired", "over_at": "2026-03-14T14:10:00Z"},
+            "15:10: expired, did not come in time",
+        ),
+        (
+            {"state": "expired", "cause": "idle", "over_at": "2026-03-14T14:10:00Z"},
+            "15:10: expired, idle for too long",
+        ),
+        (
+            {"state": "revoked", "cause": "revoked", "over_at": "2026-03-14T14:10:00Z"},
+            "15:10: revoked",
+        ),
+        ({"state": "expired"}, "16:40: expired"),
+    ],
+)
+@pytest.mark.usefixtures("berlin")
+def test_a_past_invitation_has_when_and_why_it_was_over(over: dict[str, str], shown: str) -> None:
+    reply: Any = {**samples.IDLE, "invitations": [{**samples.OCTOCAT, **over}]}
+    text = " ".join(render.status(reply, View(now=samples.NOW)).split())
+    assert f"github:octocat read-write, was until {shown} Door" in text
+
+
 def test_no_router_is_needed_while_only_past_invitations_are_listed() -> None:
     past = {**samples.STATUS["invitations"][0], "state": "revoked"}
     reply: Any = {**samples.IDLE, "invitations": [past]}
