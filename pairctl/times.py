@@ -47,7 +47,7 @@ def parse_moment(text: str, now: datetime) -> str:
             moment = datetime.combine(now.date(), _time_of_day(match))
             moment += timedelta(days=moment <= now)
         elif ":" in text:
-            moment = datetime.fromisoformat(text.strip())
+            moment = datetime.fromisoformat(text.strip().upper())  # `t` and `z`: RFC 3339 §5.6
         else:
             raise ValueError  # noqa: TRY301 - one refusal for all that is no time
         return utc(moment.astimezone(UTC).timestamp())
