@@ -33,6 +33,16 @@ def test_a_renamed_session_goes_on_and_lets_guests_in(stage: Stage) -> None:
     until(lambda: stage.asks("status")["invitations"] == [], "the end of the session is theirs")
 
 
+def test_the_end_of_a_renamed_session_ends_its_name(stage: Stage) -> None:
+    stage.guest("octocat")
+    assert "error" not in stage.asks("invite", "octocat", "--no-copy")
+    stage.tmux("rename-session", "-t", "=pairing", "renamed")
+    assert stage.asks("status")["session"]["name"] == "renamed"
+    stage.tmux("kill-server")
+    until(lambda: not stage.asks("status")["session"]["running"], "it has ended")
+    assert stage.asks("status")["session"]["name"] == "pairing"
+
+
 def test_the_hosts_screen_names_the_invitations_that_ended_with_the_last_shell(
     stage: Stage,
 ) -> None:

@@ -21,7 +21,8 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
     if given.all:
         listed = await _newest(parts, given.limit)
     session = parts.intent.state.session
-    running, clients = await _observe(parts.tmux)
+    state, clients = await _observe(parts.tmux)
+    running = state is Running.YES
     port = parts.door.port
     warnings = answers.warnings(parts)
     if running and parts.intent.state.live:
@@ -48,7 +49,8 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
         },
         "session": {
             "id": session.id if session and session.live else None,
-            "name": parts.tmux.name,
+            # Once it has ended, the next one gets the configured name.
+            "name": parts.tmux.session if state is Running.NO else parts.tmux.name,
             "socket": str(parts.tmux.socket),
             "running": running,
             "clients": clients,
@@ -86,11 +88,10 @@ async def _newest(parts: Parts, limit: int) -> list[Invitation]:
     return newest[-limit:]
 
 
-async def _observe(tmux: Tmux) -> tuple[bool, int]:
-    """Whether the session runs, and how many terminals are in it."""
+async def _observe(tmux: Tmux) -> tuple[Running, int]:
+    """Whether the session runs, and how many terminals are in it. Unknown if tmux does not say."""
     try:
-        if await tmux.running() is Running.YES:
-            return True, len(await tmux.terminals())
+        state = await tmux.running()
+        return state, len(await tmux.terminals()) if state is Running.YES else 0
     except WorldError:
-        pass
-    return False, 0
+        return Running.UNKNOWN, 0
