@@ -27,11 +27,12 @@ from pairingd.paths import FILES
 from pairingd.process.lock import Taken, take
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pairingd.paths import Paths
 
 MARK = r"[^/]+\.(write|read)\.[0-9]+"  # a file of pairingd.live
+_BOX = r"[0-9a-f]{8}(@[^/]+)?"  # a directory of pairctl.box or pairctl.account_session
 _COMMON_NAMES = ("authorized_keys", "host_key", "sshd_config")  # as in ~/.ssh
 _SOCKETS = ("control_socket", "tmux_socket")
 
@@ -43,7 +44,8 @@ def remove(paths: Paths) -> list[Remove | Rmdir | Keep]:
     """
     done: list[Remove | Rmdir | Keep] = []
     with _no_daemon(paths.lock):
-        for step in plan(paths):
+        for planned in plan(paths):
+            step = _unless_needed(planned, done, paths)
             try:
                 perform([step], "")
             except PairingError as failure:
@@ -65,7 +67,19 @@ def plan(paths: Paths, *, daemon_runs: bool = False) -> list[Remove | Rmdir | Ke
             Keep(account.path, f"an account for guests; to remove it, before this: {command}")
         )
     # The lock goes last: its holder alone may change files here.
-    return sorted(steps, key=lambda step: (isinstance(step, Rmdir), step == Remove(paths.lock)))
+    lock, places = Remove(paths.lock), [Rmdir(path) for path in paths.directories]
+    steps.sort(key=lambda step: (step in places, step == lock))
+    return [_unless_needed(step, steps, paths) for step in steps]
+
+
+def _unless_needed(
+    step: Remove | Rmdir | Keep, others: Iterable[Remove | Rmdir | Keep], paths: Paths
+) -> Remove | Rmdir | Keep:
+    """`step`, but the lock stays if the next run would not know what stays as ours without it."""
+    kept = (other.path for other in others if isinstance(other, Keep))
+    if step == Remove(paths.lock) and any(_counts_after_a_run(path, paths) for path in kept):
+        return Keep(paths.lock, "it shows that pairing has made what stays; both go together")
+    return step
 
 
 def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdir | Keep]:
@@ -80,15 +94,11 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdi
     kept = False
     for name in names:
         path = os.path.join(directory, name)
-        if path == paths.live and _has_run(paths) and not _untouchable(path):
-            marks = list(_within(path, paths, undone))
-            kept = kept or any(isinstance(step, Keep) for step in marks)
-            yield from marks
-            continue
-        if path == paths.boxes and _has_run(paths) and not _untouchable(path):
-            box_steps = list(_boxes(path))
-            kept = kept or any(isinstance(step, Keep) for step in box_steps)
-            yield from box_steps
+        if path in {paths.live, paths.boxes} and _has_run(paths) and _is_directory(path):
+            ours = _boxes(path) if path == paths.boxes else _within(path, paths, undone)
+            steps = list(ours)
+            kept = kept or any(isinstance(step, Keep) for step in steps)
+            yield from steps
             continue
         if path != paths.config and not _is_ours(path, paths):
             strangers.append(for_terminal(name))
@@ -96,6 +106,11 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdi
         reason = _worth_keeping(path, paths, undone)
         kept = kept or bool(reason)
         yield Keep(path, reason) if reason else Remove(path)
+    yield from _emptied(directory, strangers, kept=kept)
+
+
+def _emptied(directory: str, strangers: list[str], *, kept: bool) -> Iterator[Rmdir | Keep]:
+    """Remove it, unless something in it stays."""
     if strangers:
         some = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
         yield Keep(directory, f"pairing has not made all that is in it: {some}")
@@ -105,18 +120,27 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdi
 
 def _boxes(root: str) -> Iterator[Remove | Rmdir | Keep]:
     """Remove each box whole, unless a session runs in it."""
+    if reason := _untouchable(root):
+        yield Keep(root, reason)
+        return
+    strangers = []
     kept = False
     for box in boxes(root):
-        if box.lives:
+        if not (re.fullmatch(_BOX, box.id) and _is_directory(box.path)):
+            strangers.append(for_terminal(box.id))
+        elif box.lives:
             kept = True
             yield Keep(box.path, "a tmux session is running in that box; exit its shells")
-            continue
-        for parent, directories, files in os.walk(box.path, topdown=False):
-            below = (os.path.join(parent, name) for name in (*directories, *files))
-            yield from (Remove(path) for path in below if not _is_directory(path))
-            yield Rmdir(parent)
-    if not kept:
-        yield Rmdir(root)
+        else:
+            yield from _whole(box.path)
+    yield from _emptied(root, strangers, kept=kept)
+
+
+def _whole(directory: str) -> Iterator[Remove | Rmdir]:
+    for parent, directories, files in os.walk(directory, topdown=False):
+        below = (os.path.join(parent, name) for name in (*directories, *files))
+        yield from (Remove(path) for path in below if not _is_directory(path))
+        yield Rmdir(parent)
 
 
 def _is_directory(path: str) -> bool:
@@ -156,9 +180,9 @@ def _is_ours(path: str, paths: Paths) -> bool:
     if path in {*paths.control_sockets, paths.earlier_tmux_socket}:
         status = os.lstat(path)
         return stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid()
+    if _counts_after_a_run(path, paths) and not _has_run(paths):
+        return False
     for name, more in FILES.items():
-        if name in _COMMON_NAMES and not _has_run(paths):
-            continue
         place = getattr(paths, name)
         places = _socket_places(place, paths) if name in _SOCKETS else (place,)
         if any(re.fullmatch(re.escape(place) + more, path) for place in places):
@@ -171,6 +195,13 @@ def _is_ours(path: str, paths: Paths) -> bool:
 def _socket_places(path: str, paths: Paths) -> tuple[str, str]:
     """The socket's path now, and its path if XDG_RUNTIME_DIR was not set then, as after su."""
     return path, os.path.join(os.path.dirname(paths.state_db), os.path.basename(path))
+
+
+def _counts_after_a_run(path: str, paths: Paths) -> bool:
+    """Whether it may be another program's if no daemon has run here."""
+    common = (re.escape(getattr(paths, name)) + FILES[name] for name in _COMMON_NAMES)
+    below = (re.escape(place) + "(/.*)?" for place in (paths.live, paths.boxes))
+    return any(re.fullmatch(pattern, path, re.DOTALL) for pattern in (*common, *below))
 
 
 def _has_run(paths: Paths) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pairingd.box.place import living
 from tests.boxed import SECRET, Attack, Scene, scene
 from tests.newest_tmux import newest_tmux
 from tests.session import attached_host, joined, own_stage
@@ -349,3 +350,13 @@ def test_a_machine_on_which_no_box_can_be_made_mentions_none(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     assert HINT not in invited_at_a_terminal(stage)
+
+
+def test_uninstall_removes_a_box_once_its_session_is_over(own: Scene) -> None:
+    box = living(str(own.stage.home / "box"))
+    assert box
+    assert box.path in own.stage.asks("uninstall")["kept"]
+    own.stage.run(box.tmux, "-S", box.socket, "kill-server")
+    until(lambda: not box.lives, "the box is over")
+    own.stage.pairctl("uninstall")
+    assert [path.name for path in own.stage.home.iterdir()] == ["config.toml"]

@@ -232,12 +232,12 @@ def test_marks_of_live_invitations_are_removed_and_other_files_there_are_kept(
     result = asks(capsys)
     assert not mark.exists()
     assert {path.name for path in live.iterdir()} == {"notes", "b2.write", "c3.read.99"}
-    assert result["kept"] == [str(live)]
-    assert list(home.iterdir()) == [live]
+    assert result["kept"] == [str(live), str(home / "pairingd.lock")]
+    assert set(home.iterdir()) == {live, home / "pairingd.lock"}
+    assert asks(capsys)["kept"] == result["kept"]
 
     for path in live.iterdir():
         path.unlink()
-    (home / "pairingd.lock").touch()
     steps = asks(capsys, "--dry-run")["steps"]
     assert [step["path"] for step in steps if step["step"] == "rmdir"] == [str(live), str(home)]
     asks(capsys)
@@ -258,6 +258,75 @@ def test_a_live_directory_that_is_not_ours_is_kept(
         other_home.rename(home / "live")
     assert "pairing has not made all that is in it" in asks(capsys)["reasons"][str(home)]
     assert (home / "live" / "a1.write.99").exists()
+
+
+def box_in(home: Path) -> Path:
+    box = home / "box" / "0a1b2c3d"
+    (box / "s" / "deep").mkdir(parents=True)
+    for name in ("lock", "box.json", "s/left"):
+        (box / name).touch()
+    return box
+
+
+def test_a_box_goes_in_a_later_run_if_a_session_runs_in_it(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(home)
+    box = box_in(home)
+    with (box / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shown = [step for step in asks(capsys, "--dry-run")["steps"] if step["step"] == "keep"]
+        result = asks(capsys)
+    assert result["kept"] == [step["path"] for step in shown] == [str(box), paths.lock]
+    assert result["reasons"][paths.lock].startswith("it shows that pairing has made what stays")
+    assert {path.name for path in home.iterdir()} == {"box", "pairingd.lock"}
+    assert asks(capsys)["kept"] == []
+    assert not home.exists()
+
+
+def test_what_is_no_box_is_kept(
+    home: Path, paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(home)
+    box = box_in(home)
+    (tmp_path / "precious").touch()
+    (box.parent / "11111111").symlink_to(tmp_path)
+    (box.parent / "mine").mkdir()
+    result = asks(capsys)
+    assert "11111111, mine" in result["reasons"][str(box.parent)]
+    assert {path.name for path in box.parent.iterdir()} == {"11111111", "mine"}
+    assert (tmp_path / "precious").exists()
+
+
+@pytest.fixture
+def not_root(home: Path) -> Iterator[None]:
+    """Root may remove everything."""
+    if os.geteuid():
+        yield
+    elif sys.platform == "darwin":
+        pytest.skip("no setresuid")
+    else:
+        os.chown(home, 65534, -1)
+        os.setresuid(65534, 65534, 0)
+        yield
+        os.setresuid(0, 0, 0)
+
+
+def test_what_could_not_be_removed_goes_in_a_later_run(
+    not_root: None, home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(home)
+    directory = box_in(home) / "s"
+    (home / "live").mkdir()
+    for closed in (directory, home / "live"):
+        closed.chmod(0o500)
+    left = asks(capsys)
+    assert str(directory / "left") in left["kept"]
+    assert left["reasons"][str(home / "live")] == "you have no permission to change it"
+    for closed in (directory, home / "live"):
+        closed.chmod(0o700)
+    asks(capsys)
+    assert not home.exists()
 
 
 # Fail closed
