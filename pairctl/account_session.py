@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import time
@@ -75,8 +76,11 @@ def _require_quiet(account: Account) -> None:
 
 def _directory(record: Record, home: str) -> str:
     """The current directory if it is shared with the account; else the account's home."""
-    directory = os.path.realpath(".")
-    return directory if any(shares.holds(shared, directory) for shared in record.shared) else home
+    with contextlib.suppress(PairingError):  # it was removed
+        directory = shares.resolved(".")
+        if any(shares.holds(shared, directory) for shared in record.shared):
+            return directory
+    return home
 
 
 def _first_argv(name: str, record: Record, user: pwd.struct_passwd) -> tuple[str, ...]:

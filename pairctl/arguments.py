@@ -12,6 +12,7 @@ from pairctl import guesses, output
 from pairctl.accounts import arguments as of_accounts
 from pairctl.failures import Usage
 from pairingd.core.text import quoted, shell
+from pairingd.paths import from_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -344,7 +345,9 @@ def _guest(text: str) -> str:
     """Make the path of `file:` absolute: the daemon has another working directory."""
     kind, colon, path = text.partition(":")
     if kind.lower() == "file" and colon:
-        text = "file:" + os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - text
+        if not path:
+            raise Usage("bad-guest", f"{quoted(text)} names no file", "write file:PATH")
+        text = "file:" + os.path.abspath(from_here(os.path.expanduser(path)))  # noqa: PTH100, PTH111
     return _text(text)
 
 

@@ -84,8 +84,10 @@ def _make_missing(directories: tuple[str, ...]) -> None:
 
 def _start_directory(box_plan: plan.Plan) -> str:
     """The current directory if it is in the box, else the shared one."""
-    directory = os.path.realpath(".")
-    return directory if shares.holds(box_plan.directory, directory) else box_plan.directory
+    with contextlib.suppress(PairingError):  # it was removed
+        if shares.holds(box_plan.directory, directory := shares.resolved(".")):
+            return directory
+    return box_plan.directory
 
 
 def _first_argv(box_plan: plan.Plan) -> tuple[str, ...]:

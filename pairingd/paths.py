@@ -5,7 +5,7 @@ those of the XDG Base Directory Specification, which says to ignore relative val
 """
 
 # pathlib takes longer to import than all else that `pairctl status` does.
-# ruff: noqa: PTH111, PTH117, PTH118, PTH119, PTH120
+# ruff: noqa: PTH109, PTH111, PTH117, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -124,6 +124,24 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.p
     for path in (*paths.control_sockets, paths.tmux_socket):
         require_bindable(path, platform=platform)
     return paths
+
+
+def from_here(path: str) -> str:
+    """Return `path` below the working directory, unless it is absolute; links and `..` stay.
+
+    Raises PairingError `no-directory` if the working directory was removed.
+    """
+    if os.path.isabs(path):
+        return path
+    try:
+        return os.path.join(os.getcwd(), path)
+    except OSError as error:
+        raise PairingError(
+            "no-directory",
+            f"{quoted(path)} is relative to the working directory, which cannot be used: "
+            f"{error.strerror}",
+            "go to another directory (cd), or write a path that begins with /",
+        ) from None
 
 
 def require_bindable(path: str, *, platform: str = sys.platform) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import quoted
+from pairingd.paths import from_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,8 +30,11 @@ _COMMON = ("/tmp", "/var/tmp", "/dev/shm", "/private/tmp")  # noqa: S108 - every
 
 
 def resolved(path: str) -> str:
-    """Return `path` without links; `~` is the user's home directory."""
-    return os.path.realpath(os.path.expanduser(path))
+    """Return `path` without links; `~` is the user's home directory, and "" no directory.
+
+    Raises PairingError `no-directory` as `from_here`.
+    """
+    return path and os.path.realpath(from_here(os.path.expanduser(path)))
 
 
 def require_shareable(path: str, home: str, own_directories: Iterable[str]) -> None:

@@ -1,0 +1,72 @@
+"""Arguments that are refused before the daemon is asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairctl.__main__ import main
+from pairctl.account_session import _directory
+from pairingd.account.place import Record
+from pairingd.box.shares import resolved
+from pairingd.core.refusal import PairingError
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str, status: int) -> dict[str, Any]:
+    assert main([*words, "--json"]) == status, words
+    error: dict[str, Any] = json.loads(capsys.readouterr().out)["error"]
+    return error
+
+
+@pytest.fixture
+def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory."""
+    directory = tmp_path / "removed"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    directory.rmdir()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("invite", "file:x"),
+        ("invite", "--show", "file:x"),
+        ("extend", "file:x", "1h"),
+        ("role", "file:x", "read"),
+        ("approve", "file:x"),
+        ("revoke", "file:x"),
+        ("account", "create", "--dry-run", "--dir", "x"),
+        ("account", "remove", "--dry-run", "--dir", "."),
+    ],
+)
+def test_a_relative_path_in_a_removed_directory_is_refused(
+    removed: None, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    error = refusal(capsys, *words, status=1)
+    assert error["code"] == "no-directory"
+    assert "begins with /" in error["hint"]
+
+
+@pytest.mark.parametrize("path", ["/x", "~/x"])
+def test_another_path_in_a_removed_directory_is_not(
+    removed: None, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    assert refusal(capsys, "revoke", f"file:{path}", status=3)["code"] == "no-daemon"
+
+
+def test_a_removed_directory_cannot_be_shared_and_an_account_begins_at_home(removed: None) -> None:
+    with pytest.raises(PairingError) as refused:
+        resolved(".")
+    assert refused.value.code == "no-directory"
+    assert _directory(Record("host", shared=("/",)), "/home/pair") == "/home/pair"
+
+
+def test_an_empty_path_names_no_file_and_no_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(capsys, "invite", "file:", status=2)["code"] == "bad-guest"
+    assert refusal(capsys, "revoke", "file:", status=2)["message"] == "'file:' names no file"
+    error = refusal(capsys, "account", "create", "--dry-run", "--dir", "", status=1)
+    assert error["code"] == "not-shareable"
