@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from pairctl import output, rendezvous
-from pairctl.failures import Interrupted, NoDaemon, Silent
+from pairctl.failures import Interrupted, NoDaemon, Silent, Usage
 from pairingd import __version__
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
@@ -74,7 +74,7 @@ class Client:
         Ctrl-C cancels a call that changes something; Interrupted then says what holds.
 
         Leaves out what is None or False in `params`, as the protocol allows: the daemon then has
-        nothing to check.
+        nothing to check. Raises Usage if they are too long for one request.
         """
         self._calls += 1
         arguments = {
@@ -83,7 +83,14 @@ class Client:
             if value is not None and value is not False
         }
         call = {"jsonrpc": "2.0", "id": self._calls, "method": method, "params": arguments}
-        self._send(json.dumps(call).encode() + b"\n")
+        frame = json.dumps(call).encode()
+        if len(frame) >= wire.MAX_FRAME:
+            raise Usage(
+                "usage",
+                f"the arguments are too long: a request is limited to {wire.MAX_FRAME} bytes",
+                "use shorter arguments, or several commands",
+            )
+        self._send(frame + b"\n")
         try:
             return self._result(method, silence, progress)
         except KeyboardInterrupt:

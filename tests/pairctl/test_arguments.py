@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,20 @@ from pairctl.account_session import _directory
 from pairingd.account.place import Record
 from pairingd.box.shares import resolved
 from pairingd.core.refusal import PairingError
+from tests.stage import Stage
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: str, status: int) -> dict[str, Any]:
     assert main([*words, "--json"]) == status, words
     error: dict[str, Any] = json.loads(capsys.readouterr().out)["error"]
     return error
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage() as stage:
+        stage.daemon()
+        yield stage
 
 
 @pytest.fixture
@@ -70,3 +79,24 @@ def test_an_empty_path_names_no_file_and_no_directory(capsys: pytest.CaptureFixt
     assert refusal(capsys, "revoke", "file:", status=2)["message"] == "'file:' names no file"
     error = refusal(capsys, "account", "create", "--dry-run", "--dir", "", status=1)
     assert error["code"] == "not-shareable"
+
+
+LONG = "a" * 100_000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("invite", *[LONG] * 15),
+        ("revoke", *[LONG] * 15),
+        ("revoke", "\1" * 100_000, "\1" * 100_000),
+    ],
+    ids=["invite", "revoke", "escaped"],
+)
+def test_arguments_too_long_for_a_request_are_refused(stage: Stage, words: tuple[str, ...]) -> None:
+    """A byte can become six in JSON."""
+    done = stage.pairctl(*words, "--json", check=False)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (2, "usage")
+    assert "too long" in error["message"]
+    assert not stage.asks("status")["session"]["running"]
