@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pairctl import arguments, output
-from pairctl.failures import INTERRUPTED, Usage, exit_code
+from pairctl.failures import INTERRUPTED, Interrupted, Usage, exit_code
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 from pairingd.process.inherited import hear_of_children
@@ -27,6 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             return _run(argv)
+        except KeyboardInterrupt:
+            if as_json:
+                interrupted = ("stopped before it was done", "pairctl status shows what holds")
+                output.failure(Interrupted("interrupted", *interrupted), as_json=True)
+            return INTERRUPTED
         except PairingError as failure:
             output.failure(failure, as_json=as_json)
             return exit_code(failure)

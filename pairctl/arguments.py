@@ -8,11 +8,10 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pairctl import guesses, output
+from pairctl import guesses, values
 from pairctl.accounts import arguments as of_accounts
 from pairctl.failures import Usage
 from pairingd.core.text import quoted, shell
-from pairingd.paths import from_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +22,6 @@ GUEST is a name on GitHub (octocat), gitlab:NAME, codeberg:NAME, sourcehut:NAME,
 https://…/keys, file:PATH or "key:ssh-ed25519 AAAA…".
 """
 _DURATION = "DURATION is written as 45s, 90m, 2h, 1h30m or 1d.\n"
-MAX_EVENTS = 10000  # the limit of one request: protocol/params.py
 _SHELLS = ("bash", "zsh", "fish")
 MANUALS = {"pairctl": 1, "pairingd": 8}  # the page and its section
 _EXAMPLES = {
@@ -68,14 +66,22 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=80)
 
 
+class _HelpWanted(Exception):
+    """argparse has come to --help."""
+
+    def __init__(self, of: argparse.ArgumentParser) -> None:
+        super().__init__()
+        self.of = of
+
+
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, formatter_class=_Help, allow_abbrev=False)
         # No option begins with a digit: -5m is a duration, and is rejected as one.
         self._negative_number_matcher = re.compile(r"-\d")
 
-    def print_help(self, _: Any = None) -> None:
-        output.write(self.format_help().rstrip("\n"))
+    def print_help(self, _: Any = None) -> NoReturn:
+        raise _HelpWanted(self)
 
     def error(self, message: str) -> NoReturn:
         raise Usage("usage", message, f"{self.prog} --help")
@@ -89,23 +95,28 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """`command`, `json` and the command's own options. Raises Usage; exits for --help."""
+    """`command`, `json` and the command's own options. With --help the command is `help`, and
+    `help` its text. Raises Usage.
+    """
     root = parser()
     corrected = _boxes(guesses.words(argv))
-    args, unknown = root.parse_known_args(corrected, argparse.Namespace(json=False))
+    try:
+        args, unknown = root.parse_known_args(corrected, argparse.Namespace(json=False))
+    except _HelpWanted as wanted:
+        return _help(root, corrected, wanted.of)
     if unknown:
         raise _unexpected(root, args.command, unknown)
     match args.command:
         case "invite":
             guesses.guests(args.guests, args.command)
             if args.at is not None:
-                args.at = _moment(args.at, guesses.at(args.guests, args.at))
+                args.at = values.moment(args.at, guesses.at(args.guests, args.at))
         case "revoke":
             guesses.guests(args.guests, args.command)
         case "extend" if args.until is None:
             args.duration = guesses.extension(args.guest, args.duration)
         case "extend":
-            args.until = _moment(args.until, guesses.until(args.guest, args.until))
+            args.until = values.moment(args.until, guesses.until(args.guest, args.until))
         case "role":
             args.access = guesses.access(args.guest, args.access)
         case "status" if args.limit and not args.all:
@@ -113,6 +124,24 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         case _:
             pass
     return args
+
+
+def _help(
+    root: argparse.ArgumentParser, argv: Sequence[str], of: argparse.ArgumentParser
+) -> argparse.Namespace:
+    """Argparse does not read on after --help."""
+    command = of.prog.removeprefix(root.prog).strip() or None
+    known = {*_options(root, None), *_options(root, command)}
+    words = argv[: argv.index("--")] if "--" in argv else argv
+    options = [word for word in words if re.match(r"-[^\d]", word)]
+    if unknown := [word for word in options if _option_name(word) not in known]:
+        raise _unexpected(root, command, unknown)
+    text = of.format_help().rstrip("\n")
+    return argparse.Namespace(command="help", version=False, json="--json" in words, help=text)
+
+
+def _option_name(word: str) -> str:
+    return word.partition("=")[0] if word.startswith("--") else word[:2]
 
 
 def _boxes(argv: list[str]) -> list[str]:
@@ -179,25 +208,27 @@ def parser() -> argparse.ArgumentParser:
     _listing(command("status", "list who is invited and connected, and the guests' commands"))
 
     extend = command("extend", "move a guest's deadline", _GUEST + _DURATION)
-    _live(extend.add_argument("guest", type=_guest, metavar="GUEST"))
+    _live(extend.add_argument("guest", type=values.guest, metavar="GUEST"))
     until = extend.add_mutually_exclusive_group(required=True)
-    until.add_argument("duration", nargs="?", type=_text, metavar="DURATION")
+    until.add_argument("duration", nargs="?", type=values.utf8, metavar="DURATION")
     until.add_argument(
-        "--until", type=_text, metavar="TIME", help="18:30, 6pm, or 2026-01-31T18:30:00+01:00"
+        "--until", type=values.utf8, metavar="TIME", help="18:30, 6pm, or 2026-01-31T18:30:00+01:00"
     )
 
     revoke = command("revoke", "end the invitations of guests, at once", _GUEST)
-    _live(revoke.add_argument("guests", nargs="+", type=_guest, metavar="GUEST"))
+    _live(revoke.add_argument("guests", nargs="+", type=values.guest, metavar="GUEST"))
 
     role = command("role", "make a guest a read guest or a write guest", _GUEST)
-    _live(role.add_argument("guest", type=_guest, metavar="GUEST"))
+    _live(role.add_argument("guest", type=values.guest, metavar="GUEST"))
     role.add_argument("access", choices=("read", "write"), type=guesses.role, metavar="read|write")
 
     for name, about in (
         ("approve", "let in a guest who waits for approval"),
         ("deny", "turn away a guest who waits for approval"),
     ):
-        _live(command(name, about, _GUEST).add_argument("guest", type=_guest, metavar="GUEST"))
+        _live(
+            command(name, about, _GUEST).add_argument("guest", type=values.guest, metavar="GUEST")
+        )
 
     command("end", "end every invitation and close the door; the tmux session stays")
     command("attach", "attach this terminal to the session")
@@ -205,14 +236,18 @@ def parser() -> argparse.ArgumentParser:
     log = command("log", "print what has happened")
     log.add_argument("--follow", "-f", action="store_true", help="print new events until Ctrl-C")
     log.add_argument(
-        "-n", type=_count, metavar="N", dest="limit", help="only the newest N events (default 1000)"
+        "-n",
+        type=values.count,
+        metavar="N",
+        dest="limit",
+        help="only the newest N events (default 1000)",
     )
 
     receipt = command("receipt", "print who connected in a session, from where and when")
     which = receipt.add_mutually_exclusive_group()
     _completed(
         which.add_argument(
-            "session", nargs="?", type=_text, metavar="SESSION", help="default last"
+            "session", nargs="?", type=values.utf8, metavar="SESSION", help="default last"
         ),
         "_pairctl_sessions",
     )
@@ -220,8 +255,8 @@ def parser() -> argparse.ArgumentParser:
 
     _doctor(command("doctor", "check for problems that could keep a guest out"))
     look = command("look", "tell whether a host key is shown at an address")
-    look.add_argument("place", type=_text, metavar="HOST:PORT")
-    look.add_argument("fingerprint", type=_text, metavar="SHA256:…")
+    look.add_argument("place", type=values.utf8, metavar="HOST:PORT")
+    look.add_argument("fingerprint", type=values.utf8, metavar="SHA256:…")
 
     command("config", "print every setting in force and where it comes from")
     command("start", "start the daemon")
@@ -258,7 +293,7 @@ def parser() -> argparse.ArgumentParser:
 def _listing(status: argparse.ArgumentParser) -> None:
     status.add_argument("--all", action="store_true", help="include past invitations")
     status.add_argument(
-        "-n", type=_count, metavar="N", dest="limit", help="with --all: the newest N of them"
+        "-n", type=values.count, metavar="N", dest="limit", help="with --all: the newest N of them"
     )
     drawn = status.add_mutually_exclusive_group()
     drawn.add_argument("--watch", action="store_true", help="redraw until q or Ctrl-C")
@@ -266,7 +301,7 @@ def _listing(status: argparse.ArgumentParser) -> None:
 
 
 def _inviting(invite: argparse.ArgumentParser) -> None:
-    _live(invite.add_argument("guests", nargs="+", type=_guest, metavar="GUEST"))
+    _live(invite.add_argument("guests", nargs="+", type=values.guest, metavar="GUEST"))
     invite.add_argument(
         "--ttl", type=guesses.duration, metavar="DURATION", help="how long (default 2h)"
     )
@@ -279,7 +314,7 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
         "--idle", type=guesses.duration, metavar="DURATION", help="over when nobody types so long"
     )
     invite.add_argument(
-        "--at", type=_text, metavar="TIME", help="nothing is open before: 14:00, 6pm"
+        "--at", type=values.utf8, metavar="TIME", help="nothing is open before: 14:00, 6pm"
     )
     invite.add_argument("--ask", action="store_true", help="you approve each visit, in tmux")
     invite.add_argument(
@@ -287,24 +322,24 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
     )
     invite.add_argument(
         "--from",
-        type=_text,
+        type=values.utf8,
         dest="from_address",
         metavar="ADDRESS",
         help="dial the guest at their public address; they need nc",
     )
     apart = invite.add_mutually_exclusive_group()
     apart.add_argument(
-        "--account", type=_text, metavar="NAME", help="as this user (pairctl account create)"
+        "--account", type=values.utf8, metavar="NAME", help="as this user (pairctl account create)"
     )
     apart.add_argument(
         "--box",
         nargs="?",
         const="",
-        type=_text,
+        type=values.utf8,
         metavar="DIR",
         help="share this directory, or DIR, and nothing else of yours",
     )
-    invite.add_argument("--port", type=_port, help="external port to request (default 22)")
+    invite.add_argument("--port", type=values.port, help="external port to request (default 22)")
     invite.add_argument("--show", action="store_true", help="print a live guest's command again")
     handed = invite.add_mutually_exclusive_group()
     handed.add_argument("--message", action="store_true", help="print a message for the guest")
@@ -326,7 +361,10 @@ def _doctor(doctor: argparse.ArgumentParser) -> None:
     doctor.add_argument("--fix", action="store_true", help="fix what is safe to fix")
     doctor.add_argument("--verbose", action="store_true", help="print the messages to the router")
     doctor.add_argument(
-        "--outside", type=_url, metavar="URL", help="ask a port checker to connect to the door"
+        "--outside",
+        type=values.url,
+        metavar="URL",
+        help="ask a port checker to connect to the door",
     )
 
 
@@ -339,62 +377,3 @@ def _completed(argument: argparse.Action, function: str) -> None:
     """Complete by a `function` of the completion scripts."""
     completer = dict.fromkeys(_SHELLS, function) | {"fish": f"({function})"}
     argument.complete = completer  # type: ignore[attr-defined] # where shtab looks for it
-
-
-def _guest(text: str) -> str:
-    """Make the path of `file:` absolute: the daemon has another working directory."""
-    kind, colon, path = text.partition(":")
-    if kind.lower() == "file" and colon:
-        if not path:
-            raise Usage("bad-guest", f"{quoted(text)} names no file", "write file:PATH")
-        text = "file:" + os.path.abspath(from_here(os.path.expanduser(path)))  # noqa: PTH100, PTH111
-    return _text(text)
-
-
-def _text(text: str) -> str:
-    """Reject text that is not UTF-8: Python reads other bytes as lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Usage("usage", f"not UTF-8: {quoted(text)}", "if it is a file, rename it") from None
-    return text
-
-
-def _url(text: str) -> str:
-    """A port checker's URL."""
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(text.replace("{port}", "1").replace("{host}", "h"))
-        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits:
-        example = "such as 'https://ifconfig.co/port/{port}'"
-        raise Usage("usage", f"not an http:// or https:// URL: {quoted(text)}", example)
-    return _text(text)
-
-
-def _moment(text: str, hint: str) -> str:
-    from datetime import datetime
-
-    from pairctl.times import parse_moment
-
-    try:
-        return parse_moment(text, datetime.now())  # noqa: DTZ005 - the wall clock's, on purpose
-    except Usage as refused:
-        raise Usage(refused.code, refused.message, hint) from None
-
-
-def _count(text: str) -> int:
-    digits = text.isascii() and text.isdigit() and len(text) <= 5
-    if not (digits and 0 < int(text) <= MAX_EVENTS):
-        raise Usage("usage", f"not a number of lines: {quoted(text)}", f"1 to {MAX_EVENTS}")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    digits = text.isascii() and text.isdigit() and len(text) <= 5
-    if not (digits and 0 < int(text) <= 65535):
-        raise Usage("bad-port", f"not a port: {quoted(text)}", "a port is a number from 1 to 65535")
-    return int(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -135,6 +136,30 @@ def test_json_says_that_it_was_cancelled(stage: Stage, silent: Silent) -> None:
     assert '"code": "cancelled"' in told
 
 
+@pytest.mark.parametrize(
+    ("words", "stops"),
+    [
+        (("status",), signal.SIGINT),
+        (("invite", "octocat"), signal.SIGINT),
+        (("invite", "octocat"), signal.SIGTERM),
+    ],
+)
+def test_json_says_that_it_was_interrupted_before_the_daemon_answers(
+    stage: Stage, words: tuple[str, ...], stops: signal.Signals
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.settimeout(WAIT_S)
+        listener.bind(str(stage.home / "pairingd.sock"))
+        listener.listen()
+        with started(stage, *words, "--json", stdout=subprocess.PIPE) as client:
+            connection, _ = listener.accept()
+            client.send_signal(stops)
+            printed, _ = client.communicate(timeout=WAIT_S)
+        connection.close()
+    assert client.returncode == 130
+    assert json.loads(printed)["error"]["code"] == "interrupted"
+
+
 def test_ctrl_c_after_the_invitation_is_made_names_the_command_to_revoke_it(
     stage: Stage, slow_clipboard: Callable[[], None]
 ) -> None:
@@ -175,9 +200,18 @@ def inviting(
     stderr: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[str]:
     quiet = () if copies else ("--no-copy",)
+    return started(stage, "invite", guest, *quiet, *more, stdout=stdout, stderr=stderr)
+
+
+def started(
+    stage: Stage,
+    *words: str,
+    stdout: int = subprocess.DEVNULL,
+    stderr: int = subprocess.DEVNULL,
+) -> subprocess.Popen[str]:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     client = subprocess.Popen(
-        [pairctl(), "invite", guest, *quiet, *more],
+        [pairctl(), *words],
         env=stage.environment,
         stdin=subprocess.DEVNULL,
         stdout=stdout,

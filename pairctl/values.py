@@ -1,0 +1,70 @@
+"""What the values of arguments may be. Each function raises Usage."""
+
+from __future__ import annotations
+
+import os
+
+from pairctl.failures import Usage
+from pairingd.core.text import quoted
+from pairingd.paths import from_here
+
+MAX_EVENTS = 10000  # the limit of one request: protocol/params.py
+
+
+def guest(text: str) -> str:
+    """Make the path of `file:` absolute: the daemon has another working directory."""
+    kind, colon, path = text.partition(":")
+    if kind.lower() == "file" and colon:
+        if not path:
+            raise Usage("bad-guest", f"{quoted(text)} names no file", "write file:PATH")
+        text = "file:" + os.path.abspath(from_here(os.path.expanduser(path)))  # noqa: PTH100, PTH111
+    return utf8(text)
+
+
+def utf8(text: str) -> str:
+    """Reject text that is not UTF-8: Python reads other bytes as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Usage("usage", f"not UTF-8: {quoted(text)}", "if it is a file, rename it") from None
+    return text
+
+
+def url(text: str) -> str:
+    """A port checker's URL."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text.replace("{port}", "1").replace("{host}", "h"))
+        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        example = "such as 'https://ifconfig.co/port/{port}'"
+        raise Usage("usage", f"not an http:// or https:// URL: {quoted(text)}", example)
+    return utf8(text)
+
+
+def moment(text: str, hint: str) -> str:
+    from datetime import datetime
+
+    from pairctl.times import parse_moment
+
+    try:
+        return parse_moment(text, datetime.now())  # noqa: DTZ005 - the wall clock's, on purpose
+    except Usage as refused:
+        raise Usage(refused.code, refused.message, hint) from None
+
+
+def count(text: str) -> int:
+    digits = text.isascii() and text.isdigit() and len(text) <= 5
+    if not (digits and 0 < int(text) <= MAX_EVENTS):
+        raise Usage("usage", f"not a number of lines: {quoted(text)}", f"1 to {MAX_EVENTS}")
+    return int(text)
+
+
+def port(text: str) -> int:
+    digits = text.isascii() and text.isdigit() and len(text) <= 5
+    if not (digits and 0 < int(text) <= 65535):
+        raise Usage("bad-port", f"not a port: {quoted(text)}", "a port is a number from 1 to 65535")
+    return int(text)
