@@ -108,9 +108,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         raise _unexpected(root, args.command, unknown)
     match args.command:
         case "invite":
-            guesses.guests(args.guests, args.command)
-            if args.at is not None:
-                args.at = values.moment(args.at, guesses.at(args.guests, args.at))
+            _read_invitation(args)
         case "revoke":
             guesses.guests(args.guests, args.command)
         case "extend" if args.until is None:
@@ -124,6 +122,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         case _:
             pass
     return args
+
+
+def _read_invitation(args: argparse.Namespace) -> None:
+    guesses.guests(args.guests, args.command)
+    if args.from_address and len(args.guests) > 1:
+        raise Usage("from-one-guest", "--from dials one guest", "invite them one by one")
+    if args.at is not None:
+        args.at = values.moment(args.at, guesses.at(args.guests, args.at))
 
 
 def _help(
@@ -322,7 +328,7 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
     )
     invite.add_argument(
         "--from",
-        type=values.utf8,
+        type=values.guest_address,
         dest="from_address",
         metavar="ADDRESS",
         help="dial the guest at their public address; they need nc",

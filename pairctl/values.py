@@ -30,6 +30,17 @@ def utf8(text: str) -> str:
     return text
 
 
+def guest_address(text: str) -> str:
+    """A guest's public address."""
+    from pairingd.core import addresses
+    from pairingd.core.refusal import Refused
+
+    try:
+        return addresses.guest_address(text)
+    except Refused as refused:
+        raise Usage(refused.code, refused.message, refused.hint) from None
+
+
 def url(text: str) -> str:
     """A port checker's URL."""
     from urllib.parse import urlsplit

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pairingd.core.refusal import PairingError
 from tests.stage import Guest, Stage
 
 GUEST = "198.51.100.1"
@@ -17,6 +18,7 @@ GUEST = "198.51.100.1"
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Stage]:
     with Stage() as stage:
+        stage.daemon()
         yield stage
 
 
@@ -33,18 +35,21 @@ def invites(stage: Stage, *argv: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("argv", "code"),
+    ("guests", "address", "code"),
     [
-        (("octocat", "hubot", "--from", GUEST), "from-one-guest"),
-        (("octocat", "--from", "192.168.1.5"), "bad-address"),
-        (("octocat", "--from", "home.example.org"), "bad-address"),
-        (("octocat", "--from", ""), "bad-address"),
+        (["octocat", "hubot"], GUEST, "from-one-guest"),
+        (["octocat"], "192.168.1.5", "bad-address"),
+        (["octocat"], "home.example.org", "bad-address"),
+        (["octocat"], "", "bad-address"),
     ],
 )
-def test_invite_from_an_address_that_cannot_be_dialed_is_refused(
-    stage: Stage, argv: tuple[str, ...], code: str
+def test_the_daemon_refuses_what_cannot_be_dialed(
+    stage: Stage, guests: list[str], address: str, code: str
 ) -> None:
-    assert invites(stage, *argv)["error"]["code"] == code
+    """pairctl refuses it before, but for a group."""
+    with stage.client() as client, pytest.raises(PairingError) as refused:
+        client.call("invite", {"guests": guests, "from_address": address})
+    assert refused.value.code == code
     assert stage.asks("status")["invitations"] == []
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ipaddress
 from enum import StrEnum
 
+from pairingd.core.refusal import Refused
+from pairingd.core.text import quoted
+
 # Behind the provider's NAT: RFC 6598 shared space, and the DS-Lite range of RFC 6333 §5.7.
 _CARRIER_NETWORKS = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("192.0.0.0/29"))
 
@@ -103,6 +106,25 @@ def is_dialable(host: str) -> bool:
     return "%" not in host and not any(
         address in network for network in _NOT_ON_THE_INTERNET if network.version == address.version
     )
+
+
+def guest_address(text: str) -> str:
+    """Parse a guest's public address into its usual notation. Raises Refused `bad-address`."""
+    try:
+        address = str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        raise Refused(
+            "bad-address",
+            f"not an IP address: {quoted(text)}",
+            "--from takes the guest's public address, such as 198.51.100.1",
+        ) from None
+    if not is_dialable(address):
+        raise Refused(
+            "bad-address",
+            f"{address} is not an address on the internet",
+            "--from takes the guest's public address; their router's status page shows it",
+        )
+    return address
 
 
 def external_class(host: str) -> ExternalClass:

@@ -7,35 +7,12 @@ server. The State has the dials; this module interprets them.
 
 from __future__ import annotations
 
-import ipaddress
-
 from pairingd.core.addresses import ip_version, is_dialable
 from pairingd.core.model import Dial, HostPort, Invitation, Problem, State
 from pairingd.core.records import replace
-from pairingd.core.refusal import Refused
-from pairingd.core.text import quoted
 
 # Above the ports that Linux gives to outgoing connections by default (ip_local_port_range).
 PORTS = range(61000, 65536)
-
-
-def guest_address(text: str) -> str:
-    """Parse a guest's public address into its usual notation. Raises Refused."""
-    try:
-        address = str(ipaddress.ip_address(text.strip()))
-    except ValueError:
-        raise Refused(
-            "bad-address",
-            f"not an IP address: {quoted(text)}",
-            "--from takes the guest's public address, such as 198.51.100.1",
-        ) from None
-    if not is_dialable(address):
-        raise Refused(
-            "bad-address",
-            f"{address} is not an address on the internet",
-            "--from takes the guest's public address; their router's status page shows it",
-        )
-    return address
 
 
 def refreshed(dial: Dial, number: int) -> Dial:

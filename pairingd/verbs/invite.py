@@ -6,7 +6,8 @@ from math import floor
 
 from pairingd import answers, report, waits, which
 from pairingd.core import events, rules
-from pairingd.core.dial import guest_address, refreshed
+from pairingd.core.addresses import guest_address
+from pairingd.core.dial import refreshed
 from pairingd.core.durations import format_duration, utc
 from pairingd.core.guest import Guest, expand, parse_guests
 from pairingd.core.model import Access, Conditions, Dial, Invitation, Standing

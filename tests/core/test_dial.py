@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairingd.core import dial
-from pairingd.core.addresses import is_dialable
+from pairingd.core.addresses import guest_address, is_dialable
 from pairingd.core.events import Dialing, Revoke
 from pairingd.core.model import Conditions, Dial, HostPort, Invitation, State
 from pairingd.core.records import replace
@@ -34,7 +34,7 @@ def state_of(*invitations: Invitation) -> State:
     ],
 )
 def test_a_public_address_is_taken(text: str, address: str) -> None:
-    assert dial.guest_address(text) == address
+    assert guest_address(text) == address
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_public_address_is_taken(text: str, address: str) -> None:
 )
 def test_an_address_that_cannot_be_dialed_is_refused(text: str) -> None:
     with pytest.raises(Refused) as refused:
-        dial.guest_address(text)
+        guest_address(text)
     assert refused.value.code == "bad-address"
     assert not is_dialable(text)
 
