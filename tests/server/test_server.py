@@ -328,6 +328,15 @@ def test_idle_connections_do_not_keep_a_new_one_out(stage: Stage, greeting: bool
             assert "result" in lines[-1].calls("status")
 
 
+def test_a_connection_outlives_a_refused_invitation(greeted: Line) -> None:
+    """One fetch that fails cancels the others (asyncio.TaskGroup)."""
+    reply = greeted.calls("invite", guests=["file:/missing", "file:/missing-too"])
+    while "method" in reply:
+        reply = greeted.reads()
+    assert reply["error"]["data"]["code"] == "no-such-file"
+    assert "result" in greeted.calls("status")
+
+
 def test_a_connection_that_does_not_say_hello_is_closed(line: Line, greeted: Line) -> None:
     with Line(line.path) as silent:
         silent.raw(b'{"jsonrpc": "2.0", "id": 1, "method": "status"}\n')  # no hello either
