@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pairctl import output, rendezvous
 from pairctl.failures import Interrupted, NoDaemon, Silent, Usage
-from pairingd import __version__
+from pairingd import __version__, peer
 from pairingd.core.refusal import PairingError
-from pairingd.core.text import shell
 from pairingd.paths import find_paths
 from pairingd.protocol import wire
 
@@ -26,6 +25,10 @@ SILENCE = 60.0  # seconds without a frame: fetching keys takes 10 s, a lying rou
 _READ_METHODS = {
     *("hello", "status", "watch", "log", "receipt", "receipts", "waiting", "config", "show"),
 }
+# What has not said hello does not answer `stop` and `restart` either.
+_NO_HELLO = {
+    *("bad-reply", "daemon-failed", "daemon-silent", "invalid-params", "protocol-mismatch"),
+}
 _MAX_REPLY_BYTES = 16 * wire.MAX_FRAME  # a long history exceeds the limit of a request
 
 
@@ -38,9 +41,15 @@ class Client:
         self._scanned_bytes = 0  # the buffer has no newline before this offset
         self._calls = 0
         self._events: deque[dict[str, Any]] = deque(maxlen=10_000)
-        self.hello: Hello = self._hello(silence)
-        if not {"version", "protocol", "pid"} <= self.hello.keys():
-            raise _garbage("a hello without versions")
+        try:
+            self.hello: Hello = self._hello(silence)
+            if not {"version", "protocol", "pid"} <= self.hello.keys():
+                raise _garbage("a hello without versions")
+        except PairingError as failure:
+            if failure.code in _NO_HELLO:
+                program = peer.pid(connection)
+                failure.hint = f"kill -9 {program} ends that program; then: pairctl start"
+            raise
 
     def hello_again(self) -> Hello:
         """What the daemon says now of the session that runs."""
@@ -231,14 +240,10 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _silent(method: str, silence: float) -> Silent:
-    """If `hello` gets no reply, `stop` and `restart` would get none: the remedy is kill."""
-    remedy = "pairctl restart"
-    if method == "hello":
-        remedy = f'kill -9 "$({shell("cat", find_paths().lock)} | head -n 1)"'
     return Silent(
         "daemon-silent",
         f"pairingd has not answered {method} for {silence:.0f} s",
-        f"see the daemon's log, or try: {remedy}",
+        "see the daemon's log, or try: pairctl restart",
     )
 
 

@@ -16,6 +16,7 @@ from pairingd import private
 from pairingd.core.refusal import PairingError
 
 _LOCAL_PEERCRED = 1  # <sys/un.h> of macOS; the level is 0, SOL_LOCAL
+_LOCAL_PEERPID = 2
 _XUCRED = struct.Struct("=II")  # cr_version and cr_uid of <sys/ucred.h>; the groups follow
 _UCRED = struct.Struct("3i")  # pid, uid and gid of <sys/socket.h>
 
@@ -27,6 +28,13 @@ def uid(connection: socket.socket) -> int:
     if sys.platform == "darwin":
         return int(_XUCRED.unpack(connection.getsockopt(0, _LOCAL_PEERCRED, 76)[:8])[1])
     return int(_UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, 17, _UCRED.size))[1])
+
+
+def pid(connection: socket.socket) -> int:
+    """Return the peer's process, as `uid`; on macOS unix(4), LOCAL_PEERPID (not run)."""
+    if sys.platform == "darwin":
+        return connection.getsockopt(0, _LOCAL_PEERPID)
+    return int(_UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, 17, _UCRED.size))[0])
 
 
 def has_hung_up(connection: socket.socket) -> bool:

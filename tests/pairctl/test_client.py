@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ from pairctl.failures import NoDaemon, exit_code
 from pairingd.core.refusal import PairingError
 from pairingd.protocol import wire
 from tests.fakes.daemon import HELLO, FakeDaemon, Refusal, RpcError, Talk
+from tests.stage import Stage
 from tests.waiting import WAIT_S
 
 
@@ -251,7 +257,44 @@ def test_a_daemon_that_does_not_answer_hello_is_an_error_with_the_hint_kill(sock
         reach(silence=0.05)
     assert refused.value.code == "daemon-silent"
     assert exit_code(refused.value) == 3
-    assert 'kill -9 "$(cat ' in refused.value.hint
+    assert refused.value.hint.startswith(f"kill -9 {os.getpid()} ")
+
+
+@pytest.mark.parametrize(
+    "said", [b"HTTP/1.1 400 Bad Request\r\n", b'{"id":1,"error":{"code":1}}\n']
+)
+def test_the_remedy_for_a_program_that_is_no_daemon_works(said: bytes) -> None:
+    with Stage() as stage, stranger(stage.home / "pairingd.sock", said):
+        for command in ("restart", "stop", "start", "status"):
+            error = stage.asks(command)["error"]
+            assert error["code"] in {"bad-reply", "daemon-failed"}
+        kill, then = error["hint"].split(" ends that program; then: ")
+        stage.run(*kill.split())
+        stage.pairctl(*then.split()[1:])
+        assert stage.asks("status")["daemon"]
+
+
+@contextlib.contextmanager
+def stranger(path: Path, said: bytes) -> Iterator[None]:
+    """A server that answers every line with the same one."""
+    script = (
+        "import socketserver, sys\n"
+        "class Talk(socketserver.StreamRequestHandler):\n"
+        "    def handle(self):\n"
+        "        for _ in self.rfile: self.wfile.write(sys.argv[2].encode())\n"
+        "server = socketserver.ThreadingUnixStreamServer(sys.argv[1], Talk)\n"
+        "server.daemon_threads = True\n"
+        "print(flush=True)\n"
+        "server.serve_forever()\n"
+    )
+    argv = [sys.executable, "-c", script, str(path), said.decode()]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as server:
+        assert server.stdout
+        assert server.stdout.readline()
+        try:
+            yield
+        finally:
+            server.kill()
 
 
 def test_the_samples_have_our_version_and_protocol() -> None:

@@ -52,7 +52,9 @@ _open, _recv = socket.socket.__init__, socket.socket.recv
 
 
 def getsockopt(self, level, option, *size):  # type: ignore[no-untyped-def]
-    """LOCAL_PEERCRED of unix(4): struct xucred, version 0."""
+    """LOCAL_PEERCRED of unix(4): struct xucred, version 0; LOCAL_PEERPID."""
+    if (level, option, size) == (0, 2, ()):
+        return struct.unpack("3i", _getsockopt(self, socket.SOL_SOCKET, _SO_PEERCRED, 12))[0]
     if (level, option, size) == (0, 1, (76,)):
         _, uid, gid = struct.unpack("3i", _getsockopt(self, socket.SOL_SOCKET, _SO_PEERCRED, 12))
         return struct.pack("=IIhxx16I", 0, uid, 1, gid, *[0] * 15)
