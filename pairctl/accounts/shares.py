@@ -45,7 +45,7 @@ def require(directory: str, host: str, root: str, others: Iterable[str]) -> None
         raise _refused(f"{quoted(directory)} cannot be shared: not all of its name can be printed")
     owner = pwd.getpwnam(host)
     own = find_paths({"HOME": owner.pw_dir}).directories
-    require_shareable(directory, owner.pw_dir, (*own, root))
+    require_shareable(directory, owner.pw_dir, (*own, root), "--dir DIR")
     for other in others:
         if directory != other and (holds(directory, other) or holds(other, directory)):
             raise _refused(f"{quoted(directory)} overlaps with {quoted(other)}, which is shared")

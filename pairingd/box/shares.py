@@ -26,6 +26,7 @@ _SYSTEM = (
     *("/boot", "/dev", "/etc", "/proc", "/root/.ssh", "/run", "/sys", "/usr", "/bin", "/lib"),
     *("/lib64", "/sbin", "/var/run", "/System", "/Library", "/private/etc", "/private/var/run"),
 )
+_BOX = "--box DIR, or [box] write in config.toml"
 _COMMON = ("/tmp", "/var/tmp", "/dev/shm", "/private/tmp")  # noqa: S108 - everybody's sockets
 
 
@@ -37,40 +38,45 @@ def resolved(path: str) -> str:
     return path and os.path.realpath(from_here(os.path.expanduser(path)))
 
 
-def require_shareable(path: str, home: str, own_directories: Iterable[str]) -> None:
+def require_shareable(
+    path: str, home: str, own_directories: Iterable[str], named_by: str = _BOX
+) -> None:
     """Raise PairingError `not-shareable` if `path`, resolved, may not be shared to write.
 
-    `home` is the user's, `own_directories` are ours. Compares resolved paths, in both directions:
-    neither may be in the other.
+    `home` is the user's, `own_directories` are ours, `named_by` is for the hint. Compares resolved
+    paths, in both directions: neither may be in the other.
     """
     if not os.path.isdir(path):
-        raise _refused(path, "is not a directory", "name the project's directory: --box DIR")
+        hint = f"name the project's directory: {named_by}"
+        raise _refused(path, "is not a directory", hint)
+    hint = f"share a directory with nothing else in it: {named_by}"
     for whole in (home, *_COMMON):
         if holds(path, resolved(whole)):
-            raise _has(path, whole, home)
-    _require_apart(path, home, own_directories)
+            raise _has(path, whole, home, hint)
+    _require_apart(path, home, own_directories, hint)
 
 
 def require_readable(path: str, home: str, own_directories: Iterable[str]) -> None:
     """Raise PairingError `not-shareable` if `path`, resolved, may not be shown."""
+    hint = "name something with nothing else in it: [box] read in config.toml"
     if holds(path, resolved(home)):
-        raise _has(path, home, home)
-    _require_apart(path, home, own_directories)
+        raise _has(path, home, home, hint)
+    _require_apart(path, home, own_directories, hint)
 
 
-def _require_apart(path: str, home: str, own_directories: Iterable[str]) -> None:
+def _require_apart(path: str, home: str, own_directories: Iterable[str], hint: str) -> None:
     forbidden = (*(os.path.join(home, name) for name in _SECRET), *_SYSTEM, *own_directories)
     for secret in forbidden:
         real = resolved(secret)
         if holds(path, real):  # even if it does not exist: a guest could make it
-            raise _has(path, secret, home)
+            raise _has(path, secret, home, hint)
         if holds(real, path):
-            raise _refused(path, f"lies in {called(secret, home)}")
+            raise _refused(path, f"lies in {called(secret, home)}", hint)
 
 
-def _has(path: str, secret: str, home: str) -> PairingError:
+def _has(path: str, secret: str, home: str, hint: str) -> PairingError:
     name = called(secret, home)
-    return _refused(path, f"is {name}" if path == resolved(secret) else f"has {name} in it")
+    return _refused(path, f"is {name}" if path == resolved(secret) else f"has {name} in it", hint)
 
 
 def holds(outer: str, inner: str) -> bool:
@@ -83,7 +89,5 @@ def called(path: str, home: str) -> str:
     return "~" + path[len(home) :] if holds(home, path) else path
 
 
-def _refused(
-    path: str, reason: str, hint: str = "share a directory with nothing else in it: --box DIR"
-) -> PairingError:
+def _refused(path: str, reason: str, hint: str) -> PairingError:
     return PairingError("not-shareable", f"{quoted(path)} cannot be shared: it {reason}", hint)

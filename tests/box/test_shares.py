@@ -25,6 +25,7 @@ def refused(path: Path | str, home: Path) -> str:
     with pytest.raises(PairingError) as caught:
         require_shareable(resolved(str(path)), str(home), [str(home / "ours")])
     assert caught.value.code == "not-shareable"
+    assert caught.value.hint.endswith(": --box DIR, or [box] write in config.toml")
     return caught.value.message
 
 

@@ -81,6 +81,15 @@ def test_an_empty_path_names_no_file_and_no_directory(capsys: pytest.CaptureFixt
     assert error["code"] == "not-shareable"
 
 
+@pytest.mark.parametrize("path", ["/nonexistent", "/", "/etc"])
+def test_a_directory_refused_for_an_account_has_a_hint_of_that_command(
+    capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    error = refusal(capsys, "account", "create", "--dry-run", "--dir", path, status=1)
+    assert error["code"] == "not-shareable"
+    assert error["hint"].endswith(": --dir DIR")
+
+
 LONG = "a" * 100_000
 
 
