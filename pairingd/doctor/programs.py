@@ -25,6 +25,8 @@ async def tmux(subject: Subject) -> AsyncIterator[Finding]:
         yield Finding.of("tmux", which.no_tmux())
         return
     install = "install it: apt install tmux, brew install tmux"
+    if chosen.command:
+        install = "set [tmux] command in config.toml to a working tmux, then: pairctl restart"
     if not Path(command).is_file():
         yield Finding.fail("tmux", f"there is no tmux at {command}", install)
         return
