@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pairctl.failures import Usage
-from pairingd.core.durations import HINT, parse_duration
+from pairingd.core.durations import parse_duration
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted, shell
 
@@ -111,7 +111,7 @@ def duration(text: str) -> int:
     except Refused as refused:
         # A number alone, or words with spaces, probably mean a duration: only hint at it.
         close = _strict(text.replace(" ", "") + ("m" if text.isdecimal() else ""))
-        hint = f"did you mean {close}?" if _is_duration(close) else HINT
+        hint = f"did you mean {close}?" if _is_duration(close) else refused.hint
         raise Usage(refused.code, refused.message, hint) from None
 
 

@@ -9,7 +9,8 @@ from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted
 
 _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_MAX_DIGITS = 9  # of each number
 HINT = "write a duration as 45s, 90m, 2h, 1h30m or 1d"
 
 
@@ -18,6 +19,12 @@ def parse_duration(text: str) -> int:
     match = _DURATION.fullmatch(text)
     if not text or not match:
         raise Refused("bad-duration", f"not a duration: {quoted(text)}", HINT)
+    if any(len(count or "") > _MAX_DIGITS for count in match.groups()):
+        raise Refused(
+            "bad-duration",
+            f"too long a duration: {quoted(text)}",
+            f"write no number of more than {_MAX_DIGITS} digits",
+        )
     seconds = sum(
         int(count or 0) * unit
         for count, unit in zip(match.groups(), _UNIT_SECONDS.values(), strict=True)

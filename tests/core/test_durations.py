@@ -28,6 +28,13 @@ def test_an_invalid_duration_is_refused_with_the_allowed_form(text: str) -> None
     assert "1h30m" in caught.value.hint
 
 
+@pytest.mark.parametrize("text", ["9999999999d", "1h99999999999999999999m", "9" * 5000 + "s"])
+def test_a_duration_of_too_many_digits_is_too_long(text: str) -> None:
+    with pytest.raises(Refused, match="too long a duration") as caught:
+        parse_duration(text)
+    assert caught.value.code == "bad-duration"
+
+
 @given(st.integers(1, 10**8))
 def test_a_formatted_duration_parses_back_to_the_same_seconds(seconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds

@@ -69,6 +69,7 @@ def test_a_duration_is_understood_as_people_type_it(text: str, seconds: int) -> 
         ("5s5", "write a duration as 45s, 90m, 2h, 1h30m or 1d"),
         ("-5m", "write a duration as 45s, 90m, 2h, 1h30m or 1d"),
         ("0hours", "write a duration as 45s, 90m, 2h, 1h30m or 1d"),
+        ("99999999999999999999d", "write no number of more than 9 digits"),
         ("1fortnight", "write a duration as 45s, 90m, 2h, 1h30m or 1d"),
     ],
 )
