@@ -377,6 +377,16 @@ def test_invalid_options_of_invite_are_refused_and_nobody_is_invited(
     assert stage.asks("status")["invitations"] == []
 
 
+def test_an_opening_too_far_ahead_is_refused_because_of_at(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.pairctl("start")
+    words = ("octocat", "--at", "2199-01-01T00:00:00Z", "--ttl", "1m")
+    error = refusal(stage, "invite", *words, status=1)
+    assert error["code"] == "ttl-too-long"
+    assert error["message"] == "2199-01-01T00:00:00Z is more than 1d from now"
+    assert error["hint"].startswith("name an earlier time for --at")
+
+
 # Invite, and be in the session.
 
 

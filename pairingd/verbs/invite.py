@@ -116,7 +116,7 @@ def _record(
     session = parts.intent.state.session
     in_use = session.external_port if session and session.live else None
     config = parts.settings.config
-    conditions = _conditions(given, now, ask=given.ask or config.guests.ask)
+    conditions = _conditions(given, now, config.guests.max_ttl, ask=given.ask or config.guests.ask)
     opens_at = conditions.opens_at or now
     invitations = tuple(
         Invitation(
@@ -146,11 +146,18 @@ def _record(
     return tuple(invitation.id for invitation in invitations)
 
 
-def _conditions(given: params.Invite, now: int, *, ask: bool) -> Conditions:
-    """Raises Refused `time-past`."""
+def _conditions(given: params.Invite, now: int, max_ttl: int, *, ask: bool) -> Conditions:
+    """Raises Refused `time-past`, or `ttl-too-long` if it would open too late."""
     opens_at = floor(given.at.timestamp()) if given.at else None
     if opens_at is not None and opens_at <= now:
         raise Refused("time-past", f"{utc(opens_at)} has passed", "leave --at out to invite now")
+    if opens_at is not None and opens_at > now + max_ttl:
+        raise Refused(
+            "ttl-too-long",
+            f"{utc(opens_at)} is more than {format_duration(max_ttl)} from now",
+            "name an earlier time for --at, or raise [guests] max_ttl in config.toml, then: "
+            "pairctl restart",
+        )
     start = opens_at or now
     return Conditions(
         ask=ask,
