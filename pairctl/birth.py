@@ -14,6 +14,7 @@ from pairingd import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line
 from pairingd.core.text import shell as shell_words
+from pairingd.core.tmux_words import argument, literal
 from pairingd.process import foreign, listeners
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def commands(name: str, first: First | None = None) -> tuple[str, ...]:
     ends = (";", "set-option", "-s", "exit-empty", "on") if first else ()
     return (
         *KEEP_ENVIRONMENT,
-        *("new-session", "-d", "-s", name, "-c", directory, *_size(), *argv),
+        *("new-session", "-d", "-s", name, "-c", argument(literal(directory)), *_size()),
+        *map(argument, argv),
         *(";", "set-option", "-t", target, shared_session.MARK, name),
         *(";", "set-option", "-w", "-t", target, "remain-on-exit", "on"),
         *(";", "set-option", "-t", target, "destroy-unattached", "off"),

@@ -152,7 +152,7 @@ def test_the_client_imports_only_the_allowed_modules_of_the_daemon(module: str, 
         *("pairingd.peer", "pairingd.private", "pairingd.which", "pairingd.shared_session"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
         "pairingd.core.addresses",
-        "pairingd.core.statusline",
+        *("pairingd.core.statusline", "pairingd.core.tmux_words"),
         *(
             "pairingd.gateways",
             "pairingd.leftovers",

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from pairingd.core.tmux_words import drawn
+
 # Columns of a client from which the size applies, and the most that our part then takes.
 WIDTHS = {"wide": (120, 60), "medium": (80, 38), "narrow": (0, 26)}
 LEFT_COLUMNS = 19  # for the session's name and one window beside our part and the user's
@@ -132,7 +134,7 @@ def news(texts: Mapping[str, Iterable[str]]) -> str:
 def _in_format(text: str) -> str:
     """Escape `text` as a branch of a conditional."""
     fit = "".join(c if _is_one_column(c) else "?" for c in text)
-    return re.sub(r"[#,}]", r"#\g<0>", fit)
+    return re.sub(r"[,}]", r"#\g<0>", drawn(fit))
 
 
 def status_right(user_columns: int) -> str:

@@ -20,6 +20,7 @@ from pairingd.core.statusline import (
     OptionValues,
     status_right,
 )
+from pairingd.core.tmux_words import argument
 from pairingd.errors import WorldError
 
 _SET = "@pairing-set-"  # and the option's name: what we have set it to
@@ -147,9 +148,7 @@ class StatusRight:
         return await self._ask(*argv)
 
     def _set(self, name: str, value: str) -> Command:
-        # A `;` that ends a word ends the command: tmux(1), COMMAND PARSING AND EXECUTION.
-        value = f"{value[:-1]}\\;" if value.endswith(";") else value
-        return "set-option", "-t", self._session_target, name, value
+        return "set-option", "-t", self._session_target, name, argument(value)
 
     def _copy(self, source: str, name: str) -> Command:
         """A format yields an option's value unchanged."""

@@ -16,6 +16,7 @@ from pairingd import shared_session, which
 from pairingd.box.place import Box
 from pairingd.core.confine import Steering, TmuxClient
 from pairingd.core.text import shell
+from pairingd.core.tmux_words import argument, drawn
 from pairingd.errors import WorldError
 from pairingd.process import listeners
 from pairingd.process.programs import last_words, run
@@ -205,7 +206,6 @@ class Tmux:
 
     async def tell(self, client: str, text: str) -> None:
         """Show a line in the place of one terminal's status line."""
-        # display-message expands formats (#), so those of the text are doubled: tmux(1), FORMATS.
         # A terminal is frozen meanwhile, except with -C, which tmux 3.3a does not have.
         self._forget_another()
         if self._messages_stop is None:
@@ -214,14 +214,15 @@ class Tmux:
             flags, _, _ = usage.partition("]")
             self._messages_stop = "C" not in flags
         options = ("-d", "750") if self._messages_stop else ("-C", "-d", "3000")
-        await self._ask("display-message", *options, "-c", client, text.replace("#", "##"))
+        await self._ask("display-message", *options, "-c", client, argument(drawn(text)))
 
     async def popup(self, client: str, argv: Iterable[str]) -> None:
         """Run a program in a popup on one terminal until it ends; return at once if another popup
         or a menu is there. Raises WorldError if tmux shows none, or the program fails.
         """
         size = ("-w", str(_POPUP_COLUMNS), "-h", str(_POPUP_ROWS))
-        await self._ask("display-popup", "-E", "-c", client, *size, *argv, lasts=True)
+        words = map(argument, argv)
+        await self._ask("display-popup", "-E", "-c", client, *size, *words, lasts=True)
 
     async def confine(self, guests: Iterable[str] = ()) -> None:
         """Set what keeps guests in the session; `guests` are the names of their clients."""
