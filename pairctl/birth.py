@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _NOTICE_DELAY_S = 1.0
+_RELEASE_S = 10  # a program that lives as long has not ended at once
 _START_TIMEOUT_S = 300.0  # a plugin manager clones its plugins at the first start
 _STATUSES = {"126": "cannot be executed", "127": "command not found"}  # POSIX sh, EXIT STATUS
 _LIVES_AFTER_S, _SILENT_LIVES_AFTER_S = 0.3, 1.0  # if the first program has printed, or not
@@ -45,10 +46,12 @@ def commands(name: str, first: First | None = None) -> tuple[str, ...]:
     """Tmux commands: new-session, and the options to set before its first program can end or its
     first client leave (tmux checks neither between commands).
 
-    Until `released`, the pane stays when its program ends, so that `Pane` can report why. The
-    session stays while nobody is attached, as before the host comes: its server serves it alone.
+    Until `released`, or for _RELEASE_S where pairctl fails or dies, the pane stays when its program
+    ends, so that `Pane` can report why. The session stays while nobody is attached, as before the
+    host comes: its server serves it alone.
     """
     target = f"={name}:"
+    release = " ".join(("set-option", "-q", *_released(target)))
     directory, argv = first or First(_directory(), ())
     # Without it a server in the foreground, as in a box, would outlive its last session.
     ends = (";", "set-option", "-s", "exit-empty", "on") if first else ()
@@ -58,6 +61,7 @@ def commands(name: str, first: First | None = None) -> tuple[str, ...]:
         *map(argument, argv),
         *(";", "set-option", "-t", target, shared_session.MARK, name),
         *(";", "set-option", "-w", "-t", target, "remain-on-exit", "on"),
+        *(";", "run-shell", "-b", "-d", str(_RELEASE_S), "-C", release),
         *(";", "set-option", "-t", target, "destroy-unattached", "off"),
         *(";", "set-option", "-s", "exit-unattached", "off"),
         *ends,
@@ -66,7 +70,11 @@ def commands(name: str, first: First | None = None) -> tuple[str, ...]:
 
 def released(session: str) -> tuple[str, ...]:
     """Tmux command: give remain-on-exit back to the user's own options."""
-    return "set-option", "-w", "-u", "-t", f"{session}:", "remain-on-exit"
+    return "set-option", *_released(f"{session}:")
+
+
+def _released(target: str) -> tuple[str, ...]:
+    return "-w", "-u", "-t", target, "remain-on-exit"
 
 
 def run(

@@ -79,7 +79,7 @@ def _is_over(place: Box, name: str) -> bool:
         return os.path.lexists(place.socket)
     asked = ("show-options", "-s", "exit-empty", ";", "list-sessions", "-F", shared_session.FORM)
     try:
-        listed = foreign.run((place.tmux, "-S", place.socket, *asked), _TMUX_TIMEOUT_S)
+        listed = foreign.run((place.tmux, "-u", "-S", place.socket, *asked), _TMUX_TIMEOUT_S)
     except (OSError, TimeoutError):
         return False
     return listed.startswith("exit-empty ") and shared_session.find(listed, name) is None

@@ -149,7 +149,7 @@ class Session:
         tries, deadline = 0, time.monotonic() + _TMUX_TIMEOUT_S
         while True:
             arguments = birth.commands(self._name, self._first)
-            command = [self.program, "-S", self._socket, *arguments]
+            command = [self.program, "-u", "-S", self._socket, *arguments]
             try:
                 status, message = birth.run(command, self._socket, _environment(), waiting)
             except PairingError:
@@ -271,7 +271,7 @@ class Session:
     def _run(self, *arguments: str) -> str:
         """What tmux prints, whether it succeeds or not."""
         try:
-            argv = (self.program, "-S", self._socket, *arguments)
+            argv = (self.program, "-u", "-S", self._socket, *arguments)  # -u: it prints tabs
             return foreign.run(argv, _TMUX_TIMEOUT_S, _environment())
         except TimeoutError:
             reason = f"no answer within {_TMUX_TIMEOUT_S:.0f} s"

@@ -84,3 +84,11 @@ def test_a_default_command_of_tmux_conf_is_left_alone(stage: Stage) -> None:
     stage.conf("set -g default-command 'LOGIN=own exec sh'\nset -g base-index 3\n")
     stage.create()
     assert stage.asks("3") == [f"{stage.user}/venv/bin", f"{stage.user}/venv", "own"]
+
+
+@pytest.mark.waits
+def test_a_session_that_nobody_settles_ends_with_its_shell_all_the_same(stage: Stage) -> None:
+    stage.create()  # and then pairctl is killed
+    option = ("show-options", "-w", "-t", "=pairing:", "remain-on-exit")
+    assert stage.tmux(*option) == "remain-on-exit on\n"
+    until(lambda: stage.tmux(*option) == "", "tmux has undone it")

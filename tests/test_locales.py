@@ -1,0 +1,28 @@
+"""A host whose locale is not UTF-8. Real daemon, sshd, ssh and tmux."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.session import daemon_of_each_tmux, stage_of_each_tmux
+from tests.stage import Stage, until
+
+shared = daemon_of_each_tmux
+stage = stage_of_each_tmux
+PAIRCTL = (sys.executable, "-m", "pairctl")
+
+
+@pytest.mark.parametrize("locale", ["C", "en_US.ISO-8859-1"])
+def test_the_session_begins_and_ends_in_any_locale(stage: Stage, locale: str) -> None:
+    octocat = stage.guest("octocat")
+    here = ("env", f"LC_ALL={locale}", *PAIRCTL)
+    stage.run(*here, "invite", "octocat", "--no-copy")
+    assert stage.tmux("show-options", "-w", "-t", "=pairing:", "remain-on-exit") == ""
+    octocat.joins().shows("[pairing]")
+    host = stage.terminal(*here, "attach")
+    host.shows("[pairing]")
+    host.types("exit")
+    host.ended()
+    until(lambda: not stage.asks("status")["invitations"], "nobody is invited any more")
