@@ -143,7 +143,7 @@ def _as_you(reply: Invited, view: View) -> list[str]:
 
 
 def status_line(reply: Status, view: View) -> str:
-    """Who is invited and for how long; guests who are not connected in parentheses."""
+    """Who is invited and for how long; in parentheses those who are not connected, or wait."""
     from pairingd.core.statusline import Entry, for_prompt
 
     return for_prompt(
@@ -151,7 +151,7 @@ def status_line(reply: Status, view: View) -> str:
             invitation["guest"],
             invitation["access"],
             seconds(invitation["expires_at"]) - view.now,
-            inside=bool(invitation["connections"]),
+            inside=not all(one.get("waiting") for one in invitation["connections"]),
         )
         for invitation in reply["invitations"]
     )

@@ -63,16 +63,7 @@ def invitation(
         "expires_at": utc(invited.expires_at),
         "keys": [key(public_key) for public_key in invited.keys],
         "state": "scheduled" if invited.is_scheduled(now) else invited.standing.value,
-        "connections": [
-            {
-                "peer": login.peer,
-                "since": utc(login.since),
-                "pid": login.pid,
-                "typed_at": _typed_at(login),
-            }
-            for login in logins
-            if login.invitation == invited.id
-        ],
+        "connections": [_connection(login) for login in logins if login.invitation == invited.id],
     }
     if invited.over_at is not None:
         info["over_at"] = utc(invited.over_at)
@@ -81,9 +72,21 @@ def invitation(
     _add_conditions(info, invited.conditions)
     if invited.dial:
         info["from_address"] = invited.dial.address
-    if any(login.invitation == invited.id and login.entry is Entry.WAITS for login in logins):
+    if any(connection.get("waiting") for connection in info["connections"]):
         info["waiting"] = True
     return info
+
+
+def _connection(login: Login) -> results.Connection:
+    connection: results.Connection = {
+        "peer": login.peer,
+        "since": utc(login.since),
+        "pid": login.pid,
+        "typed_at": _typed_at(login),
+    }
+    if login.entry is Entry.WAITS:
+        connection["waiting"] = True
+    return connection
 
 
 def _add_conditions(info: results.InvitationInfo, conditions: Conditions) -> None:

@@ -96,6 +96,18 @@ def test_the_popup_names_the_guest_and_ctrl_y_lets_them_in(
     assert not is_waiting(stage)
 
 
+def test_a_guest_who_waits_is_in_parentheses_until_they_are_in(stage: Stage, guest: Guest) -> None:
+    invited(stage)
+    host_of(stage)
+    screen = waiting(stage, guest)
+    [connection] = stage.asks("status")["invitations"][0]["connections"]
+    assert connection["waiting"] is True
+    assert stage.pairctl("status", "--line").stdout.startswith("(octocat rw ")
+    stage.pairctl("approve", "octocat")
+    screen.shows(IN)
+    assert stage.pairctl("status", "--line").stdout.startswith("octocat rw ")
+
+
 def test_ctrl_n_denies_the_guest_who_can_ask_again(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host = host_of(stage)

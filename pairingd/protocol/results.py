@@ -19,12 +19,15 @@ class KeyInfo(TypedDict):
 
 
 class Connection(TypedDict):
-    """`typed_at`: when its guest typed last, null before they do."""
+    """`typed_at`: when its guest typed last, null before they do. `waiting` is there, and true,
+    while its guest waits for approval.
+    """
 
     peer: str
     since: str
     pid: int
     typed_at: str | None
+    waiting: NotRequired[bool]
 
 
 class Conditions(TypedDict, total=False):
