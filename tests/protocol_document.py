@@ -201,6 +201,7 @@ _HELLO = {
     "tmux": "/usr/bin/tmux",
     "tmux_socket": "/home/mark/.local/state/pairing/tmux.sock",
     "attach": False,
+    "ask": False,
     "box": BOX_SETTINGS,
     "boxed": None,
     "account": "",

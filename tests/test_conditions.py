@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from pairingd.core.refusal import PairingError
 from tests.session import attached_host
 from tests.stage import Guest, Stage, Terminal, is_open, until
 
@@ -366,6 +367,8 @@ def test_a_group_is_invited_by_its_name(stage: Stage) -> None:
         (("octocat", "--show", "--join-within", "5m"), 2, "usage"),
         (("octocat", "--show", "--attach"), 2, "usage"),
         (("octocat", "--attach"), 2, "usage"),
+        (("octocat", "--wait"), 2, "wait-without-ask"),
+        (("octocat", "--wait", "--once"), 2, "wait-without-ask"),
     ],
 )
 def test_invalid_options_of_invite_are_refused_and_nobody_is_invited(
@@ -385,6 +388,20 @@ def test_an_opening_too_far_ahead_is_refused_because_of_at(stage: Stage) -> None
     assert error["code"] == "ttl-too-long"
     assert error["message"] == "2199-01-01T00:00:00Z is more than 1d from now"
     assert error["hint"].startswith("name an earlier time for --at")
+
+
+def test_wait_needs_no_ask_where_the_configuration_has_it(own_daemon: Stage) -> None:
+    own_daemon.guest("octocat")
+    own_daemon.configure("[guests]\nask = true\n")
+    assert invited(own_daemon, "octocat", "--wait")["invitations"][0]["ask"] is True
+
+
+def test_the_daemon_refuses_wait_without_ask_to_every_client(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.pairctl("start")
+    with stage.client() as client, pytest.raises(PairingError) as refused:
+        client.call("invite", {"guests": ["octocat"], "wait": True})
+    assert refused.value.code == "wait-without-ask"
 
 
 # Invite, and be in the session.

@@ -62,6 +62,16 @@ def _require_sense(args: Namespace) -> None:
         )
 
 
+def _require_approval(args: Namespace, hello: Hello) -> None:
+    """Refuse --wait without approval: it would let guests in who should ask."""
+    if args.wait and not args.ask and not hello.get("ask", False):
+        raise Usage(
+            "wait-without-ask",
+            "--wait needs --ask: without it guests enter without your approval",
+            "add --ask, or leave --wait out",
+        )
+
+
 def _attaches(args: Namespace, hello: Hello) -> bool:
     """From the option; else from the configuration, if a person at a terminal reads the output."""
     if args.attach is not None:
@@ -148,6 +158,7 @@ def _params(args: Namespace) -> dict[str, Any]:
 def _invite(args: Namespace) -> tuple[Any, Session]:
     params = _params(args)
     with _connect_or_start() as client, Steps(shown=not args.quiet) as steps:
+        _require_approval(args, client.hello)
         client.notify("prepare")
         session = _session(client)
         args.attach = _attaches(args, client.hello)

@@ -104,13 +104,14 @@ class Hello(Struct, frozen=True):
 class Invite(Struct, frozen=True):
     """`ttl`, `access` and `port` default to the configuration; a guest `@NAME` is a group of it.
 
-    `ask`: the host approves each visit, as where the configuration says so. `wait`: guests may ask
-    also while nobody is attached to the session. `at`: nobody may enter before, and `ttl` counts
-    from then. `once`: the first visit is the only one. `join_within`: seconds in which the guest
-    must come. `idle`: seconds without a sign of life after which the invitation is over.
-    `from_address`: the public address of the one guest, whom the host then dials. `tmux`: the
-    program that the client has made the session with, where the daemon finds none or another.
-    `box`: the id of the box in which the session must run, "" for none; not given: whichever.
+    `ask`: the host approves each visit, as where the configuration says so. `wait`, only with
+    `ask`: guests may ask also while nobody is attached to the session. `at`: nobody may enter
+    before, and `ttl` counts from then. `once`: the first visit is the only one. `join_within`:
+    seconds in which the guest must come. `idle`: seconds without a sign of life after which the
+    invitation is over. `from_address`: the public address of the one guest, whom the host then
+    dials. `tmux`: the program that the client has made the session with, where the daemon finds
+    none or another. `box`: the id of the box in which the session must run, "" for none; not
+    given: whichever.
     """
 
     guests: Guests

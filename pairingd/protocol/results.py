@@ -238,7 +238,8 @@ class Answer(TypedDict):
 class Hello(TypedDict):
     """`attach`: whether the host wants to be in the session after each invitation. `boxed`: null
     where the session is in no box, or does not run. `as_account`: the same of the user as whom it
-    runs; `account` is the one that the configuration names, "" for none.
+    runs; `account` is the one that the configuration names, "" for none. `ask`: whether the
+    configuration has the host approve each visit.
     """
 
     version: str
@@ -248,6 +249,7 @@ class Hello(TypedDict):
     tmux: str
     tmux_socket: str
     attach: bool
+    ask: bool
     box: BoxSettings
     boxed: BoxInfo | None
     account: str

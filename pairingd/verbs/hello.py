@@ -18,6 +18,7 @@ async def run(parts: Parts, _: params.Hello) -> results.Hello:
         "tmux": parts.tmux.command,
         "tmux_socket": str(parts.tmux.socket),
         "attach": parts.settings.config.host.attach,
+        "ask": parts.settings.config.guests.ask,
         "box": report.box_settings(parts.settings.config.box),
         "boxed": report.box(parts.tmux.box).get("box"),
         "account": parts.settings.config.guests.account,

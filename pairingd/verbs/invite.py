@@ -5,6 +5,7 @@ import secrets
 from math import floor
 
 from pairingd import answers, report, waits, which
+from pairingd.config import Guests
 from pairingd.core import events, rules
 from pairingd.core.addresses import guest_address
 from pairingd.core.dial import refreshed
@@ -24,17 +25,8 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
 
     If it fails or is cancelled before that, nobody is invited.
     """
-    guests = parts.settings.config.guests
-    ttl = given.ttl or guests.ttl
-    if ttl > guests.max_ttl:
-        raise rules.too_long(guests.max_ttl)
-    if given.join_within and given.join_within > ttl:
-        raise Refused(
-            "join-within-too-long",
-            f"{format_duration(given.join_within)} to join is more than the invitation's "
-            f"{format_duration(ttl)}",
-            "choose a shorter time to join, or a longer --ttl",
-        )
+    ttl = given.ttl or parts.settings.config.guests.ttl
+    _require_sense(given, ttl, parts.settings.config.guests)
     if not parts.intent.state.live:
         parts.clock.trust()
     config = parts.settings.config
@@ -71,6 +63,25 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     except BaseException:
         await _withdraw(parts, ids)
         raise
+
+
+def _require_sense(given: params.Invite, ttl: int, guests: Guests) -> None:
+    """Raises Refused."""
+    if ttl > guests.max_ttl:
+        raise rules.too_long(guests.max_ttl)
+    if given.join_within and given.join_within > ttl:
+        raise Refused(
+            "join-within-too-long",
+            f"{format_duration(given.join_within)} to join is more than the invitation's "
+            f"{format_duration(ttl)}",
+            "choose a shorter time to join, or a longer --ttl",
+        )
+    if given.wait and not (given.ask or guests.ask):
+        raise Refused(
+            "wait-without-ask",
+            "--wait needs --ask: without it guests enter without your approval",
+            "add --ask, or leave --wait out",
+        )
 
 
 async def _fetch(parts: Parts, guests: list[Guest], notify: Notify) -> dict[Guest, Fetched]:

@@ -139,6 +139,7 @@ HELLO: Hello = {
     "tmux": "/usr/bin/tmux",
     "tmux_socket": "/s/tmux.sock",
     "attach": False,
+    "ask": False,
     "box": BOX_SETTINGS,
     "boxed": None,
     "account": "",
