@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pairctl.output import WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pairctl.output import View
 
 LABEL = 10  # columns of the first column
 ROOM = WIDTH - LABEL
+
+
+def row(label: str, lines: Iterable[str], view: View) -> list[str]:
+    labels = iter([view.dim(f"{label:<{LABEL}}")])
+    return [next(labels, " " * LABEL) + line for line in lines]
+
+
+def fitted(name: str, about: str, room: int, view: View) -> Iterator[str]:
+    """On one line, or on two if the name is too long."""
+    if len(name) + 2 + len(about) <= room:
+        yield f"{view.bold(name)}  {about}"
+    else:
+        yield view.bold(view.crop(name, room))
+        yield f"  {about}"
 
 
 def wrapped(lead: str, text: str, room: int) -> list[str]:

@@ -9,19 +9,16 @@ import json
 from typing import TYPE_CHECKING
 
 from pairctl.handout import beside
-from pairctl.layout import LABEL, ROOM, wrapped
+from pairctl.layout import ROOM, fitted, row, wrapped
 from pairctl.output import WIDTH
 from pairctl.router_lines import forward, router
 from pairctl.times import clock, seconds, span
 from pairingd.core.text import one_line, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from pairctl.output import View
     from pairingd.protocol.confinement import Boxed
     from pairingd.protocol.results import (
-        Change,
         Changed,
         Connection,
         Event,
@@ -32,17 +29,13 @@ if TYPE_CHECKING:
         Knock,
         Log,
         Problem,
-        Receipt,
-        Receipts,
-        Refusal,
         Settings,
         Status,
-        Visit,
     )
 
 _MAX_KNOCKS = 3  # that `status` shows
 
-_ACCESS = {"write": "read-write", "read": "read-only"}
+ACCESS = {"write": "read-write", "read": "read-only"}
 _END_CAUSES = {
     "used": ", the one visit is over",
     "idle": ", idle for too long",
@@ -73,23 +66,23 @@ _UNTESTED = {
 
 def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> str:
     """Ends with the text for the guest: the command alone on an unindented line, or `handed`."""
-    guests = [invitation["guest"].removeprefix("github:") for invitation in reply["invitations"]]
-    rows = [*_guests("Invited", reply["invitations"], view, keys=True)]
-    rows += _row("Host key", [_host_key(reply["host_key"])], view)
+    names = [invitation["guest"].removeprefix("github:") for invitation in reply["invitations"]]
+    rows = [*guests("Invited", reply["invitations"], view, keys=True)]
+    rows += row("Host key", [_host_key(reply["host_key"])], view)
     rows += _confined(reply, view) or _as_you(reply, view)
     if reply["command"]:
-        rows += _row("Router", forward(reply["endpoints"]), view)
-        rows += _row("Reach", [_reach(reply)], view)
+        rows += row("Router", forward(reply["endpoints"]), view)
+        rows += row("Reach", [_reach(reply)], view)
     rows += [
-        line for label, text in beside(reply["endpoints"]) for line in _row(label, [text], view)
+        line for label, text in beside(reply["endpoints"]) for line in row(label, [text], view)
     ]
-    rows += _row("Join in", ["pairctl attach"], view)
-    revoke = shell("pairctl", "revoke", guests[0]) if len(guests) == 1 else "pairctl revoke GUEST"
-    rows += _row("End it", [f"{revoke}, or for everybody: pairctl end"], view)
+    rows += row("Join in", ["pairctl attach"], view)
+    revoke = shell("pairctl", "revoke", names[0]) if len(names) == 1 else "pairctl revoke GUEST"
+    rows += row("End it", [f"{revoke}, or for everybody: pairctl end"], view)
     rows += ["", *_problems(reply["warnings"], view)]
     if not reply["command"]:
         return "\n".join([*rows, opens_later(reply, view)])
-    whom = "guest" if len(guests) == 1 else "guests"
+    whom = "guest" if len(names) == 1 else "guests"
     where = " on your own network" if reply["reachability"] == "lan" else ""
     rows += [f"Send this to your {whom}{where}" + (f" ({copied}):" if copied else ":")]
     lines = (handed or reply["command"]).splitlines()
@@ -109,17 +102,17 @@ def status(reply: Status, view: View) -> str:
     count = session["clients"]
     terminals = f"{count} terminal{'' if count == 1 else 's'} attached"
     running = f"running, {terminals}" if session["running"] else "not running"
-    rows = _row("Session", [f"{session['name']}: {running}"], view)
+    rows = row("Session", [f"{session['name']}: {running}"], view)
     rows += _confined(session, view)
-    rows += _guests("Guests", reply["invitations"], view) or _row("Guests", ["nobody"], view)
-    rows += _row("Door", [f"open on port {door['port']}" if door["open"] else "closed"], view)
-    rows += _row("Router", router(reply, view), view)
+    rows += guests("Guests", reply["invitations"], view) or row("Guests", ["nobody"], view)
+    rows += row("Door", [f"open on port {door['port']}" if door["open"] else "closed"], view)
+    rows += row("Router", router(reply, view), view)
     commands = [f"{endpoint['kind']:<8}{endpoint['command']}" for endpoint in reply["endpoints"]]
-    rows += _row("Commands", commands, view)
+    rows += row("Commands", commands, view)
     since = clock(daemon["started_at"], view.now)
     process = f"pairingd {daemon['version']}, pid {daemon['pid']}, since {since}"
-    rows += _row("Daemon", [process], view)
-    rows += _row("Knocking", _knocking(reply.get("knocking", []), view), view)
+    rows += row("Daemon", [process], view)
+    rows += row("Knocking", _knocking(reply.get("knocking", []), view), view)
     problems = _problems(reply["warnings"], view)
     return "\n".join([*rows, "", *problems] if problems else rows).rstrip("\n")
 
@@ -127,18 +120,18 @@ def status(reply: Status, view: View) -> str:
 def _confined(session: Boxed, view: View) -> list[str]:
     """What write guests can reach on the host's machine, if that is restricted."""
     if account := session.get("account"):
-        return _row("Account", [f"{account}: that user's rights, not yours"], view)
+        return row("Account", [f"{account}: that user's rights, not yours"], view)
     if box := session.get("box"):
         network = {"none": "no network", "internet": "internet", "full": "the host's network"}
         shared = f"{one_line(box['directory'], 200)} and {network[box['network']]}, nothing else"
-        return _row("Box", [shared], view)
+        return row("Box", [shared], view)
     return []
 
 
 def _as_you(reply: Invited, view: View) -> list[str]:
     """The rights of write guests in a session without a box or account."""
     if any(invitation["access"] == "write" for invitation in reply["invitations"]):
-        return _row("Rights", ["yours: who may write can do all that you can"], view)
+        return row("Rights", ["yours: who may write can do all that you can"], view)
     return []
 
 
@@ -161,7 +154,7 @@ def changed(reply: Changed, view: View) -> str:
     rows = [
         line
         for invitation in reply["invitations"]
-        for line in _fitted(invitation["guest"], _standing(invitation, view), WIDTH, view)
+        for line in fitted(invitation["guest"], _standing(invitation, view), WIDTH, view)
     ] or ["nobody was invited"]
     problems = _problems(reply["warnings"], view)
     return "\n".join([*rows, "", *problems] if problems else rows).rstrip("\n")
@@ -170,14 +163,14 @@ def changed(reply: Changed, view: View) -> str:
 def approved(reply: Changed, view: View) -> str:
     [invitation] = reply["invitations"]
     return "\n".join(
-        _fitted(invitation["guest"], f"let in, {_standing(invitation, view)}", WIDTH, view)
+        fitted(invitation["guest"], f"let in, {_standing(invitation, view)}", WIDTH, view)
     )
 
 
 def denied(reply: Changed, view: View) -> str:
     [invitation] = reply["invitations"]
     decision = "turned away; can ask again as long as the invitation lasts"
-    return "\n".join(_fitted(invitation["guest"], decision, WIDTH, view))
+    return "\n".join(fitted(invitation["guest"], decision, WIDTH, view))
 
 
 def log(reply: Log, view: View) -> str:
@@ -186,30 +179,6 @@ def log(reply: Log, view: View) -> str:
 
 def event(item: Event, view: View) -> str:
     return f"{view.dim(clock(item['at'], view.now, '%H:%M:%S'))}  {item['text']}"
-
-
-def receipt(reply: Receipt, view: View) -> str:
-    rows = _row("Session", [_period(reply["started_at"], reply["ended_at"], view)], view)
-    rows += _row("", [reply["session"]], view)
-    rows += _guests("Invited", reply["invitations"], view, keys=True)
-    rows += _row(
-        "Changed", [line for change in reply["changes"] for line in _change(change, view)], view
-    )
-    visits = [line for visit in reply["visits"] for line in _visit(visit, view)]
-    rows += _row("Came in", visits or ["nobody"], view)
-    refusals = [line for refusal in reply["refusals"] for line in _refusal(refusal, view)]
-    rows += _row("Refused", [str(reply["refused"]), *refusals], view)
-    return "\n".join(rows)
-
-
-def receipts(reply: Receipts, view: View) -> str:
-    rows = []
-    for session in reply["sessions"]:
-        begun = clock(session["started_at"], view.now)
-        ended = f"to {clock(session['ended_at'], view.now)}" if session["ended_at"] else "until now"
-        rows.append(f"{view.bold(session['session'])}  {begun} {ended}")
-        rows += wrapped("  ", ", ".join(session["guests"]), WIDTH)
-    return "\n".join(rows) or "there was no session yet"
 
 
 def settings(reply: Settings, view: View) -> str:
@@ -226,17 +195,12 @@ def settings(reply: Settings, view: View) -> str:
     return "\n".join([view.dim(f"# {reply['file']}"), *rows])
 
 
-def _row(label: str, lines: Iterable[str], view: View) -> list[str]:
-    labels = iter([view.dim(f"{label:<{LABEL}}")])
-    return [next(labels, " " * LABEL) + line for line in lines]
-
-
-def _guests(
+def guests(
     label: str, invitations: list[InvitationInfo], view: View, *, keys: bool = False
 ) -> list[str]:
     lines: list[str] = []
     for invitation in invitations:
-        lines += _fitted(invitation["guest"], _standing(invitation, view), ROOM, view)
+        lines += fitted(invitation["guest"], _standing(invitation, view), ROOM, view)
         if bound := _conditions(invitation, view):
             lines.append(f"  {bound}")
         if keys:
@@ -245,20 +209,11 @@ def _guests(
         if invitation.get("waiting"):
             approve = shell("pairctl", "approve", invitation["guest"])
             lines.append(view.warn(f"  waits for you: {approve}"))
-    return _row(label, lines, view)
-
-
-def _fitted(name: str, about: str, room: int, view: View) -> Iterator[str]:
-    """On one line, or on two if the name is too long."""
-    if len(name) + 2 + len(about) <= room:
-        yield f"{view.bold(name)}  {about}"
-    else:
-        yield view.bold(view.crop(name, room))
-        yield f"  {about}"
+    return row(label, lines, view)
 
 
 def _standing(invitation: InvitationInfo, view: View) -> str:
-    access = _ACCESS[invitation["access"]]
+    access = ACCESS[invitation["access"]]
     issued, expires = seconds(invitation["issued_at"]), seconds(invitation["expires_at"])
     until = clock(invitation["expires_at"], view.now)
     if invitation["state"] == "scheduled":
@@ -346,44 +301,6 @@ def _reach(reply: Invited) -> str:
     if reply["reachability"] == "internet" and untested and best["kind"] in _UNTESTED:
         return _UNTESTED[best["kind"]]
     return f"{reach}: {_VERIFIED[best['verified']]}"
-
-
-def _visit(visit: Visit, view: View) -> Iterator[str]:
-    yield view.bold(view.crop(visit["guest"], ROOM))
-    reason = f": {visit['about']}" if visit["about"] else ""
-    yield from wrapped(
-        "  ", f"{_period(visit['since'], visit['until'], view)} from {visit['peer']}{reason}", ROOM
-    )
-    typed = visit["typed_at"]
-    if typed:
-        yield f"  typed last at {clock(typed, view.now)}"
-    yield f"  {visit['fingerprint']}"
-
-
-def _change(change: Change, view: View) -> Iterator[str]:
-    before, after = change["from"], change["to"]
-    if change["what"] == "role":
-        described = f"{_ACCESS[before]} to {_ACCESS[after]}"
-    else:
-        described = f"deadline {clock(before, view.now)} to {clock(after, view.now)}"
-    yield from _fitted(
-        change["guest"],
-        f"{clock(change['at'], view.now)} {described}, by {change['by']}",
-        ROOM,
-        view,
-    )
-
-
-def _refusal(refusal: Refusal, view: View) -> Iterator[str]:
-    times = f", {refusal['times']} times" if refusal["times"] > 1 else ""
-    yield from wrapped("", f"{clock(refusal['at'], view.now)}{times}: {refusal['message']}", ROOM)
-
-
-def _period(since: str, until: str | None, view: View) -> str:
-    begun = clock(since, view.now)
-    if until is None:
-        return f"{begun} until now ({span(view.now - seconds(since))})"
-    return f"{begun} to {clock(until, view.now)} ({span(seconds(until) - seconds(since))})"
 
 
 def _problems(problems: list[Problem], view: View) -> list[str]:

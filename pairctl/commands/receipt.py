@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl import output, render
+from pairctl import output, receipt
 from pairctl.client import connect
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def run(args: Namespace) -> None:
     with connect() as client:
         if args.list:
-            output.result(client.call("receipts"), render.receipts, as_json=args.json)
+            output.result(client.call("receipts"), receipt.receipts, as_json=args.json)
         else:
             reply = client.call("receipt", {"session": args.session})
-            output.result(reply, render.receipt, as_json=args.json)
+            output.result(reply, receipt.receipt, as_json=args.json)

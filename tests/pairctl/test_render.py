@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pairctl import render
+from pairctl import receipt, render
 from pairctl.handout import handout
 from pairctl.output import View, value_for_terminal
 from tests.pairctl import samples
@@ -55,9 +55,9 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "changed-none": (render.changed, {"invitations": [], "warnings": []}),
     "log": (render.log, {"events": samples.EVENTS}),
     "log-empty": (render.log, {"events": []}),
-    "receipt": (render.receipt, samples.RECEIPT),
-    "receipts": (render.receipts, samples.RECEIPTS),
-    "receipts-none": (render.receipts, {"sessions": []}),
+    "receipt": (receipt.receipt, samples.RECEIPT),
+    "receipts": (receipt.receipts, samples.RECEIPTS),
+    "receipts-none": (receipt.receipts, {"sessions": []}),
     "config": (render.settings, samples.SETTINGS),
 }
 
