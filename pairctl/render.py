@@ -202,7 +202,7 @@ def guests(
     for invitation in invitations:
         lines += fitted(invitation["guest"], _standing(invitation, view), ROOM, view)
         if bound := _conditions(invitation, view):
-            lines.append(f"  {bound}")
+            lines += wrapped("  ", bound, ROOM)
         if keys:
             lines += [f"  {_key(key, view)}" for key in invitation["keys"]]
         lines += [_connection(connection, view) for connection in invitation["connections"]]
@@ -245,7 +245,9 @@ def _conditions(invitation: InvitationInfo, view: View) -> str:
     """The conditions of a live or scheduled invitation. After `join_by` it has been joined."""
     if invitation["state"] not in {"live", "scheduled"}:
         return ""
-    conditions = ["one visit"] if invitation.get("once") else []
+    conditions = ["needs your approval"] if invitation.get("ask") else []
+    if invitation.get("once"):
+        conditions.append("one visit")
     join_by = invitation.get("join_by")
     if join_by and seconds(join_by) > view.now:
         conditions.append(f"to join by {clock(join_by, view.now)}")

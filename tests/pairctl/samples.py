@@ -98,6 +98,19 @@ IN_A_BOX: Invited = {
     "box": {"id": "b0c5", "directory": "/home/mark/project", "network": "none"},
 }
 AS_ACCOUNT: Invited = {**INVITED, "account": "pair"}
+BOUND: Invited = {
+    **INVITED,
+    "invitations": [
+        {**OCTOCAT, "ask": True},
+        {
+            **KEYED,
+            "ask": True,
+            "once": True,
+            "join_by": "2026-03-15T10:50:00Z",
+            "idle_seconds": 5400,
+        },
+    ],
+}
 LAN_ONLY: Invited = {
     **INVITED,
     "invitations": [{**OCTOCAT, "access": "read"}, KEYED],

@@ -25,6 +25,7 @@ def shown(form: str, reply: Any, view: View) -> str:
 CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "invited": (partial(render.invited, copied="copied to the clipboard"), samples.INVITED),
     "invited-lan": (render.invited, samples.LAN_ONLY),
+    "invited-bound": (render.invited, samples.BOUND),
     "invited-box": (render.invited, samples.IN_A_BOX),
     "invited-account": (render.invited, samples.AS_ACCOUNT),
     "handed-message": (partial(shown, "message"), samples.INVITED),
@@ -36,6 +37,10 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
         samples.INVITED,
     ),
     "status": (render.status, samples.STATUS),
+    "status-bound": (
+        render.status,
+        {**samples.STATUS, "invitations": samples.BOUND["invitations"]},
+    ),
     "status-idle": (render.status, samples.IDLE),
     "status-unconnected": (render.status, samples.UNCONNECTED),
     "status-two-routers": (render.status, samples.TWO_ROUTERS),
