@@ -277,7 +277,8 @@ def parser() -> argparse.ArgumentParser:
         )
     uninstall.add_argument("--keep-state", action="store_true", help="keep all other files")
 
-    of_accounts.add(command("account", "make, remove or show a user of its own for guests"))
+    about_account = "make, remove or show a user of its own for guests"
+    of_accounts.add(command("account", about_account, of_accounts.ROOT))
 
     completion = command("completion", "print a shell's completion script")
     completion.add_argument("shell", choices=_SHELLS, metavar="|".join(_SHELLS))

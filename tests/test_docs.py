@@ -59,6 +59,12 @@ def test_the_readme_leads_to_every_page(page: Path) -> None:
     assert f"]({page.relative_to(ROOT)})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("page", [*PAGES, *MANUALS], ids=lambda page: page.name)
+def test_sudo_runs_pairctl_by_its_path(page: Path) -> None:
+    """The README installs it where sudo does not search: sudoers(5), secure_path."""
+    assert not re.search(r"sudo\s+pairctl", page.read_text(encoding="utf-8"))
+
+
 def commands() -> dict[str, list[str]]:
     """Every command of pairctl, with its options but for those that all have."""
     (found,) = (

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
+# sudo does not search ~/.local/bin, where pipx and uv put pairctl.
+ROOT = 'create and remove need root: sudo "$(command -v pairctl)" account create\n'
 EXAMPLES = ("account create --dry-run", "account show", "account remove")
 
 
