@@ -70,7 +70,11 @@ def _message(reply: Invited, view: View) -> str:
 
 
 def _ssh_config(reply: Invited) -> str:
-    """ssh_config(5), for `ssh pairing`, which knows the host key before the first contact."""
+    """ssh_config(5), for `ssh pairing`, which knows the host key before the first contact.
+
+    Without IdentitiesOnly, which would leave out keys that only the agent has. An agent with many
+    keys is no problem: the door's sshd accepts 64 offers.
+    """
     best = reply["endpoints"][0]
     user = _user(best["command"])
     # The daemon's line names the address; here it is the alias, which stays if the host moves.
@@ -88,7 +92,6 @@ def _ssh_config(reply: Invited) -> str:
             f"    KnownHostsCommand /bin/echo %H {key}",
             "    UserKnownHostsFile /dev/null",
             "    StrictHostKeyChecking yes",
-            "    IdentitiesOnly yes",
             f"    ServerAliveInterval {_ALIVE_INTERVAL_S}",
             "    ServerAliveCountMax 4",
         ]

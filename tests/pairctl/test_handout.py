@@ -52,7 +52,6 @@ def test_ssh_reads_the_block(tmp_path: Path, user: str, host: str) -> None:
     assert options["hostname"] == host
     assert options["port"] == "2222"
     assert options["hostkeyalias"] == "pairing"
-    assert options["identitiesonly"] == "yes"
     assert options["serveraliveinterval"] == "15"
     assert options["stricthostkeychecking"] in {"yes", "true"}
     assert options["knownhostscommand"] == f"/bin/echo %H {HOST_KEY.type} {HOST_KEY.blob}"
