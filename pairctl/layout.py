@@ -30,7 +30,9 @@ def fitted(name: str, about: str, room: int, view: View) -> Iterator[str]:
 
 
 def wrapped(lead: str, text: str, room: int) -> list[str]:
-    """`lead` is short and already painted: the text is broken as if it had ten columns."""
+    """`lead` is short and already painted: the text is broken as if it had ten columns. Not for a
+    hint: a command in it must stay whole, so that its copy runs.
+    """
     from textwrap import wrap  # late: JSON output does not need it
 
     lines = wrap(text, room - LABEL, break_long_words=False, break_on_hyphens=False) or [""]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pairingd.core.refusal import PairingError
 
-WIDTH = 80  # columns; only ssh commands, which are never broken, may exceed it
+WIDTH = 80  # columns; only commands and hints, which are never broken, may exceed it
 
 
 class View:

@@ -1,4 +1,4 @@
-"""The daemon's replies as text for people: at most 80 columns, except ssh commands.
+"""The daemon's replies as text for people: at most 80 columns, except ssh commands and hints.
 
 Pure: the time, the colours and the signs come with the `View`; strings are printable already.
 """
@@ -288,7 +288,7 @@ def _knocking(knocks: list[Knock], view: View) -> list[str]:
             f", kept out until {clock(banned_until, view.now, '%H:%M:%S')}" if banned_until else ""
         )
         rows += wrapped("", f"{last_at}{times}{ban}: {knock['message']}", ROOM)
-        rows += wrapped(view.dim("  hint: "), knock["hint"], ROOM)
+        rows.append(view.dim("  hint: ") + knock["hint"])
     if len(knocks) > _MAX_KNOCKS:
         rows.append(f"and {len(knocks) - _MAX_KNOCKS} more: pairctl log")
     return rows
@@ -310,5 +310,5 @@ def _problems(problems: list[Problem], view: View) -> list[str]:
     rows: list[str] = []
     for problem in problems:
         rows += wrapped(view.warn("warning: "), problem["message"], WIDTH)
-        rows += wrapped(view.dim("hint: "), problem["hint"], WIDTH)
+        rows.append(view.dim("hint: ") + problem["hint"])
     return [*rows, ""] if rows else []

@@ -60,7 +60,7 @@ def _mapping(
             return [view.bad("no port opened")]
         return [
             *wrapped(view.bad("failed: "), error["message"], ROOM),
-            *wrapped(view.dim("hint: "), error["hint"], ROOM),
+            view.dim("hint: ") + error["hint"],
         ]
     port = mapping["external_port"]
     host = mapping["external_host"]

@@ -86,14 +86,16 @@ def _render(finding: dict[str, Any], view: output.View, *, whole: bool) -> str:
     lines = _wrapped(finding["message"])
     state = finding["state"]
     head = f"{paint(state)}{' ' * (6 - len(state))}{finding['name']:{_NAME_COLUMNS}}"
-    rest = [*lines[1:], *map(view.dim, _wrapped(finding["hint"]))]
+    rest = lines[1:]
+    if finding["hint"]:
+        rest.append(view.dim(finding["hint"]))  # whole, so that a copied command runs
     details = finding.get("details", ())
     rest += details if whole else (view.crop(line, _TEXT_COLUMNS) for line in _broken(details))
     return "\n".join([f"{head}{lines[0]}", *(_INDENT + line for line in rest)])
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
-    """Commands and paths are never broken."""
+    """Words, such as paths, are never broken."""
     return textwrap.wrap(
         text,
         _TEXT_COLUMNS,

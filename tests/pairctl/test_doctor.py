@@ -15,7 +15,8 @@ from pairingd.core.refusal import PairingError
 from tests.pairctl.terminal import Terminal
 
 GOOD = {"name": "tmux", "state": "ok", "message": "tmux 3.4 at /usr/bin/tmux", "hint": ""}
-POOR = {"name": "remote-login", "state": "warn", "message": "far " * 20, "hint": "go /a/very-long"}
+RUN = "to go: " + " ".join(["run"] * 20)
+POOR = {"name": "remote-login", "state": "warn", "message": "far " * 20, "hint": RUN}
 BAD = {
     "name": "login",
     "state": "fail",
@@ -42,7 +43,7 @@ def test_each_check_is_one_line_and_its_hint_another(
 ok    tmux          tmux 3.4 at /usr/bin/tmux
 warn  remote-login  {" ".join(["far"] * 15)}
                     {" ".join(["far"] * 5)}
-                    go /a/very-long
+                    {RUN}
 fail  login         no [2Jway
                     x
                     {"y" * 59}…
@@ -105,4 +106,4 @@ def test_a_program_that_hangs_is_an_error() -> None:
     with pytest.raises(PairingError) as failed:
         list(doctor.findings(["sleep", "3600"], silence_s=0.1))
     assert failed.value.code == "doctor-failed"
-    assert "said nothing" in failed.value.message
+    assert "printed nothing" in failed.value.message
