@@ -23,8 +23,11 @@ def receipt(reply: Receipt, view: View) -> str:
     rows += row(
         "Changed", [line for change in reply["changes"] for line in _change(change, view)], view
     )
-    visits = [line for visit in reply["visits"] for line in _visit(visit, view)]
-    rows += row("Came in", visits or ["nobody"], view)
+    visits = [visit for visit in reply["visits"] if visit["why"] != "denied"]
+    came = [line for visit in visits for line in _visit(visit, view)]
+    rows += row("Came in", came or ["nobody"], view)
+    denied = [visit for visit in reply["visits"] if visit["why"] == "denied"]
+    rows += row("Denied", [line for visit in denied for line in _visit(visit, view)], view)
     refusals = [line for refusal in reply["refusals"] for line in _refusal(refusal, view)]
     rows += row("Refused", [str(reply["refused"]), *refusals], view)
     return "\n".join(rows)
@@ -43,9 +46,12 @@ def receipts(reply: Receipts, view: View) -> str:
 def _visit(visit: Visit, view: View) -> Iterator[str]:
     yield view.bold(view.crop(visit["guest"], ROOM))
     reason = f": {visit['about']}" if visit["about"] else ""
-    yield from wrapped(
-        "  ", f"{_period(visit['since'], visit['until'], view)} from {visit['peer']}{reason}", ROOM
+    when = (
+        clock(visit["since"], view.now)
+        if visit["why"] == "denied"
+        else _period(visit["since"], visit["until"], view)
     )
+    yield from wrapped("  ", f"{when} from {visit['peer']}{reason}", ROOM)
     typed = visit["typed_at"]
     if typed:
         yield f"  typed last at {clock(typed, view.now)}"
@@ -58,12 +64,9 @@ def _change(change: Change, view: View) -> Iterator[str]:
         described = f"{ACCESS[before]} to {ACCESS[after]}"
     else:
         described = f"deadline {clock(before, view.now)} to {clock(after, view.now)}"
-    yield from fitted(
-        change["guest"],
-        f"{clock(change['at'], view.now)} {described}, by {change['by']}",
-        ROOM,
-        view,
-    )
+    if change["by"] == "pairingd":  # else a command of this account's, which a write guest can run
+        described += ", by pairingd"
+    yield from fitted(change["guest"], f"{clock(change['at'], view.now)} {described}", ROOM, view)
 
 
 def _refusal(refusal: Refusal, view: View) -> Iterator[str]:

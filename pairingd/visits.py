@@ -1,6 +1,6 @@
 """Visits, read from the history: `joined` begins a visit, `left` ends it.
 
-`denied` is a visit that the host has refused.
+`denied` is a visit that did not happen: the host refused it, or nobody answered.
 """
 
 from __future__ import annotations
@@ -86,10 +86,17 @@ def visits(history: Iterable[Happening]) -> list[Visit]:
                 typed_at=left.typed_at,
             )
         elif line.kind == "denied" and (denied := _data(Joined, line)):
-            all_visits.append(
-                Visit(denied, line.at, line.at, Cause.DENIED, causes.WORDS[Cause.DENIED])
-            )
+            reason = _denial(denied.guest, line.text)
+            all_visits.append(Visit(denied, line.at, line.at, Cause.DENIED, reason))
     return all_visits
+
+
+def _denial(guest: str, text: str) -> str:
+    """Why they were not let in, by the text of a line `denied`; its data does not have it."""
+    prefix = f"{guest} was denied ("
+    reason, closed, _ = text.removeprefix(prefix).partition(")")
+    known = text.startswith(prefix) and closed and reason != "by the host"
+    return reason if known else causes.WORDS[Cause.DENIED]
 
 
 def _data(kind: type[T], line: Happening) -> T | None:

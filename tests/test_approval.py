@@ -119,6 +119,7 @@ def test_ctrl_n_denies_the_guest_who_can_ask_again(stage: Stage, guest: Guest) -
     closes(host)
     visit = last_visit(stage)
     assert (visit["guest"], visit["why"]) == ("github:octocat", "denied")
+    assert visit["about"] == "the host did not let them in"
     waiting(stage, guest)
 
 
@@ -246,6 +247,12 @@ def test_a_guest_is_denied_while_the_host_is_away(stage: Stage, guest: Guest) ->
     assert events(stage, "denied")[-1]["text"].startswith(
         "github:octocat was denied (nobody was attached)"
     )
+    assert (last_visit(stage)["why"], last_visit(stage)["about"]) == (
+        "denied",
+        "nobody was attached",
+    )
+    text = stage.pairctl("receipt").stdout
+    assert "Came in   nobody\nDenied    github:octocat\n" in text
 
 
 def test_with_wait_a_guest_waits_for_a_host_who_is_away(stage: Stage, guest: Guest) -> None:

@@ -276,8 +276,9 @@ class Visit(TypedDict):
 
     `why` it ended: the deadline (`expired`), the host's `revoke` or `end` (`ended`, also for what
     pairing does not let a guest do), the guest (`left`), the end of the tmux session or of
-    pairingd, the host's no, or a condition of the invitation. `about` has it in words. `typed_at`
-    is when the guest typed last, null if they did not; what they typed is not recorded.
+    pairingd, or a condition of the invitation. Only with `denied` the guest did not come in: the
+    host said no, or nobody answered. `about` has it in words. `typed_at` is when the guest typed
+    last, null if they did not; what they typed is not recorded.
     """
 
     guest: str
@@ -328,8 +329,9 @@ class Refusal(TypedDict):
 
 
 class Receipt(TypedDict):
-    """`changes` of a guest's role (`write`, `read`) or deadline. `refused` counts the refused
-    logins, of which `refusals` tells.
+    """`changes` of a guest's role (`write`, `read`) or deadline; `by` `host` is a command of the
+    host's account, which a write guest can run, too. `refused` counts the refused logins, of which
+    `refusals` tells.
     """
 
     session: str

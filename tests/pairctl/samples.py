@@ -344,6 +344,16 @@ RECEIPT: Receipt = {
             "about": None,
             "typed_at": None,
         },
+        {
+            "guest": "github:octocat",
+            "peer": "198.51.100.4:51240",
+            "fingerprint": OCTOCAT["keys"][0]["fingerprint"],
+            "since": "2026-03-14T12:30:00Z",
+            "until": "2026-03-14T12:30:00Z",
+            "why": "denied",
+            "about": "nobody answered",
+            "typed_at": None,
+        },
     ],
     "changes": [
         {
@@ -361,6 +371,14 @@ RECEIPT: Receipt = {
             "from": "2026-03-14T12:45:00Z",
             "to": "2026-03-14T13:00:00Z",
             "by": "host",
+        },
+        {
+            "at": "2026-03-14T12:50:00Z",
+            "guest": "github:octocat",
+            "what": "role",
+            "from": "write",
+            "to": "read",
+            "by": "pairingd",
         },
     ],
     "refused": 12,
