@@ -265,7 +265,7 @@ def _unknown_provider(name: str, providers: Collection[str]) -> Refused:
     return Refused(
         "unknown-provider",
         f"no identity provider is called {quoted(name)}",
-        f"use one of {', '.join(sorted(providers))}, https://…, file:/PATH and key:TYPE BASE64; "
+        f'use one of {", ".join(sorted(providers))}, https://…, file:/PATH and "key:TYPE BASE64"; '
         "config.toml can add others",
     )
 

@@ -102,7 +102,7 @@ def silent_upnp() -> GatewayError:
     return GatewayError(
         "router-silent",
         "the router stopped answering to UPnP",
-        "try again; restart the router if this lasts",
+        "while a guest is invited pairingd tries again by itself; restart the router if this lasts",
     )
 
 

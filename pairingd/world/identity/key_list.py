@@ -14,7 +14,7 @@ from pairingd.errors import IdentityError
 MAX_BYTES = 256 * 1024
 _MAX_REASONS = 5
 
-ANOTHER_WAY = "or invite with file:PATH or key:TYPE BASE64"
+ANOTHER_WAY = 'or invite with file:PATH or "key:TYPE BASE64"'
 
 
 class Fetched(Struct, frozen=True):
