@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
@@ -243,7 +244,7 @@ def _silent(method: str, silence: float) -> Silent:
     return Silent(
         "daemon-silent",
         f"pairingd has not answered {method} for {silence:.0f} s",
-        "see the daemon's log, or try: pairctl restart",
+        f"{_see_log()}, or try: pairctl restart",
     )
 
 
@@ -251,7 +252,8 @@ def _failure(error: dict[str, Any]) -> PairingError:
     """The daemon's refusal, in its own words; its other errors mean that versions differ."""
     data = error.get("data")
     if error.get("code") == wire.REFUSED and isinstance(data, dict):
-        refused = PairingError(*(str(data.pop(name, "")) for name in ("code", "message", "hint")))
+        kind = NoDaemon if data.get("code") == "daemon-stopped" else PairingError
+        refused = kind(*(str(data.pop(name, "")) for name in ("code", "message", "hint")))
         refused.data.update(data)
         return refused
     message = str(error.get("message"))[:300]
@@ -263,7 +265,7 @@ def _failure(error: dict[str, Any]) -> PairingError:
             f"pairingd rejected the request: {message}",
             "pairctl restart starts the installed version",
         )
-    return PairingError("daemon-failed", f"pairingd failed: {message}", "see the daemon's log")
+    return PairingError("daemon-failed", f"pairingd failed: {message}", _see_log())
 
 
 def _mismatch(problem: str) -> PairingError:
@@ -284,5 +286,11 @@ def _gone(reason: str | None) -> NoDaemon:
     return NoDaemon(
         "daemon-gone",
         f"pairingd went away: {reason}",
-        "pairctl start; see the daemon's log",
+        f"pairctl start; {_see_log()}",
     )
+
+
+def _see_log() -> str:
+    """With its path, unless a service's manager keeps it."""
+    log = find_paths().log
+    return f"see the daemon's log{f': {log}' if os.path.exists(log) else ''}"  # noqa: PTH110

@@ -5,6 +5,7 @@ PairingError    the daemon refused, or something failed   exit 1
 ├── Usage       the arguments make no sense               exit 2
 ├── Interrupted the user stopped it                       exit 130
 ├── NoDaemon    none could be reached or started          exit 3
+│   └── NotRunning  none runs                             exit 3
 ├── Silent      a daemon runs and does not answer         exit 3
 └── Stranger    the socket may be another user's          exit 3
 """
@@ -30,6 +31,10 @@ class Interrupted(PairingError):
 
 class NoDaemon(PairingError):
     """No daemon could be reached or started."""
+
+
+class NotRunning(NoDaemon):
+    """None runs, as far as the lock shows."""
 
 
 class Silent(PairingError):

@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from pairctl.failures import NoDaemon, Silent, Stranger
+from pairctl.failures import NoDaemon, NotRunning, Silent, Stranger
 from pairingd import peer
 from pairingd.core.refusal import PairingError
 from pairingd.process import lock
@@ -28,8 +28,8 @@ _OLDER_DAEMON_TIMEOUT_S = 1.0
 
 
 def meet(paths: Paths, seconds: float) -> socket.socket:
-    """A connection to the daemon. Raises NoDaemon `no-daemon` if none runs; Stranger if the socket
-    may be another user's; Silent `daemon-unreachable` if one runs and has no socket.
+    """A connection to the daemon. Raises NotRunning `no-daemon` if none runs; Stranger if the
+    socket may be another user's; Silent `daemon-unreachable` if one runs and has no socket.
     """
     if connection := _connected(_places(paths, lock.read(paths.lock)), seconds):
         return connection
@@ -58,7 +58,7 @@ def meet(paths: Paths, seconds: float) -> socket.socket:
             )
         time.sleep(_POLL_INTERVAL_S)
         holder = _holder(paths)
-    raise NoDaemon("no-daemon", "pairingd is not running", "pairctl start")
+    raise NotRunning("no-daemon", "pairingd is not running", "pairctl start")
 
 
 def _connected(places: Iterable[str], seconds: float) -> socket.socket | None:

@@ -58,7 +58,11 @@ class Conversation:
         """Sort key, least needed first: no hello yet, then nothing to wait for, then the longest
         idle. A connection that watches waits for events, so it goes only after all that do not.
         """
-        return self._greeted, self._streaming is not None, self._idle_since
+        return self._greeted, self.watches, self._idle_since
+
+    @property
+    def watches(self) -> bool:
+        return self._streaming is not None
 
     async def run(self, hello_seconds: float) -> None:
         loop = asyncio.get_running_loop()

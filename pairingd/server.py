@@ -57,11 +57,13 @@ class ControlServer:
             previous.close()
 
     async def close(self) -> None:
-        """Stop listening, and close every connection."""
+        """Stop listening, and close every connection; who watches or is idle is told why."""
         if self._server:
             self._server.close()
-        for conversation in self._conversations:
+        for conversation in tuple(self._conversations):
             conversation.leave()
+            if conversation.watches or not conversation.answering:
+                conversation.dismiss(_stopped())
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -108,6 +110,10 @@ def _busy(limit: int) -> PairingError:
         f"pairingd is answering {limit} requests already",
         "try again when one of them is done",
     )
+
+
+def _stopped() -> PairingError:
+    return PairingError("daemon-stopped", "pairingd has stopped", "pairctl start")
 
 
 def _dropped() -> PairingError:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pairctl import daemon, output, shutdown
 from pairctl.client import reach
+from pairctl.failures import NotRunning
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -17,6 +18,8 @@ def run(args: Namespace, limit_s: float = shutdown.STOP_LIMIT_S) -> None:
         with reach() as client:
             shutdown.stop(client, limit_s)
             result = {"pid": client.hello["pid"]}
+    except NotRunning as absent:
+        raise NotRunning(absent.code, absent.message, "there is nothing to stop") from None
     finally:
         daemon.unload()
     output.result(

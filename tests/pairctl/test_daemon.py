@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,8 +57,28 @@ def test_start_restart_and_stop(capsys: pytest.CaptureFixture[str]) -> None:
     assert second["pid"] != first["pid"]
     assert run("stop") == {"pid": second["pid"]}
     assert main(["stop"]) == 3
+    assert "hint: there is nothing to stop\n" in capsys.readouterr().err
     third = run("restart")
     assert third["started"] is True
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_who_watches_is_told_that_the_daemon_has_stopped(form: list[str]) -> None:
+    assert main(["start"]) == 0
+    watch = [sys.executable, "-m", "pairctl", "status", "--watch", *form]
+    with subprocess.Popen(
+        watch, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout
+        assert watching.stdout.readline(), "it watches"
+        assert main(["stop"]) == 0
+        out, err = watching.communicate(timeout=WAIT_S)
+    assert watching.returncode == 3
+    if form:
+        assert json.loads(out.splitlines()[-1])["error"]["code"] == "daemon-stopped"
+    else:
+        assert err == "error: pairingd has stopped\nhint: pairctl start\n"
 
 
 @pytest.mark.usefixtures("stopped")

@@ -96,6 +96,9 @@ class Room:
         for line in self._lines:
             await line.close()
 
+    async def stops(self) -> None:
+        await self._server.close()
+
     async def rests(self) -> None:
         """Waits until no verb is called any more: client and server share this loop."""
         idle = 0
@@ -209,3 +212,14 @@ async def test_without_a_hello_a_connection_ends_and_with_one_it_stays(short_pat
         greeted = await room.line("hello")
         assert await (await room.line()).last_words() == "no-hello"
         assert "result" in await greeted.asks("status")
+
+
+async def test_idle_and_watching_connections_are_told_that_the_daemon_has_stopped(
+    short_path: Path,
+) -> None:
+    async with Room(short_path / "sock") as room:
+        idle = await room.line("hello")
+        watching = await room.line("hello", "watch")
+        await room.stops()
+        for line in (idle, watching):
+            assert await line.last_words() == "daemon-stopped"
