@@ -37,10 +37,12 @@ _NETWORK = {
 }
 
 
-def make(directory: str | None, tmux: str, settings: BoxSettings) -> tuple[Box, First]:
+def make(
+    directory: str | None, tmux: str, settings: BoxSettings
+) -> tuple[Box, First, list[PairingError]]:
     """Make a box that shares `directory`, or with None the current one, with a server of `tmux` in
-    it. Return it and its session's first program. Raises PairingError `no-box` if this machine
-    can make none, `not-shareable`, `box-failed`.
+    it. Return it, its session's first program, and warnings. Raises PairingError `no-box` if this
+    machine can make none, `not-shareable`, `box-failed`.
     """
     paths = find_paths()
     programs = (sys.prefix, sys.base_prefix, *pairctl.__path__, *pairingd.__path__)
@@ -55,7 +57,22 @@ def make(directory: str | None, tmux: str, settings: BoxSettings) -> tuple[Box, 
         confined.make(place, machine.files(place, box_plan), shown, before)
     except confined.NotStartedError as failed:
         raise _failed(str(failed)) from None
-    return place, First(_start_directory(box_plan), _first_argv(box_plan))
+    first = First(_start_directory(box_plan), _first_argv(box_plan))
+    return place, first, [*_warnings(box_plan)]
+
+
+def _warnings(box_plan: plan.Plan) -> Iterator[PairingError]:
+    if box_plan.unprotected:
+        links = ", ".join(_short(path, box_plan.home) for path in box_plan.unprotected)
+        yield PairingError(
+            "git-unprotected",
+            f"a link cannot be protected: {links}; a guest can change what git runs there",
+            "put the file itself in its place, or look there before you run git after the session",
+        )
+    if sys.platform == "darwin":
+        yield PairingError(
+            "box-untried", "boxes have not been tried on macOS yet", "do not rely on this one"
+        )
 
 
 def can_be_made(network: str) -> bool:

@@ -144,7 +144,7 @@ def status_line(reply: Status, view: View) -> str:
             invitation["guest"],
             invitation["access"],
             seconds(invitation["expires_at"]) - view.now,
-            inside=not all(one.get("waiting") for one in invitation["connections"]),
+            inside=not all(connection.get("waiting") for connection in invitation["connections"]),
         )
         for invitation in reply["invitations"]
     )

@@ -97,16 +97,9 @@ class Session:
                 "no-box", "the daemon that runs is older and knows no boxes", "pairctl restart"
             )
         program = tmux_program.new_enough(self._programs)
-        box_id = self._begin(*box.make(directory, program, self.box_settings), waiting)
-        if sys.platform == "darwin":
-            self.warnings.append(
-                PairingError(
-                    "box-untried",
-                    "boxes have not been tried on macOS yet",
-                    "do not rely on this one",
-                )
-            )
-        return box_id
+        place, first, warnings = box.make(directory, program, self.box_settings)
+        self.warnings += warnings
+        return self._begin(place, first, waiting)
 
     def require_account(self, name: str, waiting: Callable[[str], None]) -> str:
         """The id of the place of a session that runs as the account `name`. Makes one unless it

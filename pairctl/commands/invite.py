@@ -176,6 +176,9 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
             raise _holds(reply) from None
     for warning in session.warnings:
         output.problem("warning", warning.message, warning.hint)
+        if args.json:
+            problem = {"code": warning.code, "message": warning.message, "hint": warning.hint}
+            reply["warnings"].append(problem)
     return reply, session
 
 

@@ -177,7 +177,8 @@ def _shares(plan: Plan) -> Iterator[str]:
         yield from ("--ro-bind", path, path)
     # A mount cannot be renamed, so nobody puts another .git in the place of this one.
     for path in dict.fromkeys(map(os.path.dirname, plan.protected)):
-        yield from ("--bind", path, path)
+        if path != plan.directory:
+            yield from ("--bind", path, path)
     for path in plan.protected:
         yield from ("--ro-bind", path, path)
 

@@ -1,13 +1,13 @@
 """What one box shows and allows, decided from the directory, the configuration and the user."""
 
-# ruff: noqa: PTH110, PTH112, PTH118, PTH120 - pathlib takes longer to import than all else
+# ruff: noqa: PTH110 - pathlib takes longer to import than all else
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from pairingd.box import shares
+from pairingd.box import git, shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,14 +19,11 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 PACKAGES = ("/nix/store", "/home/linuxbrew/.linuxbrew", "/opt/homebrew", "/opt/local")
 _USUAL_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 _PASSED_VARIABLES = ("LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "COLORTERM")
-# By these git runs programs, outside the box as well.
-_HOOKS = ".git/hooks"
-_TRAPS = (_HOOKS, ".git/config")
 
 
 class Plan(NamedTuple):
     """Paths are resolved. `protected` are in `directory`, and read-only in the box; missing ones
-    must be made, as directories.
+    must be made, as directories. `unprotected` should be, too, and cannot.
     """
 
     directory: str
@@ -36,6 +33,7 @@ class Plan(NamedTuple):
     read: tuple[str, ...]
     write: tuple[str, ...]
     protected: tuple[str, ...]
+    unprotected: tuple[str, ...]
     network: str
     memory: int
     processes: int
@@ -72,6 +70,8 @@ def make(
     write = _existing(settings["write"])
     for path in (shared, *write):
         shares.require_shareable(path, home, (*own_directories, *programs))
+    for path in (directory, *settings["write"], *settings["read"]):
+        shares.require_own_way(path, (shared, *write))
     read = _existing(settings["read"])
     for path in read:
         shares.require_readable(path, home, own_directories)
@@ -86,7 +86,8 @@ def make(
         environment=_environment(environ, home, visible, settings["env"]),
         read=read,
         write=write,
-        protected=tuple(_protected(shared)),
+        protected=tuple(git.protected(shared)),
+        unprotected=tuple(git.unprotected(shared)),
         network=settings["network"],
         memory=settings["memory"],
         processes=settings["processes"],
@@ -97,14 +98,6 @@ def _existing(paths: Iterable[str]) -> tuple[str, ...]:
     """Resolve those that exist: a missing dotfile is no mistake."""
     resolved = map(shares.resolved, paths)
     return tuple(path for path in resolved if os.path.exists(path))
-
-
-def _protected(directory: str) -> Iterable[str]:
-    for name in _TRAPS:
-        path = os.path.join(directory, name)
-        exists = os.path.exists(path) or name == _HOOKS
-        if exists and os.path.isdir(os.path.dirname(path)) and os.path.realpath(path) == path:
-            yield path
 
 
 def _environment(

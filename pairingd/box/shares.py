@@ -1,6 +1,6 @@
 """Which directories may be shared: none that holds, or lies in, what a guest must not have."""
 
-# ruff: noqa: PTH111, PTH112, PTH118 - pathlib takes longer to import than all else of `pairctl`
+# ruff: noqa: PTH111, PTH112, PTH114, PTH115, PTH118, PTH120 - pathlib takes longer to import than all else of `pairctl`
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pairingd.core.text import quoted
 from pairingd.paths import from_here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 # Of the home directory: keys, tokens, and files that the user's programs run by themselves.
 _SECRET = (
@@ -27,6 +27,7 @@ _SYSTEM = (
     *("/lib64", "/sbin", "/var/run", "/System", "/Library", "/private/etc", "/private/var/run"),
 )
 _BOX = "--box DIR, or [box] write in config.toml"
+_MAX_LINKS = 40  # as Linux follows; a loop ends with it
 _COMMON = ("/tmp", "/var/tmp", "/dev/shm", "/private/tmp")  # noqa: S108 - everybody's sockets
 
 
@@ -62,6 +63,39 @@ def require_readable(path: str, home: str, own_directories: Iterable[str]) -> No
     if holds(path, resolved(home)):
         raise _has(path, home, home, hint)
     _require_apart(path, home, own_directories, hint)
+
+
+def require_own_way(path: str, writable: Iterable[str]) -> None:
+    """Raise PairingError `not-shareable` if a guest of an earlier session could have chosen what
+    `path` leads to: it passes through a directory of `writable`, resolved, and ends outside it.
+    """
+    end = resolved(path)
+    for directory in _way(from_here(os.path.expanduser(path))):
+        for outer in writable:
+            if holds(outer, directory) and not holds(outer, end):
+                raise _refused(
+                    path,
+                    f"leads out of {outer}, by a link that a guest may have made",
+                    f"name the place itself, if you mean it: {end}",
+                )
+
+
+def _way(path: str) -> Iterator[str]:
+    """Yield the directories in which the parts of `path` are looked up: path_resolution(7)."""
+    at, parts, links = "/", path.split("/"), 0
+    while parts:
+        part = parts.pop(0)
+        if part in {"", "."}:
+            continue
+        yield at
+        following = os.path.dirname(at) if part == ".." else os.path.join(at, part)
+        if os.path.islink(following) and links < _MAX_LINKS:
+            links += 1
+            target = os.readlink(following)
+            parts[:0] = target.split("/")
+            at = "/" if target.startswith("/") else at
+        else:
+            at = following
 
 
 def _require_apart(path: str, home: str, own_directories: Iterable[str], hint: str) -> None:

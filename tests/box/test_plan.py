@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pairingd.box import plan
+from pairingd.core.refusal import PairingError
 from pairingd.protocol.confinement import BoxSettings
 from tests.pairctl.samples import BOX_SETTINGS as SETTINGS
 
@@ -50,12 +51,93 @@ def test_a_shell_that_is_not_shown_is_replaced(project: Path, shell: str, entere
     assert made(project, SHELL=shell).shell == entered
 
 
-def test_what_git_runs_is_protected_where_it_is_no_link(project: Path) -> None:
+def test_what_git_runs_is_protected_and_a_link_is_named(project: Path) -> None:
     git = project / ".git"
-    assert made(project).protected == (str(git / "hooks"), str(git / "config"))
+    both = (str(git / "hooks"), str(git / "config"))
+    assert of_git(project) == (both, ())
     (git / "hooks").rmdir()
-    (git / "hooks").symlink_to("/usr")
-    assert made(project).protected == (str(git / "config"),)
+    assert of_git(project) == (both, ())  # to be made, because a guest could
+    (git / "hooks").symlink_to("../.githooks")
+    assert of_git(project) == (both[1:], both[:1])
+    git.rename(project / "elsewhere")
+    assert of_git(project) == ((), ())
+    git.symlink_to("elsewhere")
+    assert of_git(project) == ((), (str(git),))
+
+
+def test_the_git_file_of_a_worktree_is_protected(project: Path) -> None:
+    (project / ".git").rename(project / "elsewhere")
+    (project / ".git").write_text("gitdir: /elsewhere\n")
+    assert of_git(project) == ((str(project / ".git"),), ())
+
+
+def test_a_bare_repository_is_protected_where_it_lies(project: Path) -> None:
+    (project / ".git").rename(project / "elsewhere")
+    for name in ("objects", "refs"):
+        (project / name).mkdir()
+    assert of_git(project) == ((), ())  # no repository without a HEAD
+    (project / "HEAD").write_text("ref: refs/heads/main\n")
+    (project / "config").write_text("")
+    assert of_git(project) == ((str(project / "hooks"), str(project / "config")), ())
+
+
+def of_git(project: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    chosen = made(project)
+    return chosen.protected, chosen.unprotected
+
+
+def shown(project: Path, path: Path, key: str = "read") -> plan.Plan:
+    """With `path` under that key, and ~/data to write."""
+    chosen = {"read": list[str](), "write": [str(project.parent / "data")]}
+    chosen[key].append(str(path))
+    return made(project, {**SETTINGS, "read": chosen["read"], "write": chosen["write"]})
+
+
+@pytest.mark.parametrize("key", ["read", "write"])
+def test_a_path_whose_target_a_guest_may_have_chosen_is_refused(project: Path, key: str) -> None:
+    """In DIR, or in another directory that is shared to write."""
+    home = project.parent
+    for name in ("notes", "data", "stuff"):
+        (home / name).mkdir()
+    inside, written = project / "a" / "vendor", home / "data" / "vendor"
+    inside.mkdir(parents=True)
+    assert str(inside) in getattr(shown(project, inside, key), key)
+    inside.rmdir()
+    shown(project, inside, key)  # not there, so passed over
+    for link in (inside, written):
+        link.symlink_to(home / "notes")
+        with pytest.raises(PairingError, match="link that a guest may have made") as refused:
+            shown(project, link, key)
+        assert refused.value.code == "not-shareable"
+        assert str(home / "notes") in refused.value.hint
+    (home / "stuff" / "way").symlink_to(inside)  # the host's own, through what is a guest's
+    with pytest.raises(PairingError, match="link that a guest may have made"):
+        shown(project, home / "stuff" / "way", key)
+    (home / "stuff" / "other").symlink_to(home / "notes")
+    assert str(home / "notes") in getattr(shown(project, home / "stuff" / "other", key), key)
+
+
+def test_a_loop_of_links_and_a_way_around_end(project: Path) -> None:
+    home = project.parent
+    for name in ("data", "x"):
+        (home / name).mkdir()
+    (project / "src").mkdir()
+    (home / "loop").symlink_to(home / "loop")
+    (home / "up").symlink_to("x/..")
+    shown(project, home / "loop")
+    around = shown(project, home / "up" / "." / "project" / "src" / ".." / "src")
+    assert around.read == (str(project / "src"),)
+
+
+def test_a_shared_directory_in_one_that_was_shared_is_refused_if_it_leads_out(
+    project: Path,
+) -> None:
+    (project.parent / "notes").mkdir()
+    (project / "sub").symlink_to(project.parent / "notes")
+    settings: BoxSettings = {**SETTINGS, "write": [str(project)]}
+    environ = {"HOME": str(project.parent)}
+    with pytest.raises(PairingError, match="leads out of"):
+        plan.make(str(project / "sub"), "/usr/bin/tmux", settings, (), (), environ)
 
 
 def test_a_path_that_does_not_exist_is_passed_over(project: Path) -> None:

@@ -35,6 +35,7 @@ def plan(
         read=read,
         write=write,
         protected=protected,
+        unprotected=(),
         network=network,
         memory=0,
         processes=0,
