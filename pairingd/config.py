@@ -5,7 +5,9 @@ An unknown or ill-typed key is refused with the file, the key and the allowed va
 
 from __future__ import annotations
 
+import re
 import tomllib
+from bisect import bisect_left
 from collections.abc import Container, Iterator, Mapping
 from datetime import date, time
 from pathlib import Path
@@ -223,19 +225,22 @@ def parse(content: bytes, name: str) -> Settings:
             raise Misconfigured("bad-config", f"{name}: {problem[0]}", problem[1])
         return Settings(config, name, given)
     except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
         raise Misconfigured(
-            "bad-config", f"{name}: not UTF-8 at byte {error.start}", "save the file as UTF-8"
+            "bad-config", f"{name}: not UTF-8 (at line {line})", "save the file as UTF-8"
         ) from None
     except tomllib.TOMLDecodeError as error:
+        last_line = content.rstrip().count(b"\n") + 1
+        reason = re.sub(r"\(at end of document\)$", f"(at line {last_line}, the last)", str(error))
         raise Misconfigured(
-            "bad-config", f"{name}: {error}", "fix the TOML at that line; text values need quotes"
+            "bad-config", f"{name}: {reason}", "fix the TOML at that line; text values need quotes"
         ) from None
     except strict.Unfit as error:
         raise _bad_value(error, name) from None
     except (ValueError, RecursionError):  # tomllib raises these for huge numbers and deep nesting
         raise Misconfigured(
             "bad-config",
-            f"{name}: nested too deeply, or a number is too long",
+            f"{name}: nested too deeply, or a number is too long (at line {_overflow(content)})",
             "fix the TOML at that line",
         ) from None
 
@@ -246,6 +251,22 @@ def _completed(config: Config, given: Container[str]) -> Config:
     if "guests.ttl" not in given:
         guests = replace(guests, ttl=min(guests.ttl, guests.max_ttl))
     return replace(config, guests=guests, providers={**PROVIDERS, **config.providers})
+
+
+def _overflow(content: bytes) -> int:
+    """Return the line up to which tomllib can read, but not further. It does not name it."""
+    lines = content.decode("utf-8-sig").split("\n")
+
+    def overflows(count: int) -> bool:
+        try:
+            tomllib.loads("\n".join(lines[:count]))
+        except tomllib.TOMLDecodeError:
+            return False
+        except (ValueError, RecursionError):
+            return True
+        return False
+
+    return bisect_left(range(len(lines)), x=True, key=overflows)
 
 
 def _inconsistent(config: Config) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""Checks for the values of config.toml. Each raises ValueError with the allowed values."""
+"""Checks for the values of config.toml, for `core.strict`, which names the allowed values."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pairingd.core.addresses import ip_version
 from pairingd.core.durations import parse_duration
 from pairingd.core.guest import parse_guest
 from pairingd.core.refusal import Refused
+from pairingd.core.strict import allows
 
 # RFC 1123 §2.1, with a dot at least: a bare word is more likely a mistake.
 HOST_NAME = re.compile(
@@ -40,7 +41,7 @@ class _RelayPort:
     def spelled(value: object) -> object:
         if value == "assigned" or (type(value) is int and 0 <= value <= 65535):
             return value
-        raise ValueError('from 0 to 65535, or "assigned"')
+        raise ValueError('an integer from 0 to 65535, or "assigned"')
 
 
 if TYPE_CHECKING:
@@ -79,9 +80,10 @@ class Size(int):
         return size
 
 
+@allows("a URL in quotes with {name} once, in its path, and no other braces")
 def keys_url(value: str) -> str:
     if re.findall("[{}]", value) != ["{", "}"] or "{name}" not in urlsplit(value).path:
-        raise ValueError("a URL with {name} once, in its path, and no other braces")
+        raise ValueError
     try:
         parse_guest(value.replace("{name}", "name"), ())
     except Refused:
@@ -89,31 +91,31 @@ def keys_url(value: str) -> str:
     return value
 
 
+@allows('an IP address in quotes, or ""')
 def address(value: str) -> str:
-    if value:
-        try:
-            ipaddress.ip_address(value)
-        except ValueError:
-            raise ValueError('an IP address, or ""') from None
+    if value and not ip_version(value):
+        raise ValueError
     return value
 
 
+@allows(f'a private IPv4 address in quotes, "{OFF}", or ""')
 def second_gateway(value: str) -> str:
     try:
         fits = value in {"", OFF} or not ipaddress.IPv4Address(value).is_global
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(f'a private IPv4 address, "{OFF}", or ""')
+        raise ValueError
     return value
 
 
+@allows('an http:// URL in quotes at a private IPv4 address, or ""')
 def second_description_url(value: str) -> str:
     host = urlsplit(http_url(value)).hostname or ""
     try:
         second_gateway(host)
     except ValueError:
-        raise ValueError('an http:// URL at a private IPv4 address, or ""') from None
+        raise ValueError from None
     return value
 
 
@@ -121,6 +123,7 @@ def all_as_empty(value: str) -> str:
     return "" if value and ipaddress.ip_address(value).is_unspecified else value
 
 
+@allows('an http:// URL in quotes, of the router\'s description, or ""')
 def http_url(value: str) -> str:
     if value:
         try:
@@ -129,27 +132,27 @@ def http_url(value: str) -> str:
         except ValueError:
             fits = False
         if not fits:
-            raise ValueError('an http:// URL of the router\'s description, or ""')
+            raise ValueError
     return value
 
 
+@allows('a host name with a dot or an IP address, in quotes, or ""')
 def host(value: str) -> str:
-    try:
-        return value if HOST_NAME.fullmatch(value) else address(value)
-    except ValueError:
-        raise ValueError('a host name with a dot, an IP address, or ""') from None
+    return value if HOST_NAME.fullmatch(value) else address(value)
 
 
+@allows('a host name with a dot, in quotes, or ""')
 def host_name(value: str) -> str:
     if value and not HOST_NAME.fullmatch(value):
-        raise ValueError("a host name with a dot, or empty")
+        raise ValueError
     return value
 
 
+@allows('a host name with a dot or an IPv4 address, in quotes, perhaps with :PORT; or ""')
 def stun_server(value: str) -> str:
     name, port = host_and_port(value, STUN_PORT)
     if value and not ((HOST_NAME.fullmatch(name) or ip_version(name) == 4) and 0 < port < 65536):
-        raise ValueError("a host name with a dot or an IPv4 address, perhaps with :PORT; or empty")
+        raise ValueError
     return value
 
 
@@ -160,72 +163,82 @@ def host_and_port(value: str, usual: int) -> tuple[str, int]:
     return name, (int(port) if fits else -1) if colon else usual
 
 
+@allows('[user@]host or ssh://[user@]host[:port], in quotes, or ""')
 def ssh_destination(value: str) -> str:
     if value and not _SSH_DESTINATION.fullmatch(value):
-        raise ValueError("[user@]host or ssh://[user@]host[:port]")
+        raise ValueError
     return value
 
 
+@allows('a command line in quotes, or ""')
 def command_line(value: str) -> str:
     try:
         argv = shlex.split(value)
     except ValueError as error:
         raise ValueError(f"a command line ({error})") from None
     if value and not argv:
-        raise ValueError("a command line, or empty")
+        raise ValueError
     return value
 
 
+@allows("a regular expression in quotes with the groups (?P<host>…) and (?P<port>…)")
 def endpoint_pattern(value: str) -> str:
     try:
         groups = re.compile(value.encode()).groupindex
     except re.error as error:
         raise ValueError(f"a regular expression of Python ({error})") from None
     if value and not {"host", "port"} <= set(groups):
-        raise ValueError("a regular expression with the groups (?P<host>…) and (?P<port>…)")
+        raise ValueError
     return value
 
 
+@allows("letters, digits, - and _ in quotes, at most 64 of them")
 def session_name(value: str) -> str:
     # tmux(1): a session name may hold no colon or period; the rest keeps it printable.
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value, re.ASCII):
-        raise ValueError("letters, digits, - and _, at most 64 of them")
+        raise ValueError
     return value
 
 
+@allows('an absolute path in quotes, or ""')
 def absolute(value: str) -> str:
     if value and not value.startswith("/"):
-        raise ValueError("an absolute path")
+        raise ValueError
     return value
 
 
+@allows("a list of paths in quotes that begin with / or ~/")
 def shared_paths(value: tuple[str, ...]) -> tuple[str, ...]:
     if any(not path.startswith(("/", "~/")) or "\0" in path for path in value):
-        raise ValueError("a list of paths that begin with / or ~/")
+        raise ValueError
     return value
 
 
+@allows('the name of an account made by pairctl account create, in quotes, or ""')
 def account(value: str) -> str:
     if value and not NAME.fullmatch(value):
-        raise ValueError("the name of an account made by pairctl account create, or empty")
+        raise ValueError
     return value
 
 
+@allows("a list of names of environment variables, in quotes")
 def variables(value: tuple[str, ...]) -> tuple[str, ...]:
     if any(not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII) for name in value):
-        raise ValueError("a list of names of environment variables")
+        raise ValueError
     return value
 
 
+@allows("an absolute path in quotes, not empty")
 def program(value: str) -> str:
-    if not value:
-        raise ValueError("an absolute path, not empty")
-    return absolute(value)
+    if not value.startswith("/"):
+        raise ValueError
+    return value
 
 
+@allows('a duration in quotes from "5s" to "7d"')
 def lease(value: Duration) -> Duration:
     if not 5 <= value <= 604800:
-        raise ValueError('from "5s" to "7d"')
+        raise ValueError
     return value
 
 
@@ -250,7 +263,8 @@ def group_name(value: str) -> str:
     return value
 
 
+@allows('a list of guests, such as "octocat" or "gitlab:ann"; not empty, no groups')
 def members(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value or any(not member or member.startswith("@") for member in value):
-        raise ValueError("a list of guests, such as octocat or gitlab:ann; not empty, no groups")
+        raise ValueError
     return value

@@ -73,12 +73,37 @@ def test_the_default_ttl_is_at_most_max_ttl() -> None:
         ("[door]\nport = true", "door.port = true", "integer"),
         ("[door]\nport = 2020-01-01", "door.port = 2020-01-01", "integer"),
         ("[router]\nprotocols = []", "router.protocols = []", "enabled = false"),
-        ('[router]\nprotocols = "upnp"', "router.protocols", "a list"),
+        ('[router]\nprotocols = "upnp"', "router.protocols", "a list of 'pcp', 'natpmp' or 'upnp'"),
+        ("[router]\nlease = 600", "router.lease = 600", 'a duration in quotes from "5s" to "7d"'),
+        (
+            '[box]\nread = "~"',
+            "box.read = '~'",
+            "a list of paths in quotes that begin with / or ~/",
+        ),
+        (
+            "[box]\nread = [5]",
+            "box.read = [5]",
+            "a list of paths in quotes that begin with / or ~/",
+        ),
+        ("[box]\nenv = 5", "box.env = 5", "a list of names of environment variables"),
+        ('[box]\nprocesses = "9"', "box.processes = '9'", "an integer from 0 to 1000000"),
+        ("[box]\nmemory = 5", "box.memory = 5", "a size in quotes"),
+        ("[box]\nnetwork = 5", "box.network = 5", "'none', 'internet' or 'full'"),
+        ("[door]\naddress = 5", "door.address = 5", 'an IP address in quotes, or ""'),
+        ("[tmux]\ncommand = 5", "tmux.command = 5", 'an absolute path in quotes, or ""'),
+        ("[sshd]\ncommand = 5", "sshd.command = 5", "an absolute path in quotes, not empty"),
+        ("[router]\nupdate = []", "router.update = []", "a command line in quotes"),
+        ("[cgnat]\nstun = 5", "cgnat.stun = 5", "IPv4 address, in quotes"),
+        ("[guests]\naccount = 5", "guests.account = 5", "pairctl account create"),
+        ("[groups]\nteam = 5", "groups.team = 5", "a list of guests"),
+        ("[providers.x]\nkeys_url = 5", "providers.x.keys_url = 5", "{name} once"),
+        ('[groups]\nteam = "ann"', "groups.team = 'ann'", "a list of guests"),
+        ('door = "x"', "door = 'x'", "a table with address, port"),
         ('[router]\nlease = "4s"', "router.lease = '4s'", '"5s"'),
         ('[router]\ngateway = "home"', "router.gateway", "an IP address"),
         ("[providers.x]\n", "providers.x = a table", "keys_url"),
         ('[guests]\naccess = "rw"', "guests.access", "'write' or 'read'"),
-        ('[door]\nport = "22"', "door.port", "integer"),
+        ('[door]\nport = "22"', "door.port = '22'", "an integer from 0 to 65535"),
         ("[door]\nport = 70000", "door.port", "65535"),
         ('[door]\naddress = "home"', "door.address", "IP address"),
         ('[router]\nprotocols = ["igd"]', "router.protocols.0", "'pcp', 'natpmp' or 'upnp'"),
@@ -144,13 +169,31 @@ def test_a_syntax_error_is_named_with_its_line() -> None:
     assert "line 2" in refusal('[guests]\nttl = 2h"').message
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[guests]\nask = true\nask = false", 3),
+        ("[guests]\nask = true\nask = false\n", 3),
+        ("[guests]\n\nask =", 3),
+        ('[guests]\nttl = "2h\n\n', 2),
+        ('[guests]\nttl = """2h\n\n', 2),
+    ],
+)
+def test_a_syntax_error_on_the_last_line_is_named_with_its_line(text: str, line: int) -> None:
+    assert f"at line {line}" in refusal(text).message
+
+
 def test_bytes_that_are_not_utf_8_are_refused() -> None:
-    assert "UTF-8" in refusal(b"\xff\xfe").message
+    assert "not UTF-8 (at line 2)" in refusal(b"#\n\xff\xfe").message
 
 
 @pytest.mark.parametrize("text", ["x = " + "9" * 5000, "x = " + "[" * 10_000])
-def test_a_number_too_long_or_nesting_too_deep_is_refused_with_a_hint(text: str) -> None:
-    assert refusal(text).hint
+@pytest.mark.parametrize(("before", "after"), [("", ""), ("a = 1\n\n", "\nb = 1\nb = 2")])
+def test_a_number_too_long_or_nesting_too_deep_is_refused_with_its_line(
+    text: str, before: str, after: str
+) -> None:
+    line = before.count("\n") + 1
+    assert refusal(before + text + after).message.endswith(f"too long (at line {line})")
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,9 @@ def read(kind: type[T], value: object, *, passing_over: bool = False) -> T:
     tuple, list, dict, or any of these or None. Converts no number or text. Raises Unfit.
 
     `Annotated[kind, check, ...]`: each check gets the value, returns the value to use, and raises
-    ValueError with what is allowed. A class with a classmethod `spelled` reads itself. Unknown keys
-    are refused, unless `passing_over`. A field that has a default may be left out.
+    ValueError with what is allowed, or without a text if it is marked by `allows`. A class with a
+    classmethod `spelled` reads itself. Unknown keys are refused, unless `passing_over`. A field
+    that has a default may be left out.
     """
     read: T = _Reader(passing_over).read(kind, value, ())
     return read
@@ -93,12 +94,23 @@ def _finite_float(text: str) -> float:
     return number
 
 
+def allows(expected: str) -> Callable[[Callable[[T], T]], Callable[[T], T]]:
+    """Mark a check for `read` with all that the key may be, for a value of another kind, too."""
+
+    def mark(check: Callable[[T], T]) -> Callable[[T], T]:
+        check.allowed = expected  # type: ignore[attr-defined]
+        return check
+
+    return mark
+
+
 def between(low: int, high: int) -> Callable[[int], int]:
     """Return a check for `read`: both ends are allowed."""
 
+    @allows(f"an integer from {low} to {high}")
     def check(value: int) -> int:
         if not low <= value <= high:
-            raise ValueError(f"from {low} to {high}")
+            raise ValueError
         return value
 
     return check
@@ -114,10 +126,7 @@ class _Reader:
             case None:
                 return self._plain(kind, value, path)
             case origin if origin is Annotated:
-                read = self.read(inner[0], value, path)
-                for check in inner[1:]:
-                    read = _checked(check, read, path, written=value)
-                return read
+                return self._annotated(inner[0], inner[1:], value, path)
             case origin if origin is Literal:
                 return _choice(inner, value, path)
             case origin if origin in {UnionType, Union}:
@@ -135,9 +144,22 @@ class _Reader:
             case _:
                 return self._tuple(inner, value, path)
 
+    def _annotated(
+        self, kind: Any, checks: tuple[Any, ...], value: object, path: tuple[str, ...]
+    ) -> Any:
+        try:
+            read = self.read(kind, value, path)
+        except Unfit:
+            if allowed := getattr(checks[0], "allowed", ""):
+                raise Unfit(path, value, allowed) from None
+            raise
+        for check in checks:
+            read = _checked(check, read, path, written=value)
+        return read
+
     def _record(self, kind: Any, value: object, path: tuple[str, ...]) -> Any:
         if not isinstance(value, dict):
-            raise Unfit(path, value, "a table")
+            raise Unfit(path, value, f"a table with {', '.join(_fields(kind))}")
         known = _fields(kind)
         if not self._passing_over:
             for key in value:
@@ -169,7 +191,7 @@ class _Reader:
         self, inner: tuple[Any, ...], value: object, path: tuple[str, ...]
     ) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
-            raise Unfit(path, value, "a list")
+            raise Unfit(path, value, _list_of(inner[0]))
         kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
         if len(kinds) != len(value):
             raise Unfit(path, value, f"a list of {len(kinds)}")
@@ -198,12 +220,20 @@ def _fields(kind: Any) -> dict[str, _Field]:
 def _choice(allowed: tuple[Any, ...], value: Any, path: tuple[str, ...]) -> Any:
     if value in allowed:
         return value
+    raise Unfit(path, value, _one_of(allowed))
+
+
+def _one_of(allowed: tuple[Any, ...]) -> str:
     *others, last = (repr(choice) for choice in allowed)
-    raise Unfit(path, value, " or ".join(filter(None, (", ".join(others), last))))
+    return " or ".join(filter(None, (", ".join(others), last)))
+
+
+def _list_of(kind: Any) -> str:
+    return f"a list of {_one_of(get_args(kind))}" if get_origin(kind) is Literal else "a list"
 
 
 def _checked(check: Any, value: object, path: tuple[str, ...], *, written: object) -> Any:
     try:
         return check(value)
     except ValueError as error:
-        raise Unfit(path, written, str(error)) from None
+        raise Unfit(path, written, str(error) or check.allowed) from None

@@ -51,6 +51,8 @@ class Outer(Struct, frozen=True):
     flag: bool = False
     checked: Annotated[int, even, strict.between(0, 10)] = 0
     score: Annotated[Score, strict.between(0, 10)] | None = None
+    plain_score: Score | None = None
+    modes: tuple[Literal["a", "b"], ...] = ()
 
 
 def test_fitting_data_is_read_and_lists_become_what_the_record_has() -> None:
@@ -82,8 +84,8 @@ def test_fitting_data_is_read_and_lists_become_what_the_record_has() -> None:
 @pytest.mark.parametrize(
     ("plain", "at", "why"),
     [
-        ([], "", "a table"),
-        ({"inner": 1}, "inner", "a table"),
+        ([], "", "a table with " + ", ".join(Outer.__struct_fields__)),
+        ({"inner": 1}, "inner", "a table with size"),
         ({"inner": {}}, "inner", "a table with size"),
         ({"inner": {"size": "1"}}, "inner.size", "an integer"),
         ({"inner": {"size": True}}, "inner.size", "an integer"),
@@ -100,9 +102,12 @@ def test_fitting_data_is_read_and_lists_become_what_the_record_has() -> None:
         ({"colour": "blue"}, "colour", "'red'"),
         ({"mode": ["a"]}, "mode", "'a' or 'b'"),
         ({"checked": 3}, "checked", "even"),
-        ({"checked": 12}, "checked", "from 0 to 10"),
-        ({"score": 20}, "score", "spelled out"),
-        ({"score": "twenty"}, "score", "from 0 to 10"),
+        ({"checked": 12}, "checked", "an integer from 0 to 10"),
+        ({"checked": "12"}, "checked", "an integer"),
+        ({"plain_score": 20}, "plain_score", "spelled out"),
+        ({"score": 20}, "score", "an integer from 0 to 10"),
+        ({"score": "twenty"}, "score", "an integer from 0 to 10"),
+        ({"modes": "a"}, "modes", "a list of 'a' or 'b'"),
     ],
 )
 def test_an_error_names_the_key_that_does_not_fit(plain: Any, at: str, why: str) -> None:
