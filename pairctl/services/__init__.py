@@ -53,12 +53,9 @@ class Manager(Protocol):
         """The `error:` and `hint:` lines of a daemon that has just failed to start, if any."""
 
 
-def manager(*, running: bool = True) -> Manager:
-    """This machine's manager; if it need not be `running`, the one that it would have.
-
-    Raises PairingError `no-service-manager`.
-    """
-    service = find() or (None if running else _systemd())
+def manager() -> Manager:
+    """This machine's manager. Raises PairingError `no-service-manager`."""
+    service = find()
     if service is None:
         raise PairingError(
             "no-service-manager",
@@ -99,14 +96,10 @@ def find() -> Manager | None:
 
         return Launchd(_origin())
     if os.path.isdir("/run/systemd/system"):  # noqa: PTH112 - sd_booted(3)
-        return _systemd()
+        from pairctl.services.systemd import Systemd
+
+        return Systemd(_origin())
     return None
-
-
-def _systemd() -> Manager:
-    from pairctl.services.systemd import Systemd
-
-    return Systemd(_origin())
 
 
 def _origin() -> Origin:
