@@ -236,6 +236,35 @@ def test_the_host_sees_a_message_when_a_guest_joins_or_leaves(stage: Stage) -> N
     shows_line(host, "pairing: github:octocat left")
 
 
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("expire", "the time is up"),
+        ("revoke", "the host removed them"),
+        ("end", "the host ended the session"),
+    ],
+)
+def test_the_host_reads_once_why_a_guest_was_put_out(stage: Stage, how: str, why: str) -> None:
+    octocat = invited(stage)
+    host = attached_host(stage, columns=120)
+    host.shows("[pairing]", ATTENTIVE)
+    guests = [octocat.joins(), octocat.joins()]
+    stage.has_seen(visits=2)
+    record = host.recorded()
+    match how:
+        case "expire":
+            stage.expires_soon("octocat")
+        case "revoke":
+            stage.asks("revoke", "octocat")
+        case "end":
+            stage.asks("end")
+    shows_line(host, f"github:octocat: {why}")
+    for guest in guests:
+        guest.ended(ATTENTIVE)
+    assert last_line(host).count(why) <= 1
+    assert "octocat left" not in record.read_text(errors="replace")
+
+
 @pytest.mark.attack(
     "a guest's name holds tmux formats and styles",
     "the status line shows them as they are; nothing is run",

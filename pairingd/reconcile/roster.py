@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterable
 
 from msgspec.structs import asdict
 
@@ -103,8 +104,9 @@ class Roster:
         if departed:
             with self._intent.together():
                 self._store.forget_processes(*(login.pid for login in departed))
-                for login in departed:
-                    self._note_departure(login)
+                for place, login in enumerate(departed, 1):
+                    others = (*self.logins.values(), *departed[place:])
+                    self._note_departure(login, is_last=not _are_put_out(others, login.invitation))
         present = {login.invitation for login in self.logins.values()}
         for invitation in {login.invitation for login in departed} - present:
             if invitation:
@@ -171,7 +173,8 @@ class Roster:
         access = login.access.value if login.access else ""
         self._signals.guests_changed(f"{login.guest} joined ({access})")
 
-    def _note_departure(self, login: Login) -> None:
+    def _note_departure(self, login: Login, *, is_last: bool) -> None:
+        """`is_last`: none of the guest's other connections is being cut."""
         if login.entry in {Entry.WAITS, Entry.DENIED}:
             return  # reconcile.approvals has reported it
         if login.guest and not login.joined:
@@ -180,17 +183,17 @@ class Roster:
             text = f"{login.guest} logged out ({login.peer}): {left.about}"
             self._intent.happened("logged-out", text, session=login.session, **asdict(left))
         elif login.guest and login.cut_for:
-            self._note_left(login)
+            self._note_left(login, is_last=is_last)
         elif login.guest:
             login.cause, _ = login.left_for(self._session_of(login))
-            self._aside.run(self._note_why_left(login))
+            self._aside.run(self._note_why_left(login, is_last=is_last))
         elif login.refused:
             self.knocks.refused(login.refused)
 
-    async def _note_why_left(self, login: Login) -> None:
+    async def _note_why_left(self, login: Login, *, is_last: bool) -> None:
         if login.cause is Cause.LEFT and await self._is_tmux_gone():
             login.cause = Cause.TMUX_GONE
-        self._note_left(login)
+        self._note_left(login, is_last=is_last)
 
     async def _is_tmux_gone(self) -> bool:
         """Its clients are gone before a server that ends is: meanwhile it may answer nothing."""
@@ -208,14 +211,22 @@ class Roster:
             session = self._store.session(login.session)
         return session
 
-    def _note_left(self, login: Login) -> None:
-        left = _left(login, *login.left_for(self._session_of(login)))
-        self._left(left, session=login.session)
-        self._signals.guests_changed(f"{login.guest} left")
+    def _note_left(self, login: Login, *, is_last: bool) -> None:
+        cause, reason = login.left_for(self._session_of(login))
+        self._left(_left(login, cause, reason), session=login.session)
+        if cause is Cause.LEFT:
+            self._signals.guests_changed(f"{login.guest} left")
+        elif is_last:
+            self._signals.guests_changed(f"{login.guest}: {reason}")
 
     def _left(self, left: Left, *, session: str = "") -> None:
         text = f"{left.guest} is out ({left.peer}): {left.about}"
         self._intent.happened("left", text, session=session, **asdict(left))
+
+
+def _are_put_out(logins: Iterable[Login], invitation: str | None) -> bool:
+    """Whether pairing is cutting a guest of `invitation` among `logins`."""
+    return any(login.cut_for and login.invitation == invitation for login in logins)
 
 
 def _joined(login: Login) -> Joined:
