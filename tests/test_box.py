@@ -329,7 +329,10 @@ def invited_at_a_terminal(stage: Stage, *more: str) -> str:
 
 def test_an_invitation_mentions_the_box_once_where_one_can_be_made(stage: Stage) -> None:
     stage.guest("octocat")
-    assert HINT in invited_at_a_terminal(stage)
+    screen = invited_at_a_terminal(stage)
+    assert HINT in screen
+    last = screen.partition("is-done")[0].splitlines()[-1]
+    assert last.startswith("ssh "), "the guest's command stays the last line"
     assert HINT not in invited_at_a_terminal(stage)
 
 

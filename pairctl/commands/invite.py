@@ -38,9 +38,9 @@ def run(args: Namespace) -> int:
     with as_keyboard_interrupt():
         reply, session = _invite(args)
         try:
-            _tell(reply, args)
             if session.made and not (args.json or args.quiet):
-                _mention_box(reply, session)
+                _mention_box(reply, session)  # first: the guest's command is the last line
+            _tell(reply, args)
         except KeyboardInterrupt:
             raise _holds(reply) from None
     return enter(session) if args.attach and not session.is_here() else 0
