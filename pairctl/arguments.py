@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pairctl import guesses, values
 from pairctl.accounts import arguments as of_accounts
 from pairctl.failures import Usage
+from pairctl.help_format import Help
 from pairingd.core.text import quoted, shell
 
 if TYPE_CHECKING:
@@ -59,13 +60,6 @@ _EXAMPLES = {
 }
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """With a fixed width: argparse makes one for each argument, and a terminal query is slow."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=80)
-
-
 class _HelpWanted(Exception):
     """argparse has come to --help."""
 
@@ -76,7 +70,7 @@ class _HelpWanted(Exception):
 
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, formatter_class=_Help, allow_abbrev=False)
+        super().__init__(**options, formatter_class=Help, allow_abbrev=False)
         # No option begins with a digit: -5m is a duration, and is rejected as one.
         self._negative_number_matcher = re.compile(r"-\d")
 
@@ -266,7 +260,7 @@ def parser() -> argparse.ArgumentParser:
 
     command("config", "print every setting in force and where it comes from")
     command("start", "start the daemon")
-    command("stop", "disconnect every guest and stop the daemon; the tmux session stays")
+    command("stop", "disconnect all guests, stop the daemon; the tmux session stays")
     command("restart", "stop the daemon and start it again; invitations stay")
 
     install = command("install", "start the daemon now and at every login")

@@ -157,7 +157,7 @@ complete -c pairctl -n '_shtab_pairctl_using config' -l json -d 'print one JSON 
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a start -d 'Start the daemon.'
 complete -c pairctl -n '_shtab_pairctl_using start' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using start' -l json -d 'print one JSON document'
-complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a stop -d 'Disconnect every guest and stop the daemon; the tmux session stays.'
+complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a stop -d 'Disconnect all guests, stop the daemon; the tmux session stays.'
 complete -c pairctl -n '_shtab_pairctl_using stop' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using stop' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a restart -d 'Stop the daemon and start it again; invitations stay.'

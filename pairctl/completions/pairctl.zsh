@@ -25,7 +25,7 @@ _shtab_pairctl_commands() {
     role:'Make a guest a read guest or a write guest.'
     start:'Start the daemon.'
     status:'List who is invited and connected, and the guests'"'"' commands.'
-    stop:'Disconnect every guest and stop the daemon; the tmux session stays.'
+    stop:'Disconnect all guests, stop the daemon; the tmux session stays.'
     uninstall:'Stop the daemon, remove its service and its files.'
   )
   _describe 'pairctl commands' _commands
