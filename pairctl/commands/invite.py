@@ -188,8 +188,9 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
     for warning in session.warnings:
         output.problem("warning", warning.message, warning.hint)
         if args.json:
-            problem = {"code": warning.code, "message": warning.message, "hint": warning.hint}
-            reply["warnings"].append(problem)
+            reply["warnings"].append(
+                {"code": warning.code, "message": warning.message, "hint": warning.hint}
+            )
     return reply, session
 
 
