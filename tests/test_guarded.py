@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
@@ -15,10 +14,7 @@ from tests.guardians import guardians_of
 from tests.raw_terminal import RawTerminal
 from tests.session import joined, own_stage
 from tests.stage import Stage, until
-
-ATTENTIVE = 60.0
-AHEAD = timedelta(seconds=6)
-
+from tests.waiting import WAIT_S
 
 stage = own_stage
 
@@ -28,9 +24,9 @@ def inside(stage: Stage, *options: str) -> RawTerminal:
     guest = stage.guest("octocat")
     stage.pairctl("invite", "octocat", "--no-copy", *options)
     screen = joined(stage, guest)
-    screen.shows("[pairing]", ATTENTIVE)
+    screen.shows("[pairing]", WAIT_S)
     known = ("show-options", "-sv", "@pairing-guests")
-    until(lambda: stage.tmux(*known).strip(), "the daemon has seen the guest", ATTENTIVE)
+    until(lambda: stage.tmux(*known).strip(), "the daemon has seen the guest")
     return screen
 
 
@@ -65,10 +61,20 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def ends_soon(stage: Stage) -> None:
-    """The deadline is moved; the daemon has told the guardian once this returns."""
-    until_ = (datetime.now(UTC) + AHEAD).replace(microsecond=0).isoformat()
-    assert "error" not in stage.asks("extend", "octocat", "--until", until_)
+@contextmanager
+def ends_while_the_daemon_is_stopped(
+    stage: Stage, screen: RawTerminal, guest: str = "octocat"
+) -> Iterator[None]:
+    """Their deadline is in some seconds, of which the guardian knows, and the daemon is stopped
+    before: else the daemon itself would end it.
+    """
+    pid = daemon(stage)
+    stage.expires_soon(guest)
+    with stopped(pid):
+        shown = screen.screen()
+        yield
+        screen.ended(WAIT_S)
+    assert "Connection" not in shown
 
 
 @pytest.mark.attack(
@@ -81,26 +87,22 @@ def test_the_guardian_keeps_the_deadline_while_the_daemon_is_stopped(
     screen = inside(stage, *options)
     sshd = connection(stage)
     family = [sshd, *sshd.children(recursive=True)]
-    ends_soon(stage)
-    with stopped(daemon(stage)):
-        screen.ended(ATTENTIVE)
-        until(lambda: is_gone(family), "nothing of the connection is left", ATTENTIVE)
+    with ends_while_the_daemon_is_stopped(stage, screen):
+        until(lambda: is_gone(family), "nothing of the connection is left")
 
 
 def test_the_guardian_follows_an_extension(stage: Stage) -> None:
     screen = inside(stage, "--ttl", "1h")
-    ends_soon(stage)
+    stage.expires_soon("octocat")
     assert "error" not in stage.asks("extend", "octocat", "1h")
     other = stage.guest("hubot")
     stage.pairctl("invite", "hubot", "--no-copy")
     late = joined(stage, other)
-    late.shows("[pairing]", ATTENTIVE)
-    deadline = (datetime.now(UTC) + AHEAD).replace(microsecond=0).isoformat()
-    stage.asks("extend", "hubot", "--until", deadline)
-    with stopped(daemon(stage)):
-        late.ended(ATTENTIVE)  # later than octocat's first deadline
+    late.shows("[pairing]", WAIT_S)
+    with ends_while_the_daemon_is_stopped(stage, late, "hubot"):
+        pass  # later than octocat's first deadline
     screen.sends(b"echo still''-here\r")
-    screen.shows("still-here", ATTENTIVE)
+    screen.shows("still-here", WAIT_S)
 
 
 @pytest.mark.attack("the daemon is killed", "the guardian ends every connection at once")
@@ -112,8 +114,8 @@ def test_the_guardian_ends_all_when_the_daemon_is_killed(
     sshd = connection(stage)
     family = [sshd, *sshd.children(recursive=True), *guardians(stage)]
     os.kill(daemon(stage), number)
-    screen.ended(ATTENTIVE)
-    until(lambda: is_gone(family), "nothing of the connection is left", ATTENTIVE)
+    screen.ended(WAIT_S)
+    until(lambda: is_gone(family), "nothing of the connection is left")
 
 
 @pytest.mark.attack("a write guest kills the guardian", "another one takes over that knows as much")
@@ -121,10 +123,9 @@ def test_a_guardian_that_is_killed_is_replaced(stage: Stage) -> None:
     screen = inside(stage)
     (first,) = guardians(stage)
     first.kill()
-    until(lambda: guardians(stage) not in ([], [first]), "another guardian", ATTENTIVE)
-    ends_soon(stage)
-    with stopped(daemon(stage)):
-        screen.ended(ATTENTIVE)
+    until(lambda: guardians(stage) not in ([], [first]), "another guardian")
+    with ends_while_the_daemon_is_stopped(stage, screen):
+        pass
 
 
 @pytest.mark.attack(
@@ -139,12 +140,12 @@ def test_stopped_processes_of_a_connection_are_ended_too(stage: Stage, which: st
     for process in family[0 if which == "all" else 1 :]:
         process.suspend()
     stage.pairctl("revoke", "octocat", check=False)
-    until(lambda: is_gone(family), "nothing of the connection is left", ATTENTIVE)
+    until(lambda: is_gone(family), "nothing of the connection is left")
 
 
 def test_the_guardian_ends_when_no_guest_is_connected(stage: Stage) -> None:
     screen = inside(stage)
     (guardian,) = guardians(stage)
     screen.sends(b"\x02d")
-    screen.ended(ATTENTIVE)
-    until(lambda: is_gone([guardian]), "the guardian is gone", ATTENTIVE)
+    screen.ended(WAIT_S)
+    until(lambda: is_gone([guardian]), "the guardian is gone")

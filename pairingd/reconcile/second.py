@@ -93,7 +93,7 @@ def not_opened(gateway: str, failures: Sequence[GatewayError]) -> NotOpened:
 
 
 async def gateway_of(outer: Network, named: str, next_hop: Callable[[str], Awaitable[str]]) -> str:
-    """The second router in front of `there.gateway`, whose outside address is `there.behind`.
+    """The second router in front of `outer.gateway`, whose outside address is `outer.behind`.
 
     Raises GatewayError `no-gateway`.
     """

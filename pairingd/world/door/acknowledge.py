@@ -2,7 +2,6 @@
 
 A login is small packets back and forth. The client holds the second of two back until the first is
 acknowledged (Nagle, RFC 896), and the kernel acknowledges late, by up to 40 ms, what it expects to
-answer soon. TCP_QUICKACK ends that until the next answer only (tcp(7)), so it is set again and
 answer soon. TCP_QUICKACK ends that only until the next answer (tcp(7)), so it is set again every
 _INTERVAL_S. Keystrokes do not need it: each is answered by its echo.
 """

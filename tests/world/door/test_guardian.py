@@ -14,8 +14,8 @@ import pytest
 
 from pairingd.world.door import guardian
 from tests.stage import until
+from tests.waiting import WAIT_S
 
-ATTENTIVE = 30.0
 LONG = 3600
 
 
@@ -58,7 +58,7 @@ def guarded() -> Iterator[Guarded]:
 
 
 def is_gone(process: subprocess.Popen[bytes]) -> None:
-    until(lambda: process.poll() is not None, "the end of the group", ATTENTIVE)
+    until(lambda: process.poll() is not None, "the end of the group")
 
 
 def test_a_group_is_ended_at_its_deadline_and_no_other(guarded: Guarded) -> None:
@@ -108,7 +108,7 @@ def test_a_group_that_does_not_end_on_sigterm_is_killed(guarded: Guarded, script
     guarded.says(f"guard {stubborn.pid} 0")
     is_gone(stubborn)
     children = family if isinstance(family, list) else []
-    until(lambda: not any(child.is_running() for child in children), "its children", ATTENTIVE)
+    until(lambda: not any(child.is_running() for child in children), "its children")
 
 
 @pytest.mark.parametrize("end", ["deadline", "daemon"])
@@ -121,7 +121,7 @@ def test_a_connection_that_the_daemon_holds_open_is_shut_down(guarded: Guarded, 
             guarded.says(f"guard {group.pid} 0")
         else:
             guarded.ends_its_input()
-        guests.settimeout(ATTENTIVE)
+        guests.settimeout(WAIT_S)
         assert guests.recv(1) == b""
 
 
