@@ -55,12 +55,12 @@ def assemble(
     clock: Clock,
     request_stop: Callable[[], None],
     *,
-    tmux_socket: Path | None = None,
-    control_socket: Callable[[], Path] | None = None,
-    signals: Signals | None = None,
+    tmux_socket: Path,
+    control_socket: Callable[[], Path],
+    signals: Signals,
 ) -> Parts:
     """Create every part and connect them."""
-    chosen, signals = settings.config, signals or Signals()
+    chosen = settings.config
     intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
 
     def box() -> Box | None:
@@ -72,7 +72,7 @@ def assemble(
 
     tmux = Tmux(
         chosen.tmux.command,
-        tmux_socket or Path(paths.tmux_socket),
+        tmux_socket,
         chosen.tmux.session,
         box=box,
     )
@@ -99,7 +99,7 @@ def assemble(
         door,
         Entrance(
             *(intent, door, sshd, keys, tmux, chosen.door.port, signals),
-            control_socket or (lambda: Path(paths.control_socket)),
+            control_socket,
             account,
         ),
         clock,

@@ -14,7 +14,7 @@ from pairingd.intent import Intent
 from pairingd.protocol.methods import METHODS
 
 MAX_CONNECTIONS = 64
-HELLO_SECONDS = 5.0
+HELLO_LIMIT_S = 5.0
 
 
 class ControlServer:
@@ -30,7 +30,7 @@ class ControlServer:
         intent: Intent,
         *,
         limit: int = MAX_CONNECTIONS,
-        hello_seconds: float = HELLO_SECONDS,
+        hello_seconds: float = HELLO_LIMIT_S,
         peer_uid: int | None = None,
         methods: Container[str] = METHODS,
     ) -> None:

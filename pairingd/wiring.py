@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pairingd")
 
 _ASIDE_LIMIT_S = 2.0  # at the end; the test of an sshd that hangs takes 10
-FAREWELL = 6.0  # seconds for the router at the end; launchd and systemd wait longer
+FAREWELL_S = 6.0  # seconds for the router at the end; launchd and systemd wait longer
 
 
 def run(launch: Launch, stop_signals: StopSignals, *, log_format: logs.Form, own_log: bool) -> None:
@@ -216,7 +216,7 @@ async def _serve(
     notify("STOPPING=1")
     parts.access.stop()
     await parts.access.settle()
-    await asyncio.gather(*(lane.finish(FAREWELL) for lane in others))
+    await asyncio.gather(*(lane.finish(FAREWELL_S) for lane in others))
     await server.close()
     asks.close()
     for lane in lanes:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, create_model
 
 from pairingd.protocol import params, results, wire
 from pairingd.protocol.methods import METHODS, Method
-from pairingd.server import HELLO_SECONDS, MAX_CONNECTIONS
+from pairingd.server import HELLO_LIMIT_S, MAX_CONNECTIONS
 from tests.pairctl.samples import BOX_SETTINGS
 
 FILE = Path(__file__).parent.parent / "docs" / "protocol.md"
@@ -237,7 +237,7 @@ def document() -> str:
         invalid_request=wire.INVALID_REQUEST,
         hello_first=wire.HELLO_FIRST,
         max_connections=MAX_CONNECTIONS,
-        hello_seconds=HELLO_SECONDS,
+        hello_seconds=HELLO_LIMIT_S,
         refused=wire.REFUSED,
         errors="\n".join(f"| {code} | {meaning} |" for code, meaning in ERRORS.items()),
         events="\n".join(

@@ -202,25 +202,31 @@ def test_the_process_that_only_detaches_loads_next_to_nothing() -> None:
     assert not light & {*HEAVY, "asyncio", "sqlite3", "pairingd.wiring", "pairingd.config"}
 
 
-IDLE = """
-import asyncio
+PARTS = """
 from pairingd.protocol import params
-from pairingd.wiring import Clock, Path, Store, assemble, config, find_paths, verbs
+from pairingd.wiring import Clock, Path, Signals, Store, assemble, config, find_paths, verbs
 paths = find_paths({{"PAIRING_HOME": {home!r}}})
 store = Store.open(Path(paths.state_db), 0.0)
-parts = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda: None)
+parts = assemble(
+    *(paths, config.load(Path(paths.config)), store, Clock(), lambda: None),
+    tmux_socket=Path(paths.tmux_socket),
+    control_socket=lambda: Path(paths.control_socket),
+    signals=Signals(),
+)
+"""
+
+
+IDLE = f"""
+import asyncio
+{PARTS}
 answer = verbs.call(parts, "status", params.Status(), print)
 assert asyncio.run(answer)["endpoints"] == []
 store.close()"""
 
 
-PREPARE = """
+PREPARE = f"""
 import asyncio, threading
-from pairingd.protocol import params
-from pairingd.wiring import Clock, Path, Store, assemble, config, find_paths, verbs
-paths = find_paths({{"PAIRING_HOME": {home!r}}})
-store = Store.open(Path(paths.state_db), 0.0)
-parts = assemble(paths, config.load(Path(paths.config)), store, Clock(), lambda: None)
+{PARTS}
 async def prepared():
     await verbs.call(parts, "prepare", params.Nothing(), print)
     await parts.aside.rest()

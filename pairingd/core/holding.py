@@ -105,7 +105,7 @@ from pairingd.core.holding_state import Holding, Look, endpoint
 from pairingd.core.hostname import held_by_name
 from pairingd.core.model import HostPort, Mapping
 from pairingd.core.network import Network
-from pairingd.core.plan import LONGEST_SLEEP
+from pairingd.core.plan import LONGEST_SLEEP_S
 from pairingd.core.records import replace
 
 A_SLEEP_S = 20.0
@@ -125,7 +125,7 @@ def next_deadline(state: Holding, now: float) -> float | None:
         if entry.network == state.network_id and entry.id in state.looks
     ]
     stranded = [
-        now + LONGEST_SLEEP
+        now + LONGEST_SLEEP_S
         for entry in state.own
         if entry.network != state.network_id
         and entry.granted_until is not None

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from pairingd.core.model import Access, Grant, Invitation, State
 
-LONGEST_SLEEP = 15.0  # seconds within which pairingd notices that a laptop woke
+LONGEST_SLEEP_S = 15.0  # seconds within which pairingd notices that a laptop woke
 
 
 class Desired(Struct, frozen=True):

@@ -12,7 +12,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from pairingd.core.plan import LONGEST_SLEEP
+from pairingd.core.plan import LONGEST_SLEEP_S
 from pairingd.errors import PairingError
 from pairingd.intent import Intent
 from pairingd.signals import Signal
@@ -24,7 +24,7 @@ class Lane(ABC):
     """Subclasses define one pass; this class decides when the next one comes."""
 
     first_retry = 0.5  # seconds, doubled with each failure in a row
-    longest_retry = LONGEST_SLEEP
+    longest_retry = LONGEST_SLEEP_S
 
     def __init__(self, intent: Intent, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -153,4 +153,4 @@ class Lane(ABC):
             return None
         # asyncio's clock stands still in sleep, so no wait for a deadline is ever long.
         # A deadline that a pass left standing is a defect, and must not become a busy loop.
-        return min(max(deadline - self.clock(), 0.01), LONGEST_SLEEP)
+        return min(max(deadline - self.clock(), 0.01), LONGEST_SLEEP_S)

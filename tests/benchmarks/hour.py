@@ -11,7 +11,7 @@ from pathlib import Path
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
-from pairingd.core.plan import LONGEST_SLEEP
+from pairingd.core.plan import LONGEST_SLEEP_S
 from pairingd.core.records import replace
 from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
@@ -103,6 +103,6 @@ async def _an_hour(store: Store) -> Counter[str]:
     while router.now < START + HOUR:
         deadline = await lane.one_pass()
         assert deadline is not None
-        router.now = min(deadline, router.now + LONGEST_SLEEP)
+        router.now = min(deadline, router.now + LONGEST_SLEEP_S)
     store.close()
     return router.asked

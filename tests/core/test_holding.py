@@ -52,7 +52,7 @@ from pairingd.core.holding_events import (
 from pairingd.core.holding_state import PINHOLE, SECOND, Holding, Look
 from pairingd.core.model import HostPort, Mapping
 from pairingd.core.network import Network
-from pairingd.core.plan import LONGEST_SLEEP
+from pairingd.core.plan import LONGEST_SLEEP_S
 from pairingd.core.records import replace
 from pairingd.core.refusal import PairingError
 from tests.core import make
@@ -215,9 +215,9 @@ def test_the_network_of_a_stranded_mapping_is_watched_for_until_its_lease_is_ove
     stranded = mapping()
     permanent = replace(stranded, handle=(("permanent", "yes"),))
     soon, late = START + 599.0, START + 600.0
-    assert deadline([stranded], {}, soon, here=here) == soon + LONGEST_SLEEP
+    assert deadline([stranded], {}, soon, here=here) == soon + LONGEST_SLEEP_S
     assert deadline([stranded], {}, late, here=here) is None
-    assert deadline([permanent], {}, late, here=here) == late + LONGEST_SLEEP
+    assert deadline([permanent], {}, late, here=here) == late + LONGEST_SLEEP_S
     assert deadline([mapping(granted_until=None)], {}, soon, here=here) is None
 
 
@@ -627,7 +627,7 @@ def test_the_first_routers_mapping_is_closed_after_the_second_routers(outer: Map
 def test_each_policy_waits_only_for_its_own_journal_entries() -> None:
     stranded = Holding(journal=(OUTER,), network=HOME)
     assert next_deadline(stranded, NOW) is None
-    assert next_deadline(replace(stranded, policy=SECOND), NOW) == NOW + LONGEST_SLEEP
+    assert next_deadline(replace(stranded, policy=SECOND), NOW) == NOW + LONGEST_SLEEP_S
     assert next_deadline(Holding(SECOND, (INNER,), network=None), NOW) is None
 
 

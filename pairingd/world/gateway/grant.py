@@ -8,7 +8,7 @@ from pairingd.core.records import replace
 from pairingd.world.gateway import refusals
 
 _MAX_LIFETIME_S = 86400  # believed of a grant, RFC 6887 §7.2
-RENEWAL_GAP = 4.0  # seconds, at least, from one request to the next, RFC 6887 §11.2.1
+RENEWAL_GAP_S = 4.0  # seconds, at least, from one request to the next, RFC 6887 §11.2.1
 _MIN_LIFETIME_S = 5  # of a grant that can be renewed in time
 
 
@@ -35,5 +35,5 @@ def granted(
         external_host="" if external_class(host) is ExternalClass.BOGUS else host,
         external_port=port,
         granted_until=asked_at + lifetime,
-        renew_at=asked_at + max(renewal, RENEWAL_GAP),
+        renew_at=asked_at + max(renewal, RENEWAL_GAP_S),
     )

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import httpx  # megabytes, needed only once a URL is fetched
 
 MAX_REDIRECTS = 5
-CONNECT_SECONDS = 5.0
-WHOLE_SECONDS = 10.0
+CONNECT_LIMIT_S = 5.0
+WHOLE_LIMIT_S = 10.0
 
 
 class Answer(Struct, frozen=True):

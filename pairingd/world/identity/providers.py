@@ -23,7 +23,7 @@ from pairingd.config import Provider
 from pairingd.core.guest import Guest
 from pairingd.core.keys import KeyList
 from pairingd.world.identity import key_file, key_list
-from pairingd.world.identity.forge import CONNECT_SECONDS, WHOLE_SECONDS, Forge
+from pairingd.world.identity.forge import CONNECT_LIMIT_S, WHOLE_LIMIT_S, Forge
 from pairingd.world.identity.key_list import Fetched
 
 
@@ -34,8 +34,8 @@ class IdentityProviders:
         self,
         providers: Mapping[str, Provider],
         *,
-        connect_seconds: float = CONNECT_SECONDS,
-        whole_seconds: float = WHOLE_SECONDS,
+        connect_seconds: float = CONNECT_LIMIT_S,
+        whole_seconds: float = WHOLE_LIMIT_S,
     ) -> None:
         self._providers = providers
         self.forge = Forge(connect_seconds=connect_seconds, whole_seconds=whole_seconds)

@@ -14,7 +14,7 @@ from pairingd.config import PROVIDERS
 from pairingd.core.guest import Guest
 from pairingd.errors import IdentityError
 from pairingd.world.identity import IdentityProviders
-from pairingd.world.identity.forge import CONNECT_SECONDS, WHOLE_SECONDS, Forge
+from pairingd.world.identity.forge import CONNECT_LIMIT_S, WHOLE_LIMIT_S, Forge
 from tests.fuzz import promises
 from tests.fuzz.engine import Target
 from tests.fuzz.targets.guests import sound
@@ -30,7 +30,7 @@ class _Forge(Forge):
     """Every connection, of which each is for one request, is answered with the same bytes."""
 
     def __init__(self) -> None:
-        super().__init__(connect_seconds=CONNECT_SECONDS, whole_seconds=WHOLE_SECONDS)
+        super().__init__(connect_seconds=CONNECT_LIMIT_S, whole_seconds=WHOLE_LIMIT_S)
         self._backend = httpcore.AsyncMockBackend([])
 
     def answers(self, data: bytes) -> None:

@@ -21,7 +21,7 @@ from pairingd.core.records import replace
 from pairingd.errors import GatewayError
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import MacOf, Record, nobody_records, unknown_mac
-from pairingd.world.gateway.grant import RENEWAL_GAP
+from pairingd.world.gateway.grant import RENEWAL_GAP_S
 from pairingd.world.gateway.listeners import listens
 from pairingd.world.gateway.upnp import problems, rows, ssdp
 from pairingd.world.gateway.upnp.actions import Forward
@@ -140,7 +140,7 @@ class UpnpAdapter:
             up_since = 0 if row else await igd.up_since()
         # A mapping without an end, or with an unlisted one, is renewed as if it had our lease.
         shown_lease = row.lease if row else 0
-        if 0 < shown_lease < RENEWAL_GAP:  # miniupnpd reports 4 s of a lease of 5
+        if 0 < shown_lease < RENEWAL_GAP_S:  # miniupnpd reports 4 s of a lease of 5
             raise refusals.too_short(shown_lease)
         granted = min(shown_lease or lease, _MAX_LEASE_S)
         handle = {name: value for name, value in made.handle if name not in _OF_THIS_GRANT}
@@ -153,7 +153,7 @@ class UpnpAdapter:
             external_host=_external_host(igd.external, igd.url),
             handle=tuple(handle.items()),
             granted_until=now + granted,
-            renew_at=now + max(granted / 2, RENEWAL_GAP),
+            renew_at=now + max(granted / 2, RENEWAL_GAP_S),
         )
 
     async def _seen(self, igd: Igd, mapping: Mapping) -> Presence:
