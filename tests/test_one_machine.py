@@ -228,6 +228,13 @@ def test_one_bad_guest_refuses_the_whole_invitation(refusing: Stage, guest: str,
     assert refusing.mappings() == []
 
 
+def test_the_reason_why_keys_cannot_be_fetched_is_printed_once(refusing: Stage) -> None:
+    message = refusal(refusing, "invite", "nobody")["message"]
+    printed = refusing.pairctl("invite", "nobody", check=False).stderr
+    assert "keys ✗\n" in printed
+    assert printed.count(message) == 1
+
+
 def test_inviting_again_points_to_extend(stage: Stage) -> None:
     stage.guest("octocat")
     before = invited(stage, "octocat")["invitations"]
@@ -421,7 +428,7 @@ def test_the_host_sees_in_tmux_each_command_that_gives_rights(stage: Stage) -> N
     host.shows("[pairing]")
     record = host.recorded()
     for command, words in (
-        (("extend", "octocat", "10m"), "github:octocat may stay 10m longer"),
+        (("extend", "octocat", "10m"), "github:octocat may stay 10m longer, until 20"),
         (("invite", "hubot", "--no-copy"), "github:hubot invited, may write, for 2h"),
         (("role", "octocat", "write"), "github:octocat may now write"),
     ):

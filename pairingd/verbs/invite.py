@@ -88,8 +88,8 @@ async def _fetch(parts: Parts, guests: list[Guest], notify: Notify) -> dict[Gues
     notify({"step": "keys", "state": "begun", "text": "fetching keys"})
     try:
         fetched = await parts.providers.fetch_all(guests)
-    except PairingError as error:
-        notify({"step": "keys", "state": "failed", "text": error.message})
+    except PairingError:
+        notify({"step": "keys", "state": "failed", "text": ""})  # the error follows
         raise
     count = sum(len(result.keys) for result in fetched.values())
     text = f"{count} key{'' if count == 1 else 's'}"
@@ -186,7 +186,7 @@ async def _open_door(parts: Parts, notify: Notify) -> None:
     port = parts.door.port
     # The pass can succeed with a closed door: pairingd stops, or tmux has ended meanwhile.
     if failure := parts.access.error or (None if port else answers.door_shut()):
-        notify({"step": "door", "state": "failed", "text": failure.message})
+        notify({"step": "door", "state": "failed", "text": ""})
         raise failure
     notify({"step": "door", "state": "done", "text": f"open on port {port}"})
 
