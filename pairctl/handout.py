@@ -44,7 +44,7 @@ def beside(endpoints: list[Endpoint]) -> Iterator[tuple[str, str]]:
     """Notes for the host on the guests' command: label and text."""
     best, second = [*endpoints[:2], None, None][:2]
     if best and "proxy" in best:
-        yield "They need", "nc, as macOS and most Linux have it; with ncat, write ncat for nc"
+        yield "Needs", "nc on the guest's machine; if it is ncat, write ncat for nc"
     if best and second and (best["kind"], best["port"]) == (second["kind"], second["port"]):
         yield "Or", second["command"]  # by the address, beside the user's name for it
 

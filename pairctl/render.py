@@ -16,11 +16,14 @@ from pairctl.times import clock, seconds, span
 from pairingd.core.text import one_line, shell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pairctl.output import View
     from pairingd.protocol.confinement import Boxed
     from pairingd.protocol.results import (
         Changed,
         Connection,
+        Endpoint,
         Event,
         HostKey,
         InvitationInfo,
@@ -107,14 +110,21 @@ def status(reply: Status, view: View) -> str:
     rows += guests("Guests", reply["invitations"], view) or row("Guests", ["nobody"], view)
     rows += row("Door", [f"open on port {door['port']}" if door["open"] else "closed"], view)
     rows += row("Router", router(reply, view), view)
-    commands = [f"{endpoint['kind']:<8}{endpoint['command']}" for endpoint in reply["endpoints"]]
-    rows += row("Commands", commands, view)
+    rows += row("Commands", _commands(reply["endpoints"]), view)
     since = clock(daemon["started_at"], view.now)
     process = f"pairingd {daemon['version']}, pid {daemon['pid']}, since {since}"
     rows += row("Daemon", [process], view)
     rows += row("Knocking", _knocking(reply.get("knocking", []), view), view)
     problems = _problems(reply["warnings"], view)
     return "\n".join([*rows, "", *problems] if problems else rows).rstrip("\n")
+
+
+def _commands(endpoints: list[Endpoint]) -> Iterator[str]:
+    """Those that all guests share, then those of single guests."""
+    for endpoint in sorted(endpoints, key=lambda endpoint: "guest" in endpoint):
+        if "guest" in endpoint:
+            yield f"for {endpoint['guest']} alone:"
+        yield f"{endpoint['kind']:<8}{endpoint['command']}"
 
 
 def _confined(session: Boxed, view: View) -> list[str]:

@@ -204,6 +204,23 @@ IDLE: Status = {
     "endpoints": [],
     "warnings": [],
 }
+DIALED: Status = {
+    **STATUS,
+    "endpoints": [
+        {
+            "kind": "dial",
+            "host": "203.0.113.7",
+            "port": 61000,
+            "command": "ssh -o ProxyCommand=... mark@203.0.113.7",
+            "protocol": None,
+            "verified": None,
+            "proxy": "nc -p 61001 203.0.113.7 61000",
+            "guest": "github:octocat",
+        },
+        *INVITED["endpoints"],
+    ],
+    "warnings": [],
+}
 UNCONNECTED: Status = {
     **STATUS,
     "mapping": {**MAPPING, "external_host": None},

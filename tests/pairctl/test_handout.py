@@ -93,7 +93,7 @@ def test_the_handout_of_a_dialed_guest_says_that_nc_is_needed() -> None:
     assert "It needs nc" in handout(dialed, "message", VIEW)
     assert f"    ProxyCommand {proxy}" in handout(dialed, "ssh_config", VIEW).splitlines()
     [(label, about)] = beside(dialed["endpoints"])
-    assert label == "They need"
+    assert label == "Needs"
     assert "ncat" in about
 
 

@@ -41,6 +41,7 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
         render.status,
         {**samples.STATUS, "invitations": samples.BOUND["invitations"]},
     ),
+    "status-dialed": (render.status, samples.DIALED),
     "status-idle": (render.status, samples.IDLE),
     "status-unconnected": (render.status, samples.UNCONNECTED),
     "status-two-routers": (render.status, samples.TWO_ROUTERS),
