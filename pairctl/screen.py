@@ -30,10 +30,19 @@ def alternate() -> Iterator[None]:
 
 
 def draw(text: str) -> None:
-    """Draw from the top, in one write; leave out what does not fit."""
+    """Draw from the top, in one write; the last row says how many lines do not fit."""
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
-    lines = fitting(text.splitlines(), columns, rows)
+    lines = cut(text.splitlines(), columns, rows)
     output.write(_CLEAR + "\r\n".join(lines), end="")
+
+
+def cut(lines: list[str], columns: int, rows: int) -> list[str]:
+    """`lines` if they fit; else as many as fit, and one that counts the others."""
+    if fitting(lines, columns, rows) == lines:
+        return lines
+    shown = fitting(lines, columns, rows - 1)
+    left = len(lines) - len(shown)
+    return [*shown, f"({left} more line{'' if left == 1 else 's'})"[: max(0, columns)]]
 
 
 def fitting(lines: list[str], columns: int, rows: int) -> list[str]:
