@@ -148,7 +148,7 @@ class Forge:
         return client
 
     def _cas(self, guest: Guest) -> ssl.SSLContext:
-        """Loaded once: they take 20 MB and 50 ms."""
+        """Loaded once: they take some MiB and tens of milliseconds."""
         import httpx
 
         try:
