@@ -22,7 +22,7 @@ def parse_duration(text: str) -> int:
     if any(len(count or "") > _MAX_DIGITS for count in match.groups()):
         raise Refused(
             "bad-duration",
-            f"the duration is too long: {quoted(text)}",
+            f"a number is too long in this duration: {quoted(text)}",
             f"write no number of more than {_MAX_DIGITS} digits",
         )
     seconds = sum(
