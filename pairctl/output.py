@@ -26,12 +26,15 @@ WIDTH = 80  # columns; only commands and hints, which are never broken, may exce
 
 
 class View:
-    """How text is drawn on one stream: colour, signs, and the present time."""
+    """How text is drawn on one stream: colour, signs, the columns at most, and the present time."""
 
-    __slots__ = ("colour", "now", "unicode")
+    __slots__ = ("colour", "columns", "now", "unicode")
 
-    def __init__(self, *, now: float, colour: bool = False, unicode: bool = True) -> None:
+    def __init__(
+        self, *, now: float, colour: bool = False, unicode: bool = True, columns: int = WIDTH
+    ) -> None:
         self.now = now
+        self.columns = columns
         self.colour = colour
         self.unicode = unicode
 
@@ -42,6 +45,7 @@ class View:
             now=time.time(),
             colour=not os.environ.get("NO_COLOR") and draws(stream),
             unicode=(stream.encoding or "").lower().replace("-", "") == "utf8",
+            columns=_columns(stream),
         )
 
     def bold(self, text: str) -> str:
@@ -68,6 +72,13 @@ class View:
         if len(text) <= width:
             return text
         return text[: max(0, width - 1)] + ("…" if self.unicode else "~") if width > 0 else ""
+
+
+def _columns(stream: TextIO) -> int:
+    """Of the terminal, at least WIDTH; without end if it is none."""
+    if not stream.isatty():
+        return sys.maxsize
+    return max(WIDTH, os.get_terminal_size(stream.fileno()).columns)
 
 
 def draws(stream: TextIO) -> bool:

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from pairctl.handout import beside
-from pairctl.layout import ROOM, fitted, row, wrapped
+from pairctl.layout import LABEL, ROOM, fitted, row, wrapped
 from pairctl.output import WIDTH
 from pairctl.router_lines import forward, router
 from pairctl.times import clock, seconds, span
@@ -268,7 +268,7 @@ def _conditions(invitation: InvitationInfo, view: View) -> str:
 
 def _key(key: KeyInfo, view: View) -> str:
     described = f"{_key_type(key['type'], key['bits'])} {key['fingerprint']}"
-    comment = view.crop(key["comment"], ROOM - 2 - len(described) - 1)
+    comment = view.crop(key["comment"], view.columns - LABEL - 2 - len(described) - 1)
     return f"{described} {view.dim(comment)}".rstrip()
 
 

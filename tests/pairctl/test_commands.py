@@ -382,7 +382,8 @@ def test_a_message_that_cannot_be_written_changes_nothing(sock: Path, to: str, _
 
 def test_text_keeps_to_the_locale(sock: Path) -> None:
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    invited = {**samples.INVITED, "invitations": [{**samples.OCTOCAT, "guest": "github:\u00e9"}]}
+    guest = "github:\u00e9" + "e" * 80
+    invited = {**samples.INVITED, "invitations": [{**samples.OCTOCAT, "guest": guest}]}
     with FakeDaemon(sock, {"show": invited}):
         shown = subprocess.run(
             _pairctl("invite", "--show", "x", "--no-copy"),
@@ -391,7 +392,8 @@ def test_text_keeps_to_the_locale(sock: Path) -> None:
             env=env,
         )
     assert b"github:?" in shown.stdout
-    assert b"octocat@~" in shown.stdout
+    assert b"ee~\n" in shown.stdout
+    assert b"octocat@a-laptop-with-a-long-name\n" in shown.stdout, "a pipe has room"
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,13 @@ def test_the_last_line_is_the_command_whole_however_long() -> None:
     assert text.splitlines()[-1] == command
 
 
+def test_a_key_comment_is_cut_to_the_terminal_and_not_in_a_pipe() -> None:
+    comment = samples.OCTOCAT["keys"][0]["comment"]
+    narrow, wide = View(now=samples.NOW), View(now=samples.NOW, columns=200)
+    assert comment not in render.invited(samples.INVITED, narrow)
+    assert comment in render.invited(samples.INVITED, wide)
+
+
 def test_a_long_identity_is_cut_to_the_width() -> None:
     guest = "https://example.org/" + "a" * 2000
     changed = {"invitations": [{**samples.OCTOCAT, "guest": guest}], "warnings": []}
