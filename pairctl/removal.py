@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pairingd.paths import Paths
 
-MARK = r"[^/]+\.(write|read)\.[0-9]+"  # a file of pairingd.live
+MARK = r"[^/]+\.(write|read)\.[0-9]+"  # a file of pairingd.state.live
 _BOX = r"[0-9a-f]{8}(@[^/]+)?"  # a directory of pairctl.box or pairctl.account_session
 _COMMON_NAMES = ("authorized_keys", "host_key", "sshd_config")  # as in ~/.ssh
 _SOCKETS = ("control_socket", "tmux_socket")
@@ -230,7 +230,7 @@ def _undone(state_db: str) -> str:
         return ""
     import sqlite3
 
-    from pairingd import leftovers
+    from pairingd.state import leftovers
 
     try:
         left = leftovers.read(Path(state_db))

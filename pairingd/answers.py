@@ -30,7 +30,7 @@ from pairingd.parts import Parts
 from pairingd.protocol import results
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.second import not_opened
-from pairingd.store import KEPT_SESSIONS, Store
+from pairingd.state.store import KEPT_SESSIONS, Store
 from pairingd.user import login_name
 from pairingd.world.network import ipv6_address, lan_address
 from pairingd.world.sshd import HostKey

@@ -17,7 +17,6 @@ from pairingd.core.admission import Admission
 from pairingd.core.holding_state import PINHOLE, SECOND
 from pairingd.core.network import Network
 from pairingd.further import further_lanes
-from pairingd.intent import Intent
 from pairingd.opening import Opening
 from pairingd.parts import Parts
 from pairingd.paths import Paths
@@ -31,7 +30,8 @@ from pairingd.reconcile.relay import RelayLane
 from pairingd.reconcile.second import Second
 from pairingd.reconcile.witness import Witness
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world import keyscan, network
 from pairingd.world.awake import Awake
 from pairingd.world.desktop import Desktop

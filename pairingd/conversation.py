@@ -14,9 +14,9 @@ from typing import Any
 
 from pairingd import peer, report, rpc
 from pairingd.errors import PairingError
-from pairingd.intent import Intent
 from pairingd.protocol import methods, results, wire
-from pairingd.store import Happening
+from pairingd.state.intent import Intent
+from pairingd.state.store import Happening
 
 log = logging.getLogger(__name__)
 

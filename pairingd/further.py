@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import partial
 
 from pairingd import config
-from pairingd.intent import Intent
 from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.hole import HoleLane
 from pairingd.reconcile.hostname import HostnameLane
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.outside import Outside
 from pairingd.signals import Signals
+from pairingd.state.intent import Intent
 from pairingd.world import resolver
 from pairingd.world.door import Door
 from pairingd.world.outgoing.hole import Hole

@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from pairingd.clock import Clock
 from pairingd.config import Settings
-from pairingd.intent import Intent
 from pairingd.protocol import results
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.arrivals import Arrivals
@@ -21,7 +20,8 @@ from pairingd.reconcile.lookout import Lookout
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.reconcile.witness import Witness
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world.door import Door
 from pairingd.world.gateway.router import Router
 from pairingd.world.identity import IdentityProviders

@@ -84,7 +84,7 @@ class Paths:
 
     @property
     def live(self) -> str:
-        """A directory with an empty file for each live invitation (pairingd.live)."""
+        """A directory with an empty file for each live invitation (pairingd.state.live)."""
         return os.path.join(os.path.dirname(self.state_db), "live")
 
     @property

@@ -19,9 +19,9 @@ from pairingd.protocol import results
 from pairingd.protocol.confinement import AccountInfo, Boxed, BoxSettings
 from pairingd.reconcile.knocks import Knock
 from pairingd.reconcile.login import Login
-from pairingd.store import Happening
+from pairingd.state.store import Happening
+from pairingd.state.visits import Visit, visits
 from pairingd.values import Duration, Size
-from pairingd.visits import Visit, visits
 from pairingd.world.sshd import HostKey
 
 # For a proxy: OpenBSD's nc does not report the end of the connection until something is sent.

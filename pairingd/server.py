@@ -10,8 +10,8 @@ from collections.abc import Container
 from pairingd import peer, rpc
 from pairingd.conversation import Call, Conversation
 from pairingd.errors import PairingError
-from pairingd.intent import Intent
 from pairingd.protocol.methods import METHODS
+from pairingd.state.intent import Intent
 
 MAX_CONNECTIONS = 64
 HELLO_LIMIT_S = 5.0

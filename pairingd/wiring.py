@@ -28,11 +28,11 @@ from pairingd.process.detach import Launch
 from pairingd.process.inherited import reset_signals
 from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
-from pairingd.schema import require_known
 from pairingd.server import ControlServer
 from pairingd.signals import Signals
+from pairingd.state.schema import require_known
+from pairingd.state.store import Store
 from pairingd.stop_signals import StopSignals
-from pairingd.store import Store
 from pairingd.world.door.listener import raise_descriptor_limit
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import pytest
 from pairingd.core.events import End, Revoke, SetAccess, Tick
 from pairingd.core.model import Access, Invitation, Standing, State
 from pairingd.errors import PairingError
-from pairingd.intent import Intent
-from pairingd.live import Live
 from pairingd.signals import Signals
-from pairingd.store import Process, Store
+from pairingd.state.intent import Intent
+from pairingd.state.live import Live
+from pairingd.state.store import Process, Store
 from tests.core.make import START, invitation, invite, mapping
 
 FLIPS = 3000

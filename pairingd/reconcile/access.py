@@ -11,7 +11,6 @@ from pairingd.core import causes, plan
 from pairingd.core.events import End, Tick
 from pairingd.core.model import Access, Cause
 from pairingd.errors import PairingError, WorldError
-from pairingd.intent import Intent
 from pairingd.reconcile.approvals import Approvals
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement
@@ -28,7 +27,8 @@ from pairingd.reconcile.roster import Roster
 from pairingd.reconcile.statusline import StatusLine
 from pairingd.reconcile.wishes import Wishes
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world.awake import Awake
 from pairingd.world.door import Authenticated, Disconnected, Door, Event, Reached, TurnedAway
 from pairingd.world.tmux import Running, Tmux

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pairingd.core.events import CommandAnnounced
 from pairingd.core.model import HostPort
 from pairingd.core.ways import Endpoint, ssh_command
-from pairingd.intent import Intent
 from pairingd.signals import Signal
+from pairingd.state.intent import Intent
 from pairingd.user import login_name
 
 

@@ -13,14 +13,14 @@ from msgspec.structs import asdict
 from pairingd.core.approval import ANSWER_S, Desk, Entry, Visitor
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
-from pairingd.intent import Intent
 from pairingd.reconcile.confinement import Confinement
 from pairingd.reconcile.login import Login
 from pairingd.reconcile.messages import Messages
 from pairingd.reconcile.popups import Popups
 from pairingd.reconcile.roster import Roster
 from pairingd.signals import Signals
-from pairingd.visits import Joined
+from pairingd.state.intent import Intent
+from pairingd.state.visits import Joined
 from pairingd.world.forced_command import connection_of
 from pairingd.world.tmux import Tmux
 

@@ -12,12 +12,12 @@ from pairingd.core import notices
 from pairingd.core.model import Access, Invitation, State
 from pairingd.core.notices import Terms
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.intent import Intent
-from pairingd.live import mark_prefix
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.login import Login
 from pairingd.reconcile.messages import Messages
 from pairingd.reconcile.wishes import Wishes
+from pairingd.state.intent import Intent
+from pairingd.state.live import mark_prefix
 from pairingd.user import user_name
 from pairingd.world.tmux import Tmux
 

@@ -20,10 +20,10 @@ from pairingd.core.events import Dialing
 from pairingd.core.model import Dial, HostPort, Invitation, Problem
 from pairingd.core.records import replace
 from pairingd.core.ways import Endpoint, Verified
-from pairingd.intent import Intent
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
+from pairingd.state.intent import Intent
 from pairingd.world.door import Arrival, Door
 from pairingd.world.outgoing.dialer import PortTaken
 from pairingd.world.outgoing.dialer import dial as connect

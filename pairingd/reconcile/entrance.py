@@ -9,10 +9,10 @@ from pairingd.account.place import Account, ours
 from pairingd.core.events import DoorOpened
 from pairingd.core.model import Grant, Invitation
 from pairingd.files import remove_file
-from pairingd.intent import Intent
-from pairingd.live import copy_marks
 from pairingd.process.listeners import answers
 from pairingd.signals import Signals
+from pairingd.state.intent import Intent
+from pairingd.state.live import copy_marks
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.door import Door
 from pairingd.world.sshd import ZULU_SINCE, Server

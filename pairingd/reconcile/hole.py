@@ -14,10 +14,10 @@ from pairingd.core.events import CommandPrinted
 from pairingd.core.hostname import held_by_name
 from pairingd.core.model import HostPort, Problem
 from pairingd.core.ways import Endpoint, Verified
-from pairingd.intent import Intent
 from pairingd.reconcile.announce import announce
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
+from pairingd.state.intent import Intent
 from pairingd.world.outgoing.hole import Hole, MakeHole
 
 _CHECK_INTERVAL_S = 15.0  # for a change of the router's port

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from pairingd.core.hostname import Name
 from pairingd.core.model import HostPort, Problem
-from pairingd.intent import Intent
 from pairingd.reconcile.announce import announce
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
+from pairingd.state.intent import Intent
 
 Resolve = Callable[[str], Awaitable[frozenset[str]]]
 Update = Callable[[str, str], Awaitable[str]]

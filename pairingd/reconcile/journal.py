@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairingd.process.left_over import boot, start_time
-from pairingd.store import Process, Store
+from pairingd.state.store import Process, Store
 
 
 def journal(store: Store, pid: int) -> None:

@@ -15,7 +15,7 @@ from pairingd.core import knocks
 from pairingd.core.durations import utc
 from pairingd.core.knocks import Attempt, Meaning
 from pairingd.core.penalties import Ban, source_of
-from pairingd.intent import Intent
+from pairingd.state.intent import Intent
 
 MAX_KNOCKS = 256  # counted separately in one session; further ones together
 NOTICE_INTERVAL_S = 10.0  # between two notices of a kind on the host's terminals

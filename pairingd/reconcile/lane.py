@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from pairingd.core.plan import LONGEST_SLEEP_S
 from pairingd.errors import PairingError
-from pairingd.intent import Intent
 from pairingd.signals import Signal
+from pairingd.state.intent import Intent
 
 log = logging.getLogger(__name__)
 

@@ -19,13 +19,13 @@ from pairingd.core.model import Problem
 from pairingd.core.records import replace
 from pairingd.core.ways import Place
 from pairingd.errors import PairingError, WorldError
-from pairingd.intent import Intent
 from pairingd.reconcile.arrivals import addresses, is_outside
 from pairingd.reconcile.interruptible import Interruptible
 from pairingd.reconcile.journal import journal
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world.keyscan import Sight
 
 log = logging.getLogger(__name__)

@@ -60,7 +60,6 @@ from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
-from pairingd.intent import Intent
 from pairingd.reconcile.announce import announce
 from pairingd.reconcile.behind import Behind
 from pairingd.reconcile.gateway import Journal, Router
@@ -69,6 +68,7 @@ from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.interruptible import Interruptible
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
+from pairingd.state.intent import Intent
 from pairingd.world.gateway.pxp.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
 

@@ -10,8 +10,8 @@ from pairingd.core.dial import outside_host
 from pairingd.core.double_nat import outermost
 from pairingd.core.model import HostPort, Mapping
 from pairingd.core.ways import Endpoint
-from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
+from pairingd.state.intent import Intent
 from pairingd.world.outgoing.dialer import source_towards
 
 

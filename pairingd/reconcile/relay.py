@@ -10,12 +10,12 @@ from typing import Literal, Protocol
 
 from pairingd.core.ways import Endpoint, Verified
 from pairingd.errors import PairingError
-from pairingd.intent import Intent
 from pairingd.process.tunnel import Tunnel
 from pairingd.reconcile.journal import journal
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world.keyscan import Sight
 from pairingd.world.relay import forward_refused
 

@@ -16,15 +16,15 @@ from pairingd.core.durations import utc
 from pairingd.core.events import Came, Went
 from pairingd.core.model import Cause, Invitation, Session
 from pairingd.core.refusal import Refused as NotAllowed
-from pairingd.intent import Intent
 from pairingd.process.left_over import end_left_over
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.journal import journal
 from pairingd.reconcile.knocks import Knocks
 from pairingd.reconcile.login import NO_TERMINAL, Login
 from pairingd.signals import Signals
-from pairingd.store import Store
-from pairingd.visits import Joined, Left, visits
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
+from pairingd.state.visits import Joined, Left, visits
 from pairingd.world.door import (
     Authenticated,
     Connected,

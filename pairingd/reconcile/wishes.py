@@ -7,7 +7,7 @@ from math import floor
 
 from pairingd.core import plan
 from pairingd.core.model import State
-from pairingd.intent import Intent
+from pairingd.state.intent import Intent
 
 
 class Wishes:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from pairingd.core.model import Grant
 from pairingd.files import write_for_group, write_private
-from pairingd.live import mark_prefix
+from pairingd.state.live import mark_prefix
 
 _JOIN = Path(__file__).with_name("forced_command") / "join.sh"
 
@@ -24,7 +24,7 @@ _JOIN = Path(__file__).with_name("forced_command") / "join.sh"
 class AuthorizedKeys(Struct, frozen=True):
     """`zulu`: this sshd reads times with `Z` (OpenSSH 9.1); older ones take them as local time,
     and ours is started with TZ=UTC0. A line does not say what its guest may do: the forced command
-    reads that at each start from the marks in `live` (pairingd.live), so a change of role writes
+    reads that at each start from the marks (pairingd.state.live), so a change of role writes
     nothing to this file. Guests who need the host's approval ask for it at `control`, pairingd's
     socket. `join` is the forced command, which runs `python`. `shared`: the group of the file's
     directory may read it, because its sshd is an account's.

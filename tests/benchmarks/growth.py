@@ -15,7 +15,7 @@ from pairingd.core.events import End
 from pairingd.core.model import Invitation, Session, State
 from pairingd.core.records import replace
 from pairingd.core.rules import step
-from pairingd.store import KEPT_SESSIONS, Store
+from pairingd.state.store import KEPT_SESSIONS, Store
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.ssh import wait_until_out
 from tests.benchmarks.terminal import ALTERNATE_SCREEN, Terminal

@@ -13,10 +13,10 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP_S
 from pairingd.core.records import replace
-from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from tests.core.make import START, invitation, invite
 
 HOUR = 3600

@@ -62,7 +62,7 @@ class World(Struct):
     next_id: int = 100
     budget: int | None = None  # effects until everything breaks; None: nothing does
     saved: list[State] = field(default_factory=lambda: [State()])  # the newest last
-    marks: set[Rights] = field(default_factory=set)  # pairingd.live
+    marks: set[Rights] = field(default_factory=set)  # pairingd.state.live
     full: bool = False  # the disk
 
     def effect(self) -> None:

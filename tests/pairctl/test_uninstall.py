@@ -29,7 +29,7 @@ from pairingd.core.refusal import PairingError
 from pairingd.core.rules import step
 from pairingd.paths import FILES, Paths, find_paths
 from pairingd.process.left_over import boot, start_time
-from pairingd.store import Process, Store
+from pairingd.state.store import Process, Store
 from tests.core.make import START, invite
 from tests.fakes.daemon import FakeDaemon
 from tests.stage import Stage, is_open, until

@@ -19,13 +19,13 @@ from pairingd.core.admission import MAX_PER_GUEST, Admission, Refusal
 from pairingd.core.events import Came, Revoke
 from pairingd.core.model import Cause, Conditions, Invitation
 from pairingd.errors import WorldError
-from pairingd.intent import Intent
 from pairingd.reconcile.access import AccessLane
 from pairingd.reconcile.entrance import Entrance
 from pairingd.reconcile.idleness import Idleness
 from pairingd.signals import Signals
-from pairingd.store import Store
-from pairingd.visits import visits
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
+from pairingd.state.visits import visits
 from pairingd.world.door import (
     Authenticated,
     Connected,

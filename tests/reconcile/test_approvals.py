@@ -17,7 +17,7 @@ from pairingd.core.model import Conditions
 from pairingd.core.refusal import Refused
 from pairingd.reconcile.approvals import Answer
 from pairingd.reconcile.login import JOINING_S
-from pairingd.visits import visits
+from pairingd.state.visits import visits
 from pairingd.world.door import Authenticated, Connected, Disconnected
 from tests.core.make import invitation, invite
 from tests.reconcile.test_access import OCTOCAT, Host, host, until

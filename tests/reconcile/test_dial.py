@@ -11,10 +11,10 @@ from pathlib import Path
 from pairingd.core.events import Revoke
 from pairingd.core.model import Dial, HostPort
 from pairingd.core.records import replace
-from pairingd.intent import Intent
 from pairingd.reconcile.dial import DialLane
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world.door import Arrival
 from pairingd.world.outgoing.hole import Hole
 from tests.core.make import START, invitation, invite

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from pairingd.core.model import HostPort
-from pairingd.intent import Intent
 from pairingd.reconcile.hole import HoleLane
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world.outgoing.hole import Hole
 from tests.core.make import START, invite
 from tests.fakes.stun import FakeStun

@@ -9,10 +9,10 @@ import pytest
 
 from pairingd.core.events import CommandPrinted
 from pairingd.core.model import HostPort
-from pairingd.intent import Intent
 from pairingd.reconcile.hostname import HostnameLane
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world import resolver
 from tests.core.make import START, invite
 

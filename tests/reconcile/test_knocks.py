@@ -12,10 +12,10 @@ from pairingd.core.durations import utc
 from pairingd.core.events import End
 from pairingd.core.knocks import Attempt
 from pairingd.core.penalties import Ban
-from pairingd.intent import Intent
 from pairingd.reconcile.knocks import MAX_KNOCKS, NOTICE_INTERVAL_S, Knocks
 from pairingd.signals import Signals
-from pairingd.store import Happening, Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Happening, Store
 from tests.core.make import START, invitation, invite
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pairingd.errors import PairingError, WorldError
-from pairingd.intent import Intent
 from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from tests.core.make import START
 from tests.waiting import WAIT_S
 

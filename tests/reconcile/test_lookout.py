@@ -12,10 +12,10 @@ import pytest
 
 from pairingd.core.ways import Place
 from pairingd.errors import PairingError, WorldError
-from pairingd.intent import Intent
 from pairingd.reconcile.lookout import Lookout
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world.keyscan import Sight
 from tests.core.make import START
 

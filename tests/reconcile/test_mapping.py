@@ -21,10 +21,10 @@ from pairingd.core.model import Invitation
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
-from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world.gateway.pxp.announcements import listen
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 from pairingd.world.gateway.pxp.natpmp import NatPmpAdapter

@@ -14,10 +14,10 @@ from pairingd.core.events import Invite
 from pairingd.core.holding_state import PINHOLE
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.intent import Intent
 from pairingd.reconcile.mapping import MappingLane
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world.gateway.adapter import Adapter
 from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.pxp.datagrams import Datagrams

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from pairingd.errors import PairingError, WorldError
-from pairingd.intent import Intent
 from pairingd.process.tunnel import Tunnel, start
 from pairingd.reconcile.relay import RelayLane
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.store import Store
 from pairingd.world.keyscan import Sight
 from tests.core.make import START
 

@@ -11,8 +11,8 @@ from typing import Any, Self, cast
 import pytest
 
 from pairingd.errors import PairingError
-from pairingd.intent import Intent
 from pairingd.server import ControlServer
+from pairingd.state.intent import Intent
 
 CANCEL = {"jsonrpc": "2.0", "method": "cancel"}
 

@@ -9,8 +9,8 @@ import socket
 from pathlib import Path
 from typing import Any, Self, cast
 
-from pairingd.intent import Intent
 from pairingd.server import ControlServer
+from pairingd.state.intent import Intent
 
 LIMIT = 3
 

@@ -3,7 +3,7 @@
 # sshd starts this as the forced command of every line in our authorized_keys:
 #     join.sh MARK CONFINEMENT PYTHON TMUX SOCKET SESSION [CONTROL_SOCKET]
 # CONFINEMENT is `plain` or `box`. SESSION is a target of tmux's: the session's id, which outlives a new name.
-# MARK.write.* and MARK.read.* (pairingd.live) say what the invitation allows now: a connection may
+# MARK.write.* and MARK.read.* (pairingd.state.live) say what the invitation allows now: a connection may
 # start a second terminal after the first.
 # A read guest goes behind glass.py, and so does everybody in a box. Else a write guest's terminal
 # is tmux's own, so that a keystroke passes no further process; this one stays beside it and keeps

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pairingd.core.model import Access
-from pairingd.live import invitation_of
+from pairingd.state.live import invitation_of
 
 _JOIN, _GLASS = "/join.sh", "/glass.py"  # and then MARK; after that glass.py has its role
 # To the forced command, which then attaches its guest again. `role_of` shows when that is done.

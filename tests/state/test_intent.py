@@ -14,10 +14,10 @@ from pairingd.core.model import Access, Invitation, Standing, State
 from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.errors import WorldError
-from pairingd.intent import Intent
-from pairingd.live import Live
 from pairingd.signals import Signals
-from pairingd.store import Store
+from pairingd.state.intent import Intent
+from pairingd.state.live import Live
+from pairingd.state.store import Store
 from tests.core.make import START, invitation, invite
 
 HOUR = 3600

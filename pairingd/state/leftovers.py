@@ -10,10 +10,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from pairingd.core.model import Mapping
-from pairingd.live import Live
 from pairingd.process.left_over import is_still
-from pairingd.schema import migrate
-from pairingd.store import Process, Store
+from pairingd.state.live import Live
+from pairingd.state.schema import migrate
+from pairingd.state.store import Process, Store
 
 
 class Leftovers(Struct, frozen=True):

@@ -6,11 +6,11 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from pairingd import sessions
 from pairingd.core.model import State
 from pairingd.errors import Misconfigured
-from pairingd.live import Live
-from pairingd.rows import checksum_of
+from pairingd.state import sessions
+from pairingd.state.live import Live
+from pairingd.state.rows import checksum_of
 
 # One entry a version: the statements that migrate the version before. Never edit an entry that
 # was released; add one. tests/data holds a database of each version that must load forever.

@@ -33,7 +33,7 @@ from pairingd.core.rules import gives_rights, step
 from pairingd.core.text import printable
 from pairingd.errors import PairingError, WorldError
 from pairingd.signals import Signals
-from pairingd.store import Happening, Store
+from pairingd.state.store import Happening, Store
 
 log = logging.getLogger(__name__)
 

@@ -22,13 +22,13 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from pairingd import sessions
 from pairingd.core.model import Invitation, Mapping, Session, State
 from pairingd.core.network import router_of
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.live import Live
-from pairingd.rows import as_json, as_text, checksum_of, read
-from pairingd.schema import migrate
+from pairingd.state import sessions
+from pairingd.state.live import Live
+from pairingd.state.rows import as_json, as_text, checksum_of, read
+from pairingd.state.schema import migrate
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

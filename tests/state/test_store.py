@@ -15,9 +15,9 @@ from pairingd.core.model import Access, HostPort, State
 from pairingd.core.records import replace
 from pairingd.core.rules import step
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.rows import checksum_of
-from pairingd.schema import MIGRATIONS
-from pairingd.store import Process, Store
+from pairingd.state.rows import checksum_of
+from pairingd.state.schema import MIGRATIONS
+from pairingd.state.store import Process, Store
 from tests.core.make import START, invitation, invite, mapping
 
 INVITED = step(State(), invite(invitation(), invitation("gitlab:mona")), START)
@@ -225,7 +225,7 @@ def test_history_is_read_newest_last_and_from_an_event_on(reopen: Callable[[], S
 def test_events_caused_by_strangers_do_not_push_out_joins(
     reopen: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, *, together: bool
 ) -> None:
-    monkeypatch.setattr("pairingd.store.KEPT_EVENTS", 3)
+    monkeypatch.setattr("pairingd.state.store.KEPT_EVENTS", 3)
     store = reopen()
     store.happened(START, "s1", "joined", "octocat", {})
     with store.together() if together else nullcontext():
@@ -398,7 +398,7 @@ def test_a_database_that_cannot_be_opened_is_not_set_aside(
 def test_a_database_of_every_version_loads_forever(
     path: Path, reopen: Callable[[], Store], version: int
 ) -> None:
-    shutil.copy(Path(__file__).parent / "data" / f"state-v{version}.db", path)
+    shutil.copy(Path(__file__).parent.parent / "data" / f"state-v{version}.db", path)
     store = reopen()
     assert store.set_aside is None
     assert store.state() == INVITED
@@ -410,7 +410,7 @@ def test_a_database_of_every_version_loads_forever(
 def test_a_database_from_before_the_marks_keeps_its_live_invitations(
     path: Path, reopen: Callable[[], Store]
 ) -> None:
-    shutil.copy(Path(__file__).parent / "data" / "state-v1.db", path)
+    shutil.copy(Path(__file__).parent.parent / "data" / "state-v1.db", path)
     for _ in range(2):
         store = reopen()
         assert {invited.rights for invited in INVITED.live} == store.live.marks
@@ -424,7 +424,7 @@ def test_a_database_from_before_the_marks_keeps_its_live_invitations(
 def test_a_database_whose_marks_cannot_be_made_is_migrated_later(
     path: Path, reopen: Callable[[], Store]
 ) -> None:
-    shutil.copy(Path(__file__).parent / "data" / "state-v1.db", path)
+    shutil.copy(Path(__file__).parent.parent / "data" / "state-v1.db", path)
     path.with_name("live").touch()
     with pytest.raises(WorldError) as caught:
         reopen()

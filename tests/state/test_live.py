@@ -11,9 +11,9 @@ import pytest
 from pairingd.core.model import Access, Invitation
 from pairingd.core.records import replace
 from pairingd.errors import WorldError
-from pairingd.live import Live, copy_marks, mark_name, parse_mark
 from pairingd.paths import find_paths
-from pairingd.store import Store
+from pairingd.state.live import Live, copy_marks, mark_name, parse_mark
+from pairingd.state.store import Store
 from tests.core.make import START, invitation
 
 ANN, BOB = invitation("github:ann", id="a1"), invitation("https://bob.example/keys", id="b/2")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from pairingd.core.model import Invitation, Session
 from pairingd.core.records import replace
-from pairingd.rows import as_json, checksum_of, read
+from pairingd.state.rows import as_json, checksum_of, read
 
 _SELECT = "SELECT id, invitations, body, checksum FROM session"
 

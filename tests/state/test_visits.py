@@ -5,8 +5,8 @@ from msgspec.structs import asdict
 
 from pairingd.core.model import Cause
 from pairingd.core.records import replace
-from pairingd.store import Happening
-from pairingd.visits import Joined, Left, visits
+from pairingd.state.store import Happening
+from pairingd.state.visits import Joined, Left, visits
 
 OCTOCAT = Joined("i1", "github:octocat", "203.0.113.5", "SHA256:ko5Z", 4711)
 HUBOT = Joined("i2", "github:hubot", "203.0.113.6", "SHA256:ab1c", 4712)
