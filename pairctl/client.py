@@ -11,6 +11,7 @@ from pairctl import output, rendezvous
 from pairctl.failures import Interrupted, NoDaemon, Silent, Usage
 from pairingd import __version__, peer
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import shell
 from pairingd.paths import find_paths
 from pairingd.protocol import wire
 
@@ -48,8 +49,8 @@ class Client:
                 raise _garbage("a hello without versions")
         except PairingError as failure:
             if failure.code in _NO_HELLO:
-                program = peer.pid(connection)
-                failure.hint = f"kill -9 {program} ends that program; then: pairctl start"
+                kill = shell("kill", "-9", str(peer.pid(connection)))
+                failure.hint = f"{kill} ends that program; then: pairctl start"
             raise
 
     def hello_again(self) -> Hello:

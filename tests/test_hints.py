@@ -163,9 +163,12 @@ def session_not_made(home: Path) -> Made:
 
 
 def daemon_that_is_silent(home: Path) -> Made:
-    lock = home / "pairingd.lock"
-    lock.write_text("4711\n")
-    return client._silent("hello", 1.0).hint, "kill", ["-9", "4711"]
+    del home
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(PairingError) as caught:
+        client.Client(ours, 0.01)
+    command, _, _ = caught.value.hint.partition(" ends that program; then: ")
+    return command, "kill", ["-9", str(os.getpid())]
 
 
 def doctor_that_fails(home: Path) -> Made:

@@ -19,7 +19,9 @@ def run(args: Namespace, limit_s: float = shutdown.STOP_LIMIT_S) -> None:
             shutdown.stop(client, limit_s)
             result = {"pid": client.hello["pid"]}
     except NotRunning as absent:
-        raise NotRunning(absent.code, absent.message, "there is nothing to stop") from None
+        raise NotRunning(
+            absent.code, absent.message, "there is nothing to stop; pairctl start starts one"
+        ) from None
     finally:
         daemon.unload()
     output.result(

@@ -129,7 +129,11 @@ def test_no_daemon_is_exit_3_with_the_hint(
 ) -> None:
     assert main(words) == 3
     captured = capsys.readouterr()
-    hint = "there is nothing to stop" if words == ["stop"] else "pairctl start"
+    hint = (
+        "there is nothing to stop; pairctl start starts one"
+        if words == ["stop"]
+        else "pairctl start"
+    )
     assert (captured.out, captured.err) == (
         "",
         f"error: pairingd is not running\nhint: {hint}\n",

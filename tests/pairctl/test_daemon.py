@@ -57,7 +57,7 @@ def test_start_restart_and_stop(capsys: pytest.CaptureFixture[str]) -> None:
     assert second["pid"] != first["pid"]
     assert run("stop") == {"pid": second["pid"]}
     assert main(["stop"]) == 3
-    assert "hint: there is nothing to stop\n" in capsys.readouterr().err
+    assert "hint: there is nothing to stop; pairctl start starts one\n" in capsys.readouterr().err
     third = run("restart")
     assert third["started"] is True
 
