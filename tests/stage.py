@@ -333,10 +333,12 @@ class Guest:
             f"{getpass.getuser()}@127.0.0.1",
         )
 
-    def joins(self, *more: str, port: int | None = None, lines: int = 24) -> Terminal:
+    def joins(
+        self, *more: str, port: int | None = None, columns: int = 80, lines: int = 24
+    ) -> Terminal:
         if port is None:  # on a busy machine an invitation is printed before the router forwards
             until(self._stage.mappings, "the router forwards")
-        return self._stage.terminal(*self.ssh(*more, port=port), lines=lines)
+        return self._stage.terminal(*self.ssh(*more, port=port), columns=columns, lines=lines)
 
     def runs(self, *words: str, port: int | None = None) -> subprocess.CompletedProcess[str]:
         """ssh without a terminal, `words` as its command."""

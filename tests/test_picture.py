@@ -24,6 +24,7 @@ shared = daemon_of_each_tmux
 stage = stage_of_each_tmux
 HOST = getpass.getuser()
 HERE = ("-t", "=pairing:")
+AT = r"\d\d:\d\d"
 
 
 def invited(stage: Stage, name: str = "octocat", *options: str, conf: str = "") -> Guest:
@@ -156,14 +157,54 @@ def test_a_guest_sees_a_greeting_and_each_change_of_terms(
 ) -> None:
     options = ("--read-only",) if access == "read" else ()
     screen = joined(stage, invited(stage, "octocat", *options), columns=100)
-    at = r"\d\d:\d\d"
-    greeting = re.escape(f"{HOST}'s session, {said}, same ssh returns").replace(r"\{\}", at)
+    greeting = re.escape(f"{HOST}'s session, {said}, same ssh returns").replace(r"\{\}", AT)
     until(lambda: re.search(greeting, screen.screen()), "the greeting", ATTENTIVE)
     stage.asks("extend", "octocat", "10m")
     screen.shows(f"{HOST} changed your time: you may stay until", ATTENTIVE)
     other, role = ("read", "read-only") if access == "write" else ("write", "read-write")
     stage.asks("role", "octocat", other)
     screen.shows(f"{HOST} made you {role}, until", ATTENTIVE)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (100, rf"0:\S+ +{HOST}'s session, rw until {AT}; Ctrl-b d leaves, same ssh returns"),
+        (80, rf"0:\S+ +rw until {AT}; Ctrl-b d leaves, same ssh returns"),
+        (60, rf"0:\S+ +rw until {AT}; Ctrl-b d leaves"),
+        (40, rf" *rw to {AT}; Ctrl-b d leaves"),
+    ],
+)
+def test_a_greeting_fits_its_terminal_and_is_shown_once_to_who_comes_back(
+    stage: Stage, columns: int, said: str
+) -> None:
+    octocat = invited(stage)
+    line = rf"(?m)^\[pairing\] {said}$"
+    for _ in range(2):
+        guest = octocat.joins(columns=columns)
+        screen = guest.screen
+        until(lambda: re.search(line, screen()), screen, ATTENTIVE)  # noqa: B023 - at once
+        guest.presses("C-b", "d")
+        guest.ended(ATTENTIVE)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (80, "pairing: github:bob invited, may write, for 1h · github:ann…"),
+        (40, "bob invited, may write, for …"),
+    ],
+)
+def test_the_host_s_messages_are_cut_on_the_right_and_have_one_prefix(
+    stage: Stage, columns: int, said: str
+) -> None:
+    for name in ("ann", "bob"):
+        stage.guest(name)
+    invited(stage)
+    host = attached_host(stage, columns=columns)
+    host.shows("[pairing]", ATTENTIVE)
+    stage.asks("invite", "ann", "bob", "--ttl", "1h", "--no-copy")
+    until(lambda: last_line(host).endswith(f" {said}"), lambda: last_line(host), ATTENTIVE)
 
 
 @pytest.mark.waits

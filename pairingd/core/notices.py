@@ -1,6 +1,7 @@
 """Texts for a guest: on entry, before the end, when their terms change, and at the end.
 
-`until` is a time of day by the host's clock, with the date if it is not today.
+`until` is a time of day by the host's clock, with the date if it is not today. Those on entry and
+at a change are in forms, as in core/news.py.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from pairingd.core.model import Access, Cause, Invitation
+from pairingd.core.news import Forms
 
 LAST_MINUTES = (5, 1)  # before the end, at which a guest gets a notice
 _ACCESS = {Access.WRITE: "rw", Access.READ: "ro"}
@@ -36,24 +38,41 @@ class Terms(Struct, frozen=True):
         return cls(invitation.access, invitation.deadline, min(begun, default=0))
 
 
-def greeting(host: str, access: Access, until: str, leave: str) -> str:
+def greeting(host: str, access: Access, until: str, leave: str) -> Forms:
     """`leave` names the keys that leave the session."""
-    return f"{host}'s session, {_ACCESS[access]} until {until}; {leave} leaves, same ssh returns"
+    role = _ACCESS[access]
+    return (
+        f"{host}'s session, {role} until {until}; {leave} leaves, same ssh returns",
+        f"{role} until {until}; {leave} leaves, same ssh returns",
+        f"{role} until {until}; {leave} leaves",
+        f"{role} to {until}; {leave} leaves",
+        f"{leave} leaves; {role} to {until}",
+    )
 
 
-def news(known: Terms | None, terms: Terms, host: str, until: str, leave: str) -> str:
-    """Return the notice for a guest who knows `known`, "" if nothing has changed."""
+def news(known: Terms | None, terms: Terms, host: str, until: str, leave: str) -> Forms:
+    """Return the notice for a guest who knows `known`, () if nothing has changed."""
     if known is None:
         return greeting(host, terms.access, until, leave)
     if terms.access is not known.access:
         role = _LONG_ACCESS[terms.access]
-        return f"{host} made you {role}, until {until} ({leave} leaves)"
+        return (
+            f"{host} made you {role}, until {until} ({leave} leaves)",
+            f"{host} made you {role} ({leave} leaves)",
+            f"now {role}; {leave} leaves",
+            f"{role}; {leave} leaves",
+        )
     if terms.deadline != known.deadline:
-        return f"{host} changed your time: you may stay until {until}"
+        return (
+            f"{host} changed your time: you may stay until {until}",
+            f"you may stay until {until}",
+            f"until {until}",
+        )
     if terms.minutes and terms.minutes != known.minutes:
         plural = "" if terms.minutes == 1 else "s"
-        return f"{terms.minutes} minute{plural} left, until {until}"
-    return ""
+        left = f"{terms.minutes} minute{plural} left"
+        return f"{left}, until {until}", left
+    return ()
 
 
 def farewell(invitation: Invitation | None, now: float, host: str, until: str) -> str:

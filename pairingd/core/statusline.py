@@ -7,22 +7,19 @@ guest's name `#` is therefore doubled, and characters that a terminal would act 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from pairingd.core.tmux_words import drawn
+from pairingd.core.news import MAX_COLUMNS, NEWS, message
+from pairingd.core.text import is_one_column
 
 # Columns of a client from which the size applies, and the most that our part then takes.
 WIDTHS = {"wide": (120, 60), "medium": (80, 38), "narrow": (0, 26)}
 LEFT_COLUMNS = 19  # for the session's name and one window beside our part and the user's
-NEWS_COLUMNS = {"wide": 100, "medium": 70, "narrow": 48}
-MAX_RIGHT = 100  # columns of our part
+MAX_RIGHT = MAX_COLUMNS + 2  # columns of our part: a message, a space before it, the mark of a cut
 
 LINE = "@pairing-line-"
-NEWS = "@pairing-news"
 THEIRS = "@pairing-theirs"
-_PLAIN_NAME = re.compile(r"[\w/.:-]+", re.ASCII)
 _COLOURS = ((60, "red"), (300, "yellow"))  # up to so many seconds, this colour
 _LONG_NAME_COLUMNS, _SHORT_NAME_COLUMNS = 16, 8
 _ACCESS = {"write": "rw", "read": "ro"}
@@ -92,16 +89,8 @@ def short_name(guest: str, longest: int) -> str:
     name = guest.removeprefix("github:")
     if "/" in name:  # a path or a URL: its end says more
         name = name.rstrip("/").rpartition("/")[2] or name
-    fit = "".join(c if _is_one_column(c) else "?" for c in name)
+    fit = "".join(c if is_one_column(c) else "?" for c in name)
     return fit if len(fit) <= longest else f"{fit[: longest - 1]}…"
-
-
-def _is_one_column(char: str) -> bool:
-    return (
-        char.isprintable()
-        and not unicodedata.combining(char)
-        and unicodedata.east_asian_width(char) not in "WF"
-    )
 
 
 def time_left(seconds: float) -> str:
@@ -118,25 +107,6 @@ def time_left(seconds: float) -> str:
     return f"{days}d{hours}h" if hours and days < 100 else f"{days}d"
 
 
-def news(texts: Mapping[str, Iterable[str]]) -> str:
-    """Return a format that yields for each client in `texts` its messages, the newest first."""
-    by_text: dict[str, list[str]] = {}
-    for client, messages in texts.items():
-        if _PLAIN_NAME.fullmatch(client):
-            by_text.setdefault(" · ".join(messages), []).append(client)
-    return "".join(
-        f"#{{?#{{m:* #{{client_name}} *, {' '.join(clients)} }},{_in_format(text)},}}"
-        for text, clients in by_text.items()
-        if text
-    )
-
-
-def _in_format(text: str) -> str:
-    """Escape `text` as a branch of a conditional."""
-    fit = "".join(c if _is_one_column(c) else "?" for c in text)
-    return re.sub(r"[,}]", r"#\g<0>", drawn(fit))
-
-
 def status_right(user_columns: int) -> str:
     """Return the option's value: news, or else the line; and the user's own, if there is room."""
     user = f"#{{={user_columns};T:{THEIRS}}}"
@@ -145,13 +115,12 @@ def status_right(user_columns: int) -> str:
         line = f"{LINE}{size}"
         width = f"#{{e|+:#{{w:{line}}},#{{w;={user_columns};T:{THEIRS}}}}}"
         fits = f"#{{e|<=:#{{e|+:{width},{LEFT_COLUMNS}}},#{{client_width}}}}"
-        message = f"#{{={NEWS_COLUMNS[size]};E:{NEWS}}}"
-        parts[size] = f"#{{?#{{E:{NEWS}}},{message},#{{{line}}}#{{?{fits}, {user},}}}}"
+        parts[size] = f"#{{{line}}}#{{?{fits}, {user},}}"
     choice = parts["narrow"]
     for size in ("medium", "wide"):
         enough = f"#{{e|>=:#{{client_width}},{WIDTHS[size][0]}}}"
         choice = f"#{{?{enough},{parts[size]},{choice}}}"
-    return choice
+    return f"#{{?#{{E:{NEWS}}},{message()},{choice}}}"
 
 
 class OptionValues(NamedTuple):

@@ -43,3 +43,14 @@ def one_line(text: str, limit: int) -> str:
     """Return printable characters and single spaces, at most `limit` in all."""
     seen = "".join(c if c.isprintable() else " " for c in text[: 16 * limit])
     return " ".join(seen.split())[:limit].rstrip()
+
+
+def is_one_column(char: str) -> bool:
+    """Whether a terminal shows `char`, in one column."""
+    import unicodedata  # late, as above
+
+    return (
+        char.isprintable()
+        and not unicodedata.combining(char)
+        and unicodedata.east_asian_width(char) not in "WF"
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pairingd.core import notices
 from pairingd.core.model import Access, Invitation, State
+from pairingd.core.news import Forms
 from pairingd.core.notices import Terms
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.reconcile.entrance import Entrance
@@ -59,12 +60,12 @@ class Courtesy:
             if invitation is None or not login.attached:
                 continue
             terms, known = Terms.of(invitation, now), self._known.get(login.pid)
-            text = ""
+            forms: Forms = ()
             if terms != known:
                 leave = await self._keys_that_leave(invitation.access)
                 until = clock_time(invitation.deadline, now)
-                text = notices.news(known, terms, _host(), until, leave)
-            if not text or self._messages.to_guest(login.pid, text):
+                forms = notices.news(known, terms, _host(), until, leave)
+            if not forms or self._messages.to_guest(login.pid, forms):
                 self._known[login.pid] = terms
 
     async def bid_farewell(self, logins: Collection[Login]) -> None:

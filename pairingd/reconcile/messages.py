@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Collection
 
-from pairingd.core.statusline import NEWS_COLUMNS
+from pairingd.core.news import MAX_COLUMNS, Forms, for_host
 from pairingd.errors import WorldError
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement
@@ -44,15 +44,28 @@ class Messages:
         if not self._aside.runs("to host"):
             self._aside.run(self._send_all(), "to host")
 
-    def to_guest(self, connection: int, text: str) -> bool:
-        """Show it to one guest. Returns whether they have a terminal."""
+    def ask_host(self, key: object, forms: Forms) -> None:
+        """Show it on all of the host's terminals until `is_answered(key)`; without a status line
+        only as `to_host`.
+        """
+        self._line.ask(key, forms)
+        self._aside.run(self._ask(forms))
+
+    def is_answered(self, key: object) -> None:
+        """The host has answered, or need not any more."""
+        self._line.is_answered(key)
+
+    def to_guest(self, connection: int, forms: Forms) -> bool:
+        """Show it to one guest, in the place of an earlier one. Returns whether they have a
+        terminal.
+        """
         names = [
             name
             for name, owner in self._confinement.clients.items()
             if owner.connection == connection
         ]
         if names:
-            self._aside.run(self._send(names, text, _GUEST_MESSAGE_S))
+            self._aside.run(self._send(names, forms, _GUEST_MESSAGE_S))
         return bool(names)
 
     async def rest(self) -> None:
@@ -61,19 +74,30 @@ class Messages:
 
     async def _send_all(self) -> None:
         while self._unsent:
-            text = f"pairing: {self._unsent.popleft()}"
-            try:
-                hosts = await self._confinement.hosts(self._connections)
-            except WorldError:
-                log.debug("not sent to the host: %s", text)
-            else:
-                await self._send([client.name for client in hosts], text, _HOST_MESSAGE_S)
+            text = self._unsent.popleft()
+            if hosts := await self._hosts():
+                await self._send(hosts, (text,), _HOST_MESSAGE_S, for_host(text))
 
-    async def _send(self, clients: list[str], text: str, seconds: float) -> None:
-        if not clients:
-            return
-        if len(text) <= NEWS_COLUMNS["wide"] and await self._line.announce(clients, text, seconds):
-            return
+    async def _ask(self, forms: Forms) -> None:
+        if not await self._line.write():
+            await self._tell(await self._hosts(), for_host(forms[0]))
+
+    async def _hosts(self) -> list[str]:
+        try:
+            return [client.name for client in await self._confinement.hosts(self._connections)]
+        except WorldError:
+            log.debug("a message is not sent to the host")
+            return []
+
+    async def _send(
+        self, clients: list[str], forms: Forms, seconds: float, whole: str = ""
+    ) -> None:
+        """`whole` is what a tmux message shows in the place of the longest form."""
+        whole = whole or forms[0]
+        if len(whole) > MAX_COLUMNS or not await self._line.announce(clients, forms, seconds):
+            await self._tell(clients, whole)
+
+    async def _tell(self, clients: list[str], text: str) -> None:
         try:
             for client in clients:
                 await self._tmux.tell(client, text)

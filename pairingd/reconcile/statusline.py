@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from msgspec import Struct
 
 from pairingd.core import plan
 from pairingd.core.model import Invitation, State
-from pairingd.core.statusline import Entry, lines, news
+from pairingd.core.news import Forms, news
+from pairingd.core.statusline import Entry, lines
 from pairingd.errors import WorldError
 from pairingd.reconcile.confinement import Confinement
 from pairingd.reconcile.login import Login
-from pairingd.world.tmux import Running, StatusRight, Tmux
+from pairingd.world.tmux import Owner, Running, StatusRight, Tmux
 
 log = logging.getLogger(__name__)
 
@@ -20,19 +23,27 @@ _EMPTY = lines(())
 _MAX_SHOWN = 50  # guests: no line has room for more, and there may be a thousand
 
 
+class _Notice(Struct, eq=False):
+    """`owner` is the guest for whom it is, None for the host: names of terminals are reused."""
+
+    forms: Forms
+    owner: Owner | None
+
+
 class StatusLine:
     """Writes it only when its text changes: with an event, or with a guest's minutes left.
 
     The lane's passes come at least every 15 s while somebody is invited; nothing else wakes it. It
-    calls `expired` when news have been shown for their time.
+    calls `changed` when there is less to show: news have had their time, a question is answered.
     """
 
-    def __init__(self, tmux: Tmux, confinement: Confinement, expired: Callable[[], None]) -> None:
+    def __init__(self, tmux: Tmux, confinement: Confinement, changed: Callable[[], None]) -> None:
         self._tmux = tmux
         self._confinement = confinement
-        self._expired = expired
+        self._changed = changed
         self._lines = _EMPTY
-        self._news: dict[str, list[str]] = {}  # by the name of a client, the newest first
+        self._news: dict[str, list[_Notice]] = {}  # by the name of a client, the newest first
+        self._questions: dict[object, Forms] = {}
         self._right: StatusRight | None = None
         self._closed = False
         self.given_back = False  # nothing of ours or of an earlier daemon is there
@@ -45,15 +56,28 @@ class StatusLine:
         shown = sorted(opened, key=lambda invitation: invitation.id not in inside)[:_MAX_SHOWN]
         entries = self._entries(shown, logins, now)
         self._lines = lines(entries, len(opened) - len(shown))
-        await self._write()
+        await self.write()
 
-    async def announce(self, clients: Iterable[str], text: str, seconds: float) -> bool:
-        """Show `text` to these clients for `seconds`. Returns whether they have a status line."""
-        names = list(clients)
-        for name in names:
-            self._news.setdefault(name, []).insert(0, text)
-        asyncio.get_running_loop().call_later(seconds, self._take_back, names, text)
-        return await self._write()
+    async def announce(self, clients: Iterable[str], forms: Forms, seconds: float) -> bool:
+        """Show a message to these clients for `seconds`, to a guest in the place of an earlier one.
+        Returns whether they have a status line.
+        """
+        owners = self._confinement.clients
+        notices = {name: _Notice(forms, owners.get(name)) for name in clients}
+        for name, notice in notices.items():
+            earlier = [] if notice.owner else self._news.get(name, [])
+            self._news[name] = [notice, *earlier]
+        asyncio.get_running_loop().call_later(seconds, self._take_back, notices)
+        return await self.write()
+
+    def ask(self, key: object, forms: Forms) -> None:
+        """Have each `write` show a question to the host until `is_answered(key)`."""
+        self._questions[key] = forms
+
+    def is_answered(self, key: object) -> None:
+        """Unless it was not asked here."""
+        if self._questions.pop(key, None):
+            self._changed()
 
     async def give_back(self, *, at_once: bool) -> None:
         """Restore the user's own line. News of the end are shown for their time, unless `at_once`:
@@ -64,18 +88,27 @@ class StatusLine:
             self._closed = True
             self._news.clear()
         if self._news:
-            await self._write()
+            await self.write()
         elif not self.given_back:
             await self._give_back()
 
-    def _take_back(self, names: Iterable[str], text: str) -> None:
-        for name in names:
-            texts = self._news.get(name, [])
-            if text in texts:
-                texts.remove(text)
-            if not texts:
-                self._news.pop(name, None)
-        self._expired()
+    def _take_back(self, notices: Mapping[str, _Notice]) -> None:
+        for name, notice in notices.items():
+            left = [other for other in self._news.get(name, ()) if other is not notice]
+            self._news[name] = left
+        self._news = {name: left for name, left in self._news.items() if left}
+        self._changed()
+
+    def _shown_news(self) -> str:
+        owners = self._confinement.clients
+        hosts, guests = {}, {}
+        for name, notices in self._news.items():
+            current = [one.forms for one in notices if one.owner == owners.get(name)]
+            if current and name in owners:
+                guests[name] = current[0]
+            elif current:
+                hosts[name] = current
+        return news(hosts, guests, [*self._questions.values()])
 
     def _entries(
         self, shown: Iterable[Invitation], logins: Collection[Login], now: float
@@ -92,7 +125,8 @@ class StatusLine:
                 typed=invitation.id in typed,
             )
 
-    async def _write(self) -> bool:
+    async def write(self) -> bool:
+        """Show the present text. Returns whether the session has a status line."""
         async with self._lock:
             if self._closed:
                 return False
@@ -100,7 +134,7 @@ class StatusLine:
                 self._right = self._tmux.status_right()
             self.given_back = False
             try:
-                return await self._right.extend(self._lines, news(self._news))
+                return await self._right.extend(self._lines, self._shown_news())
             except WorldError as failure:
                 log.debug("no status line: %s", failure)
                 return False

@@ -17,7 +17,7 @@ INVITED = Invitation("id", "github:octocat", Access.WRITE, (), NOW - 60, NOW + 3
 
 
 def news(known: Terms | None, terms: Terms) -> str:
-    return notices.news(known, terms, "mark", "18:38", "Ctrl-b d")
+    return " | ".join(notices.news(known, terms, "mark", "18:38", "Ctrl-b d"))
 
 
 def over(cause: Cause) -> Invitation:
@@ -44,6 +44,25 @@ def test_texts_are_the_golden_ones() -> None:
     }
     lines = "".join(f"{name}: {text}\n" for name, text in texts.items())
     is_golden(Path(__file__).parent / "golden" / "notices.txt", lines)
+
+
+@pytest.mark.parametrize(("access", "leave"), [(Access.WRITE, "Ctrl-b d"), (Access.READ, "Ctrl-C")])
+def test_each_text_has_shorter_forms_down_to_one_for_40_columns(access: Access, leave: str) -> None:
+    known = Terms.of(INVITED, NOW)
+    for terms in (
+        known,
+        replace(known, access=Access.READ),
+        replace(known, deadline=NOW + 60),
+        replace(known, minutes=5),
+    ):
+        terms_known = None if terms is known else known
+        forms = notices.news(terms_known, terms, "a-long-name", "18:38", leave)
+        assert list(forms) == sorted(forms, key=len, reverse=True)
+        assert len(forms[-1]) <= 28
+    greeting = notices.greeting("mark", access, "18:38", leave)
+    assert f"until 18:38; {leave} leaves, same ssh returns" in next(
+        form for form in greeting if len(form) <= 59
+    )
 
 
 @pytest.mark.parametrize(("left", "minutes"), [(301, 0), (300, 5), (61, 5), (60, 1), (0, 1)])

@@ -17,7 +17,6 @@ from pairingd.core.statusline import (
     OptionValues,
     for_prompt,
     lines,
-    news,
     status_right,
     time_left,
 )
@@ -86,11 +85,6 @@ def test_lines_are_the_golden_ones() -> None:
 )
 def test_time_left(seconds: float, text: str) -> None:
     assert time_left(seconds) == text
-
-
-def test_news_are_only_for_plain_client_names_and_are_escaped() -> None:
-    option = news({"/dev/pts/1": ["#{x}, y"], "#{evil}": ["no"], "/dev/pts/2": []})
-    assert option == "#{?#{m:* #{client_name} *, /dev/pts/1 },##{x#}#, y,}"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from pairingd import shared_session
 from pairingd.core.confine import LeadBack, Steering, Unlock, Weigh
+from pairingd.core.news import GUESTS
 
-_GUESTS = "@pairing-guests"
 _OWN_INDEX = 22022  # of array options; nobody else uses it
 _OPTIONS = (
     ("detach-on-destroy", "on"),  # its end does not move guests to another session of the host's
@@ -31,7 +31,7 @@ def confine(
     It is only a first measure, since a tmux.conf may replace it: see Observer.
     """
     target = f"{session}:"
-    named = f"#{{m:* #{{client_name}} *,#{{{_GUESTS}}}}}"
+    named = f"#{{m:* #{{client_name}} *,#{{{GUESTS}}}}}"
     guest = f"#{{||:#{{m:*ignore-size*,#{{client_flags}}}},{named}}}"
     elsewhere = f"#{{!=:#{{session_id}},{session}}}"
     back = f"switch-client -E -t {target}"
@@ -45,7 +45,7 @@ def confine(
         # A tmux.conf that is sourced from within the session may set them for it alone.
         ("set-hook", "-g", f"after-set-option[{_OWN_INDEX}]", " ; ".join(again)),
         *(("set-hook", "-t", target, hook, "") for hook in client_hooks),
-        ("set-option", "-s", _GUESTS, f" {' '.join(guests)} "),
+        ("set-option", "-s", GUESTS, f" {' '.join(guests)} "),
         ("set-hook", "-g", f"client-session-changed[{_OWN_INDEX}]", turned),
     )
     # tmux(1), COMMAND PARSING AND EXECUTION: a `;` of its own ends each but the last.

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
+from pairingd.core.news import NEWS
 from pairingd.core.statusline import (
     LINE,
     MAX_RIGHT,
-    NEWS,
     THEIRS,
     WIDTHS,
     OptionValues,
