@@ -257,9 +257,12 @@ def test_a_guest_who_asks_is_let_in_by_a_command_alone(stage: Stage) -> None:
             lambda: any(one.get("waiting") for one in stage.asks("status")["invitations"]),
             "they wait",
         )
-        host.shows("pairctl approve")
+        question = "pairing: hubot waits: pairctl approve github:hubot"
+        host.shows(question)
+        attached_host(stage).shows(question)  # not only on the terminals that were there
         stage.pairctl("approve", "hubot")
         waits.shows("[pairing]")
+        until(lambda: question not in host.screen(), "it is answered")
     finally:
         made.close()
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from pairingd.core.approval import ANSWER_S, Desk, Entry, Visitor
+from pairingd.core.news import Forms
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.reconcile.confinement import Confinement
@@ -138,6 +139,7 @@ class Approvals:
             return answer.result()
         finally:
             del self._answers[visitor.pid]
+            self._messages.is_answered(visitor.pid)
             asking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asking
@@ -147,7 +149,7 @@ class Approvals:
         if not (self._may_wait(visitor) or await self._hosts()):
             self._answer(visitor, _HOST_ABSENT)
         else:
-            self._guest_waits(_how_to_answer(visitor))
+            self._guest_waits(_how_to_answer(visitor)[0])
             await self._popups.show(visitor)
 
     def _may_wait(self, visitor: Visitor) -> bool:
@@ -165,7 +167,7 @@ class Approvals:
         return set()
 
     def _has_no_popup(self, visitor: Visitor) -> None:
-        self._messages.to_host(_how_to_answer(visitor))
+        self._messages.ask_host(visitor.pid, _how_to_answer(visitor))
 
     def _answer(self, visitor: Visitor, answer: Answer) -> None:
         login = self._roster.logins.get(visitor.pid)
@@ -225,5 +227,11 @@ def _data(visitor: Visitor) -> dict[str, Any]:
     )
 
 
-def _how_to_answer(visitor: Visitor) -> str:
-    return f"{visitor.guest} waits: {shell('pairctl', 'approve', visitor.guest)}, or deny"
+def _how_to_answer(visitor: Visitor) -> Forms:
+    name = visitor.guest.removeprefix("github:")
+    approve = shell("pairctl", "approve", visitor.guest)
+    return (
+        f"{visitor.guest} waits: {approve}, or deny",
+        f"{name} waits: {approve}",
+        f"{name} waits: {shell('pairctl', 'approve', name)}",
+    )
