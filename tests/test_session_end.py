@@ -58,6 +58,31 @@ def test_the_hosts_screen_names_the_invitations_that_ended_with_the_last_shell(
     assert said in " ".join(host.screen().split())
 
 
+def test_the_end_of_the_session_names_every_invitation_that_ended_with_it(stage: Stage) -> None:
+    for name in ("ann", "bob", "octocat"):
+        stage.guest(name)
+    assert "error" not in stage.asks("invite", "ann", "bob", "octocat", "--no-copy")
+    stage.asks("revoke", "octocat")
+    host = attached_host(stage, columns=120)
+    host.shows("[pairing")
+    host.types("exit")
+    assert host.ended() == 0
+    screen = " ".join(host.screen().split())
+    assert "and with it the invitations of github:ann and github:bob" in screen
+    assert "octocat" not in screen.partition("with it")[2]
+
+
+def test_invitations_that_ended_before_the_session_are_not_named_at_its_end(stage: Stage) -> None:
+    stage.guest("octocat")
+    assert "error" not in stage.asks("invite", "octocat", "--no-copy")
+    host = attached_host(stage)
+    host.shows("[pairing")
+    stage.asks("end")
+    host.types("exit")
+    assert host.ended() == 0
+    assert "has ended" not in host.screen()
+
+
 def test_a_host_who_only_detaches_sees_no_end_message(stage: Stage) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")

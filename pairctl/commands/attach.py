@@ -53,9 +53,12 @@ def _say_what_ended(client: Client, left: float) -> None:
     guests = [
         invitation["guest"]
         for invitation in receipt["invitations"]
-        if invitation["state"] == "ended"
+        if invitation.get("cause") == "tmux-gone"
     ]
     if guests:
-        output.message(
-            f"the tmux session has ended, and with it the invitation of {', '.join(guests)}"
-        )
+        output.message(f"the tmux session has ended, and with it the {_invitations(guests)}")
+
+
+def _invitations(guests: list[str]) -> str:
+    *others, last = guests
+    return f"invitations of {', '.join(others)} and {last}" if others else f"invitation of {last}"
