@@ -12,7 +12,7 @@ from pairctl.handout import beside
 from pairctl.layout import LABEL, ROOM, fitted, row, wrapped
 from pairctl.output import WIDTH
 from pairctl.router_lines import forward, router
-from pairctl.times import clock, seconds, span
+from pairctl.times import clock, localized, seconds, span
 from pairingd.core.text import one_line, shell
 
 if TYPE_CHECKING:
@@ -188,7 +188,8 @@ def log(reply: Log, view: View) -> str:
 
 
 def event(item: Event, view: View) -> str:
-    return f"{view.dim(clock(item['at'], view.now, '%H:%M:%S'))}  {item['text']}"
+    at = view.dim(clock(item["at"], view.now, "%H:%M:%S"))
+    return f"{at}  {localized(item['text'], view.now)}"
 
 
 def settings(reply: Settings, view: View) -> str:
@@ -297,7 +298,8 @@ def _knocking(knocks: list[Knock], view: View) -> list[str]:
         ban = (
             f", kept out until {clock(banned_until, view.now, '%H:%M:%S')}" if banned_until else ""
         )
-        rows += wrapped("", f"{last_at}{times}{ban}: {knock['message']}", ROOM)
+        message = localized(knock["message"], view.now)
+        rows += wrapped("", f"{last_at}{times}{ban}: {message}", ROOM)
         rows.append(view.dim("  hint: ") + knock["hint"])
     if len(knocks) > _MAX_KNOCKS:
         rows.append(f"and {len(knocks) - _MAX_KNOCKS} more: pairctl log")
@@ -319,6 +321,6 @@ def _problems(problems: list[Problem], view: View) -> list[str]:
     """Cause and remedy of each, and an empty line after them all."""
     rows: list[str] = []
     for problem in problems:
-        rows += wrapped(view.warn("warning: "), problem["message"], WIDTH)
+        rows += wrapped(view.warn("warning: "), localized(problem["message"], view.now), WIDTH)
         rows.append(view.dim("hint: ") + problem["hint"])
     return [*rows, ""] if rows else []

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from datetime import time as clock_time
 
 from pairctl.failures import Usage
-from pairingd.core.durations import format_duration, utc
+from pairingd.core.durations import UTC_TIME, format_duration, utc
 from pairingd.core.text import quoted
 
 _HOUR = 3600
@@ -29,6 +29,18 @@ def clock(moment: str, now: float, form: str = "%H:%M") -> str:
     if local[:3] != time.localtime(now)[:3]:
         form = f"%Y-%m-%d {form}"
     return time.strftime(form, local)
+
+
+def localized(text: str, now: float) -> str:
+    """`text` with each of the daemon's UTC times as `clock` has it."""
+    return UTC_TIME.sub(lambda found: _clock_of(found[0], now), text)
+
+
+def _clock_of(moment: str, now: float) -> str:
+    try:
+        return clock(moment, now, "%H:%M" if moment.endswith(":00Z") else "%H:%M:%S")
+    except (ValueError, OverflowError):  # a guest's name may hold anything
+        return moment
 
 
 def span(duration: float) -> str:

@@ -207,6 +207,20 @@ def test_the_host_s_messages_are_cut_on_the_right_and_have_one_prefix(
     until(lambda: last_line(host).endswith(f" {said}"), lambda: last_line(host), ATTENTIVE)
 
 
+def test_the_host_s_line_and_the_log_have_the_local_time_of_a_later_invitation(
+    stage: Stage,
+) -> None:
+    stage.guest("ann")
+    invited(stage)
+    host = attached_host(stage, columns=120)
+    host.shows("[pairing]", ATTENTIVE)
+    opens = datetime.fromtimestamp(time.time() // 60 * 60 + 7200, UTC)
+    stage.asks("invite", "ann", "--at", opens.isoformat(), "--no-copy")
+    said = f"ann invited, may write, for 2h, from {opens.astimezone():%H:%M} on"
+    shows_line(host, said)
+    assert f"{opens.astimezone():%H:%M} on" in stage.pairctl("log").stdout
+
+
 @pytest.mark.waits
 @pytest.mark.parametrize("access", ["write", "read"])
 def test_a_guest_is_warned_before_the_end(stage: Stage, access: str) -> None:

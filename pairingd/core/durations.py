@@ -11,6 +11,7 @@ from pairingd.core.text import quoted
 _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 _MAX_DIGITS = 9  # of each number
+UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # as `utc` formats it
 HINT = "write a duration as 45s, 90m, 2h, 1h30m or 1d"
 
 

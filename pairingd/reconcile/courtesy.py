@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from pairingd.core.news import Forms
 from pairingd.core.notices import Terms
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.reconcile.entrance import Entrance
+from pairingd.reconcile.local_time import clock_time
 from pairingd.reconcile.login import Login
 from pairingd.reconcile.messages import Messages
 from pairingd.reconcile.wishes import Wishes
@@ -22,7 +22,6 @@ from pairingd.state.live import mark_prefix
 from pairingd.user import user_name
 from pairingd.world.tmux import Tmux
 
-_HALF_A_DAY_S = 12 * 3600
 _DISK_TIMEOUT_S = 0.1  # a slow disk must not keep guests in
 _FAREWELL = ".farewell."  # between the mark and the pid of the forced command that reads it
 
@@ -103,14 +102,6 @@ class Courtesy:
         except WorldError:
             prefix = "C-b"
         return f"{prefix.replace('C-', 'Ctrl-')} d"
-
-
-def clock_time(at: float, now: float) -> str:
-    """`at` in the host's time zone; with the date if it is half a day away or more. A terminal of
-    80 columns has room for little more than the time.
-    """
-    form = "%H:%M" if abs(at - now) < _HALF_A_DAY_S else "%Y-%m-%d %H:%M"
-    return time.strftime(form, time.localtime(at))
 
 
 def _invitation(state: State, id_: str) -> Invitation | None:

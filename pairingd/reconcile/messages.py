@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Collection
 
@@ -10,6 +11,7 @@ from pairingd.core.news import MAX_COLUMNS, Forms, for_host
 from pairingd.errors import WorldError
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.confinement import Confinement
+from pairingd.reconcile.local_time import localized
 from pairingd.reconcile.statusline import StatusLine
 from pairingd.world.tmux import Tmux
 
@@ -40,7 +42,7 @@ class Messages:
 
     def to_host(self, text: str) -> None:
         """Show it on the host's terminals, not on the guests'."""
-        self._unsent.append(text)
+        self._unsent.append(localized(text, time.time()))
         if not self._aside.runs("to host"):
             self._aside.run(self._send_all(), "to host")
 

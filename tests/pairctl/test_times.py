@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from pairctl.failures import Usage
-from pairctl.times import clock, parse_moment, span
+from pairctl.times import clock, localized, parse_moment, span
 from tests.pairctl import samples
 
 pytestmark = pytest.mark.usefixtures("berlin")
@@ -83,3 +83,15 @@ def test_only_another_day_is_shown_with_its_date() -> None:
 )
 def test_over_an_hour_seconds_are_left_out(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("may write, from 2026-03-14T23:00:00Z on", "may write, from 2026-03-15 00:00 on"),
+        ("it was 2026-03-14T13:40:02Z", "it was 14:40:02"),
+        ("2026-99-14T23:00:00Z", "2026-99-14T23:00:00Z"),
+    ],
+)
+def test_utc_times_in_the_daemons_texts_are_local(text: str, shown: str) -> None:
+    assert localized(text, samples.NOW) == shown

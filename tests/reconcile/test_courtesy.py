@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pairingd.reconcile.courtesy import clock_time
+from pairingd.reconcile.local_time import clock_time, localized
 
 HALF_PAST_TEN_PM = datetime(2026, 3, 14, 22, 30, tzinfo=UTC).timestamp()
 HOUR = 3600.0
@@ -37,3 +37,8 @@ def _in_greenwich() -> Iterator[None]:
 )
 def test_a_time_has_its_date_where_another_day_could_be_meant(hours: float, written: str) -> None:
     assert clock_time(HALF_PAST_TEN_PM + hours * HOUR, HALF_PAST_TEN_PM) == written
+
+
+def test_utc_times_in_a_text_are_written_so_and_what_only_looks_like_one_is_left() -> None:
+    text = "from 2026-03-14T23:30:00Z on, 2026-99-14T23:30:00Z"
+    assert localized(text, HALF_PAST_TEN_PM) == "from 23:30 on, 2026-99-14T23:30:00Z"
