@@ -33,7 +33,7 @@ def clock(moment: str, now: float, form: str = "%H:%M") -> str:
 
 def localized(text: str, now: float) -> str:
     """`text` with each of the daemon's UTC times as `clock` has it."""
-    return UTC_TIME.sub(lambda found: _clock_of(found[0], now), text)
+    return UTC_TIME.sub(lambda match: _clock_of(match[0], now), text)
 
 
 def _clock_of(moment: str, now: float) -> str:

@@ -20,7 +20,7 @@ def clock_time(at: float, now: float) -> str:
 
 def localized(text: str, now: float) -> str:
     """`text` with each time that `utc` has formatted as `clock_time` has it."""
-    return UTC_TIME.sub(lambda found: _clock_time_of(found[0], now), text)
+    return UTC_TIME.sub(lambda match: _clock_time_of(match[0], now), text)
 
 
 def _clock_time_of(moment: str, now: float) -> str:

@@ -103,7 +103,7 @@ class StatusLine:
         owners = self._confinement.clients
         hosts, guests = {}, {}
         for name, notices in self._news.items():
-            current = [one.forms for one in notices if one.owner == owners.get(name)]
+            current = [notice.forms for notice in notices if notice.owner == owners.get(name)]
             if current and name in owners:
                 guests[name] = current[0]
             elif current:
