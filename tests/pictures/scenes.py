@@ -78,7 +78,10 @@ def time_is_up(studio: Studio, host: Person, guest: Person) -> None:
     studio.expires_soon(GUEST)
     guest.terminal.shows("your time is up")
     news = host.terminal.screen  # that of the moved deadline is older, and goes first
-    until(lambda: f"{GUEST} left" in news() and "may stay" not in news(), "the guest has left")
+    until(
+        lambda: f"{GUEST}: the time is up" in news() and "may stay" not in news(),
+        "the guest is out",
+    )
 
 
 def _both(about: str, *people: Person) -> str:
