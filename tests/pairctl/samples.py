@@ -323,7 +323,7 @@ EVENTS: list[Event] = [
         "at": "2026-03-13T13:40:00Z",
         "session": "s1",
         "kind": "invited",
-        "text": "github:octocat invited, may write, for 2h, from 2026-03-14T13:40:00Z on",
+        "text": "github:octocat is invited until 15:40",
         "data": {},
     },
     {
