@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MAX_COLUMNS, MAX_ROWS = 500, 200
 MIN_COLUMNS, MIN_ROWS = 10, 3
 _UNKNOWN_COLUMNS, _UNKNOWN_ROWS = 80, 24  # for a terminal that reports 0, as in tmux
-WELCOME = "pairing: you watch this session, read-only: what you type is not sent. Ctrl-C leaves."
+WELCOME = "pairing: you watch, read-only: what you type is not sent. Ctrl-C leaves."
 
 CLIENT_ENDED, GUEST_LEFT = -1, 0  # why it ended; otherwise the number of a signal
 
@@ -52,6 +52,8 @@ _CHUNK = 1 << 16
 # Ctrl-C as terminals send it: plain; with xterm's modifyOtherKeys; in the CSI u form. And what
 # users of tmux try first.
 _LEAVE = (b"\x03", b"\x1b[27;5;99~", b"\x1b[99;5u", b"\x02d")
+_TERMINATED = b"[terminated]\r\n"  # of a tmux client that SIGTERM ends
+_LINE_ERASED = b"\x1b[A\r\x1b[K"
 _MAX_KEY_BYTES = max(map(len, _LEAVE))
 
 
@@ -90,8 +92,9 @@ def _stand_between(argv: list[str], role: str, sieve: Sieve | None) -> tuple[int
     signals = _signal_pipe()
     before = termios.tcgetattr(0)
     guest = _opened_again()
+    welcomes = role == "read" and "PAIRING_VISIT" not in os.environ  # not after another role
     with contextlib.suppress(OSError):
-        if role == "read":
+        if welcomes:
             os.write(guest, f"{WELCOME}\r\n".encode())
         # Drop what a read guest has typed by now; the others' input waits for tmux.
         _set_raw(termios.TCSAFLUSH if role == "read" else termios.TCSADRAIN)
@@ -103,9 +106,20 @@ def _stand_between(argv: list[str], role: str, sieve: Sieve | None) -> tuple[int
     status = _ended(pane.client)
     if sieve:
         _write(guest, sieve.undo)
+    if welcomes:
+        _write(guest, _LINE_ERASED * _rows_of(WELCOME))
     with contextlib.suppress(termios.error):  # the guest's terminal may be gone
         termios.tcsetattr(0, termios.TCSAFLUSH, before)  # FLUSH: drop what was typed meanwhile
     return reason, status
+
+
+def _rows_of(line: str) -> int:
+    """How many the terminal needs for it."""
+    try:
+        columns = os.get_terminal_size(0).columns or _UNKNOWN_COLUMNS
+    except OSError:  # the terminal is gone
+        columns = _UNKNOWN_COLUMNS
+    return -(-len(line) // columns)
 
 
 def _become(script: str, *arguments: str) -> None:
@@ -290,11 +304,16 @@ def _pass_farewell(guest: int, pane: Pane) -> None:
     ready = select.poll()
     ready.register(pane.end, select.POLLIN)
     until = time.monotonic() + _FAREWELL_MS / 1000
+    pending = b""
     while (left := until - time.monotonic()) > 0 and ready.poll(left * 1000):
         drawn = pane.drawn()
         if drawn is None:
-            return
-        _write(guest, drawn.replace(b"[terminated]\r\n", b""))
+            break
+        pending = (pending + drawn).replace(_TERMINATED, b"")
+        kept = next(n for n in range(len(_TERMINATED), -1, -1) if pending.endswith(_TERMINATED[:n]))
+        _write(guest, pending[: len(pending) - kept])
+        pending = pending[len(pending) - kept :]
+    _write(guest, pending)
 
 
 def _read(descriptor: int) -> bytes:

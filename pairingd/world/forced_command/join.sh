@@ -97,5 +97,10 @@ while
     status=$?
     kill -CONT "$client" 2>/dev/null
 do :; done
-[ "$next" ] && behind_glass read <&3 >&3 2>&3
+if [ "$next" ]; then
+    [ "$status" -ge 128 ] || printf '\033[A\r\033[K' >&3 # tmux's "[terminated]"
+    PAIRING_VISIT=goes-on
+    export PAIRING_VISIT
+    behind_glass read <&3 >&3 2>&3
+fi
 exec /bin/sh "${0%/*}/farewell.sh" "$status" '' "$tmux" "$socket" "$session" "$mark" <&3 >&3
