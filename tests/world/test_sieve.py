@@ -191,7 +191,7 @@ def test_what_a_real_terminal_would_answer_is_not_asked(which: str, short_path: 
     (short_path / "raw").write_bytes(questions)
     (short_path / "sifted").write_bytes(sifted(questions, 7))
     answers = {}
-    for name in ("raw", "sifted"):
+    for name in ("sifted", "raw"):  # tmux ends with its last session
         script = f"stty raw -echo; cat {name}; dd bs=1 count=1 of={name}.answer 2>/dev/null"
         subprocess.run(
             [*at, "new-session", "-d", "-s", name, "-c", str(short_path), script], check=True
