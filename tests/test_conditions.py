@@ -140,6 +140,7 @@ def test_a_login_without_a_terminal_is_no_visit(stage: Stage) -> None:
 )
 def test_a_once_visit_is_the_only_one_of_all_connections(stage: Stage) -> None:
     guest = stage.guest("octocat")
+    stage.pairctl("start")
     before = kinds(stage).count("joined")
     invited(stage, "octocat", "--once")
     until(stage.mappings, "the router forwards")
