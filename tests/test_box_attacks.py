@@ -243,13 +243,18 @@ def test_a_terminal_kept_in_a_box_is_of_no_use_once_its_guest_has_left(own_box: 
     first.shows("[pairing]")
     (project / "keeps.pl").write_text(KEEPS)
     own_box.screen.types(f"clear; cd {project}; perl keeps.pl $(tmux display -p '#{{pid}}') &")
-    assert written(1) == 0
-    first.shows("by-another-guest-1")
+    rounds = itertools.count(1)
+
+    def is_painted() -> bool:
+        number = next(rounds)
+        assert written(number) == 0
+        return f"by-another-guest-{number}" in first.screen()
+
+    until(is_painted, "it is painted, and not over")
     first.types("\x02d")
     first.ended()
     again = mona.joins()
     again.shows("[pairing]")
-    rounds = itertools.count(2)
     until(lambda: written(next(rounds)) == 1, "their terminal is gone")
     again.types("clear; echo painted a''gain")
     again.shows("painted again")
