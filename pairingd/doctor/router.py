@@ -19,7 +19,7 @@ from pairingd.core.advice import Routers
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.core.text import one_line
-from pairingd.doctor import port_trial, ways
+from pairingd.doctor import dry_run, ways
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.errors import GatewayError
@@ -264,7 +264,7 @@ async def _router_details(survey: _Survey, router_config: config.Router) -> Asyn
         types = [one_line(service.type, 80) for service in description.services[:_MAX_SERVICES]]
         yield Finding.ok("igd", f"{name} at {one_line(description.url, 60)}", *types)
         yield await _mappings(survey, survey.upnp.wan)
-    done = await port_trial.check(survey.where, router_config)
+    done = await dry_run.check(survey.where, router_config)
     survey.asked = replace(done.routers, asks_second=router_config.asks_second)
     yield done.finding
 

@@ -364,7 +364,7 @@ def test_without_a_router_a_warning_names_the_lan(stage: Stage) -> None:
     findings = checks(stage, "--router", status=0)
     assert only(findings, "gateway")["state"] == "warn"
     assert "LAN" in only(findings, "gateway")["message"]
-    assert not {"address", "port", "igd", "test-port"} & set(findings)
+    assert not {"address", "port", "igd", "dry-run"} & set(findings)
 
 
 async def forwarded(description_url: str, forward: Forward) -> None:
@@ -392,19 +392,19 @@ def test_a_port_that_is_open_for_our_own_guests_is_fine(stage: Stage) -> None:
     findings = checks(stage, "--router", status=0)
     assert only(findings, "port")["state"] == "ok"
     assert "this session" in only(findings, "port")["message"]
-    assert only(findings, "test-port")["state"] == "ok"
+    assert only(findings, "dry-run")["state"] == "ok"
     after = stage.mappings()
     assert [mapping["external_port"] for mapping in before] == [
         mapping["external_port"] for mapping in after
     ]
 
 
-def test_the_router_option_reports_address_services_mappings_and_a_test_port(stage: Stage) -> None:
+def test_the_router_option_reports_address_services_mappings_and_a_dry_run(stage: Stage) -> None:
     findings = checks(stage, "--router", status=0)
     assert only(findings, "address")["message"].startswith(EXTERNAL_HOST)
     assert only(findings, "igd")["details"][-1].endswith(":WANIPConnection:1")
     assert only(findings, "mappings")["message"].startswith("0 ")
-    assert re.search(r"upnp opened port \d+ .*closed it", only(findings, "test-port")["message"])
+    assert re.search(r"upnp opened port \d+ .*closed it", only(findings, "dry-run")["message"])
     assert stage.mappings() == []
     assert "exchanges" not in findings
 
@@ -419,7 +419,7 @@ def test_a_disabled_router_is_not_asked(stage: Stage) -> None:
     rewrite(stage, "[router]", "[router]\nenabled = false")
     findings = checks(stage, "--router", status=0)
     assert only(findings, "gateway")["state"] == "ok"
-    assert not {"address", "port", "test-port"} & set(findings)
+    assert not {"address", "port", "dry-run"} & set(findings)
 
 
 def test_a_missing_ssh_is_a_failure(stage: Stage, tmp_path: Path) -> None:

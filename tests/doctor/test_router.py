@@ -12,7 +12,7 @@ from pairingd.core import strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
-from pairingd.doctor import port_trial, programs, router
+from pairingd.doctor import dry_run, programs, router
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.errors import GatewayError
@@ -73,7 +73,7 @@ async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_are_shown(
         assert gateway.held == {}
     assert reported["gateway"].message.endswith("speaks pcp, natpmp")
     assert reported["address"].message.startswith("203.0.114.7")
-    assert reported["test-port"].state is State.OK
+    assert reported["dry-run"].state is State.OK
     assert "port" not in reported
     assert "> udp 127.0.0.1 0000" in reported["exchanges"].details  # RFC 6886 §3.2
 
@@ -84,7 +84,7 @@ async def test_a_router_command_replaces_every_protocol() -> None:
     reported = await findings(strict.read(config.Router, given), full=True)
     assert reported["gateway"].state is State.OK
     assert "[router.command]" in reported["gateway"].message
-    assert "command opened port" in reported["test-port"].message
+    assert "command opened port" in reported["dry-run"].message
     assert reported["exchanges"].details == ()
 
 
@@ -95,7 +95,7 @@ async def test_a_missing_router_command_is_named(missing: str) -> None:
     reported = await findings(strict.read(config.Router, given), full=True)
     assert reported["gateway"].state is State.WARN
     assert f"{missing} cannot be run: /nonexistent/program" in reported["gateway"].message
-    assert "test-port" not in reported
+    assert "dry-run" not in reported
 
 
 RELAY = config.Relay(ssh="mark@relay.example.org")
@@ -188,13 +188,13 @@ async def test_a_hostile_router_costs_a_warning_at_worst(quirk: Quirk) -> None:
         (Quirk.DELETE_IGNORED, State.FAIL, ""),
     ],
 )
-async def test_the_test_port_leaves_the_mappings_as_they_were(
+async def test_the_dry_run_leaves_the_mappings_as_they_were(
     quirk: Quirk | None, state: State, expected: str
 ) -> None:
     async with FakeIgd(quirks={quirk} if quirk else set()) as fake:
         fake.add_by_hand(8080, "127.0.0.9", 80)
         router_config = settings(fake, allow_permanent=True, lease="1h")
-        finding = (await port_trial.check(HOME, router_config)).finding
+        finding = (await dry_run.check(HOME, router_config)).finding
         left = set(fake.mappings)
     assert finding.state is state
     assert expected in finding.message
@@ -203,22 +203,22 @@ async def test_the_test_port_leaves_the_mappings_as_they_were(
 
 async def test_the_test_port_has_a_short_lease() -> None:
     async with FakeIgd(quirks={Quirk.DELETE_IGNORED}) as fake:
-        await port_trial.check(HOME, settings(fake, lease="1h"))
+        await dry_run.check(HOME, settings(fake, lease="1h"))
         (forward,) = fake.mappings.values()
     assert forward.lease == 120
     assert forward.external_port >= 49152
 
 
-async def test_a_cancelled_trial_closes_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_dry_run_closes_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
     held = asyncio.Event()
 
     async def linger(self: object, mapping: Mapping) -> None:
         held.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("pairingd.doctor.port_trial.Router.check", linger)
+    monkeypatch.setattr("pairingd.doctor.dry_run.Router.check", linger)
     async with FakeIgd() as fake:
-        task = asyncio.create_task(port_trial.check(HOME, settings(fake)))
+        task = asyncio.create_task(dry_run.check(HOME, settings(fake)))
         await asyncio.wait_for(held.wait(), WAIT_S)
         assert fake.mappings
         task.cancel()

@@ -52,7 +52,7 @@ class _Journal:
         self.entries.pop(mapping_id, None)
 
 
-class PortTrial(Struct, frozen=True):
+class DryRun(Struct, frozen=True):
     """The finding, and the outcome for each router."""
 
     finding: Finding
@@ -61,7 +61,7 @@ class PortTrial(Struct, frozen=True):
 
 async def check(
     where: Network, router_config: config.Router, next_hop: NextHop = network.second_hop
-) -> PortTrial:
+) -> DryRun:
     """Nothing listens behind the port. Never requests a mapping without an end."""
     settings = replace(router_config, lease=_LEASE, allow_permanent=False)
     first, second = _Asking(settings), _Asking(settings.of_second())
@@ -82,7 +82,7 @@ async def check(
         finally:
             left = [*await second.closed(), *await first.closed()]
     kept = next((error for error in left if error), None)
-    return replace(done, finding=Finding.of("test-port", kept, State.FAIL)) if kept else done
+    return replace(done, finding=Finding.of("dry-run", kept, State.FAIL)) if kept else done
 
 
 class _Asking:
@@ -99,23 +99,23 @@ class _Asking:
         return [await _closed(self.router, entry) for entry in entries]
 
 
-async def _opened(router: Router, where: Network, inside: int) -> PortTrial:
+async def _opened(router: Router, where: Network, inside: int) -> DryRun:
     try:
         began = time.monotonic()
         mapping = await router.open(where, internal_port=inside, external_port=_any_port())
         seconds = time.monotonic() - began
         seen = await router.check(mapping)
     except GatewayError as error:
-        return PortTrial(Finding.of("test-port", error, State.WARN), Routers(error=error))
+        return DryRun(Finding.of("dry-run", error, State.WARN), Routers(error=error))
     lease = format_duration((mapping.granted_until or 0) - time.time())
     opened = f"{mapping.protocol} opened port {mapping.external_port} in {seconds:.1f} s"
     if seen is Presence.ABSENT:
         lost = f"{opened}, and the mapping was gone at once"
         remedy = "update the router's firmware, or forward by hand"
         lied = GatewayError("router-lied", lost, remedy)
-        return PortTrial(Finding.of("test-port", lied, State.WARN), Routers(error=lied))
-    finding = Finding.ok("test-port", f"{opened} (lease {lease}), and closed it")
-    return PortTrial(finding, Routers(first=mapping))
+        return DryRun(Finding.of("dry-run", lied, State.WARN), Routers(error=lied))
+    finding = Finding.ok("dry-run", f"{opened} (lease {lease}), and closed it")
+    return DryRun(finding, Routers(first=mapping))
 
 
 async def _opened_beyond(
@@ -124,8 +124,8 @@ async def _opened_beyond(
     first_mapping: Mapping,
     settings: config.Router,
     next_hop: NextHop,
-    done: PortTrial,
-) -> PortTrial:
+    done: DryRun,
+) -> DryRun:
     """`done`, with the outcome for the second router."""
     beyond, gateway = replace(where, behind=first_mapping.external_host), ""
     try:
