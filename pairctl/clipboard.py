@@ -17,7 +17,7 @@ _COMMANDS = (("pbcopy",), ("wl-copy",), ("xclip", "-selection", "clipboard"))
 # -w, tmux 3.2 and later: also to the clipboard of the terminal that tmux runs in.
 _TMUX = ("tmux", "load-buffer", "-w", "-")
 
-COPIED = "copied to the clipboard"
+_COPIED = "copied to the clipboard"
 _SENT = "your terminal may have copied it"  # no terminal reports whether it did
 
 
@@ -31,7 +31,7 @@ def copy(text: str, *, timeout_s: float = 2.0) -> str:
 
 def _attempts(text: str, timeout_s: float) -> Iterator[tuple[Callable[[], bool], str]]:
     """Over ssh the terminal comes first: a program would fill the clipboard of this machine."""
-    programs = [(partial(_by_command, command, text, timeout_s), COPIED) for command in _COMMANDS]
+    programs = [(partial(_by_command, command, text, timeout_s), _COPIED) for command in _COMMANDS]
     terminal = []
     if os.environ.get("TERM", "dumb") not in {"", "dumb", "unknown"}:
         if os.environ.get("TMUX"):

@@ -37,16 +37,13 @@ def run(args: Namespace) -> int:
     _require_sense(args)
     with as_keyboard_interrupt():
         reply, session = _invite(args)
-        attaches = args.attach and not session.is_here()
         try:
             if session.made and not (args.json or args.quiet):
                 _mention_box(reply, session)  # first: the guest's command is the last line
-            safe = _tell(reply, args)
-            if attaches and not safe and sys.stdout.isatty():
-                _wait_for_enter()
+            _tell(reply, args)
         except KeyboardInterrupt:
             raise _holds(reply) from None
-    return enter(session) if attaches else 0
+    return enter(session) if args.attach and not session.is_here() else 0
 
 
 def _require_sense(args: Namespace) -> None:
@@ -83,17 +80,10 @@ def _attaches(args: Namespace, hello: Hello) -> bool:
     return reads and hello.get("attach", False)
 
 
-def _wait_for_enter() -> None:
-    """The command may be on the screen alone, which tmux is about to cover."""
-    output.tell("Enter attaches this terminal; copy the lines above first. ", end="")
-    sys.stdin.readline()
-
-
-def _tell(reply: Invited, args: Namespace) -> bool:
-    """False if there is something to send that no clipboard has for certain."""
+def _tell(reply: Invited, args: Namespace) -> None:
     if not reply["command"]:
         _tell_scheduled(reply, args)
-        return True
+        return
     handed = handout(reply, form_of(args), output.View.of(sys.stdout))
     copied = "" if args.no_copy else clipboard.copy(handed)
     if args.json:
@@ -105,7 +95,6 @@ def _tell(reply: Invited, args: Namespace) -> bool:
     else:
         draw = partial(render.invited, handed=handed, copied=copied)
         output.result(reply, draw, as_json=False)
-    return copied == clipboard.COPIED
 
 
 def _mention_box(reply: Invited, session: Session) -> None:
