@@ -87,12 +87,6 @@ class Account:
         answer: dict[str, Any] = json.loads(self.pairctl(*argv, "--json"))
         return answer
 
-    def has_the_templates(self) -> None:
-        """Those of a machine with a service manager, which this one may lack."""
-        template = "from pairctl.services.origin import template; template('systemd/{}')"
-        python = next(self.home.rglob(f"{NAME}/bin/python"))
-        self.run(str(python), "-P", "-c", template.format("pairingd.service"))
-
     def ours(self) -> list[Path]:
         """All that bears our name, but for what a tool has cached or logged."""
         return [
@@ -117,7 +111,9 @@ def test_pairing_can_be_installed_used_and_removed(
     account.tool(tool, "install", "--python", sys.executable, str(built[kind]))
     assert account.pairctl("--version").endswith("pairingd (not running)\n")
     assert "_pairctl_guests" in account.pairctl("completion", "bash")
-    account.has_the_templates()
+    unit = account.pairctl("install", "--dry-run")
+    assert str(account.home) in unit
+    assert str(account.pairing_home) in unit
     assert {path.name for path in account.ours()} >= {"pairctl.1", "pairingd.8"}
     if tool == "pipx":
         assert (account.home / ".local/share/man/man1/pairctl.1").exists()

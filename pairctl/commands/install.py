@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(args: Namespace) -> None:
-    service = services.manager()
+    service = services.manager(running=not args.dry_run)
     plan = service.install()
     if stop := _stop(service, plan):
         plan = [stop, *plan]

@@ -53,9 +53,12 @@ class Manager(Protocol):
         """The `error:` and `hint:` lines of a daemon that has just failed to start, if any."""
 
 
-def manager() -> Manager:
-    """This machine's manager. Raises PairingError `no-service-manager`."""
-    service = find()
+def manager(*, running: bool = True) -> Manager:
+    """This machine's manager; if it need not be `running`, the one that it would have.
+
+    Raises PairingError `no-service-manager`.
+    """
+    service = find() or (None if running else _systemd())
     if service is None:
         raise PairingError(
             "no-service-manager",
@@ -96,10 +99,14 @@ def find() -> Manager | None:
 
         return Launchd(_origin())
     if os.path.isdir("/run/systemd/system"):  # noqa: PTH112 - sd_booted(3)
-        from pairctl.services.systemd import Systemd
-
-        return Systemd(_origin())
+        return _systemd()
     return None
+
+
+def _systemd() -> Manager:
+    from pairctl.services.systemd import Systemd
+
+    return Systemd(_origin())
 
 
 def _origin() -> Origin:
