@@ -114,7 +114,7 @@ def test_the_running_daemon_stays_if_no_other_would_start(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(services, "manager", services.installed)
+    monkeypatch.setattr(services, "manager", lambda **_: services.installed())
     launchctl.write_text("#!/bin/sh\nexit 125\n")
     ran = launchctl.with_name("ran")
     with daemon.start(timeout_s=0.5) as client:
