@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator
 
 import psutil
 
 from pairingd.world.door.guard import Guard
+from tests.guardians import guardians_of
 from tests.stage import until
 from tests.waiting import WAIT_S
 
@@ -40,8 +42,7 @@ async def connected(guard: Guard) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 def guardians() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if "guardian.py" in " ".join(child.cmdline())]
+    return guardians_of(os.getpid())
 
 
 async def left() -> None:
