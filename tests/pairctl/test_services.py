@@ -141,20 +141,20 @@ def test_files_are_written_whole_and_removed_idempotently(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("other", ["", "systemd/user/mine.service", "systemd/mine.conf"])
 def test_uninstall_removes_the_units_directories_if_they_are_empty(
-    tmp_path: Path, other: str
+    short_path: Path, other: str
 ) -> None:
-    manager = systemd(str(tmp_path))
+    manager = systemd(str(short_path))
     steps.perform([step for step in manager.install() if isinstance(step, steps.Write)], "")
-    kept = tmp_path / ".config" / other
+    kept = short_path / ".config" / other
     if other:
         kept.touch()
     for _ in range(2):
         plan = manager.uninstall()
         steps.perform([step for step in plan if isinstance(step, steps.Remove)], "")
-    left = {path for path in (tmp_path / ".config").rglob("*") if path.is_file()}
+    left = {path for path in (short_path / ".config").rglob("*") if path.is_file()}
     assert left == ({kept} if other else set())
-    assert (tmp_path / ".config" / "systemd").exists() is bool(other)
-    assert (tmp_path / ".config" / "systemd" / "user").exists() is ("user" in other)
+    assert (short_path / ".config" / "systemd").exists() is bool(other)
+    assert (short_path / ".config" / "systemd" / "user").exists() is ("user" in other)
 
 
 @pytest.fixture
