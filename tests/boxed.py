@@ -204,6 +204,13 @@ def scene(*, boxed: bool, settings: str = "") -> Iterator[Scene]:
             made.close()
 
 
+@pytest.fixture
+def scene_in_a_box() -> Iterator[Scene]:
+    """For one test."""
+    with scene(boxed=True) as made:
+        yield made
+
+
 def _exists(path: str) -> Callable[[Scene], bool]:
     return lambda scene: (scene.home / path).exists()
 

@@ -24,6 +24,13 @@ def own_stage() -> Iterator[Stage]:
         yield stage
 
 
+@pytest.fixture(scope="module")
+def shared_stage() -> Iterator[Stage]:
+    """One for the tests of a module, which see it cleared."""
+    with Stage() as stage:
+        yield stage
+
+
 @pytest.fixture(scope="module", params=["tmux", "newest tmux"])
 def daemon_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """One daemon for the tests of a module: they are about guests and tmux, not about its start."""
@@ -43,8 +50,8 @@ def own_stage_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def stage_of_each_tmux(shared: Stage) -> Iterator[Stage]:
-    """`shared` is what a module calls `daemon_of_each_tmux`."""
+def cleared_stage(shared: Stage) -> Iterator[Stage]:
+    """`shared` is what a module calls `shared_stage`, `daemon_of_each_tmux`, or one of its own."""
     yield shared
     shared.is_cleared()
 

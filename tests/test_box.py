@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pairingd.box.place import living
-from tests.boxed import SECRET, Attack, Scene, scene
+from tests.boxed import SECRET, Attack, Scene, scene, scene_in_a_box
 from tests.newest_tmux import newest_tmux
 from tests.session import attached_host, joined, own_stage
 from tests.stage import Stage, until
@@ -28,12 +28,7 @@ def boxed(request: pytest.FixtureRequest) -> Iterator[Scene]:
         yield made
 
 
-@pytest.fixture
-def own() -> Iterator[Scene]:
-    with scene(boxed=True) as made:
-        yield made
-
-
+own = scene_in_a_box
 stage = own_stage
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.boxed import ATTACKS, SECRET, Attack, Scene, played, scene
+from tests.boxed import ATTACKS, SECRET, Attack, Scene, played, scene, scene_in_a_box
 from tests.session import attached_host
 from tests.stage import until
 from tests.waiting import WAIT_S
@@ -72,17 +72,13 @@ def test_the_same_attack_without_a_box_succeeds(plain: Scene, attack: Attack) ->
     assert plain.results[attack.name], seen
 
 
+own_box = scene_in_a_box
+
+
 @pytest.fixture(params=["box", "plain"])
 def own(request: pytest.FixtureRequest) -> Iterator[Scene]:
     """A scene of the test's own."""
     with scene(boxed=request.param == "box") as made:
-        yield made
-
-
-@pytest.fixture
-def own_box() -> Iterator[Scene]:
-    """The same, in a box."""
-    with scene(boxed=True) as made:
         yield made
 
 

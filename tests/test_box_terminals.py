@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.boxed import Scene, scene
+from tests.boxed import Scene, scene_in_a_box
 from tests.stage import Terminal, until
 from tests.world.test_sieve import ASKS
 
 MODES = "\x1b[?1049h\x1b[?1003;1006h\x1b[?1h\x1b[?25l"
 
 
-@pytest.fixture
-def box() -> Iterator[Scene]:
-    with scene(boxed=True) as made:
-        yield made
+box = scene_in_a_box
 
 
 @pytest.mark.attack(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pairingd.core.refusal import PairingError
-from tests.session import attached_host
+from tests.session import attached_host, cleared_stage, own_stage
 from tests.stage import Guest, Stage, Terminal, is_open, until
 
 HOUR = 3600
@@ -29,16 +29,8 @@ def shared() -> Iterator[Stage]:
         yield stage
 
 
-@pytest.fixture
-def stage(shared: Stage) -> Iterator[Stage]:
-    yield shared
-    shared.is_cleared()
-
-
-@pytest.fixture
-def own_daemon() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+stage = cleared_stage
+own_daemon = own_stage
 
 
 def invited(stage: Stage, *argv: str) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from tests.raw_terminal import RawTerminal
 from tests.session import (
     ATTENTIVE,
     attached_host,
+    cleared_stage,
     client_sessions,
     daemon_of_each_tmux,
     is_client_size,
     joined,
-    stage_of_each_tmux,
     window_size,
 )
 from tests.stage import Guest, Stage, until
@@ -26,7 +26,7 @@ SECRET = "for-the-hosts-eyes"
 
 
 shared = daemon_of_each_tmux
-stage = stage_of_each_tmux
+stage = cleared_stage
 
 
 def invited(stage: Stage, access: str, conf: str = "") -> Guest:

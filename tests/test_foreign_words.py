@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.session import attached_host, daemon_of_each_tmux, stage_of_each_tmux
+from tests.session import attached_host, cleared_stage, daemon_of_each_tmux
 from tests.stage import Stage, until
 
 shared = daemon_of_each_tmux
-stage = stage_of_each_tmux
+stage = cleared_stage
 
 
 @pytest.mark.attack(

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from tests.session import daemon_of_each_tmux, stage_of_each_tmux
+from tests.session import cleared_stage, daemon_of_each_tmux
 from tests.stage import Stage, until
 
 shared = daemon_of_each_tmux
-stage = stage_of_each_tmux
+stage = cleared_stage
 PAIRCTL = (sys.executable, "-m", "pairctl")
 
 

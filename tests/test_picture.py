@@ -14,14 +14,14 @@ import pytest
 from tests.session import (
     ATTENTIVE,
     attached_host,
+    cleared_stage,
     daemon_of_each_tmux,
     joined,
-    stage_of_each_tmux,
 )
 from tests.stage import Guest, Stage, Terminal, until
 
 shared = daemon_of_each_tmux
-stage = stage_of_each_tmux
+stage = cleared_stage
 HOST = getpass.getuser()
 HERE = ("-t", "=pairing:")
 AT = r"\d\d:\d\d"

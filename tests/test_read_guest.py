@@ -21,18 +21,18 @@ from tests.raw_terminal import RawTerminal
 from tests.session import (
     ATTENTIVE,
     attached_host,
+    cleared_stage,
     client_sessions,
     client_sizes,
     daemon_of_each_tmux,
     is_client_size,
     joined,
-    stage_of_each_tmux,
     window_size,
 )
 from tests.stage import Stage, until
 
 shared = daemon_of_each_tmux
-stage = stage_of_each_tmux
+stage = cleared_stage
 
 
 class ReadGuest:

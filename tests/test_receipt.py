@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.session import cleared_stage, shared_stage
 from tests.stage import Stage, Terminal, until
 
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Iterator[Stage]:
-    yield shared
-    shared.is_cleared()
+shared = shared_stage
+stage = cleared_stage
 
 
 def joined(stage: Stage, *more: str) -> Terminal:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import logins
+from tests.session import cleared_stage, shared_stage
 from tests.stage import Guest, Stage, Terminal, until
 from tests.waiting import WAIT_S
 
@@ -16,16 +17,8 @@ from tests.waiting import WAIT_S
 OTHER_KEYS = 8
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Iterator[Stage]:
-    yield shared
-    shared.is_cleared()
+shared = shared_stage
+stage = cleared_stage
 
 
 @pytest.fixture

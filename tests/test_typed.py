@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from tests.session import daemon_of_each_tmux, stage_of_each_tmux
+from tests.session import cleared_stage, daemon_of_each_tmux
 from tests.stage import Stage, Terminal, until
 
-shared, stage = daemon_of_each_tmux, stage_of_each_tmux
+shared, stage = daemon_of_each_tmux, cleared_stage
 
 
 def joined(stage: Stage, *more: str) -> Terminal:
