@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from datetime import time as clock_time
 
 from pairctl.failures import Usage
-from pairingd.core.durations import UTC_TIME, format_duration, utc
+from pairingd.core.durations import format_duration, utc, with_times
 from pairingd.core.text import quoted
 
 _HOUR = 3600
@@ -33,14 +33,9 @@ def clock(moment: str, now: float, form: str = "%H:%M") -> str:
 
 def localized(text: str, now: float) -> str:
     """`text` with each of the daemon's UTC times as `clock` has it."""
-    return UTC_TIME.sub(lambda match: _clock_of(match[0], now), text)
-
-
-def _clock_of(moment: str, now: float) -> str:
-    try:
-        return clock(moment, now, "%H:%M" if moment.endswith(":00Z") else "%H:%M:%S")
-    except (ValueError, OverflowError):  # a guest's name may hold anything
-        return moment
+    return with_times(
+        text, lambda at: clock(at, now, "%H:%M" if at.endswith(":00Z") else "%H:%M:%S")
+    )
 
 
 def span(duration: float) -> str:

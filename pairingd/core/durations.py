@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from time import gmtime, strftime
+from typing import TYPE_CHECKING
 
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 _MAX_DIGITS = 9  # of each number
-UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # as `utc` formats it
+_UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # as `utc` formats it
 HINT = "write a duration as 45s, 90m, 2h, 1h30m or 1d"
 
 
@@ -49,3 +53,15 @@ def format_duration(seconds: float) -> str:
 def utc(at: float) -> str:
     """Format a time as RFC 3339 in UTC, in whole seconds."""
     return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(at))
+
+
+def with_times(text: str, shown: Callable[[str], str]) -> str:
+    """Return `text` with each time that `utc` has formatted as `shown` has it."""
+
+    def show(match: re.Match[str]) -> str:
+        try:
+            return shown(match[0])
+        except (ValueError, OverflowError):  # no time: a guest's name may hold anything
+            return match[0]
+
+    return _UTC_TIME.sub(show, text)

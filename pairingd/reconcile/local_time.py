@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from pairingd.core.durations import UTC_TIME
+from pairingd.core.durations import with_times
 
 _HALF_A_DAY_S = 12 * 3600
 
@@ -20,11 +20,4 @@ def clock_time(at: float, now: float) -> str:
 
 def localized(text: str, now: float) -> str:
     """`text` with each time that `utc` has formatted as `clock_time` has it."""
-    return UTC_TIME.sub(lambda match: _clock_time_of(match[0], now), text)
-
-
-def _clock_time_of(moment: str, now: float) -> str:
-    try:
-        return clock_time(datetime.fromisoformat(moment).timestamp(), now)
-    except (ValueError, OverflowError):  # a guest's name may hold anything
-        return moment
+    return with_times(text, lambda at: clock_time(datetime.fromisoformat(at).timestamp(), now))

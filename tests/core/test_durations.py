@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.core.durations import format_duration, parse_duration, utc
+from pairingd.core.durations import format_duration, parse_duration, utc, with_times
 from pairingd.core.refusal import Refused
 
 
@@ -56,3 +57,9 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
 )
 def test_a_time_is_written_in_utc_and_whole_seconds(at: float, text: str) -> None:
     assert utc(at) == text
+
+
+def test_times_in_a_text_are_shown_as_wanted_and_what_is_none_stays() -> None:
+    text = f"from {utc(1_700_000_000)} on, 2023-99-14T22:13:20Z, 2023-11-14"
+    shown = with_times(text, lambda at: datetime.fromisoformat(at).strftime("%H.%M"))
+    assert shown == "from 22.13 on, 2023-99-14T22:13:20Z, 2023-11-14"
