@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import time
@@ -35,7 +34,7 @@ def make(name: str) -> tuple[Box, First]:
     """
     account, record, user = _ready(name)
     place = Box(find_paths().boxes, f"{os.urandom(4).hex()}@{name}")
-    directory = _directory(record, user.pw_dir)
+    directory = shares.here(record.shared) or user.pw_dir
     files = (
         (place.tmux, 0o700, scripts.client(place, account, box.glass()).encode()),
         (place.server, 0o700, scripts.server(place, account).encode()),
@@ -72,15 +71,6 @@ def _require_quiet(account: Account) -> None:
     while [*facts.who_runs(account)] and time.monotonic() < deadline:
         time.sleep(_POLL_INTERVAL_S)
     facts.require_free(account, facts.who_runs(account))
-
-
-def _directory(record: Record, home: str) -> str:
-    """The current directory if it is shared with the account; else the account's home."""
-    with contextlib.suppress(PairingError):  # it was removed
-        directory = shares.resolved(".")
-        if any(shares.holds(shared, directory) for shared in record.shared):
-            return directory
-    return home
 
 
 def _first_argv(name: str, record: Record, user: pwd.struct_passwd) -> tuple[str, ...]:

@@ -57,7 +57,8 @@ def make(
         confined.make(place, machine.files(place, box_plan), shown, before)
     except confined.NotStartedError as failed:
         raise _failed(str(failed)) from None
-    first = First(_start_directory(box_plan), _first_argv(box_plan))
+    begins_in = shares.here((box_plan.directory,)) or box_plan.directory
+    first = First(begins_in, _first_argv(box_plan))
     return place, first, [*_warnings(box_plan)]
 
 
@@ -97,14 +98,6 @@ def _make_missing(directories: tuple[str, ...]) -> None:
     for path in directories:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path)
-
-
-def _start_directory(box_plan: plan.Plan) -> str:
-    """The current directory if it is in the box, else the shared one."""
-    with contextlib.suppress(PairingError):  # it was removed
-        if shares.holds(box_plan.directory, directory := shares.resolved(".")):
-            return directory
-    return box_plan.directory
 
 
 def _first_argv(box_plan: plan.Plan) -> tuple[str, ...]:

@@ -39,6 +39,17 @@ def resolved(path: str) -> str:
     return path and os.path.realpath(from_here(os.path.expanduser(path)))
 
 
+def here(places: Iterable[str]) -> str:
+    """Return the current directory if it is, or lies in, one of `places`; else "", also if it was
+    removed.
+    """
+    try:
+        directory = resolved(".")
+    except PairingError:
+        return ""
+    return directory if any(holds(place, directory) for place in places) else ""
+
+
 def require_shareable(
     path: str, home: str, own_directories: Iterable[str], named_by: str = _BOX
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pairingd.box.shares import require_readable, require_shareable, resolved
+from pairingd.box.shares import here, require_readable, require_shareable, resolved
 from pairingd.core.refusal import PairingError
 
 
@@ -64,3 +64,15 @@ def test_a_secret_is_not_shown_either_and_a_dotfile_is(home: Path) -> None:
     for secret in (home / ".ssh" / "keys", home, home / ".ssh"):
         with pytest.raises(PairingError):
             require_readable(str(secret), str(home), [])
+
+
+def test_the_current_directory_counts_only_within_the_places(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = home / "project" / "src"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    assert here(["/nowhere", str(home / "project")]) == str(inside)
+    assert here(["/nowhere", str(home / "pro")]) == ""
+    inside.rmdir()
+    assert here([str(home / "project")]) == ""
