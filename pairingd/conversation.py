@@ -44,8 +44,7 @@ class Conversation:
         self._known = known
         self._greeted = False
         self._frames: asyncio.Queue[bytes | _End | None] = asyncio.Queue(MAX_PIPELINED)
-        self._dismissed = False
-        self._leaving = False
+        self._over = False
         self._hung_up = False
         self._serving: asyncio.Task[None] | None = None
         self._streaming: asyncio.Task[None] | None = None
@@ -70,8 +69,8 @@ class Conversation:
         self._serving = asyncio.current_task()
         reading = asyncio.create_task(self._read())
         try:
-            while not isinstance(frame := await self._frames.get(), _End):
-                if self._dismissed:
+            while not self._over and not isinstance(frame := await self._frames.get(), _End):
+                if self._over:
                     return  # the client knows that this is not carried out
                 reply = await self._cancellable_reply(frame)
                 self._idle_since = loop.time()
@@ -79,8 +78,6 @@ class Conversation:
                     self._send(reply)
                     with suppress(ConnectionError):  # it may have sent a `revoke` and gone
                         await self._writer.drain()
-                if self._leaving:
-                    return
         finally:
             hello_timer.cancel()
             reading.cancel()
@@ -89,11 +86,11 @@ class Conversation:
 
     def leave(self) -> None:
         """End after the present reply. A verb may make a reply of its cancellation (`goes-on`)."""
-        self._leaving = True
+        self._over = True
 
     def dismiss(self, reason: PairingError) -> None:
         """Close the connection. `reason` is the last message to the client, if it still reads."""
-        self._dismissed = True
+        self._over = True
         self._send(rpc.error_reply(None, reason))
         if self._writer.transport.get_write_buffer_size():
             self._writer.transport.abort()
