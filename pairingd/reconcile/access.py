@@ -59,7 +59,7 @@ class AccessLane(Lane):
         self.roster = Roster(intent, store, tmux, door, signals)
         self._confinement = Confinement(tmux, self.poke, self._tmux_silent, self.roster.typed)
         self._line = StatusLine(tmux, self._confinement, self.poke)
-        self._messages = Messages(tmux, self._confinement, self._line, self.roster.logins)
+        self._messages = Messages(tmux, self._confinement, self._line, self.roster.logins, clock)
         self._courtesy = Courtesy(*(tmux, self._messages, intent, entrance, clock), self._wishes)
         self._guests = Guests(
             *(self.roster.logins, door.connections, self._confinement, self._courtesy),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from pairingd.core.news import MAX_COLUMNS, Forms, for_host
 from pairingd.errors import WorldError
@@ -31,18 +30,24 @@ class Messages:
     """
 
     def __init__(
-        self, tmux: Tmux, confinement: Confinement, line: StatusLine, connections: Collection[int]
+        self,
+        tmux: Tmux,
+        confinement: Confinement,
+        line: StatusLine,
+        connections: Collection[int],
+        clock: Callable[[], float],
     ) -> None:
         self._tmux = tmux
         self._confinement = confinement
         self._line = line
         self._connections = connections
+        self._clock = clock
         self._unsent: deque[str] = deque()
         self._aside = Aside()
 
     def to_host(self, text: str) -> None:
         """Show it on the host's terminals, not on the guests'."""
-        self._unsent.append(localized(text, time.time()))
+        self._unsent.append(localized(text, self._clock()))
         if not self._aside.runs("to host"):
             self._aside.run(self._send_all(), "to host")
 
