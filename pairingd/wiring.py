@@ -36,7 +36,7 @@ from pairingd.stop_signals import StopSignals
 from pairingd.world.door.listener import raise_descriptor_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 
 log = logging.getLogger("pairingd")
@@ -69,7 +69,8 @@ def run(launch: Launch, stop_signals: StopSignals, *, log_format: logs.Form, own
             return
         listener = control.bind()
     watch_without_threads()
-    asyncio.run(_served(paths, settings, control, listener, Path(tmux), launch, stop_signals))
+    serve = partial(_serve, paths, settings, control, listener, Path(tmux), launch)
+    asyncio.run(_served(serve, control, stop_signals))
 
 
 def test() -> None:
@@ -143,19 +144,15 @@ def _directories(paths: Paths) -> list[Path]:
 
 
 async def _served(
-    paths: Paths,
-    settings: config.Settings,
+    serve: Callable[[asyncio.Event], Awaitable[None]],
     control: ControlSocket,
-    listener: socket.socket,
-    tmux: Path,
-    launch: Launch,
     stop_signals: StopSignals,
 ) -> None:
     """Serve, and leave no control socket, whether that succeeds or fails."""
     stopping = asyncio.Event()
     stop_signals.hand_over(asyncio.get_running_loop(), stopping.set)
     try:
-        await _serve(paths, settings, control, listener, tmux, launch, stopping)
+        await serve(stopping)
     finally:
         control.remove()
 
