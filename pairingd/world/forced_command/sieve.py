@@ -62,8 +62,12 @@ _MODES = {
 }
 _ON_AT_FIRST = {"?7", "?25"}
 _OTHER_SCREENS = {"?47", "?1047", "?1049"}
-_AS_AT_FIRST = {"m": ("", "0"), " q": ("", "0"), ">m": ("", "4", "4;0")}
-_BACK = {"m": "\x1b[m", " q": "\x1b[0 q", ">m": "\x1b[>4m"}
+# Others that stay: the parameters with which they are as at first, and what sets them so.
+_STAY = {
+    "m": (("", "0"), "\x1b[m"),
+    " q": (("", "0"), "\x1b[0 q"),
+    ">m": (("", "4", "4;0"), "\x1b[>4m"),
+}
 
 
 class Sieve:
@@ -161,8 +165,9 @@ class Sieve:
         if name == "t":
             return not prefix and parameters.startswith(_TITLES)
         function = prefix + name
-        if first := _AS_AT_FIRST.get(function):
-            self._note(function, _BACK[function], on=parameters not in first)
+        if function in _STAY:
+            first, undo = _STAY[function]
+            self._note(function, undo, on=parameters not in first)
         return function in _FUNCTIONS
 
     def _modes_pass(self, modes: list[str], name: str) -> bool:
