@@ -281,6 +281,26 @@ def test_a_guest_whose_role_has_changed_sees_why_their_visit_ended(
     assert [line for line in lines if "removed you" not in line] == []
 
 
+def test_a_guest_sees_why_their_visit_ended_although_tmux_has_just_ended_pairingd_s_client(
+    stage: Stage,
+) -> None:
+    guest = invited(stage, "octocat").joins()
+    stage.has_seen(visits=1)
+    form = "#{?client_control_mode,#{client_name},}"
+    ended = ""
+    for _ in range(2):  # pairingd starts the first again at once, the second only after a while
+        before = {ended}
+        (ended,) = until(
+            lambda: set(stage.tmux("list-clients", "-F", form).split()) - before,  # noqa: B023
+            "pairingd's own client",
+            ATTENTIVE,
+        )
+        stage.tmux("detach-client", "-t", ended)
+    stage.asks("revoke", "octocat")
+    guest.ended(ATTENTIVE)
+    guest.shows("removed you", ATTENTIVE)
+
+
 def test_the_host_sees_a_message_when_a_guest_joins_or_leaves(stage: Stage) -> None:
     octocat = invited(stage)
     host = attached_host(stage)

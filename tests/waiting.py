@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,13 @@ def looks(within: float = WAIT_S) -> Iterator[None]:
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_S)
     yield
+
+
+async def happens(look: Callable[[], object]) -> None:
+    """Return once `look` is true, in a test that shares its event loop with what it tests."""
+    async with asyncio.timeout(WAIT_S):
+        while not look():  # noqa: ASYNC110 - what is looked at has no event
+            await asyncio.sleep(_FIRST_PAUSE_S)
 
 
 def expires_soon(asks: Callable[..., dict[str, Any]], guest: str) -> float:

@@ -49,7 +49,13 @@ class Unlock(Struct, frozen=True):
     client: str
 
 
-Steering = LeadBack | Weigh | Unlock
+class Detach(Struct, frozen=True):
+    """Restore its terminal's screen and end it, and with it a guest's connection."""
+
+    client: str
+
+
+Steering = LeadBack | Weigh | Unlock | Detach
 
 
 def steering(

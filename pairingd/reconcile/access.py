@@ -259,16 +259,15 @@ class AccessLane(Lane):
 
     async def _session_running(self) -> bool:
         """Whether tmux can be steered now. If the session is gone, end every invitation."""
-        match await self._tmux.running():
-            case Running.YES:
-                return True
-            case Running.NO:
-                self._intent.happened("tmux-ended", "the tmux session is gone")
-                self._intent.apply(End(Cause.TMUX_GONE))
-                self.poke()
-                return False
-            case Running.UNKNOWN:
-                raise self._tmux.unknown()
+        running = await self._tmux.running()
+        if running is Running.UNKNOWN:
+            raise self._tmux.unknown()
+        if running is Running.NO:
+            self._confinement.stop()
+            self._intent.happened("tmux-ended", "the tmux session is gone")
+            self._intent.apply(End(Cause.TMUX_GONE))
+            self.poke()
+        return running is Running.YES
 
     async def _open(self) -> None:
         desired = self._wishes.now()

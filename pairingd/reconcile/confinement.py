@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
 
-from pairingd.core.confine import TmuxClient, steering, strays
+from pairingd.core.confine import Detach, TmuxClient, steering, strays
 from pairingd.core.model import Access
 from pairingd.errors import WorldError
 from pairingd.world.tmux import Observer, Owner, Ownership, Tmux
@@ -53,6 +53,8 @@ class Confinement:
         watched = self._observer and (self._observer.socket, self._observer.session)
         if watched and watched != (self._tmux.socket, self._tmux.target):
             self.stop()
+        if self._watching and self._observer and self._observer.has_ended:
+            await asyncio.wait({self._watching})
         if self._watching is None or self._watching.done():
             self._observer = self._tmux.observer()
             self._watching = asyncio.create_task(self._follow(self._observer))
@@ -92,16 +94,13 @@ class Confinement:
         """Have tmux detach the guests of these connections: the known clients at once, then new
         ones, which must be listed first.
         """
-        if self._observer is None:
-            return
         known = {name for name, owner in self.clients.items() if owner.connection in connections}
-        self._observer.detach(known)
         try:
+            await self._tmux.steer(map(Detach, known))
             clients = await self._tmux.clients()
-        except WorldError:
-            log.debug("tmux does not list its clients")
-        else:
-            self._observer.detach(self._owned(clients, connections).keys() - known)
+            await self._tmux.steer(map(Detach, self._owned(clients, connections).keys() - known))
+        except WorldError as error:
+            log.debug("not all are detached: %s", error)
 
     @property
     def typist(self) -> int | None:

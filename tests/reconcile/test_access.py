@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ from pairingd.world.tmux import Tmux
 from tests.core.make import START, invitation, invite
 from tests.guardians import all_rest
 from tests.raw_terminal import RawTerminal
-from tests.waiting import WAIT_S
+from tests.waiting import WAIT_S, happens
 
 PID = 2**22 + 1  # of no process: above Linux's largest and macOS's
 OCTOCAT = "SHA256:github:octocat"
@@ -122,12 +122,6 @@ class Host:
         self.runs_tmux("kill-server")
 
 
-async def until(look: Callable[[], object]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not look():  # noqa: ASYNC110 - what is looked at has no event
-            await asyncio.sleep(0.01)
-
-
 @pytest.fixture
 async def host() -> AsyncIterator[Host]:
     home = Path(tempfile.mkdtemp(prefix="pairing-", dir="/tmp"))
@@ -177,7 +171,7 @@ async def test_a_guest_who_leaves_after_another_session_began_is_recorded_in_the
     host.yields(Disconnected(PID))
     await host.lane.one_pass()
     # It may ask tmux for the reason first.
-    await until(lambda: visits(host.store.history_of("s1"))[0].why)
+    await happens(lambda: visits(host.store.history_of("s1"))[0].why)
     [left] = visits(host.store.history_of("s1"))
     assert left.joined.guest == "github:octocat"
     # Their time was up, whether the daemon or they themselves were quicker to end the connection.
@@ -332,9 +326,9 @@ async def test_events_are_taken_while_a_pass_waits_for_tmux(host: Host) -> None:
     try:
         host.yields(Connected(PID, "::1", host.now))
         host.runs()
-        await until(lambda: host.lane.logins)
+        await happens(lambda: host.lane.logins)
         host.yields(Authenticated(PID, OCTOCAT))
-        await until(lambda: [one for one in host.lane.logins if one.guest])
+        await happens(lambda: [one for one in host.lane.logins if one.guest])
         assert host.door.port is None  # so no pass has come to its end
     finally:
         os.kill(int(server), signal.SIGCONT)
@@ -351,9 +345,9 @@ async def test_rights_are_taken_away_while_a_pass_waits_for_tmux(host: Host) -> 
         host.lane.poke()
         await asyncio.sleep(0)  # the pass has begun
         host.intent.apply(Revoke(("b",)))
-        await until(lambda: len(host.keys.read_text().splitlines()) == 1)
+        await happens(lambda: len(host.keys.read_text().splitlines()) == 1)
         host.intent.apply(Revoke(("a",)))
-        await until(lambda: host.door.port is None)
+        await happens(lambda: host.door.port is None)
     finally:
         os.kill(int(server), signal.SIGCONT)
 
@@ -380,7 +374,7 @@ async def test_a_connection_that_cannot_be_journaled_does_not_stay(host: Host) -
     host.runs()
     await host.lane.settle()
     await host.knocks()
-    await until(lambda: host.lane.logins)
+    await happens(lambda: host.lane.logins)
     first = [*host.lane.logins]
     other = sqlite3.connect(host.database)
     other.execute("BEGIN IMMEDIATE")
@@ -388,7 +382,7 @@ async def test_a_connection_that_cannot_be_journaled_does_not_stay(host: Host) -
     async with asyncio.timeout(WAIT_S):
         await second.read()  # until its end
     other.close()
-    await until(lambda: len(host.lane.logins) == 1)
+    await happens(lambda: len(host.lane.logins) == 1)
     assert [*host.lane.logins] == first  # which came before, and still has time to log in
     os.killpg(first[0].pid, signal.SIGTERM)
 
@@ -398,4 +392,4 @@ async def test_a_connection_that_begins_as_the_door_closes_is_cut(host: Host) ->
     await host.lane.settle()
     assert host.door.port is None
     host.yields(Connected(PID, "::1", host.now))
-    await until(lambda: [one.cut_for for one in host.lane.logins] == ["the invitation is over"])
+    await happens(lambda: [one.cut_for for one in host.lane.logins] == ["the invitation is over"])

@@ -20,7 +20,8 @@ from pairingd.reconcile.login import JOINING_S
 from pairingd.state.visits import visits
 from pairingd.world.door import Authenticated, Connected, Disconnected
 from tests.core.make import invitation, invite
-from tests.reconcile.test_access import OCTOCAT, Host, host, until
+from tests.reconcile.test_access import OCTOCAT, Host, host
+from tests.waiting import happens
 
 __all__ = ["host"]
 
@@ -66,7 +67,7 @@ def asks(host: Host, connection: Connection) -> asyncio.Task[Answer]:
 
 async def waits(host: Host, connection: Connection) -> asyncio.Task[Answer]:
     asking = asks(host, connection)
-    await until(lambda: host.lane.approvals.waiting)
+    await happens(lambda: host.lane.approvals.waiting)
     return asking
 
 
@@ -189,7 +190,7 @@ async def test_the_same_key_asks_again_only_after_a_time(
         await waiting_host.lane.one_pass()
         again = asks(waiting_host, connection)
         if asked_again:
-            await until(lambda: waiting_host.lane.approvals.waiting)
+            await happens(lambda: waiting_host.lane.approvals.waiting)
             again.cancel()
         else:
             assert (await again).approved

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pairingd import shared_session
-from pairingd.core.confine import LeadBack, Steering, Unlock, Weigh
+from pairingd.core.confine import Detach, LeadBack, Steering, Unlock, Weigh
 from pairingd.core.news import GUESTS
 
 _OWN_INDEX = 22022  # of array options; nobody else uses it
@@ -65,3 +65,6 @@ def steer(action: Steering, session: str) -> tuple[str, ...]:
         case Weigh(client, counts):
             flag = "!ignore-size" if counts else "ignore-size"
             return ("refresh-client", "-t", client, "-f", flag)
+        case Detach(client):
+            # Without -P: its hang-up races with the restoring, and mostly wins (measured, 3.3a).
+            return ("detach-client", "-t", client)

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import re
 import subprocess
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pairingd import shared_session
@@ -162,6 +162,11 @@ class Observer:
         done, _ = await asyncio.wait([self._attached], timeout=_ATTACH_TIMEOUT_S)
         return bool(done) and self._attached.result()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has been attached, or could not be, and is no more."""
+        return self._attached.done() and self._input is None
+
     def _is_attached(self, *, now: bool) -> None:
         if not self._attached.done():
             self._attached.set_result(now)
@@ -192,15 +197,6 @@ class Observer:
                 self._lead_back(name, session)
                 if int(active) > int(created):
                     self._typed(name, int(active))
-
-    def detach(self, clients: Iterable[str]) -> None:
-        """Restores their screens, ends their forced commands, and with them the connections.
-
-        Without -P: its hang-up races with the restoring, and mostly wins (measured, tmux 3.3a).
-        Does not report whether tmux does it, or runs at all.
-        """
-        for name in clients:
-            self._send("detach-client", "-t", name)
 
     def _lead_back(self, client: str, session: str) -> None:
         if client in self._guests() and session != self.session:
