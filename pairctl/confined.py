@@ -10,6 +10,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from pairctl.tmux_program import TMUX_TIMEOUT_S
 from pairingd import shared_session
 from pairingd.box.place import boxes, living
 from pairingd.core.text import one_line
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _START_TIMEOUT_S = 20.0  # pasta is slow on a busy machine
 _END_TIMEOUT_S = 5.0
-_TMUX_TIMEOUT_S = 10.0
 _POLL_INTERVAL_S = 0.01
 
 
@@ -79,7 +79,7 @@ def _is_over(place: Box, name: str) -> bool:
         return os.path.lexists(place.socket)
     asked = ("show-options", "-s", "exit-empty", ";", "list-sessions", "-F", shared_session.FORM)
     try:
-        listed = foreign.run((place.tmux, "-u", "-S", place.socket, *asked), _TMUX_TIMEOUT_S)
+        listed = foreign.run((place.tmux, "-u", "-S", place.socket, *asked), TMUX_TIMEOUT_S)
     except (OSError, TimeoutError):
         return False
     return listed.startswith("exit-empty ") and shared_session.find(listed, name) is None

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pairctl import birth, foreground, terminal_type, tmux_program
+from pairctl.tmux_program import TMUX_TIMEOUT_S
 from pairingd import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pairingd.box.place import Box
     from pairingd.protocol.results import Hello
 
-_TMUX_TIMEOUT_S = 10.0
 _MAX_TRIES, _RETRY_INTERVAL_S = 5, 0.1  # to make a session
 _SERVER_EXITED = "server exited"  # tmux prints it if its server ends, as when killed
 _POLL_INTERVAL_S = 0.02
@@ -139,7 +139,7 @@ class Session:
             return
         self.program = tmux_program.new_enough(self._programs)
         self.made = True
-        tries, deadline = 0, time.monotonic() + _TMUX_TIMEOUT_S
+        tries, deadline = 0, time.monotonic() + TMUX_TIMEOUT_S
         while True:
             arguments = birth.commands(self._name, self._first)
             command = [self.program, "-u", "-S", self._socket, *arguments]
@@ -265,9 +265,9 @@ class Session:
         """What tmux prints, whether it succeeds or not."""
         try:
             argv = (self.program, "-u", "-S", self._socket, *arguments)  # -u: it prints tabs
-            return foreign.run(argv, _TMUX_TIMEOUT_S, _environment())
+            return foreign.run(argv, TMUX_TIMEOUT_S, _environment())
         except TimeoutError:
-            reason = f"no answer within {_TMUX_TIMEOUT_S:.0f} s"
+            reason = f"no answer within {TMUX_TIMEOUT_S:.0f} s"
         except OSError as error:
             reason = str(error.strerror)
         raise PairingError(

@@ -7,7 +7,7 @@ from pairingd.core.refusal import PairingError
 from pairingd.paths import find_paths
 from pairingd.process import foreign
 
-_TMUX_TIMEOUT_S = 10.0
+TMUX_TIMEOUT_S = 10.0
 
 
 def find(daemon_program: str) -> list[str]:
@@ -37,7 +37,7 @@ def new_enough(programs: list[str]) -> str:
 
 def _version(program: str) -> str:
     try:
-        return foreign.run((program, "-V"), _TMUX_TIMEOUT_S)
+        return foreign.run((program, "-V"), TMUX_TIMEOUT_S)
     except (OSError, TimeoutError):
         return ""
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
-import hashlib
 import re
 import socket
 import subprocess
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pairctl import output
 from pairctl.failures import Usage
 from pairingd.core.refusal import PairingError
+from pairingd.core.ssh_wire import fingerprint
 from pairingd.core.text import quoted
 
 if TYPE_CHECKING:
@@ -116,10 +115,9 @@ def _keys(host: str, port: int, kinds: str) -> dict[str, str]:
 
 def _fingerprint_of(blob: str) -> str:
     try:
-        digest = hashlib.sha256(binascii.a2b_base64(blob)).digest()
+        return fingerprint(binascii.a2b_base64(blob))
     except binascii.Error:
         return "unreadable"
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def _why_no_key(host: str, port: int) -> str:

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-from pairctl.services.origin import Origin, stable
+from pairctl.services.origin import PLACES, Origin, stable
 from pairingd.core.refusal import PairingError
 from pairingd.paths import find_paths
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from pairctl.services.steps import Step, Until
     from pairingd.paths import Paths
-
-_HOME_VARIABLES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 
 
 class Manager(Protocol):
@@ -88,7 +86,7 @@ def environment(manager: Manager) -> dict[str, str] | None:
     variables = manager.environment()
     if variables is None:
         return None
-    elsewhere = {name: value for name, value in os.environ.items() if name not in _HOME_VARIABLES}
+    elsewhere = {name: value for name, value in os.environ.items() if name not in PLACES}
     return {**elsewhere, **variables}
 
 

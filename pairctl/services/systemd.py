@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairctl.services.origin import template
+from pairctl.services.origin import PLACES, template
 from pairctl.services.steps import Remove, Run, Step, Until, Write
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 UNIT = "pairingd.service"
 _SYSTEMCTL = ("systemctl", "--user")
 # XDG_RUNTIME_DIR too: the sockets must be where clients look, whatever the manager's value.
-_HOME_VARIABLES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 _NOT_LOADED = 5  # systemctl(1), EXIT STATUS
 _ENVIRONMENT = re.compile(r'^Environment="([A-Z_]+)=(.*)"$', re.MULTILINE)
 
@@ -97,7 +96,7 @@ class Systemd:
         argv = [self._origin.python, "-P", "-m", "pairingd"]
         # `$` is expanded in command lines, not in Environment=: systemd.service(5), COMMAND LINES.
         start = " ".join(_quoted(word).replace("$", "$$") for word in argv)
-        variables = self._origin.environment(_HOME_VARIABLES)
+        variables = self._origin.environment(PLACES)
         environment = [f"Environment={_quoted(f'{name}={variables[name]}')}" for name in variables]
         unit = template(f"systemd/{UNIT}").decode()
         unit = unit.replace("@EXEC_START@", start)

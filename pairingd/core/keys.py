@@ -7,7 +7,6 @@ byte, so that authorized_keys gets our own rendering and never the received text
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -15,6 +14,7 @@ from msgspec import Struct
 from pairingd.core import curves, key_formats
 from pairingd.core.key_formats import KEY_TYPE, ONE_A_LINE
 from pairingd.core.model import Key
+from pairingd.core.ssh_wire import fingerprint
 from pairingd.core.text import one_line
 
 MAX_LINES = 100  # neither blank nor remarks; nobody has more keys than that
@@ -102,7 +102,7 @@ def parse_key(line: str) -> Key:
         type=key_type,
         blob=base64.b64encode(blob).decode(),
         bits=bits,
-        fingerprint=_fingerprint(blob),
+        fingerprint=fingerprint(blob),
         comment=one_line(comment, MAX_COMMENT),
     )
 
@@ -110,11 +110,6 @@ def parse_key(line: str) -> Key:
 def is_weak(key: Key) -> bool:
     """Whether to warn the host of an accepted key."""
     return key.type == "ssh-rsa" and key.bits < STRONG_RSA_BITS
-
-
-def _fingerprint(blob: bytes) -> str:
-    """Return it as `ssh-keygen -l` prints it: base64 without padding."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 class _Blob:

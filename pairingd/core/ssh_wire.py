@@ -1,7 +1,9 @@
-"""The part of SSH that pairingd speaks without sshd: RFC 4253 §4.2 and §11.1."""
+"""The part of SSH that pairingd speaks without sshd: RFC 4253 §4.2 and §11.1; fingerprints."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from enum import IntEnum
 
 IDENTIFICATION = b"SSH-2.0-pairing\r\n"
@@ -16,6 +18,11 @@ class Reason(IntEnum):
 
     PROTOCOL_ERROR = 2
     TOO_MANY_CONNECTIONS = 12
+
+
+def fingerprint(blob: bytes) -> str:
+    """Of a public key's blob (RFC 4253 §6.6), as `ssh-keygen -l` prints it: base64 unpadded."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def is_identified(seen: bytes) -> bool | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import grp
-import hashlib
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from pairingd.core.admission import LOGIN_GRACE
+from pairingd.core.ssh_wire import fingerprint
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.files import write_private
 from pairingd.process.programs import Finished, run
@@ -247,8 +247,7 @@ class Sshd:
 def public_key(text: str) -> HostKey:
     """What ssh-keygen(1) writes as a public key. Raises ValueError."""
     kind, blob = text.split()[:2]
-    digest = hashlib.sha256(base64.b64decode(blob)).digest()
-    return HostKey(kind, blob, "SHA256:" + base64.b64encode(digest).decode().rstrip("="))
+    return HostKey(kind, blob, fingerprint(base64.b64decode(blob)))
 
 
 def _pattern(user: str) -> str:
