@@ -28,8 +28,8 @@ from pairingd.core.ways import (
 from pairingd.errors import GatewayError, PairingError, WorldError
 from pairingd.parts import Parts
 from pairingd.protocol import results
-from pairingd.reconcile.mapping import MappingLane
-from pairingd.reconcile.second import not_opened
+from pairingd.reconcile.mapping.lane import MappingLane
+from pairingd.reconcile.mapping.second import not_opened
 from pairingd.state.store import KEPT_SESSIONS, Store
 from pairingd.user import login_name
 from pairingd.world.network import ipv6_address, lan_address

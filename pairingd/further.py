@@ -9,7 +9,7 @@ from pairingd import config
 from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.hole import HoleLane
 from pairingd.reconcile.hostname import HostnameLane
-from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.reconcile.outside import Outside
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent

@@ -9,7 +9,7 @@ from msgspec import Struct
 from pairingd.clock import Clock
 from pairingd.config import Settings
 from pairingd.protocol import results
-from pairingd.reconcile.access import AccessLane
+from pairingd.reconcile.access.lane import AccessLane
 from pairingd.reconcile.arrivals import Arrivals
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.dial import DialLane
@@ -17,7 +17,7 @@ from pairingd.reconcile.hole import HoleLane
 from pairingd.reconcile.hostname import HostnameLane
 from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.lookout import Lookout
-from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.reconcile.relay import RelayLane
 from pairingd.reconcile.witness import Witness
 from pairingd.state.intent import Intent

@@ -17,8 +17,8 @@ from pairingd.core.penalties import Ban
 from pairingd.errors import PairingError
 from pairingd.protocol import results
 from pairingd.protocol.confinement import AccountInfo, Boxed, BoxSettings
-from pairingd.reconcile.knocks import Knock
-from pairingd.reconcile.login import Login
+from pairingd.reconcile.access.knocks import Knock
+from pairingd.reconcile.access.login import Login
 from pairingd.state.store import Happening
 from pairingd.state.visits import Visit, visits
 from pairingd.values import Duration, Size

@@ -22,7 +22,7 @@ from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.doctor.finding import Finding, State
 from pairingd.errors import GatewayError
-from pairingd.reconcile.second import gateway_of, not_opened
+from pairingd.reconcile.mapping.second import gateway_of, not_opened
 from pairingd.world import network
 from pairingd.world.gateway.router import Router
 

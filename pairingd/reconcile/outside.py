@@ -10,7 +10,7 @@ from pairingd.core.dial import outside_host
 from pairingd.core.double_nat import outermost
 from pairingd.core.model import HostPort, Mapping
 from pairingd.core.ways import Endpoint
-from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.state.intent import Intent
 from pairingd.world.outgoing.dialer import source_towards
 

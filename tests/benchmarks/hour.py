@@ -13,7 +13,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP_S
 from pairingd.core.records import replace
-from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store

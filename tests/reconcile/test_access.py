@@ -19,9 +19,9 @@ from pairingd.core.admission import MAX_PER_GUEST, Admission, Refusal
 from pairingd.core.events import Came, Revoke
 from pairingd.core.model import Cause, Conditions, Invitation
 from pairingd.errors import WorldError
-from pairingd.reconcile.access import AccessLane
-from pairingd.reconcile.entrance import Entrance
-from pairingd.reconcile.idleness import Idleness
+from pairingd.reconcile.access.entrance import Entrance
+from pairingd.reconcile.access.idleness import Idleness
+from pairingd.reconcile.access.lane import AccessLane
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store

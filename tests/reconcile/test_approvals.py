@@ -15,8 +15,8 @@ from msgspec import Struct
 from pairingd.core.approval import ANSWER_S, REMEMBERED_S, Entry
 from pairingd.core.model import Conditions
 from pairingd.core.refusal import Refused
-from pairingd.reconcile.approvals import Answer
-from pairingd.reconcile.login import JOINING_S
+from pairingd.reconcile.access.approvals import Answer
+from pairingd.reconcile.access.login import JOINING_S
 from pairingd.state.visits import visits
 from pairingd.world.door import Authenticated, Connected, Disconnected
 from tests.core.make import invitation, invite

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pairingd.reconcile.confinement import Confinement
+from pairingd.reconcile.access.confinement import Confinement
 from pairingd.world.tmux import Running, Tmux
 from tests.waiting import happens
 

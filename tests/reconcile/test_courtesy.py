@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pairingd.reconcile.local_time import clock_time, localized
+from pairingd.reconcile.access.local_time import clock_time, localized
 
 HALF_PAST_TEN_PM = datetime(2026, 3, 14, 22, 30, tzinfo=UTC).timestamp()
 HOUR = 3600.0

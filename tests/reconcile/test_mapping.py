@@ -21,7 +21,7 @@ from pairingd.core.model import Invitation
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
-from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store

@@ -14,7 +14,7 @@ from pairingd.core.events import Invite
 from pairingd.core.holding_state import PINHOLE
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
-from pairingd.reconcile.mapping import MappingLane
+from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store

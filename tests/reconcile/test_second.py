@@ -13,7 +13,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
-from pairingd.reconcile.second import Second
+from pairingd.reconcile.mapping.second import Second
 from tests.core.make import BEYOND, HOME, OFFICE, mapping
 
 INSIDE = replace(mapping(network=HOME.identity), external_host=BEYOND.behind, external_port=50022)

@@ -61,12 +61,12 @@ from pairingd.core.records import replace
 from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
 from pairingd.reconcile.announce import announce
-from pairingd.reconcile.behind import Behind
-from pairingd.reconcile.gateway import Journal, Router
-from pairingd.reconcile.hairpin import Hairpin, Look
-from pairingd.reconcile.hints import Hints
 from pairingd.reconcile.interruptible import Interruptible
 from pairingd.reconcile.lane import Lane
+from pairingd.reconcile.mapping.behind import Behind
+from pairingd.reconcile.mapping.gateway import Journal, Router
+from pairingd.reconcile.mapping.hairpin import Hairpin, Look
+from pairingd.reconcile.mapping.hints import Hints
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.world.gateway.pxp.announcements import listen

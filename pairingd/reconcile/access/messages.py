@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection
 
 from pairingd.core.news import MAX_COLUMNS, Forms, for_host
 from pairingd.errors import WorldError
+from pairingd.reconcile.access.confinement import Confinement
+from pairingd.reconcile.access.local_time import localized
+from pairingd.reconcile.access.statusline import StatusLine
 from pairingd.reconcile.aside import Aside
-from pairingd.reconcile.confinement import Confinement
-from pairingd.reconcile.local_time import localized
-from pairingd.reconcile.statusline import StatusLine
 from pairingd.world.tmux import Tmux
 
 log = logging.getLogger(__name__)

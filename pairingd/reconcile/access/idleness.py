@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pairingd.core import plan
 from pairingd.core.events import Active, Rested
 from pairingd.errors import WorldError
+from pairingd.reconcile.access.login import Login
 from pairingd.reconcile.aside import Aside
-from pairingd.reconcile.login import Login
 from pairingd.state.intent import Intent
 from pairingd.world.tmux import Tmux
 

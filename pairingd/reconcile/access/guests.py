@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pairingd.core.approval import Entry
 from pairingd.core.model import Access, Cause, State
-from pairingd.reconcile.confinement import Confinement, Place
-from pairingd.reconcile.courtesy import Courtesy
-from pairingd.reconcile.login import Login
+from pairingd.reconcile.access.confinement import Confinement, Place
+from pairingd.reconcile.access.courtesy import Courtesy
+from pairingd.reconcile.access.login import Login
 from pairingd.world.door import Connections
 
 OUT_OF_PLACE = "they were not in the shared session, or their terminal too large"

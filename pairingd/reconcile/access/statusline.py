@@ -13,8 +13,8 @@ from pairingd.core.model import Invitation, State
 from pairingd.core.news import Forms, news
 from pairingd.core.statusline import Entry, lines
 from pairingd.errors import WorldError
-from pairingd.reconcile.confinement import Confinement
-from pairingd.reconcile.login import Login
+from pairingd.reconcile.access.confinement import Confinement
+from pairingd.reconcile.access.login import Login
 from pairingd.world.tmux import Owner, Running, StatusRight, Tmux
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from pairingd.core.model import Access, Invitation, State
 from pairingd.core.news import Forms
 from pairingd.core.notices import Terms
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.reconcile.entrance import Entrance
-from pairingd.reconcile.local_time import clock_time
-from pairingd.reconcile.login import Login
-from pairingd.reconcile.messages import Messages
-from pairingd.reconcile.wishes import Wishes
+from pairingd.reconcile.access.entrance import Entrance
+from pairingd.reconcile.access.local_time import clock_time
+from pairingd.reconcile.access.login import Login
+from pairingd.reconcile.access.messages import Messages
+from pairingd.reconcile.access.wishes import Wishes
 from pairingd.state.intent import Intent
 from pairingd.state.live import mark_prefix
 from pairingd.user import user_name

@@ -17,10 +17,10 @@ from pairingd.core.events import Came, Went
 from pairingd.core.model import Cause, Invitation, Session
 from pairingd.core.refusal import Refused as NotAllowed
 from pairingd.process.left_over import end_left_over
+from pairingd.reconcile.access.knocks import Knocks
+from pairingd.reconcile.access.login import NO_TERMINAL, Login
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.journal import journal
-from pairingd.reconcile.knocks import Knocks
-from pairingd.reconcile.login import NO_TERMINAL, Login
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store

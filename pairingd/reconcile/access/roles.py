@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pairingd.core.model import Access
 from pairingd.core.plan import ChangeRole
-from pairingd.reconcile.login import Login
+from pairingd.reconcile.access.login import Login
 from pairingd.world.forced_command import ROLE_SIGNALS, forced_command, role_of
 
 _POLL_INTERVAL_S = 0.02

@@ -14,11 +14,11 @@ from pairingd.core.approval import ANSWER_S, Desk, Entry, Visitor
 from pairingd.core.news import Forms
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
-from pairingd.reconcile.confinement import Confinement
-from pairingd.reconcile.login import Login
-from pairingd.reconcile.messages import Messages
-from pairingd.reconcile.popups import Popups
-from pairingd.reconcile.roster import Roster
+from pairingd.reconcile.access.confinement import Confinement
+from pairingd.reconcile.access.login import Login
+from pairingd.reconcile.access.messages import Messages
+from pairingd.reconcile.access.popups import Popups
+from pairingd.reconcile.access.roster import Roster
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.visits import Joined

@@ -11,21 +11,21 @@ from pairingd.core import causes, plan
 from pairingd.core.events import End, Tick
 from pairingd.core.model import Access, Cause
 from pairingd.errors import PairingError, WorldError
-from pairingd.reconcile.approvals import Approvals
+from pairingd.reconcile.access.approvals import Approvals
+from pairingd.reconcile.access.confinement import Confinement
+from pairingd.reconcile.access.courtesy import Courtesy
+from pairingd.reconcile.access.entrance import Entrance
+from pairingd.reconcile.access.guests import Guests
+from pairingd.reconcile.access.idleness import Idleness
+from pairingd.reconcile.access.knocks import Knocks
+from pairingd.reconcile.access.login import Login
+from pairingd.reconcile.access.messages import Messages
+from pairingd.reconcile.access.roles import change_roles
+from pairingd.reconcile.access.roster import Roster
+from pairingd.reconcile.access.statusline import StatusLine
+from pairingd.reconcile.access.wishes import Wishes
 from pairingd.reconcile.aside import Aside
-from pairingd.reconcile.confinement import Confinement
-from pairingd.reconcile.courtesy import Courtesy
-from pairingd.reconcile.entrance import Entrance
-from pairingd.reconcile.guests import Guests
-from pairingd.reconcile.idleness import Idleness
-from pairingd.reconcile.knocks import Knocks
 from pairingd.reconcile.lane import Lane
-from pairingd.reconcile.login import Login
-from pairingd.reconcile.messages import Messages
-from pairingd.reconcile.roles import change_roles
-from pairingd.reconcile.roster import Roster
-from pairingd.reconcile.statusline import StatusLine
-from pairingd.reconcile.wishes import Wishes
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
