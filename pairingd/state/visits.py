@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Joined(Struct, frozen=True):
-    """The data of a line `joined`."""
+    """The data of a line `joined`, and of a line `denied`, which also has `about`, as Left."""
 
     invitation: str
     guest: str
@@ -86,17 +86,9 @@ def visits(history: Iterable[Happening]) -> list[Visit]:
                 typed_at=left.typed_at,
             )
         elif line.kind == "denied" and (denied := _data(Joined, line)):
-            reason = _denial(denied.guest, line.text)
-            all_visits.append(Visit(denied, line.at, line.at, Cause.DENIED, reason))
+            about = str(line.data.get("about", causes.WORDS[Cause.DENIED]))
+            all_visits.append(Visit(denied, line.at, line.at, Cause.DENIED, about))
     return all_visits
-
-
-def _denial(guest: str, text: str) -> str:
-    """Why they were not let in, by the text of a line `denied`; its data does not have it."""
-    prefix = f"{guest} was denied ("
-    reason, closed, _ = text.removeprefix(prefix).partition(")")
-    known = text.startswith(prefix) and closed and reason != "by the host"
-    return reason if known else causes.WORDS[Cause.DENIED]
 
 
 def _data(kind: type[T], line: Happening) -> T | None:

@@ -10,7 +10,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from pairingd.core import causes
 from pairingd.core.approval import ANSWER_S, Desk, Entry, Visitor
+from pairingd.core.model import Cause
 from pairingd.core.news import Forms
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
@@ -206,7 +208,9 @@ class Approvals:
         self._desk = self._desk.without({visitor.pid})
         if answer:
             outcome = f"was denied ({_DENY_REASONS[answer]})"
-            self._intent.happened("denied", _describe(visitor, outcome), **_data(visitor))
+            about = causes.WORDS[Cause.DENIED] if answer == _DENIED else _DENY_REASONS[answer]
+            data = {**_data(visitor), "about": about}
+            self._intent.happened("denied", _describe(visitor, outcome), **data)
             self._messages.to_host(f"{visitor.guest} {outcome}")
         else:
             self._intent.happened(
