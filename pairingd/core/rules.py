@@ -150,8 +150,8 @@ def _invite(state: State, event: Invite, now: float) -> State:
     guests = {canonical(invitation.guest) for invitation in state.live}
     owner = {key.blob: invitation.guest for invitation in state.live for key in invitation.keys}
     for new in event.invitations:
-        _require_within(event.max_ttl, new.expires_at, _start(new, now))
-        _require_within(event.max_ttl, new.conditions.opens_at or 0, now)
+        _require_within(event.max_ttl, new.expires_at, _start(new, now), now)
+        _require_within(event.max_ttl, new.conditions.opens_at or 0, now, now)
         if canonical(new.guest) in guests:
             raise _already_invited(new.guest)
         guests.add(canonical(new.guest))
@@ -205,7 +205,7 @@ def _extend(state: State, event: Extend, now: float) -> State:
             f"that would end {invitation.guest}'s invitation {too_early}",
             f"name a later time, or: {shell('pairctl', 'revoke', invitation.guest)}",
         )
-    _require_within(event.max_ttl, event.expires_at, _start(invitation, now))
+    _require_within(event.max_ttl, event.expires_at, _start(invitation, now), now)
     return _changed(state, event.invitation, expires_at=event.expires_at)
 
 
@@ -257,15 +257,16 @@ def _start(invitation: Invitation, now: float) -> float:
     return max(now, invitation.conditions.opens_at or 0)
 
 
-def _require_within(max_ttl: float, expires_at: int, start: float) -> None:
+def _require_within(max_ttl: float, expires_at: int, start: float, now: float) -> None:
     if expires_at > start + max_ttl:
-        raise too_long(floor(max_ttl))
+        raise too_long(floor(max_ttl), scheduled=start > now)
 
 
-def too_long(max_ttl: int) -> Refused:
+def too_long(max_ttl: int, *, scheduled: bool) -> Refused:
+    since = "after it opens" if scheduled else "from now"
     return Refused(
         "ttl-too-long",
-        f"an invitation may last at most {format_duration(max_ttl)} from now",
+        f"an invitation may last at most {format_duration(max_ttl)} {since}",
         "choose a shorter time, or raise [guests] max_ttl in config.toml",
     )
 

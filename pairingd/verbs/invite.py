@@ -68,7 +68,7 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
 def _require_sense(given: params.Invite, ttl: int, guests: Guests) -> None:
     """Raises Refused."""
     if ttl > guests.max_ttl:
-        raise rules.too_long(guests.max_ttl)
+        raise rules.too_long(guests.max_ttl, scheduled=given.at is not None)
     if given.join_within and given.join_within > ttl:
         raise Refused(
             "join-within-too-long",

@@ -17,7 +17,7 @@ from pairingd.core.events import (
     SetAccess,
     Tick,
 )
-from pairingd.core.model import Access, HostPort, Rights, Standing, State
+from pairingd.core.model import Access, Conditions, HostPort, Rights, Standing, State
 from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.core.rules import gives_rights, require_new, step
@@ -138,6 +138,16 @@ def test_another_external_port_is_refused_while_the_session_lives() -> None:
     other = Invite("s2", (invitation("gitlab:mona"),), 2222, port_chosen=True)
     assert refused(INVITED, other, START + 1) == "port-fixed"
     assert step(step(INVITED, End(), START), other, START + 1).live
+
+
+@pytest.mark.parametrize(
+    ("opens_at", "since"), [(None, "from now"), (START + 60, "after it opens")]
+)
+def test_the_longest_time_is_counted_from_the_opening(opens_at: int | None, since: str) -> None:
+    state = step(State(), invite(invitation(conditions=Conditions(opens_at=opens_at))), START)
+    with pytest.raises(Refused) as caught:
+        step(state, Extend(ID, START + 10**6, max_ttl=86400), START + 1)
+    assert caught.value.message == f"an invitation may last at most 1d {since}"
 
 
 def test_extend_moves_the_deadline_and_no_further_than_allowed() -> None:
