@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 from pairingd.core.refusal import PairingError
 from tests.session import attached_host, cleared_stage, own_stage
 from tests.stage import Guest, Stage, Terminal, is_open, until
+from tests.waiting import WAIT_S
 
 HOUR = 3600
 
@@ -327,10 +329,40 @@ def test_a_scheduled_invitation_opens_after_kill_9_too(own_daemon: Stage) -> Non
 
 def test_an_invitation_that_nobody_used_in_time_is_shown_as_that(stage: Stage) -> None:
     stage.guest("octocat")
-    invited(stage, "octocat", "--join-within", "1s")
+    stage.asks("invite", "octocat", "--no-copy", "--join-within", "1s")  # over before, if slow
     until(partial(is_over, stage, "expired"), "it is over")
     for command in (("status", "--all"), ("receipt",)):
         assert ": expired, did not come in time" in stage.pairctl(*command).stdout
+
+
+@pytest.mark.parametrize("how", ["revoke", "end", "join-within"])
+def test_an_invitation_that_is_over_before_its_command_is_printed_is_an_error(
+    own_daemon: Stage, how: str
+) -> None:
+    stage = own_daemon
+    stage.guest("octocat")
+    goes_on = stage.path / "goes-on"
+    slow = stage.path / "slow"
+    slow.write_text(f"#!/bin/sh\nuntil [ -e {goes_on} ]; do sleep 0.1; done\n")
+    slow.chmod(0o700)
+    stage.configure(f'[router.command]\nopen = "{slow}"\nclose = "true"\n')
+    more = ("--join-within", "1s") if how == "join-within" else ()
+    argv = (sys.executable, "-m", "pairctl", "invite", "octocat", "--no-copy", "--json", *more)
+    with subprocess.Popen(argv, env=stage.environment, stdout=subprocess.PIPE) as inviting:
+        until(lambda: stage.asks("status").get("door", {}).get("open"), "the door is open")
+        match how:
+            case "revoke":
+                stage.asks("revoke", "octocat")
+            case "end":
+                stage.asks("end")
+        until(lambda: stage.asks("status")["invitations"] == [], "it is over")
+        goes_on.touch()
+        printed, _ = inviting.communicate(timeout=WAIT_S)
+    assert inviting.returncode == 1
+    error = json.loads(printed)["error"]
+    assert error["code"] == "invitation-over"
+    state = {"revoke": "revoked", "join-within": "expired"}.get(how, "ended")
+    assert error["message"].endswith(f": {state}")
 
 
 # Groups.

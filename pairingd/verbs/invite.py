@@ -55,8 +55,9 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         raise
     try:
         if answers.admits(parts, ids):
-            await _open_door(parts, notify)
+            await _open_door(parts, ids, notify)
             await waits.wait_for_ways(parts, notify)
+            _require_live(parts, ids)
         key_warnings = (warning for result in fetched.values() for warning in result.warnings)
         warnings = [report.problem(warning) for warning in dict.fromkeys(key_warnings)]
         return await answers.invited(parts, ids, warnings + await answers.dead_pane(parts))
@@ -180,15 +181,32 @@ def _conditions(given: params.Invite, now: int, max_ttl: int, *, ask: bool) -> C
     )
 
 
-async def _open_door(parts: Parts, notify: Notify) -> None:
+async def _open_door(parts: Parts, ids: tuple[str, ...], notify: Notify) -> None:
     notify({"step": "door", "state": "begun", "text": "opening the door"})
     await parts.access.settle()
     port = parts.door.port
-    # The pass can succeed with a closed door: pairingd stops, or tmux has ended meanwhile.
+    _require_live(parts, ids)
+    # The pass can succeed with a closed door: pairingd stops.
     if failure := parts.access.error or (None if port else answers.door_shut()):
         notify({"step": "door", "state": "failed", "text": ""})
         raise failure
     notify({"step": "door", "state": "done", "text": f"open on port {port}"})
+
+
+def _require_live(parts: Parts, ids: tuple[str, ...]) -> None:
+    """Raises Refused if another command, a short time or tmux's end has ended all of them."""
+    parts.intent.apply(events.Tick())
+    session = parts.intent.state.session
+    invitations = [each for each in session.invitations if each.id in ids] if session else []
+    if any(each.standing is Standing.LIVE for each in invitations):
+        return
+    guests = ", ".join(each.guest for each in invitations)
+    states = ", ".join(dict.fromkeys(each.standing.value for each in invitations))
+    raise Refused(
+        "invitation-over",
+        f"{guests}: the invitation was over before its command could be printed: {states}",
+        "invite again, for longer if it had expired",
+    )
 
 
 async def _withdraw(parts: Parts, ids: tuple[str, ...]) -> None:
