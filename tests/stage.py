@@ -236,7 +236,7 @@ class Stage:
 
     def expires_soon(self, guest: str) -> float:
         """Move the deadline of `guest` to a few seconds from now; it, in seconds since the epoch."""
-        return expires_soon(self.asks, guest)
+        return expires_soon(self.asks, guest, lambda: self.pairctl("status"))
 
     def daemon(
         self, *argv: str, program: Sequence[str] = ("-m", "pairingd")

@@ -70,7 +70,7 @@ def in_seconds(seconds: float) -> str:
 def opens_soon(stage: Stage, *argv: str) -> dict[str, Any]:
     """Invite for a time that is some commands ahead."""
     began = time.monotonic()
-    stage.asks("status")
+    stage.pairctl("status")
     for ahead in (5.0, 15.0, 45.0):
         opens_at = in_seconds(ahead + 6 * (time.monotonic() - began))
         answer = stage.asks("invite", *argv, "--no-copy", "--at", opens_at)
@@ -247,13 +247,14 @@ def test_a_guest_is_cut_after_the_idle_time_if_tmux_does_not_answer(stage: Stage
 
 def test_a_scheduled_invitation_is_closed_until_its_time_and_then_announced(stage: Stage) -> None:
     guest = stage.guest("octocat")
-    stage.pairctl("start")
+    stage.guest("hubot")
+    invited(stage, "hubot")
+    record = attached_host(stage).recorded()
+    stage.asks("revoke", "hubot")
     told = opens_soon(stage, "octocat")
     [one] = told["invitations"]
-    host = attached_host(stage)
     if one["state"] == "scheduled":
         assert (told["command"], told["endpoints"]) == ("", [])
-    record = host.recorded()
     seen = stage.asks("status")
     if seen["invitations"][0]["state"] == "scheduled":
         assert seen["door"] == {"open": False, "port": None}
@@ -315,11 +316,16 @@ def test_a_scheduled_invitation_opens_after_kill_9_too(own_daemon: Stage) -> Non
     stage = own_daemon
     guest = stage.guest("octocat")
     daemon = stage.daemon()
-    opens_soon(stage, "octocat")
+    opens_at = opens_soon(stage, "octocat")["invitations"][0]["opens_at"]
     daemon.send_signal(signal.SIGKILL)
     daemon.communicate()
     stage.daemon()
-    until(lambda: stage.asks("status")["door"]["open"], "the door opens by itself")
+    ahead = datetime.fromisoformat(opens_at).timestamp() - time.time()
+    until(
+        lambda: stage.asks("status")["door"]["open"],
+        "the door opens by itself",
+        WAIT_S + max(ahead, 0),
+    )
     until(lambda: "opened" in kinds(stage), "it is announced")
     guest.joins().shows("pairing")
 

@@ -41,18 +41,20 @@ async def happens(look: Callable[[], object]) -> None:
             await asyncio.sleep(_FIRST_PAUSE_S)
 
 
-def expires_soon(asks: Callable[..., dict[str, Any]], guest: str) -> float:
+def expires_soon(
+    asks: Callable[..., dict[str, Any]], guest: str, runs: Callable[[], object]
+) -> float:
     """Move the deadline of `guest`, who may be in already, to a few seconds from now.
 
     No login has to fit into these seconds. They become more where commands take long, so that a
-    test has time for some more of them. `asks` gives a command's JSON. Returns the deadline, in
-    seconds since the epoch.
+    test has time for some more of them: `runs` runs one. `asks` gives a command's JSON. Returns the
+    deadline, in seconds since the epoch.
     """
     answer: dict[str, Any] = {}
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         began = time.monotonic()
-        asks("status")
-        seconds = _LEAST_S + _COMMANDS * (time.monotonic() - began)
+        runs()
+        seconds = 2**attempt * (_LEAST_S + _COMMANDS * (time.monotonic() - began))
         until = datetime.now(UTC) + timedelta(seconds=seconds)
         answer = asks("extend", guest, "--until", until.isoformat(timespec="seconds"))
         if "error" not in answer:

@@ -75,11 +75,11 @@ class Subject(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """`seconds` is its time limit; findings until then count."""
+    """`seconds` is its time limit, also where the machine is busy; findings until then count."""
 
     name: str
     call: Callable[[Subject], AsyncIterator[Finding]]
-    seconds: float = 10.0
+    seconds: float = 30.0
 
 
 def tilde(path: str | Path) -> str:

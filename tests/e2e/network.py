@@ -303,6 +303,16 @@ class Terminal:
     def shows(self, text: str, *, within: float = WAIT_S) -> None:
         until(f"{text!r} on the screen", self.screen, lambda seen: text in seen, within=within)
 
+    def recorded(self) -> Callable[[str], bool]:
+        """Whether a text has been on this terminal, from now on: a message goes within seconds."""
+        record = f"{self._socket}.record"
+        self._tmux("pipe-pane", f"cat >{record}")
+
+        def has_shown(text: str) -> bool:
+            return not self._place.run("grep", "-aqF", text, record, check=False).returncode
+
+        return has_shown
+
     def is_full_screen(self) -> bool:
         """Whether a program has the terminal's alternate screen, as tmux's client does."""
         return self._tmux("display-message", "-p", "#{alternate_on}").strip() == "1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Final
 
 import pytest
@@ -139,5 +140,9 @@ def test_a_terminal_that_may_not_search_either_changes_nothing(
     checks = {one["name"]: one for one in doctor["checks"]}
     assert checks["local-network"]["state"] == "warn"
     assert "pairctl invite" in checks["local-network"]["hint"]
-    shown = host.asks("invite", "--show", octocat.name, "--no-copy")
-    assert shown["endpoints"][0]["host"] == WAN
+    show = ("invite", "--show", octocat.name, "--no-copy")
+    until(
+        "the router helps",
+        partial(host.asks, *show),
+        lambda shown: shown["endpoints"][0]["host"] == WAN,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -138,8 +139,11 @@ def test_a_second_router_that_refuses_is_named(
     host.pairctl("end")
     until("nothing is forwarded", nothing_is_forwarded(network))
     terminal = host.attaches()
+    terminal.shows("[pairing]")
+    has_shown = terminal.recorded()
     host.invites(octocat, options=options)
-    terminal.shows("nothing shows yet that guests on the internet can connect")
+    doubt = "nothing shows yet that guests on the internet can connect"
+    until("the host is told", partial(has_shown, doubt))
     host.pairctl("end")
     until("nothing is forwarded", nothing_is_forwarded(network))
 
