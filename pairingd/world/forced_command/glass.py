@@ -241,40 +241,65 @@ class Keys:
         return None
 
 
+class Resizes:
+    """Gives the pane the sizes of the guest's terminal, at most one in _RESIZE_INTERVAL_S."""
+
+    def __init__(self, pane: Pane) -> None:
+        self.pending = False
+        self._pane = pane
+        self._at = 0.0
+
+    def make(self) -> float | None:
+        """Make the pending one. If it is too soon, return how many milliseconds remain."""
+        now = time.monotonic()
+        if now < self._at:
+            return 1000 * (self._at - now)
+        self._pane.resize()
+        self.pending, self._at = False, now + _RESIZE_INTERVAL_S
+        return None
+
+
 def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
-    """Return why it ended: CLIENT_ENDED, GUEST_LEFT, or the number of a signal."""
+    """Return why it ended: CLIENT_ENDED, GUEST_LEFT, or the number of a signal.
+
+    Each keystroke and its echo pass here, so a turn does little while nothing is held up.
+    """
     own = {"read": signal.SIGUSR2, "write": signal.SIGUSR1}.get(role)
     os.set_blocking(pane.end, False)
-    keys, drawn, resized, resizes_at = Keys(role), b"", False, 0.0
+    keys, drawn, resizes = Keys(role), b"", Resizes(pane)
+    ready, held_up = select.poll(), None
+    ready.register(signals, select.POLLIN)  # first, so that poll reports it first
     while True:
-        ready = select.poll()
-        ready.register(signals, select.POLLIN)
-        reads = 0 if keys.waiting else select.POLLIN
-        ready.register(guest, reads | (select.POLLOUT if drawn else 0))
-        if not drawn:  # a slow reader slows only their own client
-            ready.register(pane.end, select.POLLIN | (select.POLLOUT if keys.waiting else 0))
-        pause_s = max(resizes_at - time.monotonic(), 0) if resized else None
-        events = dict(ready.poll(None if pause_s is None else 1000 * pause_s))
-        if signals in events:
-            received = set(os.read(signals, _CHUNK))
-            resized = resized or signal.SIGWINCH in received
-            if reasons := received - {signal.SIGWINCH, own}:
-                return min(reasons)
-        if resized and time.monotonic() >= resizes_at:
-            pane.resize()
-            resized, resizes_at = False, time.monotonic() + _RESIZE_INTERVAL_S
-        typed = events.get(guest, 0) & ~select.POLLOUT
-        if typed and (reason := keys.take(_read(guest))) is not None:
-            return reason
-        if typed and keys.waiting:
+        if held_up != (bool(keys.waiting), bool(drawn)):
+            held_up = bool(keys.waiting), bool(drawn)
+            _register(ready, guest, pane.end, keys.waiting, drawn)
+        for descriptor, event in ready.poll(resizes.make() if resizes.pending else None):
+            if event == select.POLLOUT:
+                continue
+            if descriptor == guest:
+                reason = keys.take(_read(guest))
+            elif descriptor == pane.end:
+                more = pane.drawn()
+                drawn, reason = drawn + (more or b""), CLIENT_ENDED if more is None else None
+            else:
+                received = set(os.read(signals, _CHUNK))
+                resizes.pending = resizes.pending or signal.SIGWINCH in received
+                reason = min(received - {signal.SIGWINCH, own}, default=None)
+            if reason is not None:
+                return reason
+        if drawn:
+            drawn = drawn[_write(guest, drawn) :]
+        if keys.waiting:
+            keys.waiting = keys.waiting[_write(pane.end, keys.waiting) :]
             pane.wake()
-        if events.get(pane.end, 0) & ~select.POLLOUT:
-            more = pane.drawn()
-            if more is None:
-                return CLIENT_ENDED
-            drawn += more
-        keys.waiting = keys.waiting[_write(pane.end, keys.waiting) :]
-        drawn = drawn[_write(guest, drawn) :]
+
+
+def _register(ready: select.poll, guest: int, pane: int, keys: bytes, drawn: bytes) -> None:
+    """What can go on: `keys` and what is `drawn` wait to be taken, and hold up what follows."""
+    ready.register(guest, (0 if keys else select.POLLIN) | (select.POLLOUT if drawn else 0))
+    ready.register(pane, 0 if drawn else select.POLLIN | (select.POLLOUT if keys else 0))
+    if drawn:  # a slow reader slows only their own client, and its end waits until all is drawn
+        ready.unregister(pane)
 
 
 def _innermost(client: int) -> int:

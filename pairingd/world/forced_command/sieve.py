@@ -94,6 +94,8 @@ class Sieve:
         text = self._decoder.decode(output)
         if self._goes_on(text):
             return b""
+        if text.isprintable() and not self._begun and not self._end:
+            return text.encode()
         text, self._begun = "".join([*self._begun, text]), []
         drawn, at = [], 0
         while at < len(text):
