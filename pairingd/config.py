@@ -27,6 +27,7 @@ from pairingd.values import Duration
 
 _MAX_BYTES = 32 * 1024  # of config.toml; all keys together take 2 KiB
 _MAX_SHOWN_CHARS = 100  # of a key or value in an error message
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")  # TOML: others are in quotes
 
 _NO_LIMIT = values.Size.spelled("")
 _TTL, _MAX_TTL, _LEASE = map(Duration.spelled, ("2h", "24h", "10m"))
@@ -39,8 +40,8 @@ Members = Annotated[tuple[str, ...], values.members]
 
 
 class Guests(Struct, frozen=True):
-    ttl: Duration = _TTL
-    max_ttl: Duration = _MAX_TTL
+    ttl: Annotated[Duration, values.stay] = _TTL
+    max_ttl: Annotated[Duration, values.stay] = _MAX_TTL
     access: Access = Access.WRITE
     ask: bool = False
     account: Annotated[str, values.account] = ""
@@ -310,7 +311,8 @@ def flat(tables: Mapping[str, Any] | Struct, prefix: str = "") -> Iterator[tuple
 
 
 def _bad_value(unfit: strict.Unfit, name: str) -> Misconfigured:
-    key = one_line(".".join(unfit.path), _MAX_SHOWN_CHARS)
+    names = (part if _BARE_KEY.fullmatch(part) else quoted(part) for part in unfit.path)
+    key = one_line(".".join(names), _MAX_SHOWN_CHARS)
     if isinstance(unfit, strict.Unknown):
         return Misconfigured(
             "bad-config", f"{name}: unknown key {key}", f"allowed there: {', '.join(unfit.allowed)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import shlex
 from typing import TYPE_CHECKING, Literal
@@ -16,14 +17,21 @@ from pairingd.core.guest import parse_guest
 from pairingd.core.refusal import Refused
 from pairingd.core.strict import allows
 
-# RFC 1123 §2.1, with a dot at least: a bare word is more likely a mistake.
+# RFC 1123 §2.1, with a dot at least: a bare word is more likely a mistake. `xn--`: RFC 5890 §2.3.2
 HOST_NAME = re.compile(
-    r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE | re.ASCII
+    r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+([a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])",
+    re.IGNORECASE | re.ASCII,
 )
 STUN_PORT = 3478  # RFC 8489 §18.6
-_SSH_DESTINATION = re.compile(
-    r"(ssh://)?[a-z0-9._][a-z0-9._@:\[\]-]{0,255}", re.IGNORECASE | re.ASCII
+_SSH_USER = r"(?:[a-z0-9._][a-z0-9._@+-]*@)?"
+_SSH_DESTINATION = re.compile(  # ssh(1): brackets and a port are for the URI alone
+    rf"{_SSH_USER}[a-z0-9._][a-z0-9._:-]*"
+    rf"|(?-i:ssh://){_SSH_USER}(?:\[[a-f0-9:.]+\]|[a-z0-9._][a-z0-9._-]*)(?::(?P<port>\d{{1,5}}))?",
+    re.IGNORECASE | re.ASCII,
 )
+_MAX_DESTINATION_CHARS = 256
+_MAX_STAY_S = 36500 * 86400  # RFC 3339 has four digits for the year
+_GRAPHIC = re.compile(r"[!-~]+")  # what RFC 3986 §2 lets a URL have is among these
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 OFF = "off"
 _RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
@@ -112,10 +120,8 @@ def second_gateway(value: str) -> str:
 @allows('an http:// URL in quotes at a private IPv4 address, or ""')
 def second_description_url(value: str) -> str:
     host = urlsplit(http_url(value)).hostname or ""
-    try:
-        second_gateway(host)
-    except ValueError:
-        raise ValueError from None
+    if value and (ip_version(host) != 4 or ipaddress.ip_address(host).is_global):
+        raise ValueError
     return value
 
 
@@ -128,7 +134,8 @@ def http_url(value: str) -> str:
     if value:
         try:
             parts = urlsplit(value)
-            fits = parts.scheme == "http" and parts.hostname and parts.port != 0
+            known = parts.scheme == "http" and parts.hostname and parts.port != 0
+            fits = bool(known and _GRAPHIC.fullmatch(value))
         except ValueError:
             fits = False
         if not fits:
@@ -165,7 +172,9 @@ def host_and_port(value: str, usual: int) -> tuple[str, int]:
 
 @allows('[user@]host or ssh://[user@]host[:port], in quotes, or ""')
 def ssh_destination(value: str) -> str:
-    if value and not _SSH_DESTINATION.fullmatch(value):
+    match = _SSH_DESTINATION.fullmatch(value[: _MAX_DESTINATION_CHARS + 1])
+    fits = match and len(value) <= _MAX_DESTINATION_CHARS and 0 < int(match["port"] or 22) < 65536
+    if value and not fits:
         raise ValueError
     return value
 
@@ -173,19 +182,26 @@ def ssh_destination(value: str) -> str:
 @allows('a command line in quotes, or ""')
 def command_line(value: str) -> str:
     try:
-        argv = shlex.split(value)
+        words = shlex.split(value)
     except ValueError as error:
         raise ValueError(f"a command line ({error})") from None
-    if value and not argv:
+    if value and (not any(words[:1]) or "\0" in value):
         raise ValueError
     return value
+
+
+def argv(command: str) -> list[str]:
+    """Split a command line of config.toml; its program may begin with ~/."""
+    program, *arguments = shlex.split(command)
+    # Path.expanduser raises if no account defines ~.
+    return [os.path.expanduser(program), *arguments]  # noqa: PTH111
 
 
 @allows("a regular expression in quotes with the groups (?P<host>…) and (?P<port>…)")
 def endpoint_pattern(value: str) -> str:
     try:
         groups = re.compile(value.encode()).groupindex
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"a regular expression of Python ({error})") from None
     if value and not {"host", "port"} <= set(groups):
         raise ValueError
@@ -202,14 +218,12 @@ def session_name(value: str) -> str:
 
 @allows('an absolute path in quotes, or ""')
 def absolute(value: str) -> str:
-    if value and not value.startswith("/"):
-        raise ValueError
-    return value
+    return value and program(value)
 
 
 @allows("a list of paths in quotes that begin with / or ~/")
 def shared_paths(value: tuple[str, ...]) -> tuple[str, ...]:
-    if any(not path.startswith(("/", "~/")) or "\0" in path for path in value):
+    if any(not path.startswith(("/", "~/")) or not path.isprintable() for path in value):
         raise ValueError
     return value
 
@@ -230,7 +244,14 @@ def variables(value: tuple[str, ...]) -> tuple[str, ...]:
 
 @allows("an absolute path in quotes, not empty")
 def program(value: str) -> str:
-    if not value.startswith("/"):
+    if not value.startswith("/") or not value.isprintable():
+        raise ValueError
+    return value
+
+
+@allows('a duration in quotes: "45s", "90m", "2h", "1h30m" or "1d"; at most "36500d"')
+def stay(value: Duration) -> Duration:
+    if value > _MAX_STAY_S:
         raise ValueError
     return value
 

@@ -130,6 +130,27 @@ def test_the_default_ttl_is_at_most_max_ttl() -> None:
         ('[relay]\ncommand = "/usr/bin/ssh"', "relay.command", "table"),
         ('[relay.command]\nrun = "x"\nsays = "("', "relay.command.says", "regular expression"),
         ('[relay.command]\nrun = "x"\nsays = "(?P<host>.)"', "relay.command.says", "port"),
+        ('[relay]\nssh = "me@"', "relay.ssh", "[user@]host"),
+        ('[relay]\nssh = "me@[::1]"', "relay.ssh", "[user@]host"),
+        ('[relay]\nssh = "ssh://vps:0"', "relay.ssh", "[:port]"),
+        ('[relay]\nssh = "ssh://vps:65536"', "relay.ssh", "[:port]"),
+        (f'[relay]\nssh = "{"a" * 257}"', "relay.ssh", "host"),
+        ('[relay]\nssh_program = "/a\\u0000"', "relay.ssh_program = '/a\\x00'", "absolute"),
+        ('[relay.command]\nrun = "a \\u0000"', "relay.command.run", "command line"),
+        ("[router.command]\nopen = \"'' b\"", "router.command.open", "command line"),
+        ('[relay.command]\nrun = "x"\nsays = "a{99999999999}"', "relay.command.says", "too large"),
+        (f'[relay.command]\nrun = "x"\nsays = "{"(" * 2000}"', "relay.command.says", "recursion"),
+        ('[sshd]\ncommand = "/a\\nb"', "sshd.command = '/a\\nb'", "absolute"),
+        ('[tmux]\ncommand = "/a\\u0000"', "tmux.command", "absolute"),
+        ('[box]\nread = ["/a\\u0000"]', "box.read", "paths"),
+        ('[router]\ndescription_url = "http://gw/ x"', "router.description_url", "http:// URL"),
+        ('[router]\ndescription_url = "http://gw/\\r"', "router.description_url", "http:// URL"),
+        ('[router]\nsecond_description_url = "http://off/"', "second_description_url", "IPv4"),
+        ('[router]\nhostname = "a.b1"', "router.hostname", "a host name with a dot"),
+        ('[guests]\nmax_ttl = "36501d"', "guests.max_ttl", '"36500d"'),
+        ('[guests]\nttl = "36501d"', "guests.ttl", '"36500d"'),
+        ('[guests]\n"ttl " = "2h"', "unknown key guests.'ttl '", "ttl, max_ttl"),
+        ('"" = 1', "unknown key ''", "guests"),
         ('[tmux]\nsession = "a:b"', "tmux.session", "letters"),
         ('[tmux]\ncommand = "tmux"', "tmux.command", "absolute"),
         ('[sshd]\ncommand = ""', "sshd.command", "not empty"),
@@ -146,6 +167,24 @@ def test_a_wrong_key_is_named_with_what_is_allowed(text: str, key: str, allowed:
     error = refusal(text)
     assert key in error.message
     assert allowed in error.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[relay]\nssh = "vps"',
+        '[relay]\nssh = "me+box@2001:db8::1"',
+        '[relay]\nssh = "me@corp.example@bastion"',
+        '[relay]\nssh = "ssh://me@vps:2222"',
+        '[relay]\nssh = "ssh://me@[2001:db8::1]:2222"',
+        '[router]\nhostname = "me.example.xn--p1ai"',
+        '[router]\nsecond_description_url = "http://10.0.0.1:5000/a?b=%20"',
+        '[guests]\nmax_ttl = "36500d"',
+        '[sshd]\ncommand = "/opt/é b/sshd"',
+    ],
+)
+def test_a_value_that_the_program_behind_it_takes_is_accepted(text: str) -> None:
+    assert parse(text.encode(), "x").given
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 import re
-import shlex
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pairingd import which
+from pairingd import values, which
 from pairingd.doctor import login
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding, Subject
@@ -59,7 +58,7 @@ async def relay(subject: Subject) -> AsyncIterator[Finding]:
     """Does not connect: whether the relay lets us in shows when the door opens."""
     chosen = subject.settings.config.relay
     if chosen.command.run:
-        named, fix = shlex.split(chosen.command.run)[0], "[relay.command] run"
+        named, fix = values.argv(chosen.command.run)[0], "[relay.command] run"
     elif chosen.ssh:
         named, fix = chosen.ssh_program or "ssh", "[relay] ssh_program"
     else:

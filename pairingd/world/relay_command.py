@@ -6,12 +6,11 @@ The relay may be a stranger's: it sees only ciphertext, and the guests check the
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from pairingd import config
+from pairingd import config, values
 from pairingd.core.text import printable, shell
 from pairingd.errors import WorldError
 from pairingd.process.programs import last_words
@@ -23,7 +22,7 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?", re.ASCII) 
 
 class RelayCommand:
     def __init__(self, settings: config.RelayCommand) -> None:
-        self._argv = shlex.split(settings.run)
+        self._argv = values.argv(settings.run)
         self._says = re.compile((settings.says or _USUAL).encode())
 
     async def open(self, door_port: int) -> Tunnel:

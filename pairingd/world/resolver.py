@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shlex
 import socket
 
+from pairingd import values
 from pairingd.process.programs import run
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ async def update(command: str, hostname: str, address: str) -> str:
     """Run the command, without a shell; return why it failed, or ""."""
     argv = (
         word.replace("{hostname}", hostname).replace("{address}", address)
-        for word in shlex.split(command)
+        for word in values.argv(command)
     )
     try:
         done = await run(*argv, seconds=_UPDATE_TIMEOUT_S)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import shlex
 import shutil
 from collections.abc import Callable
 
@@ -50,7 +49,7 @@ class CommandAdapter:
     async def probe(self, network: Network) -> bool:  # noqa: ARG002 - the Adapter protocol's
         """Whether both programs exist; runs neither."""
         for name, command in (("open", self._command.open), ("close", self._command.close)):
-            program, *_ = _split(command)
+            program, *_ = values.argv(command)
             if not shutil.which(program):
                 raise _failed(name, f"cannot be run: {program}")
         return True
@@ -104,7 +103,7 @@ class CommandAdapter:
         """What the program printed. Its process is gone when this raises or is cancelled, if it is
         one that we may end.
         """
-        program, *arguments = _split(command)
+        program, *arguments = values.argv(command)
         environment = os.environ | {
             "PAIRING_EXTERNAL_PORT": dict(mapping.handle).get("asked", str(mapping.external_port)),
             "PAIRING_INTERNAL_HOST": mapping.internal_host,
@@ -144,12 +143,6 @@ def external_address(output: str) -> tuple[str, int] | None:
     if colon and _is_host(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
         return host, int(port)
     return None
-
-
-def _split(command: str) -> list[str]:
-    program, *arguments = shlex.split(command)
-    # Path.expanduser raises if no account defines ~.
-    return [os.path.expanduser(program), *arguments]  # noqa: PTH111
 
 
 def _is_host(text: str) -> bool:
