@@ -226,7 +226,7 @@ def _undone(state_db: str) -> str:
     try:
         if not stat.S_ISREG(os.lstat(state_db).st_mode):
             return ""  # not ours, so it stays anyway
-    except FileNotFoundError:
+    except OSError:  # there is none, or its directory cannot be entered, and so stays
         return ""
     import sqlite3
 

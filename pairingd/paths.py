@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # The environment variables that `find_paths` reads.
 VARIABLES = ("HOME", "PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")
+# Python reads bytes that are not UTF-8 as lone surrogates (PEP 383).
+_NAMEABLE = re.compile('[^"\n\r\ud800-\udfff]*')
 # The files that pairing makes, each with a pattern of its possible suffixes.
 FILES = {
     "authorized_keys": r"(\.partial)?",
@@ -115,11 +117,11 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.p
     """
     paths = Paths(*_directories(environ, platform))
     for directory in paths.directories:
-        if any(character in directory for character in '"\n\r'):
+        if not _NAMEABLE.fullmatch(directory):
             raise PairingError(
                 "path-unusable",
                 f"sshd's configuration cannot name this directory: {directory!r}",
-                "set PAIRING_HOME to one without double quotes and line breaks",
+                "set PAIRING_HOME to one in UTF-8, without double quotes and line breaks",
             )
     for path in (*paths.control_sockets, paths.tmux_socket):
         require_bindable(path, platform=platform)

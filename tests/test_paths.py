@@ -85,7 +85,7 @@ def test_a_socket_path_too_long_is_refused_with_a_way_out(platform: str, longest
     assert "PAIRING_HOME" in refused.value.hint
 
 
-@pytest.mark.parametrize("home", ['/a"b', "/a\nb", "/a\rb"])
+@pytest.mark.parametrize("home", ['/a"b', "/a\nb", "/a\rb", "/a\udcffb"])
 def test_a_directory_that_sshds_configuration_cannot_name_is_refused(home: str) -> None:
     with pytest.raises(PairingError) as refused:
         find_paths({"PAIRING_HOME": home})
