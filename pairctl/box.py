@@ -136,14 +136,14 @@ class _Linux:
         yield place.filter, 0o600, _filter()
         yield place.client_filter, 0o600, _filter(client=True)
         client = bubblewrap.client(place, box_plan, self._bwrap, box.glass())
-        yield place.tmux, 0o700, client.encode()
+        yield place.tmux, 0o700, os.fsencode(client)
         server = bubblewrap.server(place, box_plan, self._bwrap)
         if self._pasta:
             inside = f"{place.server}.inside"
-            yield inside, 0o700, server.encode()
+            yield inside, 0o700, os.fsencode(server)
             yield place.resolv_conf, 0o600, bubblewrap.resolv_conf().encode()
             server = bubblewrap.internet(place, self._pasta, inside)
-        yield place.server, 0o700, server.encode()
+        yield place.server, 0o700, os.fsencode(server)
 
 
 class _Darwin:

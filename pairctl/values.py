@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pairctl.failures import Usage
-from pairingd.core.text import quoted
+from pairingd.core.text import is_utf8, quoted
 from pairingd.paths import from_here
 
 MAX_EVENTS = 10000  # the limit of one request: protocol/params.py
@@ -22,11 +22,9 @@ def guest(text: str) -> str:
 
 
 def utf8(text: str) -> str:
-    """Reject text that is not UTF-8: Python reads other bytes as lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Usage("usage", f"not UTF-8: {quoted(text)}", "if it is a file, rename it") from None
+    """Reject text that is not UTF-8."""
+    if not is_utf8(text):
+        raise Usage("usage", f"not UTF-8: {quoted(text)}", "if it is a file, rename it")
     return text
 
 

@@ -15,15 +15,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from pairingd.core.refusal import PairingError
-from pairingd.core.text import quoted
+from pairingd.core.text import is_utf8, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # The environment variables that `find_paths` reads.
 VARIABLES = ("HOME", "PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")
-# Python reads bytes that are not UTF-8 as lone surrogates (PEP 383).
-_NAMEABLE = re.compile('[^"\n\r\ud800-\udfff]*')
 # The files that pairing makes, each with a pattern of its possible suffixes.
 FILES = {
     "authorized_keys": r"(\.partial)?",
@@ -117,7 +115,7 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.p
     """
     paths = Paths(*_directories(environ, platform))
     for directory in paths.directories:
-        if not _NAMEABLE.fullmatch(directory):
+        if any(character in directory for character in '"\n\r') or not is_utf8(directory):
             raise PairingError(
                 "path-unusable",
                 f"sshd's configuration cannot name this directory: {directory!r}",

@@ -31,6 +31,7 @@ _SSH_DESTINATION = re.compile(  # ssh(1): brackets and a port are for the URI al
 )
 _MAX_DESTINATION_CHARS = 256
 _MAX_STAY_S = 36500 * 86400  # RFC 3339 has four digits for the year
+_CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 _GRAPHIC = re.compile(r"[!-~]+")  # what RFC 3986 §2 lets a URL have is among these
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 OFF = "off"
@@ -223,7 +224,7 @@ def absolute(value: str) -> str:
 
 @allows("a list of paths in quotes that begin with / or ~/")
 def shared_paths(value: tuple[str, ...]) -> tuple[str, ...]:
-    if any(not path.startswith(("/", "~/")) or not path.isprintable() for path in value):
+    if any(not path.startswith(("/", "~/")) or _CONTROL.search(path) for path in value):
         raise ValueError
     return value
 
@@ -244,7 +245,7 @@ def variables(value: tuple[str, ...]) -> tuple[str, ...]:
 
 @allows("an absolute path in quotes, not empty")
 def program(value: str) -> str:
-    if not value.startswith("/") or not value.isprintable():
+    if not value.startswith("/") or _CONTROL.search(value):
         raise ValueError
     return value
 

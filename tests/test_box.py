@@ -291,6 +291,15 @@ def test_what_the_configuration_shares_is_in_the_box() -> None:
             made.close()
 
 
+def test_a_variable_that_is_not_utf_8_is_passed_on_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LANG", "C.UTF-8@\udcff")
+    with scene(boxed=True) as made:
+        made.play((Attack("bytes", 'printf %s "$LANG" | od -An -tx1', "2d 38 40 ff"),))
+        assert made.results == {"bytes": True}
+
+
 def test_the_hosts_network_brings_its_services_and_no_abstract_socket() -> None:
     with scene(boxed=True, settings='[box]\nnetwork = "full"\n') as made:
         from tests.boxed import ATTACKS

@@ -180,7 +180,7 @@ def test_a_wrong_key_is_named_with_what_is_allowed(text: str, key: str, allowed:
         '[router]\nhostname = "me.example.xn--p1ai"',
         '[router]\nsecond_description_url = "http://10.0.0.1:5000/a?b=%20"',
         '[guests]\nmax_ttl = "36500d"',
-        '[sshd]\ncommand = "/opt/é b/sshd"',
+        '[sshd]\ncommand = "/opt/é\N{IDEOGRAPHIC SPACE}b/sshd"',
     ],
 )
 def test_a_value_that_the_program_behind_it_takes_is_accepted(text: str) -> None:

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pairingd.core.refusal import PairingError
-from pairingd.core.text import quoted
+from pairingd.core.text import is_utf8, quoted
 from pairingd.paths import from_here
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def _way(path: str) -> Iterator[str]:
 
 
 def _require_apart(path: str, home: str, own_directories: Iterable[str], hint: str) -> None:
+    if not is_utf8(path):
+        raise _refused(path, "is not named in UTF-8", hint)
     forbidden = (*(os.path.join(home, name) for name in _SECRET), *_SYSTEM, *own_directories)
     for secret in forbidden:
         real = resolved(secret)

@@ -45,6 +45,17 @@ def one_line(text: str, limit: int) -> str:
     return " ".join(seen.split())[:limit].rstrip()
 
 
+def is_utf8(text: str) -> bool:
+    """Whether the bytes that Python has read as `text` are UTF-8: others are lone surrogates in it
+    (PEP 383).
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_one_column(char: str) -> bool:
     """Whether a terminal shows `char`, in one column."""
     import unicodedata  # late, as above

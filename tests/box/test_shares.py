@@ -51,6 +51,15 @@ def test_a_directory_of_the_systems_is_refused(home: Path, path: str) -> None:
     refused(path, home)
 
 
+def test_a_directory_whose_name_no_script_could_hold_is_refused(home: Path) -> None:
+    for name in ("\udcff", "\N{IDEOGRAPHIC SPACE}"):
+        (home / name).mkdir()
+    require_shareable(str(home / "\N{IDEOGRAPHIC SPACE}"), str(home), ())
+    assert "is not named in UTF-8" in refused(home / "\udcff", home)
+    with pytest.raises(PairingError, match="UTF-8"):
+        require_readable(str(home / "\udcff"), str(home), ())
+
+
 def test_the_refusal_names_what_is_secret(home: Path) -> None:
     assert "is ~/.ssh" in refused(home / ".ssh", home)
     assert "lies in ~/.ssh" in refused(home / "to-ssh" / "keys", home)

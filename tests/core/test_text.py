@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.core.text import for_terminal, one_line, printable, quoted
+from pairingd.core.text import for_terminal, is_utf8, one_line, printable, quoted
 
 
 @given(st.text(), st.integers(1, 200))
@@ -41,3 +41,8 @@ def test_quoted_escapes_and_shortens() -> None:
     assert quoted("a\x1bb") == r"'a\x1bb'"
     assert quoted("x" * 80) == f"'{'x' * 80}'"
     assert quoted("x" * 81) == f"'{'x' * 79}…'"
+
+
+@pytest.mark.parametrize(("name", "fits"), [(b"", True), (b"\xc3\xa9", True), (b"a\xff", False)])
+def test_bytes_that_are_not_utf_8_are_known_as_such(name: bytes, fits: bool) -> None:
+    assert is_utf8(name.decode(errors="surrogateescape")) is fits
