@@ -85,12 +85,12 @@ class Session:
                     "leave DIR out, or end that session: exit its shells",
                 )
             return self._boxed["id"]
-        if self.exists():
+        if target := self._target():
             raise PairingError(
                 "not-boxed",
                 "the tmux session that runs is in no box, and cannot be put into one",
                 "leave --box out; or end it: "
-                + shell("tmux", "-S", self._socket, "kill-session", "-t", f"={self._name}"),
+                + shell("tmux", "-S", self._socket, "kill-session", "-t", target),
             )
         if self.box_settings is None:
             raise PairingError(

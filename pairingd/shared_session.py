@@ -1,8 +1,8 @@
 """Finds a tmux server's shared session, by the same rule for the daemon and `pairctl`.
 
 It is the session with the mark, a user option, whatever its name is now; otherwise the session with
-the configured name, such as one that the host has made by hand. Standard library only: `pairctl`
-imports this and must start quickly.
+the configured name, such as one that the host has made by hand; otherwise one that was marked when
+another name was configured. Standard library only: `pairctl` imports this and must start quickly.
 """
 
 from __future__ import annotations
@@ -43,4 +43,5 @@ def find(listed: str, name: str) -> TmuxSession | None:
     ]
     marked = [session for mark, session in sessions if mark == name]
     named = [session for _, session in sessions if session.name == name]
-    return next(iter([*marked, *named]), None)
+    earlier = [session for mark, session in sessions if mark]
+    return next(iter([*marked, *named, *earlier]), None)

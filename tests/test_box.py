@@ -212,6 +212,10 @@ def test_a_session_without_a_box_is_put_into_none(stage: Stage) -> None:
     assert refused["error"]["code"] == "not-boxed"
     session = stage.asks("status")["session"]
     assert (session["running"], session["confinement"]) == (True, "plain")
+    stage.tmux("rename-session", "-t", "=pairing", "renamed")
+    refused = stage.asks("invite", "hubot", "--no-copy", "--box", str(project))
+    stage.run("sh", "-c", refused["error"]["hint"].partition("end it: ")[2])
+    until(lambda: not stage.asks("status")["session"]["running"], "the hint ends it")
 
 
 def test_a_refused_invitation_leaves_no_box_behind(stage: Stage) -> None:

@@ -16,6 +16,13 @@ def test_the_marked_session_is_the_shared_one_whatever_its_name() -> None:
     assert find(said, "pairing") == TmuxSession("100", "$2", "renamed")
 
 
+def test_a_session_of_an_earlier_configuration_is_the_shared_one_while_there_is_no_other() -> None:
+    earlier = listed("$1", "earlier", "renamed")
+    assert find(earlier, "pairing") == TmuxSession("100", "$1", "renamed")
+    assert find(earlier + listed("$2", ""), "pairing") == TmuxSession("100", "$2", "pairing")
+    assert find(listed("$1", "", "other"), "pairing") is None
+
+
 @pytest.mark.parametrize(
     "id_", ["", "3", "$", "$3;", '$3" command="sh', "$x", "$3 $4", "$" + "9" * 30]
 )

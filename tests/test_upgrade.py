@@ -48,6 +48,21 @@ def test_a_restart_in_mid_session_keeps_rights_session_and_mapping(stage: Stage)
     again.shows("written after")
 
 
+def test_another_session_name_in_the_configuration_ends_no_invitation(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    assert "error" not in stage.asks("invite", "octocat", "--no-copy")
+    stage.configure('[tmux]\nsession = "another"\n')
+    stage.asks("restart")
+    status = stage.asks("status")
+    assert status["session"]["name"] == "pairing"
+    assert [one["state"] for one in status["invitations"]] == ["live"]
+    screen = guest.joins()
+    screen.types("exit")  # the last shell: the next session has the new name
+    until(lambda: stage.asks("status")["session"]["name"] == "another", "the session's end")
+    assert "error" not in stage.asks("invite", "octocat", "--no-copy")
+    assert stage.tmux("list-sessions", "-F", "#{session_name}") == "another"
+
+
 def test_an_upgrade_from_before_the_marks_keeps_live_invitations(stage: Stage) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
