@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.e2e.account_machine import Machine
 from tests.e2e.manager import Manager, why_no_manager
 from tests.e2e.network import Network, until
 from tests.e2e.people import Guest, Host, speaks
@@ -47,9 +48,6 @@ def test_a_session_under_systemd(
     speaks(screen, "guest-is-here", screen)
     guest = str(host.status()["invitations"][0]["connections"][0]["pid"])
     assert "pairingd.service" in manager.group_of(guest)
-    hardened = manager.place.run("cat", f"/proc/{guest}/status").stdout
-    assert "NoNewPrivs:\t1" in hardened
-    assert "Seccomp:\t2" in hardened, "the unit's filter is in force"
     server = host.tmux("display-message", "-p", "#{pid}").strip()
     assert "pairingd.service" not in manager.group_of(server)
 
@@ -82,6 +80,26 @@ def test_a_session_under_systemd(
     host.pairctl("uninstall")
     assert host.files() == {"config.toml"}
     assert host.asks("uninstall")["removed"] == []
+
+
+def test_a_session_in_a_box_under_systemd(manager: Manager, host: Host, octocat: Guest) -> None:
+    project = f"{manager.place.home}/project"
+    manager.place.run("mkdir", project)
+    host.asks("install")
+    screen = octocat.joins(host.invites(octocat, options=("--box", project))["command"])
+    speaks(screen, "guest-is-here", screen)
+    assert host.status()["session"]["confinement"] == "box"
+
+
+def test_a_session_of_an_account_under_systemd(
+    machine_with_account: Machine, manager: Manager, host: Host, octocat: Guest
+) -> None:
+    host.asks("install")
+    screen = octocat.joins(host.invites(octocat, options=("--account", "pair"))["command"])
+    speaks(screen, "guest-is-here", screen)
+    assert host.status()["session"]["confinement"] == "account"
+    host.asks("revoke", "octocat")
+    screen.ends()
 
 
 def test_start_reports_why_the_service_does_not_start(manager: Manager, host: Host) -> None:

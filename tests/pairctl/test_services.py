@@ -20,6 +20,7 @@ from pairctl.services.systemd import Systemd
 from pairingd.core.refusal import PairingError
 from pairingd.paths import find_paths
 from tests.fakes.daemon import FakeDaemon
+from tests.golden import is_golden
 
 ROOT = Path(__file__).parent.parent.parent
 GOLDEN = Path(__file__).parent / "golden" / "services"
@@ -52,7 +53,7 @@ def test_launchd_and_systemd_are_managers() -> None:
 def test_the_plan_is_the_recorded_one(name: str, verb: str) -> None:
     plan = getattr(MANAGERS[name](), verb)()
     shown = "".join(f"{steps.shown(step)}\n" for step in plan)
-    assert shown == (GOLDEN / f"{name}-{verb}.txt").read_text()
+    is_golden(GOLDEN / f"{name}-{verb}.txt", shown)
 
 
 @pytest.mark.parametrize("name", MANAGERS)
