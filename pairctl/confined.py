@@ -1,6 +1,6 @@
 """Starts a session that does not run as the host: in a box, or as an account (pairingd.box)."""
 
-# ruff: noqa: PTH103, PTH123 - pathlib starts slowly
+# ruff: noqa: PTH102, PTH103, PTH123 - pathlib starts slowly
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def make(
         old.remove()
     require_bindable(place.socket)
     try:
-        os.makedirs(place.path if place.account else place.shared, mode=0o700)
+        os.makedirs(place.root, mode=0o700, exist_ok=True)
+        for directory in (place.path,) if place.account else (place.path, place.shared):
+            os.mkdir(directory, mode=0o700)
         for path, mode, content in files:
             _write(path, mode, content)
         _start(place, shares, before)

@@ -202,6 +202,12 @@ def test_another_directory_than_the_boxes_is_refused(own: Scene) -> None:
     assert len(own.stage.asks("status")["invitations"]) == 1
 
 
+def test_nothing_of_a_box_is_anybody_elses_to_read(own: Scene) -> None:
+    made = [own.stage.home / "box", *(own.stage.home / "box").rglob("*")]
+    assert len(made) > 5
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
+
+
 def test_a_session_without_a_box_is_put_into_none(stage: Stage) -> None:
     stage.guest("octocat")
     stage.guest("hubot")

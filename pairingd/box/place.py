@@ -110,7 +110,7 @@ class Box(NamedTuple):
 
     def keep(self, shares: Shares) -> None:
         """Write the record."""
-        with open(self.record, "w", encoding="utf-8") as file:
+        with open(self.record, "w", encoding="utf-8", opener=_privately) as file:
             json.dump(shares._asdict(), file)
 
     @property
@@ -162,3 +162,7 @@ def boxes(root: str) -> list[Box]:
 def living(root: str) -> Box | None:
     """Return the box of the session that runs, if there is one."""
     return next((box for box in boxes(root) if box.lives), None)
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
