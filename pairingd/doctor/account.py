@@ -14,8 +14,8 @@ from pairingd.errors import Misconfigured
 from pairingd.user import user_name
 
 
-async def check(_subject: Subject) -> AsyncIterator[Finding]:
-    """Examines only the accounts of this host."""
+async def check(subject: Subject) -> AsyncIterator[Finding]:
+    """Examines only the accounts of this host, and whether the configured one is among them."""
     try:
         us = user_name()
     except Misconfigured:
@@ -27,7 +27,11 @@ async def check(_subject: Subject) -> AsyncIterator[Finding]:
     ]
     for account, record in own:
         yield await _judged(account, record)
-    if not own:
+    configured = subject.settings.config.guests.account
+    if configured and configured not in {account.name for account, _ in own}:
+        missing = f"[guests] account is {configured}, and no account of yours is called so"
+        yield Finding.warn("account", missing, check_account.remedy(Account(configured)))
+    elif not own:
         yield Finding.ok("account", "none (pairctl account create makes one)")
 
 

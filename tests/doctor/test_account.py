@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from pairingd.account.place import Account, Record, accounts, as_json
-from pairingd.config import Config, Settings
+from pairingd.config import Config, Guests, Settings
 from pairingd.doctor import account
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.user import user_name
 
 
-async def findings(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+async def findings(
+    root: Path, monkeypatch: pytest.MonkeyPatch, configured: str = ""
+) -> list[Finding]:
     monkeypatch.setattr(account, "accounts", lambda: accounts(str(root)))
-    subject = Subject(None, Settings(Config(), ""), Daemon())
+    subject = Subject(None, Settings(Config(guests=Guests(account=configured)), ""), Daemon())
     return [finding async for finding in account.check(subject)]
 
 
@@ -45,6 +47,19 @@ async def test_an_account_that_is_half_done_is_completed_by_the_hint(
     assert finding.message == "never-made is half done: the user never-made"
     assert finding.hint.startswith("sudo ")
     assert finding.hint.endswith("pairctl account create never-made")
+
+
+async def test_a_configured_account_that_is_not_there_is_made_by_the_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(tmp_path, "pair", "somebody-else")
+    [finding] = await findings(tmp_path, monkeypatch, "pair")
+    assert finding.state is State.WARN
+    assert "[guests] account is pair" in finding.message
+    assert finding.hint.endswith("pairctl account create pair")
+    recorded(tmp_path, "own", user_name())
+    assert len(await findings(tmp_path, monkeypatch, "own")) == 1
+    assert len(await findings(tmp_path, monkeypatch, "pair")) == 2
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -42,9 +42,13 @@ print(len(plan))
 
 DOCTOR: Final = """
 import asyncio, json
+from pairingd.config import Config, Settings
 from pairingd.doctor.account import check
+from pairingd.doctor.daemon import Daemon
+from pairingd.doctor.finding import Subject
 async def found():
-    return [one.as_json() async for one in check(None)]
+    subject = Subject(None, Settings(Config(), ""), Daemon())
+    return [one.as_json() async for one in check(subject)]
 [one] = asyncio.run(found())
 print(json.dumps(one))
 """
