@@ -31,6 +31,7 @@ _SSH_DESTINATION = re.compile(  # ssh(1): brackets and a port are for the URI al
 )
 _MAX_DESTINATION_CHARS = 256
 _MAX_STAY_S = 36500 * 86400  # RFC 3339 has four digits for the year
+_ADDRESS = re.compile(r"[0-9a-f.:]+(%[\w.-]+)?", re.IGNORECASE | re.ASCII)  # RFC 4007 §11.2
 _CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 _GRAPHIC = re.compile(r"[!-~]+")  # what RFC 3986 §2 lets a URL have is among these
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
@@ -102,7 +103,19 @@ def keys_url(value: str) -> str:
 
 @allows('an IP address in quotes, or ""')
 def address(value: str) -> str:
-    if value and not ip_version(value):
+    """Of one machine, or all of one's."""
+    if value and (not _ADDRESS.fullmatch(value) or not ip_version(value) or _is_of_many(value)):
+        raise ValueError
+    return value
+
+
+def _is_of_many(value: str) -> bool:
+    return value == "255.255.255.255" or ipaddress.ip_address(value).is_multicast
+
+
+@allows('an IP address of a machine in quotes, or ""')
+def machine(value: str) -> str:
+    if address(value) and ipaddress.ip_address(value).is_unspecified:
         raise ValueError
     return value
 
@@ -146,7 +159,9 @@ def http_url(value: str) -> str:
 
 @allows('a host name with a dot or an IP address, in quotes, or ""')
 def host(value: str) -> str:
-    return value if HOST_NAME.fullmatch(value) else address(value)
+    if "%" in value:  # a zone is for this machine alone
+        raise ValueError
+    return value if HOST_NAME.fullmatch(value) else machine(value)
 
 
 @allows('a host name with a dot, in quotes, or ""')
