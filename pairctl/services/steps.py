@@ -241,15 +241,16 @@ def _write(path: Path, step: Write, deadline: float) -> None:
     private.find(str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(step.content, encoding="utf-8")
-    partial.chmod(step.mode)
-    if step.check:
-        try:
+    try:
+        partial.write_text(step.content, encoding="utf-8")
+        partial.chmod(step.mode)
+        if step.check:
             _run(Run((*step.check, str(partial))), deadline)
-        except _Failed:
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
             partial.unlink()
-            raise
-    partial.replace(path)
+        raise
 
 
 def _run_until(step: Run, until: Until, deadline: float) -> None:

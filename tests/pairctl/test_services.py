@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import plistlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,20 @@ def test_files_are_written_whole_and_removed_idempotently(tmp_path: Path) -> Non
     assert [path.name for path in target.parent.iterdir()] == ["a.plist"]
     steps.perform([steps.Remove(str(target)), steps.Remove(str(target))], "")
     assert not target.exists()
+
+
+def test_a_file_that_cannot_be_written_whole_leaves_the_earlier_one_alone(tmp_path: Path) -> None:
+    target = tmp_path / "a.plist"
+    steps.perform([steps.Write(str(target), "first")], "")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # as a full disk; setrlimit(2)
+    try:
+        with pytest.raises(PairingError, match="File too large"):
+            steps.perform([steps.Write(str(target), "x" * 8192)], "")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert target.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("other", ["", "systemd/user/mine.service", "systemd/mine.conf"])
