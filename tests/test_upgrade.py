@@ -198,6 +198,17 @@ def test_a_detached_daemon_that_cannot_start_reports_it_where_it_was_called(stag
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_daemon_starts_from_a_directory_that_cannot_be_entered(stage: Stage) -> None:
+    away = stage.path / "away"
+    away.mkdir()
+    command = [str(Path(sys.executable).with_name("pairctl")), "start"]
+    if not os.getuid():  # without capabilities root may enter as little as others
+        command[:0] = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    stage.run("sh", "-ec", f'cd {away}; chmod 0 .; exec "$@"', "sh", *command)
+    away.chmod(0o700)
+    away.rmdir()
+
+
 def test_the_detached_daemon_is_a_fresh_interpreter_and_not_a_fork(stage: Stage) -> None:
     assert pairingd(stage, "--detach").returncode == 0
     pid = stage.asks("status")["daemon"]["pid"]

@@ -31,7 +31,8 @@ def _exec_daemon(report_fd: int) -> NoReturn:
     import daemon
 
     daemon.DaemonContext(
-        working_directory=".",  # for relative paths on the command line; see `Launch`
+        # For relative paths on the command line; see `Launch`. After su(1) we may not enter it.
+        working_directory="." if os.access(".", os.X_OK) else "/",
         umask=0o077,
         files_preserve=[report_fd],
         signal_map={},
