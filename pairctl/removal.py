@@ -88,7 +88,10 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdi
         return
     try:
         names = sorted(os.listdir(directory))  # noqa: PTH208 - only names are needed
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:  # nobody could see whether it exists
+        yield Keep(directory, f"{error.strerror}")
         return
     strangers = []
     kept = False

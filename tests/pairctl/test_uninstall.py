@@ -344,6 +344,29 @@ def test_a_home_that_cannot_be_entered_is_kept(
         home.unlink()
 
 
+@pytest.mark.parametrize(("kind", "kept"), [("file", []), ("closed", ["state"])])
+def test_a_directory_that_cannot_be_seen_is_no_failure(
+    not_root: None,
+    home: Path,
+    no_service: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    kept: list[str],
+) -> None:
+    monkeypatch.delenv("PAIRING_HOME")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    state = home / "state"
+    state.touch() if kind == "file" else state.mkdir(mode=0o000)
+    steps = asks(capsys, "--dry-run")["steps"]
+    found = [step["path"] for step in steps if step["step"] == "keep"]
+    assert found == [str(home / name / "pairing") for name in kept]
+    if kind == "closed":
+        state.chmod(0o700)
+
+
 # Fail closed
 
 
