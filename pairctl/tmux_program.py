@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pairingd import private, which
 from pairingd.core.refusal import PairingError
+from pairingd.core.text import has_controls
 from pairingd.paths import find_paths
 from pairingd.process import foreign
 
@@ -52,7 +53,7 @@ def _configured() -> str:
 
     try:
         command = tomllib.loads(content.decode("utf-8-sig")).get("tmux", {}).get("command", "")
-        usable = not command or command.startswith("/")
+        usable = not command or (command.startswith("/") and not has_controls(command))
     except (AttributeError, ValueError, RecursionError):
         usable = False
     if not usable:

@@ -16,6 +16,7 @@ from pairingd.core.durations import parse_duration
 from pairingd.core.guest import parse_guest
 from pairingd.core.refusal import Refused
 from pairingd.core.strict import allows
+from pairingd.core.text import has_controls
 
 # RFC 1123 §2.1, with a dot at least: a bare word is more likely a mistake. `xn--`: RFC 5890 §2.3.2
 HOST_NAME = re.compile(
@@ -32,7 +33,6 @@ _SSH_DESTINATION = re.compile(  # ssh(1): brackets and a port are for the URI al
 _MAX_DESTINATION_CHARS = 256
 _MAX_STAY_S = 36500 * 86400  # RFC 3339 has four digits for the year
 _ADDRESS = re.compile(r"[0-9a-f.:]+(%[\w.-]+)?", re.IGNORECASE | re.ASCII)  # RFC 4007 §11.2
-_CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 _GRAPHIC = re.compile(r"[!-~]+")  # what RFC 3986 §2 lets a URL have is among these
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 OFF = "off"
@@ -239,7 +239,7 @@ def absolute(value: str) -> str:
 
 @allows("a list of paths in quotes that begin with / or ~/")
 def shared_paths(value: tuple[str, ...]) -> tuple[str, ...]:
-    if any(not path.startswith(("/", "~/")) or _CONTROL.search(path) for path in value):
+    if any(not path.startswith(("/", "~/")) or has_controls(path) for path in value):
         raise ValueError
     return value
 
@@ -260,7 +260,7 @@ def variables(value: tuple[str, ...]) -> tuple[str, ...]:
 
 @allows("an absolute path in quotes, not empty")
 def program(value: str) -> str:
-    if not value.startswith("/") or _CONTROL.search(value):
+    if not value.startswith("/") or has_controls(value):
         raise ValueError
     return value
 

@@ -45,6 +45,11 @@ def one_line(text: str, limit: int) -> str:
     return " ".join(seen.split())[:limit].rstrip()
 
 
+def has_controls(text: str) -> bool:
+    """Whether a C0 or C1 control character, or DEL, is in it: ECMA-48 §5.2, §5.3."""
+    return any(c < " " or "\x7f" <= c <= "\x9f" for c in text)
+
+
 def is_utf8(text: str) -> bool:
     """Whether the bytes that Python has read as `text` are UTF-8: others are lone surrogates in it
     (PEP 383).

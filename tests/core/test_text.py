@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.core.text import for_terminal, is_utf8, one_line, printable, quoted
+from pairingd.core.text import for_terminal, has_controls, is_utf8, one_line, printable, quoted
 
 
 @given(st.text(), st.integers(1, 200))
@@ -46,3 +46,9 @@ def test_quoted_escapes_and_shortens() -> None:
 @pytest.mark.parametrize(("name", "fits"), [(b"", True), (b"\xc3\xa9", True), (b"a\xff", False)])
 def test_bytes_that_are_not_utf_8_are_known_as_such(name: bytes, fits: bool) -> None:
     assert is_utf8(name.decode(errors="surrogateescape")) is fits
+
+
+@pytest.mark.parametrize("text", ["\0", "a\x1f", "\x7f", "\x80", "b\x9f"])
+def test_controls_are_found(text: str) -> None:
+    assert has_controls(text)
+    assert not has_controls("a ~\xa0é\N{IDEOGRAPHIC SPACE}")
