@@ -21,7 +21,7 @@ _PIPE_BROKEN = 141  # 128 + SIGPIPE, as shells report it
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 1 refused or failed, 2 usage, 3 no daemon; 128 + N for signal N."""
     argv = sys.argv[1:] if argv is None else argv
-    as_json = "--json" in argv
+    as_json = "--json" in (argv[: argv.index("--")] if "--" in argv else argv)
     output.prepare()
     hear_of_children()
     try:

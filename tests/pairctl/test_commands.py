@@ -142,6 +142,13 @@ def test_no_daemon_is_exit_3_with_the_hint(
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "no-daemon"
 
 
+def test_a_guest_called_like_an_option_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["revoke", "--", "--json"]) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: pairingd is not running\nhint: ")
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
