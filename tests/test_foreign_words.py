@@ -40,8 +40,9 @@ def test_a_directory_s_name_is_not_expanded_by_tmux(stage: Stage, name: str) -> 
     assert not (stage.user_home / "proof").exists()
 
 
-def test_a_message_shows_a_guest_s_name_as_it_is(stage: Stage) -> None:
-    (stage.user_home / ".tmux.conf").write_text("set -g status off")
+@pytest.mark.parametrize("status", ["on", "off"])
+def test_a_message_shows_a_guest_s_name_as_it_is(stage: Stage, status: str) -> None:
+    (stage.user_home / ".tmux.conf").write_text(f"set -g status {status}")
     octocat = stage.guest("octocat")
     named = stage.user_home / "%H#[fg=red];"
     named.write_text(octocat.key.with_suffix(".pub").read_text())

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pairingd.core.text import is_one_column
-from pairingd.core.tmux_words import drawn
 
 NEWS = "@pairing-news"
+PERCENT = "@pairing-percent"  # tmux expands strftime(3) in a format once for each of its levels
 GUESTS = "@pairing-guests"  # the names of the guests' clients, with spaces around each
 MAX_COLUMNS = 100
 
@@ -102,4 +102,4 @@ def _needed_columns(length: int) -> int:
 def _in_format(text: str) -> str:
     """Escape `text` as a branch of a conditional."""
     fit = "".join(c if is_one_column(c) else "?" for c in text)
-    return re.sub(r"[,}]", r"#\g<0>", drawn(fit))
+    return re.sub(r"[#,}]", r"#\g<0>", fit).replace("%", f"#{{{PERCENT}}}")

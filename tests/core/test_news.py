@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.core.news import GUESTS, message, news
+from pairingd.core.news import GUESTS, PERCENT, message, news
 from pairingd.core.text import is_one_column
 
 HOST, GUEST, OTHER = "/dev/pts/1", "/dev/pts/2", "/dev/pts/3"
@@ -21,19 +21,23 @@ class Expanded:
         self._client, self._columns, self._guests = client, columns, f" {' '.join(guests)} "
 
     def of(self, text: str) -> str:
+        assert "%" not in text  # strftime(3) expands it here, and again in each branch
         shown, place = "", 0
         while place < len(text):
             if text.startswith("#{?", place):
                 inside, place = _braced(text, place)
                 condition, then, otherwise = _branches(inside[1:])
                 shown += self.of(then if self._holds(condition) else otherwise)
+            elif text.startswith(f"#{{{PERCENT}}}", place):
+                _, place = _braced(text, place)
+                shown += "%"
             elif text[place] == "#":
                 assert text[place + 1] in "#,}"
                 shown += text[place + 1]
                 place += 2
             else:
-                shown += "%" if text.startswith("%%", place) else text[place]
-                place += 2 if text[place] == "%" else 1
+                shown += text[place]
+                place += 1
         return shown
 
     def _holds(self, condition: str) -> bool:

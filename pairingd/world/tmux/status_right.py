@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
-from pairingd.core.news import NEWS
+from pairingd.core.news import NEWS, PERCENT
 from pairingd.core.statusline import (
     LINE,
     MAX_RIGHT,
@@ -66,6 +66,7 @@ class StatusRight:
             *self._extended("status-right", look.right, look.kept[0], own_value),
             *self._extended("status-right-length", look.length, look.kept[1], length),
             *(self._set(f"{LINE}{size}", text) for size, text in lines.items()),
+            self._set(PERCENT, "%"),
             self._set(NEWS, news),
         ]
         await self._run(commands)
@@ -80,7 +81,7 @@ class StatusRight:
             *self._given_back("status-right-length", look.length),
         ]
         if commands:
-            options = [*(f"{LINE}{size}" for size in WIDTHS), NEWS]
+            options = [*(f"{LINE}{size}" for size in WIDTHS), PERCENT, NEWS]
             await self._run([*commands, *map(self._unset, options)])
         self._done = None
 
