@@ -168,9 +168,11 @@ def message(text: str) -> None:
 
 def problem(kind: str, cause: str, remedy: str) -> None:
     """One line of cause and one of remedy. `kind` is `error` or `warning`."""
+    from pairctl.times import localized  # late: most commands print none
+
     view = View.of(sys.stderr)
     paint = view.bad if kind == "error" else view.warn
-    lines = f"{paint(kind + ':')} {for_terminal(cause)}"
+    lines = f"{paint(kind + ':')} {localized(for_terminal(cause), view.now)}"
     if remedy:
         lines += f"\n{view.dim('hint:')} {for_terminal(remedy)}"
     tell(lines)

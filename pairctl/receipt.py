@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pairctl.layout import ROOM, fitted, row, wrapped
 from pairctl.output import WIDTH
 from pairctl.render import ACCESS, guests
-from pairctl.times import clock, seconds, span
+from pairctl.times import clock, localized, seconds, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,8 @@ def _change(change: Change, view: View) -> Iterator[str]:
 
 def _refusal(refusal: Refusal, view: View) -> Iterator[str]:
     times = f", {refusal['times']} times" if refusal["times"] > 1 else ""
-    yield from wrapped("", f"{clock(refusal['at'], view.now)}{times}: {refusal['message']}", ROOM)
+    message = localized(refusal["message"], view.now)
+    yield from wrapped("", f"{clock(refusal['at'], view.now)}{times}: {message}", ROOM)
 
 
 def _period(since: str, until: str | None, view: View) -> str:

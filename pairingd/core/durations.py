@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 _MAX_DIGITS = 9  # of each number
-_UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # as `utc` formats it
+_UTC_TIME = re.compile(  # as `utc` formats it, and not in a name or what a user has typed
+    r"(?<![^\s(])\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ(?![^\s,;:)])", re.ASCII
+)
 HINT = "write a duration as 45s, 90m, 2h, 1h30m or 1d"
 
 

@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from time import localtime, strftime
 from typing import Any
 
 from pairingd.core import causes
@@ -209,9 +208,8 @@ def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
         return "role", f"{new.guest} may now {new.access.value}"
     change = new.expires_at - old.expires_at
     direction = "longer" if change > 0 else "less"
-    until = strftime("%Y-%m-%d %H:%M", localtime(new.expires_at))
     by = f"{format_duration(abs(change))} {direction}"
-    return "extended", f"{new.guest} may stay {by}, until {until}"
+    return "extended", f"{new.guest} may stay {by}, until {utc(new.expires_at)}"
 
 
 def _changes(old: Invitation, new: Invitation, by: str) -> list[dict[str, str]]:

@@ -60,6 +60,8 @@ def test_a_time_is_written_in_utc_and_whole_seconds(at: float, text: str) -> Non
 
 
 def test_times_in_a_text_are_shown_as_wanted_and_what_is_none_stays() -> None:
-    text = f"from {utc(1_700_000_000)} on, 2023-99-14T22:13:20Z, 2023-11-14"
+    at = utc(1_700_000_000)
+    text = f"from {at} on, 2023-99-14T22:13:20Z, 2023-11-14, file:/{at}.pub, '{at}', {at}x, {at}"
     shown = with_times(text, lambda at: datetime.fromisoformat(at).strftime("%H.%M"))
-    assert shown == "from 22.13 on, 2023-99-14T22:13:20Z, 2023-11-14"
+    rest = f"2023-99-14T22:13:20Z, 2023-11-14, file:/{at}.pub, '{at}', {at}x, 22.13"
+    assert shown == f"from 22.13 on, {rest}"

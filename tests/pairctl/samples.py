@@ -398,7 +398,7 @@ RECEIPT: Receipt = {
             "by": "pairingd",
         },
     ],
-    "refused": 12,
+    "refused": 13,
     "refusals": [
         {
             "at": "2026-03-14T12:10:00Z",
@@ -407,7 +407,15 @@ RECEIPT: Receipt = {
             "times": 12,
             "message": f"a login from 203.0.113.9 failed: its key {STRANGERS_KEY}"
             " does not belong to github:octocat",
-        }
+        },
+        {
+            "at": "2026-03-14T12:20:00Z",
+            "peer": "203.0.113.7",
+            "fingerprints": [STRANGERS_KEY],
+            "times": 1,
+            "message": f"a login from 203.0.113.7 failed: its key {STRANGERS_KEY}"
+            " is github:ann's, who may enter from 2026-03-14T16:00:00Z on",
+        },
     ],
 }
 RECEIPTS: Receipts = {

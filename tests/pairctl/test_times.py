@@ -4,8 +4,10 @@ from datetime import datetime
 
 import pytest
 
+from pairctl import output
 from pairctl.failures import Usage
 from pairctl.times import clock, localized, parse_moment, span
+from pairingd.core.refusal import PairingError
 from tests.pairctl import samples
 
 pytestmark = pytest.mark.usefixtures("berlin")
@@ -95,3 +97,8 @@ def test_over_an_hour_seconds_are_left_out(seconds: float, text: str) -> None:
 )
 def test_utc_times_in_the_daemons_texts_are_local(text: str, shown: str) -> None:
     assert localized(text, samples.NOW) == shown
+
+
+def test_utc_times_in_errors_are_local(capsys: pytest.CaptureFixture[str]) -> None:
+    output.failure(PairingError("late", "2026-03-14T13:40:00Z has passed", ""), as_json=False)
+    assert capsys.readouterr().err == "error: 2026-03-14 14:40 has passed\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pairingd.core.durations import utc
 from pairingd.core.events import DoorOpened, End, Event, Extend, Revoke, SetAccess, Tick
 from pairingd.core.model import Access, Invitation, Standing, State
 from pairingd.core.records import replace
@@ -181,6 +182,16 @@ def test_reduced_rights_stay_reduced_after_a_start(
     last = home.start()
     assert last.state.live == (left, BOB)
     assert last.withdrawn == ()
+
+
+def test_a_moved_deadline_is_in_the_history_in_utc(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN))
+    events = intent.listen()
+    intent.apply(Extend("a1", START + 2 * HOUR, 24 * HOUR))
+    event = events.get_nowait()
+    assert event
+    assert event.text.endswith(f"longer, until {utc(START + 2 * HOUR)}")
 
 
 def test_reduced_rights_can_be_reduced_further_and_are_restored_only_once_saved(
