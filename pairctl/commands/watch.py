@@ -1,4 +1,4 @@
-"""`pairctl status --watch`: the daemon reports each change; nothing polls it."""
+"""`pairctl status --watch`: at each event of the daemon's, and for what has none every 5 s."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import termios
+import time
 import tty
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _SETTLE_TIME_S = 1.0  # what follows an event, as a terminal follows a login, has no event itself
+_REFRESH_INTERVAL_S = 5.0  # for the host's terminals, a renewed lease, evidence for an endpoint
 
 
 def watch(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
@@ -36,7 +38,7 @@ def watch(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
 
 def _append(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
     printed = None
-    timeout_s = None
+    timeout_s = _REFRESH_INTERVAL_S
     while True:
         current = client.call("status", given)
         if current != printed:
@@ -44,7 +46,7 @@ def _append(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
                 output.write("")
             output.line(current, render.status, as_json=as_json)
             printed = current
-        timeout_s = _SETTLE_TIME_S if client.next_event(timeout_s) else None
+        timeout_s = _SETTLE_TIME_S if client.next_event(timeout_s) else _REFRESH_INTERVAL_S
         _drain(client)
 
 
@@ -52,15 +54,15 @@ def _redraw(client: Client, given: dict[str, Any]) -> None:
     current = client.call("status", given)
     waits: list[Any] = [client, *([sys.stdin] if sys.stdin.isatty() else [])]
     with _keys(), screen.alternate():
-        unsettled = False
+        unsettled, asked_at = False, time.monotonic()
         while True:
             screen.draw(render.status(value_for_terminal(current), View.of(sys.stdout)))
             ready, _, _ = select.select(waits, [], [], 1.0)  # s: the remaining times go on
             if sys.stdin in ready and os.read(sys.stdin.fileno(), 64).lower() in (b"q", b""):
                 return
             news = _drain(client)
-            if news or unsettled:
-                current = client.call("status", given)
+            if news or unsettled or time.monotonic() - asked_at >= _REFRESH_INTERVAL_S:
+                current, asked_at = client.call("status", given), time.monotonic()
             unsettled = news
 
 

@@ -105,6 +105,17 @@ def test_a_terminal_that_cannot_be_drawn_on_is_given_a_block_a_change(sock: Path
     assert b"\x1b" not in terminal.seen
 
 
+@pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
+def test_what_changes_without_an_event_is_shown_too(sock: Path, term: str) -> None:
+    with (
+        FakeDaemon(sock, {**WATCHED, "status": samples.IDLE}) as daemon,
+        Terminal([*PAIRCTL, "status", "--watch"], {"TERM": term}) as terminal,
+    ):
+        terminal.wait_for(b"not running")
+        daemon.replies["status"] = samples.STATUS
+        terminal.wait_for(b"2 terminals attached")
+
+
 @pytest.mark.parametrize("words", [["status", "--watch"], ["log", "--follow"]])
 def test_watching_ends_with_an_error_when_the_daemon_ends(sock: Path, words: list[str]) -> None:
     with (
