@@ -270,14 +270,23 @@ def test_with_wait_a_guest_waits_for_a_host_who_is_away(stage: Stage, guest: Gue
     screen.shows(IN)
 
 
-def test_a_waiting_guest_is_disconnected_when_the_invitation_is_revoked(
-    stage: Stage, guest: Guest
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (("revoke", "octocat"), "removed you"),
+        (("end",), "ended the session"),
+        (("stop",), "stopped pairing; once it runs again"),
+    ],
+)
+def test_a_waiting_guest_whom_the_host_puts_out_reads_why(
+    stage: Stage, guest: Guest, command: tuple[str, ...], reason: str
 ) -> None:
     invited(stage)
     host = host_of(stage)
     screen = waiting(stage, guest)
     host.shows(ASKS)
-    stage.pairctl("revoke", "octocat")
+    stage.pairctl(*command)
+    screen.shows(reason)
     assert screen.ended() != 0
     assert IN not in screen.screen()
     closes(host)

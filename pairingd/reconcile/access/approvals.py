@@ -115,6 +115,12 @@ class Approvals:
         for visitor in self._desk.meant(guest, pid, approve=approve):
             self._answer(visitor, _APPROVED if approve else _DENIED)
 
+    def dismiss(self, pid: int, reason: str) -> bool:
+        """Have the guest of that connection, which is being cut, read `reason`. Returns whether
+        they wait.
+        """
+        return self._reply(pid, Answer(approved=False, text=reason))
+
     async def _login_of(self, process: int) -> Login | None:
         """None if `process` serves no invited guest."""
         pid = connection_of(process, self._roster.logins)
@@ -184,9 +190,14 @@ class Approvals:
             answer = self._let_in(login)
         else:
             self._deny(visitor, answer)
-        future = self._answers.get(visitor.pid)
-        if future and not future.done():
-            future.set_result(answer)
+        self._reply(visitor.pid, answer)
+
+    def _reply(self, pid: int, answer: Answer) -> bool:
+        future = self._answers.get(pid)
+        if future is None or future.done():
+            return False
+        future.set_result(answer)
+        return True
 
     def _let_in(self, login: Login) -> Answer:
         invitation = next(

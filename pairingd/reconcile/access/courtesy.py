@@ -69,7 +69,7 @@ class Courtesy:
 
     async def bid_farewell(self, logins: Collection[Login]) -> None:
         """Have their forced commands print why it ends; less if the disk is slow."""
-        texts = {self._file(login): self._farewell(login) for login in logins if login.command}
+        texts = {self._file(login): self.farewell(login) for login in logins if login.command}
         if texts:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DISK_TIMEOUT_S):
@@ -82,7 +82,8 @@ class Courtesy:
                 with contextlib.suppress(OSError):
                     self._file(login).unlink(missing_ok=True)
 
-    def _farewell(self, login: Login) -> str:
+    def farewell(self, login: Login) -> str:
+        """Return why pairing cuts this connection, for its guest."""
         now = self._clock()
         invitation = _invitation(self._intent.state, login.invitation or "")
         until = clock_time(invitation.deadline, now) if invitation else ""

@@ -26,14 +26,18 @@ class Guests:
         courtesy: Courtesy,
         clock: Callable[[], float],
         joined: Callable[[Login], None],
+        dismiss: Callable[[int, str], bool],
     ) -> None:
-        """`joined` is called when a guest is seen in the session for the first time."""
+        """`joined` is called when a guest is seen in the session for the first time. `dismiss` has
+        one who waits for approval read why they are cut, if the connection's guest waits.
+        """
         self._logins = logins
         self._connections = connections
         self._confinement = confinement
         self._courtesy = courtesy
         self._clock = clock
         self._joined = joined
+        self._dismiss = dismiss
 
     def guard(self, state: State) -> None:
         """Give the guardian each guest's deadline, in case the daemon cannot keep it."""
@@ -59,9 +63,13 @@ class Guests:
         for login in cut:
             login.cut(reason, cause, now)
         await self._courtesy.bid_farewell(cut)
-        attached = {login.pid for login in cut if login.attached}
+        leave = {
+            login.pid
+            for login in cut
+            if login.attached or self._dismiss(login.pid, self._courtesy.farewell(login))
+        }
         detach = self._confinement.farewell
-        await self._connections.cut([login.pid for login in cut], attached, detach)
+        await self._connections.cut([login.pid for login in cut], leave, detach)
         self._courtesy.forget(cut)
 
     async def hold(self, access: Mapping[str, Access]) -> bool:

@@ -61,14 +61,14 @@ class AccessLane(Lane):
         self._line = StatusLine(tmux, self._confinement, self.poke)
         self._messages = Messages(tmux, self._confinement, self._line, self.roster.logins, clock)
         self._courtesy = Courtesy(*(tmux, self._messages, intent, entrance, clock), self._wishes)
-        self._guests = Guests(
-            *(self.roster.logins, door.connections, self._confinement, self._courtesy),
-            *(clock, self.roster.note_joined),
-        )
         self._idleness = Idleness(intent, tmux, self.roster.logins, clock)
         self.approvals = Approvals(
             *(intent, self.roster, tmux, self._confinement, self._messages, signals, clock),
             self.poke,
+        )
+        self._guests = Guests(
+            *(self.roster.logins, door.connections, self._confinement, self._courtesy),
+            *(clock, self.roster.note_joined, self.approvals.dismiss),
         )
         signals.wishes_changed.connect(self._intent_changed)
         for signal in (signals.endpoint_changed, signals.guests_changed, signals.knocked):

@@ -111,17 +111,17 @@ class Connections:
     async def cut(
         self,
         pids: Iterable[int],
-        attached: Collection[int],
+        leaving: Collection[int],
         detach: Callable[[Collection[int]], Awaitable[None]],
     ) -> None:
-        """End these connections. First detach those that are `attached`, so that tmux restores
-        their screens; then shut down all sockets; then end all processes.
+        """End these connections. First `detach` those that are `leaving`, so that tmux restores
+        their screens and they read why; then shut down all sockets; then end all processes.
 
         If `detach` hangs or raises, the rest still follows within 0.15 s. Returns once each
         Disconnected is among the events.
         """
         cut = [self._by_pid[pid] for pid in pids if pid in self._by_pid]
-        if guests := [connection for connection in cut if connection.pid in attached]:
+        if guests := [connection for connection in cut if connection.pid in leaving]:
             try:
                 async with asyncio.timeout(_FAREWELL_TIMEOUT_S):
                     await detach([connection.pid for connection in guests])
