@@ -188,6 +188,7 @@ def assemble(
         look,
         clock,
         signals,
+        connected=lambda: bool(access.logins),
         join="port" if chosen.relay.command.run else chosen.relay.join,
     )
     own = partial(own_host, chosen.door)

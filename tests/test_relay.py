@@ -175,8 +175,11 @@ def test_a_guest_enters_by_the_relay_and_it_is_closed_with_the_door(
     assert (best["protocol"], best["verified"]) == ("ssh", "hairpin")
     assert answer["command"].startswith(f"ssh -p {relay.guests_port} ")
     assert answer["reachability"] == "internet"
-    octocat.joins(port=relay.guests_port).shows("pairing")
+    screen = octocat.joins(port=relay.guests_port)
+    screen.shows("[pairing]")
     stage.pairctl("end")
+    screen.shows("ended the session")
+    assert "[pairing]" not in screen.screen()
     until(lambda: not is_open(relay.guests_port, ADDRESS), "the relay listens no more")
     until(lambda: not tunnels(stage), "the tunnel's ssh is gone")
 

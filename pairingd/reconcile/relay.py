@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 Join = Literal["port", "jump", "auto"]
 
 _MAX_PAUSE_S = 60
+_LEAVING_LOOKS, _LOOK_INTERVAL_S = 20, 0.05  # for guests who are put out, once the door is closed
+_FLUSH_S = 0.25  # for the last bytes that the tunnel has from them to the relay
 
 
 class Relay(Protocol):
@@ -43,7 +45,7 @@ class Relay(Protocol):
 class RelayLane(Lane):
     """`relay` is None if none is configured. `look` returns what answers at a host and port.
     `join`: guests enter by the relay's port or through its sshd; `auto`: its sshd if the port
-    fails.
+    fails. `connected`: whether the door still has a connection.
     """
 
     first_retry = 1.0
@@ -59,6 +61,7 @@ class RelayLane(Lane):
         clock: Callable[[], float],
         signals: Signals,
         *,
+        connected: Callable[[], bool],
         join: Join = "port",
     ) -> None:
         super().__init__(intent, clock)
@@ -67,6 +70,7 @@ class RelayLane(Lane):
         self._relay = relay
         self._door_port = door_port
         self._look = look
+        self._connected = connected
         self._join = join
         self._tunnel: Tunnel | None = None
         self._endpoint: Endpoint | None = None  # of a jump, or a stranger's relay
@@ -106,8 +110,10 @@ class RelayLane(Lane):
     async def one_pass(self) -> float | None:
         if self._relay is None:
             return None
-        port = self._door_port()
         tunnel = self._tunnel
+        if tunnel and self._door_port() is None and self._connected():
+            await self._let_out(tunnel)
+        port = self._door_port()
         if tunnel and (tunnel.ended.is_set() or tunnel.door_port != port):
             lost = self._relay.lost(tunnel) if tunnel.ended.is_set() else None
             await self._close()
@@ -118,6 +124,14 @@ class RelayLane(Lane):
                 raise self._lost  # and be tried again later
             await self._open(self._relay, port)
         return None
+
+    async def _let_out(self, tunnel: Tunnel) -> None:
+        """Wait until guests who are put out have their screens back and have read why."""
+        for _ in range(_LEAVING_LOOKS):
+            if not self._connected() or tunnel.ended.is_set():
+                break
+            await asyncio.sleep(_LOOK_INTERVAL_S)
+        await asyncio.sleep(_FLUSH_S)
 
     @property
     def _pause_s(self) -> float:

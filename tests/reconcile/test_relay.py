@@ -66,7 +66,9 @@ async def test_no_ssh_is_left_where_the_journal_cannot_be_written(tmp_path: Path
     door: int | None = 50111
     signals = Signals()
     intent = Intent(store, lambda: START, signals)
-    lane = RelayLane(intent, store, relay, lambda: door, seen, lambda: START, signals)
+    lane = RelayLane(
+        *(intent, store, relay, lambda: door, seen, lambda: START, signals), connected=lambda: False
+    )
     with unwritable(tmp_path / "state.db"):
         for _ in range(2):
             with pytest.raises(WorldError) as caught:
@@ -88,7 +90,9 @@ async def test_a_relay_whose_tunnels_do_not_last_is_asked_less_and_less_often(
     store, relay, now = Store.open(tmp_path / "state.db", START), Relay(), START
     signals = Signals()
     intent = Intent(store, lambda: START, signals)
-    lane = RelayLane(intent, store, relay, lambda: 50111, seen, lambda: now, signals)
+    lane = RelayLane(
+        *(intent, store, relay, lambda: 50111, seen, lambda: now, signals), connected=lambda: True
+    )
     opened: list[float] = []
     for _ in range(200):
         with suppress(WorldError):
