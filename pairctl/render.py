@@ -314,6 +314,8 @@ def _reach(reply: Invited) -> str:
     untested = best["verified"] in {None, "readback"}
     if reply["reachability"] == "internet" and untested and best["kind"] in _UNTESTED:
         return _UNTESTED[best["kind"]]
+    if best["verified"] == "hairpin" and best["kind"] in {"relay", "jump"}:
+        return f"{reach}: tested through the relay"
     return f"{reach}: {_VERIFIED[best['verified']]}"
 
 

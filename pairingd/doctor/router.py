@@ -98,7 +98,7 @@ async def check(
                 yield finding
             asked = survey.asked
     if subject.router:
-        yield await ways.check(chosen, asked)
+        yield await ways.check(chosen, asked, subject.daemon)
 
 
 def _missing(where: Network | None) -> GatewayError | None:

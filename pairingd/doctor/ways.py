@@ -8,15 +8,16 @@ from pairingd import config
 from pairingd.core import advice
 from pairingd.core.advice import Attempt, Outcome, Routers
 from pairingd.core.network import Network
+from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding
-from pairingd.errors import GatewayError
+from pairingd.errors import GatewayError, PairingError
 from pairingd.world import network
 from pairingd.world.gateway.adapter import Tools, pinhole_adapters
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 
 
-async def check(chosen: config.Config, asked: Routers) -> Finding:
-    """`asked` is the outcome of the test port."""
+async def check(chosen: config.Config, asked: Routers, daemon: Daemon) -> Finding:
+    """`asked` is the outcome of the test port; the `daemon` tries the rest for guests only."""
     router = chosen.router
     attempts = [advice.own_address(network.lan_address() or "")]
     if not router.enabled and router.external_host:
@@ -26,9 +27,11 @@ async def check(chosen: config.Config, asked: Routers) -> Finding:
         attempts += advice.of_routers(asked)
     attempts.append(await _ipv6(router))
     configured = bool(chosen.relay.ssh or chosen.relay.command.run)
-    attempts.append(advice.relay(None, configured=configured, proven=None))
-    attempts.append(advice.hole(chosen.cgnat.stun, asked.first, proven=None))
-    attempts.append(advice.dial(proven=None))
+    failure = _failure(daemon, "relay-")
+    through = _proven(daemon, "relay", "jump")
+    attempts.append(advice.relay(failure, configured=configured, proven=through))
+    attempts.append(advice.hole(chosen.cgnat.stun, asked.first, proven=_proven(daemon, "cgnat")))
+    attempts.append(advice.dial(proven=_proven(daemon, "dial")))
     lines = [str(attempt) for attempt in attempts]
     works = [attempt.way for attempt in attempts if attempt.outcome is Outcome.WORKS]
     if works:
@@ -37,6 +40,21 @@ async def check(chosen: config.Config, asked: Routers) -> Finding:
         )
     problem = "no way is known to work for guests on the internet"
     return Finding.warn("ways", problem, advice.next_step(attempts), *lines)
+
+
+def _proven(daemon: Daemon, *kinds: str) -> bool | None:
+    """Whether there is evidence for an endpoint of one of these kinds; None if there is none."""
+    endpoints = daemon.status.get("endpoints", ())
+    evidence = [endpoint["verified"] for endpoint in endpoints if endpoint["kind"] in kinds]
+    return any(evidence) if evidence else None
+
+
+def _failure(daemon: Daemon, code: str) -> PairingError | None:
+    """The first of the daemon's problems whose code begins like this."""
+    for problem in daemon.problems:
+        if problem["code"].startswith(code):
+            return PairingError(problem["code"], problem["message"], problem["hint"])
+    return None
 
 
 async def _ipv6(router: config.Router) -> Attempt:

@@ -246,3 +246,34 @@ async def test_a_vpn_as_the_default_route_is_a_warning(monkeypatch: pytest.Monke
     reported = await findings(config.Router())
     assert reported["gateway"].state is State.WARN
     assert "utun3" in reported["gateway"].message
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "shown"),
+    [
+        ({}, State.WARN, "relay: not tried: it is asked while somebody is invited"),
+        (
+            {"endpoints": [{"kind": "jump", "verified": "hairpin"}]},
+            State.OK,
+            "relay: works: the door was seen there",
+        ),
+        (
+            {"warnings": [{"code": "relay-key-refused", "message": "no key", "hint": "try ssh"}]},
+            State.WARN,
+            "relay: failed: no key",
+        ),
+        (
+            {"endpoints": [{"kind": "dial", "verified": None}]},
+            State.WARN,
+            "dial: unproven: no guest who is dialed has come yet",
+        ),
+    ],
+)
+async def test_the_ways_are_as_the_daemon_has_them_while_somebody_is_invited(
+    status: dict[str, Any], state: State, shown: str
+) -> None:
+    router_config = strict.read(config.Router, {"enabled": False})
+    relay, daemon = config.Relay(ssh="me@there"), Daemon(status=status)
+    ways = (await findings(router_config, daemon=daemon, full=True, relay=relay))["ways"]
+    assert ways.state is state
+    assert shown in ways.details

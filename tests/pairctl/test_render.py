@@ -106,6 +106,7 @@ def test_a_command_in_a_hint_is_never_broken() -> None:
     [
         ("router", None, "internet", "port open on the router; not yet tested from outside"),
         ("router", "hairpin", "internet", "from the internet: tested through the router"),
+        ("jump", "hairpin", "internet", "from the internet: tested through the relay"),
         ("router", "guest", "internet", "from the internet: a guest has connected"),
         ("router", "readback", "unverified", "perhaps from the internet: the router lists"),
         ("relay", None, "internet", "port open on the relay; not yet tested from outside"),
