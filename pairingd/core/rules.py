@@ -142,6 +142,7 @@ def _already_invited(guest: str) -> Refused:
         "already-invited",
         f"{guest} is invited already",
         f"to print the command again: {shell('pairctl', 'invite', '--show', guest)}; "
+        f"to invite them on other terms, first: {shell('pairctl', 'revoke', guest)}; "
         f"to move the deadline: {shell('pairctl', 'extend', guest, '1h')}",
     )
 

@@ -97,6 +97,7 @@ def test_a_live_guest_is_not_new_before_anything_is_fetched_for_them() -> None:
         require_new(INVITED, ["gitlab:ann", "github:OctoCat"], START + 1)
     assert caught.value.code == "already-invited"
     assert "pairctl invite --show github:OctoCat" in caught.value.hint
+    assert "on other terms, first: pairctl revoke github:OctoCat" in caught.value.hint
     require_new(INVITED, ["gitlab:octocat"], START + 1)
     require_new(INVITED, ["github:octocat"], START + 3600)  # over, though not noticed yet
 
