@@ -124,7 +124,7 @@ def test_a_login_without_a_terminal_is_no_visit(stage: Stage) -> None:
     until(lambda: kinds(stage)[-1] == "logged-out", "the login is over")
     assert kinds(stage).count("joined") == before
     assert stage.asks("receipt")["visits"] == []
-    guest.joins().shows("pairing")
+    guest.joins().shows("one visit only")
     until(lambda: stage.asks("receipt")["visits"], "the visit is there")
 
 

@@ -6,6 +6,8 @@ at a change are in forms, as in core/news.py.
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 from msgspec import Struct
 
 from pairingd.core.model import Access, Cause, Invitation
@@ -24,6 +26,32 @@ _FAREWELLS = {
 }
 
 
+class Again(Enum):
+    """How a guest who has left can come back."""
+
+    SAME_COMMAND = auto()
+    NEW_COMMAND = auto()  # a dialed one, whose visit has used its ports up
+    NEVER = auto()
+
+    @classmethod
+    def of(cls, invitation: Invitation, *, dialed: bool) -> Again:
+        if invitation.conditions.once:
+            return cls.NEVER
+        return cls.NEW_COMMAND if dialed else cls.SAME_COMMAND
+
+
+_AGAIN = {
+    Again.SAME_COMMAND: "same ssh returns",
+    Again.NEW_COMMAND: "then ask for a new ssh",
+    Again.NEVER: "one visit only",
+}
+_STOPPED = {
+    Again.SAME_COMMAND: "once it runs again the same command works until {until}",
+    Again.NEW_COMMAND: "once it runs again, ask them for a new command",
+    Again.NEVER: "the invitation was for one visit",
+}
+
+
 class Terms(Struct, frozen=True):
     """A guest's terms, as last shown to them."""
 
@@ -38,22 +66,31 @@ class Terms(Struct, frozen=True):
         return cls(invitation.access, invitation.deadline, min(begun, default=0))
 
 
-def greeting(host: str, access: Access, until: str, leave: str) -> Forms:
+def greeting(
+    host: str, access: Access, until: str, leave: str, again: Again = Again.SAME_COMMAND
+) -> Forms:
     """`leave` names the keys that leave the session."""
     role = _ACCESS[access]
     return (
-        f"{host}'s session, {role} until {until}; {leave} leaves, same ssh returns",
-        f"{role} until {until}; {leave} leaves, same ssh returns",
+        f"{host}'s session, {role} until {until}; {leave} leaves, {_AGAIN[again]}",
+        f"{role} until {until}; {leave} leaves, {_AGAIN[again]}",
         f"{role} until {until}; {leave} leaves",
         f"{role} to {until}; {leave} leaves",
         f"{leave} leaves; {role} to {until}",
     )
 
 
-def news(known: Terms | None, terms: Terms, host: str, until: str, leave: str) -> Forms:
+def news(
+    known: Terms | None,
+    terms: Terms,
+    host: str,
+    until: str,
+    leave: str,
+    again: Again = Again.SAME_COMMAND,
+) -> Forms:
     """Return the notice for a guest who knows `known`, () if nothing has changed."""
     if known is None:
-        return greeting(host, terms.access, until, leave)
+        return greeting(host, terms.access, until, leave, again)
     if terms.access is not known.access:
         role = _LONG_ACCESS[terms.access]
         return (
@@ -88,6 +125,6 @@ def farewell(invitation: Invitation | None, now: float, host: str, until: str) -
     return f"your time is up ({until})"
 
 
-def stopped(host: str, until: str) -> str:
+def stopped(host: str, until: str, again: Again = Again.SAME_COMMAND) -> str:
     """Why a guest with a live invitation is out: the daemon stops."""
-    return f"{host} stopped pairing; once it runs again the same command works until {until}"
+    return f"{host} stopped pairing; {_STOPPED[again].format(until=until)}"

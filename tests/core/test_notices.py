@@ -8,7 +8,7 @@ import pytest
 
 from pairingd.core import notices
 from pairingd.core.model import Access, Cause, Conditions, Invitation, Standing
-from pairingd.core.notices import Terms
+from pairingd.core.notices import Again, Terms
 from pairingd.core.records import replace
 from tests.golden import is_golden
 
@@ -29,6 +29,12 @@ def test_texts_are_the_golden_ones() -> None:
     late = replace(INVITED, conditions=Conditions(join_by=NOW))
     texts = {
         "entry": news(None, known),
+        "dialed": " | ".join(
+            notices.greeting("mark", Access.WRITE, "18:38", "Ctrl-b d", Again.NEW_COMMAND)
+        ),
+        "once": " | ".join(
+            notices.greeting("mark", Access.WRITE, "18:38", "Ctrl-b d", Again.NEVER)
+        ),
         "role": news(known, replace(known, access=Access.READ)),
         "deadline": news(known, replace(known, deadline=NOW + 60)),
         "five": news(known, replace(known, minutes=5)),
@@ -40,6 +46,8 @@ def test_texts_are_the_golden_ones() -> None:
         "cut": notices.farewell(INVITED, NOW, "mark", "18:38"),
         "unknown": notices.farewell(None, NOW, "mark", ""),
         "stopped": notices.stopped("mark", "18:38"),
+        "stopped-dialed": notices.stopped("mark", "18:38", Again.NEW_COMMAND),
+        "stopped-once": notices.stopped("mark", "18:38", Again.NEVER),
         **{cause.value: notices.farewell(over(cause), NOW, "mark", "18:38") for cause in Cause},
     }
     lines = "".join(f"{name}: {text}\n" for name, text in texts.items())
@@ -59,10 +67,27 @@ def test_each_text_has_shorter_forms_down_to_one_for_40_columns(access: Access, 
         forms = notices.news(terms_known, terms, "a-long-name", "18:38", leave)
         assert list(forms) == sorted(forms, key=len, reverse=True)
         assert len(forms[-1]) <= 28
-    greeting = notices.greeting("mark", access, "18:38", leave)
-    assert f"until 18:38; {leave} leaves, same ssh returns" in next(
-        form for form in greeting if len(form) <= 59
-    )
+    for again, words in zip(Again, ("same ssh returns", "new ssh", "one visit"), strict=True):
+        greeting = notices.greeting("mark", access, "18:38", leave, again)
+        fits = next(form for form in greeting if len(form) <= 59)
+        assert f"until 18:38; {leave} leaves, " in fits
+        assert words in fits
+
+
+@pytest.mark.parametrize(
+    ("once", "dialed", "again"),
+    [
+        (False, False, Again.SAME_COMMAND),
+        (False, True, Again.NEW_COMMAND),
+        (True, False, Again.NEVER),
+        (True, True, Again.NEVER),
+    ],
+)
+def test_how_a_guest_comes_back_depends_on_the_invitation(
+    once: bool, dialed: bool, again: Again
+) -> None:
+    invitation = replace(INVITED, conditions=Conditions(once=once))
+    assert Again.of(invitation, dialed=dialed) is again
 
 
 @pytest.mark.parametrize(("left", "minutes"), [(301, 0), (300, 5), (61, 5), (60, 1), (0, 1)])

@@ -59,7 +59,9 @@ def test_a_guest_who_is_dialed_gets_in_and_can_come_back(
     guests_screen = octocat.joins(invited["pinned_command"])
     speaks(guests_screen, "guest-is-here", guests_screen, hosts_screen)
     assert dialed(host)["verified"] == "guest"
+    guests_screen.shows("then ask for a new ssh")
     guests_screen.press("C-b", "d")
+    guests_screen.shows("with a new command from")
     guests_screen.ends()
 
     def announced() -> list[str]:

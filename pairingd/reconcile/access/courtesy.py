@@ -10,7 +10,7 @@ from pathlib import Path
 from pairingd.core import notices
 from pairingd.core.model import Access, Invitation, State
 from pairingd.core.news import Forms
-from pairingd.core.notices import Terms
+from pairingd.core.notices import Again, Terms
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.reconcile.access.entrance import Entrance
 from pairingd.reconcile.access.local_time import clock_time
@@ -45,6 +45,7 @@ class Courtesy:
         self._clock = clock
         self._wishes = wishes
         self._known: dict[int, Terms] = {}  # by connection
+        self._dialed: dict[int, Path] = {}  # by connection, what they read when they leave
         for file in entrance.live.glob(f"*{_FAREWELL}*"):  # left by a killed daemon
             file.unlink(missing_ok=True)
 
@@ -54,6 +55,7 @@ class Courtesy:
         live = {invitation.id: invitation for invitation in self._intent.state.live}
         connected = {login.pid: login for login in logins}
         self._known = {pid: terms for pid, terms in self._known.items() if pid in connected}
+        self._forget(self._dialed.keys() - connected.keys())
         for login in connected.values():
             invitation = live.get(login.invitation or "")
             if invitation is None or not login.attached:
@@ -63,7 +65,11 @@ class Courtesy:
             if terms != known:
                 leave = await self._keys_that_leave(invitation.access)
                 until = clock_time(invitation.deadline, now)
-                forms = notices.news(known, terms, _host(), until, leave)
+                again = Again.of(invitation, dialed=bool(login.dialed))
+                forms = notices.news(known, terms, _host(), until, leave, again)
+                if again is Again.NEW_COMMAND and login.pid not in self._dialed:
+                    file = self._dialed[login.pid] = self._file(login)
+                    await _write_in_time({file: f"again with a new command from {_host()}"})
             if not forms or self._messages.to_guest(login.pid, forms):
                 self._known[login.pid] = terms
 
@@ -71,9 +77,7 @@ class Courtesy:
         """Have their forced commands print why it ends; less if the disk is slow."""
         texts = {self._file(login): self.farewell(login) for login in logins if login.command}
         if texts:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DISK_TIMEOUT_S):
-                    await asyncio.to_thread(_write, texts)
+            await _write_in_time(texts)
 
     def forget(self, logins: Collection[Login]) -> None:
         """Remove the texts of guests who are out."""
@@ -88,8 +92,14 @@ class Courtesy:
         invitation = _invitation(self._intent.state, login.invitation or "")
         until = clock_time(invitation.deadline, now) if invitation else ""
         if self._wishes.stopping and invitation and invitation.is_open(now):
-            return notices.stopped(_host(), until)
+            again = Again.of(invitation, dialed=bool(login.dialed))
+            return notices.stopped(_host(), until, again)
         return notices.farewell(invitation, now, _host(), until)
+
+    def _forget(self, pids: Collection[int]) -> None:
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                self._dialed.pop(pid).unlink(missing_ok=True)
 
     def _file(self, login: Login) -> Path:
         mark = mark_prefix(login.invitation or "")
@@ -108,6 +118,12 @@ class Courtesy:
 def _invitation(state: State, id_: str) -> Invitation | None:
     invitations = state.session.invitations if state.session else ()
     return next((invitation for invitation in invitations if invitation.id == id_), None)
+
+
+async def _write_in_time(texts: Mapping[Path, str]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISK_TIMEOUT_S):
+            await asyncio.to_thread(_write, texts)
 
 
 def _write(texts: Mapping[Path, str]) -> None:

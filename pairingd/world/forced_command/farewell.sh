@@ -3,7 +3,8 @@
 #     farewell.sh STATUS HOW TMUX SOCKET SESSION MARK
 # STATUS is the exit status of the tmux client, which becomes ours. HOW is `left` if the guest has
 # left by a key of ours.
-# The daemon writes why it ends a connection to MARK.farewell.PID, with our pid; otherwise the guest
+# The daemon writes why it ends a connection to MARK.farewell.PID, with our pid; or, from the beginning,
+# `again` and how a guest comes back for whom the same command does not work again. Otherwise the guest
 # has left, the session has ended, or the daemon is dead and the guardian acted on the deadline.
 
 status=$1 how=$2 tmux=$3 socket=$4 session=$5 mark=$6
@@ -28,13 +29,14 @@ why() {
     elif [ "$rights" != "$until" ]; then
         echo 'you left; the invitation was for one visit'
     else
-        echo "you left; come back until $(clock "$until") with the same command"
+        echo "you left; come back until $(clock "$until") $again"
     fi
 }
 
 # tmux prints "[detached (from session pairing)]" or "[exited]", and returns 0.
 if [ "$status" -eq 0 ] && [ "$how" != left ]; then printf '\033[A\r\033[K'; fi
-line=
+line= again='with the same command'
 if [ -r "$mark.farewell.$$" ]; then read -r line <"$mark.farewell.$$"; fi
+case $line in 'again '*) again=${line#again } line= ;; esac
 echo "pairing: ${line:-$(why)}"
 exit "$status"
