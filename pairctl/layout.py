@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pairctl.output import WIDTH
+from pairingd.core.text import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ def row(label: str, lines: Iterable[str], view: View) -> list[str]:
 
 def fitted(name: str, about: str, room: int, view: View) -> Iterator[str]:
     """On one line, or on two if the name is too long."""
-    if len(name) + 2 + len(about) <= room:
+    if columns(name) + 2 + len(about) <= room:
         yield f"{view.bold(name)}  {about}"
     else:
         yield view.bold(view.crop(name, room))

@@ -14,7 +14,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from pairctl.failures import Unwritable
-from pairingd.core.text import for_terminal
+from pairingd.core.text import columns, for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +68,15 @@ class View:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
 
     def crop(self, text: str, width: int) -> str:
-        """At most `width` characters; the last is a sign if some are left out."""
-        if len(text) <= width:
+        """At most `width` columns; the last is a sign if some are left out."""
+        if columns(text) <= width:
             return text
-        return text[: max(0, width - 1)] + ("…" if self.unicode else "~") if width > 0 else ""
+        if width <= 0:
+            return ""
+        kept = text[: width - 1]
+        while columns(kept) >= width:
+            kept = kept[:-1]
+        return kept + ("…" if self.unicode else "~")
 
 
 def _columns(stream: TextIO) -> int:

@@ -61,6 +61,18 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def columns(text: str) -> int:
+    """Return how many columns a terminal gives to printable `text`."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # late, as above
+
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
+
+
 def is_one_column(char: str) -> bool:
     """Whether a terminal shows `char`, in one column."""
     import unicodedata  # late, as above

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.core.text import for_terminal, has_controls, is_utf8, one_line, printable, quoted
+from pairingd.core.text import (
+    columns,
+    for_terminal,
+    has_controls,
+    is_utf8,
+    one_line,
+    printable,
+    quoted,
+)
 
 
 @given(st.text(), st.integers(1, 200))
@@ -52,3 +60,13 @@ def test_bytes_that_are_not_utf_8_are_known_as_such(name: bytes, fits: bool) -> 
 def test_controls_are_found(text: str) -> None:
     assert has_controls(text)
     assert not has_controls("a ~\xa0é\N{IDEOGRAPHIC SPACE}")
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [("", 0), ("octocat", 7), ("cafe\u0301", 4), ("\u30ad\u30fc", 4), ("a\U0001f600", 3)],
+)
+def test_wide_and_combining_characters_are_counted_as_a_terminal_draws_them(
+    text: str, width: int
+) -> None:
+    assert columns(text) == width

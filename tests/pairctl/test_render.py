@@ -13,6 +13,7 @@ import pytest
 from pairctl import receipt, render
 from pairctl.handout import handout
 from pairctl.output import View, value_for_terminal
+from pairingd.core.text import columns
 from tests.pairctl import samples
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -203,3 +204,12 @@ def test_a_long_identity_is_cut_to_the_width() -> None:
 )
 def test_control_and_format_characters_do_not_reach_a_terminal(hostile: str, shown: str) -> None:
     assert value_for_terminal({hostile: [hostile, 1, None]}) == {shown: [shown, 1, None]}
+
+
+@pytest.mark.parametrize("letter", ["a", "\u30ad", "e\u0301"])
+@pytest.mark.parametrize("letters", [20, 30, 60, 100])
+def test_a_guest_s_line_fits_whatever_letters_the_name_has(letter: str, letters: int) -> None:
+    invitation = {**samples.OCTOCAT, "guest": f"file:/{letter * letters}"}
+    reply: Any = {"invitations": [invitation], "warnings": []}
+    lines = render.changed(reply, View(now=samples.NOW)).splitlines()
+    assert max(map(columns, lines)) <= 80
