@@ -63,7 +63,8 @@ def unverified(parts: Parts) -> Problem | None:
     """Return the warning while no endpoint is proven, after every lane has tried."""
     if not plan.admits(parts.intent.state, parts.clock()) or parts.door.port is None:
         return None
-    if any(lane.opening for lane in (parts.mapping, parts.second, parts.pinhole, parts.relay)):
+    routers = parts.mapping, parts.second, parts.pinhole
+    if any(lane.opening for lane in (*routers, parts.relay, parts.hole)):
         return None
     now = answers.ways(parts)
     if now.reachability(parts.mapping.error) != "unverified":

@@ -60,6 +60,14 @@ class HoleLane(Lane):
         return bool(self._server) and cgnat.source_port(self._forwarded()) is not None
 
     @property
+    def opening(self) -> bool:
+        """Whether the server has yet to answer."""
+        return self.needed and not (self._hole and self._hole.answered.is_set())
+
+    def outcome(self) -> object:
+        return self._address, self.opening, str(self.error)
+
+    @property
     def endpoint(self) -> Endpoint | None:
         address = self._address
         if address is None:

@@ -50,6 +50,8 @@ def test_a_guest_gets_in_by_the_hole_of_an_open_nat(
     assert (best["kind"], best["host"], best["verified"]) == ("cgnat", WAN, None)
     assert invited["reachability"] == "unverified"
     assert "cgnat-unproven" in {one["code"] for one in invited["warnings"]}
+    kinds = [event["kind"] for event in host.asks("log")["events"]]
+    assert "unverified" not in kinds[: kinds.index("hole-opened")]
     hosts_screen = host.attaches()
     guests_screen = octocat.joins(invited["pinned_command"])
     speaks(guests_screen, "guest-is-here", guests_screen, hosts_screen)
