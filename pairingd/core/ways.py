@@ -100,7 +100,7 @@ class Ways(Struct, frozen=True):
             endpoints.append(self.own6)
         endpoints = [self._as_seen_outside(endpoint) for endpoint in endpoints]
         endpoints.sort(key=self._is_doubtful)
-        if lan_host == self.direct or (self.own6 and lan_host == LOOPBACK):
+        if lan_host == self.direct or (lan_host == LOOPBACK and (self.own6 or self.pinhole)):
             return endpoints
         return [*endpoints, Endpoint("lan", lan_host, door_port)]
 

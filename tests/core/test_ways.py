@@ -113,6 +113,13 @@ def test_the_best_endpoint_comes_first(ways: Ways, expected: list[str]) -> None:
     assert kinds(ways) == expected
 
 
+def test_without_ipv4_the_ipv6_endpoint_is_that_of_this_network_too() -> None:
+    [endpoint] = Ways(None, PINHOLE).endpoints("127.0.0.1", 40000)
+    assert endpoint.kind == "ipv6"
+    [endpoint] = Ways().endpoints("127.0.0.1", 40000)
+    assert endpoint.kind == "lan"
+
+
 def test_an_ipv6_endpoint_is_the_doors_own_without_brackets() -> None:
     [ipv6, _] = endpoints(Ways(None, PINHOLE))
     assert (ipv6.host, ipv6.port) == ("2a00:1450::10", 40000)
