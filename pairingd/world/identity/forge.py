@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from pairingd.core.key_formats import Format
 from pairingd.core.model import Problem
 from pairingd.core.refusal import Refused
 from pairingd.errors import IdentityError
+from pairingd.process.event_loop import in_own_thread
 from pairingd.world.identity import replies
 from pairingd.world.identity.key_list import ANOTHER_WAY, MAX_BYTES, not_a_key_list, too_long
 from pairingd.world.identity.proxies import Proxy, proxy_for
@@ -112,7 +114,7 @@ class Forge:
         """Plain http goes to loopback: a proxy would carry it off the machine."""
         if target.scheme != "https":
             return None
-        return await asyncio.to_thread(proxy_for, host_of(target), target.port or 443)
+        return await in_own_thread(partial(proxy_for, host_of(target), target.port or 443))
 
     def _client(self, guest: Guest, scheme: str, proxy: Proxy | None) -> httpx.AsyncClient:
         if (scheme, proxy) not in self._clients:

@@ -13,7 +13,7 @@ from pairingd.world.identity.key_list import MAX_BYTES, too_long
 
 
 def content(guest: Guest) -> bytes:
-    """Raise IdentityError. Runs in a thread, since a network disk may be slow."""
+    """Raise IdentityError. A network disk may hang: call it in a thread."""
     try:
         with io.FileIO(guest.name, opener=_open_without_waiting) as file:
             read = file.read(MAX_BYTES + 1)

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from pairingd.config import Provider
 from pairingd.core.guest import Guest
 from pairingd.core.keys import KeyList
+from pairingd.process.event_loop import in_own_thread
 from pairingd.world.identity import key_file, key_list
 from pairingd.world.identity.forge import CONNECT_LIMIT_S, WHOLE_LIMIT_S, Forge
 from pairingd.world.identity.key_list import Fetched
@@ -45,7 +47,7 @@ class IdentityProviders:
         if guest.key:
             return key_list.judged(guest, KeyList((guest.key,), ()))
         if guest.provider == "file":
-            return key_list.read(guest, await asyncio.to_thread(key_file.content, guest))
+            return key_list.read(guest, await in_own_thread(partial(key_file.content, guest)))
         url = guest.name
         if guest.provider in self._providers:
             url = self._providers[guest.provider].keys_url.replace("{name}", guest.name)

@@ -1,0 +1,68 @@
+"""The daemon's event loop. Calls that may hang have threads that nothing waits for.
+
+asyncio looks names up in the few threads that `asyncio.to_thread` uses, too. A name server that
+does not answer holds each for up to a minute: then all other calls would wait, and the end of the
+process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+async def in_own_thread(call: Callable[[], Result]) -> Result:
+    """Run `call` in a thread that ends with the process at the latest."""
+    return await asyncio.shield(_begin(call))
+
+
+def _begin(call: Callable[[], Result]) -> asyncio.Future[Result]:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+    # Perhaps nobody waits for it any more.
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def settle(done: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(done)
+
+    def run() -> None:
+        try:
+            result = call()
+        except Exception as error:  # noqa: BLE001 - the caller gets it
+            settle(partial(future.set_exception, error))
+        else:
+            settle(partial(future.set_result, result))
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    loop = _EventLoop()
+    asyncio.set_event_loop(loop)  # before Python 3.12 the watcher of children needs it
+    return loop
+
+
+class _EventLoop(asyncio.SelectorEventLoop):
+    """Looks each name up once at a time, whoever asks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lookups: dict[tuple[Any, ...], asyncio.Future[Any]] = {}
+
+    async def getaddrinfo(self, *args: Any, **options: Any) -> Any:
+        """As asyncio's."""
+        key = (*args, *sorted(options.items()))
+        if key not in self._lookups:
+            lookup = _begin(partial(socket.getaddrinfo, *args, **options))
+            self._lookups[key] = lookup
+            lookup.add_done_callback(lambda _: self._lookups.pop(key))
+        return await asyncio.shield(self._lookups[key])
