@@ -106,11 +106,34 @@ def test_a_failed_relay_program_is_reported_with_its_output(
     assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
 
 
-def test_a_program_that_names_another_door_gives_no_endpoint(stage: Stage) -> None:
-    uses(stage, "sh -c 'echo 127.0.0.1:1; exec sleep 60'")
+@pytest.mark.parametrize("named", ["127.0.0.1:1", "a..b:22", f"{64 * 'a'}.example.org:22"])
+def test_a_program_that_names_another_door_gives_no_endpoint(stage: Stage, named: str) -> None:
+    uses(stage, f"sh -c 'echo {named}; exec sleep 60'")
     answer = stage.asks("invite", "octocat", "--no-copy")
     assert "relay-forward-refused" in {one["code"] for one in answer["warnings"]}
     assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
+
+
+@pytest.mark.parametrize("word", ["a", "a.", "a:b "])
+def test_a_relay_cannot_hold_up_the_daemon_by_long_lines(stage: Stage, word: str) -> None:
+    """A stranger's relay chooses them; a search in such a line took 15 s."""
+    floods = f"for i in $(seq 30); do yes '{word}' | head -30000 | tr -d '\\n'; echo; done"
+    uses(stage, shlex.join(("sh", "-c", f"{floods}; {PROGRAM} | sed -u s,tcp://,,")))
+    assert stage.asks("invite", "octocat", "--no-copy")["endpoints"][0]["kind"] == "relay"
+    stage.pairctl("end")
+
+
+@pytest.mark.parametrize("port", [1000 * "9", "\N{FULLWIDTH DIGIT TWO}", "0"])
+def test_what_is_no_port_is_reported_on_one_short_line(stage: Stage, port: str) -> None:
+    uses(
+        stage,
+        f"sh -c 'echo tcp://{1000 * 'x'}:{port}; exec sleep 60'",
+        r"tcp://(?P<host>[^:]+):(?P<port>\S+)",
+    )
+    answer = stage.asks("invite", "octocat", "--no-copy")
+    [warning] = [one for one in answer["warnings"] if one["code"].startswith("relay-")]
+    assert "names no host and port" in warning["message"]
+    assert len(warning["message"]) < 300
 
 
 def test_what_a_relay_program_has_started_ends_with_it(stage: Stage) -> None:

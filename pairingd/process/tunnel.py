@@ -20,6 +20,7 @@ _START_TIMEOUT_S = 20.0  # from the start of the program until the relay listens
 _END_TIMEOUT_S = 2.0  # from SIGTERM to SIGKILL
 _DRAIN_TIMEOUT_S = 0.5  # what it started may hold its output open
 _MAX_KEPT_BYTES = 400  # of its last output
+_MAX_LINE_BYTES = 2048  # searched: a regular expression may take the square of it, or more
 _VERBOSE_PREFIXES = (b"debug", b"OpenSSH_", b"Authenticated to ", b"Allocated port ")  # of ssh -v
 
 
@@ -80,7 +81,7 @@ async def start(*command: str, together: bool = False) -> Program:
     if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
         command = (setpriv, "--pdeathsig", "TERM", *command)  # no tunnel outlives a killed daemon
     read_end, write_end = os.pipe()
-    output = asyncio.StreamReader()
+    output = asyncio.StreamReader(limit=_MAX_LINE_BYTES)
     protocol = asyncio.StreamReaderProtocol(output)
     pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: protocol, os.fdopen(read_end, "rb", buffering=0)
@@ -146,11 +147,11 @@ async def _read(
     while True:
         try:
             line = await tunnel.program.output.readline()
-        except ValueError:  # longer than the stream's limit; at most a banner
+        except ValueError:  # longer than the limit; at most a banner
             continue
         if not line:
             return
-        if (match := pattern.search(line)) and not matched.done():
+        if not matched.done() and (match := pattern.search(line)):
             matched.set_result(match)
         elif not line.startswith(_VERBOSE_PREFIXES):
             tunnel.output = (tunnel.output + line)[-_MAX_KEPT_BYTES:]

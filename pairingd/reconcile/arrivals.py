@@ -37,7 +37,7 @@ class Arrivals:
 
 async def addresses(host: str, port: int) -> list[str]:
     """An address itself; for a name, what it resolves to here."""
-    with suppress(OSError):
+    with suppress(OSError, UnicodeError):  # of a name that no DNS can have
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return [str(info[4][0]) for info in infos]
     return []

@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from pairingd import config, values
-from pairingd.core.text import printable, shell
+from pairingd.core.text import one_line, shell
 from pairingd.errors import WorldError
 from pairingd.process.programs import last_words
 from pairingd.process.tunnel import Tunnel, how_it_ended, start, wait_for
 
-_USUAL = r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})\s*$"  # HOST:PORT, at its end
+_USUAL = r"\b(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})\s*$"  # HOST:PORT, at its end
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?", re.ASCII)  # printed in ssh's
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class RelayCommand:
@@ -35,9 +36,9 @@ class RelayCommand:
         tunnel = Tunnel("", 0, door_port, program, strangers=True)
         match = await wait_for(tunnel, self._says, partial(self._failed, tunnel))
         host, port = ((match[name] or b"").decode(errors="replace") for name in ("host", "port"))
-        if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) < 65536:
+        if not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
             await tunnel.close()
-            raise self._failure(f"it names no host and port: {printable(host)}:{printable(port)}")
+            raise self._failure(f"it names no host and port: {one_line(f'{host}:{port}', 100)}")
         tunnel.host, tunnel.port = host, int(port)
         return tunnel
 

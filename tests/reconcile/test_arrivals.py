@@ -14,6 +14,7 @@ async def test_connections_from_our_own_network_are_not_counted() -> None:
     assert await arrivals.count(OURS) == 2
     assert await arrivals.count([*OURS, ("2a00:77::10", 40000)]) == 3
     assert await arrivals.count([*OURS, ("2a00::10", 40000)]) == 2
+    assert await arrivals.count([*OURS, ("a..b", 22)]) == 2  # as a relay's program may name itself
 
 
 async def test_a_flood_from_many_addresses_is_counted_in_bounded_memory() -> None:

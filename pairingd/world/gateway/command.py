@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shutil
 from collections.abc import Callable
 
@@ -31,6 +32,7 @@ from pairingd.world.gateway.adapter import Record, Tools, nobody_records
 
 _TIMEOUT_S = 20.0
 _MAX_SHOWN_CHARS = 200
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class CommandAdapter:
@@ -140,7 +142,7 @@ def external_address(output: str) -> tuple[str, int] | None:
         return line, 0
     host, colon, port = line.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if colon and _is_host(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+    if colon and _is_host(host) and _PORT.fullmatch(port) and 0 < int(port) < 65536:
         return host, int(port)
     return None
 

@@ -82,6 +82,7 @@ async def test_the_program_may_print_another_port_and_the_configured_host_is_the
         ("5.5.5.1:0", None),
         ("5.5.5.1:65536", None),
         ("5.5.5.1:٢", None),
+        (f"5.5.5.1:{5000 * '9'}", None),
         ("-oProxyCommand=x.org", None),
         ("a.example.org; rm -rf", None),
         ("fe80::1%eth0", None),
