@@ -23,7 +23,7 @@ _ASCII = "".join(map(chr, range(128)))
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*?)[ \t]*")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:(.*)")
 _CHUNK = re.compile(rb"(?:\r?\n)?[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]*)?\r?\n")
 
 
@@ -120,15 +120,19 @@ class Http:
         if match[1].startswith(b"1"):  # RFC 9110 §15.2: the answer follows
             return bool(self._received)
         self.status = int(match[1])
-        fields = [field for line in lines if (field := _FIELD.fullmatch(line))]
+        fields = [
+            (field[1].lower(), field[2].strip(b" \t"))
+            for line in lines
+            if (field := _FIELD.fullmatch(line))
+        ]
         self._chunked = any(
-            field[1].lower() == b"transfer-encoding" and field[2].lower().endswith(b"chunked")
-            for field in fields
+            name == b"transfer-encoding" and value.lower().endswith(b"chunked")
+            for name, value in fields
         )
         lengths = {
-            int(field[2])
-            for field in fields
-            if field[1].lower() == b"content-length" and re.fullmatch(rb"\d{1,9}", field[2])
+            int(value)
+            for name, value in fields
+            if name == b"content-length" and re.fullmatch(rb"\d{1,9}", value)
         }
         if self.status == _NO_CONTENT:
             self._length = 0
