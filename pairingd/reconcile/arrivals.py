@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 
+from pairingd import interfaces
 from pairingd.core.addresses import is_outsider
 from pairingd.core.ways import Place
 from pairingd.signals import Signals
@@ -48,4 +49,7 @@ def is_outside(peer: str, own_addresses: list[str]) -> bool:
     its address family.
     """
     same_family = [address for address in own_addresses if (":" in address) == (":" in peer)]
-    return bool(same_family) and all(is_outsider(peer, address, address) for address in same_family)
+    return bool(same_family) and all(
+        is_outsider(peer, address, address) and not interfaces.on_link(peer, address)
+        for address in same_family
+    )

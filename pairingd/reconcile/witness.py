@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pairingd import interfaces
 from pairingd.core.addresses import ExternalClass, external_class, is_outsider
 from pairingd.core.ways import Verified
 from pairingd.signals import Signals
@@ -46,5 +47,5 @@ class Witness:
         if not self._judges or port is None or (known and seen != "guest"):
             return  # a flood must not list the interfaces each time
         own = self._own_address()
-        if own and is_outsider(peer, own, self._external):
+        if own and is_outsider(peer, own, self._external) and not interfaces.on_link(peer, own):
             self._seen_at, self._seen = (own, port), seen

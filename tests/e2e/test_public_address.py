@@ -35,6 +35,10 @@ def test_the_host_s_own_public_address_is_an_endpoint_on_the_internet(
     codes = {one["code"] for one in host.status()["warnings"]}
     assert not codes & {"no-gateway", "unverified"}
     assert "lan" not in {one["kind"] for one in invited["endpoints"]}
+    assert network.greets(network.router, OWN, best["port"])  # of our own network, at GATEWAY
+    assert host.status()["endpoints"][0]["verified"] is None
+    assert network.greets(network.guest, OWN, best["port"])
+    assert host.status()["endpoints"][0]["verified"] == "stranger"
     screen = octocat.joins(invited["command"])
     speaks(screen, "guest-is-here", screen)
     until(
