@@ -39,20 +39,23 @@ class Answer(Struct, frozen=True):
 class _Hop:
     """One request. `blamed` is its proxy from the connection to it until it leads to the forge.
 
-    A reused connection blames nothing.
+    A reused connection blames nothing. `redirects`: the answer is a redirect.
     """
 
     def __init__(self, target: httpx.URL, proxy: Proxy | None) -> None:
         self.target = target
         self.proxy = proxy
         self.blamed: Proxy | None = None
+        self.redirects = False
 
-    async def trace(self, event: str, _: dict[str, Any]) -> None:
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
         """Called by httpcore, under "trace" of its documentation of request extensions."""
         if event.endswith(".connect_tcp.started"):
             self.blamed = self.proxy
         elif event in {"proxy.start_tls.started", "socks.start_tls.started"}:
             self.blamed = None
+        elif event.endswith(".receive_response_headers.complete"):
+            self.redirects = info["return_value"][1] // 100 == 3
 
 
 class Forge:
@@ -90,6 +93,8 @@ class Forge:
                             return Answer(content, replies.clock_problem(self.clock_offset))
                         target = _redirected(guest, target, response.next_request.url)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            if hop.redirects and not isinstance(error, OSError):  # of a redirect no body is read
+                raise _not_followed(guest, hop.target, "an invalid URL") from None
             raise unreachable(
                 guest,
                 hop.target,
@@ -193,10 +198,14 @@ def _redirected(guest: Guest, source: httpx.URL, location: httpx.URL) -> httpx.U
     target = _askable(str(location).partition("#")[0])
     if target and target.scheme == source.scheme:
         return target
-    raise IdentityError(
+    where = f"{foreign(location.scheme)}://{host_of(location)}, which is not followed"
+    raise _not_followed(guest, source, where)
+
+
+def _not_followed(guest: Guest, source: httpx.URL, where: str) -> IdentityError:
+    return IdentityError(
         "bad-redirect",
-        f"{guest}: {host_of(source)} redirects to "
-        f"{foreign(location.scheme)}://{host_of(location)}, which is not followed",
+        f"{guest}: {host_of(source)} redirects to {where}",
         f"use an https:// URL that does not redirect, {ANOTHER_WAY}",
     )
 

@@ -10,7 +10,7 @@ Errors are IdentityErrors that name the guest:
     rate-limited        `data["retry_after"]` has the seconds to wait, where they were sent
     forge-refused       any other answer, such as 401
     forge-unreachable   DNS, a proxy, TCP, TLS, time, HTTP or 5xx
-    bad-redirect        to plain http, off loopback, or too often
+    bad-redirect        to plain http, off loopback, to an invalid URL, or too often
     no-such-file, unreadable-file
 """
 
