@@ -57,7 +57,7 @@ class Adding:
             after = await self._re_created()
         if after is None:
             return await self._unseen(code)
-        if not rows.is_made(after, self._mapping):
+        if not rows.is_made(after, self._mapping, granted=code == DONE):
             raise refusals.nothing_made(problems.taken(self._port, after.client))
         self._mapping = rows.as_shown(self._mapping, after)
         if not rows.is_right(after, self._mapping):

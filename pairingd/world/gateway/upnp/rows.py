@@ -44,8 +44,7 @@ def is_ours(row: Forward, mapping: Mapping) -> bool:
     handle = dict(mapping.handle)
     if row.description == _token(mapping):
         return True
-    confirmed = "description" in handle
-    if confirmed:
+    if "description" in handle:
         client = handle.get("client", mapping.internal_host)
         port = handle.get("port", str(mapping.internal_port))
         if (client, port, handle["description"]) == (
@@ -55,12 +54,15 @@ def is_ours(row: Forward, mapping: Mapping) -> bool:
         ):
             return True
     to_our_port = "free" in handle and row.internal_port == mapping.internal_port
-    return to_our_port and not (confirmed and _is_elsewhere(row, mapping))
+    return to_our_port and not _is_elsewhere(row, mapping)
 
 
-def is_made(row: Forward, mapping: Mapping) -> bool:
-    """Whether a row is the requested one, right after the request, on a port that was free."""
-    to_our_port = row.internal_port == mapping.internal_port
+def is_made(row: Forward, mapping: Mapping, *, granted: bool) -> bool:
+    """Whether a row is the requested one, right after the request, on a port that was free.
+
+    Another machine may have been quicker: then the router has not `granted` the request.
+    """
+    to_our_port = granted and row.internal_port == mapping.internal_port
     return to_our_port or is_ours(row, mapping) or not _is_elsewhere(row, mapping)
 
 

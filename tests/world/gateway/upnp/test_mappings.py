@@ -156,6 +156,25 @@ async def test_own_manual_forward_to_the_door_itself_not_overwritten(igd: FakeIg
     assert igd.mappings[22].description == "my door"
 
 
+async def test_a_mapping_of_another_machine_to_the_same_internal_port_is_not_ours(
+    igd: FakeIgd,
+) -> None:
+    """Where both have the same [door] port: it comes between our look and our request."""
+    journaled: list[Mapping] = []
+
+    def record(mapping: Mapping) -> None:
+        journaled.append(mapping)
+        igd.add_by_hand(22, "192.168.7.9", 50111, "pairingd0badcafe")
+
+    with pytest.raises(GatewayError) as caught:
+        await upnp_to(igd).open(requested(), 600, record=record)
+    assert caught.value.code == "port-taken"
+    assert "192.168.7.9" in caught.value.message
+    await upnp_to(igd).close(journaled[0])  # all that a crash has left
+    assert igd.mappings[22].client == "192.168.7.9"
+    assert igd.counts["DeletePortMapping"] == 0
+
+
 @pytest.mark.parametrize("code", [401, 402, 501, 602, 606])
 async def test_nothing_is_added_or_deleted_if_the_holder_of_a_port_is_unknown(
     igd: FakeIgd, code: int
