@@ -20,7 +20,10 @@ _START_TIMEOUT_S = 20.0  # from the start of the program until the relay listens
 _END_TIMEOUT_S = 2.0  # from SIGTERM to SIGKILL
 _DRAIN_TIMEOUT_S = 0.5  # what it started may hold its output open
 _MAX_KEPT_BYTES = 400  # of its last output
+# A relay may be a stranger's, and so is what its program prints.
 _MAX_LINE_BYTES = 2048  # searched: a regular expression may take the square of it, or more
+_MAX_CHUNK_BYTES = 65536
+_FLOOD_PAUSE_S = 0.05  # after so much at once
 _VERBOSE_PREFIXES = (b"debug", b"OpenSSH_", b"Authenticated to ", b"Allocated port ")  # of ssh -v
 
 
@@ -81,7 +84,7 @@ async def start(*command: str, together: bool = False) -> Program:
     if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
         command = (setpriv, "--pdeathsig", "TERM", *command)  # no tunnel outlives a killed daemon
     read_end, write_end = os.pipe()
-    output = asyncio.StreamReader(limit=_MAX_LINE_BYTES)
+    output = asyncio.StreamReader(limit=_MAX_CHUNK_BYTES)
     protocol = asyncio.StreamReaderProtocol(output)
     pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: protocol, os.fdopen(read_end, "rb", buffering=0)
@@ -144,17 +147,27 @@ async def _follow(
 async def _read(
     tunnel: Tunnel, pattern: re.Pattern[bytes], matched: asyncio.Future[re.Match[bytes] | None]
 ) -> None:
-    while True:
-        try:
-            line = await tunnel.program.output.readline()
-        except ValueError:  # longer than the limit; at most a banner
-            continue
-        if not line:
-            return
-        if not matched.done() and (match := pattern.search(line)):
-            matched.set_result(match)
-        elif not line.startswith(_VERBOSE_PREFIXES):
-            tunnel.output = (tunnel.output + line)[-_MAX_KEPT_BYTES:]
+    begun = b""
+    while data := await tunnel.program.output.read(_MAX_CHUNK_BYTES):
+        *lines, begun = (begun + data).split(b"\n")
+        begun = begun[:_MAX_LINE_BYTES]
+        for line in lines:
+            _note(tunnel, line[:_MAX_LINE_BYTES], pattern, matched)
+        if len(data) > _MAX_LINE_BYTES:  # the program waits meanwhile
+            await asyncio.sleep(_FLOOD_PAUSE_S)
+    _note(tunnel, begun, pattern, matched)
+
+
+def _note(
+    tunnel: Tunnel,
+    line: bytes,
+    pattern: re.Pattern[bytes],
+    matched: asyncio.Future[re.Match[bytes] | None],
+) -> None:
+    if not matched.done() and (match := pattern.search(line)):
+        matched.set_result(match)
+    elif not line.startswith(_VERBOSE_PREFIXES):
+        tunnel.output = (tunnel.output + line + b"\n")[-_MAX_KEPT_BYTES:]
 
 
 def how_it_ended(status: int) -> str:
