@@ -21,6 +21,7 @@ LOOK_AGAIN_S = 15.0  # while it does not
 LONGEST_LOOK_S = 240.0
 UPDATE_AGAIN_S = 60.0  # after a failure, doubled with each
 LONGEST_UPDATE_S = 3600.0
+MAX_SHOWN = 4  # of the addresses that a name leads to
 PATIENCE_S = 180.0  # for which a name may lead elsewhere before guests get the address
 
 
@@ -90,7 +91,10 @@ class Name(Struct, frozen=True):
                 f"the [router] update command failed: {self.failure}",
                 f"run it by hand; {self.hostname} must lead to {self.public_address}",
             )
-        where = ", ".join(sorted(self.addresses)) or "no address"
+        shown = sorted(self.addresses)[:MAX_SHOWN]
+        where = ", ".join(shown) or "no address"
+        if more := len(self.addresses) - len(shown):
+            where += f" and {more} more"
         return Problem(
             "hostname-stale",
             f"{self.hostname} leads to {where}, and this network has {self.public_address}",

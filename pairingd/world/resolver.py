@@ -28,16 +28,20 @@ async def resolve(hostname: str) -> frozenset[str]:
     return frozenset(str(record[4][0]) for record in records)
 
 
-async def update(command: str, hostname: str, address: str) -> str:
-    """Run the command, without a shell; return why it failed, or ""."""
+async def update(
+    command: str, hostname: str, address: str, *, seconds: float = _UPDATE_TIMEOUT_S
+) -> str:
+    """Run the command, without a shell; return why it failed, or "". If it does not end within
+    `seconds`, it is ended with what it has started.
+    """
     argv = (
         word.replace("{hostname}", hostname).replace("{address}", address)
         for word in values.argv(command)
     )
     try:
-        done = await run(*argv, seconds=_UPDATE_TIMEOUT_S)
+        done = await run(*argv, seconds=seconds, with_children=True)
     except TimeoutError:
-        return f"it did not end within {_UPDATE_TIMEOUT_S:.0f} s"
+        return f"it did not end within {seconds:g} s"
     except OSError as error:
         return f"it cannot be run: {error.strerror}"
     return f"{done.last_words} (status {done.status})" if done.status else ""

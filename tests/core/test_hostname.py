@@ -84,6 +84,9 @@ def test_problems_say_where_the_name_leads_or_why_it_was_not_updated() -> None:
     nowhere = Name(NAME).resolved(HERE, (), START).problem()
     assert nowhere
     assert "no address" in nowhere.message
+    many = Name(NAME).resolved(HERE, {f"5.5.6.{n}" for n in range(200)}, START).problem()
+    assert many
+    assert "5.5.6.100 and 196 more" in many.message
     failed = STALE.after_update("no route", START).problem()
     assert failed
     assert failed.code == "hostname-update-failed"

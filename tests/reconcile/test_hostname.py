@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pairingd.core.events import CommandPrinted
@@ -15,6 +17,7 @@ from pairingd.state.intent import Intent
 from pairingd.state.store import Store
 from pairingd.world import resolver
 from tests.core.make import START, invite
+from tests.stage import until
 
 NAME = "me.example.net"
 WAY = HostPort("5.5.5.1", 22)
@@ -144,3 +147,19 @@ async def test_the_command_gets_the_name_and_the_address(tmp_path: Path) -> None
 )
 async def test_a_command_that_fails_says_why(command: str, failure: str) -> None:
     assert await resolver.update(command, NAME, "5.5.5.1") == failure
+
+
+async def test_a_command_that_hangs_is_ended_with_what_it_has_started(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    command = f"sh -c 'sleep 3600 & echo $! >{started}; wait'"
+    assert await resolver.update(command, NAME, "5.5.5.1", seconds=0.5) == (
+        "it did not end within 0.5 s"
+    )
+    await asyncio.to_thread(until, lambda: not is_alive(int(started.read_text())), "its child ends")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
