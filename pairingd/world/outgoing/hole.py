@@ -34,27 +34,37 @@ _RESET, _ORDERLY = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 
 class Hole:
     """From `port`, while `run` runs. `outside` is where the server last saw us, `failure` why it
-    does not; `changed` is called when either changes.
+    does not; `changed` is called when either changes. `closed_pause_s` is for tests.
     """
 
-    def __init__(self, server: tuple[str, int], port: int, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        server: tuple[str, int],
+        port: int,
+        changed: Callable[[], None],
+        *,
+        closed_pause_s: float = _CLOSED_PAUSE_S,
+    ) -> None:
         self.port = port
         self.outside: tuple[str, int] | None = None
         self.failure = ""
         self.answered = asyncio.Event()  # or failed, once
         self._server = server
         self._changed = changed
+        self._closed_pause_s = closed_pause_s
+        self._is_seen = False  # by the present connection
 
     async def run(self) -> None:
         while True:
-            pause = _CLOSED_PAUSE_S
+            pause = self._closed_pause_s
+            self._is_seen = False
             try:
                 await self._keep()
             except (OSError, ValueError, asyncio.IncompleteReadError) as error:
                 if not isinstance(error, ConnectionResetError | asyncio.IncompleteReadError):
                     pause = _FAILED_PAUSE_S
                     self._note(None, _reason(error))
-                elif self.outside is None:
+                elif not self._is_seen:
                     pause = _FAILED_PAUSE_S
                     self._note(None, "it closes the connection without an answer")
             await asyncio.sleep(pause)
@@ -68,6 +78,7 @@ class Hole:
             while True:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
                     outside = await _ask(reader, writer)
+                self._is_seen = True
                 self._note(outside)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_REQUEST_INTERVAL_S):

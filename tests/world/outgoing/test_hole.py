@@ -20,9 +20,11 @@ TRANSACTION = bytes(range(12))
 
 
 @asynccontextmanager
-async def kept(server: tuple[str, int], port: int) -> AsyncIterator[tuple[Hole, asyncio.Event]]:
+async def kept(
+    server: tuple[str, int], port: int, **pauses: float
+) -> AsyncIterator[tuple[Hole, asyncio.Event]]:
     changed = asyncio.Event()
-    hole = Hole(server, port, changed.set)
+    hole = Hole(server, port, changed.set, **pauses)
     task = asyncio.create_task(hole.run())
     try:
         yield hole, changed
@@ -91,6 +93,17 @@ async def test_a_server_that_closes_after_its_answer_is_no_failure() -> None:
         async with kept(server.address, free_port()) as (hole, changed):
             await becomes(hole, changed, lambda hole: hole.outside)
             assert not hole.failure
+
+
+async def test_a_server_that_closes_without_an_answer_sees_the_hole_no_more() -> None:
+    async with FakeStun() as server:
+        server.closes = True
+        async with kept(server.address, free_port(), closed_pause_s=0.05) as (hole, changed):
+            await becomes(hole, changed, lambda hole: hole.outside)
+            server.reply = b""
+            await becomes(hole, changed, lambda hole: hole.failure)
+            assert hole.failure == "it closes the connection without an answer"
+            assert hole.outside is None
 
 
 def answer(attributes: bytes, *, kind: int = 0x0101, transaction: bytes = TRANSACTION) -> bytes:
