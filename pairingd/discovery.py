@@ -7,7 +7,6 @@ object: `description_urls`, the likeliest first, or `error` as in `pairctl --jso
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from pairingd import config, lan, report
 from pairingd.errors import GatewayError, PairingError
 from pairingd.paths import find_paths
+from pairingd.process import event_loop
 from pairingd.world.gateway.upnp import ssdp
 from pairingd.world.network.towards import locate
 
@@ -23,7 +23,7 @@ def main() -> int:
     """Return 0, also if there is no router: the output says so."""
     try:
         settings = config.load(Path(find_paths().config))
-        answer = {"description_urls": asyncio.run(search(settings.config.router))}
+        answer = {"description_urls": event_loop.run(search(settings.config.router))}
     except PairingError as error:
         print(json.dumps({"error": report.problem(error)}))
     else:

@@ -22,10 +22,9 @@ from pairingd.control_socket import tmux_socket as find_tmux_socket
 from pairingd.errors import Misconfigured
 from pairingd.files import check_directories, check_directory, private_directories, private_file
 from pairingd.paths import Paths, find_paths
-from pairingd.process import logs
+from pairingd.process import event_loop, logs
 from pairingd.process.children import watch_without_threads
 from pairingd.process.detach import Launch
-from pairingd.process.event_loop import new_event_loop
 from pairingd.process.inherited import reset_signals
 from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
@@ -71,8 +70,7 @@ def run(launch: Launch, stop_signals: StopSignals, *, log_format: logs.Form, own
         listener = control.bind()
     watch_without_threads()
     serve = partial(_serve, paths, settings, control, listener, Path(tmux), launch)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_served(serve, control, stop_signals))
+    event_loop.run(_served(serve, control, stop_signals))
 
 
 def test() -> None:

@@ -27,7 +27,7 @@ from pairingd.doctor import (
 from pairingd.doctor.finding import Check, Finding, Subject, tilde
 from pairingd.errors import PairingError
 from pairingd.paths import Paths, find_paths
-from pairingd.process import lock
+from pairingd.process import event_loop, lock
 
 # The quick ones first: the slow ones run meanwhile.
 CHECKS = (
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     os.umask(0o077)
     try:
-        asyncio.run(_examine(given))
+        event_loop.run(_examine(given))
     except asyncio.CancelledError:
         return 1
     return 0

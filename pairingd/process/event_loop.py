@@ -1,4 +1,4 @@
-"""The daemon's event loop. Calls that may hang have threads that nothing waits for.
+"""Our event loop. Calls that may hang have threads that nothing waits for.
 
 asyncio looks names up in the few threads that `asyncio.to_thread` uses, too. A name server that
 does not answer holds each for up to a minute: then all other calls would wait, and the end of the
@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
@@ -45,24 +45,37 @@ def _begin(call: Callable[[], Result]) -> asyncio.Future[Result]:
     return future
 
 
-def new_event_loop() -> asyncio.AbstractEventLoop:
+def run(main: Coroutine[Any, Any, Result]) -> Result:
+    """As asyncio.run, on such a loop."""
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        return runner.run(main)
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
     loop = _EventLoop()
     asyncio.set_event_loop(loop)  # before Python 3.12 the watcher of children needs it
     return loop
 
 
 class _EventLoop(asyncio.SelectorEventLoop):
-    """Looks each name up once at a time, whoever asks."""
+    """Looks each name up once at a time, whoever asks. What cannot be a name is an unknown one."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lookups: dict[tuple[Any, ...], asyncio.Future[Any]] = {}
 
     async def getaddrinfo(self, *args: Any, **options: Any) -> Any:
-        """As asyncio's."""
+        """As asyncio's. Raises OSError alone."""
         key = (*args, *sorted(options.items()))
         if key not in self._lookups:
-            lookup = _begin(partial(socket.getaddrinfo, *args, **options))
+            lookup = _begin(partial(_look_up, *args, **options))
             self._lookups[key] = lookup
             lookup.add_done_callback(lambda _: self._lookups.pop(key))
         return await asyncio.shield(self._lookups[key])
+
+
+def _look_up(*args: Any, **options: Any) -> Any:
+    try:
+        return socket.getaddrinfo(*args, **options)
+    except UnicodeError:  # of Python's IDNA: an empty label, or a long one
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None

@@ -8,12 +8,12 @@ from functools import partial
 
 import pytest
 
-from pairingd.process.event_loop import in_own_thread, new_event_loop
+from pairingd.process.event_loop import in_own_thread, run
 from tests.waiting import WAIT_S
 
 HANGS = """
 import asyncio, threading
-from pairingd.process.event_loop import in_own_thread, new_event_loop
+from pairingd.process.event_loop import in_own_thread, run
 
 async def main():
     hung = [asyncio.create_task(in_own_thread(threading.Event().wait)) for _ in range(40)]
@@ -23,8 +23,7 @@ async def main():
         task.cancel()
     await asyncio.wait(hung)
 
-with asyncio.Runner(loop_factory=new_event_loop) as runner:
-    runner.run(main())
+run(main())
 """
 
 
@@ -54,6 +53,8 @@ def test_names_are_looked_up_as_asyncio_does() -> None:
                 assert [entry[4] for entry in found] == [("127.0.0.1", 22)]
         with pytest.raises(socket.gaierror):
             await loop.getaddrinfo("127.0.0.1", "no such service")
+        for name in ("a..b", 64 * "a"):  # for which asyncio raises UnicodeError
+            with pytest.raises(socket.gaierror):
+                await loop.getaddrinfo(name, 22)
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(look_up())
+    run(look_up())
