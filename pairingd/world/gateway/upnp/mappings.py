@@ -39,7 +39,7 @@ _START_TOLERANCE_S = 10  # how far the start that a router reports may vary
 
 
 class UpnpAdapter:
-    """`ssdp_port`, `schedule` and `platform` are for tests."""
+    """`ssdp_port`, `schedule`, `platform` and `job_timeout_s` are for tests."""
 
     protocol = "upnp"
 
@@ -52,9 +52,11 @@ class UpnpAdapter:
         ssdp_port: int = ssdp.PORT,
         schedule: ssdp.Schedule = ssdp.SCHEDULE,
         platform: str = sys.platform,
+        job_timeout_s: float = _JOB_TIMEOUT_S,
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._job_timeout_s = job_timeout_s
         self._finder = Finder(
             mac_of,
             settings.description_url,
@@ -65,7 +67,7 @@ class UpnpAdapter:
 
     async def probe(self, network: Network) -> bool:
         try:
-            async with asyncio.timeout(_JOB_TIMEOUT_S):
+            async with asyncio.timeout(self._job_timeout_s):
                 await self._finder.survey(network)
         except TimeoutError:
             raise refusals.silent_upnp() from None
@@ -125,7 +127,11 @@ class UpnpAdapter:
 
     async def learn(self, network: Network, locations: Sequence[str]) -> None:
         """As Finder.learn."""
-        await self._finder.learn(network, locations)
+        try:
+            async with asyncio.timeout(self._job_timeout_s):
+                await self._finder.learn(network, locations)
+        except TimeoutError:
+            raise refusals.silent_upnp() from None
 
     async def _add(
         self, mapping: Mapping, lease: int, record: Record, fresh_s: float = 0.0
@@ -200,7 +206,7 @@ class UpnpAdapter:
         Raises GatewayError as Finder.find does, and `router-silent`.
         """
         try:
-            async with asyncio.timeout(_JOB_TIMEOUT_S):
+            async with asyncio.timeout(self._job_timeout_s):
                 yield await self._finder.find(network, url)
         except OSError:
             self._finder.forget(network)

@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from pairingd import config
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
@@ -20,6 +21,7 @@ from pairingd.errors import GatewayError
 from pairingd.world.gateway.upnp import mappings, problems, ssdp
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.loopback import SECOND, needs_second_address
+from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import (
     GATEWAY_MAC,
     HOME,
@@ -910,6 +912,29 @@ async def test_a_url_that_is_no_gateway_does_not_replace_the_known_one(igd: Fake
             await adapter.learn(HOME, [other.description_url])
         assert caught.value.code == "no-gateway"
     assert await adapter.probe(HOME)
+
+
+async def test_a_device_of_many_silent_services_does_not_hold_up_who_gives_its_url() -> None:
+    """Each may take 5 s to answer, and pairingd asks up to 64 of them."""
+    service = (
+        "<service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType>"
+        "<controlURL>/ctl</controlURL></service>"
+    )
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET"):
+            writer.write(f"HTTP/1.1 200 OK\r\n\r\n<root>{64 * service}</root>".encode())
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/rootDesc.xml"
+        adapter = mappings.UpnpAdapter(config.Router(), lambda: NOW, job_timeout_s=0.5)
+        with pytest.raises(GatewayError) as caught:
+            async with asyncio.timeout(WAIT_S):
+                await adapter.learn(HOME, [url])
+    assert caught.value.code == "router-silent"
 
 
 async def test_the_better_of_several_given_urls_is_chosen(igd: FakeIgd) -> None:
