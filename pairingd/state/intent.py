@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -37,11 +38,15 @@ from pairingd.state.store import Happening, Store
 log = logging.getLogger(__name__)
 
 _MAX_BACKLOG_EVENTS = 1000  # unread, before a slow listener is dropped
+_MAX_UNWRITTEN_LINES = 1000  # of history, kept for a disk that takes nothing now
+
+_Line = tuple[float, str | None, str, str, dict[str, Any]]  # as Store.happened takes it
 
 
 class Intent:
     """Holds the State, and reports every change and every trouble.
 
+    `unsaved` says why the state, or its history, is not on disk; the next event saves both.
     `withdrawn` has the reasons why invitations that were saved as live are over since the start.
     """
 
@@ -62,6 +67,8 @@ class Intent:
         self._terms_changed = signals.terms_changed
         self._happened = signals.happened
         self._listeners: set[asyncio.Queue[Happening | None]] = set()
+        self._unwritten: deque[_Line] = deque(maxlen=_MAX_UNWRITTEN_LINES)
+        self._gathering = False
         if self.state.live:
             self._begin(max_ttl)
 
@@ -111,6 +118,8 @@ class Intent:
             self.state = after
         if after.live:
             self._store.live.touch(now)
+        if self._unwritten and self.unsaved is None:
+            self._write_history()
         if after != before:
             with self.together():
                 by = "pairingd" if isinstance(event, Begin) else "host"
@@ -136,25 +145,45 @@ class Intent:
         text = printable(text)
         log.info("%s", text, extra={"event": kind, "data": data})
         self._happened(kind)
-        try:
-            event = self._store.happened(self._clock(), session_id, kind, text, data)
-        except WorldError as error:  # the guest must go even if the history fails
-            log.error("not in the history: %s", error)  # noqa: TRY400 - the cause is all there is
-            return
-        for listener in tuple(self._listeners):
-            try:
-                listener.put_nowait(event)
-            except asyncio.QueueFull:
-                self.forget(listener)
+        self._unwritten.append((self._clock(), session_id, kind, text, data))
+        if not self._gathering:
+            self._write_history_soon()
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Write lines of history in one transaction, to wait for the disk once."""
+        self._gathering = True
+        try:
+            yield
+        finally:
+            self._gathering = False
+            self._write_history_soon()
+
+    def _write_history_soon(self) -> None:
+        """At once, or else in the access lane's next passes."""
+        known = self.unsaved
+        self._write_history()
+        if self.unsaved and not known:
+            self._wishes_changed()
+
+    def _write_history(self) -> None:
+        """Write the lines that are not on disk yet, and notify the listeners of them. If the disk
+        does not take them, the guest must go even so: a later call tries again.
+        """
         try:
             with self._store.together():
-                yield
+                written = [self._store.happened(*line) for line in self._unwritten]
         except WorldError as error:
-            log.error("not in the history: %s", error)  # noqa: TRY400 - the cause is all there is
+            self.unsaved = self.unsaved or unsaved(error)
+            log.error("not in the history yet: %s", error)  # noqa: TRY400 - the cause is all there is
+            return
+        self._unwritten.clear()
+        for event in written:
+            for listener in tuple(self._listeners):
+                try:
+                    listener.put_nowait(event)
+                except asyncio.QueueFull:
+                    self.forget(listener)
 
     def listen(self) -> asyncio.Queue[Happening | None]:
         """Return a queue of all later events; None ends it. Pass it to `forget` when done."""

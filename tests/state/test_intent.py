@@ -18,7 +18,7 @@ from pairingd.errors import WorldError
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.live import Live
-from pairingd.state.store import Store
+from pairingd.state.store import Happening, Store
 from tests.core.make import START, invitation, invite
 
 HOUR = 3600
@@ -41,7 +41,8 @@ class Home:
         store = Store.open(self.path, self.now)
         store.live = Live(self.path.with_name("live"), lambda: 1000 + self.passed)
         self._stores.append(store)
-        return Intent(store, lambda: self.now, Signals(), max_ttl=max_ttl)
+        self.signals = Signals()
+        return Intent(store, lambda: self.now, self.signals, max_ttl=max_ttl)
 
     def stop(self) -> None:
         while self._stores:
@@ -49,8 +50,10 @@ class Home:
 
     def codes(self) -> list[str]:
         """Of the troubles in the history, which is what `pairctl log` shows."""
-        events = self._stores[-1].history(0, 1000)
-        return [event.data["code"] for event in events if event.kind == "trouble"]
+        return [event.data["code"] for event in self.history() if event.kind == "trouble"]
+
+    def history(self) -> list[Happening]:
+        return self._stores[-1].history(0, 1000)
 
     @contextmanager
     def full(self) -> Iterator[None]:
@@ -137,6 +140,40 @@ def test_a_revocation_on_a_full_disk_is_saved_at_the_next_tick(home: Home) -> No
     again = home.start()
     assert standings(again.state) == {"a1": Standing.REVOKED}
     assert again.withdrawn == ()
+
+
+def test_history_that_a_full_disk_has_refused_is_written_later_with_its_time(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN, BOB))
+    news = intent.listen()
+    with home.full():
+        intent.apply(Revoke(("a1",)))
+        with intent.together():
+            intent.happened("left", "github:ann is out")
+            intent.happened("door-closed", "the door is closed")
+        assert news.empty()
+        home.now += 60
+    intent.apply(Tick())
+    assert intent.unsaved is None
+    kinds = [(line.kind, line.at) for line in home.history()][-3:]
+    assert kinds == [("revoked", START), ("left", START), ("door-closed", START)]
+    assert [news.get_nowait() for _ in kinds] == home.history()[-3:]
+
+
+def test_history_that_alone_was_refused_is_unsaved_until_it_is_written(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN))
+    pokes: list[str] = []
+    home.signals.wishes_changed.connect(lambda: pokes.append("poked"))
+    with home.full():
+        intent.happened("left", "github:ann is out")
+        intent.happened("door-closed", "the door is closed")
+        assert intent.unsaved
+        assert intent.unsaved.code == "state-unwritable"
+        assert pokes == ["poked"]
+    intent.apply(Tick())
+    assert intent.unsaved is None
+    assert home.history()[-1].kind == "door-closed"
 
 
 def test_a_revocation_neither_saved_nor_unmarked_is_reported_as_not_durable(home: Home) -> None:
