@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -114,6 +116,24 @@ def test_the_guardian_ends_all_when_the_daemon_is_killed(
     sshd = connection(stage)
     family = [sshd, *sshd.children(recursive=True), *guardians(stage)]
     os.kill(daemon(stage), number)
+    screen.ended(WAIT_S)
+    until(lambda: is_gone(family), "nothing of the connection is left")
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not shutil.which("setpriv"), reason="needs Linux and setpriv"
+)
+@pytest.mark.parametrize("options", [(), ("--read-only",)], ids=["write", "read"])
+def test_the_kernel_ends_all_when_daemon_and_guardian_are_killed(
+    stage: Stage, options: tuple[str, ...]
+) -> None:
+    screen = inside(stage, *options)
+    sshd, (guardian,) = connection(stage), guardians(stage)
+    pid = daemon(stage)
+    family = [sshd, *sshd.children(recursive=True)]
+    os.kill(pid, signal.SIGSTOP)  # or it would start another guardian
+    guardian.kill()
+    os.kill(pid, signal.SIGKILL)
     screen.ended(WAIT_S)
     until(lambda: is_gone(family), "nothing of the connection is left")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -83,6 +85,24 @@ def test_a_server_that_waits_for_the_watch_of_a_killed_daemon_keeps_no_session_f
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     watch.wait(WAIT_S)
     server.wait(WAIT_S)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not shutil.which("setpriv"), reason="needs Linux and setpriv"
+)
+def test_the_watch_of_a_killed_daemon_ends_though_nobody_reads_what_tmux_says(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.pairctl("invite", "octocat", "--no-copy")
+    pid = stage.asks("status")["daemon"]["pid"]
+    (watch,) = (child for child in psutil.Process(pid).children() if "-C" in child.cmdline())
+    os.kill(pid, signal.SIGSTOP)
+    more_than_a_pipe_holds = 2000
+    for name in range(0, more_than_a_pipe_holds, 100):
+        renames = [("rename-window", f"{name + n}-{'x' * 60}", ";") for n in range(100)]
+        stage.tmux(*(word for rename in renames for word in rename))
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not watch.is_running() or watch.status() == "zombie", "the watch has ended")
+    assert stage.tmux("list-clients") == ""
 
 
 @pytest.mark.waits

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 
 from msgspec import Struct, field
 
+from pairingd.process.mortal import mortal
 from pairingd.process.programs import end
 
 _START_TIMEOUT_S = 20.0  # from the start of the program until the relay listens
@@ -81,8 +80,7 @@ async def start(*command: str, together: bool = False) -> Program:
 
     Raises OSError.
     """
-    if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
-        command = (setpriv, "--pdeathsig", "TERM", *command)  # no tunnel outlives a killed daemon
+    command = await mortal(*command)  # no tunnel outlives a killed daemon
     read_end, write_end = os.pipe()
     output = asyncio.StreamReader(limit=_MAX_CHUNK_BYTES)
     protocol = asyncio.StreamReaderProtocol(output)

@@ -23,6 +23,7 @@ from pairingd.core.admission import LOGIN_GRACE
 from pairingd.core.ssh_wire import fingerprint
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.files import write_private
+from pairingd.process.mortal import mortal
 from pairingd.process.programs import Finished, run
 from pairingd.user import user_name
 from pairingd.world import sshd_policy
@@ -184,7 +185,8 @@ class Sshd:
         if announcement:
             argv = ["/bin/sh", "-c", f'echo "{announcement.line}" && exec "$@" >&0', "sh", *argv]
             output = announcement.to.fileno()
-        process = await execute(argv, connection, output, records)
+        # The guardian ends it; but if that was killed with us, the kernel does.
+        process = await execute(await mortal(*argv), connection, output, records)
         return Started(process, Own(process.pid))
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pairingd import shared_session
+from pairingd.process.mortal import mortal
 from pairingd.process.programs import UNENDED, end
 from pairingd.world.tmux.control import Answers, Unsaid
 
@@ -83,9 +84,13 @@ class Observer:
             self._is_attached(now=False)
             return
         try:
+            # A server that waits for its output to be read would keep it for ever: SIGKILL.
             process = await asyncio.create_subprocess_exec(
-                *(self._command, *shared_session.watching(str(self.socket))),
-                *("attach-session", "-E", "-f", "no-output", "-t", self.session),
+                *await mortal(
+                    *(self._command, *shared_session.watching(str(self.socket))),
+                    *("attach-session", "-E", "-f", "no-output", "-t", self.session),
+                    signal="KILL",
+                ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
