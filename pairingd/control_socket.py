@@ -11,7 +11,7 @@ from pairingd.errors import Misconfigured
 from pairingd.files import private_directory
 from pairingd.paths import Paths
 from pairingd.process import listeners
-from pairingd.process.lock import sign
+from pairingd.process.lock import is_at, sign
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,10 @@ class ControlSocket:
             return self._bound is not None and os.path.samestat(self._path.lstat(), self._bound)
         except OSError:
             return False
+
+    def is_at_home(self) -> bool:
+        """Whether our lock is still in its place, so that every command finds this daemon."""
+        return is_at(self._paths.lock, self._lock)
 
     def remove(self) -> None:
         """Unlink the socket, unless somebody has replaced it."""

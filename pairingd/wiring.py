@@ -19,7 +19,7 @@ from pairingd.assembly import assemble
 from pairingd.clock import Clock
 from pairingd.control_socket import ControlSocket
 from pairingd.control_socket import tmux_socket as find_tmux_socket
-from pairingd.errors import Misconfigured
+from pairingd.errors import Misconfigured, WorldError
 from pairingd.files import check_directories, check_directory, private_directories, private_file
 from pairingd.paths import Paths, find_paths
 from pairingd.process import event_loop, logs
@@ -196,6 +196,20 @@ async def _serve(
         except (Misconfigured, OSError):
             log.exception("the control socket was removed and cannot be bound again")
 
+    def require_home() -> None:
+        """Stop if no command finds this daemon any more: nobody could revoke a guest."""
+        if not stopping.is_set() and not control.is_at_home():
+            parts.intent.troubled(
+                WorldError(
+                    "unusable-home",
+                    f"{paths.lock} was removed or replaced: pairingd closes everything and ends",
+                    "pairctl start; then pairctl status shows who is invited",
+                )
+            )
+            parts.access.stop()
+            stopping.set()
+
+    parts.access.passing.connect(require_home)
     parts.access.roster.recover()
     # Access is settled before the first reply. The other lanes start later, so that a mapping of
     # an earlier daemon is not closed only because the door is not open yet.

@@ -60,6 +60,18 @@ def take(path: str, flags: int = 0) -> int:
     return descriptor
 
 
+def is_at(path: str, descriptor: int) -> bool:
+    """Whether the lock is still what lies at `path`. False if it or a directory above was removed,
+    moved or replaced; then another daemon can take a lock there. True if that cannot be seen.
+    """
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))  # noqa: PTH116 - as all here
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+
+
 def sign(descriptor: int, control_socket: str = "", tmux_socket: str = "") -> None:
     """Write our pid, and the sockets that do not lie beside the lock."""
     text = f"{os.getpid()}\n{control_socket}\n{tmux_socket}\n"

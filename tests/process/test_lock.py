@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pairingd.process.lock import Taken, sign, take
+from pairingd.process.lock import Taken, is_at, sign, take
 
 
 @pytest.fixture
@@ -52,4 +53,35 @@ def test_a_lock_file_removed_while_it_is_taken_is_created_again(
     monkeypatch.setattr(fcntl, "flock", removed_in_between)
     held = take(str(lock), os.O_CREAT)
     assert os.path.samestat(os.fstat(held), lock.stat())
+    os.close(held)
+
+
+def test_a_lock_is_at_its_path_until_it_or_its_directory_is_replaced(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    lock = home / "pairingd.lock"
+    held = take(str(lock), os.O_CREAT)
+    assert is_at(str(lock), held)
+    home.rename(tmp_path / "elsewhere")
+    assert not is_at(str(lock), held)
+    home.write_text("")
+    assert not is_at(str(lock), held)
+    home.unlink()
+    home.mkdir()
+    lock.write_text("")
+    assert not is_at(str(lock), held)
+    os.close(held)
+
+
+def test_a_lock_that_cannot_be_seen_is_not_taken_for_gone(
+    lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = take(str(lock), os.O_CREAT)
+
+    def stale(_path: str) -> os.stat_result:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", stale)
+        assert is_at(str(lock), held)
     os.close(held)

@@ -26,7 +26,7 @@ from pairingd.reconcile.access.statusline import StatusLine
 from pairingd.reconcile.access.wishes import Wishes
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.lane import Lane
-from pairingd.signals import Signals
+from pairingd.signals import Signal, Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
 from pairingd.world.awake import Awake
@@ -74,6 +74,7 @@ class AccessLane(Lane):
         for signal in (signals.endpoint_changed, signals.guests_changed, signals.knocked):
             signal.connect(self._messages.to_host)
         signals.terms_changed.connect(self._messages.to_host)
+        self.passing: Signal[[]] = Signal()  # a pass begins
         self._door = door
         self._entrance = entrance
         self._awake = awake
@@ -108,6 +109,7 @@ class AccessLane(Lane):
     async def one_pass(self) -> float | None:
         """Close what must close first: the disk may be full or slow, sshd gone, tmux stopped."""
         self._revoked.clear()
+        self.passing()
         self._take_events()
         failure = await self._close()
         self._take_events()  # of connections that were cut or came meanwhile
