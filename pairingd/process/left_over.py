@@ -64,12 +64,14 @@ def is_still(pid: int, started: float, booted: str) -> bool:
 
 
 def _since_boot(pid: int) -> float | None:
-    """proc_pid_stat(5), field 22; the second, the program's name, may hold anything."""
+    """proc_pid_stat(5), field 22; the second, the program's name, may hold anything. None for a
+    zombie: a container's first process may leave it for ever.
+    """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    return int(stat.rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return None if fields[0] in {b"Z", b"X"} else int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _recorded(pid: int) -> float | None:

@@ -141,11 +141,17 @@ class Intent:
 
     def happened(self, kind: str, text: str, *, session: str = "", **data: Any) -> None:
         """Write a line of history, about `session` or the current one, and notify the listeners."""
+        self.happened_at(self._clock(), kind, text, data, session)
+
+    def happened_at(
+        self, at: float, kind: str, text: str, data: dict[str, Any], session: str = ""
+    ) -> None:
+        """As `happened`, of something that is only known now."""
         session_id = session or (self.state.session.id if self.state.session else None)
         text = printable(text)
         log.info("%s", text, extra={"event": kind, "data": data})
         self._happened(kind)
-        self._unwritten.append((self._clock(), session_id, kind, text, data))
+        self._unwritten.append((at, session_id, kind, text, data))
         if not self._gathering:
             self._write_history_soon()
 

@@ -79,6 +79,7 @@ class Live:
         self._unsynced = False
         self._marks = set(self._read_marks())
         self._latest = max(map(self._time_of, self._marks), default=0.0)
+        self._seen = max(map(self._saved_time, self._marks), default=0.0)
         self._touched_at: float | None = None
         self._asked: tuple[Iterable[Invitation], frozenset[Rights]] = (), frozenset()
 
@@ -94,6 +95,11 @@ class Live:
     def latest(self) -> float:
         """The earliest possible wall-clock time at the start; 0 if there was no mark."""
         return self._latest
+
+    @property
+    def seen(self) -> float:
+        """When the daemon before this one last saw that time; 0 if there was no mark."""
+        return self._seen
 
     def touch(self, now: float) -> None:
         """Save `now` as the latest time seen, in the marks with the latest deadlines; a time that
@@ -213,6 +219,12 @@ class Live:
             return
         except OSError as error:
             log.error("the marks of live invitations cannot be read: %s", error)  # noqa: TRY400 - the cause is all there is
+
+    def _saved_time(self, mark: Rights) -> float:
+        try:
+            return self._path(mark).stat().st_mtime
+        except OSError:
+            return 0.0
 
     def _time_of(self, mark: Rights) -> float:
         """Return the earliest time that it can be now, by that mark.

@@ -34,6 +34,16 @@ def test_another_process_with_that_pid_is_left_alone() -> None:
 
 
 @pytest.mark.skipif(not boot(), reason="start times do not count from boot here")
+def test_a_process_that_nobody_has_waited_for_is_not_left_over() -> None:
+    with subprocess.Popen(["sleep", "3600"]) as ended:
+        started = start_time(ended.pid)
+        assert started is not None
+        ended.kill()
+        until(lambda: psutil.Process(ended.pid).status() == "zombie", "it is a zombie")
+        assert not end_left_over(ended.pid, started, boot())
+
+
+@pytest.mark.skipif(not boot(), reason="start times do not count from boot here")
 def test_a_process_is_known_again_after_the_wall_clock_was_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -123,8 +123,7 @@ class AccessLane(Lane):
         steering = asyncio.ensure_future(self._keep_awake_and_steer())
         revoked = asyncio.ensure_future(self._revoked.wait())
         try:
-            first = asyncio.FIRST_COMPLETED
-            timeout = self._until_deadline()
+            first, timeout = asyncio.FIRST_COMPLETED, self._until_deadline()
             await asyncio.wait({steering, revoked}, timeout=timeout, return_when=first)
         finally:
             revoked.cancel()

@@ -24,7 +24,7 @@ from pairingd.reconcile.journal import journal
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
-from pairingd.state.visits import Joined, Left, visits
+from pairingd.state.visits import Joined, Left, Visit, visits
 from pairingd.world.door import (
     Authenticated,
     Connected,
@@ -63,8 +63,12 @@ class Roster:
         """End the connections that a crash left behind; call once, before the first event."""
         processes = self._store.processes()
         # End all of them before writing anything: the disk may be full.
-        ended = [end_left_over(process.pid, process.started, process.boot) for process in processes]
-        for _ in filter(None, ended):
+        ended = {
+            process.pid
+            for process in processes
+            if end_left_over(process.pid, process.started, process.boot)
+        }
+        for _ in ended:
             self._intent.happened("recovered", "ended a connection that a crash had left")
         self._store.forget_processes(*(process.pid for process in processes))
         session = self._intent.state.session
@@ -75,7 +79,22 @@ class Roster:
             return
         for visit in visits(history):
             if visit.until is None:
-                self._left(visit.left(Cause.DAEMON_STOPPED))
+                cause, at = self._interrupted(visit, was_left=visit.joined.pid in ended)
+                self._left(visit.left(cause), at=at)
+
+    def _interrupted(self, visit: Visit, *, was_left: bool) -> tuple[Cause, float]:
+        """Why and when it ended, which the daemon of that time has not written down. Its guests
+        went when it did, unless a connection `was_left`.
+        """
+        now, seen = self._intent.now(), self._store.live.seen
+        last = now if was_left or not seen else min(max(seen, visit.since), now)
+        session = self._intent.state.session
+        for invitation in session.invitations if session else ():
+            if invitation.id == visit.joined.invitation and invitation.cause:
+                over = invitation.over_at or last
+                if over <= last and not was_left:
+                    return invitation.cause, max(float(over), visit.since)
+        return Cause.DAEMON_STOPPED, last
 
     def take(self, event: Event) -> None:
         """Quick: only the journal waits for the disk. Raises WorldError if that is not written;
@@ -219,9 +238,10 @@ class Roster:
         elif is_last:
             self._signals.guests_changed(f"{login.guest}: {reason}")
 
-    def _left(self, left: Left, *, session: str = "") -> None:
+    def _left(self, left: Left, *, session: str = "", at: float | None = None) -> None:
         text = f"{left.guest} is out ({left.peer}): {left.about}"
-        self._intent.happened("left", text, session=session, **asdict(left))
+        when = self._intent.now() if at is None else at
+        self._intent.happened_at(when, "left", text, asdict(left), session)
 
 
 def _are_put_out(logins: Iterable[Login], invitation: str | None) -> bool:
