@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pairctl import output
 from pairctl.client import connect, reach
-from pairctl.failures import NoDaemon
+from pairctl.failures import Interrupted, NoDaemon
 from pairctl.shutdown import stop
 from pairingd.core.refusal import PairingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pairctl.client import Client
     from pairctl.services import Manager
@@ -47,7 +47,18 @@ def start(timeout_s: float | None = None) -> Client:
     from pairctl import services
 
     service = services.installed()
-    return _start(service, service.start(), timeout_s) if service else _start_by_hand()
+    with _starting():
+        return _start(service, service.start(), timeout_s) if service else _start_by_hand()
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "goes-on", "pairingd may be starting still", "pairctl status shows whether it runs"
+        ) from None
 
 
 def restart(timeout_s: float | None = None) -> Client:
@@ -63,7 +74,8 @@ def restart(timeout_s: float | None = None) -> Client:
         with running:
             require_startable(services.environment(service) if service else None)
             stop(running)
-    return _start(service, service.restart(), timeout_s) if service else _start_by_hand()
+    with _starting():
+        return _start(service, service.restart(), timeout_s) if service else _start_by_hand()
 
 
 def require_startable(environ: Mapping[str, str] | None = None) -> None:

@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from pairctl.services.origin import Origin
 from pairingd.core.refusal import PairingError
 from pairingd.paths import find_paths
 from tests.fakes.daemon import FakeDaemon
+from tests.stage import until
 from tests.waiting import WAIT_S
 
 
@@ -146,6 +149,55 @@ def test_a_daemon_that_does_not_end_is_a_failure(sock: Path, home: Path) -> None
         with pytest.raises(PairingError) as failed:
             stop.run(parse(["stop", "--json"]), limit_s=0.2)
     assert failed.value.code == "stop-failed"
+
+
+@contextmanager
+def interrupted_when(happens: Callable[[], object]) -> Iterator[None]:
+    """Ctrl-C in this process, once that has happened."""
+
+    def interrupt() -> None:
+        until(happens, "it happens")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    yield
+    thread.join()
+
+
+@pytest.mark.parametrize("command", ["stop", "restart"])
+def test_ctrl_c_while_the_daemon_stops_says_that_it_does(
+    command: str, sock: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = home / "pairingd.lock"
+    lock.write_text(f"{os.getpid()}\n")
+    with lock.open() as held, FakeDaemon(sock):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with interrupted_when(lambda: not sock.exists()):  # it has answered, and goes
+            assert main([command, "--json"]) == 130
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "goes-on"
+    assert error["message"] == f"pairingd (pid {os.getpid()}) is stopping"
+
+
+def test_ctrl_c_while_the_daemon_starts_says_that_it_may_go_on(tmp_path: Path) -> None:
+    began = tmp_path / "began"
+    slow = ("/bin/sh", "-c", f"touch {began}; exec sleep 2")
+    script = f"""
+import sys
+from pairctl import daemon
+from pairctl.__main__ import main
+daemon._PAIRINGD = {slow}
+sys.exit(main(["start", "--json"]))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as starting:
+        until(began.exists, "it starts one")
+        starting.send_signal(signal.SIGINT)
+        out, _ = starting.communicate(timeout=WAIT_S)
+    assert starting.returncode == 130
+    assert json.loads(out)["error"]["code"] == "goes-on"
 
 
 # An installed agent that launchd does not run. `launchctl` is a stand-in.
