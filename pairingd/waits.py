@@ -26,7 +26,7 @@ async def wait_for_ways(parts: Parts, notify: Notify) -> None:
         await _gather([parts.dial.ready()], deadline - now())
     await _wait_for_other_ways(parts, min(deadline - now(), OTHER_WAYS_TIMEOUT_S))
     await _wait_for_name(parts, min(deadline - now(), NAME_TIMEOUT_S))
-    if parts.lookout.needed and not (parts.lookout.outside or parts.lookout.error):
+    if parts.lookout.awaited and not (parts.lookout.outside or parts.lookout.error):
         await _settle([parts.lookout], min(deadline - now(), LOOK_TIMEOUT_S))
 
 

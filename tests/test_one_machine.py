@@ -728,6 +728,20 @@ def test_sigterm_closes_everything_but_the_tmux_session(stage: Stage) -> None:
     guest.joins().shows("pairing")
 
 
+def test_a_daemon_that_stops_does_not_report_a_failed_router_as_resolved(stage: Stage) -> None:
+    stage.guest("octocat")
+    config = stage.home / "config.toml"
+    config.write_text(config.read_text().replace('["upnp"]', '["natpmp"]'))
+    invited(stage, "octocat")
+    until(lambda: "trouble" in kinds_of_log(stage), "the router has not answered")
+    stage.pairctl("restart")
+    assert "resolved" not in kinds_of_log(stage)
+
+
+def kinds_of_log(stage: Stage) -> list[str]:
+    return [event["kind"] for event in stage.asks("log")["events"]]
+
+
 def test_invite_is_refused_while_the_daemon_ends_and_not_kept_for_the_next_one(
     stage: Stage,
 ) -> None:

@@ -31,6 +31,7 @@ class Lane(ABC):
         self.error: PairingError | None = None
         self._intent = intent
         self.failures: dict[str, PairingError] = {}  # by their codes, since a pass last succeeded
+        self.passing: Signal[[]] = Signal()  # before each pass
         self.changed: Signal[[]] = Signal()
         self._last: object = None
         self._reported: dict[str, str] = {}  # troubles by their codes, since a pass last succeeded
@@ -46,6 +47,11 @@ class Lane(ABC):
 
         Raises PairingError when something could not be done; the lane then tries again.
         """
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is anything to do; a pass that succeeds without proves nothing."""
+        return True
 
     def outcome(self) -> object:
         """The present result; the lane calls `changed` after a pass that changed it."""
@@ -92,6 +98,7 @@ class Lane(ABC):
             asked = self._asked
             deadline: float | None = None
             try:
+                self.passing()
                 deadline = await self.one_pass()
             except PairingError as error:
                 self._fails_with(error)
@@ -130,9 +137,9 @@ class Lane(ABC):
             self._intent.troubled(error)
 
     def _report_recovery(self) -> None:
-        """Record that reported failures are resolved; without guests nothing was tried."""
+        """Record that reported failures are resolved, if anything was tried."""
         reported, self._reported = self._reported, {}
-        if self._intent.state.live:
+        if self._intent.state.live and self.needed:
             for code, message in reported.items():
                 self._intent.happened("resolved", f"resolved: {message}", code=code)
 

@@ -118,8 +118,12 @@ class Lookout(Lane):
 
     @property
     def needed(self) -> bool:
+        return self._look_from is not None and self._door_port() is not None
+
+    @property
+    def awaited(self) -> bool:
         """Whether requests wait for its result."""
-        return self._look_from is not None and self._named and self._door_port() is not None
+        return self.needed and self._named
 
     @property
     def outside(self) -> dict[Place, bool]:

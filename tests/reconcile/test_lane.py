@@ -13,7 +13,7 @@ from pairingd.reconcile.lane import Lane
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
-from tests.core.make import START
+from tests.core.make import START, invitation, invite
 from tests.waiting import WAIT_S
 
 SILENT = WorldError("tmux-unknown", "tmux does not answer", "end it")
@@ -23,9 +23,19 @@ class Played(Lane):
     """`ends` says how each pass ends; None: well."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(Intent(store, lambda: START, Signals()), lambda: START)
+        self.intent = Intent(store, lambda: START, Signals())
+        super().__init__(self.intent, lambda: START)
+        self._store = store
         self.play: Callable[[], None] = lambda: None
         self.may_play = asyncio.Event()
+        self.is_needed = True
+
+    @property
+    def needed(self) -> bool:
+        return self.is_needed
+
+    def log(self) -> list[str]:
+        return [line.text for line in self._store.history(0, 100)]
 
     async def one_pass(self) -> float | None:
         await self.may_play.wait()
@@ -112,3 +122,18 @@ async def test_a_defect_in_a_pass_is_an_error_and_the_next_pass_comes(lane: Play
     assert error
     assert error.code == "internal"
     assert await lane.passes(lambda: None) is None
+
+
+async def test_a_pass_that_succeeds_reports_earlier_failures_as_resolved(lane: Played) -> None:
+    lane.intent.apply(invite(invitation("github:ann")))
+    await lane.fails(SILENT)
+    await lane.passes(lambda: None)
+    assert lane.log()[-2:] == [SILENT.message, f"resolved: {SILENT.message}"]
+
+
+async def test_a_pass_with_nothing_to_do_reports_nothing_as_resolved(lane: Played) -> None:
+    lane.intent.apply(invite(invitation("github:ann")))
+    await lane.fails(SILENT)
+    lane.is_needed = False
+    await lane.passes(lambda: None)
+    assert lane.log()[-1] == SILENT.message

@@ -26,7 +26,7 @@ from pairingd.reconcile.access.statusline import StatusLine
 from pairingd.reconcile.access.wishes import Wishes
 from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.lane import Lane
-from pairingd.signals import Signal, Signals
+from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
 from pairingd.world.awake import Awake
@@ -74,11 +74,7 @@ class AccessLane(Lane):
         for signal in (signals.endpoint_changed, signals.guests_changed, signals.knocked):
             signal.connect(self._messages.to_host)
         signals.terms_changed.connect(self._messages.to_host)
-        self.passing: Signal[[]] = Signal()  # a pass begins
-        self._door = door
-        self._entrance = entrance
-        self._awake = awake
-        self._tmux = tmux
+        self._door, self._entrance, self._tmux, self._awake = door, entrance, tmux, awake
         self._aside = Aside()
         self._granted: Mapping[str, Access] = {}  # rights, by the last pass
         self._revoked = asyncio.Event()  # set if granted rights were revoked in this pass
@@ -87,6 +83,10 @@ class AccessLane(Lane):
     def logins(self) -> Collection[Login]:
         """The present connections."""
         return self.roster.logins.values()
+
+    @property
+    def needed(self) -> bool:
+        return self._wishes.now().door
 
     @property
     def knocks(self) -> Knocks:
@@ -109,7 +109,6 @@ class AccessLane(Lane):
     async def one_pass(self) -> float | None:
         """Close what must close first: the disk may be full or slow, sshd gone, tmux stopped."""
         self._revoked.clear()
-        self.passing()
         self._take_events()
         failure = await self._close()
         self._take_events()  # of connections that were cut or came meanwhile
@@ -239,7 +238,7 @@ class AccessLane(Lane):
         if self._awake:
             inside = any(login.invitation for login in self.logins)
             await (self._awake.start() if inside else self._awake.stop())
-        if self._wishes.now().door:
+        if self.needed:
             await self._entrance.prepare()
             if await self._session_running():
                 await self._confinement.watch()
@@ -255,7 +254,7 @@ class AccessLane(Lane):
     async def _give_back(self) -> None:
         """Restore the user's status line, then stop watching the session."""
         await self._line.give_back(at_once=self._wishes.stopping)
-        if self._line.given_back and not self._wishes.now().door:
+        if self._line.given_back and not self.needed:
             self._confinement.stop()
 
     async def _session_running(self) -> bool:
