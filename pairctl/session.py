@@ -133,7 +133,7 @@ class Session:
         """Make it in the user's directory and environment, unless it exists.
 
         Calls `waiting` once, with a line for people, if tmux takes long to start. Raises
-        PairingError `tmux-failed`, `tmux-too-old`, `shell-ended`.
+        PairingError `tmux-failed`, `tmux-hangs`, `tmux-too-old`, `shell-ended`.
         """
         if self.exists():
             return
@@ -267,14 +267,17 @@ class Session:
             argv = (self.program, "-u", "-S", self._socket, *arguments)  # -u: it prints tabs
             return foreign.run(argv, TMUX_TIMEOUT_S, _environment())
         except TimeoutError:
-            reason = f"no answer within {TMUX_TIMEOUT_S:.0f} s"
+            raise PairingError(
+                "tmux-hangs",
+                f"tmux has not answered within {TMUX_TIMEOUT_S:.0f} s",
+                f"try: {shell(self.program, '-S', self._socket, 'ls')}",
+            ) from None
         except OSError as error:
-            reason = str(error.strerror)
-        raise PairingError(
-            "tmux-failed",
-            f"{self.program}: {reason}",
-            "set [tmux] command in config.toml to a working tmux",
-        )
+            raise PairingError(
+                "tmux-failed",
+                f"{self.program}: {error.strerror}",
+                "set [tmux] command in config.toml to a working tmux",
+            ) from None
 
 
 def _other_kind(kind: str) -> PairingError:

@@ -223,6 +223,22 @@ def test_a_failing_tmux_is_an_error(
     assert error["message"].startswith((str(tmux), "tmux could not make the session"))
 
 
+@pytest.mark.waits
+def test_a_tmux_that_does_not_answer_is_not_called_a_wrong_program(
+    sock: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmux = home / "tmux"
+    tmux.write_text(f'#!/bin/sh\n[ "$1" = -V ] && exec {TMUX} -V\nexec sleep 3600\n')
+    tmux.chmod(0o700)
+    (home / "config.toml").write_text(f'[tmux]\ncommand = "{tmux}"\n')
+    (home / "tmux.sock").touch()
+    with FakeDaemon(sock, tmux=str(tmux), tmux_socket=str(home / "tmux.sock")):
+        assert main(["invite", "octocat", "--json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "tmux-hangs"
+    assert error["hint"] == f"try: {tmux} -S {home / 'tmux.sock'} ls"
+
+
 @pytest.mark.usefixtures("tmux")
 def test_a_server_that_takes_long_to_end_keeps_no_session_from_being_made(
     sock: Path, home: Path
