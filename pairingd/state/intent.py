@@ -183,6 +183,9 @@ class Intent:
             self.unsaved = self.unsaved or unsaved(error)
             log.error("not in the history yet: %s", error)  # noqa: TRY400 - the cause is all there is
             return
+        except Exception:  # a defect in one line must not keep out all that follow
+            self._unwritten.clear()
+            raise
         self._unwritten.clear()
         for event in written:
             for listener in tuple(self._listeners):

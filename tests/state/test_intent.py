@@ -176,6 +176,14 @@ def test_history_that_alone_was_refused_is_unsaved_until_it_is_written(home: Hom
     assert home.history()[-1].kind == "door-closed"
 
 
+def test_a_line_that_cannot_be_stored_keeps_no_other_out_of_the_history(home: Home) -> None:
+    intent = home.start()
+    with pytest.raises(TypeError):
+        intent.happened("left", "github:ann is out", defect=object())
+    intent.happened("door-closed", "the door is closed")
+    assert [line.kind for line in home.history()] == ["door-closed"]
+
+
 def test_a_revocation_neither_saved_nor_unmarked_is_reported_as_not_durable(home: Home) -> None:
     intent = home.start()
     intent.apply(invite(ANN))
