@@ -13,7 +13,7 @@ from pairingd.core.admission import Admission
 from pairingd.core.events import Revoke, Tick
 from pairingd.core.model import Cause
 from pairingd.process.left_over import boot, start_time
-from pairingd.reconcile.roster import Roster
+from pairingd.reconcile.access.roster import Roster
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Process, Store
