@@ -29,6 +29,8 @@ class Signals:
         self.wishes_changed: Signal[[]] = Signal()
         self.guests_changed: Signal[[str]] = Signal()  # a guest came, left or was refused; in words
         self.terms_changed: Signal[[str]] = Signal()  # invitations or their rights; in words
+        # An invitation, by its id, is over by itself; in words
+        self.lapsed: Signal[[str, str]] = Signal()
         self.door_changed: Signal[[]] = Signal()  # it opened, or closed
         self.knocked: Signal[[str]] = Signal()  # a refused login, or a ban; in words for the host
         self.guest_came: Signal[[str]] = Signal()  # from that address

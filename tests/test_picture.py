@@ -308,8 +308,21 @@ def test_the_host_sees_a_message_when_a_guest_joins_or_leaves(stage: Stage) -> N
     guest = octocat.joins()
     shows_line(host, "pairing: github:octocat joined (write)")
     assert "joined" not in last_line(guest)
+    second = octocat.joins()
+    shows_line(host, "pairing: github:octocat joined again (write)")
+    second.presses("C-b", "d")
+    shows_line(host, "pairing: github:octocat left one of their terminals")
     guest.presses("C-b", "d")
-    shows_line(host, "pairing: github:octocat left")
+    until(lambda: last_line(host).rstrip().endswith("left"), lambda: last_line(host), ATTENTIVE)
+
+
+def test_the_host_reads_that_an_invitation_is_over_whose_guest_is_not_in(stage: Stage) -> None:
+    invited(stage)
+    invited(stage, "hubot")
+    host = attached_host(stage)
+    host.shows("[pairing]", ATTENTIVE)
+    stage.expires_soon("hubot")
+    shows_line(host, "pairing: github:hubot: the time is up")
 
 
 @pytest.mark.parametrize(

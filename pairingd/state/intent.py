@@ -65,6 +65,7 @@ class Intent:
         self._clock = clock
         self._wishes_changed = signals.wishes_changed
         self._terms_changed = signals.terms_changed
+        self._lapsed = signals.lapsed
         self._happened = signals.happened
         self._listeners: set[asyncio.Queue[Happening | None]] = set()
         self._unwritten: deque[_Line] = deque(maxlen=_MAX_UNWRITTEN_LINES)
@@ -224,8 +225,10 @@ class Intent:
                 if old and invitation.live:
                     data["changes"] = _changes(old, invitation, by)
                 self.happened(kind, text, invitation=invitation.id, guest=invitation.guest, **data)
-                if invitation.live:  # otherwise their departure is reported
+                if invitation.live:
                     self._terms_changed(text)
+                elif invitation.cause in {Cause.EXPIRED, Cause.IDLE}:
+                    self._lapsed(invitation.id, text)
         if (
             after.session
             and after.session.ended_at

@@ -56,6 +56,7 @@ class Roster:
         self._tmux = tmux
         self._door = door
         self._signals = signals
+        signals.lapsed.connect(self._note_lapsed)
         self._departed: list[Login] = []
         self._aside = Aside()
 
@@ -190,7 +191,18 @@ class Roster:
         text = f"{login.guest} joined from {login.peer}"
         self._intent.happened("joined", text, **asdict(_joined(login)))
         access = login.access.value if login.access else ""
-        self._signals.guests_changed(f"{login.guest} joined ({access})")
+        again = " again" if self._inside(login.invitation) > 1 else ""
+        self._signals.guests_changed(f"{login.guest} joined{again} ({access})")
+
+    def _note_lapsed(self, invitation: str, text: str) -> None:
+        """Report the end of an invitation, unless its guest is in: then their departure says it."""
+        if not self._inside(invitation):
+            self._signals.guests_changed(text)
+
+    def _inside(self, invitation: str | None) -> int:
+        """How many terminals the guest of `invitation` has in the session."""
+        visits = (login.invitation for login in self.logins.values() if login.joined)
+        return sum(visit == invitation for visit in visits)
 
     def _note_departure(self, login: Login, *, is_last: bool) -> None:
         """`is_last`: none of the guest's other connections is being cut."""
@@ -234,7 +246,8 @@ class Roster:
         cause, reason = login.left_for(self._session_of(login))
         self._left(_left(login, cause, reason), session=login.session)
         if cause is Cause.LEFT:
-            self._signals.guests_changed(f"{login.guest} left")
+            place = " one of their terminals" if self._inside(login.invitation) else ""
+            self._signals.guests_changed(f"{login.guest} left{place}")
         elif is_last:
             self._signals.guests_changed(f"{login.guest}: {reason}")
 
