@@ -12,12 +12,17 @@ DAEMON = Path(__file__).parent.parent / "pairingd"
 
 
 def kinds() -> Iterator[str]:
-    """The first word of each `happened(…)`, and what intent.py takes from an invitation's end."""
+    """The kind in each `happened(…)` and `happened_at(…)`, and what intent.py takes from an invitation's end."""
     for path in DAEMON.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(
                     func=ast.Attribute(attr="happened"), args=[ast.Constant(value=str(kind)), *_]
+                ):
+                    yield kind
+                case ast.Call(
+                    func=ast.Attribute(attr="happened_at"),
+                    args=[_, ast.Constant(value=str(kind)), *_],
                 ):
                     yield kind
                 case ast.Call(func=ast.Name(id="Note"), args=[ast.Constant(value=str(kind)), *_]):

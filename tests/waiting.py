@@ -16,7 +16,7 @@ _FIRST_PAUSE_S: Final = 0.01
 _LONGEST_PAUSE_S: Final = 0.25
 
 _LEAST_S: Final = 3.0
-_COMMANDS: Final = 6  # that a test has time for before the deadline
+_COMMANDS: Final = 12  # that a test has time for before the deadline
 _TRIES: Final = 5
 
 

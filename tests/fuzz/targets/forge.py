@@ -36,6 +36,9 @@ class _Forge(Forge):
     def answers(self, data: bytes) -> None:
         self._backend._buffer = [data]
 
+    async def _proxy(self, _target: httpx.URL) -> None:
+        """None is configured here."""
+
     def _new_client(self, *_: object) -> httpx.AsyncClient:
         no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         transport = httpx.AsyncHTTPTransport(verify=no_tls)
