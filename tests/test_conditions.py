@@ -48,6 +48,11 @@ def invitation(stage: Stage, guest: str = "github:octocat") -> dict[str, Any]:
     return found
 
 
+def states(stage: Stage) -> list[str]:
+    """Of all invitations, whether over or not; none while no daemon runs."""
+    return [one["state"] for one in stage.asks("status", "--all").get("invitations", ())]
+
+
 def is_over(stage: Stage, why: str) -> bool:
     return bool(invitation(stage).get("cause") == why)
 
@@ -355,19 +360,16 @@ def test_an_invitation_that_is_over_before_its_command_is_printed_is_an_error(
     more = ("--join-within", "1s") if how == "join-within" else ()
     argv = (sys.executable, "-m", "pairctl", "invite", "octocat", "--no-copy", "--json", *more)
     with subprocess.Popen(argv, env=stage.environment, stdout=subprocess.PIPE) as inviting:
-        until(lambda: stage.asks("status").get("door", {}).get("open"), "the door is open")
-        match how:
-            case "revoke":
-                stage.asks("revoke", "octocat")
-            case "end":
-                stage.asks("end")
-        until(lambda: stage.asks("status")["invitations"] == [], "it is over")
+        if how != "join-within":
+            until(lambda: stage.asks("status").get("door", {}).get("open"), "the door is open")
+            stage.asks(*{"revoke": ("revoke", "octocat"), "end": ("end",)}[how])
+        state = {"revoke": "revoked", "join-within": "expired"}.get(how, "ended")
+        until(lambda: states(stage) == [state], "it is over")
         goes_on.touch()
         printed, _ = inviting.communicate(timeout=WAIT_S)
     assert inviting.returncode == 1
     error = json.loads(printed)["error"]
     assert error["code"] == "invitation-over"
-    state = {"revoke": "revoked", "join-within": "expired"}.get(how, "ended")
     assert error["message"].endswith(f": {state}")
 
 

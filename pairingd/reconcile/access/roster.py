@@ -195,8 +195,9 @@ class Roster:
         self._signals.guests_changed(f"{login.guest} joined{again} ({access})")
 
     def _note_lapsed(self, invitation: str, text: str) -> None:
-        """Report the end of an invitation, unless its guest is in: then their departure says it."""
-        if not self._inside(invitation):
+        """Report the end of an invitation, unless its guest was in: then their departure does."""
+        was_in = any(login.joined and login.invitation == invitation for login in self._departed)
+        if not (was_in or self._inside(invitation)):
             self._signals.guests_changed(text)
 
     def _inside(self, invitation: str | None) -> int:
