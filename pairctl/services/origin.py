@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from pairingd.paths import Paths
 
-# They say where pairing's files are (pairingd.paths).
+# They say where pairing's files are (pairingd.paths). XDG_RUNTIME_DIR too: the sockets must be
+# where clients look, whatever the manager's value.
 PLACES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 _KEG = re.compile(r"/Cellar/([^/]+)/[^/]+/")
 

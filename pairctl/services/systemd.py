@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 UNIT = "pairingd.service"
 _SYSTEMCTL = ("systemctl", "--user")
-# XDG_RUNTIME_DIR too: the sockets must be where clients look, whatever the manager's value.
 _NOT_LOADED = 5  # systemctl(1), EXIT STATUS
 _ENVIRONMENT = re.compile(r'^Environment="([A-Z_]+)=(.*)"$', re.MULTILINE)
 
