@@ -75,10 +75,4 @@ def columns(text: str) -> int:
 
 def is_one_column(char: str) -> bool:
     """Whether a terminal shows `char`, in one column."""
-    import unicodedata  # late, as above
-
-    return (
-        char.isprintable()
-        and not unicodedata.combining(char)
-        and unicodedata.east_asian_width(char) not in "WF"
-    )
+    return char.isprintable() and columns(char) == 1
