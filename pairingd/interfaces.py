@@ -16,22 +16,27 @@ def addresses(family: socket.AddressFamily) -> dict[str, list[str]]:
     }
 
 
+def networks() -> dict[str, ipaddress.IPv4Network]:
+    """Return the network of each of our IPv4 addresses."""
+    import psutil  # late, as above
+
+    return {
+        interface.address: ipaddress.IPv4Network(
+            f"{interface.address}/{interface.netmask}", strict=False
+        )
+        for owned in psutil.net_if_addrs().values()
+        for interface in owned
+        if interface.family == socket.AF_INET and interface.netmask
+    }
+
+
 def near(host: str) -> list[str]:
     """Return our IPv4 addresses that share a network with the address `host`."""
-    import psutil  # late: only for a router that answers under another address
-
     try:
         other = ipaddress.ip_address(host)
     except ValueError:
         return []
-    return [
-        interface.address
-        for owned in psutil.net_if_addrs().values()
-        for interface in owned
-        if interface.family == socket.AF_INET
-        and interface.netmask
-        and other in ipaddress.ip_network(f"{interface.address}/{interface.netmask}", strict=False)
-    ]
+    return [address for address, network in networks().items() if other in network]
 
 
 def on_link(host: str, address: str) -> bool:

@@ -7,6 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
+from ipaddress import ip_address
 
 from pairingd import interfaces
 from pairingd.core.addresses import is_outsider
@@ -25,9 +26,8 @@ class Arrivals:
     async def count(self, own_places: Iterable[Place]) -> int:
         """All but those from our own network, whose endpoints and addresses are `own_places`."""
         own_addresses = [address for place in own_places for address in await addresses(*place)]
-        return self._uncounted + sum(
-            times for peer, times in self._times.items() if is_outside(peer, own_addresses)
-        )
+        outside = outsiders(self._times, own_addresses)
+        return self._uncounted + sum(self._times[peer] for peer in outside)
 
     def _note(self, peer: str) -> None:
         if peer in self._times or len(self._times) < _MAX_PEERS:
@@ -38,18 +38,25 @@ class Arrivals:
 
 async def addresses(host: str, port: int) -> list[str]:
     """An address itself; for a name, what it resolves to here."""
-    with suppress(OSError, UnicodeError):  # of a name that no DNS can have
+    with suppress(OSError):
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return [str(info[4][0]) for info in infos]
     return []
 
 
-def is_outside(peer: str, own_addresses: list[str]) -> bool:
-    """Whether `peer` came over the internet to us at `own_addresses`. False if none of these has
-    its address family.
+def outsiders(peers: Iterable[str], own_addresses: list[str]) -> list[str]:
+    """Those of `peers` who came over the internet to us at `own_addresses`, of which one must have
+    their address family.
     """
-    same_family = [address for address in own_addresses if (":" in address) == (":" in peer)]
-    return bool(same_family) and all(
-        is_outsider(peer, address, address) and not interfaces.on_link(peer, address)
-        for address in same_family
-    )
+    networks = interfaces.networks()  # once: there may be many peers
+
+    def is_outside(peer: str, address: str) -> bool:
+        on_link = address in networks and ip_address(peer) in networks[address]
+        return is_outsider(peer, address, address) and not on_link
+
+    outside = []
+    for peer in peers:
+        same_family = [address for address in own_addresses if (":" in address) == (":" in peer)]
+        if same_family and all(is_outside(peer, address) for address in same_family):
+            outside.append(peer)
+    return outside

@@ -19,7 +19,7 @@ from pairingd.core.model import Problem
 from pairingd.core.records import replace
 from pairingd.core.ways import Place
 from pairingd.errors import PairingError, WorldError
-from pairingd.reconcile.arrivals import addresses, is_outside
+from pairingd.reconcile.arrivals import addresses, outsiders
 from pairingd.reconcile.interruptible import Interruptible
 from pairingd.reconcile.journal import journal
 from pairingd.reconcile.lane import Lane
@@ -213,7 +213,7 @@ class Lookout(Lane):
         own_addresses = await addresses(*place)
         with suppress(TimeoutError):
             async with asyncio.timeout(_ARRIVAL_TIMEOUT_S):
-                while not any(is_outside(peer, own_addresses) for peer in peers):
+                while not outsiders(peers, own_addresses):
                     self._arrived.clear()
                     await self._arrived.wait()
                 return True

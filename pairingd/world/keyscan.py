@@ -67,7 +67,7 @@ async def _connected(host: str, port: int, seconds: float) -> Sight:
             _, writer = await asyncio.open_connection(host, port)
     except (ConnectionRefusedError, TimeoutError):
         return Sight.NOBODY
-    except (OSError, UnicodeError):  # perhaps of this machine's own network; or no name at all
+    except OSError:  # perhaps of this machine's own network
         return Sight.UNSURE
     writer.close()
     return Sight.UNSURE

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pairingd.process import event_loop
 from pairingd.reconcile.arrivals import Arrivals
 from pairingd.signals import Signals
 
@@ -14,7 +15,14 @@ async def test_connections_from_our_own_network_are_not_counted() -> None:
     assert await arrivals.count(OURS) == 2
     assert await arrivals.count([*OURS, ("2a00:77::10", 40000)]) == 3
     assert await arrivals.count([*OURS, ("2a00::10", 40000)]) == 2
-    assert await arrivals.count([*OURS, ("a..b", 22)]) == 2  # as a relay's program may name itself
+
+
+def test_a_name_that_no_dns_can_have_is_none_of_our_addresses() -> None:
+    signals = Signals()
+    arrivals = Arrivals(signals)
+    signals.stranger_came("5.5.8.2")
+    named = [*OURS, ("a..b", 22)]  # as a relay's program may name itself
+    assert event_loop.run(arrivals.count(named)) == 1
 
 
 async def test_a_flood_from_many_addresses_is_counted_in_bounded_memory() -> None:
