@@ -5,13 +5,14 @@ Linux only; and not for a program that becomes another user, which the kernel le
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 
 from pairingd.process.programs import run
 
 _TRIAL_S = 10.0
-_works: dict[str, bool] = {}  # by the path of setpriv(1): BusyBox's cannot do it
+_usable: dict[str, str | None] = {}  # setpriv(1), by PATH; None: there is none, or BusyBox's
 
 
 async def mortal(*command: str, signal: str = "TERM") -> tuple[str, ...]:
@@ -19,17 +20,19 @@ async def mortal(*command: str, signal: str = "TERM") -> tuple[str, ...]:
 
     Call it in the thread that starts the command, and that lives as long as this process.
     """
+    path = os.environ.get("PATH", "")
+    if path not in _usable:
+        _usable[path] = await _find()
+    setpriv = _usable[path]
+    return (setpriv, "--pdeathsig", signal, *command) if setpriv else command
+
+
+async def _find() -> str | None:
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
     if not setpriv:
-        return command
-    if setpriv not in _works:
-        _works[setpriv] = await _does_work(setpriv)
-    return (setpriv, "--pdeathsig", signal, *command) if _works[setpriv] else command
-
-
-async def _does_work(setpriv: str) -> bool:
+        return None
     try:
         tried = await run(setpriv, "--pdeathsig", "TERM", "/bin/sh", "-c", ":", seconds=_TRIAL_S)
     except (OSError, TimeoutError):
-        return False
-    return tried.status == 0
+        return None
+    return None if tried.status else setpriv
