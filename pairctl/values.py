@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pairctl.failures import Usage
+from pairingd.core.ports import parse_port
 from pairingd.core.text import is_utf8, quoted
 from pairingd.paths import from_here
 
@@ -73,7 +74,7 @@ def count(text: str) -> int:
 
 
 def port(text: str) -> int:
-    digits = text.isascii() and text.isdigit() and len(text) <= 5
-    if not (digits and 0 < int(text) <= 65535):
+    number = parse_port(text)
+    if number is None:
         raise Usage("bad-port", f"not a port: {quoted(text)}", "a port is a number from 1 to 65535")
-    return int(text)
+    return number

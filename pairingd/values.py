@@ -14,6 +14,7 @@ from pairingd.account.place import NAME
 from pairingd.core.addresses import ip_version
 from pairingd.core.durations import parse_duration
 from pairingd.core.guest import parse_guest
+from pairingd.core.ports import parse_port
 from pairingd.core.refusal import Refused
 from pairingd.core.strict import allows
 from pairingd.core.text import has_controls
@@ -174,7 +175,7 @@ def host_name(value: str) -> str:
 @allows('a host name with a dot or an IPv4 address, in quotes, perhaps with :PORT; or ""')
 def stun_server(value: str) -> str:
     name, port = host_and_port(value, STUN_PORT)
-    if value and not ((HOST_NAME.fullmatch(name) or ip_version(name) == 4) and 0 < port < 65536):
+    if value and not ((HOST_NAME.fullmatch(name) or ip_version(name) == 4) and port > 0):
         raise ValueError
     return value
 
@@ -182,8 +183,7 @@ def stun_server(value: str) -> str:
 def host_and_port(value: str, usual: int) -> tuple[str, int]:
     """Split HOST[:PORT]; the port is -1 if it is invalid."""
     name, colon, port = value.partition(":")
-    fits = port.isascii() and port.isdigit() and len(port) <= 5
-    return name, (int(port) if fits else -1) if colon else usual
+    return name, (parse_port(port) or -1) if colon else usual
 
 
 @allows('[user@]host or ssh://[user@]host[:port], in quotes, or ""')

@@ -149,7 +149,7 @@ def test_the_client_imports_only_the_allowed_modules_of_the_daemon(module: str, 
         "pairingd.protocol.confinement",
         *("pairingd.peer", "pairingd.private", "pairingd.which", "pairingd.shared_session"),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
-        *("pairingd.core.addresses", "pairingd.core.ssh_wire"),
+        *("pairingd.core.addresses", "pairingd.core.ports", "pairingd.core.ssh_wire"),
         *("pairingd.core.statusline", "pairingd.core.tmux_words"),
         *(
             "pairingd.gateways",

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from pairingd import config, values
+from pairingd.core.ports import parse_port
 from pairingd.core.text import one_line, shell
 from pairingd.errors import WorldError
 from pairingd.process.programs import last_words
@@ -18,7 +19,6 @@ from pairingd.process.tunnel import Tunnel, how_it_ended, start, wait_for
 
 _USUAL = r"\b(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})\s*$"  # HOST:PORT, at its end
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?", re.ASCII)  # printed in ssh's
-_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class RelayCommand:
@@ -36,10 +36,11 @@ class RelayCommand:
         tunnel = Tunnel("", 0, door_port, program, strangers=True)
         match = await wait_for(tunnel, self._says, partial(self._failed, tunnel))
         host, port = ((match[name] or b"").decode(errors="replace") for name in ("host", "port"))
-        if not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
+        number = parse_port(port)
+        if not _HOST.fullmatch(host) or number is None:
             await tunnel.close()
             raise self._failure(f"it names no host and port: {one_line(f'{host}:{port}', 100)}")
-        tunnel.host, tunnel.port = host, int(port)
+        tunnel.host, tunnel.port = host, number
         return tunnel
 
     async def open_jump(self, door_port: int) -> Tunnel:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import shutil
 from collections.abc import Callable
 
@@ -24,6 +23,7 @@ from pairingd import config, values
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.ports import parse_port
 from pairingd.core.records import replace
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
@@ -32,7 +32,6 @@ from pairingd.world.gateway.adapter import Record, Tools, nobody_records
 
 _TIMEOUT_S = 20.0
 _MAX_SHOWN_CHARS = 200
-_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class CommandAdapter:
@@ -142,8 +141,8 @@ def external_address(output: str) -> tuple[str, int] | None:
         return line, 0
     host, colon, port = line.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if colon and _is_host(host) and _PORT.fullmatch(port) and 0 < int(port) < 65536:
-        return host, int(port)
+    if colon and _is_host(host) and (number := parse_port(port)):
+        return host, number
     return None
 
 

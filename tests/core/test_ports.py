@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from pairingd.core.ports import parse_port
+
+
+@pytest.mark.parametrize(("text", "port"), [("1", 1), ("00022", 22), ("65535", 65535)])
+def test_a_port_is_read(text: str, port: int) -> None:
+    assert parse_port(text) == port
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0", "65536", "99999", "000022", "9" * 5000, "-1", "+1", " 1", "1 ", "1_0", "²", "٣"],
+)
+def test_what_is_no_port_is_none(text: str) -> None:
+    assert parse_port(text) is None
