@@ -185,24 +185,30 @@ async def _open_door(parts: Parts, ids: tuple[str, ...], notify: Notify) -> None
     notify({"step": "door", "state": "begun", "text": "opening the door"})
     await parts.access.settle()
     port = parts.door.port
-    _require_live(parts, ids)
+    failure = _over(parts, ids) or parts.access.error
     # The pass can succeed with a closed door: pairingd stops.
-    if failure := parts.access.error or (None if port else answers.door_shut()):
+    if failure := failure or (None if port else answers.door_shut()):
         notify({"step": "door", "state": "failed", "text": ""})
         raise failure
     notify({"step": "door", "state": "done", "text": f"open on port {port}"})
 
 
 def _require_live(parts: Parts, ids: tuple[str, ...]) -> None:
-    """Raises Refused if another command, a short time or tmux's end has ended all of them."""
+    """Raises Refused."""
+    if over := _over(parts, ids):
+        raise over
+
+
+def _over(parts: Parts, ids: tuple[str, ...]) -> Refused | None:
+    """The error if another command, a short time or tmux's end has ended all of them."""
     parts.intent.apply(events.Tick())
     session = parts.intent.state.session
     invitations = [each for each in session.invitations if each.id in ids] if session else []
-    if any(each.standing is Standing.LIVE for each in invitations):
-        return
+    if any(each.live for each in invitations):
+        return None
     guests = ", ".join(each.guest for each in invitations)
     states = ", ".join(dict.fromkeys(each.standing.value for each in invitations))
-    raise Refused(
+    return Refused(
         "invitation-over",
         f"{guests}: the invitation was over before its command could be printed: {states}",
         "invite again, for longer if it had expired",
