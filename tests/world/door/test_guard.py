@@ -53,10 +53,14 @@ async def left() -> None:
 async def test_connections_that_come_at_once_have_the_same_guardian() -> None:
     guard = Guard(linger_s=0.0)
     async with contextlib.AsyncExitStack() as stack:
-        entered = [stack.enter_async_context(connected(guard)) for _ in range(4)]
+
+        async def held() -> asyncio.subprocess.Process:
+            process = await stack.enter_async_context(connected(guard))
+            guard.hold(process.pid, LONG)  # at once: the others may take long to come
+            return process
+
+        entered = [*(held() for _ in range(3)), stack.enter_async_context(connected(guard))]
         *stay, leaves = await asyncio.gather(*entered)
-        for process in stay:
-            guard.hold(process.pid, LONG)
         await asyncio.wait_for(leaves.wait(), WAIT_S)  # announced beside the others, never held
         assert [process.returncode for process in stay] == [None] * 3
         assert len(guardians()) == 1
