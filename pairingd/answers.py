@@ -24,6 +24,7 @@ from pairingd.core.ways import (
     relay_slow,
     router_slow,
     shared_address,
+    unclosed,
 )
 from pairingd.errors import GatewayError, PairingError, WorldError
 from pairingd.parts import Parts
@@ -296,6 +297,13 @@ def warnings(parts: Parts) -> list[results.Problem]:
     return problems
 
 
+def unclosed_mappings(parts: Parts) -> list[results.Problem]:
+    """Return a warning for each mapping that was not seen to be gone, an earlier daemon's too; for
+    when the door is closed.
+    """
+    return [report.problem(unclosed(mapping)) for mapping in parts.store.mappings()]
+
+
 async def dead_pane(parts: Parts) -> list[results.Problem]:
     """Return a warning if the program in the shared pane has ended: guests could only look."""
     tmux = parts.tmux
@@ -322,7 +330,8 @@ def _router_problem(parts: Parts, now: Ways) -> PairingError | Problem | None:
     lane = parts.mapping
     if not lane.needed:
         return None
-    if lane.error and not (lane.error.code == "no-gateway" and now.direct):
+    without_router = now.direct or now.pinhole or now.own6
+    if lane.error and not (lane.error.code == "no-gateway" and without_router):
         return lane.error
     return router_slow() if lane.opening else None
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from pairingd import answers, report
 from pairingd.core.events import Event, Extend
-from pairingd.core.model import Mapping
-from pairingd.core.ways import unclosed
 from pairingd.errors import PairingError
 from pairingd.parts import Parts
 from pairingd.protocol import results
@@ -21,10 +19,9 @@ async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Chan
 
     A cancellation does not undo the change: then this raises PairingError `goes-on`.
     """
-    mappings = [lane.current for lane in (parts.mapping, parts.pinhole)]
     parts.intent.apply(event)
     try:
-        return await _followed(parts, event, ids, mappings)
+        return await _followed(parts, event, ids)
     except asyncio.CancelledError:
         raise PairingError(
             "goes-on",
@@ -33,22 +30,14 @@ async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Chan
         ) from None
 
 
-async def _followed(
-    parts: Parts, event: Event, ids: Sequence[str], mappings: list[Mapping | None]
-) -> results.Changed:
+async def _followed(parts: Parts, event: Event, ids: Sequence[str]) -> results.Changed:
     await parts.access.settle()
     failure, unsaved = parts.access.error, parts.intent.unsaved
     troubles = {trouble.code: trouble for trouble in (failure, unsaved) if trouble}
     warnings = [report.problem(trouble) for trouble in troubles.values()]
     if ids and parts.door.port is None:
         await wait_for_closing(parts)
-        # The journal has the mappings that were not seen to be gone.
-        unclosed_ids = {mapping.id for mapping in parts.store.mappings()}
-        warnings += [
-            report.problem(unclosed(mapping))
-            for mapping in mappings
-            if mapping and mapping.id in unclosed_ids
-        ]
+        warnings += answers.unclosed_mappings(parts)
     changed = answers.invitations(parts, ids)
     inside = any(invitation["connections"] for invitation in changed)
     undone = failure if not unsaved or (failure and failure.code != unsaved.code) else None

@@ -709,6 +709,23 @@ def test_a_router_that_closes_slowly_is_not_waited_for_to_its_end(stage: Stage) 
     until(lambda: "port 2200 is closed" in stage.pairctl("log").stdout, "the port is closed")
 
 
+def test_a_port_at_a_router_that_is_no_longer_found_is_reported_at_the_end(stage: Stage) -> None:
+    stage.guest("octocat")
+    daemon = stage.daemon()
+    invited(stage, "octocat")
+    daemon.kill()
+    daemon.wait(WAIT_S)
+    config = stage.home / "config.toml"
+    config.write_text(config.read_text().replace("description_url =", 'gateway = "127.0.0.9"\n#'))
+    stage.daemon()
+    assert len(stage.mappings()) == 1
+    warnings = stage.asks("end")["warnings"]
+    assert len(stage.mappings()) == 1
+    assert [problem["code"] for problem in warnings] == ["mapping-unclosed"]
+    assert str(stage.external_port) in warnings[0]["message"]
+    assert stage.asks("status")["warnings"][-1:] == warnings
+
+
 def test_sigterm_closes_everything_but_the_tmux_session(stage: Stage) -> None:
     guest = stage.guest("octocat")
     daemon = stage.daemon()

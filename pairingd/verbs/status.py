@@ -25,6 +25,8 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
     running = state is Running.YES
     port = parts.door.port
     warnings = answers.warnings(parts)
+    if port is None:
+        warnings += answers.unclosed_mappings(parts)
     if running and parts.intent.state.live:
         warnings += await answers.dead_pane(parts)
     try:

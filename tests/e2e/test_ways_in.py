@@ -57,6 +57,8 @@ def gets_in(host: Host, guest: Guest, stranger: Guest, way: Way) -> None:
     command, host_key = printed(host, guest, way)
     screen = guest.joins(command)
     speaks(screen, "guest-is-here", screen)
+    if way.kinds == {"ipv6"}:
+        assert "no-gateway" not in {problem["code"] for problem in host.asks("status")["warnings"]}
     if way.renews:
         leaves(screen)
         command, _ = printed(host, guest, way, but=command)
@@ -106,6 +108,8 @@ def pinned(command: str, host_key: Json) -> str:
 
 def stays_out(invited: Json, guest: Guest, way: Way) -> None:
     best, *_ = invited["endpoints"]
+    if way.kinds == {"ipv6"} and best["kind"] == "direct":
+        assert "no-gateway" not in {problem["code"] for problem in invited["warnings"]}
     assert best["kind"] not in way.kinds or invited["reachability"] != "internet"
     proven = [endpoint for endpoint in invited["endpoints"] if endpoint["kind"] in way.kinds]
     assert [endpoint["verified"] for endpoint in proven] == [None] * len(proven)
