@@ -141,7 +141,7 @@ def _confined(session: Boxed, view: View) -> list[str]:
 def _as_you(reply: Invited, view: View) -> list[str]:
     """The rights of write guests in a session without a box or account."""
     if any(invitation["access"] == "write" for invitation in reply["invitations"]):
-        return row("Rights", ["yours: who may write can do all that you can"], view)
+        return row("Rights", ["yours: a read-write guest can do all that you can"], view)
     return []
 
 

@@ -286,7 +286,7 @@ def test_log_follow_and_status_watch_show_changes(stage: Stage) -> None:
     log.shows("octocat invited")
     status.shows("read-write until")
     stage.pairctl("role", "octocat", "read")
-    log.shows("octocat may now read")
+    log.shows("octocat is now read-only")
     status.shows("read-only until")
 
 
@@ -429,8 +429,8 @@ def test_the_host_sees_in_tmux_each_command_that_gives_rights(stage: Stage) -> N
     record = host.recorded()
     for command, words in (
         (("extend", "octocat", "10m"), "octocat may stay 10m longer, until "),
-        (("invite", "hubot", "--no-copy"), "github:hubot invited, may write, for 2h"),
-        (("role", "octocat", "write"), "github:octocat may now write"),
+        (("invite", "hubot", "--no-copy"), "github:hubot invited read-write for 2h"),
+        (("role", "octocat", "write"), "github:octocat is now read-write"),
     ):
         stage.pairctl(*command)
         until(partial(is_written, record, words), words)

@@ -191,8 +191,8 @@ def test_a_greeting_fits_its_terminal_and_is_shown_once_to_who_comes_back(
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        (80, "pairing: github:bob invited, may write, for 1h · github:ann…"),
-        (40, "bob invited, may write, for …"),
+        (80, "pairing: github:bob invited read-write for 1h · github:ann …"),
+        (40, "bob invited read-write for 1…"),
     ],
 )
 def test_the_host_s_messages_are_cut_on_the_right_and_have_one_prefix(
@@ -216,7 +216,7 @@ def test_the_host_s_line_and_the_log_have_the_local_time_of_a_later_invitation(
     host.shows("[pairing]", ATTENTIVE)
     opens = datetime.fromtimestamp(time.time() // 60 * 60 + 7200, UTC)
     stage.asks("invite", "ann", "--at", opens.isoformat(), "--no-copy")
-    said = f"ann invited, may write, for 2h, from {opens.astimezone():%H:%M} on"
+    said = f"ann invited read-write for 2h, from {opens.astimezone():%H:%M} on"
     shows_line(host, said)
     assert f"{opens.astimezone():%H:%M} on" in stage.pairctl("log").stdout
 

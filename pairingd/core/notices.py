@@ -15,7 +15,7 @@ from pairingd.core.news import Forms
 
 LAST_MINUTES = (5, 1)  # before the end, at which a guest gets a notice
 _ACCESS = {Access.WRITE: "rw", Access.READ: "ro"}
-_LONG_ACCESS = {Access.WRITE: "read-write", Access.READ: "read-only"}
+LONG_ACCESS = {Access.WRITE: "read-write", Access.READ: "read-only"}
 _FAREWELLS = {
     Cause.REVOKED: "{host} removed you",
     Cause.ENDED: "{host} ended the session",
@@ -92,7 +92,7 @@ def news(
     if known is None:
         return greeting(host, terms.access, until, leave, again)
     if terms.access is not known.access:
-        role = _LONG_ACCESS[terms.access]
+        role = LONG_ACCESS[terms.access]
         return (
             f"{host} made you {role}, until {until} ({leave} leaves)",
             f"{host} made you {role} ({leave} leaves)",

@@ -29,6 +29,7 @@ from pairingd.core.events import (
 )
 from pairingd.core.guest import find
 from pairingd.core.model import Cause, Invitation, Standing, State
+from pairingd.core.notices import LONG_ACCESS
 from pairingd.core.rules import gives_rights, step
 from pairingd.core.text import printable
 from pairingd.errors import PairingError, WorldError
@@ -242,11 +243,11 @@ def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:
         opens_at = new.conditions.opens_at
         time_left = format_duration(new.expires_at - (opens_at or new.issued_at))
         later = f", from {utc(opens_at)} on" if opens_at else ""
-        return "invited", f"{new.guest} invited, may {new.access.value}, for {time_left}{later}"
+        return "invited", f"{new.guest} invited {LONG_ACCESS[new.access]} for {time_left}{later}"
     if new.standing is not Standing.LIVE:
         return new.standing.value, f"{new.guest}: {_end_reason(new)}"
     if new.access is not old.access:
-        return "role", f"{new.guest} may now {new.access.value}"
+        return "role", f"{new.guest} is now {LONG_ACCESS[new.access]}"
     change = new.expires_at - old.expires_at
     direction = "longer" if change > 0 else "less"
     by = f"{format_duration(abs(change))} {direction}"
@@ -300,7 +301,7 @@ def state_outdated(outdated: Sequence[Invitation], now: State) -> WorldError:
     live = {invitation.id: invitation for invitation in now.live}
     ended = ", ".join(invitation.guest for invitation in outdated if invitation.id not in live)
     reduced = [
-        f"{kept.guest}: may {kept.access.value} until {utc(kept.expires_at)}"
+        f"{kept.guest}: {LONG_ACCESS[kept.access]} until {utc(kept.expires_at)}"
         for kept in (live[invitation.id] for invitation in outdated if invitation.id in live)
     ]
     changed = "; ".join([*([f"{ended}: no longer invited"] if ended else []), *reduced])

@@ -90,7 +90,7 @@ def test_over_an_hour_seconds_are_left_out(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("may write, from 2026-03-14T23:00:00Z on", "may write, from 2026-03-15 00:00 on"),
+        ("invited, from 2026-03-14T23:00:00Z on", "invited, from 2026-03-15 00:00 on"),
         ("it was 2026-03-14T13:40:02Z", "it was 14:40:02"),
         ("2026-99-14T23:00:00Z", "2026-99-14T23:00:00Z"),
     ],

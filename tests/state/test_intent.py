@@ -12,6 +12,7 @@ import pytest
 from pairingd.core.durations import utc
 from pairingd.core.events import DoorOpened, End, Event, Extend, Revoke, SetAccess, Tick
 from pairingd.core.model import Access, Invitation, Standing, State
+from pairingd.core.notices import LONG_ACCESS
 from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.errors import WorldError
@@ -222,7 +223,7 @@ def test_reduced_rights_stay_reduced_after_a_start(
     assert again.state.live == (left, BOB)
     [why] = again.withdrawn
     assert why.code == "state-outdated"
-    assert f"github:ann: may {left.access.value} until" in why.message
+    assert f"github:ann: {LONG_ACCESS[left.access]} until" in why.message
     assert "github:bob" not in why.message
     last = home.start()
     assert last.state.live == (left, BOB)
