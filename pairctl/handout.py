@@ -62,6 +62,8 @@ def _message(reply: Invited, view: View) -> str:
         lines.append("It works on the network that we share, and from nowhere else.")
     if "proxy" in reply["endpoints"][0]:
         lines.append("It needs nc, as macOS and most Linux have it. With ncat, write ncat for nc.")
+    if reply["endpoints"][0]["kind"] == "dial":
+        lines.append("It works for one visit. To come again, ask me for a new command.")
     if reply["command"] != reply["pinned_command"]:  # which checks the key by itself
         kind = key["type"].removeprefix("ssh-").upper()
         lines.append("The first time, ssh asks whether the host key is right. It is:")

@@ -85,12 +85,17 @@ def test_the_forms_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> Non
     assert "not allowed with" in capsys.readouterr().err
 
 
-def test_the_handout_of_a_dialed_guest_says_that_nc_is_needed() -> None:
+def test_the_handout_of_a_dialed_guest_says_that_nc_is_needed_and_that_it_is_for_one_visit() -> (
+    None
+):
     proxy = "nc -p 61001 203.0.113.7 61000"
     dialed: Any = {**reply(), "command": f"ssh -o ProxyCommand='{proxy}' mark@203.0.113.7"}
     best = {**dialed["endpoints"][0], "kind": "dial", "proxy": proxy, "command": dialed["command"]}
     dialed["endpoints"] = [best]
-    assert "It needs nc" in handout(dialed, "message", VIEW)
+    message = handout(dialed, "message", VIEW)
+    assert "It needs nc" in message
+    assert "one visit" in message
+    assert "one visit" not in handout(reply(), "message", VIEW)
     assert f"    ProxyCommand {proxy}" in handout(dialed, "ssh_config", VIEW).splitlines()
     [(label, about)] = beside(dialed["endpoints"])
     assert label == "Needs"
