@@ -41,6 +41,8 @@ def measure() -> list[Figure]:
         many_role, many_paint = _roles(stage), _paints(stage, guest)
         blocked = _blocked_for(stage, lambda: _roles(stage))
         many_end = _seconds(lambda: stage.pairctl("end"))
+        _invites_many(stage)
+        end_blocked = _blocked_for(stage, lambda: stage.pairctl("end"))
     beside = "with one guest invited"
     some = f"with {MANY} guests invited"
     rows = (("role", many_role, role), ("first paint", many_paint, paint), ("end", many_end, end))
@@ -51,6 +53,7 @@ def measure() -> list[Figure]:
             for what, ours, theirs in rows
         ),
         Figure(f"event loop blocked by role, {some}", blocked * 1000, "ms", most=20),
+        Figure(f"event loop blocked by end, {some}", end_blocked * 1000, "ms", most=20),
         Figure("event loop blocked by status --all", all_blocked * 1000, "ms", past, most=20),
     ]
 
