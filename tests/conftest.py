@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -15,6 +16,8 @@ from hypothesis import settings
 
 from tests import logins
 from tests.measured import measured
+
+HERE = Path(__file__).parent
 
 # A suite started in the background inherits an ignored SIGINT, and its children would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,27 +34,57 @@ def pytest_xdist_auto_num_workers() -> int:
     return 6 * (os.cpu_count() or 1)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Each worker reads all tests. What was read stays, so no collection of garbage looks at it."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.hookimpl(trylast=True)  # pytest itself sorts by what tests share
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have a third of the workers begin with the tests that mostly wait: if these came last, most
-    workers would have nothing to do meanwhile. The share of a worker is that of xdist's worksteal.
+    """Have each worker begin with its share of the tests that take seconds, and end with some of the
+    many that take milliseconds, so that all workers are busy to the end. A third of them begins with
+    the tests that mostly wait. The share of a worker is that of xdist's worksteal.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
     if not workers:
         return
     waiters = (workers + 2) // 3
-    long = [item for item in items if item.get_closest_marker("waits")]
-    rest = [item for item in items if not item.get_closest_marker("waits")]
+    kinds: dict[str, list[pytest.Item]] = {"waits": [], "network": [], "session": [], "unit": []}
+    for item in items:
+        kinds["waits" if item.get_closest_marker("waits") else _kind(item)].append(item)
+    units = kinds["unit"]
     ordered: list[pytest.Item] = []
     left = len(items)
     for worker in range(workers):
         share = left // (workers - worker)
         left -= share
-        first = long[worker::waiters] if worker < waiters else []
+        # Those with a network wait while those with a session work, whose neighbours share a daemon.
+        networks = kinds["network"][worker::workers]
+        sessions = _part(kinds["session"], worker, workers)
+        first = kinds["waits"][worker::waiters] if worker < waiters else []
+        first += [*networks, *sessions] if worker % 2 else [*sessions, *networks]
         further = max(share - len(first), 0)
-        ordered += first + rest[:further]
-        del rest[:further]
-    items[:] = ordered + rest
+        ordered += first + units[:further]
+        del units[:further]
+    items[:] = ordered + units
+
+
+def _kind(item: pytest.Item) -> str:
+    match item.path.relative_to(HERE).parts:
+        case ("e2e" | "mac", *_):
+            return "network"
+        case (_,) | ("doctor", _):
+            return "session"
+        case _:
+            return "unit"
+
+
+def _part(items: list[pytest.Item], number: int, of: int) -> list[pytest.Item]:
+    return items[len(items) * number // of : len(items) * (number + 1) // of]
 
 
 logins.options += logins.QUICK

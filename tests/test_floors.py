@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.measured import measured
+from tests.sources import ROOT, parsed
 
-ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("pairingd.core",),
     ("pairingd.protocol",),
@@ -65,7 +65,7 @@ def modules(package: str) -> Iterator[tuple[str, Path]]:
 
 def imports(path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -81,7 +81,7 @@ def graph(*packages: str) -> dict[str, set[str]]:
     edges: dict[str, set[str]] = {}
     for name, path in paths.items():
         edges[name] = set()
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import):
                 edges[name] |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -105,45 +105,49 @@ def floor(module: str) -> int | None:
     return None
 
 
-@pytest.mark.parametrize(("module", "path"), list(modules("pairingd")))
-def test_nothing_imports_from_a_floor_above(module: str, path: Path) -> None:
-    own = floor(module)
-    if own is None:
-        assert module == "pairingd", "this module stands on no floor"
-        return
-    above = {name for name in imports(path) if (floor(name) or 0) > own}
+def test_each_module_stands_on_a_floor() -> None:
+    assert [module for module, _ in modules("pairingd") if floor(module) is None] == ["pairingd"]
+
+
+def test_nothing_imports_from_a_floor_above() -> None:
+    heights = {module: floor(module) for module, _ in modules("pairingd")}
+    above = {
+        f"{module} imports {name}"
+        for module, path in modules("pairingd")
+        if (own := heights[module]) is not None
+        for name in imports(path)
+        if (floor(name) or 0) > own
+    }
     assert above == set()
 
 
-@pytest.mark.parametrize(("module", "path"), list(modules("pairingd/core")))
-def test_the_core_imports_nothing_outside_itself_that_could_do_anything(
-    module: str, path: Path
-) -> None:
+def test_the_core_imports_nothing_outside_itself_that_could_do_anything() -> None:
     pure = {
         *("__future__", "base64", "binascii", "collections", "dataclasses", "enum", "functools"),
         *("hashlib", "ipaddress", "json", "math", "msgspec", "re", "shlex", "struct", "types"),
         *("typing", "unicodedata", "urllib"),
     }
     of_time = {"time", "time.gmtime", "time.strftime"}  # which do not read the clock
-    outside = {name.partition(".")[0] for name in imports(path) - of_time} - pure
-    assert outside <= {"pairingd"}, module
-    assert all(name.startswith("pairingd.core") for name in imports(path) if "pairingd" in name)
+    for module, path in modules("pairingd/core"):
+        outside = {name.partition(".")[0] for name in imports(path) - of_time} - pure
+        assert outside <= {"pairingd"}, module
+        ours = {name for name in imports(path) if "pairingd" in name}
+        assert all(name.startswith("pairingd.core") for name in ours), module
 
 
-@pytest.mark.parametrize(("module", "path"), list(modules("pairingd/world")))
-def test_adapters_do_not_import_each_other(module: str, path: Path) -> None:
-    own = module.split(".")[2] if module.count(".") > 1 else ""
+def test_adapters_do_not_import_each_other() -> None:
     prefix = "pairingd.world."
-    others = {
-        name.removeprefix(prefix).partition(".")[0]
-        for name in imports(path)
-        if name.startswith(prefix)
-    }
-    assert others - {own} <= NEIGHBOURS.get(own, set()), module
+    for module, path in modules("pairingd/world"):
+        own = module.split(".")[2] if module.count(".") > 1 else ""
+        others = {
+            name.removeprefix(prefix).partition(".")[0]
+            for name in imports(path)
+            if name.startswith(prefix)
+        }
+        assert others - {own} <= NEIGHBOURS.get(own, set()), module
 
 
-@pytest.mark.parametrize(("module", "path"), list(modules("pairctl")))
-def test_the_client_imports_only_the_allowed_modules_of_the_daemon(module: str, path: Path) -> None:
+def test_the_client_imports_only_the_allowed_modules_of_the_daemon() -> None:
     allowed = (
         *("pairctl", "pairingd.protocol.wire", "pairingd.protocol.results", "pairingd.paths"),
         "pairingd.protocol.confinement",
@@ -163,14 +167,15 @@ def test_the_client_imports_only_the_allowed_modules_of_the_daemon(module: str, 
             "pairingd.__version__",
         ),
     )
-    ours = {name for name in imports(path) if name.startswith("pair")}
     strangers = {
-        name
-        for name in ours - {"pairingd"}
-        if not any(name == good or name.startswith(good + ".") for good in allowed)
+        f"{module} imports {name}"
+        for module, path in modules("pairctl")
+        for name in imports(path) - {"pairingd"}
+        if name.startswith("pair")
+        and not any(name == good or name.startswith(good + ".") for good in allowed)
         and not any(good.startswith(name + ".") for good in allowed)
     }
-    assert strangers == set(), module
+    assert strangers == set()
 
 
 HEAVY = {"httpx", "psutil", "daemon", "pydantic"}

@@ -30,8 +30,8 @@ from pairingd.doctor.machine import application_firewall
 from pairingd.paths import find_paths
 from pairingd.world.tmux import Tmux
 from tests.pairctl.samples import HELLO
+from tests.sources import SOURCES, parsed
 
-ROOT = Path(__file__).parent.parent
 PROGRAMS = (
     *("cat", "chmod", "chown", "cp", "kill", "launchctl", "ls", "mv", "pairctl", "rm", "ssh"),
     *("ssh-keygen", "sudo", "systemctl", "tmux", "usermod"),
@@ -60,16 +60,11 @@ def values_after_a_program(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 text += "…"
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted(p for folder in ("pairctl", "pairingd") for p in (ROOT / folder).rglob("*.py")),
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_no_command_is_printed_with_an_unquoted_value(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def test_no_command_is_printed_with_an_unquoted_value() -> None:
     unquoted = [
         f"{path}:{line}: {value}"
-        for line, value in values_after_a_program(tree)
+        for path in SOURCES
+        for line, value in values_after_a_program(parsed(path))
         if not (PLAIN.fullmatch(value) or value in (*PROSE, *OURS) or value.startswith("shell("))
     ]
     assert unquoted == []

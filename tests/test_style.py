@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-SOURCES = sorted(path for name in ("pairctl", "pairingd") for path in (ROOT / name).rglob("*.py"))
+from tests.sources import ROOT, SOURCES, parsed
+
 # The changelog is history, and security.md is made from the tests.
 _EXEMPT = {"CHANGELOG.md", "security.md"}
 PAGES = [
@@ -82,11 +82,11 @@ def test_documents_use_the_words_of_the_field(page: Path) -> None:
     assert _avoided(_prose(page.read_text(encoding="utf-8"))) == []
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_messages_use_the_words_of_the_field(source: Path) -> None:
+def test_messages_use_the_words_of_the_field() -> None:
     found = [
         f"{source.relative_to(ROOT)}:{line}: {word!r} in {text!r}"
-        for line, text in _messages(ast.parse(source.read_text(encoding="utf-8")))
+        for source in SOURCES
+        for line, text in _messages(parsed(source))
         for word in _avoided(text)
     ]
     assert found == []
@@ -110,11 +110,11 @@ def _names(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_names_say_what_the_thing_is(source: Path) -> None:
+def test_names_say_what_the_thing_is() -> None:
     vague = [
         f"{source.relative_to(ROOT)}:{line}: {name}"
-        for line, name in _names(ast.parse(source.read_text(encoding="utf-8")))
+        for source in SOURCES
+        for line, name in _names(parsed(source))
         if name.strip("_").lower() in NAMES
     ]
     assert vague == []
