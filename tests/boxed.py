@@ -197,11 +197,17 @@ def scene(*, boxed: bool, settings: str = "") -> Iterator[Scene]:
     with Stage() as stage:
         if settings:
             stage.configure(settings)
-        made = Scene(stage, boxed=boxed)
-        try:
+        with scene_on(stage, boxed=boxed) as made:
             yield made
-        finally:
-            made.close()
+
+
+@contextlib.contextmanager
+def scene_on(stage: Stage, *, boxed: bool) -> Iterator[Scene]:
+    made = Scene(stage, boxed=boxed)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +104,23 @@ def programs_first(
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+
+def invited(stage: Stage, *argv: str) -> dict[str, Any]:
+    answer = stage.asks("invite", *argv, "--no-copy")
+    assert "error" not in answer, answer
+    return answer
+
+
+def refusal(stage: Stage, *argv: str, status: int = 1) -> dict[str, Any]:
+    """The error of a command; in text it is one line of cause and one of remedy."""
+    told = stage.pairctl(*argv, check=False)
+    assert told.returncode == status, told
+    assert told.stdout == ""
+    lines = [line for line in told.stderr.splitlines() if line.startswith(("error:", "hint:"))]
+    assert [line.partition(":")[0] for line in lines] == ["error", "hint"], told.stderr
+    again = stage.pairctl(*argv, "--json", check=False)
+    assert again.returncode == status
+    error: dict[str, Any] = json.loads(again.stdout)["error"]
+    assert {"code", "message", "hint"} <= set(error)
+    return error

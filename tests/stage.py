@@ -97,7 +97,7 @@ class Fakes:
         )
         atexit.register(self._end)
 
-    def asks(self, wanted: dict[str, str]) -> str:
+    def asks(self, wanted: dict[str, str | int]) -> str:
         assert self._process.stdin
         assert self._process.stdout
         print(json.dumps(wanted), file=self._process.stdin, flush=True)
@@ -107,7 +107,7 @@ class Fakes:
         self._process.communicate()
 
 
-_fakes = functools.cache(Fakes)
+fakes = functools.cache(Fakes)
 
 
 _LOOKS = {("status",), ("receipt",), ("log",)}
@@ -161,7 +161,7 @@ class Stage:
             shutil.rmtree(place)
             place.mkdir(mode=0o700)
         for left in set(self.path.iterdir()) - {self.home, self.user_home, self.keys}:
-            left.unlink()
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         until(lambda: not self.mappings(), "the router forwards no more")
 
     def router_is(self, external_host: str) -> None:
@@ -278,10 +278,10 @@ class Stage:
         self.terminals.append(Terminal(self, argv, columns, lines))
         return self.terminals[-1]
 
-    def _fake(self, wanted: dict[str, str]) -> str:
+    def _fake(self, wanted: dict[str, str | int]) -> str:
         """Start a server, for this stage; its URL."""
-        url = _fakes().asks(wanted)
-        self._stack.callback(_fakes().asks, {"close": url})
+        url = fakes().asks(wanted)
+        self._stack.callback(fakes().asks, {"close": url})
         return url
 
     def _end_daemon(self) -> None:

@@ -12,24 +12,38 @@ from pathlib import Path
 import pytest
 
 from pairingd.box.place import living
-from tests.boxed import SECRET, Attack, Scene, scene, scene_in_a_box
+from tests import session
+from tests.boxed import SECRET, Attack, Scene, scene, scene_on
 from tests.newest_tmux import newest_tmux
-from tests.session import attached_host, joined, own_stage
+from tests.session import attached_host, cleared_stage, joined, shared_stage
 from tests.stage import Stage, until
 
 
-@pytest.fixture(params=["tmux", "newest tmux"])
-def boxed(request: pytest.FixtureRequest) -> Iterator[Scene]:
-    settings = ""
-    if request.param == "newest tmux":
-        tmux = newest_tmux()
-        settings = f'[tmux]\ncommand = "{tmux}"\n[box]\nread = ["{tmux.parent}"]\n'
-    with scene(boxed=True, settings=settings) as made:
+@pytest.fixture(scope="module", params=["tmux", "newest tmux"])
+def stage_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    with Stage() as stage:
+        if request.param == "newest tmux":
+            tmux = newest_tmux()
+            stage.configure(f'[tmux]\ncommand = "{tmux}"\n[box]\nread = ["{tmux.parent}"]\n')
+        yield stage
+
+
+@pytest.fixture
+def boxed(stage_of_each_tmux: Stage) -> Iterator[Scene]:
+    with scene_on(stage_of_each_tmux, boxed=True) as made:
+        yield made
+    stage_of_each_tmux.is_cleared()
+
+
+@pytest.fixture
+def own(stage: Stage) -> Iterator[Scene]:
+    with scene_on(stage, boxed=True) as made:
         yield made
 
 
-own = scene_in_a_box
-stage = own_stage
+own_stage = session.own_stage
+shared = shared_stage
+stage = cleared_stage
 
 
 def is_in(one: Scene) -> bool:
@@ -344,7 +358,8 @@ def invited_at_a_terminal(stage: Stage, *more: str) -> str:
     return terminal.screen()
 
 
-def test_an_invitation_mentions_the_box_once_where_one_can_be_made(stage: Stage) -> None:
+def test_an_invitation_mentions_the_box_once_where_one_can_be_made(own_stage: Stage) -> None:
+    stage = own_stage
     stage.guest("octocat")
     screen = invited_at_a_terminal(stage)
     assert HINT in screen
@@ -353,16 +368,17 @@ def test_an_invitation_mentions_the_box_once_where_one_can_be_made(stage: Stage)
     assert HINT not in invited_at_a_terminal(stage)
 
 
-def test_an_invitation_to_read_mentions_no_box(stage: Stage) -> None:
-    stage.guest("octocat")
-    assert HINT not in invited_at_a_terminal(stage, "--read-only")
+def test_an_invitation_to_read_mentions_no_box(own_stage: Stage) -> None:
+    own_stage.guest("octocat")
+    assert HINT not in invited_at_a_terminal(own_stage, "--read-only")
 
 
 @pytest.mark.parametrize("bwrap", ["exit 1", "kill -KILL $$", "exec sleep 3600"])
 def test_a_machine_on_which_no_box_can_be_made_mentions_none(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, bwrap: str
+    own_stage: Stage, monkeypatch: pytest.MonkeyPatch, bwrap: str
 ) -> None:
     """As where AppArmor or a setting forbids user namespaces."""
+    stage = own_stage
     stage.guest("octocat")
     program = stage.path / "programs" / "bwrap"
     program.parent.mkdir()
@@ -372,11 +388,12 @@ def test_a_machine_on_which_no_box_can_be_made_mentions_none(
     assert HINT not in invited_at_a_terminal(stage)
 
 
-def test_uninstall_removes_a_box_once_its_session_is_over(own: Scene) -> None:
-    box = living(str(own.stage.home / "box"))
-    assert box
-    assert box.path in own.stage.asks("uninstall")["kept"]
-    own.stage.run(box.tmux, "-S", box.socket, "kill-server")
-    until(lambda: not box.lives, "the box is over")
-    own.stage.pairctl("uninstall")
-    assert [path.name for path in own.stage.home.iterdir()] == ["config.toml"]
+def test_uninstall_removes_a_box_once_its_session_is_over() -> None:
+    with scene(boxed=True) as own:
+        box = living(str(own.stage.home / "box"))
+        assert box
+        assert box.path in own.stage.asks("uninstall")["kept"]
+        own.stage.run(box.tmux, "-S", box.socket, "kill-server")
+        until(lambda: not box.lives, "the box is over")
+        own.stage.pairctl("uninstall")
+        assert [path.name for path in own.stage.home.iterdir()] == ["config.toml"]

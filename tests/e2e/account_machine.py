@@ -76,7 +76,7 @@ class Machine:
         self, *words: str, user: str = HOST, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """`sudo pairctl account WORDS`, run by that user."""
-        return self.root.run("env", f"SUDO_USER={user}", "pairctl", "account", *words, check=check)
+        return self.root.run(f"SUDO_USER={user}", "pairctl", "account", *words, check=check)
 
     def asks(self, *words: str, user: str = HOST) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(
@@ -93,7 +93,7 @@ class Machine:
 
     def stops_after(self, number: int, action: str, *directories: str) -> int:
         """`action` killed after so many steps; how many there are."""
-        words = ("env", f"SUDO_USER={HOST}", "python", "-c", STOPPED, action, str(number))
+        words = (f"SUDO_USER={HOST}", "python", "-c", STOPPED, action, str(number))
         return int(self.root.run(*words, *directories).stdout)
 
     def listing(self) -> str:

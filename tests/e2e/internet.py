@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Final, Self
 
 from msgspec import Struct, field
 
-from tests.e2e.network import FIREWALL, MINIUPNPD, Network, Place, until
+from tests.e2e.network import FIREWALL, MINIUPNPD, Network, Place, describes_itself, until
 from tests.e2e.relays import PORT as RELAY_PORT
 from tests.e2e.relays import serves_ssh
 
@@ -67,16 +66,17 @@ class Miniupnpd(Struct, frozen=True):
 
     address: str
 
-    def start(self, place: Place, home: str, log: Path) -> None:
+    def start(self, internet: Internet, net: str) -> None:
+        home = f"/srv/of-{net}"
+        files, place = internet.path(home), internet.at(net)
+        files.mkdir()
         conf = MINIUPNPD.replace("/srv/router", home)
         conf = conf.replace("192.168.77.0", f"{self.address.rpartition('.')[0]}.0")
-        place.run("mkdir", "-p", home)
-        place.run("tee", f"{home}/conf", given=conf)
-        place.run("touch", f"{home}/leases")
-        files = ("-f", f"{home}/conf", "-P", f"{home}/pid")
-        place.start("miniupnpd", "-d", *files, log=log)
-        described = ("curl", "-sf", "-o", "/dev/null", f"http://{self.address}:5000/rootDesc.xml")
-        until("the router speaks", lambda: not place.run(*described, check=False).returncode)
+        (files / "conf").write_text(conf)
+        (files / "leases").touch()
+        where = ("-f", f"{home}/conf", "-P", f"{home}/pid")
+        place.start("miniupnpd", "-d", *where, log=files / "log")
+        until("the router speaks", lambda: describes_itself(place, self.address))
 
 
 class OurOwn(Struct, frozen=True):
@@ -88,10 +88,10 @@ class OurOwn(Struct, frozen=True):
     external: str
     inside: str
 
-    def start(self, place: Place, home: str, log: Path) -> None:
-        place.run("mkdir", "-p", home)
+    def start(self, internet: Internet, net: str) -> None:
+        log = internet.path(f"/srv/of-{net}.log")
         words = (f"--address={self.address}", f"--external={self.external}", f"--to={self.inside}")
-        place.start("python", "-m", "tests.e2e.private_router", *words, log=log)
+        internet.at(net).start("python", "-m", "tests.e2e.private_router", *words, log=log)
         until("the router speaks", lambda: "listening" in log.read_text())
 
 
@@ -144,31 +144,31 @@ class Internet(Network):
         return self._place(net, "root")
 
     def _links(self) -> None:
-        for net in ("host", *NETS):
-            self._ip(net, "link set lo up\n")
+        made = {net: ["link set lo up"] for net in ("host", *NETS)}
+        joined: dict[str, list[str]] = {net: [] for net in made}
         for one, other in self.layout.wires:
-            self._wire(one.split(), other.split())
+            (net, device, *_), (far, far_device, *_) = ends = one.split(), other.split()
+            peer = f"{far_device} netns {self._nets[far]}"
+            made[net].append(f"link add {device} type veth peer name {peer}")
+            for end, name, *addresses in ends:
+                joined[end] += [
+                    f"addr add {address} dev {name} {'nodad' if ':' in address else ''}"
+                    for address in addresses
+                ]
+                joined[end].append(f"link set {name} up")
         for net, routes in self.layout.routes.items():
             for to, _, via in (route.rpartition("=") for route in routes):
-                self._ip(net, f"route add {to or 'default'} via {via}\n")
+                joined[net].append(f"route add {to or 'default'} via {via}")
+        for commands in (made, joined):
+            for net, lines in commands.items():
+                self._ip(net, "\n".join([*lines, ""]))
         forward = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         for net in {"inet", *self.layout.rules}:
             self.at(net).run("sysctl", "-qw", *forward)
         for net, rules in self.layout.rules.items():
             self.at(net).run("nft", "-f", "-", given=rules)
         for net, speaker in self.layout.speaks.items():
-            home = f"/srv/of-{net}"
-            speaker.start(self.at(net), home, self.path("/srv") / f"{net}.log")
-
-    def _wire(self, one: list[str], other: list[str]) -> None:
-        (net, device, *own), (far, far_device, *theirs) = one, other
-        peer = f"{far_device} netns {self._nets[far]}"
-        self._ip(net, f"link add {device} type veth peer name {peer}\n")
-        for end, name, addresses in ((net, device, own), (far, far_device, theirs)):
-            for address in addresses:
-                nodad = "nodad" if ":" in address else ""
-                self._ip(end, f"addr add {address} dev {name} {nodad}\n")
-            self._ip(end, f"link set {name} up\n")
+            speaker.start(self, net)
 
 
 GUEST = ("guest eth0 5.5.9.2/24 2a00:9::2/64", "inet guests 5.5.9.254/24 2a00:9::fe/64")

@@ -14,6 +14,7 @@ have accounts, and a /dev/pts as a login machine has it.
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import ipaddress
 import itertools
@@ -24,17 +25,21 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from msgspec import Struct
 
 from tests.measured import measured
+from tests.namespaces import in_network
 from tests.waiting import WAIT_S, looks
 
 T = TypeVar("T")
@@ -55,7 +60,8 @@ LAN: Final = "192.168.77.1"
 HOST: Final = "192.168.77.10"
 HOST6: Final = "2001:db8:77::10"
 NEIGHBOUR: Final = "192.168.77.11"
-DESCRIPTION_URL: Final = f"http://{LAN}:5000/rootDesc.xml"
+DESCRIPTION: Final = "/rootDesc.xml"
+DESCRIPTION_URL: Final = f"http://{LAN}:5000{DESCRIPTION}"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TOOLS: Final = (
     *("unshare", "nsenter", "setpriv", "mount", "pgrep", "ps", "ip", "ss", "nft", "sysctl"),
@@ -138,16 +144,6 @@ link set elsewhere name away
 addr add {HOST}/24 dev eth0
 link set eth0 up
 route add default via {LAN}
-"""
-
-# Whether PCP and NAT-PMP are answered: the external address is asked for, RFC 6886 3.2.
-ASK_NATPMP: Final = f"""
-import socket
-asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-asking.settimeout(0.3)
-asking.connect(("{LAN}", 5351))
-asking.send(bytes(2))
-asking.recv(64)
 """
 
 FIREWALL: Final = """
@@ -272,6 +268,16 @@ class Place(Struct, frozen=True):
 
     def terminal(self, *argv: str, columns: int = 80, lines: int = 24) -> Terminal:
         return Terminal(self, argv, columns, lines)
+
+    @property
+    def network(self) -> str:
+        """The file of its network namespace."""
+        return next(word for word in self.prefix if word.startswith("--net=")).partition("=")[2]
+
+    def connects(self, host: str, port: int) -> socket.socket:
+        """From here, within two seconds. Raises OSError."""
+        with in_network(self.network):
+            return socket.create_connection((host, port), 2)
 
 
 class Terminal:
@@ -398,8 +404,14 @@ class Network:
 
     def _answers(self) -> bool:
         if "enable_upnp=yes" in self._conf:
-            return not self._curl(DESCRIPTION_URL).returncode
-        return not self.host.run("python3", "-c", ASK_NATPMP, check=False).returncode
+            return describes_itself(self.host, LAN)
+        with in_network(self.host.network), socket.socket(type=socket.SOCK_DGRAM) as asking:
+            asking.settimeout(0.3)
+            with contextlib.suppress(OSError):
+                asking.connect((LAN, 5351))
+                asking.send(bytes(2))  # for the external address, RFC 6886 3.2
+                return bool(asking.recv(64))
+        return False
 
     def stop_upnp(self) -> None:
         """Ends miniupnpd without its help: it forgets nothing and says goodbye to nobody."""
@@ -475,12 +487,28 @@ class Network:
 
     def greets(self, place: Place, host: str, port: int) -> bool:
         """Whether an SSH server greets whoever connects from `place`."""
-        read = 'exec head -c 8 <"/dev/tcp/$0/$1"'  # bash(1), REDIRECTION
-        greeting = ("timeout", "2", "bash", "-c", read, host.strip("[]"), str(port))
-        return place.run(*greeting, check=False).stdout == "SSH-2.0-"
+        with (
+            contextlib.suppress(OSError),
+            place.connects(host.strip("[]"), port) as connection,
+        ):
+            return connection.recv(8, socket.MSG_WAITALL) == b"SSH-2.0-"
+        return False
 
-    def _curl(self, url: str) -> subprocess.CompletedProcess[str]:
-        return self.host.run("curl", "-sf", "--max-time", "2", "-o", "/dev/null", url, check=False)
+    def makes_directory(self, place: Place, path: str) -> None:
+        """That user's, and private."""
+        self.path(path).mkdir(mode=0o700)
+        self._gives(place, path)
+
+    def makes_key(self, place: Place, path: str, comment: str = "") -> None:
+        """That user's, with the public one beside it."""
+        files = ("-C", comment, "-f", str(self.path(path)))
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", *files], check=True)
+        self._gives(place, path)
+        self._gives(place, f"{path}.pub")
+
+    def _gives(self, place: Place, path: str) -> None:
+        owner = self.path(place.home).stat()
+        os.chown(self.path(path), owner.st_uid, owner.st_gid)
 
     def _namespaces(self) -> None:
         world = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -522,7 +550,7 @@ class Network:
         home = f"/srv/{user}"
         pids = f"--pid=/proc/{self._world}/ns/pid_for_children"
         enter = ("nsenter", *self._inside, pids, f"--net=/proc/{self._nets[net]}/ns/net")
-        become = ("setpriv", "--clear-groups", f"--reuid={uid}", f"--regid={uid}")
+        become = ("setpriv", "--clear-groups", f"--reuid={uid}", f"--regid={uid}") if uid else ()
         environment = (
             *(f"HOME={home}", f"TMPDIR={home}", f"USER={name}", f"LOGNAME={name}"),
             *(f"PATH={Path(sys.executable).parent}:{PATH}", "SHELL=/bin/bash"),
@@ -611,6 +639,15 @@ class Network:
             router.run("nft", "-f", "-", given=f"flush ruleset\n{FIREWALL}")
         if self._office:
             self._start_upnp(self.office, "/srv/office")
+
+
+def describes_itself(place: Place, address: str) -> bool:
+    """Whether the router at `address` answers to UPnP, as `place` asks."""
+    with contextlib.suppress(OSError), contextlib.closing(HTTPConnection(address)) as asking:
+        asking.sock = place.connects(address, 5000)
+        asking.request("GET", DESCRIPTION)
+        return asking.getresponse().status == HTTPStatus.OK
+    return False
 
 
 def _taken(uid: int) -> bool:

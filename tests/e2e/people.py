@@ -13,7 +13,7 @@ from pairctl.client import Client
 from pairingd.core.refusal import PairingError
 from tests import logins
 from tests.e2e.network import DESCRIPTION_URL, HOST, Network, Place, Terminal, until
-from tests.stage import client_at
+from tests.stage import client_at, fakes
 from tests.waiting import expires_soon
 
 FORGE: Final = "/srv/forge"
@@ -32,11 +32,12 @@ Json = dict[str, Any]
 
 def start_forge(network: Network) -> None:
     """On the host's loopback, until the network goes."""
-    network.root.run("mkdir", FORGE)
-    forge = ("python", "-m", "tests.fakes.forge", "--port", "8000", "--dir", FORGE)
-    network.host.start(*forge, log=network.path("/srv/forge.log"))
-    ready = ("curl", "-s", "-o", "/dev/null", "http://127.0.0.1:8000/")
-    until("the forge answers", lambda: not network.host.run(*ready, check=False).returncode)
+    directory = network.path(FORGE)
+    directory.mkdir()
+    place = network.host
+    forge: dict[str, str | int] = {"forge": str(directory), "port": 8000}
+    forge["network"] = place.network
+    place.stack.callback(fakes().asks, {"close": fakes().asks(forge)})
 
 
 class Host:
@@ -46,7 +47,7 @@ class Host:
         self._network = network
         self._place = place
         self.home = f"{place.home}/p"
-        place.run("mkdir", "-m", "700", self.home)
+        network.makes_directory(place, self.home)
         self.configure(CONFIG)
         start_forge(network)
 
@@ -54,8 +55,8 @@ class Host:
         self._network.path(f"{self.home}/config.toml").write_text(text)
 
     def pairctl(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = ("env", f"PAIRING_HOME={self.home}", "pairctl", *argv)
-        return self._place.run(*command, check=check)
+        # Place.prefix ends with env(1)'s assignments.
+        return self._place.run(f"PAIRING_HOME={self.home}", "pairctl", *argv, check=check)
 
     def asks(self, *argv: str, check: bool = True) -> Json:
         answer: Json = json.loads(self.pairctl(*argv, "--json", check=check).stdout)
@@ -140,7 +141,7 @@ class Guest:
         self.name = name
         self._network = network
         self.key = f"/srv/guest/{name}"
-        network.guest.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", self.key)
+        network.makes_key(network.guest, self.key, name)
         self.publish()
 
     def publish(self) -> None:

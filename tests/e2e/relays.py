@@ -32,8 +32,9 @@ def serves_ssh(
     place = place or network.relay
     its_key, ours = f"{place.home}/host_key", "/srv/host/.ssh/id_ed25519"
     for owner, key in ((place, its_key), (network.host, ours)):
-        owner.run("mkdir", "-p", "-m", "700", ".ssh")
-        owner.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+        if not network.path(f"{owner.home}/.ssh").exists():
+            network.makes_directory(owner, f"{owner.home}/.ssh")
+        network.makes_key(owner, key)
     user = place.run("id", "-un").stdout.strip()
     for path, text in {
         f"{place.home}/.ssh/authorized_keys": network.path(f"{ours}.pub").read_text(),

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -90,21 +91,24 @@ class Forge:
     """What no reply is scripted for comes from `directory`, else it is 404."""
 
     def __init__(
-        self, *, directory: Path | None = None, port: int = 0, tls: ssl.SSLContext | None = None
+        self,
+        *,
+        directory: Path | None = None,
+        listener: socket.socket | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.replies: dict[str, Reply] = {}
         self.requests: list[Request] = []
         self.connections = 0
         self.url = ""
         self._directory = directory
-        self._port = port
+        self._listener = listener
         self._tls = tls
         self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(
-            self._accept, "127.0.0.1", self._port, ssl=self._tls
-        )
+        listener = self._listener or socket.create_server(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._accept, sock=listener, ssl=self._tls)
         port = self._server.sockets[0].getsockname()[1]
         self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
         return self
@@ -182,7 +186,8 @@ async def _main() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with Forge(directory=chosen.dir, port=chosen.port) as forge:
+    listener = socket.create_server(("127.0.0.1", chosen.port))
+    async with Forge(directory=chosen.dir, listener=listener) as forge:
         print(forge.url, flush=True)
         await stopped.wait()
 
