@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.account_machine import DOCTOR, HOST, LISTING, PROGRAMS, ROOT, RULE, Machine
 from tests.e2e.network import until
 
+pytestmark = pytest.mark.parametrize("network", [{"upnp": False}], indirect=True)
+
 PARTS = 4  # of a long test: each step of a plan is interrupted once
 
 
@@ -216,11 +218,9 @@ def test_an_account_belongs_to_one_host(machine_with_account: Machine) -> None:
     machine_with_account.root.run("pairctl", "account", "remove")  # root may
 
 
-@pytest.mark.parametrize("name", ["", "Pair", "1pair", "a b", "../x", "p" * 32, "pair;id", "ALL"])
-def test_a_name_that_could_mean_something_else_is_refused(
-    machine_of_its_own: Machine, name: str
-) -> None:
-    assert machine_of_its_own.refused("create", name) == "bad-account-name"
+def test_a_name_that_could_mean_something_else_is_refused(machine_of_its_own: Machine) -> None:
+    for name in ("", "Pair", "1pair", "a b", "../x", "p" * 32, "pair;id", "ALL"):
+        assert machine_of_its_own.refused("create", name) == "bad-account-name", name
 
 
 def test_a_rule_that_sudo_cannot_read_is_never_in_place(machine_of_its_own: Machine) -> None:
