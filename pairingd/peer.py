@@ -38,12 +38,16 @@ def pid(connection: socket.socket) -> int:
 
 
 def has_hung_up(connection: socket.socket) -> bool:
-    """Whether the other end is closed, not only for writing. poll(2), POLLHUP."""
+    """Whether the other end is closed, not only for writing. poll(2), POLLHUP.
+
+    By POLLOUT: macOS reports nothing where no event is requested, and with POLLIN also an end that
+    is closed for writing alone (xnu, sys_generic.c, poll_nocancel; not run).
+    """
     if connection.fileno() < 0:
         return True
     poller = select.poll()
-    poller.register(connection, 0)
-    return bool(poller.poll(0))
+    poller.register(connection, select.POLLOUT)
+    return any(event & select.POLLHUP for _, event in poller.poll(0))
 
 
 def connect(path: str, seconds: float) -> socket.socket:

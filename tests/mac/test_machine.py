@@ -40,6 +40,17 @@ from pairingd.process import left_over
 began = left_over.start_time(os.getpid())
 print(repr(left_over.boot()), began == left_over.start_time(os.getpid()))
 """
+HUNG_UP = """
+import socket
+from pairingd import peer
+
+ours, theirs = socket.socketpair()
+print(peer.has_hung_up(ours), end=" ")
+theirs.shutdown(socket.SHUT_WR)
+print(peer.has_hung_up(ours), end=" ")
+theirs.close()
+print(peer.has_hung_up(ours))
+"""
 
 
 def test_the_network_is_read_from_route_arp_and_ifconfig(mac: Mac, network: Network) -> None:
@@ -79,6 +90,10 @@ def test_a_notification_is_an_argument_of_the_script(mac: Mac) -> None:
 
 def test_a_process_is_known_by_the_time_that_the_kernel_recorded(mac: Mac) -> None:
     assert mac.python(STARTED) == "'' True"
+
+
+def test_a_client_that_has_gone_is_told_from_one_that_only_sends_no_more(mac: Mac) -> None:
+    assert mac.python(HUNG_UP) == "False False True"
 
 
 def test_doctor_reads_the_application_firewall(mac: Mac) -> None:

@@ -16,6 +16,7 @@ import multiprocessing  # noqa: F401
 import os
 import platform  # noqa: F401
 import resource  # noqa: F401
+import select
 import selectors  # noqa: F401
 import shutil  # noqa: F401
 import socket
@@ -49,6 +50,7 @@ _getsockopt, _connect, _sendto = (
     socket.socket.sendto,
 )
 _open, _recv = socket.socket.__init__, socket.socket.recv
+_poll = select.poll
 
 
 def getsockopt(self, level, option, *size):  # type: ignore[no-untyped-def]
@@ -99,6 +101,30 @@ def sendto(self, data, *rest):  # type: ignore[no-untyped-def]
     return _sendto(self, data, *rest)
 
 
+class Poll:
+    """poll(2) as xnu makes it of kqueue(2): nothing is reported of what has no events, and
+    POLLHUP with POLLIN also where the other end is closed for writing alone (sys_generic.c).
+    """
+
+    def __init__(self) -> None:
+        self._poll = _poll()
+
+    def register(self, descriptor, events=select.POLLIN | select.POLLPRI | select.POLLOUT):  # type: ignore[no-untyped-def]
+        if events:
+            self._poll.register(descriptor, events | (select.POLLRDHUP if events & 1 else 0))
+
+    def unregister(self, descriptor) -> None:  # type: ignore[no-untyped-def]
+        self._poll.unregister(descriptor)
+
+    def poll(self, timeout=None):  # type: ignore[no-untyped-def]
+        return [
+            (descriptor, event & ~select.POLLRDHUP | select.POLLHUP)
+            if event & select.POLLRDHUP
+            else (descriptor, event)
+            for descriptor, event in self._poll.poll(timeout)
+        ]
+
+
 def system_proxies() -> types.ModuleType:
     """_scproxy, of a Mac without proxies. After a fork without exec SystemConfiguration crashes."""
     module = types.ModuleType("_scproxy")
@@ -129,6 +155,7 @@ def become() -> None:
         "sendto": sendto,
     }.items():
         setattr(socket.socket, name, method)
+    select.poll = Poll  # type: ignore[misc, assignment]
     sys.modules["_scproxy"] = system_proxies()
     sys.platform = "darwin"
 
