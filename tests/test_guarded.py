@@ -14,7 +14,7 @@ import pytest
 
 from tests.guardians import guardians_of
 from tests.raw_terminal import RawTerminal
-from tests.session import joined, own_stage
+from tests.session import joined, own_stage, programs_first
 from tests.stage import Stage, until
 from tests.waiting import WAIT_S
 
@@ -120,13 +120,23 @@ def test_the_guardian_ends_all_when_the_daemon_is_killed(
     until(lambda: is_gone(family), "nothing of the connection is left")
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or not shutil.which("setpriv"), reason="needs Linux and setpriv"
-)
+@pytest.fixture
+def setpriv() -> None:
+    if sys.platform != "linux" or not shutil.which("setpriv"):
+        pytest.skip("needs Linux and setpriv")
+
+
+@pytest.fixture
+def no_setpriv(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs_first(stage, monkeypatch, {"setpriv": "exit 1"})
+
+
 @pytest.mark.parametrize("options", [(), ("--read-only",)], ids=["write", "read"])
-def test_the_kernel_ends_all_when_daemon_and_guardian_are_killed(
-    stage: Stage, options: tuple[str, ...]
+@pytest.mark.parametrize("by", ["setpriv", "no_setpriv"], ids=["kernel", "shell"])
+def test_all_end_when_daemon_and_guardian_are_killed(
+    stage: Stage, request: pytest.FixtureRequest, by: str, options: tuple[str, ...]
 ) -> None:
+    request.getfixturevalue(by)
     screen = inside(stage, *options)
     sshd, (guardian,) = connection(stage), guardians(stage)
     pid = daemon(stage)
@@ -163,9 +173,15 @@ def test_stopped_processes_of_a_connection_are_ended_too(stage: Stage, which: st
     until(lambda: is_gone(family), "nothing of the connection is left")
 
 
-def test_the_guardian_ends_when_no_guest_is_connected(stage: Stage) -> None:
+@pytest.mark.parametrize("by", ["setpriv", "no_setpriv"], ids=["kernel", "shell"])
+def test_nothing_is_left_when_no_guest_is_connected(
+    stage: Stage, request: pytest.FixtureRequest, by: str
+) -> None:
+    request.getfixturevalue(by)
     screen = inside(stage)
+    sshd = connection(stage)
+    family = [sshd, *sshd.children(recursive=True)]
     (guardian,) = guardians(stage)
     screen.sends(b"\x02d")
     screen.ended(WAIT_S)
-    until(lambda: is_gone([guardian]), "the guardian is gone")
+    until(lambda: is_gone([guardian, *family]), "the guardian and the connection are gone")

@@ -29,3 +29,21 @@ def test_a_guest_comes_through_the_router_and_keeps_the_mac_awake(
     until("it may sleep", lambda: "PreventUserIdleSystemSleep" not in mac.assertions())
     until("nothing is forwarded", lambda: not network.forwards())
     assert mac.asks("receipt")
+
+
+def test_a_guest_is_out_where_daemon_and_guardian_are_killed_at_once(
+    mac: Mac, network: Network
+) -> None:
+    octocat = Guest(network, "octocat")
+    mac.configure()
+    mac.pairctl("invite", "octocat", "--no-copy")
+    until("the router forwards", network.forwards)
+    screen = octocat.joins(mac.asks("invite", "--show", "octocat", "--no-copy")["command"])
+    speaks(screen, "before-the-end", screen)
+
+    daemon = mac.pid()
+    (guardian,) = mac.place.run("pgrep", "-P", str(daemon), "-f", "guardian.py").stdout.split()
+    mac.place.run("kill", "-STOP", str(daemon))  # or it would start another guardian
+    mac.place.run("kill", "-KILL", guardian)
+    mac.kill(daemon)
+    screen.ends()

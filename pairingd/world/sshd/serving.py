@@ -92,7 +92,11 @@ class Own:
 
 
 async def execute(
-    argv: Sequence[str], connection: socket.socket, output: int, records: Writable
+    argv: Sequence[str],
+    connection: socket.socket,
+    output: int,
+    records: Writable,
+    inherited: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
     """Start what serves one connection: `connection` is its input, `records` gets its log."""
     return await asyncio.create_subprocess_exec(
@@ -100,6 +104,7 @@ async def execute(
         stdin=connection.fileno(),
         stdout=output,
         stderr=records.fileno(),
+        pass_fds=inherited,
         env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TZ": "UTC0"},
         cwd="/",
         # As a listening sshd does (sshd.c, setsid): Linux shares its CPU time out by sessions
