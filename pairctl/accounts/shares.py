@@ -18,7 +18,7 @@ from pairctl.accounts import acl
 from pairctl.accounts.actions import Plain
 from pairctl.accounts.facts import require_tool
 from pairctl.services.steps import Keep, Run
-from pairingd.box.shares import holds, require_shareable
+from pairingd.box.shares import contains, require_shareable
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import quoted
 from pairingd.paths import find_paths
@@ -47,7 +47,7 @@ def require(directory: str, host: str, root: str, others: Iterable[str]) -> None
     own = find_paths({"HOME": owner.pw_dir}).directories
     require_shareable(directory, owner.pw_dir, (*own, root), "--dir DIR")
     for other in others:
-        if directory != other and (holds(directory, other) or holds(other, directory)):
+        if directory != other and (contains(directory, other) or contains(other, directory)):
             raise _refused(f"{quoted(directory)} overlaps with {quoted(other)}, which is shared")
     if os.stat(directory).st_uid != owner.pw_uid:  # noqa: PTH116
         raise _refused(f"{quoted(directory)} cannot be shared: it does not belong to {host}")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,14 @@ _SECRET = (
     *(".ssh", ".gnupg", ".pki", ".password-store", ".aws", ".azure", ".kube", ".docker"),
     *(".config/gcloud", ".config/gh", ".config/systemd", ".config/autostart", ".mozilla"),
     *(".config/google-chrome", ".config/chromium", ".local/share/keyrings", "Library"),
-    *("bin", ".local/bin", ".local/share/pipx", ".cargo/bin"),
+    *("bin", ".local/bin", ".local/share/pipx", ".cargo/bin", "Applications"),
 )
-# Of the system: sockets and devices, or what the box has of its own.
+# Of the system: sockets and devices, or what the box has of its own; and where package managers put
+# programs that the user runs.
 _SYSTEM = (
     *("/boot", "/dev", "/etc", "/proc", "/root/.ssh", "/run", "/sys", "/usr", "/bin", "/lib"),
     *("/lib64", "/sbin", "/var/run", "/System", "/Library", "/private/etc", "/private/var/run"),
+    *("/Applications", "/opt/homebrew", "/opt/local", "/home/linuxbrew"),
 )
 _BOX = "--box DIR, or [box] write in config.toml"
 _MAX_LINKS = 40  # as Linux follows; a loop ends with it
@@ -55,15 +58,15 @@ def require_shareable(
 ) -> None:
     """Raise PairingError `not-shareable` if `path`, resolved, may not be shared to write.
 
-    `home` is the user's, `own_directories` are ours, `named_by` is for the hint. Compares resolved
-    paths, in both directions: neither may be in the other.
+    `home` is the user's, `own_directories` are ours, `named_by` is for the hint. Compares in both
+    directions: neither may contain the other.
     """
     if not os.path.isdir(path):
         hint = f"name the project's directory: {named_by}"
         raise _refused(path, "is not a directory", hint)
     hint = f"share a directory with nothing else in it: {named_by}"
     for whole in (home, *_COMMON):
-        if holds(path, resolved(whole)):
+        if contains(path, resolved(whole)):
             raise _has(path, whole, home, hint)
     _require_apart(path, home, own_directories, hint)
 
@@ -71,7 +74,7 @@ def require_shareable(
 def require_readable(path: str, home: str, own_directories: Iterable[str]) -> None:
     """Raise PairingError `not-shareable` if `path`, resolved, may not be shown."""
     hint = "name something with nothing else in it: [box] read in config.toml"
-    if holds(path, resolved(home)):
+    if contains(path, resolved(home)):
         raise _has(path, home, home, hint)
     _require_apart(path, home, own_directories, hint)
 
@@ -83,7 +86,7 @@ def require_own_way(path: str, writable: Iterable[str]) -> None:
     end = resolved(path)
     for directory in _way(from_here(os.path.expanduser(path))):
         for outer in writable:
-            if holds(outer, directory) and not holds(outer, end):
+            if contains(outer, directory) and not contains(outer, end):
                 raise _refused(
                     path,
                     f"leads out of {outer}, by a link that a guest may have made",
@@ -115,9 +118,9 @@ def _require_apart(path: str, home: str, own_directories: Iterable[str], hint: s
     forbidden = (*(os.path.join(home, name) for name in _SECRET), *_SYSTEM, *own_directories)
     for secret in forbidden:
         real = resolved(secret)
-        if holds(path, real):  # even if it does not exist: a guest could make it
+        if contains(path, real):  # even if it does not exist: a guest could make it
             raise _has(path, secret, home, hint)
-        if holds(real, path):
+        if contains(real, path):
             raise _refused(path, f"lies in {called(secret, home)}", hint)
 
 
@@ -127,8 +130,30 @@ def _has(path: str, secret: str, home: str, hint: str) -> PairingError:
 
 
 def holds(outer: str, inner: str) -> bool:
-    """Whether `inner`, resolved, is or lies in `outer`."""
+    """Whether `inner`, resolved, is or lies in `outer`, by their names."""
     return inner == outer or inner.startswith(outer.rstrip("/") + "/")
+
+
+def contains(outer: str, inner: str) -> bool:
+    """As `holds`, also where a directory has several names: macOS ignores case and the form of an
+    accent, and a mount may show it elsewhere.
+    """
+    if holds(outer, inner):
+        return True
+    try:
+        sought = os.stat(outer)  # noqa: PTH116
+    except OSError:
+        return False
+    return any(os.path.samestat(sought, place) for place in _on_the_way(inner))
+
+
+def _on_the_way(path: str) -> Iterator[os.stat_result]:
+    """Yield `path` and the directories that it lies in, as far as they exist."""
+    while True:
+        with contextlib.suppress(OSError):
+            yield os.stat(path)  # noqa: PTH116
+        if path == (path := os.path.dirname(path)):
+            return
 
 
 def called(path: str, home: str) -> str:

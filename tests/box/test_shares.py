@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,30 @@ def test_a_directory_whose_name_no_script_could_hold_is_refused(home: Path) -> N
     assert "is not named in UTF-8" in refused(home / "\udcff", home)
     with pytest.raises(PairingError, match="UTF-8"):
         require_readable(str(home / "\udcff"), str(home), ())
+
+
+# As macOS's file system has it by itself: there letters of both cases are the same.
+OTHER_NAME = """
+import sys
+from pairingd.box.shares import require_shareable, resolved
+require_shareable(resolved(sys.argv[1]), sys.argv[2], [])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "linux" and os.geteuid() != 0, reason="mount needs root")
+@pytest.mark.parametrize(
+    ("mounted", "named"),
+    [(".ssh", ".SSH"), (".ssh", ".SSH/keys"), (".config", ".Config"), ("", "../HOME/.ssh/keys")],
+)
+def test_a_secret_one_is_refused_by_another_name(home: Path, mounted: str, named: str) -> None:
+    argv = [sys.executable, "-c", OTHER_NAME, str(home / named), str(home)]
+    if sys.platform == "linux":
+        other = home.parent / "HOME" if not mounted else home / Path(named).parts[0]
+        other.mkdir()
+        script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+        argv = ["unshare", "-m", "sh", "-c", script, "sh", str(home / mounted), str(other), *argv]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert "cannot be shared" in done.stderr
 
 
 def test_the_refusal_names_what_is_secret(home: Path) -> None:
