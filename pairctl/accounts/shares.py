@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pairctl.services.steps import Step
 
 _COMMAND_TIMEOUT_S = 3600.0  # a directory may have a million files
+_CHMOD = "/bin/chmod"  # macOS's: a GNU one before it on PATH, as from Homebrew, knows no +a
 _MACOS_RIGHTS = (
     "allow read,write,append,execute,delete,delete_child,readattr,writeattr,readextattr,"
     "writeextattr,readsecurity,file_inherit,directory_inherit"
@@ -106,7 +107,7 @@ def _share(directory: str, facts: Facts) -> Iterator[Step]:
     if facts.system == "darwin":
         for user in (name, host):
             entry = f"user:{user} {_MACOS_RIGHTS}"
-            argv = (*_as(host), "chmod", "-R", "+a", entry, directory)
+            argv = (*_as(host), _CHMOD, "-R", "+a", entry, directory)
             yield Run(argv, note=note, seconds=_COMMAND_TIMEOUT_S)
             note = ""
         return
@@ -127,7 +128,7 @@ def _unshare(directory: str, facts: Facts) -> Iterator[Step]:
     if facts.system == "darwin":
         for user in (name, host):
             entry = f"user:{user} {_MACOS_RIGHTS}"
-            argv = (*_as(host), "chmod", "-R", "-a", entry, directory)
+            argv = (*_as(host), _CHMOD, "-R", "-a", entry, directory)
             yield Run(argv, soft=(1,), seconds=_COMMAND_TIMEOUT_S)
         return
     files, directories = f"u:{name},u:{host}", f"u:{name},u:{host},d:u:{name},d:u:{host}"
@@ -141,7 +142,7 @@ def _open(parent: str, facts: Facts) -> Run:
     note = f"{name} can then pass through it, and open what is readable for all in there"
     if facts.system == "darwin":
         entry = f"user:{name} allow search"
-        return Run((*_as(facts.record.host), "chmod", "+a", entry, parent), note=note)
+        return Run((*_as(facts.record.host), _CHMOD, "+a", entry, parent), note=note)
     return Run((*_as(facts.record.host), "setfacl", "-m", f"u:{name}:--x", parent), note=note)
 
 
@@ -149,7 +150,7 @@ def _close(parent: str, facts: Facts) -> Iterator[Step]:
     name, host = facts.name, facts.record.host
     if facts.system == "darwin":
         entry = f"user:{name} allow search"
-        yield Run((*_as(host), "chmod", "-a", entry, parent), soft=(1,))
+        yield Run((*_as(host), _CHMOD, "-a", entry, parent), soft=(1,))
         return
     yield Run((*_as(host), "setfacl", "-x", f"u:{name}", parent))
     yield Plain(parent, host, whole=False)
