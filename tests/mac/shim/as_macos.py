@@ -51,6 +51,7 @@ _getsockopt, _connect, _sendto = (
 )
 _open, _recv = socket.socket.__init__, socket.socket.recv
 _poll = select.poll
+_POLLRDHUP = 0x2000  # poll(2) of Linux
 
 
 def getsockopt(self, level, option, *size):  # type: ignore[no-untyped-def]
@@ -111,15 +112,15 @@ class Poll:
 
     def register(self, descriptor, events=select.POLLIN | select.POLLPRI | select.POLLOUT):  # type: ignore[no-untyped-def]
         if events:
-            self._poll.register(descriptor, events | (select.POLLRDHUP if events & 1 else 0))
+            self._poll.register(descriptor, events | (_POLLRDHUP if events & 1 else 0))
 
     def unregister(self, descriptor) -> None:  # type: ignore[no-untyped-def]
         self._poll.unregister(descriptor)
 
     def poll(self, timeout=None):  # type: ignore[no-untyped-def]
         return [
-            (descriptor, event & ~select.POLLRDHUP | select.POLLHUP)
-            if event & select.POLLRDHUP
+            (descriptor, event & ~_POLLRDHUP | select.POLLHUP)
+            if event & _POLLRDHUP
             else (descriptor, event)
             for descriptor, event in self._poll.poll(timeout)
         ]
