@@ -21,6 +21,7 @@ from heapq import nlargest
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from pairingd import files
 from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Access, Invitation, Rights
 from pairingd.errors import WorldError
@@ -249,6 +250,6 @@ def _sync(directory: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        os.fsync(descriptor)
+        files.sync(descriptor)
     finally:
         os.close(descriptor)

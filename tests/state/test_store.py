@@ -43,6 +43,10 @@ def change(path: Path, statement: str, *parameters: object, seal: bool = False) 
                 )
 
 
+# sqlite.org/pragma.html: 2 is FULL; the last is macOS's F_FULLFSYNC.
+SETTINGS = ("journal_mode", "synchronous", "fullfsync")
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state.db"
@@ -125,6 +129,12 @@ def test_the_announced_endpoint_is_read_after_a_new_start(
     announced = step(INVITED, CommandPrinted(HostPort("5.5.5.1", 22)), START)
     reopen().save(announced)
     assert reopen().state() == announced
+
+
+def test_a_commit_waits_for_the_disk(reopen: Callable[[], Store]) -> None:
+    database = reopen()._database
+    settings = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in SETTINGS]
+    assert settings == ["wal", 2, 1]
 
 
 def test_the_saved_state_is_read_after_kill_9(reopen: Callable[[], Store]) -> None:

@@ -10,6 +10,7 @@ import asyncio  # noqa: F401
 import concurrent.futures  # noqa: F401
 import ctypes.util  # noqa: F401
 import errno
+import fcntl
 import ipaddress
 import logging.handlers  # noqa: F401
 import multiprocessing  # noqa: F401
@@ -156,6 +157,7 @@ def become() -> None:
         "sendto": sendto,
     }.items():
         setattr(socket.socket, name, method)
+    vars(fcntl)["F_FULLFSYNC"] = 51  # Linux refuses it: EINVAL
     select.poll = Poll  # type: ignore[misc, assignment]
     sys.modules["_scproxy"] = system_proxies()
     sys.platform = "darwin"
