@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.network import WAN, Network, until
 from tests.e2e.people import Guest, speaks
 from tests.mac.machine import Mac
@@ -46,4 +48,22 @@ def test_a_guest_is_out_where_daemon_and_guardian_are_killed_at_once(
     mac.place.run("kill", "-STOP", str(daemon))  # or it would start another guardian
     mac.place.run("kill", "-KILL", guardian)
     mac.kill(daemon)
+    screen.ends()
+
+
+@pytest.mark.parametrize("options", [(), ("--read-only",)], ids=["write", "read"])
+def test_a_guest_of_a_box_is_known_and_goes_in_time(
+    mac: Mac, network: Network, options: tuple[str, ...]
+) -> None:
+    octocat = Guest(network, "octocat")
+    mac.configure()
+    project = f"{mac.home}/Développement/the project"
+    mac.place.run("mkdir", "-p", project)
+    invited = mac.pairctl("invite", "octocat", "--box", project, "--no-copy", *options)
+    assert "box-untried" in invited.stderr or "not been tried on macOS" in invited.stderr
+    until("the router forwards", network.forwards)
+    screen = octocat.joins(mac.asks("invite", "--show", "octocat", "--no-copy")["command"])
+    screen.shows("this session is in a box")
+    until("it is known", lambda: "octocat joined" in mac.pairctl("log").stdout)
+    mac.pairctl("revoke", "octocat")
     screen.ends()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
@@ -127,7 +128,8 @@ class Confinement:
 
     def _owned(self, clients: list[TmuxClient], guests: Collection[int]) -> dict[str, Owner]:
         box = self._tmux.box
-        return self._ownership.of(clients, guests, boxed=bool(box and not box.account))
+        has_pids_of_its_own = bool(box and not box.account) and sys.platform == "linux"
+        return self._ownership.of(clients, guests, boxed=has_pids_of_its_own)
 
     async def _look(self, guests: Collection[int]) -> list[TmuxClient]:
         clients = await self._tmux.clients()

@@ -1,10 +1,10 @@
 """Which connection a tmux client belongs to: the one among its process's ancestors.
 
 Nothing else proves it: tmux can change a client's name, flags and session, and a guest can make it
-do so. In a box each client has pid 2, and its name is the terminal behind the glass, which is
-nobody else's: the process that a guest's forced command has started there stands for it. A guest in
-the box can make tmux list any name. That misleads only what tmux shows, which is theirs anyway, and
-nothing that cuts a guest or changes their role.
+do so. In a box of Linux each client has pid 2, and its name is the terminal behind the glass, which
+is nobody else's: the process that a guest's forced command has started there stands for it. A guest
+in a box can make tmux list any name or pid. That misleads only what tmux shows, which is theirs
+anyway, and nothing that cuts a guest or changes their role.
 """
 
 from __future__ import annotations

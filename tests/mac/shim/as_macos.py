@@ -52,6 +52,7 @@ _getsockopt, _connect, _sendto = (
 )
 _open, _recv = socket.socket.__init__, socket.socket.recv
 _poll = select.poll
+_glob = Path.glob
 _POLLRDHUP = 0x2000  # poll(2) of Linux
 
 
@@ -101,6 +102,11 @@ def sendto(self, data, *rest):  # type: ignore[no-untyped-def]
     if self.family != socket.AF_UNIX and is_denied(rest[-1]):
         raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
     return _sendto(self, data, *rest)
+
+
+def glob(self, pattern):  # type: ignore[no-untyped-def]
+    """There is no /proc, for who looks through it; psutil reads it in another way."""
+    return iter(()) if str(self) == "/proc" else _glob(self, pattern)
 
 
 class Poll:
@@ -158,6 +164,7 @@ def become() -> None:
     }.items():
         setattr(socket.socket, name, method)
     vars(fcntl)["F_FULLFSYNC"] = 51  # Linux refuses it: EINVAL
+    Path.glob = glob  # type: ignore[method-assign]
     select.poll = Poll  # type: ignore[misc, assignment]
     sys.modules["_scproxy"] = system_proxies()
     sys.platform = "darwin"
