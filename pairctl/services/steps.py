@@ -291,7 +291,7 @@ def _ran(
     limit = max(0.0, min(seconds, deadline - time.monotonic()))
     try:
         return subprocess.run(
-            [secrets.token_urlsafe(32) if word == RANDOM else word for word in argv],
+            [secrets.token_hex(32) if word == RANDOM else word for word in argv],
             cwd="/",  # find(1) as another user could not return to our directory
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

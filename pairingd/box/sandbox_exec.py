@@ -1,6 +1,7 @@
 """The box as macOS makes it: a profile for sandbox-exec(1), and the scripts that run tmux under it.
 
-NOT RUN ON A MAC. Written from public profiles, and tested as text alone (tests/data/box.sb).
+NOT RUN ON A MAC. Written from public profiles. The profile is tested as text alone
+(tests/data/box.sb), the scripts with a sandbox-exec that applies no rule (tests/mac).
 
 As bubblewrap.py, with two scripts: `server` is the box with tmux's server in it, `tmux` is a client
 under the same profile; a client obeys its server, so it need not have less. The differences:
