@@ -1,7 +1,7 @@
 """Programs that end when this process does, however it does.
 
 By prctl(2), PR_SET_PDEATHSIG: Linux only, and not for a program that becomes another user, which
-the kernel leaves alone. Elsewhere, as on macOS, by a shell beside the program: `watch`.
+the kernel leaves alone. Elsewhere, as on macOS, by a shell beside the program.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 import sys
+from typing import NamedTuple
 
 from pairingd.process.programs import run
 
@@ -17,29 +18,32 @@ _TRIAL_S = 10.0
 _usable: dict[str, str | None] = {}  # setpriv(1), by PATH; None: there is none, or BusyBox's
 
 
-async def mortal(*command: str, signal: str = "TERM") -> tuple[str, ...]:
-    """`command`, so that it gets that signal when this process ends; as it is where that cannot be.
+class Mortal(NamedTuple):
+    """The command to run, and the descriptors that it must inherit."""
 
-    Call it in the thread that starts the command, and that lives as long as this process.
+    argv: tuple[str, ...]
+    inherited: tuple[int, ...] = ()
+
+
+async def mortal(*command: str, signal: str = "TERM") -> Mortal:
+    """`command`, so that it gets that signal when this process ends.
+
+    Start it in a thread that lives as long as this process, as the leader of a process group, and
+    send SIGKILL to that group once the program has ended: where the kernel does not send the
+    signal, there is a shell in the group, which kills all of it.
     """
-    setpriv = await _setpriv()
-    return (setpriv, "--pdeathsig", signal, *command) if setpriv else command
-
-
-async def watch() -> tuple[str, tuple[int, ...]]:
-    """Where the kernel sends no such signal: commands for a shell that leads a process group and
-    then becomes the program, and the descriptors that it must inherit. They leave a process that
-    kills the group, with itself, when this process ends. Else nothing.
-    """
-    return ("", ()) if await _setpriv() else _lifeline()
+    if setpriv := await _setpriv():
+        return Mortal((setpriv, "--pdeathsig", signal, *command))
+    ended = _lifeline()
+    wait = f"(read -r end </dev/fd/{ended}; kill -KILL 0) </dev/null >/dev/null 2>&1 &"
+    return Mortal(("/bin/sh", "-c", f'{wait} exec "$@"', "sh", *command), (ended,))
 
 
 @functools.cache
-def _lifeline() -> tuple[str, tuple[int, ...]]:
-    """Only this process has the pipe's other end (PEP 446), so its end is ours."""
+def _lifeline() -> int:
+    """Only this process has the pipe's other end (PEP 446), so it is closed when we end."""
     ended, _ours = os.pipe()
-    wait = f"read -r end </dev/fd/{ended}"
-    return f"({wait}; kill -KILL 0) </dev/null >/dev/null 2>&1 &", (ended,)
+    return ended
 
 
 async def _setpriv() -> str | None:

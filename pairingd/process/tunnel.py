@@ -80,7 +80,7 @@ async def start(*command: str, together: bool = False) -> Program:
 
     Raises OSError.
     """
-    command = await mortal(*command)  # no tunnel outlives a killed daemon
+    argv, inherited = await mortal(*command)  # no tunnel outlives a killed daemon
     read_end, write_end = os.pipe()
     output = asyncio.StreamReader(limit=_MAX_CHUNK_BYTES)
     protocol = asyncio.StreamReaderProtocol(output)
@@ -89,10 +89,11 @@ async def start(*command: str, together: bool = False) -> Program:
     )
     try:
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *argv,
             stdin=subprocess.DEVNULL,
             stdout=write_end if together else subprocess.DEVNULL,
             stderr=write_end,
+            pass_fds=inherited,
             process_group=0,
         )
     except BaseException:

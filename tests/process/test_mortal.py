@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pairingd.process.mortal import mortal
 from tests.stage import until
 
 PARENT = """
@@ -19,37 +18,45 @@ import asyncio, sys
 from pairingd.process.mortal import mortal
 
 async def main():
-    argv = await mortal("sleep", "3600", signal=sys.argv[1])
-    child = await asyncio.create_subprocess_exec(*argv)
+    argv, inherited = await mortal("sleep", "3600", signal=sys.argv[1])
+    child = await asyncio.create_subprocess_exec(*argv, pass_fds=inherited, process_group=0)
     print(child.pid, flush=True)
     await asyncio.sleep(3600)
 
 asyncio.run(main())
 """
 
-linux_with_setpriv = pytest.mark.skipif(
-    sys.platform != "linux" or not shutil.which("setpriv"), reason="needs Linux and setpriv"
-)
 
-
-@linux_with_setpriv
 @pytest.mark.parametrize("number", ["TERM", "KILL"])
-def test_a_mortal_program_ends_with_the_killed_process_that_started_it(number: str) -> None:
+@pytest.mark.parametrize("setpriv", ["the system's", "exit 1", None])
+def test_a_mortal_program_ends_with_the_killed_process_that_started_it(
+    tmp_path: Path, setpriv: str | None, number: str
+) -> None:
+    """Without a setpriv that can, a shell beside the program ends it."""
+    shells = 0
+    for name in ("sleep", "sh"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    path = os.environ["PATH"]
+    if setpriv != "the system's":
+        path, shells = os.fspath(tmp_path), 1
+    elif sys.platform != "linux" or not shutil.which("setpriv"):
+        pytest.skip("needs Linux and setpriv")
+    if setpriv == "exit 1":  # as BusyBox's
+        (tmp_path / "setpriv").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "setpriv").chmod(0o755)
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT, number], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, number],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PATH": path},
     ) as parent:
         assert parent.stdout
         child = psutil.Process(int(parent.stdout.readline()))
         until(lambda: child.name() == "sleep", "it has become the program")
+        beside = child.children()
+        assert len(beside) == shells
         parent.kill()
-        until(lambda: is_gone(child), "it has ended")
-
-
-def refusing(directory: Path) -> str:
-    """With a setpriv that cannot, as BusyBox's."""
-    (directory / "setpriv").write_text("#!/bin/sh\nexit 1\n")
-    (directory / "setpriv").chmod(0o755)
-    return os.fspath(directory)
+        until(lambda: all(map(is_gone, [child, *beside])), "they have ended")
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -57,41 +64,3 @@ def is_gone(process: psutil.Process) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-@pytest.mark.parametrize("refuses", [True, False])
-async def test_a_command_stays_as_it_is_without_a_setpriv_that_can(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: bool
-) -> None:
-    monkeypatch.setenv("PATH", refusing(tmp_path) if refuses else os.fspath(tmp_path))
-    assert await mortal("/bin/sleep", "1") == ("/bin/sleep", "1")
-
-
-SHELL = """
-import asyncio
-from pairingd.process.mortal import watch
-
-async def main():
-    beside, inherited = await watch()
-    start = ("/bin/sh", "-c", f'{beside} exec "$@"', "sh", "sleep", "3600")
-    child = await asyncio.create_subprocess_exec(*start, pass_fds=inherited, process_group=0)
-    print(child.pid, flush=True)
-    await asyncio.sleep(3600)
-
-asyncio.run(main())
-"""
-
-
-def test_without_that_signal_a_shell_beside_it_ends_the_group(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", SHELL],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PATH": f"{refusing(tmp_path)}:{os.environ['PATH']}"},
-    ) as parent:
-        assert parent.stdout
-        child = psutil.Process(int(parent.stdout.readline()))
-        until(lambda: child.name() == "sleep", "it has become the program")
-        (shell,) = child.children()
-        parent.kill()
-        until(lambda: is_gone(child) and is_gone(shell), "both have ended")

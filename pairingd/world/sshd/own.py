@@ -23,7 +23,7 @@ from pairingd.core.admission import LOGIN_GRACE
 from pairingd.core.ssh_wire import fingerprint
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.files import write_private
-from pairingd.process.mortal import mortal, watch
+from pairingd.process.mortal import mortal
 from pairingd.process.programs import Finished, run
 from pairingd.user import user_name
 from pairingd.world import sshd_policy
@@ -182,14 +182,12 @@ class Sshd:
         """
         argv: list[str] = [self.command, "-i", "-e", "-f", str(self._config)]
         output = connection.fileno()
-        inherited: tuple[int, ...] = ()
         if announcement:
-            # The guardian ends it; but if that was killed with us, the kernel or this shell does.
-            beside, inherited = await watch()
-            script = f'echo "{announcement.line}" && {{ {beside} exec "$@" >&0; }}'
-            argv = ["/bin/sh", "-c", script, "sh", *argv]
+            argv = ["/bin/sh", "-c", f'echo "{announcement.line}" && exec "$@" >&0', "sh", *argv]
             output = announcement.to.fileno()
-        process = await execute(await mortal(*argv), connection, output, records, inherited)
+        # The guardian ends it; but if that was killed with us, it ends by itself.
+        command = await mortal(*argv)
+        process = await execute(command.argv, connection, output, records, command.inherited)
         return Started(process, Own(process.pid))
 
     @property

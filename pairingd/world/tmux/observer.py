@@ -7,7 +7,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -85,12 +87,15 @@ class Observer:
             return
         try:
             # A server that waits for its output to be read would keep it for ever: SIGKILL.
+            argv, inherited = await mortal(
+                *(self._command, *shared_session.watching(str(self.socket))),
+                *("attach-session", "-E", "-f", "no-output", "-t", self.session),
+                signal="KILL",
+            )
             process = await asyncio.create_subprocess_exec(
-                *await mortal(
-                    *(self._command, *shared_session.watching(str(self.socket))),
-                    *("attach-session", "-E", "-f", "no-output", "-t", self.session),
-                    signal="KILL",
-                ),
+                *argv,
+                pass_fds=inherited,
+                process_group=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -124,6 +129,8 @@ class Observer:
                 if not await end(process, REPLY_TIMEOUT_S):
                     UNENDED.add(self._command, lambda: process.returncode is not None)
             finally:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 if process.stdin.transport.get_write_buffer_size():
                     process.stdin.transport.abort()  # nobody has read it, nor will
                 await _drained(process.stdout)
