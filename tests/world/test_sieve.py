@@ -64,6 +64,8 @@ ACTS = {
     "one of several modes": "\x1b[?25;2031h",
     "a message": "\x1b^secret\x1b\\",
     "a string": "\x1bXtext\x1b\\",
+    "a tab stop": "\x1bH",
+    "no tab stops": "\x1b[3g",
 }
 DRAWS = (
     *(
@@ -157,6 +159,11 @@ def test_a_string_without_end_is_not_kept() -> None:
         ("\x1b(0lqk\x0e", "\x1b(B\x0f"),
         ("\x1b(0lqk\x1b(B\x0e\x0f", ""),
         ("\x1b[?2031h\x1b[?1003;9999h", ""),
+        ("\x1b[2;3r\x1b[?1049h", "\x1b[?1049l\x1b7\x1b[r\x1b8"),
+        ("\x1b[2;3r\x1b[r", ""),
+        ("\x1b]8;;https://example.org\x1b\\link", "\x1b]8;;\x1b\\"),
+        ("\x1b]8;id=1;https://example.org;x\a", "\x1b]8;;\x1b\\"),
+        ("\x1b]8;;https://example.org\alink\x1b]8;id=1;\a", ""),
     ],
 )
 def test_what_was_switched_on_can_be_undone(output: str, undo: str) -> None:

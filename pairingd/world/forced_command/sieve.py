@@ -26,7 +26,7 @@ _SEQUENCE = re.compile(
     | \x1b \[ (?P<prefix> [<=>?]?) (?P<parameters> [0-;]{{,99}}) (?P<name> [\ -/]? [@-~])
     | \x1b \] (?P<osc> {_OSC}) (?P<value> (?: ;[^{_CONTROLS}]* )?) (?: \a | \x1b\\ )
     | \x1b (?P<charset> [()*+]) (?P<set> [0-~])
-    | \x1b (?P<escape> [78=>DEHM])
+    | \x1b (?P<escape> [78=>DEM])
     | \x1b (?P<dropped> [\]\[PX^_\ -/])
     | \x1b [0-~]?
     """,
@@ -53,7 +53,7 @@ _ENDS = {
 }
 
 # Control functions by prefix, intermediate and last characters; of `t` only the stack of titles.
-_FUNCTIONS = {*"@ABCDEFGHIJKLMPSTXZ`abdefgmrsu", " q", "$x", ">m"}
+_FUNCTIONS = {*"@ABCDEFGHIJKLMPSTXZ`abdefmrsu", " q", "$x", ">m"}
 _TITLES = ("22;", "23;")
 _MODES = {
     *("4", "34"),  # insert; the Linux console's cursor
@@ -67,6 +67,7 @@ _STAY = {
     "m": (("", "0"), "\x1b[m"),
     " q": (("", "0"), "\x1b[0 q"),
     ">m": (("", "4", "4;0"), "\x1b[>4m"),
+    "r": (("",), "\x1b7\x1b[r\x1b8"),  # which moves the cursor
 }
 
 
@@ -82,11 +83,12 @@ class Sieve:
 
     @property
     def undo(self) -> bytes:
-        """What switches off what is still on. The other screen comes last: leaving it restores the
-        cursor.
+        """What switches off what is still on. The other screen comes late: leaving it restores the
+        cursor. After it only the margins, which are of both.
         """
+        late = {**dict.fromkeys(_OTHER_SCREENS, 1), "r": 2}
         return "".join(
-            self._undo[name] for name in sorted(self._undo, key=_OTHER_SCREENS.__contains__)
+            self._undo[name] for name in sorted(self._undo, key=lambda name: late.get(name, 0))
         ).encode()
 
     def take(self, output: bytes) -> bytes:
@@ -185,6 +187,8 @@ class Sieve:
     def _osc_passes(self, number: str, value: str) -> bool:
         if number in {"12", "112"}:
             self._note("12", "\x1b]112\a", on=number == "12")
+        if number == "8":  # the URI comes after the parameters
+            self._note("8", "\x1b]8;;\x1b\\", on=any(value.split(";", 2)[2:]))
         return "?" not in value or number not in {"12", "52"}  # a question
 
     def _note(self, name: str, undo: str, *, on: bool) -> None:
