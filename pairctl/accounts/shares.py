@@ -4,7 +4,7 @@ Both can write what either makes in it. Only the host's files are changed, by pr
 host: a link in such a directory then leads nowhere that the host could not go.
 """
 
-# ruff: noqa: PTH118, PTH120
+# ruff: noqa: PTH112, PTH114, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def parents(directory: str) -> list[str]:
 
 def shared(facts: Facts) -> Iterator[Step]:
     """The steps still to do for all directories that the record names."""
-    for directory in filter(os.path.isdir, facts.record.shared):
+    for directory in filter(_is_there, facts.record.shared):
         if not _is_shared(directory, facts):
             yield from _share(directory, facts)
         for parent in parents(directory):
@@ -90,11 +90,13 @@ def unshared(directory: str, facts: Facts, others: tuple[str, ...]) -> Iterator[
     if not facts.exists or not _is_user(facts.record.host):
         yield Keep(directory, "one of the two users has gone, so their ACL entries cannot be found")
         return
-    if os.path.isdir(directory):  # noqa: PTH112
+    if _is_there(directory):
         yield from _unshare(directory, facts)
+    else:
+        yield Keep(directory, "it is not there, so its ACL entries cannot be found")
     kept_open = {parent for other in others for parent in parents(other)}
-    for parent in parents(directory):
-        if parent in kept_open or os.lstat(parent).st_uid != pwd.getpwnam(facts.record.host).pw_uid:
+    for parent in filter(os.path.isdir, parents(directory)):
+        if parent in kept_open or os.stat(parent).st_uid != pwd.getpwnam(facts.record.host).pw_uid:  # noqa: PTH116
             continue
         # An interrupted run leaves an ACL that repeats the mode.
         if _names(parent, facts) or acl.repeats(parent):
@@ -119,12 +121,11 @@ def _share(directory: str, facts: Facts) -> Iterator[Step]:
 def _unshare(directory: str, facts: Facts) -> Iterator[Step]:
     """First give the host what the account has made there."""
     name, host = facts.name, facts.record.host
-    of_account = ("(", "-user", name, "-o", "-group", name, ")")
-    # -execdir: a file that is moved meanwhile cannot redirect it.
-    chown = ("chown", "-h", f"{host}:{facts.host_group}", "{}", ";")
-    yield Run(
-        ("find", "-P", directory, *of_account, "-execdir", *chown), seconds=_COMMAND_TIMEOUT_S
-    )
+    # Not what a third user has made in a directory whose group the account has set.
+    for kind, owner in (("-user", host), ("-group", f":{facts.host_group}")):
+        # -execdir: a file that is moved meanwhile cannot redirect it.
+        chown = ("-execdir", "chown", "-h", owner, "{}", ";")
+        yield Run(("find", "-P", directory, kind, name, *chown), seconds=_COMMAND_TIMEOUT_S)
     if facts.system == "darwin":
         for user in (name, host):
             entry = f"user:{user} {_MACOS_RIGHTS}"
@@ -164,6 +165,11 @@ def _each(directory: str, kind: str, host: str, argv: tuple[str, ...], note: str
 
 def _as(host: str) -> tuple[str, ...]:
     return () if host == "root" else ("sudo", "-n", "-u", host)
+
+
+def _is_there(directory: str) -> bool:
+    """Not moved, with a link in its place: links are not followed."""
+    return os.path.isdir(directory) and not os.path.islink(directory)
 
 
 def _is_shared(directory: str, facts: Facts) -> bool:

@@ -75,7 +75,8 @@ def _create(account: Account, args: Namespace) -> None:
         raise PairingError(
             "rule-ignored",
             f"sudo does not honour the rule, which was removed again: {failed.message}",
-            "see that /etc/sudoers includes /etc/sudoers.d in its last line, then: " + again,
+            "see that /etc/sudoers includes /etc/sudoers.d in its last line, and that "
+            f"{account.root} is not mounted noexec, then: {again}",
         ) from None
     result = {**_summary(observed), "changed": bool(plan)}
     output.result(result, _made, as_json=args.json)
@@ -93,6 +94,12 @@ def _remove(account: Account, args: Namespace) -> None:
         return
     facts.require_free(account, facts.who_uses(account))
     _perform(plan, facts.again("remove", account.name, args.directories))
+    for kept in (step for step in plan if isinstance(step, steps.Keep)):
+        output.problem(
+            "warning",
+            f"{kept.path}: {kept.why}",
+            "if it was moved, they went with it: remove them there, as in docs/account.md",
+        )
     result = {"name": account.name, "removed": bool(plan) and not args.directories}
     result["shared"] = [] if not args.directories else _shared_still(account)
     output.result(result, _gone, as_json=args.json)

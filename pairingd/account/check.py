@@ -94,12 +94,16 @@ def remedy(account: Account) -> str:
 
 
 def is_directory(directory: Directory) -> bool:
-    """Whether it exists with this mode and owner; a group that is left out may be any."""
+    """Whether it exists with this mode and owner; a group that is left out may be any. True where
+    we may not look, as in the directory of another host.
+    """
     user, _, group = directory.owner.partition(":")
     try:
         status = os.lstat(directory.path)
         gid = grp.getgrnam(group).gr_gid if group else status.st_gid
         owner = (pwd.getpwnam(user).pw_uid, gid)
+    except PermissionError:
+        return True
     except (OSError, KeyError):
         return False
     mode = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == directory.mode

@@ -61,6 +61,35 @@ def test_a_shared_directory_is_both_s_and_is_taken_back(machine_of_its_own: Mach
     assert after == before
 
 
+def test_a_shared_directory_that_is_gone_is_no_obstacle(machine_of_its_own: Machine) -> None:
+    machine = machine_of_its_own
+    machine.host.run("sh", "-ec", "mkdir -p a/b/work c/work; chmod 700 a c")
+    before = machine.sh("getfacl -pPR /srv/host/a /srv/host/c")
+    for words in (("--dir", "/srv/host/a/b/work"), ()):
+        machine.sudo("create", "--dir", "/srv/host/a/b/work", "--dir", "/srv/host/c/work")
+        machine.host.run("sh", "-ec", "mv a/b moved; mv c/work work; ln -s ../work c/work")
+        assert machine.asks("create")["changed"] is False
+        done = machine.sudo("remove", *words)
+        assert "/srv/host/a/b/work: it is not there" in done.stderr
+        assert ("/srv/host/c/work: it is not there" in done.stderr) is (not words)
+        machine.host.run("sh", "-ec", "rm c/work; mv work c/work; mv moved a/b; setfacl -Rb a/b c")
+    assert machine.sh("getfacl -pPR /srv/host/a /srv/host/c") == before
+
+
+def test_what_a_third_user_has_made_in_a_shared_directory_stays_theirs(
+    machine_of_its_own: Machine,
+) -> None:
+    machine = machine_of_its_own
+    machine.host.run("sh", "-ec", "chmod 755 .; mkdir work")
+    machine.sudo("create", "--dir", "/srv/host/work")
+    opens = "cd /srv/host/work; mkdir open; setfacl -b open; chmod 2777 open"
+    assert machine.as_pair("sh", "-ec", opens).returncode == 0
+    machine.network.guest.run("touch", "/srv/host/work/open/theirs")
+    machine.sudo("remove")
+    owners = machine.sh("stat -c '%U %G' /srv/host/work/open /srv/host/work/open/theirs")
+    assert owners.splitlines() == [f"{HOST} {HOST}", f"pairguest {HOST}"]
+
+
 @pytest.mark.attack(
     "a guest in an account leaves links to files of the host's in a shared directory",
     "not followed",
