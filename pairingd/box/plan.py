@@ -1,10 +1,11 @@
 """What one box shows and allows, decided from the directory, the configuration and the user."""
 
-# ruff: noqa: PTH110 - pathlib takes longer to import than all else
+# ruff: noqa: PTH110, PTH118, PTH120 - pathlib takes longer to import than all else
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairingd.box import git, shares
@@ -65,16 +66,8 @@ def make(
     PairingError `not-shareable`.
     """
     home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111
-    own_directories = tuple(own_directories)
-    shared = shares.resolved(directory)
-    write = _existing(settings["write"])
-    for path in (shared, *write):
-        shares.require_shareable(path, home, (*own_directories, *programs))
-    for path in (directory, *settings["write"], *settings["read"]):
-        shares.require_own_way(path, (shared, *write))
-    read = _existing(settings["read"])
-    for path in read:
-        shares.require_readable(path, home, own_directories)
+    writable, read = judged((directory,), settings, own_directories, programs, home)
+    shared, write = writable[0], writable[1:]
     program = shares.resolved(tmux)
     if not _within(program, (*SYSTEM, *PACKAGES, *read, *write, shared)):
         read = (*read, program)
@@ -92,6 +85,33 @@ def make(
         memory=settings["memory"],
         processes=settings["processes"],
     )
+
+
+def judged(
+    directories: tuple[str, ...],
+    settings: BoxSettings,
+    own_directories: Iterable[str],
+    programs: Iterable[str],
+    home: str,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Resolve what can be written, `directories` first, and what can be read. As `make`."""
+    own_directories = tuple(own_directories)
+    write = (*map(shares.resolved, directories), *_existing(settings["write"]))
+    for path in write:
+        shares.require_shareable(path, home, (*own_directories, *programs))
+    for path in (*directories, *settings["write"], *settings["read"]):
+        shares.require_own_way(path, write)
+    read = _existing(settings["read"])
+    for path in read:
+        shares.require_readable(path, home, own_directories)
+    return write, read
+
+
+def our_programs() -> tuple[str, ...]:
+    """Where Python and both of our packages are."""
+    package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    client = os.path.join(os.path.dirname(package), "pairctl")
+    return sys.prefix, sys.base_prefix, package, client
 
 
 def _existing(paths: Iterable[str]) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pairingd.box import bubblewrap, scope
+from pairingd import report
+from pairingd.box import bubblewrap, plan, scope
 from pairingd.box import filter as forbidden
 from pairingd.doctor.command import output
-from pairingd.doctor.finding import Finding, Subject
+from pairingd.doctor.finding import Finding, State, Subject, home
+from pairingd.errors import PairingError
 
 # Settings that forbid unprivileged user namespaces, the value that does, and the remedy.
 _FORBIDS = (
@@ -32,7 +34,7 @@ _FORBIDS = (
 async def check(subject: Subject) -> AsyncIterator[Finding]:
     """Never fails: a machine that cannot make a box is fine without one."""
     if sys.platform != "linux":
-        yield Finding.ok("box", "by sandbox-exec; not tried on macOS yet")
+        yield _shares(subject) or Finding.ok("box", "by sandbox-exec; not tried on macOS yet")
         return
     bwrap = shutil.which("bwrap")
     if not bwrap:
@@ -45,7 +47,7 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
             "box", f"bwrap makes none here: {''.join(last_line) or 'no reason'}", _remedy()
         )
         return
-    if problem := _filter():
+    if problem := _filter() or _shares(subject):
         yield problem
         return
     network = subject.settings.config.box.network
@@ -62,6 +64,17 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
     version = await output(bwrap, "--version")
     program = version[1].strip() if version else bwrap
     yield Finding.ok("box", f"{program}, network {network}")
+
+
+def _shares(subject: Subject) -> Finding | None:
+    """What `invite --box` would refuse of the configuration, whichever directory it shares."""
+    settings = report.box_settings(subject.settings.config.box)
+    own = subject.paths.directories if subject.paths else ()
+    try:
+        plan.judged((), settings, own, plan.our_programs(), str(home()))
+    except PairingError as refused:
+        return Finding.of("box", refused, State.WARN)
+    return None
 
 
 def _filter() -> Finding | None:

@@ -58,3 +58,35 @@ def test_a_network_that_needs_pasta_says_so(few_programs: pytest.MonkeyPatch) ->
         box = box_finding(stage)
         assert box["state"] == "warn"
         assert "passt" in box["hint"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ('read = ["~/.ssh/id"]', "'~/.ssh/id' cannot be shared: it lies in ~/.ssh"),
+        (
+            'read = ["~/absent", "~/link"]\nwrite = ["~/w"]',
+            "'~/link' cannot be shared: it leads out",
+        ),
+        ('write = ["~/w", "/usr"]', "'/usr' cannot be shared: it is /usr"),
+    ],
+)
+def test_what_a_box_would_be_refused_for_is_named(
+    monkeypatch: pytest.MonkeyPatch, settings: str, refused: str
+) -> None:
+    with Stage() as stage:
+        programs_first(stage, monkeypatch, {"bwrap": WORKS})
+        for directory in (".ssh", "w"):
+            (stage.user_home / directory).mkdir()
+        (stage.user_home / ".ssh" / "id").touch()
+        (stage.user_home / "w" / "out").symlink_to(stage.user_home)
+        (stage.user_home / "link").symlink_to("w/out")
+        stage.configure(f"[box]\n{settings}\n")
+        box = box_finding(stage)
+        assert box["state"] == "warn"
+        assert box["message"].replace(str(stage.user_home), "~").startswith(refused)
+        (stage.user_home / "project").mkdir()
+        stage.guest("octocat")
+        project = str(stage.user_home / "project")
+        error = stage.asks("invite", "octocat", "--no-copy", "--box", project)["error"]
+        assert (error["message"], error["hint"]) == (box["message"], box["hint"])
