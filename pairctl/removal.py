@@ -15,10 +15,10 @@ import re
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pairctl.accounts.facts import again
-from pairctl.services.steps import Keep, Remove, Rmdir, perform
+from pairctl.services.steps import Keep, Remove, Rmdir, Tree, perform
 from pairingd.account.place import ours
 from pairingd.box.place import boxes
 from pairingd.core.refusal import PairingError
@@ -31,18 +31,19 @@ if TYPE_CHECKING:
 
     from pairingd.paths import Paths
 
+Removal: TypeAlias = Remove | Rmdir | Tree | Keep
 MARK = r"[^/]+\.(write|read)\.[0-9]+"  # a file of pairingd.state.live
 _BOX = r"[0-9a-f]{8}(@[^/]+)?"  # a directory of pairctl.box or pairctl.account_session
 _COMMON_NAMES = ("authorized_keys", "host_key", "sshd_config")  # as in ~/.ssh
 _SOCKETS = ("control_socket", "tmux_socket")
 
 
-def remove(paths: Paths) -> list[Remove | Rmdir | Keep]:
+def remove(paths: Paths) -> list[Removal]:
     """Carry out the plan and return it: what could not be removed is a `Keep`.
 
     Raises PairingError `stop-failed` while a daemon runs here, and then removes nothing.
     """
-    done: list[Remove | Rmdir | Keep] = []
+    done: list[Removal] = []
     with _no_daemon(paths.lock):
         for planned in plan(paths):
             step = _unless_needed(planned, done, paths)
@@ -55,9 +56,9 @@ def remove(paths: Paths) -> list[Remove | Rmdir | Keep]:
     return done
 
 
-def plan(paths: Paths, *, daemon_runs: bool = False) -> list[Remove | Rmdir | Keep]:
+def plan(paths: Paths, *, daemon_runs: bool = False) -> list[Removal]:
     """Changes nothing. A running daemon is expected to close what its journal still names."""
-    steps: list[Remove | Rmdir | Keep] = []
+    steps: list[Removal] = []
     undone = "" if daemon_runs else _undone(paths.state_db)
     for directory in paths.directories:
         steps += _within(directory, paths, undone)
@@ -72,9 +73,7 @@ def plan(paths: Paths, *, daemon_runs: bool = False) -> list[Remove | Rmdir | Ke
     return [_unless_needed(step, steps, paths) for step in steps]
 
 
-def _unless_needed(
-    step: Remove | Rmdir | Keep, others: Iterable[Remove | Rmdir | Keep], paths: Paths
-) -> Remove | Rmdir | Keep:
+def _unless_needed(step: Removal, others: Iterable[Removal], paths: Paths) -> Removal:
     """`step`, but the lock stays if the next run would not know what stays as ours without it."""
     kept = (other.path for other in others if isinstance(other, Keep))
     if step == Remove(paths.lock) and any(_counts_after_a_run(path, paths) for path in kept):
@@ -82,7 +81,7 @@ def _unless_needed(
     return step
 
 
-def _within(directory: str, paths: Paths, undone: str) -> Iterator[Remove | Rmdir | Keep]:
+def _within(directory: str, paths: Paths, undone: str) -> Iterator[Removal]:
     if reason := _untouchable(directory):
         yield Keep(directory, reason)
         return
@@ -121,7 +120,7 @@ def _emptied(directory: str, strangers: list[str], *, kept: bool) -> Iterator[Rm
         yield Rmdir(directory)
 
 
-def _boxes(root: str) -> Iterator[Remove | Rmdir | Keep]:
+def _boxes(root: str) -> Iterator[Tree | Rmdir | Keep]:
     """Remove each box whole, unless a session runs in it."""
     if reason := _untouchable(root):
         yield Keep(root, reason)
@@ -135,15 +134,8 @@ def _boxes(root: str) -> Iterator[Remove | Rmdir | Keep]:
             kept = True
             yield Keep(box.path, "a tmux session is running in that box; exit its shells")
         else:
-            yield from _whole(box.path)
+            yield Tree(box.path)
     yield from _emptied(root, strangers, kept=kept)
-
-
-def _whole(directory: str) -> Iterator[Remove | Rmdir]:
-    for parent, directories, files in os.walk(directory, topdown=False):
-        below = (os.path.join(parent, name) for name in (*directories, *files))
-        yield from (Remove(path) for path in below if not _is_directory(path))
-        yield Rmdir(parent)
 
 
 def _is_directory(path: str) -> bool:

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import pytest
@@ -271,3 +272,20 @@ ATTACKS = (
 def _terminals(scene: Scene) -> int:
     said = (scene.project / "sees" / "the host's terminals").read_text().split()
     return int(said[0]) if said and said[0].isdigit() else 0
+
+
+def leaves_much_to_remove(place: Path) -> None:
+    """As a guest may, in the directory of their box that has tmux's socket."""
+    (place / "closed" / "in it").mkdir(parents=True)
+    (place / "closed" / "in it" / "\x1b[31mred").touch()
+    (place / "link").symlink_to(place.parent.parent)
+    for directory in (place / "closed" / "in it", place / "closed"):
+        directory.chmod(0)
+    at = os.open(place, os.O_RDONLY)
+    for _ in range(sys.getrecursionlimit() + 100):
+        os.mkdir("down", dir_fd=at)
+        below = os.open("down", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.mkdir("closed", mode=0, dir_fd=at)
+    os.close(at)

@@ -53,7 +53,7 @@ def run(args: Namespace, stop_limit: float = math.inf) -> None:
         "installed": another,
         "service": service.name if service else None,
         "file": service.file if service else None,
-        "removed": [s.path for s in done if isinstance(s, steps.Remove | steps.Rmdir)],
+        "removed": [s.path for s in done if not isinstance(s, steps.Keep)],
         "kept": [step.path for step in done if isinstance(step, steps.Keep)],
         "reasons": {step.path: step.why for step in done if isinstance(step, steps.Keep)},
     }

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pairctl.accounts.actions import Kill, Plain
 from pairingd import private
+from pairingd.box.place import remove_whole
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import for_terminal, one_line, shell
 
@@ -62,6 +63,12 @@ class Rmdir(NamedTuple):
     path: str
 
 
+class Tree(NamedTuple):
+    """Remove a directory with everything in it."""
+
+    path: str
+
+
 class Keep(NamedTuple):
     """Do nothing: `path` stays, and `why`."""
 
@@ -98,7 +105,7 @@ class Run(NamedTuple):
 
 RANDOM = "RANDOM-PASSWORD"
 ANY = tuple(range(1, 256))  # for programs whose exit codes no manual page lists
-Step: TypeAlias = Directory | Write | Remove | Rmdir | Keep | Stop | Kill | Plain | Run
+Step: TypeAlias = Directory | Write | Remove | Rmdir | Tree | Keep | Stop | Kill | Plain | Run
 
 
 def shown(step: Step) -> str:
@@ -115,6 +122,8 @@ def shown(step: Step) -> str:
             return f"remove {path}{''.join(map(empty.format, above))}"
         case Rmdir(path):
             return f"remove {path}{os.sep}"
+        case Tree(path):
+            return f"remove {path}{os.sep} and everything in it"
         case Keep(path, reason):
             return f"keep   {path}\n       {for_terminal(reason)}"
         case Stop(pid):
@@ -188,7 +197,7 @@ def _perform(step: Step, deadline: float) -> None:
             _make(step)
         case Write(path):
             _write(Path(path), step, deadline)
-        case Remove():
+        case Remove() | Tree():
             _remove(step)
         case Rmdir(path):
             Path(path).rmdir()
@@ -210,7 +219,10 @@ def _stop(deadline: float) -> None:
         shutdown.stop(running, min(shutdown.STOP_LIMIT_S, deadline - time.monotonic()))
 
 
-def _remove(step: Remove) -> None:
+def _remove(step: Remove | Tree) -> None:
+    if isinstance(step, Tree):
+        remove_whole(step.path)
+        return
     Path(step.path).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not empty, or not there
         for directory in Path(step.path).parents[: step.directories]:

@@ -1,21 +1,23 @@
 """One box on disk: its files, and whether it lives."""
 
 # pathlib takes longer to import than all else that `pairctl status` does.
-# ruff: noqa: PTH118, PTH123, PTH208
+# ruff: noqa: PTH112, PTH114, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
-import shutil
 from typing import NamedTuple
 
 from pairingd.account.place import Account
+from pairingd.core.text import shell
 from pairingd.process import foreign
 
 _END_TIMEOUT_S = 10.0
+_TOOLS = "/usr/bin:/bin"
 
 
 class Box(NamedTuple):
@@ -118,6 +120,15 @@ class Box(NamedTuple):
         """The pid of the process that is the box, as seen from outside; None where none lives."""
         return (self.shares.keeper or None) if self.lives else None
 
+    @property
+    def ended_by(self) -> str:
+        """A hint for the host: what ends it where tmux does not answer, which a guest can cause."""
+        if account := self.account:
+            command = shell(*account.as_user(account.guest, "end"))
+        else:
+            command = f"kill -KILL -- -{self.keeper}"  # it leads a process group
+        return f"to end the session, with all that runs in it: {command}"
+
     def end(self) -> None:
         """Kill the process that is the box and all its descendants: the program that makes the
         namespaces does not always end with its parent.
@@ -138,8 +149,8 @@ class Box(NamedTuple):
     def remove(self) -> None:
         """Remove its files, unless it lives."""
         if not self.lives:
-            with contextlib.suppress(RecursionError):  # directories in directories, by a guest
-                shutil.rmtree(self.path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_whole(self.path)
 
 
 class Shares(NamedTuple):
@@ -150,6 +161,21 @@ class Shares(NamedTuple):
     directory: str
     network: str
     keeper: int
+
+
+def remove_whole(directory: str) -> None:
+    """Remove it with what a guest has left in it: also closed directories, and ones that lie deeper
+    in each other than shutil.rmtree can go. Raises OSError if it stays. A link is not followed.
+    """
+    import subprocess
+
+    closed = ("-type", "d", "!", "-perm", "-700")
+    opens = ("-execdir", "chmod", "700", "{}", ";")
+    for argv in (("find", "-P", directory, *closed, *opens), ("rm", "-rf", directory)):
+        if os.path.isdir(directory) and not os.path.islink(directory):
+            subprocess.run(argv, check=False, env={"PATH": _TOOLS}, capture_output=True)
+    if os.path.lexists(directory):
+        raise OSError(errno.ENOTEMPTY, "a part of it cannot be removed", directory)
 
 
 def boxes(root: str) -> list[Box]:

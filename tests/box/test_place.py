@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pairingd.account.place import Account
 from pairingd.box.place import Box, Shares, boxes, living
+from tests.boxed import leaves_much_to_remove
 
 
 def test_a_box_lives_as_long_as_the_lock_is_held(tmp_path: Path) -> None:
@@ -29,6 +30,14 @@ def test_a_box_lives_as_long_as_the_lock_is_held(tmp_path: Path) -> None:
         assert Path(box.path).exists()
         holder.communicate(b"\n")
     assert not box.lives
+    box.remove()
+    assert boxes(str(tmp_path)) == []
+
+
+def test_what_a_guest_has_left_in_a_box_goes_with_it(tmp_path: Path) -> None:
+    box = Box(str(tmp_path), "one")
+    Path(box.shared).mkdir(parents=True)
+    leaves_much_to_remove(Path(box.shared))
     box.remove()
     assert boxes(str(tmp_path)) == []
 

@@ -30,6 +30,7 @@ from pairingd.core.rules import step
 from pairingd.paths import FILES, Paths, find_paths
 from pairingd.process.left_over import boot, start_time
 from pairingd.state.store import Process, Store
+from tests.boxed import leaves_much_to_remove
 from tests.core.make import START, invite
 from tests.fakes.daemon import FakeDaemon
 from tests.stage import Stage, is_open, until
@@ -298,6 +299,17 @@ def test_what_is_no_box_is_kept(
     assert (tmp_path / "precious").exists()
 
 
+def test_nothing_that_a_guest_has_left_in_a_box_stays(
+    not_root: None, home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(home)
+    leaves_much_to_remove(box_in(home) / "s")
+    assert main(["uninstall", "--dry-run"]) == 0
+    assert "red" not in capsys.readouterr().out
+    assert asks(capsys)["kept"] == []
+    assert not home.exists()
+
+
 @pytest.fixture
 def not_root(home: Path) -> Iterator[None]:
     """Root may remove everything."""
@@ -316,14 +328,13 @@ def test_what_could_not_be_removed_goes_in_a_later_run(
     not_root: None, home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(home)
-    directory = box_in(home) / "s"
+    directories = (box_in(home).parent, home / "live")
     (home / "live").mkdir()
-    for closed in (directory, home / "live"):
+    for closed in directories:
         closed.chmod(0o500)
     left = asks(capsys)
-    assert str(directory / "left") in left["kept"]
-    assert left["reasons"][str(home / "live")] == "you have no permission to change it"
-    for closed in (directory, home / "live"):
+    for closed in directories:
+        assert left["reasons"][str(closed)] == "you have no permission to change it"
         closed.chmod(0o700)
     asks(capsys)
     assert not home.exists()
