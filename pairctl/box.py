@@ -12,8 +12,6 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-import pairctl
-import pairingd
 from pairctl import confined
 from pairctl.birth import First
 from pairingd import box
@@ -21,7 +19,7 @@ from pairingd.box import bubblewrap, plan, sandbox_exec, scope, shares
 from pairingd.box import filter as forbidden
 from pairingd.box.place import Box, Shares
 from pairingd.core.refusal import PairingError
-from pairingd.core.text import one_line
+from pairingd.core.text import one_line, quoted
 from pairingd.paths import find_paths
 
 if TYPE_CHECKING:
@@ -45,8 +43,8 @@ def make(
     machine can make none, `not-shareable`, `box-failed`.
     """
     paths = find_paths()
-    programs = (sys.prefix, sys.base_prefix, *pairctl.__path__, *pairingd.__path__)
-    box_plan = plan.make(directory or ".", tmux, settings, paths.directories, programs, os.environ)
+    ours = (paths.directories, plan.our_programs())
+    box_plan = plan.make(directory or ".", tmux, settings, *ours, os.environ)
     machine = _Darwin() if sys.platform == "darwin" else _Linux(box_plan.network)
     _make_missing(box_plan.protected)
     place = Box(paths.boxes, os.urandom(4).hex())
@@ -96,8 +94,16 @@ def can_be_made(network: str) -> bool:
 def _make_missing(directories: tuple[str, ...]) -> None:
     """Make them now, because a guest could make them later."""
     for path in directories:
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mkdir(path)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise PairingError(
+                "box-failed",
+                f"{quoted(path)} cannot be made: {error.strerror}",
+                "make that directory, empty, so that no guest can",
+            ) from None
 
 
 def _first_argv(box_plan: plan.Plan) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def worktree(directory: Path) -> Path:
     return directory / ".git" / "config"
 
 
+def fifo(directory: Path) -> Path:
+    directory.mkdir()
+    os.mkfifo(directory / ".git")
+    return directory / ".git" / "config"
+
+
 def usual(directory: Path) -> Path:
     (directory / ".git" / "hooks").mkdir(parents=True)
     return directory / ".git" / "hooks" / "post-checkout"
@@ -52,7 +59,7 @@ def usual(directory: Path) -> Path:
     "a write guest in a box lays a program for the host's git: in a bare repository, a worktree",
     "hooks, configuration and the file .git are read-only, and stay where they are",
 )
-@pytest.mark.parametrize("made", [usual, bare, worktree])
+@pytest.mark.parametrize("made", [usual, bare, worktree, fifo])
 def test_what_git_runs_outside_is_not_a_guest_s(stage: Stage, made: Callable[[Path], Path]) -> None:
     project = stage.user_home / "project"
     trap = made(project)

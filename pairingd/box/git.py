@@ -1,6 +1,6 @@
 """What git, run outside the box, would run of a repository in the shared directory."""
 
-# ruff: noqa: PTH110, PTH113, PTH114, PTH118 - pathlib takes longer to import than all else
+# ruff: noqa: PTH110, PTH112, PTH113, PTH114, PTH118 - pathlib takes longer to import than all else
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _TRAPS = (_HOOKS, "config")  # gitrepository-layout(5); the configuration names 
 def protected(directory: str) -> Iterator[str]:
     """Yield what must be read-only; `hooks` may be missing, and must be made then, as a directory.
 
-    In a linked worktree or a submodule that is the file `.git`, which names the repository.
+    In a linked worktree or a submodule that is the file `.git`, which names the repository. So is
+    what else may be there, such as a FIFO.
     """
     if (repository := _repository(directory)) is None:
         return
-    if os.path.isfile(repository):
+    if not os.path.isdir(repository):
         yield repository
         return
     for name in _TRAPS:

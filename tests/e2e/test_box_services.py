@@ -123,3 +123,12 @@ def test_no_service_of_the_hosts_works_for_a_guest_in_a_box(boxed: Scene, attack
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_the_same_service_works_without_a_box(plain: Scene, attack: Attack) -> None:
     assert plain.succeeds(attack)
+
+
+def test_hooks_that_cannot_be_made_are_named(network: Network) -> None:
+    host = Host(network, network.host)
+    guest = Guest(network, "octocat")
+    network.host.run("sh", "-ec", f"mkdir -p {PROJECT}/.git; chmod 555 {PROJECT}/.git")
+    refused = host.asks("invite", guest.name, "--no-copy", "--box", PROJECT, check=False)["error"]
+    assert refused["code"] == "box-failed"
+    assert f"{PROJECT}/.git/hooks" in refused["message"]
