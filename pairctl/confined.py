@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -18,7 +19,7 @@ from pairingd.paths import require_bindable
 from pairingd.process import foreign, listeners
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from pairingd.box.place import Box, Shares
 
@@ -29,6 +30,24 @@ _POLL_INTERVAL_S = 0.01
 
 class NotStartedError(Exception):
     """Its message is the reason."""
+
+
+@contextlib.contextmanager
+def one_at_a_time(root: str) -> Iterator[None]:
+    """Wait for another pairctl that makes a session; not for ever, because it may be stopped."""
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    try:
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_POLL_INTERVAL_S)
+        yield
+    finally:
+        os.close(lock)
 
 
 def make(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairingd.box.place import Box
+    from pairingd.protocol.confinement import AccountInfo, BoxInfo
     from pairingd.protocol.results import Hello
 
 _MAX_TRIES, _RETRY_INTERVAL_S = 5, 0.1  # to make a session
@@ -40,6 +41,19 @@ class Session:
     """
 
     def __init__(self, hello: Hello) -> None:
+        self._box: Box | None = None  # or an account's place; made for this session
+        self._first: birth.First | None = None
+        self._name = hello["session"]
+        self._fresh: str | None = None  # made by `create`, not yet checked by `settle`
+        self._made_at = 0.0
+        self.made = False
+        self.warnings: list[PairingError] = []
+        self.look_again(hello)
+
+    def look_again(self, hello: Hello) -> None:
+        """See what another pairctl has made meanwhile; without effect once this one has made it."""
+        if self._box:
+            return
         self._boxed = hello.get("boxed")
         self._as_account = hello.get("as_account")
         # In a box or an account use no other tmux: as the host, it would obey the server.
@@ -47,14 +61,7 @@ class Session:
         self._programs = [hello["tmux"]] if confined else tmux_program.find(hello["tmux"])
         self.program = self._programs[0]
         self.box_settings = hello.get("box")  # of config.toml; None: the daemon is older
-        self._box: Box | None = None  # or an account's place; made for this session
-        self._first: birth.First | None = None
         self._socket = hello["tmux_socket"]
-        self._name = hello["session"]
-        self._fresh: str | None = None  # made by `create`, not yet checked by `settle`
-        self._made_at = 0.0
-        self.made = False
-        self.warnings: list[PairingError] = []
 
     def exists(self) -> bool:
         """Does not start a server. Raises PairingError `tmux-socket-gone`."""
@@ -267,11 +274,8 @@ class Session:
             argv = (self.program, "-u", "-S", self._socket, *arguments)  # -u: it prints tabs
             return foreign.run(argv, TMUX_TIMEOUT_S, _environment())
         except TimeoutError:
-            raise PairingError(
-                "tmux-hangs",
-                f"tmux has not answered within {TMUX_TIMEOUT_S:.0f} s",
-                f"try: {shell(self.program, '-S', self._socket, 'ls')}",
-            ) from None
+            known = self._boxed or self._as_account
+            raise _hangs(self.program, self._socket, self._box, known) from None
         except OSError as error:
             raise PairingError(
                 "tmux-failed",
@@ -280,11 +284,26 @@ class Session:
             ) from None
 
 
+def _hangs(
+    program: str, socket: str, box: Box | None, known: BoxInfo | AccountInfo | None
+) -> PairingError:
+    """`known`: the box, or account's place, that the daemon reports."""
+    from pairingd.box.place import Box  # late, as an answer is the rule
+    from pairingd.paths import find_paths
+
+    place = Box(find_paths().boxes, known["id"]) if known else box
+    return PairingError(
+        "tmux-hangs",
+        f"tmux has not answered within {TMUX_TIMEOUT_S:.0f} s",
+        place.ended_by if place else f"try: {shell(program, '-S', socket, 'ls')}",
+    )
+
+
 def _other_kind(kind: str) -> PairingError:
     return PairingError(
         "other-session",
         f"the tmux session that there is {kind}",
-        "invite into it without that option; or end it: exit its shells",
+        "leave that option out (for [guests] account: --account ''); or exit that session's shells",
     )
 
 

@@ -199,7 +199,9 @@ def _confinement(args: Namespace, hello: Hello) -> Callable[[Session], str] | No
     """A function that finds or makes the session and returns its id; None for one as the host."""
     if args.box is not None:
         return lambda session: session.require_box(args.box or None, output.message)
-    if name := args.account if args.account is not None else hello.get("account", ""):
+    # The configured one is for a session to be made: who is in a box stays there.
+    configured = "" if hello.get("boxed") else hello.get("account", "")
+    if name := args.account if args.account is not None else configured:
         return lambda session: session.require_account(name, output.message)
     return None
 
@@ -216,7 +218,7 @@ def _in_a_session(
     """
     for _ in range(_MAX_TRIES):
         if confine:
-            params["box"] = confine(session)
+            params["box"] = _confined(client, session, confine)
         else:
             session.create(output.message)
             if session.program != client.hello["tmux"]:
@@ -247,6 +249,16 @@ def _in_a_session(
             "see the hooks in tmux.conf, and what else ends sessions of tmux",
         )
     raise failure
+
+
+def _confined(client: Client, session: Session, confine: Callable[[Session], str]) -> str:
+    """The id of the session's box, which two commands at once must not both make."""
+    from pairctl.confined import one_at_a_time  # late: it loads more
+    from pairingd.paths import find_paths
+
+    with one_at_a_time(find_paths().boxes):
+        session.look_again(client.hello_again())
+        return confine(session)
 
 
 def _withdraw(client: Client, reply: Invited) -> None:

@@ -321,6 +321,23 @@ def test_the_hosts_terminal_comes_back_from_a_client_that_guests_have_stopped(
 
 
 @pytest.mark.waits
+@pytest.mark.attack(
+    "a guest of an account stops all that runs as the account, tmux too",
+    "they are out; the hint has the command that ends the session, without root",
+)
+def test_a_session_whose_tmux_a_guest_has_stopped_is_ended_by_the_hint(
+    network: Network, account: Account, host: Host, hubot: Guest, screen: Terminal
+) -> None:
+    screen.enter("python3 -c 'import os; os.kill(-1, 19)'")
+    host.asks("revoke", "octocat")
+    assert screen.ends() != 0
+    error = host.asks("invite", "hubot", *AS_ACCOUNT, "--no-copy", check=False)["error"]
+    network.host.run("sh", "-c", error["hint"].partition("in it: ")[2])
+    until("all of it has ended", lambda: not runs(network, account))
+    host.invites(hubot, options=AS_ACCOUNT)
+
+
+@pytest.mark.waits
 @pytest.mark.attack("a guest of an account stops tmux's clients", "nothing waits for them for ever")
 def test_pairctl_and_the_daemon_wait_for_no_client_that_guests_have_stopped(
     network: Network, account: Account, host: Host, hubot: Guest, screen: Terminal

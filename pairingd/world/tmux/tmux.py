@@ -144,7 +144,7 @@ class Tmux:
 
     def silent(self) -> WorldError:
         """The error if tmux runs but does not answer."""
-        return WorldError("tmux-hangs", "tmux does not answer", f"try: {self.by_hand('ls')}")
+        return WorldError("tmux-hangs", "tmux does not answer", _way_out(self))
 
     def unwatched(self) -> WorldError:
         """The error if tmux lets nobody watch it, so that guests could not be kept in place."""
@@ -159,7 +159,7 @@ class Tmux:
         return self._lost or WorldError(
             "tmux-unknown",
             "tmux does not say whether the session runs",
-            f"try: {self.by_hand('ls')}",
+            _way_out(self),
         )
 
     async def clients(self) -> list[TmuxClient]:
@@ -300,3 +300,8 @@ def _failed(argv: Sequence[str], reason: str) -> WorldError:
         f"tmux {argv[0]}: {reason}",
         "pairctl status shows whether the session runs",
     )
+
+
+def _way_out(tmux: Tmux) -> str:
+    """The hint if it does not answer, which a guest in a box can cause."""
+    return tmux.box.ended_by if tmux.box else f"try: {tmux.by_hand('ls')}"
