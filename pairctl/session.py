@@ -36,8 +36,9 @@ _OUR_SERVER = ("TMUX", "TMUX_PANE")  # set inside any tmux; tmux refuses to nest
 class Session:
     """The shared session of one daemon. Raises PairingError `no-tmux` if there is no tmux.
 
-    `program` is the tmux to run. `made`: `create` has made the session, or was stopped while
-    making it. `warnings` come from `settle`.
+    `known` is the box, or account's place, that the daemon reports. `program` is the tmux to run.
+    `made`: `create` has made the session, or was stopped while making it. `warnings` come from
+    `settle`.
     """
 
     def __init__(self, hello: Hello) -> None:
@@ -56,9 +57,9 @@ class Session:
             return
         self._boxed = hello.get("boxed")
         self._as_account = hello.get("as_account")
+        self.known = self._boxed or self._as_account
         # In a box or an account use no other tmux: as the host, it would obey the server.
-        confined = self._boxed or self._as_account
-        self._programs = [hello["tmux"]] if confined else tmux_program.find(hello["tmux"])
+        self._programs = [hello["tmux"]] if self.known else tmux_program.find(hello["tmux"])
         self.program = self._programs[0]
         self.box_settings = hello.get("box")  # of config.toml; None: the daemon is older
         self._socket = hello["tmux_socket"]
@@ -66,11 +67,6 @@ class Session:
     def exists(self) -> bool:
         """Does not start a server. Raises PairingError `tmux-socket-gone`."""
         return self._target() is not None
-
-    @property
-    def is_confined(self) -> bool:
-        """Whether the box, or an account's place, of a session was there at first."""
-        return bool(self._boxed or self._as_account)
 
     def require_box(self, directory: str | None, waiting: Callable[[str], None]) -> str:
         """The id of the session's box. Makes one for `directory` (None: the current one) unless it
@@ -176,7 +172,7 @@ class Session:
         raise PairingError(
             "tmux-failed",
             f"tmux could not make the session: {message}",
-            f"try it by hand: {shell(self.program, 'new-session')}",
+            way_out(self.known or self._box, f"try: {shell(self.program, 'new-session')}"),
         )
 
     def settle(self) -> bool:
@@ -231,7 +227,7 @@ class Session:
         return _is_within(self._socket)
 
     def _target(self) -> str | None:
-        if not os.path.lexists(self._socket) and not self._rebound():
+        if not listeners.may_exist(self._socket) and not self._rebound():
             return None
         listed = self._run("list-sessions", "-F", shared_session.FORM)
         session = shared_session.find(listed, self._name)
@@ -239,7 +235,7 @@ class Session:
 
     def _rebound(self) -> bool:
         """Whether a server that lost its socket has bound it again; its programs keep running."""
-        if self._boxed or self._as_account or self._box:
+        if self.known or self._box:
             return False  # a program in a box could pretend to be the server
         pid = listeners.tmux_server(self._socket)
         if pid is None:
@@ -274,8 +270,13 @@ class Session:
             argv = (self.program, "-u", "-S", self._socket, *arguments)  # -u: it prints tabs
             return foreign.run(argv, TMUX_TIMEOUT_S, _environment())
         except TimeoutError:
-            known = self._boxed or self._as_account
-            raise _hangs(self.program, self._socket, self._box, known) from None
+            raise PairingError(
+                "tmux-hangs",
+                f"tmux has not answered within {TMUX_TIMEOUT_S:.0f} s",
+                way_out(
+                    self.known or self._box, f"try: {shell(self.program, '-S', self._socket, 'ls')}"
+                ),
+            ) from None
         except OSError as error:
             raise PairingError(
                 "tmux-failed",
@@ -284,19 +285,14 @@ class Session:
             ) from None
 
 
-def _hangs(
-    program: str, socket: str, box: Box | None, known: BoxInfo | AccountInfo | None
-) -> PairingError:
-    """`known`: the box, or account's place, that the daemon reports."""
-    from pairingd.box.place import Box  # late, as an answer is the rule
+def way_out(place: Box | BoxInfo | AccountInfo | None, otherwise: str) -> str:
+    """The hint if tmux fails: what ends the session in `place`."""
+    from pairingd.box.place import Box  # late, as a tmux that works is the rule
     from pairingd.paths import find_paths
 
-    place = Box(find_paths().boxes, known["id"]) if known else box
-    return PairingError(
-        "tmux-hangs",
-        f"tmux has not answered within {TMUX_TIMEOUT_S:.0f} s",
-        place.ended_by if place else f"try: {shell(program, '-S', socket, 'ls')}",
-    )
+    if place and not isinstance(place, Box):
+        place = Box(find_paths().boxes, place["id"])
+    return (place and place.ended_by) or otherwise
 
 
 def _other_kind(kind: str) -> PairingError:

@@ -15,7 +15,7 @@ from pairctl.failures import Interrupted, NoDaemon, Usage
 from pairctl.handout import form_of, handout
 from pairctl.interrupts import as_keyboard_interrupt
 from pairctl.progress import Steps
-from pairctl.session import Session, require_terminal
+from pairctl.session import Session, require_terminal, way_out
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 
@@ -186,7 +186,7 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
 def _session(client: Client) -> Session:
     """End a box whose session is over before: a guest can keep its server from ending."""
     session = Session(client.hello)
-    if session.is_confined:
+    if session.known:
         from pairctl.confined import end_left_over  # late: it loads more
         from pairingd.paths import find_paths
 
@@ -245,8 +245,10 @@ def _in_a_session(
         _withdraw(client, reply)
         failure = PairingError(
             "no-session",
-            "the tmux session ended as soon as it was made",
-            "see the hooks in tmux.conf, and what else ends sessions of tmux",
+            "the tmux session ended as soon as it was made, or does not answer",
+            way_out(
+                session.known, "see the hooks in tmux.conf, and what else ends sessions of tmux"
+            ),
         )
     raise failure
 

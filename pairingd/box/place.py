@@ -122,11 +122,14 @@ class Box(NamedTuple):
 
     @property
     def ended_by(self) -> str:
-        """A hint for the host: what ends it where tmux does not answer, which a guest can cause."""
+        """A hint for the host: what ends it where tmux does not answer, which a guest can cause.
+        "" if it does not live.
+        """
+        if not (keeper := self.keeper):
+            return ""
+        command = f"kill -KILL -{keeper}"  # it leads a process group; no `--`, for dash
         if account := self.account:
             command = shell(*account.as_user(account.guest, "end"))
-        else:
-            command = f"kill -KILL -- -{self.keeper}"  # it leads a process group
         return f"to end the session, with all that runs in it: {command}"
 
     def end(self) -> None:

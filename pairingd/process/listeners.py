@@ -52,6 +52,19 @@ def bound_by(pid: int, name: str) -> list[str]:
     return []
 
 
+def may_exist(path: str) -> bool:
+    """Whether something is there; also if its directory is closed to us, as a guest in a box, or
+    of an account, can close that of tmux's socket.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def answers(path: str) -> bool:
     """Whether a server listens there, however busy. Does not wait."""
     with socket.socket(socket.AF_UNIX) as probe:

@@ -13,6 +13,7 @@ from pairingd.core.model import Invitation, State
 from pairingd.core.news import Forms, news
 from pairingd.core.statusline import Entry, lines
 from pairingd.errors import WorldError
+from pairingd.process.listeners import may_exist
 from pairingd.reconcile.access.confinement import Confinement
 from pairingd.reconcile.access.login import Login
 from pairingd.world.tmux import Owner, Running, StatusRight, Tmux
@@ -143,7 +144,7 @@ class StatusLine:
         """If tmux does not answer, the next pass tries again."""
         async with self._lock:
             try:
-                gone = not self._tmux.socket.exists()
+                gone = not may_exist(str(self._tmux.socket))
                 running = Running.NO if gone else await self._tmux.running()
                 if running is Running.YES:
                     await self._tmux.status_right().give_back()

@@ -129,7 +129,7 @@ class Tmux:
         creates it again, because the host's work is in that server.
         """
         self._lost = None
-        if self.socket.exists():
+        if listeners.may_exist(str(self.socket)):
             return True
         if self._box():  # whatever is in it could pretend to be the server
             return False
@@ -304,4 +304,4 @@ def _failed(argv: Sequence[str], reason: str) -> WorldError:
 
 def _way_out(tmux: Tmux) -> str:
     """The hint if it does not answer, which a guest in a box can cause."""
-    return tmux.box.ended_by if tmux.box else f"try: {tmux.by_hand('ls')}"
+    return (tmux.box and tmux.box.ended_by) or f"try: {tmux.by_hand('ls')}"
