@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import struct
@@ -43,13 +44,46 @@ def plain(path: str, *, whole: bool) -> None:
         _plain(place)
 
 
+def narrow(path: str, *, whole: bool) -> None:
+    """Take for good what the mask withholds, as after `chmod 600`, from what is ours: setfacl(1)
+    computes another mask, which would give it again.
+    """
+    for place in _all(path) if whole else (path,):
+        with contextlib.suppress(FileNotFoundError):
+            _narrow(place)
+
+
 def repeats(path: str) -> bool:
     """Whether `path` has an ACL that only repeats the mode."""
     return {entry.tag for entry in _entries(path)} in ({*_BASE}, {*_BASE} - {_MASK})
 
 
-def _plain(path: str) -> None:
+def _narrow(path: str) -> None:
     if sys.platform != "linux":
+        return
+    # One inode throughout, whatever is put at `path` meanwhile.
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        same = f"/proc/self/fd/{descriptor}"
+        entries = _entries(same, follow=True)
+        masks = [entry.permissions for entry in entries if entry.tag == _MASK]
+        if os.fstat(descriptor).st_uid != os.getuid() or not masks:
+            return
+        narrowed = [
+            entry._replace(permissions=entry.permissions & masks[0])
+            if entry.tag in {_USER, _GROUP_OBJ, _GROUP}
+            else entry
+            for entry in entries
+        ]
+        if narrowed != entries:
+            fields = (struct.pack("<HHI", *entry) for entry in narrowed)
+            os.setxattr(same, _ACCESS, struct.pack("<I", _VERSION) + b"".join(fields))
+    finally:
+        os.close(descriptor)
+
+
+def _plain(path: str) -> None:
+    if sys.platform != "linux" or os.lstat(path).st_uid != os.getuid():
         return
     if repeats(path):
         os.removexattr(path, _ACCESS, follow_symlinks=False)
@@ -71,11 +105,11 @@ def _all(path: str) -> Iterator[str]:
                 yield below
 
 
-def _entries(path: str, *, default: bool = False) -> list[Entry]:
+def _entries(path: str, *, default: bool = False, follow: bool = False) -> list[Entry]:
     if sys.platform != "linux":
         return []
     try:
-        raw = os.getxattr(path, _DEFAULT if default else _ACCESS, follow_symlinks=False)
+        raw = os.getxattr(path, _DEFAULT if default else _ACCESS, follow_symlinks=follow)
     except OSError:
         return []
     if len(raw) % 8 != 4 or struct.unpack_from("<I", raw)[0] != _VERSION:

@@ -20,6 +20,28 @@ class Kill(NamedTuple):
         return "" if users.kill(self.user, seconds) else f"{self.user}: a process does not end"
 
 
+class Narrow(NamedTuple):
+    """Take for good what the mask of the ACL withholds, of `path` and with `whole` of all below it.
+    Runs as `user`, who owns the files.
+    """
+
+    path: str
+    user: str
+    whole: bool = True
+
+    def shown(self) -> str:
+        scope = "it and of all below it" if self.whole else "it"
+        return (
+            f"narrow {self.path}\n       as {self.user}: "
+            f"what the mask withholds in each ACL of {scope} is taken from the entries"
+        )
+
+    def done(self, _: float) -> str:
+        """As `Kill.done`."""
+        done = users.done_as(self.user, lambda: acl.narrow(self.path, whole=self.whole))
+        return "" if done else f"{self.path}: its ACLs cannot be changed"
+
+
 class Plain(NamedTuple):
     """Remove the ACLs that only repeat the mode, of `path` and with `whole` of all below it. Runs
     as `user`, who owns the files.

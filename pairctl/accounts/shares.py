@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pairctl.accounts import acl
-from pairctl.accounts.actions import Plain
+from pairctl.accounts.actions import Narrow, Plain
 from pairctl.accounts.facts import require_tool
 from pairctl.services.steps import Keep, Run
 from pairingd.box.shares import contains, require_shareable
@@ -113,6 +113,7 @@ def _share(directory: str, facts: Facts) -> Iterator[Step]:
             yield Run(argv, note=note, seconds=_COMMAND_TIMEOUT_S)
             note = ""
         return
+    yield Narrow(directory, host)
     files, directories = f"u:{name}:rwX", f"u:{name}:rwX,d:u:{name}:rwX,d:u:{host}:rwX"
     yield _each(directory, "f", host, ("setfacl", "-P", "-m", files), note)
     yield _each(directory, "d", host, ("setfacl", "-P", "-m", directories), "and what is new there")
@@ -132,6 +133,7 @@ def _unshare(directory: str, facts: Facts) -> Iterator[Step]:
             argv = (*_as(host), _CHMOD, "-R", "-a", entry, directory)
             yield Run(argv, soft=(1,), seconds=_COMMAND_TIMEOUT_S)
         return
+    yield Narrow(directory, host)
     files, directories = f"u:{name},u:{host}", f"u:{name},u:{host},d:u:{name},d:u:{host}"
     yield _each(directory, "f", host, ("setfacl", "-P", "-x", files))
     yield _each(directory, "d", host, ("setfacl", "-P", "-x", directories))
@@ -153,6 +155,7 @@ def _close(parent: str, facts: Facts) -> Iterator[Step]:
         entry = f"user:{name} allow search"
         yield Run((*_as(host), _CHMOD, "-a", entry, parent), soft=(1,))
         return
+    yield Narrow(parent, host, whole=False)
     yield Run((*_as(host), "setfacl", "-x", f"u:{name}", parent))
     yield Plain(parent, host, whole=False)
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pairctl.accounts.actions import Kill, Plain
+from pairctl.accounts.actions import Kill, Narrow, Plain
 from pairingd import private
 from pairingd.box.place import remove_whole
 from pairingd.core.refusal import PairingError
@@ -105,7 +105,8 @@ class Run(NamedTuple):
 
 RANDOM = "RANDOM-PASSWORD"
 ANY = tuple(range(1, 256))  # for programs whose exit codes no manual page lists
-Step: TypeAlias = Directory | Write | Remove | Rmdir | Tree | Keep | Stop | Kill | Plain | Run
+_OfAccounts: TypeAlias = Kill | Narrow | Plain
+Step: TypeAlias = Directory | Write | Remove | Rmdir | Tree | Keep | Stop | _OfAccounts | Run
 
 
 def shown(step: Step) -> str:
@@ -128,7 +129,7 @@ def shown(step: Step) -> str:
             return f"keep   {path}\n       {for_terminal(reason)}"
         case Stop(pid):
             return f"stop   pairingd (pid {pid}); the tmux session stays"
-        case Kill() | Plain():
+        case Kill() | Narrow() | Plain():
             return step.shown()
         case Run():
             return _shown_run(step)
@@ -205,7 +206,7 @@ def _perform(step: Step, deadline: float) -> None:
             pass
         case Stop():
             _stop(deadline)
-        case Kill() | Plain():
+        case Kill() | Narrow() | Plain():
             if reason := step.done(min(_COMMAND_TIMEOUT_S, deadline - time.monotonic())):
                 raise _Failed(reason, None)
         case Run():

@@ -61,6 +61,24 @@ def test_a_shared_directory_is_both_s_and_is_taken_back(machine_of_its_own: Mach
     assert after == before
 
 
+def test_what_the_host_closes_meanwhile_stays_closed(machine_of_its_own: Machine) -> None:
+    machine = machine_of_its_own
+    machine.host.run(
+        "sh", "-ec", "mkdir -p a/work; chmod 755 a a/work; echo x >a/work/old; chmod 750 a"
+    )
+    machine.sudo("create", "--dir", "/srv/host/a/work")
+    makes = "import os; [os.close(os.open(n, os.O_CREAT, m)) for n, m in (('key', 0o600), ('new', 0o644))]"
+    machine.host.run(
+        "sh", "-ec", f'cd a; chmod 700 .; cd work; chmod 600 old; python3 -c "{makes}"'
+    )
+    machine.host.run("sh", "-ec", "echo x >moved; chmod 640 moved; mv moved a/work")
+    machine.sudo("create", "--dir", "/srv/host/a/work")
+    assert "group::r-x" not in machine.sh("getfacl -p /srv/host/a/work/key /srv/host/a/work/old")
+    machine.sudo("remove")
+    modes = machine.sh("cd /srv/host/a; stat -c '%a %n' . work/key work/moved work/new work/old")
+    assert modes.split()[::2] == ["700", "600", "640", "644", "600"]
+
+
 def test_a_shared_directory_that_is_gone_is_no_obstacle(machine_of_its_own: Machine) -> None:
     machine = machine_of_its_own
     machine.host.run("sh", "-ec", "mkdir -p a/b/work c/work; chmod 700 a c")
