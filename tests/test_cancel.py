@@ -126,6 +126,28 @@ def test_another_guest_stays_invited(stage: Stage, silent: Silent) -> None:
     assert status["door"]["open"]
 
 
+_STOPPED_AT_ITS_START = """
+import os, signal, sys
+class Sends:
+    def find_spec(name, *_):
+        if name == "pairctl.arguments":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Sends)
+from pairctl.__main__ import main
+sys.exit(main())"""
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_ctrl_c_while_pairctl_is_still_loading_is_answered_as_later(
+    stage: Stage, options: tuple[str, ...]
+) -> None:
+    program = (sys.executable, "-c", _STOPPED_AT_ITS_START, "status", *options)
+    done = stage.run(*program, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+    assert not done.stdout or json.loads(done.stdout)["error"]["code"] == "interrupted"
+    assert bool(done.stdout) == bool(options)
+
+
 def test_json_says_that_it_was_cancelled(stage: Stage, silent: Silent) -> None:
     stage.configure(f'[providers.slow]\nkeys_url = "{silent.url}/{{name}}.keys"\n')
     stage.daemon()

@@ -1,0 +1,67 @@
+"""Arguments, one command, an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pairctl import arguments, output
+from pairctl.failures import INTERRUPTED, Interrupted, Usage, exit_code
+from pairingd.core.refusal import PairingError
+from pairingd.core.text import shell
+from pairingd.process.inherited import hear_of_children
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_PIPE_BROKEN = 141  # 128 + SIGPIPE, as shells report it
+
+
+def run(argv: Sequence[str], blocked_signals: Iterable[int]) -> int:
+    """Exit code: 0 done, 1 refused or failed, 2 usage, 3 no daemon; 128 + N for signal N. Lets all
+    signals through but `blocked_signals`: one that has waited is answered here.
+    """
+    as_json = "--json" in (argv[: argv.index("--")] if "--" in argv else argv)
+    output.prepare()
+    hear_of_children()
+    try:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked_signals)
+            return _run(argv)
+        except KeyboardInterrupt:
+            if as_json:
+                interrupted = ("stopped before it was done", "pairctl status shows what holds")
+                output.failure(Interrupted("interrupted", *interrupted), as_json=True)
+            return INTERRUPTED
+        except PairingError as failure:
+            output.failure(failure, as_json=as_json)
+            return exit_code(failure)
+        except BrokenPipeError:
+            raise
+        except Exception as bug:
+            if sys.flags.dev_mode:
+                raise
+            error = PairingError(
+                "internal-error",
+                f"pairctl failed: {type(bug).__name__}: {bug}",
+                f"{shell(sys.executable, '-P', '-X', 'dev', '-m', 'pairctl')} shows where; "
+                "please report it",
+            )
+            output.failure(error, as_json=as_json)
+            return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader has closed the pipe
+        return _PIPE_BROKEN
+
+
+def _run(argv: Sequence[str]) -> int:
+    args = arguments.parse(argv or ["--help"])
+    if args.version:
+        args.command = "version"
+    if not args.command:
+        raise Usage("usage", "a command is missing", "pairctl --help")
+    command = import_module(f"pairctl.commands.{args.command.replace('-', '_')}")
+    return int(command.run(args) or 0)
