@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def run(args: Namespace, stop_limit: float = math.inf) -> None:
     """Stop the daemon, however it was started, then remove its files. The session stays."""
     paths = find_paths()
-    service = services.manager(running=False) if args.dry_run else services.find()
+    service = services.find()
     service_paths = services.home_of(service) if service else None
     another = service_paths is not None and service_paths.lock != paths.lock
     stop = _stop()

@@ -271,13 +271,21 @@ def test_install_without_a_service_manager_is_an_error(capsys: pytest.CaptureFix
 
 
 @needs_none
-@pytest.mark.parametrize("command", ["install", "uninstall"])
-def test_without_a_service_manager_a_dry_run_shows_the_one_it_would_be(
-    command: str, capsys: pytest.CaptureFixture[str]
+def test_without_a_service_manager_a_dry_run_of_install_shows_the_one_it_would_be(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main([command, "--dry-run", "--json"]) == 0
+    assert main(["install", "--dry-run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)["steps"]
     assert ["systemctl", "--user"] in [step["argv"][:2] for step in plan if "argv" in step]
+
+
+@needs_none
+def test_without_a_service_manager_a_dry_run_of_uninstall_shows_no_service(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["uninstall", "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["steps"]
+    assert [(step["step"], step["path"]) for step in plan] == [("rmdir", str(home))]
 
 
 @needs_none
