@@ -146,7 +146,9 @@ def _as_you(reply: Invited, view: View) -> list[str]:
 
 
 def status_line(reply: Status, view: View) -> str:
-    """Who is invited and for how long; in parentheses those who are not connected, or wait."""
+    """Who is invited and for how long, or from when; in parentheses those who are not connected, or
+    wait.
+    """
     from pairingd.core.statusline import Entry, for_prompt
 
     return for_prompt(
@@ -155,6 +157,9 @@ def status_line(reply: Status, view: View) -> str:
             invitation["access"],
             seconds(invitation["expires_at"]) - view.now,
             inside=not all(connection.get("waiting") for connection in invitation["connections"]),
+            opens=clock(invitation["opens_at"], view.now)
+            if invitation["state"] == "scheduled"
+            else "",
         )
         for invitation in reply["invitations"]
     )

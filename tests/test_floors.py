@@ -259,6 +259,7 @@ def test_a_status_line_is_drawn_quickly_because_that_loads_little() -> None:
     invitation = {
         "guest": "github:octocat",
         "access": "write",
+        "state": "live",
         "connections": [],
         "expires_at": "2026-11-29T12:00:00Z",
     }

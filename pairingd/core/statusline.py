@@ -27,13 +27,16 @@ _UNSAFE = re.compile(r"[^\w .:@/+~()*…<·-]")  # what a shell's prompt or a st
 
 
 class Entry(NamedTuple):
-    """One guest. `left` is in seconds; `inside`: in the session; `typed`: typed last."""
+    """One guest. `left` is in seconds; `inside`: in the session; `typed`: typed last; `opens`: the
+    time from which a scheduled invitation holds.
+    """
 
     guest: str
     access: str
     left: float
     inside: bool
     typed: bool = False
+    opens: str = ""
 
 
 def lines(entries: Iterable[Entry], more: int = 0) -> dict[str, str]:
@@ -72,7 +75,8 @@ def _line(
 
 
 def _entry(entry: Entry, longest: int) -> str:
-    text = f"{short_name(entry.guest, longest)} {_ACCESS[entry.access]} {time_left(entry.left)}"
+    when = f"from {entry.opens}" if entry.opens else time_left(entry.left)
+    text = f"{short_name(entry.guest, longest)} {_ACCESS[entry.access]} {when}"
     if not entry.inside:
         return f"({text})"
     return f"*{text}" if entry.typed else text

@@ -31,6 +31,7 @@ entries = st.lists(
         st.floats(-100, 1e8),
         st.booleans(),
         st.booleans(),
+        st.sampled_from(["", "14:00", "2026-03-15 14:00"]),
     ),
     max_size=25,
 )

@@ -111,6 +111,7 @@ BOUND: Invited = {
         },
     ],
 }
+SCHEDULED: InvitationInfo = {**OCTOCAT, "state": "scheduled", "opens_at": "2026-03-15T10:00:00Z"}
 LAN_ONLY: Invited = {
     **INVITED,
     "invitations": [{**OCTOCAT, "access": "read"}, KEYED],

@@ -53,6 +53,10 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "status-knocking": (render.status, samples.KNOCKING),
     "status-warned": (render.status, samples.WARNED),
     "status-line": (render.status_line, samples.STATUS),
+    "status-line-scheduled": (
+        render.status_line,
+        {**samples.STATUS, "invitations": [samples.SCHEDULED, samples.KEYED]},
+    ),
     "status-line-idle": (render.status_line, samples.IDLE),
     "changed": (render.changed, {"invitations": samples.STATUS["invitations"], "warnings": []}),
     "changed-warned": (
