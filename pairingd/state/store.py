@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _BUSY_TIMEOUT_S = 0.2  # while another process locks the database; it blocks the event loop
 KEPT_EVENTS = 5000  # of each kind, so that refused logins cannot push out the visits
 KEPT_SESSIONS = 200
@@ -88,11 +89,9 @@ class Store:
         try:
             store = cls(_checked(path, live), live)
         except (sqlite3.Error, ValueError) as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-            if code & 0xFF not in _UNREADABLE:  # the rest of an extended code is the detail
-                raise Misconfigured(
-                    "state-unusable", f"{path}: {error}", "free space or fix its permissions"
-                ) from None
+            if _code(error) not in _UNREADABLE:
+                remedy = _remedy(error, "free space or fix its permissions")
+                raise Misconfigured("state-unusable", f"{path}: {error}", remedy) from None
             aside = path.with_name(f"{path.name}.unreadable-{int(now)}")
             for suffix in ("", "-wal", "-shm"):
                 part = path.with_name(path.name + suffix)
@@ -119,8 +118,9 @@ class Store:
                 with self._database as database:
                     yield database
         except sqlite3.Error as error:
+            remedy = _remedy(error, "free space on the disk")
             raise WorldError(
-                "state-unwritable", f"the state cannot be saved: {error}", "free space on the disk"
+                "state-unwritable", f"the state cannot be saved: {error}", remedy
             ) from None
 
     @contextmanager
@@ -291,6 +291,16 @@ class Store:
             (session,),
         )
         return list(_happenings(rows))
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code: the rest of an extended one is the detail."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
+def _remedy(error: Exception, otherwise: str) -> str:
+    locked = _code(error) in _LOCKED
+    return "end the program that has state.db open, such as sqlite3" if locked else otherwise
 
 
 def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterator[Happening]:

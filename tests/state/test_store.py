@@ -162,6 +162,7 @@ def test_a_failed_write_is_the_error_state_unwritable(
     with pytest.raises(WorldError) as caught:
         write(store)
     assert caught.value.code == "state-unwritable"
+    assert "end the program" in caught.value.hint
     other.execute("ROLLBACK")
     other.close()
     write(store)
@@ -401,7 +402,20 @@ def test_a_database_that_cannot_be_opened_is_not_set_aside(
     with pytest.raises(Misconfigured) as caught:
         reopen()
     assert caught.value.code == "state-unusable"
+    assert "permissions" in caught.value.hint
     assert path.is_dir()
+
+
+def test_a_database_that_another_program_has_locked_is_not_set_aside(
+    path: Path, reopen: Callable[[], Store]
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Misconfigured) as caught:
+            reopen()
+    assert caught.value.code == "state-unusable"
+    assert "end the program" in caught.value.hint
+    assert reopen().set_aside is None
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
