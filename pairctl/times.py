@@ -6,9 +6,10 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 from datetime import time as clock_time
+from math import floor
 
 from pairctl.failures import Usage
-from pairingd.core.durations import format_duration, utc, with_times
+from pairingd.core.durations import format_duration, with_times
 from pairingd.core.text import quoted
 
 _HOUR = 3600
@@ -51,19 +52,28 @@ def parse_moment(text: str, now: datetime) -> str:
     """
     try:
         if match := _CLOCK.fullmatch(text.strip().lower().replace(".m", "m").rstrip(".")):
-            moment = datetime.combine(now.date(), _time_of_day(match))
-            moment += timedelta(days=moment <= now)
+            moment = _next(_time_of_day(match), now)
         elif ":" in text:
             moment = datetime.fromisoformat(text.strip().upper())  # `t` and `z`: RFC 3339 §5.6
         else:
             raise ValueError  # noqa: TRY301 - one refusal for all that is no time
-        return utc(moment.astimezone(UTC).timestamp())
+        at = datetime.fromtimestamp(floor(moment.timestamp()), UTC)
+        return at.isoformat().replace("+00:00", "Z")
     except (ValueError, OverflowError):
         raise Usage(
             "bad-time",
             f"not a time: {quoted(text)}",
             "write 18:30, 6pm, or 2026-01-31T18:30:00+01:00",
         ) from None
+
+
+def _next(at: clock_time, now: datetime) -> datetime:
+    """The first time after `now` at which the clock shows it; an hour may come twice (PEP 495)."""
+    today = datetime.combine(now.date(), at)
+    again = today.replace(fold=1)
+    if today > now and today.timestamp() > now.timestamp():
+        return today
+    return again if again.timestamp() > now.timestamp() else today + timedelta(days=1)
 
 
 def _time_of_day(match: re.Match[str]) -> clock_time:

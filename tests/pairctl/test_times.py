@@ -38,10 +38,34 @@ NOON = datetime(2026, 3, 28, 12, 0)  # noqa: DTZ001 - local, as parse_moment wan
         ("2026-03-28T18:30:00", "2026-03-28T17:30:00Z"),
         ("2026-03-28 18:30", "2026-03-28T17:30:00Z"),
         ("2026-03-29 18:30", "2026-03-29T16:30:00Z"),
+        ("2026-03-29 02:30", "2026-03-29T01:30:00Z"),  # an hour that is left out: 03:30
+        ("0999-01-01T00:00:00Z", "0999-01-01T00:00:00Z"),
+        ("2026-03-28T18:30:00.9Z", "2026-03-28T18:30:00Z"),
     ],
 )
 def test_a_moment_is_rfc_3339_or_the_next_local_clock_time(text: str, moment: str) -> None:
     assert parse_moment(text, NOON) == moment
+
+
+# In the night to 2026-10-25 Berlin's clocks show 02:00 to 03:00 twice; `fold` is the second time.
+@pytest.mark.parametrize(
+    ("now", "fold", "text", "moment"),
+    [
+        ("2026-10-25T01:59", 0, "02:30", "2026-10-25T00:30:00Z"),
+        ("2026-10-25T02:40", 0, "02:50", "2026-10-25T00:50:00Z"),
+        ("2026-10-25T02:40", 0, "02:30", "2026-10-25T01:30:00Z"),
+        ("2026-10-25T02:10", 1, "02:30", "2026-10-25T01:30:00Z"),
+        ("2026-10-25T02:40", 1, "02:30", "2026-10-26T01:30:00Z"),
+        ("2026-10-25T02:40", 1, "03:00", "2026-10-25T02:00:00Z"),
+        # The hour that is left out begins where it ends.
+        ("2026-03-29T01:00", 0, "02:30", "2026-03-29T01:30:00Z"),
+        ("2026-03-29T03:10", 0, "02:30", "2026-03-30T00:30:00Z"),
+    ],
+)
+def test_a_clock_time_is_the_next_one_also_when_the_clocks_change(
+    now: str, fold: int, text: str, moment: str
+) -> None:
+    assert parse_moment(text, datetime.fromisoformat(now).replace(fold=fold)) == moment
 
 
 @pytest.mark.parametrize(
@@ -58,6 +82,7 @@ def test_a_moment_is_rfc_3339_or_the_next_local_clock_time(text: str, moment: st
         "6:60pm",
         "6xm",
         "9999-12-31T23:59:59-23:00",
+        "0001-01-01T00:00:00+14:00",
     ],
 )
 def test_an_invalid_time_is_refused_with_the_allowed_form(text: str) -> None:
