@@ -120,6 +120,8 @@ def parse_guest(text: str, providers: Collection[str]) -> Guest:
 
     Raises Refused `bad-guest`, `unknown-provider`, or for a literal key `no-acceptable-keys`.
     """
+    if text[:4].lower() == "key:":  # as `$(cat id.pub)` has them, with a tab or Windows' line end
+        text = text.rstrip("\r\n").replace("\t", " ")
     if not text.isprintable():
         raise _bad_guest(text, "has characters that cannot be printed")
     text = _account(text, providers)

@@ -82,7 +82,8 @@ def parse_key_list(content: bytes) -> KeyList:
 def parse_key(line: str) -> Key:
     """Parse a line `TYPE BASE64 [COMMENT]`. Raises NotAccepted."""
     if len(line.encode()) > MAX_LINE:
-        raise NotAccepted(f"longer than {MAX_LINE} bytes")
+        named = KEY_TYPE.match(line)
+        raise NotAccepted(f"longer than {MAX_LINE} bytes", named[0] if named else "")
     key_type, encoded, comment = [*line.split(maxsplit=2), "", "", ""][:3]
     if not KEY_TYPE.fullmatch(key_type):
         form = key_formats.named(line)

@@ -83,6 +83,10 @@ class TestIdentity:
         guest = parse_guest(f"key:{KEY} one", PROVIDERS)
         assert str(guest) == str(parse_guest(f"key: {KEY}", PROVIDERS))
 
+    @pytest.mark.parametrize("spelled", [f"{KEY}\r", f"{KEY} ann\r\n", KEY.replace(" ", "\t")])
+    def test_of_a_key_is_read_as_its_file_has_it(self, spelled: str) -> None:
+        assert str(parse_guest(f"key:{spelled}", PROVIDERS)) == f"key:{FINGERPRINT}"
+
     def test_read_back_is_the_same_guest(self) -> None:
         for text in ("octocat", "work:ann", "https://example.org/ann", "file:/id.pub"):
             guest = parse_guest(text, PROVIDERS)
@@ -166,6 +170,7 @@ class TestBadGuest:
             "key:ssh-ed25519 AAAA",
             "key:no-pty " + KEY,
             "key:" + FINGERPRINT,
+            f"key:{KEY}\n{KEY}",
             KEY,
         ],
     )

@@ -219,9 +219,11 @@ class TestRefusedKeys:
         assert only_reason(content) == reason
 
     def test_have_the_type_that_their_line_names(self) -> None:
-        content = rsa(1024) + b"\n" + b"no-pty " + ed25519() + b"\nhello"
+        too_long = (ed25519() + b"x" * MAX_LINE, b"x" * (MAX_LINE + 1))
+        content = b"\n".join((rsa(1024), b"no-pty " + ed25519(), b"hello", *too_long))
         refused = parse_key_list(content).refused
-        assert [each.type for each in refused] == ["ssh-rsa", "ssh-ed25519", ""]
+        types = ["ssh-rsa", "ssh-ed25519", "", "ssh-ed25519", ""]
+        assert [each.type for each in refused] == types
 
 
 P25519 = 2**255 - 19

@@ -20,7 +20,13 @@ from hypothesis import strategies as st
 from pairingd.config import Provider
 from pairingd.core.guest import Guest, parse_guest
 from pairingd.errors import IdentityError
-from pairingd.world.identity import MAX_BYTES, MAX_REDIRECTS, IdentityProviders, retry_after
+from pairingd.world.identity import (
+    MAX_BYTES,
+    MAX_REDIRECTS,
+    IdentityProviders,
+    key_file,
+    retry_after,
+)
 from tests.core.test_keys import ed25519, line, mpint, rsa
 from tests.fakes.forge import (
     Forge,
@@ -483,6 +489,17 @@ class TestFile:
         for path in (tmp_path, tmp_path / "fifo", Path("/dev/zero")):
             error = await failure(IdentityProviders({}), guest(f"file:{path}"))
             assert error.code == "unreadable-file"
+
+    async def test_that_holds_nothing_to_read_now(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """As /proc/kmsg is, which takes root, and messages of the kernel from whoever reads it."""
+        ours, theirs = os.pipe()
+        monkeypatch.setattr(key_file, "_open_without_waiting", lambda *_: ours)
+        os.set_blocking(ours, False)
+        error = await failure(IdentityProviders({}), guest(f"file:{tmp_path}"))
+        assert error.code == "unreadable-file"
+        os.close(theirs)
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
     async def test_that_may_not_be_read(self, tmp_path: Path) -> None:

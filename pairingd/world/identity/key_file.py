@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 
@@ -15,8 +14,10 @@ from pairingd.world.identity.key_list import MAX_BYTES, too_long
 def content(guest: Guest) -> bytes:
     """Raise IdentityError. A network disk may hang: call it in a thread."""
     try:
-        with io.FileIO(guest.name, opener=_open_without_waiting) as file:
+        with open(guest.name, "rb", opener=_open_without_waiting) as file:
             read = file.read(MAX_BYTES + 1)
+        if read is None:  # it would have to wait, as for some files in /proc
+            raise BlockingIOError(errno.EAGAIN, "nothing can be read from it now")
     except (FileNotFoundError, NotADirectoryError):
         raise IdentityError(
             "no-such-file", f"{guest}: no such file", "check the path on this machine"
