@@ -1,4 +1,4 @@
-"""Steps that no single program does. Each can be shown, as data, and done."""
+"""Steps that no single program does. Each can be shown, as `lines` and as data, and done."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Kill(NamedTuple):
 
     user: str
 
-    def shown(self) -> str:
-        return f"kill   every process of {self.user}"
+    def lines(self) -> list[str]:
+        return [f"kill   every process of {self.user}"]
 
     def done(self, seconds: float) -> str:
         """The reason why it could not be done within `seconds`; "" if it was done."""
@@ -29,12 +29,10 @@ class Narrow(NamedTuple):
     user: str
     whole: bool = True
 
-    def shown(self) -> str:
+    def lines(self) -> list[str]:
         scope = "it and of all below it" if self.whole else "it"
-        return (
-            f"narrow {self.path}\n       as {self.user}: "
-            f"what the mask withholds in each ACL of {scope} is taken from the entries"
-        )
+        withheld = f"what the mask withholds in each ACL of {scope} is taken from the entries"
+        return [f"narrow {self.path}", f"as {self.user}: {withheld}"]
 
     def done(self, _: float) -> str:
         """As `Kill.done`."""
@@ -51,11 +49,9 @@ class Plain(NamedTuple):
     user: str
     whole: bool = True
 
-    def shown(self) -> str:
+    def lines(self) -> list[str]:
         scope = "it and of all below it" if self.whole else "it"
-        return (
-            f"plain  {self.path}\n       as {self.user}: each ACL of {scope} that repeats the mode"
-        )
+        return [f"plain  {self.path}", f"as {self.user}: each ACL of {scope} that repeats the mode"]
 
     def done(self, _: float) -> str:
         """As `Kill.done`."""

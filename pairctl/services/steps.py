@@ -110,44 +110,48 @@ Step: TypeAlias = Directory | Write | Remove | Rmdir | Tree | Keep | Stop | _OfA
 
 
 def shown(step: Step) -> str:
+    first, *rest = ("\t".join(map(for_terminal, line.split("\t"))) for line in _lines(step))
+    return "\n".join([first, *(f"       {line}".rstrip() for line in rest)])
+
+
+def _lines(step: Step) -> list[str]:
     match step:
         case Directory(path, mode, owner):
-            return f"make   {path} (mode {mode:o}{owner and f', {owner}'})"
+            return [f"make   {path} (mode {mode:o}{owner and f', {owner}'})"]
         case Write(path, content, mode, check):
-            lines = "".join(f"\n       | {line}".rstrip() for line in content.splitlines())
-            before = f"\n       only if this succeeds: {shell(*check)} FILE" if check else ""
-            return f"write  {path} (mode {mode:o}){before}{lines}"
+            before = [f"only if this succeeds: {shell(*check)} FILE"] if check else []
+            lines = (f"| {line}" for line in content.splitlines())
+            return [f"write  {path} (mode {mode:o})", *before, *lines]
         case Remove(path, directories):
             above = Path(path).parents[:directories]
-            empty = f"\n       then, where it is empty: {{}}{os.sep}"
-            return f"remove {path}{''.join(map(empty.format, above))}"
+            return [f"remove {path}", *(f"then, where it is empty: {place}/" for place in above)]
         case Rmdir(path):
-            return f"remove {path}{os.sep}"
+            return [f"remove {path}{os.sep}"]
         case Tree(path):
-            return f"remove {path}{os.sep} and everything in it"
+            return [f"remove {path}{os.sep} and everything in it"]
         case Keep(path, reason):
-            return f"keep   {path}\n       {for_terminal(reason)}"
+            return [f"keep   {path}", reason]
         case Stop(pid):
-            return f"stop   pairingd (pid {pid}); the tmux session stays"
+            return [f"stop   pairingd (pid {pid}); the tmux session stays"]
         case Kill() | Narrow() | Plain():
-            return step.shown()
+            return step.lines()
         case Run():
-            return _shown_run(step)
+            return _lines_of_run(step)
 
 
-def _shown_run(step: Run) -> str:
-    text = f"run    {shell(*step.argv)}"
+def _lines_of_run(step: Run) -> list[str]:
+    lines = [f"run    {shell(*step.argv)}"]
     if step.note:
-        text += f"\n       {for_terminal(step.note)}"
+        lines.append(step.note)
     if step.soft == ANY:
-        text += "\n       no exit code is a failure"
+        lines.append("no exit code is a failure")
     elif step.soft:
-        text += f"\n       exit codes that are no failure: {', '.join(map(str, step.soft))}"
+        lines.append(f"exit codes that are no failure: {', '.join(map(str, step.soft))}")
     if until := step.until:
         ends = "succeeds" if until.succeeds else "fails"
-        text += f"\n       until this {ends}: {shell(*until.argv)}"
-        text += f" (at most {step.tries} times, {_RETRY_INTERVAL_S} s apart)"
-    return text
+        tries = f"at most {step.tries} times, {_RETRY_INTERVAL_S} s apart"
+        lines.append(f"until this {ends}: {shell(*until.argv)} ({tries})")
+    return lines
 
 
 def as_json(step: Step) -> dict[str, Any]:

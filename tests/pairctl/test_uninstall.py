@@ -112,6 +112,22 @@ def test_a_dry_run_lists_exactly_what_would_be_removed_and_removes_nothing(
     assert asks(capsys)["removed"] == [path for path in shown if path.startswith(str(home))]
 
 
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_a_dry_run_prints_no_control_character_of_a_path(
+    short_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    home = short_path / "a\x1b[31m\u202eb"
+    home.mkdir(mode=0o700)
+    monkeypatch.setenv("PAIRING_HOME", str(home))
+    assert main([command, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "a[31mb" in shown
+    assert shown.replace("\n", "").isprintable()
+
+
 def test_files_that_are_not_certainly_ours_are_kept(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
