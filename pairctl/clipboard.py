@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pairctl import output
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,7 +35,7 @@ def _attempts(text: str, timeout_s: float) -> Iterator[tuple[Callable[[], bool],
     """Over ssh the terminal comes first: a program would fill the clipboard of this machine."""
     programs = [(partial(_by_command, command, text, timeout_s), _COPIED) for command in _COMMANDS]
     terminal = []
-    if os.environ.get("TERM", "dumb") not in {"", "dumb", "unknown"}:
+    if output.has_sequences():
         if os.environ.get("TMUX"):
             terminal.append((partial(_by_command, _TMUX, text, timeout_s), _SENT))
         if sys.stdout.isatty() or sys.stderr.isatty():

@@ -87,8 +87,13 @@ def _columns(stream: TextIO) -> int:
 
 
 def draws(stream: TextIO) -> bool:
-    """Whether it is a terminal with colours and a cursor that moves: terminfo(5), `dumb`."""
-    return stream.isatty() and os.environ.get("TERM", "").lower() not in {"dumb", "unknown"}
+    """Whether it is a terminal with colours and a cursor that moves."""
+    return stream.isatty() and has_sequences()
+
+
+def has_sequences() -> bool:
+    """Whether TERM names a terminal with control sequences: terminfo(5), `dumb`."""
+    return os.environ.get("TERM", "").lower() not in {"", "dumb", "unknown"}
 
 
 def prepare() -> None:

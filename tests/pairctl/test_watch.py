@@ -91,10 +91,13 @@ def test_on_a_terminal_it_is_live_until_q_or_ctrl_c(sock: Path, key: bytes) -> N
     assert b"\x1b[?25h" in terminal.seen, "the cursor is shown"
 
 
-def test_a_terminal_that_cannot_be_drawn_on_is_given_a_block_a_change(sock: Path) -> None:
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_terminal_that_cannot_be_drawn_on_is_given_a_block_a_change(
+    sock: Path, term: str
+) -> None:
     with (
         FakeDaemon(sock, {**WATCHED, "status": samples.IDLE}) as daemon,
-        Terminal([*PAIRCTL, "status", "--watch"], {"TERM": "dumb"}) as terminal,
+        Terminal([*PAIRCTL, "status", "--watch"], {"TERM": term}) as terminal,
     ):
         terminal.wait_for(b"not running")
         daemon.replies["status"] = samples.STATUS
