@@ -71,10 +71,18 @@ def _place(text: str) -> tuple[str, int]:
     match = _HOST_PORT.fullmatch(text)
     host = (match[1] or match[2]) if match else ""
     port = int(match[3] or _SSH_PORT) if match else 0
-    if not host or host.startswith("-") or not 0 < port < 65536:
+    if not _is_name(host) or host.startswith("-") or not 0 < port < 65536:
         example = "write it as 5.5.5.5:22 or [2001:db8::1]:22; the fingerprint comes after it"
         raise Usage("usage", f"not HOST:PORT: {quoted(text)}", example)
     return host, port
+
+
+def _is_name(host: str) -> bool:
+    """Whether a resolver can be asked for it: each label has 1 to 63 characters (RFC 1035 §2.3.4)."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _fingerprint(text: str) -> str:
