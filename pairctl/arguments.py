@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pairctl import guesses, values
+from pairctl import guesses, values, word_order
 from pairctl.accounts import arguments as of_accounts
 from pairctl.failures import Usage
 from pairctl.help_format import Help
@@ -93,11 +91,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     `help` its text. Raises Usage.
     """
     root = parser()
-    corrected = _boxes(guesses.words(argv))
+    corrected = _ordered(root, guesses.words(argv))
     try:
         args, unknown = root.parse_known_args(corrected, argparse.Namespace(json=False))
     except _HelpWanted as wanted:
         return _help(root, corrected, wanted.of)
+    if unknown[:1] == ["--"]:
+        del unknown[0]
     if unknown:
         raise _unexpected(root, args.command, unknown)
     match args.command:
@@ -118,6 +118,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
+def _ordered(root: argparse.ArgumentParser, argv: list[str]) -> list[str]:
+    at = next((at for at, word in enumerate(argv) if not word.startswith("-")), len(argv)) + 1
+    options = _options(root, argv[at - 1] if at <= len(argv) else None)
+    return [*argv[:at], *word_order.options_first(argv[at:], options)]
+
+
 def _read_invitation(args: argparse.Namespace) -> None:
     guesses.guests(args.guests, args.command)
     if args.from_address and len(args.guests) > 1:
@@ -133,7 +139,7 @@ def _help(
     command = of.prog.removeprefix(root.prog).strip() or None
     known = {*_options(root, None), *_options(root, command)}
     words = argv[: argv.index("--")] if "--" in argv else argv
-    options = [word for word in words if re.match(r"-[^\d]", word)]
+    options = [word for word in words if word_order.is_option(word)]
     if unknown := [word for word in options if _option_name(word) not in known]:
         raise _unexpected(root, command, unknown)
     text = of.format_help().rstrip("\n")
@@ -142,15 +148,6 @@ def _help(
 
 def _option_name(word: str) -> str:
     return word.partition("=")[0] if word.startswith("--") else word[:2]
-
-
-def _boxes(argv: list[str]) -> list[str]:
-    """Accept `--box GUEST`: a word after --box that names no directory is a guest."""
-    corrected = list(argv)
-    for index, (word, following) in enumerate(pairwise(argv)):
-        if word == "--box" and not ("/" in following or os.path.isdir(following)):  # noqa: PTH112
-            corrected[index] = "--box="
-    return corrected
 
 
 def _unexpected(
@@ -167,12 +164,12 @@ def _unexpected(
     return Usage("usage", f"unexpected argument{plural} {' '.join(map(quoted, unknown))}", hint)
 
 
-def _options(root: argparse.ArgumentParser, command: str | None) -> list[str]:
+def _options(root: argparse.ArgumentParser, command: str | None) -> dict[str, argparse.Action]:
     own = root
     for action in root._actions:  # noqa: SLF001 - argparse has no other way to list them
         if action.dest == "command" and isinstance(action.choices, dict):
             own = action.choices.get(command, root)
-    return list(own._option_string_actions)  # noqa: SLF001
+    return own._option_string_actions  # noqa: SLF001
 
 
 def parser() -> argparse.ArgumentParser:

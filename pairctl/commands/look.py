@@ -78,7 +78,7 @@ def _place(text: str) -> tuple[str, int]:
 
 
 def _is_name(host: str) -> bool:
-    """Whether a resolver can be asked for it: each label has 1 to 63 characters (RFC 1035 §2.3.4)."""
+    """Whether a resolver can be asked for it: RFC 1035 §2.3.4 limits each label."""
     try:
         return bool(host.encode("idna"))
     except UnicodeError:

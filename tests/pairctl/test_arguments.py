@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pairctl.__main__ import main
+from pairctl.arguments import parse
 from pairingd.box.shares import here, resolved
 from pairingd.core.refusal import PairingError
 from tests.stage import Stage
@@ -26,6 +27,43 @@ def stage() -> Iterator[Stage]:
     with Stage() as stage:
         stage.daemon()
         yield stage
+
+
+@pytest.mark.parametrize(
+    ("operands", "options"),
+    [
+        (["invite", "ann", "bob"], ["--ttl", "1h", "--read-only"]),
+        (["invite", "ann", "bob"], ["--box", "/srv", "-qa", "--port=22"]),
+        (["invite", "ann", "bob"], ["--box"]),
+        (["revoke", "ann", "bob"], ["--json"]),
+        (["extend", "ann", "1h"], ["--json"]),
+        (["extend", "ann", "-5m"], ["--json"]),
+        (["role", "ann", "read"], ["--json"]),
+        (["log"], ["-fn", "3"]),
+        (["log"], ["-n3", "--json"]),
+        (["account", "create", "guests"], ["--dir", "/srv", "--dir", "/opt", "--dry-run"]),
+    ],
+)
+def test_options_may_stand_between_a_commands_other_words(
+    operands: list[str], options: list[str]
+) -> None:
+    def parsed(words: list[str]) -> object:
+        try:
+            return parse(words)
+        except PairingError as refused:
+            return refused.code, refused.message
+
+    last = parsed([*operands, *options])
+    for at in range(1, len(operands)):
+        assert parsed([*operands[:at], *options, *operands[at:]]) == last
+    separated = [operands[0], *options, "--", *operands[1:]]
+    assert parsed(separated) == last
+
+
+def test_after_two_dashes_no_word_is_an_option() -> None:
+    assert parse(["receipt", "--", "--json"]).session == "--json"
+    assert not parse(["status", "--"]).json
+    assert parse(["invite", "ann", "--", "-q", "--"]).guests == ["ann", "-q", "--"]
 
 
 @pytest.fixture
