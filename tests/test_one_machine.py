@@ -94,6 +94,7 @@ def test_a_ttl_beyond_the_limit_is_refused_with_the_limit(refusing: Stage) -> No
     error = refusal(refusing, "invite", "octocat", "--ttl", "25h")
     assert error["code"] == "ttl-too-long"
     assert "1d" in error["message"]
+    assert "pairctl restart" in error["hint"]
     assert refusing.asks("status")["invitations"] == []
 
 

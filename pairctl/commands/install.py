@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairctl import daemon, output, services
 from pairctl.client import reach
-from pairctl.failures import NoDaemon
+from pairctl.failures import NoDaemon, Unwritable
 from pairctl.services import steps
 
 if TYPE_CHECKING:
@@ -38,10 +38,14 @@ def run(args: Namespace) -> None:
 
 def show(plan: list[steps.Step], *, as_json: bool) -> None:
     """`--dry-run`."""
-    if as_json:
-        output.document({"steps": [steps.as_json(step) for step in plan]})
-    else:
-        output.write("\n".join(steps.shown(step) for step in plan))
+    try:
+        if as_json:
+            output.document({"steps": [steps.as_json(step) for step in plan]})
+        else:
+            output.write("\n".join(steps.shown(step) for step in plan))
+    except Unwritable as failure:
+        failure.hint = "nothing was carried out; write the plan to another place"
+        raise
 
 
 def _stop(service: services.Manager, plan: list[steps.Step]) -> steps.Stop | None:

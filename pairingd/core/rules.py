@@ -268,7 +268,7 @@ def too_long(max_ttl: int, *, scheduled: bool) -> Refused:
     return Refused(
         "ttl-too-long",
         f"an invitation may last at most {format_duration(max_ttl)} {since}",
-        "choose a shorter time, or raise [guests] max_ttl in config.toml",
+        "choose a shorter time, or raise [guests] max_ttl in config.toml, then: pairctl restart",
     )
 
 

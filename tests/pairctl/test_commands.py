@@ -376,6 +376,18 @@ def test_a_result_that_cannot_be_written_is_reported_on_stderr(
 
 
 @pytest.mark.parametrize(("to", "_"), STDOUTS)
+@pytest.mark.parametrize("json_too", [[], ["--json"]])
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_a_plan_that_cannot_be_written_was_not_carried_out(
+    home: Path, command: str, json_too: list[str], to: str, _: str
+) -> None:
+    done = _redirected(to, command, "--dry-run", *json_too)
+    assert done.returncode == 1
+    assert "nothing was carried out" in done.stderr
+    assert home.exists()
+
+
+@pytest.mark.parametrize(("to", "_"), STDOUTS)
 def test_a_failure_that_cannot_be_written_is_reported_on_stderr(to: str, _: str) -> None:
     done = _redirected(to, "frobnicate", "--json")
     assert done.returncode == 2
