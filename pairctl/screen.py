@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pairctl import output
+from pairingd.core import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +30,10 @@ def alternate() -> Iterator[None]:
         output.write(_LEAVE, end="")
 
 
-def draw(text: str) -> None:
+def draw(content: str) -> None:
     """Draw from the top, in one write; the last row says how many lines do not fit."""
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
-    lines = cut(text.splitlines(), columns, rows)
+    lines = cut(content.splitlines(), columns, rows)
     output.write(_CLEAR + "\r\n".join(lines), end="")
 
 
@@ -48,7 +49,7 @@ def cut(lines: list[str], columns: int, rows: int) -> list[str]:
 def fitting(lines: list[str], columns: int, rows: int) -> list[str]:
     """The first of `lines` that fit into `rows`; a long line takes several rows."""
     for count, line in enumerate(lines):
-        rows -= max(1, -(-len(_COLOUR.sub("", line)) // max(1, columns)))
+        rows -= max(1, -(-text.columns(_COLOUR.sub("", line)) // max(1, columns)))
         if rows < 0:
             return lines[:count]
     return lines

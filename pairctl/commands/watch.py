@@ -12,6 +12,7 @@ import tty
 from typing import TYPE_CHECKING, Any
 
 from pairctl import output, render, screen
+from pairctl.interrupts import as_keyboard_interrupt
 from pairctl.output import View, value_for_terminal
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _append(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
 def _redraw(client: Client, given: dict[str, Any]) -> None:
     current = client.call("status", given)
     waits: list[Any] = [client, *([sys.stdin] if sys.stdin.isatty() else [])]
-    with _keys(), screen.alternate():
+    with as_keyboard_interrupt(), _keys(), screen.alternate():
         unsettled, asked_at = False, time.monotonic()
         while True:
             screen.draw(render.status(value_for_terminal(current), View.of(sys.stdout)))

@@ -91,6 +91,20 @@ def test_on_a_terminal_it_is_live_until_q_or_ctrl_c(sock: Path, key: bytes) -> N
     assert b"\x1b[?25h" in terminal.seen, "the cursor is shown"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminal_is_as_before_also_after_kill(sock: Path, number: signal.Signals) -> None:
+    with (
+        FakeDaemon(sock, {**WATCHED, "status": samples.IDLE}),
+        Terminal([*PAIRCTL, "status", "--watch"]) as terminal,
+    ):
+        modes = terminal.lflags()
+        terminal.wait_for(b"not running")
+        terminal.process.send_signal(number)
+        terminal.wait()
+        assert terminal.lflags() == modes
+    assert b"\x1b[?25h\x1b[?1049l" in terminal.seen
+
+
 @pytest.mark.parametrize("term", ["dumb", ""])
 def test_a_terminal_that_cannot_be_drawn_on_is_given_a_block_a_change(
     sock: Path, term: str
