@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import compileall
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.account_machine import NEEDS, Machine
-from tests.e2e.network import PATH, REPOSITORY, Network, why_not
+from tests.e2e.network import PATH, Network, why_not
 from tests.e2e.people import Guest, Host
 
 
@@ -30,9 +29,6 @@ def machine() -> None:
         pytest.fail(f"the end-to-end tests must run here: {reason}")
     if reason:
         pytest.skip(reason)
-    # The host's user may not write into the repository: without this each start would compile.
-    for package in ("pairingd", "pairctl"):
-        compileall.compile_dir(REPOSITORY / package, quiet=2)
 
 
 @pytest.fixture

@@ -74,12 +74,16 @@ cp -R {programs}/usr/. usr/
 cp /srv/etc/screen.conf srv/etc/
 """
 
+# Of a .pth file. Coverage takes longer to load than most of our programs.
+MEASURES: Final = (
+    'import os; "COVERAGE_PROCESS_CONFIG" in os.environ and __import__("coverage.pth_file")'
+)
 # As `pipx install pairing` leaves it, but for the packages: they are the repository's own.
 INSTALLED: Final = """
 "$BASE" -m venv --without-pip "$VENV"
 site=$(echo "$VENV"/lib/python*/site-packages)
 cp "$SHIM" "$site"
-printf '%s\\n' "$SITE" "$REPOSITORY" "import coverage.pth_file" "import as_macos" >"$site/pairing.pth"
+printf '%s\\n' "$SITE" "$REPOSITORY" "$MEASURES" "import as_macos" >"$site/pairing.pth"
 for name in pairctl pairingd; do
   {
     echo "#!/bin/sh"
@@ -262,6 +266,7 @@ class Mac:
             *("env", f"BASE={self._base_python()}", f"VENV={self.venv}"),
             *(f"SHIM={HERE}/shim/as_macos.py", f"REPOSITORY={REPOSITORY}"),
             f"SITE={next(Path(sys.prefix).glob('lib/python*/site-packages'))}",
+            f"MEASURES={MEASURES}",
             *("bash", "-euc", INSTALLED),
         )
         for name in ("pairctl", "pairingd"):
