@@ -44,9 +44,11 @@ def pytest_sessionstart() -> None:
         return
     for package in (HERE.parent / "pairingd", HERE.parent / "pairctl"):
         compileall.compile_dir(package, quiet=2)
-        for compiled in package.rglob("*.pyc"):
+        for directory in package.rglob("__pycache__"):
             with contextlib.suppress(PermissionError):
-                compiled.chmod(0o644)
+                directory.chmod(0o755)
+                for compiled in directory.iterdir():
+                    compiled.chmod(0o644)
 
 
 @pytest.hookimpl(wrapper=True)
