@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from tests.session import own_stage_of_each_tmux
+from tests.session import cleared_stage, daemon_of_each_tmux
 from tests.stage import Stage
 
-stage = own_stage_of_each_tmux
+shared = daemon_of_each_tmux
+stage = cleared_stage
 
 
 @pytest.mark.parametrize("access", ["write", "read"])

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.session import own_stage_of_each_tmux
+from tests.session import cleared_stage, daemon_of_each_tmux
 from tests.stage import Stage, until
 from tests.waiting import WAIT_S
 
-stage = own_stage_of_each_tmux
+shared = daemon_of_each_tmux
+stage = cleared_stage
 
 
 def configure_tmux(stage: Stage, *lines: str) -> Path:
