@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 from pairingd.process.programs import run
@@ -26,7 +27,7 @@ class Mortal(NamedTuple):
 
 
 async def mortal(*command: str, signal: str = "TERM") -> Mortal:
-    """`command`, so that it gets that signal when this process ends.
+    """`command`, so that it gets that signal when this process ends; as it is without /dev/fd.
 
     Start it in a thread that lives as long as this process, as the leader of a process group, and
     send SIGKILL to that group once the program has ended: where the kernel does not send the
@@ -35,7 +36,10 @@ async def mortal(*command: str, signal: str = "TERM") -> Mortal:
     if setpriv := await _setpriv():
         return Mortal((setpriv, "--pdeathsig", signal, *command))
     ended = _lifeline()
-    wait = f"(read -r end </dev/fd/{ended}; kill -KILL 0) </dev/null >/dev/null 2>&1 &"
+    end = f"/dev/fd/{ended}"
+    if not Path(end).exists():
+        return Mortal(command)
+    wait = f"(read -r end <{end}; kill -KILL 0) </dev/null >/dev/null 2>&1 &"
     return Mortal(("/bin/sh", "-c", f'{wait} exec "$@"', "sh", *command), (ended,))
 
 
