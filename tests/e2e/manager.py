@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from pairingd.core.records import replace
@@ -88,4 +90,14 @@ def _own_groups() -> Iterator[Path]:
 
 def _remove(group: Path) -> None:
     for directory, _, _ in os.walk(group, topdown=False):
-        Path(directory).rmdir()
+        until("no process is in it any more", partial(_is_removed, Path(directory)))
+
+
+def _is_removed(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
