@@ -1,11 +1,11 @@
 """POSIX ACLs of Linux, as the kernel keeps them: acl(5), linux/posix_acl_xattr.h."""
 
 # Paths are strings, as in pairingd.account.
-# ruff: noqa: PTH114, PTH118
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import struct
@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _ACCESS = "system.posix_acl_access"
 _DEFAULT = "system.posix_acl_default"
@@ -40,17 +40,14 @@ def lets_others_write(path: str) -> bool:
 
 def plain(path: str, *, whole: bool) -> None:
     """Remove each ACL whose entries only repeat the mode. Does not follow links."""
-    for place in _all(path) if whole else (path,):
-        _plain(place)
+    _each(_plain, path, whole=whole)
 
 
 def narrow(path: str, *, whole: bool) -> None:
     """Take for good what the mask withholds, as after `chmod 600`, from what is ours: setfacl(1)
     computes another mask, which would give it again.
     """
-    for place in _all(path) if whole else (path,):
-        with contextlib.suppress(FileNotFoundError):
-            _narrow(place)
+    _each(_narrow, path, whole=whole)
 
 
 def repeats(path: str) -> bool:
@@ -96,13 +93,29 @@ def _plain(path: str) -> None:
         os.removexattr(path, _DEFAULT, follow_symlinks=False)
 
 
-def _all(path: str) -> Iterator[str]:
-    yield path
-    for parent, directories, files in os.walk(path):
-        for name in (*directories, *files):
-            below = os.path.join(parent, name)
-            if not os.path.islink(below):
-                yield below
+def _each(act: Callable[[str], None], path: str, *, whole: bool) -> None:
+    for place in everything(path) if whole else (path,):
+        try:
+            act(place)
+        except OSError as error:
+            # It has gone, or guests have put too many directories into each other.
+            if error.errno not in {errno.ENOENT, errno.ENAMETOOLONG}:
+                raise
+
+
+def everything(path: str) -> Iterator[str]:
+    """Yield it and all below it but links, however deep: os.walk gives up at Python's recursion
+    limit (3.11).
+    """
+    directories = [path]
+    while directories:
+        yield (directory := directories.pop())
+        with contextlib.suppress(OSError), os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    directories.append(entry.path)
+                elif not entry.is_symlink():
+                    yield entry.path
 
 
 def _entries(path: str, *, default: bool = False, follow: bool = False) -> list[Entry]:

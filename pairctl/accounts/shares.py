@@ -4,7 +4,7 @@ Both can write what either makes in it. Only the host's files are changed, by pr
 host: a link in such a directory then leads nowhere that the host could not go.
 """
 
-# ruff: noqa: PTH112, PTH114, PTH118, PTH120
+# ruff: noqa: PTH112, PTH114, PTH120
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pairingd.core.text import quoted
 from pairingd.paths import find_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from pairctl.accounts.facts import Facts
     from pairctl.services.steps import Step
@@ -135,8 +135,8 @@ def _unshare(directory: str, facts: Facts) -> Iterator[Step]:
         return
     yield Narrow(directory, host)
     files, directories = f"u:{name},u:{host}", f"u:{name},u:{host},d:u:{name},d:u:{host}"
-    yield _each(directory, "f", host, ("setfacl", "-P", "-x", files))
-    yield _each(directory, "d", host, ("setfacl", "-P", "-x", directories))
+    yield _each(directory, "f", host, ("setfacl", "-P", "-x", files), how="-execdir")
+    yield _each(directory, "d", host, ("setfacl", "-P", "-x", directories), how="-execdir")
     yield Plain(directory, host)
 
 
@@ -160,9 +160,13 @@ def _close(parent: str, facts: Facts) -> Iterator[Step]:
     yield Plain(parent, host, whole=False)
 
 
-def _each(directory: str, kind: str, host: str, argv: tuple[str, ...], note: str = "") -> Run:
-    """Run `argv` on each of the host's files, or directories, in it. Links are neither."""
-    find = ("find", "-P", directory, "-type", kind, "-user", host, "-exec", *argv, "{}", "+")
+def _each(
+    directory: str, kind: str, host: str, argv: tuple[str, ...], note: str = "", how: str = "-exec"
+) -> Run:
+    """Run `argv` on each of the host's files, or directories, in it. Links are neither. With
+    `-execdir`, which takes longer, no path is too long.
+    """
+    find = ("find", "-P", directory, "-type", kind, "-user", host, how, *argv, "{}", "+")
     return Run((*_as(host), *find), note=note, seconds=_COMMAND_TIMEOUT_S)
 
 
@@ -180,23 +184,18 @@ def _is_shared(directory: str, facts: Facts) -> bool:
     if facts.system == "darwin" or not facts.exists:
         return False
     host, user = pwd.getpwnam(facts.record.host).pw_uid, pwd.getpwnam(facts.name).pw_uid
-    if not _has_both(directory, host, user):
-        return False
-    for parent, directories, files in os.walk(directory):
-        for name in directories:
-            place = os.path.join(parent, name)
-            if _is_hosts(place, host, stat.S_ISDIR) and not _has_both(place, host, user):
-                return False
-        for name in files:
-            place = os.path.join(parent, name)
-            if _is_hosts(place, host, stat.S_ISREG) and acl.users(place).get(user, 0) & 6 != 6:
-                return False
+    for place in acl.everything(directory):
+        try:
+            status = os.lstat(place)
+        except OSError:
+            continue
+        if status.st_uid != host:
+            continue
+        if stat.S_ISDIR(status.st_mode) and not _has_both(place, host, user):
+            return False
+        if stat.S_ISREG(status.st_mode) and acl.users(place).get(user, 0) & 6 != 6:
+            return False
     return True
-
-
-def _is_hosts(place: str, host: int, kind: Callable[[int], bool]) -> bool:
-    status = os.lstat(place)
-    return status.st_uid == host and kind(status.st_mode)
 
 
 def _has_both(directory: str, host: int, user: int) -> bool:

@@ -94,6 +94,23 @@ def test_a_shared_directory_that_is_gone_is_no_obstacle(machine_of_its_own: Mach
     assert machine.sh("getfacl -pPR /srv/host/a /srv/host/c") == before
 
 
+@pytest.mark.attack(
+    "a guest in an account puts a thousand directories into each other in a shared directory",
+    "`account create` and `remove` work on",
+)
+def test_directories_that_are_too_deep_are_no_obstacle(machine_of_its_own: Machine) -> None:
+    machine = machine_of_its_own
+    machine.host.run("mkdir", "work")
+    machine.sudo("create", "--dir", "/srv/host/work")
+    deep = "chdir '/srv/host/work'; for (1 .. 1500) { mkdir 'deep'; chdir 'deep' } open F, '>', 'f'"
+    assert machine.as_pair("perl", "-e", deep).returncode == 0
+    assert machine.asks("create")["changed"] is False
+    machine.sudo("remove")
+    deepest = "cd /srv/host/work; while [ -d deep ]; do cd -P deep; done; getfacl . f"
+    assert "user:" not in machine.sh(deepest).replace("user::", "")
+    machine.sh("rm -rf /srv/host/work")
+
+
 def test_what_a_third_user_has_made_in_a_shared_directory_stays_theirs(
     machine_of_its_own: Machine,
 ) -> None:
