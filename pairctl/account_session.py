@@ -17,7 +17,7 @@ from pairingd.box import shares
 from pairingd.box.place import Box, Shares
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line, shell
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 
 if TYPE_CHECKING:
     from pairingd.account.place import Account, Record

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairctl.first_shell import KEEP_ENVIRONMENT
-from pairingd import shared_session
+from pairingd.core import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line
 from pairingd.core.text import shell as shell_words

@@ -20,7 +20,7 @@ from pairingd.box import filter as forbidden
 from pairingd.box.place import Box, Shares
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line, quoted
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pairctl import output, rendezvous
 from pairctl.failures import Interrupted, NoDaemon, Silent, Usage
-from pairingd import __version__, peer
+from pairingd import __version__
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
+from pairingd.machine import peer
 from pairingd.protocol import wire
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import time
 from typing import TYPE_CHECKING
 
 from pairctl.tmux_program import TMUX_TIMEOUT_S
-from pairingd import shared_session
 from pairingd.box.place import boxes, living
+from pairingd.core import shared_session
 from pairingd.core.text import one_line
-from pairingd.paths import require_bindable
+from pairingd.home.paths import require_bindable
 from pairingd.process import foreign, listeners
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ Anything that pairing may not have made stays and is reported: `config.toml`, wh
 written, a file of another kind, a link and its target, a directory with other files in it.
 """
 
-# Paths are strings, as in pairingd.paths.
+# Paths are strings, as in pairingd.home.paths.
 # ruff: noqa: PTH118, PTH119, PTH120
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from pairingd.account.place import ours
 from pairingd.box.place import boxes
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import for_terminal, shell
-from pairingd.paths import FILES
+from pairingd.home.paths import FILES
 from pairingd.process.lock import Taken, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pairingd.paths import Paths
+    from pairingd.home.paths import Paths
 
 Removal: TypeAlias = Remove | Rmdir | Tree | Keep
 MARK = r"[^/]+\.(write|read)\.[0-9]+"  # a file of pairingd.state.live

@@ -12,15 +12,15 @@ import time
 from typing import TYPE_CHECKING
 
 from pairctl.failures import NoDaemon, NotRunning, Silent, Stranger
-from pairingd import peer
 from pairingd.core.refusal import PairingError
+from pairingd.machine import peer
 from pairingd.process import lock
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Iterator
 
-    from pairingd.paths import Paths
+    from pairingd.home.paths import Paths
 
 _NOT_LISTENING = (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)
 _POLL_INTERVAL_S = 0.02

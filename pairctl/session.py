@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pairctl import birth, foreground, terminal_type, tmux_program
 from pairctl.tmux_program import TMUX_TIMEOUT_S
-from pairingd import shared_session
+from pairingd.core import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 from pairingd.process import foreign, listeners
@@ -288,7 +288,7 @@ class Session:
 def way_out(place: Box | BoxInfo | AccountInfo | None, otherwise: str) -> str:
     """The hint if tmux fails: what ends the session in `place`."""
     from pairingd.box.place import Box  # late, as a tmux that works is the rule
-    from pairingd.paths import find_paths
+    from pairingd.home.paths import find_paths
 
     if place and not isinstance(place, Box):
         place = Box(find_paths().boxes, place["id"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pairctl.failures import Interrupted, NoDaemon
 from pairingd.core.refusal import PairingError
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 from pairingd.process.lock import Taken, take
 
 if TYPE_CHECKING:

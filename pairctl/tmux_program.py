@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pairingd import private, which
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import has_controls
-from pairingd.paths import find_paths
+from pairingd.home import private
+from pairingd.home.paths import find_paths
+from pairingd.machine import which
 from pairingd.process import foreign
 
 TMUX_TIMEOUT_S = 10.0

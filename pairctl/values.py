@@ -7,7 +7,7 @@ import os
 from pairctl.failures import Usage
 from pairingd.core.ports import parse_port
 from pairingd.core.text import is_utf8, quoted
-from pairingd.paths import from_here
+from pairingd.home.paths import from_here
 
 MAX_EVENTS = 10000  # the limit of one request: protocol/params.py
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pairingd.stop_signals import StopSignals
+from pairingd.process.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

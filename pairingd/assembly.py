@@ -7,28 +7,29 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pairingd import config, gateways
+from pairingd import gateways
 from pairingd.account.place import Account
-from pairingd.advisor import Advisor
-from pairingd.answers import own_host, own_ipv6, places
 from pairingd.box.place import Box, living
-from pairingd.clock import Clock
 from pairingd.core.admission import Admission
 from pairingd.core.holding_state import PINHOLE, SECOND
 from pairingd.core.network import Network
-from pairingd.further import further_lanes
-from pairingd.opening import Opening
-from pairingd.parts import Parts
-from pairingd.paths import Paths
+from pairingd.home import config
+from pairingd.home.paths import Paths
+from pairingd.machine.clock import Clock
 from pairingd.reconcile.access.entrance import Entrance
 from pairingd.reconcile.access.lane import AccessLane
 from pairingd.reconcile.arrivals import Arrivals
 from pairingd.reconcile.aside import Aside
+from pairingd.reconcile.further import further_lanes
 from pairingd.reconcile.lookout import Lookout
 from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.reconcile.mapping.second import Second
 from pairingd.reconcile.relay import RelayLane
 from pairingd.reconcile.witness import Witness
+from pairingd.replies.advisor import Advisor
+from pairingd.replies.answers import own_host, own_ipv6, places
+from pairingd.replies.opening import Opening
+from pairingd.replies.parts import Parts
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store

@@ -20,7 +20,7 @@ from pairingd.process.detach import Launch, detach
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pairingd.stop_signals import StopSignals
+    from pairingd.process.stop_signals import StopSignals
 
 ALREADY_RUNNING = 4  # exit code if another daemon runs; the unit in systemd/ and pairctl know it
 

@@ -11,10 +11,12 @@ import json
 import sys
 from pathlib import Path
 
-from pairingd import config, lan, report
 from pairingd.errors import GatewayError, PairingError
-from pairingd.paths import find_paths
+from pairingd.home import config
+from pairingd.home.paths import find_paths
+from pairingd.machine import lan
 from pairingd.process import event_loop
+from pairingd.replies import report
 from pairingd.world.gateway.upnp import ssdp
 from pairingd.world.network.towards import locate
 

@@ -13,26 +13,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pairingd
-from pairingd import config, verbs
-from pairingd.asks import Asks
+from pairingd import verbs
 from pairingd.assembly import assemble
-from pairingd.clock import Clock
-from pairingd.control_socket import ControlSocket
-from pairingd.control_socket import tmux_socket as find_tmux_socket
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.files import check_directories, check_directory, private_directories, private_file
-from pairingd.paths import Paths, find_paths
+from pairingd.home import config
+from pairingd.home.files import (
+    check_directories,
+    check_directory,
+    private_directories,
+    private_file,
+)
+from pairingd.home.paths import Paths, find_paths
+from pairingd.machine.clock import Clock
 from pairingd.process import event_loop, logs
 from pairingd.process.children import watch_without_threads
 from pairingd.process.detach import Launch
 from pairingd.process.inherited import reset_signals
 from pairingd.process.lock import Taken, clear, take
 from pairingd.process.notify import notify
-from pairingd.server import ControlServer
+from pairingd.process.stop_signals import StopSignals
+from pairingd.server.asks import Asks
+from pairingd.server.control_socket import ControlSocket
+from pairingd.server.control_socket import tmux_socket as find_tmux_socket
+from pairingd.server.server import ControlServer
 from pairingd.signals import Signals
 from pairingd.state.schema import require_known
 from pairingd.state.store import Store
-from pairingd.stop_signals import StopSignals
 from pairingd.world.door.listener import raise_descriptor_limit
 
 if TYPE_CHECKING:

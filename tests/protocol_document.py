@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, create_model
 
 from pairingd.protocol import params, results, wire
 from pairingd.protocol.methods import METHODS, Method
-from pairingd.server import HELLO_LIMIT_S, MAX_CONNECTIONS
+from pairingd.server.server import HELLO_LIMIT_S, MAX_CONNECTIONS
 from tests.pairctl.samples import BOX_SETTINGS
 
 FILE = Path(__file__).parent.parent / "docs" / "protocol.md"

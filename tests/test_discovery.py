@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from pairingd import config, discovery
+from pairingd import discovery
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.protocol import wire
 from pairingd.world.gateway.upnp import ssdp
 from tests.fakes.igd import FakeIgd

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from pairctl import arguments
-from pairingd import report
-from pairingd.config import Config, Settings
+from pairingd.home.config import Config, Settings
+from pairingd.replies import report
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -19,31 +19,41 @@ FLOORS = (
     ("pairingd.core",),
     ("pairingd.protocol",),
     (
-        *("pairingd.clock", "pairingd.errors", "pairingd.paths", "pairingd.process"),
-        *("pairingd.account", "pairingd.stop_signals"),
+        *("pairingd.machine.clock", "pairingd.errors", "pairingd.home.paths", "pairingd.process"),
+        *("pairingd.account", "pairingd.process.stop_signals"),
     ),
     ("pairingd.gateways",),
-    ("pairingd.values",),
+    ("pairingd.home.values",),
     (
-        *("pairingd.private", "pairingd.peer", "pairingd.which", "pairingd.user"),
-        "pairingd.shared_session",
+        *(
+            "pairingd.home.private",
+            "pairingd.machine.peer",
+            "pairingd.machine.which",
+            "pairingd.machine.user",
+        ),
+        "pairingd.core.shared_session",
     ),
     (
-        *("pairingd.config", "pairingd.files", "pairingd.interfaces", "pairingd.lan"),
+        *(
+            "pairingd.home.config",
+            "pairingd.home.files",
+            "pairingd.machine.interfaces",
+            "pairingd.machine.lan",
+        ),
         "pairingd.signals",
     ),
     ("pairingd.state", "pairingd.box"),
     ("pairingd.world",),
-    ("pairingd.reconcile", "pairingd.report"),
-    ("pairingd.parts", "pairingd.further"),
-    ("pairingd.answers",),
-    ("pairingd.waits",),
-    ("pairingd.advisor", "pairingd.changes", "pairingd.opening"),
+    ("pairingd.reconcile", "pairingd.replies.report"),
+    ("pairingd.replies.parts", "pairingd.reconcile.further"),
+    ("pairingd.replies.answers",),
+    ("pairingd.replies.waits",),
+    ("pairingd.replies.advisor", "pairingd.replies.changes", "pairingd.replies.opening"),
     ("pairingd.verbs",),
-    ("pairingd.rpc",),
-    ("pairingd.conversation",),
-    ("pairingd.server", "pairingd.control_socket"),
-    ("pairingd.assembly", "pairingd.discovery", "pairingd.asks"),
+    ("pairingd.server.rpc",),
+    ("pairingd.server.conversation",),
+    ("pairingd.server.server", "pairingd.server.control_socket"),
+    ("pairingd.assembly", "pairingd.discovery", "pairingd.server.asks"),
     ("pairingd.wiring",),
     ("pairingd.command_line",),
     ("pairingd.__main__",),
@@ -149,9 +159,14 @@ def test_adapters_do_not_import_each_other() -> None:
 
 def test_the_client_imports_only_the_allowed_modules_of_the_daemon() -> None:
     allowed = (
-        *("pairctl", "pairingd.protocol.wire", "pairingd.protocol.results", "pairingd.paths"),
+        *("pairctl", "pairingd.protocol.wire", "pairingd.protocol.results", "pairingd.home.paths"),
         "pairingd.protocol.confinement",
-        *("pairingd.peer", "pairingd.private", "pairingd.which", "pairingd.shared_session"),
+        *(
+            "pairingd.machine.peer",
+            "pairingd.home.private",
+            "pairingd.machine.which",
+            "pairingd.core.shared_session",
+        ),
         *("pairingd.core.durations", "pairingd.core.refusal", "pairingd.core.text"),
         *("pairingd.core.addresses", "pairingd.core.ports", "pairingd.core.ssh_wire"),
         *("pairingd.core.statusline", "pairingd.core.tmux_words"),
@@ -202,7 +217,7 @@ def test_the_idle_daemon_has_not_loaded_a_heavy_module() -> None:
 
 def test_the_process_that_only_detaches_loads_next_to_nothing() -> None:
     light = loaded("import pairingd.command_line")
-    assert not light & {*HEAVY, "asyncio", "sqlite3", "pairingd.wiring", "pairingd.config"}
+    assert not light & {*HEAVY, "asyncio", "sqlite3", "pairingd.wiring", "pairingd.home.config"}
 
 
 PARTS = """

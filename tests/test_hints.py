@@ -22,12 +22,12 @@ from pairctl.services.launchd import Launchd
 from pairctl.services.origin import Origin
 from pairctl.services.steps import Run, perform, shown
 from pairctl.session import Session
-from pairingd import files, private
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 from pairingd.doctor import home as doctor_home
 from pairingd.doctor.machine import application_firewall
-from pairingd.paths import find_paths
+from pairingd.home import files, private
+from pairingd.home.paths import find_paths
 from pairingd.world.tmux import Tmux
 from tests.pairctl.samples import HELLO
 from tests.sources import SOURCES, parsed

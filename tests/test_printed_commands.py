@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairctl.session import Session
-from pairingd import report
 from pairingd.core.text import shell
 from pairingd.core.ways import ssh_command
 from pairingd.errors import PairingError
-from pairingd.files import private_directory
+from pairingd.home.files import private_directory
+from pairingd.replies import report
 from pairingd.world.relay import refusal
 from pairingd.world.sshd import HostKey
 from pairingd.world.tmux import Tmux

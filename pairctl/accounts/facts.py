@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pairctl.accounts import trust, users
 from pairctl.failures import Usage
-from pairingd import which
 from pairingd.account import check
 from pairingd.account.place import NAME, ROOT, Account, Record
 from pairingd.account.programs import PATH, sudoers
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line, quoted, shell
+from pairingd.machine import which
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -21,7 +21,7 @@ from pairctl.services.steps import Keep, Run
 from pairingd.box.shares import contains, require_shareable
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import quoted
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,9 +9,9 @@ import stat
 import sys
 
 from pairctl.accounts import acl
-from pairingd import private
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import for_terminal
+from pairingd.home import private
 
 
 def require(path: str, host: str) -> None:

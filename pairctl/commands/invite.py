@@ -188,7 +188,7 @@ def _session(client: Client) -> Session:
     session = Session(client.hello)
     if session.known:
         from pairctl.confined import end_left_over  # late: it loads more
-        from pairingd.paths import find_paths
+        from pairingd.home.paths import find_paths
 
         if end_left_over(find_paths().boxes, client.hello["session"]):
             return Session(client.hello_again())
@@ -256,7 +256,7 @@ def _in_a_session(
 def _confined(client: Client, session: Session, confine: Callable[[Session], str]) -> str:
     """The id of the session's box, which two commands at once must not both make."""
     from pairctl.confined import one_at_a_time  # late: it loads more
-    from pairingd.paths import find_paths
+    from pairingd.home.paths import find_paths
 
     with one_at_a_time(find_paths().boxes):
         session.look_again(client.hello_again())

@@ -12,7 +12,7 @@ from pairctl.commands.install import show
 from pairctl.failures import NoDaemon, Silent
 from pairctl.services import steps
 from pairingd.core.refusal import PairingError
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from pairctl.services.origin import PLACES, Origin, stable
 from pairingd.core.refusal import PairingError
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pairctl.services.steps import Step, Until
-    from pairingd.paths import Paths
+    from pairingd.home.paths import Paths
 
 
 class Manager(Protocol):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pairingd.paths import Paths
+    from pairingd.home.paths import Paths
 
-# They say where pairing's files are (pairingd.paths). XDG_RUNTIME_DIR too: the sockets must be
+# They say where pairing's files are (pairingd.home.paths). XDG_RUNTIME_DIR too: the sockets must be
 # where clients look, whatever the manager's value.
 PLACES = ("PAIRING_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 _KEG = re.compile(r"/Cellar/([^/]+)/[^/]+/")

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pairctl.accounts.actions import Kill, Narrow, Plain
-from pairingd import private
 from pairingd.box.place import remove_whole
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import for_terminal, one_line, shell
+from pairingd.home import private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

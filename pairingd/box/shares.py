@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import is_utf8, quoted
-from pairingd.paths import from_here
+from pairingd.home.paths import from_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

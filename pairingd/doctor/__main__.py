@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pairingd import config
 from pairingd.doctor import (
     account,
     box,
@@ -26,7 +25,8 @@ from pairingd.doctor import (
 )
 from pairingd.doctor.finding import Check, Finding, Subject, tilde
 from pairingd.errors import PairingError
-from pairingd.paths import Paths, find_paths
+from pairingd.home import config
+from pairingd.home.paths import Paths, find_paths
 from pairingd.process import event_loop, lock
 
 # The quick ones first: the slow ones run meanwhile.

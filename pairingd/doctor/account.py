@@ -11,7 +11,7 @@ from pairingd.core.text import for_terminal
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding, Subject
 from pairingd.errors import Misconfigured
-from pairingd.user import user_name
+from pairingd.machine.user import user_name
 
 
 async def check(subject: Subject) -> AsyncIterator[Finding]:

@@ -8,12 +8,12 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pairingd import report
 from pairingd.box import bubblewrap, plan, scope
 from pairingd.box import filter as forbidden
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding, State, Subject, home
 from pairingd.errors import PairingError
+from pairingd.replies import report
 
 # Settings that forbid unprivileged user namespaces, the value that does, and the remedy.
 _FORBIDS = (

@@ -10,8 +10,9 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from pairingd import __version__, peer
+from pairingd import __version__
 from pairingd.errors import PairingError
+from pairingd.machine import peer
 from pairingd.protocol import wire
 
 _TIMEOUT_S = 10.0

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from pairingd import config, values
 from pairingd.core.addresses import is_inside
 from pairingd.core.advice import Routers
 from pairingd.core.durations import format_duration
@@ -22,6 +21,7 @@ from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.doctor.finding import Finding, State
 from pairingd.errors import GatewayError
+from pairingd.home import config, values
 from pairingd.reconcile.mapping.second import gateway_of, not_opened
 from pairingd.world import network
 from pairingd.world.gateway.router import Router

@@ -10,10 +10,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from pairingd.config import Settings
 from pairingd.doctor.daemon import Daemon
 from pairingd.errors import PairingError
-from pairingd.paths import Paths
+from pairingd.home.config import Settings
+from pairingd.home.paths import Paths
 
 
 class State(StrEnum):

@@ -13,8 +13,8 @@ from pairingd import __version__
 from pairingd.core.text import shell
 from pairingd.doctor.finding import Finding, State, Subject, tilde
 from pairingd.errors import Misconfigured
-from pairingd.files import check_directory
-from pairingd.paths import Paths
+from pairingd.home.files import check_directory
+from pairingd.home.paths import Paths
 from pairingd.process.lock import Taken, listens_at, take
 
 LOCAL_NETWORK_DENIED = "local-network-denied"

@@ -22,8 +22,8 @@ from pairingd.core.text import shell
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding
 from pairingd.errors import WorldError
+from pairingd.machine.user import user_name
 from pairingd.process.programs import end
-from pairingd.user import user_name
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 

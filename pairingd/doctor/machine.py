@@ -14,7 +14,7 @@ from pairingd.core.text import shell
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding, State, Subject, home, tilde
 from pairingd.errors import Misconfigured
-from pairingd.user import user_name
+from pairingd.machine.user import user_name
 
 _FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 _SSHDS = frozenset({"sshd", "sshd-session", "sshd-auth"})  # recent systems list them as Block

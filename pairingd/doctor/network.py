@@ -7,13 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from pairingd import config, discovery
+from pairingd import discovery
 from pairingd.core.guest import Guest
 from pairingd.doctor import daemon
 from pairingd.doctor.finding import Finding, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.doctor.machine import macos
 from pairingd.errors import GatewayError, IdentityError
+from pairingd.home import config
 from pairingd.world.identity import IdentityProviders, clock_problem
 
 # The user whose keys are fetched; a reply that there is no such user is fine too.

@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pairingd import values, which
 from pairingd.doctor import login
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding, Subject
 from pairingd.errors import PairingError
+from pairingd.home import values
+from pairingd.machine import which
 from pairingd.world.sshd import Sshd
 
 

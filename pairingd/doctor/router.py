@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
-from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.advice import Routers
 from pairingd.core.network import Network
@@ -23,6 +22,7 @@ from pairingd.doctor import dry_run, ways
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.world.gateway.adapter import Tools, mapping_adapters
 from pairingd.world.gateway.pxp import natpmp_codec
 from pairingd.world.gateway.pxp.datagrams import BRIEF, Datagrams

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from pairingd import config
 from pairingd.core import advice
 from pairingd.core.advice import Attempt, Outcome, Routers
 from pairingd.core.network import Network
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding
 from pairingd.errors import GatewayError, PairingError
+from pairingd.home import config
 from pairingd.world import network
 from pairingd.world.gateway.adapter import Tools, pinhole_adapters
 from pairingd.world.gateway.pxp.datagrams import Datagrams

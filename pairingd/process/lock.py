@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from pairingd.paths import Paths
+    from pairingd.home.paths import Paths
 
 # Only taking the lock shows whether it is free, so a reader holds it for a moment. A daemon that
 # starts then must not mistake the reader for another daemon.

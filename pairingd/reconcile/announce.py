@@ -5,9 +5,9 @@ from __future__ import annotations
 from pairingd.core.events import CommandAnnounced
 from pairingd.core.model import HostPort
 from pairingd.core.ways import Endpoint, ssh_command
+from pairingd.machine.user import login_name
 from pairingd.signals import Signal
 from pairingd.state.intent import Intent
-from pairingd.user import login_name
 
 
 def announce(intent: Intent, endpoint_changed: Signal[[str]], address: HostPort) -> None:

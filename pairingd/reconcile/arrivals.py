@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import ip_address
 
-from pairingd import interfaces
 from pairingd.core.addresses import is_outsider
 from pairingd.core.ways import Place
+from pairingd.machine import interfaces
 from pairingd.signals import Signals
 
 _MAX_PEERS = 1024  # that are counted separately

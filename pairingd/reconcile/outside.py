@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pairingd import config
 from pairingd.core import hostname
 from pairingd.core.dial import outside_host
 from pairingd.core.double_nat import outermost
 from pairingd.core.model import HostPort, Mapping
 from pairingd.core.ways import Endpoint
+from pairingd.home import config
 from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.state.intent import Intent
 from pairingd.world.outgoing.dialer import source_towards

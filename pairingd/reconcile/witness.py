@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pairingd import interfaces
 from pairingd.core.addresses import ExternalClass, external_class, is_outsider
 from pairingd.core.ways import Verified
+from pairingd.machine import interfaces
 from pairingd.signals import Signals
 
 

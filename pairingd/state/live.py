@@ -21,10 +21,10 @@ from heapq import nlargest
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from pairingd import files
-from pairingd.clock import awake_or_asleep
 from pairingd.core.model import Access, Invitation, Rights
 from pairingd.errors import WorldError
+from pairingd.home import files
+from pairingd.machine.clock import awake_or_asleep
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from pairingd.parts import Notify, Parts
 from pairingd.protocol import methods
 from pairingd.protocol.methods import Method
+from pairingd.replies.parts import Notify, Parts
 from pairingd.verbs import (
     approve,
     arrivals,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies.parts import Parts
 
 
 async def run(parts: Parts, given: params.Ask) -> results.Answer:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from pairingd.changes import change
 from pairingd.core.events import End
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies.changes import change
+from pairingd.replies.parts import Parts
 
 
 async def run(parts: Parts, _: params.Nothing) -> results.Changed:

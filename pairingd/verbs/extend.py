@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from math import floor
 
-from pairingd.changes import change
 from pairingd.core.events import Extend
 from pairingd.errors import PairingError
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies.changes import change
+from pairingd.replies.parts import Parts
 
 
 async def run(parts: Parts, given: params.Extend) -> results.Changed:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from pairingd import answers
-from pairingd.parts import Notify, Parts
 from pairingd.protocol import params, results
-from pairingd.waits import wait_for_router
+from pairingd.replies import answers
+from pairingd.replies.parts import Notify, Parts
+from pairingd.replies.waits import wait_for_router
 from pairingd.world.gateway.refusals import search_unwanted
 
 

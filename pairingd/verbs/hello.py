@@ -3,9 +3,9 @@ from __future__ import annotations
 import os
 
 import pairingd
-from pairingd import report
-from pairingd.parts import Parts
 from pairingd.protocol import params, results, wire
+from pairingd.replies import report
+from pairingd.replies.parts import Parts
 
 
 async def run(parts: Parts, _: params.Hello) -> results.Hello:

@@ -4,8 +4,6 @@ import asyncio
 import secrets
 from math import floor
 
-from pairingd import answers, report, waits, which
-from pairingd.config import Guests
 from pairingd.core import events, rules
 from pairingd.core.addresses import guest_address
 from pairingd.core.dial import refreshed
@@ -14,8 +12,11 @@ from pairingd.core.guest import Guest, expand, parse_guests
 from pairingd.core.model import Access, Conditions, Dial, Invitation, Standing
 from pairingd.core.refusal import Refused
 from pairingd.errors import PairingError, WorldError
-from pairingd.parts import Notify, Parts
+from pairingd.home.config import Guests
+from pairingd.machine import which
 from pairingd.protocol import params, results
+from pairingd.replies import answers, report, waits
+from pairingd.replies.parts import Notify, Parts
 from pairingd.world.identity import Fetched
 from pairingd.world.tmux import Running, Tmux
 

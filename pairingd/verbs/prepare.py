@@ -5,8 +5,8 @@ import sys
 import threading
 
 from pairingd.errors import PairingError
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies.parts import Parts
 
 _TEST = "test of sshd"
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import errno
 import sys
 
-from pairingd import report
 from pairingd.errors import GatewayError
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies import report
+from pairingd.replies.parts import Parts
 from pairingd.world.gateway.pxp import datagrams
 
 

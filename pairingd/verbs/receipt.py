@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from pairingd import report
 from pairingd.core.text import quoted
 from pairingd.errors import PairingError
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies import report
+from pairingd.replies.parts import Parts
 
 
 async def run(parts: Parts, given: params.Receipt) -> results.Receipt:

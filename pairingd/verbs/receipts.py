@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from pairingd import answers, report
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies import answers, report
+from pairingd.replies.parts import Parts
 
 
 async def run(parts: Parts, _: params.Nothing) -> results.Receipts:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from pairingd.changes import change
 from pairingd.core.events import Revoke
 from pairingd.core.guest import few
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies.changes import change
+from pairingd.replies.parts import Parts
 
 
 async def run(parts: Parts, given: params.Revoke) -> results.Changed:

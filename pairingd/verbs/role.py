@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from pairingd.changes import change
 from pairingd.core.events import SetAccess
 from pairingd.core.model import Access
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies.changes import change
+from pairingd.replies.parts import Parts
 
 
 async def run(parts: Parts, given: params.Role) -> results.Changed:

@@ -5,12 +5,12 @@ import os
 from collections.abc import Sequence
 
 import pairingd
-from pairingd import advisor, answers, report
 from pairingd.core.durations import utc
 from pairingd.core.model import Invitation
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies import advisor, answers, report
+from pairingd.replies.parts import Parts
 from pairingd.world.tmux import Running, Tmux
 
 _BATCH_SIZE = 50

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import os
 
-from pairingd.parts import Parts
 from pairingd.protocol import params, results
+from pairingd.replies.parts import Parts
 
 
 async def run(parts: Parts, _: params.Nothing) -> results.Stopping:

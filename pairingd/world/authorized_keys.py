@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from pairingd.core.model import Grant
-from pairingd.files import write_for_group, write_private
+from pairingd.home.files import write_for_group, write_private
 from pairingd.state.live import mark_prefix
 
 _JOIN = Path(__file__).with_name("forced_command") / "join.sh"

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from pairingd import config
 from pairingd.core.addresses import bracketed
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
+from pairingd.home import config
 from pairingd.process.programs import last_words, run
 from pairingd.process.ssh import find, near_end, start_forward
 from pairingd.process.tunnel import Program, Tunnel, how_it_ended, wait_for

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from pairingd import config, values
 from pairingd.core.ports import parse_port
 from pairingd.core.text import one_line, shell
 from pairingd.errors import WorldError
+from pairingd.home import config, values
 from pairingd.process.programs import last_words
 from pairingd.process.tunnel import Tunnel, how_it_ended, start, wait_for
 

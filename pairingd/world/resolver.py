@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 
-from pairingd import values
+from pairingd.home import values
 from pairingd.process.programs import run
 
 log = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pairingd import config
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.home import config
 from pairingd.world import network as here
 from pairingd.world.gateway.router import Router
 from tests.benchmarks.figure import Figure

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pairingd.account.place import Account, Record, accounts, as_json
-from pairingd.config import Config, Guests, Settings
 from pairingd.doctor import account
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
-from pairingd.user import user_name
+from pairingd.home.config import Config, Guests, Settings
+from pairingd.machine.user import user_name
 
 
 async def findings(

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from pairingd.doctor.home import places
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 from pairingd.world.gateway.upnp import actions
 from pairingd.world.gateway.upnp.actions import TCP, Forward
 from pairingd.world.gateway.upnp.description import describe
@@ -250,7 +250,7 @@ def test_a_home_too_deep_for_a_socket_is_a_failure(
     stage.home = deep
     # The configuration lies there too, so the defaults would be examined: not our network here.
     config = deep / "config.toml"
-    program = "from pairingd import config; from pathlib import Path; "
+    program = "from pairingd.home import config; from pathlib import Path; "
     program += f"chosen = config.load(Path({str(config)!r})).config; "
     program += "config.Config = lambda: chosen; from pairingd.doctor.__main__ import main; main()"
     output = stage.run(sys.executable, "-c", program).stdout

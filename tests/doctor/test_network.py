@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from pairingd import config, discovery
+from pairingd import discovery
 from pairingd.doctor import network
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.world.gateway.upnp import ssdp
 from tests.fakes.daemon import FakeDaemon, RpcError
 from tests.fakes.igd import FakeIgd

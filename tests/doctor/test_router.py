@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pairingd import config
 from pairingd.core import strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
@@ -16,6 +15,7 @@ from pairingd.doctor import dry_run, programs, router
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.world.gateway.pxp import datagrams
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.fakes.pxp import FakePxp

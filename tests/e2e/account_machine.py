@@ -42,7 +42,7 @@ print(len(plan))
 
 DOCTOR: Final = """
 import asyncio, json
-from pairingd.config import Config, Settings
+from pairingd.home.config import Config, Settings
 from pairingd.doctor.account import check
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import Subject

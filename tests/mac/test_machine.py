@@ -42,7 +42,7 @@ print(repr(left_over.boot()), began == left_over.start_time(os.getpid()))
 """
 HUNG_UP = """
 import socket
-from pairingd import peer
+from pairingd.machine import peer
 
 ours, theirs = socket.socketpair()
 print(peer.has_hung_up(ours), end=" ")

@@ -23,7 +23,7 @@ from pairctl.commands import stop
 from pairctl.services.launchd import Launchd
 from pairctl.services.origin import Origin
 from pairingd.core.refusal import PairingError
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 from tests.fakes.daemon import FakeDaemon
 from tests.stage import until
 from tests.waiting import WAIT_S

@@ -22,7 +22,7 @@ VIEW = View(now=samples.NOW)
 
 def reply(user: str = "mark", host: str = "203.0.113.7", port: int = 2222) -> Any:
     from pairingd.core.ways import ssh_command
-    from pairingd.report import known_hosts
+    from pairingd.replies.report import known_hosts
 
     command = ssh_command(user, host, port)
     return {

@@ -16,7 +16,7 @@ import pytest
 from pairctl import discovery
 from pairctl.__main__ import main
 from pairctl.client import connect
-from pairingd import which
+from pairingd.machine import which
 from tests.fakes.daemon import FakeDaemon, Refusal, Talk
 from tests.pairctl import samples
 from tests.pairctl.terminal import Terminal

@@ -19,7 +19,7 @@ from pairctl.services.launchd import LABEL, Launchd
 from pairctl.services.origin import Origin, stable
 from pairctl.services.systemd import Systemd
 from pairingd.core.refusal import PairingError
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 from tests.fakes.daemon import FakeDaemon
 from tests.golden import is_golden
 

@@ -27,7 +27,7 @@ from pairctl.services.systemd import Systemd
 from pairingd.core.model import Mapping, State
 from pairingd.core.refusal import PairingError
 from pairingd.core.rules import step
-from pairingd.paths import FILES, Paths, find_paths
+from pairingd.home.paths import FILES, Paths, find_paths
 from pairingd.process.left_over import boot, start_time
 from pairingd.state.store import Process, Store
 from tests.boxed import leaves_much_to_remove

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import report
 from pairingd.core.durations import utc
 from pairingd.core.events import End
 from pairingd.core.knocks import Attempt
 from pairingd.core.penalties import Ban
 from pairingd.reconcile.access.knocks import MAX_KNOCKS, NOTICE_INTERVAL_S, Knocks
+from pairingd.replies import report
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Happening, Store

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from msgspec import Struct, field
 
-from pairingd import config
 from pairingd.core import strict
 from pairingd.core.events import Invite
 from pairingd.core.model import Invitation
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent

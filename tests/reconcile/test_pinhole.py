@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import config
 from pairingd.assembly import _wants_pinhole
 from pairingd.core import strict
 from pairingd.core.events import Invite
 from pairingd.core.holding_state import PINHOLE
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent

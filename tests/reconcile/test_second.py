@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import pytest
 from msgspec import Struct, field
 
-from pairingd import config, interfaces
 from pairingd.core import strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
+from pairingd.home import config
+from pairingd.machine import interfaces
 from pairingd.reconcile.mapping.second import Second
 from tests.core.make import BEYOND, HOME, OFFICE, mapping
 

@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 import pytest
 
 from pairingd.errors import PairingError
-from pairingd.server import ControlServer
+from pairingd.server.server import ControlServer
 from pairingd.state.intent import Intent
 
 CANCEL = {"jsonrpc": "2.0", "method": "cancel"}

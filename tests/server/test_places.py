@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any, Self, cast
 
-from pairingd.server import ControlServer
+from pairingd.server.server import ControlServer
 from pairingd.state.intent import Intent
 
 LIMIT = 3

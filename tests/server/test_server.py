@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pairingd import verbs
 from pairingd.protocol import wire
 from pairingd.protocol.methods import METHODS
-from pairingd.server import MAX_CONNECTIONS
+from pairingd.server.server import MAX_CONNECTIONS
 from tests.stage import ROOT, Stage
 from tests.waiting import WAIT_S
 

@@ -11,7 +11,7 @@ import pytest
 from pairingd.core.model import Access, Invitation
 from pairingd.core.records import replace
 from pairingd.errors import WorldError
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 from pairingd.state.live import Live, copy_marks, mark_name, parse_mark
 from pairingd.state.store import Store
 from tests.core.make import START, invitation

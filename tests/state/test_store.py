@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import answers
 from pairingd.core.events import CommandPrinted, End, SetAccess
 from pairingd.core.model import Access, HostPort, State
 from pairingd.core.records import replace
 from pairingd.core.rules import step
 from pairingd.errors import Misconfigured, WorldError
+from pairingd.replies import answers
 from pairingd.state.rows import checksum_of
 from pairingd.state.schema import MIGRATIONS
 from pairingd.state.store import Process, Store

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.config import Provider
 from pairingd.core.guest import Guest, parse_guest
 from pairingd.errors import IdentityError
+from pairingd.home.config import Provider
 from pairingd.world.identity import (
     MAX_BYTES,
     MAX_REDIRECTS,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.config import Provider
 from pairingd.core.guest import parse_guest
 from pairingd.errors import IdentityError
+from pairingd.home.config import Provider
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.identity.proxies import bypassed, proxy_for
 from tests.core.test_keys import ed25519

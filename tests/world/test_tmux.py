@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import which
 from pairingd.errors import WorldError
+from pairingd.machine import which
 from pairingd.world.tmux import Running, Tmux
 from tests.stage import until
 from tests.waiting import WAIT_S

@@ -12,6 +12,7 @@ from pairingd.core.model import Access, Invitation, State
 from pairingd.core.news import Forms
 from pairingd.core.notices import Again, Terms
 from pairingd.errors import Misconfigured, WorldError
+from pairingd.machine.user import user_name
 from pairingd.reconcile.access.entrance import Entrance
 from pairingd.reconcile.access.local_time import clock_time
 from pairingd.reconcile.access.login import Login
@@ -19,7 +20,6 @@ from pairingd.reconcile.access.messages import Messages
 from pairingd.reconcile.access.wishes import Wishes
 from pairingd.state.intent import Intent
 from pairingd.state.live import mark_prefix
-from pairingd.user import user_name
 from pairingd.world.tmux import Tmux
 
 _DISK_TIMEOUT_S = 0.1  # a slow disk must not keep guests in

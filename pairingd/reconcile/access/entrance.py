@@ -8,7 +8,7 @@ from pathlib import Path
 from pairingd.account.place import Account, ours
 from pairingd.core.events import DoorOpened
 from pairingd.core.model import Grant, Invitation
-from pairingd.files import remove_file
+from pairingd.home.files import remove_file
 from pairingd.process.listeners import answers
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent

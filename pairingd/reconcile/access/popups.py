@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from pairingd.core.approval import Visitor
 from pairingd.errors import WorldError
-from pairingd.paths import VARIABLES
+from pairingd.home.paths import VARIABLES
 from pairingd.world.tmux import Tmux
 
 _POLL_INTERVAL_S = 1.0  # to find new terminals, and those that showed something else

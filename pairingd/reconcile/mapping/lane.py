@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
 from pairingd import gateways
-from pairingd.clock import awake_or_asleep
 from pairingd.core import holding, plan
 from pairingd.core.events import CommandPrinted
 from pairingd.core.holding_events import (
@@ -60,6 +59,7 @@ from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.core.ways import Verified
 from pairingd.errors import GatewayError, PairingError
+from pairingd.machine.clock import awake_or_asleep
 from pairingd.reconcile.announce import announce
 from pairingd.reconcile.interruptible import Interruptible
 from pairingd.reconcile.lane import Lane

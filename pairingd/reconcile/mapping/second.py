@@ -11,13 +11,15 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from pairingd import config, gateways, interfaces
+from pairingd import gateways
 from pairingd.core.addresses import home_block, is_inside, is_shared
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
+from pairingd.home import config
+from pairingd.machine import interfaces
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling
 
 _HOP_VALID_S = 600.0

@@ -9,10 +9,11 @@ import importlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from pairingd import config, gateways
+from pairingd import gateways
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.home import config
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 
 

@@ -19,7 +19,6 @@ import os
 import shutil
 from collections.abc import Callable
 
-from pairingd import config, values
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
@@ -27,6 +26,7 @@ from pairingd.core.ports import parse_port
 from pairingd.core.records import replace
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
+from pairingd.home import config, values
 from pairingd.process.programs import Finished, TookTooLong, run
 from pairingd.world.gateway.adapter import Record, Tools, nobody_records
 

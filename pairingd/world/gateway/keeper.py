@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 
-from pairingd import config
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.world.gateway.adapter import Adapter, Journal
 from pairingd.world.gateway.refusals import NO_ANSWER, may_have_made, silently_replaced
 

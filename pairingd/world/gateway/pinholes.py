@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Sequence
 
-from pairingd import config
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.home import config
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import Adapter, Journal, Tools, pinhole_adapters
 from pairingd.world.gateway.keeper import Keeper

@@ -15,10 +15,11 @@ from collections.abc import Mapping as Table
 
 from msgspec import Struct
 
-from pairingd import config, gateways
+from pairingd import gateways
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.world.gateway.adapter import (
     Adapter,
     MacOf,

@@ -20,9 +20,9 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from pairingd.config import Provider
 from pairingd.core.guest import Guest
 from pairingd.core.keys import KeyList
+from pairingd.home.config import Provider
 from pairingd.process.event_loop import in_own_thread
 from pairingd.world.identity import key_file, key_list
 from pairingd.world.identity.forge import CONNECT_LIMIT_S, WHOLE_LIMIT_S, Forge

@@ -15,8 +15,8 @@ import socket
 import sys
 from collections.abc import Iterable, Mapping
 
-from pairingd import interfaces
 from pairingd.core.network import Network
+from pairingd.machine import interfaces
 
 if sys.platform == "darwin":
     from pairingd.world.network import macos as system

@@ -6,9 +6,9 @@ import asyncio
 import socket
 import sys
 
-from pairingd import interfaces, lan
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
+from pairingd.machine import interfaces, lan
 from pairingd.world import network
 
 _DISCARD_PORT = 9

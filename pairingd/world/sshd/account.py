@@ -12,7 +12,7 @@ from pathlib import Path
 from pairingd.account.check import remedy
 from pairingd.account.place import Account
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.files import write_for_group
+from pairingd.home.files import write_for_group
 from pairingd.process.programs import Finished
 from pairingd.world.sshd.own import HostKey, Sshd, public_key, run_tool
 from pairingd.world.sshd.serving import Announcement, Started, Version, Writable, execute

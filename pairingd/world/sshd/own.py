@@ -22,10 +22,10 @@ from msgspec import Struct
 from pairingd.core.admission import LOGIN_GRACE
 from pairingd.core.ssh_wire import fingerprint
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.files import write_private
+from pairingd.home.files import write_private
+from pairingd.machine.user import user_name
 from pairingd.process.mortal import mortal
 from pairingd.process.programs import Finished, run
-from pairingd.user import user_name
 from pairingd.world import sshd_policy
 from pairingd.world.sshd.serving import Announcement, Own, Started, Version, Writable, execute
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pairingd import shared_session
+from pairingd.core import shared_session
 from pairingd.core.confine import Detach, LeadBack, Steering, Unlock, Weigh
 from pairingd.core.news import GUESTS
 

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from pairingd import shared_session
+from pairingd.core import shared_session
 from pairingd.process.mortal import mortal
 from pairingd.process.programs import UNENDED, end
 from pairingd.world.tmux.control import Answers, Unsaid

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 from pathlib import Path
 
-from pairingd import shared_session, which
 from pairingd.box.place import Box
+from pairingd.core import shared_session
 from pairingd.core.confine import Steering, TmuxClient
 from pairingd.core.text import shell
 from pairingd.core.tmux_words import argument, drawn
 from pairingd.errors import WorldError
+from pairingd.machine import which
 from pairingd.process import listeners
 from pairingd.process.programs import last_words, run
 from pairingd.world.tmux import clients, commands

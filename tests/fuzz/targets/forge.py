@@ -10,9 +10,9 @@ import sys
 import httpcore
 import httpx
 
-from pairingd.config import PROVIDERS
 from pairingd.core.guest import Guest
 from pairingd.errors import IdentityError
+from pairingd.home.config import PROVIDERS
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.identity.forge import CONNECT_LIMIT_S, WHOLE_LIMIT_S, Forge
 from tests.fuzz import promises

@@ -11,11 +11,13 @@ from typing import Any, cast
 
 from msgspec import to_builtins
 
-from pairingd import config, report, rpc
 from pairingd.core import strict
 from pairingd.core.model import Mapping, Session
 from pairingd.errors import Misconfigured
+from pairingd.home import config
 from pairingd.protocol import methods, wire
+from pairingd.replies import report
+from pairingd.server import rpc
 from pairingd.state import store
 from tests.fuzz import mutation, promises
 from tests.fuzz.engine import Target

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pairingd import config
 from pairingd.core import strict
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.home import config
 from pairingd.world.gateway.adapter import MacOf, unknown_mac
 from pairingd.world.gateway.upnp import ssdp
 from pairingd.world.gateway.upnp.mappings import UpnpAdapter

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd import config, gateways
+from pairingd import gateways
 from pairingd.gateways import PROTOCOLS, Protocol
+from pairingd.home import config
 from pairingd.world.gateway.adapter import Adapter, Tools, mapping_adapters, pinhole_adapters
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 from tests.world.gateway.conftest import NOW

@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pairingd import config
 from pairingd.core import strict
 from pairingd.core.holding_events import Presence
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.world.gateway.command import CommandAdapter, external_address
 from pairingd.world.gateway.router import Router
 from tests.stage import until

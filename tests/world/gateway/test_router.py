@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from pairingd import config
 from pairingd.core import strict
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.world.gateway.adapter import Adapter, Record, nobody_records
 from pairingd.world.gateway.router import Router, high_port
 from pairingd.world.gateway.upnp.mappings import UpnpAdapter

@@ -6,12 +6,12 @@ import socket
 
 import pytest
 
-from pairingd import config
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 from pairingd.world.gateway.pxp.pcp import PcpAdapter
 from pairingd.world.gateway.upnp import ssdp

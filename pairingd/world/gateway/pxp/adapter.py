@@ -8,11 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from pairingd.clock import awake_or_asleep
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
+from pairingd.machine.clock import awake_or_asleep
 from pairingd.world.gateway.adapter import Record, nobody_records
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 from pairingd.world.gateway.pxp.epoch import Epochs, Rule

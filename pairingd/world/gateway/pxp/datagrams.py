@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from pairingd import lan
 from pairingd.errors import GatewayError
+from pairingd.machine import lan
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.pxp.codec import ProtocolError
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pairingd.clock import awake_or_asleep
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
+from pairingd.machine.clock import awake_or_asleep
 from pairingd.world.gateway import grant, refusals
 from pairingd.world.gateway.adapter import Tools
 from pairingd.world.gateway.pxp import natpmp_codec

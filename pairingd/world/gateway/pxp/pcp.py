@@ -7,12 +7,12 @@ import random
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from pairingd.clock import awake_or_asleep
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
+from pairingd.machine.clock import awake_or_asleep
 from pairingd.world.gateway import grant, refusals
 from pairingd.world.gateway.adapter import Record, Tools, nobody_records
 from pairingd.world.gateway.pxp import pcp_codec

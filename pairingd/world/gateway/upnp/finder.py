@@ -6,9 +6,9 @@ import asyncio
 import sys
 from collections.abc import Iterable, Sequence
 
-from pairingd import interfaces, lan
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
+from pairingd.machine import interfaces, lan
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import MacOf
 from pairingd.world.gateway.upnp import problems, ssdp

@@ -12,13 +12,13 @@ import ipaddress
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
-from pairingd import config
 from pairingd.core.addresses import ExternalClass, external_class, ip_version
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import MacOf, Record, nobody_records, unknown_mac
 from pairingd.world.gateway.grant import RENEWAL_GAP_S

@@ -11,12 +11,12 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 
-from pairingd import lan
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
+from pairingd.machine import lan
 from pairingd.world.gateway import grant, refusals
 from pairingd.world.gateway.adapter import Record, nobody_records
 from pairingd.world.gateway.upnp import actions, exchange, ssdp

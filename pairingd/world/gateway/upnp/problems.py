@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import sys
 
-from pairingd import lan
 from pairingd.core.addresses import is_public
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
+from pairingd.machine import lan
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.upnp.soap import (
     ACTION_FAILED,

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from pairingd import interfaces
 from pairingd.core.addresses import bracketed
+from pairingd.machine import interfaces
 from pairingd.world.gateway.pxp.datagrams import numeric
 from pairingd.world.gateway.upnp.location import location_host, repointed
 

@@ -12,12 +12,12 @@ import sys
 
 import pytest
 
-from pairingd import config
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.records import replace
 from pairingd.errors import GatewayError
+from pairingd.home import config
 from pairingd.world.gateway.upnp import mappings, problems, ssdp
 from tests.fakes.igd import FakeIgd, Quirk
 from tests.loopback import SECOND, needs_second_address

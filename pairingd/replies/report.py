@@ -6,22 +6,22 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
-from pairingd import config
 from pairingd.box.place import Box
-from pairingd.config import Settings, flat
 from pairingd.core import ways
 from pairingd.core.approval import Entry, Visitor
 from pairingd.core.durations import utc
 from pairingd.core.model import Conditions, Invitation, Key, Mapping, Problem, Session
 from pairingd.core.penalties import Ban
 from pairingd.errors import PairingError
+from pairingd.home import config
+from pairingd.home.config import Settings, flat
+from pairingd.home.values import Duration, Size
 from pairingd.protocol import results
 from pairingd.protocol.confinement import AccountInfo, Boxed, BoxSettings
 from pairingd.reconcile.access.knocks import Knock
 from pairingd.reconcile.access.login import Login
 from pairingd.state.store import Happening
 from pairingd.state.visits import Visit, visits
-from pairingd.values import Duration, Size
 from pairingd.world.sshd import HostKey
 
 # For a proxy: OpenBSD's nc does not report the end of the connection until something is sent.

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.clock import Clock
+from pairingd.machine.clock import Clock
 
 
 class Times:

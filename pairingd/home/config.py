@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
-from pairingd import gateways, private, values
+from pairingd import gateways
 from pairingd.core import strict
 from pairingd.core.model import Access
 from pairingd.core.records import replace
 from pairingd.core.text import one_line, quoted
 from pairingd.errors import Misconfigured
-from pairingd.values import Duration
+from pairingd.home import private, values
+from pairingd.home.values import Duration
 
 _MAX_BYTES = 32 * 1024  # of config.toml; all keys together take 2 KiB
 _MAX_SHOWN_CHARS = 100  # of a key or value in an error message

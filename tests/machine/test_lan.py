@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from pairingd import lan
 from pairingd.errors import GatewayError
+from pairingd.machine import lan
 
 OTHERWISE = GatewayError("router-silent", "it is silent", "wait")
 

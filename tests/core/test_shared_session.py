@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd.shared_session import TmuxSession, find
+from pairingd.core.shared_session import TmuxSession, find
 
 
 def listed(id_: str = "$3", mark: str = "pairing", name: str = "pairing") -> str:

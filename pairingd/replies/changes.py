@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from pairingd import answers, report
 from pairingd.core.events import Event, Extend
 from pairingd.errors import PairingError
-from pairingd.parts import Parts
 from pairingd.protocol import results
-from pairingd.waits import wait_for_closing
+from pairingd.replies import answers, report
+from pairingd.replies.parts import Parts
+from pairingd.replies.waits import wait_for_closing
 
 
 async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Changed:

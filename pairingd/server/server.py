@@ -7,10 +7,11 @@ import os
 import socket
 from collections.abc import Container
 
-from pairingd import peer, rpc
-from pairingd.conversation import Call, Conversation
 from pairingd.errors import PairingError
+from pairingd.machine import peer
 from pairingd.protocol.methods import METHODS
+from pairingd.server import rpc
+from pairingd.server.conversation import Call, Conversation
 from pairingd.state.intent import Intent
 
 MAX_CONNECTIONS = 64

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from pairingd.clock import Clock
-from pairingd.config import Settings
+from pairingd.home.config import Settings
+from pairingd.machine.clock import Clock
 from pairingd.protocol import results
 from pairingd.reconcile.access.lane import AccessLane
 from pairingd.reconcile.arrivals import Arrivals

@@ -1,8 +1,8 @@
 """The daemon's own files: private, written atomically, in a place that no other user can replace.
 
 Its directories are 0700 and its files 0600. sshd's StrictModes would refuse a home under /tmp
-although its sticky bit protects it, so `pairingd.private` makes the same check itself, for every
-file there and not only for authorized_keys.
+although its sticky bit protects it, so `private` makes the same check itself, for every file there
+and not only for authorized_keys.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pairingd import private
 from pairingd.core.text import shell
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.paths import is_name_of_ours
+from pairingd.home import private
+from pairingd.home.paths import is_name_of_ours
 
 
 def private_directories(paths: Iterable[Path]) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 
-from pairingd import interfaces
+from pairingd.machine import interfaces
 
 
 def test_on_link_is_true_for_an_address_in_our_own_network() -> None:

@@ -12,8 +12,8 @@ import socket
 import struct
 import sys
 
-from pairingd import private
 from pairingd.core.refusal import PairingError
+from pairingd.home import private
 
 _LOCAL_PEERCRED = 1  # <sys/un.h> of macOS; the level is 0, SOL_LOCAL
 _LOCAL_PEERPID = 2
@@ -56,7 +56,7 @@ def connect(path: str, seconds: float) -> socket.socket:
     Raises PairingError `unsafe-home` or `foreign-daemon` before any byte is exchanged, and OSError
     if nobody listens.
     """
-    private.find_directory(os.path.dirname(path))  # noqa: PTH120 - as in pairingd.private
+    private.find_directory(os.path.dirname(path))  # noqa: PTH120 - as in pairingd.home.private
     private.find(path)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

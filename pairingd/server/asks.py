@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pairingd.account.place import Account
-from pairingd.parts import Parts
 from pairingd.process import listeners
 from pairingd.protocol import methods, results, wire
 from pairingd.reconcile.aside import Aside
-from pairingd.server import ControlServer
+from pairingd.replies.parts import Parts
+from pairingd.server.server import ControlServer
 
 log = logging.getLogger(__name__)
 

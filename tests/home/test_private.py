@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import private
 from pairingd.errors import Misconfigured
+from pairingd.home import private
 from tests.stage import ROOT
 
 NOBODY = 65534
@@ -122,7 +122,7 @@ def as_user(script: str, *words: str, before: str = "") -> subprocess.CompletedP
     mount namespace of its own.
     """
     become = (
-        "import grp, os, pwd, shlex; from pairingd import private\n"  # others may not read Python
+        "import grp, os, pwd, shlex; from pairingd.home import private\n"  # others may not read Python
         "os.setgroups([]); os.setgid(4711); os.setuid(4711)"
     )
     return subprocess.run(

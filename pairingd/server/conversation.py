@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable, Container
 from contextlib import suppress
 from typing import Any
 
-from pairingd import peer, report, rpc
 from pairingd.errors import PairingError
+from pairingd.machine import peer
 from pairingd.protocol import methods, results, wire
+from pairingd.replies import report
+from pairingd.server import rpc
 from pairingd.state.intent import Intent
 from pairingd.state.store import Happening
 

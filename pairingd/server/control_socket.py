@@ -8,8 +8,8 @@ import socket
 from pathlib import Path
 
 from pairingd.errors import Misconfigured
-from pairingd.files import private_directory
-from pairingd.paths import Paths
+from pairingd.home.files import private_directory
+from pairingd.home.paths import Paths
 from pairingd.process import listeners
 from pairingd.process.lock import is_at, sign
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pairingd.errors import PairingError
-from pairingd.paths import find_paths
+from pairingd.home.paths import find_paths
 
 
 def test_pairing_home_holds_everything() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from pairingd import config
+from pairingd.home import config
 from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.hole import HoleLane
 from pairingd.reconcile.hostname import HostnameLane

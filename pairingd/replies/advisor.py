@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from pairingd import answers
 from pairingd.core import advice, plan
 from pairingd.core.addresses import is_public
 from pairingd.core.advice import Attempt
 from pairingd.core.model import Problem
 from pairingd.core.ways import Ways
-from pairingd.parts import Parts
 from pairingd.reconcile.announce import announce_endpoint
+from pairingd.replies import answers
+from pairingd.replies.parts import Parts
 from pairingd.signals import Signals
 
 log = logging.getLogger(__name__)

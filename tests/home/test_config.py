@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import report
-from pairingd.config import Config, load, parse
 from pairingd.errors import Misconfigured
+from pairingd.home.config import Config, load, parse
+from pairingd.replies import report
 
 
 def refusal(text: str | bytes) -> Misconfigured:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from pairingd import report
 from pairingd.errors import GatewayError
+from pairingd.replies import report
 
 
 def test_a_failed_mapping_names_the_gateway_that_was_asked() -> None:

@@ -7,7 +7,6 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
 
-from pairingd import config, report
 from pairingd.core.addresses import is_public
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.events import CommandPrinted
@@ -27,12 +26,14 @@ from pairingd.core.ways import (
     unclosed,
 )
 from pairingd.errors import GatewayError, PairingError, WorldError
-from pairingd.parts import Parts
+from pairingd.home import config
+from pairingd.machine.user import login_name
 from pairingd.protocol import results
 from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.reconcile.mapping.second import not_opened
+from pairingd.replies import report
+from pairingd.replies.parts import Parts
 from pairingd.state.store import KEPT_SESSIONS, Store
-from pairingd.user import login_name
 from pairingd.world.network import ipv6_address, lan_address
 from pairingd.world.sshd import HostKey
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from pairingd import answers, waits
 from pairingd.core.model import Invitation
 from pairingd.errors import PairingError
-from pairingd.parts import Parts
 from pairingd.protocol import results
 from pairingd.reconcile.aside import Aside
+from pairingd.replies import answers, waits
+from pairingd.replies.parts import Parts
 from pairingd.signals import Signals
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pairingd import which
+from pairingd.machine import which
 
 
 def tmux_in(directory: Path) -> str:

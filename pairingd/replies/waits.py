@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine, Sequence
 
-from pairingd import answers
-from pairingd.parts import Notify, Parts
 from pairingd.reconcile.lane import Lane
+from pairingd.replies import answers
+from pairingd.replies.parts import Notify, Parts
 
 WAYS_TIMEOUT_S = 11.0  # for the router, and what it leaves for the others
 LOOK_TIMEOUT_S = 5.0  # at most for the lookout

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.files import (
+from pairingd.home.files import (
     check_directory,
     private_directories,
     private_directory,
