@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd.core.shared_session import TmuxSession, find
+from pairingd.core.shared_session import TmuxSession, find, watching
 
 
 def listed(id_: str = "$3", mark: str = "pairing", name: str = "pairing") -> str:
@@ -35,3 +35,9 @@ def test_a_name_with_control_characters_is_made_printable() -> None:
     assert found
     assert found.name.isprintable()
     assert len(found.name) <= 100
+
+
+def test_the_daemon_s_client_starts_no_server() -> None:
+    argv = watching("/run/tmux.sock")
+    assert argv[argv.index("-S") + 1] == "/run/tmux.sock"
+    assert {"-N", "-C"} < set(argv)
