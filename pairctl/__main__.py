@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code, as `command_line.run` does."""
     launchers = pthread_sigmask(SIG_BLOCK, {SIGINT})
-    from pairctl.command_line import run
+    from pairctl.command_line.run import run
 
     return run(sys.argv[1:] if argv is None else argv, launchers)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pairctl import output
+from pairctl.text import output
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,16 +16,16 @@ import time
 import tty
 from typing import TYPE_CHECKING, Any
 
-from pairctl import output, screen
-from pairctl.client import connect
-from pairctl.output import View, value_for_terminal
+from pairctl.control.client import connect
 from pairctl.question import answer, question
+from pairctl.text import output, screen
+from pairctl.text.output import View, value_for_terminal
 from pairingd.core.refusal import PairingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pairctl.client import Client
+    from pairctl.control.client import Client
 
 _POLL_INTERVAL_S = 0.5
 

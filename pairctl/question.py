@@ -5,10 +5,10 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from pairctl.times import seconds
+from pairctl.text.times import seconds
 
 if TYPE_CHECKING:
-    from pairctl.output import View
+    from pairctl.text.output import View
     from pairingd.protocol.results import Visitor
 
 APPROVE, DENY = b"\x19", b"\x0e"  # Ctrl-Y, Ctrl-N

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Removal: TypeAlias = Remove | Rmdir | Tree | Keep
 MARK = r"[^/]+\.(write|read)\.[0-9]+"  # a file of pairingd.state.live
-_BOX = r"[0-9a-f]{8}(@[^/]+)?"  # a directory of pairctl.box or pairctl.account_session
+_BOX = r"[0-9a-f]{8}(@[^/]+)?"  # a directory of pairctl.tmux.box or pairctl.tmux.account_session
 _COMMON_NAMES = ("authorized_keys", "host_key", "sshd_config")  # as in ~/.ssh
 _SOCKETS = ("control_socket", "tmux_socket")
 

@@ -6,7 +6,7 @@ import re
 
 import shtab
 
-from pairctl import arguments
+from pairctl.command_line import arguments
 from pairctl.commands.completion import script_path
 
 # Live guests are whom all commands but `invite` are about; with --show it is, too. Without it, `file:`

@@ -29,7 +29,7 @@ from typing import Any, Self, TypeVar
 
 import psutil
 
-from pairctl.client import Client
+from pairctl.control.client import Client
 from pairingd.core.refusal import PairingError
 from tests import logins
 from tests.measured import measured

@@ -130,7 +130,7 @@ _STOPPED_AT_ITS_START = """
 import os, signal, sys
 class Sends:
     def find_spec(name, *_):
-        if name == "pairctl.arguments":
+        if name == "pairctl.command_line.arguments":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Sends)
 from pairctl.__main__ import main

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pairctl import arguments
+from pairctl.command_line import arguments
 from pairingd.home.config import Config, Settings
 from pairingd.replies import report
 

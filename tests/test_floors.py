@@ -253,6 +253,8 @@ def test_a_status_line_is_drawn_quickly_because_that_loads_little() -> None:
         "expires_at": "2026-11-29T12:00:00Z",
     }
     drawn = f"print(render.status_line({{'invitations': [{invitation}]}}, View.of(sys.stdout)))"
-    modules = loaded(f"from pairctl import render\nfrom pairctl.output import View\n{drawn}")
+    modules = loaded(
+        f"from pairctl.text import render\nfrom pairctl.text.output import View\n{drawn}"
+    )
     assert "(octocat" in modules  # the output has the modules after the line
     assert not modules & SLOW

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from pairctl import client, removal
+from pairctl import removal
 from pairctl.commands import doctor as doctor_command
+from pairctl.control import client
 from pairctl.services.launchd import Launchd
 from pairctl.services.origin import Origin
 from pairctl.services.steps import Run, perform, shown
-from pairctl.session import Session
+from pairctl.tmux.session import Session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 from pairingd.doctor import home as doctor_home

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairctl.session import Session
+from pairctl.tmux.session import Session
 from pairingd.core.text import shell
 from pairingd.core.ways import ssh_command
 from pairingd.errors import PairingError

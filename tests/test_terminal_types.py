@@ -57,7 +57,7 @@ def test_attach_from_a_terminal_newer_than_this_machine(stage: Stage) -> None:
 def test_the_terminal_type_given_to_tmux(term: str, given: str) -> None:
     # In a process of its own: curses reads one description in a process's life.
     script = f"""
-from pairctl.terminal_type import usable
+from pairctl.tmux.terminal_type import usable
 from pairingd.core.refusal import PairingError
 try:
     print(usable({term!r}))

@@ -7,11 +7,11 @@ import pwd
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from pairctl import output
 from pairctl.accounts import create, facts, remove, shares
 from pairctl.commands.install import show as show_steps
 from pairctl.failures import Usage
 from pairctl.services import steps
+from pairctl.text import output
 from pairingd.account import check
 from pairingd.account.programs import sudoers_file
 from pairingd.box.shares import resolved
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from pairctl.accounts.facts import Facts
-    from pairctl.output import View
     from pairctl.services.steps import Step
+    from pairctl.text.output import View
     from pairingd.account.place import Account
 
 _SUDO_TIMEOUT_S = 10.0

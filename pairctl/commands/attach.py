@@ -6,15 +6,15 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from pairctl import output, times
-from pairctl.client import connect
-from pairctl.session import Session
+from pairctl.control.client import connect
+from pairctl.text import output, times
+from pairctl.tmux.session import Session
 from pairingd.core.refusal import PairingError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from pairctl.client import Client
+    from pairctl.control.client import Client
     from pairingd.protocol.results import Receipt
 
 _NOTICE_TIMEOUT_S = 5.0  # for the daemon to notice that tmux has ended

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from pairctl import output
-from pairctl.client import reach
+from pairctl.control.client import reach
+from pairctl.text import output
 from pairingd.core.text import for_terminal
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from pairctl import output
-from pairctl.client import reach
 from pairctl.commands.complete_guests import SILENCE
+from pairctl.control.client import reach
+from pairctl.text import output
 from pairingd.core.text import for_terminal
 
 if TYPE_CHECKING:

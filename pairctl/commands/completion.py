@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairctl import output
+from pairctl.text import output
 
 if TYPE_CHECKING:
     from argparse import Namespace

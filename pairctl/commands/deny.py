@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl import output
-from pairctl.client import connect
-from pairctl.render import denied
+from pairctl.control.client import connect
+from pairctl.text import output
+from pairctl.text.render import denied
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -11,7 +11,7 @@ import textwrap
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pairctl import output
+from pairctl.text import output
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 

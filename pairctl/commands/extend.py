@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl import output, render
-from pairctl.client import connect
+from pairctl.control.client import connect
+from pairctl.text import output, render
 
 if TYPE_CHECKING:
     from argparse import Namespace

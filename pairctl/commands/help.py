@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl import output
+from pairctl.text import output
 
 if TYPE_CHECKING:
     from argparse import Namespace

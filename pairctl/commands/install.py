@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pairctl import daemon, output, services
-from pairctl.client import reach
+from pairctl import services
+from pairctl.control import daemon
+from pairctl.control.client import reach
 from pairctl.failures import NoDaemon, Unwritable
 from pairctl.services import steps
+from pairctl.text import output
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from pairctl.output import View
+    from pairctl.text.output import View
 
 
 def run(args: Namespace) -> None:

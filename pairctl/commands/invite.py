@@ -8,14 +8,16 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pairctl import clipboard, daemon, output, render
-from pairctl.client import connect
+from pairctl import clipboard
 from pairctl.commands.attach import enter
+from pairctl.control import daemon
+from pairctl.control.client import connect
 from pairctl.failures import Interrupted, NoDaemon, Usage
-from pairctl.handout import form_of, handout
 from pairctl.interrupts import as_keyboard_interrupt
-from pairctl.progress import Steps
-from pairctl.session import Session, require_terminal, way_out
+from pairctl.text import output, render
+from pairctl.text.handout import form_of, handout
+from pairctl.text.progress import Steps
+from pairctl.tmux.session import Session, require_terminal, way_out
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
-    from pairctl.client import Client
+    from pairctl.control.client import Client
     from pairingd.protocol.results import Hello, Invited
 
 _MAX_TRIES, _RETRY_INTERVAL_S = 3, 0.3  # to invite into a session that lasts
@@ -104,7 +106,7 @@ def _mention_box(reply: Invited, session: Session) -> None:
     writes = any(invitation["access"] == "write" for invitation in reply["invitations"])
     if not writes or "box" in reply or "account" in reply or not sys.stderr.isatty():
         return
-    from pairctl import box  # late: it loads more than other invitations need
+    from pairctl.tmux import box
 
     if session.box_settings and box.can_be_made(session.box_settings["network"]):
         output.message("hint: a write guest can do all that you can; --box shares one directory")
@@ -187,7 +189,7 @@ def _session(client: Client) -> Session:
     """End a box whose session is over before: a guest can keep its server from ending."""
     session = Session(client.hello)
     if session.known:
-        from pairctl.confined import end_left_over  # late: it loads more
+        from pairctl.tmux.confined import end_left_over  # late: it loads more
         from pairingd.home.paths import find_paths
 
         if end_left_over(find_paths().boxes, client.hello["session"]):
@@ -255,7 +257,7 @@ def _in_a_session(
 
 def _confined(client: Client, session: Session, confine: Callable[[Session], str]) -> str:
     """The id of the session's box, which two commands at once must not both make."""
-    from pairctl.confined import one_at_a_time  # late: it loads more
+    from pairctl.tmux.confined import one_at_a_time  # late: it loads more
     from pairingd.home.paths import find_paths
 
     with one_at_a_time(find_paths().boxes):
@@ -282,7 +284,7 @@ def _holds(reply: Invited) -> Interrupted:
 def _seen_from_here(client: Client, reply: Invited, steps: Steps) -> Invited:
     if not reply["warnings"]:
         return reply
-    from pairctl import discovery
+    from pairctl.control import discovery
 
     return discovery.in_its_place(client, reply, steps)
 

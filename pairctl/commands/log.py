@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from pairctl import output, render
-from pairctl.client import connect
+from pairctl.control.client import connect
+from pairctl.text import output, render
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from pairctl.client import Client
+    from pairctl.control.client import Client
 
 
 def run(args: Namespace) -> None:

@@ -9,8 +9,8 @@ import subprocess
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pairctl import output
 from pairctl.failures import Usage
+from pairctl.text import output
 from pairingd.core.refusal import PairingError
 from pairingd.core.ssh_wire import fingerprint
 from pairingd.core.text import quoted

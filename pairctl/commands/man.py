@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairctl import output
-from pairctl.arguments import MANUALS
+from pairctl.command_line.arguments import MANUALS
+from pairctl.text import output
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 

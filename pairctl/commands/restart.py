@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl import daemon
 from pairctl.commands.start import report
+from pairctl.control import daemon
 
 if TYPE_CHECKING:
     from argparse import Namespace

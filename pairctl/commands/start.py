@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pairctl import daemon, output
-from pairctl.client import connect
+from pairctl.control import daemon
+from pairctl.control.client import connect
 from pairctl.failures import NoDaemon
+from pairctl.text import output
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from pairctl.client import Client
-    from pairctl.output import View
+    from pairctl.control.client import Client
+    from pairctl.text.output import View
 
 
 def run(args: Namespace) -> None:

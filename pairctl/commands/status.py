@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pairctl import output, render
-from pairctl.client import connect, reach
+from pairctl.control.client import connect, reach
 from pairctl.failures import NoDaemon
-from pairctl.output import View
+from pairctl.text import output, render
+from pairctl.text.output import View
 
 if TYPE_CHECKING:
     from argparse import Namespace

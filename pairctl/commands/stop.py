@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl import daemon, output, shutdown
-from pairctl.client import reach
+from pairctl.control import daemon, shutdown
+from pairctl.control.client import reach
 from pairctl.failures import NotRunning
+from pairctl.text import output
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -6,19 +6,20 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from pairctl import output, removal, services
-from pairctl.client import reach
+from pairctl import removal, services
 from pairctl.commands.install import show
+from pairctl.control.client import reach
 from pairctl.failures import NoDaemon, Silent
 from pairctl.services import steps
+from pairctl.text import output
 from pairingd.core.refusal import PairingError
 from pairingd.home.paths import find_paths
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from pairctl.output import View
     from pairctl.services.steps import Step
+    from pairctl.text.output import View
 
 
 def run(args: Namespace, stop_limit: float = math.inf) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pairctl import output
-from pairctl.client import reach
+from pairctl.control.client import reach
+from pairctl.text import output
 from pairingd import __version__
 from pairingd.core.refusal import PairingError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from pairctl.output import View
+    from pairctl.text.output import View
 
 
 def run(args: Namespace) -> None:

@@ -11,14 +11,14 @@ import time
 import tty
 from typing import TYPE_CHECKING, Any
 
-from pairctl import output, render, screen
 from pairctl.interrupts import as_keyboard_interrupt
-from pairctl.output import View, value_for_terminal
+from pairctl.text import output, render, screen
+from pairctl.text.output import View, value_for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pairctl.client import Client
+    from pairctl.control.client import Client
 
 
 _SETTLE_TIME_S = 1.0  # what follows an event, as a terminal follows a login, has no event itself

@@ -218,7 +218,7 @@ def _perform(step: Step, deadline: float) -> None:
 
 
 def _stop(deadline: float) -> None:
-    from pairctl import client, shutdown
+    from pairctl.control import client, shutdown
 
     with client.reach() as running:
         shutdown.stop(running, min(shutdown.STOP_LIMIT_S, deadline - time.monotonic()))

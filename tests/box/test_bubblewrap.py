@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pairctl.box import summary
+from pairctl.tmux.box import summary
 from pairingd import box as boxes
 from pairingd.box import bubblewrap, plan
 from pairingd.box.place import Box

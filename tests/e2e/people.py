@@ -9,7 +9,7 @@ import subprocess
 from functools import partial
 from typing import Any, Final
 
-from pairctl.client import Client
+from pairctl.control.client import Client
 from pairingd.core.refusal import PairingError
 from tests import logins
 from tests.e2e.network import DESCRIPTION_URL, HOST, Network, Place, Terminal, until

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pairctl.__main__ import main
-from pairctl.arguments import parse
+from pairctl.command_line.arguments import parse
 from pairingd.box.shares import here, resolved
 from pairingd.core.refusal import PairingError
 from tests.stage import Stage

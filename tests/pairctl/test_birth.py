@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pairctl.birth import PANE, Pane
+from pairctl.tmux.birth import PANE, Pane
 from tests.stage import until
 
 Runs = Callable[[str], Pane]

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from pairctl import client as client_module
-from pairctl.client import connect, reach
+from pairctl.control import client as client_module
+from pairctl.control.client import connect, reach
 from pairctl.failures import NoDaemon, exit_code
 from pairingd.core.refusal import PairingError
 from pairingd.protocol import wire

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from pairctl import daemon, services
+from pairctl import services
 from pairctl.__main__ import main
-from pairctl.arguments import parse
-from pairctl.client import connect
+from pairctl.command_line.arguments import parse
 from pairctl.commands import stop
+from pairctl.control import daemon
+from pairctl.control.client import connect
 from pairctl.services.launchd import Launchd
 from pairctl.services.origin import Origin
 from pairingd.core.refusal import PairingError
@@ -185,7 +186,7 @@ def test_ctrl_c_while_the_daemon_starts_says_that_it_may_go_on(tmp_path: Path) -
     slow = ("/bin/sh", "-c", f"touch {began}; exec sleep 2")
     script = f"""
 import sys
-from pairctl import daemon
+from pairctl.control import daemon
 from pairctl.__main__ import main
 daemon._PAIRINGD = {slow}
 sys.exit(main(["start", "--json"]))

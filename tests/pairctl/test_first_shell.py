@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pairctl.session import Session
+from pairctl.tmux.session import Session
 from tests.pairctl.samples import HELLO
 from tests.stage import until
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairctl import arguments, guesses
 from pairctl.__main__ import main
+from pairctl.command_line import arguments, guesses
 from pairctl.failures import Usage
 from tests.fakes.daemon import FakeDaemon
 from tests.pairctl import samples

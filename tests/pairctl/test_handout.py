@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pairctl.__main__ import main
-from pairctl.handout import beside, handout
-from pairctl.output import View
+from pairctl.text.handout import beside, handout
+from pairctl.text.output import View
 from tests.fakes.daemon import FakeDaemon
 from tests.pairctl import samples
 from tests.test_printed_commands import HOST_KEY

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from pairctl import discovery
 from pairctl.__main__ import main
-from pairctl.client import connect
+from pairctl.control import discovery
+from pairctl.control.client import connect
 from pairingd.machine import which
 from tests.fakes.daemon import FakeDaemon, Refusal, Talk
 from tests.pairctl import samples

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairctl.output import View
 from pairctl.question import APPROVE, DENY, QUIET_S, answer, question
+from pairctl.text.output import View
 
 if TYPE_CHECKING:
     from pairingd.protocol.results import Visitor

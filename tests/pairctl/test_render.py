@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pairctl import receipt, render
-from pairctl.handout import handout
-from pairctl.output import View, value_for_terminal
+from pairctl.text import receipt, render
+from pairctl.text.handout import handout
+from pairctl.text.output import View, value_for_terminal
 from pairingd.core.text import columns
 from tests.pairctl import samples
 

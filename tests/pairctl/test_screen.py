@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairctl.screen import cut, fitting
+from pairctl.text.screen import cut, fitting
 
 RED = "\x1b[31mred\x1b[0m"
 

@@ -4,9 +4,9 @@ from datetime import datetime
 
 import pytest
 
-from pairctl import output
 from pairctl.failures import Usage
-from pairctl.times import clock, localized, parse_moment, span
+from pairctl.text import output
+from pairctl.text.times import clock, localized, parse_moment, span
 from pairingd.core.refusal import PairingError
 from tests.pairctl import samples
 

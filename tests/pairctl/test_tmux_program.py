@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pairctl.tmux_program import find
+from pairctl.tmux.tmux_program import find
 from pairingd.core.refusal import PairingError
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from pairctl import removal
 from pairctl.__main__ import main
-from pairctl.arguments import parse
+from pairctl.command_line.arguments import parse
 from pairctl.commands import uninstall
 from pairctl.services.origin import Origin
 from pairctl.services.steps import Keep, Remove, Rmdir, Write, perform

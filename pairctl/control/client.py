@@ -7,8 +7,9 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
-from pairctl import output, rendezvous
+from pairctl.control import rendezvous
 from pairctl.failures import Interrupted, NoDaemon, Silent, Usage
+from pairctl.text import output
 from pairingd import __version__
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell

@@ -58,7 +58,7 @@ def url(text: str) -> str:
 def moment(text: str, hint: str) -> str:
     from datetime import datetime
 
-    from pairctl.times import parse_moment
+    from pairctl.text.times import parse_moment
 
     try:
         return parse_moment(text, datetime.now())  # noqa: DTZ005 - the wall clock's, on purpose

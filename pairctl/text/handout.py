@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl.times import clock, seconds
+from pairctl.text.times import clock, seconds
 from pairingd.core.text import for_terminal
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
 
-    from pairctl.output import View
+    from pairctl.text.output import View
     from pairingd.protocol.results import Endpoint, Invited
 
 FORMS = ("message", "pinned", "ssh_config")  # options; without any, the command

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from pairctl import output
+from pairctl.text import output
 
 if TYPE_CHECKING:
     from pairingd.protocol.results import Progress

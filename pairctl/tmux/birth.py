@@ -9,7 +9,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from pairctl.first_shell import KEEP_ENVIRONMENT
+from pairctl.tmux.first_shell import KEEP_ENVIRONMENT
 from pairingd.core import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line

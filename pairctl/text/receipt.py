@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl.layout import ROOM, fitted, row, wrapped
-from pairctl.output import WIDTH
-from pairctl.render import ACCESS, guests
-from pairctl.times import clock, localized, seconds, span
+from pairctl.text.layout import ROOM, fitted, row, wrapped
+from pairctl.text.output import WIDTH
+from pairctl.text.render import ACCESS, guests
+from pairctl.text.times import clock, localized, seconds, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pairctl.output import View
+    from pairctl.text.output import View
     from pairingd.protocol.results import Change, Receipt, Receipts, Refusal, Visit
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pairctl.handout import beside
-from pairctl.layout import LABEL, ROOM, fitted, row, wrapped
-from pairctl.output import WIDTH
-from pairctl.router_lines import forward, router
-from pairctl.times import clock, localized, seconds, span
+from pairctl.text.handout import beside
+from pairctl.text.layout import LABEL, ROOM, fitted, row, wrapped
+from pairctl.text.output import WIDTH
+from pairctl.text.router_lines import forward, router
+from pairctl.text.times import clock, localized, seconds, span
 from pairingd.core.text import one_line, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pairctl.output import View
+    from pairctl.text.output import View
     from pairingd.protocol.confinement import Boxed
     from pairingd.protocol.results import (
         Changed,

@@ -13,7 +13,7 @@ from pairingd.home.paths import find_paths
 from pairingd.process.lock import Taken, take
 
 if TYPE_CHECKING:
-    from pairctl.client import Client
+    from pairctl.control.client import Client
 
 STOP_LIMIT_S = 20.0  # guests, mapping and door are closed within it
 

@@ -11,8 +11,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from pairctl import birth, foreground, terminal_type, tmux_program
-from pairctl.tmux_program import TMUX_TIMEOUT_S
+from pairctl.tmux import birth, foreground, terminal_type, tmux_program
+from pairctl.tmux.tmux_program import TMUX_TIMEOUT_S
 from pairingd.core import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
@@ -72,7 +72,7 @@ class Session:
         """The id of the session's box. Makes one for `directory` (None: the current one) unless it
         exists. Raises PairingError `not-boxed`, `other-box`; as `create`; and as box.make.
         """
-        from pairctl import box  # late: it loads more than other commands need
+        from pairctl.tmux import box
         from pairingd.box.shares import resolved
 
         if self._box:  # made by an earlier try
@@ -108,7 +108,7 @@ class Session:
         """The id of the place of a session that runs as the account `name`. Makes one unless it
         exists. Raises PairingError `other-session`; as `create`; and as account_session.make.
         """
-        from pairctl import account_session
+        from pairctl.tmux import account_session
 
         if self._box:  # made by an earlier try
             self.create(waiting)

@@ -7,8 +7,9 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pairctl import arguments, output
+from pairctl.command_line import arguments
 from pairctl.failures import INTERRUPTED, Interrupted, Usage, exit_code
+from pairctl.text import output
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 from pairingd.process.inherited import hear_of_children

@@ -178,7 +178,7 @@ def message(text: str) -> None:
 
 def problem(kind: str, cause: str, remedy: str) -> None:
     """One line of cause and one of remedy. `kind` is `error` or `warning`."""
-    from pairctl.times import localized  # late: most commands print none
+    from pairctl.text.times import localized  # late: most commands print none
 
     view = View.of(sys.stderr)
     paint = view.bad if kind == "error" else view.warn

@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pairctl import output
+from pairctl.text import output
 from pairingd.core import text
 
 if TYPE_CHECKING:

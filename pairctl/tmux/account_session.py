@@ -7,9 +7,9 @@ import pwd
 import time
 from typing import TYPE_CHECKING
 
-from pairctl import confined
 from pairctl.accounts import facts
-from pairctl.birth import First
+from pairctl.tmux import confined
+from pairctl.tmux.birth import First
 from pairingd import box
 from pairingd.account import check
 from pairingd.box import account as scripts

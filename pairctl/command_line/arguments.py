@@ -6,10 +6,10 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pairctl import guesses, values, word_order
 from pairctl.accounts import arguments as of_accounts
+from pairctl.command_line import guesses, values, word_order
+from pairctl.command_line.help_format import Help
 from pairctl.failures import Usage
-from pairctl.help_format import Help
 from pairingd.core.text import quoted, shell
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from pairctl.tmux_program import TMUX_TIMEOUT_S
+from pairctl.tmux.tmux_program import TMUX_TIMEOUT_S
 from pairingd.box.place import boxes, living
 from pairingd.core import shared_session
 from pairingd.core.text import one_line

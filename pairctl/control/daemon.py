@@ -11,16 +11,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from pairctl import output
-from pairctl.client import connect, reach
+from pairctl.control.client import connect, reach
+from pairctl.control.shutdown import stop
 from pairctl.failures import Interrupted, NoDaemon
-from pairctl.shutdown import stop
+from pairctl.text import output
 from pairingd.core.refusal import PairingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pairctl.client import Client
+    from pairctl.control.client import Client
     from pairctl.services import Manager
     from pairctl.services.steps import Step
 

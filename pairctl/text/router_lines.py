@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl.layout import ROOM, wrapped
-from pairctl.times import clock
+from pairctl.text.layout import ROOM, wrapped
+from pairctl.text.times import clock
 from pairingd import gateways
 
 if TYPE_CHECKING:
-    from pairctl.output import View
+    from pairctl.text.output import View
     from pairingd.protocol.results import Endpoint, MappingInfo, Problem, Status
 
 

@@ -12,8 +12,8 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-from pairctl import confined
-from pairctl.birth import First
+from pairctl.tmux import confined
+from pairctl.tmux.birth import First
 from pairingd import box
 from pairingd.box import bubblewrap, plan, sandbox_exec, scope, shares
 from pairingd.box import filter as forbidden

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl.output import WIDTH
+from pairctl.text.output import WIDTH
 from pairingd.core.text import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pairctl.output import View
+    from pairctl.text.output import View
 
 LABEL = 10  # columns of the first column
 ROOM = WIDTH - LABEL

@@ -14,7 +14,7 @@ from pairingd.core.text import shell
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairctl.client import Client
+    from pairctl.control.client import Client
     from pairingd.protocol.results import Invited
 
 _DENIED = "local-network-denied"

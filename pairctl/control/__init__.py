@@ -1,0 +1,1 @@
+"""The daemon, from outside: found, started, asked and stopped."""

@@ -1,0 +1,1 @@
+"""What people read, and programs: text of at most 80 columns, or JSON."""
