@@ -163,6 +163,8 @@ class Stage:
         for left in set(self.path.iterdir()) - {self.home, self.user_home, self.keys}:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         until(lambda: not self.mappings(), "the router forwards no more")
+        with contextlib.suppress(OSError, PairingError), self.client() as client:
+            until(lambda: not client.call("status")["session"]["running"], "no session is left")
 
     def router_is(self, external_host: str) -> None:
         """A new router, for `configure` to name."""

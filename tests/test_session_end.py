@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from tests.session import attached_host, own_stage_of_each_tmux
+from tests.session import attached_host, cleared_stage, daemon_of_each_tmux
 from tests.stage import Stage, until
 
-stage = own_stage_of_each_tmux
+shared = daemon_of_each_tmux
+stage = cleared_stage
 
 
 def test_a_renamed_session_goes_on_and_lets_guests_in(stage: Stage) -> None:
