@@ -45,7 +45,8 @@ def own_options(stage: Stage) -> list[str]:
 
 
 def shows_line(terminal: Terminal, text: str) -> None:
-    until(lambda: text in last_line(terminal), f"{text!r} in the status line", ATTENTIVE)
+    shown = lambda: f"{text!r} in the status line:\n{terminal.screen()}"  # noqa: E731
+    until(lambda: text in last_line(terminal), shown, ATTENTIVE)
 
 
 def in_another_second() -> None:
