@@ -78,7 +78,8 @@ class Host:
 
     def expires_soon(self, guest: Guest) -> float:
         """Move the deadline of `guest` to a few seconds from now; it, in seconds since the epoch."""
-        return expires_soon(partial(self.asks, check=False), guest.name, self.status)
+        command = partial(self.pairctl, "status")
+        return expires_soon(partial(self.asks, check=False), guest.name, command)
 
     def status(self) -> Json:
         """As `Stage.asks` does: of the daemon itself where it answers."""

@@ -213,13 +213,24 @@ class Pane:
             return None
         return self._sieve.take(painted) if self._sieve else painted
 
-    def wake(self) -> None:
-        """Continue a client that tmux's suspend-client has suspended, as a shell's user would: its
-        terminal then echoes again.
+    def type(self, keys: bytes) -> bytes:
+        """Write `keys` and return those that it has not taken. Continue a client that tmux's
+        suspend-client had suspended before, as a shell's user would; not one that these keys
+        suspend.
         """
-        with contextlib.suppress(OSError, termios.error):
-            if termios.tcgetattr(self.end)[3] & termios.ECHO:
+        suspended = self._is_suspended()
+        left = keys[_write(self.end, keys) :]
+        if suspended:
+            with contextlib.suppress(OSError):
                 os.kill(_innermost(self.client), signal.SIGCONT)
+        return left
+
+    def _is_suspended(self) -> bool:
+        """Its terminal then echoes again."""
+        try:
+            return bool(termios.tcgetattr(self.end)[3] & termios.ECHO)
+        except (OSError, termios.error):
+            return False
 
 
 class Keys:
@@ -290,8 +301,7 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
         if drawn:
             drawn = drawn[_write(guest, drawn) :]
         if keys.waiting:
-            keys.waiting = keys.waiting[_write(pane.end, keys.waiting) :]
-            pane.wake()
+            keys.waiting = pane.type(keys.waiting)
 
 
 def _register(ready: select.poll, guest: int, pane: int, keys: bytes, drawn: bytes) -> None:
