@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+
+import psutil
 
 # A wait ends when the thing has happened, so a long limit costs nothing while all is well. Only what
 # must not happen may be given less.
@@ -39,6 +42,17 @@ async def happens(look: Callable[[], object]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not look():  # noqa: ASYNC110 - what is looked at has no event
             await asyncio.sleep(_FIRST_PAUSE_S)
+
+
+async def gone(pid: int) -> None:
+    """Also reaped, if it is ours: a thread of asyncio's does that (below Python 3.12), and then
+    informs its loop, which must not end before.
+    """
+    await happens(lambda: not psutil.pid_exists(pid) and not _is_reaping())
+
+
+def _is_reaping() -> bool:
+    return any(thread.name.startswith("asyncio-waitpid-") for thread in threading.enumerate())
 
 
 def expires_soon(

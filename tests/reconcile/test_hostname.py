@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from pairingd.core.events import CommandPrinted
@@ -17,7 +15,7 @@ from pairingd.state.intent import Intent
 from pairingd.state.store import Store
 from pairingd.world import resolver
 from tests.core.make import START, invite
-from tests.stage import until
+from tests.waiting import gone
 
 NAME = "me.example.net"
 WAY = HostPort("5.5.5.1", 22)
@@ -155,11 +153,4 @@ async def test_a_command_that_hangs_is_ended_with_what_it_has_started(tmp_path: 
     assert await resolver.update(command, NAME, "5.5.5.1", seconds=0.5) == (
         "it did not end within 0.5 s"
     )
-    await asyncio.to_thread(until, lambda: not is_alive(int(started.read_text())), "its child ends")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    await gone(int(started.read_text()))

@@ -15,7 +15,7 @@ from pairingd.home import config
 from pairingd.world.gateway.command import CommandAdapter, external_address
 from pairingd.world.gateway.router import Router
 from tests.stage import until
-from tests.waiting import WAIT_S, happens
+from tests.waiting import WAIT_S, gone
 from tests.world.gateway.conftest import HOME, NOW, RecordedJournal, requested
 
 TELL = "env | grep ^PAIRING_ | sort >{log}; echo 5.5.5.1"
@@ -156,9 +156,9 @@ async def test_a_program_that_may_not_be_ended_is_an_error_and_nothing_waits_for
     finally:
         os.seteuid(0)
     left = int(home.log.read_text())
-    assert _alive(left)
+    assert psutil.Process(left).status() != psutil.STATUS_ZOMBIE
     os.kill(left, 9)
-    await happens(lambda: not psutil.pid_exists(left))  # asyncio has reaped it before its loop ends
+    await gone(left)
 
 
 async def test_a_background_process_of_the_program_does_not_delay_the_answer(
@@ -200,14 +200,3 @@ async def test_a_failed_opening_is_undone_and_a_failed_closing_is_kept(
         )
     assert home.log.read_text().split() == ["close"]
     assert len(journal) == 1
-
-
-async def gone(pid: int) -> None:
-    await asyncio.to_thread(until, lambda: not _alive(pid), "the process is gone")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
