@@ -1,7 +1,5 @@
 """POSIX ACLs of Linux, as the kernel keeps them: acl(5), linux/posix_acl_xattr.h."""
 
-# Paths are strings, as in pairingd.account.
-
 from __future__ import annotations
 
 import contextlib

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pairctl.accounts import acl, users
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Kill(NamedTuple):
@@ -30,14 +33,12 @@ class Narrow(NamedTuple):
     whole: bool = True
 
     def lines(self) -> list[str]:
-        scope = "it and of all below it" if self.whole else "it"
-        withheld = f"what the mask withholds in each ACL of {scope} is taken from the entries"
+        withheld = f"what the mask withholds in {_acls(self)} is taken from the entries"
         return [f"narrow {self.path}", f"as {self.user}: {withheld}"]
 
     def done(self, _: float) -> str:
         """As `Kill.done`."""
-        done = users.done_as(self.user, lambda: acl.narrow(self.path, whole=self.whole))
-        return "" if done else f"{self.path}: its ACLs cannot be changed"
+        return _changed(self, acl.narrow)
 
 
 class Plain(NamedTuple):
@@ -50,10 +51,17 @@ class Plain(NamedTuple):
     whole: bool = True
 
     def lines(self) -> list[str]:
-        scope = "it and of all below it" if self.whole else "it"
-        return [f"plain  {self.path}", f"as {self.user}: each ACL of {scope} that repeats the mode"]
+        return [f"plain  {self.path}", f"as {self.user}: {_acls(self)} that repeats the mode"]
 
     def done(self, _: float) -> str:
         """As `Kill.done`."""
-        done = users.done_as(self.user, lambda: acl.plain(self.path, whole=self.whole))
-        return "" if done else f"{self.path}: its ACLs cannot be changed"
+        return _changed(self, acl.plain)
+
+
+def _acls(step: Narrow | Plain) -> str:
+    return f"each ACL of {'it and of all below it' if step.whole else 'it'}"
+
+
+def _changed(step: Narrow | Plain, change: Callable[..., None]) -> str:
+    done = users.done_as(step.user, lambda: change(step.path, whole=step.whole))
+    return "" if done else f"{step.path}: its ACLs cannot be changed"

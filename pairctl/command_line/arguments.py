@@ -138,7 +138,7 @@ def _help(
     """Argparse does not read on after --help."""
     command = of.prog.removeprefix(root.prog).strip() or None
     known = {*_options(root, None), *_options(root, command)}
-    words = argv[: argv.index("--")] if "--" in argv else argv
+    words = word_order.before_dashes(argv)
     options = [word for word in words if word_order.is_option(word)]
     if unknown := [word for word in options if _option_name(word) not in known]:
         raise _unexpected(root, command, unknown)

@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pairctl.command_line import arguments
+from pairctl.command_line import arguments, word_order
 from pairctl.failures import INTERRUPTED, Interrupted, Usage, exit_code
 from pairctl.text import output
 from pairingd.core.refusal import PairingError
@@ -24,7 +24,7 @@ def run(argv: Sequence[str], blocked_signals: Iterable[int]) -> int:
     """Exit code: 0 done, 1 refused or failed, 2 usage, 3 no daemon; 128 + N for signal N. Lets all
     signals through but `blocked_signals`: one that has waited is answered here.
     """
-    as_json = "--json" in (argv[: argv.index("--")] if "--" in argv else argv)
+    as_json = "--json" in word_order.before_dashes(argv)
     output.prepare()
     hear_of_children()
     try:

@@ -19,7 +19,7 @@ def options_first(words: Sequence[str], known: Mapping[str, Action]) -> list[str
     """The words after a command: its options and their values, `--`, and all operands."""
     options: list[str] = []
     operands: list[str] = []
-    end = words.index("--") if "--" in words else len(words)
+    end = len(before_dashes(words))
     at = 0
     while at < end:
         word, following = words[at], words[at + 1 : end][:1]
@@ -35,6 +35,11 @@ def options_first(words: Sequence[str], known: Mapping[str, Action]) -> list[str
             options.append(word)
     operands += words[end + 1 :]
     return [*options, "--", *operands] if operands else options
+
+
+def before_dashes(words: Sequence[str]) -> Sequence[str]:
+    """The words before `--`; after it, none is an option."""
+    return words[: words.index("--")] if "--" in words else words
 
 
 def is_option(word: str) -> bool:

@@ -106,7 +106,7 @@ def _mention_box(reply: Invited, session: Session) -> None:
     writes = any(invitation["access"] == "write" for invitation in reply["invitations"])
     if not writes or "box" in reply or "account" in reply or not sys.stderr.isatty():
         return
-    from pairctl.tmux import box
+    from pairctl.tmux import box  # late: it loads more than other invitations need
 
     if session.box_settings and box.can_be_made(session.box_settings["network"]):
         output.message("hint: a write guest can do all that you can; --box shares one directory")

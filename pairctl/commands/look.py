@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairctl.failures import Usage
 from pairctl.text import output
+from pairingd.core.ports import parse_port
 from pairingd.core.refusal import PairingError
 from pairingd.core.ssh_wire import fingerprint
 from pairingd.core.text import quoted
@@ -70,8 +71,8 @@ def _place(text: str) -> tuple[str, int]:
         return text, _SSH_PORT
     match = _HOST_PORT.fullmatch(text)
     host = (match[1] or match[2]) if match else ""
-    port = int(match[3] or _SSH_PORT) if match else 0
-    if not _is_name(host) or host.startswith("-") or not 0 < port < 65536:
+    port = parse_port(match[3] or str(_SSH_PORT)) if match else None
+    if port is None or host.startswith("-") or not _is_name(host):
         example = "write it as 5.5.5.5:22 or [2001:db8::1]:22; the fingerprint comes after it"
         raise Usage("usage", f"not HOST:PORT: {quoted(text)}", example)
     return host, port

@@ -202,8 +202,10 @@ def _perform(step: Step, deadline: float) -> None:
             _make(step)
         case Write(path):
             _write(Path(path), step, deadline)
-        case Remove() | Tree():
+        case Remove():
             _remove(step)
+        case Tree(path):
+            remove_whole(path)
         case Rmdir(path):
             Path(path).rmdir()
         case Keep():
@@ -211,10 +213,14 @@ def _perform(step: Step, deadline: float) -> None:
         case Stop():
             _stop(deadline)
         case Kill() | Narrow() | Plain():
-            if reason := step.done(min(_COMMAND_TIMEOUT_S, deadline - time.monotonic())):
-                raise _Failed(reason, None)
+            _do(step, deadline)
         case Run():
             _run_until(step, step.until, deadline) if step.until else _run(step, deadline)
+
+
+def _do(step: _OfAccounts, deadline: float) -> None:
+    if reason := step.done(min(_COMMAND_TIMEOUT_S, deadline - time.monotonic())):
+        raise _Failed(reason, None)
 
 
 def _stop(deadline: float) -> None:
@@ -224,10 +230,7 @@ def _stop(deadline: float) -> None:
         shutdown.stop(running, min(shutdown.STOP_LIMIT_S, deadline - time.monotonic()))
 
 
-def _remove(step: Remove | Tree) -> None:
-    if isinstance(step, Tree):
-        remove_whole(step.path)
-        return
+def _remove(step: Remove) -> None:
     Path(step.path).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not empty, or not there
         for directory in Path(step.path).parents[: step.directories]:

@@ -6,10 +6,9 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 from datetime import time as clock_time
-from math import floor
 
 from pairctl.failures import Usage
-from pairingd.core.durations import format_duration, with_times
+from pairingd.core.durations import format_duration, utc, with_times
 from pairingd.core.text import quoted
 
 _HOUR = 3600
@@ -57,8 +56,9 @@ def parse_moment(text: str, now: datetime) -> str:
             moment = datetime.fromisoformat(text.strip().upper())  # `t` and `z`: RFC 3339 §5.6
         else:
             raise ValueError  # noqa: TRY301 - one refusal for all that is no time
-        at = datetime.fromtimestamp(floor(moment.timestamp()), UTC)
-        return at.isoformat().replace("+00:00", "Z")
+        at = moment.timestamp()
+        datetime.fromtimestamp(at, UTC)  # raises ValueError where the year has not four digits
+        return utc(at)
     except (ValueError, OverflowError):
         raise Usage(
             "bad-time",

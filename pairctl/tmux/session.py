@@ -72,7 +72,7 @@ class Session:
         """The id of the session's box. Makes one for `directory` (None: the current one) unless it
         exists. Raises PairingError `not-boxed`, `other-box`; as `create`; and as box.make.
         """
-        from pairctl.tmux import box
+        from pairctl.tmux import box  # late: it loads more than other commands need
         from pairingd.box.shares import resolved
 
         if self._box:  # made by an earlier try

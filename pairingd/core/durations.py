@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from time import gmtime, strftime
+from time import gmtime
 from typing import TYPE_CHECKING
 
 from pairingd.core.refusal import Refused
@@ -54,7 +54,7 @@ def format_duration(seconds: float) -> str:
 
 def utc(at: float) -> str:
     """Format a time as RFC 3339 in UTC, in whole seconds."""
-    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(at))
+    return "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*gmtime(at)[:6])
 
 
 def with_times(text: str, shown: Callable[[str], str]) -> str:

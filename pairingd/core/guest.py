@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key
 from pairingd.core.model import Key
+from pairingd.core.ports import MAX_PORT
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted, shell
 
@@ -58,7 +59,6 @@ _PASTED_KEY = re.compile(
 )
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_MAX_PORT = 65535
 
 
 class Guest(Struct, frozen=True):
@@ -221,7 +221,7 @@ def _by_url(text: str) -> Guest:
         raise _bad_guest(text, "is not a URL of ASCII characters with neither @host nor #fragment")
     scheme, host = url["scheme"].lower(), url["host"].lower()
     port = int(url["port"] or _DEFAULT_PORTS[scheme])
-    if not 0 < port <= _MAX_PORT or (host.startswith("[") and not _is_address(host.strip("[]"))):
+    if not 0 < port <= MAX_PORT or (host.startswith("[") and not _is_address(host.strip("[]"))):
         raise _bad_guest(text, "has a malformed address or port")
     if scheme == "http" and not is_loopback(host):
         raise Refused(

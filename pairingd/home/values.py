@@ -189,7 +189,7 @@ def host_and_port(value: str, usual: int) -> tuple[str, int]:
 @allows('[user@]host or ssh://[user@]host[:port], in quotes, or ""')
 def ssh_destination(value: str) -> str:
     match = _SSH_DESTINATION.fullmatch(value[: _MAX_DESTINATION_CHARS + 1])
-    fits = match and len(value) <= _MAX_DESTINATION_CHARS and 0 < int(match["port"] or 22) < 65536
+    fits = match and len(value) <= _MAX_DESTINATION_CHARS and parse_port(match["port"] or "22")
     if value and not fits:
         raise ValueError
     return value

@@ -53,6 +53,8 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
         (0, "1970-01-01T00:00:00Z"),
         (1773499205.9, "2026-03-14T14:40:05Z"),
         (1e9, "2001-09-09T01:46:40Z"),
+        (-30641760000, "0999-01-01T00:00:00Z"),
+        (-0.5, "1969-12-31T23:59:59Z"),
     ],
 )
 def test_a_time_is_written_in_utc_and_whole_seconds(at: float, text: str) -> None:
