@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -33,7 +34,7 @@ from pairctl.control.client import Client
 from pairingd.core.refusal import PairingError
 from tests import logins
 from tests.measured import measured
-from tests.waiting import WAIT_S, expires_soon, looks
+from tests.waiting import WAIT_S, expires_soon, has_ended, looks
 
 ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
@@ -56,6 +57,12 @@ def until(look: Callable[[], T], what: str | Callable[[], str], within: float = 
         if found := look():
             return found
     raise AssertionError(f"not within {within} s: {what if isinstance(what, str) else what()}")
+
+
+def in_another_second() -> None:
+    """Than now: tmux dates what people do in whole seconds."""
+    now = int(time.time())
+    until(lambda: int(time.time()) > now, "the next second")
 
 
 def free_port() -> int:
@@ -294,7 +301,7 @@ class Stage:
         except (OSError, PairingError, psutil.NoSuchProcess):
             self.pairctl("stop", check=False)
             return
-        until(lambda: _has_ended(daemon), "the daemon has ended")
+        until(lambda: has_ended(daemon), "the daemon has ended")
 
     def _end_left(self) -> None:
         """A tmux server that has lost its socket, or waits for a client whose reader has gone."""
@@ -413,13 +420,6 @@ class Terminal:
 
     def _tmux(self, *argv: str) -> str:
         return self._stage.run("tmux", "-S", str(self._socket), *argv).stdout
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pairingd.core.refusal import PairingError
-from tests.session import attached_host, cleared_stage, own_stage
+from tests.session import attached_host, cleared_stage, invited, own_stage
 from tests.stage import Guest, Stage, Terminal, is_open, until
 from tests.waiting import WAIT_S
 
@@ -33,12 +33,6 @@ def shared() -> Iterator[Stage]:
 
 stage = cleared_stage
 own_daemon = own_stage
-
-
-def invited(stage: Stage, *argv: str) -> dict[str, Any]:
-    answer = stage.asks("invite", *argv, "--no-copy")
-    assert "error" not in answer, answer
-    return answer
 
 
 def invitation(stage: Stage, guest: str = "github:octocat") -> dict[str, Any]:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -16,7 +16,7 @@ from tests.guardians import guardians_of
 from tests.raw_terminal import RawTerminal
 from tests.session import joined, own_stage, programs_first
 from tests.stage import Stage, until
-from tests.waiting import WAIT_S
+from tests.waiting import WAIT_S, has_ended
 
 stage = own_stage
 
@@ -46,12 +46,7 @@ def guardians(stage: Stage) -> list[psutil.Process]:
 
 
 def is_gone(processes: list[psutil.Process]) -> bool:
-    running = []
-    for process in processes:
-        with suppress(psutil.Error):
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                running.append(process)
-    return not running
+    return all(map(has_ended, processes))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tests.session import (
     daemon_of_each_tmux,
     joined,
 )
-from tests.stage import Guest, Stage, Terminal, until
+from tests.stage import Guest, Stage, Terminal, in_another_second, until
 
 shared = daemon_of_each_tmux
 stage = cleared_stage
@@ -47,11 +47,6 @@ def own_options(stage: Stage) -> list[str]:
 def shows_line(terminal: Terminal, text: str) -> None:
     shown = lambda: f"{text!r} in the status line:\n{terminal.screen()}"  # noqa: E731
     until(lambda: text in last_line(terminal), shown, ATTENTIVE)
-
-
-def in_another_second() -> None:
-    now = int(time.time())
-    until(lambda: int(time.time()) > now, "the next second")
 
 
 @pytest.mark.waits

@@ -30,6 +30,7 @@ from tests.session import (
     window_size,
 )
 from tests.stage import Stage, until
+from tests.waiting import has_ended
 
 shared = daemon_of_each_tmux
 stage = cleared_stage
@@ -255,7 +256,7 @@ def test_the_glass_process_and_the_connection_end_with_each_other(
     else:
         os.kill((glass if killed == "glass" else client).pid, signal.SIGKILL)
         guest.screen.ended(ATTENTIVE)
-    until(lambda: not any(map(is_running, [*family, glass, client])), "all are gone", ATTENTIVE)
+    until(lambda: all(map(has_ended, [*family, glass, client])), "all are gone", ATTENTIVE)
 
 
 def test_a_role_changes_there_and_back_with_the_guest_inside(stage: Stage) -> None:
@@ -271,7 +272,3 @@ def test_a_role_changes_there_and_back_with_the_guest_inside(stage: Stage) -> No
     guest.is_seen("still-here")
     assert not guest.proof.exists()
     assert client_sessions(stage) == {"pairing"}
-
-
-def is_running(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

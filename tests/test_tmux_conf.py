@@ -5,11 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.session import cleared_stage, daemon_of_each_tmux
+from tests.session import cleared_stage, daemon_of_each_tmux, invited
 from tests.stage import Stage, until
 from tests.waiting import WAIT_S
 
@@ -28,12 +27,6 @@ def session_lives(stage: Stage) -> bool:
     return stage.run(*command, "has-session", "-t", "=pairing", check=False).returncode == 0
 
 
-def invited(stage: Stage) -> dict[str, Any]:
-    answer = stage.asks("invite", "octocat", "--no-copy")
-    assert "error" not in answer, answer
-    return answer
-
-
 @pytest.mark.parametrize(
     "lines",
     [
@@ -50,7 +43,7 @@ def test_the_session_outlives_its_clients_whatever_tmux_conf_says(
 ) -> None:
     configure_tmux(stage, *lines)
     guest = stage.guest("octocat")
-    invited(stage)
+    invited(stage, "octocat")
     screen = guest.joins()
     screen.types("echo wr''itten")
     screen.shows("written")
@@ -67,7 +60,7 @@ def test_the_session_outlives_its_clients_whatever_tmux_conf_says(
 
 def test_remain_on_exit_is_not_set_once_the_shell_has_started(stage: Stage) -> None:
     stage.guest("octocat")
-    invited(stage)
+    invited(stage, "octocat")
     assert stage.tmux("show-options", "-w", "-t", "=pairing:", "remain-on-exit") == ""
     stage.tmux("send-keys", "-t", "=pairing:", "exit", "Enter")
     until(lambda: not session_lives(stage), "the session has ended with its shell")
@@ -99,7 +92,7 @@ def test_invite_is_refused_if_the_first_program_ends_at_once(
     assert status["session"]["running"] is False
     assert not session_lives(stage)
     configure_tmux(stage)
-    invited(stage)
+    invited(stage, "octocat")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +126,7 @@ def test_invite_waits_for_a_slow_tmux_conf_and_reports_it(stage: Stage, line: st
 def test_errors_in_tmux_conf_do_not_take_the_guests_keys(stage: Stage) -> None:
     configure_tmux(stage, "nonsense", "set -g nothing yes", "source-file /nonexistent/file")
     guest = stage.guest("octocat")
-    invited(stage)
+    invited(stage, "octocat")
     screen = guest.joins()
     screen.types("echo wr''itten")
     screen.shows("written")
@@ -143,7 +136,7 @@ def test_a_dead_pane_is_a_warning_in_invite_and_in_status(stage: Stage) -> None:
     configure_tmux(stage, "set -g remain-on-exit on")
     stage.guest("octocat")
     stage.guest("hubot")
-    assert "pane-dead" not in {one["code"] for one in invited(stage)["warnings"]}
+    assert "pane-dead" not in {one["code"] for one in invited(stage, "octocat")["warnings"]}
     stage.tmux("send-keys", "-t", "=pairing:", "exit 5", "Enter")
     until(lambda: stage.tmux("display", "-p", "-t", "=pairing:", "#{pane_dead}") == "1", "dead")
     for told in (stage.asks("invite", "hubot", "--no-copy"), stage.asks("status")):
@@ -156,7 +149,7 @@ def test_a_dead_pane_is_a_warning_in_invite_and_in_status(stage: Stage) -> None:
 def test_an_invitation_beside_a_kill_server_makes_a_session_that_lasts(stage: Stage) -> None:
     stage.guest("octocat")
     for _ in range(5):
-        invited(stage)
+        invited(stage, "octocat")
         stage.asks("end")
         killing = subprocess.Popen(
             [stage.tmux_command, "-S", str(stage.home / "tmux.sock"), "kill-server"],
@@ -171,8 +164,8 @@ def test_an_invitation_beside_a_kill_server_makes_a_session_that_lasts(stage: St
 
 def test_a_session_killed_under_live_invitations_is_over_for_them(stage: Stage) -> None:
     stage.guest("octocat")
-    invited(stage)
+    invited(stage, "octocat")
     stage.tmux("kill-server")
     until(lambda: stage.asks("status")["invitations"] == [], "nobody is invited any more")
-    invited(stage)
+    invited(stage, "octocat")
     assert session_lives(stage)

@@ -51,6 +51,14 @@ async def gone(pid: int) -> None:
     await happens(lambda: not psutil.pid_exists(pid) and not _is_reaping())
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Also if nobody has reaped it yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def _is_reaping() -> bool:
     return any(thread.name.startswith("asyncio-waitpid-") for thread in threading.enumerate())
 

@@ -18,7 +18,7 @@ from pairingd.account import guest
 from pairingd.core.admission import LOGIN_GRACE
 from pairingd.world.door.guard import BEHIND_S
 from tests.stage import until
-from tests.waiting import WAIT_S
+from tests.waiting import WAIT_S, has_ended
 
 LONG = 3600
 
@@ -76,7 +76,7 @@ def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
 
 def is_over(served: Served, sshd: psutil.Process) -> None:
     served.process.wait(WAIT_S)
-    until(lambda: not sshd.is_running() or sshd.status() == psutil.STATUS_ZOMBIE, "sshd has ended")
+    until(lambda: has_ended(sshd), "sshd has ended")
     assert served.client.recv(1) == b""
 
 

@@ -6,12 +6,10 @@ few seconds ahead while nothing is recorded.
 
 from __future__ import annotations
 
-import time
-
 from tests.pictures.recording import Frame, film
 from tests.pictures.scenes import HOST_KEY, IN, INVITE, time_is_up
 from tests.pictures.studio import GUEST, HOST, PROMPT, Person, Studio
-from tests.stage import EXTERNAL_HOST, until
+from tests.stage import EXTERNAL_HOST, in_another_second, until
 
 ABOUT = "A whole session: the host invites octocat, both type, and the time is up."
 _KEYS = 3  # a frame
@@ -65,8 +63,7 @@ def recording(studio: Studio) -> str:
     until(lambda: f" {GUEST} rw" in host.terminal.screen(), "the guest is in")
     camera.shoots(_READ_S)
 
-    began = int(time.time())
-    until(lambda: int(time.time()) > began, "a later second than that of the start")
+    in_another_second()  # than that of the start, which tmux takes for activity
     camera.caption = "One tmux session; the status line shows who is in and who typed last."
     camera.types(guest, f"# hi {HOST}, shall I start?", f"start?\n{PROMPT}")
     for person in (host, guest):

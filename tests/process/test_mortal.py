@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.stage import until
+from tests.waiting import has_ended
 
 PARENT = """
 import asyncio, sys
@@ -56,11 +57,4 @@ def test_a_mortal_program_ends_with_the_killed_process_that_started_it(
         beside = child.children()
         assert len(beside) == shells
         parent.kill()
-        until(lambda: all(map(is_gone, [child, *beside])), "they have ended")
-
-
-def is_gone(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+        until(lambda: all(map(has_ended, [child, *beside])), "they have ended")
