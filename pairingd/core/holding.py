@@ -17,6 +17,7 @@ the next round is due; Again requests one soon. Fail, Distrust and NobodyToAsk e
                  leads to another server             Close as a loss
                  unreachable from outside            Close as a loss
     Serve        nothing leads to the door           Open, without the silent protocols
+                 what did is lost since Clear        none: the next round closes it first
                  not seen since the start, last      Renew
                  look failed, or renew_at reached
                  a look is due; less often while a   Check
@@ -249,6 +250,8 @@ def _serve(state: Holding, now: float) -> Actions:
     if state.wish is None:
         return ()
     entry = state.serving(now)
+    if entry is None and state.lost_meanwhile:
+        return ()  # it has the port that Open would request; the next round closes it
     if entry is None:
         return (Open(state.wish, frozenset(state.silent)),)
     look = state.looks.get(entry.id)

@@ -109,6 +109,10 @@ class Evidence(Struct, frozen=True):
     unreachable: frozenset[str] = frozenset()  # ids of mappings where nobody answered since
     misled: frozenset[str] = frozenset()  # ids of mappings that lead to another server
 
+    @property
+    def against(self) -> frozenset[str]:
+        return self.unreachable | self.misled
+
 
 class Holding(Struct, frozen=True):
     """`looks` are by mapping id, empty at a start. `silent` (by protocol) and `unclosed` are the
@@ -175,11 +179,19 @@ class Holding(Struct, frozen=True):
                 and entry.internal_host == wish.network.client
                 and entry.internal_port == wish.internal_port
                 and not (self.hole and entry.external_port < FIRST_PORT)
-                and entry.id not in self.evidence.unreachable | self.evidence.misled
+                and entry.id not in self.evidence.against
                 and entry.is_held(now)
             ):
                 return entry
         return None
+
+    @property
+    def lost_meanwhile(self) -> bool:
+        """Whether evidence of this round speaks against a mapping here: Clear closes all others."""
+        return any(
+            entry.network == self.network_id and entry.id in self.evidence.against
+            for entry in self.journal
+        )
 
     def seen(self, held: Mapping) -> Literal["guest", "stranger", "hairpin", "answered"] | None:
         """The best evidence of its present endpoint; `answered`: its last look was, and it is

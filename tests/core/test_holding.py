@@ -386,6 +386,21 @@ def test_an_unreachable_mapping_is_re_created_once() -> None:
     assert after(closed, Reflected(new, Outside.NOBODY)) == (closed, [])
 
 
+@pytest.mark.parametrize("seen", [Outside.NOBODY, Outside.ANOTHER_SERVER])
+def test_what_is_found_to_be_lost_within_a_round_is_closed_before_another_opens(
+    seen: Outside,
+) -> None:
+    held = mapping()
+    state, _ = after(holding(held), Reflected(held, Outside.OUR_DOOR), Clear())
+    state, actions = after(state, Reflected(held, seen))
+    assert Again() in actions
+    assert after(state, Serve())[1] == []
+    [closing] = after(state, Clear())[1]
+    assert isinstance(closing, Close)
+    gone = replace(after(state, Closed(closing))[0], journal=())
+    assert after(gone, Serve())[1] == [Open(WISH)]
+
+
 def test_another_server_at_the_endpoint_is_a_verdict_and_the_mapping_is_closed_for_good() -> None:
     held = mapping()
     state, actions = after(holding(held), GuestCame("9.9.9.9", DOOR))
