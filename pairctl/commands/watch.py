@@ -6,9 +6,7 @@ import contextlib
 import os
 import select
 import sys
-import termios
 import time
-import tty
 from typing import TYPE_CHECKING, Any
 
 from pairctl.interrupts import as_keyboard_interrupt
@@ -16,8 +14,6 @@ from pairctl.text import output, render, screen
 from pairctl.text.output import View, value_for_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pairctl.control.client import Client
 
 
@@ -54,7 +50,7 @@ def _append(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
 def _redraw(client: Client, given: dict[str, Any]) -> None:
     current = client.call("status", given)
     waits: list[Any] = [client, *([sys.stdin] if sys.stdin.isatty() else [])]
-    with as_keyboard_interrupt(), _keys(), screen.alternate():
+    with as_keyboard_interrupt(), screen.alternate():
         unsettled, asked_at = False, time.monotonic()
         while True:
             screen.draw(render.status(value_for_terminal(current), View.of(sys.stdout)))
@@ -73,17 +69,3 @@ def _drain(client: Client) -> bool:
     while client.next_event(0):
         received = True
     return received
-
-
-@contextlib.contextmanager
-def _keys() -> Iterator[None]:
-    """Read keys one by one, without echo. Ctrl-C stays a signal: termios(3), cbreak mode."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    tty.setcbreak(sys.stdin)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

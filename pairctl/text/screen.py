@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
-from contextlib import contextmanager
+import termios
+import tty
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pairctl.text import output
@@ -13,6 +16,7 @@ from pairingd.core import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
 _ENTER = "\x1b[?1049h\x1b[?25l"  # the alternate screen; no cursor
 _LEAVE = "\x1b[?25h\x1b[?1049l"
@@ -22,12 +26,43 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 @contextmanager
 def alternate() -> Iterator[None]:
-    """Switch to the alternate screen, and back afterwards."""
-    output.write(_ENTER, end="")
+    """Switch to the alternate screen, and read keys one by one, without echo. All is as before
+    afterwards, and while Ctrl-Z stops the program. Ctrl-C stays a signal: termios(3), cbreak mode.
+    """
+    modes = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
+
+    def enter() -> None:
+        if modes:
+            tty.setcbreak(sys.stdin)
+        _send(_ENTER)
+
+    def leave() -> None:
+        with suppress(OSError, termios.error):  # the terminal is gone
+            _send(_LEAVE)
+            if modes:
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, modes)
+
+    def suspend(number: int, _: FrameType | None) -> None:
+        leave()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)  # returns when the shell has the program go on
+        signal.signal(number, suspend)
+        enter()
+
+    before = signal.getsignal(signal.SIGTSTP)
+    enter()
     try:
+        if before is signal.SIG_DFL:
+            signal.signal(signal.SIGTSTP, suspend)
         yield
     finally:
-        output.write(_LEAVE, end="")
+        signal.signal(signal.SIGTSTP, before)
+        leave()
+
+
+def _send(sequence: str) -> None:
+    """Past the buffer, which a signal may have found in use."""
+    os.write(sys.stdout.fileno(), sequence.encode())
 
 
 def draw(content: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -131,6 +132,28 @@ def test_what_changes_without_an_event_is_shown_too(sock: Path, term: str) -> No
         terminal.wait_for(b"not running")
         daemon.replies["status"] = samples.STATUS
         terminal.wait_for(b"2 terminals attached")
+
+
+def test_ctrl_z_gives_the_terminal_back_until_the_watch_goes_on(sock: Path) -> None:
+    watch = shlex.join([*PAIRCTL, "status", "--watch"])
+    shell = f"set -m; {watch}; while echo stopped; read _; do fg && exit; done"
+    with (
+        FakeDaemon(sock, {"status": samples.STATUS, **WATCHED}),
+        Terminal(["sh", "-c", shell]) as terminal,
+    ):
+        modes = terminal.lflags()
+        for _ in range(2):
+            terminal.wait_for(b"\x1b[?1049h\x1b[?25l")
+            terminal.wait_for(b"octocat")
+            assert not terminal.lflags() & termios.ECHO
+            terminal.send(b"\x1a")
+            terminal.wait_for(b"\x1b[?25h\x1b[?1049l")
+            terminal.wait_for(b"stopped")
+            assert terminal.lflags() == modes
+            terminal.send(b"\n")
+        terminal.wait_for(b"octocat")
+        terminal.send(b"q")
+        assert terminal.wait() == 0
 
 
 @pytest.mark.parametrize("words", [["status", "--watch"], ["log", "--follow"]])
