@@ -27,6 +27,11 @@ def test_a_corpus_has_several_outcomes(target: Target) -> None:
     assert len({target.parse(data) for data in target.corpus().values()}) > 1
 
 
+def test_an_answer_in_many_small_chunks_takes_little_time() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert replay(TARGETS["upnp-http-answer"], [head + b"1\r\nx\r\n" * 20_000]) == []
+
+
 def test_the_same_seed_gives_the_same_inputs() -> None:
     def seen(seed: int) -> list[bytes]:
         inputs: list[bytes] = []

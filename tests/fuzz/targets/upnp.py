@@ -62,7 +62,7 @@ def soap_answer(data: bytes) -> str:
 
 def http_answer(data: bytes) -> str:
     """A text of bounded length, whatever comes in whatever pieces."""
-    for size in (len(data) or 1, len(data) // 16 + 1):
+    for size in (len(data) or 1, len(data) // 16 + 1, len(data) // 256 + 1):
         http = Http(upnp_description.describe(URL))
         pieces = [data[start : start + size] for start in range(0, len(data), size)]
         try:

@@ -52,10 +52,11 @@ class Http:
         }
         lines = [f"{call.method} {target} HTTP/1.1", *map(": ".join, fields.items()), "", ""]
         self.request = "\r\n".join(lines).encode() + body
-        self._received = bytearray()  # of the head, and then of the body as it is sent
+        self._received = bytearray()  # of the head, and then of chunks that are not whole
         self._length: int | None = None
         self._chunked = False
-        self._content: bytes | bytearray = b""
+        self._chunk_left = 0  # bytes of the present chunk that have not come
+        self._content = bytearray()
         self.status = 0  # of HTTP, only for the record: the answer's text has all that matters
 
     @property
@@ -83,23 +84,18 @@ class Http:
             if not data:  # after RFC 9110's 100 alone
                 raise ConnectionResetError
             return None
-        if len(self._received) > LARGEST:
+        if len(self._content) + len(self._received) > LARGEST:
             raise BadAnswer(f"an answer of more than {LARGEST // 1024} KiB")
-        whole = False
-        if self._chunked:
-            self._content, whole = _unchunked(self._received)
-        else:
-            self._content = self._received
-        if whole or not data or self._has_its_length or self._is_at_its_end:
+        if self._takes_body() or not data or self._has_its_length or self._is_at_its_end:
             return self._content.decode(errors="replace")
         return None
 
     @property
     def _has_its_length(self) -> bool:
         """XML that is not at its end is longer than the length says."""
-        if self._length is None or len(self._received) < self._length:
+        if self._length is None or len(self._content) < self._length:
             return False
-        return self.refuses or not _BEGIN.match(self._received) or self._is_at_its_end
+        return self.refuses or not _BEGIN.match(self._content) or self._is_at_its_end
 
     @property
     def _is_at_its_end(self) -> bool:
@@ -140,15 +136,20 @@ class Http:
             self._length = lengths.pop()
         return True
 
-
-def _unchunked(body: bytearray) -> tuple[bytes, bool]:
-    """The content in chunks (RFC 9112 §7.1) as far as they have come, and whether that is all."""
-    chunks: list[bytes] = []
-    at = 0
-    while chunk := _CHUNK.match(body, at):
-        size, start = int(chunk[1], 16), chunk.end()
-        if size == 0:
-            return b"".join(chunks), True
-        chunks.append(bytes(body[start : start + size]))
-        at = start + size
-    return b"".join(chunks), False
+    def _takes_body(self) -> bool:
+        """Add what was received to the content. Whether it ends by a last chunk (RFC 9112 §7.1)."""
+        if not self._chunked:
+            self._content += self._received
+            self._received.clear()
+            return False
+        while True:
+            part = self._received[: self._chunk_left]
+            self._content += part
+            self._chunk_left -= len(part)
+            del self._received[: len(part)]
+            if self._chunk_left or not (chunk := _CHUNK.match(self._received)):
+                return False
+            self._chunk_left = int(chunk[1], 16)
+            del self._received[: chunk.end()]
+            if not self._chunk_left:
+                return True
