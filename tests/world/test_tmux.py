@@ -15,6 +15,7 @@ import pytest
 from pairingd.errors import WorldError
 from pairingd.machine import which
 from pairingd.world.tmux import Running, Tmux
+from pairingd.world.tmux.clients import MAX_CLIENTS
 from tests.stage import until
 from tests.waiting import WAIT_S
 
@@ -125,12 +126,7 @@ async def test_a_renamed_session_calls_the_observer_and_a_renamed_window_does_no
 )
 async def test_what_a_false_server_says_ends_nothing(socket: Path, answer: str) -> None:
     """A guest who may write owns the server of a box, and of an account."""
-    socket.touch()
-    output, command = socket.with_name("said"), socket.with_name("tmux")
-    output.write_text(answer)
-    command.write_text(f"#!/bin/sh\ncat {output}\n")
-    command.chmod(0o700)
-    false = Tmux(str(command), socket, "pairing")
+    false = false_server(socket, answer)
     for ask in (
         *(false.running, false.clients, false.terminals, false.typed_at, false.shows_dead_pane),
         *(false.confine, false.prefix, false.status_right().give_back),
@@ -139,3 +135,18 @@ async def test_what_a_false_server_says_ends_nothing(socket: Path, answer: str) 
     ):
         with contextlib.suppress(WorldError):
             await ask()
+
+
+async def test_a_false_server_has_a_limited_number_of_clients(socket: Path) -> None:
+    line = "2\t0\t0\t80\t24\t\t/dev/pts/1\t$0"
+    listed = await false_server(socket, f"{line}\n" * (MAX_CLIENTS + 1)).clients()
+    assert len(listed) == MAX_CLIENTS
+
+
+def false_server(socket: Path, answer: str) -> Tmux:
+    socket.touch()
+    output, command = socket.with_name("said"), socket.with_name("tmux")
+    output.write_text(answer)
+    command.write_text(f"#!/bin/sh\ncat {output}\n")
+    command.chmod(0o700)
+    return Tmux(str(command), socket, "pairing")

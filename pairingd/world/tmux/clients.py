@@ -6,6 +6,7 @@ import re
 
 from pairingd.core.confine import TmuxClient
 
+MAX_CLIENTS = 4096  # twice the possible connections; a guest who owns the server lists any number
 # A line in FORM. A client in control mode may have no size; a terminal's name is its path. A guest
 # who owns the server can fake it: numbers have no more digits than Python reads.
 _CLIENT = re.compile(r"(\d{1,9})\t(\d)\t(\d)\t(\d{0,9})\t(\d{0,9})\t(\S*)\t(\S+)\t(.*)", re.ASCII)
@@ -19,9 +20,9 @@ FORM = "\t".join(
 
 
 def clients(output: str) -> list[TmuxClient]:
-    """Ignores lines that are not in FORM."""
+    """Ignores lines that are not in FORM, and those after MAX_CLIENTS."""
     listed = []
-    for line in output.splitlines():
+    for line in output.splitlines()[:MAX_CLIENTS]:
         if match := _CLIENT.fullmatch(line):
             pid, read_only, control, columns, rows, flags, name, session = match.groups()
             listed.append(
