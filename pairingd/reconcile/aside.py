@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 
@@ -29,11 +30,13 @@ class Aside:
 
     async def rest(self, limit_s: float | None = None) -> None:
         """Wait until all of it is done. After `limit_s` cancel what is left, and wait for that."""
-        if self._tasks and limit_s is not None:
-            _, late = await asyncio.wait(self._tasks, timeout=limit_s)
-            for task in late:
-                task.cancel()
-        while self._tasks:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
             await asyncio.wait(self._tasks)
 
     def _done(self, task: asyncio.Task[None]) -> None:

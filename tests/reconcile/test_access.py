@@ -22,6 +22,7 @@ from pairingd.errors import WorldError
 from pairingd.reconcile.access.entrance import Entrance
 from pairingd.reconcile.access.idleness import Idleness
 from pairingd.reconcile.access.lane import AccessLane
+from pairingd.reconcile.aside import Aside
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
@@ -276,9 +277,9 @@ async def test_tmux_is_asked_for_the_last_typing_when_the_idle_time_is_up(
             os.kill(server, signal.SIGSTOP)
         patience = 2.0 if typing == "unknown" else WAIT_S
         asked = Tmux("", host.tmux.socket, "pairing", reply_timeout_s=patience)
-        idleness = Idleness(host.intent, asked, host.lane.roster.logins, host.clock)
-        idleness.look()
-        await idleness.rest()
+        aside = Aside()
+        Idleness(host.intent, asked, host.lane.roster.logins, host.clock, aside).look()
+        await aside.rest()
         os.kill(server, signal.SIGCONT)
         [one] = host.invitations()
         assert one.live is (typing == "now"), one

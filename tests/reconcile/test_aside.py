@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from pairingd.reconcile.aside import Aside
+from tests.waiting import WAIT_S
 
 
 async def test_work_that_is_late_is_cancelled() -> None:
@@ -24,6 +25,24 @@ async def test_work_that_is_late_is_cancelled() -> None:
     await aside.rest(0.01)
     assert ended == ["late"]
     assert not aside.runs("work")
+
+
+async def test_late_work_that_other_work_has_begun_is_cancelled() -> None:
+    aside, ended = Aside(), []
+
+    async def hangs() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("late")
+
+    async def begins() -> None:
+        await asyncio.sleep(0)
+        aside.run(hangs())
+
+    aside.run(begins())
+    await asyncio.wait_for(aside.rest(0.01), WAIT_S)
+    assert ended == ["late"]
 
 
 async def test_without_a_limit_all_work_is_waited_for_also_what_other_work_begins() -> None:

@@ -14,6 +14,7 @@ from pairingd.core.events import Revoke, Tick
 from pairingd.core.model import Cause
 from pairingd.process.left_over import boot, start_time
 from pairingd.reconcile.access.roster import Roster
+from pairingd.reconcile.aside import Aside
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Process, Store
@@ -47,7 +48,7 @@ class Home:
         sshd = Sshd("", self.path, self.path, self.path)
         door = Door(sshd, "127.0.0.1", lambda: self.now, Admission())
         tmux = Tmux("", self.path / "tmux.sock", "pairing")
-        Roster(intent, self.store, tmux, door, Signals()).recover()
+        Roster(intent, self.store, tmux, door, Signals(), Aside()).recover()
         (visit,) = visits(self.store.history(0, 1000))
         return visit
 

@@ -25,13 +25,14 @@ class Idleness:
         tmux: Tmux,
         logins: Mapping[int, Login],
         clock: Callable[[], float],
+        aside: Aside,
     ) -> None:
         self._intent = intent
         self._tmux = tmux
         self._logins = logins
         self._clock = clock
         self._looking = False
-        self._aside = Aside()
+        self._aside = aside
 
     def look(self) -> None:
         """Begin to end those whose time is up: no other deadline waits for tmux's answer."""
@@ -39,10 +40,6 @@ class Idleness:
             return
         self._looking = True
         self._aside.run(self._look())
-
-    async def rest(self) -> None:
-        """Wait for tmux's pending answer."""
-        await self._aside.rest()
 
     async def _look(self) -> None:
         try:

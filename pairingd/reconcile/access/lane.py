@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping
 
@@ -56,12 +55,15 @@ class AccessLane(Lane):
     ) -> None:
         super().__init__(intent, clock)
         self._wishes = Wishes(intent, clock)
-        self.roster = Roster(intent, store, tmux, door, signals)
+        self._aside = aside = Aside()
+        self.roster = Roster(intent, store, tmux, door, signals, aside)
         self._confinement = Confinement(tmux, self.poke, self._tmux_silent, self.roster.typed)
         self._line = StatusLine(tmux, self._confinement, self.poke)
-        self._messages = Messages(tmux, self._confinement, self._line, self.roster.logins, clock)
+        self._messages = Messages(
+            *(tmux, self._confinement, self._line, self.roster.logins, clock, aside)
+        )
         self._courtesy = Courtesy(*(tmux, self._messages, intent, entrance, clock), self._wishes)
-        self._idleness = Idleness(intent, tmux, self.roster.logins, clock)
+        self._idleness = Idleness(intent, tmux, self.roster.logins, clock, aside)
         self.approvals = Approvals(
             *(intent, self.roster, tmux, self._confinement, self._messages, signals, clock),
             self.poke,
@@ -75,7 +77,6 @@ class AccessLane(Lane):
             signal.connect(self._messages.to_host)
         signals.terms_changed.connect(self._messages.to_host)
         self._door, self._entrance, self._tmux, self._awake = door, entrance, tmux, awake
-        self._aside = Aside()
         self._granted: Mapping[str, Access] = {}  # rights, by the last pass
         self._revoked = asyncio.Event()  # set if granted rights were revoked in this pass
 
@@ -145,11 +146,8 @@ class AccessLane(Lane):
         return min((time for time in times if time is not None), default=None)
 
     async def rest(self) -> None:
-        """Wait for the work in the background, for REST_TIMEOUT_S at most."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REST_TIMEOUT_S):
-                for part in (self._aside, self._idleness, self.roster, self._messages):
-                    await part.rest()
+        """Wait for the work in the background; cancel what is left after REST_TIMEOUT_S."""
+        await self._aside.rest(REST_TIMEOUT_S)
         self.knocks.write()
 
     async def _read_events(self) -> None:

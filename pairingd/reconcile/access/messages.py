@@ -36,6 +36,7 @@ class Messages:
         line: StatusLine,
         connections: Collection[int],
         clock: Callable[[], float],
+        aside: Aside,
     ) -> None:
         self._tmux = tmux
         self._confinement = confinement
@@ -43,7 +44,7 @@ class Messages:
         self._connections = connections
         self._clock = clock
         self._unsent: deque[str] = deque()
-        self._aside = Aside()
+        self._aside = aside
 
     def to_host(self, text: str) -> None:
         """Show it on the host's terminals, not on the guests'."""
@@ -74,10 +75,6 @@ class Messages:
         if names:
             self._aside.run(self._send(names, forms, _GUEST_MESSAGE_S))
         return bool(names)
-
-    async def rest(self) -> None:
-        """Wait until all are sent."""
-        await self._aside.rest()
 
     async def _send_all(self) -> None:
         while self._unsent:

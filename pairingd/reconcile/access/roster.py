@@ -47,7 +47,7 @@ class Roster:
     """`logins` has the connections by the pid of their sshd, as of the last event taken."""
 
     def __init__(
-        self, intent: Intent, store: Store, tmux: Tmux, door: Door, signals: Signals
+        self, intent: Intent, store: Store, tmux: Tmux, door: Door, signals: Signals, aside: Aside
     ) -> None:
         self.logins: dict[int, Login] = {}
         self.knocks = Knocks(intent, signals.knocked)
@@ -58,7 +58,7 @@ class Roster:
         self._signals = signals
         signals.lapsed.connect(self._note_lapsed)
         self._departed: list[Login] = []
-        self._aside = Aside()
+        self._aside = aside
 
     def recover(self) -> None:
         """End the connections that a crash left behind; call once, before the first event."""
@@ -140,10 +140,6 @@ class Roster:
         """The guest of that connection has pressed a key."""
         if login := self.logins.get(pid):
             login.typed_at = max(at, login.typed_at or 0)
-
-    async def rest(self) -> None:
-        """Wait for the work in the background."""
-        await self._aside.rest()
 
     def _authenticated(self, login: Login, fingerprint: str, known: str) -> None:
         """A login without a live invitation, or with too many connections, is cut."""
