@@ -37,6 +37,14 @@ class ExternalClass(StrEnum):
     BOGUS = "bogus"  # no address a router can have outside
 
 
+def parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address; None if `host` is none, such as a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
 def bracketed(host: str) -> str:
     """Return the host as written before a port: IPv6 in brackets (RFC 3986 §3.2.2)."""
     return f"[{host}]" if ":" in host else host
@@ -44,10 +52,8 @@ def bracketed(host: str) -> str:
 
 def ip_version(host: str) -> int:
     """4 or 6; 0 for a name."""
-    try:
-        return ipaddress.ip_address(host).version
-    except ValueError:
-        return 0
+    address = parse_address(host)
+    return address.version if address else 0
 
 
 def is_outsider(peer: str, internal_host: str, external_host: str = "") -> bool:
@@ -80,10 +86,8 @@ def is_inside(host: str) -> bool:
 
 
 def _is_in(host: str, block: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    try:
-        return ipaddress.ip_address(host) in block
-    except ValueError:
-        return False
+    address = parse_address(host)
+    return address is not None and address in block
 
 
 def may_be_public(host: str) -> bool:
@@ -99,12 +103,11 @@ def is_dialable(host: str) -> bool:
     """Whether packets over the internet can have this address. Less strict than the registry of
     special addresses: test networks use the documentation addresses.
     """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return "%" not in host and not any(
-        address in network for network in _NOT_ON_THE_INTERNET if network.version == address.version
+    address = parse_address(host)
+    return (
+        address is not None
+        and "%" not in host
+        and not any(address in network for network in _NOT_ON_THE_INTERNET)
     )
 
 
@@ -129,13 +132,10 @@ def guest_address(text: str) -> str:
 
 def external_class(host: str) -> ExternalClass:
     """Return the class of a router's external address; anything but an IP address is bogus."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    address = parse_address(host)
+    if address is None:
         return ExternalClass.BOGUS
-    if any(
-        address in network for network in _CARRIER_NETWORKS if network.version == address.version
-    ):
+    if any(address in network for network in _CARRIER_NETWORKS):
         return ExternalClass.CGNAT
     if address.is_multicast or address.is_unspecified or address.is_loopback:
         return ExternalClass.BOGUS

@@ -11,13 +11,13 @@ Nothing else gets into a URL or a file name.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
 
+from pairingd.core.addresses import ip_version, parse_address
 from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key
 from pairingd.core.model import Key
 from pairingd.core.ports import MAX_PORT
@@ -191,10 +191,8 @@ def find(query: str, identities: Sequence[str]) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a URL's host is this machine, without a DNS query."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    address = parse_address(host.strip("[]"))
+    return address.is_loopback if address else host.lower() == "localhost"
 
 
 def _by_key(text: str, line: str) -> Guest:
@@ -221,7 +219,7 @@ def _by_url(text: str) -> Guest:
         raise _bad_guest(text, "is not a URL of ASCII characters with neither @host nor #fragment")
     scheme, host = url["scheme"].lower(), url["host"].lower()
     port = int(url["port"] or _DEFAULT_PORTS[scheme])
-    if not 0 < port <= MAX_PORT or (host.startswith("[") and not _is_address(host.strip("[]"))):
+    if not 0 < port <= MAX_PORT or (host.startswith("[") and ip_version(host.strip("[]")) != 6):
         raise _bad_guest(text, "has a malformed address or port")
     if scheme == "http" and not is_loopback(host):
         raise Refused(
@@ -231,14 +229,6 @@ def _by_url(text: str) -> Guest:
         )
     suffix = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
     return Guest(scheme, f"{scheme}://{host}{suffix}{url['rest']}")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.IPv6Address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _identity(text: str, provider: str) -> str:

@@ -249,6 +249,11 @@ class State(Struct, frozen=True):
     def live(self) -> tuple[Invitation, ...]:
         return self.session.live if self.session else ()
 
+    def invitation(self, id_: str | None) -> Invitation | None:
+        """Return that invitation of the session, live or over."""
+        invitations = self.session.invitations if self.session else ()
+        return next((invitation for invitation in invitations if invitation.id == id_), None)
+
 
 class Mapping(Struct, frozen=True):
     """A journal entry: a mapping that was requested of a gateway and is not confirmed gone.

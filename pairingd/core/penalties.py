@@ -6,9 +6,11 @@ has its own sshd, which knows of no other connection.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 from msgspec import Struct, field
+
+from pairingd.core.addresses import parse_address
 
 FREE_FAILURES = 5  # a guest may try a few wrong keys without a penalty
 LONGEST_PENALTY = 300.0  # seconds
@@ -101,9 +103,8 @@ def _penalty(failures: int) -> float:
 
 def source_of(peer: str) -> str:
     """Return the unit of a penalty: an IPv4 address, or the /64 that is usually one IPv6 host's."""
-    try:
-        address: IPv4Address | IPv6Address = ip_address(peer.partition("%")[0])
-    except ValueError:
+    address = parse_address(peer.partition("%")[0])
+    if address is None:
         return peer
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:

@@ -224,8 +224,8 @@ def _too_early(invitation: Invitation, expires_at: int, now: float) -> str:
 
 def _visited(state: State, event: Visit, now: float) -> State:
     """Ignore visits of an invitation that is over already."""
-    invitation = next((live for live in state.live if live.id == event.invitation), None)
-    if invitation is None:
+    invitation = state.invitation(event.invitation)
+    if invitation is None or not invitation.live:
         return state
     match event:
         case Came():
@@ -273,10 +273,12 @@ def too_long(max_ttl: int, *, scheduled: bool) -> Refused:
 
 
 def _live(state: State, invitation_id: str) -> Invitation:
-    for invitation in state.live:
-        if invitation.id == invitation_id:
-            return invitation
-    raise Refused("no-such-guest", "that invitation is over", "pairctl status shows who is invited")
+    invitation = state.invitation(invitation_id)
+    if invitation is None or not invitation.live:
+        raise Refused(
+            "no-such-guest", "that invitation is over", "pairctl status shows who is invited"
+        )
+    return invitation
 
 
 def _changed(state: State, invitation_id: str, **changes: Any) -> State:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+from pairingd.core.addresses import parse_address
+
 
 def addresses(family: socket.AddressFamily) -> dict[str, list[str]]:
     """Return each interface's addresses of `family`, without their scope."""
@@ -32,11 +34,8 @@ def networks() -> dict[str, ipaddress.IPv4Network]:
 
 def near(host: str) -> list[str]:
     """Return our IPv4 addresses that share a network with the address `host`."""
-    try:
-        other = ipaddress.ip_address(host)
-    except ValueError:
-        return []
-    return [address for address, network in networks().items() if other in network]
+    other = parse_address(host)
+    return [address for address, network in networks().items() if other and other in network]
 
 
 def on_link(host: str, address: str) -> bool:

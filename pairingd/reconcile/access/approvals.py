@@ -161,11 +161,8 @@ class Approvals:
             await self._popups.show(visitor)
 
     def _may_wait(self, visitor: Visitor) -> bool:
-        live = self._intent.state.live
-        return any(
-            invitation.id == visitor.invitation and invitation.conditions.wait
-            for invitation in live
-        )
+        invitation = self._intent.state.invitation(visitor.invitation)
+        return invitation is not None and invitation.live and invitation.conditions.wait
 
     async def _hosts(self) -> set[str]:
         """The names of the host's terminals in the session; none if tmux does not answer."""
@@ -200,15 +197,8 @@ class Approvals:
         return True
 
     def _let_in(self, login: Login) -> Answer:
-        invitation = next(
-            (
-                invitation
-                for invitation in self._intent.state.live
-                if invitation.id == login.invitation
-            ),
-            None,
-        )
-        if invitation is None:
+        invitation = self._intent.state.invitation(login.invitation)
+        if invitation is None or not invitation.live:
             return _NOT_INVITED
         login.let_in(invitation.access)
         self._changed()

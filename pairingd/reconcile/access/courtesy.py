@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from pairingd.core import notices
-from pairingd.core.model import Access, Invitation, State
+from pairingd.core.model import Access
 from pairingd.core.news import Forms
 from pairingd.core.notices import Again, Terms
 from pairingd.errors import Misconfigured, WorldError
@@ -89,7 +89,7 @@ class Courtesy:
     def farewell(self, login: Login) -> str:
         """Return why pairing cuts this connection, for its guest."""
         now = self._clock()
-        invitation = _invitation(self._intent.state, login.invitation or "")
+        invitation = self._intent.state.invitation(login.invitation)
         until = clock_time(invitation.deadline, now) if invitation else ""
         if self._wishes.stopping and invitation and invitation.is_open(now):
             again = Again.of(invitation, dialed=bool(login.dialed))
@@ -113,11 +113,6 @@ class Courtesy:
         except WorldError:
             prefix = "C-b"
         return f"{prefix.replace('C-', 'Ctrl-')} d"
-
-
-def _invitation(state: State, id_: str) -> Invitation | None:
-    invitations = state.session.invitations if state.session else ()
-    return next((invitation for invitation in invitations if invitation.id == id_), None)
 
 
 async def _write_in_time(texts: Mapping[Path, str]) -> None:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from pairingd.core import causes, plan
 from pairingd.core.approval import Entry
 from pairingd.core.knocks import Attempt
-from pairingd.core.model import Access, Cause, Invitation, Session
+from pairingd.core.model import Access, Cause, Invitation
 from pairingd.world.forced_command import role_of
 
 LEAVING_S = 1.0  # for an sshd to end by itself after its guest's tmux client has
@@ -103,17 +103,9 @@ class Login(Struct, eq=False):
             default = Cause.LEFT if self.is_detached(now) else Cause.ENDED
             self.cause = self.cause or cause or default
 
-    def left_for(self, session: Session | None) -> tuple[Cause, str]:
-        """Why they are out, as a cause and as text; `session` is that of their invitation."""
-        invitations = session.invitations if session else ()
-        end_cause = next(
-            (
-                invitation.cause
-                for invitation in invitations
-                if invitation.id == self.invitation and invitation.cause
-            ),
-            None,
-        )
+    def left_for(self, invitation: Invitation | None) -> tuple[Cause, str]:
+        """Why they are out, as a cause and as text; `invitation` is theirs, as it is now."""
+        end_cause = invitation.cause if invitation else None
         cause = self.cause or end_cause or (Cause.ENDED if self.cut_for else Cause.LEFT)
         reason = "" if self.cut_for == INVITATION_OVER else self.cut_for
         return cause, reason or causes.WORDS[cause]

@@ -14,7 +14,7 @@ from pairingd.core.admission import MAX_PER_GUEST
 from pairingd.core.approval import Entry
 from pairingd.core.durations import utc
 from pairingd.core.events import Came, Went
-from pairingd.core.model import Cause, Invitation, Session
+from pairingd.core.model import Cause, Invitation, State
 from pairingd.core.refusal import Refused as NotAllowed
 from pairingd.process.left_over import end_left_over
 from pairingd.reconcile.access.knocks import Knocks
@@ -89,12 +89,11 @@ class Roster:
         """
         now, seen = self._intent.now(), self._store.live.seen
         last = now if was_left or not seen else min(max(seen, visit.since), now)
-        session = self._intent.state.session
-        for invitation in session.invitations if session else ():
-            if invitation.id == visit.joined.invitation and invitation.cause:
-                over = invitation.over_at or last
-                if over <= last and not was_left:
-                    return invitation.cause, max(float(over), visit.since)
+        invitation = self._intent.state.invitation(visit.joined.invitation)
+        if invitation and invitation.cause and not was_left:
+            over = invitation.over_at or last
+            if over <= last:
+                return invitation.cause, max(float(over), visit.since)
         return Cause.DAEMON_STOPPED, last
 
     def take(self, event: Event) -> None:
@@ -206,14 +205,14 @@ class Roster:
         if login.entry in {Entry.WAITS, Entry.DENIED}:
             return  # reconcile.approvals has reported it
         if login.guest and not login.joined:
-            cause, reason = login.left_for(self._session_of(login))
+            cause, reason = login.left_for(self._invitation_of(login))
             left = _left(login, cause, reason if login.cut_for else NO_TERMINAL)
             text = f"{login.guest} logged out ({login.peer}): {left.about}"
             self._intent.happened("logged-out", text, session=login.session, **asdict(left))
         elif login.guest and login.cut_for:
             self._note_left(login, is_last=is_last)
         elif login.guest:
-            login.cause, _ = login.left_for(self._session_of(login))
+            login.cause, _ = login.left_for(self._invitation_of(login))
             self._aside.run(self._note_why_left(login, is_last=is_last))
         elif login.refused:
             self.knocks.refused(login.refused)
@@ -233,14 +232,14 @@ class Roster:
                     await asyncio.sleep(pause)
         return False
 
-    def _session_of(self, login: Login) -> Session | None:
-        session = self._intent.state.session
-        if session is None or session.id != login.session:
-            session = self._store.session(login.session)
-        return session
+    def _invitation_of(self, login: Login) -> Invitation | None:
+        state = self._intent.state
+        if state.session is None or state.session.id != login.session:
+            state = State(self._store.session(login.session))
+        return state.invitation(login.invitation)
 
     def _note_left(self, login: Login, *, is_last: bool) -> None:
-        cause, reason = login.left_for(self._session_of(login))
+        cause, reason = login.left_for(self._invitation_of(login))
         self._left(_left(login, cause, reason), session=login.session)
         if cause is Cause.LEFT:
             place = " one of their terminals" if self._inside(login.invitation) else ""

@@ -14,11 +14,11 @@ HOST:PORT, the endpoint as guests see it; otherwise it is [router] external_host
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shutil
 from collections.abc import Callable
 
+from pairingd.core.addresses import ip_version
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
@@ -147,11 +147,9 @@ def external_address(output: str) -> tuple[str, int] | None:
 
 
 def _is_host(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return values.HOST_NAME.fullmatch(text) is not None
-    return "%" not in text
+    if ip_version(text):
+        return "%" not in text
+    return values.HOST_NAME.fullmatch(text) is not None
 
 
 def _why(error: OSError, limit_s: float) -> str:

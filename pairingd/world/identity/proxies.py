@@ -13,6 +13,8 @@ import re
 
 from msgspec import Struct
 
+from pairingd.core.addresses import parse_address
+
 _SYSTEM_SETTINGS = "System Settings, Network, Proxies"
 
 
@@ -70,9 +72,8 @@ def _matches(entry: str, host: str, port: int) -> bool:
         return False
     if name == "*":
         return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    address = parse_address(host)
+    if address is None:
         domain = name.removeprefix("*").strip(".")
         return bool(domain) and f".{host.lower()}".endswith(f".{domain}")
     try:

@@ -7,9 +7,9 @@ made, or if the port was free when it was requested for our internal port.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
+from pairingd.core.addresses import parse_address
 from pairingd.core.model import Mapping
 from pairingd.core.records import replace
 from pairingd.world.gateway.upnp.actions import TCP, Forward
@@ -78,11 +78,8 @@ def may_be_left_over(row: Forward, address: str) -> bool:
 
 def _is_elsewhere(row: Forward, mapping: Mapping) -> bool:
     """Whether the client is another machine; some routers show a host name, or 0.0.0.0."""
-    try:
-        client = ipaddress.ip_address(row.client)
-    except ValueError:
-        return False
-    return not client.is_unspecified and str(client) != mapping.internal_host
+    client = parse_address(row.client)
+    return client is not None and not client.is_unspecified and str(client) != mapping.internal_host
 
 
 def _token(mapping: Mapping) -> str:
