@@ -13,10 +13,12 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP_S
 from pairingd.core.records import replace
+from pairingd.home import config
 from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
+from pairingd.world.gateway.router import Router
 from tests.core.make import START, invitation, invite
 
 HOUR = 3600
@@ -25,10 +27,11 @@ DOOR = 50000
 HOME = Network("eth0", "192.168.77.10", "192.168.77.1", "02:00:00:00:00:01")
 
 
-class _Counting:
+class _Counting(Router):
     """A router that grants and confirms everything, and counts what it is asked."""
 
     def __init__(self, store: Store) -> None:
+        super().__init__(config.Router(), store, lambda: self.now, adapters=())
         self.asked: Counter[str] = Counter()
         self.now = float(START)
         self._store = store

@@ -64,13 +64,15 @@ from pairingd.reconcile.announce import announce
 from pairingd.reconcile.interruptible import Interruptible
 from pairingd.reconcile.lane import Lane
 from pairingd.reconcile.mapping.behind import Behind
-from pairingd.reconcile.mapping.gateway import Journal, Router
 from pairingd.reconcile.mapping.hairpin import Hairpin, Look
 from pairingd.reconcile.mapping.hints import Hints
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
+from pairingd.state.store import Store
+from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.pxp.announcements import listen
 from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
+from pairingd.world.gateway.router import Router
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +97,8 @@ class MappingLane(Lane):
     def __init__(
         self,
         intent: Intent,
-        journal: Journal,
-        router: Router,
+        store: Store,
+        router: Router | Pinholes,
         locate: Callable[[], Awaitable[Network | None]],
         door_port: Callable[[], int | None],
         clock: Callable[[], float],
@@ -120,12 +122,12 @@ class MappingLane(Lane):
         self.enabled = enabled
         self.longest_retry = policy.longest_retry_s
         self._endpoint_changed = signals.endpoint_changed
-        self._journal, self._router = journal, router
+        self._store, self._router = store, router
         self._locate, self._door_port = locate, door_port
         self._hostname, self._second = hostname, second
         self._behind = Behind(hole_port)
         self._occupied = occupied
-        self._holding = Holding(policy, tuple(journal.mappings()))
+        self._holding = Holding(policy, tuple(store.mappings()))
         self._hairpin = Hairpin(look, lambda held, seen: self._notice(Reflected(held, seen)))
         self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
         self._asleep, self._slept = asleep, asleep()
@@ -246,7 +248,7 @@ class MappingLane(Lane):
         return (port, state.session.external_port) if in_time else None
 
     def _read_journal(self) -> None:
-        self._step(Journaled(tuple(self._journal.mappings())))
+        self._step(Journaled(tuple(self._store.mappings())))
 
     def _step(self, event: Event) -> tuple[Action, ...]:
         self._holding, actions = holding.step(self._holding, event, self.clock())
@@ -276,13 +278,13 @@ class MappingLane(Lane):
     def _perform(self, action: Effect) -> None:
         match action:
             case Record(entry):
-                self._journal.record(entry)
+                self._store.record(entry)
                 self._read_journal()
             case Erase(entry):
-                self._journal.erase(entry.id)
+                self._store.erase(entry.id)
                 self._read_journal()
             case Judge(network, honours):
-                self._journal.judge(network, honours=honours)
+                self._store.judge(network, honours=honours)
             case LookFromOutside(entry):
                 self._hairpin.seek(entry)
             case Note(kind, text, data):
