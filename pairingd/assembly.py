@@ -114,14 +114,14 @@ def assemble(
     signals.guest_waits.connect(desktop.notify)
 
     async def look(host: str, port: int, gateway: str = "") -> keyscan.Sight:
-        key = await sshd.host_key()
+        key = await sshd().host_key()
         return await keyscan.look(host, port, key.type, key.blob, router=gateway)
 
     async def own_network() -> Network | None:
         return await mapping.look_around()
 
     async def look_through(host: str, port: int) -> keyscan.Sight:
-        key = await sshd.host_key()
+        key = await sshd().host_key()
         return await keyscan.look(host, port, key.type, key.blob, forwarded=True)
 
     def door_port() -> int | None:

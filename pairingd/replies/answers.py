@@ -44,7 +44,7 @@ async def invited(
     """Return the invitations `ids` and their endpoints; scheduled ones have none, whoever else may
     enter. The intent records the printed address.
     """
-    host_key = await parts.sshd.host_key()
+    host_key = await parts.sshd().host_key()
     if not admits(parts, ids):
         return _scheduled(parts, ids, host_key, problems)
     open_endpoints = _endpoints(parts, ids)
@@ -93,12 +93,12 @@ async def command(parts: Parts, invitation: str) -> str:
         return ""
     user = login_name(parts.intent.state.session)
     _note_printed(parts, [invitation], open_endpoints)
-    return report.command(user, open_endpoints[0], await parts.sshd.host_key())
+    return report.command(user, open_endpoints[0], await parts.sshd().host_key())
 
 
 async def dial_command(parts: Parts, invitation: str) -> str:
     """Return the command of a dialed guest, "" if they are not dialed. Raises as `command`."""
-    host_key = await parts.sshd.host_key()
+    host_key = await parts.sshd().host_key()
     endpoint = parts.dial.endpoints.get(invitation)
     return (
         report.command(login_name(parts.intent.state.session), endpoint, host_key)
@@ -163,7 +163,7 @@ async def endpoints(parts: Parts) -> list[results.Endpoint]:
     user = login_name(parts.intent.state.session)
     # The key exists by now, because somebody is invited; other endpoints do not need it.
     aliased = any(endpoint.pinned or endpoint.proxy for endpoint in open_endpoints)
-    host_key = await parts.sshd.host_key() if aliased else None
+    host_key = await parts.sshd().host_key() if aliased else None
     return [report.endpoint(user, endpoint, host_key) for endpoint in open_endpoints]
 
 

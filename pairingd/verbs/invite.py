@@ -47,7 +47,7 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         parts.tmux.hand(given.tmux)
     warm_up = asyncio.create_task(parts.mapping.warm_up())
     try:
-        await parts.sshd.prepare()
+        await parts.sshd().prepare()
         fetched = await _fetch(parts, named, notify)
         await _require_session(parts.tmux, notify)
         ids = _record(parts, given, fetched, ttl, address, box.id if box else "")

@@ -32,4 +32,4 @@ def _load() -> None:
 
 async def _test_sshd(parts: Parts) -> None:
     with contextlib.suppress(PairingError):  # `invite` will report it
-        await parts.sshd.prepare()
+        await parts.sshd().prepare()

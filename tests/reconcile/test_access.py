@@ -62,10 +62,11 @@ class Host:
         self.tmux = Tmux("", socket, "pairing", reply_timeout_s=10 * WAIT_S)
         self.runs_tmux("new-session", "-d", "-s", "pairing")
         sshd = Sshd("/usr/sbin/sshd", home / "sshd_config", home / "host_ed25519", self.keys)
-        self.door = Door(sshd, "127.0.0.1", self.clock, Admission())
+        self.door = Door(lambda: sshd, "127.0.0.1", self.clock, Admission())
         control = self.keys.with_name("pairingd.sock")
         entrance = Entrance(
-            *(self.intent, self.door, sshd, self.keys, self.tmux, 0, signals), lambda: control
+            *(self.intent, self.door, lambda: sshd, self.keys, self.tmux, 0, signals),
+            lambda: control,
         )
         self.lane = AccessLane(
             self.intent, self.store, self.tmux, self.door, entrance, self.clock, signals

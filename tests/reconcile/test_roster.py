@@ -46,7 +46,7 @@ class Home:
         intent = self.start()
         assert self.store
         sshd = Sshd("", self.path, self.path, self.path)
-        door = Door(sshd, "127.0.0.1", lambda: self.now, Admission())
+        door = Door(lambda: sshd, "127.0.0.1", lambda: self.now, Admission())
         tmux = Tmux("", self.path / "tmux.sock", "pairing")
         Roster(intent, self.store, tmux, door, Signals(), Aside()).recover()
         (visit,) = visits(self.store.history(0, 1000))

@@ -15,7 +15,7 @@ from pairingd.state.intent import Intent
 from pairingd.state.live import copy_marks
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.door import Door
-from pairingd.world.sshd import ZULU_SINCE, Server
+from pairingd.world.sshd import ZULU_SINCE, Sshd
 from pairingd.world.tmux import Tmux
 
 
@@ -28,7 +28,7 @@ class Entrance:
         self,
         intent: Intent,
         door: Door,
-        sshd: Server,
+        sshd: Callable[[], Sshd],
         authorized_keys: Path,
         tmux: Tmux,
         fixed_port: int,
@@ -59,7 +59,7 @@ class Entrance:
 
     async def prepare(self) -> None:
         """Check that an sshd accepts its configuration. Raises as Sshd.prepare."""
-        self._version = await self._sshd.prepare()
+        self._version = await self._sshd().prepare()
 
     def grants(self, expected: tuple[Grant, ...]) -> tuple[Grant, ...] | None:
         """`expected` if the key file is exactly what `write` would write for them."""

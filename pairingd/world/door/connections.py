@@ -18,7 +18,7 @@ from pairingd.world.door.farewell import message
 from pairingd.world.door.guard import BEHIND_S, Guard
 from pairingd.world.door.listener import tune
 from pairingd.world.door.progress import progress
-from pairingd.world.sshd import Announcement, Reach, Server
+from pairingd.world.sshd import Announcement, Reach, Sshd
 from pairingd.world.sshd_log import Accepted, Failed, channel, parse
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,11 @@ class Connections:
     """Those that have an sshd; they outlive a closed door. `events` gets what happens to them."""
 
     def __init__(
-        self, sshd: Server, clock: Callable[[], float], events: Events, logged_in: LoggedIn
+        self,
+        sshd: Callable[[], Sshd],
+        clock: Callable[[], float],
+        events: Events,
+        logged_in: LoggedIn,
     ) -> None:
         self._sshd = sshd
         self._clock = clock
@@ -169,7 +173,7 @@ class Connections:
                 tune(accepted)
                 async with self._guard.commands() as guardian:
                     known = Announcement(self._guard.line("$$", LOGIN_GRACE), guardian)
-                    process, reach = await self._sshd.start(accepted, log_end, known)
+                    process, reach = await self._sshd().start(accepted, log_end, known)
                     self._guard.hold(process.pid, LOGIN_GRACE)
                     self._guard.take(process.pid, accepted)
         except BaseException:

@@ -17,7 +17,7 @@ from pairingd.world.door.connections import Connections, LoggedIn
 from pairingd.world.door.events import Events
 from pairingd.world.door.listener import listen, plain
 from pairingd.world.door.lobby import Arrival, Lobby
-from pairingd.world.sshd import Server
+from pairingd.world.sshd import Sshd
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +30,15 @@ class Door:
 
     def __init__(
         self,
-        sshd: Server,
+        sshd: Callable[[], Sshd],
         address: str,
         clock: Callable[[], float],
         admission: Admission,
         logged_in: LoggedIn = lambda _: {},
     ) -> None:
-        """`logged_in` finds logins that sshd's log has lost."""
+        """`sshd` returns what serves the next connection. `logged_in` finds logins that sshd's log
+        has lost.
+        """
         self.events = Events()
         self.connections = Connections(sshd, clock, self.events, logged_in)
         self._address = address

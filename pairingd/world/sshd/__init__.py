@@ -7,15 +7,13 @@ serving.py  the process that serves a connection, and signals to it
 
 from pairingd.world.sshd.account import Sshds
 from pairingd.world.sshd.own import ZULU_SINCE, HostKey, Sshd
-from pairingd.world.sshd.serving import Announcement, Reach, Server, Version
+from pairingd.world.sshd.serving import Announcement, Reach
 
 __all__ = [
     "ZULU_SINCE",
     "Announcement",
     "HostKey",
     "Reach",
-    "Server",
     "Sshd",
     "Sshds",
-    "Version",
 ]

@@ -15,7 +15,7 @@ from pairingd.errors import Misconfigured, WorldError
 from pairingd.home.files import write_for_group
 from pairingd.process.programs import Finished
 from pairingd.world.sshd.own import HostKey, Sshd, public_key, run_tool
-from pairingd.world.sshd.serving import Announcement, Started, Version, Writable, execute
+from pairingd.world.sshd.serving import Announcement, Started, Writable, execute
 
 
 class AccountSshd(Sshd):
@@ -120,28 +120,10 @@ class Sshds:
         self._account = account
         self._known: dict[Account, AccountSshd] = {}
 
-    @property
-    def now(self) -> Sshd:
+    def __call__(self) -> Sshd:
         account = self._account()
         if account is None:
             return self._own
         if account not in self._known:
             self._known[account] = AccountSshd(account)
         return self._known[account]
-
-    async def prepare(self) -> Version:
-        """As Sshd."""
-        return await self.now.prepare()
-
-    async def host_key(self) -> HostKey:
-        """As Sshd."""
-        return await self.now.host_key()
-
-    async def start(
-        self,
-        connection: socket.socket,
-        records: Writable,
-        announcement: Announcement | None = None,
-    ) -> Started:
-        """As Sshd."""
-        return await self.now.start(connection, records, announcement)

@@ -51,21 +51,6 @@ class Started(NamedTuple):
     reach: Reach
 
 
-class Server(Protocol):
-    """An sshd, under whatever user it runs."""
-
-    async def prepare(self) -> Version:
-        """As Sshd.prepare."""
-
-    async def start(
-        self,
-        connection: socket.socket,
-        records: Writable,
-        announcement: Announcement | None = None,
-    ) -> Started:
-        """As Sshd.start."""
-
-
 class Own:
     """The processes of one connection, in a group of our own user's; its guardian is `door`'s."""
 

@@ -47,7 +47,7 @@ class Street:
         self._keys.touch(mode=0o600)
         self._sshd = Sshd(SSHD, home / "sshd_config", home / "host_ed25519", self._keys)
         self.admission = Admission()
-        self.door = Door(self._sshd, "127.0.0.1", time.time, self.admission)
+        self.door = Door(lambda: self._sshd, "127.0.0.1", time.time, self.admission)
         self._clients: list[asyncio.subprocess.Process] = []
 
     async def opens(self) -> None:
