@@ -172,8 +172,7 @@ def dial(*, proven: bool | None) -> Attempt:
 
 def next_step(attempts: Iterable[Attempt]) -> str:
     """Return what the host could do next: first what fixes a way that was tried."""
-    order = (Outcome.UNPROVEN, Outcome.FAILED, Outcome.UNTRIED)
-    helpful = [attempt for attempt in attempts if attempt.remedy and attempt.outcome in order]
+    helpful = [attempt for attempt in attempts if attempt.remedy]
     tried = [attempt for attempt in helpful if attempt.outcome is not Outcome.UNTRIED]
     return (tried or helpful)[0].remedy if helpful else ""
 

@@ -66,11 +66,10 @@ class Name(Struct, frozen=True):
         return self.failures > 0 and not 0 <= now - self.updated_at < rest
 
     def after_update(self, failure: str, now: float) -> Name:
-        count = (
-            self.failures + 1 if failure and self.updated == self.public_address else bool(failure)
-        )
+        before = self.failures if self.updated == self.public_address else 0
+        count = before + 1 if failure else 0
         return replace(
-            self, updated=self.public_address, updated_at=now, failures=int(count), failure=failure
+            self, updated=self.public_address, updated_at=now, failures=count, failure=failure
         )
 
     def next_look(self, now: float) -> float:

@@ -59,12 +59,19 @@ class Relay:
 
     def lost(self, tunnel: Tunnel) -> WorldError:
         """The error for a tunnel that has ended by itself."""
-        status = tunnel.status
-        return refusal(tunnel.output, self._settings.ssh, tunnel.port, status)
+        return refusal(tunnel.output, self._settings.ssh, tunnel.port, tunnel.status)
 
     def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:
-        """The error if nobody outside finds the door."""
-        return not_seen(tunnel, inside=inside)
+        """The error if nobody outside finds the door; `inside`: the relay's loopback shows it."""
+        if inside:
+            reason = "only the relay itself reaches it there (GatewayPorts no, or a firewall)"
+            return forward_refused(tunnel.host, tunnel.port, reason)
+        return WorldError(
+            "relay-forward-refused",
+            f"the relay {tunnel.host} says that it forwards its port {tunnel.port}, and the door "
+            "is not seen there",
+            'if it assigns ports by itself, set [relay] port = "assigned"; or choose another port',
+        )
 
     async def _listen(self, door_port: int, bind: str) -> Tunnel:
         host, jump = await self._names()
@@ -143,29 +150,13 @@ def refusal(output: bytes, relay: str, port: int, status: int | None = None) -> 
 
 
 def forward_refused(relay: str, port: int, reason: str) -> WorldError:
+    where = f"its port {port}" if port else "any port"
     return WorldError(
         "relay-forward-refused",
-        f"the relay {relay} does not forward {_port(port)}: {reason}",
+        f"the relay {relay} does not forward {where}: {reason}",
         "in its sshd_config: AllowTcpForwarding yes, GatewayPorts clientspecified; open the port "
         'in its firewall; choose another [relay] port; or set [relay] join = "jump"',
     )
-
-
-def not_seen(tunnel: Tunnel, *, inside: bool) -> WorldError:
-    """Nobody outside finds the door at the relay; `inside`: the relay's loopback shows it."""
-    if inside:
-        reason = "only the relay itself reaches it there (GatewayPorts no, or a firewall)"
-        return forward_refused(tunnel.host, tunnel.port, reason)
-    return WorldError(
-        "relay-forward-refused",
-        f"the relay {tunnel.host} says that it forwards its port {tunnel.port}, and the door is "
-        "not seen there",
-        'if it assigns ports by itself, set [relay] port = "assigned"; or choose another port',
-    )
-
-
-def _port(port: int) -> str:
-    return f"its port {port}" if port else "any port"
 
 
 def _no_ssh(error: OSError) -> WorldError:

@@ -58,9 +58,8 @@ class RelayCommand:
         status = tunnel.status
         return self._failure(reason if status is None else f"{reason} (it {how_it_ended(status)})")
 
-    def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:
+    def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:  # noqa: ARG002 - as Relay's
         """The error if nobody outside finds the door."""
-        del inside
         return WorldError(
             "relay-forward-refused",
             f"the door is not seen at {tunnel.host}:{tunnel.port}, which the relay's program named",

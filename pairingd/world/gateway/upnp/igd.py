@@ -10,7 +10,6 @@ from math import inf
 from msgspec import Struct
 
 from pairingd.core.addresses import is_public
-from pairingd.core.text import printable
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.upnp import actions, exchange, soap
 from pairingd.world.gateway.upnp.actions import TCP, Forward, Status
@@ -153,13 +152,13 @@ async def connect(url: str, source: str, platform: str = sys.platform) -> Igd:
     try:
         description = await exchange.ask(describe(url), source)
     except BadAnswer:
-        raise no_igd(printable(url[:80])) from None
+        raise no_igd(url) from None
     except OSError as error:
         raise unreachable(url, error, platform) from None
     if description.names_wan_services_elsewhere:
         raise offhost(url)
     if not description.wan_services:
-        raise no_igd(printable(url[:80]))
+        raise no_igd(url)
     answering: Igd | None = None
     for service in description.wan_services:
         igd = Igd(url, service, source)

@@ -69,10 +69,10 @@ def offhost(url: str) -> GatewayError:
     )
 
 
-def no_igd(where: str) -> GatewayError:
+def no_igd(url: str) -> GatewayError:
     return GatewayError(
         "no-gateway",
-        f"{where} is no UPnP internet gateway",
+        f"{shown(url)} is no UPnP internet gateway",
         "switch UPnP on in the router, or correct [router] description_url",
     )
 
