@@ -246,6 +246,25 @@ def test_events_caused_by_strangers_do_not_push_out_joins(
     assert kept == [("joined", "octocat"), ("refused", "7"), ("refused", "8"), ("refused", "9")]
 
 
+@pytest.mark.attack(
+    "a guest comes and goes until the history is full", "no other visit of theirs or others is lost"
+)
+@pytest.mark.parametrize("together", [False, True])
+def test_one_who_comes_again_and_again_pushes_out_their_own_events_alone(
+    reopen: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, *, together: bool
+) -> None:
+    monkeypatch.setattr("pairingd.state.store.KEPT_EVENTS", 5)
+    store = reopen()
+    visits = [("s1", "i1", "5.5.5.2"), ("s2", "i2", "5.5.5.3"), ("s2", "i3", "5.5.5.2")]
+    visits += [("s2", "i2", "5.5.5.9")] * 10
+    with store.together() if together else nullcontext():
+        for n, (session, invitation, peer) in enumerate(visits):
+            data = {"invitation": invitation, "peer": peer}
+            store.happened(START + n, session, "joined", "", data)
+    kept = [int(event.at - START) for event in store.history(0, 100)]
+    assert kept == [0, 1, 2, 11, 12]
+
+
 @pytest.mark.parametrize("content", [b"", b"this is not a database" * 100, b"SQLite format 3\0"])
 def test_a_file_that_is_no_database_is_set_aside_or_overwritten(
     path: Path, reopen: Callable[[], Store], content: bytes
