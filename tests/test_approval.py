@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from pairingd.core.approval import INTERRUPTIONS
 from tests.session import (
     ATTENTIVE,
     attached_host,
@@ -331,6 +332,31 @@ def test_a_long_name_fits_into_60_columns(stage: Stage) -> None:
     asked = host.screen()
     assert f"github:{LONGEST_NAME}" in asked
     assert stage.asks("status")["invitations"][0]["keys"][0]["fingerprint"] in asked
+
+
+@pytest.mark.attack(
+    "a guest who must be approved asks, leaves and asks again, so that popups take the host's keys",
+    "after three popups the status line alone says that they wait, and the host types on",
+)
+def test_a_guest_who_asks_without_end_takes_no_more_of_the_host_s_keys(
+    stage: Stage, guest: Guest
+) -> None:
+    invited(stage)
+    host = host_of(stage, columns=120)
+    for _ in range(INTERRUPTIONS):
+        screen = waiting(stage, guest)
+        host.shows(ASKS)
+        screen.presses("C-c")
+        screen.ended()
+        closes(host)
+        until(lambda: not is_waiting(stage), "nobody waits")
+    screen = waiting(stage, guest)
+    host.shows("octocat waits: pairctl approve")
+    host.types("echo typed''-by-host")
+    host.shows("typed-by-host")
+    assert ASKS not in host.screen()
+    stage.pairctl("approve", "octocat")
+    screen.shows(IN)
 
 
 def test_without_a_popup_a_message_says_what_to_type() -> None:

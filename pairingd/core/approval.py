@@ -15,6 +15,8 @@ from pairingd.core.refusal import Refused
 
 ANSWER_S = 60  # for the host's decision
 REMEMBERED_S = 120  # after an approval, in which the same key does not ask again
+INTERRUPTIONS = 3  # popups for one invitation in INTERRUPTED_S, each of which takes the host's keys
+INTERRUPTED_S = 600
 
 
 class Entry(Enum):
@@ -50,8 +52,11 @@ class Approved(Struct, frozen=True):
 
 
 class Desk(Struct, frozen=True):
+    """`interrupted` has the popups of the last INTERRUPTED_S: an invitation and a time each."""
+
     waiting: tuple[Visitor, ...] = ()
     approved: tuple[Approved, ...] = ()
+    interrupted: tuple[tuple[str, float], ...] = ()
 
     def asked(self, visitor: Visitor) -> Desk:
         return replace(self, waiting=(*self.without({visitor.pid}).waiting, visitor))
@@ -64,15 +69,28 @@ class Desk(Struct, frozen=True):
 
     def let_in(self, visitor: Visitor, now: float) -> Desk:
         """Move it from waiting to approved; drop approvals older than REMEMBERED_S."""
-        kept = (approval for approval in self.approved if _is_fresh(approval, now))
+        fresh = (
+            approval for approval in self.approved if _is_within(REMEMBERED_S, approval.at, now)
+        )
         new = Approved(visitor.invitation, visitor.fingerprint, now)
-        return replace(self.without({visitor.pid}), approved=(*kept, new))
+        others = tuple(popup for popup in self.interrupted if popup[0] != visitor.invitation)
+        return replace(self.without({visitor.pid}), approved=(*fresh, new), interrupted=others)
+
+    def may_interrupt(self, visitor: Visitor, now: float) -> bool:
+        """Whether a popup may ask about it: a guest could ask, leave and ask again all the time."""
+        times = [at for invitation, at in self.interrupted if invitation == visitor.invitation]
+        return sum(_is_within(INTERRUPTED_S, at, now) for at in times) < INTERRUPTIONS
+
+    def interrupts(self, visitor: Visitor, now: float) -> Desk:
+        """A popup asks about it."""
+        fresh = (popup for popup in self.interrupted if _is_within(INTERRUPTED_S, popup[1], now))
+        return replace(self, interrupted=(*fresh, (visitor.invitation, now)))
 
     def remembers(self, invitation: str, fingerprint: str, now: float) -> bool:
         """Whether the host approved that key within the last REMEMBERED_S."""
         return any(
             (approval.invitation, approval.fingerprint) == (invitation, fingerprint)
-            and _is_fresh(approval, now)
+            and _is_within(REMEMBERED_S, approval.at, now)
             for approval in self.approved
         )
 
@@ -103,6 +121,6 @@ class Desk(Struct, frozen=True):
         return visitors
 
 
-def _is_fresh(approval: Approved, now: float) -> bool:
+def _is_within(seconds: float, at: float, now: float) -> bool:
     """False also if the clock was set back since."""
-    return approval.at <= now < approval.at + REMEMBERED_S
+    return at <= now < at + seconds

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd.core.approval import ANSWER_S, REMEMBERED_S, Desk, Visitor
+from pairingd.core.approval import (
+    ANSWER_S,
+    INTERRUPTED_S,
+    INTERRUPTIONS,
+    REMEMBERED_S,
+    Desk,
+    Visitor,
+)
 from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from tests.core.make import START
@@ -58,3 +65,16 @@ def test_approvals_are_forgotten_after_remembered_s() -> None:
     later = START + REMEMBERED_S
     desk = Desk().let_in(OCTOCAT, START).let_in(HUBOT, later)
     assert [approval.invitation for approval in desk.approved] == ["i2"]
+
+
+def test_popups_for_one_invitation_are_limited_until_it_is_approved_or_time_has_passed() -> None:
+    desk = Desk()
+    for n in range(INTERRUPTIONS):
+        assert desk.may_interrupt(AGAIN, START + n)
+        desk = desk.interrupts(OCTOCAT, START + n)
+    now = START + INTERRUPTIONS
+    assert not desk.may_interrupt(AGAIN, now)
+    assert desk.may_interrupt(HUBOT, now)
+    assert desk.may_interrupt(AGAIN, START + INTERRUPTED_S)
+    assert desk.interrupts(HUBOT, START + INTERRUPTED_S).interrupted[0] == ("i1", START + 1)
+    assert desk.interrupts(HUBOT, now).let_in(OCTOCAT, now).interrupted == (("i2", now),)

@@ -153,12 +153,17 @@ class Approvals:
                 await asking
 
     async def _ask_host(self, visitor: Visitor) -> None:
-        """Show the question until the host answers."""
+        """Show the question until the host answers. One who asks too often is shown in the status
+        line alone.
+        """
         if not (self._may_wait(visitor) or await self._hosts()):
             self._answer(visitor, _HOST_ABSENT)
-        else:
+        elif self._desk.may_interrupt(visitor, self._clock()):
+            self._desk = self._desk.interrupts(visitor, self._clock())
             self._guest_waits(_how_to_answer(visitor)[0])
             await self._popups.show(visitor)
+        else:
+            self._messages.ask_host(visitor.pid, _how_to_answer(visitor), by_message=False)
 
     def _may_wait(self, visitor: Visitor) -> bool:
         invitation = self._intent.state.invitation(visitor.invitation)

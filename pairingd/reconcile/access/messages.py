@@ -52,12 +52,12 @@ class Messages:
         if not self._aside.runs("to host"):
             self._aside.run(self._send_all(), "to host")
 
-    def ask_host(self, key: object, forms: Forms) -> None:
+    def ask_host(self, key: object, forms: Forms, *, by_message: bool = True) -> None:
         """Show it on all of the host's terminals until `is_answered(key)`; without a status line
-        only as `to_host`.
+        only as `to_host`, or not at all.
         """
         self._line.ask(key, forms)
-        self._aside.run(self._ask(forms))
+        self._aside.run(self._ask(forms, by_message=by_message))
 
     def is_answered(self, key: object) -> None:
         """The host has answered, or need not any more."""
@@ -82,8 +82,8 @@ class Messages:
             if hosts := await self._hosts():
                 await self._send(hosts, (text,), _HOST_MESSAGE_S, for_host(text))
 
-    async def _ask(self, forms: Forms) -> None:
-        if not await self._line.write():
+    async def _ask(self, forms: Forms, *, by_message: bool) -> None:
+        if not await self._line.write() and by_message:
             await self._tell(await self._hosts(), for_host(forms[0]))
 
     async def _hosts(self) -> list[str]:
