@@ -9,6 +9,7 @@ import asyncio
 import logging
 import shutil
 import sys
+from collections import Counter
 
 from pairingd.process import programs
 
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 _TITLE = "pairing"
 _MAX_TEXT_CHARS = 300  # still read at a glance
+_MAX_SAME, _RECENT_S = 3, 60.0
 # The text is an argument of the script and no part of it; as the second, it is no option.
 _SCRIPT = (
     "on run argv",
@@ -32,15 +34,23 @@ class Desktop:
     def __init__(self, *, enabled: bool = True, timeout_s: float = 5.0) -> None:
         self._enabled = enabled
         self._timeout_s = timeout_s
+        self._recent: Counter[str] = Counter()  # texts shown in the last _RECENT_S
         self._showing: set[asyncio.Task[None]] = set()
 
     def notify(self, text: str) -> None:
-        """Returns at once."""
+        """Returns at once. Shows the same text at most _MAX_SAME times in _RECENT_S: a guest can
+        come and go without end.
+        """
         argv = command(text)
-        if self._enabled and argv:
+        if self._enabled and argv and self._recent[text] < _MAX_SAME:
+            self._recent[text] += 1
+            asyncio.get_running_loop().call_later(_RECENT_S, self._forget, text)
             task = asyncio.create_task(_show(argv, self._timeout_s))
             self._showing.add(task)
             task.add_done_callback(self._showing.discard)
+
+    def _forget(self, text: str) -> None:
+        self._recent -= Counter((text,))  # which keeps none of those that are 0
 
 
 async def _show(argv: list[str], timeout_s: float) -> None:

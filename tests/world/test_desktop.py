@@ -79,6 +79,33 @@ async def test_nothing_is_shown_if_notifications_are_switched_off(notes: Path) -
 
 
 @linux
+@pytest.mark.attack(
+    "a guest comes and goes without end", "the desktop shows each notification three times a minute"
+)
+async def test_the_same_text_is_shown_three_times_a_minute(notes: Path) -> None:
+    desktop = Desktop()
+    texts = ["octocat joined", "octocat left"]
+    for text in texts * 20:
+        desktop.notify(text)
+    await shown(desktop)
+    bodies = [json.loads(line)[-1] for line in notes.read_text().splitlines()]
+    assert sorted(bodies) == sorted(texts * 3)
+
+
+@linux
+async def test_the_same_text_is_shown_again_after_its_time(
+    notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairingd.world.desktop._RECENT_S", 0.0)
+    desktop = Desktop()
+    for _ in range(5):
+        desktop.notify("octocat joined")
+        await asyncio.sleep(0)
+        await shown(desktop)
+    assert len(notes.read_text().splitlines()) == 5
+
+
+@linux
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
