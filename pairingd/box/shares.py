@@ -22,6 +22,14 @@ _SECRET = (
     *(".config/google-chrome", ".config/chromium", ".local/share/keyrings", "Library"),
     *("bin", ".local/bin", ".local/share/pipx", ".cargo/bin", "Applications"),
 )
+# Also of the home directory: tokens in files whose directories have other things, too, which may be
+# shared while there is no such file.
+_TOKENS = (
+    *(".netrc", ".git-credentials", ".config/git/credentials", ".npmrc", ".pypirc", ".pgpass"),
+    *(".cargo/credentials.toml", ".cargo/credentials", ".gem/credentials", ".m2/settings.xml"),
+    *(".gradle/gradle.properties", ".my.cnf", ".vault-token", ".terraform.d", ".config/rclone"),
+    *(".config/op", ".config/hub", ".config/sops", ".local/share/kwalletd", ".thunderbird"),
+)
 # Of the system: sockets and devices, or what the box has of its own; and where package managers put
 # programs that the user runs.
 _SYSTEM = (
@@ -115,8 +123,9 @@ def _way(path: str) -> Iterator[str]:
 def _require_apart(path: str, home: str, own_directories: Iterable[str], hint: str) -> None:
     if not is_utf8(path):
         raise _refused(path, "is not named in UTF-8", hint)
-    forbidden = (*(os.path.join(home, name) for name in _SECRET), *_SYSTEM, *own_directories)
-    for secret in forbidden:
+    secrets = [os.path.join(home, name) for name in _SECRET]
+    tokens = filter(os.path.lexists, (os.path.join(home, name) for name in _TOKENS))
+    for secret in (*secrets, *tokens, *_SYSTEM, *own_directories):
         real = resolved(secret)
         if contains(path, real):  # even if it does not exist: a guest could make it
             raise _has(path, secret, home, hint)

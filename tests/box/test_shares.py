@@ -102,6 +102,29 @@ def test_a_secret_is_not_shown_either_and_a_dotfile_is(home: Path) -> None:
             require_readable(str(secret), str(home), [])
 
 
+@pytest.mark.attack(
+    "the host's `[box] read` names a directory of a tool that keeps a token in it",
+    "refused, and the message names the file",
+)
+@pytest.mark.parametrize(
+    ("name", "token"),
+    [
+        (".config/git", ".config/git/credentials"),
+        (".m2", ".m2/settings.xml"),
+        (".netrc", ".netrc"),
+        ("to-tokens", ".config/rclone"),
+    ],
+)
+def test_what_holds_a_token_is_not_shown(home: Path, name: str, token: str) -> None:
+    (home / "to-tokens").symlink_to(home / ".config" / "rclone")
+    path = resolved(str(home / name))
+    require_readable(path, str(home), [])
+    (home / token).parent.mkdir(exist_ok=True)
+    (home / token).touch()
+    with pytest.raises(PairingError, match=f"~/{token}"):
+        require_readable(path, str(home), [])
+
+
 def test_the_current_directory_counts_only_within_the_places(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
