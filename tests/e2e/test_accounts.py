@@ -33,11 +33,11 @@ def account(network: Network, name: str) -> str:
 @pytest.mark.parametrize(
     "name",
     [
-        *("mark@corp.example", "CORP\\mark", "mark smith", "who?", "!mark", "m*", "ma#rk"),
+        *("mark@corp.example", "CORP\\nina", "mark smith", "who?", "!mark", "m*", "ma#rk"),
         *("$HOME", "a  b", "%u", "märk", "*@*"),
     ],
 )
-def test_a_guest_enters_by_the_printed_commands_whatever_the_accounts_name(
+def test_a_guest_enters_and_is_removed_whatever_the_accounts_name(
     network: Network, host: Host, octocat: Guest, name: str
 ) -> None:
     replaces_hosts_line(network, account(network, name))
@@ -48,6 +48,9 @@ def test_a_guest_enters_by_the_printed_commands_whatever_the_accounts_name(
     speaks(guests_screen, "guest-is-here", guests_screen, hosts_screen)
     (invitation,) = host.status()["invitations"]
     assert len(invitation["connections"]) == 1
+    host.pairctl("revoke", octocat.name)
+    guests_screen.ends()
+    assert f"pairing: {name} removed you" in guests_screen.screen()
 
 
 @pytest.mark.attack("a guest logs in to another account whose name is like the host's", "refused")

@@ -29,7 +29,7 @@ why() {
     elif [ "$rights" != "$until" ]; then
         echo 'you left; the invitation was for one visit'
     else
-        echo "you left; come back until $(clock "$until") $again"
+        printf '%s\n' "you left; come back until $(clock "$until") $again"
     fi
 }
 
@@ -38,5 +38,5 @@ if [ "$status" -eq 0 ] && [ "$how" != left ]; then printf '\033[A\r\033[K'; fi
 line= again='with the same command'
 if [ -r "$mark.farewell.$$" ]; then read -r line <"$mark.farewell.$$"; fi
 case $line in 'again '*) again=${line#again } line= ;; esac
-echo "pairing: ${line:-$(why)}"
+printf 'pairing: %s\n' "${line:-$(why)}" # dash's echo expands backslashes, which user names may have
 exit "$status"
