@@ -288,18 +288,27 @@ def test_a_guest_who_asks_is_let_in_by_a_command_alone(stage: Stage) -> None:
 
 
 def test_what_the_configuration_shares_is_in_the_box() -> None:
-    settings = (
-        "[box]\nread = ['~/.gitconfig', '~/absent']\nwrite = ['~/cache']\nenv = ['PAIRING_HOME']\n"
-    )
+    settings = """
+        [box]
+        read = ['~/.gitconfig', '~/.cargo', '~/absent']
+        write = ['~/cache']
+        env = ['PAIRING_HOME']
+    """
     with Stage() as stage:
         (stage.user_home / ".gitconfig").write_text("in-the-gitconfig")
         (stage.user_home / "cache").mkdir()
+        tool = stage.user_home / ".cargo" / "bin" / "tool"
+        tool.parent.mkdir(parents=True)
+        tool.write_text("#!/bin/sh\necho of-the-tool\n")
+        tool.chmod(0o700)
         stage.configure(settings)
         made = Scene(stage, boxed=True)
         try:
             made.play(
                 (
                     Attack("read", "cat ~/.gitconfig", "in-the-gitconfig"),
+                    Attack("run", "~/.cargo/bin/tool", "of-the-tool"),
+                    Attack("changed", "echo x >~/.cargo/bin/tool && echo done", "done"),
                     Attack("written", "echo x >>~/.gitconfig && echo done", "done"),
                     Attack("environment", "echo home=$PAIRING_HOME", f"home={stage.home}"),
                     Attack("cache", "echo x >~/cache/made && echo done", "done"),
@@ -307,6 +316,8 @@ def test_what_the_configuration_shares_is_in_the_box() -> None:
             )
             assert made.results == {
                 "read": True,
+                "run": True,
+                "changed": False,
                 "written": False,
                 "environment": True,
                 "cache": True,

@@ -20,7 +20,6 @@ _SECRET = (
     *(".ssh", ".gnupg", ".pki", ".password-store", ".aws", ".azure", ".kube", ".docker"),
     *(".config/gcloud", ".config/gh", ".config/systemd", ".config/autostart", ".mozilla"),
     *(".config/google-chrome", ".config/chromium", ".local/share/keyrings", "Library"),
-    *("bin", ".local/bin", ".local/share/pipx", ".cargo/bin", "Applications"),
 )
 # Also of the home directory: tokens in files whose directories have other things, too, which may be
 # shared while there is no such file.
@@ -30,12 +29,13 @@ _TOKENS = (
     *(".gradle/gradle.properties", ".my.cnf", ".vault-token", ".terraform.d", ".config/rclone"),
     *(".config/op", ".config/hub", ".config/sops", ".local/share/kwalletd", ".thunderbird"),
 )
-# Of the system: sockets and devices, or what the box has of its own; and where package managers put
-# programs that the user runs.
+# Where the user's programs are, which a guest may read and must not write.
+_PROGRAMS = ("bin", ".local/bin", ".local/share/pipx", ".cargo/bin", "Applications")
+_PROGRAMS_OF_ALL = ("/Applications", "/opt/homebrew", "/opt/local", "/home/linuxbrew")
+# Of the system: sockets and devices, or what the box has of its own.
 _SYSTEM = (
     *("/boot", "/dev", "/etc", "/proc", "/root/.ssh", "/run", "/sys", "/usr", "/bin", "/lib"),
     *("/lib64", "/sbin", "/var/run", "/System", "/Library", "/private/etc", "/private/var/run"),
-    *("/Applications", "/opt/homebrew", "/opt/local", "/home/linuxbrew"),
 )
 _BOX = "--box DIR, or [box] write in config.toml"
 _MAX_LINKS = 40  # as Linux follows; a loop ends with it
@@ -76,7 +76,8 @@ def require_shareable(
     for whole in (home, *_COMMON):
         if contains(path, resolved(whole)):
             raise _has(path, whole, home, hint)
-    _require_apart(path, home, own_directories, hint)
+    programs = [os.path.join(home, name) for name in _PROGRAMS]
+    _require_apart(path, home, (*programs, *_PROGRAMS_OF_ALL, *own_directories), hint)
 
 
 def require_readable(path: str, home: str, own_directories: Iterable[str]) -> None:
@@ -120,12 +121,13 @@ def _way(path: str) -> Iterator[str]:
             at = following
 
 
-def _require_apart(path: str, home: str, own_directories: Iterable[str], hint: str) -> None:
+def _require_apart(path: str, home: str, others: Iterable[str], hint: str) -> None:
+    """Refuse `path` if it is, holds or lies in a secret or one of `others`."""
     if not is_utf8(path):
         raise _refused(path, "is not named in UTF-8", hint)
     secrets = [os.path.join(home, name) for name in _SECRET]
     tokens = filter(os.path.lexists, (os.path.join(home, name) for name in _TOKENS))
-    for secret in (*secrets, *tokens, *_SYSTEM, *own_directories):
+    for secret in (*secrets, *tokens, *_SYSTEM, *others):
         real = resolved(secret)
         if contains(path, real):  # even if it does not exist: a guest could make it
             raise _has(path, secret, home, hint)

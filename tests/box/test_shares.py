@@ -42,14 +42,16 @@ def test_a_directory_with_nothing_secret_may_be_shared(home: Path, name: str) ->
     [
         *("", "..", "project/..", ".ssh", ".ssh/keys", ".config", ".config/gh", "ours", "ours/box"),
         *("to-ssh", "to-ssh/keys", "to-home", "to-home/.ssh", "project/to-ours", ".local"),
-        *(".local/bin", ".local/bin/tools", "absent"),
+        *(".local/bin", ".local/bin/tools", ".cargo", "bin", "absent"),
     ],
 )
 def test_a_directory_that_holds_or_lies_in_a_secret_one_is_refused(home: Path, name: str) -> None:
     refused(home / name, home)
 
 
-@pytest.mark.parametrize("path", ["/", "/etc", "/etc/ssl", "/tmp", "/proc", "/dev", "/usr/lib"])
+@pytest.mark.parametrize(
+    "path", ["/", "/etc", "/etc/ssl", "/tmp", "/proc", "/dev", "/usr/lib", "/opt/homebrew"]
+)
 def test_a_directory_of_the_systems_is_refused(home: Path, path: str) -> None:
     refused(path, home)
 
@@ -94,9 +96,11 @@ def test_the_refusal_names_what_is_secret(home: Path) -> None:
     assert "is not a directory" in refused(home / "absent", home)
 
 
-def test_a_secret_is_not_shown_either_and_a_dotfile_is(home: Path) -> None:
+def test_a_secret_is_not_shown_either_and_dotfiles_and_programs_are(home: Path) -> None:
     (home / ".gitconfig").write_text("")
-    require_readable(str(home / ".gitconfig"), str(home), [])
+    (home / ".cargo" / "bin").mkdir(parents=True)
+    for shown in (".gitconfig", ".cargo", ".cargo/bin", ".local/bin"):
+        require_readable(str(home / shown), str(home), [])
     for secret in (home / ".ssh" / "keys", home, home / ".ssh"):
         with pytest.raises(PairingError):
             require_readable(str(secret), str(home), [])
