@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pairingd
 from pairingd.core.refusal import PairingError
 from pairingd.process.detach import Launch, detach
+from pairingd.process.inherited import unset_empty_home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ def run(signals: StopSignals, argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     os.umask(0o077)
+    unset_empty_home()
     launch = Launch()
     if arguments.detach and not launch.detached:
         signals.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ from pairingd.home import config
 from pairingd.home.files import (
     check_directories,
     check_directory,
+    check_file,
     private_directories,
     private_file,
 )
@@ -87,6 +89,10 @@ def test() -> None:
     with _usable():
         _require_own_files(paths)
         check_directories(_directories(paths))
+        for file in (paths.lock, paths.state_db, paths.log, paths.stderr):
+            check_file(Path(file))
+        if all(map(os.path.isdir, paths.control_sockets)):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), paths.control_socket)
         config.load(Path(paths.config))
     require_known(Path(paths.state_db))
 

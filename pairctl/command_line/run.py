@@ -12,7 +12,7 @@ from pairctl.failures import INTERRUPTED, Interrupted, Usage, exit_code
 from pairctl.text import output
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
-from pairingd.process.inherited import hear_of_children
+from pairingd.process.inherited import hear_of_children, unset_empty_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,6 +27,7 @@ def run(argv: Sequence[str], blocked_signals: Iterable[int]) -> int:
     as_json = "--json" in word_order.before_dashes(argv)
     output.prepare()
     hear_of_children()
+    unset_empty_home()
     try:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked_signals)

@@ -23,11 +23,12 @@ from pairingd.doctor import (
     programs,
     router,
 )
-from pairingd.doctor.finding import Check, Finding, Subject, tilde
+from pairingd.doctor.finding import Check, Finding, Subject, exists, tilde
 from pairingd.errors import PairingError
 from pairingd.home import config
 from pairingd.home.paths import Paths, find_paths
 from pairingd.process import event_loop, lock
+from pairingd.process.inherited import unset_empty_home
 
 # The quick ones first: the slow ones run meanwhile.
 CHECKS = (
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--outside", default="")
     given = parser.parse_args(argv)
     os.umask(0o077)
+    unset_empty_home()
     try:
         event_loop.run(_examine(given))
     except asyncio.CancelledError:
@@ -106,9 +108,7 @@ def _situation(*, fix: bool) -> tuple[Paths | None, list[Finding], config.Settin
     except PairingError as error:
         _print(Finding.of("config", error))
         return paths, places, defaults
-    source = (
-        tilde(paths.config) if Path(paths.config).exists() else "all defaults: there is no file"
-    )
+    source = tilde(paths.config) if exists(paths.config) else "all defaults: there is no file"
     _print(Finding.ok("config", source))
     return paths, places, settings
 

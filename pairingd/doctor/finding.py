@@ -88,6 +88,11 @@ def tilde(path: str | Path) -> str:
     return "~" + text.removeprefix(prefix) if text.startswith(prefix + "/") else text
 
 
+def exists(path: str | Path) -> bool:
+    """False also where we may not look; Path.exists() would raise."""
+    return os.path.exists(path)  # noqa: PTH110 - as above
+
+
 def home() -> Path:
     """`~` if neither HOME nor an account names it, where Path.home() would raise."""
     return Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() would raise

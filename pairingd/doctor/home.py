@@ -9,10 +9,10 @@ import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pairingd import __version__
+from pairingd import __version__, wiring
 from pairingd.core.text import shell
-from pairingd.doctor.finding import Finding, State, Subject, tilde
-from pairingd.errors import Misconfigured
+from pairingd.doctor.finding import Finding, State, Subject, exists, tilde
+from pairingd.errors import Misconfigured, PairingError
 from pairingd.home.files import check_directory
 from pairingd.home.paths import Paths
 from pairingd.process.lock import Taken, listens_at, take
@@ -57,13 +57,10 @@ async def daemon(subject: Subject) -> AsyncIterator[Finding]:
 
 def _absent(paths: Paths, *, fix: bool) -> Finding:
     """Takes the lock: its holder is the daemon, and only the holder may remove the socket."""
-    start = "pairctl start, or the next pairctl invite, starts it"
-    normal = Finding.ok("daemon", "pairingd is not running; the next pairctl invite starts it")
-    socket = Path(paths.control_socket)
     try:
         lock = take(paths.lock)
     except OSError:
-        return normal
+        return _startable()
     except Taken as taken:
         place = tilde(Path(listens_at(taken.signature, paths)))
         return Finding.fail(
@@ -72,16 +69,35 @@ def _absent(paths: Paths, *, fix: bool) -> Finding:
             f"pairctl status has it bind again; else: kill {taken.pid}, then pairctl start",
         )
     try:
-        if not socket.exists():
-            return normal
+        startable = _startable()
+        socket = next(filter(_is_socket, paths.control_sockets), "")
+        if startable.state is not State.OK or not socket:
+            return startable
+        start = "pairctl start, or the next pairctl invite, starts it"
         if fix:
-            socket.unlink()
+            Path(socket).unlink()
             left = "pairingd is not running; fixed: the socket it left behind is removed"
             return Finding.warn("daemon", left, start)
         left = f"pairingd is not running, and left its socket behind: {tilde(socket)}"
         return Finding.warn("daemon", left, f"{start}; {_FIX}")
     finally:
         os.close(lock)
+
+
+def _startable() -> Finding:
+    try:
+        wiring.test()
+    except PairingError as error:
+        cause = f"pairingd is not running, and could not be started: {error.message}"
+        return Finding.fail("daemon", cause, error.hint)
+    return Finding.ok("daemon", "pairingd is not running; the next pairctl invite starts it")
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 async def directories(subject: Subject) -> AsyncIterator[Finding]:
@@ -92,15 +108,30 @@ async def directories(subject: Subject) -> AsyncIterator[Finding]:
 def places(paths: Paths, *, fix: bool) -> list[Finding]:
     """Runs before config.toml is read, which is not trusted if others can write to it."""
     findings = []
-    for name in paths.directories:
+    used = [name for name in paths.directories if not _is_replaced(name, paths)]
+    for name in used:
         findings += _directory(Path(name), fix=fix)
     for name in (*paths.private_files, paths.control_socket):
         findings += _file(Path(name), fix=fix)
     if any(finding.state is not State.OK for finding in findings):
         return findings
-    where = ", ".join(tilde(name) for name in paths.directories)
-    made = all(Path(name).exists() for name in paths.directories)
+    where = ", ".join(map(tilde, used))
+    made = all(map(exists, used))
     return [*findings, Finding.ok("home", where if made else f"{where}: the first start makes it")]
+
+
+def _is_replaced(directory: str, paths: Paths) -> bool:
+    """Whether it is a runtime directory that cannot be used: the control socket then lies beside
+    the lock.
+    """
+    first, *others = map(os.path.dirname, paths.control_sockets)
+    if directory != first or not others:
+        return False
+    try:
+        check_directory(Path(directory))
+    except Misconfigured as failure:
+        return failure.code == "unusable-home"
+    return False
 
 
 def _directory(path: Path, *, fix: bool) -> list[Finding]:
@@ -111,10 +142,7 @@ def _directory(path: Path, *, fix: bool) -> list[Finding]:
     if status is None:
         return []
     mode = stat.S_IMODE(status.st_mode)
-    wrong = mode & 0o777 != 0o700
-    if wrong and fix:
-        path.chmod(0o700)
-    return _judged(path, mode, 0o700, wrong=wrong, fix=fix)
+    return _judged(path, mode, 0o700, fix=fix) if mode & 0o777 != 0o700 else []
 
 
 def _file(path: Path, *, fix: bool) -> list[Finding]:
@@ -126,20 +154,21 @@ def _file(path: Path, *, fix: bool) -> list[Finding]:
         problem = f"{tilde(path)} belongs to another user"
         return [Finding.fail("home", problem, "remove it, or set PAIRING_HOME to your own")]
     mode = stat.S_IMODE(before.st_mode)
-    wrong = bool(mode & 0o077) and not stat.S_ISLNK(before.st_mode)
-    if wrong and fix:
-        path.chmod(mode & ~0o077)
-    return _judged(path, mode, mode & ~0o077, wrong=wrong, fix=fix)
+    wrong = mode & 0o077 and not stat.S_ISLNK(before.st_mode)
+    return _judged(path, mode, mode & ~0o077, fix=fix) if wrong else []
 
 
-def _judged(path: Path, mode: int, right: int, *, wrong: bool, fix: bool) -> list[Finding]:
-    if not wrong:
-        return []
-    if fix:
-        return [Finding.ok("home", f"fixed: {tilde(path)} had mode {mode:o}, now {right:o}")]
-    open_to_others = f"{tilde(path)} has mode {mode:o}, which lets other users in"
+def _judged(path: Path, mode: int, right: int, *, fix: bool) -> list[Finding]:
+    """The finding on a mode that is not `right`; with `fix` it is set."""
     chmod = shell("chmod", f"{right:o}", str(path))
-    return [Finding.fail("home", open_to_others, f"{chmod}, or: {_FIX}")]
+    open_to_others = f"{tilde(path)} has mode {mode:o}, which lets other users in"
+    if not fix:
+        return [Finding.fail("home", open_to_others, f"{chmod}, or: {_FIX}")]
+    try:
+        path.chmod(right)
+    except OSError as error:
+        return [Finding.fail("home", f"{open_to_others}: {error.strerror}", chmod)]
+    return [Finding.ok("home", f"fixed: {tilde(path)} had mode {mode:o}, now {right:o}")]
 
 
 async def disk(subject: Subject) -> AsyncIterator[Finding]:
@@ -149,7 +178,7 @@ async def disk(subject: Subject) -> AsyncIterator[Finding]:
 
 
 def _disk(path: Path) -> Finding:
-    while not path.exists():
+    while not exists(path):
         path = path.parent
     free = shutil.disk_usage(path).free
     size = f"{free / _MIB / 1024:.1f} GiB" if free >= 1024 * _MIB else f"{free / _MIB:.0f} MiB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from pairingd.core.text import shell
 from pairingd.doctor.command import output
-from pairingd.doctor.finding import Finding, State, Subject, home, tilde
+from pairingd.doctor.finding import Finding, State, Subject, exists, home, tilde
 from pairingd.errors import Misconfigured
 from pairingd.machine.user import user_name
 
@@ -63,7 +64,7 @@ async def _launchd() -> Finding | None:
 async def _systemd() -> Finding | None:
     config = os.environ.get("XDG_CONFIG_HOME") or str(home() / ".config")
     unit = Path(config, "systemd", "user", "pairingd.service")
-    if not unit.exists():
+    if not exists(unit):
         return None
     answer = await output("systemctl", "--user", "is-active", "pairingd")
     if answer is not None and answer[0] == 0:
@@ -196,8 +197,9 @@ def _is_image(path: str, image: str) -> bool:
 async def _packet_filter() -> str:
     """The packet filter that is on, as far as this user may see; "" for none."""
     conf = Path("/etc/ufw/ufw.conf")
-    if conf.exists() and "\nENABLED=yes" in conf.read_text("ascii", "replace"):
-        return "ufw"
+    with contextlib.suppress(OSError):
+        if "\nENABLED=yes" in conf.read_text("ascii", "replace"):
+            return "ufw"
     state = await output("firewall-cmd", "--state")
     if state is not None and state[0] == 0:
         zone = await output("firewall-cmd", "--get-default-zone")

@@ -8,6 +8,7 @@ and not only for authorized_keys.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -108,6 +109,21 @@ def _refuse_shared_directory(path: Path, status: os.stat_result) -> None:
         f"{path} {reason}, and its mode {stat.S_IMODE(status.st_mode):o} lets other users in",
         f"set PAIRING_HOME to a directory of its own, such as {path}/pairing",
     )
+
+
+def check_file(path: Path) -> None:
+    """Raise OSError if `path` could not be opened for writing, or made where it is absent, once its
+    directory is private. Makes and changes nothing.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO would wait for its reader.
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC))
+    except FileNotFoundError:
+        place = next(parent for parent in path.parents if os.path.lexists(parent))
+        if os.statvfs(place).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(place)) from None
+        if place != path.parent and not os.access(place, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(place)) from None
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
-"""Signals as exec(3) hands them on: a launcher's ignored ones stay ignored, its blocked ones stay
-blocked, in this process and in all its children.
+"""What exec(3) hands on: a launcher's ignored signals stay ignored, its blocked ones stay blocked,
+and its environment stays, in this process and in all its children.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 
 # Python ignores these itself, and gives them back to its children (subprocess: restore_signals).
@@ -21,6 +22,12 @@ def reset_signals() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def unset_empty_home() -> None:
+    """Unset an empty HOME. With it `~` would be `/`; without it, the home of our account."""
+    if os.environ.get("HOME") == "":
+        del os.environ["HOME"]
 
 
 def hear_of_children() -> None:

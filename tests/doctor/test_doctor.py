@@ -207,6 +207,7 @@ def test_paths_open_to_others_are_reported_and_fixed_only_with_fix(stage: Stage)
     key = stage.home / "host_ed25519"
     key.write_text("secret")
     key.chmod(0o644)
+    (stage.home / "pairingd.lock").touch(0o600)  # a daemon has run here
     stage.home.chmod(0o777)
     findings = checks(stage, status=1)["home"]
     assert {finding["state"] for finding in findings} == {"fail"}
