@@ -1,6 +1,6 @@
 """The program in tmux's popup in which the host approves or denies a guest.
 
-    python -I -m pairctl.popup CONNECTION
+    python -P -m pairctl.popup CONNECTION
 
 pairingd starts it, with the pid of the connection that waits.
 """

@@ -19,7 +19,7 @@ from tests.session import (
     daemon_of_each_tmux,
     joined,
 )
-from tests.stage import Guest, Stage, Terminal, until
+from tests.stage import ROOT, Guest, Stage, Terminal, until
 
 shared = daemon_of_each_tmux
 stage = cleared_stage
@@ -373,6 +373,22 @@ def test_without_a_popup_a_message_says_what_to_type() -> None:
         screen = guest.joins()
         host.shows("waits: pairctl approve github:octocat")
         stage.pairctl("approve", "github:octocat")
+        screen.shows(IN)
+
+
+def test_the_popup_runs_where_pairing_is_in_no_environment_of_its_own() -> None:
+    packages = os.pathsep.join(path for path in sys.path if path.endswith("-packages"))
+    python = str(Path(sys.base_prefix, "bin", "python3"))  # as after `pip install --user`
+    with Stage() as stage:
+        path = f"PYTHONPATH={ROOT}{os.pathsep}{packages}"
+        daemon = ("env", path, python, "-P", "-m", "pairingd", "--detach")
+        assert stage.run(*daemon).stderr == ""
+        guest = stage.guest("octocat")
+        invited(stage)
+        host = host_of(stage)
+        screen = waiting(stage, guest)
+        host.shows(READY)
+        host.presses("C-y")
         screen.shows(IN)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import os
 import plistlib
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tomllib
 import zipfile
@@ -50,6 +53,26 @@ def test_the_wheel_has_the_two_packages_and_what_they_need(built: tuple[Path, Pa
     told = {name.partition("/")[2] for name in about}
     assert {"licenses/LICENSE", "entry_points.txt"} <= told
     assert {"data/share/man/man1/pairctl.1", "data/share/man/man8/pairingd.8"} <= told
+
+
+def test_the_manual_pages_are_found_outside_of_the_environment(
+    built: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """As `pip install --user` leaves them."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index"]
+    alone = ["--no-deps", "--ignore-installed", "--prefix", str(tmp_path)]
+    subprocess.run([*pip, *alone, str(built[0])], check=True)
+    [packages] = tmp_path.glob("**/site-packages")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pairctl", "man", "pairingd", "--json"],
+        env={**os.environ, "PYTHONPATH": str(packages)},
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    page = Path(json.loads(done.stdout)["page"])
+    assert page == (tmp_path / "share" / "man" / "man8" / "pairingd.8").resolve()
+    assert page.exists()
 
 
 def test_the_sdist_has_what_it_takes_to_build_and_test(built: tuple[Path, Path]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +32,16 @@ def run(args: Namespace) -> None:
 
 
 def _path(name: str) -> Path:
-    """The page in the environment, or else in the checkout."""
+    """The page in the checkout, or else where the installer has put it: not below sys.prefix with
+    `pip install --user`.
+    """
     file = f"{name}.{MANUALS[name]}"
-    installed = Path(sys.prefix, "share", "man", f"man{MANUALS[name]}", file)
-    source = Path(__file__).parent.parent.parent / "docs" / "man" / file
-    return installed if installed.exists() else source
+    page = Path(__file__).parent.parent.parent / "docs" / "man" / file
+    if page.exists():
+        return page
+    from importlib import metadata
+
+    for installed in metadata.files("pairctl") or ():
+        if installed.name == file:
+            return Path(str(installed.locate())).resolve()
+    return page

@@ -12,6 +12,8 @@ from pairingd.errors import WorldError
 from pairingd.home.paths import VARIABLES
 from pairingd.world.tmux import Tmux
 
+# Where Python finds packages, as with `pip install --user`.
+_OF_PYTHON = ("PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPATH", "PYTHONUSERBASE")
 _POLL_INTERVAL_S = 1.0  # to find new terminals, and those that showed something else
 
 
@@ -66,8 +68,9 @@ class Popups:
 
 def _program(connection: int) -> tuple[str, ...]:
     """With the daemon's own paths: a tmux server has the environment of its first client."""
-    environment = {name: os.environ[name] for name in VARIABLES if name in os.environ}
-    unset = (argument for name in VARIABLES if name not in environment for argument in ("-u", name))
+    names = (*VARIABLES, *_OF_PYTHON)
+    environment = {name: os.environ[name] for name in names if name in os.environ}
+    unset = (argument for name in names if name not in environment for argument in ("-u", name))
     settings = (f"{name}={value}" for name, value in environment.items())
-    program = (sys.executable, "-I", "-m", "pairctl.popup", str(connection))
+    program = (sys.executable, "-P", "-m", "pairctl.popup", str(connection))
     return ("/usr/bin/env", *unset, *settings, *program)
