@@ -11,13 +11,20 @@ if TYPE_CHECKING:
 ROOT = 'create and remove need root: sudo "$(command -v pairctl)" account create\n'
 EXAMPLES = ("account create --dry-run", "account show", "account remove")
 
+# What completes a directory in each shell; shtab.DIRECTORY, without importing it.
+DIRECTORIES = {
+    "bash": "_shtab_compgen_dirs",
+    "zsh": "_files -/",
+    "fish": "(__fish_complete_directories)",
+}
+
 
 def add(account: ArgumentParser) -> None:
     account.add_argument(
         "action", choices=("create", "remove", "show"), metavar="create|remove|show"
     )
     account.add_argument("name", nargs="?", default="pair", metavar="NAME", help="default pair")
-    account.add_argument(
+    shared = account.add_argument(
         "--dir",
         action="append",
         default=[],
@@ -25,6 +32,7 @@ def add(account: ArgumentParser) -> None:
         metavar="DIR",
         help="share this directory with it, or with remove: take that back alone",
     )
+    shared.complete = DIRECTORIES  # type: ignore[attr-defined] # where shtab looks for it
     account.add_argument(
         "--dry-run", action="store_true", help="print what would be run, written and removed"
     )

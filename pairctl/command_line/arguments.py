@@ -329,7 +329,7 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
     apart.add_argument(
         "--account", type=values.utf8, metavar="NAME", help="as this user (pairctl account create)"
     )
-    apart.add_argument(
+    box = apart.add_argument(
         "--box",
         nargs="?",
         const="",
@@ -337,6 +337,7 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="share this directory, or DIR, and nothing else of yours",
     )
+    box.complete = of_accounts.DIRECTORIES  # type: ignore[attr-defined] # as in _completed
     invite.add_argument("--port", type=values.port, help="external port to request (default 22)")
     invite.add_argument("--show", action="store_true", help="print a live guest's command again")
     handed = invite.add_mutually_exclusive_group()

@@ -27,12 +27,14 @@ _shtab_pairctl_man_option_strings=(-h --help --json)
 _shtab_pairctl_option_strings=(-h --help --json --version)
 
 _shtab_pairctl_invite_pos_0_COMPGEN=_pairctl_guests
+_shtab_pairctl_invite___box_COMPGEN=_shtab_compgen_dirs
 _shtab_pairctl_extend_pos_0_COMPGEN=_pairctl_guests
 _shtab_pairctl_revoke_pos_0_COMPGEN=_pairctl_guests
 _shtab_pairctl_role_pos_0_COMPGEN=_pairctl_guests
 _shtab_pairctl_approve_pos_0_COMPGEN=_pairctl_guests
 _shtab_pairctl_deny_pos_0_COMPGEN=_pairctl_guests
 _shtab_pairctl_receipt_pos_0_COMPGEN=_pairctl_sessions
+_shtab_pairctl_account___dir_COMPGEN=_shtab_compgen_dirs
 
 _shtab_pairctl_role_pos_1_choices=(read write)
 _shtab_pairctl_account_pos_0_choices=(create remove show)

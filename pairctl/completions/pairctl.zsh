@@ -43,7 +43,7 @@ _shtab_pairctl_defaults_added=0
 _shtab_pairctl_account_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
-  "*--dir[share this directory with it, or with remove\: take that back alone]:DIR:"
+  "*--dir[share this directory with it, or with remove\: take that back alone]:DIR:_files -/"
   "--dry-run[print what would be run, written and removed]"
   ":create\|remove\|show:(create remove show)"
   ":default pair:"
@@ -148,7 +148,7 @@ _shtab_pairctl_invite_options=(
   "--wait[with --ask\: also while nobody is attached]"
   "--from[dial the guest at their public address\; they need nc]:ADDRESS:"
   "--account[as this user (pairctl account create)]:NAME:"
-  "--box[share this directory, or DIR, and nothing else of yours]:DIR:"
+  "--box[share this directory, or DIR, and nothing else of yours]:DIR:_files -/"
   "--port[external port to request (default 22)]:port:"
   "--show[print a live guest\'s command again]"
   "--message[print a message for the guest]"

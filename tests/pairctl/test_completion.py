@@ -109,14 +109,17 @@ def test_tab_completes(
         ("invite file:{home}/frie\tkeys.p\t", ["invite", "file:{home}/friends/keys.pub"]),
         ("invite file:frie\twith\t", ["invite", "file:friends/with space.pub"]),
         ("invite file:frie\twith\t-q", ["invite", "file:friends/with space.pub", "-q"]),
+        ("invite octocat --box frie\t", ["invite", "octocat", "--box", "friends"]),
+        ("account create --dir a\t", ["account", "create", "--dir", "another place"]),
     ],
 )
-def test_tab_completes_shells_and_the_path_after_file(
+def test_tab_completes_shells_directories_and_the_path_after_file(
     tmp_path: Path, environment: dict[str, str], shell: str, typed: str, words: list[str]
 ) -> None:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
-    (tmp_path / "friends").mkdir()
+    for name in ("friends", "another place"):
+        (tmp_path / name).mkdir()
     for name in ("keys.pub", "with space.pub"):
         (tmp_path / "friends" / name).touch()
     program = tmp_path / "bin" / "pairctl"
@@ -134,7 +137,7 @@ def test_tab_completes_shells_and_the_path_after_file(
         terminal.send(f"pairctl {typed.format(home=tmp_path)}\r".encode())
         until((tmp_path / "words").exists, "pairctl has run")
     ran = (tmp_path / "words").read_text().split("\0")[:-1]
-    assert ran == [word.format(home=tmp_path) for word in words]
+    assert [word.rstrip("/") for word in ran] == [word.format(home=tmp_path) for word in words]
 
 
 @pytest.mark.parametrize(
