@@ -32,7 +32,7 @@ async def check(subject: Subject) -> AsyncIterator[Finding]:
         missing = f"[guests] account is {configured}, and no account of yours is called so"
         yield Finding.warn("account", missing, check_account.remedy(Account(configured)))
     elif not own:
-        yield Finding.ok("account", "none (pairctl account create makes one)")
+        yield Finding.ok("account", "none; pairctl account --help shows how to make one")
 
 
 async def _judged(account: Account, record: Record) -> Finding:

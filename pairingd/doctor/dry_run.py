@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
+from pairingd import gateways
 from pairingd.core.addresses import is_inside
 from pairingd.core.advice import Routers
 from pairingd.core.durations import format_duration
@@ -108,7 +109,8 @@ async def _opened(router: Router, where: Network, inside: int) -> DryRun:
     except GatewayError as error:
         return DryRun(Finding.of("dry-run", error, State.WARN), Routers(error=error))
     lease = format_duration((mapping.granted_until or 0) - time.time())
-    opened = f"{mapping.protocol} opened port {mapping.external_port} in {seconds:.1f} s"
+    title = gateways.named(mapping.protocol).title
+    opened = f"{title} opened port {mapping.external_port} in {seconds:.1f} s"
     if seen is Presence.ABSENT:
         lost = f"{opened}, and the mapping was gone at once"
         remedy = "update the router's firmware, or forward by hand"

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
+from pairingd import gateways
 from pairingd.core.addresses import ExternalClass, external_class
 from pairingd.core.advice import Routers
 from pairingd.core.network import Network
@@ -195,7 +196,8 @@ def _gateway(survey: _Survey, without: str) -> Finding:
     if spoken == ["command"]:
         return Finding.ok("gateway", f"[router.command] opens ports of the router {name}")
     if spoken:
-        return Finding.ok("gateway", f"the router {name} speaks {', '.join(spoken)}")
+        titles = ", ".join(gateways.named(protocol).title for protocol in spoken)
+        return Finding.ok("gateway", f"the router {name} speaks {titles}")
     worst = _worst(survey)
     survey.asked = Routers(error=worst)
     state = State.FAIL if worst.code == LOCAL_NETWORK_DENIED else State.WARN

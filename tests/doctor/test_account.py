@@ -35,7 +35,10 @@ async def test_a_machine_without_an_account_is_no_worse(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "account.json").write_text("{")
     [finding] = await findings(tmp_path, monkeypatch)
-    assert (finding.state, finding.message) == (State.OK, "none (pairctl account create makes one)")
+    assert (finding.state, finding.message) == (
+        State.OK,
+        "none; pairctl account --help shows how to make one",
+    )
 
 
 async def test_an_account_that_is_half_done_is_completed_by_the_hint(

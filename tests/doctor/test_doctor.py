@@ -45,7 +45,7 @@ ok    sshd          OpenSSH VERSION at PROGRAM
 ok    login         a login with a throwaway key reached a terminal in TIME
 ok    forge         github answers
 ok    clock         right, compared with the forge's
-ok    gateway       the router 127.0.0.1 (lo) speaks upnp
+ok    gateway       the router 127.0.0.1 (lo) speaks UPnP
 ok    address       5.5.5.5 is public
 ok    port          PORT is free on the router
 """
@@ -405,7 +405,7 @@ def test_the_router_option_reports_address_services_mappings_and_a_dry_run(stage
     assert only(findings, "address")["message"].startswith(EXTERNAL_HOST)
     assert only(findings, "igd")["details"][-1].endswith(":WANIPConnection:1")
     assert only(findings, "mappings")["message"].startswith("0 ")
-    assert re.search(r"upnp opened port \d+ .*closed it", only(findings, "dry-run")["message"])
+    assert re.search(r"UPnP opened port \d+ .*closed it", only(findings, "dry-run")["message"])
     assert stage.mappings() == []
     assert "exchanges" not in findings
 

@@ -71,7 +71,7 @@ async def test_pcp_and_nat_pmp_are_asked_and_their_bytes_are_shown(
         )
         reported = await findings(router_config, full=True)
         assert gateway.held == {}
-    assert reported["gateway"].message.endswith("speaks pcp, natpmp")
+    assert reported["gateway"].message.endswith("speaks PCP, NAT-PMP")
     assert reported["address"].message.startswith("203.0.114.7")
     assert reported["dry-run"].state is State.OK
     assert "port" not in reported
@@ -84,7 +84,7 @@ async def test_a_router_command_replaces_every_protocol() -> None:
     reported = await findings(strict.read(config.Router, given), full=True)
     assert reported["gateway"].state is State.OK
     assert "[router.command]" in reported["gateway"].message
-    assert "command opened port" in reported["dry-run"].message
+    assert "your command opened port" in reported["dry-run"].message
     assert reported["exchanges"].details == ()
 
 
