@@ -276,7 +276,7 @@ def test_with_wait_a_guest_waits_for_a_host_who_is_away(stage: Stage, guest: Gue
     [
         (("revoke", "octocat"), "removed you"),
         (("end",), "ended the session"),
-        (("stop",), "stopped pairing; once it runs again"),
+        (("stop",), "stopped pairing; if it restarts"),
     ],
 )
 def test_a_waiting_guest_whom_the_host_puts_out_reads_why(

@@ -359,7 +359,7 @@ def test_processes_and_memory_are_limited_as_configured() -> None:
         assert made.results["much"] is False
 
 
-HINT = "hint: a write guest can do all that you can; --box shares one directory"
+HINT = "hint: --box shares one directory, and nothing else of yours"
 
 
 def invited_at_a_terminal(stage: Stage, *more: str) -> str:

@@ -270,7 +270,7 @@ def test_a_scheduled_invitation_is_closed_until_its_time_and_then_announced(stag
 def test_a_scheduled_invitation_says_so_and_hands_out_no_command(stage: Stage) -> None:
     stage.guest("octocat")
     done = stage.pairctl("invite", "octocat", "--at", in_seconds(HOUR), "--once", "--idle", "20m")
-    assert "Nothing is open before" in done.stdout
+    assert "No entry before" in done.stdout
     assert "ssh " not in done.stdout
     seen = stage.asks("status")
     assert seen["invitations"][0]["state"] == "scheduled"
@@ -279,9 +279,9 @@ def test_a_scheduled_invitation_says_so_and_hands_out_no_command(stage: Stage) -
     text = stage.pairctl("status").stdout
     assert "one visit, over when idle for 20m" in text
     assert "not needed yet" in text
-    assert "Nothing is open before" in stage.pairctl("invite", "--show", "octocat").stdout
+    assert "No entry before" in stage.pairctl("invite", "--show", "octocat").stdout
     quiet = stage.pairctl("invite", "-q", "--show", "octocat")
-    assert (quiet.stdout, "Nothing is open" in quiet.stderr) == ("", True)
+    assert (quiet.stdout, "No entry" in quiet.stderr) == ("", True)
     error = refusal(stage, "invite", "--show", "--message", "octocat", status=1)
     assert error["code"] == "not-open-yet"
 
@@ -299,7 +299,7 @@ def test_a_scheduled_invitation_has_no_command_while_another_guest_is_live(stage
         error = refusal(stage, "invite", "--show", option, "octocat", status=1)
         assert error["code"] == "not-open-yet"
     quiet = stage.pairctl("invite", "-q", "--show", "octocat")
-    assert (quiet.stdout, "Nothing is open" in quiet.stderr) == ("", True)
+    assert (quiet.stdout, "No entry" in quiet.stderr) == ("", True)
     assert stage.asks("invite", "--show", "hubot", "--no-copy")["command"]
 
 

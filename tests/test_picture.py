@@ -302,7 +302,7 @@ def test_the_host_sees_a_message_when_a_guest_joins_or_leaves(stage: Stage) -> N
     host = attached_host(stage)
     host.shows("[pairing]", ATTENTIVE)
     guest = octocat.joins()
-    shows_line(host, "pairing: github:octocat joined (write)")
+    shows_line(host, "pairing: github:octocat joined (read-write)")
     assert "joined" not in last_line(guest)
     guest.presses("C-b", "d")
     shows_line(host, "pairing: github:octocat left")
@@ -313,9 +313,9 @@ def test_the_host_reads_which_of_a_guest_s_terminals_joins_or_leaves(stage: Stag
     host = attached_host(stage, columns=120)
     host.shows("[pairing]", ATTENTIVE)
     octocat.joins()
-    shows_line(host, "github:octocat joined (write)")
+    shows_line(host, "github:octocat joined (read-write)")
     second = octocat.joins()
-    shows_line(host, "github:octocat joined again (write)")
+    shows_line(host, "github:octocat joined again (read-write)")
     second.presses("C-b", "d")
     shows_line(host, "github:octocat left one of their terminals")
 
@@ -372,7 +372,7 @@ def test_a_guest_s_name_is_not_expanded_as_a_tmux_format(stage: Stage) -> None:
     host = attached_host(stage, columns=120)
     shows_line(host, "(#[fg=red]#(touc… rw")
     octocat.joins()
-    shows_line(host, "joined (write)")
+    shows_line(host, "joined (read-write)")
     assert not proof.exists()
 
 

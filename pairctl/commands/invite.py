@@ -109,7 +109,7 @@ def _mention_box(reply: Invited, session: Session) -> None:
     from pairctl.tmux import box  # late: it loads more than other invitations need
 
     if session.box_settings and box.can_be_made(session.box_settings["network"]):
-        output.message("hint: a write guest can do all that you can; --box shares one directory")
+        output.message("hint: --box shares one directory, and nothing else of yours")
 
 
 def _tell_scheduled(reply: Invited, args: Namespace) -> None:

@@ -26,5 +26,9 @@ def run(args: Namespace, limit_s: float = shutdown.STOP_LIMIT_S) -> None:
     finally:
         daemon.unload()
     output.result(
-        result, lambda result, _: f"pairingd (pid {result['pid']}) has ended", as_json=args.json
+        result,
+        lambda result, _: (
+            f"pairingd (pid {result['pid']}) has ended; invitations stay until their time is up"
+        ),
+        as_json=args.json,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairctl.text.times import clock, seconds
+from pairctl.text.times import clock, seconds, span
 from pairingd.core.text import for_terminal
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pairctl.text.output import View
-    from pairingd.protocol.results import Endpoint, Invited
+    from pairingd.protocol.results import Endpoint, InvitationInfo, Invited
 
 FORMS = ("message", "pinned", "ssh_config")  # options; without any, the command
 _ALIAS = "pairing"
@@ -49,11 +49,19 @@ def beside(endpoints: list[Endpoint]) -> Iterator[tuple[str, str]]:
         yield "Or", second["command"]  # by the address, beside the user's name for it
 
 
+def join_by(invitation: InvitationInfo, view: View) -> str:
+    """The time by which the guest must come; "" if they may come later, or are in."""
+    inside = any(not connection.get("waiting") for connection in invitation["connections"])
+    at = invitation.get("join_by")
+    return clock(at, view.now) if at and not inside and seconds(at) > view.now else ""
+
+
 def _message(reply: Invited, view: View) -> str:
     until = max((invitation["expires_at"] for invitation in reply["invitations"]), key=seconds)
     key = reply["host_key"]
+    by = join_by(reply["invitations"][0], view)
     lines = [
-        f"Join my terminal, until {clock(until, view.now, '%H:%M %Z')}:",
+        f"Join my terminal{by and f' by {by}'}, until {clock(until, view.now, '%H:%M %Z')}:",
         "",
         f"    {for_terminal(reply['command'])}",
         "",
@@ -62,13 +70,28 @@ def _message(reply: Invited, view: View) -> str:
         lines.append("It works on the network that we share, and from nowhere else.")
     if "proxy" in reply["endpoints"][0]:
         lines.append("It needs nc, as macOS and most Linux have it. With ncat, write ncat for nc.")
-    if reply["endpoints"][0]["kind"] == "dial":
-        lines.append("It works for one visit. To come again, ask me for a new command.")
+    lines += _terms(reply["invitations"][0], dialed=reply["endpoints"][0]["kind"] == "dial")
     if reply["command"] != reply["pinned_command"]:  # which checks the key by itself
         kind = key["type"].removeprefix("ssh-").upper()
         lines.append("The first time, ssh asks whether the host key is right. It is:")
         lines.append(f"{kind} {for_terminal(key['fingerprint'])}")
     return "\n".join(lines).rstrip()
+
+
+def _terms(invitation: InvitationInfo, *, dialed: bool) -> Iterator[str]:
+    """What the guest finds otherwise than a guest of ssh would expect. All who are invited by one
+    command have the same terms.
+    """
+    if invitation.get("ask"):
+        yield "It waits until I let you in."
+    if invitation["access"] == "read":
+        yield "You can watch, not type."
+    if invitation.get("once"):
+        yield "It works for one visit."
+    elif dialed:
+        yield "It works for one visit. To come again, ask me for a new command."
+    if idle := invitation.get("idle_seconds"):
+        yield f"It ends when you are away, or nobody types, for {span(idle)}."
 
 
 def _ssh_config(reply: Invited) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pairctl.text.handout import beside
+from pairctl.text.handout import beside, join_by
 from pairctl.text.layout import LABEL, ROOM, fitted, row, wrapped
 from pairctl.text.output import WIDTH
 from pairctl.text.router_lines import forward, router
@@ -97,7 +97,7 @@ def opens_later(reply: Invited, view: View) -> str:
     first = reply["invitations"][0]
     show = shell("pairctl", "invite", "--show", first["guest"].removeprefix("github:"))
     when = clock(first.get("opens_at", first["issued_at"]), view.now)
-    return f"Nothing is open before {when}. Then pairing announces the command; also: {show}"
+    return f"No entry before {when}. Then pairing announces the command; also: {show}"
 
 
 def status(reply: Status, view: View) -> str:
@@ -258,15 +258,14 @@ def _end(invitation: InvitationInfo, view: View) -> str:
 
 
 def _conditions(invitation: InvitationInfo, view: View) -> str:
-    """The conditions of a live or scheduled invitation. After `join_by` it has been joined."""
+    """The conditions of a live or scheduled invitation, without what its guest has met."""
     if invitation["state"] not in {"live", "scheduled"}:
         return ""
     conditions = ["needs your approval"] if invitation.get("ask") else []
     if invitation.get("once"):
         conditions.append("one visit")
-    join_by = invitation.get("join_by")
-    if join_by and seconds(join_by) > view.now:
-        conditions.append(f"to join by {clock(join_by, view.now)}")
+    if by := join_by(invitation, view):
+        conditions.append(f"to join by {by}")
     if idle := invitation.get("idle_seconds"):
         conditions.append(f"over when idle for {span(idle)}")
     return ", ".join(conditions)

@@ -298,7 +298,7 @@ def way_out(place: Box | BoxInfo | AccountInfo | None, otherwise: str) -> str:
 def _other_kind(kind: str) -> PairingError:
     return PairingError(
         "other-session",
-        f"the tmux session that there is {kind}",
+        f"the tmux session already {kind}",
         "leave that option out (for [guests] account: --account ''); or exit that session's shells",
     )
 

@@ -46,8 +46,8 @@ _AGAIN = {
     Again.NEVER: "one visit only",
 }
 _STOPPED = {
-    Again.SAME_COMMAND: "once it runs again the same command works until {until}",
-    Again.NEW_COMMAND: "once it runs again, ask them for a new command",
+    Again.SAME_COMMAND: "if it restarts, same command until {until}",
+    Again.NEW_COMMAND: "if it restarts, ask for a new command",
     Again.NEVER: "the invitation was for one visit",
 }
 
@@ -121,7 +121,7 @@ def farewell(invitation: Invitation | None, now: float, host: str, until: str) -
     if invitation is None or not expired:
         return f"{host}'s pairing closed this connection"
     if invitation.deadline < invitation.expires_at:
-        return f"you were to come sooner ({until})"
+        return f"you had to join by {until}"
     return f"your time is up ({until})"
 
 

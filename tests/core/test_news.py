@@ -109,14 +109,14 @@ def test_each_client_reads_what_is_for_it(
 
 
 def test_several_messages_have_one_prefix_and_the_newest_first() -> None:
-    told = {HOST: [("github:bob left",), ("github:bob joined (write)",)]}
-    assert shown(told, {}) == "pairing: github:bob left · github:bob joined (write)"
+    told = {HOST: [("github:bob left",), ("github:bob joined (read-write)",)]}
+    assert shown(told, {}) == "pairing: github:bob left · github:bob joined (read-write)"
 
 
 def test_a_narrow_client_reads_a_shorter_form() -> None:
-    told: dict[str, Sequence[tuple[str, ...]]] = {HOST: [("github:bob joined (write)",)]}
-    assert shown(told, {}, columns=59) == "pairing: github:bob joined (write)"
-    assert shown(told, {}, columns=40) == "bob joined (write)"
+    told: dict[str, Sequence[tuple[str, ...]]] = {HOST: [("github:bob joined (read-write)",)]}
+    assert shown(told, {}, columns=59) == "pairing: github:bob joined (read-write)"
+    assert shown(told, {}, columns=40) == "bob joined (read-write)"
     told = {HOST: [("github:" + "o" * 50, "o" * 30)]}
     assert shown(told, {}, columns=87) == "pairing: github:" + "o" * 50
     assert shown(told, {}, columns=86) == "pairing: " + "o" * 30

@@ -54,6 +54,14 @@ def test_texts_are_the_golden_ones() -> None:
     is_golden(Path(__file__).parent / "golden" / "notices.txt", lines)
 
 
+@pytest.mark.parametrize("again", Again)
+def test_why_a_guest_is_out_fits_a_line_of_80_columns(again: Again) -> None:
+    host = "a-long-name"
+    texts = [notices.stopped(host, "18:38", again)]
+    texts += [notices.farewell(over(cause), NOW, host, "18:38") for cause in Cause]
+    assert [text for text in texts if len(f"pairing: {text}") > 80] == []
+
+
 @pytest.mark.parametrize(("access", "leave"), [(Access.WRITE, "Ctrl-b d"), (Access.READ, "Ctrl-C")])
 def test_each_text_has_shorter_forms_down_to_one_for_40_columns(access: Access, leave: str) -> None:
     known = Terms.of(INVITED, NOW)

@@ -139,7 +139,8 @@ def test_an_older_daemon_can_be_stopped(sock: Path, capsys: pytest.CaptureFixtur
     with FakeDaemon(sock, version="0.0.1", protocol=0) as daemon:
         assert main(["stop"]) == 0
         assert daemon.asked("stop") == {}
-    assert capsys.readouterr().out == f"pairingd (pid {os.getpid()}) has ended\n"
+    ended = f"pairingd (pid {os.getpid()}) has ended; invitations stay until their time is up\n"
+    assert capsys.readouterr().out == ended
 
 
 def test_a_daemon_that_does_not_end_is_a_failure(sock: Path, home: Path) -> None:

@@ -30,6 +30,10 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
     "invited-box": (render.invited, samples.IN_A_BOX),
     "invited-account": (render.invited, samples.AS_ACCOUNT),
     "handed-message": (partial(shown, "message"), samples.INVITED),
+    "handed-message-bound": (
+        partial(shown, "message"),
+        {**samples.BOUND, "invitations": samples.BOUND["invitations"][1:]},
+    ),
     "handed-message-lan": (partial(shown, "message"), samples.LAN_ONLY),
     "handed-pinned": (partial(shown, "pinned"), samples.INVITED),
     "handed-ssh-config": (partial(shown, "ssh_config"), samples.INVITED),
@@ -155,6 +159,19 @@ def test_a_past_invitation_has_when_and_why_it_was_over(over: dict[str, str], sh
     reply: Any = {**samples.IDLE, "invitations": [{**samples.OCTOCAT, **over}]}
     text = " ".join(render.status(reply, View(now=samples.NOW)).split())
     assert f"github:octocat read-write, was until {shown} Door" in text
+
+
+def test_the_time_to_join_is_printed_until_the_guest_is_in() -> None:
+    [*_, bound] = samples.BOUND["invitations"]
+    connection: Any = {"peer": "192.0.2.7", "since": "2026-03-15T09:00:00Z", "pid": 1}
+    for connections, printed in (
+        ([], True),
+        ([{**connection, "waiting": True}], True),
+        ([connection], False),
+    ):
+        invitation: Any = {**bound, "connections": connections}
+        text = render.status({**samples.STATUS, "invitations": [invitation]}, View(now=samples.NOW))
+        assert ("to join by" in text) is printed
 
 
 def test_no_router_is_needed_while_only_past_invitations_are_listed() -> None:

@@ -15,6 +15,7 @@ from pairingd.core.approval import Entry
 from pairingd.core.durations import utc
 from pairingd.core.events import Came, Went
 from pairingd.core.model import Cause, Invitation, State
+from pairingd.core.notices import LONG_ACCESS
 from pairingd.core.refusal import Refused as NotAllowed
 from pairingd.process.left_over import end_left_over
 from pairingd.reconcile.access.knocks import Knocks
@@ -185,9 +186,9 @@ class Roster:
         login.joined = True
         text = f"{login.guest} joined from {login.peer}"
         self._intent.happened("joined", text, **asdict(_joined(login)))
-        access = login.access.value if login.access else ""
         again = " again" if self._inside(login.invitation) > 1 else ""
-        self._signals.guests_changed(f"{login.guest} joined{again} ({access})")
+        access = f" ({LONG_ACCESS[login.access]})" if login.access else ""
+        self._signals.guests_changed(f"{login.guest} joined{again}{access}")
 
     def _note_lapsed(self, invitation: str, text: str) -> None:
         """Report the end of an invitation, unless its guest was in: then their departure does."""
