@@ -51,6 +51,7 @@ def test_a_guest_who_requests_no_terminal_sees_what_to_change(
 ) -> None:
     said = told(stage, guest, options, words)
     assert [one for one in (WITH_A_TERMINAL, WITHOUT_A_COMMAND) if one in said] == [hint]
+    assert [line for line in said.splitlines() if len(line) > 80] == []
 
 
 def test_the_hint_for_request_tty_no_is_right(stage: Stage, guest: Guest) -> None:

@@ -16,11 +16,11 @@ trap '' USR1 USR2 # until there is somebody to change the role of
 
 if [ -z "$SSH_TTY" ]; then
     if [ -n "$SSH_ORIGINAL_COMMAND" ]; then
-        hint='runs no command and copies no files; use ssh without a command'
+        cause='it runs no command' hint='use ssh without a command'
     else
-        hint='your ssh did not request one (ssh -T, or RequestTTY no); use ssh -t'
+        cause='your ssh requested none' hint='use ssh -t, not ssh -T or RequestTTY no'
     fi
-    echo "pairing: this invitation opens a shared terminal; $hint" >&2
+    printf '%s\n' "pairing: this invitation opens a shared terminal; $cause" "hint: $hint" >&2
     exit 1
 fi
 
