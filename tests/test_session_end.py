@@ -64,7 +64,7 @@ def test_the_end_of_the_session_names_every_invitation_that_ended_with_it(stage:
         stage.guest(name)
     assert "error" not in stage.asks("invite", "ann", "bob", "octocat", "--no-copy")
     stage.asks("revoke", "octocat")
-    host = attached_host(stage, columns=120)
+    host = attached_host(stage)
     host.shows("[pairing")
     host.types("exit")
     assert host.ended() == 0

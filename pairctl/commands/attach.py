@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pairctl.control.client import connect
-from pairctl.text import output, times
+from pairctl.text import layout, output, times
 from pairctl.tmux.session import Session
 from pairingd.core.refusal import PairingError
 
@@ -56,7 +56,9 @@ def _say_what_ended(client: Client, left: float) -> None:
         if invitation.get("cause") == "tmux-gone"
     ]
     if guests:
-        output.message(f"the tmux session has ended, and with it the {_invitations(guests)}")
+        text = f"the tmux session has ended, and with it the {_invitations(guests)}"
+        for line in layout.wrapped("", text, output.WIDTH):
+            output.message(line)
 
 
 def _invitations(guests: list[str]) -> str:
