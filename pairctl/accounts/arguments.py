@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 # sudo does not search ~/.local/bin, where pipx and uv put pairctl.
 ROOT = 'create and remove need root: sudo "$(command -v pairctl)" account create\n'
-EXAMPLES = ("account create --dry-run", "account show", "account remove")
+EXAMPLES = ("account create --dry-run", "account show", "account remove --dry-run")
 
 # What completes a directory in each shell; shtab.DIRECTORY, without importing it.
 DIRECTORIES = {

@@ -251,7 +251,7 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--list", action="store_true", help="list the sessions, the newest first")
 
     _doctor(command("doctor", "check for problems that could keep a guest out"))
-    look = command("look", "tell whether a host key is shown at an address")
+    look = command("look", "print whether an address shows a host key")
     look.add_argument("place", type=values.utf8, metavar="HOST:PORT")
     look.add_argument("fingerprint", type=values.utf8, metavar="SHA256:…")
 
@@ -268,7 +268,7 @@ def parser() -> argparse.ArgumentParser:
         )
     uninstall.add_argument("--keep-state", action="store_true", help="keep all other files")
 
-    about_account = "make, remove or show a user of its own for guests"
+    about_account = "make, remove or show a separate user for guests"
     of_accounts.add(command("account", about_account, of_accounts.ROOT))
 
     completion = command("completion", "print a shell's completion script")
@@ -309,10 +309,10 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
         "--join-within", type=guesses.duration, metavar="DURATION", help="over if nobody has come"
     )
     invite.add_argument(
-        "--idle", type=guesses.duration, metavar="DURATION", help="over when nobody types so long"
+        "--idle", type=guesses.duration, metavar="DURATION", help="over when nobody types for so long"
     )
     invite.add_argument(
-        "--at", type=values.utf8, metavar="TIME", help="nothing is open before: 14:00, 6pm"
+        "--at", type=values.utf8, metavar="TIME", help="no entry before that time"
     )
     invite.add_argument("--ask", action="store_true", help="you approve each visit, in tmux")
     invite.add_argument(

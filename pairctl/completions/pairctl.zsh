@@ -5,7 +5,7 @@
 
 _shtab_pairctl_commands() {
   local _commands=(
-    account:'Make, remove or show a user of its own for guests.'
+    account:'Make, remove or show a separate user for guests.'
     approve:'Let in a guest who waits for approval.'
     attach:'Attach this terminal to the session.'
     completion:'Print a shell'"'"'s completion script.'
@@ -17,7 +17,7 @@ _shtab_pairctl_commands() {
     install:'Start the daemon now and at every login.'
     invite:'Invite guests for a limited time.'
     log:'Print what has happened.'
-    look:'Tell whether a host key is shown at an address.'
+    look:'Print whether an address shows a host key.'
     man:'Show the manual page.'
     receipt:'Print who connected in a session, from where and when.'
     restart:'Stop the daemon and start it again; invitations stay.'
@@ -142,8 +142,8 @@ _shtab_pairctl_invite_options=(
   "--read-only[guests can watch, not type]"
   "--once[the first visit is the only one]"
   "--join-within[over if nobody has come]:DURATION:"
-  "--idle[over when nobody types so long]:DURATION:"
-  "--at[nothing is open before\: 14\:00, 6pm]:TIME:"
+  "--idle[over when nobody types for so long]:DURATION:"
+  "--at[no entry before that time]:TIME:"
   "--ask[you approve each visit, in tmux]"
   "--wait[with --ask\: also while nobody is attached]"
   "--from[dial the guest at their public address\; they need nc]:ADDRESS:"
