@@ -100,7 +100,7 @@ def require_startable(environ: Mapping[str, str] | None = None) -> None:
     except subprocess.TimeoutExpired:
         _late()
     if tested.returncode:
-        _complain(tested.stderr)
+        _complain(tested.stderr, "nothing was changed, because pairingd would not start")
 
 
 def unload() -> None:
@@ -196,7 +196,7 @@ def _late() -> NoReturn:
     )
 
 
-def _complain(printed: str) -> NoReturn:
+def _complain(printed: str, lead: str = "pairingd could not be started") -> NoReturn:
     """Raises NoDaemon with the `error:` and `hint:` lines that the daemon printed."""
     lines = printed.splitlines()
     text = {}
@@ -206,6 +206,6 @@ def _complain(printed: str) -> NoReturn:
     cause = text["error"] or (lines[-1] if lines else "no reason given")
     raise NoDaemon(
         "start-failed",
-        f"pairingd could not be started: {cause}",
+        f"{lead}: {cause}",
         text["hint"] or "run pairingd in the foreground to see why",
     )

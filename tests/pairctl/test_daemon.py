@@ -129,6 +129,7 @@ def test_the_running_daemon_stays_if_no_other_would_start(
     assert main([command, "--json"]) == 3
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "start-failed"
+    assert error["message"].startswith("nothing was changed, because ")
     assert "unknown key door.prot" in error["message"]
     with connect() as client:
         assert client.hello["pid"] == pid
