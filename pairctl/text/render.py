@@ -230,17 +230,16 @@ def guests(
 
 def _standing(invitation: InvitationInfo, view: View) -> str:
     access = ACCESS[invitation["access"]]
-    issued, expires = seconds(invitation["issued_at"]), seconds(invitation["expires_at"])
+    opens = invitation.get("opens_at", invitation["issued_at"])
+    begins, expires = seconds(opens), seconds(invitation["expires_at"])
     until = clock(invitation["expires_at"], view.now)
     if invitation["state"] == "scheduled":
-        opens = invitation["opens_at"]
-        length = span(expires - seconds(opens))
-        return f"{access} from {clock(opens, view.now)} until {until} ({length})"
+        return f"{access} from {clock(opens, view.now)} until {until} ({span(expires - begins)})"
     if invitation["state"] != "live":
         return f"{access}, {_end(invitation, view)}"
     left = expires - view.now
     # Just after the invitation, print its whole length instead of "1h59m left".
-    duration = span(expires - issued) if view.now - issued < 10 else f"{span(left)} left"
+    duration = span(expires - begins) if view.now - begins < 10 else f"{span(left)} left"
     return f"{access} until {until} ({duration})"
 
 

@@ -161,6 +161,17 @@ def test_a_past_invitation_has_when_and_why_it_was_over(over: dict[str, str], sh
     assert f"github:octocat read-write, was until {shown} Door" in text
 
 
+def test_the_length_of_an_invitation_is_from_the_time_at_which_it_opened() -> None:
+    opened: Any = {
+        **samples.OCTOCAT,
+        "issued_at": "2026-03-14T13:39:56Z",
+        "opens_at": "2026-03-14T13:40:00Z",
+        "expires_at": "2026-03-14T13:50:00Z",
+    }
+    text = render.status({**samples.STATUS, "invitations": [opened]}, View(now=samples.NOW))
+    assert "(10m)" in text
+
+
 def test_the_time_to_join_is_printed_until_the_guest_is_in() -> None:
     [*_, bound] = samples.BOUND["invitations"]
     connection: Any = {"peer": "192.0.2.7", "since": "2026-03-15T09:00:00Z", "pid": 1}
