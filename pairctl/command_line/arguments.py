@@ -309,11 +309,12 @@ def _inviting(invite: argparse.ArgumentParser) -> None:
         "--join-within", type=guesses.duration, metavar="DURATION", help="over if nobody has come"
     )
     invite.add_argument(
-        "--idle", type=guesses.duration, metavar="DURATION", help="over when nobody types for so long"
+        "--idle",
+        type=guesses.duration,
+        metavar="DURATION",
+        help="over when nobody types for so long",
     )
-    invite.add_argument(
-        "--at", type=values.utf8, metavar="TIME", help="no entry before that time"
-    )
+    invite.add_argument("--at", type=values.utf8, metavar="TIME", help="no entry before that time")
     invite.add_argument("--ask", action="store_true", help="you approve each visit, in tmux")
     invite.add_argument(
         "--wait", action="store_true", help="with --ask: also while nobody is attached"
