@@ -83,7 +83,7 @@ def _first(routers: Routers) -> Attempt:
             return Attempt(way, Outcome.UNTRIED, "it has not answered yet")
         return Attempt(way, Outcome.FAILED, routers.error.message, routers.error.hint)
     held = routers.first
-    opened = f"{held.gateway} forwards its port {held.external_port} by {held.protocol}"
+    opened = f"{held.gateway} forwards its port {held.external_port}"
     if routers.warning:
         return Attempt(way, Outcome.UNPROVEN, routers.warning.message, routers.warning.hint)
     if double_nat(held):
@@ -102,7 +102,7 @@ def _second(routers: Routers) -> Attempt:
     if problem is None:
         if second is None:
             return Attempt(way, Outcome.UNTRIED, "not needed")
-        opened = f"{second.gateway} forwards its port {second.external_port} by {second.protocol}"
+        opened = f"{second.gateway} forwards its port {second.external_port}"
         return Attempt(way, Outcome.WORKS, f"{opened}, at {second.external_host}")
     if second is None and routers.second_failed is None:
         if not routers.asks_second:

@@ -29,7 +29,7 @@ DOUBT = Problem("mapping-unshown", "it lists nothing", "forward by hand")
         (Routers(error=ERROR), "failed: it failed", "not tried: the first router has opened no"),
         (
             Routers(first=HELD),
-            "works: 192.168.1.1 forwards its port 22 by upnp, at 5.5.5.1",
+            "works: 192.168.1.1 forwards its port 22, at 5.5.5.1",
             "needed",
         ),
         (Routers(first=HELD, warning=DOUBT), "unproven: it lists nothing", "not tried: not needed"),
