@@ -62,8 +62,8 @@ def _starting() -> Iterator[None]:
 
 
 def restart(timeout_s: float | None = None) -> Client:
-    """As `start`, after stopping the running daemon, however it was started. That one runs on, and
-    the error says so, if no other would start.
+    """As `start`, after stopping the running daemon, however it was started. That one runs on if no
+    other would start.
     """
     from pairctl import services
 
@@ -72,11 +72,7 @@ def restart(timeout_s: float | None = None) -> Client:
         running = reach()
     if running:
         with running:
-            try:
-                require_startable(services.environment(service) if service else None)
-            except NoDaemon as failure:
-                failure.message += "; the running pairingd goes on"
-                raise
+            require_startable(services.environment(service) if service else None)
             stop(running)
     with _starting():
         return _start(service, service.restart(), timeout_s) if service else _start_by_hand()

@@ -81,16 +81,13 @@ async def _reported(parts: Parts, listed: Sequence[Invitation]) -> list[results.
 
 
 async def _newest(parts: Parts, limit: int) -> list[Invitation]:
-    """Return all that are live and the newest past ones, oldest first."""
+    """Return the newest invitations, past ones too, oldest first."""
     newest: list[Invitation] = []
-    past: list[Invitation] = []
     async for session in answers.sessions(parts.store):
         newest[:0] = session.invitations
-        past[:0] = (invitation for invitation in session.invitations if not invitation.live)
-        if len(past) >= limit:
+        if len(newest) >= limit:
             break
-    older = {invitation.id for invitation in past[:-limit]}
-    return [invitation for invitation in newest if invitation.id not in older]
+    return newest[-limit:]
 
 
 async def _observe(tmux: Tmux) -> tuple[Running, int]:
