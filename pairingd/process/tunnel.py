@@ -20,7 +20,7 @@ _END_TIMEOUT_S = 2.0  # from SIGTERM to SIGKILL
 _DRAIN_TIMEOUT_S = 0.5  # what it started may hold its output open
 _MAX_KEPT_BYTES = 400  # of its last output
 # A relay may be a stranger's, and so is what its program prints.
-_MAX_LINE_BYTES = 2048  # searched: a regular expression may take the square of it, or more
+MAX_LINE_BYTES = 2048  # searched: a regular expression may take the square of it, or more
 _MAX_CHUNK_BYTES = 65536
 _FLOOD_PAUSE_S = 0.05  # after so much at once
 _VERBOSE_PREFIXES = (b"debug", b"OpenSSH_", b"Authenticated to ", b"Allocated port ")  # of ssh -v
@@ -149,10 +149,10 @@ async def _read(
     begun = b""
     while data := await tunnel.program.output.read(_MAX_CHUNK_BYTES):
         *lines, begun = (begun + data).split(b"\n")
-        begun = begun[:_MAX_LINE_BYTES]
+        begun = begun[:MAX_LINE_BYTES]
         for line in lines:
-            _note(tunnel, line[:_MAX_LINE_BYTES], pattern, matched)
-        if len(data) > _MAX_LINE_BYTES:  # the program waits meanwhile
+            _note(tunnel, line[:MAX_LINE_BYTES], pattern, matched)
+        if len(data) > MAX_LINE_BYTES:  # the program waits meanwhile
             await asyncio.sleep(_FLOOD_PAUSE_S)
     _note(tunnel, begun, pattern, matched)
 

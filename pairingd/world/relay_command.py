@@ -17,14 +17,15 @@ from pairingd.home import config, values
 from pairingd.process.programs import last_words
 from pairingd.process.tunnel import Tunnel, how_it_ended, start, wait_for
 
-_USUAL = r"\b(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})\s*$"  # HOST:PORT, at its end
+# HOST:PORT at a line's end. Tried once for each word: a stranger chooses how long the words are.
+USUAL = r"(?<![A-Za-z0-9.-])[.-]*\b(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})\s*$"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?", re.ASCII)  # printed in ssh's
 
 
 class RelayCommand:
     def __init__(self, settings: config.RelayCommand) -> None:
         self._argv = values.argv(settings.run)
-        self._says = re.compile((settings.says or _USUAL).encode())
+        self._says = re.compile((settings.says or USUAL).encode())
 
     async def open(self, door_port: int) -> Tunnel:
         """A tunnel to the endpoint that is printed. Raises WorldError `relay-unreachable`."""

@@ -27,9 +27,19 @@ def test_a_corpus_has_several_outcomes(target: Target) -> None:
     assert len({target.parse(data) for data in target.corpus().values()}) > 1
 
 
-def test_an_answer_in_many_small_chunks_takes_little_time() -> None:
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert replay(TARGETS["upnp-http-answer"], [head + b"1\r\nx\r\n" * 20_000]) == []
+@pytest.mark.parametrize(
+    ("target", "data"),
+    [
+        (
+            "upnp-http-answer",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 20_000,
+        ),
+        ("relay-output", (b"a." * 1020 + b"\n") * 500),
+    ],
+    ids=["small chunks", "long words"],
+)
+def test_an_input_costs_its_length_and_not_the_square_of_it(target: str, data: bytes) -> None:
+    assert replay(TARGETS[target], [data]) == []
 
 
 def test_the_same_seed_gives_the_same_inputs() -> None:

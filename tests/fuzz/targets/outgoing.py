@@ -1,13 +1,17 @@
-"""What a STUN server answers."""
+"""What a STUN server answers, and what a relay's program prints."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 
+from pairingd.process.tunnel import MAX_LINE_BYTES
 from pairingd.world.outgoing import stun
+from pairingd.world.relay_command import USUAL
 from tests.fuzz.engine import Target
 
 TRANSACTION = bytes(range(12))
+_ENDPOINT = re.compile(USUAL.encode())
 
 
 def stun_answer(data: bytes) -> str:
@@ -25,4 +29,13 @@ def stun_answer(data: bytes) -> str:
     return "an address"
 
 
-TARGETS = (Target("stun-answer", stun_answer),)
+def relay_output(data: bytes) -> str:
+    """The endpoint that a line names, if it does."""
+    found = [_ENDPOINT.search(line[:MAX_LINE_BYTES]) for line in data.split(b"\n")]
+    for named in filter(None, found):
+        assert named["host"]
+        assert int(named["port"]) < 100_000
+    return f"{len([*filter(None, found)])} endpoints"
+
+
+TARGETS = (Target("stun-answer", stun_answer), Target("relay-output", relay_output))
