@@ -15,6 +15,7 @@ from pairingd.core.text import one_line
 MARK = "@pairing-session"  # its value is the configured name
 _ID = re.compile(r"\$\d{1,18}", re.ASCII)
 _MAX_NAME_CHARS = 100  # the server's owner chooses the names
+MAX_SESSIONS = 1000  # and how many there are
 FORM = f"#{{pid}}\t#{{session_id}}\t#{{{MARK}}}\t#{{session_name}}"  # of list-sessions -F
 
 
@@ -35,7 +36,8 @@ class TmuxSession(NamedTuple):
 
 def find(listed: str, name: str) -> TmuxSession | None:
     """Return the shared session in `listed`, printed by list-sessions in FORM; None if absent."""
-    lines = (line.split("\t", 3) for line in listed.splitlines() if line.count("\t") >= 3)
+    listing = listed.splitlines()[:MAX_SESSIONS]
+    lines = (line.split("\t", 3) for line in listing if line.count("\t") >= 3)
     sessions = [
         (mark, TmuxSession(server, id_, one_line(called, _MAX_NAME_CHARS)))
         for server, id_, mark, called in lines

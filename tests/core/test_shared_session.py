@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd.core.shared_session import TmuxSession, find, watching
+from pairingd.core.shared_session import MAX_SESSIONS, TmuxSession, find, watching
 
 
 def listed(id_: str = "$3", mark: str = "pairing", name: str = "pairing") -> str:
@@ -28,6 +28,11 @@ def test_a_session_of_an_earlier_configuration_is_the_shared_one_while_there_is_
 )
 def test_an_id_that_is_none_of_tmuxs_is_passed_over(id_: str) -> None:
     assert find(listed(id_), "pairing") is None
+
+
+def test_no_more_than_max_sessions_are_read() -> None:
+    others = listed(mark="", name="other") * MAX_SESSIONS
+    assert find(others + listed(), "pairing") is None
 
 
 def test_a_name_with_control_characters_is_made_printable() -> None:

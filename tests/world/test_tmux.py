@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from pairingd.errors import WorldError
 from pairingd.machine import which
 from pairingd.world.tmux import Running, Tmux
 from pairingd.world.tmux.clients import MAX_CLIENTS
+from pairingd.world.tmux.commands import client_hooks
 from tests.stage import until
 from tests.waiting import WAIT_S
 
@@ -141,6 +143,11 @@ async def test_a_false_server_has_a_limited_number_of_clients(socket: Path) -> N
     line = "2\t0\t0\t80\t24\t\t/dev/pts/1\t$0"
     listed = await false_server(socket, f"{line}\n" * (MAX_CLIENTS + 1)).clients()
     assert len(listed) == MAX_CLIENTS
+
+
+def test_a_false_server_has_a_limited_number_of_hooks() -> None:
+    names = map("".join, itertools.product("abcdefgh", repeat=3))
+    assert len(client_hooks("".join(f"client-{name}\n" for name in names))) < 100
 
 
 def false_server(socket: Path, answer: str) -> Tmux:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from pairingd.core import shared_session
@@ -9,6 +10,7 @@ from pairingd.core.confine import Detach, LeadBack, Steering, Unlock, Weigh
 from pairingd.core.news import GUESTS
 
 _OWN_INDEX = 22022  # of array options; nobody else uses it
+_MAX_HOOKS = 64  # tmux 3.3a has seven on clients; a server that a guest owns lists any number
 _OPTIONS = (
     ("detach-on-destroy", "on"),  # its end does not move guests to another session of the host's
     ("lock-after-time", "0"),  # tmux runs a lock command in each client, where a guest would type
@@ -50,6 +52,12 @@ def confine(
     )
     # tmux(1), COMMAND PARSING AND EXECUTION: a `;` of its own ends each but the last.
     return [word for command in commands for word in (*command, ";")][:-1]
+
+
+def client_hooks(output: str) -> frozenset[str]:
+    """The hooks on clients that `show-hooks` has printed."""
+    hooks = dict.fromkeys(re.findall(r"^client-[a-z-]+", output, re.MULTILINE))
+    return frozenset([*hooks][:_MAX_HOOKS])
 
 
 def steer(action: Steering, session: str) -> tuple[str, ...]:

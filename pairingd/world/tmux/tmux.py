@@ -240,8 +240,7 @@ class Tmux:
         """The hooks on clients that this tmux knows; each version has others."""
         self._forget_another()
         if not self._hooks:
-            output = await self._ask("show-hooks", "-g")
-            self._hooks = frozenset(re.findall(r"^client-[a-z-]+", output, re.MULTILINE))
+            self._hooks = commands.client_hooks(await self._ask("show-hooks", "-g"))
         return self._hooks
 
     def observer(self) -> Observer:
