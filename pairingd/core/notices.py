@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from pairingd.core.model import Access, Cause, Invitation
 from pairingd.core.news import Forms
+from pairingd.core.statusline import SHORT_ACCESS
 
 LAST_MINUTES = (5, 1)  # before the end, at which a guest gets a notice
-_ACCESS = {Access.WRITE: "rw", Access.READ: "ro"}
 LONG_ACCESS = {Access.WRITE: "read-write", Access.READ: "read-only"}
 _FAREWELLS = {
     Cause.REVOKED: "{host} removed you",
@@ -70,7 +70,7 @@ def greeting(
     host: str, access: Access, until: str, leave: str, again: Again = Again.SAME_COMMAND
 ) -> Forms:
     """`leave` names the keys that leave the session."""
-    role = _ACCESS[access]
+    role = SHORT_ACCESS[access]
     return (
         f"{host}'s session, {role} until {until}; {leave} leaves, {_AGAIN[again]}",
         f"{role} until {until}; {leave} leaves, {_AGAIN[again]}",

@@ -22,7 +22,7 @@ LINE = "@pairing-line-"
 THEIRS = "@pairing-theirs"
 _COLOURS = ((60, "red"), (300, "yellow"))  # up to so many seconds, this colour
 _LONG_NAME_COLUMNS, _SHORT_NAME_COLUMNS = 16, 8
-_ACCESS = {"write": "rw", "read": "ro"}
+SHORT_ACCESS = {"write": "rw", "read": "ro"}
 _UNSAFE = re.compile(r"[^\w .:@/+~()*…<·-]")  # what a shell's prompt or a status bar may act on
 
 
@@ -76,7 +76,7 @@ def _line(
 
 def _entry(entry: Entry, longest: int) -> str:
     when = f"from {entry.opens}" if entry.opens else time_left(entry.left)
-    text = f"{short_name(entry.guest, longest)} {_ACCESS[entry.access]} {when}"
+    text = f"{short_name(entry.guest, longest)} {SHORT_ACCESS[entry.access]} {when}"
     if not entry.inside:
         return f"({text})"
     return f"*{text}" if entry.typed else text

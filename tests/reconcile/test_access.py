@@ -33,7 +33,7 @@ from pairingd.world.door import (
     Disconnected,
     Door,
     Event,
-    Refused,
+    LoginRefused,
     TurnedAway,
 )
 from pairingd.world.sshd import Sshd
@@ -305,7 +305,9 @@ async def test_a_scheduled_invitation_opens_at_opens_at_and_is_announced_once(ho
 
 async def test_refused_keys_of_a_connection_are_one_line_of_history(host: Host) -> None:
     host.intent.apply(invite())
-    host.yields(Connected(PID, "::1", host.now), Refused(PID), Refused(PID), Disconnected(PID))
+    host.yields(
+        Connected(PID, "::1", host.now), LoginRefused(PID), LoginRefused(PID), Disconnected(PID)
+    )
     host.yields(TurnedAway("::1", Refusal.BANNED))
     await host.lane.one_pass()
     refused = [one.data for one in host.store.history_of("s1") if one.kind == "refused"]

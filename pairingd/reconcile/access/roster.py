@@ -16,7 +16,7 @@ from pairingd.core.durations import utc
 from pairingd.core.events import Came, Went
 from pairingd.core.model import Cause, Invitation, State
 from pairingd.core.notices import LONG_ACCESS
-from pairingd.core.refusal import Refused as NotAllowed
+from pairingd.core.refusal import Refused
 from pairingd.process.left_over import end_left_over
 from pairingd.reconcile.access.knocks import Knocks
 from pairingd.reconcile.access.login import NO_TERMINAL, Login
@@ -32,8 +32,8 @@ from pairingd.world.door import (
     Disconnected,
     Door,
     Event,
+    LoginRefused,
     Reached,
-    Refused,
     TurnedAway,
 )
 from pairingd.world.tmux import Running, Tmux
@@ -109,7 +109,7 @@ class Roster:
                 journal(self._store, pid)
             case Authenticated(pid, fingerprint, invitation):
                 self._authenticated(self.logins[pid], fingerprint, invitation)
-            case Refused(pid, fingerprint, other_user):
+            case LoginRefused(pid, fingerprint, other_user):
                 self.logins[pid].refuse(fingerprint, other_user=other_user)
             case TurnedAway(peer, reason, ban):
                 log.info("turned away %s: %s", peer, reason.value)
@@ -179,7 +179,7 @@ class Roster:
         """
         try:
             self._intent.apply(Came(login.invitation or ""))
-        except NotAllowed as used_up:
+        except Refused as used_up:
             login.astray, login.cause = used_up.message, Cause.USED
             self._intent.happened("refused", used_up.message, peer=login.peer)
             return

@@ -22,8 +22,8 @@ from pairingd.world.door.events import (
     Disconnected,
     Event,
     Events,
+    LoginRefused,
     Reached,
-    Refused,
     TurnedAway,
 )
 from pairingd.world.door.lobby import Arrival
@@ -37,7 +37,7 @@ __all__ = [
     "Door",
     "Event",
     "Events",
+    "LoginRefused",
     "Reached",
-    "Refused",
     "TurnedAway",
 ]

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from pairingd.core.admission import LOGIN_GRACE, LOGIN_UNDER_WAY, Progress, Refusal, Visitor
 from pairingd.world.door.acknowledge import Acknowledgements
-from pairingd.world.door.events import Authenticated, Connected, Disconnected, Events, Refused
+from pairingd.world.door.events import Authenticated, Connected, Disconnected, Events, LoginRefused
 from pairingd.world.door.farewell import message
 from pairingd.world.door.guard import BEHIND_S, Guard
 from pairingd.world.door.listener import tune
@@ -209,7 +209,7 @@ class Connections:
                     self._enters(connection, Authenticated(connection.pid, fingerprint))
                 case Failed(fingerprint, other_user):
                     connection.refused = True
-                    self._events.put_nowait(Refused(connection.pid, fingerprint, other_user))
+                    self._events.put_nowait(LoginRefused(connection.pid, fingerprint, other_user))
                 case _:
                     pass
 
@@ -236,7 +236,7 @@ class Connections:
 
     def _too_slow(self, connection: Connection) -> None:
         if not connection.authenticated:
-            self._events.put_nowait(Refused(connection.pid))
+            self._events.put_nowait(LoginRefused(connection.pid))
             connection.reach.end(signal.SIGTERM)
 
     @staticmethod

@@ -43,7 +43,7 @@ class Authenticated(Struct, frozen=True):
     invitation: str = ""
 
 
-class Refused(Struct, frozen=True):
+class LoginRefused(Struct, frozen=True):
     """sshd refused a login, or LOGIN_GRACE passed without one. A connection may have several.
 
     `fingerprint` is of the key that was offered, `other_user` as in sshd's log.
@@ -71,5 +71,5 @@ class Disconnected(Struct, frozen=True):
     pid: int
 
 
-Event = Reached | Connected | Authenticated | Refused | TurnedAway | Disconnected
+Event = Reached | Connected | Authenticated | LoginRefused | TurnedAway | Disconnected
 Events = asyncio.Queue[Event]

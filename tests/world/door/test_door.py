@@ -23,8 +23,8 @@ from pairingd.world.door import (
     Disconnected,
     Door,
     Event,
+    LoginRefused,
     Reached,
-    Refused,
     TurnedAway,
 )
 from pairingd.world.door import (
@@ -145,8 +145,8 @@ async def test_each_key_that_sshd_refuses_is_an_event_of_that_connection(street:
     connected, *refused, disconnected = await street.events_until(Disconnected)
     assert isinstance(connected, Connected)
     assert disconnected == Disconnected(connected.pid)
-    offered = [Refused(connected.pid, fingerprint) for fingerprint in keys]
-    assert [event for event in refused if event != Refused(connected.pid)] == offered
+    offered = [LoginRefused(connected.pid, fingerprint) for fingerprint in keys]
+    assert [event for event in refused if event != LoginRefused(connected.pid)] == offered
 
 
 async def test_a_refused_key_before_the_right_one_does_not_keep_it_out(street: Street) -> None:
@@ -155,7 +155,7 @@ async def test_a_refused_key_before_the_right_one_does_not_keep_it_out(street: S
     await street.logs_in("first", "octocat")
     connected, *refused, authenticated = await street.events_until(Authenticated)
     assert isinstance(connected, Connected)
-    assert Refused(connected.pid, other) in refused
+    assert LoginRefused(connected.pid, other) in refused
     assert authenticated == Authenticated(connected.pid, fingerprint)
     await street.door.connections.cut([connected.pid], (), nobody_detaches)
 
