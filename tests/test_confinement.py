@@ -172,6 +172,41 @@ def test_read_guests_are_cut_where_tmux_falls_silent(stage: Stage) -> None:
     )
 
 
+@pytest.mark.attack(
+    "a write guest has tmux report dates beyond the calendar, thousands of clients, or megabytes",
+    "every command works on, later guests are seen, and the receipt is whole",
+)
+@pytest.mark.parametrize(
+    ("line", "lines", "times"),
+    [("{client} $0 1 999999999999999999", 1, 1), ("c{n} $0 1 2", 19_000, 1), ("x" * 60, 12_000, 5)],
+    ids=["dates", "clients", "megabytes"],
+)
+def test_nothing_that_tmux_reports_stops_a_command(
+    stage: Stage, line: str, lines: int, times: int
+) -> None:
+    guest = invited(stage, "write")
+    screen = joined(stage, guest)
+    client = guests_client(stage)
+    is_held(stage, client)
+    reported = "\n".join(line.format(client=client, n=n) for n in range(lines))
+    commands = stage.path / "commands"
+    commands.write_text(f"set-option -g @reported '{reported}'\n")
+    stage.tmux("source-file", str(commands))
+    forged = ("set-option -g @asked yes", *("show-options -gqv @reported",) * times, "list-clients")
+    stage.tmux("set-option", "-s", "command-alias[99]", f"list-clients={' ; '.join(forged)}")
+    until(lambda: stage.tmux("show-options", "-gqv", "@asked"), "pairingd has asked", ATTENTIVE)
+    stage.pairctl("status")
+    hubot = stage.guest("hubot")
+    stage.pairctl("invite", "hubot", "--no-copy")
+    joined(stage, hubot)
+    stage.has_seen(visits=2)
+    stage.pairctl("revoke", "octocat")
+    screen.ended(ATTENTIVE)
+    until(lambda: stage.asks("receipt")["visits"][0]["until"], "the end of the visit", ATTENTIVE)
+    visit = stage.asks("receipt")["visits"][0]
+    assert (visit["typed_at"] or "") <= visit["until"]
+
+
 def ignoring_size(stage: Stage) -> list[str]:
     flags = stage.tmux("list-clients", "-F", "#{client_flags}").splitlines()
     return [one for one in flags if "ignore-size" in one]

@@ -149,4 +149,4 @@ class OptionValues(NamedTuple):
             return self.saved
         # After `set-option -a` our value is a part of the user's.
         old = self.for_all if self.saved is None else self.saved
-        return self.own.replace(self.set_to, old)
+        return self.own.replace(self.set_to, old, 1)  # all of them could take gigabytes

@@ -14,6 +14,7 @@ from msgspec import Struct
 from pairingd.core.text import printable
 
 _MAX_OUTPUT_BYTES = 1 << 20  # kept of each stream
+_EXIT_POLL_S = 0.005
 _DRAIN_TIMEOUT_S = 0.5  # its children may hold its output open after its end
 
 
@@ -70,7 +71,7 @@ async def end(process: asyncio.subprocess.Process, seconds: float = 0.0) -> bool
         process.terminate()
     try:
         async with asyncio.timeout(seconds):
-            await process.wait()
+            await _exited(process)
     except TimeoutError:
         return await _killed(process)
     except asyncio.CancelledError:
@@ -86,8 +87,16 @@ async def _killed(process: asyncio.subprocess.Process) -> bool:
         pass
     except PermissionError:
         return False
-    await process.wait()
+    await _exited(process)
     return True
+
+
+async def _exited(process: asyncio.subprocess.Process) -> None:
+    """As `process.wait()`, which also waits for the end of its pipes (Python 3.11): none comes
+    while nobody reads what it has printed, or another process holds them.
+    """
+    while process.returncode is None:  # noqa: ASYNC110 - it has no other event
+        await asyncio.sleep(_EXIT_POLL_S)
 
 
 class TookTooLong(TimeoutError):

@@ -99,7 +99,10 @@ def test_time_left(seconds: float, text: str) -> None:
         (OptionValues("ours more", "all", "ours", "own"), "own more"),
         (OptionValues("ours more", "all", "ours", None), "all more"),
         (OptionValues(None, "all", "ours", "own"), None),
+        # As a guest can make them: replacing all would take 10 GB.
+        (OptionValues("x" * 100_000, "", "x", "y" * 100_000), "y" * 100_000 + "x" * 99_999),
     ],
+    ids=lambda value: repr(value)[:60],
 )
 def test_the_users_own_option_value_is_found(values: OptionValues, users: str | None) -> None:
     assert values.users() == users

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from pairingd.process.programs import Unended, end, last_words
-from tests.waiting import WAIT_S
+from tests.waiting import WAIT_S, happens
 
 OBEDIENT = "import time; print(flush=True); time.sleep(3600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {OBEDIENT}"
@@ -54,6 +54,18 @@ async def test_a_stopped_process_ends_too() -> None:
     async with asyncio.timeout(WAIT_S):
         await end(process, 0.05)
     assert process.returncode is not None
+
+
+async def test_end_does_not_wait_until_somebody_has_read_what_was_printed() -> None:
+    process = await started(f"print(flush=True); print('x' * (1 << 22), flush=True); {OBEDIENT}")
+    output = process.stdout
+    await happens(lambda: output._paused)  # type: ignore[union-attr]
+    ending = asyncio.create_task(end(process, WAIT_S))
+    await asyncio.wait({ending}, timeout=WAIT_S)
+    assert ending.done()
+    assert process.returncode == -signal.SIGTERM
+    assert output
+    await output.read()  # so that its transport is closed
 
 
 async def test_end_of_an_ended_process_does_nothing() -> None:

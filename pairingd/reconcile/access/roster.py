@@ -137,9 +137,11 @@ class Roster:
         return tuple(login.observed(now) for login in self.logins.values())
 
     def typed(self, pid: int, at: int) -> None:
-        """The guest of that connection has pressed a key."""
+        """The guest of that connection has pressed a key. tmux reports `at`, which a write guest
+        can forge.
+        """
         if login := self.logins.get(pid):
-            login.typed_at = max(at, login.typed_at or 0)
+            login.typed_at = max(min(at, int(self._intent.now())), login.typed_at or 0)
 
     def _authenticated(self, login: Login, fingerprint: str, known: str) -> None:
         """A login without a live invitation, or with too many connections, is cut."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 from pairingd.core.confine import TmuxClient
 
@@ -20,21 +22,25 @@ FORM = "\t".join(
 
 
 def clients(output: str) -> list[TmuxClient]:
-    """Ignores lines that are not in FORM, and those after MAX_CLIENTS."""
+    """Ignores lines that are not in FORM."""
     listed = []
-    for line in output.splitlines()[:MAX_CLIENTS]:
-        if match := _CLIENT.fullmatch(line):
-            pid, read_only, control, columns, rows, flags, name, session = match.groups()
-            listed.append(
-                TmuxClient(
-                    name=name,
-                    pid=int(pid),
-                    control=control == "1",
-                    session=session,
-                    read_only=read_only == "1",
-                    ignores_size="ignore-size" in flags.split(","),
-                    columns=int(columns or 0),
-                    rows=int(rows or 0),
-                )
+    for match in matches(_CLIENT, output):
+        pid, read_only, control, columns, rows, flags, name, session = match.groups()
+        listed.append(
+            TmuxClient(
+                name=name,
+                pid=int(pid),
+                control=control == "1",
+                session=session,
+                read_only=read_only == "1",
+                ignores_size="ignore-size" in flags.split(","),
+                columns=int(columns or 0),
+                rows=int(rows or 0),
             )
+        )
     return listed
+
+
+def matches(line: re.Pattern[str], output: str) -> Iterator[re.Match[str]]:
+    """Yield the lines of `output`, of list-clients, that are as `line` has it; MAX_CLIENTS at most."""
+    return islice(filter(None, map(line.fullmatch, output.splitlines())), _MAX_CLIENTS)

@@ -17,6 +17,7 @@ from pathlib import Path
 from pairingd.core import shared_session
 from pairingd.process.mortal import mortal
 from pairingd.process.programs import UNENDED, end
+from pairingd.world.tmux.clients import matches
 from pairingd.world.tmux.control import Answers, Unsaid
 
 log = logging.getLogger(__name__)
@@ -203,12 +204,11 @@ class Observer:
     def _take_ping(self, answer: asyncio.Future[str]) -> None:
         if answer.cancelled() or answer.exception():
             return
-        for line in answer.result().splitlines():
-            if client := _CLIENT.fullmatch(line):
-                name, session, created, active = client.groups()
-                self._lead_back(name, session)
-                if int(active) > int(created):
-                    self._typed(name, int(active))
+        for client in matches(_CLIENT, answer.result()):
+            name, session, created, active = client.groups()
+            self._lead_back(name, session)
+            if int(active) > int(created):
+                self._typed(name, int(active))
 
     def _lead_back(self, client: str, session: str) -> None:
         if client in self._guests() and session != self.session:
