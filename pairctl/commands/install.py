@@ -20,21 +20,28 @@ if TYPE_CHECKING:
 def run(args: Namespace) -> None:
     service = services.manager(running=not args.dry_run)
     plan = service.install()
-    if stop := _stop(service, plan):
-        plan = [stop, *plan]
+    stop = _stop(service, plan)
+    if stop:
+        plan.insert(_start_of(service, plan), stop)
     if args.dry_run:
         show(plan, as_json=args.json)
         return
     daemon.require_startable()
-    with daemon.through(service, plan) as client:
-        result = {
-            "installed": True,
-            "service": service.name,
-            "file": service.file,
-            "version": client.hello["version"],
-            "pid": client.hello["pid"],
-            "note": service.note,
-        }
+    try:
+        with daemon.through(service, plan) as client:
+            hello = client.hello
+    except NoDaemon as failure:
+        if stop and daemon.was_started_by_hand():
+            failure.message += "; pairingd was started by hand"
+        raise
+    result = {
+        "installed": True,
+        "service": service.name,
+        "file": service.file,
+        "version": hello["version"],
+        "pid": hello["pid"],
+        "note": service.note,
+    }
     output.result(result, _render, as_json=args.json)
 
 
@@ -48,6 +55,12 @@ def show(plan: list[steps.Step], *, as_json: bool) -> None:
     except Unwritable as failure:
         failure.hint = "nothing was carried out; write the plan to another place"
         raise
+
+
+def _start_of(service: services.Manager, plan: list[steps.Step]) -> int:
+    """Where the plan begins to start the service: what fails before that stops no daemon."""
+    starts = (*service.restart(), *service.start())
+    return next((at for at, step in enumerate(plan) if step in starts), len(plan))
 
 
 def _stop(service: services.Manager, plan: list[steps.Step]) -> steps.Stop | None:

@@ -100,12 +100,18 @@ def require_startable(environ: Mapping[str, str] | None = None) -> None:
 
 
 def unload() -> None:
-    """Stop the service, if one is installed: it could start a daemon again."""
+    """Stop the service, if one is installed: it could start a daemon again. Warn if that fails, as
+    after su(1), where there is no manager to call.
+    """
     from pairctl import services
     from pairctl.services.steps import perform
 
     if service := services.installed():
-        perform(service.stop(), service.hint)
+        try:
+            perform(service.stop(), service.hint)
+        except PairingError as failure:
+            explained = service.explained(failure)
+            output.problem("warning", explained.message, explained.hint)
 
 
 def _start(service: Manager, steps: list[Step], timeout_s: float | None) -> Client:
@@ -137,6 +143,13 @@ def through(service: Manager, steps: list[Step], timeout_s: float = math.inf) ->
     except _Late:
         late = f"{service.name} has not run pairingd"
         raise _NotRun("start-failed", late, service.hint) from None
+
+
+def was_started_by_hand() -> bool:
+    """Start it unless it runs; whether this has started one."""
+    with contextlib.suppress(PairingError):
+        return _detach()
+    return False
 
 
 def _start_by_hand() -> Client:

@@ -178,10 +178,10 @@ def perform(steps: Iterable[Step], hint: str, limit: float = math.inf) -> None:
     for step in steps:
         try:
             _perform(step, deadline)
-        except OSError as error:
-            raise PairingError(
-                "service-failed", f"{error.filename}: {error.strerror}", hint
-            ) from None
+        except OSError as error:  # of a write(2) without a name, of an fchown(2) with a number
+            named = isinstance(error.filename, str)
+            place = error.filename if named else getattr(step, "path", "")
+            raise PairingError("service-failed", f"{place}: {error.strerror}", hint) from None
         except _Failed as failed:
             raise PairingError(
                 "service-failed", str(failed), hint, exit_code=failed.exit_code

@@ -36,12 +36,13 @@ class Systemd:
         self.file = f"{origin.config_home}/systemd/user/{UNIT}"
 
     def install(self) -> list[Step]:
-        """Without a restart if nothing changes."""
+        """Without a restart if nothing changes. Writes nothing where no manager answers."""
         content = self._render()
         enable = _run("enable", UNIT)
         if self._installed() == content:
             return [enable, *self.start()]
-        return [Write(self.file, content), _run("daemon-reload"), enable, *self.restart()]
+        answers = _run("show-environment")
+        return [answers, Write(self.file, content), _run("daemon-reload"), enable, *self.restart()]
 
     def uninstall(self) -> list[Step]:
         """`disable` exits with 1, and no special code, for a unit that does not exist."""

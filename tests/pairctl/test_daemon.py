@@ -23,6 +23,7 @@ from pairctl.control import daemon
 from pairctl.control.client import connect
 from pairctl.services.launchd import Launchd
 from pairctl.services.origin import Origin
+from pairctl.services.systemd import Systemd
 from pairingd.core.refusal import PairingError
 from pairingd.home.paths import find_paths
 from tests.fakes.daemon import FakeDaemon
@@ -280,6 +281,70 @@ def test_invite_goes_on_where_launchd_does_not_run_the_agent(
     stderr = capsys.readouterr().err
     assert stderr.startswith("starting pairingd\nwarning: nobody is logged in")
     assert "error: /nonexistent/tmux: " in stderr
+
+
+@pytest.fixture
+def systemctl(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Systemd]:
+    """Makes `systemctl` that script; the manager of this home's unit."""
+    places = {"PAIRING_HOME": str(home)}
+    manager = Systemd(Origin(sys.executable, os.getuid(), str(tmp_path), find_paths(), places))
+    monkeypatch.setattr(services, "find", lambda: manager)
+    script = tmp_path / "bin" / "systemctl"
+    script.parent.mkdir()
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+
+    def make(does: str) -> Systemd:
+        script.write_text(f"#!/bin/sh\n{does}\n")
+        script.chmod(0o755)
+        return manager
+
+    return make
+
+
+NO_BUS = "echo 'Failed to connect to bus: No medium found'; exit 1"  # as after su(1)
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize(
+    ("does", "stays"), [(NO_BUS, True), (f"case $2 in restart) {NO_BUS} ;; esac", False)]
+)
+def test_an_install_that_fails_leaves_a_daemon_running(
+    does: str,
+    stays: bool,
+    systemctl: Callable[[str], Systemd],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service = systemctl(does)
+    with daemon.start() as client:
+        pid = client.hello["pid"]
+    assert main(["install", "--json"]) == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "Failed to connect to bus" in error["message"]
+    assert error["message"].endswith("; pairingd was started by hand") is not stays
+    assert Path(service.file).exists() is not stays
+    with connect() as client:
+        assert (client.hello["pid"] == pid) is stays
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_daemon_is_stopped_where_the_service_manager_does_not_answer(
+    systemctl: Callable[[str], Systemd], capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = systemctl(NO_BUS)
+    Path(service.file).parent.mkdir(parents=True)
+    Path(service.file).write_text(service._render())
+    daemon.start().__exit__()
+    capsys.readouterr()
+    assert main(["stop"]) == 0
+    said = capsys.readouterr()
+    assert said.out.endswith(" has ended\n")
+    assert said.err.startswith("warning: systemctl --user stop pairingd.service: exit code 1: ")
+    assert main(["stop"]) == 3
+    assert "error: pairingd is not running\nhint: there is nothing to stop" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_failed_start_is_reported_once_if_launchctl_fails_too(
