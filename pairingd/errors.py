@@ -12,9 +12,11 @@ Codes are part of the outward contract: they appear in `--json` and never change
 
 from __future__ import annotations
 
+import errno
+
 from pairingd.core.refusal import PairingError
 
-__all__ = ["GatewayError", "IdentityError", "Misconfigured", "PairingError", "WorldError"]
+__all__ = ["GatewayError", "IdentityError", "Misconfigured", "PairingError", "WorldError", "remedy"]
 
 
 class Misconfigured(PairingError):
@@ -31,3 +33,9 @@ class GatewayError(PairingError):
 
 class WorldError(PairingError):
     """sshd, tmux, a file or a socket failed."""
+
+
+def remedy(error: OSError, otherwise: str) -> str:
+    """What helps where something else lies in a file's or directory's place, or `otherwise`."""
+    in_the_way = error.errno in {errno.EEXIST, errno.EISDIR, errno.ENOTDIR}
+    return "move it out of the way" if in_the_way else otherwise

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pairingd
 from pairingd import verbs
 from pairingd.assembly import assemble
-from pairingd.errors import Misconfigured, WorldError
+from pairingd.errors import Misconfigured, WorldError, remedy
 from pairingd.home import config
 from pairingd.home.files import (
     check_directories,
@@ -123,7 +123,7 @@ def _usable() -> Iterator[None]:
         raise Misconfigured(
             "unusable-home",
             f"{place}{error.strerror}",
-            "free space, or set PAIRING_HOME to a directory you can write",
+            remedy(error, "free space, or set PAIRING_HOME to a directory you can write"),
         ) from None
 
 

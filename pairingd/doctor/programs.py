@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pairingd.doctor import login
 from pairingd.doctor.command import output
-from pairingd.doctor.finding import Finding, Subject
+from pairingd.doctor.finding import Finding, Subject, exists
 from pairingd.errors import PairingError
 from pairingd.home import values
 from pairingd.machine import which
@@ -95,6 +95,13 @@ async def sshd(subject: Subject) -> AsyncIterator[Finding]:
             return
         yield Finding.ok("sshd", f"OpenSSH {version[0]}.{version[1]} at {command}")
         yield await login.check(server, version, directory)
+    if subject.paths and exists(subject.paths.host_key):
+        directory, key = Path(subject.paths.state_db).parent, Path(subject.paths.host_key)
+        ours = Sshd(command, directory / "sshd_config", key, directory / "authorized_keys")
+        try:
+            await ours.host_key()
+        except PairingError as error:
+            yield Finding.of("sshd", error)
 
 
 def refused_by_macos(version: str) -> bool:

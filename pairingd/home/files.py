@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pairingd.core.text import shell
-from pairingd.errors import Misconfigured, WorldError
+from pairingd.errors import Misconfigured, WorldError, remedy
 from pairingd.home import private
 from pairingd.home.paths import is_name_of_ours
 
@@ -186,6 +186,5 @@ def sync(descriptor: int) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> WorldError:
-    return WorldError(
-        "unwritable-file", f"{path}: {error.strerror}", "free space or fix its permissions"
-    )
+    way_out = remedy(error, "free space or fix its permissions")
+    return WorldError("unwritable-file", f"{path}: {error.strerror}", way_out)

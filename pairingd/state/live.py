@@ -22,7 +22,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from pairingd.core.model import Access, Invitation, Rights
-from pairingd.errors import WorldError
+from pairingd.errors import WorldError, remedy
 from pairingd.home import files
 from pairingd.machine.clock import awake_or_asleep
 
@@ -148,7 +148,7 @@ class Live:
                 raise WorldError(
                     "state-unwritable",
                     f"{self._directory}: {error.strerror}",
-                    "free space or fix its permissions",
+                    remedy(error, "free space or fix its permissions"),
                 ) from None
             yield
         except BaseException:

@@ -181,6 +181,15 @@ def test_a_missing_sshd_is_a_failure(stage: Stage) -> None:
     assert "login" not in findings
 
 
+def test_a_host_key_that_cannot_be_read_is_a_failure(stage: Stage) -> None:
+    for name in ("host_ed25519", "pairingd.lock"):
+        (stage.home / name).touch(0o600)  # as a full disk leaves the key
+    works, fails = checks(stage, status=1)["sshd"]
+    assert (works["state"], fails["state"]) == ("ok", "fail")
+    assert str(stage.home / "host_ed25519") in fails["message"]
+    assert fails["hint"].startswith("remove it for a new one")
+
+
 def test_a_missing_tmux_is_a_failure(stage: Stage) -> None:
     stage.configure('\n[tmux]\ncommand = "/nonexistent/tmux"\n')
     tmux = only(checks(stage, status=1), "tmux")
@@ -204,7 +213,7 @@ def test_tmux_must_be_new_enough(stage: Stage, says: str, state: str) -> None:
 
 
 def test_paths_open_to_others_are_reported_and_fixed_only_with_fix(stage: Stage) -> None:
-    key = stage.home / "host_ed25519"
+    key = stage.home / "authorized_keys"
     key.write_text("secret")
     key.chmod(0o644)
     (stage.home / "pairingd.lock").touch(0o600)  # a daemon has run here

@@ -89,6 +89,8 @@ def test_what_keeps_the_daemon_from_starting_is_named(
     assert daemon["state"] == "fail"
     assert daemon["message"].endswith(error.removeprefix("error: "))
     assert daemon["hint"] == hint.removeprefix("hint: ")
+    if (home / name).is_dir():
+        assert daemon["hint"] == "move it out of the way"
 
 
 @needs_root

@@ -75,6 +75,7 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     with pytest.raises(WorldError) as caught:
         write_private(path, "new")
     assert caught.value.code == "unwritable-file"
+    assert caught.value.hint == "move it out of the way"
     assert path.is_dir()
 
 
