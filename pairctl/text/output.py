@@ -14,13 +14,12 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from pairctl.failures import Unwritable
+from pairingd.core.refusal import PairingError
 from pairingd.core.text import columns, for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
-
-    from pairingd.core.refusal import PairingError
 
 WIDTH = 80  # columns; only commands and hints, which are never broken, may exceed it
 
@@ -152,11 +151,22 @@ def value_for_terminal(value: Any) -> Any:
 
 
 def result(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> None:
-    """One result on stdout: a JSON document, or the text that `render` returns."""
+    """One result on stdout: a JSON document, or the text that `render` returns.
+
+    Raises PairingError `bad-reply` if `value` lacks what `render` needs: an older daemon sent it.
+    """
     if as_json:
         document(value)
-    else:
-        write(render(value_for_terminal(value), View.of(sys.stdout)))
+        return
+    try:
+        text = render(value_for_terminal(value), View.of(sys.stdout))
+    except KeyError as missing:
+        raise PairingError(
+            "bad-reply",
+            f"pairingd's reply has no {missing}: it is probably older than this pairctl",
+            "pairctl restart starts the installed version; --json prints the reply as it is",
+        ) from missing
+    write(text)
 
 
 def line(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from pairctl.__main__ import main
 from pairctl.control import client as client_module
 from pairctl.control.client import connect, reach
 from pairctl.failures import NoDaemon, exit_code
@@ -166,6 +167,19 @@ def test_a_hello_without_versions_is_a_bad_reply(sock: Path) -> None:
     with FakeDaemon(sock, {"hello": {"pid": 1}}), pytest.raises(PairingError) as refused:
         connect()
     assert refused.value.code == "bad-reply"
+
+
+@pytest.mark.parametrize("command", ["status", "receipt", "config", "log"])
+def test_a_reply_of_an_older_daemon_without_what_is_printed_is_a_bad_reply(
+    command: str, sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeDaemon(sock, {command: {"more": 1}}):
+        assert main([command]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: pairingd's reply has no '")
+        assert "hint: pairctl restart starts the installed version" in said
+        assert main([command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"more": 1}
 
 
 def test_a_reply_without_end_is_a_bad_reply(sock: Path, monkeypatch: pytest.MonkeyPatch) -> None:

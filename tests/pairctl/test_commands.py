@@ -287,7 +287,7 @@ def test_version_prints_both_versions_and_succeeds_without_a_daemon(
 def test_a_reply_that_makes_no_sense_is_a_failure_and_no_traceback(
     sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with FakeDaemon(sock, {"status": {"daemon": 1}}):
+    with FakeDaemon(sock, {"status": {**samples.STATUS, "session": 1}}):
         assert main(["status"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
