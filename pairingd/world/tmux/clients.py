@@ -42,5 +42,5 @@ def clients(output: str) -> list[TmuxClient]:
 
 
 def matches(line: re.Pattern[str], output: str) -> Iterator[re.Match[str]]:
-    """Yield the lines of `output`, of list-clients, that are as `line` has it; MAX_CLIENTS at most."""
-    return islice(filter(None, map(line.fullmatch, output.splitlines())), _MAX_CLIENTS)
+    """Yield the first MAX_CLIENTS lines of `output`, of list-clients, that `line` matches."""
+    return islice(filter(None, map(line.fullmatch, output.splitlines())), MAX_CLIENTS)
