@@ -22,6 +22,7 @@ LINE = "@pairing-line-"
 THEIRS = "@pairing-theirs"
 _COLOURS = ((60, "red"), (300, "yellow"))  # up to so many seconds, this colour
 _LONG_NAME_COLUMNS, _SHORT_NAME_COLUMNS = 16, 8
+_KEY = "key:SHA256:"
 SHORT_ACCESS = {"write": "rw", "read": "ro"}
 _UNSAFE = re.compile(r"[^\w .:@/+~()*…<·-]")  # what a shell's prompt or a status bar may act on
 
@@ -91,7 +92,9 @@ def _painted(entry: Entry, text: str) -> str:
 def short_name(guest: str, longest: int) -> str:
     """Return the guest's name in at most `longest` characters of one column each."""
     name = guest.removeprefix("github:")
-    if "/" in name:  # a path or a URL: its end says more
+    if name.startswith(_KEY):
+        name = f"key:{name.removeprefix(_KEY)}"
+    elif "/" in name:  # a path or a URL: its end says more
         name = name.rstrip("/").rpartition("/")[2] or name
     fit = "".join(c if is_one_column(c) else "?" for c in name)
     return fit if len(fit) <= longest else f"{fit[: longest - 1]}…"

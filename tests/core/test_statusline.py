@@ -18,6 +18,7 @@ from pairingd.core.statusline import (
     for_prompt,
     lines,
     status_right,
+    short_name,
     time_left,
 )
 from tests.golden import is_golden
@@ -68,6 +69,20 @@ def test_the_prompt_s_line_has_nothing_that_a_shell_acts_on(guests: list[Entry])
 def test_guests_that_are_not_given_are_counted() -> None:
     assert drawn(lines([ANN], more=3)["wide"]).endswith(" +3")
     assert drawn(lines(MANY, more=5)["narrow"]).endswith(f" +{len(MANY) + 4}")
+
+
+@pytest.mark.parametrize(
+    ("guest", "name"),
+    [
+        ("github:octocat", "octocat"),
+        ("gitlab:ann", "gitlab:ann"),
+        ("key:SHA256:sl3x8b/yha1qzKT090tQ5d7TUIZHhVAqCUTvV7rbXGY", "key:sl3x8b/yha1…"),
+        ("file:/home/mark/ann.pub", "ann.pub"),
+        ("https://example.org/ann/", "ann"),
+    ],
+)
+def test_a_short_name_has_the_part_that_tells_guests_apart(guest: str, name: str) -> None:
+    assert short_name(guest, 16) == name
 
 
 def test_lines_are_the_golden_ones() -> None:
