@@ -17,8 +17,8 @@ from pairingd.core.statusline import (
     OptionValues,
     for_prompt,
     lines,
-    status_right,
     short_name,
+    status_right,
     time_left,
 )
 from tests.golden import is_golden

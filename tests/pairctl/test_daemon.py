@@ -137,12 +137,18 @@ def test_the_running_daemon_stays_if_no_other_would_start(
     assert not ran.exists()
 
 
-def test_an_older_daemon_can_be_stopped(sock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("invited", [False, True])
+def test_an_older_daemon_can_be_stopped(
+    sock: Path, invited: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if invited:
+        (sock.parent / "live").mkdir()
+        (sock.parent / "live" / "5dbb7bc9.write.1795996553").touch()
     with FakeDaemon(sock, version="0.0.1", protocol=0) as daemon:
         assert main(["stop"]) == 0
         assert daemon.asked("stop") == {}
-    ended = f"pairingd (pid {os.getpid()}) has ended; invitations stay until their time is up\n"
-    assert capsys.readouterr().out == ended
+    stay = "; invitations stay until their time is up" if invited else ""
+    assert capsys.readouterr().out == f"pairingd (pid {os.getpid()}) has ended{stay}\n"
 
 
 def test_a_daemon_that_does_not_end_is_a_failure(sock: Path, home: Path) -> None:
