@@ -166,7 +166,8 @@ def dial(*, proven: bool | None) -> Attempt:
         remedy = "pairctl invite GUEST --from ADDRESS, which the guest enters with nc"
         return Attempt(way, Outcome.UNTRIED, "no guest is invited --from an address", remedy)
     if not proven:
-        return Attempt(way, Outcome.UNPROVEN, "no guest who is dialed has come yet")
+        reason = "no guest who is dialed has come yet"
+        return Attempt(way, Outcome.UNPROVEN, reason, "have the guest connect")
     return Attempt(way, Outcome.WORKS, "a guest who is dialed has come")
 
 

@@ -100,6 +100,11 @@ def test_the_next_step_fixes_a_failed_router_before_it_suggests_the_relay() -> N
     assert advice.next_step([Attempt("x", Outcome.FAILED, "it failed")]) == ""
 
 
+def test_the_next_step_with_a_guest_who_is_dialed_is_that_they_connect() -> None:
+    relay = advice.relay(None, configured=False, proven=None)
+    assert advice.next_step([relay, advice.dial(proven=False)]) == "have the guest connect"
+
+
 def test_the_unverified_warning_has_the_next_step_as_hint() -> None:
     warning = advice.unverified([advice.by_hand("a.example", 2022, proven=False)])
     assert warning.code == "unverified"
