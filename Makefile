@@ -31,7 +31,7 @@ attacks: ## docs/security.md, from the tests that play attacks; fails where one 
 	@scripts/setup test
 	@$(python) -m tests.attacks
 
-reach: ## docs/reach.md, from the tests of every way in; fails where one of them does
+reach: ## docs/reach.md, from the tests of every endpoint in every network; fails where one does
 	@scripts/setup test
 	@$(python) -m tests.reach
 
