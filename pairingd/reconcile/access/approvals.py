@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -15,7 +16,6 @@ from pairingd.core.approval import ANSWER_S, Desk, Entry, Visitor
 from pairingd.core.model import Cause
 from pairingd.core.news import Forms
 from pairingd.core.text import shell
-from pairingd.errors import WorldError
 from pairingd.reconcile.access.confinement import Confinement
 from pairingd.reconcile.access.login import Login
 from pairingd.reconcile.access.messages import Messages
@@ -73,9 +73,9 @@ class Approvals:
         self._desk = Desk()
         self._intent = intent
         self._roster = roster
-        self._confinement = confinement
         self._messages = messages
         self._guest_waits = signals.guest_waits
+        self._hosts = partial(confinement.hosts, roster.logins)
         self._popups = Popups(tmux, self._hosts, self._has_no_popup)
         self._clock = clock
         self._changed = changed
@@ -168,13 +168,6 @@ class Approvals:
     def _may_wait(self, visitor: Visitor) -> bool:
         invitation = self._intent.state.invitation(visitor.invitation)
         return invitation is not None and invitation.live and invitation.conditions.wait
-
-    async def _hosts(self) -> set[str]:
-        """The names of the host's terminals in the session; none if tmux does not answer."""
-        with contextlib.suppress(WorldError):
-            clients = await self._confinement.hosts(self._roster.logins)
-            return {client.name for client in clients}
-        return set()
 
     def _has_no_popup(self, visitor: Visitor) -> None:
         self._messages.ask_host(visitor.pid, _how_to_answer(visitor))

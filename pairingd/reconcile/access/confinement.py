@@ -120,11 +120,15 @@ class Confinement:
             self._typist = client
             self._changed()
 
-    async def hosts(self, guests: Collection[int]) -> list[TmuxClient]:
-        """The host's own terminals in the session. Raises WorldError."""
-        clients = await self._tmux.terminals()
+    async def hosts(self, guests: Collection[int]) -> list[str]:
+        """The names of the host's own terminals in the session; none if tmux does not answer."""
+        try:
+            clients = await self._tmux.terminals()
+        except WorldError as error:
+            log.debug("the host's terminals are not known: %s", error)
+            return []
         owners = self._owned(clients, guests)
-        return [client for client in clients if client.name not in owners]
+        return [client.name for client in clients if client.name not in owners]
 
     def _owned(self, clients: list[TmuxClient], guests: Collection[int]) -> dict[str, Owner]:
         box = self._tmux.box

@@ -79,19 +79,13 @@ class Messages:
     async def _send_all(self) -> None:
         while self._unsent:
             text = self._unsent.popleft()
-            if hosts := await self._hosts():
+            if hosts := await self._confinement.hosts(self._connections):
                 await self._send(hosts, (text,), _HOST_MESSAGE_S, for_host(text))
 
     async def _ask(self, forms: Forms, *, by_message: bool) -> None:
         if not await self._line.write() and by_message:
-            await self._tell(await self._hosts(), for_host(forms[0]))
-
-    async def _hosts(self) -> list[str]:
-        try:
-            return [client.name for client in await self._confinement.hosts(self._connections)]
-        except WorldError:
-            log.debug("a message is not sent to the host")
-            return []
+            hosts = await self._confinement.hosts(self._connections)
+            await self._tell(hosts, for_host(forms[0]))
 
     async def _send(
         self, clients: list[str], forms: Forms, seconds: float, whole: str = ""

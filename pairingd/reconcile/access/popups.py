@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from pairingd.core.approval import Visitor
 from pairingd.errors import WorldError
@@ -28,7 +28,7 @@ class Popups:
     def __init__(
         self,
         tmux: Tmux,
-        hosts: Callable[[], Awaitable[set[str]]],
+        hosts: Callable[[], Awaitable[Collection[str]]],
         failed: Callable[[Visitor], None],
     ) -> None:
         self._tmux = tmux
@@ -46,7 +46,7 @@ class Popups:
         failed: set[str] = set()
         try:
             while True:
-                for name in await self._hosts() - failed:
+                for name in set(await self._hosts()) - failed:
                     if name not in shown or shown[name].done():
                         show = self._show(name, visitor, failed)
                         shown[name] = asyncio.create_task(show)
