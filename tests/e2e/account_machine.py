@@ -17,9 +17,10 @@ NEEDS: Final = ("sudo", "visudo", "setfacl", "getfacl", "useradd", "userdel")
 # Their own, so that nothing of the machine's is changed, and all that is there is seen.
 EMPTY: Final = ("/home", "/var/lib", "/var/mail", "/var/spool", "/var/tmp", "/dev/shm", "/tmp")
 ACCOUNTS: Final = ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
-# All of it: kind, mode, owner and the content of files; but for a key and for the time of a change.
+# All of it: kind, mode, owner and the content of files; but for a key, for the time of a change, and
+# for the day of a password (shadow(5)), which may be the next one.
 LISTING: Final = f"""
-for file in {" ".join(ACCOUNTS)}; do echo "== $file"; cat /etc/$file; done
+for file in {" ".join(ACCOUNTS)}; do echo "== $file"; sed -E s/:[0-9]+:0:99999:/:DAY:0:99999:/ /etc/$file; done
 find /etc/sudoers.d {" ".join(EMPTY)} -xdev -printf '%y %m %u %g %p %l\\n' | sort
 find /etc/sudoers.d {" ".join(EMPTY)} -xdev -type f ! -name 'host_ed25519*' | sort | xargs -r -d '\\n' cat
 """
