@@ -78,16 +78,20 @@ def test_a_local_forward_leads_nowhere(network: Network, host: Host, octocat: Gu
     assert done.stdout == ""
 
 
-@pytest.mark.attack("a guest asks for a port to listen on at the host", "refused")
-def test_a_remote_forward_is_refused(network: Network, host: Host, octocat: Guest) -> None:
-    done = octocat.runs(
-        host.invites(octocat)["command"],
-        "-N",
-        "-o ExitOnForwardFailure=yes",
-        "-R 9001:127.0.0.1:22",
-    )
+@pytest.mark.attack(
+    "a guest asks for a port or a socket to listen on at the host, or to reach its loopback through ssh -W",
+    "refused",
+)
+@pytest.mark.parametrize(
+    "forward",
+    ["-R 9001:127.0.0.1:22", "-R 9001", "-R /srv/host/socket:/srv/socket", "-W 127.0.0.1:22"],
+)
+def test_a_forward_is_refused(network: Network, host: Host, octocat: Guest, forward: str) -> None:
+    command = host.invites(octocat)["command"]
+    done = octocat.runs(command, "-N", "-o ExitOnForwardFailure=yes", forward)
     assert done.returncode == 255
-    assert "remote port forwarding failed" in done.stderr
+    assert "forwarding failed" in done.stderr
+    assert not network.path("/srv/host/socket").exists()
 
 
 @pytest.mark.attack(
