@@ -20,10 +20,13 @@ _UNDRAWN = {ord(c): None for c in map(chr, range(0xA0)) if not c.isprintable()} 
 }
 _MAX_OSC_CHARS = 1 << 17  # a clipboard's
 _OSC = "(?:0|1|2|8|12|52|112)"  # titles, a hyperlink, the cursor's colour, the clipboard
+# No number is above 9999: by larger ones some terminals scroll for minutes (iTerm2's pull request
+# 81, GNOME's bug 676090).
+_PARAMETERS = "(?! [0-;]{,94} [0-9]{5} ) [0-;]{,99}"
 _SEQUENCE = re.compile(
     rf"""
       (?P<text> [^\x1b]+)
-    | \x1b \[ (?P<prefix> [<=>?]?) (?P<parameters> [0-;]{{,99}}) (?P<name> [\ -/]? [@-~])
+    | \x1b \[ (?P<prefix> [<=>?]?) (?P<parameters> {_PARAMETERS}) (?P<name> [\ -/]? [@-~])
     | \x1b \] (?P<osc> {_OSC}) (?P<value> (?: ;[^{_CONTROLS}]* )?) (?: \a | \x1b\\ )
     | \x1b (?P<charset> [()*+]) (?P<set> [0-~])
     | \x1b (?P<escape> [78=>DEM])
