@@ -1,6 +1,6 @@
 python = .venv/bin/python
 # Programs of other users write there, too: the end-to-end tests' hosts.
-measured = COVERAGE_FILE=$(CURDIR)/build/coverage/data $(python)
+measured = COVERAGE_FILE='$(CURDIR)/build/coverage/data' $(python)
 floor = 95
 corefloor = 100
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -148,3 +149,22 @@ def test_an_environment_that_is_not_whole_is_replaced_by_one_that_is(bare: Path)
     done = make(bare, str(bare / "incomplete"))
     assert done.returncode == 0, done.stderr
     assert "changed" in (bare / ".venv" / "installed").read_text()
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_a_checkout_may_have_a_space_in_its_path(tmp_path: Path) -> None:
+    checkout = tmp_path / "a b"
+    checkout.mkdir()
+    shutil.copy(ROOT / "Makefile", checkout)
+    done = subprocess.run(
+        ["make", "--dry-run", "measured", "floor"],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    commands = [shlex.split(line)[:2] for line in done.stdout.splitlines() if "COVERAGE" in line]
+    assert commands
+    for setting, program in commands:
+        assert setting == f"COVERAGE_FILE={checkout}/build/coverage/data"
+        assert program == ".venv/bin/python"
