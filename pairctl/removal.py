@@ -150,7 +150,11 @@ def _untouchable(directory: str) -> str:
         return ""
     if stat.S_ISLNK(status.st_mode):
         return "a link; its target is not touched"
-    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    if not stat.S_ISDIR(status.st_mode):
+        return "not a directory, so pairing has not made it"
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        return "it is on a read-only disk"
+    is_own = status.st_uid == os.getuid()
     if not is_own or not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         return "you have no permission to change it"
     return ""

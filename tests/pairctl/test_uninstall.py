@@ -356,9 +356,17 @@ def test_what_could_not_be_removed_goes_in_a_later_run(
     assert not home.exists()
 
 
-@pytest.mark.parametrize("kind", ["file", "link to itself", "closed"])
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [("file", "not a directory"), ("link to itself", "a link"), ("closed", "no permission")],
+)
 def test_a_home_that_cannot_be_entered_is_kept(
-    not_root: None, home: Path, paths: Paths, capsys: pytest.CaptureFixture[str], kind: str
+    not_root: None,
+    home: Path,
+    paths: Paths,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    why: str,
 ) -> None:
     if kind == "closed":
         home.chmod(0o000)
@@ -367,6 +375,7 @@ def test_a_home_that_cannot_be_entered_is_kept(
         home.touch() if kind == "file" else home.symlink_to(home)
     kept = [step for step in asks(capsys, "--dry-run")["steps"] if step["step"] == "keep"]
     assert [step["path"] for step in kept] == [str(home)]
+    assert why in kept[0]["why"]
     if kind != "closed":
         home.unlink()
 
