@@ -295,8 +295,11 @@ def test_what_the_configuration_shares_is_in_the_box() -> None:
         env = ['PAIRING_HOME']
     """
     with Stage() as stage:
-        (stage.user_home / ".gitconfig").write_text("in-the-gitconfig")
-        (stage.user_home / "cache").mkdir()
+        (stage.user_home / "dot files").mkdir()
+        (stage.user_home / "dot files" / "gitconfig").write_text("in-the-gitconfig")
+        (stage.user_home / ".gitconfig").symlink_to("dot files/gitconfig")
+        (stage.user_home / "real").mkdir()
+        (stage.user_home / "cache").symlink_to(stage.user_home / "real")
         tool = stage.user_home / ".cargo" / "bin" / "tool"
         tool.parent.mkdir(parents=True)
         tool.write_text("#!/bin/sh\necho of-the-tool\n")
@@ -325,6 +328,16 @@ def test_what_the_configuration_shares_is_in_the_box() -> None:
             assert (stage.user_home / "cache" / "made").exists()
         finally:
             made.close()
+
+
+def test_an_environment_of_the_project_runs_its_own_python_in_the_box(stage: Stage) -> None:
+    """Which may lie in the host's home directory."""
+    environment = stage.user_home / "project" / ".venv"
+    stage.run(sys.executable, "-m", "venv", "--without-pip", str(environment))
+    with scene_on(stage, boxed=True) as made:
+        line = ".venv/bin/python -c 'import ssl, sys; print(sys.prefix)'"
+        made.play((Attack("python", line, str(environment)),))
+        assert made.results == {"python": True}
 
 
 def test_a_variable_that_is_not_utf_8_is_passed_on_as_it_is(

@@ -7,6 +7,7 @@ bubblewrap.py   the box as Linux makes it; sandbox_exec.py as macOS does
 account.py      another user instead: can read some of the host's files, but change none
 scripts.py      what the scripts of both have in common
 etc.py          the files of /etc that it shows
+venv.py         the Python of a virtual environment in the shared directory
 filter.py       the system calls that it forbids
 scope.py        what ends at the box where it has the host's network
 

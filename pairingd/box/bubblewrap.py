@@ -57,8 +57,8 @@ env -i {environment} \\
     {mounts} \\
     --dev /dev \\
     {shares} \\
-    --bind {shared} {shared} --chdir {directory} \\
-    -- {limits}{tmux} -D -S {socket} </dev/null 9<{filter}
+    --bind {shared} {shared} {links} --chdir {directory} \\
+    -- {limits}{tmux} -D -S {socket} </dev/null 8</dev/null 9<{filter}
 exit
 """
 # Without --no-map-gw and the four nones pasta would lead to services on the host's loopback.
@@ -106,7 +106,9 @@ def server(box: Box, plan: Plan, bwrap: str) -> str:
         network=shlex.join(network),
         mounts=shlex.join(_system()),
         shares=shlex.join((*_resolver(box, plan), *_shares(plan))),
-        shared=shlex.quote(box.shared),
+        # Not through a link, which could not be made where a mount has made a directory.
+        shared=shlex.quote(os.path.realpath(box.shared)),
+        links=shlex.join(_links(plan)),
         directory=shlex.quote(plan.directory),
         limits=_limits(plan),
         tmux=shlex.quote(plan.tmux),
@@ -181,6 +183,13 @@ def _shares(plan: Plan) -> Iterator[str]:
             yield from ("--bind", path, path)
     for path in plan.protected:
         yield from ("--ro-bind", path, path)
+    if path := plan.start_up_file:
+        yield from ("--perms", "0600", "--file", "8", path)
+
+
+def _links(plan: Plan) -> Iterator[str]:
+    for link, target in plan.links:
+        yield from ("--symlink", target, link)
 
 
 def _limits(plan: Plan) -> str:

@@ -4,7 +4,7 @@ The host's groups count in a box, too, so a file that only a group may read (a T
 left out.
 """
 
-# ruff: noqa: PTH110, PTH118 - pathlib takes longer to import than all else
+# ruff: noqa: PTH110, PTH118, PTH208 - pathlib takes longer to import than all else
 
 from __future__ import annotations
 
@@ -20,17 +20,24 @@ _SHOWN = (
     *("profile", "profile.d", "bash.bashrc", "bashrc", "bash_completion", "bash_completion.d"),
     *("zsh", "zshenv", "zshrc", "zprofile", "zlogin", "fish", "inputrc", "DIR_COLORS"),
     *("terminfo", "manpath.config", "man_db.conf", "vim", "nanorc", "gitconfig", "mime.types"),
-    *("magic", "magic.mime", "fonts", "lsb-release", "nix", "static", "papersize"),
+    *("magic", "magic.mime", "fonts", "lsb-release", "nix", "static", "papersize", "hostname"),
+    *("perl", "groff", "texmf", "xml", "sgml", "ghc", "emacs", "java"),
+    *("maven/m2.conf", "maven/logging"),  # not settings.xml, which may have passwords
 )
+_WITH_A_VERSION = ("java-", "python3", "ruby", "ImageMagick-")  # the start of a name
 
 
 def shown(etc: str = "/etc") -> Iterator[tuple[str, str]]:
     """Yield each with its real path before it."""
-    for name in _SHOWN:
+    for name in (*_SHOWN, *_versions(etc)):
         path = os.path.join(etc, name)
         real = os.path.realpath(path)
         if os.path.exists(real) and _is_public(real):
             yield real, path
+
+
+def _versions(etc: str) -> list[str]:
+    return sorted(name for name in os.listdir(etc) if name.startswith(_WITH_A_VERSION))
 
 
 def hidden(path: str) -> Iterator[str]:

@@ -218,7 +218,7 @@ def profile(box: Box, plan: Plan) -> str:
         outer
         for path in (*_SYSTEM, *plan.read, *writable, plan.home)
         for outer in (*_ancestors(path), path)
-    }
+    } | {link for link, _ in plan.links}
     return _PROFILE.format(
         id=box.id,
         beyond_default=_denied(_BEYOND_DEFAULT),

@@ -93,7 +93,7 @@ def require_own_way(path: str, writable: Iterable[str]) -> None:
     `path` leads to: it passes through a directory of `writable`, resolved, and ends outside it.
     """
     end = resolved(path)
-    for directory in _way(from_here(os.path.expanduser(path))):
+    for directory, _ in _way(path):
         for outer in writable:
             if contains(outer, directory) and not contains(outer, end):
                 raise _refused(
@@ -103,17 +103,23 @@ def require_own_way(path: str, writable: Iterable[str]) -> None:
                 )
 
 
-def _way(path: str) -> Iterator[str]:
-    """Yield the directories in which the parts of `path` are looked up: path_resolution(7)."""
-    at, parts, links = "/", path.split("/"), 0
+def links(path: str) -> Iterator[str]:
+    """Yield the links on the way to `path`, and `path` if it is one; none twice."""
+    yield from dict.fromkeys(entry for _, entry in _way(path) if os.path.islink(entry))
+
+
+def _way(path: str) -> Iterator[tuple[str, str]]:
+    """Yield each part of `path`, after the directory that has it: path_resolution(7)."""
+    parts = from_here(os.path.expanduser(path)).split("/")
+    at, followed = "/", 0
     while parts:
         part = parts.pop(0)
         if part in {"", "."}:
             continue
-        yield at
         following = os.path.dirname(at) if part == ".." else os.path.join(at, part)
-        if os.path.islink(following) and links < _MAX_LINKS:
-            links += 1
+        yield at, following
+        if os.path.islink(following) and followed < _MAX_LINKS:
+            followed += 1
             target = os.readlink(following)
             parts[:0] = target.split("/")
             at = "/" if target.startswith("/") else at

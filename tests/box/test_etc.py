@@ -20,8 +20,9 @@ def test_what_not_everybody_may_read_is_left_out_or_hidden(tmp_path: Path) -> No
     (tmp_path / "ssl" / "own.key").chmod(0o640)
     (tmp_path / "ssl" / "cert").write_text("")
     (tmp_path / "ssl" / "link").symlink_to("own.key")
+    (tmp_path / "java-17-openjdk").mkdir()
     shown = {Path(path).name for _, path in etc.shown(str(tmp_path))}
-    assert shown == {"passwd", "ssl"}
+    assert shown == {"passwd", "ssl", "java-17-openjdk"}
     hidden = {Path(path).name for path in etc.hidden(str(tmp_path / "ssl"))}
     assert hidden == {"private", "own.key"}
 

@@ -45,7 +45,12 @@ def test_of_path_only_what_is_shown_enters(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("shell", "entered"),
-    [("/bin/sh", "/bin/sh"), ("/usr/bin/absent", "/bin/sh"), ("/home/me/fish", "/bin/sh")],
+    [
+        ("/bin/sh", "/bin/sh"),
+        ("/usr/bin/absent", "/bin/sh"),
+        ("/home/me/fish", "/bin/sh"),
+        ("bin/sh", "/bin/sh"),
+    ],
 )
 def test_a_shell_that_is_not_shown_is_replaced(project: Path, shell: str, entered: str) -> None:
     assert made(project, SHELL=shell).shell == entered
@@ -144,6 +149,83 @@ def test_a_path_that_does_not_exist_is_passed_over(project: Path) -> None:
     (project.parent / ".vimrc").write_text("")
     there, absent = str(project.parent / ".vimrc"), str(project.parent / ".emacs")
     assert made(project, {**SETTINGS, "read": [there, absent]}).read == (there,)
+
+
+def test_what_is_named_by_links_has_those_names_in_the_box(project: Path) -> None:
+    home = project.parent
+    (home / "dot files" / "cargo" / "bin").mkdir(parents=True)
+    (home / "dot files" / "gitconfig").write_text("")
+    (home / ".gitconfig").symlink_to("dot files/gitconfig")
+    (home / ".cargo").symlink_to("tools")
+    (home / "tools").symlink_to(home / "dot files" / "cargo")
+    (home / "work").symlink_to(project)
+    (project / "inside").symlink_to(".git")  # there already
+    (home.parent / "by link").symlink_to("home")
+    read = [home / ".gitconfig", home / ".cargo", project / "inside", home / "absent"]
+    environ = {"HOME": str(home.parent / "by link"), "PATH": f"{home}/.cargo/bin:/usr/bin"}
+    settings: BoxSettings = {**SETTINGS, "read": [*map(str, read)]}
+    chosen = plan.make(str(home / "work"), "/usr/bin/tmux", settings, (), (), environ)
+    assert (chosen.home, chosen.directory) == (str(home), str(project))
+    assert dict(chosen.links) == {
+        str(home.parent / "by link"): "home",
+        str(home / "work"): str(project),
+        str(home / ".gitconfig"): "dot files/gitconfig",
+        str(home / ".cargo"): "tools",
+        str(home / "tools"): str(home / "dot files" / "cargo"),
+    }
+    assert chosen.environment["HOME"] == environ["HOME"]
+    assert chosen.environment["PATH"].startswith(f"{home}/dot files/cargo/bin:/usr/bin:")
+
+
+def test_a_link_of_the_system_s_is_not_made_again(project: Path) -> None:
+    way = f"/bin/../..{project}"  # /bin leads to /usr/bin, on most systems
+    environ = {"HOME": str(project.parent)}
+    assert plan.make(way, "/usr/bin/tmux", SETTINGS, (), (), environ).links == ()
+
+
+def test_the_python_of_the_project_s_environment_is_shown(project: Path) -> None:
+    python = project.parent / ".pyenv" / "3.11"
+    (python / "lib" / "python3.11").mkdir(parents=True)
+    (python / "lib" / "python3.11" / "os.py").write_text("")
+    (python / "bin").mkdir()
+    (python / "bin" / "python3.11").write_text("")
+    (python.parent / "now").symlink_to("3.11")
+    programs = project / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to("python3.11")
+    (programs / "python3.11").symlink_to(python.parent / "now" / "bin" / "python3.11")
+    assert made(project).read == ()  # no environment
+    (project / ".venv" / "pyvenv.cfg").write_text("")
+    chosen = made(project)
+    assert chosen.read == (str(python / "bin"), str(python / "lib"))
+    assert chosen.links == ((str(python.parent / "now"), "3.11"),)
+    assert made(project, {**SETTINGS, "read": [str(python.parent)]}).read == (str(python.parent),)
+
+
+@pytest.mark.parametrize("leads_to", [".ssh", ".ssh/bin/python3.11", "notes/bin/python3.11"])
+def test_a_python_that_a_guest_has_made_up_is_not_shown(project: Path, leads_to: str) -> None:
+    home = project.parent
+    for place in (home / ".ssh", home / "notes"):
+        (place / "bin").mkdir(parents=True)
+        (place / "bin" / "python3.11").write_text("")
+    library = home / ".ssh" / "lib" / "python3.11"
+    library.mkdir(parents=True)
+    (library / "os.py").write_text("")
+    (project / "venv" / "bin").mkdir(parents=True)
+    (project / "venv" / "pyvenv.cfg").write_text("")
+    (project / "venv" / "bin" / "python").symlink_to(home / leads_to)
+    assert (made(project).read, made(project).links) == ((), ())
+
+
+def test_zsh_begins_with_a_start_up_file(project: Path) -> None:
+    """Without any it first asks its user a page of questions."""
+    zshrc = project.parent / ".zshrc"
+    assert made(project, SHELL="/bin/sh").start_up_file == ""
+    shell = plan.make(str(project), "/usr/bin/tmux", SETTINGS, (), (), {"HOME": str(zshrc.parent)})
+    zsh = shell._replace(environment={**shell.environment, "SHELL": "/usr/bin/zsh"})
+    assert zsh.start_up_file == str(zshrc)
+    assert zsh._replace(read=(str(zshrc),)).start_up_file == ""
+    assert zsh._replace(links=((str(zshrc), "dot/zshrc"),)).start_up_file == ""
 
 
 def test_a_tmux_of_the_users_own_is_shown(project: Path) -> None:

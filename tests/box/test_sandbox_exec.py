@@ -34,6 +34,7 @@ def plan(
         environment={"HOME": HOME, "LANG": "de_DE.UTF-8", "PATH": "/usr/bin", "SHELL": "/bin/zsh"},
         read=read,
         write=write,
+        links=(),
         protected=protected,
         unprotected=(),
         network=network,

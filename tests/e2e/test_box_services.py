@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from tests.boxed import played
 from tests.e2e.manager import Manager, why_no_manager
@@ -132,3 +133,16 @@ def test_hooks_that_cannot_be_made_are_named(network: Network) -> None:
     refused = host.asks("invite", guest.name, "--no-copy", "--box", PROJECT, check=False)["error"]
     assert refused["code"] == "box-failed"
     assert f"{PROJECT}/.git/hooks" in refused["message"]
+
+
+def test_zsh_begins_with_what_is_shared_and_a_prompt(network: Network) -> None:
+    """Without a start-up file it would ask an ordinary user a page of questions."""
+    place = replace(network.host, prefix=(*network.host.prefix, "SHELL=/usr/bin/zsh"))
+    place.run("mkdir", PROJECT)
+    host = Host(network, place)
+    guest = Guest(network, "octocat")
+    screen = guest.joins(host.invites(guest, options=("--box", PROJECT))["command"])
+    screen.shows("[pairing]")
+    screen.enter("echo $ZSH_VERSION: $0")
+    screen.shows(": /usr/bin/zsh")
+    assert "to write:" in screen.screen()
