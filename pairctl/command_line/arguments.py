@@ -55,6 +55,8 @@ _EXAMPLES = {
     "account": of_accounts.EXAMPLES,
     "completion": ("completion zsh",),
     "man": ("man", "man pairingd"),
+    "complete-guests": ("complete-guests oct",),
+    "complete-sessions": ("complete-sessions 0",),
 }
 
 
@@ -82,8 +84,14 @@ class _Parser(argparse.ArgumentParser):
         """As argparse does, but without listing all commands in the error."""
         if action.dest == "command" and value not in (known := list(action.choices or ())):
             raise Usage("usage", f"unknown command {quoted(value)}", guesses.command(value, known))
-        if action.dest != "access":  # checked together with the guest: they may be swapped
+        if action.dest == "access":  # checked together with the guest: they may be swapped
+            return
+        try:
             super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            close = guesses.nearest(value, map(str, action.choices or ()), cutoff=0.6)
+            hint = f"{self.prog} {close or '--help'}"
+            raise Usage("usage", str(error), f"did you mean: {hint}" if close else hint) from None
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -99,7 +107,19 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if unknown[:1] == ["--"]:
         del unknown[0]
     if unknown:
-        raise _unexpected(root, args.command, unknown)
+        raise _unexpected(root, args, unknown)
+    _read(args)
+    return args
+
+
+def _ordered(root: argparse.ArgumentParser, argv: list[str]) -> list[str]:
+    at = next((at for at, word in enumerate(argv) if not word.startswith("-")), len(argv)) + 1
+    options = _options(root, argv[at - 1] if at <= len(argv) else None)
+    return [*argv[:at], *word_order.options_first(argv[at:], options)]
+
+
+def _read(args: argparse.Namespace) -> None:
+    """Read the values that depend on others."""
     match args.command:
         case "invite":
             _read_invitation(args)
@@ -109,19 +129,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             args.duration = guesses.extension(args.guest, args.duration)
         case "extend":
             args.until = values.moment(args.until, guesses.until(args.guest, args.until))
+        case "look":
+            guesses.look(args.place, args.fingerprint)
         case "role":
             args.access = guesses.access(args.guest, args.access)
         case "status" if args.limit and not args.all:
             raise Usage("usage", "-n limits the past invitations", "pairctl status --all -n 20")
         case _:
             pass
-    return args
-
-
-def _ordered(root: argparse.ArgumentParser, argv: list[str]) -> list[str]:
-    at = next((at for at, word in enumerate(argv) if not word.startswith("-")), len(argv)) + 1
-    options = _options(root, argv[at - 1] if at <= len(argv) else None)
-    return [*argv[:at], *word_order.options_first(argv[at:], options)]
 
 
 def _read_invitation(args: argparse.Namespace) -> None:
@@ -141,7 +156,7 @@ def _help(
     words = word_order.before_dashes(argv)
     options = [word for word in words if word_order.is_option(word)]
     if unknown := [word for word in options if _option_name(word) not in known]:
-        raise _unexpected(root, command, unknown)
+        raise _unexpected(root, argparse.Namespace(command=command), unknown)
     text = of.format_help().rstrip("\n")
     return argparse.Namespace(command="help", version=False, json="--json" in words, help=text)
 
@@ -151,8 +166,9 @@ def _option_name(word: str) -> str:
 
 
 def _unexpected(
-    root: argparse.ArgumentParser, command: str | None, unknown: Sequence[str]
+    root: argparse.ArgumentParser, args: argparse.Namespace, unknown: Sequence[str]
 ) -> Usage:
+    command = args.command
     plural = "s" if len(unknown) > 1 else ""
     hint = " ".join(["pairctl", *filter(None, [command]), "--help"])
     option = next((word for word in unknown if word.startswith("-")), "")
@@ -161,6 +177,8 @@ def _unexpected(
     elif command == "end" and not option:
         whom = "these guests" if plural else "one guest"
         hint = f"to remove {whom}: {shell('pairctl', 'revoke', *unknown)}"
+    elif command == "extend" and not option and getattr(args, "duration", None):
+        hint = guesses.spaced(args.guest, args.duration, unknown) or hint
     return Usage("usage", f"unexpected argument{plural} {' '.join(map(quoted, unknown))}", hint)
 
 
@@ -191,13 +209,12 @@ def parser() -> argparse.ArgumentParser:
     )
 
     def command(name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
-        examples = "".join(f"\n  pairctl {line}" for line in _EXAMPLES[name])
         return commands.add_parser(
             name,
             parents=[common],
             help=about,
             description=f"{about[0].upper()}{about[1:]}.",
-            epilog=f"{epilog}examples:{examples}",
+            epilog=epilog + _examples(name),
         )
 
     _inviting(command("invite", "invite guests for a limited time", _GUEST + _GROUP + _DURATION))
@@ -284,8 +301,12 @@ def parser() -> argparse.ArgumentParser:
     )
     # Not listed among the commands: shell completion calls them.
     for name in ("complete-guests", "complete-sessions"):
-        commands.add_parser(name, parents=[common]).add_argument("word")
+        commands.add_parser(name, parents=[common], epilog=_examples(name)).add_argument("word")
     return root
+
+
+def _examples(name: str) -> str:
+    return "examples:" + "".join(f"\n  pairctl {line}" for line in _EXAMPLES[name])
 
 
 def _listing(status: argparse.ArgumentParser) -> None:

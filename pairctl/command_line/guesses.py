@@ -73,7 +73,7 @@ def words(argv: Sequence[str]) -> list[str]:
     if first in {"-V", "version"}:
         return [*corrected[:index], "--version", *rest]
     if first == "help":
-        return [*corrected[:index], *rest, "--help"]
+        return words([*corrected[:index], *rest, "--help"])
     corrected[index] = _SYNONYMS.get(first, first)
     return corrected
 
@@ -128,6 +128,8 @@ def extension(guest: str, text: str) -> int:
             f"the guest comes first: {quoted(guest)} is a duration",
             shell("pairctl", "extend", text, guest),
         )
+    if re.fullmatch(_CLOCK, guest):
+        raise _swapped_time(text, guest)
     if re.fullmatch(_CLOCK, text):
         raise Usage(
             "bad-duration",
@@ -135,6 +137,30 @@ def extension(guest: str, text: str) -> int:
             shell("pairctl", "extend", guest, "--until", text),
         )
     return duration(text)
+
+
+def _swapped_time(guest: str, text: str) -> Usage:
+    return Usage(
+        "usage",
+        f"the guest comes first: {quoted(text)} is a time",
+        shell("pairctl", "extend", guest, "--until", text),
+    )
+
+
+def spaced(guest: str, text: str, more: Sequence[str]) -> str:
+    """The hint for `pairctl extend GUEST 2 hours`, or ""."""
+    joined = "".join([text, *more])
+    return shell("pairctl", "extend", guest, _strict(joined)) if _is_duration(joined) else ""
+
+
+def look(place: str, fingerprint: str) -> None:
+    """Raise Usage if the operands of `pairctl look HOST:PORT SHA256:…` are swapped."""
+    if place.startswith("SHA256:") and not fingerprint.startswith("SHA256:"):
+        raise Usage(
+            "usage",
+            f"the address comes first: {quoted(place)} is a fingerprint",
+            shell("pairctl", "look", fingerprint, place),
+        )
 
 
 def access(guest: str, text: str) -> str:
@@ -183,7 +209,9 @@ def guests(named: Sequence[str], verb: str) -> None:
 
 
 def until(guest: str, text: str) -> str:
-    """The hint for an invalid --until, which may be a duration."""
+    """The hint for an invalid --until: a duration, or a guest in its place."""
+    if re.fullmatch(_CLOCK, guest):
+        return shell("pairctl", "extend", text, "--until", guest)
     if _is_duration(text):
         return shell("pairctl", "extend", guest, _strict(text))
     return "write 18:30, 6pm, or 2026-01-31T18:30:00+01:00"

@@ -97,8 +97,8 @@ def _terms(invitation: InvitationInfo, *, dialed: bool) -> Iterator[str]:
 def _ssh_config(reply: Invited) -> str:
     """ssh_config(5), for `ssh pairing`, which knows the host key before the first contact.
 
-    Without IdentitiesOnly, which would leave out keys that only the agent has. An agent with many
-    keys is no problem: the door's sshd accepts 64 offers.
+    IdentitiesOnly is a comment: it would leave out keys that only the agent has. An agent with
+    many keys is no problem: the door's sshd accepts 64 offers.
     """
     best = reply["endpoints"][0]
     user = _user(best["command"])
@@ -119,6 +119,9 @@ def _ssh_config(reply: Invited) -> str:
             "    StrictHostKeyChecking yes",
             f"    ServerAliveInterval {_ALIVE_INTERVAL_S}",
             "    ServerAliveCountMax 4",
+            "    # to offer one key alone:",
+            "    # IdentityFile ~/.ssh/id_ed25519",
+            "    # IdentitiesOnly yes",
         ]
     )
 

@@ -36,6 +36,7 @@ _MAX_STAY_S = 36500 * 86400  # RFC 3339 has four digits for the year
 _ADDRESS = re.compile(r"[0-9a-f.:]+(%[\w.-]+)?", re.IGNORECASE | re.ASCII)  # RFC 4007 §11.2
 _GRAPHIC = re.compile(r"[!-~]+")  # what RFC 3986 §2 lets a URL have is among these
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+_GROUP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # TOML's bare keys
 OFF = "off"
 _RESERVED_PROVIDERS = frozenset({"file", "key", "http", "https"})
 
@@ -295,8 +296,8 @@ def provider_name(value: str) -> str:
 
 
 def group_name(value: str) -> str:
-    if not _PROVIDER_NAME.fullmatch(value):
-        raise ValueError("lists named with lower-case letters, digits and -")
+    if not _GROUP_NAME.fullmatch(value):
+        raise ValueError("lists named with letters, digits, - and _")
     return value
 
 
@@ -304,4 +305,12 @@ def group_name(value: str) -> str:
 def members(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value or any(not member or member.startswith("@") for member in value):
         raise ValueError
-    return value
+    return tuple(map(_from_home, value))
+
+
+def _from_home(member: str) -> str:
+    """With the home directory in a `file:~/…`; the shell does that for pairctl's arguments."""
+    prefix, colon, path = member.partition(":")
+    if prefix.lower() == "file" and path.startswith("~/"):
+        return prefix + colon + os.path.expanduser(path)  # noqa: PTH111 - as in `command`
+    return member

@@ -51,6 +51,18 @@ def test_a_configured_provider_is_added_to_the_known_ones() -> None:
     assert {"github", "work"} <= set(parse(text, "x").config.providers)
 
 
+@pytest.mark.parametrize("name", ["team", "Team", "my_team", "my-team", "2026"])
+def test_a_group_has_any_bare_name_and_files_of_the_home_directory(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/mark")
+    text = f'[groups]\n{name} = ["octocat", "gitlab:ann", "file:~/ann.pub", "FILE:/bob.pub"]'
+    assert parse(text.encode(), "x").config.groups[name] == (
+        *("octocat", "gitlab:ann"),
+        *("file:/home/mark/ann.pub", "FILE:/bob.pub"),
+    )
+
+
 def test_the_default_ttl_is_at_most_max_ttl() -> None:
     settings = parse(b'[guests]\nmax_ttl = "1h"', "here.toml")
     shown = {one["key"]: one for one in report.settings(settings)["settings"]}

@@ -133,6 +133,8 @@ def test_the_version_by_any_name(capsys: pytest.CaptureFixture[str], words: list
         ([], ["--help"]),
         (["help"], ["--help"]),
         (["help", "invite"], ["invite", "--help"]),
+        (["help", "kick"], ["revoke", "--help"]),
+        (["--json", "help", "who"], ["status", "--json", "--help"]),
         (["-h"], ["--help"]),
     ],
 )
@@ -212,6 +214,14 @@ def test_no_command_with_json_is_one_document(capsys: pytest.CaptureFixture[str]
         (["--versoin"], "did you mean --version?"),
         (["status", "--ttl", "2h"], "pairctl status --help"),
         (["end", "bob"], "to remove one guest: pairctl revoke bob"),
+        (["help", "statsu"], "did you mean: pairctl status"),
+        (["completion", "zhs"], "did you mean: pairctl completion zsh"),
+        (["completion", "tcsh"], "pairctl completion --help"),
+        (["account", "creat"], "did you mean: pairctl account create"),
+        (["man", "pairindg"], "did you mean: pairctl man pairingd"),
+        (["extend", "bob", "2", "hours"], "pairctl extend bob 2h"),
+        (["extend", "bob", "1h", "30m"], "pairctl extend bob 1h30m"),
+        (["extend", "bob", "2h", "please"], "pairctl extend --help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -243,6 +253,21 @@ def test_an_unknown_word_is_refused_with_the_nearest_one(
             "pairctl extend bob --until 6pm",
         ),
         (["extend", "bob", "--until", "2h"], "not a time: '2h'", "pairctl extend bob 2h"),
+        (
+            ["extend", "6pm", "bob"],
+            "the guest comes first: '6pm' is a time",
+            "pairctl extend bob --until 6pm",
+        ),
+        (
+            ["extend", "18:30", "--until", "bob"],
+            "not a time: 'bob'",
+            "pairctl extend bob --until 18:30",
+        ),
+        (
+            ["look", "SHA256:x", "5.5.5.5:22"],
+            "the address comes first: 'SHA256:x' is a fingerprint",
+            "pairctl look 5.5.5.5:22 SHA256:x",
+        ),
         (
             ["invite", "octocat", "2h"],
             "'2h' is a duration, not a guest",
