@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 from tests.session import cleared_stage, daemon_of_each_tmux
 from tests.stage import Stage, Terminal, until
@@ -34,17 +36,21 @@ def typed_in_the_end(stage: Stage) -> str | None:
     return at
 
 
-def test_the_receipt_has_the_time_of_typing_and_never_the_text(stage: Stage) -> None:
-    screen = joined(stage)
-    assert typed_at(stage) is None
+def has_typed(stage: Stage, screen: Terminal) -> str:
+    """When they typed."""
 
     def typed() -> str | None:
         """Pressed again, for the second of the start does not count."""
         screen.presses("x")
         return typed_at(stage)
 
-    at = until(typed, "it is known that they typed")
-    assert at
+    return until(typed, "it is known that they typed") or ""
+
+
+def test_the_receipt_has_the_time_of_typing_and_never_the_text(stage: Stage) -> None:
+    screen = joined(stage)
+    assert typed_at(stage) is None
+    at = has_typed(stage, screen)
     assert stage.asks("receipt")["visits"][0]["typed_at"] >= at
     screen.types("secret-of-octocat")
     screen.shows("secret-of-octocat")
@@ -60,3 +66,12 @@ def test_a_read_guest_s_keys_do_not_count_as_typing(stage: Stage) -> None:
         assert typed_at(stage) is None
     screen.presses("C-c")
     assert typed_in_the_end(stage) is None
+
+
+def test_a_killed_daemon_leaves_when_a_guest_typed(stage: Stage) -> None:
+    screen = joined(stage)
+    at = has_typed(stage, screen)
+    os.kill(stage.asks("status")["daemon"]["pid"], signal.SIGKILL)
+    screen.ended()
+    stage.pairctl("start")
+    assert (typed_in_the_end(stage) or "") >= at

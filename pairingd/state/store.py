@@ -58,12 +58,13 @@ class Process(Struct, frozen=True):
     """The journal's record of a connection's process; a pid alone may have been reused.
 
     `started` is in seconds since the boot whose id is `boot`. Empty: by the wall clock, as on macOS
-    and in the records of schema 1.
+    and in the records of schema 1. `typed_at` is when its guest typed last, as of the last write.
     """
 
     pid: int
     started: float
     boot: str = ""
+    typed_at: int | None = None
 
 
 class Happening(Struct, frozen=True):

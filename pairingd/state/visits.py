@@ -56,7 +56,7 @@ class Visit(Struct, frozen=True):
     about: str | None = None
     typed_at: str | None = None
 
-    def left(self, cause: Cause) -> Left:
+    def left(self, cause: Cause, typed_at: str | None) -> Left:
         joined = self.joined
         return Left(
             joined.invitation,
@@ -65,6 +65,7 @@ class Visit(Struct, frozen=True):
             joined.pid,
             cause.value,
             causes.WORDS[cause],
+            typed_at,
         )
 
 

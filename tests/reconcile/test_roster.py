@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import asdict
 
 from pairingd.core.admission import Admission
+from pairingd.core.durations import utc
 from pairingd.core.events import Revoke, Tick
 from pairingd.core.model import Cause
 from pairingd.process.left_over import boot, start_time
@@ -117,7 +118,8 @@ def test_a_visit_whose_connection_was_left_lasted_until_the_start(
         started = start_time(left.pid)
         assert home.store
         assert started is not None
-        home.store.record_process(Process(left.pid, started, boot()))
+        home.store.record_process(Process(left.pid, started, boot(), START + 30))
         home.now += HOUR // 2
         visit = home.recovered()
+    assert visit.typed_at == utc(START + 30)
     assert (visit.until, visit.why) == (START + 70 + HOUR // 2, Cause.DAEMON_STOPPED)

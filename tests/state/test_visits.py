@@ -26,8 +26,8 @@ def test_a_visit_lasts_from_joined_to_left() -> None:
     assert (first.joined, first.since, first.until) == (OCTOCAT, 1, 3)
     assert (first.why, first.about) == (Cause.LEFT, "they left")
     assert (second.joined, second.until, second.why) == (HUBOT, None, None)
-    assert second.left(Cause.DAEMON_STOPPED) == Left(
-        "i2", "github:hubot", "203.0.113.6", 4712, "daemon-stopped", "pairingd stopped"
+    assert second.left(Cause.DAEMON_STOPPED, "now") == Left(
+        "i2", "github:hubot", "203.0.113.6", 4712, "daemon-stopped", "pairingd stopped", "now"
     )
 
 

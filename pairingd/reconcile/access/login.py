@@ -42,6 +42,7 @@ class Login(Struct, eq=False):
     cut_for: str = ""
     cause: Cause | None = None  # of the cut, if it is not the invitation's end
     typed_at: int | None = None  # when they last typed, as far as tmux has reported it
+    typed_journaled: int = 0  # the `typed_at` that a crash leaves
     entry: Entry = Entry.FREE
 
     def admit(self, invitation: Invitation) -> None:

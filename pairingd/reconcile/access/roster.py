@@ -17,6 +17,7 @@ from pairingd.core.events import Came, Went
 from pairingd.core.model import Cause, Invitation, State
 from pairingd.core.notices import LONG_ACCESS
 from pairingd.core.refusal import Refused
+from pairingd.errors import WorldError
 from pairingd.process.left_over import end_left_over
 from pairingd.reconcile.access.knocks import Knocks
 from pairingd.reconcile.access.login import NO_TERMINAL, Login
@@ -40,6 +41,7 @@ from pairingd.world.tmux import Running, Tmux
 
 log = logging.getLogger(__name__)
 
+_TYPED_INTERVAL_S = 15  # between the journal's entries of when a guest typed
 _TMUX_END_S = 10.0  # for a server whose clients are gone to be gone, too, on a busy machine
 _PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # between its answers
 
@@ -72,7 +74,8 @@ class Roster:
         }
         for _ in ended:
             self._intent.happened("recovered", "ended a connection that a crash had left")
-        self._store.forget_processes(*(process.pid for process in processes))
+        typed = {process.pid: process.typed_at for process in processes}
+        self._store.forget_processes(*typed)
         session = self._intent.state.session
         try:
             history = self._store.history_of(session.id) if session else []
@@ -82,7 +85,8 @@ class Roster:
         for visit in visits(history):
             if visit.until is None:
                 cause, at = self._interrupted(visit, was_left=visit.joined.pid in ended)
-                self._left(visit.left(cause), at=at)
+                typed_at = typed.get(visit.joined.pid)
+                self._left(visit.left(cause, _utc(typed_at)), at=max(at, typed_at or 0))
 
     def _interrupted(self, visit: Visit, *, was_left: bool) -> tuple[Cause, float]:
         """Why and when it ended, which the daemon of that time has not written down. Its guests
@@ -142,6 +146,10 @@ class Roster:
         """
         if login := self.logins.get(pid):
             login.typed_at = max(min(at, int(self._intent.now())), login.typed_at or 0)
+            if login.typed_at - login.typed_journaled >= _TYPED_INTERVAL_S:
+                login.typed_journaled = login.typed_at
+                with contextlib.suppress(WorldError):
+                    journal(self._store, pid, login.typed_at)
 
     def _authenticated(self, login: Login, fingerprint: str, known: str) -> None:
         """A login without a live invitation, or with too many connections, is cut."""
@@ -279,5 +287,9 @@ def _left(login: Login, cause: Cause, reason: str) -> Left:
         pid=login.pid,
         why=cause.value,
         about=reason,
-        typed_at=utc(login.typed_at) if login.typed_at else None,
+        typed_at=_utc(login.typed_at),
     )
+
+
+def _utc(at: int | None) -> str | None:
+    return utc(at) if at else None
