@@ -18,7 +18,10 @@ from tests.stage import ROOT
 from tests.waiting import WAIT_S
 
 NOBODY = 65534
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+needs_root = pytest.mark.skipif(
+    os.getuid() != 0 or sys.platform != "linux",
+    reason="only root can act as another user; mounts and XDG directories are of Linux",
+)
 SHOWN = ("daemon", "service", "home", "disk", "tmux")
 DOCTOR = f"""
 import sys
@@ -94,7 +97,6 @@ def test_what_keeps_the_daemon_from_starting_is_named(
 
 
 @needs_root
-@pytest.mark.skipif(sys.platform != "linux", reason="mounts")
 @pytest.mark.parametrize("below", ["", "/below"])
 def test_a_home_on_a_read_only_disk_is_named(home: Path, below: str) -> None:
     (home / "pairingd.log").touch()
