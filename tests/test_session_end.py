@@ -22,7 +22,8 @@ def test_a_renamed_session_goes_on_and_lets_guests_in(stage: Stage) -> None:
     status = stage.asks("status")
     assert status["session"]["running"] is True
     assert status["session"]["name"] == "my work"
-    assert "error" not in stage.asks("invite", "hubot", "--read-only", "--no-copy")
+    inviting = stage.pairctl("invite", "hubot", "--read-only", "--no-copy")
+    assert "session ✓ my work" in inviting.stderr
     first.types("echo af''ter")
     for screen in (first, guest.joins(), other.joins(), attached_host(stage)):
         screen.shows("after")

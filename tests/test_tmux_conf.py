@@ -95,6 +95,18 @@ def test_invite_is_refused_if_the_first_program_ends_at_once(
     invited(stage, "octocat")
 
 
+@pytest.mark.parametrize("command", ["kill-session", "set destroy-unattached on"])
+def test_invite_is_refused_if_a_hook_ends_the_session(stage: Stage, command: str) -> None:
+    configure_tmux(stage, f"set-hook -g session-created '{command}'")
+    stage.guest("octocat")
+    error = stage.asks("invite", "octocat", "--no-copy")["error"]
+    assert error["code"] == "tmux-failed"
+    assert error["message"] == "the tmux session ended as soon as it was made"
+    assert "hooks and commands of tmux.conf" in error["hint"]
+    configure_tmux(stage)
+    invited(stage, "octocat")
+
+
 @pytest.mark.parametrize(
     "line", ["run-shell '{waits}'", "if-shell '{waits}' 'set -g @installed yes'"]
 )

@@ -169,11 +169,8 @@ class Session:
                 birth.end_watchers(self._socket)
             time.sleep(_RETRY_INTERVAL_S)
         self.made = False
-        raise PairingError(
-            "tmux-failed",
-            f"tmux could not make the session: {message}",
-            way_out(self.known or self._box, f"try: {shell(self.program, 'new-session')}"),
-        )
+        cause, hint = _why_not_made(status, message, self.program)
+        raise PairingError("tmux-failed", cause, way_out(self.known or self._box, hint))
 
     def settle(self) -> bool:
         """Wait for the first program of a session just made, then restore the user's options.
@@ -283,6 +280,17 @@ class Session:
                 f"{self.program}: {error.strerror}",
                 "set [tmux] command in config.toml to a working tmux",
             ) from None
+
+
+def _why_not_made(status: int, message: str, program: str) -> tuple[str, str]:
+    """Cause and remedy."""
+    hint = f"try: {shell(program, 'new-session')}"
+    if status:
+        return f"tmux could not make the session: {message}", hint
+    return (  # by kill-session, or by a destroy-unattached that a hook sets
+        "the tmux session ended as soon as it was made",
+        f"see what hooks and commands of tmux.conf do to new sessions; {hint}",
+    )
 
 
 def way_out(place: Box | BoxInfo | AccountInfo | None, otherwise: str) -> str:

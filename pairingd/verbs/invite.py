@@ -102,7 +102,7 @@ async def _fetch(parts: Parts, guests: list[Guest], notify: Notify) -> dict[Gues
 async def _require_session(tmux: Tmux, notify: Notify) -> None:
     running = await tmux.running()
     if running is Running.YES:
-        notify({"step": "session", "state": "done", "text": tmux.session})
+        notify({"step": "session", "state": "done", "text": tmux.name})
         return
     notify({"step": "session", "state": "failed", "text": "no tmux session"})
     if not tmux.command:
