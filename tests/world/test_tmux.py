@@ -157,3 +157,23 @@ def false_server(socket: Path, answer: str) -> Tmux:
     command.write_text(f"#!/bin/sh\ncat {output}\n")
     command.chmod(0o700)
     return Tmux(str(command), socket, "pairing")
+
+
+async def test_no_more_is_kept_of_what_tmux_reports_than_any_tmux_has_to_report(
+    socket: Path,
+) -> None:
+    tmux(socket, "new-session", "-d", "-s", "pairing")
+    forged = {
+        "list-clients": "\n".join(f"1\t0\t0\t80\t24\t\tc{n}\t$0" for n in range(5000)),
+        "show-options": "C-b" * 5000,
+    }
+    script = socket.with_name("forged")
+    for number, (command, text) in enumerate(forged.items()):
+        script.write_text(f"set-option -g @text{number} '{text}'\n")
+        tmux(socket, "source-file", str(script))
+        alias = f"{command}=show-options -gqv @text{number} ; {command}"
+        tmux(socket, "set-option", "-s", f"command-alias[{90 + number}]", alias)
+    observed = Tmux("", socket, "pairing")
+    assert await observed.running() is Running.YES
+    assert len(await observed.clients()) == MAX_CLIENTS
+    assert await observed.prefix() == ("C-b" * 8)[:20]

@@ -15,7 +15,7 @@ from pathlib import Path
 from pairingd.box.place import Box
 from pairingd.core import shared_session
 from pairingd.core.confine import Steering, TmuxClient
-from pairingd.core.text import shell
+from pairingd.core.text import one_line, shell
 from pairingd.core.tmux_words import argument, drawn
 from pairingd.errors import WorldError
 from pairingd.machine import which
@@ -32,6 +32,7 @@ _ABSENT = (
     "no current target",  # while the last session is being taken down
 )
 REPLY_TIMEOUT_S = 10.0  # tmux is local: on a busy machine it is slow, not gone
+_MAX_KEY_CHARS = 20  # of its name
 _POPUP_COLUMNS, _POPUP_ROWS = 60, 14  # tmux makes it smaller on a smaller terminal
 
 
@@ -221,9 +222,8 @@ class Tmux:
         """Run a program in a popup on one terminal until it ends; return at once if another popup
         or a menu is there. Raises WorldError if tmux shows none, or the program fails.
         """
-        size = ("-w", str(_POPUP_COLUMNS), "-h", str(_POPUP_ROWS))
-        words = map(argument, argv)
-        await self._ask("display-popup", "-E", "-c", client, *size, *words, lasts=True)
+        options = ("-w", str(_POPUP_COLUMNS), "-h", str(_POPUP_ROWS), *map(argument, argv))
+        await self._ask("display-popup", "-E", "-c", client, *options, lasts=True)
 
     async def confine(self, guests: Iterable[str] = ()) -> None:
         """Set what keeps guests in the session; `guests` are the names of their clients."""
@@ -254,7 +254,8 @@ class Tmux:
 
     async def prefix(self) -> str:
         """The key that begins tmux's own, as tmux names it. Raises WorldError."""
-        return (await self._ask("show-options", "-Av", "-t", f"{self.target}:", "prefix")).strip()
+        output = await self._ask("show-options", "-Av", "-t", f"{self.target}:", "prefix")
+        return one_line(output, _MAX_KEY_CHARS)
 
     def by_hand(self, *words: str) -> str:
         """For the host's shell. A plain tmux would obey a server in a box, with their rights."""
