@@ -75,6 +75,7 @@ class Hole:
             sock = await self._connect()
         reader, writer = await asyncio.open_connection(sock=sock, limit=stun.MAX_BODY_BYTES)
         try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             while True:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
                     outside = await _ask(reader, writer)
@@ -97,9 +98,7 @@ class Hole:
         addresses = await loop.getaddrinfo(
             host, port, family=socket.AF_INET, type=socket.SOCK_STREAM
         )
-        sock = await connect(self.port, str(addresses[0][4][0]), port)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        return sock
+        return await connect(self.port, str(addresses[0][4][0]), port)
 
     def _note(self, outside: tuple[str, int] | None, failure: str = "") -> None:
         self.answered.set()
