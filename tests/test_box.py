@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pairingd.box.place import living
 from tests import session
 from tests.boxed import SECRET, Attack, Scene, scene, scene_on
 from tests.newest_tmux import newest_tmux
-from tests.session import attached_host, cleared_stage, joined, shared_stage
+from tests.session import attached_host, cleared_stage, joined, programs_first, shared_stage
 from tests.stage import Stage, until
 
 
@@ -360,6 +361,24 @@ def test_the_hosts_network_brings_its_services_and_no_abstract_socket() -> None:
             "an abstract socket": False,
             "an ssh key": False,
         }
+
+
+def test_a_program_that_pasta_leaves_as_it_fails_is_ended(
+    own_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pasta's inner process where /dev/net/tun cannot be opened."""
+    stage = own_stage
+    left = stage.path / "left"
+    script = f'sleep 3600 & echo $! >{left}; echo "Failed to open /dev/net/tun" >&2; exit 1'
+    programs_first(stage, monkeypatch, {"pasta": script})
+    stage.configure('[box]\nnetwork = "internet"\n')
+    stage.guest("octocat")
+    project = stage.user_home / "project"
+    project.mkdir()
+    error = stage.asks("invite", "octocat", "--no-copy", "--box", str(project))["error"]
+    assert error["code"] == "box-failed"
+    assert "Failed to open /dev/net/tun" in error["message"]
+    until(lambda: not psutil.pid_exists(int(left.read_text())), "what was left has ended")
 
 
 def test_processes_and_memory_are_limited_as_configured() -> None:

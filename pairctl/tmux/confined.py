@@ -135,8 +135,16 @@ def _start(place: Box, shares: Shares, before: Callable[[], None] | None) -> Non
         raise
     if reason:
         place.end()
-        lines = process.communicate()[1].decode(errors="replace").strip().splitlines()
+        lines = _errors_of(process).decode(errors="replace").strip().splitlines()
         raise NotStartedError(one_line(lines[-1], 120) if lines else reason)
+
+
+def _errors_of(process: subprocess.Popen[bytes]) -> bytes:
+    """What it has printed, also if a program that it has left keeps its stderr open."""
+    try:
+        return process.communicate(timeout=_END_TIMEOUT_S)[1]
+    except subprocess.TimeoutExpired as late:
+        return late.stderr or b""
 
 
 def _until_it_listens(place: Box, process: subprocess.Popen[bytes]) -> str:

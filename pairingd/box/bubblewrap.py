@@ -61,7 +61,8 @@ env -i {environment} \\
     -- {limits}{tmux} -D -S {socket} </dev/null 8</dev/null 9<{filter}
 exit
 """
-# Without --no-map-gw and the four nones pasta would lead to services on the host's loopback.
+# Without --no-map-gw and the four nones pasta would lead to services on the host's loopback. It has
+# two processes: if the outer one fails or is killed, the inner one stays, with the box.
 _INTERNET = """\
 #!/bin/sh
 # pairing, box {id}: a network of its own around the box, without the host's loopback. This shell
@@ -69,7 +70,7 @@ _INTERNET = """\
 {pasta} --foreground --quiet --config-net --no-map-gw \\
     --dns-forward {resolver} -t none -u none -T none -U none \\
     -- /bin/sh {inside} </dev/null
-exit
+kill -KILL 0
 """
 
 
