@@ -8,6 +8,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from pairingd.account.place import ROOT as ACCOUNTS
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import is_utf8, quoted
 from pairingd.home.paths import from_here
@@ -36,6 +37,7 @@ _PROGRAMS_OF_ALL = ("/Applications", "/opt/homebrew", "/opt/local", "/home/linux
 _SYSTEM = (
     *("/boot", "/dev", "/etc", "/proc", "/root/.ssh", "/run", "/sys", "/usr", "/bin", "/lib"),
     *("/lib64", "/sbin", "/var/run", "/System", "/Library", "/private/etc", "/private/var/run"),
+    ACCOUNTS,
 )
 _BOX = "--box DIR, or [box] write in config.toml"
 _MAX_LINKS = 40  # as Linux follows; a loop ends with it

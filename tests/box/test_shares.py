@@ -50,7 +50,8 @@ def test_a_directory_that_holds_or_lies_in_a_secret_one_is_refused(home: Path, n
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/etc", "/etc/ssl", "/tmp", "/proc", "/dev", "/usr/lib", "/opt/homebrew"]
+    "path",
+    ["/", "/etc", "/etc/ssl", "/tmp", "/proc", "/dev", "/usr/lib", "/opt/homebrew", "/var/lib"],
 )
 def test_a_directory_of_the_systems_is_refused(home: Path, path: str) -> None:
     refused(path, home)
