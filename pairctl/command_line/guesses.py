@@ -7,6 +7,7 @@ probable command as the hint.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pairctl.failures import Usage
@@ -62,8 +63,16 @@ _CLOCK = r"(?i:\d{1,2}(?::\d{2}){0,2}\s?[ap]\.?m\.?|\d{1,2}:\d{2}(?::\d{2})?)"
 
 
 def words(argv: Sequence[str]) -> list[str]:
-    """The command line with synonyms replaced."""
+    """The command line with synonyms replaced. Raises Usage for a duration in two words."""
     corrected = list(argv)
+    for at, (count, unit) in enumerate(pairwise(argv)):
+        if count.isdecimal() and len(unit) > 2 and _is_duration(count + unit):
+            one_word = [*argv[:at], _strict(count + unit), *argv[at + 2 :]]
+            raise Usage(
+                "bad-duration",
+                f"a duration is one word: {quoted(f'{count} {unit}')}",
+                shell("pairctl", *one_word),
+            )
     index = next(
         (i for i, word in enumerate(corrected) if not word.startswith("-") or word == "-V"), None
     )
@@ -148,7 +157,7 @@ def _swapped_time(guest: str, text: str) -> Usage:
 
 
 def spaced(guest: str, text: str, more: Sequence[str]) -> str:
-    """The hint for `pairctl extend GUEST 2 hours`, or ""."""
+    """The hint for `pairctl extend GUEST 1h 30m`, or ""."""
     joined = "".join([text, *more])
     return shell("pairctl", "extend", guest, _strict(joined)) if _is_duration(joined) else ""
 
@@ -193,10 +202,13 @@ def guests(named: Sequence[str], verb: str) -> None:
             )
     if verb != "invite":
         return
+    _no_commas(named)
     for index, word in enumerate(named):
         others = [*named[:index], *named[index + 1 :]] or ["GUEST"]
         if _is_duration(word):
             options, kind = ["--ttl", _strict(word)], "a duration"
+        elif len(named) > 1 and re.fullmatch(_CLOCK, word):
+            options, kind = ["--at", word], "a time"
         elif len(named) > 1 and role(word) in {"read", "write"}:
             options, kind = ["--read-only"] if role(word) == "read" else [], "a role"
         else:
@@ -204,7 +216,20 @@ def guests(named: Sequence[str], verb: str) -> None:
         raise Usage(
             "usage",
             f"{quoted(word)} is {kind}, not a guest",
-            f"{shell('pairctl', 'invite', *others, *options)}; the account is github:{word}",
+            shell("pairctl", "invite", *others, *options)
+            + (f"; the account is github:{word}" if word.isalnum() else ""),
+        )
+
+
+def _no_commas(named: Sequence[str]) -> None:
+    """Raise Usage for `bob,ann` or `bob, ann`."""
+    listed = [word for word in named if re.fullmatch(r"[\w.-]+(?:,[\w.-]*)+", word, re.ASCII)]
+    if listed:
+        parts = [part for word in named for part in (word.split(",") if word in listed else [word])]
+        raise Usage(
+            "bad-guest",
+            f"guests have no commas between them: {quoted(listed[0])}",
+            shell("pairctl", "invite", *filter(None, parts)),
         )
 
 
