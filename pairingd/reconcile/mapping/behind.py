@@ -34,15 +34,20 @@ class Behind:
             ports = ports[0], self._hole_port(network)
         return Wished(ports, chosen, hole=self._known[network.identity])
 
+    def is_new(self, held: Mapping) -> bool:
+        """Whether `held` is the first to show that its network is behind another NAT."""
+        inside = self._hole_port is not None and is_inside(held.external_host)
+        return inside and held.network not in self._known
+
     def finds(self, held: Mapping | None) -> bool:
-        """Whether `held` is the first to show that its network is behind another NAT. If the router
-        then gives no better port, it is not asked again.
+        """As `is_new`, and remember it. If the router then gives no better port, it is not asked
+        again.
         """
         if self._hole_port is None or held is None:
             return False
         if not is_inside(held.external_host):
             self._known.pop(held.network, None)
             return False
-        new = held.network not in self._known
+        new = self.is_new(held)
         self._known[held.network] = new or held.external_port >= FIRST_PORT
         return new

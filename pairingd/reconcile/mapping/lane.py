@@ -163,8 +163,12 @@ class MappingLane(Lane):
 
     @property
     def opening(self) -> bool:
-        """Whether the first request to the gateway is still pending."""
-        return self.needed and self.current is None and self.error is None
+        """Whether the first mapping to serve the door is still pending. One that is about to be
+        replaced, as for a hole, does not count.
+        """
+        serving = self._holding.serving(self.clock())
+        is_pending = serving is None or self._behind.is_new(serving)
+        return self.needed and is_pending and self.error is None
 
     @property
     def needed(self) -> bool:
