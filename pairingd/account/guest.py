@@ -1,7 +1,7 @@
 """sshd for one guest's connection, as the account, and what ends it there.
 
     guest.py CONFIG SSHD           stdin is the connection, stdout carries the host's commands
-    guest.py CONFIG SSHD end       everything that runs as this user
+    guest.py CONFIG SSHD end       everything that runs as this user, and tmux's sockets
     guest.py CONFIG SSHD end PID   what a guest has kept from ending in that process group
     guest.py CONFIG SSHD test WORD...   `sshd WORD...`, to test the configuration as this user
 
@@ -117,8 +117,10 @@ def _guard(guardian: Guardian, commands: socket.socket, ended: int, child: int) 
                 guardian.end(_now())
 
 
-def end(arguments: list[str]) -> int:
+def end(config: str, arguments: list[str]) -> int:
     """Return 1 if there was nothing to end."""
+    if not arguments:
+        _remove_sockets(config)
     try:
         if arguments:
             os.killpg(int(arguments[0]), signal.SIGKILL)
@@ -127,6 +129,15 @@ def end(arguments: list[str]) -> int:
     except (OSError, ValueError):
         return 1
     return 0
+
+
+def _remove_sockets(config: str) -> None:
+    """Those of the account's tmux, which leaves its own behind."""
+    run = os.path.join(os.path.dirname(os.path.dirname(config)), "run")  # noqa: PTH118, PTH120
+    with contextlib.suppress(OSError):
+        for name in os.listdir(run):  # noqa: PTH208
+            if name.endswith(".sock"):
+                os.unlink(os.path.join(run, name))  # noqa: PTH108, PTH118
 
 
 def _now() -> float:
@@ -140,7 +151,7 @@ def main(argv: list[str]) -> int:
     """Return the exit status."""
     config, sshd, *arguments = argv
     if arguments[:1] == ["end"]:
-        return end(arguments[1:])
+        return end(config, arguments[1:])
     if arguments[:1] == ["test"]:
         os.execv(sshd, [sshd, *arguments[1:]])  # noqa: S606 - no shell is wanted
     return serve(config, sshd)

@@ -140,13 +140,13 @@ def test_a_line_that_is_no_command_is_passed_over(served: Served, line: str) -> 
 def test_what_has_stopped_its_guardian_is_killed_by_another(served: Served) -> None:
     sshd = served.sshd
     served.process.send_signal(signal.SIGSTOP)
-    assert guest.end([str(served.process.pid)]) == 0
+    assert guest.end("/config", [str(served.process.pid)]) == 0
     is_over(served, sshd)
 
 
 @pytest.mark.parametrize("words", [["99999999"], ["nobody"], [""]])
 def test_where_there_is_nothing_to_end_it_says_so(words: list[str]) -> None:
-    assert guest.end(words) == 1
+    assert guest.end("/config", words) == 1
 
 
 def test_a_login_has_as_long_as_at_the_hosts_own_guardian() -> None:

@@ -222,6 +222,7 @@ def test_what_a_guest_leaves_running_ends_with_the_session(
     screen.enter("exit")
     screen.ends()
     until("all of it has ended", lambda: not runs(network, account))
+    until("no socket is left", lambda: not [*network.path(account.run).iterdir()])
     keys = network.path(account.authorized_keys)
     until("no key is left", lambda: not keys.exists() or "ssh-" not in keys.read_text())
 
