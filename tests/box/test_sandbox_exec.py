@@ -133,6 +133,13 @@ def test_profile_denies_writing_what_is_protected_after_all_that_allows_it() -> 
     assert text.rindex("(allow file-write*") < text.index("(deny file-write-setugid)")
 
 
+def test_profile_lets_links_be_followed_by_which_something_is_named() -> None:
+    chosen = plan(read=(f"{HOME}/dot/gitconfig",))._replace(
+        links=((f"{HOME}/.gitconfig", "dot/gitconfig"),)
+    )
+    assert f'(literal "{HOME}/.gitconfig")' in sandbox_exec.profile(BOX, chosen)
+
+
 def test_profile_with_something_protected_keeps_what_holds_it_in_place() -> None:
     text = profile(protected=(f"{PROJECT}/.git/hooks",))
     kept = text[text.index("(deny file-write-unlink") :].split("\n\n")[0]
