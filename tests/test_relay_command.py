@@ -19,6 +19,7 @@ from tests.stage import Guest, Stage, is_open, until
 
 ADDRESS = loopback.SECOND
 PROGRAM = shlex.join((sys.executable, str(Path(tunnel.__file__)), ADDRESS, "{port}"))
+COLOURED = shlex.join(("sh", "-c", PROGRAM + r" | sed -u 's/.*/\x1b[1;32m&\x1b[0m/'"))
 SAYS = "tcp://(?P<host>[^:]+):(?P<port>[0-9]+)"
 
 pytestmark = loopback.needs_second_address
@@ -65,11 +66,11 @@ def codes(answer: dict[str, Any]) -> set[str]:
     return {warning["code"] for warning in answer["warnings"]}
 
 
-@pytest.mark.parametrize("says", [SAYS, ""])
+@pytest.mark.parametrize(("run", "says"), [(PROGRAM, SAYS), (PROGRAM, ""), (COLOURED, "")])
 def test_a_guest_enters_where_the_program_says_by_the_pinned_command_alone(
-    stage: Stage, octocat: Guest, says: str
+    stage: Stage, octocat: Guest, run: str, says: str
 ) -> None:
-    uses(stage, PROGRAM, says)
+    uses(stage, run, says)
     answer = stage.asks("invite", "octocat", "--no-copy")
     best = answer["endpoints"][0]
     assert (best["kind"], best["host"]) == ("relay", ADDRESS)
@@ -103,6 +104,7 @@ def test_a_failed_relay_program_is_reported_with_its_output(
     [warning] = [one for one in answer["warnings"] if one["code"].startswith("relay-")]
     assert warning["code"] == "relay-unreachable"
     assert message in warning["message"]
+    assert "{port}" not in warning["hint"]
     assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
 
 

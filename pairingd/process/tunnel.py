@@ -22,6 +22,7 @@ _MAX_KEPT_BYTES = 400  # of its last output
 # A relay may be a stranger's, and so is what its program prints.
 MAX_LINE_BYTES = 2048  # searched: a regular expression may take the square of it, or more
 _MAX_CHUNK_BYTES = 65536
+_COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")  # ECMA-48 §8.3.117
 _FLOOD_PAUSE_S = 0.05  # after so much at once
 _VERBOSE_PREFIXES = (b"debug", b"OpenSSH_", b"Authenticated to ", b"Allocated port ")  # of ssh -v
 
@@ -163,6 +164,7 @@ def _note(
     pattern: re.Pattern[bytes],
     matched: asyncio.Future[re.Match[bytes] | None],
 ) -> None:
+    line = _COLOURS.sub(b"", line)
     if not matched.done() and (match := pattern.search(line)):
         matched.set_result(match)
     elif not line.startswith(_VERBOSE_PREFIXES):

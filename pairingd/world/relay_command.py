@@ -29,20 +29,23 @@ class RelayCommand:
 
     async def open(self, door_port: int) -> Tunnel:
         """A tunnel to the endpoint that is printed. Raises WorldError `relay-unreachable`."""
-        argv = [word.replace("{port}", str(door_port)) for word in self._argv]
         try:
-            program = await start(*argv, together=True)
+            program = await start(*self._at(door_port), together=True)
         except OSError as error:
-            raise self._failure(error.strerror or "it cannot be run") from None
+            raise self._failure(error.strerror or "it cannot be run", door_port) from None
         tunnel = Tunnel("", 0, door_port, program, strangers=True)
         match = await wait_for(tunnel, self._says, partial(self._failed, tunnel))
         host, port = ((match[name] or b"").decode(errors="replace") for name in ("host", "port"))
         number = parse_port(port)
         if not _HOST.fullmatch(host) or number is None:
             await tunnel.close()
-            raise self._failure(f"it names no host and port: {one_line(f'{host}:{port}', 100)}")
+            named = one_line(f"{host}:{port}", 100)
+            raise self._failure(f"it names no host and port: {named}", door_port)
         tunnel.host, tunnel.port = host, number
         return tunnel
+
+    def _at(self, door_port: int) -> list[str]:
+        return [word.replace("{port}", str(door_port)) for word in self._argv]
 
     async def open_jump(self, door_port: int) -> Tunnel:
         """The same: it is unknown what its relay is, and whether ssh -J works through it."""
@@ -57,7 +60,9 @@ class RelayCommand:
         """The error for a program that has ended by itself: its last output and its status."""
         reason = last_words(tunnel.output) or "it says nothing"
         status = tunnel.status
-        return self._failure(reason if status is None else f"{reason} (it {how_it_ended(status)})")
+        if status is not None:
+            reason += f" (it {how_it_ended(status)})"
+        return self._failure(reason, tunnel.door_port)
 
     def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:  # noqa: ARG002 - as Relay's
         """The error if nobody outside finds the door."""
@@ -71,11 +76,13 @@ class RelayCommand:
         if not reason:
             return self.lost(tunnel)
         output = last_words(tunnel.output)
-        return self._failure(f"{reason}; its last output: {output}" if output else reason)
+        if output:
+            reason += f"; its last output: {output}"
+        return self._failure(reason, tunnel.door_port)
 
-    def _failure(self, reason: str) -> WorldError:
+    def _failure(self, reason: str, door_port: int) -> WorldError:
         return WorldError(
             "relay-unreachable",
             f"the relay's program {self._argv[0]} made no tunnel: {reason}",
-            f"try it by hand: {shell(*self._argv)}",
+            f"try it by hand: {shell(*self._at(door_port))}",
         )
