@@ -167,7 +167,7 @@ def look(place: str, fingerprint: str) -> None:
     if place.startswith("SHA256:") and not fingerprint.startswith("SHA256:"):
         raise Usage(
             "usage",
-            f"the address comes first: {quoted(place)} is a fingerprint",
+            f"not an address but a fingerprint: {quoted(place)}",
             shell("pairctl", "look", fingerprint, place),
         )
 

@@ -92,11 +92,14 @@ async def _killed(process: asyncio.subprocess.Process) -> bool:
 
 
 async def _exited(process: asyncio.subprocess.Process) -> None:
-    """As `process.wait()`, which also waits for the end of its pipes (Python 3.11): none comes
-    while nobody reads what it has printed, or another process holds them.
+    """As `process.wait()`, which also waits for the end of its pipes (Python 3.11), but not long
+    for that: none comes while nobody reads what it has printed, or another process holds them.
     """
     while process.returncode is None:  # noqa: ASYNC110 - it has no other event
         await asyncio.sleep(_EXIT_POLL_S)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+            await process.wait()
 
 
 class TookTooLong(TimeoutError):

@@ -270,7 +270,7 @@ def test_an_unknown_word_is_refused_with_the_nearest_one(
         ),
         (
             ["look", "SHA256:x", "5.5.5.5:22"],
-            "the address comes first: 'SHA256:x' is a fingerprint",
+            "not an address but a fingerprint: 'SHA256:x'",
             "pairctl look 5.5.5.5:22 SHA256:x",
         ),
         (
