@@ -23,7 +23,7 @@ from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding
 from pairingd.errors import WorldError
 from pairingd.machine.user import user_name
-from pairingd.process.programs import end
+from pairingd.process.programs import end, last_words
 from pairingd.world.authorized_keys import AuthorizedKeys
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 
@@ -131,17 +131,19 @@ def _ssh(key: Path, known_hosts: Path, port: int) -> list[str]:
 
 def _failed(outcome: _Outcome) -> Finding:
     log = [line.strip() for line in outcome.log.splitlines() if line.strip()]
-    lines = [*log, *(f"ssh: {line}" for line in outcome.stderr.splitlines())]
-    errors = (
-        [line for line in lines if _ERROR_PATTERN.search(line)] or lines or ["it gave no reason"]
-    )
+    shown = last_words(outcome.shown) or "nothing"
+    ended = f"ssh ended with {outcome.status}; the terminal showed: {shown}"
+    lines = [*log, *(f"ssh: {line}" for line in outcome.stderr.splitlines()), ended]
+    # Of a login that was accepted sshd has errors that do not matter, as about wtmp.
+    refused = [] if "Accepted publickey" in outcome.log else filter(_ERROR_PATTERN.search, lines)
+    error = next(iter(refused), ended)
     hint = "see the lines below; [sshd] command in config.toml chooses another sshd"
     if "account is locked" in outcome.log:
         unlock = shell("usermod", "-p", "*", user_name())
         hint = f"as root: {unlock} allows keys, and still no password"
     return Finding.fail(
         "login",
-        f"a login with a throwaway key failed: {errors[0][:200]}",
+        f"a login with a throwaway key failed: {error[:200]}",
         hint,
         *lines[-_MAX_LINES:],
     )

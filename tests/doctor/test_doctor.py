@@ -162,15 +162,25 @@ def test_doctor_removes_its_temporary_files_on_sigterm(stage: Stage) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_a_refused_login_is_reported_with_sshds_reason(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("option", "message", "detail"),
+    [
+        ("DenyUsers=*", "not allowed because listed in DenyUsers", "Permission denied (publickey)"),
+        ("ForceCommand=echo elsewhere; exit 5", "the terminal showed: elsewhere", "ended with 5"),
+        ("ForceCommand=exit 5", "the terminal showed: nothing", "ended with 5"),
+    ],
+)
+def test_a_refused_login_is_reported_with_its_reason(
+    stage: Stage, option: str, message: str, detail: str
+) -> None:
     strict = stage.path / "sshd"
-    strict.write_text('#!/bin/sh\nexec /usr/sbin/sshd "$@" -o "DenyUsers=*"\n')
+    strict.write_text(f'#!/bin/sh\nexec /usr/sbin/sshd "$@" -o "{option}"\n')
     strict.chmod(0o755)
     stage.configure(f'\n[sshd]\ncommand = "{strict}"\n')
     login = only(checks(stage, status=1), "login")
     assert login["state"] == "fail"
-    assert "not allowed because listed in DenyUsers" in login["message"]
-    assert any("Permission denied (publickey)" in line for line in login["details"])
+    assert message in login["message"]
+    assert any(detail in line for line in login["details"])
 
 
 def test_a_missing_sshd_is_a_failure(stage: Stage) -> None:
