@@ -9,6 +9,7 @@ from tests.mac.machine import Mac
 
 
 @pytest.mark.waits
+@pytest.mark.timeout(1500)  # seconds: it installs everything, and plays a whole session
 def test_the_check_passes_and_leaves_only_its_report(mac: Mac) -> None:
     before = sorted(mac.path("/private/tmp").iterdir())
     done = mac.place.run(
