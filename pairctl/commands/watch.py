@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from pairctl.interrupts import as_keyboard_interrupt
 from pairctl.text import output, render, screen
-from pairctl.text.output import View, value_for_terminal
 
 if TYPE_CHECKING:
     from pairctl.control.client import Client
@@ -53,7 +52,7 @@ def _redraw(client: Client, given: dict[str, Any]) -> None:
     with as_keyboard_interrupt(), screen.alternate():
         unsettled, asked_at = False, time.monotonic()
         while True:
-            screen.draw(render.status(value_for_terminal(current), View.of(sys.stdout)))
+            screen.draw(output.rendered(current, render.status))
             ready, _, _ = select.select(waits, [], [], 1.0)  # s: the remaining times go on
             if sys.stdin in ready and os.read(sys.stdin.fileno(), 64).lower() in (b"q", b""):
                 return

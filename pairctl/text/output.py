@@ -151,22 +151,26 @@ def value_for_terminal(value: Any) -> Any:
 
 
 def result(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> None:
-    """One result on stdout: a JSON document, or the text that `render` returns.
+    """One result on stdout: a JSON document, or the text of `rendered`, which may raise."""
+    if as_json:
+        document(value)
+    else:
+        write(rendered(value, render))
+
+
+def rendered(value: Any, render: Callable[[Any, View], str]) -> str:
+    """What `render` returns for stdout, of `value` without control characters.
 
     Raises PairingError `bad-reply` if `value` lacks what `render` needs: an older daemon sent it.
     """
-    if as_json:
-        document(value)
-        return
     try:
-        text = render(value_for_terminal(value), View.of(sys.stdout))
+        return render(value_for_terminal(value), View.of(sys.stdout))
     except KeyError as missing:
         raise PairingError(
             "bad-reply",
             f"pairingd's reply has no {missing}: it is probably older than this pairctl",
             "pairctl restart starts the installed version; --json prints the reply as it is",
         ) from missing
-    write(text)
 
 
 def line(value: Any, render: Callable[[Any, View], str], *, as_json: bool) -> None:

@@ -37,9 +37,9 @@ def alternate() -> Iterator[None]:
         _send(_ENTER)
 
     def leave() -> None:
-        with suppress(OSError, termios.error):  # the terminal is gone
-            _send(_LEAVE)
-            if modes:
+        _send(_LEAVE)
+        if modes:
+            with suppress(termios.error):  # the terminal is gone
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, modes)
 
     def suspend(number: int, _: FrameType | None) -> None:
@@ -50,8 +50,8 @@ def alternate() -> Iterator[None]:
         enter()
 
     before = signal.getsignal(signal.SIGTSTP)
-    enter()
     try:
+        enter()
         if before is signal.SIG_DFL:
             signal.signal(signal.SIGTSTP, suspend)
         yield
@@ -61,8 +61,11 @@ def alternate() -> Iterator[None]:
 
 
 def _send(sequence: str) -> None:
-    """Past the buffer, which a signal may have found in use."""
-    os.write(sys.stdout.fileno(), sequence.encode())
+    """Past the buffer, which a signal may have found in use. `draw` reports a terminal that takes
+    nothing.
+    """
+    with suppress(OSError):
+        os.write(sys.stdout.fileno(), sequence.encode())
 
 
 def draw(content: str) -> None:

@@ -39,17 +39,19 @@ _BUSY_TIMEOUT_S = 0.2  # while another process locks the database; it blocks the
 KEPT_EVENTS = 5000  # of each kind, so that refused logins cannot push out the visits
 # Of one kind the oldest of what came most often in one session: of one guest from one address, so
 # that a guest who comes and goes without end cannot push out other visits.
-_TOO_MANY = """
-SELECT id FROM (
-    SELECT id,
-        row_number() OVER (PARTITION BY session, invitation, peer ORDER BY id DESC) AS same,
-        row_number() OVER (PARTITION BY session ORDER BY id DESC) AS in_session
-    FROM (
-        SELECT id, session, json_extract(whole, '$.invitation') AS invitation,
-            json_extract(whole, '$.peer') AS peer
-        FROM (SELECT *, iif(json_valid(data), data, '{}') AS whole FROM event WHERE kind = ?1)
-    )
-) ORDER BY same DESC, in_session DESC, id LIMIT ?2
+_FORGET_EVENTS = """
+DELETE FROM event WHERE id IN (
+    SELECT id FROM (
+        SELECT id,
+            row_number() OVER (PARTITION BY session, invitation, peer ORDER BY id DESC) AS same,
+            row_number() OVER (PARTITION BY session ORDER BY id DESC) AS in_session
+        FROM (
+            SELECT id, session, json_extract(whole, '$.invitation') AS invitation,
+                json_extract(whole, '$.peer') AS peer
+            FROM (SELECT *, iif(json_valid(data), data, '{}') AS whole FROM event WHERE kind = ?1)
+        )
+    ) ORDER BY same DESC, in_session DESC, id LIMIT ?2
+)
 """
 KEPT_SESSIONS = 200
 
@@ -287,10 +289,7 @@ class Store:
         query = "SELECT count(*) FROM event WHERE kind = ?"
         (number,) = self._database.execute(query, (kind,)).fetchone()
         if number > KEPT_EVENTS + KEPT_EVENTS // 20:  # not each time: it sorts all of them
-            self._database.execute(
-                f"DELETE FROM event WHERE id IN ({_TOO_MANY})",  # noqa: S608 - our own words
-                (kind, number - KEPT_EVENTS),
-            )
+            self._database.execute(_FORGET_EVENTS, (kind, number - KEPT_EVENTS))
 
     def history(self, after: int, limit: int) -> list[Happening]:
         """The newest `limit` events after the event `after`, oldest first."""

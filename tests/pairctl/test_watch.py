@@ -156,6 +156,22 @@ def test_ctrl_z_gives_the_terminal_back_until_the_watch_goes_on(sock: Path) -> N
         assert terminal.wait() == 0
 
 
+def test_an_older_daemons_reply_ends_the_watch_with_the_remedy_and_the_screen_of_before(
+    sock: Path,
+) -> None:
+    with (
+        FakeDaemon(sock, {"status": {}, **WATCHED}),
+        Terminal([*PAIRCTL, "status", "--watch"]) as terminal,
+    ):
+        modes = terminal.lflags()
+        assert terminal.wait() == 1
+        assert terminal.lflags() == modes
+    printed = terminal.seen.partition(b"\x1b[?25h\x1b[?1049l")[2]
+    assert b"pairingd's reply has no '" in printed
+    assert b"hint:" in printed
+    assert b"pairctl restart" in printed
+
+
 @pytest.mark.parametrize("words", [["status", "--watch"], ["log", "--follow"]])
 def test_watching_ends_with_an_error_when_the_daemon_ends(sock: Path, words: list[str]) -> None:
     with (
