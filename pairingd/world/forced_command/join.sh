@@ -88,15 +88,19 @@ trap 'kill -KILL "$client"; exit 1' HUP TERM
 # -N: never start a server, a session that has ended stays ended. -u: the guest's terminal is UTF-8.
 # -E: the guest's environment must not change the session's. ignore-size: the host's window size
 # wins while a host is attached.
-"$tmux" -N -u -S "$socket" attach-session -E -f ignore-size -t "$session" <&3 &
-client=$!
-exec >/dev/null 2>&1 # a shell with job control speaks of its jobs
-# A trap ends a wait early, and so does a client that stops itself (tmux's suspend-client).
-while
-    wait "$client"
-    status=$?
-    kill -CONT "$client" 2>/dev/null
-do :; done
+# In braces, since dash with job control reports and forgets the jobs that have ended before it reads
+# another command: `wait` would return 127 for a client that has ended at once.
+{
+    "$tmux" -N -u -S "$socket" attach-session -E -f ignore-size -t "$session" <&3 &
+    client=$!
+    exec >/dev/null 2>&1 # a shell with job control speaks of its jobs
+    # A trap ends a wait early, and so does a client that stops itself (tmux's suspend-client).
+    while
+        wait "$client"
+        status=$?
+        kill -CONT "$client" 2>/dev/null
+    do :; done
+}
 if [ "$next" ]; then
     [ "$status" -ge 128 ] || printf '\033[A\r\033[K' >&3 # tmux's "[terminated]"
     PAIRING_VISIT=goes-on
