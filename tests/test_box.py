@@ -106,12 +106,20 @@ def test_the_role_changes_there_and_back_in_a_box_and_the_screen_stays(boxed: Sc
 
 
 def test_a_client_that_is_suspended_in_a_box_goes_on_with_the_next_key(boxed: Scene) -> None:
+    takes_no_keys_for_a_paste(boxed)
     for _ in range(10):  # that key itself must not continue it, however quick tmux is
         boxed.screen.presses("C-b")
         boxed.screen.presses("C-z")
         until(lambda: "[pairing]" not in boxed.screen.screen(), "tmux has given the terminal back")
         boxed.screen.presses("Enter")
         boxed.screen.shows("[pairing]")
+
+
+def takes_no_keys_for_a_paste(scene: Scene) -> None:
+    """A tmux that was held up gets a test's keys all at once: as a paste, in which no key is bound."""
+    box = scene.box
+    assert box
+    scene.stage.run(box.tmux, "-S", box.socket, "set-option", "-g", "assume-paste-time", "0")
 
 
 def test_a_pane_whose_terminal_has_a_guest_s_number_is_not_taken_for_the_guest(own: Scene) -> None:
