@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests import loopback
-from tests.session import invited, own_stage
+from tests import loopback, session
+from tests.session import own_stage
 from tests.stage import Guest, Stage, Terminal, free_port, is_open, until
 
 ADDRESS = loopback.SECOND  # where a port that is bound to 127.0.0.1 alone is not seen
@@ -142,6 +142,21 @@ def relay(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Relay]:
         relay.stop()
 
 
+def invited(stage: Stage) -> dict[str, Any]:
+    """The invitation of octocat, printed once it is known whether the relay helps: `invite` itself
+    waits only some seconds for that.
+    """
+    session.invited(stage, "octocat")
+    until(lambda: is_decided(stage.asks("status")), lambda: f"{stage.asks('status')}")
+    return stage.asks("invite", "--show", "octocat")
+
+
+def is_decided(answer: dict[str, Any]) -> bool:
+    best = answer["endpoints"][0]
+    warnings = [one for one in answer["warnings"] if one["code"].startswith("relay-")]
+    return bool(warnings or (best["kind"] != "lan" and best["verified"]))
+
+
 def warned(answer: dict[str, Any]) -> str:
     [message] = [one["message"] for one in answer["warnings"] if one["code"].startswith("relay-")]
     return str(message)
@@ -163,7 +178,7 @@ def tunnels(stage: Stage) -> list[int]:
 def test_a_guest_enters_by_the_relay_and_it_is_closed_with_the_door(
     stage: Stage, relay: Relay, octocat: Guest
 ) -> None:
-    answer = invited(stage, "octocat")
+    answer = invited(stage)
     best = answer["endpoints"][0]
     assert (best["kind"], best["host"], best["port"]) == ("relay", ADDRESS, relay.guests_port)
     assert (best["protocol"], best["verified"]) == ("ssh", "hairpin")
@@ -179,7 +194,7 @@ def test_a_guest_enters_by_the_relay_and_it_is_closed_with_the_door(
 
 
 def test_a_relay_that_goes_down_is_used_again_when_it_is_back(stage: Stage, relay: Relay) -> None:
-    invited(stage, "octocat")
+    invited(stage)
     relay.stop()
     until(lambda: stage.asks("status")["warnings"], "the host is warned")
     assert code(stage.asks("status")) == "relay-unreachable"
@@ -191,7 +206,7 @@ def test_a_relay_that_goes_down_is_used_again_when_it_is_back(stage: Stage, rela
 
 @pytest.mark.parametrize("relay", [{"GatewayPorts": "no"}], indirect=True)
 def test_gatewayports_no_is_noticed_though_sshd_does_not_say_it(stage: Stage, relay: Relay) -> None:
-    answer = invited(stage, "octocat")
+    answer = invited(stage)
     assert code(answer) == "relay-forward-refused"
     assert "GatewayPorts" in warned(answer)
     assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
@@ -215,7 +230,7 @@ def test_a_guest_jumps_through_a_relay_without_gatewayports(
     wished = {"usual": 0, "chosen": relay.guests_port, "assigned": "assigned"}[port]
     relay.configure(join=join, port=wished)
     options = relay.lets_jump(octocat)
-    answer = invited(stage, "octocat")
+    answer = invited(stage)
     best = answer["endpoints"][0]
     assert (best["kind"], best["host"], best["verified"]) == ("jump", "localhost", "hairpin")
     assert best["via"] == f"{getpass.getuser()}@{ADDRESS}:{relay.port}"
@@ -235,7 +250,7 @@ def test_the_command_for_a_jump_refuses_another_host_key(
 ) -> None:
     relay.configure(join="jump")
     options = relay.lets_jump(octocat)
-    answer = invited(stage, "octocat")
+    answer = invited(stage)
     relays_key = (relay.path / "host.pub").read_text().split()[1]
     ours = answer["host_key"]["known_hosts"].split()[-1]
     program, *words = shlex.split(answer["command"].replace(ours, relays_key))
@@ -246,7 +261,7 @@ def test_the_command_for_a_jump_refuses_another_host_key(
 
 def test_auto_takes_the_port_where_it_works(stage: Stage, relay: Relay, octocat: Guest) -> None:
     relay.configure(join="auto")
-    assert invited(stage, "octocat")["endpoints"][0]["kind"] == "relay"
+    assert invited(stage)["endpoints"][0]["kind"] == "relay"
 
 
 @NO_PORTS
@@ -256,7 +271,7 @@ def test_two_restricted_keys_at_the_relay_are_enough(
     relay.configure(join="auto")
     relay.restricts(octocat, relay.guests_port)
     options = relay.known_to(octocat)
-    answer = invited(stage, "octocat")
+    answer = invited(stage)
     assert answer["endpoints"][0]["verified"] == "hairpin"
     jumps(stage, options, answer).shows("pairing")
     there = ("-p", str(relay.port), f"{getpass.getuser()}@{ADDRESS}")
@@ -272,7 +287,7 @@ def test_two_restricted_keys_at_the_relay_are_enough(
 
 def test_a_port_that_the_relay_assigns_is_used(stage: Stage, relay: Relay, octocat: Guest) -> None:
     relay.configure(port="assigned")
-    best = invited(stage, "octocat")["endpoints"][0]
+    best = invited(stage)["endpoints"][0]
     assert (best["kind"], best["verified"]) == ("relay", "hairpin")
     octocat.joins(port=best["port"]).shows("pairing")
     relay.stop()
@@ -294,7 +309,7 @@ def test_a_relay_that_assigns_another_port_is_not_reported_as_gatewayports_no(
             ' set -- "$@" "$word"\ndone\nexec ssh -F'
         )
     )  # fmt: skip
-    answer = invited(stage, "octocat")
+    answer = invited(stage)
     assert code(answer) == "relay-forward-refused"
     assert "GatewayPorts" not in warned(answer)
 
@@ -306,7 +321,7 @@ def test_a_failed_ssh_is_reported_with_its_last_output_and_status(
         f"#!/bin/sh\ncase \"$*\" in *' -R '*) echo 'the plan has ended' >&2; exit 7 ;; esac\n"
         f'exec ssh -F {relay.path}/ssh_config "$@"\n'
     )
-    answer = invited(stage, "octocat")
+    answer = invited(stage)
     assert code(answer) == "relay-unreachable"
     assert "the plan has ended" in warned(answer)
     assert "status 7" in warned(answer)
@@ -314,28 +329,28 @@ def test_a_failed_ssh_is_reported_with_its_last_output_and_status(
 
 @pytest.mark.parametrize("relay", [{"AllowTcpForwarding": "no"}], indirect=True)
 def test_a_relay_that_forwards_nothing_is_named(stage: Stage, relay: Relay) -> None:
-    assert code(invited(stage, "octocat")) == "relay-forward-refused"
+    assert code(invited(stage)) == "relay-forward-refused"
 
 
 def test_a_port_that_is_taken_at_the_relay_is_named(stage: Stage, relay: Relay) -> None:
     with socket.create_server(("0.0.0.0", relay.guests_port)):
-        assert code(invited(stage, "octocat")) == "relay-forward-refused"
+        assert code(invited(stage)) == "relay-forward-refused"
 
 
 def test_a_key_that_is_refused_is_named(stage: Stage, relay: Relay) -> None:
     relay.authorized.write_text("")
-    assert code(invited(stage, "octocat")) == "relay-key-refused"
+    assert code(invited(stage)) == "relay-key-refused"
 
 
 def test_a_relay_with_an_unknown_host_key_is_refused(stage: Stage, relay: Relay) -> None:
     relay.known_hosts.write_text("")
-    assert code(invited(stage, "octocat")) == "relay-host-key"
+    assert code(invited(stage)) == "relay-host-key"
     assert relay.known_hosts.read_text() == ""
 
 
 def test_an_unreachable_relay_is_reported(stage: Stage, relay: Relay) -> None:
     relay.stop()
-    answer = invited(stage, "octocat")
+    answer = invited(stage)
     assert code(answer) == "relay-unreachable"
     assert "refused" in warned(answer)
 
@@ -343,7 +358,7 @@ def test_an_unreachable_relay_is_reported(stage: Stage, relay: Relay) -> None:
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux's parent-death signal")
 def test_a_killed_daemon_leaves_no_tunnel(stage: Stage, relay: Relay) -> None:
     daemon = stage.daemon()
-    invited(stage, "octocat")
+    invited(stage)
     assert tunnels(stage)
     daemon.send_signal(signal.SIGKILL)
     daemon.communicate()
