@@ -34,6 +34,7 @@ from pairctl.control.client import Client
 from pairingd.core.refusal import PairingError
 from tests import logins
 from tests.measured import measured
+from tests.tmux_control import Control
 from tests.waiting import WAIT_S, expires_soon, has_ended, looks
 
 ROOT = Path(__file__).parent.parent
@@ -311,6 +312,9 @@ class Stage:
                     process.kill()
 
     def _end_tmux(self) -> None:
+        for terminal in self.terminals:
+            terminal.close()
+        self.terminals.clear()
         for found in self.path.rglob("*.sock"):
             if "tmux" in found.name:
                 for command in {"tmux", self.tmux_command}:  # versions differ in their protocol
@@ -370,35 +374,41 @@ class Terminal:
             *("tmux", "-f", "/dev/null", "-S", str(self._socket), "new-session", "-d", *size),
             *("sh", "-c", script, "sh", *argv),
         )
+        self._control = Control(str(self._socket), environment=stage.environment)
+
+    def close(self) -> None:
+        self._control.close()
 
     def types(self, line: str) -> None:
         self.writes(line)
         self.presses("Enter")
 
     def writes(self, text: str) -> None:
-        self._tmux("send-keys", "-l", "--", text)
+        self._control.run("send-keys", "-l", "--", text)
 
     def presses(self, *keys: str) -> None:
-        self._tmux("send-keys", *keys)
+        self._control.run("send-keys", *keys)
 
     def screen(self) -> str:
-        return self._tmux("capture-pane", "-p")
+        return self._control.run("capture-pane", "-p")
 
     def painted(self) -> str:
         """The screen with its colours, as escape sequences."""
-        return self._tmux("capture-pane", "-e", "-p")
+        return self._control.run("capture-pane", "-e", "-p")
+
+    def expanded(self, text: str) -> str:
+        """`text` with the variables in it replaced: FORMATS in tmux(1)."""
+        return self._control.run("display-message", "-p", text)
 
     def cursor(self) -> tuple[int, int] | None:
         """Its column and line, counted from 0; None where the command has hidden it."""
-        shown, *place = self._tmux(
-            "display-message", "-p", "#{cursor_flag} #{cursor_x} #{cursor_y}"
-        ).split()
+        shown, *place = self.expanded("#{cursor_flag} #{cursor_x} #{cursor_y}").split()
         return (int(place[0]), int(place[1])) if shown == "1" else None
 
     def recorded(self) -> Path:
         """A file that gets all that is written to this terminal from now on."""
         record = self._socket.with_suffix(".record")
-        self._tmux("pipe-pane", f"cat >{shlex.quote(str(record))}")
+        self._control.run("pipe-pane", f"cat >{shlex.quote(str(record))}")
         return record
 
     def shows(self, text: str, within: float = WAIT_S) -> None:
@@ -417,9 +427,6 @@ class Terminal:
                 within,
             )
         )
-
-    def _tmux(self, *argv: str) -> str:
-        return self._stage.run("tmux", "-S", str(self._socket), *argv).stdout
 
 
 def _end(process: subprocess.Popen[str]) -> None:

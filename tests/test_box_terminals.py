@@ -34,7 +34,7 @@ def test_a_terminal_is_asked_nothing_and_left_as_it_was(box: Scene, who: str) ->
     box.screen.types(f"clear; sh {box.project}/leaves")
     terminal.shows("back-again")
     flags = "#{alternate_on} #{mouse_any_flag} #{keypad_cursor_flag} #{cursor_flag}"
-    assert terminal._tmux("display-message", "-p", flags).split() == ["0", "0", "0", "1"]
+    assert terminal.expanded(flags).split() == ["0", "0", "0", "1"]
     terminal.types("by hand")
     terminal.presses("C-d")
     until(lambda: typed.read_text().endswith("\n"), "what was typed is there")

@@ -40,6 +40,7 @@ from msgspec import Struct
 
 from tests.measured import measured
 from tests.namespaces import in_network
+from tests.tmux_control import Control
 from tests.waiting import WAIT_S, looks
 
 T = TypeVar("T")
@@ -291,20 +292,23 @@ class Terminal:
         size = ("-x", str(columns), "-y", str(lines))
         # tmux 3.3 at times misses the end of a pane's command, so a shell notes its status.
         note = (f'unset TMUX TMUX_PANE; "$@"; echo $? >{self._socket}.status', "sh", *argv)
-        self._tmux("-f", "/srv/etc/screen.conf", "new-session", "-d", *size, "sh", "-c", *note)
+        made = ("new-session", "-d", *size, "sh", "-c", *note)
+        place.run("tmux", "-f", "/srv/etc/screen.conf", "-S", self._socket, *made)
+        self._control = Control(self._socket, place.prefix)
+        place.stack.callback(self._control.close)
 
     def type(self, text: str) -> None:
-        self._tmux("send-keys", "-l", text)
+        self._control.run("send-keys", "-l", text)
 
     def press(self, *keys: str) -> None:
-        self._tmux("send-keys", *keys)
+        self._control.run("send-keys", *keys)
 
     def enter(self, line: str) -> None:
         self.type(line)
         self.press("Enter")
 
     def screen(self) -> str:
-        return self._tmux("capture-pane", "-p")
+        return self._control.run("capture-pane", "-p")
 
     def shows(self, text: str, *, within: float = WAIT_S) -> None:
         until(f"{text!r} on the screen", self.screen, lambda seen: text in seen, within=within)
@@ -312,7 +316,7 @@ class Terminal:
     def recorded(self) -> Callable[[str], bool]:
         """Whether a text has been on this terminal, from now on: a message goes within seconds."""
         record = f"{self._socket}.record"
-        self._tmux("pipe-pane", f"cat >{record}")
+        self._control.run("pipe-pane", f"cat >{record}")
 
         def has_shown(text: str) -> bool:
             return not self._place.run("grep", "-aqF", text, record, check=False).returncode
@@ -321,7 +325,7 @@ class Terminal:
 
     def is_full_screen(self) -> bool:
         """Whether a program has the terminal's alternate screen, as tmux's client does."""
-        return self._tmux("display-message", "-p", "#{alternate_on}").strip() == "1"
+        return self._control.run("display-message", "-p", "#{alternate_on}").strip() == "1"
 
     def ends(self, *, within: float = WAIT_S) -> int:
         """The command's exit status, once it has ended."""
@@ -329,9 +333,6 @@ class Terminal:
         ended = partial(self._place.run, *note, check=False)
         done = until("the command has ended", ended, lambda note: note.stdout, within=within)
         return int(done.stdout)
-
-    def _tmux(self, *argv: str) -> str:
-        return self._place.run("tmux", "-S", self._socket, *argv).stdout
 
 
 class Network:
