@@ -47,6 +47,7 @@ CLIENT_ENDED, GUEST_LEFT = -1, 0  # why it ended; otherwise the number of a sign
 _ROLE_CHANGES = (signal.SIGUSR1, signal.SIGUSR2)
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 _RESIZE_INTERVAL_S = 0.1  # at least: each costs tmux a whole repaint
+_RESUME_INTERVAL_S = 0.2  # from the end of its drawing, or the last try
 _FAREWELL_MS = 500  # for tmux to restore the screen
 _CHUNK = 1 << 16
 # Ctrl-C as terminals send it: plain; with xterm's modifyOtherKeys; in the CSI u form. And what
@@ -185,6 +186,8 @@ class Pane:
     standard input as `fit` makes it. With a `sieve` not all that it paints is drawn.
     """
 
+    _resume_at: float | None = None
+
     def __init__(self, argv: list[str], fit: Callable[[bytes], bytes], sieve: Sieve | None) -> None:
         self._fit = fit
         self._sieve = sieve
@@ -211,22 +214,28 @@ class Pane:
         painted = _read(self.end)
         if not painted:
             return None
+        if self._resume_at is None and self._echoes():
+            self._resume_at = time.monotonic() + _RESUME_INTERVAL_S
         return self._sieve.take(painted) if self._sieve else painted
 
-    def type(self, keys: bytes) -> bytes:
-        """Write `keys` and return those that it has not taken. Continue a client that tmux's
-        suspend-client had suspended before, as a shell's user would; not one that these keys
-        suspend.
+    def resume(self) -> float | None:
+        """Continue a client that tmux's suspend-client has suspended: there is no shell to do that
+        in. Return how many milliseconds remain until then, None while tmux has the terminal.
+
+        A locked client waits for the program that has locked it, which gets the signal instead.
         """
-        suspended = self._is_suspended()
-        left = keys[_write(self.end, keys) :]
-        if suspended:
+        if self._resume_at is None or not self._echoes():
+            self._resume_at = None
+            return None
+        now = time.monotonic()
+        if now >= self._resume_at:
             with contextlib.suppress(OSError):
                 os.kill(_innermost(self.client), signal.SIGCONT)
-        return left
+            self._resume_at = now + _RESUME_INTERVAL_S
+        return 1000 * (self._resume_at - now)
 
-    def _is_suspended(self) -> bool:
-        """Its terminal then echoes again."""
+    def _echoes(self) -> bool:
+        """Its terminal does so before tmux takes it and once tmux has given it back."""
         try:
             return bool(termios.tcgetattr(self.end)[3] & termios.ECHO)
         except (OSError, termios.error):
@@ -284,7 +293,8 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
         if held_up != (bool(keys.waiting), bool(drawn)):
             held_up = bool(keys.waiting), bool(drawn)
             _register(ready, guest, pane.end, keys.waiting, drawn)
-        for descriptor, event in ready.poll(resizes.make() if resizes.pending else None):
+        due = (resizes.make() if resizes.pending else None, pane.resume())
+        for descriptor, event in ready.poll(min(filter(None, due), default=None)):
             if event == select.POLLOUT:
                 continue
             if descriptor == guest:
@@ -301,7 +311,7 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
         if drawn:
             drawn = drawn[_write(guest, drawn) :]
         if keys.waiting:
-            keys.waiting = pane.type(keys.waiting)
+            keys.waiting = keys.waiting[_write(pane.end, keys.waiting) :]
 
 
 def _register(ready: select.poll, guest: int, pane: int, keys: bytes, drawn: bytes) -> None:
