@@ -7,6 +7,7 @@ for proxies.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import NoReturn
@@ -68,13 +69,16 @@ class Launch:
             self._output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def report(self, code: int) -> None:
-        """Report once: 0 for a daemon that serves, or the exit code of one that cannot."""
+        """Report once: 0 for a daemon that serves, or the exit code of one that cannot. It serves
+        also if the process that waited was stopped meanwhile, as by Ctrl-C.
+        """
         if self._ready is None:
             return
         if self._output is not None:
             os.dup2(self._output, 1)
             os.dup2(self._output, 2)
             os.close(self._output)
-        os.write(self._ready, bytes([code]))
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._ready, bytes([code]))
         os.close(self._ready)
         self._ready = self._output = None
