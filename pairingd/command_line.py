@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pairingd
 from pairingd.core.refusal import PairingError
 from pairingd.process.detach import Launch, detach
-from pairingd.process.inherited import unset_empty_home
+from pairingd.process.inherited import open_closed_streams, unset_empty_home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,7 @@ def run(signals: StopSignals, argv: Sequence[str] | None = None) -> int:
     """Return 0 if stopped as asked or fit to start, 1 on failure, 2 on usage; a second daemon:
     `_exit_code`.
     """
+    open_closed_streams()
     arguments = _parser().parse_args(argv)
     os.umask(0o077)
     unset_empty_home()

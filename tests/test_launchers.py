@@ -1,4 +1,4 @@
-"""Launchers that hand on signals which they ignore or block themselves, as nohup does."""
+"""Launchers that hand on signals which they ignore or block, as nohup does, or closed streams."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ def test_a_daemon_whose_launcher_ignored_and_blocked_all_signals_serves_as_any(
     daemon.terminate()
     until(lambda: daemon.poll() is not None, "the daemon has ended")
     assert daemon.returncode == 0
+
+
+def test_a_daemon_whose_launcher_closed_its_standard_streams_serves_as_any(stage: Stage) -> None:
+    closed = "import os, sys; os.closerange(0, 3); os.execv(sys.argv[1], sys.argv[1:])"
+    daemon = stage.daemon(program=("-c", closed, sys.executable, "-m", "pairingd"))
+    assert stage.asks("status")["daemon"]["pid"] == daemon.pid
 
 
 def test_pairctl_hears_how_its_children_end_although_its_launcher_ignored_that(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from pairctl.command_line import arguments, word_order
@@ -12,7 +13,7 @@ from pairctl.failures import INTERRUPTED, Interrupted, Usage, exit_code
 from pairctl.text import output
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
-from pairingd.process.inherited import hear_of_children, unset_empty_home
+from pairingd.process.inherited import hear_of_children, open_closed_streams, unset_empty_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,7 +26,9 @@ def run(argv: Sequence[str], blocked_signals: Iterable[int]) -> int:
     signals through but `blocked_signals`: one that has waited is answered here.
     """
     as_json = "--json" in word_order.before_dashes(argv)
-    output.prepare()
+    open_closed_streams()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     hear_of_children()
     unset_empty_home()
     try:

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import time
-from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from pairctl.failures import Unwritable
@@ -93,21 +92,6 @@ def draws(stream: TextIO) -> bool:
 def has_sequences() -> bool:
     """Whether TERM names a terminal with control sequences: terminfo(5), `dumb`."""
     return os.environ.get("TERM", "").lower() not in {"", "dumb", "unknown"}
-
-
-def prepare() -> None:
-    """Open streams that the caller has closed on /dev/null: else the next file or socket would get
-    their numbers. Writing to stdout then fails, as it should, because it is open for reading.
-    """
-    for name, flags, mode in (
-        ("stdin", os.O_RDONLY, "r"),
-        ("stdout", os.O_RDONLY, "w"),
-        ("stderr", os.O_WRONLY, "w"),
-    ):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
 
 
 def write(text: str, end: str = "\n") -> None:

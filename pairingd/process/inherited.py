@@ -1,11 +1,12 @@
 """What exec(3) hands on: a launcher's ignored signals stay ignored, its blocked ones stay blocked,
-and its environment stays, in this process and in all its children.
+its closed streams stay closed, and its environment stays, in this process and in all its children.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 
 # Python ignores these itself, and gives them back to its children (subprocess: restore_signals).
 _PYTHON_IGNORES = {signal.SIGPIPE, getattr(signal, "SIGXFSZ", signal.SIGPIPE)}
@@ -22,6 +23,22 @@ def reset_signals() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def open_closed_streams() -> None:
+    """Open standard streams that the launcher has closed on /dev/null: else the next file or socket
+    would get their numbers. Writing to stdout then fails, as it should, because it is open for
+    reading.
+    """
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, flags)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode))
 
 
 def unset_empty_home() -> None:
