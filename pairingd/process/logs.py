@@ -71,6 +71,9 @@ class Text(logging.Formatter):
         line = printable(super().formatMessage(record))
         return _SEVERITY.get(record.levelno, "") + line if self._journal else line
 
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return "\n".join(map(printable, super().formatException(ei).split("\n")))
+
 
 class Json(logging.Formatter):
     """One object a line; `event` and `data` as the history has them."""

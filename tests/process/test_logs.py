@@ -45,6 +45,16 @@ def test_a_log_message_with_line_breaks_is_one_line(run: Run) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:,]+ INFO pairingd.x: who: a\ufffdb\ufffd\[31m", line)
 
 
+def test_a_traceback_has_no_control_characters_of_its_error(run: Run) -> None:
+    stderr = run(
+        "'text', None",
+        "try: raise ValueError('\\x1b]0;a\\x07\\r\\nb')\n"
+        "except ValueError: log.exception('a pass failed')",
+    ).stderr
+    assert stderr.endswith("\nValueError: \ufffd]0;a\ufffd\ufffd\nb\n")
+    assert all(line.isprintable() for line in stderr.split("\n"))
+
+
 def test_json_is_one_object_a_line_with_the_event_and_its_data(run: Run) -> None:
     stderr = run(
         "'json', None",
