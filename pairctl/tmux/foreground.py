@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Its exit status. It stops, continues and terminates together with this process."""
+    """Its exit status; 128 + N if signal N has ended it. It stops, continues and terminates as this
+    process does.
+    """
     pid = os.posix_spawn(argv[0], [*argv], environ)
     before = {
         number: signal.signal(number, lambda received, _: os.kill(pid, received))
@@ -21,7 +23,8 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         while True:
             _, status = os.waitpid(pid, os.WUNTRACED)
             if not os.WIFSTOPPED(status):
-                return max(os.waitstatus_to_exitcode(status), 0)
+                code = os.waitstatus_to_exitcode(status)
+                return code if code >= 0 else 128 - code
             # tmux(1), suspend-client: the shell must see the stop, or it would show no prompt.
             os.kill(os.getpid(), signal.SIGSTOP)
             os.kill(pid, signal.SIGCONT)
