@@ -67,11 +67,12 @@ def run(launch: Launch, stop_signals: StopSignals, *, log_format: logs.Form, own
             private_file(Path(file))
         launch.print_to(paths.stderr)
         settings = config.load(Path(paths.config))
-        lock = _lock(paths.lock)
-        logs.set_up(log_format, paths.log if own_log else None)
         # Until the loop runs. Not SIG_IGN, because children would inherit that (exec(3)).
         signal.signal(signal.SIGUSR1, lambda *_: None)
-        tmux = find_tmux_socket(paths, clear(lock).tmux_socket)
+        lock = _lock(paths.lock)
+        earlier = clear(lock)  # at once: a client that finds it held sends a signal to that pid
+        logs.set_up(log_format, paths.log if own_log else None)
+        tmux = find_tmux_socket(paths, earlier.tmux_socket)
         control = ControlSocket(paths, lock, tmux)
         if stop_signals.caught is not None:
             return
@@ -195,8 +196,9 @@ async def _serve(
         control_socket=lambda: control.path,
         signals=signals,
     )
-    server = ControlServer(partial(verbs.call, parts), parts.intent)
-    asks = Asks(parts, verbs.call, parts.aside)
+    call = partial(verbs.call, parts)
+    server = ControlServer(call, parts.intent)
+    asks = Asks(parts, call)
     signals.door_changed.connect(asks.follow)
 
     async def rebind() -> None:

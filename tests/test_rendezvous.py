@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,31 @@ def test_an_older_daemon_is_found_by_its_process_and_gets_no_signal(stage: XdgSt
     os.kill(pid, 0)  # SIGUSR1 would have ended an older one
     os.kill(pid, signal.SIGUSR1)
     until(lambda: stage.asks("status").get("daemon"), "it is found where it is bound again")
+
+
+# A daemon that is looked for as soon as it has its log.
+LOOKED_FOR = """
+import contextlib
+from pairctl.control import rendezvous
+from pairingd import __main__, wiring
+from pairingd.home.paths import find_paths
+set_up = wiring.logs.set_up
+def looked_for(*given):
+    set_up(*given)
+    with contextlib.suppress(rendezvous.Silent):
+        rendezvous.meet(find_paths(), 0.0)
+wiring.logs.set_up = looked_for
+raise SystemExit(__main__.main())
+"""
+
+
+def test_the_pid_of_a_daemon_that_was_killed_gets_no_signal_while_another_starts() -> None:
+    with Stage() as stage, subprocess.Popen(["sleep", "3600"]) as innocent:
+        (stage.home / "pairingd.lock").write_text(f"{innocent.pid}\n\n\n")
+        daemon = stage.daemon(program=("-c", LOOKED_FOR))
+        assert stage.asks("status")["daemon"]["pid"] == daemon.pid
+        innocent.kill()
+        assert innocent.wait() == -signal.SIGKILL
 
 
 def test_a_session_of_an_older_version_in_the_runtime_directory_is_kept() -> None:

@@ -88,12 +88,12 @@ def listen(path: str, mode: int, backlog: int) -> socket.socket:
     before = os.umask(0o777 & ~mode)
     try:
         listener.bind(path)
+        listener.listen(backlog)
     except BaseException:
         listener.close()
         raise
     finally:
         os.umask(before)
-    listener.listen(backlog)
     listener.setblocking(False)
     return listener
 

@@ -72,11 +72,13 @@ def is_at(path: str, descriptor: int) -> bool:
         return True
 
 
-def sign(descriptor: int, control_socket: str = "", tmux_socket: str = "") -> None:
-    """Write our pid, and the sockets that do not lie beside the lock."""
-    text = f"{os.getpid()}\n{control_socket}\n{tmux_socket}\n"
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, os.fsencode(text), 0)
+def sign(descriptor: int, control_socket: str, tmux_socket: str) -> None:
+    """Write our pid, and the sockets that do not lie beside the lock. A reader finds our signature
+    or an earlier one at every moment, also after an OSError.
+    """
+    text = os.fsencode(f"{os.getpid()}\n{control_socket}\n{tmux_socket}\n")
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))
 
 
 def clear(descriptor: int) -> Signature:

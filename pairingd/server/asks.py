@@ -9,30 +9,28 @@ import contextlib
 import logging
 import os
 import pwd
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from pairingd.account.place import Account
 from pairingd.process import listeners
 from pairingd.protocol import methods, results, wire
-from pairingd.reconcile.aside import Aside
 from pairingd.replies.parts import Parts
+from pairingd.server.conversation import Call
 from pairingd.server.server import ControlServer
 
 log = logging.getLogger(__name__)
 
 _METHODS = frozenset({methods.HELLO.name, methods.ASK.name})
 _MAX_CONNECTIONS = 16  # so many guests of an account may wait at a time
-Ask = Callable[[Parts, str, object, Callable[[results.Progress], None]], Awaitable[Any]]
 
 
 class Asks:
-    """Opens and closes with the door. `call` answers a method, as verbs.call does."""
+    """Opens and closes with the door. `call` answers a method."""
 
-    def __init__(self, parts: Parts, call: Ask, aside: Aside) -> None:
+    def __init__(self, parts: Parts, call: Call) -> None:
         self._parts = parts
-        self._ask = call
-        self._aside = aside
+        self._verb = call
         self._bound: str | None = None
         self._server: ControlServer | None = None
 
@@ -51,7 +49,7 @@ class Asks:
             with contextlib.suppress(OSError):
                 os.unlink(self._bound)  # noqa: PTH108 - pairingd.account has strings
         if self._server:
-            self._aside.run(self._server.close())
+            self._parts.aside.run(self._server.close())
         self._bound = self._server = None
 
     def _open(self, account: Account) -> None:
@@ -68,7 +66,7 @@ class Asks:
         self._server = ControlServer(
             self._call, self._parts.intent, limit=_MAX_CONNECTIONS, peer_uid=user, methods=_METHODS
         )
-        self._aside.run(self._server.start(listener))
+        self._parts.aside.run(self._server.start(listener))
 
     async def _call(
         self, name: str, given: object, notify: Callable[[results.Progress], None]
@@ -76,4 +74,4 @@ class Asks:
         """Answer `hello` without anything about the host."""
         if name == methods.HELLO.name:
             return {"protocol": wire.PROTOCOL}
-        return await self._ask(self._parts, name, given, notify)
+        return await self._verb(name, given, notify)

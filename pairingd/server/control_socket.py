@@ -67,12 +67,16 @@ class ControlSocket:
     def _listen(self, path: Path) -> socket.socket:
         private_directory(path.parent)
         listener = listeners.listen(str(path), 0o600, 64)
-        self._path, self._bound = path, path.lstat()
-        sign(
-            self._lock,
-            self._unless_beside_lock(str(path)),
-            self._unless_beside_lock(self._tmux_socket),
-        )
+        try:
+            sign(
+                self._lock,
+                self._unless_beside_lock(str(path)),
+                self._unless_beside_lock(self._tmux_socket),
+            )
+            self._path, self._bound = path, path.lstat()
+        except OSError:
+            listener.close()
+            raise
         return listener
 
     def _unless_beside_lock(self, path: str) -> str:

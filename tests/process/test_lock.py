@@ -3,12 +3,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import time
 from pathlib import Path
 
 import pytest
 
-from pairingd.process.lock import Taken, is_at, sign, take
+from pairingd.process.lock import Taken, is_at, read, sign, take
 
 
 @pytest.fixture
@@ -18,12 +19,29 @@ def lock(tmp_path: Path) -> Path:
 
 def test_the_lock_is_held_until_it_is_closed(lock: Path) -> None:
     held = take(str(lock), os.O_CREAT)
-    sign(held)
+    sign(held, "", "")
     with pytest.raises(Taken) as caught:
         take(str(lock))
     assert caught.value.pid == str(os.getpid())
     os.close(held)
     os.close(take(str(lock)))
+
+
+def test_a_signature_that_cannot_be_written_leaves_the_earlier_one(lock: Path) -> None:
+    held = take(str(lock), os.O_CREAT)
+    sign(held, "/run/user/1000/pairing/pairingd.sock", "")
+    earlier = read(str(lock))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            sign(held, "", "")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert read(str(lock)) == earlier
+    sign(held, "", "")
+    assert read(str(lock)).control_socket == ""
+    os.close(held)
 
 
 def test_take_creates_no_lock_file_where_no_daemon_has_run(lock: Path) -> None:
