@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 # Takes a method's name, its parameters, and a callback for its progress.
 Call = Callable[[str, object, Callable[[results.Progress], None]], Awaitable[Any]]
 
-MAX_PIPELINED = 64  # requests read before the first of them is answered
+MAX_PIPELINED = 8  # requests that wait while another is answered; each may have MAX_FRAME bytes
 _HANGUP_POLL_INTERVAL_S = 0.25  # for a client that has finished sending
 
 

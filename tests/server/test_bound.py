@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 import pytest
 
 from pairingd.errors import PairingError
+from pairingd.protocol import wire
 from pairingd.server.server import ControlServer
 from pairingd.state.intent import Intent
 
@@ -142,6 +143,19 @@ async def test_cancel_with_nothing_to_cancel_is_no_error(path: Path) -> None:
         room.sends("hello", "status")
         room.cancels()
         assert [(await room.reads())["id"] for _ in range(2)] == ["hello", "status"]
+
+
+async def test_requests_that_wait_for_their_turn_take_only_some_memory(path: Path) -> None:
+    async with Room(path) as room:
+        room.sends("hello", "invite")
+        await happens(room.verbs.began)
+        room.writer.write(b'"%s"\n' % (b"x" * (wire.MAX_FRAME - 4)) * 32)
+        unread, rounds = 0, 0
+        while rounds < 100:  # client and server share this loop
+            before, unread = unread, room.writer.transport.get_write_buffer_size()
+            await asyncio.sleep(0)
+            rounds = rounds + 1 if unread == before else 0
+        assert unread > 20 * wire.MAX_FRAME
 
 
 async def test_revoke_is_carried_out_even_if_its_client_has_disconnected(path: Path) -> None:
