@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from pairctl.control.client import connect, reach
 from pairctl.failures import NoDaemon
 from pairctl.text import output, render
-from pairctl.text.output import View
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -37,7 +35,7 @@ def _print_line(args: Namespace) -> None:
     try:
         with reach(_PROMPT_SILENCE_S) as client:
             reply = client.call("status", silence=_PROMPT_SILENCE_S)
-            line = render.status_line(reply, View.of(sys.stdout))
+            line = output.rendered(reply, render.status_line)
     except NoDaemon:
         pass
     if args.json:

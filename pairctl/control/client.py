@@ -103,6 +103,7 @@ class Client:
                 f"the arguments are too long: a request is limited to {wire.MAX_FRAME} bytes",
                 "use shorter arguments, or several commands",
             )
+        self._socket.settimeout(silence)
         self._send(frame + b"\n")
         try:
             return self._result(method, silence, progress)
@@ -178,8 +179,8 @@ class Client:
     def _send(self, frame: bytes) -> None:
         try:
             self._socket.sendall(frame)
-        except ConnectionError:
-            return  # its last reply may still be readable; else reading reports the end
+        except (ConnectionError, TimeoutError):
+            return  # its last reply may still be readable; else reading reports the end, or silence
         except OSError as error:
             raise _gone(error.strerror) from None
 

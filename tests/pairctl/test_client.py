@@ -169,12 +169,15 @@ def test_a_hello_without_versions_is_a_bad_reply(sock: Path) -> None:
     assert refused.value.code == "bad-reply"
 
 
-@pytest.mark.parametrize("command", ["status", "receipt", "config", "log"])
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("status", ()), ("status", ("--line",)), ("receipt", ()), ("config", ()), ("log", ())],
+)
 def test_a_reply_of_an_older_daemon_without_what_is_printed_is_a_bad_reply(
-    command: str, sock: Path, capsys: pytest.CaptureFixture[str]
+    command: str, options: tuple[str, ...], sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with FakeDaemon(sock, {command: {"more": 1}}):
-        assert main([command]) == 1
+        assert main([command, *options]) == 1
         said = capsys.readouterr().err
         assert said.startswith("error: pairingd's reply has no '")
         assert "hint: pairctl restart starts the installed version" in said
@@ -261,6 +264,16 @@ def test_a_silent_daemon_is_an_error_with_the_hint_pairctl_restart(sock: Path) -
     assert refused.value.code == "daemon-silent"
     assert exit_code(refused.value) == 3
     assert "pairctl restart" in refused.value.hint
+
+
+def test_a_daemon_that_does_not_read_a_request_is_silent(sock: Path) -> None:
+    busy = threading.Event()
+    with FakeDaemon(sock, {"status": lambda *_: busy.wait(WAIT_S)}), connect() as client:
+        for params in ({}, {"guests": ["x" * 900_000]}):
+            with pytest.raises(PairingError) as refused:
+                client.call("status", params, silence=0.05)
+            assert refused.value.code == "daemon-silent"
+        busy.set()
 
 
 def test_a_daemon_that_does_not_answer_hello_is_an_error_with_the_hint_kill(sock: Path) -> None:
