@@ -70,8 +70,10 @@ def make(
         for path, mode, content in files:
             _write(path, mode, content)
         _start(place, shares, before)
-    except BaseException:
+    except BaseException as failure:
         place.remove()
+        if isinstance(failure, OSError):  # such as a full disk
+            raise NotStartedError(f"{place.path}: {failure.strerror}") from None
         raise
 
 
@@ -127,11 +129,12 @@ def _start(place: Box, shares: Shares, before: Callable[[], None] | None) -> Non
         )
     finally:
         os.close(lock)
-    place.keep(shares._replace(keeper=process.pid))
     try:
+        place.keep(shares._replace(keeper=process.pid))
         reason = _until_it_listens(place, process)
     except BaseException:
         place.end()
+        foreign.kill(process)  # the record may not name it yet
         raise
     if reason:
         place.end()
