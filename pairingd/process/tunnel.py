@@ -85,23 +85,22 @@ async def start(*command: str, together: bool = False) -> Program:
     read_end, write_end = os.pipe()
     output = asyncio.StreamReader(limit=_MAX_CHUNK_BYTES)
     protocol = asyncio.StreamReaderProtocol(output)
-    pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: protocol, os.fdopen(read_end, "rb", buffering=0)
-    )
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=subprocess.DEVNULL,
-            stdout=write_end if together else subprocess.DEVNULL,
-            stderr=write_end,
-            pass_fds=inherited,
-            process_group=0,
+    with os.fdopen(write_end, "wb") as printed:
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: protocol, os.fdopen(read_end, "rb", buffering=0)
         )
-    except BaseException:
-        pipe.close()
-        raise
-    finally:
-        os.close(write_end)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=subprocess.DEVNULL,
+                stdout=printed if together else subprocess.DEVNULL,
+                stderr=printed,
+                pass_fds=inherited,
+                process_group=0,
+            )
+        except BaseException:
+            pipe.close()
+            raise
     return Program(process, output, pipe)
 
 

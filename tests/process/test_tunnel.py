@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pairingd.process.tunnel import Tunnel, start, wait_for
+from pairingd.process.tunnel import Program, Tunnel, start, wait_for
 from tests.waiting import WAIT_S
 
 CHUNK_BYTES, PAUSE_S = 65536, 0.05  # at most so much is read in each pause
@@ -30,6 +30,21 @@ async def test_a_program_that_prints_without_end_does_not_occupy_the_reader() ->
     finally:
         async with asyncio.timeout(WAIT_S):
             await tunnel.close()
+
+
+async def test_a_start_that_is_cancelled_leaves_no_pipe() -> None:
+    await Tunnel("", 0, 0, await start("sleep", "3600")).close()  # what is kept is made by now
+    before = {*Path("/dev/fd").iterdir()}
+    for turns in range(10):
+        starting = asyncio.create_task(start("sleep", "3600"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        starting.cancel()
+        [outcome] = await asyncio.gather(starting, return_exceptions=True)
+        if isinstance(outcome, Program):
+            await Tunnel("", 0, 0, outcome).close()
+        await asyncio.sleep(0)  # the loop closes a pipe in its next turn
+        assert {*Path("/dev/fd").iterdir()} == before
 
 
 def written(pid: int) -> int:
