@@ -115,6 +115,13 @@ def make(house: Path, python: str = sys.executable) -> subprocess.CompletedProce
     )
 
 
+def test_the_python_that_is_named_is_used_or_none(bare: Path) -> None:
+    (bare / "bin" / "python3").symlink_to(sys.executable)
+    done = make(bare, "python3.99")
+    assert (done.returncode, "python3.99" in done.stderr) == (1, True)
+    assert not list(bare.glob(".venv*"))
+
+
 @pytest.mark.parametrize("apt", [True, False])
 def test_without_ensurepip_it_stops_with_the_line_that_helps(bare: Path, apt: bool) -> None:
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
