@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from pairingd.home.paths import Paths
 
 Removal: TypeAlias = Remove | Rmdir | Tree | Keep
-MARK = r"[^/]+\.(write|read)\.[0-9]+"  # a file of pairingd.state.live
+_MARK = r"[^/]+\.(write|read)\.[0-9]+(\.used)?"  # a file of pairingd.state.live
+_FAREWELL = r"[^/]+\.farewell\.[0-9]+"  # one of pairingd.reconcile.access.courtesy
 _BOX = r"[0-9a-f]{8}(@[^/]+)?"  # a directory of pairctl.tmux.box or pairctl.tmux.account_session
 _COMMON_NAMES = ("authorized_keys", "host_key", "sshd_config")  # as in ~/.ssh
 _SOCKETS = ("control_socket", "tmux_socket")
@@ -173,9 +174,10 @@ def _worth_keeping(path: str, paths: Paths, undone: str) -> str:
 
 def _is_ours(path: str, paths: Paths) -> bool:
     """By name and kind; common names count only if a daemon has run here."""
-    if re.fullmatch(re.escape(paths.live) + "/" + MARK, path):
-        status = os.lstat(path)
-        return stat.S_ISREG(status.st_mode) and not status.st_size
+    if os.path.dirname(path) == paths.live:
+        name, status = os.path.basename(path), os.lstat(path)
+        is_mark = re.fullmatch(_MARK, name) and not status.st_size
+        return bool(is_mark or re.fullmatch(_FAREWELL, name)) and stat.S_ISREG(status.st_mode)
     if path in {*paths.control_sockets, paths.earlier_tmux_socket}:
         status = os.lstat(path)
         return stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid()
@@ -239,7 +241,8 @@ def _undone(state_db: str) -> str:
         return (
             f"its journal cannot be read ({error}), and may name an open port; remove it yourself"
         )
-    for mapping in left.mappings:
+    if left.mappings:
+        mapping = left.mappings[0]
         return (
             f"the router at {mapping.gateway} may still forward port {mapping.external_port}, and "
             "only this file records it; in its network run: pairctl start, pairctl end, "

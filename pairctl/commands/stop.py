@@ -39,6 +39,6 @@ def _render(result: dict[str, Any], _: View) -> str:
 
 
 def _somebody_is_invited() -> bool:
-    with contextlib.suppress(OSError), os.scandir(find_paths().live) as marks:
-        return any(marks)
+    with contextlib.suppress(OSError), os.scandir(find_paths().live) as files:
+        return any(".farewell." not in file.name for file in files)  # else a mark
     return False

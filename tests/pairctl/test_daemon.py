@@ -141,8 +141,9 @@ def test_the_running_daemon_stays_if_no_other_would_start(
 def test_an_older_daemon_can_be_stopped(
     sock: Path, invited: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (sock.parent / "live").mkdir()
+    (sock.parent / "live" / "5dbb7bc9.farewell.4711").touch()
     if invited:
-        (sock.parent / "live").mkdir()
         (sock.parent / "live" / "5dbb7bc9.write.1795996553").touch()
     with FakeDaemon(sock, version="0.0.1", protocol=0) as daemon:
         assert main(["stop"]) == 0

@@ -24,11 +24,12 @@ from pairctl.commands import uninstall
 from pairctl.services.origin import Origin
 from pairctl.services.steps import Keep, Remove, Rmdir, Write, perform
 from pairctl.services.systemd import Systemd
-from pairingd.core.model import Mapping, State
+from pairingd.core.model import Access, Mapping, Rights, State
 from pairingd.core.refusal import PairingError
 from pairingd.core.rules import step
 from pairingd.home.paths import FILES, Paths, find_paths
 from pairingd.process.left_over import boot, start_time
+from pairingd.state.live import mark_name
 from pairingd.state.store import Process, Store
 from tests.boxed import leaves_much_to_remove
 from tests.core.make import START, invite
@@ -243,9 +244,11 @@ def test_marks_of_live_invitations_are_removed_and_other_files_there_are_kept(
     with closing(Store.open(home / "state.db", START)) as store:
         store.save(step(State(), invite(), START))
     [mark] = live.iterdir()
-    for name in ("notes", "b2.write"):
+    used = mark_name(Rights("d4", Access.WRITE, 99, used=True))
+    for name in ("notes", "b2.write", used):
         (live / name).touch()
     (live / "c3.read.99").write_text("not empty")
+    (live / "e5.farewell.4711").write_text("of a daemon that was killed\n")
     result = asks(capsys)
     assert not mark.exists()
     assert {path.name for path in live.iterdir()} == {"notes", "b2.write", "c3.read.99"}
