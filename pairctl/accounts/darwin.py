@@ -64,14 +64,16 @@ def stopped(facts: Facts) -> Iterator[Step]:
 
 
 def gone(facts: Facts) -> Iterator[Step]:
-    """Removes the user. None of their processes runs any more."""
-    name = facts.name
+    """Removes the user, and the home directory that `made` has made. None of their processes runs
+    any more.
+    """
+    name, home = facts.name, facts.account.home
     if facts.exists:
         yield from left.owned(name, _COMMON)
         yield _dscl("-delete", f"/Users/{name}")
         yield Run(("dscl", ".", "-delete", f"/Groups/{name}"), soft=ANY)
-    if facts.exists or os.path.lexists(facts.home):
-        yield Run(("rm", "-rf", facts.home))
+    if facts.exists or os.path.lexists(home):
+        yield Run(("rm", "-rf", home))
 
 
 def _dscl(*arguments: str) -> Run:

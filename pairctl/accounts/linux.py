@@ -79,16 +79,18 @@ def stopped(facts: Facts) -> Iterator[Step]:
 
 
 def gone(facts: Facts) -> Iterator[Step]:
-    """Removes the user. None of their processes runs any more."""
-    name = facts.name
+    """Removes the user, and the home directory that `made` has made. None of their processes runs
+    any more.
+    """
+    name, home = facts.name, facts.account.home
     if facts.exists:
         yield from left.owned(name, _COMMON)
         yield Run(("userdel", "--remove", name), soft=(_UNKNOWN_USER, _HOME_LEFT))
     if facts.exists or facts.has_group:
         yield Run(("groupdel", name), soft=(_UNKNOWN_GROUP,))
     # Also after an interrupted try, and if userdel has left it.
-    if facts.exists or os.path.lexists(facts.home):
-        yield Run(("rm", "-rf", "--one-file-system", facts.home))
+    if facts.exists or os.path.lexists(home):
+        yield Run(("rm", "-rf", "--one-file-system", home))
     for place in _NAMED[2:]:
         if os.path.lexists(f"{place}/{name}"):
             yield Remove(f"{place}/{name}")

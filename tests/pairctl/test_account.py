@@ -95,6 +95,8 @@ def test_the_plan_to_remove_is_the_recorded_one(
     facts_before = facts_before._replace(recorded=facts_before.record, exists=True)
     shown = text(remove.steps(facts_before), place).replace(f"user/{os.getuid()}", "user/612")
     is_golden(GOLDEN / f"remove-{system}.txt", shown)
+    elsewhere = facts_before._replace(home="/srv")  # by usermod(8): pairctl has not made that
+    assert remove.steps(elsewhere) == remove.steps(facts_before)
 
 
 def test_the_rule_is_the_last_to_come_and_the_first_to_go(place: Path) -> None:
