@@ -16,7 +16,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,18 +104,15 @@ class Store:
         """
         live = Live(path.with_name("live"))
         try:
-            store = cls(_checked(path, live), live)
-        except (sqlite3.Error, ValueError) as error:
-            if _code(error) not in _UNREADABLE:
-                remedy = _remedy(error, "free space or fix its permissions")
-                raise Misconfigured("state-unusable", f"{path}: {error}", remedy) from None
-            aside = path.with_name(f"{path.name}.unreadable-{int(now)}")
-            for suffix in ("", "-wal", "-shm"):
-                part = path.with_name(path.name + suffix)
-                if part.exists():
-                    part.rename(aside.with_name(aside.name + suffix))
-            store = cls(_checked(path, live), live, aside)
-            _take_over_journal(aside, store)
+            try:
+                store = cls(_checked(path, live), live)
+            except (sqlite3.Error, ValueError) as error:
+                if _code(error) not in _UNREADABLE:
+                    raise
+                store = _replaced(path, live, path.with_name(f"{path.name}.unreadable-{int(now)}"))
+        except sqlite3.Error as error:
+            remedy = _remedy(error, "free space or fix its permissions")
+            raise Misconfigured("state-unusable", f"{path}: {error}", remedy) from None
         if failure := _failure_of(live.keep, store.state().live):
             log.warning("a mark that is of no use stays for now: %s", failure)
         return store
@@ -354,10 +351,32 @@ def _checked(path: Path, live: Live) -> sqlite3.Connection:
     return database
 
 
+def _replaced(path: Path, live: Live, aside: Path) -> Store:
+    """Move the database to `aside`, and make a new one with its journal. If that fails, the old one
+    is in its place again, so that no entry of the journal is forgotten.
+    """
+    _move(path, aside)
+    with ExitStack() as undo:
+        undo.callback(_move, aside, path)
+        store = Store(_checked(path, live), live, aside)
+        undo.callback(store.close)
+        _take_over_journal(aside, store)
+        undo.pop_all()
+    return store
+
+
+def _move(database: Path, target: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        moved = target.with_name(target.name + suffix)
+        moved.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            database.with_name(database.name + suffix).rename(moved)
+
+
 def _take_over_journal(aside: Path, store: Store) -> None:
     with closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as database:
         database.text_factory = as_text
-        try:
+        with store.together():
             for mapping in _readable(database, Mapping, "mapping", "id"):
                 store.record(mapping)
             for process in _readable(database, Process, "process", "pid"):
@@ -365,8 +384,6 @@ def _take_over_journal(aside: Path, store: Store) -> None:
             with suppress(sqlite3.Error, ValueError):  # older ones have none
                 for (router,) in database.execute("SELECT id FROM router WHERE honours = 0"):
                     store.judge_router(router, honours=False)
-        except WorldError as error:
-            log.error("not in the new journal: %s", error)  # noqa: TRY400 - the cause is all there is
 
 
 def _readable(database: sqlite3.Connection, kind: type[T], table: str, key: str) -> Iterator[T]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -274,6 +275,22 @@ def test_a_file_that_is_no_database_is_set_aside_or_overwritten(
     assert store.state() == State()
     if store.set_aside:
         assert store.set_aside.read_bytes() == content
+
+
+def test_a_file_that_is_no_database_stays_if_no_database_can_be_made(
+    path: Path, reopen: Callable[[], Store]
+) -> None:
+    path.write_bytes(content := b"this is not a database" * 100)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(Misconfigured) as caught:
+            reopen()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.code == "state-unusable"
+    assert [file.read_bytes() for file in path.parent.iterdir()] == [content]
+    assert reopen().set_aside
 
 
 def test_a_damaged_database_is_set_aside_whole(path: Path, reopen: Callable[[], Store]) -> None:
