@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _ENTER = "\x1b[?1049h\x1b[?25l"  # the alternate screen; no cursor
 _LEAVE = "\x1b[?25h\x1b[?1049l"
 _CLEAR = "\x1b[H\x1b[J"
+_UNKNOWN_ROWS = 24  # of a terminal that does not report its size, such as a serial line
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -71,7 +72,7 @@ def _send(sequence: str) -> None:
 def draw(content: str) -> None:
     """Draw from the top, in one write; the last row says how many lines do not fit."""
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
-    lines = cut(content.splitlines(), columns, rows)
+    lines = cut(content.splitlines(), columns or output.WIDTH, rows or _UNKNOWN_ROWS)
     output.write(_CLEAR + "\r\n".join(lines), end="")
 
 

@@ -23,9 +23,16 @@ _ENTER = (
 
 
 class Terminal:
-    def __init__(self, words: list[str], env: dict[str, str] | None = None, **popen: Any) -> None:
+    def __init__(
+        self,
+        words: list[str],
+        env: dict[str, str] | None = None,
+        *,
+        size: tuple[int, int] = (24, 80),
+        **popen: Any,
+    ) -> None:
         self._master, slave = os.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         streams = {"stdin": slave, "stdout": slave, "stderr": slave, **popen}
         chosen = {**os.environ, "TERM": "xterm-256color", **(env or {})}
         command = [sys.executable, "-c", _ENTER, *words]

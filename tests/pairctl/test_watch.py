@@ -69,11 +69,14 @@ def test_status_as_text_is_one_block_a_change(sock: Path) -> None:
     assert block[0] == "Session   pairing: not running\n"
 
 
-@pytest.mark.parametrize("key", [b"q", b"\x03"])
-def test_on_a_terminal_it_is_live_until_q_or_ctrl_c(sock: Path, key: bytes) -> None:
+@pytest.mark.parametrize(("key", "size"), [(b"q", (24, 80)), (b"\x03", (0, 0))])
+def test_on_a_terminal_it_is_live_until_q_or_ctrl_c(
+    sock: Path, key: bytes, size: tuple[int, int]
+) -> None:
+    """A serial line has no size."""
     with (
         FakeDaemon(sock, {**WATCHED, "status": samples.IDLE}) as daemon,
-        Terminal([*PAIRCTL, "status", "--watch"]) as terminal,
+        Terminal([*PAIRCTL, "status", "--watch"], size=size) as terminal,
     ):
         modes = terminal.lflags()
         terminal.wait_for(b"not running")
