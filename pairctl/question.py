@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from pairingd.protocol.results import Visitor
 
 APPROVE, DENY = b"\x19", b"\x0e"  # Ctrl-Y, Ctrl-N
-QUIET_S = (
-    1.0  # seconds without a key before an answer counts: a typing host has not read the question
-)
+QUIET_S = 1.0  # without a key, before an answer counts: a typing host has not read the question
 _MAX_LINES = 3  # of one value
 
 

@@ -100,8 +100,12 @@ def _remove(account: Account, args: Namespace) -> None:
             f"{kept.path}: {kept.why}",
             "if it was moved, they went with it: remove them there, as in docs/account.md",
         )
-    result = {"name": account.name, "removed": bool(plan) and not args.directories}
-    result["shared"] = [] if not args.directories else _shared_still(account)
+    record = account.record if args.directories else None
+    result = {
+        "name": account.name,
+        "removed": bool(plan) and not args.directories,
+        "shared": list(record.shared) if record else [],
+    }
     output.result(result, _gone, as_json=args.json)
 
 
@@ -192,11 +196,6 @@ def _rule_works(account: Account, host: str) -> bool | None:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return statuses == [0, 0]
-
-
-def _shared_still(account: Account) -> list[str]:
-    record = account.record
-    return list(record.shared) if record else []
 
 
 def _shown(summary: dict[str, Any], _: View) -> str:

@@ -51,7 +51,7 @@ class Manager(Protocol):
         """The `error:` and `hint:` lines of a daemon that has just failed to start, if any."""
 
 
-def manager(*, running: bool = True) -> Manager:
+def manager(*, running: bool) -> Manager:
     """This machine's manager; if it need not be `running`, the one that it would have.
 
     Raises PairingError `no-service-manager`.

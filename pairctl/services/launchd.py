@@ -12,7 +12,7 @@ import plistlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairctl.services.origin import template
+from pairctl.services.origin import installed, template
 from pairctl.services.steps import Directory, Remove, Run, Step, Until, Write
 from pairingd.core.refusal import PairingError
 
@@ -47,7 +47,7 @@ class Launchd:
         """If nothing changes, there is no `bootout` and so no interruption."""
         content = self._render()
         logs = Directory(str(self._stderr.parent))
-        if self._installed() == content:
+        if installed(self.file) == content:
             return [logs, *self.start()]
         return [logs, self._bootout(), Write(self.file, content), *self.start()]
 
@@ -61,7 +61,7 @@ class Launchd:
             Run(
                 ("launchctl", "bootstrap", self._domain, self.file),
                 soft=(5, 37),
-                until=Until(("launchctl", "print", self._target), succeeds=True),
+                until=self.is_loaded(),
                 tries=10,
             ),
             # A loaded agent may not run: it exited cleanly before, or a RunAtLoad was missed
@@ -114,12 +114,6 @@ class Launchd:
             until=Until(("launchctl", "print", self._target), succeeds=False),
             tries=40,
         )
-
-    def _installed(self) -> str | None:
-        try:
-            return Path(self.file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            return None
 
     def _render(self) -> str:
         origin = self._origin

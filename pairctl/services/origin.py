@@ -52,3 +52,11 @@ def template(name: str) -> bytes:
     directory = Path(__file__).parent
     packed = directory / "templates" / name
     return (packed if packed.exists() else directory.parent.parent / name).read_bytes()
+
+
+def installed(file: str) -> str | None:
+    """The content of a service's file; None if there is none that can be read."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None

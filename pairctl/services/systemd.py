@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairctl.services.origin import PLACES, template
+from pairctl.services.origin import PLACES, installed, template
 from pairctl.services.steps import Remove, Run, Step, Until, Write
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class Systemd:
         """Without a restart if nothing changes. Writes nothing where no manager answers."""
         content = self._render()
         enable = _run("enable", UNIT)
-        if self._installed() == content:
+        if installed(self.file) == content:
             return [enable, *self.start()]
         answers = _run("show-environment")
         return [answers, Write(self.file, content), _run("daemon-reload"), enable, *self.restart()]
@@ -67,7 +66,7 @@ class Systemd:
 
     def environment(self) -> Mapping[str, str] | None:
         """The variables that the installed unit sets; None if none is installed."""
-        unit = self._installed()
+        unit = installed(self.file)
         if unit is None:
             return None
         return {name: _unquoted(value) for name, value in _ENVIRONMENT.findall(unit)}
@@ -85,12 +84,6 @@ class Systemd:
         except (OSError, subprocess.TimeoutExpired):
             return ""
         return status_text.strip().replace(" | hint: ", "\nhint: ")
-
-    def _installed(self) -> str | None:
-        try:
-            return Path(self.file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            return None
 
     def _render(self) -> str:
         argv = [self._origin.python, "-P", "-m", "pairingd"]

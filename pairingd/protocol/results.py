@@ -113,7 +113,6 @@ class SessionInfo(Boxed):
     """
 
     id: str | None
-
     name: str
     socket: str
     running: bool
