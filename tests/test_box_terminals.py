@@ -12,7 +12,8 @@ from tests.boxed import Scene, scene_in_a_box
 from tests.stage import Terminal, until
 from tests.world.test_sieve import ASKS
 
-MODES = "\x1b[?1049h\x1b[?1003;1006h\x1b[?1h\x1b[?25l"
+HIDDEN = "\x1b[8m\x1b7\x1b[m\x1b8"  # as it was saved with the cursor
+MODES = f"{HIDDEN}\x1b[?1049h\x1b[?1003;1006h\x1b[?1h\x1b[?25l"
 
 
 box = scene_in_a_box
@@ -35,6 +36,7 @@ def test_a_terminal_is_asked_nothing_and_left_as_it_was(box: Scene, who: str) ->
     terminal.shows("back-again")
     flags = "#{alternate_on} #{mouse_any_flag} #{keypad_cursor_flag} #{cursor_flag}"
     assert terminal.expanded(flags).split() == ["0", "0", "0", "1"]
+    assert "back-again" in terminal.painted().splitlines()
     terminal.types("by hand")
     terminal.presses("C-d")
     until(lambda: typed.read_text().endswith("\n"), "what was typed is there")

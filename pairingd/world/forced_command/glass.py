@@ -48,7 +48,8 @@ _ROLE_CHANGES = (signal.SIGUSR1, signal.SIGUSR2)
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 _RESIZE_INTERVAL_S = 0.1  # at least: each costs tmux a whole repaint
 _RESUME_INTERVAL_S = 0.2  # from the end of its drawing, or the last try
-_FAREWELL_MS = 500  # for tmux to restore the screen
+_FAREWELL_S = 0.5  # for tmux to restore the screen
+_LAST_WORDS_S = 1.0  # for a slow terminal to take the last that it gets
 _CHUNK = 1 << 16
 # Ctrl-C as terminals send it: plain; with xterm's modifyOtherKeys; in the CSI u form. And what
 # users of tmux try first.
@@ -100,15 +101,16 @@ def _stand_between(argv: list[str], role: str, sieve: Sieve | None) -> tuple[int
         # Drop what a read guest has typed by now; the others' input waits for tmux.
         _set_raw(termios.TCSAFLUSH if role == "read" else termios.TCSADRAIN)
     pane = Pane(argv, fit=_size if role == "host" else clamped, sieve=sieve)
-    reason = _pass(guest, pane, signals, role)
+    reason, drawn = _pass(guest, pane, signals, role)
     if reason != CLIENT_ENDED and _may_terminate(_innermost(pane.client)):
-        _pass_farewell(guest, pane)
+        drawn = _pass_farewell(guest, pane, drawn)
     os.close(pane.end)
     status = _ended(pane.client)
     if sieve:
-        _write(guest, sieve.undo)
+        drawn += sieve.undo
     if welcomes:
-        _write(guest, _LINE_ERASED * _rows_of(WELCOME))
+        drawn += _LINE_ERASED * _rows_of(WELCOME)
+    _write_all(guest, drawn, time.monotonic() + _LAST_WORDS_S)
     with contextlib.suppress(termios.error):  # the guest's terminal may be gone
         termios.tcsetattr(0, termios.TCSAFLUSH, before)  # FLUSH: drop what was typed meanwhile
     return reason, status
@@ -279,8 +281,9 @@ class Resizes:
         return None
 
 
-def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
-    """Return why it ended: CLIENT_ENDED, GUEST_LEFT, or the number of a signal.
+def _pass(guest: int, pane: Pane, signals: int, role: str) -> tuple[int, bytes]:
+    """Return why it ended, CLIENT_ENDED, GUEST_LEFT or the number of a signal; and what the guest's
+    terminal has not taken yet.
 
     Each keystroke and its echo pass here, so a turn does little while nothing is held up.
     """
@@ -307,7 +310,7 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> int:
                 resizes.pending = resizes.pending or signal.SIGWINCH in received
                 reason = min(received - {signal.SIGWINCH, own}, default=None)
             if reason is not None:
-                return reason
+                return reason, drawn
         if drawn:
             drawn = drawn[_write(guest, drawn) :]
         if keys.waiting:
@@ -342,23 +345,23 @@ def _may_terminate(client: int) -> bool:
     return True
 
 
-def _pass_farewell(guest: int, pane: Pane) -> None:
-    """Pass on what the client prints last, except that it was terminated, for _FAREWELL_MS at most,
-    whatever paints there.
+def _pass_farewell(guest: int, pane: Pane, drawn: bytes) -> bytes:
+    """Pass on what was `drawn`, and what the client prints last except that it was terminated, for
+    _FAREWELL_S at most, whatever paints there. Return what the terminal has not taken.
     """
     ready = select.poll()
     ready.register(pane.end, select.POLLIN)
-    until = time.monotonic() + _FAREWELL_MS / 1000
-    pending = b""
+    until = time.monotonic() + _FAREWELL_S
+    pending = _write_all(guest, drawn, until)
     while (left := until - time.monotonic()) > 0 and ready.poll(left * 1000):
-        drawn = pane.drawn()
-        if drawn is None:
+        more = pane.drawn()
+        if more is None:
             break
-        pending = (pending + drawn).replace(_TERMINATED, b"")
+        pending = (pending + more).replace(_TERMINATED, b"")
         kept = next(n for n in range(len(_TERMINATED), -1, -1) if pending.endswith(_TERMINATED[:n]))
-        _write(guest, pending[: len(pending) - kept])
-        pending = pending[len(pending) - kept :]
-    _write(guest, pending)
+        at = len(pending) - kept
+        pending = _write_all(guest, pending[:at], until) + pending[at:]
+    return pending
 
 
 def _read(descriptor: int) -> bytes:
@@ -375,6 +378,18 @@ def _write(terminal: int, data: bytes) -> int:
         return os.write(terminal, data) if data else 0
     except OSError:
         return 0
+
+
+def _write_all(terminal: int, data: bytes, until: float) -> bytes:
+    """Return what a slow terminal has not taken `until` then. A sequence must not be cut."""
+    room = select.poll()
+    room.register(terminal, select.POLLOUT)
+    while data:
+        left = max(until - time.monotonic(), 0)
+        if room.poll(left * 1000) != [(terminal, select.POLLOUT)]:  # too late, or it is gone
+            break
+        data = data[_write(terminal, data) :]
+    return data
 
 
 def _ended(client: int) -> int:

@@ -58,6 +58,7 @@ _ENDS = {
 # Control functions by prefix, intermediate and last characters; of `t` only the stack of titles.
 _FUNCTIONS = {*"@ABCDEFGHIJKLMPSTXZ`abdefmrsu", " q", "$x", ">m"}
 _TITLES = ("22;", "23;")
+_KEYS = {"", "4", "4;0", "4;1", "4;2"}  # of `>m`; other numbers are other keys' modifiers
 _MODES = {
     *("4", "34"),  # insert; the Linux console's cursor
     *("?1", "?5", "?7", "?12", "?25", "?47", "?1047", "?1048", "?1049", "?2004", "?2026"),
@@ -65,6 +66,9 @@ _MODES = {
 }
 _ON_AT_FIRST = {"?7", "?25"}
 _OTHER_SCREENS = {"?47", "?1047", "?1049"}
+# What a terminal may save and restore with the cursor (DECSC; xterm, VTE, kitty), and what does so.
+_OF_THE_CURSOR = {"m", "SO", "8", *"()*+", "4", "?5", "?7"}
+_RESTORE = {"?1048", "?1049"}
 # Others that stay: the parameters with which they are as at first, and what sets them so.
 _STAY = {
     "m": (("", "0"), "\x1b[m"),
@@ -83,16 +87,17 @@ class Sieve:
         self._begun_chars = 0
         self._end: re.Pattern[str] | None = None  # of a sequence that does not pass
         self._undo: dict[str, str] = {}
+        self._saved: dict[str, str] = {}  # what may be on again once the cursor is restored
 
     @property
     def undo(self) -> bytes:
         """What switches off what is still on. The other screen comes late: leaving it restores the
-        cursor. After it only the margins, which are of both.
+        cursor. After it the margins, which are of both screens, and what was restored.
         """
-        late = {**dict.fromkeys(_OTHER_SCREENS, 1), "r": 2}
-        return "".join(
-            self._undo[name] for name in sorted(self._undo, key=lambda name: late.get(name, 0))
-        ).encode()
+        late = {**dict.fromkeys(_OTHER_SCREENS, 1), "r": 2, **dict.fromkeys(_OF_THE_CURSOR, 3)}
+        restores = self._undo.keys() & {"?1049", "r"}
+        on = self._undo | self._saved if restores else self._undo
+        return "".join(on[name] for name in sorted(on, key=lambda name: late.get(name, 0))).encode()
 
     def take(self, output: bytes) -> bytes:
         """What of it may be drawn now."""
@@ -151,6 +156,8 @@ class Sieve:
             case "escape":
                 if sequence["escape"] in "=>":
                     self._note("=", "\x1b>", on=sequence["escape"] == "=")
+                if sequence["escape"] == "8":
+                    self._undo |= self._saved
                 passes = True
             case "dropped":
                 self._end = _ENDS[sequence["dropped"]]
@@ -172,6 +179,10 @@ class Sieve:
         if name == "t":
             return not prefix and parameters.startswith(_TITLES)
         function = prefix + name
+        if function == ">m" and parameters not in _KEYS:
+            return False
+        if function == "u":
+            self._undo |= self._saved
         if function in _STAY:
             first, undo = _STAY[function]
             self._note(function, undo, on=parameters not in first)
@@ -185,6 +196,8 @@ class Sieve:
             on = (name == "h") != (mode in _ON_AT_FIRST)
             if mode != "?1048":  # which saves the cursor, and restores it
                 self._note(mode, f"\x1b[{mode}{opposite}", on=on)
+            if mode in _RESTORE and not on:
+                self._undo |= self._saved
         return True
 
     def _osc_passes(self, number: str, value: str) -> bool:
@@ -192,9 +205,13 @@ class Sieve:
             self._note("12", "\x1b]112\a", on=number == "12")
         if number == "8":  # the URI comes after the parameters
             self._note("8", "\x1b]8;;\x1b\\", on=any(value.split(";", 2)[2:]))
-        return "?" not in value or number not in {"12", "52"}  # a question
+        if number == "12":  # a second colour would be another one's
+            return not set("?;").intersection(value[1:])
+        return "?" not in value or number != "52"  # a question
 
     def _note(self, name: str, undo: str, *, on: bool) -> None:
         self._undo.pop(name, None)
         if on:
             self._undo[name] = undo
+            if name in _OF_THE_CURSOR:
+                self._saved[name] = undo

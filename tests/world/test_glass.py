@@ -1,0 +1,58 @@
+"""A pane of glass, at a terminal that is slow to take what is painted."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from pairingd.world.forced_command import glass
+from tests.stage import until
+from tests.waiting import has_ended
+
+MODES = r"\033[?1003h\033[?2004h"
+PAINTS = b"+" * 100
+
+
+@pytest.mark.attack(
+    "a write guest in a box floods another terminal, so that it has no room when its client ends",
+    "it is as it was before",
+)
+@pytest.mark.parametrize("ends", ["the glass", "the client"])
+def test_a_full_terminal_is_left_as_it_was(ends: str) -> None:
+    """It takes all that was painted, too: a sequence that is cut would swallow what comes next."""
+    terminal, slave = os.openpty()
+    script = f"printf '{MODES}'; while echo {PAINTS.decode()}; do :; done"
+    argv = (sys.executable, "-I", "-S", str(glass.__file__), "host", "/bin/sh", "-c", script)
+    pane = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    try:
+        until(lambda: not select.select([], [slave], [], 0)[1], "it is full")
+        [client] = psutil.Process(pane.pid).children()
+        os.kill(pane.pid if ends == "the glass" else client.pid, signal.SIGTERM)
+        until(lambda: has_ended(client), "the client's end")
+        os.close(slave)
+        painted = all_of(terminal)
+    finally:
+        pane.kill()
+        pane.wait()
+        os.close(terminal)
+    *lines, last = painted.split(b"\r\n")
+    assert set(lines[1:]) == {PAINTS}
+    assert last.lstrip(b"+") == b"\x1b[?1003l\x1b[?2004l"
+
+
+def all_of(terminal: int) -> bytes:
+    """What it still gets."""
+    taken = b""
+    while True:
+        try:
+            taken += os.read(terminal, 1024)
+        except OSError:  # Linux: EIO where others have an end of file
+            return taken
+        if taken.endswith(b"\x1b[?2004l"):
+            return taken
