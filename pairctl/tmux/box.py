@@ -18,6 +18,7 @@ from pairingd import box
 from pairingd.box import bubblewrap, plan, sandbox_exec, scope, shares
 from pairingd.box import filter as forbidden
 from pairingd.box.place import Box, Shares
+from pairingd.box.scripts import exported
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line, quoted
 from pairingd.home.paths import find_paths
@@ -141,6 +142,7 @@ class _Linux:
     def files(self, place: Box, box_plan: plan.Plan) -> Iterator[tuple[str, int, bytes]]:
         yield place.filter, 0o600, _filter()
         yield place.client_filter, 0o600, _filter(client=True)
+        yield place.environment, 0o600, os.fsencode(exported(box_plan.environment))
         client = bubblewrap.client(place, box_plan, self._bwrap, box.glass())
         yield place.tmux, 0o700, os.fsencode(client)
         server = bubblewrap.server(place, box_plan, self._bwrap)
@@ -161,6 +163,8 @@ class _Darwin:
             0o600,
             sandbox_exec.profile(place, box_plan).encode(),
         )
+        environment = sandbox_exec.environment(place, box_plan)
+        yield place.environment, 0o600, os.fsencode(exported(environment))
         yield place.tmux, 0o700, sandbox_exec.client(place, box_plan, box.glass()).encode()
         yield place.server, 0o700, sandbox_exec.server(place, box_plan).encode()
 

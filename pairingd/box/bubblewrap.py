@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pairingd.box import etc
 from pairingd.box.plan import PACKAGES, SYSTEM
-from pairingd.box.scripts import assigned, behind_glass, of_clients
+from pairingd.box.scripts import assigned, behind_glass, of_clients, with_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,7 +52,7 @@ _SERVER = """\
 # pairing, box {id}: what is shared, and the tmux server that lives in it. This shell stays outside
 # and holds the lock, its standard input: whoever is in the box can open for writing what any
 # process there has open.
-env -i {environment} \\
+{with_environment} \\
     {bwrap} {alone} {network} --new-session \\
     {mounts} \\
     --dev /dev \\
@@ -101,7 +101,7 @@ def server(box: Box, plan: Plan, bwrap: str) -> str:
     return _SERVER.format(
         id=box.id,
         filter=shlex.quote(box.filter),
-        environment=assigned(plan.environment),
+        with_environment=with_environment(box.environment),
         bwrap=shlex.quote(bwrap),
         alone=shlex.join(_ALONE),
         network=shlex.join(network),

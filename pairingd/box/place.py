@@ -59,6 +59,11 @@ class Box(NamedTuple):
         return os.path.join(self.path, "client-filter")
 
     @property
+    def environment(self) -> str:
+        """That of the server, as a file for a shell."""
+        return os.path.join(self.path, "environment")
+
+    @property
     def resolv_conf(self) -> str:
         return os.path.join(self.path, "resolv.conf")
 

@@ -176,11 +176,16 @@ def _environment(
     shell = _shown(environ.get("SHELL", ""), visible)
     names = (*_PASSED_VARIABLES, *extra, *(name for name in environ if name.startswith("LC_")))
     return {
-        **{name: environ[name] for name in names if name in environ},
+        **{name: environ[name] for name in names if name in environ and _is_name(name)},
         "HOME": home,
         "PATH": ":".join(dict.fromkeys((*places, *_USUAL_PATH))),
         "SHELL": shell if os.path.exists(shell) else "/bin/sh",
     }
+
+
+def _is_name(text: str) -> bool:
+    """Whether a shell can have a variable of that name: POSIX XBD §3.216."""
+    return text.isascii() and text.isidentifier()
 
 
 def _shown(path: str, visible: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ import shlex
 import unicodedata
 from typing import TYPE_CHECKING
 
-from pairingd.box.scripts import assigned, behind_glass, of_clients
+from pairingd.box.scripts import assigned, behind_glass, of_clients, with_environment
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import quoted
 
@@ -186,7 +186,7 @@ _SERVER = """\
 # pairing, box {id}: what is shared, and the tmux server that lives in it. This shell stays outside
 # and holds the lock, its standard input.
 mkdir -p -m 700 {temporary} && cd {directory} || exit
-env -i {environment} \\
+{with_environment} \\
     {sandbox_exec} -f {profile} {tmux} -D -S {socket} </dev/null
 exit
 """
@@ -258,7 +258,7 @@ def server(box: Box, plan: Plan) -> str:
     """The script that is the box."""
     return _SERVER.format(
         id=box.id,
-        environment=assigned({**plan.environment, "TMPDIR": _temporary(box)}),
+        with_environment=with_environment(box.environment),
         temporary=shlex.quote(_temporary(box)),
         directory=shlex.quote(plan.directory),
         sandbox_exec=_SANDBOX_EXEC,
@@ -266,6 +266,11 @@ def server(box: Box, plan: Plan) -> str:
         tmux=shlex.quote(plan.tmux),
         socket=shlex.quote(_socket(box)),
     )
+
+
+def environment(box: Box, plan: Plan) -> dict[str, str]:
+    """What the server has."""
+    return {**plan.environment, "TMPDIR": _temporary(box)}
 
 
 def _real(box: Box) -> str:

@@ -32,6 +32,19 @@ def assigned(environment: Mapping[str, str]) -> str:
     return " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
 
 
+def exported(environment: Mapping[str, str]) -> str:
+    """Return `environment` as a file for a POSIX shell. All users see arguments, such as env(1)'s,
+    and a variable of [box] env may be a secret.
+    """
+    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+    return "".join(lines)
+
+
+def with_environment(file: str) -> str:
+    """Return the start of a command that has only the environment of that file."""
+    return shlex.join(("env", "-i", "/bin/sh", "-c", '. "$0"; exec "$@"', file))
+
+
 def of_clients(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the part of a session's environment that its clients need."""
     return {name: environment[name] for name in _OF_CLIENTS if name in environment}

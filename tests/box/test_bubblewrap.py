@@ -13,6 +13,7 @@ from pairctl.tmux.box import summary
 from pairingd import box as boxes
 from pairingd.box import bubblewrap, plan
 from pairingd.box.place import Box
+from pairingd.box.scripts import exported, with_environment
 from pairingd.protocol.confinement import BoxSettings
 from tests.pairctl.samples import BOX_SETTINGS as SETTINGS
 
@@ -51,7 +52,23 @@ def test_the_scripts_are_valid_whatever_a_path_has_in_it(tmp_path: Path, network
         subprocess.run(["sh", "-n"], input=script, text=True, check=True)
     assert chosen.directory in after(scripts[0], "--bind")
     assert box.shared in after(scripts[1], "--ro-bind")
-    assert f"EDITOR={HOSTILE}" in words(scripts[0])
+
+
+@pytest.mark.attack(
+    "another user of the machine lists the command lines of all processes while a box is made",
+    "no variable of `[box] env` is in them",
+)
+def test_the_environment_of_a_box_is_in_no_command_line(tmp_path: Path) -> None:
+    """It is in a file that only the host can read, and is read as it was."""
+    chosen = planned(tmp_path)
+    box = Box(str(tmp_path / "root"), "b0c5")
+    script = bubblewrap.server(box, chosen, "/usr/bin/printenv")
+    assert HOSTILE not in " ".join(words(script)).replace(box.environment, "")
+    Path(box.path).mkdir(parents=True)
+    Path(box.environment).write_text(exported(chosen.environment))
+    argv = (*shlex.split(with_environment(box.environment)), "/usr/bin/printenv", "EDITOR")
+    read = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert read.stdout == f"{HOSTILE}\n"
 
 
 def test_each_network_is_made_as_decided(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def made(project: Path, settings: BoxSettings = SETTINGS, **environ: str) -> pla
 
 
 def test_only_what_is_allowed_of_the_environment_enters(project: Path) -> None:
-    given = {"LANG": "C.UTF-8", "LC_TIME": "C", "EDITOR": "vi", "AWS_SECRET": "x", "SSH_TOKEN": "x"}
+    given = {"LANG": "C.UTF-8", "LC_TIME": "C", "EDITOR": "vi", "AWS_SECRET": "x", "LC_x;y": "x"}
     assert made(project, SETTINGS, **given).environment == {
         "LANG": "C.UTF-8",
         "LC_TIME": "C",

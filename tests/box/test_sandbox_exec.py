@@ -215,7 +215,8 @@ def test_scripts_start_with_an_empty_environment_and_a_temporary_directory_of_th
         start = words.index("env")
         assert words[start + 1] == "-i"
         assigned = words[start:].index("/usr/bin/sandbox-exec") + start
-        assert f"TMPDIR={BOX.path}/tmp" in words[start:assigned]
+        assert {f"TMPDIR={BOX.path}/tmp", BOX.environment}.intersection(words[start:assigned])
+    assert sandbox_exec.environment(BOX, plan())["TMPDIR"] == f"{BOX.path}/tmp"
 
 
 def test_profile_lies_where_the_box_cannot_write() -> None:
