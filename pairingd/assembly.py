@@ -10,6 +10,7 @@ from pathlib import Path
 from pairingd import gateways
 from pairingd.account.place import Account
 from pairingd.box.place import Box, living
+from pairingd.box.surroundings import keep_out_of_boxes
 from pairingd.core.admission import Admission
 from pairingd.core.holding_state import PINHOLE, SECOND
 from pairingd.core.network import Network
@@ -61,6 +62,7 @@ def assemble(
     signals: Signals,
 ) -> Parts:
     """Create every part and connect them."""
+    keep_out_of_boxes(paths.boxes)
     chosen = settings.config
     intent = Intent(store, clock, signals, max_ttl=chosen.guests.max_ttl)
 

@@ -40,7 +40,7 @@ def make(name: str) -> tuple[Box, First]:
         (place.server, 0o700, scripts.server(place, account).encode()),
     )
     try:
-        confined.make(place, files, Shares(directory, "full", 0))
+        confined.make(place, files, Shares(directory, "full", 0, record.shared))
     except confined.NotStartedError as failed:
         raise PairingError(
             "account-unusable",

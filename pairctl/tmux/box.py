@@ -19,6 +19,7 @@ from pairingd.box import bubblewrap, plan, sandbox_exec, scope, shares
 from pairingd.box import filter as forbidden
 from pairingd.box.place import Box, Shares
 from pairingd.box.scripts import exported
+from pairingd.box.surroundings import keep_out
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line, quoted
 from pairingd.home.paths import find_paths
@@ -46,12 +47,13 @@ def make(
     paths = find_paths()
     ours = (paths.directories, plan.our_programs())
     box_plan = plan.make(directory or ".", tmux, settings, *ours, os.environ)
+    keep_out(box_plan.writable)
     machine = _Darwin() if sys.platform == "darwin" else _Linux(box_plan.network)
     _make_missing(box_plan.protected)
     place = Box(paths.boxes, os.urandom(4).hex())
     scoped = sys.platform == "linux" and box_plan.network == "full" and scope.is_available()
     before = scope.restrict if scoped else None
-    shown = Shares(box_plan.directory, box_plan.network, 0)
+    shown = Shares(box_plan.directory, box_plan.network, 0, box_plan.writable)
     try:
         confined.make(place, machine.files(place, box_plan), shown, before)
     except confined.NotStartedError as failed:

@@ -58,6 +58,8 @@ class Session:
         self._boxed = hello.get("boxed")
         self._as_account = hello.get("as_account")
         self.known = self._boxed or self._as_account
+        if self.known:
+            _keep_out(self.known["id"])
         # In a box or an account use no other tmux: as the host, it would obey the server.
         self._programs = [hello["tmux"]] if self.known else tmux_program.find(hello["tmux"])
         self.program = self._programs[0]
@@ -280,6 +282,15 @@ class Session:
                 f"{self.program}: {error.strerror}",
                 "set [tmux] command in config.toml to a working tmux",
             ) from None
+
+
+def _keep_out(box: str) -> None:
+    """Run nothing that a guest in the box can have laid where our environment leads."""
+    from pairingd.box.place import Box  # late, as a session in no box is the rule
+    from pairingd.box.surroundings import keep_out
+    from pairingd.home.paths import find_paths
+
+    keep_out(Box(find_paths().boxes, box).shares.writable)
 
 
 def _why_not_made(status: int, message: str, program: str) -> tuple[str, str]:

@@ -113,6 +113,7 @@ class Box(NamedTuple):
             str(given.get("directory", "")),
             str(given.get("network", "")),
             int(given.get("keeper", 0)),
+            tuple(given.get("writable", ())),
         )
 
     def keep(self, shares: Shares) -> None:
@@ -162,13 +163,14 @@ class Box(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """`directory` is the one that is shared to write, `network` as in config.toml, `keeper` the
-    process that is the box.
+    """`directory` is the one in which the session begins, `network` as in config.toml, `keeper` the
+    process that is the box, `writable` all that its guests can write of the host's.
     """
 
     directory: str
     network: str
     keeper: int
+    writable: tuple[str, ...] = ()
 
 
 def remove_whole(directory: str) -> None:

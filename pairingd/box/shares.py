@@ -105,6 +105,12 @@ def require_own_way(path: str, writable: Iterable[str]) -> None:
                 )
 
 
+def leads_into(path: str, writable: Iterable[str]) -> bool:
+    """Whether `path` is, lies in or passes through a directory of `writable`, resolved."""
+    places = {resolved(path), *(directory for directory, _ in _way(path))}
+    return any(contains(outer, place) for outer in writable for place in places)
+
+
 def links(path: str) -> Iterator[str]:
     """Yield the links on the way to `path`, and `path` if it is one; none twice."""
     yield from dict.fromkeys(entry for _, entry in _way(path) if os.path.islink(entry))

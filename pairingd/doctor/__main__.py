@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pairingd.box.surroundings import keep_out_of_boxes
 from pairingd.doctor import (
     account,
     box,
@@ -102,6 +103,7 @@ def _situation(*, fix: bool) -> tuple[Paths | None, list[Finding], config.Settin
     except PairingError as error:
         _print(Finding.of("home", error))
         return None, [], defaults
+    keep_out_of_boxes(paths.boxes)
     places = home.places(paths, fix=fix)
     try:
         settings = config.load(Path(paths.config))

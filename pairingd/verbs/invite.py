@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from math import floor
 
+from pairingd.box.surroundings import keep_out
 from pairingd.core import events, rules
 from pairingd.core.addresses import guest_address
 from pairingd.core.dial import refreshed
@@ -43,6 +44,8 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     box = parts.tmux.box
     if given.box is not None and given.box != (box.id if box else ""):
         raise rules.mixed_session()
+    if box:
+        keep_out(box.shares.writable)
     if given.tmux:
         parts.tmux.hand(given.tmux)
     warm_up = asyncio.create_task(parts.mapping.warm_up())
