@@ -9,6 +9,7 @@ there, pairing itself would run it, as the host.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from pairingd.box.place import boxes
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 
 def keep_out(writable: Iterable[str]) -> None:
     """Take what leads into one of `writable`, resolved, out of this process's environment, and so
-    out of that of all programs that it starts: of PATH, and of each other list of directories.
+    out of that of all programs that it starts: of PATH, and of each other list of directories. Out
+    of what this process imports from, too, which PYTHONPATH names.
     """
     writable = tuple(writable)
+    sys.path[:] = [place for place in sys.path if place and _may_stay(place, writable)]
     for name, value in [*os.environ.items()]:
         places = value.split(":")
         kept = [place for place in places if _may_stay(place, writable, name)]
@@ -39,7 +42,7 @@ def keep_out_of_boxes(root: str) -> None:
         keep_out(place.shares.writable)
 
 
-def _may_stay(place: str, writable: tuple[str, ...], name: str) -> bool:
+def _may_stay(place: str, writable: tuple[str, ...], name: str = "") -> bool:
     if not os.path.isabs(place):  # in PATH it is below the working directory
         return name != "PATH"
     return not leads_into(place, writable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,5 +37,7 @@ def test_nothing_leads_into_what_is_shared(
     places = {"shared": str(shared), "top": str(tmp_path)}
     monkeypatch.setenv(name, value.format(**places))
     monkeypatch.setattr(os, "environ", {name: os.environ[name]})
+    monkeypatch.setattr(sys, "path", ["/usr/lib", str(shared / "src")])
     keep_out((str(shared),))
+    assert sys.path == ["/usr/lib"]
     assert os.environ.get(name) == (left and left.format(**places))
