@@ -71,7 +71,8 @@ _OF_THE_CURSOR = {"m", "SO", "8", *"()*+", "4", "?5", "?7"}
 _RESTORE = {"?1048", "?1049"}
 # Others that stay: the parameters with which they are as at first, and what sets them so.
 _STAY = {
-    "m": (("", "0"), "\x1b[m"),
+    # 10: the usual font; the Linux console shows control characters in others, also after 0.
+    "m": (("0;10",), "\x1b[0;10m"),
     " q": (("", "0"), "\x1b[0 q"),
     ">m": (("", "4", "4;0"), "\x1b[>4m"),
     "r": (("",), "\x1b7\x1b[r\x1b8"),  # which moves the cursor
