@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, NoReturn
 import pairingd
 from pairingd.core.refusal import PairingError
 from pairingd.process.detach import Launch, detach
-from pairingd.process.inherited import open_closed_streams, unset_empty_home
+from pairingd.process.inherited import (
+    leave_the_working_directory,
+    open_closed_streams,
+    unset_empty_home,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +38,7 @@ def run(signals: StopSignals, argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     os.umask(0o077)
     unset_empty_home()
+    leave_the_working_directory()
     launch = Launch()
     if arguments.detach and not launch.detached:
         signals.release()

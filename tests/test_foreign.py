@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.stage import ROOT, until
+from tests.test_box_path import PROGRAMS
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as two users")
 
@@ -42,6 +43,7 @@ while True:
     except OSError:
         pass
 """
+USUAL = {"HOME": "/nonexistent", "TERM": "dumb", "SHELL": "/bin/sh", "LANG": "C.UTF-8"}
 COMMANDS = (
     *("status", "status --watch --json", "invite octocat", "invite --show octocat", "attach"),
     *("extend octocat 1h", "revoke octocat", "role octocat read", "end", "log --follow", "receipt"),
@@ -293,3 +295,51 @@ def test_a_config_that_became_writable_is_refused_and_its_tmux_is_not_run(place:
         run("pairctl", "stop", **environment)
     until(lambda: not (home / "pairingd.sock").exists(), "the daemon has ended", within=30)
     assert not ran.exists()
+
+
+@pytest.mark.attack(
+    "another user lays programs in the directory where pairctl runs, and PATH has `.` in it",
+    "neither pairctl nor pairingd runs one of them",
+)
+@pytest.mark.parametrize("path", [".:/usr/bin:/bin", "/usr/bin:/bin:", "bin/..:/usr/bin:/bin"])
+def test_no_program_is_looked_for_in_the_working_directory(place: Path, path: str) -> None:
+    home, ran, here = place / "home", place / "ran", place / "here"
+    home.mkdir(mode=0o700)
+    (here / "bin").mkdir(parents=True)
+    ran.touch()
+    ran.chmod(0o666)
+    for name in PROGRAMS.split():
+        (here / name).write_text(f'#!/bin/sh\necho "$0" >>{ran}\nexec /usr/bin/{name} "$@"\n')
+        (here / name).chmod(0o755)
+    for laid in (*here.iterdir(), here):
+        os.chown(laid, NOBODY, NOBODY)
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1q4V4QkyhTVMHnxvfVyVJsDqOY0c1fO0m4GOj2jY1p"
+    (home / "config.toml").write_text("[router]\nenabled = false\n[host]\nnotify = true\n")
+
+    def pairctl(*words: str) -> int:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "pairctl", *words],
+            env={**USUAL, "PAIRING_HOME": str(home), "PATH": path},
+            cwd=here,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        ).returncode
+
+    try:
+        assert pairctl("invite", f"key:{key}") == 0
+        shown = subprocess.run(
+            ["tmux", "-S", str(home / "tmux.sock"), "show-environment", "-g", "PATH"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert shown.stdout == f"PATH={path}\n"  # the session's shells have the user's own
+        pairctl("doctor")
+        pairctl("look", "127.0.0.1:1", f"SHA256:{'A' * 43}")
+        assert pairctl("end") == 0
+    finally:
+        pairctl("stop")
+        subprocess.run(["tmux", "-S", str(home / "tmux.sock"), "kill-server"], check=False)
+    assert ran.read_text() == ""

@@ -13,7 +13,12 @@ from pairctl.failures import INTERRUPTED, Interrupted, Usage, exit_code
 from pairctl.text import output
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
-from pairingd.process.inherited import hear_of_children, open_closed_streams, unset_empty_home
+from pairingd.process.inherited import (
+    hear_of_children,
+    leave_the_working_directory,
+    open_closed_streams,
+    unset_empty_home,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +36,7 @@ def run(argv: Sequence[str], blocked_signals: Iterable[int]) -> int:
         sys.stdout.reconfigure(errors="replace")
     hear_of_children()
     unset_empty_home()
+    leave_the_working_directory()
     try:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked_signals)

@@ -17,9 +17,10 @@ from pairingd.core import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 from pairingd.process import foreign, listeners
+from pairingd.process.inherited import as_given
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pairingd.box.place import Box
     from pairingd.protocol.confinement import AccountInfo, BoxInfo
@@ -148,8 +149,9 @@ class Session:
         while True:
             arguments = birth.commands(self._name, self._first)
             command = [self.program, "-u", "-S", self._socket, *arguments]
+            environment = _environment(os.environ if self._box else as_given())
             try:
-                status, message = birth.run(command, self._socket, _environment(), waiting)
+                status, message = birth.run(command, self._socket, environment, waiting)
             except PairingError:
                 self.made = False
                 raise
@@ -328,8 +330,8 @@ def require_terminal() -> None:
         raise PairingError("no-terminal", "stdin is not a terminal", "attach from a terminal")
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in _OUR_SERVER}
+def _environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name not in _OUR_SERVER}
 
 
 def _is_within(tmux_socket: str) -> bool:

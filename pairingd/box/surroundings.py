@@ -28,7 +28,7 @@ def keep_out(writable: Iterable[str]) -> None:
     sys.path[:] = [place for place in sys.path if place and _may_stay(place, writable)]
     for name, value in [*os.environ.items()]:
         places = value.split(":")
-        kept = [place for place in places if _may_stay(place, writable, name)]
+        kept = [place for place in places if _may_stay(place, writable)]
         if kept == places:
             continue
         os.environ[name] = ":".join(kept)
@@ -42,7 +42,6 @@ def keep_out_of_boxes(root: str) -> None:
         keep_out(place.shares.writable)
 
 
-def _may_stay(place: str, writable: tuple[str, ...], name: str = "") -> bool:
-    if not os.path.isabs(place):  # in PATH it is below the working directory
-        return name != "PATH"
-    return not leads_into(place, writable)
+def _may_stay(place: str, writable: tuple[str, ...]) -> bool:
+    """Whatever is no absolute path may: it need not be a path at all."""
+    return not (os.path.isabs(place) and leads_into(place, writable))

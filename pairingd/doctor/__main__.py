@@ -29,7 +29,7 @@ from pairingd.errors import PairingError
 from pairingd.home import config
 from pairingd.home.paths import Paths, find_paths
 from pairingd.process import event_loop, lock
-from pairingd.process.inherited import unset_empty_home
+from pairingd.process.inherited import leave_the_working_directory, unset_empty_home
 
 # The quick ones first: the slow ones run meanwhile.
 CHECKS = (
@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     os.umask(0o077)
     unset_empty_home()
+    leave_the_working_directory()
     try:
         event_loop.run(_examine(given))
     except asyncio.CancelledError:

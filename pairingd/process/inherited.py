@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+_PATH = {name: value for name, value in os.environ.items() if name == "PATH"}
 # Python ignores these itself, and gives them back to its children (subprocess: restore_signals).
 _PYTHON_IGNORES = {signal.SIGPIPE, getattr(signal, "SIGXFSZ", signal.SIGPIPE)}
 
@@ -45,6 +46,22 @@ def unset_empty_home() -> None:
     """Unset an empty HOME. With it `~` would be `/`; without it, the home of our account."""
     if os.environ.get("HOME") == "":
         del os.environ["HOME"]
+
+
+def leave_the_working_directory() -> None:
+    """Take out of PATH what depends on the working directory: somebody else may have laid programs
+    there, by a name that this machine does not have otherwise.
+    """
+    places = os.environ.get("PATH", "").split(os.pathsep)
+    if absolute := [place for place in places if place.startswith("/")]:
+        os.environ["PATH"] = os.pathsep.join(absolute)
+    else:
+        os.environ.pop("PATH", None)
+
+
+def as_given() -> dict[str, str]:
+    """Return the environment with PATH as it came, for a shell of the user's."""
+    return {**os.environ, **_PATH}
 
 
 def hear_of_children() -> None:

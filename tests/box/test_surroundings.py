@@ -15,7 +15,6 @@ from pairingd.box.surroundings import keep_out
     ("name", "value", "left"),
     [
         ("PATH", "{shared}/.venv/bin:/usr/bin:{shared}:/bin", "/usr/bin:/bin"),
-        ("PATH", "node_modules/.bin:.::/usr/bin", "/usr/bin"),
         ("PATH", "{top}/by-link/bin:{shared}/../shared/bin:/usr/bin", "/usr/bin"),
         ("PATH", "{shared}/leads-out:/usr/bin", "/usr/bin"),
         ("PATH", "{shared}/bin", None),
