@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.account_machine import HOST, PROGRAMS, ROOT, Machine
+from tests.e2e.people import Guest, Host
 
 
 def test_a_shared_directory_is_both_s_and_is_taken_back(machine_of_its_own: Machine) -> None:
@@ -182,3 +183,32 @@ def test_directories_that_must_not_be_shared_are_refused(machine_of_its_own: Mac
     assert machine.refused("create", "--dir", "/srv/host/two\nlines") == "not-shareable"
     for directory in ("/srv/host", "/srv/host/.ssh", "/etc", "/", "/srv/roots", "/srv/host/none"):
         assert machine.refused("create", "--dir", directory) == "not-shareable", directory
+
+
+@pytest.mark.attack(
+    "a guest in an account lays programs in a shared directory that the host's PATH names first",
+    "neither pairingd nor pairctl runs one of them",
+)
+def test_pairing_runs_no_program_that_a_guest_has_laid_in_a_shared_directory(
+    machine_with_account: Machine, host: Host, octocat: Guest, hubot: Guest
+) -> None:
+    machine, laid = machine_with_account, "/srv/host/work/bin"
+    machine.host.run("mkdir", "-p", laid)
+    machine.sudo("create", "--dir", "/srv/host/work")
+    usual = machine.host.run("printenv", "PATH").stdout.strip()
+    leads = ("env", f"PATH={laid}:{usual}", f"PAIRING_HOME={host.home}")
+    machine.host.run(*leads, "pairctl", "start")
+    host.invites(octocat, options=("--account", "pair"))
+    lays = f"""
+        cd {laid}
+        for name in cat env notify-send setpriv ssh-keygen sudo tty; do
+            printf '#!/bin/sh\\necho %s >>/srv/host/trapped\\nPATH={usual} exec %s "$@"\\n' $name $name >$name
+            chmod 755 $name
+        done
+    """
+    assert machine.as_pair("sh", "-ec", lays).returncode == 0
+    machine.host.run(*leads, "pairctl", "invite", "hubot", "--account", "pair", "--no-copy")
+    command = str(host.asks("invite", "--show", "hubot", "--no-copy")["command"])
+    hubot.joins(command).shows("[pairing]")
+    machine.host.run(*leads, "pairctl", "end")
+    assert not machine.network.path("/srv/host/trapped").exists()
