@@ -60,6 +60,13 @@ def test_pairing_runs_no_program_that_a_guest_has_laid(monkeypatch: pytest.Monke
             screen.shows("[pairing]")
             stage.run("env", f"PATH={leads}", PAIRCTL, "end")
             screen.ended()
-            until(lambda: stage.asks("receipt")["visits"], "the end is told")
+            before = scene.box
+            assert before
+            before.end()
+            until(lambda: not before.lives, "the session is over")
+            again = ("invite", "mona", "--no-copy", "--box", str(scene.project))
+            stage.run("env", f"PATH={leads}", PAIRCTL, *again)
+            shown = stage.run(str(scene.box and scene.box.tmux), "-S", scene.socket, "showenv", "-g")
+            assert f"PATH={leads.partition(':')[0]}:" in shown.stdout  # of the box itself
             trapped = scene.home / "trapped"
             assert not trapped.exists(), trapped.read_text()
