@@ -66,7 +66,9 @@ def test_pairing_runs_no_program_that_a_guest_has_laid(monkeypatch: pytest.Monke
             until(lambda: not before.lives, "the session is over")
             again = ("invite", "mona", "--no-copy", "--box", str(scene.project))
             stage.run("env", f"PATH={leads}", PAIRCTL, *again)
-            shown = stage.run(str(scene.box and scene.box.tmux), "-S", scene.socket, "showenv", "-g")
+            shown = stage.run(
+                str(scene.box and scene.box.tmux), "-S", scene.socket, "showenv", "-g"
+            )
             assert f"PATH={leads.partition(':')[0]}:" in shown.stdout  # of the box itself
             trapped = scene.home / "trapped"
             assert not trapped.exists(), trapped.read_text()

@@ -46,6 +46,38 @@ def test_a_full_terminal_is_left_as_it_was(ends: str) -> None:
     assert last.lstrip(b"+") == b"\x1b[?1003l\x1b[?2004l"
 
 
+@pytest.mark.attack(
+    "a write guest in a box paints letters whose bytes are control functions where it is not UTF-8",
+    "only ASCII reaches a host's terminal with such a locale",
+)
+@pytest.mark.parametrize(
+    ("locale", "painted"),
+    [
+        ({"LANG": "de_DE.ISO-8859-1"}, b"?6n"),
+        ({"LANG": "de_DE"}, b"?6n"),
+        ({"LANG": "de_DE.UTF-8", "LC_ALL": "de_DE.ISO-8859-1"}, b"?6n"),
+        ({"LANG": "de_DE.UTF-8", "LC_ALL": ""}, "\u00db6n".encode()),
+        ({"LANG": "de_DE", "LC_ALL": "en_US.utf8"}, "\u00db6n".encode()),
+        ({"LANG": "C"}, "\u00db6n".encode()),
+        ({}, "\u00db6n".encode()),
+    ],
+)
+def test_a_terminal_gets_what_its_locale_takes(locale: dict[str, str], painted: bytes) -> None:
+    r"""In ISO 8859-1 the second byte of U+00DB is CSI, and with 6n after it a question."""
+    terminal, slave = os.openpty()
+    paints = ("/bin/sh", "-c", r"printf '\303\2336n\033[?2004h'")
+    argv = (sys.executable, "-I", "-S", str(glass.__file__), "host", *paints)
+    pane = subprocess.Popen(
+        argv, stdin=slave, stdout=slave, stderr=slave, env=locale, start_new_session=True
+    )
+    os.close(slave)
+    try:
+        assert all_of(terminal) == painted + b"\x1b[?2004h\x1b[?2004l"
+    finally:
+        pane.wait()
+        os.close(terminal)
+
+
 def all_of(terminal: int) -> bytes:
     """What it still gets."""
     taken = b""

@@ -29,7 +29,7 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 TYPE_CHECKING = False  # typing itself starts slowly
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ _MAX_KEY_BYTES = max(map(len, _LEAVE))
 def main(argv: list[str]) -> int:
     """The exit status of the tmux client."""
     if argv[0] == "host":
-        _, status = _stand_between(argv[1:], "host", _sieve())
+        _, status = _stand_between(argv[1:], "host", _sieve(os.environ))
         return status
     mark, role, confinement, python, tmux, socket, session = argv
     attach = [tmux, "-N", "-u", "-S", socket, "attach-session", "-E", "-f", "ignore-size"]
@@ -81,11 +81,11 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def _sieve() -> Sieve:
+def _sieve(environ: Mapping[str, str] | None = None) -> Sieve:
     sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120 - python -I leaves it out
     import sieve  # type: ignore[import-not-found]
 
-    made: Sieve = sieve.Sieve()
+    made: Sieve = sieve.Sieve(utf8=environ is None or sieve.is_utf8(environ))
     return made
 
 

@@ -12,6 +12,10 @@ from __future__ import annotations
 import codecs
 import re
 
+TYPE_CHECKING = False  # typing itself starts slowly
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 # Beside those that draw there is ENQ, which a terminal answers. C1 controls, U+0080 to U+009F, are
 # other names of ESC sequences.
 _CONTROLS = "\x00-\x1f\x7f-\x9f"
@@ -79,10 +83,24 @@ _STAY = {
 }
 
 
-class Sieve:
-    """Takes output in pieces that may be cut anywhere. It is UTF-8; what is not becomes U+FFFD."""
+def is_utf8(environ: Mapping[str, str]) -> bool:
+    """Whether a terminal with that environment takes UTF-8: unless its locale names something else.
+    C says nothing; Python then sets LC_CTYPE to C.UTF-8 (PEP 538).
+    """
+    given = (environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    locale = next((name for name in given if name not in {"", "C", "POSIX", "C.UTF-8"}), "UTF-8")
+    return "UTF8" in locale.upper().replace("-", "")
 
-    def __init__(self) -> None:
+
+class Sieve:
+    """Takes output in pieces that may be cut anywhere. It is UTF-8; what is not becomes U+FFFD.
+
+    `utf8`: so is the terminal. To another one some bytes of letters are C1 controls: only ASCII
+    passes.
+    """
+
+    def __init__(self, *, utf8: bool = True) -> None:
+        self._utf8 = utf8
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._begun: list[str] = []  # a sequence that goes on
         self._begun_chars = 0
@@ -103,6 +121,8 @@ class Sieve:
     def take(self, output: bytes) -> bytes:
         """What of it may be drawn now."""
         text = self._decoder.decode(output)
+        if not self._utf8:
+            text = text.encode("ascii", "replace").decode()
         if self._goes_on(text):
             return b""
         if text.isprintable() and not self._begun and not self._end:
