@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from pairingd.world.gateway.upnp.description import describe
+from pairingd.world.gateway.upnp.http1 import Http
+from pairingd.world.gateway.upnp.markup import BadAnswer
 from tests.fuzz import mutation
 from tests.fuzz.engine import Target, replay, run
 from tests.fuzz.targets import TARGETS
@@ -40,6 +43,26 @@ def test_a_corpus_has_several_outcomes(target: Target) -> None:
 )
 def test_an_input_costs_its_length_and_not_the_square_of_it(target: str, data: bytes) -> None:
     assert replay(TARGETS[target], [data]) == []
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [
+        b"HTTP/1.1 200 OK\r\na",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+    ],
+    ids=["head without an end", "chunk without an end"],
+)
+def test_an_http_answer_costs_the_same_in_single_bytes(begins: bytes) -> None:
+    def parse(data: bytes) -> str:
+        http = Http(describe("http://192.168.1.1/"))
+        try:
+            return next((text for byte in data if (text := http.receive(bytes([byte])))), "")
+        except BadAnswer as error:
+            return str(error)
+
+    endless = begins + begins[-1:] * 30_000
+    assert replay(Target("single-bytes", parse), [endless]) == []
 
 
 def test_the_same_seed_gives_the_same_inputs() -> None:

@@ -23,8 +23,10 @@ _ASCII = "".join(map(chr, range(128)))
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
+_HEAD_END_BYTES = 4
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:(.*)")
 _CHUNK = re.compile(rb"(?:\r?\n)?[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]*)?\r?\n")
+_LARGEST_CHUNK_LINE = 1024
 
 
 class Http:
@@ -53,6 +55,7 @@ class Http:
         lines = [f"{call.method} {target} HTTP/1.1", *map(": ".join, fields.items()), "", ""]
         self.request = "\r\n".join(lines).encode() + body
         self._received = bytearray()  # of the head, and then of chunks that are not whole
+        self._sought = 0  # bytes of it in which the head does not end
         self._length: int | None = None
         self._chunked = False
         self._chunk_left = 0  # bytes of the present chunk that have not come
@@ -103,8 +106,10 @@ class Http:
 
     def _takes_head(self, *, ended: bool) -> bool:
         """Whether a head was there to be taken from what was received."""
-        self._received = self._received.lstrip(b"\r\n")
-        end = _HEAD_END.search(self._received)
+        if self._received.startswith((b"\r", b"\n")):
+            self._received = self._received.lstrip(b"\r\n")
+        end = _HEAD_END.search(self._received, max(self._sought - _HEAD_END_BYTES, 0))
+        self._sought = 0 if end else len(self._received)
         if end is None and not ended and len(self._received) < _LARGEST_HEAD:
             return False
         at, after = end.span() if end else (len(self._received), len(self._received))
@@ -147,7 +152,11 @@ class Http:
             self._content += part
             self._chunk_left -= len(part)
             del self._received[: len(part)]
-            if self._chunk_left or not (chunk := _CHUNK.match(self._received)):
+            if self._chunk_left:
+                return False
+            if not (chunk := _CHUNK.match(self._received)):
+                if len(self._received) > _LARGEST_CHUNK_LINE:
+                    raise BadAnswer("a chunk that does not begin")
                 return False
             self._chunk_left = int(chunk[1], 16)
             del self._received[: chunk.end()]
