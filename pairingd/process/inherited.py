@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-_PATH = {name: value for name, value in os.environ.items() if name == "PATH"}
+_paths_as_given: dict[str | None, str] = {}  # by what is left of them
 # Python ignores these itself, and gives them back to its children (subprocess: restore_signals).
 _PYTHON_IGNORES = {signal.SIGPIPE, getattr(signal, "SIGXFSZ", signal.SIGPIPE)}
 
@@ -52,16 +52,18 @@ def leave_the_working_directory() -> None:
     """Take out of PATH what depends on the working directory: somebody else may have laid programs
     there, by a name that this machine does not have otherwise.
     """
-    places = os.environ.get("PATH", "").split(os.pathsep)
-    if absolute := [place for place in places if place.startswith("/")]:
+    given = os.environ.pop("PATH", "")
+    if absolute := [place for place in given.split(os.pathsep) if place.startswith("/")]:
         os.environ["PATH"] = os.pathsep.join(absolute)
-    else:
-        os.environ.pop("PATH", None)
+    if given:
+        _paths_as_given[os.environ.get("PATH")] = given
 
 
 def as_given() -> dict[str, str]:
     """Return the environment with PATH as it came, for a shell of the user's."""
-    return {**os.environ, **_PATH}
+    path = os.environ.get("PATH")
+    given = _paths_as_given.get(path, path)
+    return {**os.environ, **({} if given is None else {"PATH": given})}
 
 
 def hear_of_children() -> None:
