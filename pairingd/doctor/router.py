@@ -29,6 +29,7 @@ from pairingd.world.gateway.pxp import natpmp_codec
 from pairingd.world.gateway.pxp.datagrams import BRIEF, Datagrams
 from pairingd.world.gateway.upnp import actions, exchange, soap, ssdp
 from pairingd.world.gateway.upnp.description import Description, describe
+from pairingd.world.gateway.upnp.igd import choose
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.network.towards import locate
 
@@ -67,12 +68,12 @@ class _Survey(Struct):
         return [protocol for protocol, refusal in self.refusals.items() if refusal is None]
 
     async def ask(self, call: soap.Call[Answer]) -> Answer:
-        return await exchange.ask(call, self.where.address, self._record)
+        return await exchange.ask(call, self.where.address, self.record)
 
     def record_datagram(self, sign: str, gateway: str, data: bytes) -> None:
         self.exchanges.append(f"{sign} udp {gateway} {data[:64].hex()}")
 
-    def _record(self, sign: str, text: str) -> None:
+    def record(self, sign: str, text: str) -> None:
         for line in text[:_MAX_MESSAGE_CHARACTERS].splitlines():
             if line.strip():
                 self.exchanges.append(f"{sign} {one_line(line, _MAX_MESSAGE_CHARACTERS)}")
@@ -171,13 +172,10 @@ async def _look_at_upnp(survey: _Survey, router_config: config.Router) -> None:
 async def _described(survey: _Survey, url: str) -> tuple[_Upnp, str]:
     """The gateway at `url`, and its external address. Raises one of exchange.FAILURES."""
     description = await survey.ask(describe(url))
-    for wan in description.wan_services:
-        with contextlib.suppress(soap.Fault):  # some that are not connected send one
-            if address := await survey.ask(actions.external_address(wan)):
-                return _Upnp(description, wan), one_line(address, 40)
     if not description.wan_services:
         raise BadAnswer("no service there keeps port mappings")
-    return _Upnp(description, description.wan_services[0]), ""
+    igd = await choose(description, survey.where.address, survey.record)
+    return _Upnp(description, igd.service), one_line(igd.external, 40)
 
 
 def _other_routes(chosen: config.Config) -> str:

@@ -46,6 +46,8 @@ class Quirk(StrEnum):
     DISCONNECTED = "disconnected"
     DEAD_SERVICE_FIRST = "dead-service-first"  # WANIPConnection:1, before a WANPPPConnection:1
     DOWN_SERVICE_FIRST = "down-service-first"  # likewise, and it says that it is disconnected
+    STALE_SERVICE_FIRST = "stale-service-first"  # likewise, and it still shows an address
+    PRIVATE_SERVICE_FIRST = "private-service-first"  # connected, to the provider's own network
     NO_WAN_SERVICE = "no-wan-service"
     FAULTS_AND_MAPS = "faults-and-maps"  # 501 for what it has made
     CLIENT_HIDDEN = "client-hidden"  # shows 0.0.0.0 and no description
@@ -65,6 +67,14 @@ class Quirk(StrEnum):
     TWO_DESCRIPTIONS = "two-descriptions"  # each search is told of both
     SSDP_FLOOD = "ssdp-flood"  # a thousand replies for each search, the true one the last
 
+
+# What GetStatusInfo and GetExternalIPAddress of the first service answer; no address is a fault.
+_FIRST_SERVICES = {
+    Quirk.DEAD_SERVICE_FIRST: ("", ""),
+    Quirk.DOWN_SERVICE_FIRST: ("Disconnected", ""),
+    Quirk.STALE_SERVICE_FIRST: ("Disconnected", "5.5.5.9"),
+    Quirk.PRIVATE_SERVICE_FIRST: ("Connected", "10.9.9.9"),
+}
 
 _BOMBS = {
     Quirk.XML_BOMB: "<!",
@@ -177,7 +187,7 @@ class FakeIgd:
 
     @property
     def _wan_type(self) -> str:
-        if self.quirks & {Quirk.DEAD_SERVICE_FIRST, Quirk.DOWN_SERVICE_FIRST}:
+        if self.quirks & _FIRST_SERVICES.keys():
             return _TYPE + "WANPPPConnection:1"
         return _TYPE + (self.wan or f"WANIPConnection:{self.version}")
 
@@ -270,7 +280,7 @@ class FakeIgd:
             host = f"127.0.0.2:80@{host}"
         control = f"http://{host}:{self.port}/control"
         wan = "" if Quirk.NO_WAN_SERVICE in self.quirks else _service(self._wan_type, control)
-        if self.quirks & {Quirk.DEAD_SERVICE_FIRST, Quirk.DOWN_SERVICE_FIRST}:
+        if self.quirks & _FIRST_SERVICES.keys():
             wan = _service(f"{_TYPE}WANIPConnection:1", control.replace("/control", "/unused"))
             wan += _service(self._wan_type, control)
         if self.version == 2 and wan:
@@ -288,12 +298,20 @@ class FakeIgd:
         )
 
     async def _unused(self, head: str, writer: asyncio.StreamWriter) -> None:
-        """Of the service that is not the way out: dead, or there and disconnected."""
-        if Quirk.DOWN_SERVICE_FIRST in self.quirks and "#GetStatusInfo" in head:
-            inner = "<NewConnectionStatus>Disconnected</NewConnectionStatus>"
+        """Of the service that is not the way out."""
+        (quirk,) = self.quirks & _FIRST_SERVICES.keys()
+        status, address = _FIRST_SERVICES[quirk]
+        if status and "#GetStatusInfo" in head:
+            inner = f"<NewConnectionStatus>{status}</NewConnectionStatus>"
             inner += "<NewLastConnectionError>ERROR_NONE</NewLastConnectionError>"
             inner += "<NewUptime>0</NewUptime>"
             told = _envelope(f"<u:GetStatusInfoResponse>{inner}</u:GetStatusInfoResponse>")
+            await _reply(writer, told, "text/xml")
+        elif address and "#GetExternalIPAddress" in head:
+            inner = f"<NewExternalIPAddress>{address}</NewExternalIPAddress>"
+            told = _envelope(
+                f"<u:GetExternalIPAddressResponse>{inner}</u:GetExternalIPAddressResponse>"
+            )
             await _reply(writer, told, "text/xml")
         else:
             await _reply(writer, _fault(401), "text/xml", "500 Internal Server Error")

@@ -13,7 +13,7 @@ from pairingd.core.addresses import is_public
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.upnp import actions, exchange, soap
 from pairingd.world.gateway.upnp.actions import TCP, Forward, Status
-from pairingd.world.gateway.upnp.description import describe
+from pairingd.world.gateway.upnp.description import Description, describe
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.problems import no_igd, offhost, unreachable
 from pairingd.world.gateway.upnp.soap import Call, Fault, Result, Service
@@ -48,6 +48,7 @@ class Igd(Struct):
     status: str = ""
     external: str = ""
     external_at: float = -inf  # when it was reported, by the steady clock
+    record: exchange.Record | None = None
 
     @property
     def is_up(self) -> bool:
@@ -138,13 +139,13 @@ class Igd(Struct):
     async def _ask(self, call: Call[Result]) -> Result:
         """Raises Fault without a code for an answer that cannot be read."""
         try:
-            return await exchange.ask(call, self.source)
+            return await exchange.ask(call, self.source, self.record)
         except BadAnswer:
             raise Fault(0) from None
 
 
 async def connect(url: str, source: str, platform: str = sys.platform) -> Igd:
-    """The first WAN service there that is up, or else the first that answers.
+    """The best WAN service there.
 
     Raises GatewayError `no-gateway`, `router-lied` (it names a service elsewhere), `router-silent`
     or `local-network-denied`.
@@ -159,17 +160,29 @@ async def connect(url: str, source: str, platform: str = sys.platform) -> Igd:
         raise offhost(url)
     if not description.wan_services:
         raise no_igd(url)
-    answering: Igd | None = None
+    try:
+        return await choose(description, source)
+    except OSError:
+        raise refusals.silent_upnp() from None
+
+
+async def choose(
+    description: Description, source: str, record: exchange.Record | None = None
+) -> Igd:
+    """The best of its WAN services: one of a provider's own network may come before the internet's.
+
+    Raises OSError if none of them answers.
+    """
+    answering: list[Igd] = []
     for service in description.wan_services:
-        igd = Igd(url, service, source)
+        igd = Igd(description.url, service, source, record=record)
         try:
             await igd.survey()
         except OSError:
             continue
-        if igd.is_up:
-            return igd
-        if answering is None or (igd.status and not answering.status):
-            answering = igd
-    if answering is None:
-        raise refusals.silent_upnp()
-    return answering
+        answering.append(igd)
+        if igd.worth == BEST:
+            break
+    if not answering:
+        raise TimeoutError("no WAN service answers")
+    return max(answering, key=lambda igd: (igd.worth, igd.is_up, bool(igd.status)))

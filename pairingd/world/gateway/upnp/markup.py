@@ -7,9 +7,14 @@ declaring it. The caller bounds the size.
 from __future__ import annotations
 
 import re
+from html.entities import name2codepoint
 from xml.parsers import expat
 
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,10};)")  # "AT&T" in a device's name
+# "Caf&eacute;": HTML's entities, but for those that XML has, too (XML 1.0 §4.6).
+_IN_XML = frozenset({"amp", "gt", "lt", "quot"})
+_HTML = {name: chr(code) for name, code in name2codepoint.items() if name not in _IN_XML}
+_ENTITY = re.compile(r"&(\w{2,8});", re.ASCII)
 
 
 class BadAnswer(Exception):
@@ -35,8 +40,9 @@ def elements(text: str) -> list[Element]:
         return _parsed(allowed)
     except expat.ExpatError:
         pass
+    known = _ENTITY.sub(lambda entity: _HTML.get(entity[1], entity[0]), allowed)
     try:
-        return _parsed(_BARE_AMPERSAND.sub("&amp;", allowed))
+        return _parsed(_BARE_AMPERSAND.sub("&amp;", known))
     except expat.ExpatError:
         raise BadAnswer("the router's answer is not XML") from None
 

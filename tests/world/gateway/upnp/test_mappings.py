@@ -606,8 +606,16 @@ async def test_402_and_718_to_everything_may_be_cgnat(
 # What is no gateway, or hostile
 
 
-@pytest.mark.parametrize("quirk", [Quirk.DEAD_SERVICE_FIRST, Quirk.DOWN_SERVICE_FIRST])
-async def test_the_next_wan_service_is_used_if_the_first_is_dead_or_down(
+@pytest.mark.parametrize(
+    "quirk",
+    [
+        Quirk.DEAD_SERVICE_FIRST,
+        Quirk.DOWN_SERVICE_FIRST,
+        Quirk.STALE_SERVICE_FIRST,
+        Quirk.PRIVATE_SERVICE_FIRST,
+    ],
+)
+async def test_the_wan_service_that_leads_to_the_internet_is_used(
     igd: FakeIgd, quirk: Quirk
 ) -> None:
     igd.quirks.add(quirk)

@@ -57,6 +57,7 @@ def test_comments_and_cdata_are_read() -> None:
         ("<![CDATA[a&b]]>", "a&b"),
         ("a &amp; b", "a & b"),
         ("&#65;&lt;", "A<"),
+        ("Caf&eacute;&nbsp;&reg; &amp; &lt;", "Caf\u00e9\u00a0\u00ae & <"),
         ("a\x01b\x00", "ab"),
         ("\ufffd", "\ufffd"),
     ],
