@@ -305,7 +305,7 @@ class Mapping(Struct, frozen=True):
 
     @property
     def unshown(self) -> bool:
-        """Whether the gateway grants it but does not list it."""
+        """Whether the gateway grants it but does not list it as enabled."""
         return "unshown" in dict(self.handle)
 
     def is_held(self, now: float) -> bool:

@@ -289,7 +289,8 @@ def router_slow() -> Problem:
 def _unlisted(held: Mapping) -> Problem:
     return Problem(
         "mapping-unshown",
-        f"the router reports that it forwards port {held.external_port}, but does not list it",
+        f"the router reports that it forwards port {held.external_port}, but does not list it "
+        "as enabled",
         "if the guest cannot enter, forward the port in the router by hand, or set "
         "[router] allow_permanent = true",
     )

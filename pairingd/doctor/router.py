@@ -297,7 +297,8 @@ def _row(row: actions.Forward) -> str:
     protocol, client = one_line(row.protocol, 10), one_line(row.client, 40)
     lease = f"{row.lease} s left" if row.lease else "no end"
     ports = f"{row.external_port}/{protocol} -> {client}:{row.internal_port}"
-    return f"{ports}  {lease}  {one_line(row.description, 40)}"
+    disabled = "" if row.enabled else " (disabled)"
+    return f"{ports}{disabled}  {lease}  {one_line(row.description, 40)}"
 
 
 def _cause(error: BaseException) -> str:

@@ -64,11 +64,13 @@ async def test_the_class_of_the_external_address(
 @pytest.mark.parametrize("quirk", [Quirk.STALE_SERVICE_FIRST, Quirk.PRIVATE_SERVICE_FIRST])
 async def test_the_wan_service_that_leads_to_the_internet_is_shown(quirk: Quirk) -> None:
     async with FakeIgd(external_host="203.0.114.7", quirks={quirk}) as fake:
+        fake.quirks.add(Quirk.DISABLED)
         fake.add_by_hand(22, "127.0.0.9", 22)
         reported = await findings(settings(fake), full=True)
     assert reported["address"].message == "203.0.114.7 is public"
     assert "forwards port 22 to 127.0.0.9:22" in reported["port"].message
     assert reported["mappings"].message == "1 on the router"
+    assert "127.0.0.9:22 (disabled)" in reported["mappings"].details[0]
     assert "#GetExternalIPAddress" in "".join(reported["exchanges"].details)
 
 

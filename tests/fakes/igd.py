@@ -35,6 +35,7 @@ class Quirk(StrEnum):
     INTERNAL_PORT_IGNORED = "internal-port-ignored"  # forwards to the external port's number
     LEASE_DROPPED = "lease-dropped"  # says yes, and a mapping with a lease is gone at once
     UNSHOWN = "unshown"  # forwards, and says 714 and 713 to who asks what
+    DISABLED = "disabled"  # forwards nothing, and lists all it has as disabled
     TABLE_CUT = "table-cut"  # shows the first row, and fails at the next
     RENEWAL_IGNORED = "renewal-ignored"  # says yes, and the old lease runs on
     RENEWAL_KEEPS_DESCRIPTION = "renewal-keeps-description"
@@ -466,7 +467,7 @@ class FakeIgd:
         return {
             "NewInternalPort": str(forward.internal_port),
             "NewInternalClient": client,
-            "NewEnabled": "1",
+            "NewEnabled": str(int(Quirk.DISABLED not in self.quirks)),
             "NewPortMappingDescription": description,
             "NewLeaseDuration": told,
         }

@@ -29,6 +29,7 @@ class Forward(NamedTuple):
     internal_port: int
     description: str
     lease: int
+    enabled: bool = True
 
 
 class Firewall(NamedTuple):
@@ -136,6 +137,7 @@ def _forward(values: Values, port: int, protocol: str) -> Forward:
         internal_port=values.port("NewInternalPort"),
         description=values.text("NewPortMappingDescription"),
         lease=values.seconds("NewLeaseDuration"),
+        enabled=not values.is_false("NewEnabled"),
     )
 
 

@@ -399,10 +399,11 @@ async def test_a_lease_that_is_dropped_at_once_is_an_error(igd: FakeIgd) -> None
     assert "allow_permanent" in error.hint
 
 
+@pytest.mark.parametrize("quirk", [Quirk.UNSHOWN, Quirk.DISABLED])
 async def test_a_mapping_that_the_router_does_not_list_is_kept_renewed_and_closed(
-    igd: FakeIgd,
+    igd: FakeIgd, quirk: Quirk
 ) -> None:
-    igd.quirks.add(Quirk.UNSHOWN)
+    igd.quirks.add(quirk)
     adapter = upnp_to(igd)
     granted = await adapter.open(requested(50022), 600)
     assert granted.unshown
@@ -441,6 +442,20 @@ async def test_a_router_that_drops_leases_may_still_keep_a_permanent_mapping(
     granted = await upnp_to(igd, allow_permanent=True).open(requested(50022), 600)
     assert not granted.unshown
     assert igd.mappings[50022].lease == 0
+
+
+async def test_a_mapping_that_the_router_has_disabled_is_absent_and_renewed(igd: FakeIgd) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(requested(), 600)
+    igd.quirks.add(Quirk.DISABLED)
+    assert await adapter.check(granted) is Presence.ABSENT
+    disabled = await adapter.renew(granted, 600)
+    assert disabled.unshown
+    igd.quirks.remove(Quirk.DISABLED)
+    assert not (await adapter.renew(disabled, 600)).unshown
+    igd.quirks.add(Quirk.DISABLED)
+    igd.add_by_hand(23, "192.168.7.9", 23)
+    assert (await refused(igd, 23)).code == "port-taken"
 
 
 async def test_an_ignored_renewal_is_made_by_deleting_and_adding(igd: FakeIgd) -> None:
