@@ -236,7 +236,7 @@ class TestLanAddress:
         assert network.best_lan_address(None, addresses) == "192.168.77.10"
 
     @pytest.mark.parametrize(
-        "home", ["eth0", "en0", "wlp3s0", "enxaabbcc", "br-lan", "br0", "veth0"]
+        "home", ["eth0", "en0", "wlp3s0", "enxaabbcc", "br-lan", "br0", "bridge0", "veth0"]
     )
     def test_an_ordinary_interface_is_the_way_home(self, home: str) -> None:
         addresses = {"en99": ["192.168.99.9"], home: ["192.168.77.10"]}
@@ -355,24 +355,23 @@ def until(child: subprocess.Popen[str], text: str) -> str:
 
 
 @needs_namespaces
-def test_a_real_change_of_network_is_noticed_and_reported() -> None:
+@pytest.mark.parametrize("link", ["eth0", "bridge0"])
+def test_a_real_change_of_network_is_noticed_and_reported(link: str) -> None:
     name = f"nw-{os.getpid()}"
     with namespace(f"{name}-host") as host, namespace(f"{name}-router") as router:
-        ip("-n", host, "link", "add", "eth0", "type", "veth", "peer", "lan0", "netns", router)
+        ip("-n", host, "link", "add", link, "type", "veth", "peer", "lan0", "netns", router)
         ip("-n", router, "link", "set", "lan0", "address", "02:00:00:00:00:01", "up")
         ip("-n", router, "addr", "add", "192.168.77.1/24", "dev", "lan0")
         with child_in(host) as child:
             assert until(child, "None") == "None None None\n"
-            ip("-n", host, "link", "set", "eth0", "up")
-            ip("-n", host, "addr", "add", "192.168.77.10/24", "dev", "eth0")
+            ip("-n", host, "link", "set", link, "up")
+            ip("-n", host, "addr", "add", "192.168.77.10/24", "dev", link)
             ip("-n", host, "route", "add", "default", "via", "192.168.77.1")
-            expected = Network("eth0", "192.168.77.10", "192.168.77.1", "02:00:00:00:00:01")
+            expected = Network(link, "192.168.77.10", "192.168.77.1", "02:00:00:00:00:01")
             assert until(child, "gateway='192") == f"{expected} 192.168.77.10 None\n"
             assert named_in(host, "192.168.77.1") == str(expected)
-            assert named_in(host, "198.41.0.4") == str(
-                Network("eth0", "192.168.77.10", "198.41.0.4")
-            )
-            ip("-n", host, "addr", "add", "2a02::10/64", "dev", "eth0", "nodad")
+            assert named_in(host, "198.41.0.4") == str(Network(link, "192.168.77.10", "198.41.0.4"))
+            ip("-n", host, "addr", "add", "2a02::10/64", "dev", link, "nodad")
             ip("-n", host, "-6", "route", "add", "default", "via", "2a02::1")
             until(child, "2a02::10")
             ip("-n", host, "tuntap", "add", "home", "mode", "tun")
@@ -390,7 +389,7 @@ def test_a_named_gateway_is_located_where_datagrams_to_neighbours_are_denied() -
     """As by Local Network privacy: EHOSTUNREACH, at connect already."""
     with namespace(f"denied-{os.getpid()}") as name:
         for link, address in (
-            ("bridge0", "192.168.77.7/24"),  # a detour, although it is beside the gateway
+            ("bridge100", "192.168.77.7/24"),  # a detour, although it is beside the gateway
             ("eth0", "192.168.77.10/24"),
             ("eth1", "10.9.8.7/24"),
         ):

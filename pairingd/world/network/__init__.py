@@ -30,10 +30,11 @@ _DISCARD_PORT = 9
 _NEIGHBOUR_TIMEOUT_S = 0.5  # for an ARP answer
 _NEIGHBOUR_INTERVAL_S = 0.02
 
-# br- and veth only as Docker names them: a bridge or veth of another name may lead home.
+# br- and veth only as Docker names them, bridge as macOS names those of virtual machines, from
+# bridge100 on: a bridge or veth of another name may lead home.
 _DETOUR = re.compile(
     r"lo\d*|(utun|ipsec|tun|tap|ppp|wg|tailscale|zt|nordlynx|gif|stf|gre|sit"
-    r"|docker|virbr|lxc|lxd|cni|podman|vmnet|vmenet|vnic|feth|vboxnet|bridge|awdl|llw|anpi|ap\d).*"
+    r"|docker|virbr|lxc|lxd|cni|podman|vmnet|vmenet|vnic|feth|vboxnet|bridge\d{3}|awdl|llw|anpi|ap\d).*"
     r"|br-[0-9a-f]{12}|veth[0-9a-f]{7}",
     re.ASCII,
 )
