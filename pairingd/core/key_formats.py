@@ -6,6 +6,7 @@ name and a one-line remedy that leads to a supported one. `{file}` in a remedy i
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 
@@ -152,7 +153,7 @@ def whole(content: bytes) -> Format:
 
 
 def is_page(content: bytes) -> bool:
-    return content.lstrip().startswith(b"<")
+    return content.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<")
 
 
 def _encoding(content: bytes) -> str:

@@ -25,6 +25,7 @@ def test_a_file_in_another_encoding_is_named_with_iconv_s_name(
     ("content", "name"),
     [
         (b"\n <!DOCTYPE html>", "an HTML page"),
+        (b"\xef\xbb\xbf<!DOCTYPE html>", "an HTML page"),
         (b"256 SHA256:" + b"A" * 43 + b" ann (ED25519)\n", "a fingerprint"),
         (b"# mine\nhello\n-----BEGIN CERTIFICATE-----\n", "an X.509 certificate"),
         (b"-----BEGIN RSA PRIVATE KEY-----\n", "a private key"),

@@ -41,6 +41,7 @@ from tests.fakes.forge import (
 
 GENEROUS = 30.0  # seconds, where a limit is not what is tested
 SOON = 0.2
+AT_9, AT_99, AT_200 = (email.utils.formatdate(at, usegmt=True) for at in (9, 99, 1_000_200))
 
 
 @pytest.fixture
@@ -177,6 +178,13 @@ class TestForge:
         assert (await failure(providers)).code == "not-a-key-list"
         assert forge.requests[0].headers["accept-encoding"] == "identity"
 
+    @pytest.mark.parametrize("name", ["", "Identity"])
+    async def test_that_names_no_compression(
+        self, forge: Forge, providers: IdentityProviders, name: str
+    ) -> None:
+        forge.replies["/ann.keys"] = Reply(ed25519(), headers={"Content-Encoding": name})
+        assert (await providers.keys(guest())).keys
+
     @pytest.mark.parametrize("status", [204, 304, 400, 401, 403, 451])
     async def test_that_refuses(
         self, forge: Forge, providers: IdentityProviders, status: int
@@ -231,6 +239,9 @@ class TestRateLimit:
             ({"X-RateLimit-Reset": "1000300"}, 300),
             ({"X-RateLimit-Reset": "tomorrow"}, None),
             ({"X-RateLimit-Reset": "1000300", "Retry-After": "7"}, 7),
+            ({"X-RateLimit-Reset": "1000300", "Retry-After": "soon"}, 300),
+            ({"X-RateLimit-Reset": "1000300", "Date": AT_200}, 100),
+            ({"Retry-After": AT_99, "Date": AT_9}, 90),
             ({}, None),
         ],
     )
@@ -296,7 +307,12 @@ class TestUnreachable:
         self, forge: Forge, providers: IdentityProviders, status: int
     ) -> None:
         forge.replies["/ann.keys"] = Reply(status=status)
-        assert (await failure(providers)).code == "forge-unreachable"
+        error = await failure(providers)
+        assert (error.code, error.data) == ("forge-unreachable", {})
+        forge.replies["/ann.keys"] = Reply(status=status, headers={"Retry-After": "90"})
+        error = await failure(providers)
+        assert (error.code, error.data) == ("forge-unreachable", {"retry_after": 90})
+        assert error.hint.startswith("try again in 1m30s")
 
     @pytest.mark.attack("a forge drips its answer, or says nothing", "given up after ten seconds")
     @pytest.mark.parametrize("stream", [drip, silence])

@@ -213,7 +213,7 @@ def _not_followed(guest: Guest, source: httpx.URL, where: str) -> IdentityError:
 async def _body(guest: Guest, response: httpx.Response) -> bytes:
     if response.status_code != HTTPStatus.OK:
         raise replies.no_list(guest, response)
-    if response.headers.get("Content-Encoding", "identity") != "identity":
+    if response.headers.get("Content-Encoding", "").lower() not in {"", "identity"}:
         raise not_a_key_list(guest, Format("compressed content"))
     content = bytearray()
     async for chunk in response.aiter_raw():

@@ -13,7 +13,7 @@ from pairingd.core.guest import URL_PROVIDERS, Guest
 from pairingd.core.model import Problem
 from pairingd.errors import IdentityError
 from pairingd.world.identity.key_list import ANOTHER_WAY
-from pairingd.world.identity.unreachable import TRY_AGAIN, host_of
+from pairingd.world.identity.unreachable import host_of
 
 if TYPE_CHECKING:
     import httpx
@@ -36,17 +36,16 @@ def no_list(guest: Guest, response: httpx.Response) -> IdentityError:
     limited = status == HTTPStatus.FORBIDDEN and (
         "Retry-After" in response.headers or response.headers.get("X-RateLimit-Remaining") == "0"
     )
+    seconds = retry_after(response.headers, time.time())
+    data = {} if seconds is None else {"retry_after": seconds}
+    wait = "a few minutes" if seconds is None else format_duration(seconds)
+    later = f"try again in {wait}, {ANOTHER_WAY}"
     if limited or status == HTTPStatus.TOO_MANY_REQUESTS:
-        seconds = retry_after(response.headers, time.time())
-        wait = "a few minutes" if seconds is None else format_duration(seconds)
-        return IdentityError(
-            "rate-limited",
-            f"{guest}: {host} refuses more requests for now",
-            f"try again in {wait}, {ANOTHER_WAY}",
-            **({} if seconds is None else {"retry_after": seconds}),
-        )
+        refused = f"{guest}: {host} refuses more requests for now"
+        return IdentityError("rate-limited", refused, later, **data)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return IdentityError("forge-unreachable", f"{guest}: {host} answers {status}", TRY_AGAIN)
+        failed = f"{guest}: {host} answers {status}"
+        return IdentityError("forge-unreachable", failed, later, **data)
     return IdentityError(
         "forge-refused",
         f"{guest}: {host} answers {status}",
@@ -55,17 +54,18 @@ def no_list(guest: Guest, response: httpx.Response) -> IdentityError:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> int | None:
-    """Whole seconds to wait (RFC 9110 §10.2.3, else GitHub's X-RateLimit-Reset), if sent."""
-    sent = headers.get("Retry-After", "")
+    """Whole seconds to wait (RFC 9110 §10.2.3, else GitHub's X-RateLimit-Reset), if sent.
+
+    A time is compared with the forge's own clock, if it sends its Date.
+    """
+    forge_now = _time(headers.get("Date", "")) or now
+    sent, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
     if _is_count(sent):
         seconds = float(sent)
-    elif sent:
-        at = _time(sent)
-        if at is None:
-            return None
-        seconds = at - now
-    elif _is_count(reset := headers.get("X-RateLimit-Reset", "")):
-        seconds = float(reset) - now
+    elif (at := _time(sent)) is not None:
+        seconds = at - forge_now
+    elif _is_count(reset):
+        seconds = float(reset) - forge_now
     else:
         return None
     return min(max(round(seconds), 1), _MAX_RETRY_AFTER_S)
