@@ -15,6 +15,7 @@ HOST:PORT, the endpoint as guests see it; otherwise it is [router] external_host
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 
@@ -29,9 +30,11 @@ from pairingd.errors import GatewayError
 from pairingd.home import config, values
 from pairingd.process.programs import Finished, TookTooLong, run
 from pairingd.world.gateway.adapter import Record, Tools, nobody_records
+from pairingd.world.gateway.grant import external_host
 
 _TIMEOUT_S = 20.0
 _MAX_SHOWN_CHARS = 200
+_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")  # ECMA-48 §8.3.117
 
 
 class CommandAdapter:
@@ -84,7 +87,10 @@ class CommandAdapter:
     async def _open(self, mapping: Mapping, lease: int) -> Mapping:
         now = self._clock()
         output = await self._run("open", self._command.open, mapping, lease)
-        host, port = external_address(output) or (self._external_host, 0)
+        host, port = external_address(output) or ("", 0)
+        if ip_version(host) and not external_host(host, mapping.internal_host):
+            host, port = "", 0  # as 0.0.0.0, while the router is offline
+        host = host or self._external_host
         if not host:
             raise GatewayError(
                 "router-command-failed",
@@ -133,7 +139,7 @@ def adapter(tools: Tools) -> CommandAdapter | None:
 
 def external_address(output: str) -> tuple[str, int] | None:
     """The last line as HOST or HOST:PORT, port 0 if it names none; None for anything else."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line.strip() for line in _COLOURS.sub("", output).splitlines() if line.strip()]
     if not lines:
         return None
     line = lines[-1]
@@ -164,7 +170,7 @@ def _why(error: OSError, limit_s: float) -> str:
 
 def _shown(done: Finished) -> str:
     """The end of its output for an error's one line, without control characters."""
-    text = " ".join((done.stderr or done.stdout).split())
+    text = " ".join(_COLOURS.sub("", done.stderr or done.stdout).split())
     return f": {printable(text[-_MAX_SHOWN_CHARS:])}" if text else ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pairingd.core.addresses import ExternalClass, external_class
+from pairingd.core.addresses import ExternalClass, external_class, parse_address
 from pairingd.core.model import Mapping
 from pairingd.core.records import replace
 from pairingd.world.gateway import refusals
@@ -19,6 +19,16 @@ def believed(lifetime: int) -> int:
     if lifetime < _MIN_LIFETIME_S:
         raise refusals.too_short(lifetime)
     return min(lifetime, _MAX_LIFETIME_S)
+
+
+def external_host(address: str, near: str) -> str:
+    """The address that a router reports, or "" if it can have none such outside. `near` is inside:
+    a router that is itself on loopback (a demonstration, a test) may report such an address.
+    """
+    if external_class(address) is not ExternalClass.BOGUS:
+        return address
+    both = map(parse_address, (address, near))
+    return address if all(inside and inside.is_loopback for inside in both) else ""
 
 
 def granted(

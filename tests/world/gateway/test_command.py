@@ -69,11 +69,30 @@ async def test_the_program_may_print_another_port_and_the_configured_host_is_the
     assert "HOST" in (await refusal(Home(tmp_path, "echo done"))).hint
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1:22", "169.254.3.4", "255.255.255.255"])
+async def test_an_address_that_no_guest_can_reach_counts_as_none(
+    tmp_path: Path, address: str
+) -> None:
+    down = f"echo {address}"
+    away = requested(internal_host="192.168.77.10")
+    with pytest.raises(GatewayError, match="does not print the address"):
+        await Home(tmp_path, down).adapter.open(away, 600)
+    named = Home(tmp_path, down, external_host="5.5.5.9")
+    assert (await named.adapter.open(away, 600)).external_host == "5.5.5.9"
+
+
+async def test_a_router_on_loopback_has_its_address_there(tmp_path: Path) -> None:
+    home = Home(tmp_path, "echo 127.0.0.1:2022")
+    mapping = await home.adapter.open(requested(), 600)
+    assert (mapping.external_host, mapping.external_port) == ("127.0.0.1", 2022)
+
+
 @pytest.mark.parametrize(
     ("output", "address"),
     [
         ("5.5.5.1\n", ("5.5.5.1", 0)),
         ("5.5.5.1:22", ("5.5.5.1", 22)),
+        ("\x1b[1;32m5.5.5.1:22\x1b[0m", ("5.5.5.1", 22)),
         ("2001:db8::1", ("2001:db8::1", 0)),
         ("[2001:db8::1]:22", ("2001:db8::1", 22)),
         ("a.example.org:65535\n\n", ("a.example.org", 65535)),

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
-from pairingd.core.addresses import ExternalClass, external_class, ip_version
+from pairingd.core.addresses import ip_version
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
@@ -21,7 +20,7 @@ from pairingd.errors import GatewayError
 from pairingd.home import config
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import MacOf, Record, nobody_records, unknown_mac
-from pairingd.world.gateway.grant import RENEWAL_GAP_S
+from pairingd.world.gateway.grant import RENEWAL_GAP_S, external_host
 from pairingd.world.gateway.listeners import listens
 from pairingd.world.gateway.upnp import problems, rows, ssdp
 from pairingd.world.gateway.upnp.actions import Forward
@@ -230,11 +229,4 @@ async def _has_restarted(igd: Igd, mapping: Mapping) -> bool:
 
 def _external_host(address: str, url: str) -> str:
     """The external address that the router reports; "" if it cannot be true."""
-    if ip_version(address) != 4:
-        return ""
-    if external_class(address) is not ExternalClass.BOGUS:
-        return address
-    # A router that is itself on loopback (a demonstration, a test) may report such an address.
-    both = (address, location_host(url) or "")
-    at_home = all(ip_version(x) == 4 and ipaddress.ip_address(x).is_loopback for x in both)
-    return address if at_home else ""
+    return external_host(address, location_host(url) or "") if ip_version(address) == 4 else ""
