@@ -6,7 +6,6 @@ name and a one-line remedy that leads to a supported one. `{file}` in a remedy i
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 
@@ -87,6 +86,7 @@ _KNOWN_HOST = re.compile(
     r"@(?:cert-authority|revoked)\s+\S+|\|1\|\S+|localhost|[\w*?!\[\]-]*[.:,][\w*?:\[]\S*", re.ASCII
 )
 
+_UTF8_MARK = b"\xef\xbb\xbf"
 _BYTE_ORDER_MARKS = (  # the longer first: UTF-16's begins UTF-32's
     (b"\xff\xfe\0\0", "UTF-32"),
     (b"\0\0\xfe\xff", "UTF-32"),
@@ -153,7 +153,7 @@ def whole(content: bytes) -> Format:
 
 
 def is_page(content: bytes) -> bool:
-    return content.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<")
+    return content.removeprefix(_UTF8_MARK).lstrip().startswith(b"<")
 
 
 def _encoding(content: bytes) -> str:

@@ -288,7 +288,7 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
         return "relay.ssh and relay.command.run are two relays", "leave one of them out"
     if relay.command.says and not relay.command.run:
         return "relay.command has only says", "give relay.command.run as well"
-    if router.external_host and not router.command.open:
+    if router.external_host and not (router.enabled and router.command.open):
         if router.enabled:
             return (
                 "router.external_host is for a port that is forwarded by hand",

@@ -216,6 +216,10 @@ def test_a_value_that_the_program_behind_it_takes_is_accepted(text: str) -> None
         ('[router.command]\nopen = "a"', "both"),
         ('[router]\nexternal_host = "5.5.5.1"\n[door]\nport = 50022', "enabled = false"),
         ('[router]\nenabled = false\nexternal_host = "home.example.org"', "door.port"),
+        (
+            '[router]\nenabled = false\nexternal_host = "::1"\ncommand.open = "a"\ncommand.close = "b"',
+            "door.port",
+        ),
     ],
 )
 def test_keys_that_conflict_are_refused_with_the_remedy(text: str, mend: str) -> None:
