@@ -125,6 +125,31 @@ async def test_upnp_is_used_if_pcp_is_silent(gateway: FakePxp, house: House) -> 
     assert house.store.mappings() == []
 
 
+@pytest.mark.parametrize("result", [2, 4, 8, 9, 11])  # of RFC 6887 §7.4
+async def test_upnp_is_used_if_pcp_refuses(gateway: FakePxp, house: House, result: int) -> None:
+    gateway.result = result
+    async with FakeIgd(address="::1", ssdp=True, version=2) as igd:
+        house.speaks(["pcp", "upnp"], igd)
+        await house.lane.one_pass()
+        assert [hole.port for hole in igd.pinholes.values()] == [DOOR]
+        assert [one.protocol for one in house.store.mappings()] == ["upnp"]
+        await house.lane.one_pass()
+        house.door = None
+        await house.lane.one_pass()
+        assert (igd.pinholes, house.store.mappings()) == ({}, [])
+
+
+async def test_the_refusal_of_each_protocol_counts(gateway: FakePxp, house: House) -> None:
+    gateway.result = 8
+    async with FakeIgd(address="::1", ssdp=True, version=2) as igd:
+        igd.failing["AddPinhole"] = 606
+        house.speaks(["pcp", "upnp"], igd)
+        with pytest.raises(GatewayError) as caught:
+            await house.lane.one_pass()
+    assert caught.value.code == "not-permitted"
+    assert house.store.mappings() == []
+
+
 @pytest.mark.parametrize(
     ("protocols", "spoken"),
     [(["upnp", "pcp"], "upnp"), (["pcp", "upnp"], "pcp"), (["natpmp", "upnp"], "upnp")],

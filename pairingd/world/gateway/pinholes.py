@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.errors import GatewayError
 from pairingd.home import config
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import Adapter, Journal, Tools, pinhole_adapters
@@ -41,19 +42,30 @@ class Pinholes(Keeper):
         chosen: bool = False,  # noqa: ARG002 - it is the door's own
         but: Collection[str] = (),
     ) -> Mapping:
-        """By the first protocol spoken, except those in `but`. Raises GatewayError; then nothing is
-        left, or the journal has it.
+        """By the first protocol, except those in `but`, that the router speaks and does not refuse.
+        Raises GatewayError with the most telling refusal; then nothing is left, or the journal has
+        it.
         """
+        refused: list[GatewayError] = []
         for protocol in self._settings.protocols:
             adapter = self._adapters.get(protocol)
             # Most routers speak neither over IPv6: nothing is journaled for those.
-            if adapter and protocol not in but and await adapter.probe(network):
+            if not adapter or protocol in but or not await adapter.probe(network):
+                continue
+            try:
                 opened = await self._attempt(protocol, network, internal_port, external_port)
-                if opened.external_port == external_port:
-                    return opened
-                await self.close(opened)
-                raise refusals.silently_replaced(external_port)
-        raise refusals.not_spoken("PCP or UPnP over IPv6")
+            except GatewayError as refusal:
+                if refusal.code in refusals.NO_ANSWER:
+                    raise
+                refused.append(refusal)
+                continue
+            if opened.external_port == external_port:
+                return opened
+            await self.close(opened)
+            refused.append(refusals.silently_replaced(external_port))
+        if not refused:
+            raise refusals.not_spoken("PCP or UPnP over IPv6")
+        raise refusals.most_telling(refused)
 
     async def sweep(self, network: Network, keep: Collection[int]) -> int:  # noqa: ARG002 - a firewall lists no rules
         return 0
