@@ -62,7 +62,8 @@ class Adding:
         self._mapping = rows.as_shown(self._mapping, after)
         if not rows.is_right(after, self._mapping):
             await self._undo_lie()
-        return self._mapping, after, self._lease == 0
+        # A mapping that the router has disabled is no better than one that it does not list.
+        return self._mapping, after if after.enabled else None, self._lease == 0
 
     @property
     def _port(self) -> int:
@@ -107,22 +108,15 @@ class Adding:
         return await self._igd.add(rows.requested(self._mapping, self._lease))
 
     async def _after(self, code: int) -> Forward | None:
-        """What is on the port now, without a mapping of ours that the router lists as disabled. If
-        this raises, our mapping may be there.
-        """
+        """What is on the port now. If this raises, our mapping may be there."""
         try:
-            row = await self._in_force()
+            row = await self._igd.look(self._port)
             if row is None and (code == DONE or code in _UNCERTAIN):
                 await asyncio.sleep(_TABLE_S)
-                row = await self._in_force()
+                row = await self._igd.look(self._port)
         except Unread as unread:
             raise refusals.may_be_made(problems.unread(self._port, unread.code)) from None
         return row
-
-    async def _in_force(self) -> Forward | None:
-        row = await self._igd.look(self._port)
-        disabled = row is not None and not row.enabled and rows.is_ours(row, self._mapping)
-        return None if disabled else row
 
     def _may_lack_an_end(self) -> bool:
         return bool(self._lease) and self._permanent and not self._mapping.unshown

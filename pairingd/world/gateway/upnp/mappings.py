@@ -168,7 +168,7 @@ class UpnpAdapter:
                 return Presence.ABSENT
         elif not rows.is_ours(row, mapping):
             return Presence.FOREIGN
-        elif not rows.is_right(row, mapping):
+        elif not rows.is_right(row, mapping) or not (row.enabled or mapping.unshown):
             return Presence.ABSENT
         outside = _external_host(await igd.external_address(), igd.url)
         if outside and outside != mapping.external_host:

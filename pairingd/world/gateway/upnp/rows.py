@@ -68,8 +68,6 @@ def is_made(row: Forward, mapping: Mapping, *, granted: bool) -> bool:
 
 def is_right(row: Forward, mapping: Mapping) -> bool:
     """Whether it leads to the door, as far as the router shows."""
-    if not (row.enabled or mapping.unshown):
-        return False
     return row.internal_port == mapping.internal_port and not _is_elsewhere(row, mapping)
 
 
