@@ -29,7 +29,7 @@ from pairingd.world.gateway.pxp import natpmp_codec
 from pairingd.world.gateway.pxp.datagrams import BRIEF, Datagrams
 from pairingd.world.gateway.upnp import actions, exchange, soap, ssdp
 from pairingd.world.gateway.upnp.description import Description, describe
-from pairingd.world.gateway.upnp.igd import choose
+from pairingd.world.gateway.upnp.igd import Igd, Unread, choose
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.network.towards import locate
 
@@ -43,10 +43,10 @@ _MAX_MESSAGE_CHARACTERS = 1500  # of one message in the record of exchanges
 
 
 class _Upnp(Struct, frozen=True):
-    """A router's UPnP description, and the service that keeps its mappings."""
+    """A router's UPnP description, and its service that keeps the mappings."""
 
     description: Description
-    wan: soap.Service
+    igd: Igd
 
 
 class _Survey(Struct):
@@ -175,7 +175,7 @@ async def _described(survey: _Survey, url: str) -> tuple[_Upnp, str]:
     if not description.wan_services:
         raise BadAnswer("no service there keeps port mappings")
     igd = await choose(description, survey.where.address, survey.record)
-    return _Upnp(description, igd.service), one_line(igd.external, 40)
+    return _Upnp(description, igd), one_line(igd.external, 40)
 
 
 def _other_routes(chosen: config.Config) -> str:
@@ -233,8 +233,8 @@ async def _port(survey: _Survey, port: int, subject: Subject) -> Finding | None:
         return None
     try:
         async with asyncio.timeout(survey.upnp_timeout_s):
-            holder = await _holder(survey, survey.upnp.wan, port)
-    except exchange.FAILURES as error:
+            holder = await survey.upnp.igd.look(port)
+    except (OSError, Unread) as error:
         problem = f"the router does not report who holds port {port}: {_cause(error)}"
         return Finding.warn("port", problem, "restart the router if invitations fail, too")
     if holder is None:
@@ -247,23 +247,13 @@ async def _port(survey: _Survey, port: int, subject: Subject) -> Finding | None:
     return Finding.warn("port", problem, "guests get a high port instead; or remove that forward")
 
 
-async def _holder(survey: _Survey, wan: soap.Service, port: int) -> actions.Forward | None:
-    """The holder of an external TCP port; None if it is free."""
-    try:
-        return await survey.ask(actions.forward_of(wan, port))
-    except soap.Fault as fault:
-        if fault.code != soap.NO_SUCH_ENTRY:
-            raise
-        return None
-
-
 async def _router_details(survey: _Survey, router_config: config.Router) -> AsyncIterator[Finding]:
     if survey.upnp:
         description = survey.upnp.description
         name = one_line(description.name, 40) or "a router without a name"
         types = [one_line(service.type, 80) for service in description.services[:_MAX_SERVICES]]
         yield Finding.ok("igd", f"{name} at {one_line(description.url, 60)}", *types)
-        yield await _mappings(survey, survey.upnp.wan)
+        yield await _mappings(survey, survey.upnp.igd.service)
     done = await dry_run.check(survey.where, router_config)
     survey.asked = replace(done.routers, asks_second=router_config.asks_second)
     yield done.finding

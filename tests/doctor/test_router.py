@@ -159,6 +159,19 @@ async def test_a_table_is_cut_at_its_bound() -> None:
     assert all(row.isprintable() and len(row) < 200 for row in mappings.details)
 
 
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("failing", [{}, {"GetSpecificPortMappingEntry": 402}])
+async def test_the_holder_of_the_port_is_found_as_by_the_daemon(
+    *, held: bool, failing: dict[str, int]
+) -> None:
+    async with FakeIgd(quirks={Quirk.FREE_AS_EMPTY}, failing=failing) as fake:
+        if held:
+            fake.add_by_hand(22, "127.0.0.9", 80)
+        port = (await findings(settings(fake)))["port"]
+    expected = "the router forwards port 22 to 127.0.0.9:80 (web server)"
+    assert port.message == (expected if held else "22 is free on the router")
+
+
 async def test_a_router_fault_is_a_warning_with_its_code() -> None:
     async with FakeIgd() as fake:
         fake.failing["GetExternalIPAddress"] = 501

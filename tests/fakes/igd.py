@@ -36,6 +36,7 @@ class Quirk(StrEnum):
     LEASE_DROPPED = "lease-dropped"  # says yes, and a mapping with a lease is gone at once
     UNSHOWN = "unshown"  # forwards, and says 714 and 713 to who asks what
     DISABLED = "disabled"  # forwards nothing, and lists all it has as disabled
+    FREE_AS_EMPTY = "free-as-empty"  # shows a free port as a row without values
     TABLE_CUT = "table-cut"  # shows the first row, and fails at the next
     RENEWAL_IGNORED = "renewal-ignored"  # says yes, and the old lease runs on
     RENEWAL_KEEPS_DESCRIPTION = "renewal-keeps-description"
@@ -368,9 +369,7 @@ class FakeIgd:
             case "GetExternalIPAddress":
                 return {"NewExternalIPAddress": self.external_host}
             case "GetSpecificPortMappingEntry":
-                if Quirk.UNSHOWN in self.quirks:
-                    raise SoapError(714)
-                return self._row(self._held(int(values["NewExternalPort"])))
+                return self._specific(int(values["NewExternalPort"]))
             case "GetGenericPortMappingEntry":
                 return self._indexed(int(values["NewPortMappingIndex"]))
             case "AddPortMapping":
@@ -436,6 +435,13 @@ class FakeIgd:
         if port not in self.mappings:
             raise SoapError(714)
         return self.mappings[port]
+
+    def _specific(self, port: int) -> dict[str, str]:
+        if Quirk.UNSHOWN in self.quirks:
+            raise SoapError(714)
+        if Quirk.FREE_AS_EMPTY in self.quirks and port not in self.mappings:
+            return {"NewInternalClient": "", "NewInternalPort": "", "NewEnabled": ""}
+        return self._row(self._held(port))
 
     def _indexed(self, index: int) -> dict[str, str]:
         if index and Quirk.TABLE_CUT in self.quirks:

@@ -32,7 +32,7 @@ class Unread(Exception):
     """Who holds a port is unknown. `code` is UPnP's, 0 if the router gave none."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(code)
+        super().__init__(f"UPnP error {code}" if code else "its answer cannot be read")
         self.code = code
 
 
