@@ -171,7 +171,7 @@ async def _look_at_upnp(survey: _Survey, router_config: config.Router) -> None:
 
 async def _described(survey: _Survey, url: str) -> tuple[_Upnp, str]:
     """The gateway at `url`, and its external address. Raises one of exchange.FAILURES."""
-    description = await survey.ask(describe(url))
+    description = await survey.ask(describe(await exchange.by_address(url)))
     if not description.wan_services:
         raise BadAnswer("no service there keeps port mappings")
     igd = await choose(description, survey.where.address, survey.record)

@@ -159,6 +159,16 @@ async def test_a_table_is_cut_at_its_bound() -> None:
     assert all(row.isprintable() and len(row) < 200 for row in mappings.details)
 
 
+async def test_the_description_url_may_have_the_routers_name() -> None:
+    async with FakeIgd() as fake:
+        named = settings(
+            fake, description_url=fake.description_url.replace("127.0.0.1", "localhost")
+        )
+        reported = await findings(named, full=True)
+    assert {finding.state for finding in reported.values()} == {State.OK}
+    assert "fake at http://127.0.0.1" in reported["igd"].message
+
+
 @pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize("failing", [{}, {"GetSpecificPortMappingEntry": 402}])
 async def test_the_holder_of_the_port_is_found_as_by_the_daemon(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
+from pairingd.core.addresses import ip_version
 from pairingd.world.gateway.upnp.http1 import Http
+from pairingd.world.gateway.upnp.location import location_host, repointed
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.soap import Call, Fault, Result
 
@@ -43,6 +46,18 @@ async def ask(
         record("<", str(http.status))
         record("<", text)
     return call.read(text)
+
+
+async def by_address(url: str) -> str:
+    """The URL with its host's address in place of a name, as routers name themselves. Raises
+    OSError.
+    """
+    host = location_host(url)
+    if host is None or ip_version(host):
+        return url
+    loop = asyncio.get_running_loop()
+    answers = await loop.getaddrinfo(host, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
+    return repointed(url, str(answers[0][4][0]))
 
 
 async def _exchanged(http: Http, source: str, timeout_s: float) -> str:

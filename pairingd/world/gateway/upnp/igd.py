@@ -151,7 +151,7 @@ async def connect(url: str, source: str, platform: str = sys.platform) -> Igd:
     or `local-network-denied`.
     """
     try:
-        description = await exchange.ask(describe(url), source)
+        description = await exchange.ask(describe(await exchange.by_address(url)), source)
     except BadAnswer:
         raise no_igd(url) from None
     except OSError as error:

@@ -805,6 +805,15 @@ async def test_ehostunreach_on_macos_is_a_missing_permission() -> None:
     assert problems.unreachable("http://x/", unreachable, "linux").code == "no-gateway"
 
 
+async def test_a_configured_url_may_have_the_routers_name(igd: FakeIgd) -> None:
+    named = igd.description_url.replace("127.0.0.1", "localhost")  # its control URL has the address
+    adapter = upnp_to(igd, description_url=named)
+    await adapter.close(await adapter.renew(await adapter.open(requested(), 600), 600))
+    assert (igd.requested, igd.mappings) == ([22, 22], {})
+    igd.quirks.add(Quirk.OFF_HOST_CONTROL)  # the name, which is not looked up there
+    assert (await refused(igd)).code == "router-lied"
+
+
 async def chosen(adapter: mappings.UpnpAdapter, *urls: str) -> str:
     await adapter.learn(HOME, urls)
     return (await adapter._finder.find(HOME)).url
