@@ -151,7 +151,8 @@ def http_url(value: str) -> str:
         try:
             parts = urlsplit(value)
             known = parts.scheme == "http" and parts.hostname and parts.port != 0
-            fits = bool(known and _GRAPHIC.fullmatch(value))
+            open_to_all = "@" not in parts.netloc  # a control URL with a password is never asked
+            fits = bool(known and open_to_all and _GRAPHIC.fullmatch(value))
         except ValueError:
             fits = False
         if not fits:

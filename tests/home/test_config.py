@@ -123,6 +123,7 @@ def test_the_default_ttl_is_at_most_max_ttl() -> None:
         ('[router]\nexternal_host = "home"', "router.external_host", "IP address"),
         ('[router]\ndescription_url = "http://[::1"', "router.description_url", "http:// URL"),
         ('[router]\ndescription_url = "http://gw:99999/"', "router.description_url", "http:// URL"),
+        ('[router]\ndescription_url = "http://me:pw@gw/"', "router.description_url", "http:// URL"),
         ('[router]\nsecond_gateway = "5.5.5.1"', "router.second_gateway", '"off"'),
         ('[router]\nsecond_gateway = "fe80::1"', "router.second_gateway", "private IPv4"),
         ('[router]\nsecond_gateway = "on"', "router.second_gateway", "private IPv4"),
