@@ -170,11 +170,12 @@ async def test_the_description_url_may_have_the_routers_name() -> None:
 
 
 @pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("quirk", [Quirk.FREE_AS_EMPTY, Quirk.FREE_AS_ZEROS])
 @pytest.mark.parametrize("failing", [{}, {"GetSpecificPortMappingEntry": 402}])
 async def test_the_holder_of_the_port_is_found_as_by_the_daemon(
-    *, held: bool, failing: dict[str, int]
+    *, held: bool, quirk: Quirk, failing: dict[str, int]
 ) -> None:
-    async with FakeIgd(quirks={Quirk.FREE_AS_EMPTY}, failing=failing) as fake:
+    async with FakeIgd(quirks={quirk}, failing=failing) as fake:
         if held:
             fake.add_by_hand(22, "127.0.0.9", 80)
         port = (await findings(settings(fake)))["port"]

@@ -37,6 +37,7 @@ class Quirk(StrEnum):
     UNSHOWN = "unshown"  # forwards, and says 714 and 713 to who asks what
     DISABLED = "disabled"  # forwards nothing, and lists all it has as disabled
     FREE_AS_EMPTY = "free-as-empty"  # shows a free port as a row without values
+    FREE_AS_ZEROS = "free-as-zeros"  # or as one of zeros
     TABLE_CUT = "table-cut"  # shows the first row, and fails at the next
     RENEWAL_IGNORED = "renewal-ignored"  # says yes, and the old lease runs on
     RENEWAL_KEEPS_DESCRIPTION = "renewal-keeps-description"
@@ -439,8 +440,11 @@ class FakeIgd:
     def _specific(self, port: int) -> dict[str, str]:
         if Quirk.UNSHOWN in self.quirks:
             raise SoapError(714)
-        if Quirk.FREE_AS_EMPTY in self.quirks and port not in self.mappings:
-            return {"NewInternalClient": "", "NewInternalPort": "", "NewEnabled": ""}
+        if port not in self.mappings:
+            if Quirk.FREE_AS_EMPTY in self.quirks:
+                return {"NewInternalClient": "", "NewInternalPort": "", "NewEnabled": ""}
+            if Quirk.FREE_AS_ZEROS in self.quirks:
+                return {"NewInternalClient": "0.0.0.0", "NewInternalPort": "0", "NewEnabled": "0"}
         return self._row(self._held(port))
 
     def _indexed(self, index: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ from math import inf
 
 from msgspec import Struct
 
-from pairingd.core.addresses import is_public
+from pairingd.core.addresses import is_public, parse_address
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.upnp import actions, exchange, soap
 from pairingd.world.gateway.upnp.actions import TCP, Forward, Status
@@ -91,8 +91,7 @@ class Igd(Struct):
                 return None
             code = fault.code
         else:
-            # Some answer with an empty row if there is none.
-            return row if row.client or row.internal_port else None
+            return None if _is_empty(row) else row
         # It lacks the action, or fails now. Its table answers too, if all of it is read.
         rows, whole = await self.rows()
         listed = next((row for row in rows if row.external_port == port), None)
@@ -142,6 +141,13 @@ class Igd(Struct):
             return await exchange.ask(call, self.source, self.record)
         except BadAnswer:
             raise Fault(0) from None
+
+
+def _is_empty(row: Forward) -> bool:
+    """Some answer so for a port that is free: a row without values, or of zeros."""
+    client = parse_address(row.client)
+    nobody = client.is_unspecified if client else not row.client
+    return nobody and not row.internal_port
 
 
 async def connect(url: str, source: str, platform: str = sys.platform) -> Igd:

@@ -416,6 +416,18 @@ async def test_a_mapping_that_the_router_does_not_list_is_kept_renewed_and_close
     assert igd.mappings == {}
 
 
+@pytest.mark.parametrize("quirk", [Quirk.FREE_AS_EMPTY, Quirk.FREE_AS_ZEROS])
+async def test_a_free_port_may_be_shown_as_an_empty_row(igd: FakeIgd, quirk: Quirk) -> None:
+    igd.quirks.add(quirk)
+    adapter = upnp_to(igd)
+    granted = await adapter.open(requested(), 600)
+    assert await adapter.check(granted) is Presence.PRESENT
+    igd.reboot()
+    assert await adapter.check(granted) is Presence.ABSENT
+    await adapter.close(await adapter.renew(granted, 600))
+    assert igd.mappings == {}
+
+
 async def test_an_unlisted_mapping_is_absent_after_the_router_s_restart(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
     igd.started -= 1000
