@@ -34,14 +34,12 @@ from pairingd.core.rules import gives_rights, step
 from pairingd.core.text import printable
 from pairingd.errors import PairingError, WorldError
 from pairingd.signals import Signals
-from pairingd.state.store import Happening, Store
+from pairingd.state.store import Happening, Line, Store
 
 log = logging.getLogger(__name__)
 
 _MAX_BACKLOG_EVENTS = 1000  # unread, before a slow listener is dropped
 _MAX_UNWRITTEN_LINES = 1000  # of history, kept for a disk that takes nothing now
-
-_Line = tuple[float, str | None, str, str, dict[str, Any]]  # as Store.happened takes it
 
 
 class Intent:
@@ -69,7 +67,7 @@ class Intent:
         self._lapsed = signals.lapsed
         self._happened = signals.happened
         self._listeners: set[asyncio.Queue[Happening | None]] = set()
-        self._unwritten: deque[_Line] = deque(maxlen=_MAX_UNWRITTEN_LINES)
+        self._unwritten: deque[Line] = deque(maxlen=_MAX_UNWRITTEN_LINES)
         self._gathering = False
         if self.state.live:
             self._begin(max_ttl)
@@ -104,30 +102,41 @@ class Intent:
     def _change(self, event: Event, now: float) -> State:
         before = self.state
         after = step(before, event, now)
+        news = [*_news(before, after, "pairingd" if isinstance(event, Begin) else "host")]
         if after != before or self.unsaved is not None:
-            try:
-                self._store.save(after)
-                self.unsaved = None
-            except WorldError as unwritable:
-                if isinstance(event, CommandPrinted | CommandAnnounced | Active | Dialing):
-                    log.warning("%s", unwritable)
-                elif gives_rights(before, after) or (
-                    isinstance(event, DoorOpened) and after != before
-                ):
-                    raise
-                else:
-                    self.unsaved = unsaved(unwritable)
+            at, session = self._clock(), after.session.id if after.session else None
+            self._save(event, after, [(at, session, *line) for line, _ in news])
             self.state = after
         if after.live:
             self._store.live.touch(now)
-        if self._unwritten and self.unsaved is None:
-            self._write_history()
+        for line, invitation in news:
+            self._report(*line)
+            if invitation and invitation.live:
+                self._terms_changed(line[1])
+            elif invitation and invitation.cause in {Cause.EXPIRED, Cause.IDLE}:
+                self._lapsed(invitation.id, line[1])
         if after != before:
-            with self.together():
-                by = "pairingd" if isinstance(event, Begin) else "host"
-                self._record_difference(before, after, by)
             self._wishes_changed()
         return after
+
+    def _save(self, event: Event, after: State, lines: Sequence[Line]) -> None:
+        """Save `after`, which `event` makes of the state, and its lines of the history."""
+        try:
+            self._publish(self._store.save(after, [*self._unwritten, *lines]))
+            self.unsaved = None
+        except WorldError as unwritable:
+            if isinstance(event, CommandPrinted | CommandAnnounced | Active | Dialing):
+                log.warning("%s", unwritable)
+            elif gives_rights(self.state, after) or (
+                isinstance(event, DoorOpened) and after != self.state
+            ):
+                raise
+            else:
+                self.unsaved = unsaved(unwritable)
+            self._unwritten += lines
+        except Exception:  # a defect in one line must not keep out all that follow
+            self._unwritten.clear()
+            raise
 
     def now(self) -> float:
         return self._clock()
@@ -151,11 +160,14 @@ class Intent:
         """As `happened`, of something that is only known now."""
         session_id = session or (self.state.session.id if self.state.session else None)
         text = printable(text)
-        log.info("%s", text, extra={"event": kind, "data": data})
-        self._happened(kind)
+        self._report(kind, text, data)
         self._unwritten.append((at, session_id, kind, text, data))
         if not self._gathering:
             self._write_history_soon()
+
+    def _report(self, kind: str, text: str, data: dict[str, Any]) -> None:
+        log.info("%s", text, extra={"event": kind, "data": data})
+        self._happened(kind)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -188,6 +200,10 @@ class Intent:
         except Exception:  # a defect in one line must not keep out all that follow
             self._unwritten.clear()
             raise
+        self._publish(written)
+
+    def _publish(self, written: Sequence[Happening]) -> None:
+        """Send the listeners what is on disk now, which is all."""
         self._unwritten.clear()
         for event in written:
             for listener in tuple(self._listeners):
@@ -208,34 +224,31 @@ class Intent:
             listener.get_nowait()
         listener.put_nowait(None)
 
-    def _record_difference(self, before: State, after: State, by: str) -> None:
-        known = (
-            {invitation.id: invitation for invitation in before.session.invitations}
-            if before.session
-            else {}
-        )
-        for invitation in after.session.invitations if after.session else ():
-            old = known.get(invitation.id)
-            if old is invitation:
-                continue
-            if old is None or _terms(old) != _terms(invitation):
-                kind, text = _difference(old, invitation)
-                data: dict[str, Any] = {"expires_at": utc(invitation.expires_at)}
-                if invitation.cause:
-                    data["cause"] = invitation.cause.value
-                if old and invitation.live:
-                    data["changes"] = _changes(old, invitation, by)
-                self.happened(kind, text, invitation=invitation.id, guest=invitation.guest, **data)
-                if invitation.live:
-                    self._terms_changed(text)
-                elif invitation.cause in {Cause.EXPIRED, Cause.IDLE}:
-                    self._lapsed(invitation.id, text)
-        if (
-            after.session
-            and after.session.ended_at
-            and not (before.session and before.session.ended_at)
-        ):
-            self.happened("session-ended", "no one may enter any more")
+
+def _news(
+    before: State, after: State, by: str
+) -> Iterator[tuple[tuple[str, str, dict[str, Any]], Invitation | None]]:
+    """Yield the lines of history for what has changed: kind, text and data, and whose it is."""
+    known = (
+        {invitation.id: invitation for invitation in before.session.invitations}
+        if before.session
+        else {}
+    )
+    for invitation in after.session.invitations if after.session else ():
+        old = known.get(invitation.id)
+        if old is invitation or (old and _terms(old) == _terms(invitation)):
+            continue
+        kind, text = _difference(old, invitation)
+        data: dict[str, Any] = {"invitation": invitation.id, "guest": invitation.guest}
+        data["expires_at"] = utc(invitation.expires_at)
+        if invitation.cause:
+            data["cause"] = invitation.cause.value
+        if old and invitation.live:
+            data["changes"] = _changes(old, invitation, by)
+        yield (kind, printable(text), data), invitation
+    had_ended = before.session and before.session.ended_at
+    if after.session and after.session.ended_at and not had_ended:
+        yield ("session-ended", "no one may enter any more", {}), None
 
 
 def _difference(old: Invitation | None, new: Invitation) -> tuple[str, str]:

@@ -80,6 +80,9 @@ class Happening(Struct, frozen=True):
     data: dict[str, Any]
 
 
+Line = tuple[float, str | None, str, str, dict[str, Any]]  # of the history, as `happened` takes it
+
+
 class Store:
     """Open with `Store.open`. `set_aside` is the new path of an unreadable database, if there was
     one; `live` limits what the state may claim.
@@ -156,19 +159,22 @@ class Store:
         self._saved = sessions.last(self._database)
         return State(self._saved)
 
-    def save(self, state: State) -> None:
-        """Save `state`. From now on nobody has more rights than it gives, even if this raises:
-        durably with `state-unwritable`, until this process ends with `not-durable`.
+    def save(self, state: State, lines: Iterable[Line] = ()) -> list[Happening]:
+        """Save `state`, and these lines of the history with it. From now on nobody has more rights
+        than it gives, even if this raises: durably with `state-unwritable`, until this process ends
+        with `not-durable`.
         """
         session = state.session
         if session is None:
-            return
+            with self.together():
+                return [self.happened(*line) for line in lines]
         stuck = _failure_of(self.live.keep, state.live)
         try:
-            with self.live.made(state.live), self._write() as database:
-                sessions.write(database, session, self._saved)
+            with self.live.made(state.live), self.together():
+                sessions.write(self._database, session, self._saved)
                 if self._saved is None or self._saved.id != session.id:
-                    sessions.forget(database, KEPT_SESSIONS)
+                    sessions.forget(self._database, KEPT_SESSIONS)
+                written = [self.happened(*line) for line in lines]
             self._saved = session
         except WorldError as unwritable:
             if stuck:
@@ -176,6 +182,7 @@ class Store:
             raise
         if failure := _failure_of(self.live.settle, state.live):
             log.warning("a mark of former rights stays for now: %s", failure)
+        return written
 
     def sessions(self) -> list[Session]:
         """Return every kept session, oldest first."""

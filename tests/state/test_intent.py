@@ -143,6 +143,37 @@ def test_a_revocation_on_a_full_disk_is_saved_at_the_next_tick(home: Home) -> No
     assert again.withdrawn == ()
 
 
+@pytest.mark.parametrize(
+    ("event", "lines"),
+    [
+        (invite(BOB, invitation("github:cy", id="c3")), 2),
+        (SetAccess("a1", Access.READ), 1),
+        (Extend("a1", START + 2 * HOUR, 24 * HOUR), 1),
+        (Revoke(("a1", "d4")), 3),
+        (End(), 3),
+    ],
+)
+def test_a_change_and_its_history_are_one_transaction(home: Home, event: Event, lines: int) -> None:
+    intent = home.start()
+    intent.apply(invite(ANN, invitation("github:di", id="d4")))
+    known, statements = len(home.history()), list[str]()
+    intent._store._database.set_trace_callback(statements.append)
+    intent.apply(event)
+    intent._store._database.set_trace_callback(None)
+    assert statements.count("COMMIT") == 1
+    assert len(home.history()) == known + lines
+
+
+def test_no_line_is_lost_of_a_change_of_many_invitations(home: Home) -> None:
+    intent = home.start()
+    intent.apply(invite(*(invitation(f"github:g{number}") for number in range(1001))))
+    intent.apply(End())
+    session = intent.state.session
+    assert session
+    kinds = [line.kind for line in home._stores[-1].history_of(session.id)]
+    assert kinds == ["invited"] * 1001 + ["ended"] * 1001 + ["session-ended"]
+
+
 def test_history_that_a_full_disk_has_refused_is_written_later_with_its_time(home: Home) -> None:
     intent = home.start()
     intent.apply(invite(ANN, BOB))
