@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from pairingd.core.admission import MAX_PER_GUEST, Admission, Refusal
-from pairingd.core.events import Came, Revoke
+from pairingd.core.events import Came, End, Revoke
 from pairingd.core.model import Cause, Conditions, Invitation
 from pairingd.errors import WorldError
+from pairingd.process.left_over import start_time
 from pairingd.reconcile.access.entrance import Entrance
 from pairingd.reconcile.access.idleness import Idleness
 from pairingd.reconcile.access.lane import AccessLane
@@ -389,6 +390,26 @@ async def test_a_connection_that_cannot_be_journaled_does_not_stay(host: Host) -
     await happens(lambda: len(host.lane.logins) == 1)
     assert [*host.lane.logins] == first  # which came before, and still has time to log in
     os.killpg(first[0].pid, signal.SIGTERM)
+
+
+async def test_connections_end_before_the_history_of_the_door_is_written(host: Host) -> None:
+    host.intent.apply(invite())
+    host.runs()
+    await host.lane.settle()
+    await host.knocks()
+    await happens(lambda: host.lane.logins)
+    [login] = host.lane.logins
+    host.intent.apply(End())
+    ended: list[bool] = []
+
+    def executes(statement: str) -> None:
+        if statement.startswith("INSERT") and "door-closed" in statement:
+            ended.append(start_time(login.pid) is None)
+
+    host.store._database.set_trace_callback(executes)
+    await host.lane.settle()
+    host.store._database.set_trace_callback(None)
+    assert ended == [True]
 
 
 async def test_a_connection_that_begins_as_the_door_closes_is_cut(host: Host) -> None:

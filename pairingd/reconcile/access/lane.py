@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from pairingd.core import causes, plan
 from pairingd.core.events import End, Tick
@@ -193,20 +193,12 @@ class AccessLane(Lane):
 
     async def _close(self) -> PairingError | None:
         """Try each closing even if others fail; return the last failure."""
-        desired = self._wishes.now()
+        actions = self._actions(desired := self._wishes.now())
         self._granted = desired.access
-        failure: PairingError | None = None
-        if plan.CloseDoor() in (actions := self._actions(desired)):
-            self._entrance.close()
-        try:
-            cut = [action.pid for action in actions if isinstance(action, plan.Cut)]
-            cause = Cause.DAEMON_STOPPED if self._wishes.stopping else None
-            await self._guests.cut(cut, causes.WORDS[cause] if cause else "", cause)
-        except Exception:  # a defect; the keys must be removed even so
-            log.exception("a connection could not be cut")
-            failure = WorldError(
-                "not-cut", "a connection could not be cut", "pairctl stop ends them all"
-            )
+        with self._intent.together():  # nobody stays while a line of history waits for the disk
+            if plan.CloseDoor() in actions:
+                self._entrance.close()
+            failure = await self._cut(one.pid for one in actions if isinstance(one, plan.Cut))
         for action in actions:
             if isinstance(action, plan.WriteGrants):
                 try:
@@ -216,9 +208,19 @@ class AccessLane(Lane):
                     self._entrance.close()
                     failure = error
         self._entrance.publish(self._intent.state.live)
-        changes = [action for action in actions if isinstance(action, plan.ChangeRole)]
-        await self._change_roles(changes)
+        await self._change_roles([one for one in actions if isinstance(one, plan.ChangeRole)])
         return failure
+
+    async def _cut(self, pids: Iterable[int]) -> PairingError | None:
+        cause = Cause.DAEMON_STOPPED if self._wishes.stopping else None
+        try:
+            await self._guests.cut(pids, causes.WORDS[cause] if cause else "", cause)
+        except Exception:  # a defect; the keys must be removed even so
+            log.exception("a connection could not be cut")
+            return WorldError(
+                "not-cut", "a connection could not be cut", "pairctl stop ends them all"
+            )
+        return None
 
     async def _change_roles(self, changes: list[plan.ChangeRole]) -> None:
         """Cut guests whose role does not change in time."""
