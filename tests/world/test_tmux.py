@@ -82,10 +82,11 @@ async def test_a_server_that_cannot_be_reached_is_not_one_that_is_gone(
     assert await Tmux(str(command), socket, "pairing").running() is running
 
 
-async def test_a_renamed_session_calls_the_observer_and_a_renamed_window_does_not(
+async def test_a_renamed_session_calls_the_observer_and_what_windows_do_does_not(
     socket: Path,
 ) -> None:
     tmux(socket, "-f", "/dev/null", "new-session", "-d", "-s", "pairing")
+    tmux(socket, "new-session", "-d", "-s", "another")
     shared = Tmux("", socket, "pairing")
     assert await shared.running() is Running.YES
     observer = shared.observer()
@@ -109,7 +110,13 @@ async def test_a_renamed_session_calls_the_observer_and_a_renamed_window_does_no
             await renames_session(name)
         settled = changes
         for name in ("vi", "sh"):
-            tmux(socket, "rename-window", "-t", f"{shared.target}:", name)
+            for target in (f"{shared.target}:", "=another:"):
+                tmux(socket, "rename-window", "-t", target, name)
+                tmux(socket, "new-window", "-n", name, "-t", target)
+                tmux(socket, "copy-mode", "-t", target)
+                tmux(socket, "select-window", "-t", f"{target}^")
+                tmux(socket, "kill-window", "-t", f"{target}$")
+        tmux(socket, "set-buffer", "text")
         await renames_session("pairing")
         assert changes == settled + 1
     finally:

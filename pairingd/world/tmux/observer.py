@@ -33,11 +33,10 @@ _PING = (
 # terminal's answers) leaves that time as it is.
 _CLIENT = re.compile(r"(\S+) (\$\d+) (\d{1,18}) (\d{1,18})", re.ASCII)
 _TURNED = re.compile(rb"%client-session-changed (\S+) (\$\d+)")
-# About a window's contents, not about where clients are: with automatic-rename each command of a
-# shell renames its window twice.
+# About windows and their contents, not about where clients are: with automatic-rename each command
+# of a shell renames its window twice. %layout-change may be a client's new size.
 _OF_A_WINDOW = (
-    b"%output ",
-    *(b"%window-renamed ", b"%unlinked-window-renamed ", b"%window-pane-changed "),
+    *(b"%output ", b"%window-", b"%unlinked-window-", b"%session-window-changed "),
     *(b"%pane-mode-changed ", b"%paste-buffer-changed ", b"%paste-buffer-deleted "),
 )
 _MAX_LINE_BYTES = 1 << 18
