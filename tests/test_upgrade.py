@@ -201,6 +201,32 @@ def test_a_daemon_that_dies_while_it_starts_is_a_failure_of_its_caller(stage: St
     assert "TypeError" in died.stderr
 
 
+def test_a_daemon_whose_caller_does_not_wait_for_it_any_more_serves_all_the_same(
+    stage: Stage,
+) -> None:
+    """After Ctrl-C, or if it was not ready in time."""
+    begun, left = stage.path / "begun", stage.path / "left"
+    program = f"""
+import pathlib, time
+from pairingd import __main__, wiring
+def late(*given, assemble=wiring.assemble, **options):
+    pathlib.Path({str(begun)!r}).touch()
+    while not pathlib.Path({str(left)!r}).exists():
+        time.sleep(0.01)
+    return assemble(*given, **options)
+wiring.assemble = late
+raise SystemExit(__main__.main())
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "--detach"], env=stage.environment, cwd=stage.path
+    ) as caller:
+        until(begun.exists, "it starts")
+        caller.kill()
+    left.touch()
+    until(lambda: stage.pairctl("status", check=False).returncode == 0, "it serves")
+    stage.pairctl("stop")
+
+
 def test_a_detached_daemon_that_cannot_start_reports_it_where_it_was_called(stage: Stage) -> None:
     stage.configure("[dor]\n")
     failed = pairingd(stage, "--detach")

@@ -78,7 +78,7 @@ class Launch:
             os.dup2(self._output, 1)
             os.dup2(self._output, 2)
             os.close(self._output)
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError):  # it was interrupted, or has waited long enough
             os.write(self._ready, bytes([code]))
         os.close(self._ready)
         self._ready = self._output = None
