@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TypeVar
 
 from pairingd.core.addresses import is_public
 from pairingd.core.double_nat import NotOpened
 from pairingd.core.events import CommandPrinted
 from pairingd.core.hostname import named
 from pairingd.core.model import HostPort, Problem, Session
+from pairingd.core.records import replace
 from pairingd.core.ways import (
     LOOPBACK,
     Endpoint,
@@ -36,6 +38,10 @@ from pairingd.replies.parts import Parts
 from pairingd.state.store import KEPT_SESSIONS, Store
 from pairingd.world.network import ipv6_address, lan_address
 from pairingd.world.sshd import HostKey
+
+T = TypeVar("T")
+
+_BATCH_SIZE = 50
 
 
 async def invited(
@@ -77,11 +83,27 @@ def admits(parts: Parts, ids: Sequence[str]) -> bool:
 
 
 async def sessions(store: Store) -> AsyncIterator[Session]:
-    """Yield the kept sessions, newest first. Other tasks run between two reads."""
+    """Yield the kept sessions, newest first. Other tasks run meanwhile."""
     for session_id in reversed(store.session_ids(KEPT_SESSIONS)):
-        if session := store.session(session_id):
+        if session := await stored_session(store, session_id):
             yield session
         await asyncio.sleep(0)
+
+
+async def stored_session(store: Store, session_id: str) -> Session | None:
+    """As `Store.session`. Other tasks run meanwhile."""
+    if (found := store.unread_session(session_id)) is None:
+        return None
+    session, unread = found
+    return replace(session, invitations=tuple([one async for one in paced(unread)]))
+
+
+async def paced(items: Iterable[T]) -> AsyncIterator[T]:
+    """Yield the items, and let other tasks run between batches of them."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % _BATCH_SIZE == 0:
+            await asyncio.sleep(0)
 
 
 async def command(parts: Parts, invitation: str) -> str:

@@ -25,6 +25,15 @@ def by_id(database: sqlite3.Connection, session_id: str) -> Session | None:
     return _read(database, database.execute(f"{_SELECT} WHERE id = ?", (session_id,)).fetchone())
 
 
+def unread(
+    database: sqlite3.Connection, session_id: str
+) -> tuple[Session, Iterator[Invitation]] | None:
+    """Return the session without its invitations, and these, each of which is read when it is
+    taken.
+    """
+    return _unread(database, database.execute(f"{_SELECT} WHERE id = ?", (session_id,)).fetchone())
+
+
 def every(database: sqlite3.Connection) -> Iterator[Session]:
     """Read all sessions, oldest first."""
     for row in database.execute(f"{_SELECT} ORDER BY number").fetchall():
@@ -81,6 +90,13 @@ def _row(table: str, session_id: str, number: int, body: str) -> tuple[str, int,
 
 
 def _read(database: sqlite3.Connection, row: tuple[str, int, str, str] | None) -> Session | None:
+    found = _unread(database, row)
+    return replace(found[0], invitations=tuple(found[1])) if found else None
+
+
+def _unread(
+    database: sqlite3.Connection, row: tuple[str, int, str, str] | None
+) -> tuple[Session, Iterator[Invitation]] | None:
     if row is None:
         return None
     session = read(Session, "session", *row)
@@ -91,5 +107,4 @@ def _read(database: sqlite3.Connection, row: tuple[str, int, str, str] | None) -
     ).fetchall()
     if [number for _, number, *_ in rows] != list(range(count)):
         raise ValueError(f"invitations of the session {session_id!r} are missing")
-    invitations = tuple(read(Invitation, "invitation", *row) for row in rows)
-    return replace(session, invitations=invitations)
+    return session, (read(Invitation, "invitation", *row) for row in rows)

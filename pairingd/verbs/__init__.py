@@ -76,7 +76,7 @@ VERBS: Mapping[str, Verb[Any, Any]] = dict(
         _quiet(methods.APPROVE, approve.run),
         _quiet(methods.DENY, deny.run),
         _quiet(methods.END, end.run),
-        _quiet(methods.WATCH, log.run),  # the server then streams new events
+        _quiet(methods.WATCH, log.watch),  # the server then streams new events
         _quiet(methods.LOG, log.run),
         _quiet(methods.RECEIPT, receipt.run),
         _quiet(methods.RECEIPTS, receipts.run),

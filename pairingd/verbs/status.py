@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
 
@@ -12,8 +11,6 @@ from pairingd.protocol import params, results
 from pairingd.replies import advisor, answers, report
 from pairingd.replies.parts import Parts
 from pairingd.world.tmux import Running, Tmux
-
-_BATCH_SIZE = 50
 
 
 async def run(parts: Parts, given: params.Status) -> results.Status:
@@ -59,25 +56,15 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
             "confinement": report.confinement(parts.tmux.box),
             **report.box(parts.tmux.box),
         },
-        "invitations": await _reported(parts, listed),
+        "invitations": [
+            report.invitation(invitation, parts.access.logins, parts.clock())
+            async for invitation in answers.paced(listed)
+        ],
         "door": {"open": port is not None, "port": port},
         "mapping": answers.mapping(parts),
         "endpoints": endpoints,
         "warnings": warnings,
     }
-
-
-async def _reported(parts: Parts, listed: Sequence[Invitation]) -> list[results.InvitationInfo]:
-    """Report in batches, so that other tasks run in between."""
-    reported: list[results.InvitationInfo] = []
-    for start in range(0, len(listed), _BATCH_SIZE):
-        batch = listed[start : start + _BATCH_SIZE]
-        reported += [
-            report.invitation(invitation, parts.access.logins, parts.clock())
-            for invitation in batch
-        ]
-        await asyncio.sleep(0)
-    return reported
 
 
 async def _newest(parts: Parts, limit: int) -> list[Invitation]:

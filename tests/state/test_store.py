@@ -4,7 +4,7 @@ import asyncio
 import resource
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 
@@ -73,26 +73,48 @@ def test_the_saved_state_is_read_after_a_new_start(reopen: Callable[[], Store]) 
     assert reopen().state() == INVITED
 
 
+@pytest.fixture
+async def turns() -> AsyncIterator[Callable[[], int]]:
+    """How often another task has had its turn."""
+    taken = 0
+
+    async def works() -> None:
+        nonlocal taken
+        while True:
+            taken += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(works())
+    yield lambda: taken
+    beside.cancel()
+
+
 async def test_other_work_goes_on_while_past_sessions_are_read(
-    reopen: Callable[[], Store],
+    reopen: Callable[[], Store], turns: Callable[[], int]
 ) -> None:
     store = reopen()
     assert INVITED.session
     for number in range(9):
         store.save(replace(INVITED, session=replace(INVITED.session, id=f"s{number}")))
-    turns = 0
-
-    async def works() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    beside = asyncio.create_task(works())
-    seen = [(session.id, turns) async for session in answers.sessions(store)]
-    beside.cancel()
+    seen = [(session.id, turns()) async for session in answers.sessions(store)]
     assert [id_ for id_, _ in seen] == [f"s{number}" for number in reversed(range(9))]
     assert [before for _, before in seen] == sorted({before for _, before in seen})
+
+
+async def test_other_work_goes_on_while_a_large_session_and_its_history_are_read(
+    reopen: Callable[[], Store], turns: Callable[[], int]
+) -> None:
+    store = reopen()
+    state = step(State(), invite(*(invitation(f"github:g{n}") for n in range(300))), START)
+    store.save(state, [(START, "s1", "left", f"{n}", {}) for n in range(300)])
+    assert state.session
+    read = await answers.stored_session(store, state.session.id)
+    assert read == store.session(state.session.id) == state.session
+    after = turns()
+    assert after > 3
+    lines = [line.text async for line in answers.paced(store.unread_history(0, 1000))]
+    assert lines == [f"{n}" for n in range(300)]
+    assert turns() > after + 3
 
 
 def test_a_change_of_one_invitation_writes_one_of_their_rows(reopen: Callable[[], Store]) -> None:
