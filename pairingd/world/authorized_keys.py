@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -75,17 +75,32 @@ class AuthorizedKeys(Struct, frozen=True):
 
 class _Rendered:
     """The text rendered last: each pass compares the file with what it should be, for which a cache
-    by the hash of a thousand grants is too slow.
+    by the hash of a thousand grants is too slow. A change of some grants renders these alone.
     """
 
     def __init__(self) -> None:
         self._of: tuple[AuthorizedKeys, tuple[Grant, ...]] | None = None
+        self._lines: dict[tuple[str, str], tuple[Grant, str]] = {}  # by invitation and key
         self._text = ""
 
     def text(self, keys: AuthorizedKeys, grants: tuple[Grant, ...]) -> str:
         if self._of != (keys, grants):
-            self._of, self._text = (keys, grants), "".join(map(keys.line, grants))
+            known = self._lines if self._of and self._of[0] == keys else {}
+            lines = [(grant, _line(keys, grant, known)) for grant in grants]
+            self._lines = {_place(grant): (grant, line) for grant, line in lines}
+            self._of, self._text = (keys, grants), "".join(line for _, line in lines)
         return self._text
+
+
+def _place(grant: Grant) -> tuple[str, str]:
+    return grant.invitation, grant.key.blob
+
+
+def _line(
+    keys: AuthorizedKeys, grant: Grant, known: Mapping[tuple[str, str], tuple[Grant, str]]
+) -> str:
+    of, line = known.get(_place(grant), (None, ""))
+    return line if of == grant else keys.line(grant)
 
 
 _rendered = _Rendered()

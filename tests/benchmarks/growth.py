@@ -124,7 +124,7 @@ def _blocked_for(stage: Stage, act: Callable[[], object]) -> float:
     """The longest that another client waited for the cheapest answer meanwhile, in seconds."""
     with _heartbeat(stage) as waits:
         act()
-    return max(waits)
+    return max(waits, default=0.0)  # none if it took less than one beat
 
 
 @contextmanager
