@@ -92,10 +92,10 @@ async def sessions(store: Store) -> AsyncIterator[Session]:
 
 async def stored_session(store: Store, session_id: str) -> Session | None:
     """As `Store.session`. Other tasks run meanwhile."""
-    if (found := store.unread_session(session_id)) is None:
+    if (stored := store.unread_session(session_id)) is None:
         return None
-    session, unread = found
-    return replace(session, invitations=tuple([one async for one in paced(unread)]))
+    session, unread = stored
+    return replace(session, invitations=tuple([invitation async for invitation in paced(unread)]))
 
 
 async def paced(items: Iterable[T]) -> AsyncIterator[T]:

@@ -90,8 +90,10 @@ def _row(table: str, session_id: str, number: int, body: str) -> tuple[str, int,
 
 
 def _read(database: sqlite3.Connection, row: tuple[str, int, str, str] | None) -> Session | None:
-    found = _unread(database, row)
-    return replace(found[0], invitations=tuple(found[1])) if found else None
+    if (stored := _unread(database, row)) is None:
+        return None
+    session, invitations = stored
+    return replace(session, invitations=tuple(invitations))
 
 
 def _unread(

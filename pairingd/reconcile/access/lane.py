@@ -198,7 +198,7 @@ class AccessLane(Lane):
         with self._intent.together():  # nobody stays while a line of history waits for the disk
             if plan.CloseDoor() in actions:
                 self._entrance.close()
-            failure = await self._cut(one.pid for one in actions if isinstance(one, plan.Cut))
+            failure = await self._cut(act.pid for act in actions if isinstance(act, plan.Cut))
         for action in actions:
             if isinstance(action, plan.WriteGrants):
                 try:
@@ -208,7 +208,7 @@ class AccessLane(Lane):
                     self._entrance.close()
                     failure = error
         self._entrance.publish(self._intent.state.live)
-        await self._change_roles([one for one in actions if isinstance(one, plan.ChangeRole)])
+        await self._change_roles([act for act in actions if isinstance(act, plan.ChangeRole)])
         return failure
 
     async def _cut(self, pids: Iterable[int]) -> PairingError | None:
