@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, repeat
 from typing import Any
 
 from pairingd.core import causes
@@ -102,7 +103,8 @@ class Intent:
     def _change(self, event: Event, now: float) -> State:
         before = self.state
         after = step(before, event, now)
-        news = [*_news(before, after, "pairingd" if isinstance(event, Begin) else "host")]
+        by = "pairingd" if isinstance(event, Begin) else "host"
+        news = [*_news(before, after, by)] if after != before else []
         if after != before or self.unsaved is not None:
             at, session = self._clock(), after.session.id if after.session else None
             self._save(event, after, [(at, session, *line) for line, _ in news])
@@ -229,13 +231,11 @@ def _news(
     before: State, after: State, by: str
 ) -> Iterator[tuple[tuple[str, str, dict[str, Any]], Invitation | None]]:
     """Yield the lines of history for what has changed: kind, text and data, and whose it is."""
-    known = (
-        {invitation.id: invitation for invitation in before.session.invitations}
-        if before.session
-        else {}
-    )
-    for invitation in after.session.invitations if after.session else ():
-        old = known.get(invitation.id)
+    if after.session is None:
+        return
+    same = before.session and before.session.id == after.session.id
+    known = before.session.invitations if before.session and same else ()
+    for old, invitation in zip(chain(known, repeat(None)), after.session.invitations, strict=False):
         if old is invitation or (old and _terms(old) == _terms(invitation)):
             continue
         kind, text = _difference(old, invitation)
@@ -247,7 +247,7 @@ def _news(
             data["changes"] = _changes(old, invitation, by)
         yield (kind, printable(text), data), invitation
     had_ended = before.session and before.session.ended_at
-    if after.session and after.session.ended_at and not had_ended:
+    if after.session.ended_at and not had_ended:
         yield ("session-ended", "no one may enter any more", {}), None
 
 
