@@ -29,9 +29,11 @@ def run(args: Namespace, stop_limit: float = math.inf) -> None:
     service_paths = services.home_of(service) if service else None
     another = service_paths is not None and service_paths.lock != paths.lock
     stop = _stop()
+    answers: list[Step] = []
     unload: list[Step] = []
     stays: list[Step] = []
     if service and not another:
+        answers = service.answers() if os.path.lexists(service.file) else []
         unload = service.uninstall()
     elif service:
         stays.append(steps.Keep(service.file, "the service of another PAIRING_HOME"))
@@ -40,11 +42,13 @@ def run(args: Namespace, stop_limit: float = math.inf) -> None:
         stays += [steps.Keep(place, "--keep-state") for place in places]
     if args.dry_run:
         files = () if args.keep_state else removal.plan(paths, daemon_runs=bool(stop))
-        show([*stop, *unload, *files, *stays], as_json=args.json)
+        show([*answers, *stop, *unload, *files, *stays], as_json=args.json)
         return
+    hint = service.hint if service else ""
+    steps.perform(answers, hint)
     steps.perform(stop, "", stop_limit)
     try:
-        steps.perform(unload, service.hint if service else "")
+        steps.perform(unload, hint)
     except PairingError:
         # No error if no service is installed: after su(1) there is no manager to call.
         if service and os.path.lexists(service.file):

@@ -12,7 +12,7 @@ import plistlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairctl.services.origin import installed, template
+from pairctl.services.origin import installed, require_writable, template
 from pairctl.services.steps import Directory, Remove, Run, Step, Until, Write
 from pairingd.core.refusal import PairingError
 
@@ -50,6 +50,10 @@ class Launchd:
         if installed(self.file) == content:
             return [logs, *self.start()]
         return [logs, self._bootout(), Write(self.file, content), *self.start()]
+
+    def answers(self) -> list[Step]:
+        """Where launchd has no domain for us it runs no agent, and nothing needs it."""
+        return []
 
     def uninstall(self) -> list[Step]:
         """Without `disable`, which would outlast the file."""
@@ -118,11 +122,13 @@ class Launchd:
     def _render(self) -> str:
         origin = self._origin
         stderr = str(self._stderr)
+        variables = origin.environment(_HOME_VARIABLES)
+        require_writable(origin.python, stderr, *variables.values())
         agent = {
             "Label": LABEL,
             "ProgramArguments": [origin.python, "-P", "-m", "pairingd", "--launchd"],
             **plistlib.loads(template(f"launchd/{LABEL}.plist")),
-            "EnvironmentVariables": {"PATH": _PATH, **origin.environment(_HOME_VARIABLES)},
+            "EnvironmentVariables": {"PATH": _PATH, **variables},
             # For what Python prints in a crash; the log has its own file.
             "StandardOutPath": stderr,
             "StandardErrorPath": stderr,

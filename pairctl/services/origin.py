@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pairingd.core.refusal import PairingError
+from pairingd.core.text import has_controls, is_utf8, quoted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -45,6 +48,19 @@ def stable(python: str) -> str:
     """A path that survives the next upgrade: Homebrew's kegs have their version in it."""
     unversioned = _KEG.sub(r"/opt/\1/", python)
     return unversioned if os.access(unversioned, os.X_OK) else python
+
+
+def require_writable(*values: str) -> None:
+    """Raise PairingError `path-unusable` if XML or systemd could not carry one of them: both allow
+    a tab and no other control character (XML 1.0 §2.2; systemd's env_value_is_valid).
+    """
+    for value in values:
+        if has_controls(value.replace("\t", "")) or not is_utf8(value):
+            raise PairingError(
+                "path-unusable",
+                f"a service's file cannot name this path: {quoted(value)}",
+                "use one in UTF-8 without control characters, or no service: pairctl start",
+            )
 
 
 def template(name: str) -> bytes:

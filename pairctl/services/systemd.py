@@ -6,7 +6,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
-from pairctl.services.origin import PLACES, installed, template
+from pairctl.services.origin import PLACES, installed, require_writable, template
 from pairctl.services.steps import Remove, Run, Step, Until, Write
 
 if TYPE_CHECKING:
@@ -40,8 +40,11 @@ class Systemd:
         enable = _run("enable", UNIT)
         if installed(self.file) == content:
             return [enable, *self.start()]
-        answers = _run("show-environment")
-        return [answers, Write(self.file, content), _run("daemon-reload"), enable, *self.restart()]
+        write = Write(self.file, content)
+        return [*self.answers(), write, _run("daemon-reload"), enable, *self.restart()]
+
+    def answers(self) -> list[Step]:
+        return [_run("show-environment")]
 
     def uninstall(self) -> list[Step]:
         """`disable` exits with 1, and no special code, for a unit that does not exist."""
@@ -90,6 +93,7 @@ class Systemd:
         # `$` is expanded in command lines, not in Environment=: systemd.service(5), COMMAND LINES.
         start = " ".join(_quoted(word).replace("$", "$$") for word in argv)
         variables = self._origin.environment(PLACES)
+        require_writable(*argv, *variables.values())
         environment = [f"Environment={_quoted(f'{name}={variables[name]}')}" for name in variables]
         unit = template(f"systemd/{UNIT}").decode()
         unit = unit.replace("@EXEC_START@", start)
@@ -103,10 +107,9 @@ def _run(*arguments: str, soft: tuple[int, ...] = ()) -> Run:
 def _quoted(text: str) -> str:
     """systemd.syntax(7), QUOTING; a `%` would begin a specifier."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return '"' + escaped.replace("\n", "\\n") + '"'
+    return f'"{escaped}"'
 
 
 def _unquoted(text: str) -> str:
     """Undo `_quoted`, without the outer quotes."""
-    plain = re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], text)
-    return plain.replace("%%", "%")
+    return re.sub(r"\\(.)", r"\1", text).replace("%%", "%")

@@ -82,6 +82,16 @@ def test_the_place_of_its_files_reaches_the_service(name: str, home: str, tmp_pa
     assert manager.environment() == {"PAIRING_HOME": home}
 
 
+@pytest.mark.parametrize("name", MANAGERS)
+@pytest.mark.parametrize("home", ["/a\x1bb", "/a\x07b", "/a\x7fb"])
+def test_a_place_that_no_service_can_carry_is_refused(name: str, home: str, tmp_path: Path) -> None:
+    manager = MANAGERS[name](str(tmp_path), PAIRING_HOME=home)
+    with pytest.raises(PairingError) as refused:
+        manager.install()
+    assert refused.value.code == "path-unusable"
+    assert "pairctl start" in refused.value.hint
+
+
 def test_xdg_places_reach_the_unit_but_relative_ones_do_not(tmp_path: Path) -> None:
     manager = systemd(str(tmp_path), XDG_STATE_HOME="/state", XDG_CONFIG_HOME="config")
     assert manager.file == f"{tmp_path}/.config/systemd/user/pairingd.service"

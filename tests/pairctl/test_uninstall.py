@@ -113,14 +113,17 @@ def test_a_dry_run_lists_exactly_what_would_be_removed_and_removes_nothing(
     assert asks(capsys)["removed"] == [path for path in shown if path.startswith(str(home))]
 
 
-@pytest.mark.parametrize("command", ["install", "uninstall"])
+@pytest.mark.parametrize(
+    ("command", "name"), [("install", "a[31m\u202eb"), ("uninstall", "a\x1b[31m\u202eb")]
+)
 def test_a_dry_run_prints_no_control_character_of_a_path(
     short_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     command: str,
+    name: str,
 ) -> None:
-    home = short_path / "a\x1b[31m\u202eb"
+    home = short_path / name
     home.mkdir(mode=0o700)
     monkeypatch.setenv("PAIRING_HOME", str(home))
     assert main([command, "--dry-run"]) == 0
@@ -537,6 +540,10 @@ def test_a_service_that_cannot_be_removed_is_a_failure_where_there_is_one(
     if installed:
         assert result["error"]["code"] == "service-failed"
         assert set(home.iterdir()) == made
+        (home / "pairingd.sock").unlink()
+        with FakeDaemon(home / "pairingd.sock") as daemon:
+            asks(capsys, status=1)
+            assert "stop" not in [method for method, _ in daemon.requests.queue]
     else:
         assert not home.exists()
 
