@@ -297,6 +297,9 @@ def test_changes_succeed_with_a_warning_while_tmux_hangs(stage: Stage) -> None:
     before = invited(stage, "octocat")["invitations"][0]["expires_at"]
     guest.joins().shows("pairing")
     with tmux_standing_still(stage):
+        assert "Session   pairing: unknown" in stage.pairctl("status").stdout
+        warned = [one["code"] for one in stage.asks("status")["warnings"]]
+        assert warned.count("tmux-unknown") == 1
         told = stage.asks("extend", "octocat", "10m")
         after = told["invitations"][0]["expires_at"]
         assert datetime.fromisoformat(after) - datetime.fromisoformat(before) == timedelta(0, 600)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _MAX_KNOCKS = 3  # that `status` shows
 
 ACCESS = {"write": "read-write", "read": "read-only"}
+_TMUX_UNKNOWN = {"tmux-unknown", "tmux-socket-gone"}
 _END_CAUSES = {
     "used": ", the one visit is over",
     "idle": ", idle for too long",
@@ -104,7 +105,11 @@ def status(reply: Status, view: View) -> str:
     session, door, daemon = reply["session"], reply["door"], reply["daemon"]
     count = session["clients"]
     terminals = f"{count} terminal{'' if count == 1 else 's'} attached"
-    running = f"running, {terminals}" if session["running"] else "not running"
+    running = "not running"
+    if session["running"]:
+        running = f"running, {terminals}"
+    elif any(problem["code"] in _TMUX_UNKNOWN for problem in reply["warnings"]):
+        running = "unknown"
     rows = row("Session", [f"{session['name']}: {running}"], view)
     rows += _confined(session, view)
     rows += guests("Guests", reply["invitations"], view) or row("Guests", ["nobody"], view)

@@ -38,6 +38,8 @@ class Lane(ABC):
         self._wake = asyncio.Event()
         self._gave_way = False
         self._asked = 0
+        self._begun = 0
+        self._closed = 0
         self._answered = 0
         self._answer = asyncio.Condition()
 
@@ -72,13 +74,27 @@ class Lane(ABC):
         self._gave_way = True
         self.poke()
 
-    async def settle(self) -> None:
-        """Wait for a pass that began after this call. Its failure, if any, is in `error`."""
+    async def settle(self, rest_s: float | None = None) -> bool:
+        """Wait for a pass that began after this call. Its failure, if any, is in `error`.
+
+        With `rest_s` wait so long at most for what comes after `has_closed`; False if it is not
+        over by then.
+        """
         self._asked += 1
         request = self._asked
         self.poke()
         async with self._answer:
-            await self._answer.wait_for(lambda: self._answered >= request)
+            await self._answer.wait_for(lambda: max(self._closed, self._answered) >= request)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self._answer.wait_for(lambda: self._answered >= request)
+            return self._answered >= request
+
+    async def has_closed(self) -> None:
+        """Called by a pass that has closed all that must close, if more follows."""
+        async with self._answer:
+            self._closed = self._begun
+            self._answer.notify_all()
 
     async def finish(self, limit: float) -> None:
         """Run a last pass, of at most `limit` seconds. What is left ends with its lease, or at a
@@ -95,7 +111,7 @@ class Lane(ABC):
         while True:
             self._wake.clear()
             self._gave_way = False
-            asked = self._asked
+            asked = self._begun = self._asked
             deadline: float | None = None
             try:
                 self.passing()

@@ -10,7 +10,7 @@ from pairingd.errors import PairingError
 from pairingd.protocol import results
 from pairingd.replies import answers, report
 from pairingd.replies.parts import Parts
-from pairingd.replies.waits import wait_for_closing
+from pairingd.replies.waits import TMUX_TIMEOUT_S, wait_for_closing
 
 
 async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Changed:
@@ -31,8 +31,9 @@ async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Chan
 
 
 async def _followed(parts: Parts, event: Event, ids: Sequence[str]) -> results.Changed:
-    await parts.access.settle()
-    failure, unsaved = parts.access.error, parts.intent.unsaved
+    settled = await parts.access.settle(TMUX_TIMEOUT_S)
+    failure = parts.access.error if settled else parts.tmux.unknown()
+    unsaved = parts.intent.unsaved
     troubles = {trouble.code: trouble for trouble in (failure, unsaved) if trouble}
     warnings = [report.problem(trouble) for trouble in troubles.values()]
     if ids and parts.door.port is None:
@@ -41,6 +42,6 @@ async def _followed(parts: Parts, event: Event, ids: Sequence[str]) -> results.C
     changed = answers.invitations(parts, ids)
     inside = any(invitation["connections"] for invitation in changed)
     undone = failure if not unsaved or (failure and failure.code != unsaved.code) else None
-    if undone and inside and not isinstance(event, Extend):
+    if settled and undone and inside and not isinstance(event, Extend):
         raise undone
     return {"invitations": changed, "warnings": warnings}

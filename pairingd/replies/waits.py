@@ -15,6 +15,7 @@ LOOK_TIMEOUT_S = 5.0  # at most for the lookout
 OTHER_WAYS_TIMEOUT_S = 8.0  # at most for IPv6 or a relay, if the router has not helped
 NAME_TIMEOUT_S = 5.0  # to resolve and update the host name
 CLOSING_TIMEOUT_S = 2.0
+TMUX_TIMEOUT_S = 3.0  # what is closed does not depend on it
 
 
 async def wait_for_ways(parts: Parts, notify: Notify) -> None:
@@ -63,7 +64,7 @@ async def _wait_for_other_ways(parts: Parts, timeout_s: float) -> None:
     if answers.ways(parts).reachability(parts.mapping.error) == "internet":
         return
     deadline = asyncio.get_running_loop().time() + timeout_s
-    settling: list[Coroutine[None, None, None]] = []
+    settling: list[Coroutine[None, None, object]] = []
     settling += [
         lane.settle()
         for lane in (parts.second, parts.pinhole)
@@ -86,7 +87,7 @@ async def _settle(lanes: Sequence[Lane], seconds: float) -> None:
     await _gather([lane.settle() for lane in lanes], seconds)
 
 
-async def _gather(waits: list[Coroutine[None, None, None]], seconds: float) -> None:
+async def _gather(waits: list[Coroutine[None, None, object]], seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await asyncio.gather(*waits)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import pairingd
 from pairingd.core.durations import utc
 from pairingd.core.model import Invitation
-from pairingd.errors import Misconfigured, WorldError
+from pairingd.errors import Misconfigured, PairingError, WorldError
 from pairingd.protocol import params, results
 from pairingd.replies import advisor, answers, report
 from pairingd.replies.parts import Parts
+from pairingd.replies.waits import TMUX_TIMEOUT_S
 from pairingd.world.tmux import Running, Tmux
 
 
@@ -22,6 +23,8 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
     running = state is Running.YES
     port = parts.door.port
     warnings = answers.warnings(parts)
+    if state is Running.UNKNOWN:
+        _add(warnings, parts.tmux.unknown())
     if port is None:
         warnings += answers.unclosed_mappings(parts)
     if running and parts.intent.state.live:
@@ -30,8 +33,7 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
         endpoints = await answers.endpoints(parts)
     except (Misconfigured, WorldError) as unknown:
         endpoints = []
-        if (problem := report.problem(unknown)) not in warnings:
-            warnings.append(problem)
+        _add(warnings, unknown)
     if warning := advisor.unverified(parts):
         warnings.append(report.problem(warning))
     knocks = [
@@ -67,6 +69,11 @@ async def run(parts: Parts, given: params.Status) -> results.Status:
     }
 
 
+def _add(warnings: list[results.Problem], error: PairingError) -> None:
+    if (problem := report.problem(error)) not in warnings:
+        warnings.append(problem)
+
+
 async def _newest(parts: Parts, limit: int) -> list[Invitation]:
     """Return the newest invitations, past ones too, oldest first."""
     newest: list[Invitation] = []
@@ -80,7 +87,8 @@ async def _newest(parts: Parts, limit: int) -> list[Invitation]:
 async def _observe(tmux: Tmux) -> tuple[Running, int]:
     """Whether the session runs, and how many terminals are in it. Unknown if tmux does not say."""
     try:
-        state = await tmux.running()
-        return state, len(await tmux.terminals()) if state is Running.YES else 0
-    except WorldError:
+        async with asyncio.timeout(TMUX_TIMEOUT_S):
+            state = await tmux.running()
+            return state, len(await tmux.terminals()) if state is Running.YES else 0
+    except (TimeoutError, WorldError):
         return Running.UNKNOWN, 0

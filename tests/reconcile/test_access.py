@@ -357,6 +357,21 @@ async def test_rights_are_taken_away_while_a_pass_waits_for_tmux(host: Host) -> 
         os.kill(int(server), signal.SIGCONT)
 
 
+async def test_once_all_is_closed_tmux_is_waited_for_no_longer_than_asked(host: Host) -> None:
+    host.intent.apply(invite(invitation(id="a"), invitation("github:hubot", id="b")))
+    host.runs()
+    assert await host.lane.settle(WAIT_S)
+    server = host.runs_tmux("display-message", "-p", "#{pid}")
+    os.kill(int(server), signal.SIGSTOP)
+    try:
+        host.intent.apply(Revoke(("b",)))
+        async with asyncio.timeout(WAIT_S):
+            assert not await host.lane.settle(0.0)
+        assert len(host.keys.read_text().splitlines()) == 1
+    finally:
+        os.kill(int(server), signal.SIGCONT)
+
+
 async def test_stop_does_not_wait_for_tmux(host: Host) -> None:
     host.intent.apply(invite())
     server = host.runs_tmux("display-message", "-p", "#{pid}")

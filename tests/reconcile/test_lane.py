@@ -55,7 +55,7 @@ class Played(Lane):
 
         return await self.passes(play)
 
-    async def gives_way(self) -> asyncio.Task[None]:
+    async def gives_way(self) -> asyncio.Task[bool]:
         """Somebody who waits for an answer, while the pass that is given way to has to wait."""
         gave_way = asyncio.Event()
 

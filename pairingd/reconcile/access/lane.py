@@ -120,6 +120,7 @@ class AccessLane(Lane):
         self._idleness.look()
         if failure:
             raise failure
+        await self.has_closed()
         steering = asyncio.ensure_future(self._keep_awake_and_steer())
         revoked = asyncio.ensure_future(self._revoked.wait())
         try:
