@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from pairctl.text.render import ACCESS
 from pairctl.text.times import seconds
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def question(visitor: Visitor, view: View, size: tuple[int, int], quiet_s: float
     """For a terminal of `size` columns and rows. All strings are printable already."""
     columns, rows = size
     left = max(0, round(seconds(visitor["until"]) - view.now))
-    lines = ["Somebody asks to come in:", ""]
+    lines = [f"Somebody asks to come in ({ACCESS[visitor['access']]}):", ""]
     lines += [view.bold(line) for line in _fitted(visitor["guest"], columns)]
     lines += _fitted(f"key {visitor['fingerprint']}", columns)
     lines += _fitted(f"from {visitor['peer']}", columns)

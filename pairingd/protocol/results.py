@@ -217,6 +217,7 @@ class Visitor(TypedDict):
     """A connection that waits for approval. `pid` is its sshd's; no answer `until` then is a no."""
 
     guest: str
+    access: Literal["write", "read"]
     fingerprint: str
     peer: str
     pid: int

@@ -42,9 +42,10 @@ def key(public_key: Key) -> results.KeyInfo:
     }
 
 
-def visitor(waiting: Visitor) -> results.Visitor:
+def visitor(waiting: Visitor, invited: Invitation) -> results.Visitor:
     return {
         "guest": waiting.guest,
+        "access": invited.access.value,
         "fingerprint": waiting.fingerprint,
         "peer": waiting.peer,
         "pid": waiting.pid,

@@ -6,4 +6,11 @@ from pairingd.replies.parts import Parts
 
 
 async def run(parts: Parts, _: params.Nothing) -> results.Waiting:
-    return {"visitors": [report.visitor(visitor) for visitor in parts.access.approvals.waiting]}
+    live = {invitation.id: invitation for invitation in parts.intent.state.live}
+    return {
+        "visitors": [
+            report.visitor(visitor, live[visitor.invitation])
+            for visitor in parts.access.approvals.waiting
+            if visitor.invitation in live
+        ]
+    }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 NOW = 1773499205.0  # 2026-03-14T14:40:05Z
 VISITOR: Visitor = {
     "guest": f"github:{'a' * 39}",
+    "access": "write",
     "fingerprint": f"SHA256:{'x' * 43}",
     "peer": "2001:db8:1111:2222:3333:4444:5555:6666",
     "pid": 4711,
@@ -46,7 +47,8 @@ def test_the_question_names_all_and_fits(columns: int, rows: int) -> None:
     if columns > 40:
         assert max(map(len, lines)) <= columns
     text = "".join(line.strip() for line in lines)
-    for part in (VISITOR["guest"], VISITOR["fingerprint"], VISITOR["peer"], "43 s", "Ctrl-Y"):
+    values = (VISITOR["guest"], VISITOR["fingerprint"], VISITOR["peer"])
+    for part in (*values, "read-write", "43 s", "Ctrl-Y"):
         assert part in text
 
 
