@@ -514,6 +514,7 @@ def test_with_the_router_disabled_only_the_lan_endpoint_is_left(stage: Stage) ->
     assert told["reachability"] == "lan"
     assert [one["kind"] for one in told["endpoints"]] == ["lan"]
     assert stage.asks("status")["mapping"] is None
+    assert "Router    disabled by [router] enabled = false" in stage.pairctl("status").stdout
     assert stage.mappings() == []
 
 

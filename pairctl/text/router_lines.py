@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pairctl.text.output import View
     from pairingd.protocol.results import Endpoint, MappingInfo, Problem, Status
 
+_NO_PORT = "no port opened"
+_DISABLED = "disabled by [router] enabled = false"
+
 
 def router(reply: Status, view: View) -> list[str]:
     if reply["mapping"]:
@@ -22,15 +25,16 @@ def router(reply: Status, view: View) -> list[str]:
     if "live" not in states:
         scheduled = "scheduled" in states
         return ["not needed yet" if scheduled else "not needed (nobody is invited)"]
-    return forward(reply["endpoints"])
+    # With an open door the router is asked, unless it is disabled.
+    return forward(reply["endpoints"], _DISABLED if reply["door"]["open"] else _NO_PORT)
 
 
-def forward(endpoints: list[Endpoint]) -> list[str]:
+def forward(endpoints: list[Endpoint], none: str = _NO_PORT) -> list[str]:
     routers = [endpoint for endpoint in endpoints if endpoint["kind"] == "router"]
     return [
         f"{endpoint['host']}:{endpoint['port']}, {_protocol(endpoint['protocol'])}"
         for endpoint in routers
-    ] or ["no port opened"]
+    ] or [none]
 
 
 def _protocol(protocol: str | None) -> str:
@@ -57,7 +61,7 @@ def _mapping(
     if mapping["state"] == "failed":
         error = mapping["error"]
         if error is None or error in warnings:
-            return [view.bad("no port opened")]
+            return [view.bad(_NO_PORT)]
         return [
             *wrapped(view.bad("failed: "), error["message"], ROOM),
             view.dim("hint: ") + error["hint"],
