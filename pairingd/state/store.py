@@ -243,8 +243,13 @@ class Store:
         return True if any(id_ == router for id_, *_ in rows) else None
 
     def judge(self, network: str, *, honours: bool) -> None:
-        """Record whether the router honours internal ports; a no stays."""
-        self.judge_router(router_of(network), honours=honours)
+        """Record whether the router honours internal ports; a no stays. Only logs a failed write:
+        the next look at that router finds the same, and a mapping must be closed even so.
+        """
+        try:
+            self.judge_router(router_of(network), honours=honours)
+        except WorldError as error:
+            log.error("not remembered of the router: %s", error)  # noqa: TRY400 - as below
 
     def judge_router(self, router: str, *, honours: bool) -> None:
         with self._write() as database:

@@ -357,6 +357,24 @@ async def test_rights_are_taken_away_while_a_pass_waits_for_tmux(host: Host) -> 
         os.kill(int(server), signal.SIGCONT)
 
 
+async def test_a_departure_that_cannot_be_noted_keeps_no_other_from_it(host: Host) -> None:
+    host.intent.apply(invite(session="s1"))
+    host.yields(Connected(PID, "::1", host.now), Authenticated(PID, OCTOCAT))
+    await host.lane.one_pass()
+    host.now = START + 3600
+    hubot = invitation("github:hubot", issued_at=START + 3600)
+    host.intent.apply(invite(hubot, session="s2"))
+    with sqlite3.connect(host.database) as other:
+        other.execute("UPDATE session SET body = '' WHERE id = 's1'")
+    other.close()
+    later = PID + 1
+    host.yields(Connected(later, "::1", host.now), Authenticated(later, "SHA256:github:hubot"))
+    host.yields(Disconnected(PID), Disconnected(later))
+    await host.lane.one_pass()
+    left = [one for one in host.store.history_of("s2") if one.kind == "logged-out"]
+    assert [one.data["guest"] for one in left] == ["github:hubot"]
+
+
 async def test_once_all_is_closed_tmux_is_waited_for_no_longer_than_asked(host: Host) -> None:
     host.intent.apply(invite(invitation(id="a"), invitation("github:hubot", id="b")))
     host.runs()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
@@ -16,6 +17,7 @@ from msgspec import Struct, field
 
 from pairingd.core import strict
 from pairingd.core.events import Invite
+from pairingd.core.holding_events import Outside, Reflected
 from pairingd.core.model import Invitation
 from pairingd.core.network import Network
 from pairingd.core.records import replace
@@ -49,6 +51,7 @@ class Laptop(Struct):
     """What the lane sees of its machine. `now` and `slept` are in seconds."""
 
     store: Store
+    database: Path
     now: float = START + 1.0
     slept: float = 0.0
     network: Network | None = HOME
@@ -75,8 +78,9 @@ class Laptop(Struct):
 
 @pytest.fixture
 def laptop(tmp_path: Path) -> Iterator[Laptop]:
-    with closing(Store.open(tmp_path / "state.db", START)) as store:
-        yield Laptop(store)
+    database = tmp_path / "state.db"
+    with closing(Store.open(database, START)) as store:
+        yield Laptop(store, database)
 
 
 @asynccontextmanager
@@ -786,6 +790,29 @@ async def test_another_server_s_host_key_outside_closes_the_mapping_for_good(
             assert caught.value.code == "router-lied"
         assert (igd.mappings, laptop.store.mappings()) == ({}, [])
         assert igd.counts["AddPortMapping"] == 1
+
+
+async def test_another_server_s_host_key_has_the_mapping_closed_also_on_a_full_disk(
+    laptop: Laptop,
+) -> None:
+    laptop.network = BEHIND
+    async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
+        await lane.one_pass()
+        lane._wake.clear()
+        full = sqlite3.connect(laptop.database)
+        full.execute("BEGIN IMMEDIATE")
+        assert lane.current
+        lane._notice(Reflected(lane.current, Outside.ANOTHER_SERVER))
+        full.close()
+        assert lane._wake.is_set()
+        laptop.sight = Sight.ANOTHER_SERVER
+        first = lane.current
+        await lane.one_pass()  # which closes it, and opens another that leads there, too
+        await asyncio.sleep(0)
+        assert lane.current != first
+        with pytest.raises(GatewayError, match="router-lied"):
+            await lane.one_pass()
+        assert igd.mappings == {}
 
 
 async def test_a_guest_from_the_internet_shows_that_the_router_honours_internal_ports(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -38,6 +39,22 @@ async def test_a_program_that_cannot_be_executed_is_named(tmp_path: Path) -> Non
         await sshd.prepare()
     assert caught.value.code == "program-unusable"
     assert sshd.command in caught.value.message
+
+
+async def test_a_machine_without_a_terminal_left_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)  # root's sshd makes any terminal right
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unused = os.dup(0)
+    os.close(unused)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (unused, limits[1]))
+    try:
+        with pytest.raises(PairingError, match="Too many open files") as refused:
+            await sshd_in(tmp_path).prepare()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert refused.value.code == "pty-unusable"
 
 
 async def test_a_damaged_host_key_is_named(tmp_path: Path) -> None:

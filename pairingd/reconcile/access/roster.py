@@ -130,7 +130,11 @@ class Roster:
                 self._store.forget_processes(*(login.pid for login in departed))
                 for place, login in enumerate(departed, 1):
                     others = (*self.logins.values(), *departed[place:])
-                    self._note_departure(login, is_last=not _are_put_out(others, login.invitation))
+                    is_last = not _are_put_out(others, login.invitation)
+                    try:
+                        self._note_departure(login, is_last=is_last)
+                    except Exception:  # as of a damaged session: the others' must be noted
+                        log.exception("the departure of %s is not noted", login.peer)
         present = {login.invitation for login in self.logins.values()}
         for invitation in {login.invitation for login in departed} - present:
             if invitation:

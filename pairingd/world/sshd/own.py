@@ -264,7 +264,14 @@ def _check_pty() -> None:
     """Unprivileged sshd cannot chown a pty, so the system must make it right (measured, 9.2)."""
     if os.geteuid() == 0:
         return
-    master, slave = os.openpty()
+    try:
+        master, slave = os.openpty()
+    except OSError as error:
+        raise Misconfigured(
+            "pty-unusable",
+            f"no new terminal can be made: {error.strerror}",
+            "see whether /dev/pts is mounted, and whether too many terminals or files are open",
+        ) from None
     try:
         terminal = os.fstat(slave)
     finally:
