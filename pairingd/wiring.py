@@ -59,6 +59,7 @@ def run(launch: Launch, stop_signals: StopSignals, *, log_format: logs.Form, own
     `own_log`: log to a file, because nobody keeps standard error.
     """
     reset_signals()
+    raise_descriptor_limit()
     paths = find_paths()
     with _usable():
         _require_own_files(paths)
@@ -86,6 +87,7 @@ def test() -> None:
     """Raise the PairingError for which `run` would not start, as far as that shows while another
     daemon runs. Changes nothing.
     """
+    raise_descriptor_limit()
     paths = find_paths()
     with _usable():
         _require_own_files(paths)
@@ -182,7 +184,6 @@ async def _serve(
     """Serve until `stopping` is set, by a signal or a client's `stop`, then close everything.
     SIGUSR1 makes a control socket again that was removed.
     """
-    raise_descriptor_limit()
     clock = Clock()
     store = Store.open(Path(paths.state_db), clock())
     signals = Signals()

@@ -192,6 +192,16 @@ def test_a_time_without_descriptors_leaks_no_place(hosted: Hosted) -> None:
     until(lambda: hosted.daemon.num_fds() <= idle + 4, "all descriptors are back")
 
 
+@pytest.mark.parametrize("more", [(), ("--test",)])
+def test_a_daemon_that_may_open_too_few_files_is_refused(more: tuple[str, ...]) -> None:
+    limited = 'ulimit -n 16; exec "$@"'
+    with Stage() as stage:
+        daemon = (sys.executable, "-P", "-m", "pairingd", *more)
+        refused = stage.run("sh", "-c", limited, "sh", *daemon, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: pairingd may open 16 files, and needs 64\nhint: ")
+
+
 def test_the_daemon_may_have_more_descriptors_than_it_was_started_with() -> None:
     if sys.platform != "linux":
         pytest.skip("prlimit(2) is Linux's")

@@ -8,8 +8,11 @@ import resource
 import socket
 import sys
 
+from pairingd.errors import Misconfigured
+
 _BACKLOG = 1024  # connections the kernel holds for us; Linux cuts it to net.core.somaxconn
 _MAX_DESCRIPTORS = 4096  # a connection takes two, one in the lobby takes one
+_MIN_DESCRIPTORS = 64  # it uses 25 with one guest in (measured)
 _RESERVED_DESCRIPTORS = 128  # for all but the door: 64 control connections, store, tmux
 _UNACKNOWLEDGED_S = 30  # how long a guest's network may be gone before TCP gives up (Linux)
 
@@ -49,9 +52,17 @@ def plain(address: str) -> str:
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process open _MAX_DESCRIPTORS, or as many as the hard limit allows."""
+    """Let this process open _MAX_DESCRIPTORS, or as many as the hard limit allows. Raises
+    Misconfigured `too-few-descriptors`.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = _MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_MAX_DESCRIPTORS, hard)
+    if limit < _MIN_DESCRIPTORS:
+        raise Misconfigured(
+            "too-few-descriptors",
+            f"pairingd may open {limit} files, and needs {_MIN_DESCRIPTORS}",
+            "raise the hard limit, which `ulimit -Hn` shows (LimitNOFILE= in a unit)",
+        )
     if soft != resource.RLIM_INFINITY and soft < limit:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
