@@ -1,4 +1,6 @@
-"""Whether loopback has more addresses than 127.0.0.1: Linux's has 127.0.0.0/8, macOS's does not."""
+"""Whether loopback has more addresses than 127.0.0.1: Linux's has 127.0.0.0/8, macOS's does not.
+And a name that leads nowhere.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ import socket
 import pytest
 
 SECOND = "127.0.0.2"
+# Longer than any name may be (RFC 1035 §2.3.4), so no name server is asked for it.
+UNKNOWN_NAME = ".".join(["a" * 60] * 5)
 
 
 def has(address: str) -> bool:

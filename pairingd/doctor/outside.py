@@ -16,6 +16,7 @@ from pairingd.core.text import one_line
 from pairingd.core.ways import leads_straight
 from pairingd.doctor import daemon
 from pairingd.doctor.finding import Finding, Subject
+from pairingd.world.identity.unreachable import is_unresolved
 
 LIMIT_S = 40.0
 _REPLY_TIMEOUT_S = 20.0  # checkers try for some seconds before they answer
@@ -109,7 +110,10 @@ async def _reply(url: str, host: str) -> str:
     except TimeoutError:
         return "does not answer"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return f"cannot be asked: {one_line(str(error), _SHOWN_CHARACTERS) or type(error).__name__}"
+        reason = one_line(str(error), _SHOWN_CHARACTERS) or type(error).__name__
+        if is_unresolved(error):
+            reason = "its name could not be resolved"
+        return f"cannot be asked: {reason}"
 
 
 def _unspecified(url: str, host: str) -> str | None:

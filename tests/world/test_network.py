@@ -11,8 +11,10 @@ from contextlib import contextmanager
 import pytest
 
 from pairingd.core.network import Network
+from pairingd.errors import GatewayError
 from pairingd.world import network
-from pairingd.world.network import changes, linux, macos
+from pairingd.world.network import changes, linux, macos, towards
+from tests.loopback import UNKNOWN_NAME
 from tests.waiting import WAIT_S
 
 SYSTEM = "pairingd.world.network.changes.system"
@@ -382,6 +384,12 @@ def test_a_real_change_of_network_is_noticed_and_reported(link: str) -> None:
             assert until(child, str(tunnelled)) == f"{tunnelled} 192.168.77.10 2a02::10\n"
             ip("-n", host, "route", "replace", "default", "via", "192.168.77.1")
             until(child, "gateway='192")
+
+
+async def test_a_named_gateway_whose_name_leads_nowhere_is_reported_as_that() -> None:
+    with pytest.raises(GatewayError, match="its name could not be resolved") as refused:
+        await towards.towards(UNKNOWN_NAME)
+    assert refused.value.code == "no-gateway"
 
 
 @needs_namespaces

@@ -45,9 +45,7 @@ def unreachable(
         problem = f"no connection to {where} within {connect_seconds:g} s"
     elif isinstance(error, TimeoutError | httpx.TimeoutException):
         problem = f"{where} sent no complete reply within {whole_seconds:g} s"
-    elif isinstance(error, httpx.InvalidURL) or any(
-        isinstance(cause, socket.gaierror | UnicodeError | IndexError) for cause in causes
-    ):
+    elif is_unresolved(error):
         problem = f"{where}: its name could not be resolved" if proxy else unresolved(str(target))
     elif tls:
         problem = f"TLS with {where} failed: {foreign(str(tls))}"
@@ -57,6 +55,15 @@ def unreachable(
     if isinstance(tls, ssl.SSLCertVerificationError) and tls.verify_code in _OF_THE_CLOCK:
         remedy = f"check this machine's clock with date(1), {ANOTHER_WAY}"
     return IdentityError("forge-unreachable", f"{guest}: {problem}", remedy)
+
+
+def is_unresolved(error: Exception) -> bool:
+    """Whether an `error` of httpx means that the host's name leads nowhere, or is none."""
+    import httpx
+
+    return isinstance(error, httpx.InvalidURL) or any(
+        isinstance(cause, socket.gaierror | UnicodeError | IndexError) for cause in _causes(error)
+    )
 
 
 def unresolved(url: str) -> str:

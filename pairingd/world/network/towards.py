@@ -12,6 +12,7 @@ from pairingd.machine import interfaces, lan
 from pairingd.world import network
 
 _DISCARD_PORT = 9
+_RESOLVE_TIMEOUT_S = 5.0
 
 
 async def locate(gateway: str) -> Network | None:
@@ -25,14 +26,8 @@ async def towards(host: str, platform: str = sys.platform) -> Network:
     Raises GatewayError `no-gateway` if there is no route, `local-network-denied` if macOS lets us
     find none.
     """
+    gateway = await _address(host)
     try:
-        loop = asyncio.get_running_loop()
-        address = (
-            await loop.getaddrinfo(
-                host, _DISCARD_PORT, family=socket.AF_INET, type=socket.SOCK_DGRAM
-            )
-        )[0][4]
-        gateway = str(address[0])
         own_address = _source(gateway, platform)
     except OSError as error:
         no_way = GatewayError(
@@ -42,6 +37,22 @@ async def towards(host: str, platform: str = sys.platform) -> Network:
         )
         raise lan.explained(error, no_way, platform) from None
     return await network.named(own_address, gateway)
+
+
+async def _address(host: str) -> str:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
+            records = await loop.getaddrinfo(
+                host, _DISCARD_PORT, family=socket.AF_INET, type=socket.SOCK_DGRAM
+            )
+    except OSError:  # TimeoutError is one
+        raise GatewayError(
+            "no-gateway",
+            f"the configured gateway {host} was not found: its name could not be resolved",
+            "write its address into [router] gateway or description_url in config.toml",
+        ) from None
+    return str(records[0][4][0])
 
 
 def _source(gateway: str, platform: str) -> str:

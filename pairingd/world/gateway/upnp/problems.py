@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import sys
 
 from pairingd.core.addresses import is_public
@@ -45,10 +46,12 @@ def unreachable(url: str, error: OSError, platform: str = sys.platform) -> Gatew
             f"this machine cannot ask the router by UPnP: {error.strerror}",
             "pairingd retries; if this lasts, end other programs",
         )
-    errno_name = errno.errorcode.get(error.errno or 0, "")
+    reason = errno.errorcode.get(error.errno or 0, "")
+    if isinstance(error, socket.gaierror):
+        reason = "the name could not be resolved"
     return GatewayError(
         "no-gateway",
-        f"no UPnP description at {shown(url)}{errno_name and f': {errno_name}'}",
+        f"no UPnP description at {shown(url)}{reason and f': {reason}'}",
         "switch UPnP on in the router, or correct [router] description_url",
     )
 
