@@ -31,7 +31,7 @@ class Lane(ABC):
         self.error: PairingError | None = None
         self._intent = intent
         self.failures: dict[str, PairingError] = {}  # by their codes, since a pass last succeeded
-        self.passing: Signal[[]] = Signal()  # before each pass
+        self.passing: Signal[[]] = Signal()  # before each pass, and before it opens the door
         self.changed: Signal[[]] = Signal()
         self._last: object = None
         self._reported: dict[str, str] = {}  # troubles by their codes, since a pass last succeeded

@@ -357,6 +357,29 @@ async def test_rights_are_taken_away_while_a_pass_waits_for_tmux(host: Host) -> 
         os.kill(int(server), signal.SIGCONT)
 
 
+async def test_a_pass_that_waited_writes_no_key_into_a_home_that_was_replaced(host: Host) -> None:
+    lost: list[bool] = []
+
+    def stop_if_lost() -> None:
+        if lost:
+            host.lane.stop()
+
+    host.lane.passing.connect(stop_if_lost)
+    host.intent.apply(invite())
+    server = host.runs_tmux("display-message", "-p", "#{pid}")
+    os.kill(int(server), signal.SIGSTOP)
+    try:
+        host.runs()
+        await happens(host.keys.exists)
+        host.keys.unlink()
+        lost.append(True)
+    finally:
+        os.kill(int(server), signal.SIGCONT)
+    await host.lane.settle()
+    assert not host.keys.exists()
+    assert host.door.port is None
+
+
 async def test_a_departure_that_cannot_be_noted_keeps_no_other_from_it(host: Host) -> None:
     host.intent.apply(invite(session="s1"))
     host.yields(Connected(PID, "::1", host.now), Authenticated(PID, OCTOCAT))

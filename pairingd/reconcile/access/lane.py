@@ -245,6 +245,7 @@ class AccessLane(Lane):
                 await self._confinement.watch()
                 if await self._guests.hold(self._wishes.now().access):
                     self.poke()
+                self.passing()  # the home may have gone meanwhile
                 await self._open()
                 await self._courtesy.notify(self.logins)
                 await self._line.show(self._intent.state, self.logins, self.clock())
