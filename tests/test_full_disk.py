@@ -133,7 +133,7 @@ def test_on_a_full_disk_a_removed_guest_stays_out_after_kill_9(
         assert one["state"] in {"revoked", "ended"}
         assert "state-unwritable" in codes(answer)
         [told] = [one for one in answer["warnings"] if one["code"] == "state-unwritable"]
-        assert told["message"].startswith("it holds for good")
+        assert told["message"].startswith("the change holds for good")
         screen.ended()
         stage.kills_the_daemon()
     stage.pairctl("start")
@@ -154,7 +154,7 @@ def test_on_a_full_disk_a_guest_made_a_read_guest_stays_one_after_kill_9(stage: 
         [one] = answer["invitations"]
         assert one["access"] == "read"
         [told] = [one for one in answer["warnings"] if one["code"] == "state-unwritable"]
-        assert told["message"].startswith("it holds for good")
+        assert told["message"].startswith("the change holds for good")
         screen.shows("octocat ro")
         assert stage.asks("status")["door"]["open"] is True
         stage.kills_the_daemon()

@@ -56,6 +56,20 @@ def test_a_router_that_is_not_connected_is_the_reason_given(stage: Stage) -> Non
     assert "None" not in shown
 
 
+def test_invite_that_the_history_refuses_has_the_cause_alone(stage: Stage) -> None:
+    stage.guest("octocat")
+    stage.pairctl("start")
+    with contextlib.closing(sqlite3.connect(stage.home / "state.db")) as database, database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON event BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+    error = refusal(stage, "invite", "octocat")
+    assert (error["code"], error["message"]) == (
+        "state-unwritable",
+        "the state cannot be saved: full",
+    )
+
+
 def test_every_command_but_invite_says_that_no_daemon_runs(without_daemon: Stage) -> None:
     for argv in (
         *(["status"], ["extend", "a", "1h"], ["revoke", "a"], ["role", "a", "read"], ["end"]),

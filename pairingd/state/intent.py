@@ -46,7 +46,7 @@ _MAX_UNWRITTEN_LINES = 1000  # of history, kept for a disk that takes nothing no
 class Intent:
     """Holds the State, and reports every change and every trouble.
 
-    `unsaved` says why the state, or its history, is not on disk; the next event saves both.
+    `unwritable` is why the state, or its history, is not on disk; the next event saves both.
     `withdrawn` has the reasons why invitations that were saved as live are over since the start.
     """
 
@@ -59,7 +59,7 @@ class Intent:
         max_ttl: float = math.inf,
     ) -> None:
         self.state: State = store.state()
-        self.unsaved: WorldError | None = None
+        self.unwritable: WorldError | None = None
         self.withdrawn: tuple[WorldError, ...] = ()
         self._store = store
         self._clock = clock
@@ -91,9 +91,9 @@ class Intent:
         `state-unwritable`; then nothing has changed.
 
         An event that only takes rights away holds even if it cannot be saved, because the disk may
-        be full. The next event saves it. Until then `unsaved` has the reason, and says whether it
-        holds for good. Events that neither give nor take rights hold too; the next change saves
-        them.
+        be full. The next event saves it. Until then `unwritable` has the reason, and `unsaved` says
+        whether it holds for good. Events that neither give nor take rights hold too; the next
+        change saves them.
         """
         now = self._clock()
         if isinstance(event, Invite):  # saves an expired session before another begins
@@ -105,7 +105,7 @@ class Intent:
         after = step(before, event, now)
         by = "pairingd" if isinstance(event, Begin) else "host"
         news = [*_news(before, after, by)] if after != before else []
-        if after != before or self.unsaved is not None:
+        if after != before or self.unwritable is not None:
             at, session = self._clock(), after.session.id if after.session else None
             self._save(event, after, [(at, session, *line) for line, _ in news])
             self.state = after
@@ -125,7 +125,7 @@ class Intent:
         """Save `after`, which `event` makes of the state, and its lines of the history."""
         try:
             self._publish(self._store.save(after, [*self._unwritten, *lines]))
-            self.unsaved = None
+            self.unwritable = None
         except WorldError as unwritable:
             if isinstance(event, CommandPrinted | CommandAnnounced | Active | Dialing):
                 log.warning("%s", unwritable)
@@ -134,11 +134,16 @@ class Intent:
             ):
                 raise
             else:
-                self.unsaved = unsaved(unwritable)
+                self.unwritable = unwritable
             self._unwritten += lines
         except Exception:  # a defect in one line must not keep out all that follow
             self._unwritten.clear()
             raise
+
+    @property
+    def unsaved(self) -> WorldError | None:
+        """Why what was taken away is not on disk, and how long it holds."""
+        return self.unwritable and unsaved(self.unwritable)
 
     def now(self) -> float:
         return self._clock()
@@ -183,9 +188,9 @@ class Intent:
 
     def _write_history_soon(self) -> None:
         """At once, or else in the access lane's next passes."""
-        known = self.unsaved
+        known = self.unwritable
         self._write_history()
-        if self.unsaved and not known:
+        if self.unwritable and not known:
             self._wishes_changed()
 
     def _write_history(self) -> None:
@@ -196,7 +201,7 @@ class Intent:
             with self._store.together():
                 written = [self._store.happened(*line) for line in self._unwritten]
         except WorldError as error:
-            self.unsaved = self.unsaved or unsaved(error)
+            self.unwritable = self.unwritable or error
             log.error("not in the history yet: %s", error)  # noqa: TRY400 - the cause is all there is
             return
         except Exception:  # a defect in one line must not keep out all that follow
@@ -300,12 +305,12 @@ def unsaved(unwritable: WorldError) -> WorldError:
     if unwritable.code == "not-durable":
         return WorldError(
             unwritable.code,
-            f"it holds only while this pairingd runs, because {unwritable.message}",
+            f"the change holds only while this pairingd runs, because {unwritable.message}",
             f"{unwritable.hint} before pairingd ends; then it is saved",
         )
     return WorldError(
         unwritable.code,
-        f"it holds for good, but its history is not saved yet: {unwritable.message}",
+        f"the change holds for good, but its history is not saved yet: {unwritable.message}",
         unwritable.hint,
     )
 

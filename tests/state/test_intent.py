@@ -112,7 +112,7 @@ def test_invitations_that_ended_on_a_full_disk_are_over_after_a_start(
         assert live(intent.apply(event)) == set()
         assert intent.unsaved
         assert intent.unsaved.code == "state-unwritable"
-        assert intent.unsaved.message.startswith("it holds for good")
+        assert intent.unsaved.message.startswith("the change holds for good")
     home.now -= later  # else the deadline alone would do
     again = home.start()
     assert live(again.state) == set()
@@ -248,7 +248,7 @@ def test_reduced_rights_stay_reduced_after_a_start(
         assert intent.apply(event).live == (left, BOB)
         assert intent.unsaved
         assert intent.unsaved.code == "state-unwritable"
-        assert intent.unsaved.message.startswith("it holds for good")
+        assert intent.unsaved.message.startswith("the change holds for good")
         home.stop()
     again = home.start()
     assert again.state.live == (left, BOB)

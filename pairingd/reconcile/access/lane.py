@@ -135,8 +135,8 @@ class AccessLane(Lane):
             self.give_way()  # to a deadline, or to a revocation
         else:
             steering.result()
-        if self._intent.unsaved:
-            raise self._intent.unsaved
+        if self._intent.unwritable:
+            raise self._intent.unwritable
         return self.urgent()
 
     def urgent(self) -> float | None:
