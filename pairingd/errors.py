@@ -37,5 +37,6 @@ class WorldError(PairingError):
 
 def remedy(error: OSError, otherwise: str) -> str:
     """What helps where something else lies in a file's or directory's place, or `otherwise`."""
-    in_the_way = error.errno in {errno.EEXIST, errno.EISDIR, errno.ENOTDIR}
+    # ENXIO: a FIFO or a socket.
+    in_the_way = error.errno in {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENXIO}
     return "move it out of the way" if in_the_way else otherwise

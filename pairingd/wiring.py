@@ -66,6 +66,12 @@ def run(launch: Launch, stop_signals: StopSignals, *, log_format: logs.Form, own
         private_directories(_directories(paths))
         for file in paths.private_files:
             private_file(Path(file))
+        for file in (
+            *(paths.lock, paths.state_db),
+            *([paths.log] if own_log else []),
+            *([paths.stderr] if launch.detached else []),
+        ):
+            check_file(Path(file))
         launch.print_to(paths.stderr)
         settings = config.load(Path(paths.config))
         # Until the loop runs. Not SIG_IGN, because children would inherit that (exec(3)).

@@ -113,11 +113,15 @@ def _refuse_shared_directory(path: Path, status: os.stat_result) -> None:
 
 def check_file(path: Path) -> None:
     """Raise OSError if `path` could not be opened for writing, or made where it is absent, once its
-    directory is private. Makes and changes nothing.
+    directory is private, or is a FIFO. Makes and changes nothing.
     """
     try:
-        # O_NONBLOCK: opening a FIFO would wait for its reader.
-        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC))
+        # O_NONBLOCK: opening a FIFO would wait for its reader; so it is ENXIO if there is none.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
+        is_fifo = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+        os.close(descriptor)
+        if is_fifo:
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(path))
     except FileNotFoundError:
         place = next(parent for parent in path.parents if os.path.lexists(parent))
         if os.statvfs(place).f_flag & os.ST_RDONLY:
@@ -162,7 +166,8 @@ def write_for_group(path: Path, content: str) -> None:
 def _replace(path: Path, content: str, mode: int) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(partial, flags, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(descriptor, mode)
             file.write(content)

@@ -7,6 +7,7 @@ FORMAT), in case the daemon is dead when the time is up.
 from __future__ import annotations
 
 import shlex
+import stat
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,8 @@ class AuthorizedKeys(Struct, frozen=True):
     def grants(self, expected: Sequence[Grant]) -> tuple[Grant, ...] | None:
         """`expected` if the file says exactly that; empty if there is no file; else None."""
         try:
+            if not stat.S_ISREG(self.path.stat().st_mode):  # a FIFO would wait for its writer
+                return None
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return ()

@@ -76,7 +76,8 @@ def newer(database: Path) -> None:
         ("state.db", newer),
         *((name, Path.mkdir) for name in ("state.db", "pairingd.lock", "pairingd.log")),
         *((name, Path.mkdir) for name in ("pairingd.stderr", "pairingd.sock")),
-        ("pairingd.log", os.mkfifo),
+        *((name, os.mkfifo) for name in ("state.db", "pairingd.lock", "pairingd.log")),
+        ("pairingd.stderr", os.mkfifo),
         ("authorized_keys", Path.touch),
     ],
 )
@@ -86,13 +87,15 @@ def test_what_keeps_the_daemon_from_starting_is_named(
     spoil(home / name)
     tested = run(sys.executable, "-m", "pairingd", "--test", PAIRING_HOME=str(home))
     assert tested.returncode == 1
+    started = run(sys.executable, "-m", "pairingd", "--detach", PAIRING_HOME=str(home))
+    assert (started.returncode, started.stderr) == (1, tested.stderr)
     [error, hint] = tested.stderr.splitlines()
     assert str(home / name) in error
     daemon = findings("--fix", PAIRING_HOME=str(home))["daemon"]
     assert daemon["state"] == "fail"
     assert daemon["message"].endswith(error.removeprefix("error: "))
     assert daemon["hint"] == hint.removeprefix("hint: ")
-    if (home / name).is_dir():
+    if spoil in {Path.mkdir, os.mkfifo}:
         assert daemon["hint"] == "move it out of the way"
 
 

@@ -148,6 +148,13 @@ async def test_an_open_door_that_could_not_be_saved_is_reported_and_saved_later(
     assert host.told_of == [host.door.port]
 
 
+async def test_a_fifo_in_the_key_files_place_is_replaced_and_not_waited_for(host: Host) -> None:
+    os.mkfifo(host.keys)
+    host.intent.apply(invite())
+    await host.lane.one_pass()
+    assert "expiry-time" in host.keys.read_text()
+
+
 async def test_a_session_that_finds_the_door_open_notes_it_too(host: Host) -> None:
     host.intent.apply(invite())
     await host.lane.one_pass()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,10 @@ async def test_a_machine_without_a_terminal_left_is_named(
     assert refused.value.code == "pty-unusable"
 
 
-async def test_a_damaged_host_key_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spoil", [lambda path: path.write_text("junk\n"), os.mkfifo])
+async def test_a_damaged_host_key_is_named(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
     sshd = sshd_in(tmp_path)
-    (tmp_path / "host_ed25519").write_text("junk\n")
+    spoil(tmp_path / "host_ed25519")
     (tmp_path / "host_ed25519").chmod(0o600)
     with pytest.raises(PairingError) as caught:
         await sshd.prepare()

@@ -155,19 +155,24 @@ class Sshd:
         if not self._host_key.exists():
             await self._make_host_key()
         file = self._host_key.stat()
+        if not stat.S_ISREG(file.st_mode):  # ssh-keygen would wait for a FIFO's writer
+            raise self._bad_host_key("not a regular file")
         written = (file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
         if self._known_key and self._known_key[0] == written:
             return self._known_key[1]
         result = await run_tool(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
         if result.status:
-            raise WorldError(
-                "bad-host-key",
-                f"{self._host_key}: {result.last_words}",
-                "remove it for a new one; guests will then see a changed host key",
-            )
+            raise self._bad_host_key(result.last_words)
         key = public_key(result.stdout)
         self._known_key = written, key
         return key
+
+    def _bad_host_key(self, why: str) -> WorldError:
+        return WorldError(
+            "bad-host-key",
+            f"{self._host_key}: {why}",
+            "remove it for a new one; guests will then see a changed host key",
+        )
 
     async def start(
         self,
