@@ -369,7 +369,10 @@ def test_a_tmux_that_cannot_be_asked_is_not_reported_as_a_missing_session(stage:
     daemon = stage.daemon()
     (stage.path / "pid").write_text(str(daemon.pid))
     assert refusal(stage, "invite", "octocat", "--no-copy")["code"] == "tmux-unknown"
-    assert stage.asks("status")["invitations"] == []
+    status = stage.asks("status")
+    assert status["invitations"] == []
+    assert "tmux-unknown" in [warning["code"] for warning in status["warnings"]]
+    assert "Session   pairing: tmux does not answer\n" in stage.pairctl("status").stdout
 
 
 @pytest.mark.attack("tmux cannot be run at the deadline", "the guest is cut on time")
