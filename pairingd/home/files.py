@@ -107,7 +107,7 @@ def _refuse_shared_directory(path: Path, status: os.stat_result) -> None:
     raise Misconfigured(
         "unsafe-home",
         f"{path} {reason}, and its mode {stat.S_IMODE(status.st_mode):o} lets other users in",
-        f"set PAIRING_HOME to a directory of its own, such as {path}/pairing",
+        f"set PAIRING_HOME to a directory of its own, such as {path / 'pairing'}",
     )
 
 

@@ -147,6 +147,7 @@ def test_a_directory_of_the_system_is_refused_even_while_it_is_empty(name: str) 
     with pytest.raises(Misconfigured) as caught:
         check_directory(Path(name))
     assert caught.value.code == "unsafe-home"
+    assert f" {Path(name, 'pairing')}" in caught.value.hint
 
 
 def test_all_directories_are_checked_before_the_first_is_created(tmp_path: Path) -> None:
