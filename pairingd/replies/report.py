@@ -20,7 +20,7 @@ from pairingd.protocol import results
 from pairingd.protocol.confinement import AccountInfo, Boxed, BoxSettings
 from pairingd.reconcile.access.knocks import Knock
 from pairingd.reconcile.access.login import Login
-from pairingd.state.store import Happening
+from pairingd.state.history import Happening
 from pairingd.state.visits import Visit, visits
 from pairingd.world.sshd import HostKey
 

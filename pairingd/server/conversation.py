@@ -17,8 +17,8 @@ from pairingd.machine import peer
 from pairingd.protocol import methods, results, wire
 from pairingd.replies import report
 from pairingd.server import rpc
+from pairingd.state.history import Happening
 from pairingd.state.intent import Intent
-from pairingd.state.store import Happening
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,8 @@ from pairingd.core.rules import gives_rights, step
 from pairingd.core.text import printable
 from pairingd.errors import PairingError, WorldError
 from pairingd.signals import Signals
-from pairingd.state.store import Happening, Line, Store
+from pairingd.state.history import Happening, Line
+from pairingd.state.store import Store
 
 log = logging.getLogger(__name__)
 

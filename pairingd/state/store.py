@@ -12,7 +12,6 @@ things.
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +24,8 @@ from msgspec import Struct
 from pairingd.core.model import Invitation, Mapping, Session, State
 from pairingd.core.network import router_of
 from pairingd.errors import Misconfigured, WorldError
-from pairingd.state import sessions
+from pairingd.state import history, sessions
+from pairingd.state.history import Happening, Line
 from pairingd.state.live import Live
 from pairingd.state.rows import as_json, as_text, checksum_of, read
 from pairingd.state.schema import migrate
@@ -36,23 +36,6 @@ T = TypeVar("T")
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _BUSY_TIMEOUT_S = 0.2  # while another process locks the database; it blocks the event loop
-KEPT_EVENTS = 5000  # of each kind, so that refused logins cannot push out the visits
-# Of one kind the oldest of what came most often in one session: of one guest from one address, so
-# that a guest who comes and goes without end cannot push out other visits.
-_FORGET_EVENTS = """
-DELETE FROM event WHERE id IN (
-    SELECT id FROM (
-        SELECT id,
-            row_number() OVER (PARTITION BY session, invitation, peer ORDER BY id DESC) AS same,
-            row_number() OVER (PARTITION BY session ORDER BY id DESC) AS in_session
-        FROM (
-            SELECT id, session, json_extract(whole, '$.invitation') AS invitation,
-                json_extract(whole, '$.peer') AS peer
-            FROM (SELECT *, iif(json_valid(data), data, '{}') AS whole FROM event WHERE kind = ?1)
-        )
-    ) ORDER BY same DESC, in_session DESC, id LIMIT ?2
-)
-"""
 KEPT_SESSIONS = 200
 
 
@@ -67,20 +50,6 @@ class Process(Struct, frozen=True):
     started: float
     boot: str = ""
     typed_at: int | None = None
-
-
-class Happening(Struct, frozen=True):
-    """One event of the history, as stored. `at` is wall-clock seconds."""
-
-    id: int
-    at: float
-    session: str | None
-    kind: str
-    text: str
-    data: dict[str, Any]
-
-
-Line = tuple[float, str | None, str, str, dict[str, Any]]  # of the history, as `happened` takes it
 
 
 class Store:
@@ -150,7 +119,7 @@ class Store:
             try:
                 yield
                 for kind in self._together:
-                    self._forget_events(kind)
+                    history.forget(self._database, kind)
             finally:
                 self._together = None
 
@@ -287,49 +256,27 @@ class Store:
     def happened(
         self, at: float, session: str | None, kind: str, text: str, data: dict[str, Any]
     ) -> Happening:
-        row = (float(at), session, kind, text, json.dumps(data))
         with self._write() as database:
-            number = database.execute(
-                "INSERT INTO event (at, session, kind, text, data, checksum)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (*row, checksum_of("event", *row)),
-            ).lastrowid
+            written = history.add(database, (at, session, kind, text, data))
             if self._together is None:
-                self._forget_events(kind)
+                history.forget(database, kind)
             else:  # once for all, because it counts thousands
                 self._together.add(kind)
-        return Happening(number or 0, at, session, kind, text, data)
-
-    def _forget_events(self, kind: str) -> None:
-        query = "SELECT count(*) FROM event WHERE kind = ?"
-        (number,) = self._database.execute(query, (kind,)).fetchone()
-        if number > KEPT_EVENTS + KEPT_EVENTS // 20:  # not each time: it sorts all of them
-            self._database.execute(_FORGET_EVENTS, (kind, number - KEPT_EVENTS))
+        return written
 
     def history(self, after: int, limit: int) -> list[Happening]:
+        """The newest `limit` events after the event `after`, oldest first."""
         return list(self.unread_history(after, limit))
 
     def history_of(self, session: str) -> list[Happening]:
         return list(self.unread_history_of(session))
 
     def unread_history(self, after: int, limit: int) -> Iterator[Happening]:
-        """The newest `limit` events after the event `after`, oldest first; each is read when it is
-        taken.
-        """
-        rows = self._database.execute(
-            "SELECT id, at, session, kind, text, data, checksum FROM event WHERE id > ?"
-            " ORDER BY id DESC LIMIT ?",
-            (after, limit),
-        ).fetchall()
-        return _happenings(reversed(rows))
+        """As `history`; each is read when it is taken."""
+        return history.newest(self._database, after, limit)
 
     def unread_history_of(self, session: str) -> Iterator[Happening]:
-        rows = self._database.execute(
-            "SELECT id, at, session, kind, text, data, checksum FROM event WHERE session = ?"
-            " ORDER BY id",
-            (session,),
-        ).fetchall()
-        return _happenings(rows)
+        return history.of_session(self._database, session)
 
 
 def _code(error: Exception) -> int:
@@ -340,16 +287,6 @@ def _code(error: Exception) -> int:
 def _remedy(error: Exception, otherwise: str) -> str:
     locked = _code(error) in _LOCKED
     return "end the program that has state.db open, such as sqlite3" if locked else otherwise
-
-
-def _happenings(rows: Iterable[tuple[Any, ...]]) -> Iterator[Happening]:
-    """A damaged line of the history stays a line, because something has happened there."""
-    for number, *row, checksum in rows:
-        at, session, kind, text, data = row
-        if checksum == checksum_of("event", *row):
-            yield Happening(number, at, session, kind, text, json.loads(data))
-        else:
-            yield Happening(number, 0.0, None, "damaged", "this line of the history is damaged", {})
 
 
 def _failure_of(attempt: Callable[[Iterable[Invitation]], None], live: Iterable[Invitation]) -> str:

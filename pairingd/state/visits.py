@@ -14,7 +14,7 @@ from msgspec import Struct
 from pairingd.core import causes, strict
 from pairingd.core.model import Cause
 from pairingd.core.records import replace
-from pairingd.state.store import Happening
+from pairingd.state.history import Happening
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

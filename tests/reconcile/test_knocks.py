@@ -14,8 +14,9 @@ from pairingd.core.penalties import Ban
 from pairingd.reconcile.access.knocks import MAX_KNOCKS, NOTICE_INTERVAL_S, Knocks
 from pairingd.replies import report
 from pairingd.signals import Signals
+from pairingd.state.history import Happening
 from pairingd.state.intent import Intent
-from pairingd.state.store import Happening, Store
+from pairingd.state.store import Store
 from tests.core.make import START, invitation, invite
 
 

@@ -17,9 +17,10 @@ from pairingd.core.records import replace
 from pairingd.core.refusal import Refused
 from pairingd.errors import WorldError
 from pairingd.signals import Signals
+from pairingd.state.history import Happening
 from pairingd.state.intent import Intent
 from pairingd.state.live import Live
-from pairingd.state.store import Happening, Store
+from pairingd.state.store import Store
 from tests.core.make import START, invitation, invite
 
 HOUR = 3600

@@ -259,7 +259,7 @@ def test_history_is_read_newest_last_and_from_an_event_on(reopen: Callable[[], S
 def test_events_caused_by_strangers_do_not_push_out_joins(
     reopen: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, *, together: bool
 ) -> None:
-    monkeypatch.setattr("pairingd.state.store.KEPT_EVENTS", 3)
+    monkeypatch.setattr("pairingd.state.history.KEPT_EVENTS", 3)
     store = reopen()
     store.happened(START, "s1", "joined", "octocat", {})
     with store.together() if together else nullcontext():
@@ -276,7 +276,7 @@ def test_events_caused_by_strangers_do_not_push_out_joins(
 def test_one_who_comes_again_and_again_pushes_out_their_own_events_alone(
     reopen: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, *, together: bool
 ) -> None:
-    monkeypatch.setattr("pairingd.state.store.KEPT_EVENTS", 5)
+    monkeypatch.setattr("pairingd.state.history.KEPT_EVENTS", 5)
     store = reopen()
     visits = [("s1", "i1", "5.5.5.2"), ("s2", "i2", "5.5.5.3"), ("s2", "i3", "5.5.5.2")]
     visits += [("s2", "i2", "5.5.5.9")] * 10

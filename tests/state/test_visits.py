@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import asdict
 
 from pairingd.core.model import Cause
-from pairingd.state.store import Happening
+from pairingd.state.history import Happening
 from pairingd.state.visits import Joined, Left, visits
 
 OCTOCAT = Joined("i1", "github:octocat", "203.0.113.5", "SHA256:ko5Z", 4711)

@@ -217,10 +217,8 @@ class AccessLane(Lane):
         try:
             await self._guests.cut(pids, causes.WORDS[cause] if cause else "", cause)
         except Exception:  # a defect; the keys must be removed even so
-            log.exception("a connection could not be cut")
-            return WorldError(
-                "not-cut", "a connection could not be cut", "pairctl stop ends them all"
-            )
+            log.exception(problem := "a connection could not be cut")
+            return WorldError("not-cut", problem, "pairctl stop ends them all")
         return None
 
     async def _change_roles(self, changes: list[plan.ChangeRole]) -> None:

@@ -85,8 +85,7 @@ def _sieve(environ: Mapping[str, str] | None = None) -> Sieve:
     sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120 - python -I leaves it out
     import sieve  # type: ignore[import-not-found]
 
-    made: Sieve = sieve.Sieve(utf8=environ is None or sieve.is_utf8(environ))
-    return made
+    return sieve.Sieve(utf8=environ is None or sieve.is_utf8(environ))  # type: ignore[no-any-return]
 
 
 def _stand_between(argv: list[str], role: str, sieve: Sieve | None) -> tuple[int, int]:
@@ -100,7 +99,7 @@ def _stand_between(argv: list[str], role: str, sieve: Sieve | None) -> tuple[int
             os.write(guest, f"{WELCOME}\r\n".encode())
         # Drop what a read guest has typed by now; the others' input waits for tmux.
         _set_raw(termios.TCSAFLUSH if role == "read" else termios.TCSADRAIN)
-    pane = Pane(argv, fit=_size if role == "host" else clamped, sieve=sieve)
+    pane = Pane(argv, fit=bytes if role == "host" else clamped, sieve=sieve)
     reason, drawn = _pass(guest, pane, signals, role)
     if reason != CLIENT_ENDED and _may_terminate(_innermost(pane.client)):
         drawn = _pass_farewell(guest, pane, drawn)
@@ -118,11 +117,10 @@ def _stand_between(argv: list[str], role: str, sieve: Sieve | None) -> tuple[int
 
 def _rows_of(line: str) -> int:
     """How many the terminal needs for it."""
-    try:
-        columns = os.get_terminal_size(0).columns or _UNKNOWN_COLUMNS
-    except OSError:  # the terminal is gone
-        columns = _UNKNOWN_COLUMNS
-    return -(-len(line) // columns)
+    columns = 0
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        columns = os.get_terminal_size(0).columns
+    return -(-len(line) // (columns or _UNKNOWN_COLUMNS))
 
 
 def _become(script: str, *arguments: str) -> None:
@@ -141,17 +139,11 @@ def _opened_again() -> int:
         return os.open("/dev/tty", flags)
 
 
-def _size(size: bytes) -> bytes:
-    """The size unchanged."""
-    return size
-
-
 def clamped(size: bytes) -> bytes:
     """A `struct winsize` (ioctl_tty(2)) within what a guest's terminal may be. One within it keeps
     its pixels: without, tmux asks the terminal for its size, and takes rows for columns (3.8).
     """
-    given = struct.unpack("HHHH", size)
-    rows, columns, *pixels = given
+    rows, columns, *pixels = given = struct.unpack("HHHH", size)
     rows = min(max(rows or _UNKNOWN_ROWS, MIN_ROWS), MAX_ROWS)
     columns = min(max(columns or _UNKNOWN_COLUMNS, MIN_COLUMNS), MAX_COLUMNS)
     if (rows, columns) != given[:2]:
@@ -188,11 +180,10 @@ class Pane:
     standard input as `fit` makes it. With a `sieve` not all that it paints is drawn.
     """
 
-    _resume_at: float | None = None
-
     def __init__(self, argv: list[str], fit: Callable[[bytes], bytes], sieve: Sieve | None) -> None:
         self._fit = fit
         self._sieve = sieve
+        self._resume_at: float | None = None
         self.end, inner = os.openpty()
         self.resize()
         self.client = os.fork()
@@ -238,10 +229,9 @@ class Pane:
 
     def _echoes(self) -> bool:
         """Its terminal does so before tmux takes it and once tmux has given it back."""
-        try:
+        with contextlib.suppress(OSError, termios.error):
             return bool(termios.tcgetattr(self.end)[3] & termios.ECHO)
-        except (OSError, termios.error):
-            return False
+        return False
 
 
 class Keys:
