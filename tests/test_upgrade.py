@@ -180,17 +180,6 @@ def test_a_detached_daemon_is_ready_once_its_caller_has_ended(stage: Stage) -> N
     stage.pairctl("status")
 
 
-def test_a_detached_daemon_serves_although_its_caller_was_stopped_before(stage: Stage) -> None:
-    script = (
-        "import os; from pairingd import __main__\n"
-        "if 'PAIRINGD_READY_FD' not in os.environ: os.read = lambda *_: os._exit(130)\n"
-        "raise SystemExit(__main__.main())"
-    )
-    # Its standard error, which the daemon has until it serves, is read to the end.
-    assert stage.run(sys.executable, "-c", script, "--detach", check=False).returncode == 130
-    stage.pairctl("status")
-
-
 def test_a_daemon_that_dies_while_it_starts_is_a_failure_of_its_caller(stage: Stage) -> None:
     # A defect of whatever kind, told on the caller's terminal.
     broken = "from pairingd import __main__, wiring; wiring.assemble = None; "
