@@ -372,7 +372,7 @@ def test_a_tmux_that_cannot_be_asked_is_not_reported_as_a_missing_session(stage:
     status = stage.asks("status")
     assert status["invitations"] == []
     assert "tmux-unknown" in [warning["code"] for warning in status["warnings"]]
-    assert "Session   pairing: tmux does not answer\n" in stage.pairctl("status").stdout
+    assert "Session   pairing: unknown\n" in stage.pairctl("status").stdout
 
 
 @pytest.mark.attack("tmux cannot be run at the deadline", "the guest is cut on time")

@@ -27,6 +27,12 @@ def kinds() -> Iterator[str]:
                     yield kind
                 case ast.Call(func=ast.Name(id="Note"), args=[ast.Constant(value=str(kind)), *_]):
                     yield kind  # what core.holding has the lane write down
+                case ast.Yield(
+                    value=ast.Tuple(
+                        elts=[ast.Tuple(elts=[ast.Constant(value=str(kind)), *_]), ast.Constant()]
+                    )
+                ):
+                    yield kind  # of a session, in intent.py
                 case ast.FunctionDef(name="_difference"):
                     for one in ast.walk(node):
                         match one:
