@@ -10,6 +10,7 @@ etc.py          the files of /etc that it shows
 venv.py         the Python of a virtual environment in the shared directory
 filter.py       the system calls that it forbids
 scope.py        what ends at the box where it has the host's network
+surroundings.py the environment of what runs outside, which leads to nothing that a guest can write
 
 tmux's server runs in the box, and each client in a box of its own: a client obeys its server
 (tmux's MSG_EXEC, MSG_READ_OPEN), which the guests control. Outside, the box's script `tmux` stands

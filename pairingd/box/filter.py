@@ -23,8 +23,8 @@ _NEW_USER = 0x10000000  # CLONE_NEWUSER: clone(2)
 
 def write(file: BinaryIO, *, client: bool = False) -> None:
     """Write classic BPF for this machine's architecture, for a `client`'s box or the server's. A
-    program for another one that it can run,
-    too, such as a 32-bit program, is killed. Raises OSError if libseccomp is missing.
+    program for another one that it can run, too, such as a 32-bit program, is killed. Raises
+    OSError if libseccomp is missing.
     """
     try:
         import pyseccomp
