@@ -384,10 +384,14 @@ class Terminal:
         self.presses("Enter")
 
     def writes(self, text: str) -> None:
-        self._control.run("send-keys", "-l", "--", text)
+        self._keys("-l", "--", text)
 
     def presses(self, *keys: str) -> None:
-        self._control.run("send-keys", *keys)
+        self._keys(*keys)
+
+    def _keys(self, *argv: str) -> None:
+        """By a program each time: tmux takes keys that come faster for a paste."""
+        self._stage.run("tmux", "-S", str(self._socket), "send-keys", *argv)
 
     def screen(self) -> str:
         return self._control.run("capture-pane", "-p")

@@ -349,7 +349,7 @@ def test_pairctl_and_the_daemon_wait_for_no_client_that_guests_have_stopped(
     until("it runs", lambda: runs(network, account, "python3"))
     host.asks("invite", "hubot", *AS_ACCOUNT, "--no-copy", check=False)
     host.pairctl("stop")
-    assert screen.ends() != 0
+    screen.ends()
     assert "PermissionError" not in network.path(f"{host.home}/pairingd.log").read_text()
 
 
