@@ -38,8 +38,7 @@ def keep_out(writable: Iterable[str]) -> None:
 
 def keep_out_of_boxes(root: str) -> None:
     """The same, of all boxes that have files: what a guest has left is there after the session."""
-    for place in boxes(root):
-        keep_out(place.shares.writable)
+    keep_out(path for place in boxes(root) for path in place.shares.writable)
 
 
 def _may_stay(place: str, writable: tuple[str, ...]) -> bool:
