@@ -384,14 +384,10 @@ class Terminal:
         self.presses("Enter")
 
     def writes(self, text: str) -> None:
-        self._keys("-l", "--", text)
+        self._control.send_keys("-l", "--", text)
 
     def presses(self, *keys: str) -> None:
-        self._keys(*keys)
-
-    def _keys(self, *argv: str) -> None:
-        """By a program each time: tmux takes keys that come faster for a paste."""
-        self._stage.run("tmux", "-S", str(self._socket), "send-keys", *argv)
+        self._control.send_keys(*keys)
 
     def screen(self) -> str:
         return self._control.run("capture-pane", "-p")

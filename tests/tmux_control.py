@@ -18,9 +18,11 @@ class Control:
     def __init__(
         self, socket: str, prefix: Sequence[str] = (), environment: Mapping[str, str] | None = None
     ) -> None:
+        self._tmux = (*prefix, "tmux", "-u", "-S", socket)
+        self._environment = environment
         attach = ("attach-session", "-f", "no-output,ignore-size")
         self._client = subprocess.Popen(
-            [*prefix, "tmux", "-u", "-C", "-S", socket, *attach],
+            [*self._tmux, "-C", *attach],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -36,6 +38,10 @@ class Control:
         self._client.stdin.write(shlex.join(words) + "\n")
         self._client.stdin.flush()
         return self._reply()
+
+    def send_keys(self, *words: str) -> None:
+        """By a program each time: tmux takes keys that come faster for a paste."""
+        subprocess.run([*self._tmux, "send-keys", *words], env=self._environment, check=True)
 
     def close(self) -> None:
         """Also where the server has gone."""

@@ -298,18 +298,14 @@ class Terminal:
         place.stack.callback(self._control.close)
 
     def type(self, text: str) -> None:
-        self._keys("-l", text)
+        self._control.send_keys("-l", text)
 
     def press(self, *keys: str) -> None:
-        self._keys(*keys)
+        self._control.send_keys(*keys)
 
     def enter(self, line: str) -> None:
         self.type(line)
         self.press("Enter")
-
-    def _keys(self, *argv: str) -> None:
-        """By a program each time: tmux takes keys that come faster for a paste."""
-        self._place.run("tmux", "-S", self._socket, "send-keys", *argv)
 
     def screen(self) -> str:
         return self._control.run("capture-pane", "-p")
