@@ -112,22 +112,14 @@ async def test_a_pinhole_is_re_created_instead_of_renewed(gateway: FakePxp, hous
     assert list(gateway.held) == [DOOR]
 
 
-async def test_upnp_is_used_if_pcp_is_silent(gateway: FakePxp, house: House) -> None:
-    gateway.twist = silence
-    async with FakeIgd(address="::1", ssdp=True, version=2) as igd:
-        house.speaks(["pcp", "upnp"], igd)
-        await house.lane.one_pass()
-        assert [hole.port for hole in igd.pinholes.values()] == [DOOR]
-        assert [one.protocol for one in house.store.mappings()] == ["upnp"]
-        house.door = None
-        await house.lane.one_pass()
-        assert igd.pinholes == {}
-    assert house.store.mappings() == []
-
-
-@pytest.mark.parametrize("result", [2, 4, 8, 9, 11])  # of RFC 6887 §7.4
-async def test_upnp_is_used_if_pcp_refuses(gateway: FakePxp, house: House, result: int) -> None:
-    gateway.result = result
+@pytest.mark.parametrize("result", [None, 2, 4, 8, 9, 11])  # of RFC 6887 §7.4
+async def test_upnp_is_used_if_pcp_is_silent_or_refuses(
+    gateway: FakePxp, house: House, result: int | None
+) -> None:
+    if result is None:
+        gateway.twist = silence
+    else:
+        gateway.result = result
     async with FakeIgd(address="::1", ssdp=True, version=2) as igd:
         house.speaks(["pcp", "upnp"], igd)
         await house.lane.one_pass()
