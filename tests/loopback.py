@@ -11,6 +11,8 @@ import pytest
 SECOND = "127.0.0.2"
 # Longer than any name may be (RFC 1035 §2.3.4), so no name server is asked for it.
 UNKNOWN_NAME = ".".join(["a" * 60] * 5)
+# And names that Python refuses to ask for: labels of no byte, or of more than 63 (RFC 1035 §2.3.4).
+NO_NAMES = (UNKNOWN_NAME, "a..b", "a" * 64)
 
 
 def has(address: str) -> bool:

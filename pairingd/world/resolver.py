@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 
 from pairingd.home import values
+from pairingd.machine.names import ipv4_addresses
 from pairingd.process.programs import run
 
 log = logging.getLogger(__name__)
 
-_RESOLVE_TIMEOUT_S = 5.0
 _UPDATE_TIMEOUT_S = 20.0
 
 
 async def resolve(hostname: str) -> frozenset[str]:
-    """Its IPv4 addresses; empty if it has none, or no answer comes in time."""
+    """Its IPv4 addresses; empty if `ipv4_addresses` raises."""
     try:
-        async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
-            records = await asyncio.get_running_loop().getaddrinfo(
-                hostname, None, family=socket.AF_INET, type=socket.SOCK_STREAM
-            )
-    except (OSError, UnicodeError) as error:  # TimeoutError is one
+        return frozenset(await ipv4_addresses(hostname))
+    except OSError as error:
         log.debug("%s is not resolved: %s", hostname, error)
         return frozenset()
-    return frozenset(str(record[4][0]) for record in records)
 
 
 async def update(

@@ -14,7 +14,7 @@ from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.world import network
 from pairingd.world.network import changes, linux, macos, towards
-from tests.loopback import UNKNOWN_NAME
+from tests.loopback import NO_NAMES
 from tests.waiting import WAIT_S
 
 SYSTEM = "pairingd.world.network.changes.system"
@@ -386,9 +386,10 @@ def test_a_real_change_of_network_is_noticed_and_reported(link: str) -> None:
             until(child, "gateway='192")
 
 
-async def test_a_named_gateway_whose_name_leads_nowhere_is_reported_as_that() -> None:
+@pytest.mark.parametrize("name", NO_NAMES)
+async def test_a_named_gateway_whose_name_leads_nowhere_is_reported_as_that(name: str) -> None:
     with pytest.raises(GatewayError, match="its name could not be resolved") as refused:
-        await towards.towards(UNKNOWN_NAME)
+        await towards.towards(name)
     assert refused.value.code == "no-gateway"
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sys
 
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.machine import interfaces, lan
+from pairingd.machine.names import ipv4_addresses
 from pairingd.world import network
 
 _DISCARD_PORT = 9
-_RESOLVE_TIMEOUT_S = 5.0
 
 
 async def locate(gateway: str) -> Network | None:
@@ -40,19 +39,14 @@ async def towards(host: str, platform: str = sys.platform) -> Network:
 
 
 async def _address(host: str) -> str:
-    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
-            records = await loop.getaddrinfo(
-                host, _DISCARD_PORT, family=socket.AF_INET, type=socket.SOCK_DGRAM
-            )
-    except OSError:  # TimeoutError is one
+        return (await ipv4_addresses(host))[0]
+    except OSError:
         raise GatewayError(
             "no-gateway",
             f"the configured gateway {host} was not found: its name could not be resolved",
             "write its address into [router] gateway or description_url in config.toml",
         ) from None
-    return str(records[0][4][0])
 
 
 def _source(gateway: str, platform: str) -> str:

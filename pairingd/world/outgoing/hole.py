@@ -17,6 +17,7 @@ import struct
 from collections.abc import Callable
 
 from pairingd.core.addresses import ip_version
+from pairingd.machine.names import ipv4_addresses
 from pairingd.world.outgoing import stun
 from pairingd.world.outgoing.dialer import connect
 
@@ -94,11 +95,7 @@ class Hole:
 
     async def _connect(self) -> socket.socket:
         host, port = self._server
-        loop = asyncio.get_running_loop()
-        addresses = await loop.getaddrinfo(
-            host, port, family=socket.AF_INET, type=socket.SOCK_STREAM
-        )
-        return await connect(self.port, str(addresses[0][4][0]), port)
+        return await connect(self.port, (await ipv4_addresses(host))[0], port)
 
     def _note(self, outside: tuple[str, int] | None, failure: str = "") -> None:
         self.answered.set()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 
 from pairingd.core.addresses import ip_version
+from pairingd.machine.names import ipv4_addresses
 from pairingd.world.gateway.upnp.http1 import Http
 from pairingd.world.gateway.upnp.location import location_host, repointed
 from pairingd.world.gateway.upnp.markup import BadAnswer
@@ -55,9 +55,7 @@ async def by_address(url: str) -> str:
     host = location_host(url)
     if host is None or ip_version(host):
         return url
-    loop = asyncio.get_running_loop()
-    answers = await loop.getaddrinfo(host, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
-    return repointed(url, str(answers[0][4][0]))
+    return repointed(url, (await ipv4_addresses(host))[0])
 
 
 async def _exchanged(http: Http, source: str, timeout_s: float) -> str:

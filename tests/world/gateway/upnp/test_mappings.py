@@ -21,7 +21,7 @@ from pairingd.home import config
 from pairingd.world.gateway.upnp import mappings, problems, ssdp
 from pairingd.world.gateway.upnp.igd import connect
 from tests.fakes.igd import FakeIgd, Quirk
-from tests.loopback import SECOND, UNKNOWN_NAME, needs_second_address
+from tests.loopback import NO_NAMES, SECOND, needs_second_address
 from tests.waiting import WAIT_S
 from tests.world.gateway.conftest import (
     GATEWAY_MAC,
@@ -827,9 +827,10 @@ async def test_a_configured_url_may_have_the_routers_name(igd: FakeIgd) -> None:
     assert (await refused(igd)).code == "router-lied"
 
 
-async def test_a_description_at_an_unknown_name_is_reported_as_that() -> None:
+@pytest.mark.parametrize("name", NO_NAMES)
+async def test_a_description_at_an_unknown_name_is_reported_as_that(name: str) -> None:
     with pytest.raises(GatewayError, match="the name could not be resolved"):
-        await connect(f"http://{UNKNOWN_NAME}:5000/x", "127.0.0.1")
+        await connect(f"http://{name}:5000/x", "127.0.0.1")
 
 
 async def chosen(adapter: mappings.UpnpAdapter, *urls: str) -> str:
