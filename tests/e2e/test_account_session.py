@@ -113,7 +113,7 @@ while True:
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline") as file:
-                if file.read().startswith("/usr/bin/tmux\\0-N\\0-S"):
+                if file.read().startswith(("/usr/bin/tmux\\0-N\\0-S", "/usr/bin/tmux\\0-N\\0-N")):
                     os.kill(int(pid), signal.SIGSTOP)
         except OSError:
             pass
@@ -346,10 +346,10 @@ def test_pairctl_and_the_daemon_wait_for_no_client_that_guests_have_stopped(
     network.path("/srv/stops").write_text(STOPS)
     slow = 'list-sessions=run-shell "sleep 3" ; list-sessions'
     screen.enter(f"tmux set -s command-alias[90] '{slow}'; python3 -I -S /srv/stops & sleep 1")
-    until("it runs", lambda: runs(network, account, "python3"))
+    until("it has stopped a client", lambda: has_stopped(network, account))
     host.asks("invite", "hubot", *AS_ACCOUNT, "--no-copy", check=False)
     host.pairctl("stop")
-    screen.ends()
+    assert screen.ends() != 0
     assert "PermissionError" not in network.path(f"{host.home}/pairingd.log").read_text()
 
 
@@ -372,6 +372,12 @@ def test_an_account_that_is_not_there_is_refused_and_nothing_is_started(
 
 def octocats_command(host: Host) -> str:
     return str(host.asks("invite", "--show", "octocat", "--no-copy")["command"])
+
+
+def has_stopped(network: Network, account: Account) -> bool:
+    """Whether the client is stopped by which the daemon watches the session."""
+    listed = network.root.run("ps", "-u", account.name, "-o", "stat=,args=", check=False).stdout
+    return any(line.startswith("T") and "tmux -N -N" in line for line in listed.splitlines())
 
 
 def runs(network: Network, account: Account, name: str = "") -> str:
