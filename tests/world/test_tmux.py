@@ -8,16 +8,20 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
 
+from pairingd.core.confine import TmuxClient
+from pairingd.core.records import replace
 from pairingd.errors import WorldError
 from pairingd.machine import which
 from pairingd.world.tmux import Running, Tmux
 from pairingd.world.tmux.clients import MAX_CLIENTS
 from pairingd.world.tmux.commands import client_hooks
+from tests.newest_tmux import newest_tmux
+from tests.raw_terminal import RawTerminal
 from tests.stage import until
 from tests.waiting import WAIT_S
 
@@ -31,8 +35,8 @@ def socket() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-def tmux(socket: Path, *arguments: str) -> str:
-    argv = ("tmux", "-f", "/dev/null", "-S", str(socket), *arguments)
+def tmux(socket: Path, *arguments: str, command: str = "tmux") -> str:
+    argv = (command, "-f", "/dev/null", "-S", str(socket), *arguments)
     return subprocess.run(argv, check=False, capture_output=True, text=True).stdout
 
 
@@ -47,6 +51,36 @@ async def test_a_session_is_running_until_it_or_its_server_is_gone(socket: Path)
     until(lambda: not tmux(socket, "ls"), "the server is gone")
     assert socket.exists()
     assert await observed.running() is Running.NO
+
+
+@pytest.mark.parametrize("which_tmux", ["tmux", "newest tmux"])
+async def test_a_suspended_client_is_known_and_one_that_has_gone_is_not(
+    socket: Path, which_tmux: str
+) -> None:
+    command = str(shutil.which("tmux") if which_tmux == "tmux" else newest_tmux())
+    tmux(socket, "new-session", "-d", "-s", "pairing", command=command)
+    observed = Tmux(command, socket, "pairing")
+    assert await observed.running() is Running.YES
+    terminal = RawTerminal([command, "-S", str(socket), "attach"], {"TERM": "xterm"}, 80, 24)
+    try:
+        known = await clients_once(observed, lambda listed: any(one.rows for one in listed))
+        names = {client.name for client in known}
+        tmux(socket, "suspend-client", "-t", *names, command=command)
+        (still,) = await observed.clients(names)
+        assert [still] == [replace(one, rows=still.rows) for one in known]  # it has none then
+    finally:
+        terminal.close()
+    assert await clients_once(observed, lambda listed: not listed, names) == []
+    tmux(socket, "kill-server", command=command)
+
+
+async def clients_once(
+    observed: Tmux, fits: Callable[[list[TmuxClient]], bool], known: Collection[str] = ()
+) -> list[TmuxClient]:
+    async with asyncio.timeout(WAIT_S):
+        while not fits(listed := await observed.clients(known)):  # noqa: ASYNC110 - as `happens`
+            await asyncio.sleep(0.01)
+    return listed
 
 
 async def test_a_session_may_run_on_although_no_tmux_is_installed_any_more(

@@ -85,7 +85,7 @@ class Confinement:
         actions = steering(clients, writes, self._tmux.target, observer)
         if actions:
             await self._tmux.steer(actions)
-            clients = await self._tmux.clients()
+            clients = await self._tmux.clients(self.clients)
         astray = strays(clients, writes, self._tmux.target)
         return {
             owner.connection: Place(owner.command, name in astray) for name, owner in owners.items()
@@ -136,7 +136,7 @@ class Confinement:
         return self._ownership.of(clients, guests, boxed=has_pids_of_its_own)
 
     async def _look(self, guests: Collection[int]) -> list[TmuxClient]:
-        clients = await self._tmux.clients()
+        clients = await self._tmux.clients(self.clients)
         owners = self._owned(clients, guests)
         known, self.clients = self.clients, owners
         names = {client.name for client in clients}

@@ -1,12 +1,13 @@
-"""The clients of a server, as list-clients prints them."""
+"""The clients of a server, as tmux prints them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from itertools import islice
 
 from pairingd.core.confine import TmuxClient
+from pairingd.errors import WorldError
 
 MAX_CLIENTS = 4096  # twice the possible connections; a guest who owns the server lists any number
 # A line in FORM. A client in control mode may have no size; a terminal's name is its path. A guest
@@ -19,6 +20,26 @@ FORM = "\t".join(
         *("client_height", "client_flags", "client_name", "session_id"),
     )
 )
+
+
+async def attached(
+    ask: Callable[..., Awaitable[str]], session: str, known: Collection[str]
+) -> list[TmuxClient]:
+    """All clients; `ask` gives what tmux prints of a command. Raises WorldError.
+
+    tmux 3.7 and later do not list a client that suspend-client has suspended, but show it by its
+    name. Of those in `known` the ones in `session` are among these.
+    """
+    listed = clients(await ask("list-clients", "-F", FORM))
+    for name in set(known) - {client.name for client in listed}:
+        try:
+            shown = await ask("display-message", "-p", "-t", f"{session}:", "-c", name, FORM)
+        except WorldError as error:
+            if error.code != "tmux-failed":
+                raise
+        else:  # for one that has gone tmux shows another
+            listed += [client for client in clients(shown) if client.name == name]
+    return listed
 
 
 def clients(output: str) -> list[TmuxClient]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum, auto
 from pathlib import Path
 
@@ -164,9 +164,9 @@ class Tmux:
             _way_out(self),
         )
 
-    async def clients(self) -> list[TmuxClient]:
-        """All that are attached to this server, our own observer too. Raises WorldError."""
-        return clients.clients(await self._ask("list-clients", "-F", clients.FORM))
+    async def clients(self, known: Collection[str] = ()) -> list[TmuxClient]:
+        """Attached ones, our observer too; those in `known` also suspended. Raises WorldError."""
+        return await clients.attached(self._ask, self.target, known)
 
     async def terminals(self) -> list[TmuxClient]:
         """The people in the shared session, not programs. Raises WorldError."""
