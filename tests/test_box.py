@@ -109,7 +109,7 @@ def test_the_role_changes_there_and_back_in_a_box_and_the_screen_stays(boxed: Sc
 
 @pytest.mark.parametrize("who", ["guest", "host"])
 def test_a_client_that_is_suspended_in_a_box_goes_on_by_itself(boxed: Scene, who: str) -> None:
-    """A tmux since 3.7 does not list one, so a guest who stayed suspended would be taken for out."""
+    """And its guest is not taken for out: tmux 3.7 and later do not list a suspended client."""
     takes_no_keys_for_a_paste(boxed)
     terminal = boxed.screen if who == "guest" else attached_host(boxed.stage)
     terminal.shows("[pairing]")
