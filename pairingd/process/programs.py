@@ -65,7 +65,8 @@ UNENDED = Unended()
 
 async def end(process: asyncio.subprocess.Process, seconds: float = 0.0) -> bool:
     """Send SIGTERM, and SIGKILL if it still runs after `seconds`, or if this is cancelled; return
-    when it has ended. False if we may not signal it, and it has not ended by then.
+    when it has ended, also if this is cancelled again. False if we may not signal it, and it has
+    not ended by then.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         process.terminate()
@@ -87,6 +88,14 @@ async def _killed(process: asyncio.subprocess.Process) -> bool:
         pass
     except PermissionError:
         return False
+    cancelled = None
+    while process.returncode is None:
+        try:
+            await asyncio.sleep(_EXIT_POLL_S)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        raise cancelled
     await _exited(process)
     return True
 

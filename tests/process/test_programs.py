@@ -38,11 +38,14 @@ async def test_end_kills_only_a_process_that_ignores_sigterm(
     assert process.returncode == -number
 
 
-async def test_a_cancelled_end_kills_and_is_over_when_the_process_is() -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+async def test_a_cancelled_end_kills_and_is_over_when_the_process_is(*, again: bool) -> None:
+    """Also if the loop, which ends, cancels what somebody has cancelled before."""
     process = await started(STUBBORN)
     ending = asyncio.create_task(end(process, WAIT_S))
-    await asyncio.sleep(0)  # it has begun
-    ending.cancel()
+    for _ in range(1 + again):
+        await asyncio.sleep(0)  # it has begun
+        ending.cancel()
     await asyncio.wait({ending}, timeout=2 * WAIT_S)
     assert ending.cancelled()
     assert process.returncode == -signal.SIGKILL
