@@ -244,7 +244,7 @@ def parser() -> argparse.ArgumentParser:
             command(name, about, _GUEST).add_argument("guest", type=values.guest, metavar="GUEST")
         )
 
-    command("end", "end every invitation and close the door; the tmux session stays")
+    command("end", "end all invitations and close the door; the tmux session stays")
     command("attach", "attach this terminal to the session")
 
     log = command("log", "print what has happened")

@@ -125,7 +125,7 @@ complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 
 complete -c pairctl -n '_shtab_pairctl_using deny' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using deny' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using deny; and test $_shtab_pairctl_npos -eq 0' -ka "(_pairctl_guests)" -d GUEST
-complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a end -d 'End every invitation and close the door; the tmux session stays.'
+complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a end -d 'End all invitations and close the door; the tmux session stays.'
 complete -c pairctl -n '_shtab_pairctl_using end' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using end' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a attach -d 'Attach this terminal to the session.'

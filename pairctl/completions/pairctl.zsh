@@ -12,7 +12,7 @@ _shtab_pairctl_commands() {
     config:'Print every setting in force and where it comes from.'
     deny:'Turn away a guest who waits for approval.'
     doctor:'Check for problems that could keep a guest out.'
-    end:'End every invitation and close the door; the tmux session stays.'
+    end:'End all invitations and close the door; the tmux session stays.'
     extend:'Move a guest'"'"'s deadline.'
     install:'Start the daemon now and at every login.'
     invite:'Invite guests for a limited time.'

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pairingd.core.durations import utc
@@ -41,10 +38,8 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    store = Store.open(tmp_path / "state.db", START)
-    yield Host(store)
-    store.close()
+def host(store: Store) -> Host:
+    return Host(store)
 
 
 @pytest.mark.attack("knocks a thousand times", "ten lines of history, and the right number")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
@@ -73,8 +72,8 @@ class Played(Lane):
 
 
 @pytest.fixture
-async def lane(tmp_path: Path) -> AsyncIterator[Played]:
-    played = Played(Store.open(tmp_path / "state.db", START))
+async def lane(store: Store) -> AsyncIterator[Played]:
+    played = Played(store)
     running = asyncio.create_task(played.run())
     await played.passes(lambda: None)
     yield played

@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -54,8 +53,8 @@ class Elsewhere:
 
 
 class Stand:
-    def __init__(self, path: Path, *, named: bool = True) -> None:
-        self.store = Store.open(path / "state.db", START)
+    def __init__(self, store: Store, *, named: bool = True) -> None:
+        self.store = store
         self.now: float = START
         self.sight = Sight.OUR_DOOR
         self.places: list[Place] = [ROUTER]
@@ -80,8 +79,8 @@ class Stand:
 
 
 @pytest.fixture
-def stand(tmp_path: Path) -> Stand:
-    return Stand(tmp_path)
+def stand(store: Store) -> Stand:
+    return Stand(store)
 
 
 async def test_our_host_key_seen_from_the_internet_proves_the_endpoint(stand: Stand) -> None:
@@ -141,9 +140,9 @@ async def test_a_machine_in_our_own_network_proves_nothing(stand: Stand, peer: s
 
 @pytest.mark.parametrize(("named", "raises"), [(True, True), (False, False)])
 async def test_a_machine_that_may_not_connect_gives_no_result_for_the_endpoint(
-    tmp_path: Path, named: bool, raises: bool
+    store: Store, named: bool, raises: bool
 ) -> None:
-    stand = Stand(tmp_path, named=named)
+    stand = Stand(store, named=named)
     stand.sight, stand.elsewhere.blind = Sight.NOBODY, True
     if raises:
         with pytest.raises(WorldError, match="Connection refused"):

@@ -61,8 +61,10 @@ async def seen(_host: str, _port: int) -> Sight:
     return Sight.OUR_DOOR
 
 
-async def test_no_ssh_is_left_where_the_journal_cannot_be_written(tmp_path: Path) -> None:
-    store, relay = Store.open(tmp_path / "state.db", START), Relay()
+async def test_no_ssh_is_left_where_the_journal_cannot_be_written(
+    store: Store, tmp_path: Path
+) -> None:
+    relay = Relay()
     door: int | None = 50111
     signals = Signals()
     intent = Intent(store, lambda: START, signals)
@@ -81,13 +83,12 @@ async def test_no_ssh_is_left_where_the_journal_cannot_be_written(tmp_path: Path
     with unwritable(tmp_path / "state.db"):
         await lane.one_pass()
     assert relay.running == 0
-    store.close()
 
 
 async def test_a_relay_whose_tunnels_do_not_last_is_asked_less_and_less_often(
-    tmp_path: Path,
+    store: Store,
 ) -> None:
-    store, relay, now = Store.open(tmp_path / "state.db", START), Relay(), START
+    relay, now = Relay(), START
     signals = Signals()
     intent = Intent(store, lambda: START, signals)
     lane = RelayLane(
@@ -107,4 +108,3 @@ async def test_a_relay_whose_tunnels_do_not_last_is_asked_less_and_less_often(
         now += 1
     waits = [later - before for before, later in pairwise(opened)]
     assert waits == [2, 4, 8, 16, 32, 60, 60]
-    store.close()
