@@ -19,8 +19,10 @@ from msgspec.structs import asdict
 
 from pairingd import gateways
 from pairingd.core import strict
+from pairingd.core.guest import parse_guest
 from pairingd.core.model import Access
 from pairingd.core.records import replace
+from pairingd.core.refusal import Refused
 from pairingd.core.text import one_line, quoted
 from pairingd.errors import Misconfigured
 from pairingd.home import private, values
@@ -223,7 +225,7 @@ def parse(content: bytes, name: str) -> Settings:
         tables = tomllib.loads(content.decode("utf-8-sig"))
         given = frozenset(key for key, _ in flat(tables))
         config = _completed(strict.read(Config, tables), given)
-        if problem := _inconsistent(config):
+        if problem := _inconsistent(config) or _no_guest(config):
             raise Misconfigured("bad-config", f"{name}: {problem[0]}", problem[1])
         return Settings(config, name, given)
     except UnicodeDecodeError as error:
@@ -299,6 +301,17 @@ def _inconsistent(config: Config) -> tuple[str, str] | None:
                 "a port that is forwarded by hand needs a fixed door.port",
                 "set door.port to the port that the router forwards to",
             )
+    return None
+
+
+def _no_guest(config: Config) -> tuple[str, str] | None:
+    """Return why a member of a group can be no guest, and its fix."""
+    for name, group in config.groups.items():
+        for member in group:
+            try:
+                parse_guest(member, config.providers)
+            except Refused as refused:
+                return f"groups.{name}: {refused.message}", refused.hint
     return None
 
 

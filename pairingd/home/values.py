@@ -94,7 +94,11 @@ class Size(int):
 
 @allows("a URL in quotes with {name} once, in its path, and no other braces")
 def keys_url(value: str) -> str:
-    if re.findall("[{}]", value) != ["{", "}"] or "{name}" not in urlsplit(value).path:
+    try:
+        named = "{name}" in urlsplit(value).path
+    except ValueError:  # its text would be taken for what is allowed
+        named = False
+    if re.findall("[{}]", value) != ["{", "}"] or not named:
         raise ValueError
     try:
         parse_guest(value.replace("{name}", "name"), ())
