@@ -97,13 +97,16 @@ def _within(directory: str, paths: Paths, undone: str) -> Iterator[Removal]:
     kept = False
     for name in names:
         path = os.path.join(directory, name)
-        if path in {paths.live, paths.boxes} and _has_run(paths) and _is_directory(path):
+        if (status := _status(path)) is None:
+            continue
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if path in {paths.live, paths.boxes} and _has_run(paths) and is_directory:
             ours = _boxes(path) if path == paths.boxes else _within(path, paths, undone)
             steps = list(ours)
             kept = kept or any(isinstance(step, Keep) for step in steps)
             yield from steps
             continue
-        if path != paths.config and not _is_ours(path, paths):
+        if path != paths.config and not _is_ours(path, status, paths):
             strangers.append(for_terminal(name))
             continue
         reason = _worth_keeping(path, paths, undone)
@@ -129,7 +132,9 @@ def _boxes(root: str) -> Iterator[Tree | Rmdir | Keep]:
     strangers = []
     kept = False
     for box in boxes(root):
-        if not (re.fullmatch(_BOX, box.id) and _is_directory(box.path)):
+        if (status := _status(box.path)) is None:
+            continue
+        if not (re.fullmatch(_BOX, box.id) and stat.S_ISDIR(status.st_mode)):
             strangers.append(for_terminal(box.id))
         elif box.lives:
             kept = True
@@ -139,8 +144,12 @@ def _boxes(root: str) -> Iterator[Tree | Rmdir | Keep]:
     yield from _emptied(root, strangers, kept=kept)
 
 
-def _is_directory(path: str) -> bool:
-    return stat.S_ISDIR(os.lstat(path).st_mode)
+def _status(path: str) -> os.stat_result | None:
+    """None if it is gone meanwhile: a daemon may run beside `plan`."""
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
 
 
 def _untouchable(directory: str) -> str:
@@ -172,14 +181,13 @@ def _worth_keeping(path: str, paths: Paths, undone: str) -> str:
     return undone if of_the_state else ""
 
 
-def _is_ours(path: str, paths: Paths) -> bool:
+def _is_ours(path: str, status: os.stat_result, paths: Paths) -> bool:
     """By name and kind; common names count only if a daemon has run here."""
     if os.path.dirname(path) == paths.live:
-        name, status = os.path.basename(path), os.lstat(path)
+        name = os.path.basename(path)
         is_mark = re.fullmatch(_MARK, name) and not status.st_size
         return bool(is_mark or re.fullmatch(_FAREWELL, name)) and stat.S_ISREG(status.st_mode)
     if path in {*paths.control_sockets, paths.earlier_tmux_socket}:
-        status = os.lstat(path)
         return stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid()
     if _counts_after_a_run(path, paths) and not _has_run(paths):
         return False
@@ -187,7 +195,6 @@ def _is_ours(path: str, paths: Paths) -> bool:
         place = getattr(paths, name)
         places = _socket_places(place, paths) if name in _SOCKETS else (place,)
         if any(re.fullmatch(re.escape(place) + more, path) for place in places):
-            status = os.lstat(path)
             kind = stat.S_ISSOCK if name in _SOCKETS else stat.S_ISREG
             return kind(status.st_mode) and status.st_uid == os.getuid()
     return False
@@ -210,12 +217,12 @@ def _has_run(paths: Paths) -> bool:
 
 
 def _answers(path: str) -> bool:
-    """Whether a server may listen: only a refused connection proves that none does."""
+    """Whether a server may listen. A refused connection, or no socket, proves that none does."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(2)
         try:
             probe.connect(path)
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
         except OSError:
             return True

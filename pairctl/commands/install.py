@@ -51,7 +51,7 @@ def show(plan: list[steps.Step], *, as_json: bool) -> None:
         if as_json:
             output.document({"steps": [steps.as_json(step) for step in plan]})
         else:
-            output.write("\n".join(steps.shown(step) for step in plan))
+            output.write("\n".join(map(steps.shown, plan)) or "nothing to do")
     except Unwritable as failure:
         failure.hint = "nothing was carried out; write the plan to another place"
         raise

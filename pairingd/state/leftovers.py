@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +11,7 @@ from msgspec import Struct
 from pairingd.core.model import Mapping
 from pairingd.process.left_over import is_still
 from pairingd.state.live import Live
-from pairingd.state.schema import migrate
+from pairingd.state.schema import migrate, read_only
 from pairingd.state.store import Process, Store
 
 
@@ -28,12 +27,7 @@ def read(path: Path) -> Leftovers:
 
     Raises Misconfigured `state-newer`, and sqlite3.Error or ValueError if it cannot be read.
     """
-    # Otherwise reading a database that nobody has open would create a -wal and a -shm.
-    unused = "" if os.path.lexists(f"{path}-wal") else "&immutable=1"
-    with (
-        closing(sqlite3.connect(f"{path.as_uri()}?mode=ro{unused}", uri=True)) as stored,
-        closing(sqlite3.connect(":memory:")) as copy,
-    ):
+    with closing(read_only(path)) as stored, closing(sqlite3.connect(":memory:")) as copy:
         stored.backup(copy)
         migrate(copy, path, None)
         store = Store(copy, Live(path.with_name("live")))

@@ -67,9 +67,16 @@ def require_known(path: Path) -> None:
     """Raise Misconfigured `state-newer` as `migrate` would. A database that cannot be read now, or
     is absent, passes. Changes nothing.
     """
-    reading = f"{path.as_uri()}?mode=ro"
-    with suppress(sqlite3.Error), closing(sqlite3.connect(reading, uri=True)) as database:
+    with suppress(sqlite3.Error), closing(read_only(path)) as database:
         _known_version(database, path)
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """Open the database `path`. Makes no -wal and no -shm, which a full disk would keep."""
+    with suppress(OSError):
+        if path.with_name(f"{path.name}-wal").stat().st_size:
+            return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def _known_version(database: sqlite3.Connection, path: Path) -> int:

@@ -97,6 +97,8 @@ def test_uninstall_removes_every_file_that_pairing_made(
     assert asks(capsys)["removed"] == []
     assert main(["uninstall"]) == 0
     assert "nothing was removed" in capsys.readouterr().out
+    assert main(["uninstall", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "nothing to do\n"
 
 
 def test_a_dry_run_lists_exactly_what_would_be_removed_and_removes_nothing(
@@ -111,6 +113,29 @@ def test_a_dry_run_lists_exactly_what_would_be_removed_and_removes_nothing(
     text = capsys.readouterr().out
     assert f"keep   {home}/config.toml\n       you have written it" in text
     assert asks(capsys)["removed"] == [path for path in shown if path.startswith(str(home))]
+
+
+def test_a_dry_run_passes_over_what_a_running_daemon_removes_meanwhile(
+    home: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(home)
+    box_in(home)
+    (home / "live").mkdir()
+    (home / "live" / "a1.write.99").touch()
+    listed = removal.plan(paths)
+    gone = {"sshd_config.partial", "pairingd.sock", "tmux.sock", "a1.write.99", "0a1b2c3d"}
+    listdir = os.listdir
+
+    def lists_and_loses(directory: str) -> list[str]:
+        names = listdir(directory)
+        for name in gone.intersection(names):
+            path = Path(directory, name)
+            path.rename(home.parent / name)
+        return names
+
+    monkeypatch.setattr(os, "listdir", lists_and_loses)
+    kept = [step for step in listed if Path(step.path).name not in gone]
+    assert removal.plan(paths) == kept
 
 
 @pytest.mark.parametrize(
@@ -497,6 +522,23 @@ def test_a_process_that_has_the_number_of_a_former_connection_keeps_nothing(
     with closing(Store.open(home / "state.db", 0)) as store:
         store.record_process(Process(os.getpid(), 0.0, boot()))
     asks(capsys)
+    assert not home.exists()
+
+
+def test_a_full_disk_keeps_no_journal_from_being_read(home: Path, paths: Paths) -> None:
+    """A process that may write no byte into a file is as one on a full disk."""
+    made = fill(home)
+
+    def runs(*arguments: str) -> None:
+        full_disk = ("sh", "-c", 'ulimit -f 0 && exec "$@"', "sh")
+        subprocess.run([*full_disk, sys.executable, "-P", *arguments], check=True)
+
+    runs("-m", "pairingd", "--test")
+    assert set(home.iterdir()) == made
+    for name in ("state.db-wal", "state.db-shm"):
+        (home / name).touch()
+    find = "from pairingd.home.paths import find_paths"
+    runs("-c", f"from pairctl import removal; {find}; removal.remove(find_paths())")
     assert not home.exists()
 
 
