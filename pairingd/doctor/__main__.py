@@ -127,6 +127,10 @@ async def _run(check: Check, subject: Subject, queue: _Findings) -> None:
         queue.put_nowait(Finding.fail(check.name, problem, "try again; something hangs"))
     except PairingError as error:
         queue.put_nowait(Finding.of(check.name, error))
+    except OSError as error:
+        cause = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+        problem = f"not checked: {cause or error}"
+        queue.put_nowait(Finding.fail(check.name, problem, "fix that, and try again"))
     except Exception as bug:  # noqa: BLE001 - one broken check must not hide what others found
         problem = f"the check itself failed: {type(bug).__name__}: {bug}"
         queue.put_nowait(Finding.fail(check.name, problem, "please report it"))

@@ -161,13 +161,14 @@ def _file(path: Path, *, fix: bool) -> list[Finding]:
 def _judged(path: Path, mode: int, right: int, *, fix: bool) -> list[Finding]:
     """The finding on a mode that is not `right`; with `fix` it is set."""
     chmod = shell("chmod", f"{right:o}", str(path))
-    open_to_others = f"{tilde(path)} has mode {mode:o}, which lets other users in"
+    meaning = "which lets other users in" if mode & 0o077 else f"not {right:o}"
+    problem = f"{tilde(path)} has mode {mode:o}, {meaning}"
     if not fix:
-        return [Finding.fail("home", open_to_others, f"{chmod}, or: {_FIX}")]
+        return [Finding.fail("home", problem, f"{chmod}, or: {_FIX}")]
     try:
         path.chmod(right)
     except OSError as error:
-        return [Finding.fail("home", f"{open_to_others}: {error.strerror}", chmod)]
+        return [Finding.fail("home", f"{problem}: {error.strerror}", chmod)]
     return [Finding.ok("home", f"fixed: {tilde(path)} had mode {mode:o}, now {right:o}")]
 
 

@@ -30,7 +30,9 @@ from pairingd.world.sshd import ZULU_SINCE, Sshd
 _KEY_LIFETIME_S = 60
 _LOGIN_TIMEOUT_S = 15.0
 _MAX_LINES = 12
-_ERROR_PATTERN = re.compile(r"not allowed|error|fatal|refused|denied|Failed|invalid", re.IGNORECASE)
+_ERROR_PATTERN = re.compile(
+    r"not allowed|error|fatal|refused|denied|failed|invalid|bad configuration", re.IGNORECASE
+)
 
 
 class _Outcome(Struct, frozen=True):
@@ -88,8 +90,11 @@ async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
     port = listener.getsockname()[1]
     known_hosts, log = directory / "known_hosts", directory / "log"
     known_hosts.write_text(f"[127.0.0.1]:{port} {host_key.type} {host_key.blob}\n")
+    log.touch()
+    # ssh would expand a % in the directory's name: ssh_config(5), TOKENS.
     guest = await asyncio.create_subprocess_exec(
-        *_ssh(key, known_hosts, port),
+        *_ssh(key.name, known_hosts.name, port),
+        cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -98,12 +103,14 @@ async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
     server: asyncio.subprocess.Process | None = None
     try:
         with listener:
-            accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
-        with accepted, log.open("wb") as records:
-            accepted.setblocking(True)
-            server, _ = await sshd.start(accepted, records)
+            accepted = await _accepted(listener, guest)
+        if accepted:
+            with accepted, log.open("wb") as records:
+                accepted.setblocking(True)
+                server, _ = await sshd.start(accepted, records)
         shown, stderr = await guest.communicate()
-        await server.wait()
+        if server:
+            await server.wait()
         return _Outcome(
             guest.returncode or 0,
             *(text.decode(errors="replace") for text in (shown, stderr, log.read_bytes())),
@@ -114,16 +121,31 @@ async def _enter(sshd: Sshd, key: Path, directory: Path) -> _Outcome:
             await end(server)
 
 
-def _ssh(key: Path, known_hosts: Path, port: int) -> list[str]:
+async def _accepted(
+    listener: socket.socket, guest: asyncio.subprocess.Process
+) -> socket.socket | None:
+    """None if `guest` has ended without connecting."""
+    loop = asyncio.get_running_loop()
+    connected = loop.create_task(loop.sock_accept(listener))
+    ended = loop.create_task(guest.wait())
+    try:
+        await asyncio.wait((connected, ended), return_when=asyncio.FIRST_COMPLETED)
+        return connected.result()[0] if connected.done() else None
+    finally:
+        connected.cancel()
+        ended.cancel()
+
+
+def _ssh(key: str, known_hosts: str, port: int) -> list[str]:
     """Ignores the user's ssh_config, agent and known_hosts."""
     options = (
         *("BatchMode=yes", "IdentitiesOnly=yes", "IdentityAgent=none", "ControlPath=none"),
         *("PreferredAuthentications=publickey", "StrictHostKeyChecking=yes", "ConnectTimeout=5"),
-        *(f'UserKnownHostsFile="{known_hosts}"', "GlobalKnownHostsFile=/dev/null"),
+        *(f"UserKnownHostsFile={known_hosts}", "GlobalKnownHostsFile=/dev/null"),
         "LogLevel=ERROR",
     )
     return [
-        *("ssh", "-F", "none", "-tt", "-i", str(key), "-p", str(port)),
+        *("ssh", "-F", "none", "-tt", "-i", key, "-p", str(port)),
         *(word for option in options for word in ("-o", option)),
         f"{user_name()}@127.0.0.1",
     ]

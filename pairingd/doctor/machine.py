@@ -62,16 +62,25 @@ async def _launchd() -> Finding | None:
 
 
 async def _systemd() -> Finding | None:
-    config = os.environ.get("XDG_CONFIG_HOME") or str(home() / ".config")
+    """The state by its name in systemctl(1); a message about the bus is none."""
+    named = os.environ.get("XDG_CONFIG_HOME", "")
+    config = named if named.startswith("/") else str(home() / ".config")
     unit = Path(config, "systemd", "user", "pairingd.service")
     if not exists(unit):
         return None
-    answer = await output("systemctl", "--user", "is-active", "pairingd")
-    if answer is not None and answer[0] == 0:
+    status, printed = await output("systemctl", "--user", "is-active", "pairingd") or (1, "")
+    if status == 0:
         return Finding.ok("service", "systemd runs pairingd.service")
+    state = printed.strip()
+    if not re.fullmatch(r"[a-z-]+", state):
+        return Finding.warn(
+            "service",
+            f"{tilde(unit)} is installed, and the user's systemd does not answer",
+            "log in as that user: after sudo or su there is none",
+        )
     return Finding.warn(
         "service",
-        f"{tilde(unit)} is installed, and pairingd.service is not running",
+        f"{tilde(unit)} is installed, and pairingd.service is {state}",
         "pairctl start; journalctl --user -u pairingd may say why",
     )
 
@@ -198,7 +207,7 @@ async def _packet_filter() -> str:
     """The packet filter that is on, as far as this user may see; "" for none."""
     conf = Path("/etc/ufw/ufw.conf")
     with contextlib.suppress(OSError):
-        if "\nENABLED=yes" in conf.read_text("ascii", "replace"):
+        if ufw_is_on(conf.read_text("ascii", "replace")):
             return "ufw"
     state = await output("firewall-cmd", "--state")
     if state is not None and state[0] == 0:
@@ -209,6 +218,11 @@ async def _packet_filter() -> str:
         if rules is not None and drops_input(rules[1]):
             return "nftables"
     return ""
+
+
+def ufw_is_on(conf: str) -> bool:
+    """From ufw.conf, which a shell reads."""
+    return re.search(r"""^ENABLED=["']?yes\b""", conf, re.MULTILINE | re.IGNORECASE) is not None
 
 
 def drops_input(ruleset: str) -> bool:

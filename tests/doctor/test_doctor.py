@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -127,7 +128,7 @@ def test_without_a_daemon_everything_else_is_examined(stage: Stage) -> None:
 
 
 def test_a_login_leaves_nothing_behind(stage: Stage) -> None:
-    temporary = stage.path / "tmp"
+    temporary = stage.path / "100%d of"  # ssh_config(5), TOKENS
     temporary.mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "pairingd.doctor"],
@@ -251,6 +252,12 @@ def test_every_private_file_of_the_daemon_is_checked(tmp_path: Path) -> None:
     findings = places(paths, fix=False)
     names = [finding.message.partition(" has mode 644")[0] for finding in findings]
     assert names == list(paths.private_files)
+
+
+def test_a_directory_that_is_closed_is_not_called_open(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    [finding] = places(find_paths({"PAIRING_HOME": str(tmp_path)}), fix=False)
+    assert finding.message.endswith("has mode 500, not 700")
 
 
 def test_a_home_that_others_could_replace_is_reported_and_left_alone(stage: Stage) -> None:
@@ -442,7 +449,34 @@ def test_a_disabled_router_is_not_asked(stage: Stage) -> None:
     assert not {"address", "port", "dry-run"} & set(findings)
 
 
+@pytest.mark.parametrize(
+    ("script", "name", "message"),
+    [
+        ("", "sshd", "not checked: ssh: No such file"),
+        ("echo Bad configuration option: x >&2; exit 255", "login", "Bad configuration option"),
+    ],
+)
+def test_an_ssh_that_connects_to_nothing_is_reported_with_its_reason(
+    stage: Stage, tmp_path: Path, script: str, name: str, message: str
+) -> None:
+    keygen = shutil.which("ssh-keygen")
+    assert keygen
+    (tmp_path / "ssh-keygen").symlink_to(keygen)
+    if script:
+        (tmp_path / "ssh").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "ssh").chmod(0o755)
+    found = without_the_usual_path(stage, tmp_path)[name]
+    assert (found["state"], message in found["message"]) == ("fail", True)
+
+
 def test_a_missing_ssh_is_a_failure(stage: Stage, tmp_path: Path) -> None:
+    findings = without_the_usual_path(stage, tmp_path)
+    assert findings["ssh"]["state"] == "fail"
+    assert "not on PATH" in findings["ssh"]["message"]
+
+
+def without_the_usual_path(stage: Stage, tmp_path: Path) -> dict[str, Any]:
+    """The last finding of each name; all programs but sshd are those in `tmp_path`."""
     environment = {**stage.environment, "PATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-m", "pairingd.doctor"],
@@ -452,6 +486,4 @@ def test_a_missing_ssh_is_a_failure(stage: Stage, tmp_path: Path) -> None:
         check=True,
         timeout=60,
     )
-    findings = {finding["name"]: finding for finding in map(json.loads, done.stdout.splitlines())}
-    assert findings["ssh"]["state"] == "fail"
-    assert "not on PATH" in findings["ssh"]["message"]
+    return {finding["name"]: finding for finding in map(json.loads, done.stdout.splitlines())}

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pairingd.doctor import machine
-from pairingd.doctor.finding import State
-from pairingd.doctor.machine import application_firewall, drops_input, sleep_settings
+from pairingd.doctor.daemon import Daemon
+from pairingd.doctor.finding import State, Subject
+from pairingd.doctor.machine import (
+    application_firewall,
+    drops_input,
+    service,
+    sleep_settings,
+    ufw_is_on,
+)
 from pairingd.doctor.programs import refused_by_macos
+from pairingd.home.config import Config, Settings
 
 PYTHON = "/opt/homebrew/bin/python3.13"
 ON = "Firewall is enabled. (State = 1) \n"
@@ -135,6 +144,49 @@ def test_rules_that_are_not_shown_are_not_called_absent() -> None:
 )
 def test_only_an_input_chain_that_drops_is_reported(ruleset: str, drops: bool) -> None:
     assert drops_input(ruleset) is drops
+
+
+@pytest.mark.parametrize(
+    ("conf", "on"),
+    [
+        ("# ufw.conf\nENABLED=yes\n", True),
+        ("ENABLED=yes\n", True),
+        ('ENABLED="yes"\n', True),
+        ("ENABLED=no\n", False),
+        ("#ENABLED=yes\n", False),
+    ],
+)
+def test_ufw_is_on_where_its_file_says_so(conf: str, on: bool) -> None:
+    assert ufw_is_on(conf) is on
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="systemd is of Linux")
+@pytest.mark.parametrize("config_home", ["", "relative"])
+@pytest.mark.parametrize(
+    ("script", "state", "message"),
+    [
+        ("echo active", State.OK, "systemd runs pairingd.service"),
+        ("echo failed; exit 3", State.WARN, "pairingd.service is failed"),
+        ("echo Failed to connect to bus: x >&2; exit 1", State.WARN, "systemd does not answer"),
+    ],
+)
+async def test_the_unit_s_state_is_not_guessed(
+    script: str,
+    state: State,
+    message: str,
+    config_home: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    systemctl, unit = tmp_path / "systemctl", tmp_path / ".config/systemd/user/pairingd.service"
+    systemctl.write_text(f"#!/bin/sh\n{script}\n")
+    systemctl.chmod(0o755)
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+    for name, value in (("HOME", tmp_path), ("PATH", tmp_path), ("XDG_CONFIG_HOME", config_home)):
+        monkeypatch.setenv(name, str(value))
+    [finding] = [found async for found in service(Subject(None, Settings(Config(), ""), Daemon()))]
+    assert (finding.state, message in finding.message) == (state, True)
 
 
 @pytest.mark.parametrize(
