@@ -56,6 +56,8 @@ def resolve(
             current = os.path.dirname(current)
             status = os.lstat(current)
             continue
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), current)
         enter(current, status)
         place = os.path.join(current, name)
         try:

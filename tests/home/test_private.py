@@ -59,6 +59,15 @@ def test_a_relative_path_is_resolved_from_the_working_directory(
     assert private.find("there") is None
 
 
+@pytest.mark.parametrize("file", ["/dev/null", "file"])
+def test_what_is_below_a_file_is_an_error_of_the_system(tmp_path: Path, file: str) -> None:
+    """And no reason to take others' permissions from that file."""
+    (tmp_path / "file").touch()
+    (tmp_path / "file").chmod(0o666)
+    with pytest.raises(NotADirectoryError):
+        private.find(str(tmp_path / file / "below"))
+
+
 def test_links_in_a_circle_are_an_error_of_the_system(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
