@@ -11,6 +11,7 @@ from __future__ import annotations
 import plistlib
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.parsers.expat import ExpatError
 
 from pairctl.services.origin import installed, require_writable, template
 from pairctl.services.steps import Directory, Remove, Run, Step, Until, Write
@@ -47,7 +48,7 @@ class Launchd:
         """If nothing changes, there is no `bootout` and so no interruption."""
         content = self._render()
         logs = Directory(str(self._stderr.parent))
-        if installed(self.file) == content:
+        if installed(self.file) == content.encode():
             return [logs, *self.start()]
         return [logs, self._bootout(), Write(self.file, content), *self.start()]
 
@@ -86,10 +87,10 @@ class Launchd:
     def environment(self) -> Mapping[str, str] | None:
         """The variables that the installed agent sets; None if none is installed."""
         try:
-            agent = plistlib.loads(Path(self.file).read_bytes())
+            agent = plistlib.loads(installed(self.file) or b"")
             variables = agent["EnvironmentVariables"]
             return {name: variables[name] for name in _HOME_VARIABLES if name in variables}
-        except (OSError, plistlib.InvalidFileException, ValueError, KeyError, TypeError):
+        except (ExpatError, ValueError, KeyError, TypeError):
             return None
 
     def explained(self, failure: PairingError) -> PairingError:

@@ -70,9 +70,10 @@ def template(name: str) -> bytes:
     return (packed if packed.exists() else directory.parent.parent / name).read_bytes()
 
 
-def installed(file: str) -> str | None:
+def installed(file: str) -> bytes | None:
     """The content of a service's file; None if there is none that can be read."""
     try:
-        return Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        path = Path(file)
+        return path.read_bytes() if path.is_file() else None  # opening a FIFO waits for its writer
+    except OSError:
         return None

@@ -262,7 +262,11 @@ def _write(path: Path, step: Write, deadline: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(step.content, encoding="utf-8")
+        partial.unlink(missing_ok=True)
+        with partial.open("x", encoding="utf-8") as file:  # not through a link or into a FIFO
+            file.write(step.content)
+            file.flush()
+            os.fsync(file.fileno())
         partial.chmod(step.mode)
         if step.check:
             _run(Run((*step.check, str(partial))), deadline)

@@ -38,7 +38,7 @@ class Systemd:
         """Without a restart if nothing changes. Writes nothing where no manager answers."""
         content = self._render()
         enable = _run("enable", UNIT)
-        if installed(self.file) == content:
+        if installed(self.file) == content.encode():
             return [enable, *self.start()]
         write = Write(self.file, content)
         return [*self.answers(), write, _run("daemon-reload"), enable, *self.restart()]
@@ -72,7 +72,8 @@ class Systemd:
         unit = installed(self.file)
         if unit is None:
             return None
-        return {name: _unquoted(value) for name, value in _ENVIRONMENT.findall(unit)}
+        variables = _ENVIRONMENT.findall(unit.decode(errors="replace"))
+        return {name: _unquoted(value) for name, value in variables}
 
     def explained(self, failure: PairingError) -> PairingError:
         return failure

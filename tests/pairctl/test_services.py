@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import plistlib
 import resource
 import shutil
@@ -72,6 +73,29 @@ def test_a_second_install_writes_nothing_and_restarts_nothing(name: str, home: P
     assert manager.environment() is not None
     elsewhere = MANAGERS[name](str(home), PAIRING_HOME="/p")
     assert any(isinstance(step, steps.Write) for step in elsewhere.install())
+
+
+@pytest.mark.parametrize("name", MANAGERS)
+def test_what_is_no_file_of_a_service_is_written_again(name: str, home: Path) -> None:
+    manager = MANAGERS[name](str(home))
+    [write] = [step for step in manager.install() if isinstance(step, steps.Write)]
+    file = Path(manager.file)
+    file.parent.mkdir(parents=True)
+    os.mkfifo(file)
+    os.mkfifo(file.with_name(f".{file.name}.partial"))
+    assert manager.environment() is None
+    assert write in manager.install()
+    steps.perform([write], "")
+    assert file.read_text() == write.content
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_an_agent_cut_short_is_not_installed(home: Path) -> None:
+    manager = launchd(str(home))
+    [write] = [step for step in manager.install() if isinstance(step, steps.Write)]
+    steps.perform([write._replace(content=write.content[:-20])], "")
+    assert manager.environment() is None
+    assert write in manager.install()
 
 
 @pytest.mark.parametrize("name", MANAGERS)
