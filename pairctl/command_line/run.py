@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from importlib import import_module
@@ -54,18 +55,24 @@ def run(argv: Sequence[str], blocked_signals: Iterable[int]) -> int:
         except Exception as bug:
             if sys.flags.dev_mode:
                 raise
-            error = PairingError(
-                "internal-error",
-                f"pairctl failed: {type(bug).__name__}: {bug}",
-                f"{shell(sys.executable, '-P', '-X', 'dev', '-m', 'pairctl')} shows where; "
-                "please report it",
-            )
-            output.failure(error, as_json=as_json)
+            output.failure(_unexpected(bug), as_json=as_json)
             return 1
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader has closed the pipe
         return _PIPE_BROKEN
+
+
+def _unexpected(bug: Exception) -> PairingError:
+    if isinstance(bug, OSError) and bug.errno == errno.EMFILE:
+        limit = "pairctl may not open as many files as it needs"
+        return PairingError("too-few-descriptors", limit, "raise the limit that `ulimit -n` shows")
+    return PairingError(
+        "internal-error",
+        f"pairctl failed: {type(bug).__name__}: {bug}",
+        f"{shell(sys.executable, '-P', '-X', 'dev', '-m', 'pairctl')} shows where; "
+        "please report it",
+    )
 
 
 def _run(argv: Sequence[str]) -> int:
