@@ -424,12 +424,27 @@ def test_wait_needs_no_ask_where_the_configuration_has_it(own_daemon: Stage) -> 
     assert invited(own_daemon, "octocat", "--wait")["invitations"][0]["ask"] is True
 
 
-def test_the_daemon_refuses_wait_without_ask_to_every_client(stage: Stage) -> None:
-    stage.guest("octocat")
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"wait": True}, "wait-without-ask"),
+        ({"at": "2001-01-01T00:00:00Z"}, "time-past"),
+        ({"at": "2199-01-01T00:00:00Z"}, "ttl-too-long"),
+    ],
+)
+def test_the_daemon_refuses_what_makes_no_sense_before_it_fetches_keys(
+    stage: Stage, params: dict[str, Any], code: str
+) -> None:
     stage.pairctl("start")
     with stage.client() as client, pytest.raises(PairingError) as refused:
-        client.call("invite", {"guests": ["octocat"], "wait": True})
-    assert refused.value.code == "wait-without-ask"
+        client.call("invite", {"guests": ["who-has-no-keys"], **params})
+    assert refused.value.code == code
+
+
+def test_a_time_that_has_passed_is_refused_before_a_daemon_is_started(own_daemon: Stage) -> None:
+    words = ("invite", "octocat", "--at", "2001-01-01T00:00:00Z")
+    assert refusal(own_daemon, *words, status=1)["code"] == "time-past"
+    assert own_daemon.pairctl("status", check=False).returncode == 3
 
 
 # Invite, and be in the session.

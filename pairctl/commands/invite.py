@@ -18,6 +18,7 @@ from pairctl.text import output, render
 from pairctl.text.handout import form_of, handout
 from pairctl.text.progress import Steps
 from pairctl.tmux.session import Session, require_terminal, way_out
+from pairingd.core.durations import require_ahead
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
 
@@ -49,7 +50,7 @@ def run(args: Namespace) -> int:
 
 
 def _require_sense(args: Namespace) -> None:
-    """Raise now what would otherwise fail after the guests are invited."""
+    """Raise now what would otherwise fail after a daemon is started or the guests are invited."""
     if args.attach and args.json:
         raise Usage("usage", "--attach and --json exclude each other", "leave one of them out")
     if args.attach:
@@ -62,6 +63,10 @@ def _require_sense(args: Namespace) -> None:
             f"leave it out; then: {shell('pairctl', 'invite', '--show', *args.guests[:1])} "
             f"--{option}",
         )
+    if args.at:
+        from pairctl.text.times import seconds  # late: most invitations open at once
+
+        require_ahead(seconds(args.at), time.time())
 
 
 def _require_approval(args: Namespace, hello: Hello) -> None:

@@ -52,6 +52,12 @@ def format_duration(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
+def require_ahead(at: float, now: float) -> None:
+    """Raise Refused `time-past` unless an invitation can still open `at` that time."""
+    if at <= now:
+        raise Refused("time-past", f"{utc(at)} has passed", "leave --at out to invite now")
+
+
 def utc(at: float) -> str:
     """Format a time as RFC 3339 in UTC, in whole seconds."""
     return "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*gmtime(at)[:6])

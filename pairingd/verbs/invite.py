@@ -8,7 +8,7 @@ from pairingd.box.surroundings import keep_out
 from pairingd.core import events, rules
 from pairingd.core.addresses import guest_address
 from pairingd.core.dial import refreshed
-from pairingd.core.durations import format_duration, utc
+from pairingd.core.durations import format_duration, require_ahead, utc
 from pairingd.core.guest import Guest, expand, parse_guests
 from pairingd.core.model import Access, Conditions, Dial, Invitation, Standing
 from pairingd.core.refusal import Refused
@@ -32,6 +32,7 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
     if not parts.intent.state.live:
         parts.clock.trust()
     config = parts.settings.config
+    _opening(given, floor(parts.clock()), config.guests.max_ttl)
     address = guest_address(given.from_address) if given.from_address is not None else ""
     named = parse_guests(expand(given.guests, config.groups), config.providers)
     if address and len(named) > 1:
@@ -162,18 +163,25 @@ def _record(
     return tuple(invitation.id for invitation in invitations)
 
 
-def _conditions(given: params.Invite, now: int, max_ttl: int, *, ask: bool) -> Conditions:
+def _opening(given: params.Invite, now: int, max_ttl: int) -> int | None:
     """Raises Refused `time-past`, or `ttl-too-long` if it would open too late."""
-    opens_at = floor(given.at.timestamp()) if given.at else None
-    if opens_at is not None and opens_at <= now:
-        raise Refused("time-past", f"{utc(opens_at)} has passed", "leave --at out to invite now")
-    if opens_at is not None and opens_at > now + max_ttl:
+    if given.at is None:
+        return None
+    opens_at = floor(given.at.timestamp())
+    require_ahead(opens_at, now)
+    if opens_at > now + max_ttl:
         raise Refused(
             "ttl-too-long",
             f"{utc(opens_at)} is more than {format_duration(max_ttl)} from now",
             "name an earlier time for --at, or raise [guests] max_ttl in config.toml, then: "
             "pairctl restart",
         )
+    return opens_at
+
+
+def _conditions(given: params.Invite, now: int, max_ttl: int, *, ask: bool) -> Conditions:
+    """Raises Refused as `_opening`: time has passed since the request came."""
+    opens_at = _opening(given, now, max_ttl)
     start = opens_at or now
     return Conditions(
         ask=ask,

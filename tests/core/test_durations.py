@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.core.durations import format_duration, parse_duration, utc, with_times
+from pairingd.core.durations import (
+    format_duration,
+    parse_duration,
+    require_ahead,
+    utc,
+    with_times,
+)
 from pairingd.core.refusal import Refused
 
 
@@ -17,6 +23,13 @@ from pairingd.core.refusal import Refused
 )
 def test_durations_are_written_as_people_say_them(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds
+
+
+def test_only_a_time_that_has_passed_is_refused() -> None:
+    require_ahead(1001, 1000.5)
+    for at in (0, 1000):
+        with pytest.raises(Refused, match="has passed"):
+            require_ahead(at, 1000)
 
 
 @pytest.mark.parametrize(
