@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairctl.text import output
 from pairingd.core.refusal import PairingError
-from pairingd.core.text import shell
+from pairingd.core.text import quoted, shell
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -61,7 +61,7 @@ def findings(command: list[str], silence_s: float = 75.0) -> Iterator[dict[str, 
                 line = process.stdout.readline()
                 if not line:
                     break
-                yield json.loads(line)
+                yield _finding(line)
             else:
                 raise _failed(f"printed nothing for {silence_s:.0f} s")
             if process.wait(_EXIT_TIMEOUT_S) != 0:
@@ -73,6 +73,15 @@ def findings(command: list[str], silence_s: float = 75.0) -> Iterator[dict[str, 
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_EXIT_TIMEOUT_S)
             process.kill()
+
+
+def _finding(line: bytes) -> dict[str, Any]:
+    try:
+        finding: dict[str, Any] = json.loads(line)
+    except ValueError:
+        printed = quoted(line.decode(errors="replace").rstrip())
+        raise _failed(f"printed what is no finding: {printed}") from None
+    return finding
 
 
 def _failed(problem: str) -> PairingError:

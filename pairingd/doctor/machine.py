@@ -17,6 +17,7 @@ from pairingd.doctor.finding import Finding, State, Subject, exists, home, tilde
 from pairingd.errors import Misconfigured
 from pairingd.machine.user import user_name
 
+_AGENTS = ("io.github.pairing.pairingd", "homebrew.mxcl.pairing")  # of `install`, of Homebrew
 _FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 _SSHDS = frozenset({"sshd", "sshd-session", "sshd-auth"})  # recent systems list them as Block
 # firewalld's zones that let anyone reach a high port.
@@ -46,17 +47,16 @@ async def service(_subject: Subject) -> AsyncIterator[Finding]:
 
 
 async def _launchd() -> Finding | None:
-    """The file's name is the label, both from `pairctl install` and from Homebrew."""
-    agents = sorted(home().glob("Library/LaunchAgents/*pairing*.plist"))
-    if not agents:
+    agents = (home() / "Library" / "LaunchAgents" / f"{label}.plist" for label in _AGENTS)
+    agent = next(filter(exists, agents), None)
+    if agent is None:
         return None
-    label = agents[0].stem
-    answer = await output("/bin/launchctl", "print", f"gui/{os.getuid()}/{label}")
+    answer = await output("/bin/launchctl", "print", f"gui/{os.getuid()}/{agent.stem}")
     if answer is not None and answer[0] == 0:
-        return Finding.ok("service", f"launchd has {label}")
+        return Finding.ok("service", f"launchd has {agent.stem}")
     return Finding.warn(
         "service",
-        f"{tilde(agents[0])} is installed, and launchd has not loaded it",
+        f"{tilde(agent)} is installed, and launchd has not loaded it",
         "allow it in System Settings > General > Login Items, then pairctl install",
     )
 

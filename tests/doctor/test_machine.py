@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pairctl.services.launchd import LABEL
 from pairingd.doctor import machine
 from pairingd.doctor.daemon import Daemon
 from pairingd.doctor.finding import State, Subject
@@ -187,6 +188,20 @@ async def test_the_unit_s_state_is_not_guessed(
         monkeypatch.setenv(name, str(value))
     [finding] = [found async for found in service(Subject(None, Settings(Config(), ""), Daemon()))]
     assert (finding.state, message in finding.message) == (state, True)
+
+
+async def test_an_agent_of_another_program_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    agents = tmp_path / "Library" / "LaunchAgents"
+    agents.mkdir(parents=True)
+    (agents / "com.example.pairing-helper.plist").touch()
+    assert await machine._launchd() is None
+    (agents / f"{LABEL}.plist").touch()
+    finding = await machine._launchd()
+    assert finding
+    assert LABEL in finding.message
 
 
 @pytest.mark.parametrize(

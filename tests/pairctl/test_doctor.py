@@ -109,14 +109,21 @@ def test_findings_are_shown_before_the_next_is_known(home: Path) -> None:
     assert b"far" in terminal.seen
 
 
+@pytest.mark.parametrize(
+    ("then", "message"),
+    [("sys.exit(3)", "status 3"), ("print('of a sitecustomize')", "no finding: 'of a sitecustom")],
+)
 def test_a_program_that_fails_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    then: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    says(monkeypatch, GOOD, then="sys.exit(3)")
+    says(monkeypatch, GOOD, then=then)
     assert main(["doctor", "--json"]) == 1
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "doctor-failed"
-    assert "status 3" in error["message"]
+    assert message in error["message"]
 
 
 def test_a_program_that_hangs_is_an_error() -> None:
