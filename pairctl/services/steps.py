@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _RETRY_INTERVAL_S = 0.5  # between two tries
+_FILE_HINT = "free space, fix its permissions, or move it out of the way"
 _COMMAND_TIMEOUT_S = 60.0  # for one command; `systemctl start` waits for the daemon
 
 
@@ -170,7 +171,7 @@ def as_json(step: Step) -> dict[str, Any]:
 
 def perform(steps: Iterable[Step], hint: str, limit: float = math.inf) -> None:
     """Carry out `steps` in order, within `limit` seconds. The first failure raises PairingError
-    `service-failed`, with `hint` and, for a command, its last `exit_code` (None: none in time).
+    `service-failed`; for a command with `hint` and its last `exit_code` (None: none in time).
 
     Raises `unsafe-home` rather than write into another user's directory.
     """
@@ -181,7 +182,8 @@ def perform(steps: Iterable[Step], hint: str, limit: float = math.inf) -> None:
         except OSError as error:  # of a write(2) without a name, of an fchown(2) with a number
             named = isinstance(error.filename, str)
             place = error.filename if named else getattr(step, "path", "")
-            raise PairingError("service-failed", f"{place}: {error.strerror}", hint) from None
+            way_out = _FILE_HINT if hasattr(step, "path") else hint
+            raise PairingError("service-failed", f"{place}: {error.strerror}", way_out) from None
         except _Failed as failed:
             raise PairingError(
                 "service-failed", str(failed), hint, exit_code=failed.exit_code

@@ -181,10 +181,11 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_earlier_one_alone(tmp_pa
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # as a full disk; setrlimit(2)
     try:
-        with pytest.raises(PairingError, match=f"^{target}: File too large"):
-            steps.perform([steps.Write(str(target), "x" * 8192)], "")
+        with pytest.raises(PairingError, match=f"^{target}: File too large") as failed:
+            steps.perform([steps.Write(str(target), "x" * 8192)], "ask the service manager")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert failed.value.hint.startswith("free space")
     assert target.read_text() == "first"
     assert list(tmp_path.iterdir()) == [target]
 
