@@ -60,12 +60,17 @@ def pytest_collection() -> Iterator[None]:
     gc.enable()
 
 
+FIRST_OF_ITS_FILE = pytest.StashKey[bool]()
+
+
 @pytest.hookimpl(trylast=True)  # pytest itself sorts by what tests share
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have each worker begin with its share of the tests that take seconds, and end with some of the
     many that take milliseconds, so that all workers are busy to the end. A third of them begins with
     the tests that mostly wait. The share of a worker is that of xdist's worksteal.
     """
+    for item in {item.path: item for item in reversed(items)}.values():
+        item.stash[FIRST_OF_ITS_FILE] = True
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
     if not workers:
         return
@@ -115,12 +120,13 @@ settings.load_profile("pairing")
 
 
 @pytest.fixture(autouse=True)
-def _measures_a_first_case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a test with many cases, coverage measures the programs that the first one starts: it costs
-    each of thousands 0.1 s to start, and the others run the same. This process it measures always.
+def _measures_the_first_of_a_file(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each file, coverage measures the programs that the first test starts, and those that are
+    shared by several: it costs each of thousands 0.1 s to start. This process it measures always.
     """
-    case = getattr(request.node, "callspec", None)
-    if case and any(case.indices.values()):
+    if not request.node.stash.get(FIRST_OF_ITS_FILE, False):
         for name in measured():
             monkeypatch.delenv(name)
 
