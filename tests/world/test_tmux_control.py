@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import subprocess
 import tempfile
@@ -175,6 +176,37 @@ async def test_an_answer_without_end_takes_no_more_than_its_share_of_memory() ->
     for line_read in block(3, end_of(line)):
         answers.take(line_read)
     assert len(await answer) == 1 << 20
+
+
+@pytest.mark.attack(
+    "a write guest in a box makes tmux report client after client elsewhere, and answer nothing",
+    "pairingd keeps a limited number of unanswered commands",
+)
+async def test_a_tmux_that_answers_nothing_has_a_limited_number_of_commands(
+    tmp_path: Path,
+) -> None:
+    """A guest can have the observer's client in the box become any program."""
+    hostile = tmp_path / "tmux"
+    line = "%client-session-changed /dev/pts/1 $9"
+    hostile.write_text(f"#!/bin/sh\nyes '{line}' | head -n 1000\ncat >/dev/null\n")
+    hostile.chmod(0o700)
+    observer, lines = Observer(str(hostile), tmp_path / "tmux.sock", "$0"), itertools.count(1)
+    all_came = asyncio.Event()
+
+    def came() -> None:
+        if next(lines) == 1000:
+            all_came.set()
+
+    watching = asyncio.create_task(
+        observer.watch(lambda: {"/dev/pts/1"}, came, lambda: None, lambda *_: None)
+    )
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await all_came.wait()
+            assert await observer.ask("display-message", "-p", "1") is None
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
 
 
 async def test_a_pending_request_fails_when_the_connection_closes() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 
 _GUARD = re.compile(rb"%(begin|end|error) (\d+ \d+ (\d+))\r?\n", re.ASCII)
 _MAX_UNENDED = 64  # after an error the end of an answer never comes
+_MAX_WAITING = 256  # a guest in a box can have each of many clients led back, and answer nothing
 _NOT_IN_A_LINE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 
 
@@ -50,9 +51,9 @@ class Answers:
 
     def ask(self, argv: Sequence[str]) -> tuple[str, asyncio.Future[str]] | None:
         """The line to send, and the future of tmux's answer, which raises Failed or Unsaid. None if
-        the arguments do not fit into a line.
+        the arguments do not fit into a line, or too many commands are unanswered.
         """
-        if any(map(_NOT_IN_A_LINE.search, argv)):
+        if any(map(_NOT_IN_A_LINE.search, argv)) or len(self._waiting) >= _MAX_WAITING:
             return None
         waiting = _Waiting(secrets.token_hex(16))
         self._waiting.append(waiting)
