@@ -43,6 +43,29 @@ def test_a_terminal_is_asked_nothing_and_left_as_it_was(box: Scene, who: str) ->
     assert typed.read_text() == "by hand\n"
 
 
+@pytest.mark.attack(
+    "a write guest in a box: questions to a terminal from which the host runs tmux with other input",
+    "the terminal is not asked",
+)
+@pytest.mark.parametrize("redirected", ["</dev/null", "2>/dev/null", "</dev/null >&2"])
+def test_a_terminal_is_not_asked_by_what_a_client_only_prints(box: Scene, redirected: str) -> None:
+    typed = box.stage.path / "typed"
+    octal = "".join(f"\\{byte:03o}" for byte in "".join(ASKS.values()).encode())
+    asks = f"printf '{octal}'; printf '{octal}' >&2"
+    (box.project / "asks").write_text(f'exec perl false-server.pl {box.socket} "{asks}"\n')
+    box.screen.types(f"clear; cd {box.project}; sh asks &")
+    until((box.project / "false-server").exists, "the false server listens")
+    made = box.box
+    assert made
+    runs = shlex.join((made.tmux, "-S", made.socket, "list-sessions"))
+    terminal = box.stage.terminal("sh", "-c", f"{runs} {redirected}; echo back-again; cat >{typed}")
+    terminal.shows("back-again")
+    terminal.types("by hand")
+    terminal.presses("C-d")
+    until(lambda: typed.read_text().endswith("\n"), "what was typed is there")
+    assert typed.read_text() == "by hand\n"
+
+
 def shell_of(box: Scene, who: str, afterwards: str) -> Terminal:
     """A terminal in the session, in whose shell `afterwards` comes next."""
     argv: tuple[str, ...] = (str(Path(sys.executable).parent / "pairctl"), "attach")

@@ -15,14 +15,14 @@ if [ "$PAIRING_BEHIND_GLASS" ]; then
 elif [ -t 0 ] && [ -t 1 ]; then
     exec {glass} host "$0" "$@"
 elif [ -t 0 ] || [ -t 1 ] || [ -t 2 ]; then
-    "$0" "$@" </dev/null 2>&1 | cat
+    "$0" "$@" </dev/null 2>&1 | {glass} pipe
     exit
 fi"""
 
 
 def behind_glass(glass: Iterable[str]) -> str:
     """Return the start of the script `tmux`. `glass`, the command of glass.py, keeps the host's
-    terminal outside. A guest's terminal is behind glass already.
+    terminal outside, and gives it only what draws. A guest's terminal is behind glass already.
     """
     return _BEHIND_GLASS.format(glass=shlex.join(glass))
 

@@ -2,6 +2,7 @@
 
     python -I -S glass.py MARK read|write CONFINEMENT PYTHON TMUX SOCKET SESSION
     python -I -S glass.py host TMUX WORD...
+    TMUX WORD... | python -I -S glass.py pipe
 
 The tmux client has a terminal of its own. This program holds its other end, the pane, and passes on
 what tmux paints. `join.sh` becomes this program for a read guest, and for everybody whose session
@@ -61,6 +62,8 @@ _MAX_KEY_BYTES = max(map(len, _LEAVE))
 
 def main(argv: list[str]) -> int:
     """The exit status of the tmux client."""
+    if argv[0] == "pipe":  # to a terminal, perhaps, which is not that client's
+        return _sieve(os.environ).copy(0, 1)
     if argv[0] == "host":
         _, status = _stand_between(argv[1:], "host", _sieve(os.environ))
         return status
@@ -90,8 +93,7 @@ def _sieve(environ: Mapping[str, str] | None = None) -> Sieve:
 
 def _stand_between(argv: list[str], role: str, sieve: Sieve | None) -> tuple[int, int]:
     """Why it ended, and the exit status of `argv`, which has a terminal behind the pane."""
-    signals = _signal_pipe()
-    before = termios.tcgetattr(0)
+    signals, before = _signal_pipe(), termios.tcgetattr(0)
     guest = _opened_again()
     welcomes = role == "read" and "PAIRING_VISIT" not in os.environ  # not after another role
     with contextlib.suppress(OSError):
@@ -328,10 +330,8 @@ def _may_terminate(client: int) -> bool:
     """Send it SIGTERM. False for an account's client: the end of its terminal must do."""
     try:
         os.kill(client, signal.SIGTERM)
-    except ProcessLookupError:  # it has ended by itself
-        pass
-    except PermissionError:
-        return False
+    except OSError as error:  # or it has ended by itself
+        return not isinstance(error, PermissionError)
     return True
 
 

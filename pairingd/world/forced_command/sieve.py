@@ -10,6 +10,8 @@ library only.
 from __future__ import annotations
 
 import codecs
+import contextlib
+import os
 import re
 
 TYPE_CHECKING = False  # typing itself starts slowly
@@ -23,6 +25,7 @@ _UNDRAWN = {ord(c): None for c in map(chr, range(0xA0)) if not c.isprintable()} 
     ord(c): c for c in "\a\b\t\n\v\f\r\x0e\x0f"
 }
 _MAX_OSC_CHARS = 1 << 17  # a clipboard's
+_CHUNK_BYTES = 1 << 16
 _OSC = "(?:0|1|2|8|12|52|112)"  # titles, a hyperlink, the cursor's colour, the clipboard
 # No number is above 9999: by larger ones some terminals scroll for minutes (iTerm2's pull request
 # 81, GNOME's bug 676090).
@@ -145,6 +148,15 @@ class Sieve:
             at = sequence.end()
         return "".join(drawn).encode()
 
+    def copy(self, source: int, target: int) -> int:
+        """Copy all output; if `target` is a terminal, what may be drawn. Return 0."""
+        is_terminal = os.isatty(target)
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            while output := os.read(source, _CHUNK_BYTES):
+                _write(target, self.take(output) if is_terminal else output)
+            _write(target, self.undo)
+        return 0
+
     def _goes_on(self, text: str) -> bool:
         """Whether all of it belongs to an OSC that has begun. What has come of one is read again
         only when it ends, so that many pieces take no more time than one.
@@ -236,3 +248,8 @@ class Sieve:
             self._undo[name] = undo
             if name in _OF_THE_CURSOR:
                 self._saved[name] = undo
+
+
+def _write(target: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(target, data) :]
