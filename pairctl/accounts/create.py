@@ -10,6 +10,8 @@ from pairctl.services.steps import Directory, Remove, Run, Write
 from pairingd.account import check
 from pairingd.account.place import as_json
 from pairingd.account.programs import sudoers, sudoers_file
+from pairingd.core.refusal import PairingError
+from pairingd.core.text import quoted, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +63,22 @@ def _recorded(facts: Facts) -> Iterator[Step]:
 def _user(facts: Facts) -> Iterator[Step]:
     system = darwin if facts.system == "darwin" else linux
     yield from system.made(facts)
+    home = check.Directory(facts.home, 0o700, f"{facts.name}:{facts.name}")
+    if not check.is_directory(home):
+        _require_own_home(facts)
+        yield Directory(*home)
+
+
+def _require_own_home(facts: Facts) -> None:
+    """Raise PairingError `account-taken` if somebody has given the user another home directory."""
+    name, own = facts.name, facts.account.home
+    if facts.home != own:
+        raise PairingError(
+            "account-taken",
+            f"the home directory of {name} is now {quoted(facts.home)}, which pairctl has not made",
+            "put it back, then repeat the command: "
+            + shell("sudo", "usermod", "--home", own, name),
+        )
 
 
 def _programs(facts: Facts) -> Iterator[Step]:

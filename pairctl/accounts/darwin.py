@@ -9,8 +9,7 @@ import pwd
 from typing import TYPE_CHECKING
 
 from pairctl.accounts import left
-from pairctl.services.steps import ANY, RANDOM, Directory, Run
-from pairingd.account import check
+from pairctl.services.steps import ANY, RANDOM, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,9 +49,6 @@ def made(facts: Facts) -> Iterator[Step]:
         leave = ("dseditgroup", "-o", "edit", "-d", name, "-t", "user", "staff")
         yield Run(leave, soft=ANY)
         yield Run(("createhomedir", "-c", "-u", name))
-    home = check.Directory(facts.home, 0o700, f"{name}:{name}")
-    if not check.is_directory(home):
-        yield Directory(*home)
 
 
 def stopped(facts: Facts) -> Iterator[Step]:

@@ -9,8 +9,7 @@ import pwd
 from typing import TYPE_CHECKING
 
 from pairctl.accounts import left
-from pairctl.services.steps import Directory, Remove, Run
-from pairingd.account import check
+from pairctl.services.steps import Remove, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +50,6 @@ def made(facts: Facts) -> Iterator[Step]:
         )
     else:
         yield from _completed(name, has_group=facts.has_group)
-    home = check.Directory(facts.home, 0o700, f"{name}:{name}")
-    if not check.is_directory(home):
-        yield Directory(*home)
 
 
 def _completed(name: str, *, has_group: bool) -> Iterator[Step]:

@@ -130,6 +130,14 @@ def test_what_is_damaged_is_repaired_by_create(machine_with_account: Machine) ->
         if "/home/pair" not in damage:  # which is without what /etc/skel has, then
             assert machine.listing() == whole, damage
         whole = machine.listing()
+    # Root alone can have given it another home directory, whoever has that.
+    machine.sh("mkdir -m 755 /srv/theirs; usermod --home /srv/theirs pair")
+    error = machine.asks("create")["error"]
+    assert (error["code"], machine.sh("stat -c '%U %a' /srv/theirs")) == (
+        "account-taken",
+        "root 755\n",
+    )
+    machine.sh(error["hint"][error["hint"].index("usermod") :])
     # Root alone can have put it there, and it is not followed.
     machine.sh(f"rm -r {place}/host; ln -s /etc {place}/host")
     assert machine.asks("create")["error"]["code"] == "account-failed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.account_machine import HOST, PROGRAMS, ROOT, Machine
+from tests.e2e.network import until
 from tests.e2e.people import Guest, Host
 
 
@@ -170,6 +171,28 @@ def test_nothing_is_shared_anew_while_guests_are_in_it(machine_with_account: Mac
         assert code == ("account-in-use" if action == "create" else "not-shared")
     assert "user:pair" not in machine.sh("getfacl -p /srv/host/work")
     assert machine.asks("create")["changed"] is False
+
+
+@pytest.mark.attack(
+    "a guest in an account leaves a program that could move files while root changes their owner",
+    "no directory is taken back before it has ended",
+)
+def test_no_directory_is_taken_back_while_anything_runs_as_the_account(
+    machine_of_its_own: Machine,
+) -> None:
+    machine, back = machine_of_its_own, ("remove", "--dir", "/srv/host/work")
+    machine.host.run("mkdir", "work")
+    machine.sudo("create", "--dir", "/srv/host/work")
+    become = ("setpriv", "--reuid=pair", "--regid=pair", "--clear-groups")
+    log = machine.network.path("/srv/sleep.log")
+    machine.root.start(*become, "sleep", "1000", log=log)
+    until("it sleeps", lambda: machine.sh("pgrep -u pair sleep || true"))
+    error = machine.asks(*back)["error"]
+    assert error["code"] == "account-in-use"
+    assert "user:pair" in machine.sh("getfacl -p /srv/host/work")
+    machine.sh(error["hint"][error["hint"].index("pkill") :])
+    until("it has ended", lambda: not machine.sh("pgrep -u pair || true"))
+    assert machine.asks(*back)["shared"] == []
 
 
 def test_directories_that_must_not_be_shared_are_refused(machine_of_its_own: Machine) -> None:
