@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import struct
 import sys
 from typing import TYPE_CHECKING, NamedTuple
+
+from pairingd.box.shares import holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,14 +32,21 @@ def users(path: str, *, default: bool = False) -> dict[int, int]:
     return {e.id: e.permissions for e in _entries(path, default=default) if e.tag == _USER}
 
 
+def has_default(path: str) -> bool:
+    """Whether it has a default ACL. False for a link."""
+    return bool(_entries(path, default=True))
+
+
 def lets_others_write(path: str) -> bool:
     """Whether an ACL lets a named user or group write."""
     return any(entry.tag in {_USER, _GROUP} and entry.permissions & 2 for entry in _entries(path))
 
 
-def plain(path: str, *, whole: bool) -> None:
-    """Remove each ACL whose entries only repeat the mode. Does not follow links."""
-    _each(_plain, path, whole=whole)
+def plain(path: str, *, whole: bool, kept: tuple[str, ...] = ()) -> None:
+    """Remove each ACL whose entries only repeat the mode, and each default ACL that names nobody,
+    except those of the directories `kept` and below. Does not follow links.
+    """
+    _each(lambda place: _plain(place, kept), path, whole=whole)
 
 
 def narrow(path: str, *, whole: bool) -> None:
@@ -77,17 +85,13 @@ def _narrow(path: str) -> None:
         os.close(descriptor)
 
 
-def _plain(path: str) -> None:
+def _plain(path: str, kept: tuple[str, ...]) -> None:
     if sys.platform != "linux" or os.lstat(path).st_uid != os.getuid():
         return
     if repeats(path):
         os.removexattr(path, _ACCESS, follow_symlinks=False)
-    # A default ACL that differs from the mode was set by somebody, and stays.
-    default = _entries(path, default=True)
-    mode = stat.S_IMODE(os.lstat(path).st_mode)
-    same = {_USER_OBJ: mode >> 6 & 7, _GROUP_OBJ: mode >> 3 & 7, _OTHER: mode & 7}
-    differs = any(same.get(entry.tag, entry.permissions) != entry.permissions for entry in default)
-    if default and not differs and {entry.tag for entry in default} <= _BASE:
+    default = {entry.tag for entry in _entries(path, default=True)}
+    if default and default <= _BASE and not any(holds(place, path) for place in kept):
         os.removexattr(path, _DEFAULT, follow_symlinks=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairctl.accounts import acl, users
@@ -42,20 +43,26 @@ class Narrow(NamedTuple):
 
 
 class Plain(NamedTuple):
-    """Remove the ACLs that only repeat the mode, of `path` and with `whole` of all below it. Runs
+    """Remove the ACLs that only repeat the mode, of `path` and with `whole` of all below it. Then
+    also the default ACLs that name nobody, except those of the directories `kept` and below. Runs
     as `user`, who owns the files.
     """
 
     path: str
     user: str
     whole: bool = True
+    kept: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        return [f"plain  {self.path}", f"as {self.user}: {_acls(self)} that repeats the mode"]
+        lines = [f"plain  {self.path}", f"as {self.user}: {_acls(self)} that repeats the mode"]
+        if self.whole:
+            lines.append("and each default ACL that names nobody")
+            lines += [f"but not in {path}, which had one before" for path in self.kept]
+        return lines
 
     def done(self, _: float) -> str:
         """As `Kill.done`."""
-        return _changed(self, acl.plain)
+        return _changed(self, partial(acl.plain, kept=self.kept if self.whole else (self.path,)))
 
 
 def _acls(step: Narrow | Plain) -> str:

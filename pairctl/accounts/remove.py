@@ -12,12 +12,14 @@ from pairctl.accounts.actions import Kill
 from pairctl.services.steps import Remove, Rmdir, Run, Write
 from pairingd.account.place import as_json
 from pairingd.account.programs import sudoers_file
+from pairingd.box.shares import holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pairctl.accounts.facts import Facts
     from pairctl.services.steps import Step
+    from pairingd.account.place import Record
 
 
 def steps(facts: Facts) -> list[Step]:
@@ -35,10 +37,17 @@ def steps(facts: Facts) -> list[Step]:
 
 def unshare(facts: Facts, directory: str) -> list[Step]:
     """Unshare one directory; the account stays. The record lists it until the end."""
-    others = tuple(other for other in facts.record.shared if other != directory)
-    record = facts.record._replace(shared=others)
-    back = shares.unshared(directory, facts, others)
+    record = without(facts.record, directory)
+    back = shares.unshared(directory, facts, record.shared)
     return [*back, Write(facts.account.record_file, as_json(record))]
+
+
+def without(record: Record, directory: str) -> Record:
+    """The record once `directory` is no longer shared."""
+    return record._replace(
+        shared=tuple(other for other in record.shared if other != directory),
+        defaults=tuple(place for place in record.defaults if not holds(directory, place)),
+    )
 
 
 def _rule(facts: Facts) -> Iterator[Step]:

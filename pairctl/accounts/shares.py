@@ -66,6 +66,21 @@ def _refused(reason: str) -> PairingError:
     return PairingError("not-shareable", reason, "share a directory of yours")
 
 
+def own_defaults(facts: Facts, directories: Iterable[str]) -> Iterator[str]:
+    """Yield each directory in `directories` with a default ACL that does not come from sharing it,
+    but none below another.
+    """
+    user = pwd.getpwnam(facts.name).pw_uid if facts.exists else None
+    below: set[str] = set()
+    for directory in filter(_is_there, directories):
+        for place in acl.everything(directory):
+            if os.path.dirname(place) in below:
+                below.add(place)
+            elif acl.has_default(place) and user not in acl.users(place, default=True):
+                below.add(place)
+                yield place
+
+
 def parents(directory: str) -> list[str]:
     """The innermost first."""
     above = []
@@ -137,7 +152,7 @@ def _unshare(directory: str, facts: Facts) -> Iterator[Step]:
     files, directories = f"u:{name},u:{host}", f"u:{name},u:{host},d:u:{name},d:u:{host}"
     yield _each(directory, "f", host, ("setfacl", "-P", "-x", files), how="-execdir")
     yield _each(directory, "d", host, ("setfacl", "-P", "-x", directories), how="-execdir")
-    yield Plain(directory, host)
+    yield Plain(directory, host, kept=facts.record.defaults)
 
 
 def _open(parent: str, facts: Facts) -> Run:

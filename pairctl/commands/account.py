@@ -54,11 +54,13 @@ def _create(account: Account, args: Namespace) -> None:
             f"choose another name: {facts.again('create', 'pair')}",
         )
     facts.require_own(observed, host)
-    before = observed.recorded.shared if observed.recorded else ()
+    before = observed.record
     for directory in args.directories:
-        shares.require(directory, host, account.root, (*before, *args.directories))
-    shared = tuple(dict.fromkeys((*before, *args.directories)))
-    observed = observed._replace(record=facts.programs(host)._replace(shared=shared))
+        shares.require(directory, host, account.root, (*before.shared, *args.directories))
+    shared = tuple(dict.fromkeys((*before.shared, *args.directories)))
+    defaults = (*before.defaults, *shares.own_defaults(observed, shared))
+    record = facts.programs(host)._replace(shared=shared, defaults=tuple(dict.fromkeys(defaults)))
+    observed = observed._replace(record=record)
     plan = create.steps(observed)
     if args.dry_run:
         _show_steps([*plan, *create.proofs(observed)], args)
@@ -122,8 +124,7 @@ def _taken_back(observed: Facts, directories: list[str]) -> list[Step]:
                 f"shared are: {', '.join(map(quoted, observed.record.shared)) or 'none'}",
             )
         plan += remove.unshare(observed, directory)
-        left = tuple(other for other in observed.record.shared if other != directory)
-        observed = observed._replace(record=observed.record._replace(shared=left))
+        observed = observed._replace(record=remove.without(observed.record, directory))
     return plan
 
 

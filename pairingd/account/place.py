@@ -34,7 +34,7 @@ NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}", re.ASCII)
 class Record(NamedTuple):
     """What root has recorded of an account, before it made anything. `host` is the user to whom it
     belongs. `python`, `sshd` and `tmux` are what its programs run; `shared` the directories that it
-    shares with the host.
+    shares with the host, `defaults` those in them that had a default ACL (acl(5)) before.
     """
 
     host: str
@@ -42,6 +42,7 @@ class Record(NamedTuple):
     sshd: str = ""
     tmux: str = ""
     shared: tuple[str, ...] = ()
+    defaults: tuple[str, ...] = ()
 
 
 class Account(NamedTuple):
@@ -140,7 +141,8 @@ class Account(NamedTuple):
         try:
             with open(self.record_file, "rb") as file:
                 members = json.loads(file.read())
-            return Record(**{**members, "shared": tuple(members["shared"])})
+            lists = {name: tuple(members.get(name, ())) for name in ("shared", "defaults")}
+            return Record(**{**members, **lists})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

@@ -81,6 +81,31 @@ def test_what_the_host_closes_meanwhile_stays_closed(machine_of_its_own: Machine
     assert modes.split()[::2] == ["700", "600", "640", "644", "600"]
 
 
+def test_each_directory_has_the_default_acl_that_it_had_before(machine_of_its_own: Machine) -> None:
+    machine = machine_of_its_own
+    machine.host.run(
+        "sh",
+        "-ec",
+        """
+        mkdir -p a/work/closed a/work/opened a/work/own/below; chmod 755 a/work/*; chmod 700 a/work/opened
+        setfacl -m d:g::rwx,d:o::- a a/work/own a/work/own/below
+    """,
+    )
+    before = machine.sh("getfacl -pR /srv/host/a | grep -v :mask:")
+    for back in (("--dir", "/srv/host/a/work"), ()):
+        machine.sudo("create", "--dir", "/srv/host/a/work")
+        closes = "cd a/work; chmod 700 . closed; chmod 755 opened; mkdir own/new new"
+        machine.host.run("sh", "-ec", closes)
+        machine.sudo("create", "--dir", "/srv/host/a/work")
+        machine.sudo("remove", *back)
+        assert "default" not in machine.sh("cd /srv/host/a/work; getfacl . closed opened new")
+        assert "default:group::rwx" in machine.sh("getfacl -p /srv/host/a/work/own/new")
+        machine.host.run(
+            "sh", "-ec", "cd a/work; chmod 755 . closed; chmod 700 opened; rmdir own/new new"
+        )
+        assert machine.sh("getfacl -pR /srv/host/a | grep -v :mask:") == before
+
+
 def test_a_shared_directory_that_is_gone_is_no_obstacle(machine_of_its_own: Machine) -> None:
     machine = machine_of_its_own
     machine.host.run("sh", "-ec", "mkdir -p a/b/work c/work; chmod 700 a c")
