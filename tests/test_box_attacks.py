@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import platform
 import secrets
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -24,7 +25,7 @@ import pytest
 from tests.boxed import ATTACKS, SECRET, Attack, Scene, played, scene, scene_in_a_box
 from tests.session import attached_host
 from tests.stage import until
-from tests.waiting import WAIT_S
+from tests.waiting import WAIT_S, has_ended
 
 ROOTS = {
     "a setting of the kernel's",
@@ -207,6 +208,49 @@ def test_the_client_s_box_lets_no_process_control_another(own_box: Scene) -> Non
         script = f"exec 9<{path}; exec {shlex.join((*bwrap, sys.executable, '-c', TRACES))}"
         done = own_box.stage.run("sh", "-c", script, check=False)
         assert (done.stdout.strip() == "traced") is allowed, done
+
+
+# prctl(2) with PR_SET_PDEATHSIG and 0, in the first process of the box: x86-64's registers.
+CLEARS = r"""
+sub trace { syscall(101, $_[0], 1, 0, $_[1]) == 0 or die "ptrace: $!" }
+trace(16, 0); waitpid(1, 0x40000000);
+my $registers = "\0" x 216; trace(12, $registers);
+my @before = unpack("Q27", $registers); my @call = @before;
+@call[10, 13, 14, 15, 16] = (157, 0, 1, ~0, $before[16] - 2);
+my $changed = pack("Q27", @call); trace(13, $changed); trace(9, 0); waitpid(1, 0x40000000);
+@before[10, 15, 16] = ($before[15], ~0, $before[16] - 2);
+$changed = pack("Q27", @before); trace(13, $changed); trace(17, 0);
+print "cleared\n";
+"""
+
+
+@pytest.mark.attack(
+    "a write guest in a box: the first process of the box kept from ending with its parent",
+    "it ends with the session, and by the hint's command; so do all others in the box",
+)
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the attack is x86-64's")
+@pytest.mark.parametrize("ends", ["the session", "the hint"])
+def test_what_is_left_in_a_box_ends_whatever_its_first_process_was_made_to_do(
+    own_box: Scene, ends: str
+) -> None:
+    box, seconds = own_box.box, str(secrets.randbelow(10**6) + 10**6)
+    assert box
+    (own_box.project / "clears.pl").write_text(CLEARS)
+    leaves = f"setsid sleep {seconds} </dev/null >/dev/null 2>&1 &"
+    own_box.screen.types(f"clear; {leaves} perl {own_box.project}/clears.pl")
+    own_box.screen.shows("cleared")
+    left = until(lambda: left_behind(seconds), "it runs")
+    assert left
+    if ends == "the hint":
+        own_box.stage.run("sh", "-c", box.ended_by.partition("in it: ")[2])
+    else:
+        own_box.screen.types("exit")
+    try:
+        until(lambda: own_box.box is None, "the box has ended")
+        until(lambda: has_ended(left), "so has what was left")
+    finally:
+        with suppress(psutil.Error):
+            left.kill()
 
 
 TRACES = """

@@ -43,7 +43,11 @@ def test_a_configured_account_is_for_sessions_that_are_made(own: Scene) -> None:
     "they are out; the hint has the command that ends the box",
 )
 def test_a_box_whose_tmux_a_guest_has_stopped_is_ended_by_the_hint(own: Scene) -> None:
-    own.screen.types("kill -STOP $(tmux display -p '#{pid}')")
+    # PTRACE_SEIZE, PTRACE_INTERRUPT: it is the first process of the box, and ignores SIGSTOP there.
+    stops = "syscall($ARGV[0], $_, 1, 0, 0) for 0x4206, 0x4207; mkdir $ARGV[1]; sleep 3600"
+    stopped = own.project / "stopped"
+    own.screen.types(f"perl -e '{stops}' {own.variables['PTRACE']} {stopped}")
+    until(stopped.exists, "it is stopped")
     own.stage.pairctl("revoke", "octocat")
     own.screen.ended()
     own.stage.guest("hubot")

@@ -27,7 +27,8 @@ _NAMESPACES = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
     *("--cap-drop", "ALL"),
 )
-# Without --die-with-parent a guest's programs outlive the first program of the box.
+# Without --die-with-parent a guest's programs outlive bwrap. In the server's box a guest can switch
+# that off for the first process, by ptrace(2), so that is tmux itself (--as-pid-1).
 _ALONE = (*_NAMESPACES, "--seccomp", "9", "--die-with-parent")
 _RESOLVER = "169.254.1.1"  # pasta forwards it to the host's; the same as podman's
 _TERMINAL = '${terminal:+--dev-bind "$terminal" "$terminal"}'
@@ -51,9 +52,9 @@ _SERVER = """\
 #!/bin/sh
 # pairing, box {id}: what is shared, and the tmux server that lives in it. This shell stays outside
 # and holds the lock, its standard input: whoever is in the box can open for writing what any
-# process there has open.
+# process there has open. tmux's server is the first process of the box, and all others end with it.
 {with_environment} \\
-    {bwrap} {alone} {network} --new-session \\
+    {bwrap} {alone} {network} --new-session --as-pid-1 \\
     {mounts} \\
     --dev /dev \\
     {shares} \\

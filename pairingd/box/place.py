@@ -133,7 +133,8 @@ class Box(NamedTuple):
         """
         if not (keeper := self.keeper):
             return ""
-        command = f"kill -KILL -{keeper}"  # it leads a process group; no `--`, for dash
+        pid = _first_inside(keeper) or -keeper  # it leads a process group; no `--`, for dash
+        command = f"kill -KILL {pid}"
         if account := self.account:
             command = shell(*account.as_user(account.guest, "end"))
         return f"to end the session, with all that runs in it: {command}"
@@ -186,6 +187,20 @@ def remove_whole(directory: str) -> None:
             subprocess.run(argv, check=False, env={"PATH": _TOOLS}, capture_output=True)
     if os.path.lexists(directory):
         raise OSError(errno.ENOTEMPTY, "a part of it cannot be removed", directory)
+
+
+def _first_inside(keeper: int) -> int | None:
+    """The process without which nothing in the box lives: the first of a process namespace (Linux).
+    A guest can keep it from ending with its parent, by ptrace(2).
+    """
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for process in psutil.Process(keeper).children(recursive=True):
+            with open(f"/proc/{process.pid}/status", encoding="ascii", errors="replace") as status:
+                if f"\nNSpid:\t{process.pid}\t1\n" in status.read():
+                    return int(process.pid)
+    return None
 
 
 def boxes(root: str) -> list[Box]:
