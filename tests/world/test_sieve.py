@@ -70,6 +70,8 @@ ACTS = {
     "inserts lines for minutes": "\x1b[1;99999L",
     "a tab stop": "\x1bH",
     "no tab stops": "\x1b[3g",
+    "erases what has scrolled off": "\x1b[3J",
+    "more than a title": "\x1b[22;0;0;21t",
 }
 DRAWS = (
     *(

@@ -62,10 +62,13 @@ _ENDS = {
     **dict.fromkeys(map(chr, range(0x20, 0x30)), _END_OF_ESCAPE),
 }
 
-# Control functions by prefix, intermediate and last characters; of `t` only the stack of titles.
-_FUNCTIONS = {*"@ABCDEFGHIJKLMPSTXZ`abdefmrsu", " q", "$x", ">m"}
-_TITLES = ("22;", "23;")
-_KEYS = {"", "4", "4;0", "4;1", "4;2"}  # of `>m`; other numbers are other keys' modifiers
+# Control functions by prefix, intermediate and last characters.
+_FUNCTIONS = {*"@ABCDEFGHIJKLMPSTXZ`abdefmrstu", " q", "$x", ">m"}
+_ONLY = {  # with these parameters
+    "J": {"", "0", "1", "2"},  # 3 erases what has scrolled off the screen, tmux's or the shell's
+    "t": {"22;0;0", "22;1", "22;2", "23;0;0", "23;1", "23;2"},  # the stack of titles
+    ">m": {"", "4", "4;0", "4;1", "4;2"},  # other numbers are other keys' modifiers
+}
 _MODES = {
     *("4", "34"),  # insert; the Linux console's cursor
     *("?1", "?5", "?7", "?12", "?25", "?47", "?1047", "?1048", "?1049", "?2004", "?2026"),
@@ -209,10 +212,8 @@ class Sieve:
     def _function_passes(self, prefix: str, parameters: str, name: str) -> bool:
         if name in {"h", "l"}:
             return self._modes_pass([prefix + mode for mode in parameters.split(";")], name)
-        if name == "t":
-            return not prefix and parameters.startswith(_TITLES)
         function = prefix + name
-        if function == ">m" and parameters not in _KEYS:
+        if parameters not in _ONLY.get(function, {parameters}):
             return False
         if function == "u":
             self._undo |= self._saved
