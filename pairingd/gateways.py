@@ -40,6 +40,7 @@ PROTOCOLS = (
     Protocol("command", "your command", "command", configurable=False, chooses_port=True),
 )
 ANYCAST = tuple(protocol.anycast for protocol in PROTOCOLS if protocol.anycast)
+READ_BACK = frozenset(protocol.name for protocol in PROTOCOLS if protocol.reads_back)
 CONFIGURABLE = tuple(protocol.name for protocol in PROTOCOLS if protocol.configurable)
 
 

@@ -20,8 +20,8 @@ the next round is due; Again requests one soon. Fail, Distrust and NobodyToAsk e
                  what did is lost since Clear        none: the next round closes it first
                  not seen since the start, last      Renew
                  look failed, or renew_at reached
-                 a look is due; less often while a   Check
-                 guest who came through it is in
+                 a look is due; less often, or       Check
+                 quick, while a guest is in
     Granted      new, re-addressed, or looked at     LookFromOutside
                  from outside successfully before
     Looked       present                             Sweep, once in each network, if nobody else
@@ -260,7 +260,7 @@ def _serve(state: Holding, now: float) -> Actions:
     if look is None or not look.answered or (entry.renew_at or 0.0) <= now:
         return (Renew(entry, state.chosen),)
     if not look.last <= now < state.next_look(entry):  # earlier than `last`: the clock was set back
-        return (Check(entry),)
+        return (Check(entry, state.is_quick(entry)),)
     return ()
 
 

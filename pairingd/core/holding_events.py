@@ -64,7 +64,10 @@ class Renew(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
+    """`quick`: only whether the gateway shows it, not whether its external address is the same."""
+
     mapping: Mapping
+    quick: bool = False
 
 
 class Sweep(Struct, frozen=True):

@@ -16,7 +16,8 @@ from pairingd.core.refusal import PairingError
 
 # Seconds between looks at a held mapping; with the time to re-create it, less than a minute.
 CHECK_EVERY_S = 55.0
-# While a guest who came through it is in: it works, and its end would end their connection, too.
+# While a guest is in, to send fewer packets: a quick look, if the protocol has one.
+QUICK_CHECK_EVERY_S = 60.0
 CHECK_IN_USE_EVERY_S = 150.0
 CHECK_AT_LEAST_EVERY_S = 5.0  # halved to this while it keeps being lost
 UNSTEADY_LOSSES = 2
@@ -76,9 +77,10 @@ class Look(Struct, frozen=True):
     lost_at: float = 0.0
     every: float = CHECK_EVERY_S
 
-    def next(self, *, in_use: bool = False) -> float:
+    def next(self, in_use_every_s: float | None = None) -> float:
         early = (self.since + after for after in EARLY_LOOKS_S)
-        soonest = self.last + (CHECK_IN_USE_EVERY_S if in_use and not self.losses else self.every)
+        every = self.every if in_use_every_s is None or self.losses else in_use_every_s
+        soonest = self.last + every
         return min((at for at in (*early, soonest) if at > self.last), default=soonest)
 
     @property
@@ -116,7 +118,7 @@ class Evidence(Struct, frozen=True):
 
 class Holding(Struct, frozen=True):
     """`looks` are by mapping id, empty at a start. `silent` (by protocol) and `unclosed` are the
-    failures of this round's Close.
+    failures of this round's Close. `read_back`: protocols by which the gateway shows a mapping.
     """
 
     policy: Policy = MAPPING
@@ -131,6 +133,7 @@ class Holding(Struct, frozen=True):
     swept: frozenset[str] = frozenset()  # identities of networks
     silent: Map[str, PairingError] = field(default_factory=dict)
     unclosed: PairingError | None = None
+    read_back: frozenset[str] = frozenset()
 
     @property
     def own(self) -> tuple[Mapping, ...]:
@@ -151,7 +154,13 @@ class Holding(Struct, frozen=True):
 
     def next_look(self, held: Mapping) -> float:
         """When the next look at a mapping that was seen before is due."""
-        return self.looks[held.id].next(in_use=self.occupied)
+        in_use_every_s = QUICK_CHECK_EVERY_S if self.is_quick(held) else CHECK_IN_USE_EVERY_S
+        return self.looks[held.id].next(in_use_every_s if self.occupied else None)
+
+    def is_quick(self, held: Mapping) -> bool:
+        """Whether to look only at what the gateway shows of it."""
+        shown = held.protocol in self.read_back and not held.unshown
+        return self.occupied and self.policy.primary and shown
 
     def is_unsteady(self, held: Mapping) -> bool:
         """Whether the router keeps losing it."""

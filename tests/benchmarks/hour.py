@@ -30,11 +30,11 @@ HOME = Network("eth0", "192.168.77.10", "192.168.77.1", "02:00:00:00:00:01")
 class _Counting(Router):
     """A router that grants and confirms everything, and counts what it is asked."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, protocol: str) -> None:
         super().__init__(config.Router(), store, lambda: self.now, adapters=())
         self.asked: Counter[str] = Counter()
         self.now = float(START)
-        self._store = store
+        self._store, self._protocol = store, protocol
 
     async def probe(self, _network: Network) -> None:
         pass
@@ -51,7 +51,7 @@ class _Counting(Router):
         return self._grant(
             Mapping(
                 id="m1",
-                protocol="pcp",
+                protocol=self._protocol,
                 network=network.identity,
                 gateway=network.gateway,
                 external_host="5.5.5.1",
@@ -66,8 +66,8 @@ class _Counting(Router):
         self.asked["renew"] += 1
         return self._grant(mapping)
 
-    async def check(self, _mapping: Mapping) -> Presence:
-        self.asked["check"] += 1
+    async def check(self, _mapping: Mapping, *, quick: bool = False) -> Presence:
+        self.asked["quick" if quick else "check"] += 1
         return Presence.PRESENT
 
     async def close(self, mapping: Mapping) -> None:
@@ -82,14 +82,14 @@ class _Counting(Router):
         return granted
 
 
-def asked_in_an_hour() -> Counter[str]:
-    """How many times `check` and `renew`, from the mapping's first second."""
+def asked_in_an_hour(protocol: str) -> Counter[str]:
+    """How many times `check`, `quick` check and `renew`, from the mapping's first second."""
     with tempfile.TemporaryDirectory() as directory:
-        return asyncio.run(_an_hour(Store.open(Path(directory) / "state.db", START)))
+        return asyncio.run(_an_hour(Store.open(Path(directory) / "state.db", START), protocol))
 
 
-async def _an_hour(store: Store) -> Counter[str]:
-    router = _Counting(store)
+async def _an_hour(store: Store, protocol: str) -> Counter[str]:
+    router = _Counting(store, protocol)
     signals = Signals()
     intent = Intent(store, lambda: router.now, signals)
     intent.apply(invite(invitation(ttl=2 * HOUR)))

@@ -49,7 +49,7 @@ from pairingd.core.holding_events import (
     Wished,
     Woke,
 )
-from pairingd.core.holding_state import PINHOLE, SECOND, Holding, Look
+from pairingd.core.holding_state import MAPPING, PINHOLE, SECOND, Holding, Look, Policy
 from pairingd.core.model import HostPort, Mapping
 from pairingd.core.network import Network
 from pairingd.core.plan import LONGEST_SLEEP_S
@@ -191,6 +191,30 @@ def test_a_mapping_is_checked_less_often_while_a_guest_is_connected() -> None:
     state, _ = after(state, Looked(held, Presence.ABSENT), Granted(Renew(held), held), now=NOW + 90)
     state, _ = after(state, GuestCame("9.9.9.9", DOOR))
     assert next_deadline(state, NOW + 90) == NOW + 90 + 27.5  # it is known to get lost
+
+
+@pytest.mark.parametrize(
+    ("policy", "handle", "due", "quick"),
+    [
+        (MAPPING, (), 120, True),
+        (MAPPING, (("unshown", "yes"),), 210, False),
+        (PINHOLE, (), 210, False),
+    ],
+)
+def test_a_mapping_that_is_shown_has_a_quick_look_within_a_minute_while_a_guest_is_in(
+    policy: Policy, handle: tuple[tuple[str, str], ...], due: float, quick: bool
+) -> None:
+    held = replace(mapping(renew_at=NOW + 1000), handle=handle)
+    empty = Holding(
+        policy,
+        (held,),
+        HOME,
+        looks={held.id: Look(NOW, NOW + 60)},
+        read_back=frozenset({held.protocol}),
+    )
+    state, _ = after(empty, Wished(PORTS, occupied=True))
+    assert next_deadline(state, NOW + 60) == NOW + due
+    assert step(state, Serve(), NOW + due)[1] == (Check(held, quick),)
 
 
 def test_a_clock_that_was_set_back_does_not_delay_the_next_check() -> None:

@@ -1020,8 +1020,8 @@ class Roaming:
     async def renew(self, mapping: Any, lease: int, **more: Any) -> Any:
         return await self._at[mapping.network].renew(mapping, lease, **more)
 
-    async def check(self, mapping: Any) -> Any:
-        return await self._at[mapping.network].check(mapping)
+    async def check(self, mapping: Any, **more: Any) -> Any:
+        return await self._at[mapping.network].check(mapping, **more)
 
     async def close(self, mapping: Any) -> None:
         await self._at[mapping.network].close(mapping)
@@ -1055,16 +1055,23 @@ async def test_without_a_carrier_nat_or_a_stun_server_the_usual_port_is_requeste
         assert list(igd.mappings) == [22]
 
 
-async def test_the_router_is_asked_less_while_a_guest_is_in_and_as_usual_once_they_left(
+async def test_while_a_guest_is_in_the_router_is_asked_less_and_a_loss_is_noticed_as_soon(
     laptop: Laptop,
 ) -> None:
     async with FakeIgd() as igd, lane_of(laptop, upnp(laptop, igd)) as lane:
         await passes(lane, laptop, 60)
         laptop.signals.guest_came("9.9.9.9")
         laptop.occupied = True
-        asked = igd.counts["GetSpecificPortMappingEntry"]
-        await passes(lane, laptop, 110)
-        assert igd.counts["GetSpecificPortMappingEntry"] == asked
+        await passes(lane, laptop, 60)
+        looks, addresses = (f"Get{of}" for of in ("SpecificPortMappingEntry", "ExternalIPAddress"))
+        asked = igd.counts[looks], igd.counts[addresses]
+        await passes(lane, laptop, 60)
+        assert (igd.counts[looks], igd.counts[addresses]) == (asked[0] + 1, asked[1])
+        igd.mappings.clear()  # silently, without a restart
+        await passes(lane, laptop, 60)
+        assert igd.mappings
+        igd.external_host = "5.5.5.2"
         laptop.occupied = False
-        await lane.one_pass()
-        assert igd.counts["GetSpecificPortMappingEntry"] == asked + 1
+        await passes(lane, laptop, 60)
+        assert lane.current is not None
+        assert lane.current.external_host == "5.5.5.2"

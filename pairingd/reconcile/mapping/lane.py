@@ -127,7 +127,7 @@ class MappingLane(Lane):
         self._hostname, self._second = hostname, second
         self._behind = Behind(hole_port)
         self._occupied = occupied
-        self._holding = Holding(policy, tuple(store.mappings()))
+        self._holding = Holding(policy, tuple(store.mappings()), read_back=gateways.READ_BACK)
         self._hairpin = Hairpin(look, lambda held, seen: self._notice(Reflected(held, seen)))
         self._hints = Hints(self.poke, signals.gateway_restarted, listen=listen)
         self._asleep, self._slept = asleep, asleep()
@@ -326,8 +326,8 @@ class MappingLane(Lane):
                 return Granted(request, opened)
             case Renew(entry, exact):
                 return Granted(request, await self._router.renew(entry, exact=exact))
-            case Check(entry):
-                presence = await self._router.check(entry)
+            case Check(entry, quick):
+                presence = await self._router.check(entry, quick=quick)
                 if presence is Presence.UNKNOWN:
                     raise silent(entry.gateway)
                 return Looked(entry, presence)

@@ -68,7 +68,8 @@ class Adapter(Protocol):
     adapter asks it to refuse instead. What an undo must know goes to `record` before the request.
     refusals.may_have_made says of an error whether something may be left on the gateway.
     `close` returns only once the mapping is seen to be gone. `check` raises only
-    `local-network-denied`; other failures are UNKNOWN.
+    `local-network-denied`; other failures are UNKNOWN. A `quick` check sends the fewest packets
+    that show whether the mapping is there.
     """
 
     protocol: str
@@ -85,7 +86,7 @@ class Adapter(Protocol):
         self, mapping: Mapping, lease: int, *, record: Record = nobody_records
     ) -> Mapping: ...
 
-    async def check(self, mapping: Mapping) -> Presence: ...
+    async def check(self, mapping: Mapping, *, quick: bool = False) -> Presence: ...
 
     async def close(self, mapping: Mapping) -> None: ...
 

@@ -77,7 +77,12 @@ class CommandAdapter:
     ) -> Mapping:
         return await self._open(mapping, lease)
 
-    async def check(self, mapping: Mapping) -> Presence:
+    async def check(
+        self,
+        mapping: Mapping,
+        *,
+        quick: bool = False,  # noqa: ARG002 - no check asks anybody
+    ) -> Presence:
         over = mapping.granted_until is not None and self._clock() >= mapping.granted_until
         return Presence.ABSENT if over else Presence.PRESENT
 

@@ -40,8 +40,8 @@ class Keeper:
             raise silently_replaced(mapping.external_port)
         return renewed
 
-    async def check(self, mapping: Mapping) -> Presence:
-        return await self._adapter(mapping).check(mapping)
+    async def check(self, mapping: Mapping, *, quick: bool = False) -> Presence:
+        return await self._adapter(mapping).check(mapping, quick=quick)
 
     async def close(self, mapping: Mapping) -> None:
         """Remove the mapping, see that it is gone, forget it. Idempotent.

@@ -65,7 +65,7 @@ class Scripted:
         port = self.assigned.get(mapping.external_port, mapping.external_port)
         return replace(mapping, external_port=port, granted_until=NOW + 2 * lease)
 
-    async def check(self, mapping: Mapping) -> Presence:
+    async def check(self, mapping: Mapping, *, quick: bool = False) -> Presence:
         held = mapping.external_port in self.held
         return Presence.PRESENT if held else Presence.ABSENT
 

@@ -64,7 +64,12 @@ class PxpAdapter(ABC):
     ) -> Mapping:
         return await self._map(mapping, lease, exact=True)
 
-    async def check(self, mapping: Mapping) -> Presence:
+    async def check(
+        self,
+        mapping: Mapping,
+        *,
+        quick: bool = False,  # noqa: ARG002 - every check is one request
+    ) -> Presence:
         """ABSENT when the lease is over, or the gateway reports something that ended it.
 
         PRESENT means that neither has happened since this process saw the grant.

@@ -91,10 +91,10 @@ class UpnpAdapter:
     ) -> Mapping:
         return await self._add(mapping, lease, record)
 
-    async def check(self, mapping: Mapping) -> Presence:
+    async def check(self, mapping: Mapping, *, quick: bool = False) -> Presence:
         try:
             async with self._igd(mapping) as igd:
-                return await self._seen(igd, mapping)
+                return await self._seen(igd, mapping, quick=quick)
         except Unread:
             return Presence.UNKNOWN
         except GatewayError as error:
@@ -161,7 +161,7 @@ class UpnpAdapter:
             renew_at=now + max(granted / 2, RENEWAL_GAP_S),
         )
 
-    async def _seen(self, igd: Igd, mapping: Mapping) -> Presence:
+    async def _seen(self, igd: Igd, mapping: Mapping, *, quick: bool) -> Presence:
         row = await igd.look(mapping.external_port)
         if row is None:
             if not mapping.unshown or await _has_restarted(igd, mapping):
@@ -170,6 +170,8 @@ class UpnpAdapter:
             return Presence.FOREIGN
         elif not rows.is_right(row, mapping) or not (row.enabled or mapping.unshown):
             return Presence.ABSENT
+        if quick:
+            return Presence.PRESENT
         outside = _external_host(await igd.external_address(), igd.url)
         if outside and outside != mapping.external_host:
             return Presence.ABSENT  # a mapping for the earlier address is useless

@@ -103,7 +103,12 @@ class UpnpPinholes:
                 return self._granted(mapping, number, lease, asked_at)
         return await self._add(mapping, lease)
 
-    async def check(self, mapping: Mapping) -> Presence:
+    async def check(
+        self,
+        mapping: Mapping,
+        *,
+        quick: bool = False,  # noqa: ARG002 - every check is one request
+    ) -> Presence:
         try:
             return await self._look(mapping, _number(mapping))
         except GatewayError as error:
