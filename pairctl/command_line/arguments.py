@@ -104,9 +104,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         args, unknown = root.parse_known_args(corrected, argparse.Namespace(json=False))
     except _HelpWanted as wanted:
         return _help(root, corrected, wanted.of)
-    if unknown[:1] == ["--"]:
-        del unknown[0]
-    if unknown:
+    if unknown := [word for word in unknown if word != "--"]:
         raise _unexpected(root, args, unknown)
     _read(args)
     return args

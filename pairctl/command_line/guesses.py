@@ -23,7 +23,9 @@ _SYNONYMS = {"kick": "revoke", "list": "status", "ls": "status", "who": "status"
 # Suggestions in the hint; not close enough to run.
 _SUGGESTIONS = {
     **dict.fromkeys(("add", "new", "open", "share"), "invite GUEST"),
-    **dict.fromkeys(("ban", "remove", "rm", "uninvite", "disconnect"), "revoke GUEST"),
+    **dict.fromkeys(
+        ("ban", "boot", "disconnect", "drop", "kill", "remove", "rm", "uninvite"), "revoke GUEST"
+    ),
     **dict.fromkeys(("close", "exit", "finish", "quit"), "end"),
     **dict.fromkeys(("enter", "join"), "attach"),
     **dict.fromkeys(("accept", "admit", "allow"), "approve GUEST"),
@@ -31,22 +33,38 @@ _SUGGESTIONS = {
     **dict.fromkeys(("info", "guests", "ps"), "status"),
     **dict.fromkeys(("history", "receipts"), "receipt"),
     **dict.fromkeys(("events", "logs"), "log"),
+    **dict.fromkeys(("demote", "mute"), "role GUEST read"),
+    **dict.fromkeys(("promote", "unmute"), "role GUEST write"),
+    **dict.fromkeys(("down", "shutdown"), "stop"),
     "check": "doctor",
-    "down": "stop",
+    "no": "deny GUEST",
     "show": "invite --show GUEST",
     "settings": "config",
+    "tail": "log --follow",
     "up": "start",
+    "watch": "status --watch",
+    "yes": "approve GUEST",
 }
 _OPTIONS = {
     **dict.fromkeys(("--duration", "--for", "--time", "--timeout", "--until", "-t"), "--ttl"),
-    **dict.fromkeys(("--readonly", "--ro", "--view-only", "--watch-only", "-r"), "--read-only"),
+    **dict.fromkeys(("--expire", "--expires", "--expires-in", "--lifetime"), "--ttl"),
+    **dict.fromkeys(("--access", "--role", "--rw", "--write"), "--read-only"),
+    **dict.fromkeys(
+        ("--readonly", "--ro", "--view-only", "--watch-only", "-r", "-ro"), "--read-only"
+    ),
+    **dict.fromkeys(("--opens", "--start", "--starts"), "--at"),
+    **dict.fromkeys(("--count", "--lines", "--limit", "--tail", "--n"), "-n"),
+    "-l": "--list",
     "-p": "--port",
     "-w": "--watch",
 }
 _ROLES = {
     **dict.fromkeys(("read", "read-only", "readonly", "ro", "r", "view", "watch"), "read"),
-    **dict.fromkeys(("write", "read-write", "readwrite", "rw", "w"), "write"),
+    **dict.fromkeys(("reader", "viewer"), "read"),
+    **dict.fromkeys(("write", "read-write", "readwrite", "rw", "w", "writer"), "write"),
 }
+# People type them before a time, a duration or a role. Each is somebody's account, too.
+_PREPOSITIONS = frozenset({"as", "at", "by", "for", "from", "in", "to", "until", "with"})
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "m"),
@@ -95,11 +113,13 @@ def command(word: str, known: Iterable[str]) -> str:
 
 def option(word: str, known: Iterable[str]) -> str:
     """The option of this command that is most like `word`, or ""."""
-    name = word.partition("=")[0]
-    known = {choice.removeprefix("--") for choice in known if choice.startswith("--")}
-    match = _OPTIONS.get(name, "").removeprefix("--")
-    if match not in known:
-        match = nearest(name.lstrip("-"), sorted(known), cutoff=0.6)
+    name, known = word.partition("=")[0], list(known)
+    if re.fullmatch(r"-\d+", name) and "-n" in known:
+        return f"-n {name[1:]}"
+    if (match := _OPTIONS.get(name, "")) in known:
+        return match
+    long = sorted(choice[2:] for choice in known if choice.startswith("--"))
+    match = nearest(name.lstrip("-"), long, cutoff=0.6)
     return f"--{match}" if match else ""
 
 
@@ -157,8 +177,10 @@ def _swapped_time(guest: str, text: str) -> Usage:
 
 
 def spaced(guest: str, text: str, more: Sequence[str]) -> str:
-    """The hint for `pairctl extend GUEST 1h 30m`, or ""."""
-    joined = "".join([text, *more])
+    """The hint for `pairctl extend GUEST 1h 30m`, or for one with a preposition; else ""."""
+    joined = "".join(word for word in [text, *more] if word not in _PREPOSITIONS)
+    if re.fullmatch(_CLOCK, joined):
+        return shell("pairctl", "extend", guest, "--until", joined)
     return shell("pairctl", "extend", guest, _strict(joined)) if _is_duration(joined) else ""
 
 
@@ -204,7 +226,10 @@ def guests(named: Sequence[str], verb: str) -> None:
         return
     _no_commas(named)
     for index, word in enumerate(named):
-        others = [*named[:index], *named[index + 1 :]] or ["GUEST"]
+        before = named[:index]
+        if before[1:] and before[-1] in _PREPOSITIONS:
+            before = before[:-1]
+        others = [*before, *named[index + 1 :]] or ["GUEST"]
         if _is_duration(word):
             options, kind = ["--ttl", _strict(word)], "a duration"
         elif len(named) > 1 and re.fullmatch(_CLOCK, word):

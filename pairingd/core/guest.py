@@ -18,7 +18,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from pairingd.core.addresses import ip_version, parse_address
-from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key
+from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key, type_of
 from pairingd.core.model import Key
 from pairingd.core.ports import MAX_PORT
 from pairingd.core.refusal import Refused
@@ -55,7 +55,8 @@ _PAGE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _PASTED_KEY = re.compile(
-    r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+\s+AAAA|AAAA[0-9A-Za-z+/=]{40}", re.ASCII
+    r"(?:^|\s)(?P<type>(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+\s+)?(?P<blob>AAAA[0-9A-Za-z+/=]*)",
+    re.ASCII,
 )
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -244,13 +245,26 @@ def _bad_guest(text: str, reason: str) -> Refused:
         'file:/PATH or "key:ssh-ed25519 AAAA…"'
     )
     if text.isprintable() and len(text) <= MAX_PATH:
-        if _PASTED_KEY.match(text):
-            hint = f"for a public key: pairctl invite {shell('key:' + text)}"
+        if key := _pasted_key(text):
+            hint = f"for a public key: pairctl invite {shell('key:' + key)}"
         elif (page := _PAGE.fullmatch(text)) and page["host"].lower() in _FORGES:
             hint = f"for the account: pairctl invite {shell(page['host'] + '/' + page['name'])}"
         elif ":" not in text and ("/" in text or text.endswith(".pub")):
             hint = f"for a file: pairctl invite {shell('file:' + text)}"
     return Refused("bad-guest", f"{quoted(text)} {reason}", hint)
+
+
+def _pasted_key(text: str) -> str:
+    """The public key in a line that was pasted, with its comment, and its type if that is missing;
+    or "".
+    """
+    match = _PASTED_KEY.search(text)
+    if match is None:
+        return ""
+    if match["type"]:
+        return text[match.start("type") :]
+    type_ = type_of(match["blob"])
+    return f"{type_} {text[match.start('blob') :]}" if type_ else ""
 
 
 def _unknown_provider(name: str, providers: Collection[str]) -> Refused:

@@ -108,6 +108,16 @@ def parse_key(line: str) -> Key:
     )
 
 
+def type_of(encoded: str) -> str:
+    """The type of a whole key whose base64 stands alone; "" if it is none."""
+    for key_type in _READERS:
+        try:
+            return parse_key(f"{key_type} {encoded}").type
+        except NotAccepted:
+            continue
+    return ""
+
+
 def is_weak(key: Key) -> bool:
     """Whether to warn the host of an accepted key."""
     return key.type == "ssh-rsa" and key.bits < STRONG_RSA_BITS

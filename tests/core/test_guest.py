@@ -189,6 +189,11 @@ class TestBadGuest:
             ("/home/ann/id.pub", "for a file: pairctl invite file:/home/ann/id.pub"),
             ("github.com/octocat/repo", "for the account: pairctl invite github.com/octocat"),
             (f"{KEY} ann", f"for a public key: pairctl invite 'key:{KEY} ann'"),
+            (f"- {KEY}", f"for a public key: pairctl invite 'key:{KEY}'"),
+            (f'from="10.0.0.1" {KEY} ann', f"for a public key: pairctl invite 'key:{KEY} ann'"),
+            (f"key:restrict {KEY}", f"for a public key: pairctl invite 'key:{KEY}'"),
+            (f"{KEY.split()[1]} a", f"for a public key: pairctl invite 'key:{KEY} a'"),
+            ("/home/ann/my AAAA", "for a file: pairctl invite 'file:/home/ann/my AAAA'"),
         ],
     )
     def test_that_is_a_path_or_a_key_gets_a_hint_with_the_right_form(

@@ -227,6 +227,19 @@ def test_no_command_with_json_is_one_document(capsys: pytest.CaptureFixture[str]
         (["invite", "6pm", "ann"], "pairctl invite ann --at 6pm; the account is github:6pm"),
         (["extend", "bob", "1h", "30m"], "pairctl extend bob 1h30m"),
         (["extend", "bob", "2h", "please"], "pairctl extend --help"),
+        (["extend", "bob", "by", "2hours"], "pairctl extend bob 2h"),
+        (["extend", "bob", "until", "18:30"], "pairctl extend bob --until 18:30"),
+        (["invite", "bob", "for", "2h"], "pairctl invite bob --ttl 2h;"),
+        (["invite", "bob", "ann", "at", "6pm"], "pairctl invite bob ann --at 6pm;"),
+        (["invite", "bob", "as", "viewer"], "pairctl invite bob --read-only;"),
+        (["invite", "as", "read-only"], "pairctl invite as --read-only"),
+        (["log", "--tail", "20"], "did you mean -n?"),
+        (["log", "-20"], "did you mean -n 20?"),
+        (["invite", "bob", "--expires", "2h"], "did you mean --ttl?"),
+        (["invite", "bob", "--role", "read"], "did you mean --read-only?"),
+        (["receipt", "-l"], "did you mean --list?"),
+        (["watch"], "did you mean: pairctl status --watch"),
+        (["promote", "bob"], "did you mean: pairctl role GUEST write"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -239,6 +252,11 @@ def test_an_unknown_word_is_refused_with_the_nearest_one(
 @pytest.mark.parametrize(
     ("words", "cause", "hint"),
     [
+        (
+            ["log", "--tail", "20"],
+            "unexpected arguments '--tail' '20'",
+            "did you mean -n? pairctl log --help lists the options",
+        ),
         (
             ["extend", "2h", "bob"],
             "the guest comes first: '2h' is a duration",
