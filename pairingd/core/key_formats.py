@@ -19,6 +19,7 @@ _TYPE = r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa|webauthn-sk-ecdsa)-[a-z0-9][a-z0-9@.-]{1,
 KEY_TYPE = re.compile(_TYPE, re.ASCII)
 # The length of the type comes first in a blob (RFC 4253 §6.6), and its upper bytes are zero.
 _KEY = re.compile(rf"(?:^|\s)({_TYPE})\s+AAAA", re.ASCII)
+_ANOTHER_KEY = re.compile(rf"{_TYPE}\s+AAAA", re.ASCII)  # perhaps with nothing before it
 
 _MAX_FOREIGN_CHARS = 40  # of foreign text in a name
 
@@ -115,7 +116,7 @@ def lines(content: bytes) -> Iterator[tuple[int, str]]:
 
 def second_key(comment: str) -> bool:
     """Whether the comment of a key holds another key."""
-    return _KEY.search(one_line(comment, len(comment))) is not None
+    return _ANOTHER_KEY.search(one_line(comment, len(comment))) is not None
 
 
 def named(line: str) -> Format:

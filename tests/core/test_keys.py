@@ -208,6 +208,11 @@ class TestRefusedKeys:
             (b"MD5" + b":00" * 16, "a fingerprint"),
             (ed25519() + b" " + ed25519(1), "two keys on one line"),
             (ed25519() + b"x" * 200 + b" " + ed25519(1), "two keys on one line"),
+            # `cat a.pub b.pub`, where the first file ends without a line end
+            (ed25519(1, "ann@laptop") + ed25519(2), "two keys on one line"),
+            (ed25519(1, "ann") + b"," + ed25519(2), "two keys on one line"),
+            (ed25519(1, "ann") + b";ssh-rsa  AAAAB3Nz", "two keys on one line"),
+            (ed25519(1, "ann") + "\u200b".encode() + ed25519(2), "two keys on one line"),
             (ed25519().decode().encode("utf-16-le"), "text in UTF-16"),
             (b"hello", "not a public key"),
             (b"1024 35 1234567890", "not a public key"),
