@@ -185,21 +185,22 @@ def test_a_greeting_fits_its_terminal_and_is_shown_once_to_who_comes_back(
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "said", "bob"),
     [
-        (80, "pairing: github:bob invited read-write for 1h · github:ann …"),
-        (40, "bob invited read-write for 1…"),
+        (80, "pairing: github:bob invited read-write for 1h · github:ann …", "bob"),
+        (40, "bob invited read-write for 1…", "bob"),
+        (60, f"{'b' * 15}… invited read-write for…", "b" * 39),
     ],
 )
 def test_the_host_s_messages_are_cut_on_the_right_and_have_one_prefix(
-    stage: Stage, columns: int, said: str
+    stage: Stage, columns: int, said: str, bob: str
 ) -> None:
-    for name in ("ann", "bob"):
+    for name in ("ann", bob):
         stage.guest(name)
     invited(stage)
     host = attached_host(stage, columns=columns)
     host.shows("[pairing]", ATTENTIVE)
-    stage.asks("invite", "ann", "bob", "--ttl", "1h", "--no-copy")
+    stage.asks("invite", "ann", bob, "--ttl", "1h", "--no-copy")
     until(lambda: last_line(host).endswith(f" {said}"), lambda: last_line(host), ATTENTIVE)
 
 

@@ -17,10 +17,12 @@ NEWS = "@pairing-news"
 PERCENT = "@pairing-percent"  # tmux expands strftime(3) in a format once for each of its levels
 GUESTS = "@pairing-guests"  # the names of the guests' clients, with spaces around each
 MAX_COLUMNS = 100
+LONG_NAME_COLUMNS = 16
 
 _WINDOW_FROM = 60
 _SESSION = 10  # columns of tmux's own `[pairing] `
 _BESIDE, _BESIDE_WITH_WINDOW = _SESSION + 2, _SESSION + 11  # with a space and the mark of a cut
+_KEY = "key:SHA256:"
 _PLAIN_NAME = re.compile(r"[\w/.:-]+", re.ASCII)
 
 Forms = tuple[str, ...]
@@ -77,7 +79,21 @@ def news(
 def _host_line(messages: Sequence[Forms]) -> _Line:
     first, *others = messages
     bare = first[-1].removeprefix("github:")
-    return _Line((*map(for_host, first), bare), "".join(f" · {other[0]}" for other in others))
+    name, *rest = re.split(r"(?=:? )", bare, maxsplit=1)
+    short = "".join([short_name(name, LONG_NAME_COLUMNS), *rest])
+    forms = (*map(for_host, first), bare, *([short] if short != bare else []))
+    return _Line(forms, "".join(f" · {other[0]}" for other in others))
+
+
+def short_name(guest: str, longest: int) -> str:
+    """Return the guest's name in at most `longest` characters of one column each."""
+    name = guest.removeprefix("github:")
+    if name.startswith(_KEY):
+        name = f"key:{name.removeprefix(_KEY)}"
+    elif "/" in name:  # a path or a URL: its end says more
+        name = name.rstrip("/").rpartition("/")[2] or name
+    fit = "".join(c if is_one_column(c) else "?" for c in name)
+    return fit if len(fit) <= longest else f"{fit[: longest - 1]}…"
 
 
 def _is_among(clients: str) -> str:

@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from pairingd.core.news import MAX_COLUMNS, NEWS, message
-from pairingd.core.text import is_one_column
+from pairingd.core.news import LONG_NAME_COLUMNS, MAX_COLUMNS, NEWS, message, short_name
 
 # Columns of a client from which the size applies, and the most that our part then takes.
 WIDTHS = {"wide": (120, 60), "medium": (80, 38), "narrow": (0, 26)}
@@ -21,8 +20,7 @@ MAX_RIGHT = MAX_COLUMNS + 2  # columns of our part: a message, a space before it
 LINE = "@pairing-line-"
 THEIRS = "@pairing-theirs"
 _COLOURS = ((60, "red"), (300, "yellow"))  # up to so many seconds, this colour
-_LONG_NAME_COLUMNS, _SHORT_NAME_COLUMNS = 16, 8
-_KEY = "key:SHA256:"
+_SHORT_NAME_COLUMNS = 8
 SHORT_ACCESS = {"write": "rw", "read": "ro"}
 _UNSAFE = re.compile(r"[^\w .:@/+~()*…<·-]")  # what a shell's prompt or a status bar may act on
 
@@ -62,7 +60,7 @@ def _line(
 ) -> str:
     shown: list[str] = []
     used = 0
-    longest = _LONG_NAME_COLUMNS if columns >= 2 * _LONG_NAME_COLUMNS else _SHORT_NAME_COLUMNS
+    longest = LONG_NAME_COLUMNS if columns >= 2 * LONG_NAME_COLUMNS else _SHORT_NAME_COLUMNS
     for place, entry in enumerate(order):
         text = _entry(entry, longest)
         rest = len(order) - place - 1 + more
@@ -87,17 +85,6 @@ def _painted(entry: Entry, text: str) -> str:
     plain = text.replace("#", "##")
     colour = next((name for below, name in _COLOURS if entry.left <= below), "")
     return f"#[fg={colour}]{plain}#[default]" if colour else plain
-
-
-def short_name(guest: str, longest: int) -> str:
-    """Return the guest's name in at most `longest` characters of one column each."""
-    name = guest.removeprefix("github:")
-    if name.startswith(_KEY):
-        name = f"key:{name.removeprefix(_KEY)}"
-    elif "/" in name:  # a path or a URL: its end says more
-        name = name.rstrip("/").rpartition("/")[2] or name
-    fit = "".join(c if is_one_column(c) else "?" for c in name)
-    return fit if len(fit) <= longest else f"{fit[: longest - 1]}…"
 
 
 def time_left(seconds: float) -> str:

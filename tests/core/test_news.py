@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,6 +121,23 @@ def test_a_narrow_client_reads_a_shorter_form() -> None:
     told = {HOST: [("github:" + "o" * 50, "o" * 30)]}
     assert shown(told, {}, columns=87) == "pairing: github:" + "o" * 50
     assert shown(told, {}, columns=86) == "pairing: " + "o" * 30
+
+
+@pytest.mark.parametrize(
+    ("message", "columns", "text"),
+    [
+        (f"github:{'o' * 39} left", 70, f"{'o' * 39} left"),
+        (f"github:{'o' * 39} left", 60, f"{'o' * 15}… left"),
+        (f"github:{'o' * 39}: the host removed them", 60, f"{'o' * 15}…: the host removed them"),
+        (f"key:SHA256:{'A' * 43} is out", 80, f"key:{'A' * 11}… is out"),
+        (f"https://git.example.org/{'o' * 30}/ann.keys left", 60, "ann.keys left"),
+        (f"somebody {'o' * 60}", 60, f"somebody {'o' * 60}"),
+    ],
+)
+def test_a_long_name_is_cropped_where_it_would_hide_what_is_new(
+    message: str, columns: int, text: str
+) -> None:
+    assert shown({HOST: [(message,)]}, {}, columns=columns) == text
 
 
 def test_messages_for_a_client_without_a_plain_name_are_left_out() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pairingd.core.news import short_name
 from pairingd.core.statusline import (
     LINE,
     THEIRS,
@@ -17,7 +18,6 @@ from pairingd.core.statusline import (
     OptionValues,
     for_prompt,
     lines,
-    short_name,
     status_right,
     time_left,
 )
