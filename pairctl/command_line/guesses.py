@@ -63,8 +63,9 @@ _ROLES = {
     **dict.fromkeys(("reader", "viewer"), "read"),
     **dict.fromkeys(("write", "read-write", "readwrite", "rw", "w", "writer"), "write"),
 }
-# People type them before a time, a duration or a role. Each is somebody's account, too.
-_PREPOSITIONS = frozenset({"as", "at", "by", "for", "from", "in", "to", "until", "with"})
+# People type them between guests, or before a time, a duration or a role. Each is somebody's
+# account, too.
+_JOINING = frozenset({"and", "as", "at", "by", "for", "from", "in", "to", "until", "with"})
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "m"),
@@ -178,7 +179,7 @@ def _swapped_time(guest: str, text: str) -> Usage:
 
 def spaced(guest: str, text: str, more: Sequence[str]) -> str:
     """The hint for `pairctl extend GUEST 1h 30m`, or for one with a preposition; else ""."""
-    joined = "".join(word for word in [text, *more] if word not in _PREPOSITIONS)
+    joined = "".join(word for word in [text, *more] if word not in _JOINING)
     if re.fullmatch(_CLOCK, joined):
         return shell("pairctl", "extend", guest, "--until", joined)
     return shell("pairctl", "extend", guest, _strict(joined)) if _is_duration(joined) else ""
@@ -226,10 +227,7 @@ def guests(named: Sequence[str], verb: str) -> None:
         return
     _no_commas(named)
     for index, word in enumerate(named):
-        before = named[:index]
-        if before[1:] and before[-1] in _PREPOSITIONS:
-            before = before[:-1]
-        others = [*before, *named[index + 1 :]] or ["GUEST"]
+        others = [*_unjoined(named[:index]), *named[index + 1 :]] or ["GUEST"]
         if _is_duration(word):
             options, kind = ["--ttl", _strict(word)], "a duration"
         elif len(named) > 1 and re.fullmatch(_CLOCK, word):
@@ -244,6 +242,17 @@ def guests(named: Sequence[str], verb: str) -> None:
             shell("pairctl", "invite", *others, *options)
             + (f"; the account is github:{word}" if word.isalnum() else ""),
         )
+    if len(alone := _unjoined(named)) < len(named):
+        word = next(word for word in named[1:] if word in _JOINING)
+        raise Usage(
+            "bad-guest",
+            f"guests have no words between them: {quoted(word)}",
+            shell("pairctl", "invite", *alone) + f"; the account is github:{word}",
+        )
+
+
+def _unjoined(named: Sequence[str]) -> list[str]:
+    return [word for place, word in enumerate(named) if not place or word not in _JOINING]
 
 
 def _no_commas(named: Sequence[str]) -> None:

@@ -233,6 +233,8 @@ def test_no_command_with_json_is_one_document(capsys: pytest.CaptureFixture[str]
         (["invite", "bob", "ann", "at", "6pm"], "pairctl invite bob ann --at 6pm;"),
         (["invite", "bob", "as", "viewer"], "pairctl invite bob --read-only;"),
         (["invite", "as", "read-only"], "pairctl invite as --read-only"),
+        (["invite", "bob", "and", "ann"], "pairctl invite bob ann; the account is github:and"),
+        (["invite", "bob", "with", "--once"], "pairctl invite bob; the account is github:with"),
         (["log", "--tail", "20"], "did you mean -n?"),
         (["log", "-20"], "did you mean -n 20?"),
         (["invite", "bob", "--expires", "2h"], "did you mean --ttl?"),
