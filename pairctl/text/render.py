@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pairctl.text.handout import beside, join_by
+from pairctl.text.handout import beside, deadline, join_by
 from pairctl.text.layout import LABEL, ROOM, fitted, row, wrapped
 from pairctl.text.output import WIDTH
 from pairctl.text.router_lines import forward, router
@@ -160,7 +160,7 @@ def status_line(reply: Status, view: View) -> str:
         Entry(
             invitation["guest"],
             invitation["access"],
-            seconds(invitation["expires_at"]) - view.now,
+            seconds(deadline(invitation, view)) - view.now,
             inside=not all(connection.get("waiting") for connection in invitation["connections"]),
             opens=clock(invitation["opens_at"], view.now)
             if invitation["state"] == "scheduled"

@@ -61,6 +61,10 @@ CASES: dict[str, tuple[Callable[[Any, View], str], Any]] = {
         render.status_line,
         {**samples.STATUS, "invitations": [samples.SCHEDULED, samples.KEYED]},
     ),
+    "status-line-bound": (
+        render.status_line,
+        {**samples.STATUS, "invitations": samples.BOUND["invitations"]},
+    ),
     "status-line-idle": (render.status_line, samples.IDLE),
     "changed": (render.changed, {"invitations": samples.STATUS["invitations"], "warnings": []}),
     "changed-warned": (
