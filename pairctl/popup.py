@@ -80,4 +80,5 @@ def _raw() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    with contextlib.suppress(PairingError):  # pairingd has stopped, and the guest is out with it
+        main(int(sys.argv[1]))

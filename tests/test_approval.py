@@ -399,7 +399,14 @@ def test_a_waiting_guest_is_disconnected_when_the_daemon_is_killed() -> None:
         invited(stage)
         host_of(stage)
         screen = waiting(stage, guest)
-        os.kill(stage.asks("status")["daemon"]["pid"], signal.SIGKILL)
+        status = stage.asks("status")
+        [connection] = status["invitations"][0]["connections"]
+        module = ("-P", "-m", "pairctl.popup", str(connection["pid"]))
+        popup = stage.terminal(sys.executable, *module)
+        popup.shows(READY)
+        os.kill(status["daemon"]["pid"], signal.SIGKILL)
+        assert popup.ended() == 0
+        assert "Traceback" not in popup.screen()
         assert screen.ended() != 0
         assert IN not in screen.screen()
 
