@@ -72,15 +72,21 @@ def restart(timeout_s: float | None = None) -> Client:
         running = reach()
     if running:
         with running:
-            require_startable(services.environment(service) if service else None)
+            require_startable(
+                services.environment(service) if service else None,
+                f"pairingd (pid {running.hello['pid']}) runs on, because a new one would not start",
+            )
             stop(running)
     with _starting():
         return _start(service, service.restart(), timeout_s) if service else _start_by_hand()
 
 
-def require_startable(environ: Mapping[str, str] | None = None) -> None:
-    """Raise NoDaemon with the error that a start would give, and change nothing. Call it before
-    the running daemon is stopped, which would end every guest's visit.
+def require_startable(
+    environ: Mapping[str, str] | None = None,
+    lead: str = "nothing was changed, because pairingd would not start",
+) -> None:
+    """Raise NoDaemon with the error that a start would give, after `lead`, and change nothing. Call
+    it before the running daemon is stopped, which would end every guest's visit.
     """
     try:
         tested = subprocess.run(
@@ -96,7 +102,7 @@ def require_startable(environ: Mapping[str, str] | None = None) -> None:
     except subprocess.TimeoutExpired:
         _late()
     if tested.returncode:
-        _complain(tested.stderr, "nothing was changed, because pairingd would not start")
+        _complain(tested.stderr, lead)
 
 
 def unload() -> None:

@@ -111,9 +111,16 @@ def test_a_failed_start_is_reported_with_the_daemons_own_error(
 
 
 @pytest.mark.usefixtures("stopped")
-@pytest.mark.parametrize("command", ["restart", "install"])
+@pytest.mark.parametrize(
+    ("command", "stays"),
+    [
+        ("restart", "pairingd (pid {}) runs on, because a new one would not start: "),
+        ("install", "nothing was changed, because pairingd would not start: "),
+    ],
+)
 def test_the_running_daemon_stays_if_no_other_would_start(
     command: str,
+    stays: str,
     home: Path,
     launchctl: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -130,7 +137,7 @@ def test_the_running_daemon_stays_if_no_other_would_start(
     assert main([command, "--json"]) == 3
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "start-failed"
-    assert error["message"].startswith("nothing was changed, because ")
+    assert error["message"].startswith(stays.format(pid))
     assert "unknown key door.prot" in error["message"]
     with connect() as client:
         assert client.hello["pid"] == pid
