@@ -199,6 +199,18 @@ def test_a_guest_who_has_joined_stays_beyond_the_time_to_join(stage: Stage) -> N
     deadline = datetime.fromisoformat(invitation(stage)["expires_at"])
     stamp = deadline.astimezone(UTC).strftime("%Y%m%d%H%M")
     until(lambda: f'expiry-time="{stamp}' in keys.read_text(), "the key has its deadline")
+    screen.presses("C-b", "d")
+    screen.ended()
+    until(lambda: "left" in kinds(stage), "the daemon has seen it")
+    assert "to join by" not in stage.pairctl("status").stdout
+
+
+def test_a_login_without_a_terminal_does_not_meet_the_time_to_join(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat", "--join-within", "30m")
+    guest.joins("-N")
+    until(lambda: invitation(stage)["connections"], "they are connected")
+    assert "to join by" in stage.pairctl("status").stdout
 
 
 # Signs of life.

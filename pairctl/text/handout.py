@@ -50,16 +50,16 @@ def beside(endpoints: list[Endpoint]) -> Iterator[tuple[str, str]]:
 
 
 def join_by(invitation: InvitationInfo, view: View) -> str:
-    """The time by which the guest must come; "" if they may come later, or are in."""
+    """The time by which the guest must come; "" if they may come later, or have come."""
     at = deadline(invitation, view)
     return clock(at, view.now) if at != invitation["expires_at"] else ""
 
 
 def deadline(invitation: InvitationInfo, view: View) -> str:
     """When time alone ends it: sooner than at `expires_at` if the guest must come by then."""
-    inside = any(not connection.get("waiting") for connection in invitation["connections"])
-    at, until = invitation.get("join_by"), invitation["expires_at"]
-    return at if at and not inside and view.now < seconds(at) < seconds(until) else until
+    at = None if "came_at" in invitation else invitation.get("join_by")
+    until = invitation["expires_at"]
+    return at if at and view.now < seconds(at) < seconds(until) else until
 
 
 def _message(reply: Invited, view: View) -> str:

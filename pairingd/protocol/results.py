@@ -53,7 +53,7 @@ class Ending(TypedDict, total=False):
 
 
 class InvitationInfo(Conditions, Ending):
-    """`scheduled` until `opens_at`."""
+    """`scheduled` until `opens_at`. `came_at` is when the guest first was in the session."""
 
     id: str
     guest: str
@@ -63,6 +63,7 @@ class InvitationInfo(Conditions, Ending):
     keys: list[KeyInfo]
     state: Literal["scheduled", "live", "expired", "revoked", "ended"]
     connections: list[Connection]
+    came_at: NotRequired[str]
 
 
 class Endpoint(TypedDict):

@@ -70,6 +70,8 @@ def invitation(
         info["over_at"] = utc(invited.over_at)
     if invited.cause:
         info["cause"] = invited.cause.value
+    if invited.came_at is not None:
+        info["came_at"] = utc(invited.came_at)
     _add_conditions(info, invited.conditions)
     if invited.dial:
         info["from_address"] = invited.dial.address

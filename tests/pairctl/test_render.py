@@ -176,15 +176,17 @@ def test_the_length_of_an_invitation_is_from_the_time_at_which_it_opened() -> No
     assert "(10m)" in text
 
 
-def test_the_time_to_join_is_printed_until_the_guest_is_in() -> None:
+def test_the_time_to_join_is_printed_until_the_guest_has_come() -> None:
     [*_, bound] = samples.BOUND["invitations"]
     connection: Any = {"peer": "192.0.2.7", "since": "2026-03-15T09:00:00Z", "pid": 1}
-    for connections, printed in (
-        ([], True),
-        ([{**connection, "waiting": True}], True),
-        ([connection], False),
+    for more, printed in (
+        ({}, True),
+        ({"connections": [{**connection, "waiting": True}]}, True),
+        ({"connections": [connection]}, True),
+        ({"connections": [connection], "came_at": "2026-03-15T09:00:00Z"}, False),
+        ({"came_at": "2026-03-15T09:00:00Z"}, False),
     ):
-        invitation: Any = {**bound, "connections": connections}
+        invitation: Any = {**bound, **more}
         text = render.status({**samples.STATUS, "invitations": [invitation]}, View(now=samples.NOW))
         assert ("to join by" in text) is printed
 
