@@ -172,10 +172,11 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
         try:
             reply = _in_a_session(client, session, params, steps, _confinement(args, client.hello))
         except (PairingError, KeyboardInterrupt) as refused:
-            if session.made and not _is_silent(refused):
-                _undo(client, session)
-            with contextlib.suppress(PairingError):
-                session.settle()
+            if session.made:
+                if not _is_silent(refused):
+                    _undo(client, session)
+                with contextlib.suppress(PairingError):
+                    session.settle()
             raise
         try:
             reply = _seen_from_here(client, reply, steps)

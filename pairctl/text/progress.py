@@ -47,7 +47,10 @@ class Steps:
     def _line(self, text: str) -> str:
         signs = {name: self._sign(state) for name, state in self._states.items()}
         steps = "  ".join(f"{name} {sign}" for name, sign in signs.items())
-        room = os.get_terminal_size(sys.stderr.fileno()).columns - len(steps) - 3
+        width = (os.get_terminal_size(sys.stderr.fileno()).columns or output.WIDTH) - 1
+        room = width - len(steps) - 2
+        if room < 0:  # a line that wraps could not be redrawn; the newest step is the last
+            return steps[-width:]
         for name, state in self._states.items():
             if state != "begun":
                 paint = self._view.good if state == "done" else self._view.bad

@@ -228,7 +228,10 @@ def test_a_tmux_that_does_not_answer_is_not_called_a_wrong_program(
     sock: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tmux = home / "tmux"
-    tmux.write_text(f'#!/bin/sh\n[ "$1" = -V ] && exec {TMUX} -V\nexec sleep 3600\n')
+    asked = home / "asked"
+    tmux.write_text(
+        f'#!/bin/sh\n[ "$1" = -V ] && exec {TMUX} -V\necho "$*" >>{asked}\nexec sleep 3600\n'
+    )
     tmux.chmod(0o700)
     (home / "config.toml").write_text(f'[tmux]\ncommand = "{tmux}"\n')
     (home / "tmux.sock").touch()
@@ -237,6 +240,7 @@ def test_a_tmux_that_does_not_answer_is_not_called_a_wrong_program(
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "tmux-hangs"
     assert error["hint"] == f"try: {tmux} -S {home / 'tmux.sock'} ls"
+    assert asked.read_text().count("list-sessions") == 1  # each takes 10 s
 
 
 @pytest.mark.usefixtures("tmux")
@@ -339,15 +343,27 @@ def test_steps_go_to_stderr_and_the_command_is_the_last_line_on_stdout(
 
 
 @pytest.mark.usefixtures("tmux")
-def test_on_a_terminal_the_steps_are_one_redrawn_line(sock: Path, hello: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("width", "last"),
+    [
+        (80, "keys ✓  session ✓  door ✓  router ✗  no answer"),
+        (40, "keys ✓  session ✓  door ✓  router ✗  n…"),
+        (20, "✓  door ✓  router ✗"),
+    ],
+)
+def test_on_a_terminal_the_steps_are_one_redrawn_line(
+    width: int, last: str, sock: Path, hello: dict[str, str]
+) -> None:
     pairctl = [sys.executable, "-m", "pairctl", "invite", "octocat", "--no-copy"]
     with (
         FakeDaemon(sock, {"invite": invite_in_steps}, **hello),
-        Terminal(pairctl, {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}) as terminal,
+        Terminal(pairctl, {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}, size=(24, width)) as terminal,
     ):
         assert terminal.wait() == 0
         steps, _, text = terminal.seen.decode().partition("\r\n")
-    assert steps.split("\r")[-1] == "keys ✓  session ✓  door ✓  router ✗  no answer\x1b[K"
+    lines = [line.removesuffix("\x1b[K") for line in steps.split("\r")]
+    assert lines[-1] == last
+    assert max(map(len, lines)) < width
     assert "\x1b" not in text
     assert text.rstrip().splitlines()[-1] == samples.LAN_ONLY["command"]
 
