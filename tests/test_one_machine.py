@@ -433,6 +433,7 @@ def test_a_port_at_a_router_that_is_no_longer_found_is_reported_at_the_end(stage
     assert [problem["code"] for problem in warnings] == ["mapping-unclosed"]
     assert str(stage.external_port) in warnings[0]["message"]
     assert stage.asks("status")["warnings"][-1:] == warnings
+    assert stage.asks("end")["warnings"] == warnings, "also where nobody is invited any more"
 
 
 def test_sigterm_closes_everything_but_the_tmux_session(stage: Stage) -> None:

@@ -25,7 +25,7 @@ async def change(parts: Parts, event: Event, ids: Sequence[str]) -> results.Chan
     except asyncio.CancelledError:
         raise PairingError(
             "goes-on",
-            "this holds already, and pairingd goes on to carry it out",
+            "this command was stopped; the change holds, and pairingd carries it out",
             "pairctl status shows what is left",
         ) from None
 
@@ -36,7 +36,7 @@ async def _followed(parts: Parts, event: Event, ids: Sequence[str]) -> results.C
     unsaved = parts.intent.unsaved
     troubles = {trouble.code: trouble for trouble in (failure, unsaved) if trouble}
     warnings = [report.problem(trouble) for trouble in troubles.values()]
-    if ids and parts.door.port is None:
+    if parts.door.port is None:
         await wait_for_closing(parts)
         warnings += answers.unclosed_mappings(parts)
     changed = answers.invitations(parts, ids)
