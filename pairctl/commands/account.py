@@ -111,7 +111,7 @@ def _remove(account: Account, args: Namespace) -> None:
         "removed": bool(plan) and not args.directories,
         "shared": list(record.shared) if record else [],
     }
-    output.result(result, _gone, as_json=args.json)
+    output.result(result, _still_shared if args.directories else _gone, as_json=args.json)
 
 
 def _taken_back(observed: Facts, directories: list[str]) -> list[Step]:
@@ -225,8 +225,12 @@ def _made(summary: dict[str, Any], view: View) -> str:
     return f"{_shown(summary, view)}\n\nthe account {summary['name']} {done}; to use it: {invite}"
 
 
+def _still_shared(result: dict[str, Any], _: View) -> str:
+    still = "".join(f"\n  {directory}" for directory in result["shared"])
+    return f"shared with {result['name']}:{still or ' nothing'}"
+
+
 def _gone(result: dict[str, Any], _: View) -> str:
-    if result["shared"] or not result["removed"]:
-        still = "".join(f"\n  {directory}" for directory in result["shared"])
-        return f"shared with {result['name']}:{still or ' nothing'}"
+    if not result["removed"]:
+        return f"there is no account {result['name']}; nothing was removed"
     return f"the account {result['name']} was removed, with its home directory"

@@ -182,6 +182,15 @@ def test_an_account_that_was_never_made_is_not_shown(capsys: pytest.CaptureFixtu
     assert "account create never-made" in refused["hint"]
 
 
+@needs_root
+def test_to_remove_an_account_that_does_not_exist_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["account", "remove", "no-such-account"]) == 0
+    nothing = "there is no account no-such-account; nothing was removed\n"
+    assert capsys.readouterr().out == nothing
+
+
 def test_a_dry_run_to_remove_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["account", "remove", "never-made", "--dry-run"]) == 0
     assert capsys.readouterr().out == "nothing is left to do\n"
