@@ -33,7 +33,9 @@ _ABSENT = (
 )
 REPLY_TIMEOUT_S = 10.0  # tmux is local: on a busy machine it is slow, not gone
 _MAX_KEY_CHARS = 20  # of its name
-_POPUP_COLUMNS, _POPUP_ROWS = 60, 14  # tmux makes it smaller on a smaller terminal
+_CLIENT_SIZE = "#{client_width} #{client_height}"
+_POPUP_SIZE = 60, 14  # columns, rows
+_POPUP_LEAST = 46, 12  # to show the whole question; tmux refuses one larger than the terminal
 
 
 class Running(Enum):
@@ -222,7 +224,8 @@ class Tmux:
         """Run a program in a popup on one terminal until it ends; return at once if another popup
         or a menu is there. Raises WorldError if tmux shows none, or the program fails.
         """
-        options = ("-w", str(_POPUP_COLUMNS), "-h", str(_POPUP_ROWS), *map(argument, argv))
+        size = await self._ask("display-message", "-p", "-c", client, _CLIENT_SIZE)
+        options = (*_popup_size(size), *map(argument, argv))
         await self._ask("display-popup", "-E", "-c", client, *options, lasts=True)
 
     async def confine(self, guests: Iterable[str] = ()) -> None:
@@ -293,6 +296,13 @@ class Tmux:
         if done.status:
             raise _failed(argv, done.last_words)
         return done.stdout
+
+
+def _popup_size(terminal: str) -> tuple[str, ...]:
+    """Options of display-popup for a _CLIENT_SIZE, which is empty if the client has just gone."""
+    size = [int(number) for number in terminal.split()] or _POPUP_SIZE
+    columns, rows = map(max, _POPUP_LEAST, map(min, _POPUP_SIZE, size))
+    return ("-w", str(columns), "-h", str(rows))
 
 
 def _failed(argv: Sequence[str], reason: str) -> WorldError:
