@@ -25,8 +25,9 @@ def run(args: Namespace) -> None:
 
 
 def _follow(client: Client, newest: dict[str, Any], *, as_json: bool) -> None:
-    event: dict[str, Any] | None
     for event in client.call("watch", newest)["events"]:
         output.line(event, render.event, as_json=as_json)
-    while event := client.next_event(None):
-        output.line(event, render.event, as_json=as_json)
+    while True:
+        while event := client.next_event(0):
+            output.line(event, render.event, as_json=as_json)
+        output.wait_for(client)

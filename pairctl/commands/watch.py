@@ -42,8 +42,11 @@ def _append(client: Client, given: dict[str, Any], *, as_json: bool) -> None:
                 output.write("")
             output.line(current, render.status, as_json=as_json)
             printed = current
-        timeout_s = _SETTLE_TIME_S if client.next_event(timeout_s) else _REFRESH_INTERVAL_S
-        _drain(client)
+        news = _drain(client)
+        if not news:
+            output.wait_for(client, timeout_s)
+            news = _drain(client)
+        timeout_s = _SETTLE_TIME_S if news else _REFRESH_INTERVAL_S
 
 
 def _redraw(client: Client, given: dict[str, Any]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import stat
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,8 @@ from pairingd.core.text import columns, for_terminal
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
+
+    from _typeshed import HasFileno
 
 WIDTH = 80  # columns; only commands and hints, which are never broken, may exceed it
 
@@ -108,6 +112,20 @@ def write(text: str, end: str = "\n") -> None:
             f"the result could not be written: {error.strerror}",
             "the command was carried out all the same: pairctl status shows the result",
         ) from None
+
+
+def wait_for(source: HasFileno, seconds: float | None = None) -> None:
+    """Until `source` can be read or the time is up. Raises BrokenPipeError once the reader of
+    stdout is gone, which would otherwise show only at the next write.
+    """
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    if stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
+        poll.register(sys.stdout, 0)  # POLLERR or POLLHUP: poll(2)
+    ready = dict(poll.poll(None if seconds is None else seconds * 1000))
+    if sys.stdout.fileno() in ready:
+        silence(sys.stdout)
+        raise BrokenPipeError
 
 
 def tell(text: str, end: str = "\n") -> None:

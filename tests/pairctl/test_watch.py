@@ -188,6 +188,16 @@ def test_watching_ends_with_an_error_when_the_daemon_ends(sock: Path, words: lis
     assert err.startswith("error: pairingd went away")
 
 
+@pytest.mark.parametrize("words", [["status", "--watch"], ["log", "--follow", "--json"]])
+def test_they_end_when_the_reader_of_the_pipe_has(sock: Path, words: list[str]) -> None:
+    replies = {**WATCHED, "status": samples.IDLE}
+    with FakeDaemon(sock, replies), piped(*words) as process:
+        line(process)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(WAIT_S) == 141, "nothing is left to be written"
+
+
 def test_log_follow_prints_new_events(sock: Path) -> None:
     with FakeDaemon(sock, WATCHED) as daemon, piped("log", "--follow") as process:
         assert line(process).endswith("github:octocat is invited until 15:40\n")
