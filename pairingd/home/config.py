@@ -236,6 +236,8 @@ def parse(content: bytes, name: str) -> Settings:
     except tomllib.TOMLDecodeError as error:
         last_line = content.rstrip().count(b"\n") + 1
         reason = re.sub(r"\(at end of document\)$", f"(at line {last_line}, the last)", str(error))
+        # A table comes as the repr of a tuple: ('providers', 'github').
+        reason = re.sub(r"\('(.*?)',?\)", r"[\1]", reason).replace("', '", ".")
         raise Misconfigured(
             "bad-config", f"{name}: {reason}", "fix the TOML at that line; text values need quotes"
         ) from None

@@ -253,6 +253,11 @@ def test_a_syntax_error_on_the_last_line_is_named_with_its_line(text: str, line:
     assert f"at line {line}" in refusal(text).message
 
 
+@pytest.mark.parametrize("table", ["door", "router.command"])
+def test_a_table_that_is_there_twice_is_named_as_in_the_file(table: str) -> None:
+    assert f"Cannot declare [{table}] twice" in refusal(f"[{table}]\n[{table}]\n").message
+
+
 def test_bytes_that_are_not_utf_8_are_refused() -> None:
     assert "not UTF-8 (at line 2)" in refusal(b"#\n\xff\xfe").message
 
