@@ -106,7 +106,7 @@ class Client:
         self._socket.settimeout(silence)
         self._send(frame + b"\n")
         try:
-            return self._result(method, silence, progress)
+            return self._result(silence, progress)
         except KeyboardInterrupt:
             if method in _READ_METHODS:
                 raise
@@ -117,12 +117,12 @@ class Client:
         self._send(json.dumps({"jsonrpc": "2.0", "method": method}).encode() + b"\n")
 
     def _result(
-        self, method: str, silence: float, progress: Callable[[dict[str, Any]], None] | None = None
+        self, silence: float, progress: Callable[[dict[str, Any]], None] | None = None
     ) -> Any:
         while True:
             frame = self._receive(silence)
             if frame is None:
-                raise _silent(method, silence)
+                raise _silent(silence)
             if "method" in frame:
                 if frame["method"] == "progress" and progress:
                     progress(_object(frame.get("params")))
@@ -135,7 +135,7 @@ class Client:
     def _cancelled(self, method: str) -> Interrupted:
         self._send(b'{"jsonrpc": "2.0", "method": "cancel"}\n')
         try:
-            self._result(method, CANCEL_SILENCE)
+            self._result(CANCEL_SILENCE)
         except (NoDaemon, Silent):
             outcome = PairingError(
                 "cancel-unanswered",
@@ -244,10 +244,10 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _silent(method: str, silence: float) -> Silent:
+def _silent(silence: float) -> Silent:
     return Silent(
         "daemon-silent",
-        f"pairingd has not answered {method} for {silence:.0f} s",
+        f"pairingd has not answered for {silence:.0f} s",
         f"{_see_log()}, or try: pairctl restart",
     )
 

@@ -284,6 +284,7 @@ def test_a_daemon_that_does_not_answer_hello_is_an_error_with_the_hint_kill(sock
         reach(silence=0.05)
     assert refused.value.code == "daemon-silent"
     assert exit_code(refused.value) == 3
+    assert "hello" not in refused.value.message, "a word of the protocol's"
     assert refused.value.hint.startswith(f"kill -9 {os.getpid()} ")
 
 
