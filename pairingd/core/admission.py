@@ -40,11 +40,13 @@ FAIR_AFTER = 1.0  # seconds, three times a login, for which a place beyond a sou
 
 
 class Refusal(Enum):
-    """Why a connection is closed. Each value is the text for the person at the other end."""
+    """Why a connection is closed. Each value is the text for the person at the other end; that of
+    BANNED is followed by the time for which they are banned.
+    """
 
     NO_IDENTIFICATION = "this is an SSH server, and your client sent no SSH identification"
     NOT_SSH = "this is an SSH server"
-    BANNED = "too many failed logins from your address; try again in 5 minutes"
+    BANNED = "too many failed logins from your address; try again"
     PUSHED_OUT = "too many connections; try again"
     WAITED = "no free place; try again"
     STALLED = "your client stopped while others wait; try again"

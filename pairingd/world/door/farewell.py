@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from math import ceil
 
 from pairingd.core.admission import Refusal
+from pairingd.core.durations import format_duration
 from pairingd.core.ssh_wire import IDENTIFICATION, Reason, disconnect
 
 _LINGER_S = 1.0
@@ -13,11 +15,12 @@ _MAX_LINGERING = 32  # sockets
 _READ_BYTES = 1 << 16
 
 
-def message(refusal: Refusal) -> bytes:
-    """For a client that has our identification line."""
+def message(refusal: Refusal, wait_s: float = 0.0) -> bytes:
+    """For a client that has our identification line. `wait_s`: until it may try again."""
     foreign = refusal in {Refusal.NOT_SSH, Refusal.NO_IDENTIFICATION}
     reason = Reason.PROTOCOL_ERROR if foreign else Reason.TOO_MANY_CONNECTIONS
-    return disconnect(refusal.value, reason)
+    when = f" in {format_duration(ceil(wait_s))}" if wait_s > 0 else ""
+    return disconnect(refusal.value + when, reason)
 
 
 class Farewells:
@@ -33,12 +36,12 @@ class Farewells:
     def __len__(self) -> int:
         return len(self._lingering)
 
-    def refuse(self, refused: socket.socket, refusal: Refusal) -> None:
+    def refuse(self, refused: socket.socket, refusal: Refusal, wait_s: float = 0.0) -> None:
         """Send the reason and close `refused`, which nobody else uses."""
         loop = asyncio.get_running_loop()
         try:
             refused.setblocking(False)
-            refused.send(IDENTIFICATION + message(refusal))
+            refused.send(IDENTIFICATION + message(refusal, wait_s))
             refused.shutdown(socket.SHUT_WR)
         except OSError:
             refused.close()

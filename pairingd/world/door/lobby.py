@@ -143,7 +143,8 @@ class Lobby:
     def _refuse(self, visitor: Visitor, refusal: Refusal) -> None:
         arrival = self._take_out(visitor)
         ban = self.ban(arrival.peer) if refusal is Refusal.BANNED else None
-        self._farewells.refuse(arrival.socket, refusal)
+        wait_s = ban.until - self._clock() if ban else 0.0
+        self._farewells.refuse(arrival.socket, refusal, wait_s)
         self._left(visitor, arrival)
         self._turn_away(arrival.peer, refusal, ban)
 
