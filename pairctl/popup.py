@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pairctl.control.client import Client
 
 _POLL_INTERVAL_S = 0.5
+_SILENCE_S = 10.0  # of pairingd, after which the host gets their terminal back
 
 
 def main(connection: int) -> None:
@@ -45,12 +46,12 @@ def main(connection: int) -> None:
                 method = "approve" if approved else "deny"
                 params = {"guest": visitor["guest"], "connection": visitor["pid"]}
                 with contextlib.suppress(PairingError):  # decided elsewhere meanwhile
-                    client.call(method, params)
+                    client.call(method, params, silence=_SILENCE_S)
             visitor = _visitor(client, connection)
 
 
 def _visitor(client: Client, connection: int) -> Any:
-    visitors = client.call("waiting")["visitors"]
+    visitors = client.call("waiting", silence=_SILENCE_S)["visitors"]
     return next((visitor for visitor in visitors if visitor["pid"] == connection), None)
 
 
@@ -80,5 +81,5 @@ def _raw() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(PairingError):  # pairingd has stopped, and the guest is out with it
+    with contextlib.suppress(PairingError):  # pairingd has stopped, or hangs
         main(int(sys.argv[1]))

@@ -22,6 +22,7 @@ from pairctl.failures import NoDaemon, exit_code
 from pairingd.core.refusal import PairingError
 from pairingd.protocol import wire
 from tests.fakes.daemon import HELLO, FakeDaemon, Refusal, RpcError, Talk
+from tests.pairctl.terminal import Terminal
 from tests.stage import Stage
 from tests.waiting import WAIT_S
 
@@ -264,6 +265,14 @@ def test_a_silent_daemon_is_an_error_with_the_hint_pairctl_restart(sock: Path) -
     assert refused.value.code == "daemon-silent"
     assert exit_code(refused.value) == 3
     assert "pairctl restart" in refused.value.hint
+
+
+@pytest.mark.waits
+def test_the_popup_ends_if_the_daemon_hangs(sock: Path) -> None:
+    popup = [sys.executable, "-P", "-m", "pairctl.popup", "1"]
+    with FakeDaemon(sock, {"waiting": lambda *_: None}), Terminal(popup) as terminal:
+        assert terminal.wait() == 0
+        assert b"Traceback" not in terminal.seen
 
 
 def test_a_daemon_that_does_not_read_a_request_is_silent(sock: Path) -> None:
