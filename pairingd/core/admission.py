@@ -40,9 +40,7 @@ FAIR_AFTER = 1.0  # seconds, three times a login, for which a place beyond a sou
 
 
 class Refusal(Enum):
-    """Why a connection is closed. Each value is the text for the person at the other end; that of
-    BANNED is followed by the time for which they are banned.
-    """
+    """Why a connection is closed, for the person at the other end; of BANNED the time follows."""
 
     NO_IDENTIFICATION = "this is an SSH server, and your client sent no SSH identification"
     NOT_SSH = "this is an SSH server"
