@@ -53,7 +53,7 @@ class Ending(TypedDict, total=False):
 
 
 class InvitationInfo(Conditions, Ending):
-    """`scheduled` until `opens_at`. `came_at` is when the guest first was in the session."""
+    """`scheduled` until `opens_at`. `came_at`, beside `join_by`, is when the guest came."""
 
     id: str
     guest: str

@@ -70,9 +70,9 @@ def invitation(
         info["over_at"] = utc(invited.over_at)
     if invited.cause:
         info["cause"] = invited.cause.value
-    if invited.came_at is not None:
-        info["came_at"] = utc(invited.came_at)
     _add_conditions(info, invited.conditions)
+    if "join_by" in info and invited.came_at is not None:
+        info["came_at"] = utc(invited.came_at)
     if invited.dial:
         info["from_address"] = invited.dial.address
     if any(connection.get("waiting") for connection in info["connections"]):
