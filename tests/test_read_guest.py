@@ -36,6 +36,25 @@ shared = daemon_of_each_tmux
 stage = cleared_stage
 
 
+BINDINGS = """
+set -g prefix2 C-a
+set -g mouse on
+set -g focus-events on
+bind-key R switch-client -r
+bind-key -r W switch-client -r
+bind-key E detach-client -E 'exec bash -i'
+bind-key -n F5 switch-client -r
+bind-key -T root MouseDown1Pane switch-client -r
+set-hook -g client-attached 'switch-client -r'
+set-hook -g client-session-changed 'switch-client -r'
+set-hook -g client-focus-in 'switch-client -r'
+"""
+KEYS = (
+    *(b"\x02R", b"\x01W", b"\x02E", b"\x1b[15~", b"\x1b[<0;5;5M", b"\x1b[I", b""),
+    *(b"\x02:switch-client -r\r", b"\x02c\x02%\x02[\x02n\x02)\x02$\x1a"),
+)
+
+
 class ReadGuest:
     """A read guest in a session whose tmux.conf is `conf`, and the host's terminal in it."""
 
@@ -72,27 +91,12 @@ class ReadGuest:
     "a read guest types keys that the host's tmux.conf binds to become a writer or run a program",
     "no key reaches tmux",
 )
-@pytest.mark.parametrize(
-    ("conf", "keys"),
-    [
-        ("bind-key R switch-client -r", b"\x02R"),
-        ("bind-key -n F5 switch-client -r", b"\x1b[15~"),
-        ("bind-key E detach-client -E 'exec bash -i'", b"\x02E"),
-        ("set-hook -g client-attached 'switch-client -r'", b""),
-        ("set-hook -g client-session-changed 'switch-client -r'", b""),
-        ("set -g prefix C-a\nbind-key -r R switch-client -r", b"\x01R"),
-        ("bind-key -T root MouseDown1Pane switch-client -r\nset -g mouse on", b"\x1b[<0;5;5M"),
-        ("set -g focus-events on\nset-hook -g client-focus-in 'switch-client -r'", b"\x1b[I"),
-        ("", b"\x02:switch-client -r\r"),
-        ("", b"\x02c\x02%\x02[\x02n\x02)\x02$\x1a"),
-    ],
-)
-def test_no_binding_or_hook_makes_a_read_guest_s_keys_count(
-    stage: Stage, conf: str, keys: bytes
-) -> None:
-    guest = ReadGuest(stage, conf)
-    guest.sends(keys + b"echo guest-typed; touch " + bytes(guest.proof) + b"\r")
-    guest.sends(b"touch " + bytes(guest.proof) + b"\r\n")
+def test_no_binding_or_hook_makes_a_read_guest_s_keys_count(stage: Stage) -> None:
+    guest = ReadGuest(stage, BINDINGS)
+    touch = b"touch " + bytes(guest.proof)
+    for keys in KEYS:
+        guest.sends(keys + b"echo guest-typed; " + touch + b"\r")
+        guest.sends(touch + b"\r\n")
     guest.has_no_effect()
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from pairingd.account.place import Account
-from tests.boxed import FALSE_SERVER, SECRET, played
+from tests.boxed import FALSE_SERVER, SECRET, all_played
 from tests.e2e.account_machine import Machine
 from tests.e2e.network import Network, Terminal, until
 from tests.e2e.people import Guest, Host, speaks
@@ -120,28 +119,19 @@ while True:
 """
 
 
-@pytest.fixture(scope="module")
-def as_account(machine: None) -> Iterator[Scene]:
+@pytest.mark.usefixtures("machine")
+@all_played(ATTACKS, "a write guest of an account", "refused; as the host it succeeds")
+def test_an_attack_by_a_guest_of_an_account_is_refused() -> None:
     with Network() as network:
-        yield Scene(network, as_account=True)
+        scene = Scene(network, as_account=True)
+        assert [attack.name for attack in ATTACKS if scene.succeeds(attack)] == []
 
 
-@pytest.fixture(scope="module")
-def as_host(machine: None) -> Iterator[Scene]:
+@pytest.mark.usefixtures("machine")
+def test_the_same_attack_without_an_account_succeeds() -> None:
     with Network() as network:
-        yield Scene(network, as_account=False)
-
-
-@pytest.mark.parametrize(
-    "attack", played(ATTACKS, "a write guest of an account", "refused; as the host it succeeds")
-)
-def test_an_attack_by_a_guest_of_an_account_is_refused(as_account: Scene, attack: Attack) -> None:
-    assert not as_account.succeeds(attack)
-
-
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_the_same_attack_without_an_account_succeeds(as_host: Scene, attack: Attack) -> None:
-    assert as_host.succeeds(attack)
+        scene = Scene(network, as_account=False)
+        assert [attack.name for attack in ATTACKS if not scene.succeeds(attack)] == []
 
 
 def test_host_and_guest_work_as_the_account(account: Account, host: Host, octocat: Guest) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 from msgspec.structs import replace
 
-from tests.boxed import played
+from tests.boxed import all_played
 from tests.e2e.manager import Manager, why_no_manager
 from tests.e2e.network import PATH, Network, until
 from tests.e2e.people import Guest, Host
@@ -102,28 +101,19 @@ def services(machine: None) -> None:
         pytest.skip(reason or f"not installed: {' '.join(missing)}")
 
 
-@pytest.fixture(scope="module")
-def boxed(services: None) -> Iterator[Scene]:
+@pytest.mark.usefixtures("services")
+@all_played(ATTACKS, "a write guest in a box", "refused; without a box it succeeds")
+def test_no_service_of_the_hosts_works_for_a_guest_in_a_box() -> None:
     with Network() as network:
-        yield Scene(network, boxed=True)
+        scene = Scene(network, boxed=True)
+        assert [attack.name for attack in ATTACKS if scene.succeeds(attack)] == []
 
 
-@pytest.fixture(scope="module")
-def plain(services: None) -> Iterator[Scene]:
+@pytest.mark.usefixtures("services")
+def test_the_same_service_works_without_a_box() -> None:
     with Network() as network:
-        yield Scene(network, boxed=False)
-
-
-@pytest.mark.parametrize(
-    "attack", played(ATTACKS, "a write guest in a box", "refused; without a box it succeeds")
-)
-def test_no_service_of_the_hosts_works_for_a_guest_in_a_box(boxed: Scene, attack: Attack) -> None:
-    assert not boxed.succeeds(attack)
-
-
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_the_same_service_works_without_a_box(plain: Scene, attack: Attack) -> None:
-    assert plain.succeeds(attack)
+        scene = Scene(network, boxed=False)
+        assert [attack.name for attack in ATTACKS if not scene.succeeds(attack)] == []
 
 
 def test_hooks_that_cannot_be_made_are_named(network: Network) -> None:

@@ -24,102 +24,73 @@ def test_a_reading_guest_cannot_type(network: Network, host: Host, octocat: Gues
     assert host.tmux("list-windows", "-F", "#{window_index}").split() == ["0"]
 
 
-def test_a_reading_guest_may_type_after_a_change_of_role(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    command = host.invites(octocat, options=("--read-only",))["command"]
-    hosts_screen, guests_screen = host.attaches(), octocat.joins(command)
-    speaks(hosts_screen, "guest-sees-this", hosts_screen, guests_screen)
-    host.pairctl("role", octocat.name, "write")
-    again = octocat.joins(command)
-    speaks(again, "now-i-can-type", again, hosts_screen)
+FORWARDS = (
+    *("-R 9001:127.0.0.1:22", "-R 9001", "-R /srv/host/socket:/srv/socket", "-W 127.0.0.1:22"),
+)
 
 
 @pytest.mark.attack("a guest asks ssh for a command instead of the terminal", "it does not run")
-def test_a_command_does_not_run(network: Network, host: Host, octocat: Guest) -> None:
-    done = octocat.runs(host.invites(octocat)["command"], "cat", "/etc/passwd")
-    assert done.returncode
-    assert "root:" not in done.stdout
-
-
 @pytest.mark.attack("a guest asks for sftp", "no subsystem")
-def test_sftp_gets_no_subsystem(network: Network, host: Host, octocat: Guest) -> None:
-    done = octocat.runs(host.invites(octocat)["command"], "-s", "sftp")
-    assert done.returncode
-    assert "subsystem request failed" in done.stderr
-
-
-@pytest.mark.attack(
-    "a guest holds a bare connection (`ssh -N`) past the deadline", "it is cut at the deadline"
-)
-def test_a_connection_without_a_session_is_cut_at_the_deadline(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    command = host.invites(octocat)["command"]
-    held = octocat.stays(command, "-v", "-N")
-    until("the key is accepted", octocat.log, lambda log: "Authenticated to" in log)
-    assert held.poll() is None
-    host.expires_soon(octocat)
-    assert held.wait(WAIT_S) == 255
-
-
 @pytest.mark.attack("a guest forwards a local port to the host's loopback", "nothing answers there")
-def test_a_local_forward_leads_nowhere(network: Network, host: Host, octocat: Guest) -> None:
-    # The forge listens on the host's loopback.
-    octocat.stays(host.invites(octocat)["command"], "-N", "-L", "9000:127.0.0.1:8000")
-    fetch = ("curl", "-s", "--max-time", "3", "http://127.0.0.1:9000/octocat.keys")
-    refused = 7  # curl's status while nobody listens yet
-    done = until(
-        "ssh listens at the guest's",
-        lambda: network.guest.run(*fetch, check=False),
-        lambda done: done.returncode != refused,
-    )
-    assert done.returncode
-    assert done.stdout == ""
-
-
 @pytest.mark.attack(
     "a guest asks for a port or a socket to listen on at the host, or to reach its loopback through ssh -W",
     "refused",
 )
-@pytest.mark.parametrize(
-    "forward",
-    ["-R 9001:127.0.0.1:22", "-R 9001", "-R /srv/host/socket:/srv/socket", "-W 127.0.0.1:22"],
+@pytest.mark.attack(
+    "a guest holds a bare connection (`ssh -N`) past the deadline", "it is cut at the deadline"
 )
-def test_a_forward_is_refused(network: Network, host: Host, octocat: Guest, forward: str) -> None:
+def test_ssh_gives_a_guest_nothing_but_the_terminal(
+    network: Network, host: Host, octocat: Guest
+) -> None:
     command = host.invites(octocat)["command"]
-    done = octocat.runs(command, "-N", "-o ExitOnForwardFailure=yes", forward)
-    assert done.returncode == 255
-    assert "forwarding failed" in done.stderr
-    assert not network.path("/srv/host/socket").exists()
+    done = octocat.runs(command, "cat", "/etc/passwd")
+    assert done.returncode
+    assert "root:" not in done.stdout
+    done = octocat.runs(command, "-s", "sftp")
+    assert done.returncode
+    assert "subsystem request failed" in done.stderr
+    for forward in FORWARDS:
+        done = octocat.runs(command, "-N", "-o ExitOnForwardFailure=yes", forward)
+        assert done.returncode == 255, forward
+        assert "forwarding failed" in done.stderr, forward
+        assert not network.path("/srv/host/socket").exists()
+    # The forge listens on the host's loopback.
+    held = octocat.stays(command, "-v", "-N", "-L", "9000:127.0.0.1:8000")
+    fetch = ("curl", "-s", "--max-time", "3", "http://127.0.0.1:9000/octocat.keys")
+    refused = 7  # curl's status while nobody listens yet
+    fetched = until(
+        "ssh listens at the guest's",
+        lambda: network.guest.run(*fetch, check=False),
+        lambda done: done.returncode != refused,
+    )
+    assert fetched.returncode
+    assert fetched.stdout == ""
+    assert "Authenticated to" in octocat.log()
+    assert held.poll() is None
+    host.expires_soon(octocat)
+    assert held.wait(WAIT_S) == 255
 
 
 @pytest.mark.attack(
     "a guest brings an ssh agent and an X display into the session",
     "neither reaches the session or its client",
 )
-def test_a_guest_s_agent_and_display_stay_outside(
+@pytest.mark.attack("a guest opens a second session on one connection", "refused")
+def test_a_connection_carries_one_session_without_the_guest_s_agent_and_display(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     command = host.invites(octocat)["command"]
     before = host.tmux("show-environment", "-t", "pairing")
     network.guest.start("ssh-agent", "-D", "-a", "/srv/guest/agent", log=network.path("/srv/log"))
     until("the agent is there", network.path("/srv/guest/agent").exists)
-    options = ("-A", "-X", "-o IdentityAgent=/srv/guest/agent")
+    shared = "-o ControlPath=/srv/guest/shared"
+    options = ("-A", "-X", "-o IdentityAgent=/srv/guest/agent", shared, "-o ControlMaster=yes")
     guests_screen = octocat.joins(command, *options, environment="DISPLAY=:9")
     speaks(guests_screen, "guest-is-here", guests_screen)
     assert host.tmux("show-environment", "-t", "pairing") == before
     client = host.tmux("list-clients", "-F", "#{client_pid}").split()[0]
     theirs = network.host.run("cat", f"/proc/{client}/environ").stdout.split("\0")
     assert {"SSH_AUTH_SOCK", "DISPLAY"}.isdisjoint(line.partition("=")[0] for line in theirs)
-
-
-@pytest.mark.attack("a guest opens a second session on one connection", "refused")
-def test_a_connection_carries_one_session(network: Network, host: Host, octocat: Guest) -> None:
-    command = host.invites(octocat)["command"]
-    shared = "-o ControlPath=/srv/guest/shared"
-    guests_screen = octocat.joins(command, shared, "-o ControlMaster=yes")
-    speaks(guests_screen, "guest-is-here", guests_screen)
     # Without a way to connect anew, ssh has only the connection that stands.
     second = octocat.runs(command, shared, "-o ProxyCommand=false", "-tt")
     assert second.returncode == 255
@@ -127,35 +98,42 @@ def test_a_connection_carries_one_session(network: Network, host: Host, octocat:
 
 
 @pytest.mark.attack("an invited key logs in as another user, root among them", "permission denied")
-@pytest.mark.parametrize("user", ["root", "pairguest", "nobody", "no-such-user"])
-def test_other_users_names_are_refused(
-    network: Network, host: Host, octocat: Guest, user: str
-) -> None:
-    command = host.invites(octocat)["command"].replace("pairhost@", f"{user}@")
-    assert "Permission denied (publickey)" in octocat.runs(command).stderr
-
-
 @pytest.mark.attack("a stranger's key knocks while somebody is invited", "permission denied")
-def test_a_key_that_is_not_invited_is_refused(
+@pytest.mark.attack("a stranger tries passwords", "no method but a public key is offered")
+@pytest.mark.attack(
+    "somebody in between answers with a host key of their own", "the pinned command refuses it"
+)
+@pytest.mark.attack("a scanner opens the port and leaves", "no process is left")
+def test_nobody_enters_but_the_guest_with_their_key_as_the_host_s_user(
     network: Network, host: Host, octocat: Guest, hubot: Guest
 ) -> None:
-    refused = hubot.runs(host.invites(octocat)["command"])
-    assert "Permission denied (publickey)" in refused.stderr
-
-
-@pytest.mark.attack("a stranger tries passwords", "no method but a public key is offered")
-def test_password_authentication_is_not_offered(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    refused = octocat.runs(host.invites(octocat)["command"], "-o PubkeyAuthentication=no")
-    assert "Permission denied (publickey)" in refused.stderr
+    invited = host.invites(octocat)
+    command, pinned = invited["command"], invited["pinned_command"]
+    # Where a guest has entered from, failed logins lock nobody out.
+    assert "this invitation opens a shared terminal" in octocat.runs(command).stderr
+    denied = "Permission denied (publickey)"
+    for user in ("root", "pairguest", "nobody", "no-such-user"):
+        assert denied in octocat.runs(command.replace("pairhost@", f"{user}@")).stderr, user
+    assert denied in hubot.runs(command).stderr
+    assert denied in octocat.runs(command, "-o PubkeyAuthentication=no").stderr
+    other = octocat.public().split()[1]
+    [blob] = {word for word in pinned.replace("'", " ").split() if word.startswith("AAAA")}
+    done = octocat.runs(pinned.replace(blob, other))
+    assert done.returncode == 255
+    assert "Host key verification failed" in done.stderr
+    assert host.status()["invitations"][0]["connections"] == []
+    assert network.reaches(22)
+    daemon = str(host.status()["daemon"]["pid"])
+    children = ("pgrep", "-c", "-P", daemon, "sshd")
+    until("no sshd is left", lambda: network.host.run(*children, check=False).stdout == "0\n")
 
 
 @pytest.mark.attack(
     "the host's shell start-up files print, sleep and start a shell",
     "the guest gets the session all the same, and no shell",
 )
-def test_the_host_s_shell_start_up_files_do_not_run_for_a_guest(
+@pytest.mark.attack("a write guest swaps their tmux client for a shell", "their connection ends")
+def test_a_guest_gets_no_shell_but_that_in_the_session(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     command = host.invites(octocat)["command"]
@@ -165,70 +143,8 @@ def test_the_host_s_shell_start_up_files_do_not_run_for_a_guest(
     guests_screen = octocat.joins(command)
     speaks(guests_screen, "guest-is-here", guests_screen)
     assert "BYPASS" not in guests_screen.screen()
-
-
-def test_a_terminal_unknown_to_the_host_falls_back(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    guests_screen = octocat.joins(
-        host.invites(octocat)["command"], environment="TERM=xterm-unheard-of"
-    )
-    speaks(guests_screen, "guest-is-here", guests_screen)
-
-
-def test_the_pinned_command_knows_the_host_at_first_contact(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    guests_screen = octocat.joins(host.invites(octocat)["pinned_command"])
-    speaks(guests_screen, "guest-is-here", guests_screen)
-
-
-@pytest.mark.attack(
-    "somebody in between answers with a host key of their own", "the pinned command refuses it"
-)
-def test_the_pinned_command_refuses_another_host_key(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    command = host.invites(octocat)["pinned_command"]
-    other = network.path(f"{octocat.key}.pub").read_text().split()[1]
-    [pinned] = {word for word in command.replace("'", " ").split() if word.startswith("AAAA")}
-    done = octocat.runs(command.replace(pinned, other))
-    assert done.returncode == 255
-    assert "Host key verification failed" in done.stderr
-    assert host.status()["invitations"][0]["connections"] == []
-
-
-@pytest.mark.attack("a scanner opens the port and leaves", "no process is left")
-def test_a_stranger_s_scan_leaves_no_process_behind(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    host.invites(octocat)
-    assert network.reaches(22)
-    daemon = str(host.status()["daemon"]["pid"])
-    children = ("pgrep", "-c", "-P", daemon, "sshd")
-    until("no sshd is left", lambda: network.host.run(*children, check=False).stdout == "0\n")
-
-
-@pytest.mark.attack("a write guest swaps their tmux client for a shell", "their connection ends")
-def test_a_guest_who_swaps_their_tmux_client_for_a_shell_is_disconnected(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    command = host.invites(octocat)["command"]
-    guests_screen = octocat.joins(command)
-    speaks(guests_screen, "guest-is-here", guests_screen)
     # A writing guest may run tmux commands; this one swaps their tmux client for a shell.
     guests_screen.enter("tmux detach-client -E 'exec sh'")
     guests_screen.ends()
     again = octocat.joins(command)
     speaks(again, "here-again", again)
-
-
-def test_a_revoked_guest_gets_their_own_screen_back(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    guests_screen = octocat.joins(host.invites(octocat)["command"])
-    speaks(guests_screen, "guest-is-here", guests_screen)
-    assert guests_screen.is_full_screen()
-    host.pairctl("revoke", octocat.name)
-    guests_screen.ends()
-    assert not guests_screen.is_full_screen()

@@ -8,52 +8,24 @@ from tests.e2e.network import Network, until
 from tests.e2e.people import Guest, Host, speaks
 
 
-def test_sigterm_closes_everything_but_the_session(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    command = host.invites(octocat)["command"]
-    door = host.status()["door"]["port"]
-    hosts_screen, guests_screen = host.attaches(), octocat.joins(command)
-    speaks(guests_screen, "guest-is-here", guests_screen, hosts_screen)
-    host.signals_daemon("TERM")
-    guests_screen.ends()
-    assert host.all_is_closed(door)
-    speaks(hosts_screen, "the-session-lives", hosts_screen)
-
-
-@pytest.mark.parametrize("signal", ["TERM", "KILL"])
-def test_a_live_guest_comes_back_by_the_same_command(
-    network: Network, host: Host, octocat: Guest, signal: str
-) -> None:
-    command = host.invites(octocat)["command"]
-    guests_screen = octocat.joins(command)
-    speaks(guests_screen, "guest-is-here", guests_screen)
-    host.signals_daemon(signal)
-    guests_screen.ends()
-    host.pairctl("start")
-    until("the way in is open", lambda: network.reaches(22))
-    again = octocat.joins(command)
-    speaks(again, "here-again", again)
-
-
 @pytest.mark.attack(
     "a guest waits for the daemon to be down at the deadline",
     "what was over stays over after the start",
 )
-@pytest.mark.parametrize("signal", ["TERM", "KILL"])
 def test_an_invitation_that_expired_while_no_daemon_ran_is_over_after_its_start(
-    network: Network, host: Host, octocat: Guest, signal: str
+    network: Network, host: Host, octocat: Guest
 ) -> None:
-    invited = host.invites(octocat)
-    door = host.status()["door"]["port"]
-    guests_screen = octocat.joins(invited["command"])
-    speaks(guests_screen, "guest-is-here", guests_screen)
-    deadline = host.expires_soon(octocat)
-    host.signals_daemon(signal)
-    until("the deadline is past", lambda: time.time() > deadline)
-    host.pairctl("start")
-    until("all is closed", lambda: host.all_is_closed(door))
-    assert host.status()["invitations"] == []
+    for signal in ("TERM", "KILL"):
+        invited = host.invites(octocat)
+        door = host.status()["door"]["port"]
+        guests_screen = octocat.joins(invited["command"])
+        speaks(guests_screen, "guest-is-here", guests_screen)
+        deadline = host.expires_soon(octocat)
+        host.signals_daemon(signal)
+        until("the deadline is past", lambda: time.time() > deadline)  # noqa: B023 - called here alone
+        host.pairctl("start")
+        until("all is closed", lambda: host.all_is_closed(door))  # noqa: B023
+        assert host.status()["invitations"] == []
 
 
 @pytest.mark.attack("the daemon is killed with guests inside", "their connections end with it")
@@ -66,3 +38,7 @@ def test_a_killed_daemon_s_guests_are_cut_with_it(
     host.signals_daemon("KILL")
     guests_screen.ends()
     assert not network.reaches(22)
+    host.pairctl("start")
+    until("the way in is open", lambda: network.reaches(22))
+    again = octocat.joins(command)
+    speaks(again, "here-again", again)

@@ -16,6 +16,7 @@ def test_an_invitation_from_its_first_second_to_its_last(
     host.configure(CONFIG.partition("[router]")[0])
     invited = host.invites(octocat)
     assert invited["reachability"] == "internet"
+    assert invited["endpoints"][0]["protocol"] == "pcp"
     assert shlex.split(invited["command"])[-1] == f"pairhost@{WAN}"
     door = host.status()["door"]["port"]
     assert [line.split()[:2] for line in network.mappings()] == [["TCP", f"22->{HOST}:{door}"]]
@@ -42,8 +43,10 @@ def test_a_revoked_guest_is_out_at_once(network: Network, host: Host, octocat: G
     door = host.status()["door"]["port"]
     guests_screen = octocat.joins(invited["command"])
     speaks(guests_screen, "guest-is-here", guests_screen)
+    assert guests_screen.is_full_screen()
     assert host.asks("revoke", octocat.name)["invitations"][0]["state"] == "revoked"
     guests_screen.ends()
+    assert not guests_screen.is_full_screen()
     until("all is closed", lambda: host.all_is_closed(door))
 
 
@@ -64,54 +67,22 @@ def test_the_end_puts_all_guests_out_and_leaves_the_session(
     speaks(hosts_screen, "the-session-lives", hosts_screen)
 
 
-def test_an_extended_guest_stays_past_the_first_deadline(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    invited = host.invites(octocat)
-    guests_screen = octocat.joins(invited["command"])
-    speaks(guests_screen, "guest-is-here", guests_screen)
-    deadline = host.expires_soon(octocat)
-    host.pairctl("extend", octocat.name, "1h")
-    until("the first deadline is past", lambda: time.time() > deadline + 1)
-    speaks(guests_screen, "still-here", guests_screen)
-    again = octocat.joins(invited["command"])
-    speaks(again, "here-again", again)
-
-
-def test_a_guest_stays_when_another_s_time_is_up(
+def test_an_extended_guest_stays_past_the_first_deadline_and_another_s(
     network: Network, host: Host, octocat: Guest, hubot: Guest
 ) -> None:
     command = host.invites(octocat)["command"]
     assert host.invites(hubot)["command"] == command
     staying, leaving = octocat.joins(command), hubot.joins(command)
     speaks(staying, "both-are-here", staying, leaving)
+    deadline = host.expires_soon(octocat)
+    host.pairctl("extend", octocat.name, "1h")
     host.expires_soon(hubot)
     leaving.ends()
-    refused = hubot.runs(command)
-    assert "Permission denied (publickey)" in refused.stderr
-    speaks(staying, "one-is-here", staying)
-
-
-def test_the_host_ends_the_session_and_with_it_every_invitation(
-    network: Network, host: Host, octocat: Guest
-) -> None:
-    invited = host.invites(octocat)
-    door = host.status()["door"]["port"]
-    hosts_screen, guests_screen = host.attaches(), octocat.joins(invited["command"])
-    speaks(guests_screen, "guest-is-here", guests_screen, hosts_screen)
-    hosts_screen.enter("exit")
-    hosts_screen.ends()
-    guests_screen.ends()
-    until("all is closed", lambda: host.all_is_closed(door))
-    assert host.status()["invitations"] == []
-
-
-def test_the_size_of_the_host_s_window_wins(network: Network, host: Host, octocat: Guest) -> None:
-    command = host.invites(octocat)["command"]
-    hosts_screen = host.attaches(columns=100, lines=30)
-    guests_screen = octocat.joins(command)
-    speaks(guests_screen, "guest-is-here", guests_screen, hosts_screen)
-    assert host.tmux("list-windows", "-F", "#{window_width}").strip() == "100"
+    assert "Permission denied (publickey)" in hubot.runs(command).stderr
+    until("the first deadline is past", lambda: time.time() > deadline + 1)
+    speaks(staying, "still-here", staying)
+    again = octocat.joins(command)
+    speaks(again, "here-again", again)
 
 
 def test_root_may_host_and_is_warned(network: Network) -> None:

@@ -86,7 +86,7 @@ def test_a_guest_enters_through_both_routers_and_the_outer_is_closed_first(
     assert closed == ["the second router's port 22 is closed", "the router's port 22 is closed"]
 
 
-def test_the_second_router_may_be_named_and_may_be_left_alone(
+def test_the_second_router_may_be_named_or_left_alone_and_a_stopped_daemon_closes_both(
     network: TwoRouters, host: Host, octocat: Guest
 ) -> None:
     speaking(host, "upnp", more='second_gateway = "off"\n')
@@ -100,6 +100,8 @@ def test_the_second_router_may_be_named_and_may_be_left_alone(
     speaking(host, "upnp", more=f'second_description_url = "{url}"\n')
     host.invites(octocat)
     assert settled(host)["second_mapping"]["external_host"] == WAN
+    host.signals_daemon("TERM")
+    assert nothing_is_forwarded(network)()
 
 
 @pytest.mark.waits
@@ -149,33 +151,26 @@ def test_a_second_router_that_refuses_is_named(
 
 
 @pytest.mark.parametrize("protocol", ["pcp", "natpmp", "upnp"])
-@pytest.mark.parametrize("over", [False, True], ids=["live", "over"])
 def test_a_killed_daemon_s_mappings_are_adopted_or_both_removed_at_the_next_start(
-    network: TwoRouters, host: Host, octocat: Guest, protocol: str, over: bool
+    network: TwoRouters, host: Host, octocat: Guest, protocol: str
 ) -> None:
     speaking(host, protocol)
     host.invites(octocat)
     settled(host)
     left = network.forwards(network.second)
     assert left
-    deadline = host.expires_soon(octocat) if over else 0.0
+    host.signals_daemon("KILL")
+    assert network.forwards(network.second) == left
+    host.pairctl("start")
+    assert settled(host)["second_mapping"]["state"] == "open"
+    assert not [text for text in texts(host) if text.endswith("is closed")]
+    assert network.forwards(network.second) == left
+    deadline = host.expires_soon(octocat)
     host.signals_daemon("KILL")
     assert network.forwards(network.second) == left
     until("the time is up", lambda: time.time() > deadline)
     host.pairctl("start")
-    if over:
-        until("nothing is forwarded", nothing_is_forwarded(network))
-    else:
-        assert settled(host)["second_mapping"]["state"] == "open"
-        assert not [text for text in texts(host) if text.endswith("is closed")]
-        assert network.forwards(network.second) == left
-
-
-def test_a_daemon_that_stops_closes_both(network: TwoRouters, host: Host, octocat: Guest) -> None:
-    host.invites(octocat)
-    settled(host)
-    host.signals_daemon("TERM")
-    assert nothing_is_forwarded(network)()
+    until("nothing is forwarded", nothing_is_forwarded(network))
 
 
 def test_a_daemon_killed_between_the_two_routers_leaves_nothing_open(
