@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -66,12 +66,12 @@ def played(attacks: Iterable[Named], by: str, outcome: str) -> list[Any]:
 
 
 def all_played(
-    attacks: Sequence[Named], by: str, outcome: str
+    attacks: Iterable[Named], by: str, outcome: str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """For one test that plays all of them on one network: as `played`, a row each."""
 
     def marked(test: Callable[..., None]) -> Callable[..., None]:
-        for one in reversed(attacks):  # a mark goes before those that are there
+        for one in attacks:
             test = pytest.mark.attack(f"{by}: {one.name}", outcome)(test)
         return test
 

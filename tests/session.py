@@ -42,6 +42,10 @@ def daemon_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
         yield stage
 
 
+# For a test of a module that shares `daemon_of_each_tmux`, of what pairingd does and tmux has no part in.
+with_one_tmux = pytest.mark.parametrize("shared", ["tmux"], indirect=True)
+
+
 @pytest.fixture(params=["tmux", "newest tmux"])
 def own_stage_of_each_tmux(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """For tests of how the session begins or ends."""

@@ -18,6 +18,7 @@ from tests.session import (
     cleared_stage,
     daemon_of_each_tmux,
     joined,
+    with_one_tmux,
 )
 from tests.stage import ROOT, Guest, Stage, Terminal, until
 
@@ -75,7 +76,12 @@ def error_of(answer: dict[str, Any]) -> str:
     return str(answer["error"]["code"])
 
 
-@pytest.mark.parametrize("access", [(), ("--read-only",)], ids=["write", "read"])
+@pytest.mark.parametrize(
+    ("shared", "access"),
+    [("tmux", ("--read-only",)), ("newest tmux", ())],
+    indirect=["shared"],
+    ids=["tmux-read", "newest tmux-write"],
+)
 def test_the_popup_names_the_guest_and_ctrl_y_lets_them_in(
     stage: Stage, guest: Guest, access: tuple[str, ...]
 ) -> None:
@@ -97,6 +103,7 @@ def test_the_popup_names_the_guest_and_ctrl_y_lets_them_in(
     assert not is_waiting(stage)
 
 
+@with_one_tmux
 def test_a_guest_who_waits_is_in_parentheses_until_they_are_in(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host_of(stage)
@@ -109,6 +116,7 @@ def test_a_guest_who_waits_is_in_parentheses_until_they_are_in(stage: Stage, gue
     assert stage.pairctl("status", "--line").stdout.startswith("octocat rw ")
 
 
+@with_one_tmux
 def test_ctrl_n_denies_the_guest_who_can_ask_again(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host = host_of(stage)
@@ -144,17 +152,15 @@ def test_keys_pressed_blindly_decide_nothing(stage: Stage, guest: Guest) -> None
     "a guest who waits for approval types much more than a terminal holds", "all of it is dropped"
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a process's reads are counted")
-@pytest.mark.parametrize("lines", [0, 300])
-def test_input_typed_while_waiting_does_not_reach_the_session(
-    stage: Stage, guest: Guest, lines: int
-) -> None:
+@with_one_tmux
+def test_input_typed_while_waiting_does_not_reach_the_session(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host = host_of(stage)
     screen = joined(stage, guest)
     screen.shows(WAITS, ATTENTIVE)
     [waits] = [one for one in psutil.process_iter(["cmdline"]) if is_screen_of(stage, one)]
     proof = stage.path / "proof"
-    typed = b"#xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r" * lines
+    typed = b"#xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r" * 300
     typed += f"touch {proof}\r".encode()
     before = has_read(waits)
     screen.sends(typed)
@@ -190,6 +196,7 @@ def test_a_command_answers_and_every_popup_closes(stage: Stage, guest: Guest) ->
         closes(host)
 
 
+@with_one_tmux
 def test_a_guest_who_is_not_waiting_can_be_neither_approved_nor_denied(
     stage: Stage, guest: Guest
 ) -> None:
@@ -219,6 +226,7 @@ def test_a_guest_who_leaves_is_no_longer_waiting(stage: Stage, guest: Guest) -> 
     assert events(stage, "withdrew")
 
 
+@with_one_tmux
 def test_an_approved_key_that_comes_back_soon_does_not_ask_again(
     stage: Stage, guest: Guest
 ) -> None:
@@ -234,6 +242,7 @@ def test_an_approved_key_that_comes_back_soon_does_not_ask_again(
     assert len(events(stage, "approved")) == approved
 
 
+@with_one_tmux
 def test_a_second_terminal_of_an_approved_connection_is_in(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host_of(stage)
@@ -246,6 +255,7 @@ def test_a_second_terminal_of_an_approved_connection_is_in(stage: Stage, guest: 
     guest.joins(*path).shows(IN)
 
 
+@with_one_tmux
 def test_a_guest_is_denied_while_the_host_is_away(stage: Stage, guest: Guest) -> None:
     invited(stage)
     screen = guest.joins()
@@ -262,6 +272,7 @@ def test_a_guest_is_denied_while_the_host_is_away(stage: Stage, guest: Guest) ->
     assert "Came in   nobody\nDenied    github:octocat\n" in text
 
 
+@with_one_tmux
 def test_with_wait_a_guest_waits_for_a_host_who_is_away(stage: Stage, guest: Guest) -> None:
     invited(stage, "--wait")
     screen = waiting(stage, guest)
@@ -271,6 +282,7 @@ def test_with_wait_a_guest_waits_for_a_host_who_is_away(stage: Stage, guest: Gue
     screen.shows(IN)
 
 
+@with_one_tmux
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
@@ -293,6 +305,7 @@ def test_a_waiting_guest_whom_the_host_puts_out_reads_why(
     closes(host)
 
 
+@with_one_tmux
 def test_a_guest_whose_role_changes_while_waiting_gets_the_new_role(
     stage: Stage, guest: Guest
 ) -> None:
@@ -433,6 +446,7 @@ def test_the_configuration_can_have_every_guest_ask() -> None:
         waiting(stage, guest)
 
 
+@with_one_tmux
 def test_a_command_without_a_terminal_does_not_ask_the_host(stage: Stage, guest: Guest) -> None:
     invited(stage)
     host_of(stage)

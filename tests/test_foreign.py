@@ -114,22 +114,20 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     "another user listens where pairctl looks for its daemon, and names a program as tmux",
     "pairctl neither says nor reads a byte, runs nothing, and says who listens",
 )
-@pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_exchanges_a_byte_with_another_users_daemon(
-    attacker: Attacker, command: str
-) -> None:
-    done = run("pairctl", *command.split(), "--json", PAIRING_HOME=str(attacker.directory))
-    attacker.has_nothing()
-    assert sorted(path.name for path in attacker.directory.iterdir()) == ["pairingd.sock"]
-    answer = json.loads(done.stdout)
-    if command == "--version":
-        assert answer["pairingd"] is None
-    elif command.startswith("complete-guests"):
-        assert answer == {"guests": []}
-    else:
-        assert done.returncode == 3
-        assert answer["error"]["code"] in {"foreign-daemon", "unsafe-home"}
-        assert answer["error"]["hint"]
+def test_no_command_exchanges_a_byte_with_another_users_daemon(attacker: Attacker) -> None:
+    for command in COMMANDS:
+        done = run("pairctl", *command.split(), "--json", PAIRING_HOME=str(attacker.directory))
+        attacker.has_nothing()
+        assert sorted(path.name for path in attacker.directory.iterdir()) == ["pairingd.sock"]
+        answer = json.loads(done.stdout)
+        if command == "--version":
+            assert answer["pairingd"] is None
+        elif command.startswith("complete-guests"):
+            assert answer == {"guests": []}
+        else:
+            assert done.returncode == 3, command
+            assert answer["error"]["code"] in {"foreign-daemon", "unsafe-home"}, command
+            assert answer["error"]["hint"]
 
 
 @pytest.mark.attack(
@@ -293,7 +291,7 @@ def test_a_config_that_became_writable_is_refused_and_its_tmux_is_not_run(place:
             assert f"other users can write {config}" in done.stderr
     finally:
         run("pairctl", "stop", **environment)
-    until(lambda: not (home / "pairingd.sock").exists(), "the daemon has ended", within=30)
+    until(lambda: not (home / "pairingd.sock").exists(), "the daemon has ended")
     assert not ran.exists()
 
 

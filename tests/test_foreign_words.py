@@ -21,18 +21,16 @@ stage = cleared_stage
 @pytest.mark.parametrize(
     "name",
     [
-        "q'#(cd; touch proof)",
-        "##(cd; touch proof)",
-        "#[x]#(cd; touch proof)##[y]#",
-        "#{pid}%H#S",
+        "q'#(cd; touch proof)/##(cd; touch proof)/#[x]#(cd; touch proof)##[y]#/#{pid}%H#S",
         "a;",
         "\\;",
     ],
+    ids=["formats", "a separator", "a backslash"],
 )
 def test_a_directory_s_name_is_not_expanded_by_tmux(stage: Stage, name: str) -> None:
     stage.guest("octocat")
     directory = stage.user_home / name
-    directory.mkdir()
+    directory.mkdir(parents=True)
     invite = (sys.executable, "-m", "pairctl", "invite", "octocat", "--no-copy")
     stage.run("sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", str(directory), *invite)
     here = stage.tmux("display-message", "-p", "-t", "=pairing:", "#{session_path}")

@@ -14,7 +14,9 @@ stage = cleared_stage
 PAIRCTL = (sys.executable, "-m", "pairctl")
 
 
-@pytest.mark.parametrize("locale", ["C", "en_US.ISO-8859-1"])
+@pytest.mark.parametrize(
+    ("shared", "locale"), [("tmux", "C"), ("newest tmux", "en_US.ISO-8859-1")], indirect=["shared"]
+)
 def test_the_session_begins_and_ends_in_any_locale(stage: Stage, locale: str) -> None:
     octocat = stage.guest("octocat")
     here = ("env", f"LC_ALL={locale}", *PAIRCTL)

@@ -17,6 +17,7 @@ from tests.session import (
     cleared_stage,
     daemon_of_each_tmux,
     joined,
+    with_one_tmux,
 )
 from tests.stage import Guest, Stage, Terminal, in_another_second, until
 
@@ -67,14 +68,16 @@ def test_both_status_lines_show_the_guests_their_time_left_and_who_typed_last(st
 
 
 @pytest.mark.waits
-@pytest.mark.parametrize("scope", ["-g", "-t=pairing:"])
 @pytest.mark.parametrize(
-    "users",
-    ["#(echo job) \"q\" 'q' #{l:f} %% #[fg=red]é;", "a,}b\\;", "plain"],
-    ids=["formats", "separators", "plain"],
+    ("scope", "users", "shown"),
+    [
+        ("-g", "#(echo job) \"q\" 'q' #{l:f} %% #[fg=red]é;", "job \"q\" 'q' f % é;"),
+        ("-t=pairing:", "a,}b\\;", "a,}b\\;"),
+    ],
+    ids=["formats", "separators"],
 )
 def test_the_user_s_status_right_is_shown_and_restored(
-    stage: Stage, scope: str, users: str
+    stage: Stage, scope: str, users: str, shown: str
 ) -> None:
     octocat = invited(stage)
     host = attached_host(stage, columns=120)
@@ -83,8 +86,6 @@ def test_the_user_s_status_right_is_shown_and_restored(
     stage.asks("extend", "octocat", "5m")
     octocat.joins()
     shows_line(host, "octocat rw")
-    plain = {"f": "job \"q\" 'q' f % é;", "a": "a,}b\\;", "p": "plain"}
-    shown = next(text for key, text in plain.items() if key in users[:1] or users[0] == "#")
     shows_line(host, shown)
     stage.asks("end")
     until(lambda: not any("@pairing-line" in one for one in own_options(stage)), "given back")
@@ -119,6 +120,7 @@ def test_a_status_line_that_is_off_stays_off(stage: Stage) -> None:
     assert stage.tmux("show-options", "-Av", *HERE, "status") == "off"
 
 
+@with_one_tmux
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_many_guests_with_long_names_are_cropped(stage: Stage, columns: int) -> None:
     names = [f"{letter}{'n' * 38}" for letter in "abcdefghijklmnopqrst"]
@@ -162,6 +164,7 @@ def test_a_guest_sees_a_greeting_and_each_change_of_terms(
     screen.shows(f"{HOST} made you {role}, until", ATTENTIVE)
 
 
+@with_one_tmux
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
@@ -219,7 +222,9 @@ def test_the_host_s_line_and_the_log_have_the_local_time_of_a_later_invitation(
 
 
 @pytest.mark.waits
-@pytest.mark.parametrize("access", ["write", "read"])
+@pytest.mark.parametrize(
+    ("shared", "access"), [("tmux", "write"), ("newest tmux", "read")], indirect=["shared"]
+)
 def test_a_guest_is_warned_before_the_end(stage: Stage, access: str) -> None:
     options = ("--read-only",) if access == "read" else ()
     screen = joined(stage, invited(stage, "octocat", *options))
@@ -230,7 +235,9 @@ def test_a_guest_is_warned_before_the_end(stage: Stage, access: str) -> None:
         screen.shows(said, ATTENTIVE)
 
 
-@pytest.mark.parametrize("access", ["write", "read"])
+@pytest.mark.parametrize(
+    ("shared", "access"), [("tmux", "read"), ("newest tmux", "write")], indirect=["shared"]
+)
 @pytest.mark.parametrize(
     ("how", "why"),
     [
@@ -262,7 +269,8 @@ def test_a_guest_sees_why_their_visit_ended(stage: Stage, access: str, how: str,
     assert not any("detached" in line or "exited" in line for line in lines), lines
 
 
-@pytest.mark.parametrize("roles", [("read",), ("read", "write"), ("read", "write", "read")])
+@with_one_tmux
+@pytest.mark.parametrize("roles", [("read", "write"), ("read", "write", "read")])
 def test_a_guest_whose_role_has_changed_sees_why_their_visit_ended(
     stage: Stage, roles: tuple[str, ...]
 ) -> None:
@@ -330,6 +338,7 @@ def test_the_host_reads_that_an_invitation_is_over_whose_guest_is_not_in(stage: 
     shows_line(host, "pairing: github:hubot: the time is up")
 
 
+@with_one_tmux
 @pytest.mark.parametrize(
     ("how", "why"),
     [

@@ -68,6 +68,13 @@ def hosted() -> Iterator[Hosted]:
         yield Hosted(stage)
 
 
+@pytest.fixture(scope="module")
+def calm() -> Iterator[Hosted]:
+    """For those who do no harm."""
+    with Stage() as stage:
+        yield Hosted(stage)
+
+
 def all_of(connection: socket.socket) -> bytes:
     """What it says, to its end."""
     with connection:
@@ -102,22 +109,22 @@ def test_places_held_without_a_login_are_given_to_a_guest(hosted: Hosted) -> Non
         hosted.joins()
 
 
-def test_a_client_that_waits_for_our_identification_gets_it(hosted: Hosted) -> None:
-    with hosted.knocks() as silent:
+def test_a_client_that_waits_for_our_identification_gets_it(calm: Hosted) -> None:
+    with calm.knocks() as silent:
         assert silent.recv(4096).startswith(b"SSH-2.0-OpenSSH")
 
 
 @pytest.mark.parametrize("says", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01", b"x", b"SSx"])
 def test_a_client_that_does_not_speak_ssh_is_closed_without_an_sshd(
-    hosted: Hosted, says: bytes
+    calm: Hosted, says: bytes
 ) -> None:
-    answer = all_of(hosted.knocks(says=says))
+    answer = all_of(calm.knocks(FOUR[0], says))
     assert answer.startswith(b"SSH-2.0-pairing\r\n")
     assert Refusal.NOT_SSH.value.encode() in answer
 
 
-def test_an_identification_that_comes_in_pieces_is_read_by_sshd_as_a_whole(hosted: Hosted) -> None:
-    with hosted.knocks(says=b"S") as client:
+def test_an_identification_that_comes_in_pieces_is_read_by_sshd_as_a_whole(calm: Hosted) -> None:
+    with calm.knocks(says=b"S") as client:
         for piece in (b"SH-2.0-", b"piecewise\r", b"\n"):
             client.sendall(piece)
         said = b""

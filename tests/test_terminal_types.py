@@ -14,7 +14,9 @@ shared = daemon_of_each_tmux
 stage = cleared_stage
 
 
-@pytest.mark.parametrize("access", ["write", "read"])
+@pytest.mark.parametrize(
+    ("shared", "access"), [("tmux", "read"), ("newest tmux", "write")], indirect=["shared"]
+)
 def test_a_guest_with_any_TERM_gets_in(stage: Stage, access: str) -> None:  # noqa: N802
     guest = stage.guest("octocat")
     read_only = ("--read-only",) if access == "read" else ()

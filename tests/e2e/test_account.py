@@ -81,7 +81,7 @@ def test_remove_leaves_no_trace(machine_of_its_own: Machine) -> None:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_what_was_interrupted_is_completed_by_create(
+def test_what_was_interrupted_is_completed_by_create_and_removed_by_remove(
     machine_of_its_own: Machine, part: int
 ) -> None:
     machine = machine_of_its_own
@@ -89,20 +89,32 @@ def test_what_was_interrupted_is_completed_by_create(
         "mkdir -m 700 /srv/host/work; touch /srv/host/work/file; chown -R pairhost: /srv/host/work"
     )
     share = "/srv/host/work"
-    empty = machine.listing()
+    empty, unshared = machine.listing(), machine.sh("getfacl -pR /srv/host")
+    creating = machine.stops_after(0, "create", share)
     machine.sudo("create", "--dir", share)
-    whole, acls = machine.listing(), machine.sh(f"getfacl -pR {share}")
-    machine.sudo("remove")
-    assert machine.listing() == empty
-    number = machine.stops_after(0, "create", share)
-    for done in range(1 + part, number + 1, PARTS):
-        machine.stops_after(done, "create", share)
-        assert bool(machine.asks("show").get("complete")) is (done == number), done
-        assert machine.asks("create", "--dir", share)["complete"] is True
-        assert machine.listing() == whole, done
-        assert machine.sh(f"getfacl -pR {share}") == acls, done
+    whole, shared = machine.listing(), machine.sh(f"getfacl -pR {share}")
+    removing = machine.stops_after(0, "remove")
+
+    def is_removed() -> None:
         machine.sudo("remove")
         assert machine.listing() == empty, done
+        assert machine.sh("getfacl -pR /srv/host") == unshared, done
+
+    done = 0
+    is_removed()
+    for done in range(1 + part, max(creating, removing) + 1, PARTS):
+        if done <= creating:
+            machine.stops_after(done, "create", share)
+            assert bool(machine.asks("show").get("complete")) is (done == creating), done
+        assert machine.asks("create", "--dir", share)["complete"] is True
+        assert machine.listing() == whole, done
+        assert machine.sh(f"getfacl -pR {share}") == shared, done
+        if done < removing:
+            machine.stops_after(done, "remove")
+        is_removed()
+        if done < creating:
+            machine.stops_after(done, "create", share)
+            is_removed()
 
 
 def test_what_is_damaged_is_repaired_by_create(machine_with_account: Machine) -> None:
@@ -146,26 +158,6 @@ def test_what_is_damaged_is_repaired_by_create(machine_with_account: Machine) ->
     assert machine.sh("getent shadow pair | cut -d: -f2").strip() == "*"
     assert machine.sh(f"cat {RULE}") in whole
     machine.sudo("remove")
-
-
-@pytest.mark.parametrize("part", range(PARTS))
-def test_what_was_interrupted_is_removed_by_remove(machine_of_its_own: Machine, part: int) -> None:
-    machine = machine_of_its_own
-    machine.sh(
-        "mkdir -m 700 /srv/host/work; touch /srv/host/work/file; chown -R pairhost: /srv/host/work"
-    )
-    share = "/srv/host/work"
-    empty, acls = machine.listing(), machine.sh("getfacl -pR /srv/host")
-    machine.sudo("create", "--dir", share)
-    for done in range(1 + part, machine.stops_after(0, "remove"), PARTS):
-        machine.stops_after(done, "remove")
-        machine.sudo("remove")
-        assert machine.listing() == empty, done
-        assert machine.sh("getfacl -pR /srv/host") == acls, done
-        machine.stops_after(done, "create", share)
-        machine.sudo("remove")
-        assert machine.listing() == empty, done
-        machine.sudo("create", "--dir", share)
 
 
 @pytest.mark.parametrize("program", ["tmux", "guest.py"])

@@ -107,8 +107,9 @@ if os.fork() == 0:
 """
 # Stops the clients of tmux that pairctl and the daemon start, as soon as it sees them.
 STOPS = """
-import os, signal
+import os, signal, time
 while True:
+    time.sleep(0.01)  # tmux's clients live longer: listing the sessions takes three seconds
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline") as file:

@@ -62,30 +62,21 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"PATH": path, "HOME": str(tmp_path), "HISTFILE": "", "PS1": "> "}
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(
-    ("typed", "method", "params"),
-    [
-        ("revo\toct\t", "revoke", {"guests": ["octocat"]}),
-        ("revoke github:oc\t", "revoke", {"guests": ["github:octocat"]}),
-        ("revoke octocat hub\t", "revoke", {"guests": ["octocat", "hubot"]}),
-        ("revoke file\t", "revoke", {"guests": [HOSTILE]}),
-        ("role github:octocat re\t", "role", {"guest": "github:octocat", "access": "read"}),
-        ("extend gitl\t1h", "extend", {"guest": "gitlab:hubot", "seconds": 3600}),
-        ("invite --no-c\t--show hub\t", "show", {"guest": "hubot"}),
-        ("revoke --js\toct\t", "revoke", {"guests": ["octocat"]}),
-        ("rec\t2026-01-30\t", "receipt", {"session": "2026-01-30-1"}),
-    ],
+LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("revo\toct\t", "revoke", {"guests": ["octocat"]}),
+    ("revoke github:oc\t", "revoke", {"guests": ["github:octocat"]}),
+    ("revoke octocat hub\t", "revoke", {"guests": ["octocat", "hubot"]}),
+    ("revoke file\t", "revoke", {"guests": [HOSTILE]}),
+    ("role github:octocat re\t", "role", {"guest": "github:octocat", "access": "read"}),
+    ("extend gitl\t1h", "extend", {"guest": "gitlab:hubot", "seconds": 3600}),
+    ("invite --no-c\t--show hub\t", "show", {"guest": "hubot"}),
+    ("revoke --js\toct\t", "revoke", {"guests": ["octocat"]}),
+    ("rec\t2026-01-30\t", "receipt", {"session": "2026-01-30-1"}),
 )
-def test_tab_completes(
-    sock: Path,
-    tmp_path: Path,
-    environment: dict[str, str],
-    shell: str,
-    typed: str,
-    method: str,
-    params: dict[str, Any],
-) -> None:
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_tab_completes(sock: Path, tmp_path: Path, environment: dict[str, str], shell: str) -> None:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
     options, learn = SHELLS[shell]
@@ -95,26 +86,28 @@ def test_tab_completes(
     ):
         terminal.send(f"{learn}; echo rea''dy\r".encode())
         terminal.wait_for(b"ready\r\n")
-        terminal.send(f"pairctl {typed}\r".encode())
-        assert daemon.asked(method) == params
+        for number, (typed, method, params) in enumerate(LINES):
+            terminal.send(f"pairctl {typed}\r".encode())
+            assert daemon.asked(method) == params, typed
+            terminal.send(f"echo do''ne-{number}\r".encode())
+            terminal.wait_for(f"done-{number}\r\n".encode())
     assert not (tmp_path / "hacked").exists()
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ("comp\tfi\t", ["completion", "fish"]),
-        ("invite --no-copy file:frie\tkeys.p\t", ["invite", "--no-copy", "file:friends/keys.pub"]),
-        ("invite file:{home}/frie\tkeys.p\t", ["invite", "file:{home}/friends/keys.pub"]),
-        ("invite file:frie\twith\t", ["invite", "file:friends/with space.pub"]),
-        ("invite file:frie\twith\t-q", ["invite", "file:friends/with space.pub", "-q"]),
-        ("invite octocat --box frie\t", ["invite", "octocat", "--box", "friends"]),
-        ("account create --dir a\t", ["account", "create", "--dir", "another place"]),
-    ],
+PATHS: tuple[tuple[str, list[str]], ...] = (
+    ("comp\tfi\t", ["completion", "fish"]),
+    ("invite --no-copy file:frie\tkeys.p\t", ["invite", "--no-copy", "file:friends/keys.pub"]),
+    ("invite file:{home}/frie\tkeys.p\t", ["invite", "file:{home}/friends/keys.pub"]),
+    ("invite file:frie\twith\t", ["invite", "file:friends/with space.pub"]),
+    ("invite file:frie\twith\t-q", ["invite", "file:friends/with space.pub", "-q"]),
+    ("invite octocat --box frie\t", ["invite", "octocat", "--box", "friends"]),
+    ("account create --dir a\t", ["account", "create", "--dir", "another place"]),
 )
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_tab_completes_shells_directories_and_the_path_after_file(
-    tmp_path: Path, environment: dict[str, str], shell: str, typed: str, words: list[str]
+    tmp_path: Path, environment: dict[str, str], shell: str
 ) -> None:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
@@ -134,10 +127,16 @@ def test_tab_completes_shells_directories_and_the_path_after_file(
     with Terminal([shell, *options], environment, cwd=tmp_path) as terminal:
         terminal.send(f"{learn}; export LEARNT=1; echo rea''dy\r".encode())
         terminal.wait_for(b"ready\r\n")
-        terminal.send(f"pairctl {typed.format(home=tmp_path)}\r".encode())
-        until((tmp_path / "words").exists, "pairctl has run")
-    ran = (tmp_path / "words").read_text().split("\0")[:-1]
-    assert [word.rstrip("/") for word in ran] == [word.format(home=tmp_path) for word in words]
+        for number, (typed, words) in enumerate(PATHS):
+            terminal.send(f"pairctl {typed.format(home=tmp_path)}\r".encode())
+            until((tmp_path / "words").exists, f"pairctl has run: {typed}")
+            ran = (tmp_path / "words").read_text().split("\0")[:-1]
+            assert [word.rstrip("/") for word in ran] == [
+                word.format(home=tmp_path) for word in words
+            ], typed
+            (tmp_path / "words").unlink()
+            terminal.send(f"echo do''ne-{number}\r".encode())
+            terminal.wait_for(f"done-{number}\r\n".encode())
 
 
 @pytest.mark.parametrize(

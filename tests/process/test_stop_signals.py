@@ -37,6 +37,7 @@ from pairingd import wiring
 opened = wiring.Store.open
 wiring.Store.open = lambda *given: (os.kill(os.getpid(), number), opened(*given))[1]""",
 }
+FIRST = next(iter(MOMENTS))
 
 
 def daemon(moment: str, number: int) -> tuple[str, ...]:
@@ -45,8 +46,10 @@ def daemon(moment: str, number: int) -> tuple[str, ...]:
     return sys.executable, "-c", program
 
 
-@pytest.mark.parametrize("number", STOPS)
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [*((moment, signal.SIGTERM) for moment in MOMENTS), *((FIRST, one) for one in STOPS[1:])],
+)
 def test_a_signal_before_the_daemon_serves_ends_it_cleanly(
     stage: Stage, moment: str, number: signal.Signals
 ) -> None:

@@ -557,12 +557,10 @@ class TestFile:
         ("form", "option"), [("RFC4716", ""), ("PEM", " -m PEM"), ("PKCS8", " -m PKCS8")]
     )
     async def test_in_another_format_is_named_with_the_command_that_converts_it(
-        self, tmp_path: Path, form: str, option: str, bom: bytes
+        self, tmp_path: Path, rsa_key: Path, form: str, option: str, bom: bytes
     ) -> None:
-        key = tmp_path / "id"
-        ssh_keygen("-q", "-t", "rsa", "-b", "3072", "-N", "", "-f", str(key))
         path = tmp_path / "it's.pub"
-        path.write_bytes(bom + ssh_keygen("-e", "-m", form, "-f", f"{key}.pub"))
+        path.write_bytes(bom + ssh_keygen("-e", "-m", form, "-f", f"{rsa_key}.pub"))
         error = await failure(IdentityProviders({}), guest(f"file:{path}"))
         assert error.code == "not-a-key-list"
         assert f"ssh-keygen -i{option} -f " in error.hint
@@ -716,6 +714,14 @@ class TestFetchAll:
 def test_httpx_is_not_imported_before_it_is_needed() -> None:
     code = "import pairingd.world.identity, sys; sys.exit('httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def rsa_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """To find one takes a second and a half."""
+    key = tmp_path_factory.mktemp("rsa") / "id"
+    ssh_keygen("-q", "-t", "rsa", "-b", "3072", "-N", "", "-f", str(key))
+    return key
 
 
 def ssh_keygen(*arguments: str) -> bytes:
