@@ -86,6 +86,7 @@ def test_a_link_for_the_next_box_is_refused(stage: Stage, key: str) -> None:
     assert (project / "a" / "vendor").is_symlink()
     screen.types("exit")
     until(lambda: not stage.asks("status")["session"]["running"], "the session has ended")
+    until(lambda: not stage.asks("status")["invitations"], "nobody is invited any more")
     refused = stage.asks("invite", "octocat", "--no-copy", "--box", str(project))
     assert refused["error"]["code"] == "not-shareable", refused
 

@@ -59,6 +59,7 @@ def test_another_session_name_in_the_configuration_ends_no_invitation(stage: Sta
     screen = guest.joins()
     screen.types("exit")  # the last shell: the next session has the new name
     until(lambda: stage.asks("status")["session"]["name"] == "another", "the session's end")
+    until(lambda: not stage.asks("status")["invitations"], "the invitation's end")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
     assert stage.tmux("list-sessions", "-F", "#{session_name}") == "another"
 

@@ -260,6 +260,7 @@ def test_no_session_begins_while_something_is_left_of_an_earlier_guest(
     screen.enter("python3 -I -S /srv/stays")
     screen.ends()
     until("the session is over", lambda: not host.status()["session"]["running"])
+    until("the invitation is over", lambda: not host.status()["invitations"])
     refused = host.asks("invite", "octocat", *AS_ACCOUNT, "--no-copy", check=False)
     assert refused["error"]["code"] == "account-in-use"
     network.root.run("pkill", "-KILL", "-u", account.name)
