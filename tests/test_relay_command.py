@@ -86,34 +86,49 @@ def test_a_guest_enters_where_the_program_says_by_the_pinned_command_alone(
     until(lambda: not is_open(best["port"], ADDRESS), "the program has ended")
 
 
-@pytest.mark.parametrize(
-    ("run", "says", "message"),
-    [
-        ("sh -c 'echo no more tunnels today >&2; exit 3'", SAYS, "no more tunnels today"),
-        ("sh -c 'echo no more tunnels today >&2; exit 3'", SAYS, "status 3"),
-        ("sh -c 'echo relay.example.org:99999; exec sleep 60'", "", "relay.example.org:99999"),
-        ("sh -c 'echo tcp://-oProxyCommand=x:22; exec sleep 60'", SAYS, "names no host and port"),
-        ("/nonexistent/bore local {port}", "", "No such file"),
-    ],
-)
-def test_a_failed_relay_program_is_reported_with_its_output(
-    stage: Stage, run: str, says: str, message: str
-) -> None:
-    uses(stage, run, says)
-    answer = stage.asks("invite", "octocat", "--no-copy")
-    [warning] = [one for one in answer["warnings"] if one["code"].startswith("relay-")]
+class Script:
+    """A relay program of which the next invitation finds another one."""
+
+    def __init__(self, stage: Stage, says: str) -> None:
+        self._stage = stage
+        self.path = stage.path / "program"
+        uses(stage, f"{self.path} {{port}}", says)
+
+    def warning(self, does: str) -> dict[str, Any]:
+        """Of an invitation with the program that `does` this; without one where it is empty."""
+        self.path.unlink(missing_ok=True)
+        if does:
+            self.path.write_text(f"#!/bin/sh\n{does}\n")
+            self.path.chmod(0o700)
+        answer = self._stage.asks("invite", "octocat", "--no-copy")
+        assert [one["kind"] for one in answer["endpoints"]] == ["lan"], does
+        [warning] = [one for one in answer["warnings"] if one["code"].startswith("relay-")]
+        self._stage.pairctl("end")
+        found: dict[str, Any] = warning
+        return found
+
+
+def test_a_failed_relay_program_is_reported_with_its_output(stage: Stage) -> None:
+    script = Script(stage, SAYS)
+    for does, messages in (
+        ("echo no more tunnels today >&2; exit 3", ("no more tunnels today", "status 3")),
+        ("echo tcp://-oProxyCommand=x:22; exec sleep 60", ("names no host and port",)),
+        ("", ("No such file",)),
+    ):
+        warning = script.warning(does)
+        assert warning["code"] == "relay-unreachable"
+        assert [one for one in messages if one not in warning["message"]] == []
+        assert "{port}" not in warning["hint"]
+
+
+def test_a_program_that_names_another_door_gives_no_endpoint(stage: Stage) -> None:
+    script = Script(stage, "")
+    warning = script.warning("echo relay.example.org:99999; exec sleep 60")
     assert warning["code"] == "relay-unreachable"
-    assert message in warning["message"]
-    assert "{port}" not in warning["hint"]
-    assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
-
-
-@pytest.mark.parametrize("named", ["127.0.0.1:1", "a..b:22", f"{64 * 'a'}.example.org:22"])
-def test_a_program_that_names_another_door_gives_no_endpoint(stage: Stage, named: str) -> None:
-    uses(stage, f"sh -c 'echo {named}; exec sleep 60'")
-    answer = stage.asks("invite", "octocat", "--no-copy")
-    assert "relay-forward-refused" in {one["code"] for one in answer["warnings"]}
-    assert [one["kind"] for one in answer["endpoints"]] == ["lan"]
+    assert "relay.example.org:99999" in warning["message"]
+    for named in ("127.0.0.1:1", "a..b:22", f"{64 * 'a'}.example.org:22"):
+        warning = script.warning(f"echo {named}; exec sleep 60")
+        assert warning["code"] == "relay-forward-refused", named
 
 
 @pytest.mark.parametrize("word", ["a", "a.", "a:b ", "\\n"])
@@ -128,17 +143,12 @@ def test_a_relay_cannot_hold_up_the_daemon_by_what_it_prints(stage: Stage, word:
     stage.pairctl("end")
 
 
-@pytest.mark.parametrize("port", [1000 * "9", "\N{FULLWIDTH DIGIT TWO}", "0"])
-def test_what_is_no_port_is_reported_on_one_short_line(stage: Stage, port: str) -> None:
-    uses(
-        stage,
-        f"sh -c 'echo tcp://{1000 * 'x'}:{port}; exec sleep 60'",
-        r"tcp://(?P<host>[^:]+):(?P<port>\S+)",
-    )
-    answer = stage.asks("invite", "octocat", "--no-copy")
-    [warning] = [one for one in answer["warnings"] if one["code"].startswith("relay-")]
-    assert "names no host and port" in warning["message"]
-    assert len(warning["message"]) < 300
+def test_what_is_no_port_is_reported_on_one_short_line(stage: Stage) -> None:
+    script = Script(stage, r"tcp://(?P<host>[^:]+):(?P<port>\S+)")
+    for port in (1000 * "9", "\N{FULLWIDTH DIGIT TWO}", "0"):
+        warning = script.warning(f"echo tcp://{1000 * 'x'}:{port}; exec sleep 60")
+        assert "names no host and port" in warning["message"]
+        assert len(warning["message"]) < 300
 
 
 def test_what_a_relay_program_has_started_ends_with_it(stage: Stage) -> None:
