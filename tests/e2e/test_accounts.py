@@ -50,7 +50,6 @@ def test_a_guest_enters_and_is_removed_whatever_the_accounts_name(
         host.pairctl("revoke", octocat.name)
         guests_screen.ends()
         assert f"pairing: {name} removed you" in guests_screen.screen()
-        host.pairctl("stop")  # the next daemon is another account's
 
 
 @pytest.mark.attack("a guest logs in to another account whose name is like the host's", "refused")
@@ -65,7 +64,6 @@ def test_no_other_account_lets_a_guest_in(network: Network, host: Host, octocat:
         (invitation,) = host.status()["invitations"]
         assert invitation["connections"] == [], name
         host.pairctl("end")
-        host.pairctl("stop")
 
 
 def test_without_an_account_invite_and_doctor_report_the_cause(
