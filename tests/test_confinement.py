@@ -19,6 +19,7 @@ from tests.session import (
     is_client_size,
     joined,
     window_size,
+    with_one_tmux,
 )
 from tests.stage import Guest, Stage, until
 
@@ -147,6 +148,7 @@ def test_a_change_of_role_moves_no_client(stage: Stage) -> None:
     until(lambda: len(ignoring_size(stage)) == 1, "the host's size wins", ATTENTIVE)
 
 
+@with_one_tmux
 @pytest.mark.attack(
     "tmux does not answer while guests are in, so that nothing can be steered",
     "read guests are cut after two seconds, and the host is told",
@@ -170,6 +172,7 @@ def test_read_guests_are_cut_where_tmux_falls_silent(stage: Stage) -> None:
     )
 
 
+@with_one_tmux
 @pytest.mark.attack(
     "a write guest has tmux report dates beyond the calendar, thousands of clients, or megabytes",
     "every command works on, later guests are seen, and the receipt is whole",
@@ -210,6 +213,7 @@ def ignoring_size(stage: Stage) -> list[str]:
     return [one for one in flags if "ignore-size" in one]
 
 
+@with_one_tmux
 @pytest.mark.attack(
     "a guest whose role was reduced starts a second terminal on the connection of before",
     "it is read-only too: the forced command asks for the role at each start",
@@ -233,6 +237,7 @@ def test_a_second_terminal_of_a_connection_has_the_role_of_now(stage: Stage) -> 
     assert not proof.exists()
 
 
+@with_one_tmux
 @pytest.mark.attack(
     "a connection starts a terminal after its invitation ended and while the daemon hangs",
     "the forced command refuses: the invitation has no mark any more",

@@ -126,8 +126,11 @@ def no_setpriv(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     programs_first(stage, monkeypatch, {"setpriv": "exit 1"})
 
 
-@pytest.mark.parametrize("options", [(), ("--read-only",)], ids=["write", "read"])
-@pytest.mark.parametrize("by", ["setpriv", "no_setpriv"], ids=["kernel", "shell"])
+@pytest.mark.parametrize(
+    ("by", "options"),
+    [("setpriv", ("--read-only",)), ("no_setpriv", ())],
+    ids=["kernel-read", "shell-write"],
+)
 def test_all_end_when_daemon_and_guardian_are_killed(
     stage: Stage, request: pytest.FixtureRequest, by: str, options: tuple[str, ...]
 ) -> None:

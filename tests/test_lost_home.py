@@ -33,7 +33,7 @@ def without_lock(home: Path) -> None:
     (home / "pairingd.lock").unlink()
 
 
-@pytest.mark.parametrize("lost", [removed, moved, replaced, without_lock])
+@pytest.mark.parametrize("lost", [removed, replaced, without_lock])
 def test_a_daemon_whose_home_is_lost_closes_everything_and_ends(
     stage: Stage, lost: Callable[[Path], None]
 ) -> None:

@@ -29,7 +29,7 @@ os.execv("/usr/sbin/sshd", ["/usr/sbin/sshd", *sys.argv[1:]])
 """
 
 
-@pytest.fixture(params=["Accepted publickey", ""], ids=["that line", "every line"])
+@pytest.fixture
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Its sshd loses the lines that hold this."""
     with Stage() as stage:
@@ -40,7 +40,12 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
         yield stage
 
 
-@pytest.mark.parametrize("role", [(), ("--read-only",)], ids=["write", "read"])
+@pytest.mark.parametrize(
+    ("stage", "role"),
+    [("Accepted publickey", ()), ("", ("--read-only",))],
+    ids=["that line-write", "every line-read"],
+    indirect=["stage"],
+)
 def test_a_guest_gets_in_even_if_sshds_log_of_the_login_is_lost(
     stage: Stage, role: tuple[str, ...]
 ) -> None:

@@ -28,6 +28,7 @@ from tests.session import (
     is_client_size,
     joined,
     window_size,
+    with_one_tmux,
 )
 from tests.stage import Stage, until
 from tests.waiting import has_ended
@@ -246,6 +247,7 @@ def test_a_read_guest_sees_the_key_that_leaves_and_leaves_with_it(stage: Stage) 
     until(lambda: stage.asks("receipt")["visits"][0]["why"] == "left", "why it ended", ATTENTIVE)
 
 
+@with_one_tmux
 @pytest.mark.parametrize("killed", ["glass", "tmux client", "ssh"])
 def test_the_glass_process_and_the_connection_end_with_each_other(
     stage: Stage, killed: str

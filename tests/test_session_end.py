@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.session import attached_host, cleared_stage, daemon_of_each_tmux
+from tests.session import attached_host, cleared_stage, daemon_of_each_tmux, with_one_tmux
 from tests.stage import Stage, until
 
 shared = daemon_of_each_tmux
@@ -60,6 +60,7 @@ def test_the_hosts_screen_names_the_invitations_that_ended_with_the_last_shell(
     assert said in " ".join(host.screen().split())
 
 
+@with_one_tmux
 def test_the_end_of_the_session_names_every_invitation_that_ended_with_it(stage: Stage) -> None:
     for name in ("ann", "bob", "octocat"):
         stage.guest(name)
@@ -74,6 +75,7 @@ def test_the_end_of_the_session_names_every_invitation_that_ended_with_it(stage:
     assert "octocat" not in screen.partition("with it")[2]
 
 
+@with_one_tmux
 def test_invitations_that_ended_before_the_session_are_not_named_at_its_end(stage: Stage) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")
@@ -85,6 +87,7 @@ def test_invitations_that_ended_before_the_session_are_not_named_at_its_end(stag
     assert "has ended" not in host.screen()
 
 
+@with_one_tmux
 def test_a_host_who_only_detaches_sees_no_end_message(stage: Stage) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")

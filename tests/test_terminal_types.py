@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.session import cleared_stage, daemon_of_each_tmux
+from tests.session import cleared_stage, daemon_of_each_tmux, with_one_tmux
 from tests.stage import Stage
 
 shared = daemon_of_each_tmux
@@ -29,6 +29,7 @@ def test_a_guest_with_any_TERM_gets_in(stage: Stage, access: str) -> None:  # no
         screen.ended()
 
 
+@with_one_tmux
 @pytest.mark.parametrize("term", ["dumb", "unknown", ""])
 def test_attach_from_a_terminal_that_tmux_cannot_use(stage: Stage, term: str) -> None:
     stage.guest("octocat")
@@ -40,6 +41,7 @@ def test_attach_from_a_terminal_that_tmux_cannot_use(stage: Stage, term: str) ->
     assert "hint: " in screen.screen()
 
 
+@with_one_tmux
 def test_attach_from_a_terminal_newer_than_this_machine(stage: Stage) -> None:
     stage.guest("octocat")
     assert "error" not in stage.asks("invite", "octocat", "--no-copy")

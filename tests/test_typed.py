@@ -6,7 +6,7 @@ import json
 import os
 import signal
 
-from tests.session import cleared_stage, daemon_of_each_tmux
+from tests.session import cleared_stage, daemon_of_each_tmux, with_one_tmux
 from tests.stage import Stage, Terminal, until
 
 shared, stage = daemon_of_each_tmux, cleared_stage
@@ -59,6 +59,7 @@ def test_the_receipt_has_the_time_of_typing_and_never_the_text(stage: Stage) -> 
     assert "secret-of-octocat" not in json.dumps([stage.asks("receipt"), stage.asks("log")])
 
 
+@with_one_tmux
 def test_a_read_guest_s_keys_do_not_count_as_typing(stage: Stage) -> None:
     screen = joined(stage, "--read-only")
     for _ in range(3):
@@ -68,6 +69,7 @@ def test_a_read_guest_s_keys_do_not_count_as_typing(stage: Stage) -> None:
     assert typed_in_the_end(stage) is None
 
 
+@with_one_tmux
 def test_a_killed_daemon_leaves_when_a_guest_typed(stage: Stage) -> None:
     screen = joined(stage)
     at = has_typed(stage, screen)
