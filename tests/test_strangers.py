@@ -94,10 +94,12 @@ def test_a_silent_connection_costs_no_sshd(hosted: Hosted) -> None:
     before = hosted.daemon.num_fds()
     with Flood("held", FOUR, each=10).against(hosted.port):
         until(lambda: hosted.daemon.num_fds() >= before + 30, "all are accepted")
-        most = 0
-        while hosted.daemon.num_fds() > before + 10:  # until all but a few were closed
-            most = max(most, hosted.sshds())
-        assert most <= SILENT_PLACES
+
+        def are_closed() -> bool:
+            assert hosted.sshds() <= SILENT_PLACES
+            return hosted.daemon.num_fds() <= before + 10
+
+        until(are_closed, "all but a few are closed")
 
 
 @pytest.mark.attack("sends a line and holds", "it is ended as soon as a guest needs its place")
