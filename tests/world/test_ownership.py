@@ -5,6 +5,7 @@ forced command, and `sleep` for the client. Who is in a box names the clients th
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from pairingd.core.confine import TmuxClient
-from pairingd.world.tmux import Owner, Ownership
+from pairingd.world.tmux import Owner, Ownership, living
 from tests.stage import until
 
 COMMAND = "import os; os.setsid(); os.system('sleep 3600; true')"
@@ -78,6 +79,14 @@ def test_a_connection_that_is_accepted_later_is_found_later(
     ownership, both = Ownership(), [first.client, second.client]
     assert list(ownership.of(both, {first.pid})) == [first.client.name]
     assert len(ownership.of(both, {first.pid, second.pid})) == 2
+
+
+def test_a_client_whose_process_has_ended_is_none(pair: tuple[Connection, Connection]) -> None:
+    first, second = pair
+    both = [first.client, second.client]
+    assert living(both) == both
+    os.kill(first.client.pid, signal.SIGKILL)
+    until(lambda: living(both) == [second.client], "the first one is no client")
 
 
 class Boxed(Connection):

@@ -12,7 +12,7 @@ from msgspec import Struct
 from pairingd.core.confine import Detach, TmuxClient, steering, strays
 from pairingd.core.model import Access
 from pairingd.errors import WorldError
-from pairingd.world.tmux import Observer, Owner, Ownership, Tmux
+from pairingd.world.tmux import Observer, Owner, Ownership, Tmux, living
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Confinement:
     async def hosts(self, guests: Collection[int]) -> list[str]:
         """The names of the host's own terminals in the session; none if tmux does not answer."""
         try:
-            clients = await self._tmux.terminals()
+            clients = self._living(await self._tmux.terminals())
         except WorldError as error:
             log.debug("the host's terminals are not known: %s", error)
             return []
@@ -131,12 +131,18 @@ class Confinement:
         return [client.name for client in clients if client.name not in owners]
 
     def _owned(self, clients: list[TmuxClient], guests: Collection[int]) -> dict[str, Owner]:
+        return self._ownership.of(clients, guests, boxed=self._has_pids_of_its_own)
+
+    def _living(self, clients: list[TmuxClient]) -> list[TmuxClient]:
+        return clients if self._has_pids_of_its_own else living(clients)
+
+    @property
+    def _has_pids_of_its_own(self) -> bool:
         box = self._tmux.box
-        has_pids_of_its_own = bool(box and not box.account) and sys.platform == "linux"
-        return self._ownership.of(clients, guests, boxed=has_pids_of_its_own)
+        return bool(box and not box.account) and sys.platform == "linux"
 
     async def _look(self, guests: Collection[int]) -> list[TmuxClient]:
-        clients = await self._tmux.clients(self.clients)
+        clients = self._living(await self._tmux.clients(self.clients))
         owners = self._owned(clients, guests)
         known, self.clients = self.clients, owners
         names = {client.name for client in clients}

@@ -8,8 +8,8 @@ status_right  what its status line shows of the guests
 """
 
 from pairingd.world.tmux.observer import Observer
-from pairingd.world.tmux.ownership import Owner, Ownership
+from pairingd.world.tmux.ownership import Owner, Ownership, living
 from pairingd.world.tmux.status_right import StatusRight
 from pairingd.world.tmux.tmux import Running, Tmux
 
-__all__ = ["Observer", "Owner", "Ownership", "Running", "StatusRight", "Tmux"]
+__all__ = ["Observer", "Owner", "Ownership", "Running", "StatusRight", "Tmux", "living"]

@@ -32,6 +32,23 @@ class Owner(Struct, frozen=True):
     command: int
 
 
+def living(clients: Iterable[TmuxClient]) -> list[TmuxClient]:
+    """Those whose process runs. Outside boxes: tmux lists a client until it reads the end of its
+    connection, and what is shown to a client that has ended, nobody reads.
+    """
+    return [client for client in clients if _runs(client.pid)]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # an account's
+        return True
+    return True
+
+
 class Ownership:
     """Remembers the guests' clients from one listing to the next, so that many cost no more.
 
