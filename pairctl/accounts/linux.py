@@ -32,7 +32,7 @@ _NAMED = (
     *("/var/spool/cron/crontabs", "/var/spool/cron", "/var/mail", "/var/spool/mail"),
     "/var/lib/systemd/linger",
 )
-_UNKNOWN_USER, _UNKNOWN_GROUP, _HOME_LEFT = 6, 6, 12  # userdel(8), groupdel(8), EXIT VALUES
+_UNKNOWN_USER, _UNKNOWN_GROUP = 6, 6  # userdel(8), groupdel(8), EXIT VALUES
 
 
 def made(facts: Facts) -> Iterator[Step]:
@@ -81,10 +81,11 @@ def gone(facts: Facts) -> Iterator[Step]:
     name, home = facts.name, facts.account.home
     if facts.exists:
         yield from left.owned(name, _COMMON)
-        yield Run(("userdel", "--remove", name), soft=(_UNKNOWN_USER, _HOME_LEFT))
+        # Without --remove, which removes whatever home directory somebody has given the user since.
+        yield Run(("userdel", name), soft=(_UNKNOWN_USER,))
     if facts.exists or facts.has_group:
         yield Run(("groupdel", name), soft=(_UNKNOWN_GROUP,))
-    # Also after an interrupted try, and if userdel has left it.
+    # Also after an interrupted try.
     if facts.exists or os.path.lexists(home):
         yield Run(("rm", "-rf", "--one-file-system", home))
     for place in _NAMED[2:]:

@@ -157,7 +157,9 @@ def test_what_is_damaged_is_repaired_by_create(machine_with_account: Machine) ->
     assert machine.asks("create")["complete"] is True
     assert machine.sh("getent shadow pair | cut -d: -f2").strip() == "*"
     assert machine.sh(f"cat {RULE}") in whole
+    machine.sh("touch /srv/theirs/file; chown -R pair /srv/theirs; usermod --home /srv/theirs pair")
     machine.sudo("remove")
+    assert machine.sh("ls /srv/theirs; ls -d /home/pair || true") == "file\n"
 
 
 @pytest.mark.parametrize("program", ["tmux", "guest.py"])
