@@ -259,7 +259,7 @@ def parser() -> argparse.ArgumentParser:
     which = receipt.add_mutually_exclusive_group()
     _completed(
         which.add_argument(
-            "session", nargs="?", type=values.utf8, metavar="SESSION", help="default last"
+            "session", nargs="?", type=values.utf8, metavar="SESSION", help="default: the newest"
         ),
         "_pairctl_sessions",
     )

@@ -140,7 +140,7 @@ complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 
 complete -c pairctl -n '_shtab_pairctl_using receipt' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using receipt' -l json -d 'print one JSON document'
 complete -c pairctl -n '_shtab_pairctl_using receipt' -l list -d 'list the sessions, the newest first'
-complete -c pairctl -n '_shtab_pairctl_using receipt; and test $_shtab_pairctl_npos -eq 0' -ka "(_pairctl_sessions)" -d 'default last'
+complete -c pairctl -n '_shtab_pairctl_using receipt; and test $_shtab_pairctl_npos -eq 0' -ka "(_pairctl_sessions)" -d 'default: the newest'
 complete -c pairctl -n '_shtab_pairctl_using; and test $_shtab_pairctl_npos -eq 0' -a doctor -d 'Check for problems that could keep a guest out.'
 complete -c pairctl -n '_shtab_pairctl_using doctor' -s h -l help -d 'show this help message and exit'
 complete -c pairctl -n '_shtab_pairctl_using doctor' -l json -d 'print one JSON document'

@@ -196,7 +196,7 @@ _shtab_pairctl_receipt_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[print one JSON document]"
   "--list[list the sessions, the newest first]"
-  ":default last:_pairctl_sessions"
+  ":default\: the newest:_pairctl_sessions"
 )
 
 # guard to ensure default positional specs are added only once per session
