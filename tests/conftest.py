@@ -60,7 +60,8 @@ def pytest_collection() -> Iterator[None]:
     gc.enable()
 
 
-FIRST_OF_ITS_FILE = pytest.StashKey[bool]()
+IS_MEASURED = pytest.StashKey[bool]()
+_MEASURED_OF_A_FILE = 5  # tests
 
 
 @pytest.hookimpl(trylast=True)  # pytest itself sorts by what tests share
@@ -69,8 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     many that take milliseconds, so that all workers are busy to the end. A third of them begins with
     the tests that mostly wait. The share of a worker is that of xdist's worksteal.
     """
-    for item in {item.path: item for item in reversed(items)}.values():
-        item.stash[FIRST_OF_ITS_FILE] = True
+    _mark_the_first(items)
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
     if not workers:
         return
@@ -93,6 +93,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ordered += first + units[:further]
         del units[:further]
     items[:] = ordered + units
+
+
+def _mark_the_first(items: list[pytest.Item]) -> None:
+    """Of each file, the first cases of its first tests."""
+    tests: dict[Path, set[str]] = {}
+    for item in items:
+        known, name = tests.setdefault(item.path, set()), item.name.partition("[")[0]
+        if name not in known and len(known) < _MEASURED_OF_A_FILE:
+            known.add(name)
+            item.stash[IS_MEASURED] = True
 
 
 def _kind(item: pytest.Item) -> str:
@@ -120,13 +130,13 @@ settings.load_profile("pairing")
 
 
 @pytest.fixture(autouse=True)
-def _measures_the_first_of_a_file(
+def _measures_the_first_tests(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of each file, coverage measures the programs that the first test starts, and those that are
-    shared by several: it costs each of thousands 0.1 s to start. This process it measures always.
+    """Coverage measures the programs that the first tests of a file start, and those that several
+    share: it costs each of thousands 0.1 s to start. This process it measures always.
     """
-    if not request.node.stash.get(FIRST_OF_ITS_FILE, False):
+    if not request.node.stash.get(IS_MEASURED, False):
         for name in measured():
             monkeypatch.delenv(name)
 

@@ -72,9 +72,10 @@ def restart(timeout_s: float | None = None) -> Client:
         running = reach()
     if running:
         with running:
+            runs_on = f"nothing was changed, and pairingd (pid {running.hello['pid']}) runs on"
             require_startable(
                 services.environment(service) if service else None,
-                f"pairingd (pid {running.hello['pid']}) runs on, because a new one would not start",
+                f"{runs_on}: a new one would not start",
             )
             stop(running)
     with _starting():

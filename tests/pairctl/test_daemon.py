@@ -114,7 +114,10 @@ def test_a_failed_start_is_reported_with_the_daemons_own_error(
 @pytest.mark.parametrize(
     ("command", "stays"),
     [
-        ("restart", "pairingd (pid {}) runs on, because a new one would not start: "),
+        (
+            "restart",
+            "nothing was changed, and pairingd (pid {}) runs on: a new one would not start: ",
+        ),
         ("install", "nothing was changed, because pairingd would not start: "),
     ],
 )
