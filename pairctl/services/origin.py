@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import has_controls, is_utf8, quoted
+from pairingd.home.paths import config_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,9 +33,8 @@ class Origin(NamedTuple):
 
     @property
     def config_home(self) -> str:
-        """XDG Base Directory Specification; systemd looks for a user's units below it."""
-        named = self.environ.get("XDG_CONFIG_HOME", "")
-        return named if named.startswith("/") else f"{self.home}/.config"
+        """Where systemd looks for a user's units."""
+        return config_home(self.environ, self.home)
 
     def environment(self, names: Iterable[str]) -> dict[str, str]:
         """Those of `names` that locate pairing's files, as `find_paths` reads them."""

@@ -15,6 +15,7 @@ from pairingd.core.text import shell
 from pairingd.doctor.command import output
 from pairingd.doctor.finding import Finding, State, Subject, exists, home, tilde
 from pairingd.errors import Misconfigured
+from pairingd.home.paths import config_home
 from pairingd.machine.user import user_name
 
 _AGENTS = ("io.github.pairing.pairingd", "homebrew.mxcl.pairing")  # of `install`, of Homebrew
@@ -63,9 +64,7 @@ async def _launchd() -> Finding | None:
 
 async def _systemd() -> Finding | None:
     """The state by its name in systemctl(1); a message about the bus is none."""
-    named = os.environ.get("XDG_CONFIG_HOME", "")
-    config = named if named.startswith("/") else str(home() / ".config")
-    unit = Path(config, "systemd", "user", "pairingd.service")
+    unit = Path(config_home(os.environ, str(home())), "systemd", "user", "pairingd.service")
     if not exists(unit):
         return None
     status, printed = await output("systemctl", "--user", "is-active", "pairingd") or (1, "")

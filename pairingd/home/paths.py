@@ -156,6 +156,14 @@ def require_bindable(path: str, *, platform: str = sys.platform) -> None:
         )
 
 
+def config_home(environ: Mapping[str, str], user: str) -> str:
+    """Where programs of the user whose home directory is `user` have their configuration: XDG Base
+    Directory Specification, by which a relative XDG_CONFIG_HOME does not count.
+    """
+    named = environ.get("XDG_CONFIG_HOME", "")
+    return named if os.path.isabs(named) else os.path.join(user, ".config")
+
+
 def _directories(environ: Mapping[str, str], platform: str) -> tuple[str, str, str, str]:
     """Return config, state, runtime and log directory."""
     if home := environ.get("PAIRING_HOME"):
@@ -183,6 +191,6 @@ def _directories(environ: Mapping[str, str], platform: str) -> tuple[str, str, s
         value = environ.get(name, "")
         return os.path.join(value, "pairing") if os.path.isabs(value) else default
 
-    config = xdg("XDG_CONFIG_HOME", os.path.join(user, ".config", "pairing"))
+    config = os.path.join(config_home(environ, user), "pairing")
     state = xdg("XDG_STATE_HOME", os.path.join(user, ".local", "state", "pairing"))
     return config, state, xdg("XDG_RUNTIME_DIR", state), state
