@@ -88,15 +88,12 @@ async def _killed(process: asyncio.subprocess.Process) -> bool:
         pass
     except PermissionError:
         return False
-    cancelled = None
-    while process.returncode is None:
-        try:
-            await asyncio.sleep(_EXIT_POLL_S)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled:
-        raise cancelled
-    await _exited(process)
+    try:
+        await _exited(process)
+    except asyncio.CancelledError:
+        if process.returncode is None:  # it is about to end
+            await _killed(process)
+        raise
     return True
 
 

@@ -45,7 +45,7 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:  # an account's
-        return True
+        pass
     return True
 
 
