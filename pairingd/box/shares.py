@@ -47,9 +47,15 @@ _COMMON = ("/tmp", "/var/tmp", "/dev/shm", "/private/tmp")  # noqa: S108 - every
 def resolved(path: str) -> str:
     """Return `path` without links; `~` is the user's home directory, and "" no directory.
 
-    Raises PairingError `no-directory` as `from_here`.
+    Raises PairingError `no-directory` as `from_here`, and `not-shareable` if a link on the way may
+    not be read, as another user's in /proc.
     """
-    return path and os.path.realpath(from_here(os.path.expanduser(path)))
+    absolute = from_here(os.path.expanduser(path)) if path else ""
+    try:
+        return absolute and os.path.realpath(absolute)
+    except OSError as error:
+        reason = f"cannot be followed: {error.strerror}"
+        raise _refused(path, reason, f"name another directory: {_BOX}") from None
 
 
 def here(places: Iterable[str]) -> str:

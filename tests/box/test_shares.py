@@ -97,6 +97,14 @@ def test_the_refusal_names_what_is_secret(home: Path) -> None:
     assert "is not a directory" in refused(home / "absent", home)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="links that nobody may read are in /proc")
+def test_a_link_that_cannot_be_followed_is_refused(home: Path) -> None:
+    """Or leads to /, where we may read it; later Pythons take it for no directory."""
+    with pytest.raises(PairingError) as caught:
+        require_shareable(resolved("/proc/1/root"), str(home), ())
+    assert caught.value.code == "not-shareable"
+
+
 def test_a_secret_is_not_shown_either_and_dotfiles_and_programs_are(home: Path) -> None:
     (home / ".gitconfig").write_text("")
     (home / ".cargo" / "bin").mkdir(parents=True)
