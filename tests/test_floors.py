@@ -33,12 +33,8 @@ FLOORS = (
     ("pairingd.__main__",),
     ("pairingd.doctor",),
 )
-# What an adapter may know of its neighbours: the door starts sshds and reads their log, and sshd
-# gets its algorithms.
-NEIGHBOURS = {
-    "door": {"sshd", "sshd_log"},
-    "sshd": {"sshd_policy"},
-}
+# What an adapter may know of its neighbours: the door starts sshds and reads their log.
+NEIGHBOURS = {"door": {"sshd"}}
 
 
 def modules(package: str) -> Iterator[tuple[str, Path]]:

@@ -19,7 +19,7 @@ from pairingd.world.door.guard import BEHIND_S, Guard
 from pairingd.world.door.listener import tune
 from pairingd.world.door.progress import progress
 from pairingd.world.sshd import Announcement, Reach, Sshd
-from pairingd.world.sshd_log import Accepted, Failed, channel, parse
+from pairingd.world.sshd.log import Accepted, Failed, channel, parse
 
 log = logging.getLogger(__name__)
 

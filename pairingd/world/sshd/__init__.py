@@ -3,6 +3,8 @@
 own.py      run as we are
 account.py  run as the account of a session, where it has one
 serving.py  the process that serves a connection, and signals to it
+log.py      what it logs, as far as that concerns us
+policy.py   the algorithms that it offers
 """
 
 from pairingd.world.sshd.account import Sshds

@@ -26,7 +26,7 @@ from pairingd.home.files import write_private
 from pairingd.machine.user import user_name
 from pairingd.process.mortal import mortal
 from pairingd.process.programs import Finished, run
-from pairingd.world import sshd_policy
+from pairingd.world.sshd import policy
 from pairingd.world.sshd.serving import Announcement, Own, Started, Version, Writable, execute
 
 # sshd_config(5). `restrict,pty` on each key line repeats most of it: either would do alone.
@@ -139,7 +139,7 @@ class Sshd:
         if os.geteuid() == 0 and sys.platform == "linux":
             # sshd as root drops into this empty directory; the distribution's unit makes it.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        algorithms = await sshd_policy.algorithms(self._host_key, self._run)
+        algorithms = await policy.algorithms(self._host_key, self._run)
         self.write(self._config, self._render(version, user, algorithms))
         tested = await self._run("-t", "-f", str(self._config))
         if tested.status:

@@ -8,8 +8,8 @@ from pairingd.core.guest import parse_guest
 from pairingd.core.keys import MAX_COMMENT, MAX_LINES, KeyList, parse_key_list
 from pairingd.core.model import Key
 from pairingd.core.refusal import Refused
-from pairingd.world import sshd_log
 from pairingd.world.forced_command.sieve import Sieve
+from pairingd.world.sshd import log as sshd_log
 from tests.fuzz import mutation, promises
 from tests.fuzz.engine import Target
 

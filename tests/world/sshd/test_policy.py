@@ -11,7 +11,7 @@ import pytest
 
 from pairingd.core.keys import _READERS
 from pairingd.process.programs import run
-from pairingd.world.sshd_policy import PREFERRED, algorithms
+from pairingd.world.sshd.policy import PREFERRED, algorithms
 
 SSHD = "/usr/sbin/sshd"
 pytestmark = pytest.mark.skipif(not os.path.exists(SSHD), reason="sshd is not installed")  # noqa: PTH110

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.world.sshd_log import LOG_BUFFER, Accepted, Failed, channel, parse
+from pairingd.world.sshd.log import LOG_BUFFER, Accepted, Failed, channel, parse
 
 FINGERPRINT = "SHA256:" + "A" * 43
 ACCEPTED = f"Accepted publickey for hosty from 5.5.5.2 port 57364 ssh2: ED25519 {FINGERPRINT}"
