@@ -1,8 +1,9 @@
-"""TCP ports as people, programs and relays write them."""
+"""TCP ports: as people, programs and relays write them, and those to choose from."""
 
 from __future__ import annotations
 
 MAX_PORT = 65535
+DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
 _MAX_DIGITS = 5  # Python refuses to convert thousands
 
 
@@ -11,3 +12,11 @@ def parse_port(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         return None
     return int(text) if 0 < int(text) <= MAX_PORT else None
+
+
+def dynamic_port(name: str) -> int:
+    """Return one of DYNAMIC_PORTS, always the same for this name."""
+    import hashlib  # late: pairctl starts without it
+
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
+    return DYNAMIC_PORTS[number % len(DYNAMIC_PORTS)]

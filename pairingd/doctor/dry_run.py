@@ -19,6 +19,7 @@ from pairingd.core.durations import format_duration
 from pairingd.core.holding_events import Presence
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.ports import DYNAMIC_PORTS
 from pairingd.core.records import replace
 from pairingd.doctor.finding import Finding, State
 from pairingd.errors import GatewayError
@@ -30,7 +31,6 @@ from pairingd.world.gateway.router import Router
 NextHop = Callable[[str], Awaitable[str]]
 
 _LEASE = values.Duration(120)  # if this process is killed in between, the port expires
-_PORTS = range(49152, 65536)  # RFC 6335 §6
 
 
 class _Journal:
@@ -152,4 +152,4 @@ async def _closed(router: Router, mapping: Mapping) -> GatewayError | None:
 
 
 def _any_port() -> int:
-    return secrets.choice(_PORTS)
+    return secrets.choice(DYNAMIC_PORTS)

@@ -5,7 +5,20 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from pairingd.core.addresses import parse_address
+from pairingd.core.addresses import ip_version, parse_address
+
+DISCARD_PORT = 9  # RFC 863
+
+
+def source_towards(host: str) -> str:
+    """Return our address on the kernel's route to the address `host`; sends nothing.
+
+    Raises OSError if there is no route, or no such address family.
+    """
+    family = socket.AF_INET6 if ip_version(host) == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, DISCARD_PORT))
+        return str(probe.getsockname()[0])
 
 
 def addresses(family: socket.AddressFamily) -> dict[str, list[str]]:

@@ -10,9 +10,9 @@ from pairingd.core.double_nat import outermost
 from pairingd.core.model import HostPort, Mapping
 from pairingd.core.ways import Endpoint
 from pairingd.home import config
+from pairingd.machine import interfaces
 from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.state.intent import Intent
-from pairingd.world.outgoing.dialer import source_towards
 
 
 class Outside:
@@ -68,4 +68,8 @@ class Outside:
         held = self._held
         router = held.external_host if held else ""
         named = self._settings.external_host
-        return outside_host(peer, named, source_towards(peer), router) or self._settings.hostname
+        try:
+            source = interfaces.source_towards(peer)
+        except OSError:
+            source = ""
+        return outside_host(peer, named, source, router) or self._settings.hostname

@@ -5,7 +5,6 @@ The relay sees only ciphertext, because the guest's ssh ends at the door, with t
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import re
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from pairingd.core.addresses import bracketed
+from pairingd.core.ports import dynamic_port
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.home import config
@@ -21,7 +21,6 @@ from pairingd.process.ssh import find, near_end, start_forward
 from pairingd.process.tunnel import Program, Tunnel, how_it_ended, wait_for
 
 _CONFIG_TIMEOUT_S = 5.0  # for ssh to read its configuration, which may run programs (Match exec)
-_DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
 _SSH_PORT = 22
 _LISTENS = re.compile(rb"^debug1: remote forward success")
 # For a port that the relay assigns; it comes after the line above.
@@ -76,7 +75,7 @@ class Relay:
     async def _listen(self, door_port: int, bind: str) -> Tunnel:
         host, jump = await self._names()
         assigned = self._settings.port == "assigned"
-        port = self._assigned if assigned else self._settings.port or usual_port(host)
+        port = self._assigned if assigned else self._settings.port or _usual_port(host)
         forward = ("-R", f"{bind}:{port}:{bracketed(self._door)}:{door_port}")
         tunnel = Tunnel(host, int(port), door_port, await self._start(*forward), jump=jump)
         self._assigned = 0  # a refused port is not requested again
@@ -121,10 +120,9 @@ class Relay:
             raise _no_ssh(error) from None
 
 
-def usual_port(host: str) -> int:
+def _usual_port(host: str) -> int:
     """Always the same for this machine at that relay, so that guests' commands stay valid."""
-    digest = hashlib.sha256(f"{platform.node()}/{host}".encode()).digest()
-    return _DYNAMIC_PORTS[int.from_bytes(digest[:4]) % len(_DYNAMIC_PORTS)]
+    return dynamic_port(f"{platform.node()}/{host}")
 
 
 def refusal(output: bytes, relay: str, port: int, status: int | None = None) -> WorldError:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd.core.ports import parse_port
+from pairingd.core.ports import DYNAMIC_PORTS, MAX_PORT, dynamic_port, parse_port
 
 
 @pytest.mark.parametrize(("text", "port"), [("1", 1), ("00022", 22), ("65535", 65535)])
@@ -16,3 +16,11 @@ def test_a_port_is_read(text: str, port: int) -> None:
 )
 def test_what_is_no_port_is_none(text: str) -> None:
     assert parse_port(text) is None
+
+
+def test_a_name_has_the_same_port_in_each_run_and_names_differ() -> None:
+    assert dynamic_port("laptop/relay") == 61192  # as guests and routers know it already
+    ports = {dynamic_port(f"laptop/{n}") for n in range(50)}
+    assert len(ports) > 45
+    assert ports <= set(DYNAMIC_PORTS)
+    assert max(DYNAMIC_PORTS) == MAX_PORT

@@ -18,3 +18,7 @@ def test_addresses_are_listed_by_interface() -> None:
 def test_near_returns_our_addresses_in_the_network_of_a_host() -> None:
     assert interfaces.near("127.0.0.9") == ["127.0.0.1"]
     assert interfaces.near("198.51.100.1") == interfaces.near("::1") == interfaces.near("x") == []
+
+
+def test_our_own_address_is_the_kernels_choice() -> None:
+    assert interfaces.source_towards("127.0.0.1") == "127.0.0.1"

@@ -7,7 +7,6 @@ gone. The protocols are those of pairingd/gateways.py.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ipaddress
 import secrets
 from collections.abc import Callable, Collection, Sequence
@@ -18,6 +17,7 @@ from msgspec import Struct
 from pairingd import gateways
 from pairingd.core.model import Mapping
 from pairingd.core.network import Network
+from pairingd.core.ports import DYNAMIC_PORTS, dynamic_port
 from pairingd.errors import GatewayError
 from pairingd.home import config
 from pairingd.world.gateway.adapter import (
@@ -44,19 +44,16 @@ from pairingd.world.gateway.refusals import (
 )
 
 _PROBE_VALID_S = 600.0
-_DYNAMIC_PORTS = range(49152, 65536)  # RFC 6335 §6
 _MAX_PORTS = 6  # requested of a router in one go
 
 
 def high_port(network: Network) -> int:
     """The port to request when the first choice is taken: always the same for this host here."""
-    name = f"{network.address}/{network.gateway}/{network.gateway_mac}".encode()
-    number = int.from_bytes(hashlib.sha256(name).digest()[:4])
-    return _DYNAMIC_PORTS[number % len(_DYNAMIC_PORTS)]
+    return dynamic_port(f"{network.address}/{network.gateway}/{network.gateway_mac}")
 
 
 def _next(port: int) -> int:
-    return _DYNAMIC_PORTS[(port + 1 - _DYNAMIC_PORTS.start) % len(_DYNAMIC_PORTS)]
+    return DYNAMIC_PORTS[(port + 1 - DYNAMIC_PORTS.start) % len(DYNAMIC_PORTS)]
 
 
 class _Probe(Struct, frozen=True):

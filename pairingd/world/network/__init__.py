@@ -26,7 +26,6 @@ else:
 # Somewhere on the internet (a.root-servers.net); a UDP connect picks the route, sends nothing.
 _INTERNET = {socket.AF_INET: "198.41.0.4", socket.AF_INET6: "2001:503:ba3e::2:30"}
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291 §2.4; so no ULA, no link-local
-_DISCARD_PORT = 9
 _NEIGHBOUR_TIMEOUT_S = 0.5  # for an ARP answer
 _NEIGHBOUR_INTERVAL_S = 0.02
 
@@ -149,10 +148,8 @@ def _is_detour(interface: str) -> bool:
 
 def _source(family: socket.AddressFamily) -> str | None:
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((_INTERNET[family], _DISCARD_PORT))
-            return str(probe.getsockname()[0])
-    except OSError:  # no route, or no such address family
+        return interfaces.source_towards(_INTERNET[family])
+    except OSError:
         return None
 
 
@@ -167,7 +164,7 @@ async def neighbour(address: str, interface: str) -> str:
         return mac
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nudge:
         nudge.settimeout(0)
-        nudge.sendto(b"", (address, _DISCARD_PORT))
+        nudge.sendto(b"", (address, interfaces.DISCARD_PORT))
     for _ in range(round(_NEIGHBOUR_TIMEOUT_S / _NEIGHBOUR_INTERVAL_S)):
         await asyncio.sleep(_NEIGHBOUR_INTERVAL_S)
         mac = await asyncio.to_thread(system.neighbour, address, interface)

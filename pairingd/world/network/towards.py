@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 
 from pairingd.core.network import Network
@@ -10,8 +9,6 @@ from pairingd.errors import GatewayError
 from pairingd.machine import interfaces, lan
 from pairingd.machine.names import ipv4_addresses
 from pairingd.world import network
-
-_DISCARD_PORT = 9
 
 
 async def locate(gateway: str) -> Network | None:
@@ -52,9 +49,7 @@ async def _address(host: str) -> str:
 def _source(gateway: str, platform: str) -> str:
     """The kernel's choice; if macOS denies even that, our address near the gateway."""
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((gateway, _DISCARD_PORT))  # sends nothing
-            return str(probe.getsockname()[0])
+        return interfaces.source_towards(gateway)
     except OSError as error:
         near = interfaces.near(gateway) if lan.is_denied(error, platform) else []
         if not near:

@@ -62,14 +62,3 @@ def share(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "SO_REUSEPORT"):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-
-
-def source_towards(address: str) -> str:
-    """Our own address on the route to it; "" if there is no route."""
-    family = _FAMILIES[ip_version(address)]
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((address, 9))  # sends nothing
-            return str(probe.getsockname()[0])
-    except OSError:
-        return ""

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from pairingd.world.outgoing.dialer import PortTaken, connect, dial, source_towards
+from pairingd.world.outgoing.dialer import PortTaken, connect, dial
 from tests.stage import free_port
 from tests.waiting import WAIT_S
 
@@ -36,7 +36,3 @@ async def test_a_refused_connection_leaves_its_port_free() -> None:
         await connect(ours, "127.0.0.1", free_port())
     with socket.create_server(("127.0.0.1", ours)):
         pass
-
-
-def test_our_own_address_is_the_kernels_choice() -> None:
-    assert source_towards("127.0.0.1") == "127.0.0.1"
