@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 from pairingd.core.model import HostPort
 from pairingd.reconcile.hole import HoleLane
@@ -23,10 +22,10 @@ GUEST = "8.8.8.8"
 
 
 class House:
-    def __init__(self, home: Path, server: tuple[str, int]) -> None:
-        self.store = Store.open(home / "state.db", START)
+    def __init__(self, store: Store, server: tuple[str, int]) -> None:
+        self.store = store
         self.signals = Signals()
-        self.intent = Intent(self.store, lambda: START, self.signals)
+        self.intent = Intent(store, lambda: START, self.signals)
         self.intent.apply(invite())
         self.forwarded: HostPort | None = HostPort("100.64.3.4", free_port())
         self.announced: list[str] = []
@@ -52,12 +51,12 @@ class House:
                 await self.lane.settle()
 
     def kinds(self) -> list[str]:
-        return [one.kind for one in self.store.history_of("s1")]
+        return [happening.kind for happening in self.store.history_of("s1")]
 
 
 @asynccontextmanager
-async def running(home: Path, server: tuple[str, int]) -> AsyncIterator[House]:
-    house = House(home, server)
+async def running(store: Store, server: tuple[str, int]) -> AsyncIterator[House]:
+    house = House(store, server)
     task = asyncio.create_task(house.lane.run())
     try:
         yield house
@@ -67,16 +66,15 @@ async def running(home: Path, server: tuple[str, int]) -> AsyncIterator[House]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        house.store.close()
 
 
-async def test_the_hole_is_where_the_server_sees_the_routers_port(tmp_path: Path) -> None:
-    async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
+async def test_the_hole_is_where_the_server_sees_the_routers_port(store: Store) -> None:
+    async with FakeStun(OUTSIDE) as server, running(store, server.address) as house:
         assert house.forwarded
         await house.lane.ready()
-        found = house.lane.endpoint
-        assert found
-        assert (found.kind, found.host, found.port, found.verified) == ("cgnat", *OUTSIDE, None)
+        hole = house.lane.endpoint
+        assert hole
+        assert (hole.kind, hole.host, hole.port, hole.verified) == ("cgnat", *OUTSIDE, None)
         assert server.requests[0][1] == house.forwarded.port
         await house.settles(lambda: "hole-opened" in house.kinds())
         session = house.intent.state.session
@@ -85,8 +83,8 @@ async def test_the_hole_is_where_the_server_sees_the_routers_port(tmp_path: Path
         assert not house.announced  # nobody had a command
 
 
-async def test_only_a_connection_from_the_internet_proves_the_hole(tmp_path: Path) -> None:
-    async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
+async def test_only_a_connection_from_the_internet_proves_the_hole(store: Store) -> None:
+    async with FakeStun(OUTSIDE) as server, running(store, server.address) as house:
         await house.settles(lambda: "hole-opened" in house.kinds())
 
         def verified() -> str | None:
@@ -111,8 +109,8 @@ async def test_only_a_connection_from_the_internet_proves_the_hole(tmp_path: Pat
         assert "40023" in house.announced[0]
 
 
-async def test_the_hole_closes_with_the_routers_port(tmp_path: Path) -> None:
-    async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
+async def test_the_hole_closes_with_the_routers_port(store: Store) -> None:
+    async with FakeStun(OUTSIDE) as server, running(store, server.address) as house:
         await house.settles(lambda: house.lane.endpoint)
         await house.lane.settle()
         house.forwarded = None
@@ -122,8 +120,8 @@ async def test_the_hole_closes_with_the_routers_port(tmp_path: Path) -> None:
         assert house.kinds().count("hole-opened") == house.kinds().count("hole-closed") == 1
 
 
-async def test_no_hole_where_the_router_is_on_the_internet(tmp_path: Path) -> None:
-    async with FakeStun(OUTSIDE) as server, running(tmp_path, server.address) as house:
+async def test_no_hole_where_the_router_is_on_the_internet(store: Store) -> None:
+    async with FakeStun(OUTSIDE) as server, running(store, server.address) as house:
         house.forwarded = HostPort("5.5.5.1", free_port())
         await house.lane.ready()
         assert not house.lane.needed
@@ -131,8 +129,8 @@ async def test_no_hole_where_the_router_is_on_the_internet(tmp_path: Path) -> No
         assert server.requests == []
 
 
-async def test_a_server_that_does_not_help_is_a_problem(tmp_path: Path) -> None:
-    async with FakeStun(reply=bytes(20)) as server, running(tmp_path, server.address) as house:
+async def test_a_server_that_does_not_help_is_a_problem(store: Store) -> None:
+    async with FakeStun(reply=bytes(20)) as server, running(store, server.address) as house:
         await house.lane.ready()
         assert house.lane.endpoint is None
         [problem] = house.lane.problems

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,11 +23,10 @@ WAY = HostPort("5.5.5.1", 22)
 class House:
     """`zone` is what the name leads to."""
 
-    def __init__(self, home: Path, *, updates: bool = True) -> None:
-        self.store = Store.open(home / "state.db", START)
+    def __init__(self, store: Store, *, updates: bool = True) -> None:
         self.now = float(START)
         self.signals = Signals()
-        self.intent = Intent(self.store, lambda: self.now, self.signals)
+        self.intent = Intent(store, lambda: self.now, self.signals)
         self.intent.apply(invite())
         self.announced: list[str] = []
         self.signals.endpoint_changed.connect(self.announced.append)
@@ -57,14 +55,12 @@ class House:
         return self.failure
 
     def codes(self) -> list[str]:
-        return [one.code for one in self.lane.problems]
+        return [problem.code for problem in self.lane.problems]
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    house.store.close()
+def house(store: Store) -> House:
+    return House(store)
 
 
 async def test_a_name_that_leads_elsewhere_is_updated_and_then_verified(house: House) -> None:
@@ -92,18 +88,17 @@ async def test_a_failed_update_is_named_and_repeated_later(house: House) -> None
     assert not house.codes()
 
 
-async def test_without_an_update_command_the_name_is_only_looked_up(tmp_path: Path) -> None:
-    house = House(tmp_path, updates=False)
+async def test_without_an_update_command_the_name_is_only_looked_up(store: Store) -> None:
+    house = House(store, updates=False)
     assert await house.lane.one_pass() == START + 15
     assert house.codes() == ["hostname-stale"]
     house.zone = {"5.5.5.1"}
     await house.lane.one_pass()
     assert not house.codes()
-    house.store.close()
 
 
-async def test_guests_who_hold_a_stale_name_get_the_address_once(tmp_path: Path) -> None:
-    house = House(tmp_path, updates=False)
+async def test_guests_who_hold_a_stale_name_get_the_address_once(store: Store) -> None:
+    house = House(store, updates=False)
     house.intent.apply(CommandPrinted(HostPort(NAME, 22)))
     for _ in range(4):
         await house.lane.one_pass()
@@ -114,7 +109,6 @@ async def test_guests_who_hold_a_stale_name_get_the_address_once(tmp_path: Path)
         await house.lane.one_pass()
     assert len(house.announced) == 1
     assert "5.5.5.1" in house.announced[0]
-    house.store.close()
 
 
 async def test_nothing_is_looked_up_or_updated_without_a_known_address(house: House) -> None:

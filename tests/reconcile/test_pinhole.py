@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -35,14 +34,14 @@ DOOR = 50111
 class House:
     """One lane, its router, and what it sees. `now` is in seconds."""
 
-    def __init__(self, gateway: FakePxp, path: Path) -> None:
+    def __init__(self, gateway: FakePxp, store: Store) -> None:
         self.gateway = gateway
         self.now = START + 1.0
         self.network: Network | None = Network("lo", "::1", "::1")
         self.door: int | None = DOOR
-        self.store = Store.open(path / "state.db", START)
+        self.store = store
         self.signals = Signals()
-        self.intent = Intent(self.store, self.clock, self.signals)
+        self.intent = Intent(store, self.clock, self.signals)
         self.intent.apply(Invite("s1", (invitation(),), 22))
         self.speaks(["pcp"])
 
@@ -78,14 +77,13 @@ async def gateway() -> AsyncIterator[FakePxp]:
 
 
 @pytest.fixture
-async def house(gateway: FakePxp, tmp_path: Path) -> AsyncIterator[House]:
-    house = House(gateway, tmp_path)
+async def house(gateway: FakePxp, store: Store) -> AsyncIterator[House]:
+    house = House(gateway, store)
     yield house
     house.door = None
     for entry in house.store.mappings():
         house.store.erase(entry.id)
     await house.lane.one_pass()  # which lets go of the route socket
-    house.store.close()
 
 
 async def test_the_doors_own_port_is_let_through_and_closed_with_it(
@@ -124,7 +122,7 @@ async def test_upnp_is_used_if_pcp_is_silent_or_refuses(
         house.speaks(["pcp", "upnp"], igd)
         await house.lane.one_pass()
         assert [hole.port for hole in igd.pinholes.values()] == [DOOR]
-        assert [one.protocol for one in house.store.mappings()] == ["upnp"]
+        assert [mapping.protocol for mapping in house.store.mappings()] == ["upnp"]
         await house.lane.one_pass()
         house.door = None
         await house.lane.one_pass()
@@ -152,7 +150,7 @@ async def test_protocols_are_tried_as_they_are_configured(
     async with FakeIgd(address="::1", ssdp=True, version=2) as igd:
         house.speaks(protocols, igd)
         await house.lane.one_pass()
-        assert [one.protocol for one in house.store.mappings()] == [spoken]
+        assert [mapping.protocol for mapping in house.store.mappings()] == [spoken]
         assert bool(gateway.packets) == (spoken == "pcp")
         assert bool(igd.counts) == (spoken == "upnp")
 
