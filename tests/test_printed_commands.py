@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pairctl.tmux.session import Session
 from pairingd.core.text import shell
-from pairingd.core.ways import ssh_command
+from pairingd.core.ways import Endpoint, ssh_command
 from pairingd.errors import PairingError
 from pairingd.home.files import private_directory
 from pairingd.replies import report
@@ -61,7 +61,7 @@ def test_the_command_leads_to_that_user_and_host(stub: Path, user: str, host: st
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("user", NAMES)
 def test_the_pinned_command_ends_as_the_command_does(stub: Path, user: str, host: str) -> None:
-    *options, where = words(stub, report.pinned(user, host, 22, HOST_KEY))
+    *options, where = words(stub, report.pinned(user, Endpoint("router", host, 22), HOST_KEY))
     assert where == f"{user}@{host}"
     assert options[::2] == ["-o"] * 3
     assert options[1] == f"KnownHostsCommand=/bin/echo %H ssh-ed25519 {HOST_KEY.blob}"

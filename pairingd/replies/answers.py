@@ -61,14 +61,12 @@ async def invited(
     return {
         "invitations": invitations(parts, ids),
         "command": report.command(user, best, host_key),
-        "pinned_command": report.pinned(user, best.host, best.port, host_key, best.via, best.proxy),
+        "pinned_command": report.pinned(user, best, host_key),
         "endpoints": [report.endpoint(user, endpoint, host_key) for endpoint in open_endpoints],
         "host_key": {
             "type": host_key.type,
             "fingerprint": host_key.fingerprint,
-            "known_hosts": report.known_hosts(
-                best.host, best.port, host_key, best.via or best.proxy
-            ),
+            "known_hosts": report.known_hosts(best, host_key),
         },
         "reachability": ways(parts, ids).reachability(parts.mapping.error),
         **report.box(parts.tmux.box),

@@ -128,35 +128,36 @@ def command(user: str, target: ways.Endpoint, host_key: HostKey | None) -> str:
     because the guest's ssh may know `localhost` by another key.
     """
     if target.pinned and host_key:
-        return pinned(user, target.host, target.port, host_key, target.via)
+        return pinned(user, target, host_key)
     options = (*_alias_option(host_key), *_KEEPALIVE_OPTIONS) if target.proxy and host_key else ()
     return ways.ssh_command(user, target.host, target.port, *options, proxy=target.proxy)
 
 
-def known_hosts(host: str, port: int, host_key: HostKey, by: str = "") -> str:
-    """Return the line as OpenSSH writes it: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. With `by`, a jump
-    or a proxy, the name is an alias.
+def known_hosts(target: ways.Endpoint, host_key: HostKey) -> str:
+    """Return the line as OpenSSH writes it: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. Behind a jump or
+    a proxy, the name is an alias.
     """
-    name = host if port == 22 else f"[{host}]:{port}"
-    return f"{_alias(host_key) if by else name} {host_key.type} {host_key.blob}"
+    if target.via or target.proxy:
+        name = _alias(host_key)
+    else:
+        name = target.host if target.port == 22 else f"[{target.host}]:{target.port}"
+    return f"{name} {host_key.type} {host_key.blob}"
 
 
-def pinned(
-    user: str, host: str, port: int, host_key: HostKey, via: str = "", proxy: str = ""
-) -> str:
+def pinned(user: str, target: ways.Endpoint, host_key: HostKey) -> str:
     """Return an `ssh` command that checks the host key at first contact (ssh_config(5),
-    KnownHostsCommand); `via` is a jump host.
+    KnownHostsCommand).
     """
     checks = (
         f"KnownHostsCommand=/bin/echo %H {host_key.type} {host_key.blob}",
         "StrictHostKeyChecking=yes",
         "UserKnownHostsFile=/dev/null",
     )
-    jump = ("-J", via) if via else ()
-    alias = _alias_option(host_key) if via or proxy else ()
-    alive = _KEEPALIVE_OPTIONS if proxy else ()
-    pin = (word for option in checks for word in ("-o", option))
-    return ways.ssh_command(user, host, port, *jump, *alias, *alive, *pin, proxy=proxy)
+    jump = ("-J", target.via) if target.via else ()
+    alias = _alias_option(host_key) if target.via or target.proxy else ()
+    alive = _KEEPALIVE_OPTIONS if target.proxy else ()
+    options = (*jump, *alias, *alive, *(word for check in checks for word in ("-o", check)))
+    return ways.ssh_command(user, target.host, target.port, *options, proxy=target.proxy)
 
 
 def _alias_option(host_key: HostKey) -> tuple[str, str]:

@@ -21,7 +21,7 @@ VIEW = View(now=samples.NOW)
 
 
 def reply(user: str = "mark", host: str = "203.0.113.7", port: int = 2222) -> Any:
-    from pairingd.core.ways import ssh_command
+    from pairingd.core.ways import Endpoint, ssh_command
     from pairingd.replies.report import known_hosts
 
     command = ssh_command(user, host, port)
@@ -34,7 +34,7 @@ def reply(user: str = "mark", host: str = "203.0.113.7", port: int = 2222) -> An
         "host_key": {
             "type": HOST_KEY.type,
             "fingerprint": HOST_KEY.fingerprint,
-            "known_hosts": known_hosts(host, port, HOST_KEY),
+            "known_hosts": known_hosts(Endpoint("router", host, port), HOST_KEY),
         },
     }
 

@@ -160,7 +160,7 @@ class Sshd:
         written = (file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
         if self._known_key and self._known_key[0] == written:
             return self._known_key[1]
-        result = await run_tool(_tool("ssh-keygen"), "-y", "-P", "", "-f", str(self._host_key))
+        result = await run_tool(_ssh_keygen(), "-y", "-P", "", "-f", str(self._host_key))
         if result.status:
             raise self._bad_host_key(result.last_words)
         key = public_key(result.stdout)
@@ -230,7 +230,7 @@ class Sshd:
 
     async def _make_host_key(self) -> None:
         made = await run_tool(
-            _tool("ssh-keygen"),
+            _ssh_keygen(),
             *("-q", "-t", "ed25519", "-N", "", "-C", "pairing", "-f", str(self._host_key)),
         )
         if made.status:
@@ -295,10 +295,12 @@ def _check_pty() -> None:
         )
 
 
-def _tool(name: str) -> str:
-    path = shutil.which(name)
+def _ssh_keygen() -> str:
+    path = shutil.which("ssh-keygen")
     if not path:
-        raise Misconfigured("no-ssh-keygen", f"{name} is not on PATH", "install the OpenSSH client")
+        raise Misconfigured(
+            "no-ssh-keygen", "ssh-keygen is not on PATH", "install the OpenSSH client"
+        )
     return path
 
 
