@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from typing import Protocol
+from contextlib import contextmanager, suppress
 
 from msgspec import Struct
 
@@ -27,6 +26,7 @@ from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
 from pairingd.world.keyscan import Sight
+from pairingd.world.look_from import LookFrom
 
 log = logging.getLogger(__name__)
 
@@ -36,30 +36,6 @@ _LOOK_EVENTS = frozenset(  # of the history, that start a look
 )
 _FIRST_RETRY_S = 15.0  # after a look that did not see our door; doubled each time
 _ARRIVAL_TIMEOUT_S = 2.0  # from the end of a look until the door has reported the connection
-
-
-class View(Protocol):
-    @property
-    def pid(self) -> int: ...
-
-    @property
-    def near(self) -> Place: ...
-
-    @property
-    def connect_error(self) -> str: ...
-
-    @property
-    def blind(self) -> bool: ...
-
-
-class LookFrom(Protocol):
-    """What this lane needs of the other machine; world.look_from implements it."""
-
-    destination: str
-
-    def towards(self, host: str, port: int) -> AbstractAsyncContextManager[View]: ...
-
-    def refused(self, reason: str, /) -> PairingError: ...
 
 
 class _Look(Struct, frozen=True):

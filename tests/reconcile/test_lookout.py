@@ -64,7 +64,7 @@ class Stand:
         self.lane = Lookout(
             Intent(self.store, lambda: self.now, self.signals),
             self.store,
-            self.elsewhere,
+            self.elsewhere,  # type: ignore[arg-type]
             lambda: self.places,
             lambda: self.door,
             self._look,
@@ -74,7 +74,7 @@ class Stand:
         )
 
     async def _look(self, _host: str, _port: int) -> Sight:
-        assert [one.pid for one in self.store.processes()] == [View.pid]
+        assert [process.pid for process in self.store.processes()] == [View.pid]
         return self.sight
 
 
