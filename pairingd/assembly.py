@@ -101,9 +101,7 @@ def assemble(
         tmux,
         door,
         Entrance(
-            *(intent, door, sshd, keys, tmux, chosen.door.port, signals),
-            control_socket,
-            account,
+            intent, door, sshd, keys, tmux, chosen.door.port, signals, control_socket, account
         ),
         clock,
         signals,
@@ -195,9 +193,7 @@ def assemble(
         join="port" if chosen.relay.command.run else chosen.relay.join,
     )
     own = partial(own_host, chosen.door)
-    hole, hostname, dial = further_lanes(
-        *(chosen, intent, mapping, second, door, own, clock, signals)
-    )
+    hole, hostname, dial = further_lanes(chosen, intent, mapping, second, door, own, clock, signals)
     lookout = Lookout(
         intent,
         store,

@@ -29,7 +29,9 @@ class Protocol(NamedTuple):
 PROTOCOLS = (
     # One server answers PCP and NAT-PMP (RFC 6887 §9); asked both, miniupnpd 2.3.1 hangs for 60 s.
     Protocol(
-        *("pcp", "PCP", "pxp.pcp"),
+        "pcp",
+        "PCP",
+        "pxp.pcp",
         announces=True,
         ipv6=True,
         speaks_for=("natpmp",),

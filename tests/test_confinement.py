@@ -93,9 +93,8 @@ def test_a_guest_who_is_moved_to_another_session_is_led_back(stage: Stage, acces
         pane = stage.tmux("display-message", "-p", "-t", "=pairing:", "#{pane_id}")
         assert mine.read_text().strip() == pane
     flags = stage.tmux("list-clients", "-F", "#{?client_control_mode,,#{client_flags}}")
-    assert ("ignore-size" in flags) is (
-        access == "read"
-    )  # no host is in, so a writer's size counts
+    # No host is in, so a writer's size counts.
+    assert ("ignore-size" in flags) is (access == "read")
 
 
 @pytest.mark.attack(

@@ -90,7 +90,12 @@ def observe(account: Account, host: str) -> Facts:
         exists, home, login = False, account.home, check.new_shell()
     record = recorded or Record(host)
     return Facts(
-        *(account, record, recorded, exists, home, login),
+        account,
+        record,
+        recorded,
+        exists,
+        home,
+        login,
         host_group=_group_of(record.host),
         new_id=_free_id() if sys.platform == "darwin" and not exists else 0,
     )

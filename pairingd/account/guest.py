@@ -81,10 +81,9 @@ def serve(config: str, sshd: str) -> int:
             os.execv(sshd, [sshd, "-i", "-e", "-f", config])  # noqa: S606 - no shell is wanted
         finally:
             os._exit(127)
+    # It ends with sshd, or at the end of the host's commands.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # it ends with sshd, or at the end of the host's commands
+        signal.signal(number, signal.SIG_IGN)
     ended, wakeup_fd = os.pipe()
     os.set_blocking(wakeup_fd, False)
     signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)

@@ -149,11 +149,10 @@ def _system() -> Iterator[str]:
         yield from ("--ro-bind", real, path)
         for secret in etc.hidden(real):
             place = path + secret[len(real) :]
-            yield from (
-                ("--tmpfs", place)
-                if os.path.isdir(secret)
-                else (*("--ro-bind", "/dev/null", place),)
-            )
+            if os.path.isdir(secret):
+                yield from ("--tmpfs", place)
+            else:
+                yield from ("--ro-bind", "/dev/null", place)
     # Read-only: if the host is root, so is the guest, and root can write the kernel's settings
     # without any capability (measured: core_pattern, by which a program runs outside).
     yield from ("--proc", "/proc", "--remount-ro", "/proc")

@@ -79,7 +79,9 @@ class DialLane(Lane):
             if invitation.dial and (address := self._address(id_, invitation.dial)):
                 verified: Verified | None = "guest" if self._came.get(id_) == address.host else None
                 endpoints[id_] = Endpoint(
-                    *("dial", address.host, address.port),
+                    "dial",
+                    address.host,
+                    address.port,
                     verified=verified,
                     proxy=dial.proxy(invitation.dial, address),
                     guest=invitation.guest,

@@ -33,7 +33,7 @@ def further_lanes(
     outside = Outside(router, intent, mapping, second, lambda: door.port, own)
     make_hole = partial(_hole, chosen.cgnat)
     hole = HoleLane(
-        *(intent, outside.forwarded, make_hole, server, router.hostname, own, clock, signals)
+        intent, outside.forwarded, make_hole, server, router.hostname, own, clock, signals
     )
     hostname = HostnameLane(
         intent,

@@ -46,9 +46,8 @@ class View:
         reason = self.connect_error
         if self._tunnel.ended.is_set() or (reason and not _NOBODY.search(reason)):
             return True
-        return (
-            "is unreachable" in reason.lower() and ip_version(self._host) == 6
-        )  # it has only IPv4
+        only_ipv4 = "is unreachable" in reason.lower()
+        return only_ipv4 and ip_version(self._host) == 6
 
 
 class LookFrom:

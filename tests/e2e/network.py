@@ -46,11 +46,8 @@ from tests.waiting import WAIT_S, looks
 T = TypeVar("T")
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-RUN_FROM: Final = (
-    REPOSITORY,
-    Path(sys.prefix),
-    Path(sys.base_prefix),
-)  # pairctl, the tests, Python
+# Of the tests, pairctl and Python.
+RUN_FROM: Final = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))
 PEOPLE: Final = ("host", "guest", "relay")  # users of their own, named pairhost and so on
 WITH_HANGUP: Final = ("--default-signal=HUP",)  # of env(1): the tests may run under nohup
 WAN: Final = "5.5.5.1"

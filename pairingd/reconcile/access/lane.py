@@ -60,13 +60,12 @@ class AccessLane(Lane):
         self._confinement = Confinement(tmux, self.poke, self._tmux_silent, self.roster.typed)
         self._line = StatusLine(tmux, self._confinement, self.poke)
         self._messages = Messages(
-            *(tmux, self._confinement, self._line, self.roster.logins, clock, aside)
+            tmux, self._confinement, self._line, self.roster.logins, clock, aside
         )
-        self._courtesy = Courtesy(*(tmux, self._messages, intent, entrance, clock), self._wishes)
+        self._courtesy = Courtesy(tmux, self._messages, intent, entrance, clock, self._wishes)
         self._idleness = Idleness(intent, tmux, self.roster.logins, clock, aside)
         self.approvals = Approvals(
-            *(intent, self.roster, tmux, self._confinement, self._messages, signals, clock),
-            self.poke,
+            intent, self.roster, tmux, self._confinement, self._messages, signals, clock, self.poke
         )
         self._guests = Guests(
             *(self.roster.logins, door.connections, self._confinement, self._courtesy),

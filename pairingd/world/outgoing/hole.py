@@ -24,9 +24,7 @@ from pairingd.world.outgoing.dialer import connect
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 5.0
-_REQUEST_INTERVAL_S = (
-    20.0  # between requests; RFC 5382 REQ-5 lets NATs forget a connection after minutes
-)
+_REQUEST_INTERVAL_S = 20.0  # RFC 5382 REQ-5 lets NATs forget a connection after minutes
 _CLOSED_PAUSE_S = 10.0  # if the server closes after its answer, as some do
 _FAILED_PAUSE_S = 15.0
 # SO_LINGER. So that this end has no TIME_WAIT, and can connect again, also after a `kill -9`.
