@@ -13,7 +13,7 @@ import pytest
 
 from tests.newest_tmux import newest_tmux
 from tests.raw_terminal import RawTerminal
-from tests.stage import Guest, Stage, Terminal
+from tests.stage import Guest, Stage, Terminal, until
 from tests.waiting import WAIT_S
 
 ATTENTIVE = WAIT_S
@@ -71,6 +71,16 @@ def joined(stage: Stage, guest: Guest, *, columns: int = 80, lines: int = 24) ->
     terminal = RawTerminal(guest.ssh(), stage.environment, columns, lines)
     stage.closes(terminal.close)
     return terminal
+
+
+def octocat_joins(stage: Stage, *options: str) -> Terminal:
+    """Their terminal, once they are in."""
+    guest = stage.guest("octocat")
+    stage.pairctl("invite", "octocat", "--no-copy", *options)
+    screen = guest.joins()
+    screen.shows("[pairing]")
+    until(lambda: stage.asks("receipt")["visits"], "octocat is in")
+    return screen
 
 
 def window_size(stage: Stage) -> str:

@@ -9,20 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.session import cleared_stage, shared_stage
+from tests.session import cleared_stage, octocat_joins, shared_stage
 from tests.stage import Stage, Terminal, until
 
 shared = shared_stage
 stage = cleared_stage
-
-
-def joined(stage: Stage, *more: str) -> Terminal:
-    guest = stage.guest("octocat")
-    stage.pairctl("invite", "octocat", "--no-copy", *more)
-    screen = guest.joins()
-    screen.shows("[pairing]")
-    until(lambda: stage.asks("receipt")["visits"], "the guest is in")
-    return screen
 
 
 def ended_visit(stage: Stage) -> dict[str, Any]:
@@ -64,7 +55,7 @@ ENDS: dict[str, Callable[[Terminal, Stage], object]] = {
 
 @pytest.mark.parametrize("why", ENDS)
 def test_a_visit_has_the_cause_of_its_end(stage: Stage, why: str) -> None:
-    screen = joined(stage)
+    screen = octocat_joins(stage)
     ENDS[why](screen, stage)
     visit = ended_visit(stage)
     assert visit["why"] == why.partition(" ")[0]
@@ -77,7 +68,7 @@ def test_a_visit_has_the_cause_of_its_end(stage: Stage, why: str) -> None:
 
 
 def test_the_receipt_lists_every_change_of_role_and_deadline(stage: Stage) -> None:
-    joined(stage, "--read-only", "--ttl", "1h")
+    octocat_joins(stage, "--read-only", "--ttl", "1h")
     stage.pairctl("role", "octocat", "write")
     stage.pairctl("extend", "octocat", "30m")
     stage.pairctl("role", "octocat", "write")  # changes nothing

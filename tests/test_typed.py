@@ -6,19 +6,10 @@ import json
 import os
 import signal
 
-from tests.session import cleared_stage, daemon_of_each_tmux, with_one_tmux
+from tests.session import cleared_stage, daemon_of_each_tmux, octocat_joins, with_one_tmux
 from tests.stage import Stage, Terminal, until
 
 shared, stage = daemon_of_each_tmux, cleared_stage
-
-
-def joined(stage: Stage, *more: str) -> Terminal:
-    guest = stage.guest("octocat")
-    stage.pairctl("invite", "octocat", "--no-copy", *more)
-    screen = guest.joins()
-    screen.shows("[pairing]")
-    until(lambda: stage.asks("receipt")["visits"], "the guest is in")
-    return screen
 
 
 def typed_at(stage: Stage) -> str | None:
@@ -48,7 +39,7 @@ def has_typed(stage: Stage, screen: Terminal) -> str:
 
 
 def test_the_receipt_has_the_time_of_typing_and_never_the_text(stage: Stage) -> None:
-    screen = joined(stage)
+    screen = octocat_joins(stage)
     assert typed_at(stage) is None
     at = has_typed(stage, screen)
     assert stage.asks("receipt")["visits"][0]["typed_at"] >= at
@@ -62,7 +53,7 @@ def test_the_receipt_has_the_time_of_typing_and_never_the_text(stage: Stage) -> 
 
 @with_one_tmux
 def test_a_read_guest_s_keys_do_not_count_as_typing(stage: Stage) -> None:
-    screen = joined(stage, "--read-only")
+    screen = octocat_joins(stage, "--read-only")
     for _ in range(3):
         screen.types("nothing of this is sent")
         assert typed_at(stage) is None
@@ -72,7 +63,7 @@ def test_a_read_guest_s_keys_do_not_count_as_typing(stage: Stage) -> None:
 
 @with_one_tmux
 def test_a_killed_daemon_leaves_when_a_guest_typed(stage: Stage) -> None:
-    screen = joined(stage)
+    screen = octocat_joins(stage)
     at = has_typed(stage, screen)
     os.kill(stage.asks("status")["daemon"]["pid"], signal.SIGKILL)
     screen.ended()
