@@ -24,7 +24,7 @@ from pairingd.doctor.finding import Finding
 from pairingd.errors import WorldError
 from pairingd.machine.user import user_name
 from pairingd.process.programs import end, last_words
-from pairingd.world.authorized_keys import AuthorizedKeys
+from pairingd.world.authorized_keys import AuthorizedKeys, KeyFiles
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 
 _KEY_LIFETIME_S = 60
@@ -62,7 +62,7 @@ async def check(sshd: Sshd, version: tuple[int, int], directory: Path) -> Findin
             (directory / "live").mkdir()
             (directory / "live" / f"doctor.{Access.WRITE.value}.{until}").touch()
             public = parse_key(key.with_suffix(".pub").read_text().strip())
-            keys.write([Grant("doctor", public, until)])
+            KeyFiles().write(keys, (Grant("doctor", public, until),))
             outcome = await _enter(sshd, key, directory)
     except TimeoutError:
         slow = f"a login with a throwaway key did not end within {_LOGIN_TIMEOUT_S:g} s"

@@ -10,7 +10,7 @@ import shlex
 import stat
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,12 +23,13 @@ _JOIN = Path(__file__).with_name("forced_command") / "join.sh"
 
 
 class AuthorizedKeys(Struct, frozen=True):
-    """`zulu`: this sshd reads times with `Z` (OpenSSH 9.1); older ones take them as local time,
-    and ours is started with TZ=UTC0. A line does not say what its guest may do: the forced command
-    reads that at each start from the marks (pairingd.state.live), so a change of role writes
-    nothing to this file. Guests who need the host's approval ask for it at `control`, pairingd's
-    socket. `join` is the forced command, which runs `python`. `shared`: the group of the file's
-    directory may read it, because its sshd is an account's.
+    """The file at `path`, and what its lines say. `zulu`: this sshd reads times with `Z` (OpenSSH
+    9.1); older ones take them as local time, and ours is started with TZ=UTC0. A line does not say
+    what its guest may do: the forced command reads that at each start from the marks
+    (pairingd.state.live), so a change of role writes nothing to this file. Guests who need the
+    host's approval ask for it at `control`, pairingd's socket. `join` is the forced command, which
+    runs `python`. `shared`: the group of the file's directory may read it, because its sshd is an
+    account's.
     """
 
     path: Path
@@ -42,25 +43,6 @@ class AuthorizedKeys(Struct, frozen=True):
     join: Path = _JOIN
     python: str = sys.executable
     shared: bool = False
-
-    def grants(self, expected: Sequence[Grant]) -> tuple[Grant, ...] | None:
-        """`expected` if the file says exactly that; empty if there is no file; else None."""
-        try:
-            if not stat.S_ISREG(self.path.stat().st_mode):  # a FIFO would wait for its writer
-                return None
-            text = self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return ()
-        except (OSError, UnicodeDecodeError):
-            return None
-        return tuple(expected) if text == self.render(expected) else None
-
-    def write(self, grants: Sequence[Grant]) -> None:
-        """Replace the file whole. Raises WorldError `unwritable-file`."""
-        (write_for_group if self.shared else write_private)(self.path, self.render(grants))
-
-    def render(self, grants: Sequence[Grant]) -> str:
-        return _rendered.text(self, tuple(grants))
 
     def line(self, grant: Grant) -> str:
         until = time.strftime("%Y%m%d%H%M%S", time.gmtime(grant.expires_at))
@@ -76,9 +58,10 @@ class AuthorizedKeys(Struct, frozen=True):
         )
 
 
-class _Rendered:
-    """The text rendered last: each pass compares the file with what it should be, for which a cache
-    by the hash of a thousand grants is too slow. A change of some grants renders these alone.
+class KeyFiles:
+    """Writes authorized_keys files. Each pass compares the file with what it should be, so this
+    keeps the text rendered last, for which a cache by the hash of a thousand grants is too slow. A
+    change of some grants renders these alone.
     """
 
     def __init__(self) -> None:
@@ -86,7 +69,23 @@ class _Rendered:
         self._lines: dict[tuple[str, str], tuple[Grant, str]] = {}  # by invitation and key
         self._text = ""
 
-    def text(self, keys: AuthorizedKeys, grants: tuple[Grant, ...]) -> str:
+    def grants(self, keys: AuthorizedKeys, expected: tuple[Grant, ...]) -> tuple[Grant, ...] | None:
+        """`expected` if the file says exactly that; empty if there is no file; else None."""
+        try:
+            if not stat.S_ISREG(keys.path.stat().st_mode):  # a FIFO would wait for its writer
+                return None
+            text = keys.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return expected if text == self._render(keys, expected) else None
+
+    def write(self, keys: AuthorizedKeys, grants: tuple[Grant, ...]) -> None:
+        """Replace the file whole. Raises WorldError `unwritable-file`."""
+        (write_for_group if keys.shared else write_private)(keys.path, self._render(keys, grants))
+
+    def _render(self, keys: AuthorizedKeys, grants: tuple[Grant, ...]) -> str:
         if self._of != (keys, grants):
             known = self._lines if self._of and self._of[0] == keys else {}
             lines = [(grant, _line(keys, grant, known)) for grant in grants]
@@ -104,6 +103,3 @@ def _line(
 ) -> str:
     of, line = known.get(_place(grant), (None, ""))
     return line if of == grant else keys.line(grant)
-
-
-_rendered = _Rendered()

@@ -7,7 +7,7 @@ import pytest
 
 from pairingd.core.model import Grant
 from pairingd.core.records import replace
-from pairingd.world.authorized_keys import AuthorizedKeys
+from pairingd.world.authorized_keys import AuthorizedKeys, KeyFiles
 from tests.core.make import START, invitation
 
 ALL = tuple(
@@ -48,7 +48,8 @@ def test_a_change_of_one_grant_renders_its_line_alone(
         *(tmp_path / "keys", "/usr/bin/tmux", tmp_path / "tmux.sock", "$0", tmp_path / "live"),
         *(tmp_path / "control", True),
     )
-    keys.write(ALL)
+    files = KeyFiles()
+    files.write(keys, ALL)
     keys = replace(keys, zulu=zulu)
     line, lines = AuthorizedKeys.line, list[str]()
 
@@ -57,7 +58,7 @@ def test_a_change_of_one_grant_renders_its_line_alone(
         return lines[-1]
 
     monkeypatch.setattr(AuthorizedKeys, "line", noted)
-    keys.write(grants)
+    files.write(keys, grants)
     assert len(lines) == (rendered if zulu else len(grants))
     assert keys.path.read_text() == "".join(line(keys, grant) for grant in grants)
-    assert keys.grants(grants) == grants
+    assert files.grants(keys, grants) == grants

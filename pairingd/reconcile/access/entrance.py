@@ -13,7 +13,7 @@ from pairingd.process.listeners import answers
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.live import copy_marks
-from pairingd.world.authorized_keys import AuthorizedKeys
+from pairingd.world.authorized_keys import AuthorizedKeys, KeyFiles
 from pairingd.world.door import Door
 from pairingd.world.sshd import ZULU_SINCE, Sshd
 from pairingd.world.tmux import Tmux
@@ -47,6 +47,7 @@ class Entrance:
         self._account = account
         self._door_changed = signals.door_changed
         self._opened = signals.opened
+        self._key_files = KeyFiles()
         self._open: frozenset[str] = frozenset()  # the scheduled invitations that are open
         self._version = ZULU_SINCE
         self._written_for: Account | None = None  # the last file's account, if any
@@ -63,13 +64,13 @@ class Entrance:
 
     def grants(self, expected: tuple[Grant, ...]) -> tuple[Grant, ...] | None:
         """`expected` if the key file is exactly what `write` would write for them."""
-        return None if self._stale_files() else self._keys().grants(expected)
+        return None if self._stale_files() else self._key_files.grants(self._keys(), expected)
 
     def write(self, grants: tuple[Grant, ...]) -> None:
         """Raises WorldError `unwritable-file`."""
         for file in self._stale_files():
             remove_file(file)
-        self._keys().write(grants)
+        self._key_files.write(self._keys(), grants)
         self._written_for = self._account() or self._written_for
 
     def publish(self, live: Iterable[Invitation]) -> None:
