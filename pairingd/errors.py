@@ -28,7 +28,12 @@ class IdentityError(PairingError):
 
 
 class GatewayError(PairingError):
-    """The router refused, lied or was silent."""
+    """The router refused, lied or was silent. `made`: whether a mapping of ours may be on it, None
+    if the code says so. `lied`: it forwards to another port or machine than requested.
+    """
+
+    made: bool | None = None
+    lied: bool = False
 
 
 class WorldError(PairingError):

@@ -28,18 +28,18 @@ NOTHING_MADE = frozenset(
 
 def nothing_made(error: GatewayError) -> GatewayError:
     """Mark an error with any code: nothing of ours is on the router."""
-    error.data["made"] = False
+    error.made = False
     return error
 
 
 def may_be_made(error: GatewayError) -> GatewayError:
     """Mark an error with any code: a mapping of ours may be on the router."""
-    error.data["made"] = True
+    error.made = True
     return error
 
 
 def may_have_made(error: GatewayError) -> bool:
-    return bool(error.data.get("made", error.code not in NOTHING_MADE))
+    return error.code not in NOTHING_MADE if error.made is None else error.made
 
 
 # After these pairingd requests nothing more of the gateway until it answers again.

@@ -185,7 +185,7 @@ class Router(Keeper):
                     refusal = error
                 else:
                     return opened, []
-            if "lied" in refusal.data:
+            if refusal.lied:
                 raise refusal
             refusals.append(refusal)
             if refusal.code not in PORT_MATTERS:
@@ -304,7 +304,7 @@ class Router(Keeper):
         return self._verdicts.honours(network.identity) is False
 
     def _judge_lie(self, network: str, error: GatewayError) -> None:
-        if "lied" in error.data:
+        if error.lied:
             self._verdicts.judge(network, honours=False)
 
 

@@ -97,21 +97,19 @@ def taken(port: int, holder: str) -> GatewayError:
 
 
 def lied(port: int, *, kept: bool) -> GatewayError:
-    """`lied` in its data makes the Router remember the verdict."""
+    """The Router remembers this verdict."""
     cause = (
         f"the router forwards port {port} to another port or machine than requested, and so may "
         "expose this machine's own sshd"
     )
     if kept:
-        return GatewayError(
-            "router-lied",
-            f"{cause}, and does not delete that mapping",
-            f"delete the forward of port {port} in the router's settings now",
-            lied=True,
-        )
-    return GatewayError(
-        "router-lied", f"{cause}; pairingd deleted that mapping", refusals.SAME_PORT_HINT, lied=True
-    )
+        outcome = f"{cause}, and does not delete that mapping"
+        hint = f"delete the forward of port {port} in the router's settings now"
+    else:
+        outcome, hint = f"{cause}; pairingd deleted that mapping", refusals.SAME_PORT_HINT
+    error = GatewayError("router-lied", outcome, hint)
+    error.lied = True
+    return error
 
 
 def kept(port: int, code: int) -> GatewayError:

@@ -582,7 +582,7 @@ async def test_the_result_of_an_unanswered_add_is_read_back_too(igd: FakeIgd) ->
 async def test_a_wrong_mapping_with_a_hidden_client_is_deleted_too(igd: FakeIgd) -> None:
     igd.quirks |= {Quirk.INTERNAL_PORT_IGNORED, Quirk.CLIENT_HIDDEN}
     error = await refused(igd)
-    assert (error.code, error.data["lied"]) == ("router-lied", True)
+    assert (error.code, error.lied) == ("router-lied", True)
     assert igd.mappings == {}
 
 
