@@ -10,11 +10,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from pairctl.command_line import arguments
+from pairctl.services.steps import Step
 from pairingd.home.config import Config, Settings
 from pairingd.replies import report
 
@@ -118,6 +119,12 @@ def documented_settings() -> dict[str, Any]:
 def test_every_setting_is_documented_with_its_default() -> None:
     shown = report.settings(Settings(Config(), ""))["settings"]
     assert documented_settings() == {one["key"]: one["value"] for one in shown}
+
+
+def test_every_step_of_a_dry_run_is_documented() -> None:
+    lists = re.findall(r'"step": ((?:"\w+"\|?)+)', (DOCS / "commands.md").read_text())
+    documented = set(re.findall(r"\w+", " ".join(lists)))
+    assert documented == {kind.__name__.lower() for kind in get_args(Step)}
 
 
 def classes_of_errors(trees: list[ast.Module]) -> set[str]:
