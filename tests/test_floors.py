@@ -133,6 +133,7 @@ def test_the_client_imports_only_the_allowed_modules_of_the_daemon() -> None:
         "pairingd.protocol.confinement",
         *(
             "pairingd.machine.peer",
+            "pairingd.home.disk",
             "pairingd.home.private",
             "pairingd.machine.which",
             "pairingd.core.shared_session",

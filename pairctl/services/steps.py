@@ -20,7 +20,7 @@ from pairctl.accounts.actions import Kill, Narrow, Plain
 from pairingd.box.place import remove_whole
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import for_terminal, one_line, shell
-from pairingd.home import private
+from pairingd.home import disk, private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -268,7 +268,7 @@ def _write(path: Path, step: Write, deadline: float) -> None:
         with partial.open("x", encoding="utf-8") as file:  # not through a link or into a FIFO
             file.write(step.content)
             file.flush()
-            os.fsync(file.fileno())
+            disk.sync(file.fileno())
         partial.chmod(step.mode)
         if step.check:
             _run(Run((*step.check, str(partial))), deadline)

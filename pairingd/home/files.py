@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pairingd.core.text import shell
 from pairingd.errors import Misconfigured, WorldError, remedy
-from pairingd.home import private
+from pairingd.home import disk, private
 from pairingd.home.paths import is_name_of_ours
 
 
@@ -172,22 +170,10 @@ def _replace(path: Path, content: str, mode: int) -> None:
             os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
-            sync(descriptor)
+            disk.sync(descriptor)
         partial.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from None
-
-
-def sync(descriptor: int) -> None:
-    """Have the disk keep what was written, also over a power cut.
-
-    fsync(2) of macOS leaves it in the drive's cache, and names F_FULLFSYNC (not run).
-    """
-    if sys.platform == "darwin":
-        with contextlib.suppress(OSError):  # a file system that does not know it
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-            return
-    os.fsync(descriptor)
 
 
 def _unwritable(path: Path, error: OSError) -> WorldError:

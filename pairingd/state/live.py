@@ -23,7 +23,7 @@ from urllib.parse import quote, unquote
 
 from pairingd.core.model import Access, Invitation, Rights
 from pairingd.errors import WorldError, remedy
-from pairingd.home import files
+from pairingd.home import disk
 from pairingd.machine.clock import awake_or_asleep
 
 log = logging.getLogger(__name__)
@@ -250,6 +250,6 @@ def _sync(directory: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        files.sync(descriptor)
+        disk.sync(descriptor)
     finally:
         os.close(descriptor)

@@ -98,7 +98,7 @@ def migrate(database: sqlite3.Connection, path: Path, live: Live | None) -> None
     version = _known_version(database, path)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
-    database.execute("PRAGMA fullfsync = 1")  # macOS: see pairingd.home.files.sync
+    database.execute("PRAGMA fullfsync = 1")  # macOS: see pairingd.home.disk
     if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
         corrupt = sqlite3.DatabaseError("quick_check failed")
         corrupt.sqlite_errorcode = sqlite3.SQLITE_CORRUPT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import stat
 from pathlib import Path
@@ -16,6 +17,7 @@ from pairingd.home.files import (
     private_file,
     write_private,
 )
+from tests.sources import ROOT, SOURCES, parsed
 
 
 def refused(path: Path) -> str:
@@ -175,3 +177,15 @@ def test_a_file_of_another_user_in_our_place_is_refused(tmp_path: Path) -> None:
     os.chown(file, 65534, 65534)
     with pytest.raises(Misconfigured):
         private_file(file)
+
+
+def test_files_reach_the_disk_by_disk_sync_alone() -> None:
+    """fsync(2) itself leaves them in the drive's cache on macOS."""
+    callers = {
+        str(source.relative_to(ROOT))
+        for source in SOURCES
+        for node in ast.walk(parsed(source))
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"fsync", "fdatasync", "sync_file_range"}
+    }
+    assert callers == {"pairingd/home/disk.py"}
