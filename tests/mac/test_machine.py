@@ -51,6 +51,40 @@ print(peer.has_hung_up(ours), end=" ")
 theirs.close()
 print(peer.has_hung_up(ours))
 """
+# One client resets the connection before it is accepted, the other one after its identification.
+DOOR = """
+import asyncio, logging, socket, struct, time
+from pairingd.core.admission import Admission
+from pairingd.world.door import Arrival, Door
+from pairingd.world.door.listener import tune
+
+logging.basicConfig()
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+async def main():
+    door = Door(lambda: print("an sshd"), "", time.time, Admission())
+    await door.open(preferred=0, fixed=0)
+    reset(socket.create_connection(("127.0.0.1", door.port)))
+    with socket.create_connection(("127.0.0.1", door.port)) as client:
+        client.sendall(b"no ssh\\r\\n")
+        print("next:", await asyncio.to_thread(client.recv, 8))
+    print(door.events.get_nowait().reason.name, door.events.empty())
+
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        client = socket.create_connection(("127.0.0.1", listener.getsockname()[1]))
+        accepted, _ = listener.accept()
+    client.sendall(b"SSH-2.0-x\\r\\n")
+    reset(client)
+    tune(accepted)
+    left = asyncio.get_running_loop().create_future()
+    door.take(Arrival(accepted, "127.0.0.1", left=left.set_result))
+    print("an ssh client:", await left, door.events.empty())
+
+asyncio.run(main())
+"""
 
 
 def test_the_network_is_read_from_route_arp_and_ifconfig(mac: Mac, network: Network) -> None:
@@ -117,3 +151,13 @@ def test_doctor_reports_the_sleep_settings_and_whether_launchd_has_the_agent(mac
     absent = mac.check("service")
     assert absent["state"] == "warn"
     assert "Login Items" in absent["hint"]
+
+
+def test_a_connection_that_was_reset_meanwhile_is_no_failure_of_the_door(mac: Mac) -> None:
+    done = mac.place.run(f"{mac.venv}/bin/python", "-c", DOOR)
+    assert done.stdout.splitlines() == [
+        "next: b'SSH-2.0-'",
+        "NOT_SSH True",
+        "an ssh client: True True",
+    ]
+    assert done.stderr == ""

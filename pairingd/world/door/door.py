@@ -116,6 +116,9 @@ class Door:
                 loop.remove_reader(listener.fileno())
                 loop.call_later(_PAUSE_S, self._listen_again, listener)
                 break
+            if not address:  # macOS has none if the connection was reset in the queue
+                accepted.close()
+                continue
             self._lobby.enter(Arrival(accepted, plain(address[0])))
 
     def _listen_again(self, listener: socket.socket) -> None:

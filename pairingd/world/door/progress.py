@@ -21,9 +21,10 @@ _SLOW_S = 3.0  # elsewhere a login that is older counts as stalled
 
 def is_over(connection: socket.socket) -> bool:
     """Whether the peer has gone, though what it sent before is unread."""
-    if sys.platform != "linux":  # not run; sshd will find out
-        return False
     try:
+        if sys.platform != "linux":  # not run
+            connection.getpeername()  # fails only if it was reset; sshd finds out the rest
+            return False
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
     except OSError:
         return True

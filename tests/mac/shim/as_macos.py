@@ -31,6 +31,7 @@ import tempfile  # noqa: F401
 import time
 import types
 import uuid  # noqa: F401
+import weakref
 from pathlib import Path
 
 import psutil  # noqa: F401
@@ -51,9 +52,11 @@ _getsockopt, _connect, _sendto = (
     socket.socket.sendto,
 )
 _open, _recv = socket.socket.__init__, socket.socket.recv
+_accept, _setsockopt = socket.socket.accept, socket.socket.setsockopt
 _poll = select.poll
 _glob = Path.glob
 _POLLRDHUP = 0x2000  # poll(2) of Linux
+_accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
 def getsockopt(self, level, option, *size):  # type: ignore[no-untyped-def]
@@ -64,6 +67,28 @@ def getsockopt(self, level, option, *size):  # type: ignore[no-untyped-def]
         _, uid, gid = struct.unpack("3i", _getsockopt(self, socket.SOL_SOCKET, _SO_PEERCRED, 12))
         return struct.pack("=IIhxx16I", 0, uid, 1, gid, *[0] * 15)
     return _getsockopt(self, level, option, *size)
+
+
+def accept(self):  # type: ignore[no-untyped-def]
+    """Of a connection that was reset before, an IPv6 listener gets no address: dotnet/runtime#121848."""
+    connection, address = _accept(self)
+    _accepted.add(connection)
+    return connection, None if self.family == socket.AF_INET6 and is_reset(connection) else address
+
+
+def setsockopt(self, *option) -> None:  # type: ignore[no-untyped-def]
+    """Nothing can be set any more once the connection was reset: uipc_socket.c, sosetoptlock."""
+    if self in _accepted and is_reset(self):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    _setsockopt(self, *option)
+
+
+def is_reset(connection) -> bool:  # type: ignore[no-untyped-def]
+    try:
+        connection.getpeername()
+    except OSError:
+        return True
+    return False
 
 
 def open_socket(self, family=-1, *rest, **more):  # type: ignore[no-untyped-def]
@@ -158,6 +183,8 @@ def become() -> None:
     for name, method in {
         "getsockopt": getsockopt,
         "__init__": open_socket,
+        "accept": accept,
+        "setsockopt": setsockopt,
         "recv": recv,
         "connect": connect,
         "sendto": sendto,
