@@ -121,7 +121,8 @@ def wait_for(source: HasFileno, seconds: float | None = None) -> None:
     poll = select.poll()
     poll.register(source, select.POLLIN)
     if stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
-        poll.register(sys.stdout, 0)  # POLLERR or POLLHUP: poll(2)
+        # Linux reports POLLERR anyway; macOS POLLHUP, and where no event is requested nothing.
+        poll.register(sys.stdout, select.POLLHUP)
     ready = dict(poll.poll(None if seconds is None else seconds * 1000))
     if sys.stdout.fileno() in ready:
         silence(sys.stdout)

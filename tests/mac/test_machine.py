@@ -51,6 +51,12 @@ print(peer.has_hung_up(ours), end=" ")
 theirs.close()
 print(peer.has_hung_up(ours))
 """
+FOLLOW = """
+import subprocess
+follower = subprocess.Popen(["pairctl", "log", "--follow"], stdout=subprocess.PIPE)
+follower.stdout.close()
+print(follower.wait(60))
+"""
 # One client resets the connection before it is accepted, the other one after its identification.
 DOOR = """
 import asyncio, logging, socket, struct, time
@@ -128,6 +134,11 @@ def test_a_process_is_known_by_the_time_that_the_kernel_recorded(mac: Mac) -> No
 
 def test_a_client_that_has_gone_is_told_from_one_that_only_sends_no_more(mac: Mac) -> None:
     assert mac.python(HUNG_UP) == "False False True"
+
+
+def test_what_follows_the_log_ends_with_the_reader_of_its_output(mac: Mac) -> None:
+    mac.pairctl("start")
+    assert mac.python(FOLLOW) == "141", "nothing is left to be written"
 
 
 def test_doctor_reads_the_application_firewall(mac: Mac) -> None:
