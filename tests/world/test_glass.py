@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -73,6 +74,28 @@ def test_a_terminal_gets_what_its_locale_takes(locale: dict[str, str], painted: 
     os.close(slave)
     try:
         assert all_of(terminal) == painted + b"\x1b[?2004h\x1b[?2004l"
+    finally:
+        pane.wait()
+        os.close(terminal)
+
+
+def test_a_client_has_no_descriptor_of_the_hosts_shell_whatever_the_limit_is_now() -> None:
+    terminal, slave = os.openpty()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    looks = r"[ -e /dev/fd/200 ] && printf open || printf closed; printf '\033[?2004h'"
+    limit = f"resource.setrlimit({resource.RLIMIT_NOFILE}, (100, {hard}))"
+    argv = (sys.executable, "-I", "-S", str(glass.__file__), "host", "/bin/sh", "-c", looks)
+    starts = f"import os, resource; os.dup2(0, 200); {limit}; os.execv({argv[0]!r}, {argv!r})"
+    pane = subprocess.Popen(
+        (sys.executable, "-c", starts),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        assert all_of(terminal).startswith(b"closed")
     finally:
         pane.wait()
         os.close(terminal)

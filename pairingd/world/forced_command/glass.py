@@ -30,6 +30,7 @@ import struct
 import sys
 import termios
 import time
+import tty
 from collections.abc import Callable, Mapping
 
 TYPE_CHECKING = False  # typing itself starts slowly
@@ -100,7 +101,7 @@ def _stand_between(argv: list[str], role: str, sieve: Sieve | None) -> tuple[int
         if welcomes:
             os.write(guest, f"{WELCOME}\r\n".encode())
         # Drop what a read guest has typed by now; the others' input waits for tmux.
-        _set_raw(termios.TCSAFLUSH if role == "read" else termios.TCSADRAIN)
+        tty.setraw(0, termios.TCSAFLUSH if role == "read" else termios.TCSADRAIN)
     pane = Pane(argv, fit=bytes if role == "host" else clamped, sieve=sieve)
     reason, drawn = _pass(guest, pane, signals, role)
     if reason != CLIENT_ENDED and _may_terminate(_innermost(pane.client)):
@@ -168,15 +169,6 @@ def _signal_pipe() -> int:
     return read_end
 
 
-def _set_raw(when: int) -> None:
-    """cfmakeraw(3), for standard input; `when` is tcsetattr(3)'s."""
-    mode = termios.tcgetattr(0)
-    mode[0] &= ~(termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON)
-    mode[1] &= ~termios.OPOST
-    mode[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
-    termios.tcsetattr(0, when, mode)
-
-
 class Pane:
     """`client` is the process of `argv`, `end` our end of its terminal, which has the size of
     standard input as `fit` makes it. With a `sieve` not all that it paints is drawn.
@@ -192,7 +184,7 @@ class Pane:
         if self.client == 0:
             try:
                 os.login_tty(inner)
-                os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what the host's shell had open
+                _close_inherited()
                 os.environ["PAIRING_BEHIND_GLASS"] = "1"
                 os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
             finally:
@@ -234,6 +226,14 @@ class Pane:
         with contextlib.suppress(OSError, termios.error):
             return bool(termios.tcgetattr(self.end)[3] & termios.ECHO)
         return False
+
+
+def _close_inherited() -> None:
+    """What the host's shell had open, also beyond its present limit; macOS may have none."""
+    highest = os.sysconf("SC_OPEN_MAX")
+    with contextlib.suppress(OSError):
+        highest = max(map(int, os.listdir("/dev/fd")))  # noqa: PTH208 - pathlib starts slowly
+    os.closerange(3, highest + 1)
 
 
 class Keys:
