@@ -13,6 +13,7 @@ Codes are part of the outward contract: they appear in `--json` and never change
 from __future__ import annotations
 
 import errno
+import os
 
 from pairingd.core.refusal import PairingError
 
@@ -42,6 +43,8 @@ class WorldError(PairingError):
 
 def remedy(error: OSError, otherwise: str) -> str:
     """What helps where something else lies in a file's or directory's place, or `otherwise`."""
-    # ENXIO: a FIFO or a socket.
-    in_the_way = error.errno in {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENXIO}
+    # ENXIO: a FIFO or a socket. EPERM: macOS, which does not unlink(2) a directory.
+    in_the_way = error.errno in {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENXIO} or (
+        error.errno == errno.EPERM and os.path.isdir(error.filename or "")  # noqa: PTH112 - quicker
+    )
     return "move it out of the way" if in_the_way else otherwise

@@ -7,6 +7,7 @@ daemon bind it again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from typing import TYPE_CHECKING
@@ -70,6 +71,8 @@ def _connected(places: Iterable[str], seconds: float) -> socket.socket | None:
         except _NOT_LISTENING:
             continue
         except OSError as error:
+            if error.errno == errno.ENOTSOCK:  # macOS; Linux refuses the connection
+                continue
             raise NoDaemon(
                 "no-daemon", f"{path}: {error.strerror or error}", "pairctl restart"
             ) from None

@@ -141,6 +141,17 @@ def test_what_follows_the_log_ends_with_the_reader_of_its_output(mac: Mac) -> No
     assert mac.python(FOLLOW) == "141", "nothing is left to be written"
 
 
+def test_what_lies_in_the_place_of_the_socket_is_replaced_or_named(mac: Mac) -> None:
+    mac.configure()
+    place = f"{mac.support}/pairingd.sock"
+    mac.place.run("mkdir", place)
+    assert mac.asks("start")["error"]["hint"] == "move it out of the way"
+    mac.place.run("rmdir", place)
+    mac.place.run("touch", place)
+    assert mac.asks("status")["error"]["message"] == "pairingd is not running"
+    assert mac.asks("start")["pid"]
+
+
 def test_doctor_reads_the_application_firewall(mac: Mac) -> None:
     states: list[tuple[dict[str, str], str]] = [
         ({}, "ok"),

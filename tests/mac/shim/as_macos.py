@@ -54,6 +54,7 @@ _getsockopt, _connect, _sendto = (
 _open, _recv = socket.socket.__init__, socket.socket.recv
 _accept, _setsockopt = socket.socket.accept, socket.socket.setsockopt
 _poll = select.poll
+_unlink = os.unlink
 _glob = Path.glob
 _POLLRDHUP = 0x2000  # poll(2) of Linux
 _accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -106,6 +107,14 @@ def recv(self, size, *flags):  # type: ignore[no-untyped-def]
     return struct.pack("=HBBHxxi", 92, 5, kind, 4, 0).ljust(92, b"\0")
 
 
+def unlink(path, **options) -> None:  # type: ignore[no-untyped-def]
+    """unlink(2): EPERM for a directory."""
+    try:
+        _unlink(path, **options)
+    except IsADirectoryError as error:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), error.filename) from None
+
+
 def is_denied(address) -> bool:  # type: ignore[no-untyped-def]
     """Local Network privacy, TN3179: to what launchd started, and its children; not to Terminal's."""
     if not Path(DENIED).exists() or "XPC_SERVICE_NAME" not in os.environ:
@@ -120,6 +129,8 @@ def is_denied(address) -> bool:  # type: ignore[no-untyped-def]
 def connect(self, address):  # type: ignore[no-untyped-def]
     if self.type == socket.SOCK_DGRAM and self.family != socket.AF_UNIX and is_denied(address):
         raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+    if self.family == socket.AF_UNIX and Path(address).exists() and not Path(address).is_socket():
+        raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))  # uipc_usrreq.c, unp_connect
     return _connect(self, address)
 
 
@@ -191,6 +202,7 @@ def become() -> None:
     }.items():
         setattr(socket.socket, name, method)
     vars(fcntl)["F_FULLFSYNC"] = 51  # Linux refuses it: EINVAL
+    os.unlink = unlink
     Path.glob = glob  # type: ignore[method-assign]
     select.poll = Poll  # type: ignore[misc, assignment]
     sys.modules["_scproxy"] = system_proxies()
