@@ -57,6 +57,13 @@ follower = subprocess.Popen(["pairctl", "log", "--follow"], stdout=subprocess.PI
 follower.stdout.close()
 print(follower.wait(60))
 """
+ROLES = """
+import psutil, time
+from pairingd.world.forced_command import role_of
+while not (roles := {role for pid in psutil.pids() if (role := role_of(pid))}):
+    time.sleep(0.05)
+print(*sorted(roles))
+"""
 # One client resets the connection before it is accepted, the other one after its identification.
 DOOR = """
 import asyncio, logging, socket, struct, time
@@ -150,6 +157,12 @@ def test_what_lies_in_the_place_of_the_socket_is_replaced_or_named(mac: Mac) -> 
     mac.place.run("touch", place)
     assert mac.asks("status")["error"]["message"] == "pairingd is not running"
     assert mac.asks("start")["pid"]
+
+
+def test_the_role_of_another_users_forced_command_is_seen_by_ps(mac: Mac, network: Network) -> None:
+    account = ("/Library/pairing/pair/programs/glass.py", "/live/a", "read", "plain", "python")
+    network.root.start("sh", "-c", "sleep 3600; :", *account, log=mac.path("/private/tmp/log"))
+    assert mac.python(ROLES) == "read"
 
 
 def test_doctor_reads_the_application_firewall(mac: Mac) -> None:

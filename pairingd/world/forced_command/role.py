@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
 from collections.abc import Collection
 from pathlib import Path
 
 from pairingd.core.model import Access
 from pairingd.state.live import invitation_of
 
+_PS_TIMEOUT_S = 2.0
 _JOIN, _GLASS = "/join.sh", "/glass.py"  # and then MARK; after that glass.py has its role
 # To the forced command, which then attaches its guest again. `role_of` shows when that is done.
 ROLE_SIGNALS = {Access.WRITE: signal.SIGUSR1, Access.READ: signal.SIGUSR2}
@@ -94,6 +96,26 @@ def _program(pid: int) -> tuple[str, str, str]:
 def _argv(pid: int) -> list[str]:
     import psutil
 
-    with contextlib.suppress(psutil.Error):
+    try:
         return psutil.Process(pid).cmdline()
-    return []
+    except psutil.AccessDenied:  # macOS shows nobody what another user's process runs
+        return _argv_by_ps(pid)
+    except psutil.Error:
+        return []
+
+
+def _argv_by_ps(pid: int) -> list[str]:
+    """By ps(1), which may see it: on macOS it is root's (not run). It joins the words by spaces; an
+    account's forced command has none in its first.
+    """
+    try:
+        listed = subprocess.run(
+            ("/bin/ps", "-ww", "-o", "args=", "-p", str(pid)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_PS_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return listed.stdout.decode(errors="replace").split()

@@ -34,7 +34,7 @@ import uuid  # noqa: F401
 import weakref
 from pathlib import Path
 
-import psutil  # noqa: F401
+import psutil
 
 DENIED = "/private/var/db/local-network-denied"
 LINUX_ALONE = {
@@ -55,6 +55,7 @@ _open, _recv = socket.socket.__init__, socket.socket.recv
 _accept, _setsockopt = socket.socket.accept, socket.socket.setsockopt
 _poll = select.poll
 _unlink = os.unlink
+_cmdline = psutil.Process.cmdline
 _glob = Path.glob
 _POLLRDHUP = 0x2000  # poll(2) of Linux
 _accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -145,6 +146,13 @@ def glob(self, pattern):  # type: ignore[no-untyped-def]
     return iter(()) if str(self) == "/proc" else _glob(self, pattern)
 
 
+def cmdline(self):  # type: ignore[no-untyped-def]
+    """Only of one's own processes: KERN_PROCARGS2, kern_sysctl.c, sysctl_procargsx."""
+    if os.getuid() not in {0, self.uids().real}:
+        raise psutil.AccessDenied(self.pid)
+    return _cmdline(self)
+
+
 class Poll:
     """poll(2) as xnu makes it of kqueue(2): nothing is reported of what has no events, and
     POLLHUP with POLLIN also where the other end is closed for writing alone (sys_generic.c).
@@ -203,6 +211,7 @@ def become() -> None:
         setattr(socket.socket, name, method)
     vars(fcntl)["F_FULLFSYNC"] = 51  # Linux refuses it: EINVAL
     os.unlink = unlink
+    psutil.Process.cmdline = cmdline  # type: ignore[method-assign]
     Path.glob = glob  # type: ignore[method-assign]
     select.poll = Poll  # type: ignore[misc, assignment]
     sys.modules["_scproxy"] = system_proxies()
