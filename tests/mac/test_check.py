@@ -21,6 +21,9 @@ def test_the_check_passes_and_leaves_only_its_report(mac: Mac) -> None:
     assert "ok    launchd has started it again" in report
     assert "peer's uid" in report
     assert "peer has hung up [False, False, True]" in report
+    assert "reset: None Invalid argument True expected: None Invalid argument True" in report
+    assert "reader has gone [False, True]" in report
+    assert "Box       /private/tmp/pairing-check." in report
     assert "-- from launchd\nUDP connect to the router ok" in report
     assert mac.left() == ["pairing-on-a-mac.txt"] or mac.left() == []
     left = {path.name for path in mac.path("/private/tmp").iterdir()}
