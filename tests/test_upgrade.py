@@ -226,7 +226,6 @@ def test_a_detached_daemon_that_cannot_start_reports_it_where_it_was_called(stag
     assert pairingd(stage, "--detach", "--bogus").returncode == 2
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_daemon_starts_from_a_directory_that_cannot_be_entered(stage: Stage) -> None:
     away = stage.path / "away"
     away.mkdir()
@@ -238,6 +237,7 @@ def test_a_daemon_starts_from_a_directory_that_cannot_be_entered(stage: Stage) -
     away.rmdir()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_detached_daemon_is_a_fresh_interpreter_and_not_a_fork(stage: Stage) -> None:
     assert pairingd(stage, "--detach").returncode == 0
     pid = stage.asks("status")["daemon"]["pid"]

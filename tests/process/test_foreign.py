@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pairingd.process import foreign
@@ -32,7 +33,7 @@ def test_one_that_does_not_end_is_ended(tmp_path: Path, script: str) -> None:
     with pytest.raises(TimeoutError):
         output_of(f"echo $$ >{tmp_path}/pid; {script}", 0.5)
     pid = int((tmp_path / "pid").read_text())
-    until(lambda: not Path(f"/proc/{pid}").exists(), "it is gone")
+    until(lambda: not psutil.pid_exists(pid), "it is gone")
 
 
 def test_one_that_cannot_be_started_is_an_oserror() -> None:
