@@ -30,7 +30,7 @@ FILES = {
     "lock": "",
     "log": r"(\.[1-9])?",
     "sshd_config": r"(\.partial)?",
-    "state_db": r"(\.unreadable-\d+)?(-wal|-shm|-journal)?",
+    "state_db": r"(\.unreadable-\d+|\.new)?(-wal|-shm|-journal)?",
     "stderr": "",
     "tmux_socket": "",
 }

@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_ASIDE = ".unreadable-"  # before the time, in the name of a database that was set aside
+_SUFFIXES = ("", "-wal", "-shm")  # the database first: without it SQLite drops a -wal
 _BUSY_TIMEOUT_S = 0.2  # while another process locks the database; it blocks the event loop
 KEPT_SESSIONS = 200
 
@@ -76,12 +78,16 @@ class Store:
         """
         live = Live(path.with_name("live"))
         try:
-            try:
-                store = cls(_checked(path, live), live)
-            except (sqlite3.Error, ValueError) as error:
-                if _code(error) not in _UNREADABLE:
-                    raise
-                store = _replaced(path, live, path.with_name(f"{path.name}.unreadable-{int(now)}"))
+            aside = half_replaced(path)
+            if not aside:
+                try:
+                    store = cls(_checked(path, live), live)
+                except (sqlite3.Error, ValueError) as error:
+                    if _code(error) not in _UNREADABLE:
+                        raise
+                    aside = _unused(path, int(now))
+            if aside:
+                store = _replaced(path, live, aside)
         except sqlite3.Error as error:
             remedy = _remedy(error, "free space or fix its permissions")
             raise Misconfigured("state-unusable", f"{path}: {error}", remedy) from None
@@ -314,26 +320,58 @@ def _checked(path: Path, live: Live) -> sqlite3.Connection:
     return database
 
 
+def half_replaced(path: Path) -> Path | None:
+    """Return the database that was set aside last if there is no other: its journal counts still,
+    because a daemon was killed before it had taken that over.
+    """
+    if path.exists():
+        return None
+    asides = (
+        aside
+        for aside in path.parent.glob(f"{path.name}{_ASIDE}*")
+        if aside.name.rpartition("-")[2].isdecimal()
+    )
+    return max(asides, key=lambda aside: aside.stat().st_ctime, default=None)
+
+
+def _unused(path: Path, number: int) -> Path:
+    """Return the name under which `path` can be set aside, with `number` or a higher one."""
+    aside = path.with_name(f"{path.name}{_ASIDE}{number}")
+    return _unused(path, number + 1) if aside.exists() else aside
+
+
 def _replaced(path: Path, live: Live, aside: Path) -> Store:
-    """Move the database to `aside`, and make a new one with its journal. If that fails, the old one
-    is in its place again, so that no entry of the journal is forgotten.
+    """Move the database to `aside`, or what is left of it there, and make a new one with its
+    journal. If that fails, the old one is in its place again. Until the new one is whole there is
+    none, by which `half_replaced` knows that no entry of the journal may be forgotten.
     """
     _move(path, aside)
+    new = path.with_name(f"{path.name}.new")
     with ExitStack() as undo:
         undo.callback(_move, aside, path)
-        store = Store(_checked(path, live), live, aside)
-        undo.callback(store.close)
-        _take_over_journal(aside, store)
+        undo.callback(_remove, new)
+        _remove(new)
+        with closing(_checked(new, live)) as database:
+            _take_over_journal(aside, Store(database, live))
+            database.execute("PRAGMA journal_mode = DELETE")  # all of it in one file
+        new.rename(path)
         undo.pop_all()
-    return store
+    return Store(_checked(path, live), live, aside)
 
 
 def _move(database: Path, target: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        moved = target.with_name(target.name + suffix)
-        moved.unlink(missing_ok=True)
+    for suffix in _SUFFIXES:
         with suppress(FileNotFoundError):
-            database.with_name(database.name + suffix).rename(moved)
+            _beside(database, suffix).rename(_beside(target, suffix))
+
+
+def _remove(database: Path) -> None:
+    for suffix in _SUFFIXES:
+        _beside(database, suffix).unlink(missing_ok=True)
+
+
+def _beside(database: Path, suffix: str) -> Path:
+    return database.with_name(database.name + suffix)
 
 
 def _take_over_journal(aside: Path, store: Store) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import resource
 import shutil
+import signal
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -16,6 +20,7 @@ from pairingd.core.records import replace
 from pairingd.core.rules import step
 from pairingd.errors import Misconfigured, WorldError
 from pairingd.replies import answers
+from pairingd.state.live import Live
 from pairingd.state.rows import checksum_of
 from pairingd.state.schema import MIGRATIONS
 from pairingd.state.store import Process, Store
@@ -423,6 +428,50 @@ def test_the_readable_entries_of_a_damaged_journal_are_kept(
     assert reopened.state() == State()
     assert reopened.mappings() == [mapping(id="m1"), mapping(id="m3")]
     assert reopened.processes() == [Process(4711, 12.5, "boot")]
+
+
+def opened_and_killed(path: Path, at: int) -> bool:
+    """Open the store in a process that is killed before change number `at` of the directory or
+    before it opens a database. Whether it came so far.
+    """
+    child = os.fork()
+    if child == 0:
+        steps = itertools.count(1)
+
+        def kill(event: str, _: object) -> None:
+            if event in {"os.rename", "os.remove", "sqlite3.connect"} and next(steps) == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(kill)
+        try:
+            Store.open(path, START)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.attack("waits for the host's disk and daemon to fail", "the port is closed later")
+def test_the_journal_of_a_damaged_database_outlives_kill_9_at_any_step(tmp_path: Path) -> None:
+    prepared = tmp_path / "state.db"
+    with closing(Store.open(prepared, START)._database) as database:
+        Store(database, Live(tmp_path / "live")).record(mapping())
+        database.execute("INSERT INTO session (id, body) VALUES ('s1', 'damaged')")
+        database.commit()
+        crashed = {file.name: file.read_bytes() for file in tmp_path.glob("state.db*")}
+    for at in itertools.count(1):
+        path = tmp_path / str(at) / "state.db"
+        path.parent.mkdir()
+        for name, content in crashed.items():
+            path.with_name(name).write_bytes(content)
+        killed = opened_and_killed(path, at)
+        with closing(Store.open(path, START)._database) as database:
+            store = Store(database, Live(path.with_name("live")))
+            assert store.mappings() == [mapping()], f"killed at step {at}"
+            assert store.state() == State()
+        assert not [*path.parent.glob("state.db.new*")]
+        if not killed:
+            assert at > 6
+            return
 
 
 def test_a_damaged_line_of_the_history_is_reported_as_damaged(
