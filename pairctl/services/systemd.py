@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pairctl.services.origin import PLACES, installed, require_writable, template
@@ -38,7 +39,7 @@ class Systemd:
         """Without a restart if nothing changes. Writes nothing where no manager answers."""
         content = self._render()
         enable = _run("enable", UNIT)
-        if installed(self.file) == content.encode():
+        if installed(self.file) == content.encode() and not self._was_interrupted():
             return [enable, *self.start()]
         write = Write(self.file, content)
         return [*self.answers(), write, _run("daemon-reload"), enable, *self.restart()]
@@ -88,6 +89,16 @@ class Systemd:
         except (OSError, subprocess.TimeoutExpired):
             return ""
         return status_text.strip().replace(" | hint: ", "\nhint: ")
+
+    def _was_interrupted(self) -> bool:
+        """Whether the last daemon signed its lock before the unit was written: an install has not
+        come to its restart, and what runs may be of an earlier unit.
+        """
+        try:
+            lock, unit = (Path(file).stat() for file in (self._origin.paths.lock, self.file))
+        except OSError:
+            return False
+        return lock.st_mtime_ns < unit.st_mtime_ns
 
     def _render(self) -> str:
         argv = [self._origin.python, "-P", "-m", "pairingd"]

@@ -65,14 +65,30 @@ def test_a_second_install_writes_nothing_and_restarts_nothing(name: str, home: P
     for step in manager.install():
         if isinstance(step, steps.Write):
             steps.perform([step], "")
-    words = [
-        word for step in manager.install() if isinstance(step, steps.Run) for word in step.argv
-    ]
     assert not any(isinstance(step, steps.Write) for step in manager.install())
-    assert not {"bootout", "restart", "stop"} & set(words)
+    assert not {"bootout", "restart", "stop"} & words_of(manager.install())
     assert manager.environment() is not None
     elsewhere = MANAGERS[name](str(home), PAIRING_HOME="/p")
     assert any(isinstance(step, steps.Write) for step in elsewhere.install())
+
+
+def words_of(plan: list[steps.Step]) -> set[str]:
+    return {word for step in plan if isinstance(step, steps.Run) for word in step.argv}
+
+
+def test_an_install_interrupted_before_its_restart_is_repeated_by_the_next(home: Path) -> None:
+    """launchd's stops the service before it writes."""
+    manager = systemd(str(home))
+    plan = manager.install()
+    steps.perform([step for step in plan if isinstance(step, steps.Write)], "")
+    written = Path(manager.file).stat().st_mtime_ns
+    lock = Path(find_paths({"HOME": str(home)}, platform="linux").lock)
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    os.utime(lock, ns=(0, written - 1))  # signed by a daemon of the unit before
+    assert manager.install() == plan
+    os.utime(lock, ns=(0, written))
+    assert not {"restart", "stop"} & words_of(manager.install())
 
 
 @pytest.mark.parametrize("name", MANAGERS)
