@@ -48,10 +48,10 @@ CHECKS = (
     Check("remote-login", machine.remote_login),
     Check("firewall", machine.firewall),
     Check("sleep", machine.sleep),
-    Check("forge", network.forges, 15.0),
-    Check("clock", network.clock, 15.0),
-    Check("local-network", network.local_network),
-    Check("gateway", router.check, 60.0),
+    Check("forge", network.forges, 15.0, as_configured=True),
+    Check("clock", network.clock, 15.0, as_configured=True),
+    Check("local-network", network.local_network, as_configured=True),
+    Check("gateway", router.check, 60.0, as_configured=True),
     Check("outside", outside.check, outside.LIMIT_S),
 )
 
@@ -84,10 +84,12 @@ async def _examine(given: argparse.Namespace) -> None:
     daemon_state = daemon.Daemon()
     if paths:
         daemon_state = await daemon.ask(lock.listens_at(lock.read(paths.lock), paths))
-    subject = Subject(paths, settings, daemon_state, places, **vars(given))
+    known = settings or config.Settings(config.Config(), "")
+    subject = Subject(paths, known, daemon_state, places, **vars(given))
+    checks = [check for check in CHECKS if settings or not check.as_configured]
     async with asyncio.TaskGroup() as group:
-        queues: list[_Findings] = [asyncio.Queue() for _ in CHECKS]
-        for check, queue in zip(CHECKS, queues, strict=True):
+        queues: list[_Findings] = [asyncio.Queue() for _ in checks]
+        for check, queue in zip(checks, queues, strict=True):
             group.create_task(_run(check, subject, queue))
         for queue in queues:
             while finding := await queue.get():
@@ -96,24 +98,30 @@ async def _examine(given: argparse.Namespace) -> None:
     os._exit(0)
 
 
-def _situation(*, fix: bool) -> tuple[Paths | None, list[Finding], config.Settings]:
-    """Paths, findings and settings; the default settings if config.toml cannot be read."""
-    defaults = config.Settings(config.Config(), "")
+def _situation(*, fix: bool) -> tuple[Paths | None, list[Finding], config.Settings | None]:
+    """Paths, findings and settings; no settings if config.toml cannot be read."""
     try:
         paths = find_paths()
     except PairingError as error:
-        _print(Finding.of("home", error))
-        return None, [], defaults
+        _print(_unconfigured("home", error))
+        return None, [], None
     keep_out_of_boxes(paths.boxes)
     places = home.places(paths, fix=fix)
     try:
         settings = config.load(Path(paths.config))
     except PairingError as error:
-        _print(Finding.of("config", error))
-        return paths, places, defaults
+        _print(_unconfigured("config", error))
+        return paths, places, None
     source = tilde(paths.config) if exists(paths.config) else "all defaults: there is no file"
     _print(Finding.ok("config", source))
     return paths, places, settings
+
+
+def _unconfigured(name: str, error: PairingError) -> Finding:
+    """The finding that nobody knows the machines that config.toml names: none of them is asked."""
+    skipped = ", ".join(check.name for check in CHECKS if check.as_configured)
+    details = [f"not checked until then: {skipped}"] if skipped else []
+    return Finding.fail(name, error.message, error.hint, *details)
 
 
 async def _run(check: Check, subject: Subject, queue: _Findings) -> None:

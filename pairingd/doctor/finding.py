@@ -60,8 +60,9 @@ class Finding(Struct, frozen=True):
 
 
 class Subject(Struct, frozen=True):
-    """What to examine. `paths` is None if no home is possible; `settings` are then the defaults.
-    `places`: the findings on its directories and files. `outside` is a port checker's URL.
+    """What to examine. `paths` is None if no home is possible. `settings` are the defaults if
+    config.toml cannot be read. `places`: the findings on its directories and files. `outside` is a
+    port checker's URL.
     """
 
     paths: Paths | None
@@ -75,11 +76,14 @@ class Subject(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """`seconds` is its time limit, also where the machine is busy; findings until then count."""
+    """`seconds` is its time limit, also where the machine is busy; findings until then count.
+    `as_configured`: it asks other machines, those that config.toml names.
+    """
 
     name: str
     call: Callable[[Subject], AsyncIterator[Finding]]
     seconds: float = 30.0
+    as_configured: bool = False
 
 
 def tilde(path: str | Path) -> str:

@@ -287,26 +287,34 @@ def test_a_home_too_deep_for_a_socket_is_a_failure(
     deep.mkdir()
     (stage.home / "config.toml").rename(deep / "config.toml")
     stage.home = deep
-    # The configuration lies there too, so the defaults would be examined: not our network here.
-    config = deep / "config.toml"
-    program = "from pairingd.home import config; from pathlib import Path; "
-    program += f"chosen = config.load(Path({str(config)!r})).config; "
-    program += "config.Config = lambda: chosen; from pairingd.doctor.__main__ import main; main()"
-    output = stage.run(sys.executable, "-c", program).stdout
+    output = stage.run(sys.executable, "-m", "pairingd.doctor").stdout
     findings = {finding["name"]: finding for finding in map(json.loads, output.splitlines())}
     assert findings["home"]["state"] == "fail"
     assert "PAIRING_HOME" in findings["home"]["hint"]
     assert findings["login"]["state"] == "ok"
     assert findings["daemon"]["state"] == "warn"
+    assert not {"forge", "clock", "gateway"} & set(findings)
 
 
-def test_a_configuration_that_cannot_be_read_is_named(stage: Stage) -> None:
+def test_a_configuration_that_cannot_be_read_is_named_and_no_default_machine_asked(
+    stage: Stage,
+) -> None:
     rewrite(stage, "external_port", "exernal_port")
-    program = "from pairingd.doctor import __main__ as doctor; doctor.CHECKS = (); doctor.main()"
-    (line,) = stage.run(sys.executable, "-c", program).stdout.splitlines()
-    finding = json.loads(line)
+    program = (
+        "from pairingd.doctor import __main__ as doctor\n"
+        "async def check(subject):\n"
+        "    yield doctor.Finding.ok('called', '')\n"
+        "doctor.CHECKS = [\n"
+        "    doctor.Check(one.name, check, as_configured=one.as_configured)\n"
+        "    for one in doctor.CHECKS if one.name in {'tmux', 'forge', 'clock', 'gateway'}]\n"
+        "doctor.main()"
+    )
+    lines = stage.run(sys.executable, "-c", program).stdout.splitlines()
+    finding, *others = map(json.loads, lines)
     assert (finding["name"], finding["state"]) == ("config", "fail")
     assert "exernal_port" in finding["message"]
+    assert finding["details"] == ["not checked until then: forge, clock, gateway"]
+    assert [other["name"] for other in others] == ["called"]
 
 
 def test_a_left_over_socket_is_removed_with_fix(stage: Stage) -> None:
