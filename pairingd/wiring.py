@@ -31,7 +31,7 @@ from pairingd.process import event_loop, logs
 from pairingd.process.children import watch_without_threads
 from pairingd.process.detach import Launch
 from pairingd.process.inherited import reset_signals
-from pairingd.process.lock import Taken, clear, take
+from pairingd.process.lock import Taken, clear, take, watch
 from pairingd.process.notify import notify
 from pairingd.process.stop_signals import StopSignals
 from pairingd.server.asks import Asks
@@ -231,6 +231,9 @@ async def _serve(
             stopping.set()
 
     parts.access.passing.connect(require_home)
+    # An idle daemon has no passes. By default SIGURG is ignored, so none does harm at the end.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGURG, require_home)
+    watch(paths.lock, signal.SIGURG)
     parts.access.roster.recover()
     # Access is settled before the first reply. The other lanes start later, so that a mapping of
     # an earlier daemon is not closed only because the door is not open yet.

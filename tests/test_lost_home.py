@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,10 @@ def without_lock(home: Path) -> None:
     (home / "pairingd.lock").unlink()
 
 
-@pytest.mark.parametrize("lost", [removed, replaced, without_lock])
+LOSSES = (removed, replaced, without_lock)
+
+
+@pytest.mark.parametrize("lost", LOSSES)
 def test_a_daemon_whose_home_is_lost_closes_everything_and_ends(
     stage: Stage, lost: Callable[[Path], None]
 ) -> None:
@@ -54,6 +58,15 @@ def test_a_daemon_whose_home_is_lost_closes_everything_and_ends(
     stage.configure()
     stage.pairctl("start")  # another one can, and says what is true
     assert bool(stage.asks("status")["invitations"]) == (lost is without_lock)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an idle daemon is told by F_NOTIFY")
+@pytest.mark.parametrize("lost", LOSSES)
+def test_an_idle_daemon_whose_home_is_lost_ends(stage: Stage, lost: Callable[[Path], None]) -> None:
+    """The next daemon could not take its place in the service manager."""
+    daemon = stage.daemon()
+    lost(stage.home)
+    assert daemon.wait(WAIT_S) == 0
 
 
 def test_a_home_moved_with_its_daemon_is_used_at_its_new_place(stage: Stage) -> None:

@@ -9,8 +9,10 @@ Standard library only: `pairctl` imports this and must start quickly.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,6 +72,22 @@ def is_at(path: str, descriptor: int) -> bool:
         return False
     except OSError:
         return True
+
+
+def watch(path: str, number: int) -> None:
+    """Send this process signal `number` from now on whenever the lock at `path` may have gone: when
+    a file of its directory is removed or renamed, or the directory renamed (fcntl(2), F_NOTIFY).
+    Linux; elsewhere, and where the kernel has no F_NOTIFY, nothing is sent.
+    """
+    if sys.platform != "linux":
+        return
+    directory, _, _ = path.rpartition("/")
+    watched = (("", fcntl.DN_DELETE | fcntl.DN_RENAME), ("/..", fcntl.DN_RENAME))
+    for above, events in watched:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(directory + above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.fcntl(descriptor, fcntl.F_SETSIG, number)
+            fcntl.fcntl(descriptor, fcntl.F_NOTIFY, events | fcntl.DN_MULTISHOT)
 
 
 def sign(descriptor: int, control_socket: str, tmux_socket: str) -> None:
